@@ -1,0 +1,1 @@
+//! One module per subcommand: arguments, terminal output, exit code. No logic of its own.

@@ -1,0 +1,1 @@
+//! Raw command line and files -> one validated `Config`.

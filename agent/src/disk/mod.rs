@@ -1,0 +1,1 @@
+//! Block devices: exclusive direct-I/O targets, aligned buffers, zeroing, read-back, wiping.

@@ -1,0 +1,1 @@
+//! Image sources, format and compression by magic, digests, and the write pipeline.

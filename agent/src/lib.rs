@@ -1,0 +1,19 @@
+//! burin: a bare-metal imaging agent.
+//!
+//! Types flow one way: `config -> Inventory -> Order -> Plan -> Receipt -> Event`.
+//! Each folder is a room with one duty; `ARCHITECTURE.md` is the map.
+
+pub mod api;
+pub mod boot;
+pub mod cli;
+pub mod config;
+pub mod controller;
+pub mod disk;
+pub mod error;
+pub mod finalize;
+pub mod image;
+pub mod net;
+pub mod plan;
+pub mod protocol;
+pub mod run;
+pub mod sys;

@@ -1,0 +1,1 @@
+//! Links, DHCPv4, addresses, routes, DNS, clock.

@@ -1,0 +1,1 @@
+//! Pure: (Inventory, Order) -> Plan or a typed refusal. No I/O, no clock.

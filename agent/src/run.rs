@@ -1,0 +1,1 @@
+//! The stage sequence of an agent, and nothing else.

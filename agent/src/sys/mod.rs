@@ -1,0 +1,2 @@
+//! The only room with `unsafe`: ioctls and raw syscalls behind safe functions.
+#![allow(unsafe_code)]
