@@ -1,1 +1,3 @@
-//! skeleton
+//! What the tests of burin stand on: machines to boot, a controller to talk to.
+
+pub mod vm;

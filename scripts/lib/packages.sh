@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# Which Debian packages each purpose needs, and how to get them. Needs common.sh.
+
+packages_for() {
+    case $1 in
+        build) echo gcc libc6-dev libclang-dev libblkid-dev pkg-config ;;
+        netboot) echo zstd xz-utils ;;
+        image) echo mmdebstrap debian-archive-keyring mtools dosfstools gdisk grub-common grub-pc-bin grub-efi-amd64-bin e2fsprogs zstd ;;
+        vm) echo qemu-system-x86 ovmf ipxe-qemu seabios swtpm ;;
+        test) echo zstd xz-utils pigz lz4 bzip2 qemu-utils cpio kmod dmidecode jq dnsmasq-base iproute2 mdadm gdisk e2fsprogs xfsprogs ;;
+        *) die "no package list for '$1'; there are: build netboot image vm test" ;;
+    esac
+}
+
+missing_packages() {
+    local package
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+    done
+}
+
+candidate_version() {
+    apt-cache policy "$1" 2>/dev/null | awk '$1 == "Candidate:" && $2 != "(none)" { print $2 }'
+}
+
+# qemu-utils of another release (backports, say) breaks this release's qemu-system-common:
+# then both are asked for in the one version that fits.
+pin_qemu() {
+    local wanted=" $* " version installed
+    case $wanted in *" qemu-system-x86 "* | *" qemu-utils "*) ;; *) echo "$@"; return ;; esac
+    version=$(candidate_version qemu-system-x86)
+    installed=$(dpkg-query -W -f '${Version}' qemu-utils 2>/dev/null || true)
+    if [ -z "$version" ] || [ -z "$installed" ] || [ "$installed" = "$version" ]; then
+        echo "$@"
+        return
+    fi
+    wanted=${wanted/ qemu-system-x86 / }
+    wanted=${wanted/ qemu-utils / }
+    echo "--allow-downgrades $wanted qemu-system-x86=$version qemu-utils=$version"
+}
+
+install_packages() {
+    local purpose wanted=() missing=()
+    for purpose in "$@"; do
+        # shellcheck disable=SC2207 # package names have no spaces
+        wanted+=($(packages_for "$purpose"))
+    done
+    # shellcheck disable=SC2207
+    wanted=($(printf '%s\n' "${wanted[@]}" | sort -u))
+
+    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+        say "error: this is not Debian. Install what these Debian packages hold, by your own distribution's names:"
+        say "    ${wanted[*]}"
+        say "or run in a Debian 12 container or machine."
+        exit 1
+    fi
+    # shellcheck disable=SC2207
+    missing=($(missing_packages "${wanted[@]}"))
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    if [ "$(id -u)" -ne 0 ]; then
+        say "error: not root, and these packages are missing. Install them with"
+        say "    sudo apt-get install --no-install-recommends ${missing[*]}"
+        say "or run this script as root."
+        exit 1
+    fi
+    if ! grep -qE '^(ID|ID_LIKE)=.*debian' /etc/os-release 2>/dev/null; then
+        say "error: this has apt but is not Debian. These packages are missing:"
+        say "    ${missing[*]}"
+        exit 1
+    fi
+
+    say "installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    local update=1
+    # A package list of today is new enough.
+    if [ -n "$(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mtime -1 -print -quit 2>/dev/null)" ]; then update=0; fi
+    [ "$update" -eq 0 ] || quietly apt-get -q update
+    # shellcheck disable=SC2046 # words are meant to split
+    if ! quietly apt-get -q -y --no-install-recommends install $(pin_qemu "${missing[@]}"); then
+        [ "$update" -eq 0 ] || exit 1
+        say "trying again with fresh package lists"
+        quietly apt-get -q update
+        # shellcheck disable=SC2046
+        quietly apt-get -q -y --no-install-recommends install $(pin_qemu "${missing[@]}")
+    fi
+}
+
+need_cargo() {
+    if ! command -v cargo >/dev/null; then
+        say "error: cargo is missing. Rust is not taken from apt because Debian's is too old; install it with"
+        say "    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c clippy -c rustfmt"
+        say "and run this script again."
+        exit 1
+    fi
+    command -v cc >/dev/null || die "no C compiler: install gcc"
+}

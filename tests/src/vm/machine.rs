@@ -1,0 +1,107 @@
+//! A running machine.
+
+use super::spec::{Firmware, MachineSpec};
+use super::{Console, Qmp, VmError, args};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = "qemu-system-x86_64";
+
+/// Ends with this value: power is cut when it is dropped.
+#[derive(Debug)]
+pub struct Machine {
+    child: Child,
+    console: Console,
+    spec: MachineSpec,
+}
+
+impl Machine {
+    /// Firmware variables are kept in the machine's directory: the same spec started again is the same machine.
+    ///
+    /// The machine also ends with the thread that called this.
+    pub(super) fn start(spec: &MachineSpec) -> Result<Self, VmError> {
+        std::fs::create_dir_all(&spec.dir).map_err(VmError::file(&spec.dir))?;
+        let vars = args::vars(spec);
+        if spec.firmware == Firmware::Uefi && !vars.exists() {
+            std::fs::copy(args::OVMF_VARS, &vars).map_err(VmError::file(args::OVMF_VARS))?;
+        }
+        let errors = spec.dir.join("qemu.log");
+        let stderr = std::fs::File::create(&errors).map_err(VmError::file(&errors))?;
+        // setpriv: no machine outlives a test runner that was killed.
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", PROGRAM])
+            .args(args::build(spec, &args::accelerator()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .map_err(|source| VmError::Start { program: PROGRAM.to_owned(), source })?;
+        let log = spec.dir.join("console.log");
+        let Some(stdout) = child.stdout.take() else { unreachable!("stdout was asked to be a pipe") };
+        let console = Console::follow(stdout, &log).map_err(VmError::file(&log))?;
+        let mut machine = Self { child, console, spec: spec.clone() };
+        machine.await_monitor()?;
+        for (number, nic) in spec.nics.iter().enumerate() {
+            if !nic.carrier {
+                machine.qmp()?.set_link(number, false)?;
+            }
+        }
+        Ok(machine)
+    }
+
+    pub fn console(&self) -> &Console {
+        &self.console
+    }
+
+    pub fn qmp(&self) -> Result<Qmp, VmError> {
+        Qmp::connect(&self.spec.dir.join("qmp.sock"))
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Wait until the guest powered off (or rebooted, where the spec says that this ends it).
+    pub fn wait_exit(&mut self, deadline: Duration) -> Result<ExitStatus, VmError> {
+        let until = Instant::now() + deadline;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(100)),
+                Ok(None) => return Err(VmError::StillRunning { seconds: deadline.as_secs() }),
+                Err(source) => return Err(VmError::Start { program: PROGRAM.to_owned(), source }),
+            }
+        }
+    }
+
+    /// Cut the power, now. What the guest wrote so far is in the files of its disks.
+    pub fn cut_power(mut self) {
+        self.kill();
+    }
+
+    fn kill(&mut self) {
+        // Fails only for a machine that is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// QEMU makes the socket once it has understood its arguments.
+    fn await_monitor(&mut self) -> Result<(), VmError> {
+        let socket = self.spec.dir.join("qmp.sock");
+        let until = Instant::now() + Duration::from_secs(60);
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            if !self.is_running() || Instant::now() > until {
+                let output = std::fs::read_to_string(self.spec.dir.join("qemu.log")).unwrap_or_default();
+                return Err(VmError::Tool { program: PROGRAM.to_owned(), output: output.trim().to_owned() });
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,62 @@
+//! A few commands of QEMU's machine protocol (QMP): power, reset, cable.
+
+use super::VmError;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub struct Qmp {
+    stream: BufReader<UnixStream>,
+}
+
+impl Qmp {
+    pub(super) fn connect(socket: &Path) -> Result<Self, VmError> {
+        let stream = UnixStream::connect(socket).map_err(VmError::file(socket))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(VmError::file(socket))?;
+        let mut qmp = Self { stream: BufReader::new(stream) };
+        qmp.read()?; // the greeting
+        qmp.execute("qmp_capabilities", json!({}))?;
+        Ok(qmp)
+    }
+
+    /// Run one command and return what it answers.
+    pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, VmError> {
+        let request = json!({ "execute": command, "arguments": arguments });
+        let monitor = |source| VmError::Monitor { source };
+        self.stream.get_mut().write_all(format!("{request}\n").as_bytes()).map_err(monitor)?;
+        loop {
+            // Events may come in between.
+            let mut answer = self.read()?;
+            if let Some(value) = answer.get_mut("return") {
+                return Ok(value.take());
+            }
+            if answer.get("error").is_some() {
+                return Err(VmError::Refused { answer: answer.to_string() });
+            }
+        }
+    }
+
+    /// The reset button.
+    pub fn reset(&mut self) -> Result<(), VmError> {
+        self.execute("system_reset", json!({})).map(drop)
+    }
+
+    /// The power button, as ACPI.
+    pub fn power_button(&mut self) -> Result<(), VmError> {
+        self.execute("system_powerdown", json!({})).map(drop)
+    }
+
+    /// Plug the cable of a NIC, numbered as in the spec, in or out.
+    pub fn set_link(&mut self, nic: usize, up: bool) -> Result<(), VmError> {
+        self.execute("set_link", json!({ "name": format!("nic{nic}"), "up": up })).map(drop)
+    }
+
+    fn read(&mut self) -> Result<Value, VmError> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).map_err(|source| VmError::Monitor { source })?;
+        serde_json::from_str(&line).map_err(|_| VmError::Refused { answer: line.trim().to_owned() })
+    }
+}

@@ -1,0 +1,193 @@
+//! What a machine is made of, before it runs.
+
+use super::{Machine, VmError};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firmware {
+    /// SeaBIOS.
+    Bios,
+    /// OVMF, with variables of its own that survive a reboot.
+    Uefi,
+}
+
+impl std::fmt::Display for Firmware {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bios => "BIOS",
+            Self::Uefi => "UEFI",
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bus {
+    Nvme,
+    /// AHCI.
+    Sata,
+    VirtioBlk,
+    VirtioScsi,
+}
+
+/// A raw file as a disk.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    pub bus: Bus,
+    pub path: PathBuf,
+    pub serial: String,
+    /// Logical sector size in bytes, 512 or 4096. AHCI in QEMU knows 512 only.
+    pub sector: u32,
+    pub read_only: bool,
+}
+
+impl Disk {
+    pub fn new(bus: Bus, path: impl Into<PathBuf>, serial: &str) -> Self {
+        Self { bus, path: path.into(), serial: serial.to_owned(), sector: 512, read_only: false }
+    }
+
+    /// Native 4096-byte sectors.
+    pub fn four_k(mut self) -> Self {
+        self.sector = 4096;
+        self
+    }
+
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NicModel {
+    Virtio,
+    E1000e,
+}
+
+/// A network card with iPXE in its ROM, on a user network of its own where the host's loopback is 10.0.2.2.
+#[derive(Debug, Clone)]
+pub struct Nic {
+    pub model: NicModel,
+    pub mac: String,
+    /// Root of the built-in TFTP server.
+    pub tftp: Option<PathBuf>,
+    /// What DHCP names as boot file: a name below `tftp`, or a URL, which iPXE takes as well.
+    pub bootfile: Option<String>,
+    /// Cable plugged in.
+    pub carrier: bool,
+}
+
+impl Nic {
+    pub fn new(model: NicModel, mac: &str) -> Self {
+        Self { model, mac: mac.to_owned(), tftp: None, bootfile: None, carrier: true }
+    }
+
+    pub fn bootfile(mut self, bootfile: impl Into<String>) -> Self {
+        self.bootfile = Some(bootfile.into());
+        self
+    }
+
+    pub fn tftp(mut self, root: impl Into<PathBuf>) -> Self {
+        self.tftp = Some(root.into());
+        self
+    }
+
+    pub fn unplugged(mut self) -> Self {
+        self.carrier = false;
+        self
+    }
+}
+
+/// Where the machine starts from.
+#[derive(Debug, Clone)]
+pub enum Boot {
+    /// NICs first, then disks, in the order given.
+    Network,
+    /// Disks only.
+    Disks,
+    /// As the firmware's own variables say; QEMU gives no order.
+    FirmwareOrder,
+    /// QEMU loads the kernel: the quickest way to the agent.
+    Kernel { kernel: PathBuf, initrd: PathBuf, cmdline: String },
+}
+
+#[derive(Debug, Clone)]
+pub struct MachineSpec {
+    /// Holds what belongs to this machine: firmware variables, console log, monitor socket.
+    pub(super) dir: PathBuf,
+    pub(super) firmware: Firmware,
+    pub(super) memory_mib: u32,
+    pub(super) cpus: u32,
+    pub(super) disks: Vec<Disk>,
+    pub(super) nics: Vec<Nic>,
+    pub(super) boot: Boot,
+    pub(super) exit_on_reboot: bool,
+    pub(super) uuid: Option<String>,
+    pub(super) serial: Option<String>,
+    pub(super) extra: Vec<String>,
+}
+
+impl MachineSpec {
+    pub fn new(dir: impl AsRef<Path>, firmware: Firmware) -> Self {
+        Self {
+            dir: dir.as_ref().to_owned(),
+            firmware,
+            memory_mib: 1024,
+            cpus: 2,
+            disks: Vec::new(),
+            nics: Vec::new(),
+            boot: Boot::Network,
+            exit_on_reboot: false,
+            uuid: None,
+            serial: None,
+            extra: Vec::new(),
+        }
+    }
+
+    pub fn memory_mib(mut self, mib: u32) -> Self {
+        self.memory_mib = mib;
+        self
+    }
+
+    pub fn cpus(mut self, cpus: u32) -> Self {
+        self.cpus = cpus;
+        self
+    }
+
+    pub fn disk(mut self, disk: Disk) -> Self {
+        self.disks.push(disk);
+        self
+    }
+
+    pub fn nic(mut self, nic: Nic) -> Self {
+        self.nics.push(nic);
+        self
+    }
+
+    pub fn boot(mut self, boot: Boot) -> Self {
+        self.boot = boot;
+        self
+    }
+
+    /// A reboot of the guest ends the machine instead.
+    pub fn exit_on_reboot(mut self) -> Self {
+        self.exit_on_reboot = true;
+        self
+    }
+
+    /// System UUID and serial number in SMBIOS.
+    pub fn identity(mut self, uuid: &str, serial: &str) -> Self {
+        self.uuid = Some(uuid.to_owned());
+        self.serial = Some(serial.to_owned());
+        self
+    }
+
+    /// More arguments for QEMU, verbatim.
+    pub fn extra<const N: usize>(mut self, args: [&str; N]) -> Self {
+        self.extra.extend(args.map(str::to_owned));
+        self
+    }
+
+    pub fn start(&self) -> Result<Machine, VmError> {
+        Machine::start(self)
+    }
+}
