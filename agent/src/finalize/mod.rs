@@ -1,1 +1,12 @@
 //! What happens to a disk after its image is verified: partition table, grow, seed, boot entry.
+//!
+//! Every step takes explicit inputs, may be killed at any point and run again, and says what it changed.
+
+pub mod adjust;
+pub mod device;
+pub mod gpt;
+pub mod guid;
+pub mod kernel;
+pub mod layout;
+pub mod mbr;
+pub mod table;
