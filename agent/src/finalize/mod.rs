@@ -4,9 +4,16 @@
 
 pub mod adjust;
 pub mod device;
+pub mod filesystem;
 pub mod gpt;
+pub mod grow;
 pub mod guid;
 pub mod kernel;
 pub mod layout;
 pub mod mbr;
+pub mod mount;
+pub mod root;
+pub mod rootfs;
+pub mod seed;
+pub mod seed_write;
 pub mod table;
