@@ -4,3 +4,6 @@
 pub mod efivar;
 pub mod grow;
 pub mod partition;
+pub mod aligned;
+pub mod blockdev;
+pub mod uring;
