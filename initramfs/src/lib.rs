@@ -1,1 +1,29 @@
-//! skeleton
+//! Builds burin's netboot artefacts on an ordinary Linux host: kernel, ramdisk, iPXE script, GRUB fragment and unified
+//! kernel image.
+//!
+//! [`build`] does everything; the modules are its steps. What the ramdisk holds is the contract in ARCHITECTURE.md.
+
+pub mod agent;
+pub mod arch;
+mod assemble;
+mod bytes;
+pub mod codec;
+pub mod cpio;
+pub mod debian;
+mod digest;
+pub mod kernel;
+pub mod manifest;
+pub mod modules;
+pub mod netboot;
+pub mod notice;
+pub mod options;
+mod pack;
+mod parallel;
+mod ramdisk;
+pub mod uki;
+
+pub use assemble::{BuildError, GRUB, INITRAMFS, IPXE, KERNEL, MANIFEST, NOTICE, UKI, build};
+pub use manifest::Manifest;
+pub use options::Options;
+pub use pack::PackError;
+pub use ramdisk::RamdiskError;

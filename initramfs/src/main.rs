@@ -1,1 +1,234 @@
-fn main() {}
+//! The edge: arguments in, progress and errors on the terminal, exit code out.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, Parser, Subcommand};
+
+use burin_initramfs::options::{ExtraFile, KernelSource, Stub, parse_cmdline, parse_controller, parse_extra_file};
+use burin_initramfs::{Manifest, Options};
+
+const EXAMPLES: &str = "\
+Examples:
+  A ramdisk from Debian's standard kernel, for a controller of one's own:
+    burin-initramfs build --agent target/release/burin --output out --controller https://10.0.0.1:8443 --ca ca.pem
+
+  Another kernel package, or one that is already here:
+    burin-initramfs build --agent burin --output out --kernel-package linux-image-cloud-amd64
+    burin-initramfs build --agent burin --output out --kernel-package ./linux-image-6.1.0-56-amd64_6.1.192-2_amd64.deb
+
+  Any other distribution's kernel:
+    burin-initramfs build --agent burin --output out --kernel /boot/vmlinuz-6.9.1 --modules /lib/modules/6.9.1
+
+  With an order inside, so that no controller is needed, and the firmware that the chosen drivers ask for:
+    burin-initramfs build --agent burin --output out --order order.json --firmware /usr/lib/firmware
+
+  Into out come vmlinuz, initramfs.cpio.zst, boot.ipxe, grub.cfg, burin.efi, NOTICE and manifest.json. Serve the
+  directory over HTTP and let iPXE `chain` boot.ipxe, or put burin.efi on an ESP as EFI/BOOT/BOOTX64.EFI.";
+
+#[derive(Parser)]
+#[command(version, about = "Builds burin's netboot artefacts: kernel, ramdisk, iPXE script, unified kernel image")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build everything from a kernel and an agent.
+    #[command(after_help = EXAMPLES)]
+    Build(Box<BuildArgs>),
+    /// Print the standard module rules, as a start for --module-list.
+    ModuleList,
+}
+
+#[derive(Args)]
+struct BuildArgs {
+    /// The burin program; statically linked, it becomes /init.
+    #[arg(long, value_name = "PATH")]
+    agent: PathBuf,
+    /// Directory for the results; made if need be.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Debian kernel package: a name for apt, or a .deb file. [default: linux-image-ARCH, as the agent's]
+    #[arg(long, value_name = "NAME|DEB", help_heading = "Kernel", conflicts_with_all = ["kernel", "modules"])]
+    kernel_package: Option<String>,
+    /// A kernel image, instead of a package.
+    #[arg(long, value_name = "VMLINUZ", help_heading = "Kernel", requires = "modules")]
+    kernel: Option<PathBuf>,
+    /// Its modules: /lib/modules/RELEASE, or a directory that holds it.
+    #[arg(long, value_name = "DIR", help_heading = "Kernel", requires = "kernel")]
+    modules: Option<PathBuf>,
+    /// Module rules instead of the standard ones (see `module-list`).
+    #[arg(long, value_name = "FILE", help_heading = "Modules")]
+    module_list: Option<PathBuf>,
+    /// One more module; the build fails when the kernel lacks it.
+    #[arg(long = "module", value_name = "NAME", help_heading = "Modules")]
+    more_modules: Vec<String>,
+    /// Leave out modules by name or pattern (`drivers/scsi/**`), unless others depend on them.
+    #[arg(long = "without-module", value_name = "PATTERN", help_heading = "Modules")]
+    without_modules: Vec<String>,
+    /// Firmware directory: the files that chosen modules name are taken from it.
+    #[arg(long, value_name = "DIR", help_heading = "Ramdisk")]
+    firmware: Vec<PathBuf>,
+    /// Take all of the firmware directory.
+    #[arg(long, requires = "firmware", help_heading = "Ramdisk")]
+    firmware_all: bool,
+    /// An extra file, or a directory with all below it.
+    #[arg(long = "file", value_name = "SRC:DEST", value_parser = parse_extra_file, help_heading = "Ramdisk")]
+    files: Vec<ExtraFile>,
+    /// Public CA certificates, PEM.
+    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt", help_heading = "Ramdisk")]
+    ca_bundle: PathBuf,
+    /// No public CA certificates.
+    #[arg(long, conflicts_with = "ca_bundle", help_heading = "Ramdisk")]
+    no_ca_bundle: bool,
+    /// The controller's own CA, PEM.
+    #[arg(long, value_name = "FILE", help_heading = "Ramdisk")]
+    ca: Option<PathBuf>,
+    /// An order to run without a controller.
+    #[arg(long, value_name = "FILE", help_heading = "Ramdisk")]
+    order: Option<PathBuf>,
+    /// Words that the agent takes as if they stood on the kernel command line, whatever boots it.
+    #[arg(long, value_name = "WORDS", value_parser = parse_cmdline, help_heading = "Ramdisk")]
+    embed_cmdline: Vec<Vec<String>>,
+    /// The controller's URL, for boot.ipxe, grub.cfg and burin.efi.
+    #[arg(long, value_name = "URL", value_parser = parse_controller, help_heading = "Booting")]
+    controller: Option<String>,
+    /// More words for the kernel command line.
+    #[arg(long, value_name = "WORDS", value_parser = parse_cmdline, allow_hyphen_values = true, help_heading = "Booting")]
+    cmdline: Vec<Vec<String>>,
+    /// A console, as the kernel's `console=` has it; instead of tty0 and ttyS0,115200n8. The last one is /dev/console.
+    #[arg(long = "console", value_name = "NAME", help_heading = "Booting")]
+    consoles: Vec<String>,
+    /// EFI stub for burin.efi. [default: that of the package systemd-boot-efi]
+    #[arg(long, value_name = "PATH", help_heading = "Booting")]
+    stub: Option<PathBuf>,
+    /// Make no burin.efi.
+    #[arg(long, conflicts_with = "stub", help_heading = "Booting")]
+    no_uki: bool,
+    /// Text about the agent's crates for the notice, where the agent is not of this builder's source.
+    #[arg(long, value_name = "FILE", help_heading = "Building")]
+    crate_notice: Option<PathBuf>,
+    /// zstd level.
+    #[arg(long, value_name = "N", default_value_t = 19, value_parser = clap::value_parser!(i32).range(1..=22), help_heading = "Building")]
+    level: i32,
+    /// Downloads and compressed modules. [default: $XDG_CACHE_HOME/burin or ~/.cache/burin]
+    #[arg(long, value_name = "DIR", help_heading = "Building")]
+    cache: Option<PathBuf>,
+    /// Time of every file in the ramdisk, seconds since 1970. [default: SOURCE_DATE_EPOCH, or 0]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32), help_heading = "Building")]
+    mtime: Option<u32>,
+    /// Print the manifest on standard output.
+    #[arg(long, help_heading = "Building")]
+    json: bool,
+    /// Say nothing but errors.
+    #[arg(long, short, help_heading = "Building")]
+    quiet: bool,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::ModuleList => {
+            print!("{}", burin_initramfs::modules::STANDARD_RULES);
+            ExitCode::SUCCESS
+        }
+        Command::Build(args) => match run(*args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let mut text = format!("error: {error}");
+                let mut source = error.source();
+                while let Some(cause) = source {
+                    text += &format!(": {cause}");
+                    source = cause.source();
+                }
+                eprintln!("{text}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn run(args: BuildArgs) -> Result<(), Box<dyn Error>> {
+    let (json, quiet) = (args.json, args.quiet);
+    let options = options(args)?;
+    let started = Instant::now();
+    let mut say = |line: &str| {
+        if !quiet {
+            eprintln!("{:6.1} s  {line}", started.elapsed().as_secs_f64());
+        }
+    };
+    let manifest = burin_initramfs::build(&options, &mut say)?;
+    if !quiet {
+        report(&manifest, &options);
+    }
+    if json {
+        let mut out = std::io::stdout().lock();
+        serde_json::to_writer_pretty(&mut out, &manifest)?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn report(manifest: &Manifest, options: &Options) {
+    eprintln!("\n{}:", options.output.display());
+    for file in &manifest.files {
+        eprintln!("  {:>11}  {}", file.size, file.name);
+    }
+    let missing = manifest.firmware_wanted.iter().filter(|f| !f.included).count();
+    if missing > 0 {
+        eprintln!(
+            "{missing} firmware files that chosen drivers may ask for are not in the ramdisk (firmware_wanted in {}; --firmware DIR).",
+            burin_initramfs::MANIFEST
+        );
+    }
+}
+
+fn options(args: BuildArgs) -> Result<Options, String> {
+    let kernel = match (args.kernel, args.modules, args.kernel_package) {
+        (Some(kernel), Some(modules), _) => KernelSource::Files { kernel, modules },
+        (_, _, Some(deb)) if deb.ends_with(".deb") => KernelSource::Deb(deb.into()),
+        (_, _, package) => KernelSource::Package(package),
+    };
+    let mut cmdline: Vec<String> = args.controller.iter().map(|url| format!("burin.controller={url}")).collect();
+    cmdline.extend(args.cmdline.into_iter().flatten());
+    let consoles: Vec<String> = args.consoles.iter().map(|c| format!("console={c}")).collect();
+    Ok(Options {
+        agent: args.agent,
+        output: args.output,
+        kernel,
+        module_list: args.module_list,
+        modules: args.more_modules,
+        without_modules: args.without_modules,
+        firmware: args.firmware,
+        firmware_all: args.firmware_all,
+        files: args.files,
+        ca_bundle: (!args.no_ca_bundle).then_some(args.ca_bundle),
+        ca: args.ca,
+        order: args.order,
+        consoles: (!consoles.is_empty()).then_some(consoles),
+        cmdline,
+        embedded_cmdline: args.embed_cmdline.into_iter().flatten().collect(),
+        stub: (!args.no_uki).then(|| args.stub.map_or(Stub::Standard, Stub::Path)),
+        crate_notice: args.crate_notice,
+        level: args.level,
+        cache: args.cache.or_else(default_cache).ok_or("neither XDG_CACHE_HOME nor HOME is set; give --cache DIR")?,
+        mtime: args.mtime.map_or_else(source_date_epoch, Ok)?,
+    })
+}
+
+/// https://reproducible-builds.org/specs/source-date-epoch/
+fn source_date_epoch() -> Result<u32, String> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => text.parse().map_err(|_| format!("SOURCE_DATE_EPOCH=`{text}` is no time in seconds")),
+        Err(_) => Ok(0),
+    }
+}
+
+fn default_cache() -> Option<PathBuf> {
+    let dir = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    dir("XDG_CACHE_HOME").or_else(|| Some(dir("HOME")?.join(".cache"))).map(|d| d.join("burin"))
+}

@@ -1,3 +1,4 @@
 //! What the tests of burin stand on: machines to boot, a controller to talk to.
 
+pub mod controller;
 pub mod vm;

@@ -1,1 +1,77 @@
-//! Raw command line and files -> one validated `Config`.
+//! Raw command line and files -> one validated [`Config`].
+//!
+//! Words come from `/etc/burin/cmdline` first and the kernel command line after it; the last of two equal keys wins.
+//! Keys treat `-` and `_` as one character, as the kernel does. The grammar of quotes is the kernel's
+//! (Documentation/admin-guide/kernel-parameters): double quotes may enclose a value or a whole word and are dropped.
+
+mod cmdline;
+mod error;
+mod ip;
+mod raw;
+mod secret;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use cmdline::{Word, redact, words};
+pub use error::ConfigError;
+pub use ip::{IpMethod, StaticIp, prefix_of};
+pub use raw::Raw;
+pub use secret::Secret;
+pub use value::{HttpUrl, Mac, OrderSource, Trust};
+
+use crate::protocol::order::Finish;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Everything the agent was told at boot, validated.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Config {
+    /// Where to say hello.
+    pub controller: Option<HttpUrl>,
+    /// How the controller's certificate is judged.
+    pub trust: Trust,
+    /// One-time join token.
+    pub token: Option<Secret>,
+    /// An order to run without a controller.
+    pub order: Option<OrderSource>,
+    /// Where CloudEvents are POSTed.
+    pub events: Option<HttpUrl>,
+    /// Attributes of lower precedence than the order's.
+    pub attributes: BTreeMap<String, String>,
+    /// Console verbosity.
+    pub log: Option<log::LevelFilter>,
+    /// Time server, before those of DHCP.
+    pub ntp: Option<String>,
+    /// Overrides the order's `finish`.
+    pub finish: Option<Finish>,
+    /// The NIC that booted.
+    pub boot_mac: Option<Mac>,
+    /// How addresses are had.
+    pub ip: IpMethod,
+    /// What was odd but not wrong, in plain words: the caller logs it once its logger runs.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Parses and validates words in order of rising precedence: `[file, kernel command line]`.
+    pub fn parse(texts: &[&str]) -> Result<Self, ConfigError> {
+        Raw::parse(texts).validate()
+    }
+}
+
+/// Reads `etc/burin/cmdline` (optional) and `proc/cmdline` below `root`.
+pub fn load(root: &Path) -> Result<Config, ConfigError> {
+    let file = read(&root.join("etc/burin/cmdline"), true)?;
+    let kernel = read(&root.join("proc/cmdline"), false)?;
+    Config::parse(&[&file, &kernel])
+}
+
+fn read(path: &Path, optional: bool) -> Result<String, ConfigError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if optional && error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
+    }
+}

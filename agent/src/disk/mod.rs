@@ -1,1 +1,17 @@
 //! Block devices: exclusive direct-I/O targets, aligned buffers, zeroing, read-back, wiping.
+
+mod buffer;
+mod error;
+mod holders;
+mod queue;
+mod target;
+mod threads;
+mod wipe;
+mod writer;
+mod zero;
+
+pub use buffer::{CHUNK, Chunk, Pool};
+pub use error::DiskError;
+pub use queue::{Backend, Completion, Op, Queue, Waker, open as open_queue};
+pub use target::{Kind, Limits, Roots, Target};
+pub use writer::{Body, Counters, Fed, Feed, Interrupt, Options, Writer, Written};

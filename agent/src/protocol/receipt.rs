@@ -4,8 +4,11 @@ use super::{ImageReceipt, Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub const VERSION: &str = "receipt/v1";
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Receipt {
+    /// Always `receipt/v1`.
     pub version: String,
     pub order: String,
     pub attempt: u32,
@@ -22,4 +25,21 @@ pub struct Receipt {
 pub struct StageTime {
     pub stage: String,
     pub duration_ms: u64,
+}
+
+/// Reply to `POST /v1/machines/{machine}/receipts`, and to asking for its state afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReceiptReply {
+    /// Always `receipt/v1`.
+    pub version: String,
+    pub state: ReceiptState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReceiptState {
+    /// Received; the controller is not done with it. Ask again.
+    Posted,
+    /// Durably kept and acted upon: the machine may go.
+    Acknowledged,
 }

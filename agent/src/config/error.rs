@@ -1,0 +1,58 @@
+//! What can be wrong with what the agent was told at boot.
+
+use super::value::without_userinfo;
+use crate::error::Coded;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {path}", path = path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{word}={value}: {why}")]
+    Url { word: &'static str, value: String, why: &'static str },
+    #[error("burin.ca={value}: {why}")]
+    Ca { value: String, why: &'static str },
+    #[error("burin.log={value}: no such level")]
+    Log { value: String },
+    #[error("burin.finish={value}: no such way to finish")]
+    Finish { value: String },
+    #[error("BOOTIF={value}: not the address of an Ethernet NIC")]
+    BootIf { value: String },
+    #[error("ip={value}: {why}")]
+    Ip { value: String, why: &'static str },
+}
+
+impl ConfigError {
+    pub(super) fn url(word: &'static str, value: &str, why: &'static str) -> Self {
+        Self::Url { word, value: without_userinfo(value), why }
+    }
+}
+
+impl Coded for ConfigError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "config.read",
+            Self::Url { .. } => "config.url",
+            Self::Ca { .. } => "config.ca",
+            Self::Log { .. } => "config.log",
+            Self::Finish { .. } => "config.finish",
+            Self::BootIf { .. } => "config.bootif",
+            Self::Ip { .. } => "config.ip",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Read { .. } => return None,
+            Self::Url { word, .. } => return Some(format!("write {word}=http://HOST[:PORT]/PATH or https://...")),
+            Self::Ca { .. } => "write burin.ca=/etc/burin/ca.pem or burin.ca=sha256:<64 hexadecimal digits>",
+            Self::Log { .. } => "write error, warn, info, debug or trace",
+            Self::Finish { .. } => "write reboot, poweroff or hold",
+            Self::BootIf { .. } => "in iPXE write BOOTIF=01-${net0/mac:hexhyp}",
+            Self::Ip { .. } => {
+                "write ip=dhcp or ip=<address>::<gateway>:<netmask>:<hostname>:<device>:none:<dns>:<dns>:<ntp>"
+            }
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,145 @@
+//! The words we know, unvalidated, and the step from there to a [`Config`].
+
+use super::cmdline::{Word, words};
+use super::value::{parse_boot_mac, parse_finish, parse_level, parse_order, parse_trust};
+use super::{Config, ConfigError, HttpUrl, IpMethod, Secret};
+use std::collections::BTreeMap;
+
+const ATTRIBUTE: &str = "burin.attr.";
+const KNOWN: [&str; 9] = [
+    "burin.controller",
+    "burin.ca",
+    "burin.token",
+    "burin.order",
+    "burin.events",
+    "burin.log",
+    "burin.ntp",
+    "burin.finish",
+    "burin.attr.NAME",
+];
+
+/// What the command line says, word by word: the last of equal keys, nothing judged.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Raw {
+    pub controller: Option<String>,
+    pub ca: Option<String>,
+    pub token: Option<Secret>,
+    pub order: Option<String>,
+    pub events: Option<String>,
+    pub log: Option<String>,
+    pub ntp: Option<String>,
+    pub finish: Option<String>,
+    pub bootif: Option<String>,
+    pub ip: Option<String>,
+    pub attributes: BTreeMap<String, String>,
+    pub warnings: Vec<String>,
+}
+
+impl Raw {
+    /// Texts in order of rising precedence.
+    pub fn parse(texts: &[&str]) -> Self {
+        let mut raw = Self::default();
+        for word in texts.iter().flat_map(|text| words(text)) {
+            raw.take(&word);
+        }
+        raw
+    }
+
+    fn take(&mut self, word: &Word) {
+        // Names of attributes keep their spelling: only the part before them is folded.
+        if let Some(name) = word.key.get(ATTRIBUTE.len()..)
+            && word.key.get(..ATTRIBUTE.len()).is_some_and(|prefix| prefix == ATTRIBUTE)
+        {
+            match (name, &word.value) {
+                ("", _) => self.warnings.push(format!("{}: an attribute needs a name", word.key)),
+                // A bare flag is true, as with the kernel's own flags.
+                (_, value) => {
+                    drop(self.attributes.insert(name.to_owned(), value.clone().unwrap_or_else(|| String::from("true"))))
+                }
+            }
+            return;
+        }
+        let folded = word.folded();
+        let slot = match folded.as_str() {
+            "burin.controller" => &mut self.controller,
+            "burin.ca" => &mut self.ca,
+            "burin.order" => &mut self.order,
+            "burin.events" => &mut self.events,
+            "burin.log" => &mut self.log,
+            "burin.ntp" => &mut self.ntp,
+            "burin.finish" => &mut self.finish,
+            "BOOTIF" => &mut self.bootif,
+            "ip" => &mut self.ip,
+            "burin.token" => {
+                match word.value.as_deref() {
+                    None | Some("") => self.warnings.push("burin.token has no value: ignored".to_owned()),
+                    Some(value) => self.token = Some(Secret::new(value)),
+                }
+                return;
+            }
+            unknown => {
+                if unknown.starts_with("burin.") {
+                    self.warnings.push(unknown_word(&word.key));
+                }
+                return;
+            }
+        };
+        match word.value.as_deref() {
+            None | Some("") => self.warnings.push(format!("{} has no value: ignored", word.key)),
+            Some(value) => *slot = Some(value.to_owned()),
+        }
+    }
+
+    /// Judges every value; the first wrong one is the error.
+    pub fn validate(self) -> Result<Config, ConfigError> {
+        let url = |word: &'static str, text: Option<String>| {
+            text.map(|text| HttpUrl::parse(&text).map_err(|why| ConfigError::url(word, &text, why))).transpose()
+        };
+        let mut config = Config {
+            controller: url("burin.controller", self.controller)?,
+            trust: self.ca.as_deref().map(parse_trust).transpose()?.unwrap_or_default(),
+            token: self.token,
+            order: self.order.as_deref().map(parse_order).transpose()?,
+            events: url("burin.events", self.events)?,
+            attributes: self.attributes,
+            log: self.log.as_deref().map(parse_level).transpose()?,
+            ntp: self.ntp,
+            finish: self.finish.as_deref().map(parse_finish).transpose()?,
+            boot_mac: None,
+            ip: self.ip.as_deref().map(IpMethod::parse).transpose()?.unwrap_or_default(),
+            warnings: self.warnings,
+        };
+        // A boot loader writes BOOTIF, not a person: an odd one (InfiniBand, an unexpanded iPXE variable) must not
+        // keep a machine from booting that would find its network by carrier.
+        match self.bootif.as_deref().map(parse_boot_mac) {
+            None => {}
+            Some(Ok(mac)) => config.boot_mac = Some(mac),
+            Some(Err(why)) => config.warnings.push(format!("{why}: ignored, every NIC with carrier is tried")),
+        }
+        Ok(config)
+    }
+}
+
+fn unknown_word(key: &str) -> String {
+    let nearest = KNOWN.iter().min_by_key(|known| distance(known, key)).copied().unwrap_or_default();
+    format!("unknown word {key} on the kernel command line: did you mean {nearest}?")
+}
+
+/// Levenshtein distance over bytes, one row at a time.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let value = (diagonal + usize::from(x != y)).min(left + 1).min(*cell + 1);
+            diagonal = *cell;
+            *cell = value;
+            left = value;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

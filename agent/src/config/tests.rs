@@ -1,0 +1,171 @@
+use super::*;
+use crate::error::Coded;
+use proptest::prelude::*;
+
+fn parse(text: &str) -> Config {
+    Config::parse(&[text]).unwrap()
+}
+
+fn code(text: &str) -> &'static str {
+    Config::parse(&[text]).unwrap_err().code()
+}
+
+#[test]
+fn every_word() {
+    let config = parse(concat!(
+        "BOOT_IMAGE=/vmlinuz quiet console=ttyS0,115200 burin.controller=https://c.example:8443/v1 ",
+        "burin.ca=/etc/burin/ca.pem burin.token=s3cret burin.order=/order.json burin.events=http://e.example/ ",
+        "burin.attr.rack=R1 burin.attr.Host-Name=\"a b\" burin.log=debug burin.ntp=ntp.example burin.finish=hold ",
+        "BOOTIF=01-52-54-00-Ab-cd-ef ip=dhcp\n",
+    ));
+    assert_eq!(config.controller.as_ref().map(HttpUrl::as_str), Some("https://c.example:8443/v1"));
+    assert!(config.controller.is_some_and(|url| url.is_https()));
+    assert_eq!(config.trust, Trust::CaFile("/etc/burin/ca.pem".into()));
+    assert_eq!(config.token.as_ref().map(Secret::expose), Some("s3cret"));
+    assert_eq!(config.order, Some(OrderSource::Path("/order.json".into())));
+    assert_eq!(config.events.map(|url| url.to_string()).as_deref(), Some("http://e.example/"));
+    assert_eq!(config.attributes.get("rack").map(String::as_str), Some("R1"));
+    assert_eq!(config.attributes.get("Host-Name").map(String::as_str), Some("a b"));
+    assert_eq!(config.log, Some(log::LevelFilter::Debug));
+    assert_eq!(config.ntp.as_deref(), Some("ntp.example"));
+    assert_eq!(config.finish, Some(Finish::Hold));
+    assert_eq!(config.boot_mac, Some(Mac([0x52, 0x54, 0, 0xab, 0xcd, 0xef])));
+    assert_eq!(config.ip, IpMethod::Dhcp { device: None });
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn quotes_and_separators() {
+    let found = words("a  \"b=c d\"\te=\"f g\"=h i= \"\" -- burin.log=trace");
+    let shown: Vec<_> = found.iter().map(|word| (word.key.as_str(), word.value.as_deref())).collect();
+    assert_eq!(shown, [("a", None), ("b", Some("c d")), ("e", Some("f g=h")), ("i", Some("")), ("", None)],);
+}
+
+#[test]
+fn the_command_line_overrides_the_file_and_the_last_word_wins() {
+    let config = Config::parse(&["burin.ntp=file burin.log=warn", "burin.ntp=one burin.ntp=two"]).unwrap();
+    assert_eq!((config.ntp.as_deref(), config.log), (Some("two"), Some(log::LevelFilter::Warn)));
+}
+
+#[test]
+fn unknown_words_are_named_with_the_nearest() {
+    let config = parse("burin.controler=http://x/ burin.tokn=abc other.word=1");
+    assert_eq!(config.warnings.len(), 2);
+    assert!(config.warnings[0].contains("did you mean burin.controller?"), "{:?}", config.warnings);
+    assert!(config.warnings[1].contains("did you mean burin.token?"), "{:?}", config.warnings);
+    assert!(!config.warnings[1].contains("abc"), "a misspelt secret is still one");
+}
+
+#[test]
+fn wrong_values_have_codes() {
+    assert_eq!(code("burin.controller=c.example"), "config.url");
+    assert_eq!(code("burin.controller=ftp://c.example/"), "config.url");
+    assert_eq!(code("burin.events=http://"), "config.url");
+    assert_eq!(code("burin.order=order.json"), "config.url");
+    assert_eq!(code("burin.ca=ca.pem"), "config.ca");
+    assert_eq!(code("burin.ca=sha256:12"), "config.ca");
+    assert_eq!(code("burin.log=loud"), "config.log");
+    assert_eq!(code("burin.finish=halt"), "config.finish");
+    assert_eq!(code("ip=maybe"), "config.ip");
+    assert_eq!(code("ip=10.0.0.5:::255.0.255.0"), "config.ip");
+}
+
+#[test]
+fn an_empty_value_is_a_warning() {
+    let config = parse("burin.controller= burin.token=");
+    assert_eq!((config.controller, config.token, config.warnings.len()), (None, None, 2));
+}
+
+#[test]
+fn a_strange_bootif_is_a_warning() {
+    for word in [
+        "BOOTIF=01-${net0/mac:hexhyp}",
+        "BOOTIF=20-00-00",
+        "BOOTIF=01-00-00-00-00-00-00",
+        "BOOTIF=01-ff-ff-ff-ff-ff-ff",
+    ] {
+        let config = parse(word);
+        assert_eq!((config.boot_mac, config.warnings.len()), (None, 1), "{word}");
+    }
+    assert_eq!(parse("BOOTIF=52:54:00:ab:cd:ef").boot_mac, Some(Mac([0x52, 0x54, 0, 0xab, 0xcd, 0xef])));
+}
+
+#[test]
+fn fingerprints() {
+    let hex = "AB".repeat(32);
+    assert_eq!(parse(&format!("burin.ca=sha256:{hex}")).trust, Trust::Fingerprint([0xab; 32]));
+    let colons = vec!["ab"; 32].join(":");
+    assert_eq!(parse(&format!("burin.ca=sha256:{colons}")).trust, Trust::Fingerprint([0xab; 32]));
+}
+
+#[test]
+fn secrets_do_not_show() {
+    let text = "a burin.token=hunter2 \"burin.token=hunter2 x\" burin.controller=http://u:hunter2@h/";
+    let config = parse(text);
+    assert!(!format!("{config:?} {:?}", Raw::parse(&[text]).token).contains("hunter2"));
+    assert!(!redact("a burin.token=hunter2 \"burin.token=hunter2 x\"").contains("hunter2"));
+    let error = Config::parse(&["burin.events=ftp://u:hunter2@h/"]).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
+}
+
+#[test]
+fn ip_forms() {
+    assert_eq!(parse("ip=off").ip, IpMethod::Off);
+    assert_eq!(parse("ip=:::::eth1:dhcp").ip, IpMethod::Dhcp { device: Some("eth1".into()) });
+    assert_eq!(parse("ip=::::::none").ip, IpMethod::Off);
+    let full = StaticIp {
+        address: [10, 1, 2, 3].into(),
+        prefix: 22,
+        gateway: Some([10, 1, 0, 1].into()),
+        hostname: Some("node7".into()),
+        device: Some("eth0".into()),
+        dns: vec![[10, 1, 0, 2].into(), [10, 1, 0, 3].into()],
+        ntp: vec![[10, 1, 0, 4].into()],
+    };
+    let text = "ip=10.1.2.3::10.1.0.1:255.255.252.0:node7:eth0:none:10.1.0.2:10.1.0.3:10.1.0.4";
+    assert_eq!(parse(text).ip, IpMethod::Static(full));
+    let IpMethod::Static(short) = parse("ip=172.16.5.5:").ip else { panic!("not static") };
+    assert_eq!((short.prefix, short.gateway), (16, None), "a missing netmask is classful");
+    for bad in ["ip=10.0.0.5::::::dhcp", "ip=1.2.3", "ip=10.0.0.1:::33", "ip=::::::bootp", "ip=:::255.0.0.0:h:e:none"] {
+        assert_eq!(code(bad), "config.ip", "{bad}");
+    }
+}
+
+#[test]
+fn load_reads_the_file_before_the_command_line() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("proc")).unwrap();
+    std::fs::create_dir_all(root.path().join("etc/burin")).unwrap();
+    assert_eq!(load(root.path()).unwrap_err().code(), "config.read");
+    std::fs::write(root.path().join("proc/cmdline"), "burin.log=info\n").unwrap();
+    std::fs::write(root.path().join("etc/burin/cmdline"), "burin.log=warn burin.attr.a=1\n").unwrap();
+    let config = load(root.path()).unwrap();
+    assert_eq!((config.log, config.attributes.len()), (Some(log::LevelFilter::Info), 1));
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in ".{0,200}") {
+        let _ = Config::parse(&[&text]);
+        let _ = redact(&text);
+    }
+
+    #[test]
+    fn no_value_panics(word in "(burin\\.[a-z.]{0,12}|ip|BOOTIF)", value in "[0-9a-zA-Z:./@\"*-]{0,60}") {
+        let _ = Config::parse(&[&format!("{word}={value}")]);
+    }
+
+    #[test]
+    fn attributes_come_through(name in "[a-z][a-z_.-]{0,20}", value in "[a-zA-Z0-9 =:/-]{0,30}") {
+        let config = parse(&format!("quiet burin.attr.{name}=\"{value}\" ro"));
+        prop_assert_eq!(config.attributes.get(&name), Some(&value));
+    }
+
+    #[test]
+    fn a_token_never_survives_redaction(token in "[A-Za-z0-9]{12,30}", before in "[a-z =]{0,20}") {
+        let text = format!("{before} burin.token={token} tail");
+        prop_assert!(!redact(&text).contains(&token));
+        let shown = format!("{:?}", Raw::parse(&[&text]));
+        prop_assert!(!shown.contains(&token));
+    }
+}

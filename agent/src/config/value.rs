@@ -1,0 +1,165 @@
+//! Typed values of single words.
+
+use super::ConfigError;
+use crate::protocol::order::Finish;
+use std::fmt;
+use std::path::PathBuf;
+use ureq::http::Uri;
+
+/// An absolute `http` or `https` URL with a host. Shown without its user information.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpUrl(String);
+
+impl HttpUrl {
+    /// Says in plain words why not.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let uri: Uri = text.parse().map_err(|_| "it is not a URL")?;
+        match uri.scheme_str() {
+            Some("http" | "https") => {}
+            Some(_) => return Err("its scheme is neither http nor https"),
+            None => return Err("it has no http:// or https:// in front"),
+        }
+        match uri.host() {
+            None | Some("") => Err("it names no host"),
+            Some(_) => Ok(Self(text.to_owned())),
+        }
+    }
+
+    /// The URL as given, user information included: for the HTTP client, not for a log.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.0.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_userinfo(&self.0))
+    }
+}
+
+impl fmt::Debug for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpUrl({self})")
+    }
+}
+
+/// `scheme://user:password@host/` -> `scheme://***@host/`; also of text that is no URL.
+pub(super) fn without_userinfo(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://***@{host}{tail}"),
+        None => text.to_owned(),
+    }
+}
+
+/// How the controller's TLS certificate is judged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// `/etc/burin/ca.pem` where it exists, and the public CAs of the ramdisk.
+    #[default]
+    Default,
+    /// This file of PEM certificates.
+    CaFile(PathBuf),
+    /// Exactly the server certificate with this SHA-256 of its DER form.
+    Fingerprint([u8; 32]),
+}
+
+pub(super) fn parse_trust(text: &str) -> Result<Trust, ConfigError> {
+    let bad = |why| ConfigError::Ca { value: text.to_owned(), why };
+    match text.split_once(':') {
+        Some(("sha256", hex)) => parse_hex32(hex)
+            .map(Trust::Fingerprint)
+            .ok_or_else(|| bad("a SHA-256 fingerprint has 64 hexadecimal digits")),
+        _ if text.starts_with('/') => Ok(Trust::CaFile(PathBuf::from(text))),
+        _ => Err(bad("it is neither an absolute path nor sha256:HEX")),
+    }
+}
+
+/// 32 bytes of hexadecimal digits; colons between bytes, as openssl prints them, are allowed.
+fn parse_hex32(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> =
+        text.chars().filter(|&c| c != ':').map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
+    let bytes: Vec<u8> =
+        digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |all, digit| all << 4 | digit)).collect();
+    if digits.len() == 64 { bytes.try_into().ok() } else { None }
+}
+
+/// Where an order without a controller comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderSource {
+    Url(HttpUrl),
+    Path(PathBuf),
+}
+
+pub(super) fn parse_order(text: &str) -> Result<OrderSource, ConfigError> {
+    if text.starts_with('/') {
+        return Ok(OrderSource::Path(PathBuf::from(text)));
+    }
+    HttpUrl::parse(text).map(OrderSource::Url).map_err(|why| ConfigError::url("burin.order", text, why))
+}
+
+pub(super) fn parse_level(text: &str) -> Result<log::LevelFilter, ConfigError> {
+    match text {
+        "error" | "warn" | "info" | "debug" | "trace" => text.parse().ok(),
+        _ => None,
+    }
+    .ok_or_else(|| ConfigError::Log { value: text.to_owned() })
+}
+
+pub(super) fn parse_finish(text: &str) -> Result<Finish, ConfigError> {
+    match text {
+        "reboot" => Ok(Finish::Reboot),
+        "poweroff" => Ok(Finish::Poweroff),
+        "hold" => Ok(Finish::Hold),
+        _ => Err(ConfigError::Finish { value: text.to_owned() }),
+    }
+}
+
+/// An Ethernet address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// `aa:bb:cc:dd:ee:ff`, or with hyphens.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut mac = [0; 6];
+        let mut parts = text.split([':', '-']);
+        for byte in &mut mac {
+            let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()))?;
+            *byte = u8::from_str_radix(part, 16).ok()?;
+        }
+        if parts.next().is_some() { None } else { Some(Self(mac)) }
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mac({self})")
+    }
+}
+
+/// `01-aa-bb-cc-dd-ee-ff` as PXELINUX defined it (ARP hardware type first), or the bare address.
+pub(super) fn parse_boot_mac(text: &str) -> Result<Mac, ConfigError> {
+    let address = match text.split_once(['-', ':']) {
+        Some(("01", rest)) if rest.len() == 17 => rest,
+        _ => text,
+    };
+    let mac = Mac::parse(address).ok_or_else(|| ConfigError::BootIf { value: text.to_owned() })?;
+    if mac.0 == [0; 6] || mac.0[0] & 1 == 1 {
+        return Err(ConfigError::BootIf { value: text.to_owned() });
+    }
+    Ok(mac)
+}

@@ -1,0 +1,66 @@
+use crate::error::Coded;
+use std::io;
+use std::path::PathBuf;
+
+/// What can be wrong with a target, before or while it is written.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    #[error("{device}: cannot be opened")]
+    Open { device: PathBuf, source: io::Error },
+    #[error("{device}: does not exist")]
+    NotFound { device: PathBuf },
+    #[error("{device}: is not a block device")]
+    NotBlockDevice { device: PathBuf },
+    #[error("{device}: is not an ordinary file")]
+    NotFile { device: PathBuf },
+    #[error("{device}: is read-only")]
+    ReadOnly { device: PathBuf },
+    #[error("{device}: is in use by {by}")]
+    Held { device: PathBuf, by: String },
+    #[error("{device}: has no size; is there a medium in it?")]
+    Empty { device: PathBuf },
+    #[error("{device}: does not take direct I/O")]
+    NoDirectIo { device: PathBuf, source: io::Error },
+    #[error("{device}: logical sectors of {bytes} bytes are not supported")]
+    SectorSize { device: PathBuf, bytes: u32 },
+    #[error("{device}: {operation} failed at byte {offset}")]
+    Io { device: PathBuf, operation: &'static str, offset: u64, source: io::Error },
+    #[error("{device}: what was read back at byte {offset} ({len} bytes) is not what was written")]
+    ReadbackMismatch { device: PathBuf, offset: u64, len: u64 },
+    #[error("{device}: interrupted")]
+    Interrupted { device: PathBuf },
+}
+
+impl Coded for DiskError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "disk.open",
+            Self::NotFound { .. } => "disk.not_found",
+            Self::NotBlockDevice { .. } | Self::NotFile { .. } => "disk.wrong_kind",
+            Self::ReadOnly { .. } => "disk.read_only",
+            Self::Held { .. } => "disk.held",
+            Self::Empty { .. } => "disk.empty",
+            Self::NoDirectIo { .. } => "disk.no_direct_io",
+            Self::SectorSize { .. } => "disk.sector_size",
+            Self::Io { .. } => "disk.io",
+            Self::ReadbackMismatch { .. } => "disk.readback_mismatch",
+            Self::Interrupted { .. } => "cancelled",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotBlockDevice { device } => {
+                Some(format!("to write into an ordinary file, say so: --file {}", device.display()))
+            }
+            Self::NotFile { .. } => Some("leave out --file to write to a block device".into()),
+            Self::ReadOnly { .. } => Some("look for a write-protect switch, or `blockdev --setrw`".into()),
+            Self::Held { .. } => Some("unmount or stop what uses it first; burin never takes a disk away".into()),
+            Self::ReadbackMismatch { .. } => Some("the device loses or changes data: replace it".into()),
+            Self::Io { source, .. } if source.raw_os_error() == Some(libc::EIO) => {
+                Some("the device reports a failed medium or link: look at the kernel log".into())
+            }
+            _ => None,
+        }
+    }
+}

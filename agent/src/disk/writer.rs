@@ -1,0 +1,619 @@
+//! Drives chunks to the device, holes included, and reads them back.
+//!
+//! [`Writer::prepare`] makes the old contents unbootable, [`Writer::run`] writes everything but the first chunk,
+//! [`Body::commit`] checks it, wipes what lies beyond and writes the withheld first chunk last.
+
+use super::queue::{Completion, Op, Queue};
+use super::zero::is_zero;
+use super::{CHUNK, Chunk, DiskError, Target, buffer, wipe};
+use crate::sys::aligned::AlignedBuf;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Bytes done so far, for whoever shows progress.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub written: AtomicU64,
+    pub zeroed: AtomicU64,
+    pub verified: AtomicU64,
+    pub skipped: AtomicU64,
+    /// Nanoseconds in which the device waited for chunks.
+    pub starved_ns: AtomicU64,
+}
+
+/// Where chunks come from. `next` never blocks: the queue's waker is rung for each new chunk and at the end.
+pub trait Feed {
+    fn next(&mut self) -> Fed;
+}
+
+#[derive(Debug)]
+pub enum Fed {
+    Chunk(Chunk),
+    /// Nothing now.
+    Empty,
+    End,
+}
+
+/// True asks the writer to stop.
+pub type Interrupt<'a> = &'a (dyn Fn() -> bool + Sync);
+
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Read everything back and compare.
+    pub readback: bool,
+    /// Read back while chunks still come in, whenever the device would idle.
+    pub overlap: bool,
+    /// Operations at once.
+    pub depth: usize,
+    /// Largest write in bytes.
+    pub request: usize,
+}
+
+/// Checks that may wait; beyond it reading back goes first, so that memory does not grow with the image.
+const BACKLOG: usize = 16 * 1024;
+/// Longest single hole, so that cancelling is never far away.
+const LONGEST_ZERO: u64 = 64 << 20;
+/// How often a waiting writer looks at its interrupt.
+const TICK: Duration = Duration::from_millis(100);
+/// A read that comes back short is repeated this often.
+const READ_ATTEMPTS: u32 = 3;
+
+#[derive(Debug)]
+struct Check {
+    offset: u64,
+    len: u64,
+    /// None: all zero.
+    digest: Option<u128>,
+    attempts: u32,
+}
+
+/// Operations of one chunk, checked once all are done.
+#[derive(Debug)]
+struct Group {
+    left: usize,
+    _chunk: Option<Chunk>,
+    check: Check,
+}
+
+#[derive(Debug)]
+enum Work {
+    Part { group: u64, started: Instant, hole: bool },
+    Check(Check),
+    Flush,
+}
+
+pub struct Writer<'a> {
+    target: &'a Target,
+    queue: Box<dyn Queue>,
+    options: Options,
+    counters: &'a Counters,
+    interrupt: Interrupt<'a>,
+    work: HashMap<u64, Work>,
+    pending: VecDeque<(Work, Op)>,
+    groups: HashMap<u64, Group>,
+    next: u64,
+    backlog: VecDeque<Check>,
+    reads: usize,
+    spare: Vec<AlignedBuf>,
+    zeros: Arc<AlignedBuf>,
+    zero_run: Option<Range<u64>>,
+    /// Whether holes are punched; false once that failed or proved slower than writing.
+    punch: bool,
+    write_rate: Rate,
+    head: Option<Chunk>,
+    tail: Vec<u8>,
+    end: u64,
+    stale: Vec<Range<u64>>,
+    position: u64,
+}
+
+impl std::fmt::Debug for Writer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("target", &self.target.path()).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+/// Bytes and the nanoseconds they took in the queue.
+#[derive(Debug, Default, Clone, Copy)]
+struct Rate {
+    bytes: u64,
+    nanos: u64,
+}
+
+impl Rate {
+    fn add(&mut self, bytes: u64, took: Duration) {
+        self.bytes += bytes;
+        self.nanos += took.as_nanos() as u64;
+    }
+
+    fn slower_than(&self, other: &Rate) -> bool {
+        let cost = |a: &Rate, b: &Rate| u128::from(a.nanos) * u128::from(b.bytes);
+        cost(self, other) > cost(other, self)
+    }
+}
+
+/// Everything but the first chunk is on the device, flushed and, if asked for, read back.
+#[derive(Debug)]
+pub struct Body<'a>(Writer<'a>);
+
+/// The image is on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Length of the image in bytes.
+    pub image: u64,
+    /// Whether holes were punched to the end; false: zeros were written at least in part.
+    pub punched: bool,
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(
+        target: &'a Target,
+        queue: Box<dyn Queue>,
+        options: Options,
+        counters: &'a Counters,
+        interrupt: Interrupt<'a>,
+    ) -> Self {
+        let options = Options {
+            depth: options.depth.max(1),
+            request: options.request.clamp(4096, CHUNK) / 4096 * 4096,
+            ..options
+        };
+        Self {
+            target,
+            queue,
+            options,
+            counters,
+            interrupt,
+            work: HashMap::new(),
+            pending: VecDeque::new(),
+            groups: HashMap::new(),
+            next: 0,
+            backlog: VecDeque::new(),
+            reads: 0,
+            spare: Vec::new(),
+            zeros: Arc::new(AlignedBuf::zeroed(CHUNK)),
+            zero_run: None,
+            punch: true,
+            write_rate: Rate::default(),
+            head: None,
+            tail: Vec::new(),
+            end: 0,
+            stale: Vec::new(),
+            position: 0,
+        }
+    }
+
+    /// Makes the old contents unbootable: zeros over the first chunk and over a backup GPT. On the medium at return.
+    pub fn prepare(&mut self) -> Result<(), DiskError> {
+        self.stale = wipe::old_partitions(self.target);
+        let size = self.target.direct_size();
+        self.write_zeros(0..size.min(CHUNK as u64));
+        self.write_zeros(size.saturating_sub(wipe::MARGIN).max(CHUNK as u64).min(size)..size);
+        self.drive(None)?;
+        self.flush()?;
+        self.check_all()?;
+        // Progress counts the image, not the preparation.
+        for counter in [&self.counters.written, &self.counters.zeroed, &self.counters.verified] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Writes what `feed` gives, except the first chunk, which is withheld for [`Body::commit`].
+    pub fn run(mut self, feed: &mut dyn Feed) -> Result<Body<'a>, (u64, DiskError)> {
+        match self.run_inner(feed) {
+            Ok(()) => Ok(Body(self)),
+            Err(error) => Err((self.position, error)),
+        }
+    }
+
+    fn run_inner(&mut self, feed: &mut dyn Feed) -> Result<(), DiskError> {
+        self.drive(Some(feed))?;
+        self.flush()?;
+        self.check_all()
+    }
+
+    fn accept(&mut self, mut chunk: Chunk) {
+        self.end = self.end.max(chunk.offset + chunk.len as u64);
+        let direct = usize::try_from(self.target.direct_size().saturating_sub(chunk.offset)).unwrap_or(usize::MAX);
+        if direct < chunk.padded {
+            // The file ends in a partial block, which direct I/O does not reach.
+            self.tail = chunk.bytes().get(direct..chunk.len).unwrap_or_default().to_vec();
+            chunk.padded = direct;
+            chunk.segments.retain_mut(|segment| {
+                segment.range.end = segment.range.end.min(direct);
+                !segment.range.is_empty()
+            });
+            chunk.digest = chunk.digest.map(|_| buffer::checksum(chunk.bytes()));
+        }
+        if chunk.offset == 0 {
+            self.head = Some(chunk);
+            return;
+        }
+        let range = chunk.offset..chunk.offset + chunk.padded as u64;
+        if chunk.digest.is_none() {
+            chunk.release();
+            match &mut self.zero_run {
+                Some(run) if run.end == range.start => run.end = range.end,
+                _ => {
+                    self.end_zero_run();
+                    self.zero_run = Some(range);
+                }
+            }
+            if self.zero_run.as_ref().is_some_and(|run| run.end - run.start >= LONGEST_ZERO) {
+                self.end_zero_run();
+            }
+            return;
+        }
+        self.end_zero_run();
+        self.write_chunk(chunk);
+    }
+
+    fn write_chunk(&mut self, chunk: Chunk) {
+        let Some(buf) = chunk.shared() else { return };
+        let mut ops = Vec::new();
+        for segment in &chunk.segments {
+            let offset = chunk.offset + segment.range.start as u64;
+            if segment.zero && self.punch {
+                ops.push(Op::Zero { offset, len: segment.range.len() as u64 });
+                continue;
+            }
+            for start in segment.range.clone().step_by(self.options.request) {
+                let len = self.options.request.min(segment.range.end - start);
+                ops.push(Op::Write { buf: buf.clone(), start, len, offset: chunk.offset + start as u64 });
+            }
+        }
+        let check =
+            Check { offset: chunk.offset, len: chunk.padded as u64, digest: chunk.digest, attempts: 0 };
+        self.enqueue(ops, Some(chunk), check);
+    }
+
+    fn end_zero_run(&mut self) {
+        let Some(run) = self.zero_run.take() else { return };
+        if !self.punch {
+            return self.write_zeros(run);
+        }
+        let check = Check { offset: run.start, len: run.end - run.start, digest: None, attempts: 0 };
+        self.enqueue(vec![Op::Zero { offset: run.start, len: run.end - run.start }], None, check);
+    }
+
+    /// Zeros that are written, not punched.
+    fn write_zeros(&mut self, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        let check = Check { offset: range.start, len: range.end - range.start, digest: None, attempts: 0 };
+        let ops = self.zero_writes(range);
+        self.enqueue(ops, None, check);
+    }
+
+    fn zero_writes(&self, range: Range<u64>) -> Vec<Op> {
+        let step = self.options.request as u64;
+        let mut ops = Vec::new();
+        let mut offset = range.start;
+        while offset < range.end {
+            let len = step.min(range.end - offset);
+            ops.push(Op::Write { buf: self.zeros.clone(), start: 0, len: len as usize, offset });
+            offset += len;
+        }
+        ops
+    }
+
+    fn enqueue(&mut self, ops: Vec<Op>, chunk: Option<Chunk>, check: Check) {
+        if ops.is_empty() {
+            return;
+        }
+        let group = self.token();
+        self.groups.insert(group, Group { left: ops.len(), _chunk: chunk, check });
+        for op in ops {
+            let hole = matches!(op, Op::Zero { .. });
+            self.pending.push_back((Work::Part { group, started: Instant::now(), hole }, op));
+        }
+    }
+
+    fn token(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn submit(&mut self, mut work: Work, op: Op) {
+        if let Work::Part { started, .. } = &mut work {
+            *started = Instant::now();
+        }
+        let token = self.token();
+        self.work.insert(token, work);
+        self.queue.submit(token, op);
+    }
+
+    /// Runs until everything pending, and everything that `feed` gives, is done.
+    fn drive(&mut self, mut feed: Option<&mut dyn Feed>) -> Result<(), DiskError> {
+        loop {
+            if (self.interrupt)() {
+                return Err(DiskError::Interrupted { device: self.target.path().to_owned() });
+            }
+            let mut starved = false;
+            while self.work.len() < self.options.depth {
+                if self.backlog.len() > BACKLOG && self.reads < self.options.depth {
+                    self.submit_check();
+                } else if let Some((work, op)) = self.pending.pop_front() {
+                    self.submit(work, op);
+                } else if let Some(source) = &mut feed {
+                    match source.next() {
+                        Fed::Chunk(chunk) => self.accept(chunk),
+                        Fed::Empty => {
+                            starved = true;
+                            break;
+                        }
+                        Fed::End => {
+                            feed = None;
+                            self.end_zero_run();
+                        }
+                    }
+                } else {
+                    break;
+                }
+            }
+            if starved && self.options.overlap {
+                while !self.backlog.is_empty() && self.reads < self.options.depth.div_ceil(2) {
+                    if self.work.len() >= self.options.depth {
+                        break;
+                    }
+                    self.submit_check();
+                }
+            }
+            if self.work.is_empty() && self.pending.is_empty() && feed.is_none() {
+                return Ok(());
+            }
+            let before = Instant::now();
+            self.reap()?;
+            if starved {
+                self.counters.starved_ns.fetch_add(before.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn reap(&mut self) -> Result<(), DiskError> {
+        let done = self.queue.wait(TICK).map_err(|source| self.target.io_error("wait", self.position, source))?;
+        for completion in done {
+            self.complete(completion)?;
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, completion: Completion) -> Result<(), DiskError> {
+        let Some(work) = self.work.remove(&completion.token) else { return Ok(()) };
+        match (work, completion.op) {
+            (Work::Part { group, started, hole }, Op::Write { buf, start, len, offset }) => {
+                let count = completion.result.map_err(|source| self.failed("write", offset, source))?;
+                let count = count.min(len);
+                self.write_rate.add(count as u64, started.elapsed());
+                if count == len {
+                    self.count_write(hole || Arc::ptr_eq(&buf, &self.zeros), len as u64);
+                    return self.part_done(group);
+                }
+                // The rest again, from a sector boundary.
+                let count = count / self.target.sector() as usize * self.target.sector() as usize;
+                if count == 0 {
+                    return Err(self.failed("write", offset, io::ErrorKind::WriteZero.into()));
+                }
+                self.count_write(Arc::ptr_eq(&buf, &self.zeros), count as u64);
+                let rest = Op::Write { buf, start: start + count, len: len - count, offset: offset + count as u64 };
+                self.pending.push_front((Work::Part { group, started, hole }, rest));
+            }
+            (Work::Part { group, started, .. }, Op::Zero { offset, len }) => match completion.result {
+                Ok(_) => {
+                    let mut rate = Rate::default();
+                    rate.add(len, started.elapsed());
+                    // A short first request says nothing about rates.
+                    if len >= CHUNK as u64 && self.write_rate.bytes > 0 && rate.slower_than(&self.write_rate) {
+                        log::info!("{}: zeroing is slower than writing zeros", self.target.path().display());
+                        self.punch = false;
+                    }
+                    self.counters.zeroed.fetch_add(len, Ordering::Relaxed);
+                    self.part_done(group)?;
+                }
+                Err(error) => {
+                    // Not supported, or a device that lies about it: writing decides.
+                    log::info!("{}: zeros are written, as zeroing fails: {error}", self.target.path().display());
+                    self.punch = false;
+                    let ops = self.zero_writes(offset..offset + len);
+                    if let Some(group) = self.groups.get_mut(&group) {
+                        group.left += ops.len().saturating_sub(1);
+                    }
+                    for op in ops {
+                        self.pending.push_back((Work::Part { group, started, hole: true }, op));
+                    }
+                }
+            },
+            (Work::Check(check), Op::Read { buf, len, offset }) => {
+                self.reads -= 1;
+                let count = completion.result.map_err(|source| self.failed("read back", offset, source))?;
+                self.read_back(check, buf, len, count)?;
+            }
+            (Work::Flush, _) => {
+                completion.result.map_err(|source| self.failed("flush", self.end, source))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn count_write(&self, zeros: bool, bytes: u64) {
+        let counter = if zeros { &self.counters.zeroed } else { &self.counters.written };
+        counter.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn failed(&mut self, operation: &'static str, offset: u64, source: io::Error) -> DiskError {
+        self.position = offset;
+        self.target.io_error(operation, offset, source)
+    }
+
+    fn part_done(&mut self, id: u64) -> Result<(), DiskError> {
+        let Some(group) = self.groups.get_mut(&id) else { return Ok(()) };
+        group.left -= 1;
+        if group.left == 0
+            && let Some(group) = self.groups.remove(&id)
+        {
+            self.position = self.position.max(group.check.offset + group.check.len);
+            if self.options.readback {
+                self.backlog.push_back(group.check);
+            }
+        }
+        Ok(())
+    }
+
+    fn submit_check(&mut self) {
+        let Some(mut check) = self.backlog.pop_front() else { return };
+        let len = check.len.min(CHUNK as u64);
+        if check.len > len {
+            let (offset, rest) = (check.offset + len, check.len - len);
+            self.backlog.push_front(Check { offset, len: rest, digest: None, attempts: 0 });
+            check.len = len;
+        }
+        let buf = self.spare.pop().unwrap_or_else(|| AlignedBuf::zeroed(CHUNK));
+        let op = Op::Read { buf, len: len as usize, offset: check.offset };
+        self.reads += 1;
+        self.submit(Work::Check(check), op);
+    }
+
+    fn read_back(&mut self, mut check: Check, buf: AlignedBuf, len: usize, count: usize) -> Result<(), DiskError> {
+        if count < len {
+            check.attempts += 1;
+            if check.attempts == READ_ATTEMPTS {
+                return Err(self.failed("read back", check.offset, io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.spare.push(buf);
+            self.backlog.push_front(check);
+            return Ok(());
+        }
+        let bytes = &buf[..len];
+        let same = match check.digest {
+            Some(digest) => buffer::checksum(bytes) == digest,
+            None => is_zero(bytes),
+        };
+        if !same {
+            self.position = check.offset;
+            let device = self.target.path().to_owned();
+            return Err(DiskError::ReadbackMismatch { device, offset: check.offset, len: check.len });
+        }
+        self.spare.push(buf);
+        self.counters.verified.fetch_add(check.len, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn check_all(&mut self) -> Result<(), DiskError> {
+        while !self.backlog.is_empty() || !self.work.is_empty() {
+            if (self.interrupt)() {
+                return Err(DiskError::Interrupted { device: self.target.path().to_owned() });
+            }
+            while self.work.len() < self.options.depth && !self.backlog.is_empty() {
+                self.submit_check();
+            }
+            self.reap()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), DiskError> {
+        self.submit(Work::Flush, Op::Flush);
+        while self.work.values().any(|work| matches!(work, Work::Flush)) {
+            if (self.interrupt)() {
+                return Err(DiskError::Interrupted { device: self.target.path().to_owned() });
+            }
+            self.reap()?;
+        }
+        Ok(())
+    }
+
+    /// Zeros old signatures beyond the image.
+    fn wipe_beyond(&mut self) -> Result<(), DiskError> {
+        let size = self.target.direct_size();
+        let sector = u64::from(self.target.sector());
+        for range in wipe::beyond(self.end.next_multiple_of(sector).min(size), size, &self.stale) {
+            self.write_zeros(range.start / sector * sector..range.end.next_multiple_of(sector).min(size));
+        }
+        self.drive(None)?;
+        let rest = usize::try_from(self.target.size() - size).unwrap_or(0);
+        if rest > 0 {
+            // A file's partial block: what the image does not fill is zero.
+            self.tail.resize(rest, 0);
+            self.target.write_tail(&self.tail, size)?;
+            if self.options.readback && self.target.read_tail(rest, size)? != self.tail {
+                let device = self.target.path().to_owned();
+                return Err(DiskError::ReadbackMismatch { device, offset: size, len: rest as u64 });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Body<'_> {
+    /// Length of the image in bytes.
+    pub fn image(&self) -> u64 {
+        self.0.end
+    }
+
+    /// Wipes beyond the image, then writes the first chunk. Call it only when every digest is known to be right.
+    /// An error leaves the first chunk zeroed, as far as the device still obeys.
+    pub fn commit(self) -> Result<Written, (u64, DiskError)> {
+        let mut writer = self.0;
+        let wiped = writer.wipe_beyond().and_then(|()| writer.flush()).and_then(|()| writer.check_all());
+        if let Err(error) = wiped {
+            return Err((writer.position, error));
+        }
+        if let Some(head) = writer.head.take() {
+            match head.digest {
+                // Zeros are there already: prepare wrote them and read them back.
+                None => {
+                    writer.counters.zeroed.fetch_add(head.padded as u64, Ordering::Relaxed);
+                    if writer.options.readback {
+                        writer.counters.verified.fetch_add(head.padded as u64, Ordering::Relaxed);
+                    }
+                }
+                Some(_) => writer.write_chunk_whole(head),
+            }
+            let written = writer.drive(None).and_then(|()| writer.flush()).and_then(|()| writer.check_all());
+            if let Err(error) = written {
+                writer.erase_head();
+                return Err((0, error));
+            }
+        }
+        Ok(Written { image: writer.end, punched: writer.punch })
+    }
+}
+
+impl Writer<'_> {
+    /// The head in one piece: fewer states that a power cut can leave.
+    fn write_chunk_whole(&mut self, chunk: Chunk) {
+        let Some(buf) = chunk.shared() else { return };
+        let mut ops = Vec::new();
+        // The first sectors last among equals: queue order is the best that can be asked for.
+        for start in (0..chunk.padded).step_by(self.options.request) {
+            let len = self.options.request.min(chunk.padded - start);
+            ops.push(Op::Write { buf: buf.clone(), start, len, offset: chunk.offset + start as u64 });
+        }
+        ops.reverse();
+        let check = Check { offset: chunk.offset, len: chunk.padded as u64, digest: chunk.digest, attempts: 0 };
+        self.enqueue(ops, Some(chunk), check);
+    }
+
+    /// Last resort after a failed head: whatever was interrupted, it shall not boot.
+    fn erase_head(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        self.pending.clear();
+        while !self.work.is_empty() && Instant::now() < deadline {
+            let Ok(done) = self.queue.wait(TICK) else { break };
+            for completion in done {
+                self.work.remove(&completion.token);
+            }
+        }
+        let erased = wipe::erase_head(self.target);
+        if let Err(error) = erased {
+            log::error!("{error}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Changes to the partition table of a just-written image, and fresh tables, each as one restartable commit.
+
+use super::device::Sectors;
+use super::gpt::Partition;
+use super::layout::{self, LayoutError, NewPartition, Space};
+use super::mbr::{self, Primary};
+use super::table::{self, Label, Table, TableError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Which partition grows into the free space behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grow {
+    Number(u32),
+    /// The one that ends last on the disk.
+    Last,
+}
+
+/// What is to change; the backup table is moved to the end of the disk in any case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableChange {
+    pub grow: Option<Grow>,
+    pub disk_guid: Option<Uuid>,
+    /// Number, new GUID.
+    pub partition_guids: Vec<(u32, Uuid)>,
+    /// Added behind what is there; at the end of the disk if a partition grows at the same time.
+    pub add: Vec<NewPartition>,
+}
+
+/// What happened to a partition table, for the receipt. Sizes and offsets in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TableReceipt {
+    pub device: String,
+    /// gpt or mbr.
+    pub label: String,
+    pub sector_size: u32,
+    pub disk_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_guid: Option<String>,
+    /// The primary table was damaged (by an interrupted earlier attempt) and restored from the backup.
+    pub restored: bool,
+    /// Partitions that were added or changed.
+    pub changed: Vec<PartitionChange>,
+    /// None: everything was as wanted already.
+    pub writes: u32,
+    /// The number of the partition that `grow` meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grown: Option<u32>,
+    /// All partitions as they now are.
+    pub partitions: Vec<Extent>,
+}
+
+/// Where a partition lies, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Extent {
+    pub number: u32,
+    pub start: u64,
+    pub length: u64,
+    /// Partition GUID; none on MBR.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guid: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PartitionChange {
+    /// None: added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Extent>,
+    pub after: Extent,
+}
+
+/// Fits the table to the disk and applies `change`, in one commit. Run again after an interruption, it completes; run
+/// again after success, it writes nothing. `alignment` in bytes, from [`layout::alignment`].
+pub fn adjust(disk: &dyn Sectors, change: &TableChange, alignment: u64) -> Result<TableReceipt, TableError> {
+    let mut table = match table::read(disk)? {
+        Label::Gpt(table) => table,
+        Label::Mbr(entries) => return adjust_mbr(disk, &entries, change, alignment),
+    };
+    let before = table.partitions();
+    let previous_backup = table.header.other_lba;
+    table.fit(disk)?;
+
+    let (present, missing): (Vec<_>, Vec<_>) =
+        change.add.iter().cloned().partition(|new| before.iter().any(|old| old.guid == new.guid));
+    for new in &present {
+        if before.iter().any(|old| old.guid == new.guid && old.type_guid != new.type_guid) {
+            return Err(TableError::GuidTaken { device: disk.path().to_owned(), guid: new.guid });
+        }
+    }
+    let originals: Vec<Partition> =
+        before.iter().filter(|old| !present.iter().any(|new| new.guid == old.guid)).cloned().collect();
+    let target = change.grow.map(|grow| find(disk, &originals, grow)).transpose()?;
+
+    let added = add(disk, &table, &before, &missing, target.is_some(), alignment)?;
+    for partition in &added {
+        table.array.put(partition);
+    }
+    if let Some(target) = &target {
+        grow(&mut table, target, step(disk, alignment));
+    }
+    if let Some(guid) = change.disk_guid {
+        table.header.disk_guid = guid;
+    }
+    for &(number, guid) in &change.partition_guids {
+        find(disk, &before, Grow::Number(number))?;
+        if table.partitions().iter().any(|other| other.number != number && other.guid == guid) || guid.is_nil() {
+            return Err(TableError::GuidTaken { device: disk.path().to_owned(), guid });
+        }
+        table.array.set_guid(number, guid);
+    }
+    let writes = table.store(disk, Some(previous_backup))?;
+    let mut receipt = receipt(disk, &before, &table, writes);
+    receipt.grown = target.map(|partition| partition.number);
+    Ok(receipt)
+}
+
+/// Writes a new table over whatever table there was. The boot code of sector 0 goes too.
+pub fn write_fresh(
+    disk: &dyn Sectors,
+    disk_guid: Uuid,
+    partitions: &[NewPartition],
+    alignment: u64,
+) -> Result<TableReceipt, TableError> {
+    let mut table = Table::fresh(disk, disk_guid)?;
+    for partition in add(disk, &table, &[], partitions, false, alignment)? {
+        table.array.put(&partition);
+    }
+    let writes = table.store_fresh(disk)?;
+    Ok(receipt(disk, &[], &table, writes))
+}
+
+fn step(disk: &dyn Sectors, alignment: u64) -> u64 {
+    (alignment / u64::from(disk.sector_size())).max(1)
+}
+
+fn find(disk: &dyn Sectors, partitions: &[Partition], grow: Grow) -> Result<Partition, TableError> {
+    let (found, number) = match grow {
+        Grow::Number(number) => (partitions.iter().find(|partition| partition.number == number), number),
+        Grow::Last => (partitions.iter().max_by_key(|partition| partition.last_lba), 0),
+    };
+    found.cloned().ok_or_else(|| TableError::NoPartition { device: disk.path().to_owned(), number })
+}
+
+fn add(
+    disk: &dyn Sectors,
+    table: &Table,
+    taken: &[Partition],
+    wanted: &[NewPartition],
+    growing: bool,
+    alignment: u64,
+) -> Result<Vec<Partition>, TableError> {
+    let layout_error = |source| TableError::Layout { device: disk.path().to_owned(), source };
+    let used = taken.iter().map(|partition| partition.last_lba + 1).max();
+    let mut space = Space {
+        start: used.unwrap_or(table.header.first_usable),
+        end: table.header.last_usable + 1,
+        sector_size: disk.sector_size(),
+        alignment,
+        numbers: table.array.entry_count(),
+    };
+    if growing {
+        if let Some(new) = wanted.iter().find(|new| new.max != Some(new.min)) {
+            return Err(layout_error(LayoutError::BothGrow { name: new.name.clone() }));
+        }
+        // At the very end, so that the growing partition gets all that is between.
+        let step = space.step();
+        let need = layout::needed(wanted, step * u64::from(space.sector_size));
+        space.start = space.start.max((space.end / step).saturating_sub(need) * step);
+    }
+    layout::place(space, taken, wanted).map_err(layout_error)
+}
+
+/// Up to the next partition or the end of the usable space, on the grid; never shrinks.
+fn grow(table: &mut Table, target: &Partition, step: u64) {
+    let next = table.partitions().iter().map(|other| other.first_lba).filter(|&lba| lba > target.last_lba).min();
+    let end = next.unwrap_or(table.header.last_usable + 1);
+    let last = (end / step * step).saturating_sub(1);
+    if last > target.last_lba {
+        table.array.set_last_lba(target.number, last);
+    }
+}
+
+fn receipt(disk: &dyn Sectors, before: &[Partition], table: &Table, writes: u32) -> TableReceipt {
+    let sector = u64::from(disk.sector_size());
+    let extent = |partition: &Partition| Extent {
+        number: partition.number,
+        start: partition.first_lba * sector,
+        length: partition.sectors() * sector,
+        guid: Some(partition.guid.to_string()),
+    };
+    let after = table.partitions();
+    let changed = after.iter().filter_map(|new| {
+        let old = before.iter().find(|old| old.number == new.number);
+        (old != Some(new)).then(|| PartitionChange { before: old.map(extent), after: extent(new) })
+    });
+    TableReceipt {
+        device: disk.path().display().to_string(),
+        label: "gpt".to_owned(),
+        sector_size: disk.sector_size(),
+        disk_bytes: disk.size(),
+        disk_guid: Some(table.header.disk_guid.to_string()),
+        restored: table.from == table::Copy::Backup,
+        changed: changed.collect(),
+        writes,
+        grown: None,
+        partitions: after.iter().map(extent).collect(),
+    }
+}
+
+/// On an MBR only growing the last primary partition is possible: one sector, written at once.
+fn adjust_mbr(
+    disk: &dyn Sectors,
+    entries: &[Primary],
+    change: &TableChange,
+    alignment: u64,
+) -> Result<TableReceipt, TableError> {
+    let device = || disk.path().to_owned();
+    let unsupported = |what| Err(TableError::Mbr { device: device(), what });
+    if change.disk_guid.is_some() || !change.partition_guids.is_empty() {
+        return unsupported("setting GUIDs");
+    }
+    if !change.add.is_empty() {
+        return unsupported("adding partitions");
+    }
+    let end_of = |entry: &Primary| u64::from(entry.first_lba) + u64::from(entry.sectors);
+    let sectors = disk.size() / u64::from(disk.sector_size());
+    if let Some(entry) = entries.iter().find(|entry| end_of(entry) > sectors) {
+        return Err(TableError::Impossible { device: device(), number: entry.number });
+    }
+    let mut after = entries.to_vec();
+    let mut writes = 0;
+    let mut grown = None;
+    if let Some(grow) = change.grow {
+        let last = after.iter_mut().max_by_key(|entry| end_of(entry));
+        let last = last.ok_or_else(|| TableError::NoPartition { device: device(), number: 0 })?;
+        if mbr::is_extended(last) {
+            return unsupported("growing a logical partition");
+        }
+        match grow {
+            Grow::Number(number) if number != last.number => return unsupported("growing any but the last partition"),
+            _ => grown = Some(last.number),
+        }
+        let step = step(disk, alignment);
+        // The fields hold 32 bits of sectors.
+        let end = (sectors / step * step).min(u64::from(u32::MAX));
+        if end > end_of(last) {
+            last.sectors = (end - u64::from(last.first_lba)) as u32;
+            let mut sector0 = table::sector_at(disk, 0)?;
+            mbr::resize(&mut sector0, last.number, last.sectors);
+            writes = table::write_changed(disk, &[(0, sector0.clone())])?;
+            if table::sector_at(disk, 0)? != sector0 {
+                return Err(TableError::ReadBack { device: device() });
+            }
+        }
+    }
+    let sector = u64::from(disk.sector_size());
+    let extent = |entry: &Primary| Extent {
+        number: entry.number,
+        start: u64::from(entry.first_lba) * sector,
+        length: u64::from(entry.sectors) * sector,
+        guid: None,
+    };
+    let changed = entries.iter().zip(&after).filter(|(old, new)| old != new);
+    Ok(TableReceipt {
+        device: disk.path().display().to_string(),
+        label: "mbr".to_owned(),
+        sector_size: disk.sector_size(),
+        disk_bytes: disk.size(),
+        disk_guid: None,
+        restored: false,
+        changed: changed.map(|(old, new)| PartitionChange { before: Some(extent(old)), after: extent(new) }).collect(),
+        writes,
+        grown,
+        partitions: after.iter().map(extent).collect(),
+    })
+}

@@ -1,0 +1,171 @@
+//! Makes the kernel's partition list say what the table says, partition by partition: unlike BLKRRPART this works while
+//! other partitions of the disk are in use.
+
+use crate::error::Coded;
+use crate::finalize::adjust::Extent;
+use crate::sys::partition;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// sysfs counts in these, whatever the disk's sector size.
+const SYSFS_SECTOR: u64 = 512;
+/// devtmpfs makes a node before the ioctl returns; a device manager that renames nodes may take a moment.
+const NODE_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    #[error("{device}: not a block device")]
+    NotBlock { device: PathBuf },
+    #[error("{path}: cannot be read")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{device}: the kernel would not {action} partition {number}")]
+    Refused { device: PathBuf, action: &'static str, number: u32, source: io::Error },
+    #[error("{device}: the kernel knows no partition {number}")]
+    NoPartition { device: PathBuf, number: u32 },
+    #[error("{node}: the device node does not appear")]
+    NoNode { node: PathBuf },
+}
+
+impl Coded for KernelError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotBlock { .. } => "finalize.not_block_device",
+            Self::Io { .. } => "finalize.sysfs_io",
+            Self::Refused { .. } => "finalize.kernel_partition",
+            Self::NoPartition { .. } => "finalize.kernel_no_partition",
+            Self::NoNode { .. } => "finalize.no_device_node",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused { source, .. } if source.raw_os_error() == Some(libc::EBUSY) => {
+                Some("something holds a partition of this disk (a mount, swap, RAID or LVM)".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A disk as sysfs shows it.
+#[derive(Debug)]
+pub struct KernelDisk {
+    device: PathBuf,
+    file: File,
+    /// `/sys/dev/block/MAJOR:MINOR`.
+    sysfs: PathBuf,
+    dev: PathBuf,
+}
+
+/// The kernel's idea of a partition; bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    name: String,
+    start: u64,
+    length: u64,
+}
+
+impl KernelDisk {
+    /// `sys` and `dev` are `/sys` and `/dev` on a real machine.
+    pub fn open(device: &Path, sys: &Path, dev: &Path) -> Result<Self, KernelError> {
+        let io = |source| KernelError::Io { path: device.to_owned(), source };
+        let file = File::open(device).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if !metadata.file_type().is_block_device() {
+            return Err(KernelError::NotBlock { device: device.to_owned() });
+        }
+        let (major, minor) = (libc::major(metadata.rdev()), libc::minor(metadata.rdev()));
+        let sysfs = sys.join(format!("dev/block/{major}:{minor}"));
+        Ok(Self { device: device.to_owned(), file, sysfs, dev: dev.to_owned() })
+    }
+
+    /// Optimal I/O size in bytes, 0 where the device does not say: what [`super::layout::alignment`] takes.
+    pub fn optimal_io_size(&self) -> Result<u64, KernelError> {
+        partition::optimal_io_size(&self.file).map_err(|source| KernelError::Io { path: self.device.clone(), source })
+    }
+
+    /// Adds, resizes and removes partitions until the kernel's list is `wanted`; returns the numbers that changed.
+    pub fn sync(&self, wanted: &[Extent]) -> Result<Vec<u32>, KernelError> {
+        let known = self.partitions()?;
+        let refused =
+            |action, number| move |source| KernelError::Refused { device: self.device.clone(), action, number, source };
+        let mut changed = Vec::new();
+        for (&number, old) in &known {
+            let stays = wanted.iter().any(|new| new.number == number && new.start == old.start);
+            if !stays {
+                partition::delete(&self.file, number).map_err(refused("remove", number))?;
+                changed.push(number);
+            }
+        }
+        // Shrinking first, so that no two overlap on the way.
+        let mut resizes: Vec<(&Extent, u64)> = Vec::new();
+        for new in wanted {
+            match known.get(&new.number) {
+                Some(old) if old.start == new.start && old.length == new.length => {}
+                Some(old) if old.start == new.start => resizes.push((new, old.length)),
+                _ => {}
+            }
+        }
+        resizes.sort_by_key(|(new, old)| new.length > *old);
+        for (new, _) in resizes {
+            partition::resize(&self.file, new.number, new.start, new.length).map_err(refused("resize", new.number))?;
+            changed.push(new.number);
+        }
+        for new in wanted {
+            if known.get(&new.number).is_none_or(|old| old.start != new.start) {
+                partition::add(&self.file, new.number, new.start, new.length).map_err(refused("add", new.number))?;
+                changed.push(new.number);
+            }
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        Ok(changed)
+    }
+
+    /// Device node of a partition, waited for.
+    pub fn node(&self, number: u32) -> Result<PathBuf, KernelError> {
+        let known = self.partitions()?;
+        let partition =
+            known.get(&number).ok_or_else(|| KernelError::NoPartition { device: self.device.clone(), number })?;
+        let node = self.dev.join(&partition.name);
+        let deadline = Instant::now() + NODE_TIMEOUT;
+        while !node.exists() {
+            if Instant::now() > deadline {
+                return Err(KernelError::NoNode { node });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(node)
+    }
+
+    fn partitions(&self) -> Result<BTreeMap<u32, Known>, KernelError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| KernelError::Io { path, source }
+        };
+        let number_in = |path: PathBuf| -> Result<u64, KernelError> {
+            let text = fs::read_to_string(&path).map_err(io(&path))?;
+            let invalid = |_| KernelError::Io { path, source: io::ErrorKind::InvalidData.into() };
+            text.trim().parse().map_err(invalid)
+        };
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir(&self.sysfs).map_err(io(&self.sysfs))? {
+            let path = entry.map_err(io(&self.sysfs))?.path();
+            if !path.join("partition").exists() {
+                continue;
+            }
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let known = Known {
+                name,
+                start: number_in(path.join("start"))? * SYSFS_SECTOR,
+                length: number_in(path.join("size"))? * SYSFS_SECTOR,
+            };
+            found.insert(number_in(path.join("partition"))? as u32, known);
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,143 @@
+//! Mounting a partition of the new system for a moment, at a place of our own.
+
+use crate::error::Coded;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    #[error("{path}: cannot make a mount point")]
+    MountPoint { path: PathBuf, source: io::Error },
+    #[error("{device}: cannot be mounted as {kind}")]
+    Mount { device: PathBuf, kind: String, source: io::Error },
+    #[error("{path}: cannot be unmounted")]
+    Unmount { path: PathBuf, source: io::Error },
+    #[error("{path}: cannot be synced")]
+    Sync { path: PathBuf, source: io::Error },
+}
+
+impl Coded for MountError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::MountPoint { .. } => "finalize.mount_point",
+            Self::Mount { .. } => "finalize.mount",
+            Self::Unmount { .. } => "finalize.unmount",
+            Self::Sync { .. } => "finalize.sync",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let Self::Mount { source, kind, .. } = self else { return None };
+        match source.raw_os_error() {
+            Some(libc::ENODEV) => Some(format!("this kernel has no {kind}: add its module to the ramdisk")),
+            Some(libc::EBUSY) => Some("another process holds the disk or partition exclusively".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Read-only says it all for finding out; writable for growing and seeding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// A mounted partition. [`Mounted::unmount`] syncs, unmounts and reports; dropping it only tries.
+#[derive(Debug)]
+pub struct Mounted {
+    path: PathBuf,
+    mounted: bool,
+}
+
+impl Mounted {
+    /// Mounts `device` below `base` (`/run/burin/mnt`), at a directory only root can enter. No device nodes, no set-uid
+    /// and no programs of the image count on this mount.
+    pub fn mount(device: &Path, kind: &str, access: Access, base: &Path) -> Result<Self, MountError> {
+        let name = device.file_name().unwrap_or_default();
+        let path = base.join(format!("{}.{}", name.to_string_lossy(), sequence()));
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(|source| MountError::MountPoint { path: path.clone(), source })?;
+        let mut flags = MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NOATIME;
+        if access == Access::ReadOnly {
+            flags |= MsFlags::MS_RDONLY;
+        }
+        if let Err(error) = mount(Some(device), &path, Some(kind), flags, Some(options(kind, access))) {
+            // Nothing is in it: the mount failed.
+            let _ = fs::remove_dir(&path);
+            return Err(MountError::Mount { device: device.to_owned(), kind: kind.to_owned(), source: error.into() });
+        }
+        Ok(Self { path, mounted: true })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All data of the filesystem on stable storage, then gone.
+    pub fn unmount(mut self) -> Result<(), MountError> {
+        let sync = File::open(&self.path).and_then(|directory| Ok(nix::unistd::syncfs(directory)?));
+        let gone = self.detach();
+        sync.map_err(|source| MountError::Sync { path: self.path.clone(), source })?;
+        gone
+    }
+
+    fn detach(&mut self) -> Result<(), MountError> {
+        if std::mem::take(&mut self.mounted) {
+            umount2(&self.path, MntFlags::UMOUNT_NOFOLLOW)
+                .map_err(|error| MountError::Unmount { path: self.path.clone(), source: error.into() })?;
+            fs::remove_dir(&self.path).map_err(|source| MountError::MountPoint { path: self.path.clone(), source })?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // On an error path: that error is the one to report.
+        let _ = self.detach();
+    }
+}
+
+/// Unmounts what an agent that was killed left below `base`. To be called once, before the first mount.
+pub fn clear(base: &Path) -> Result<(), MountError> {
+    let entries = match fs::read_dir(base) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(MountError::MountPoint { path: base.to_owned(), source }),
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        match umount2(&path, MntFlags::UMOUNT_NOFOLLOW) {
+            // EINVAL: not a mount point.
+            Ok(()) | Err(nix::Error::EINVAL) => {}
+            Err(error) => return Err(MountError::Unmount { path, source: error.into() }),
+        }
+        fs::remove_dir(&path).map_err(|source| MountError::MountPoint { path, source })?;
+    }
+    Ok(())
+}
+
+/// XFS refuses a second filesystem of the same UUID (the other disk of a mirror, a rescue copy): that must not stop us.
+/// A read-only mount must not replay a journal: the bytes were just verified.
+fn options(kind: &str, access: Access) -> &'static str {
+    match (kind, access) {
+        ("xfs", Access::ReadWrite) => "nouuid",
+        ("xfs", Access::ReadOnly) => "nouuid,norecovery",
+        ("ext4", Access::ReadOnly) => "noload",
+        _ => "",
+    }
+}
+
+/// Tells mounts of one process apart.
+fn sequence() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,157 @@
+//! Reading and writing below a directory whose contents are not ours: symbolic links in an image may point anywhere, and
+//! are resolved inside the directory (openat2, RESOLVE_IN_ROOT) so that nothing leads out of it.
+
+use nix::dir::Dir;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
+use nix::sys::stat::{Mode, fchmod, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use xattr::FileExt;
+
+const SELINUX: &str = "security.selinux";
+
+/// A directory tree that we do not trust.
+#[derive(Debug)]
+pub struct Root {
+    directory: OwnedFd,
+    path: PathBuf,
+}
+
+impl Root {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = nix::fcntl::open(path, flags, Mode::empty())?;
+        Ok(Self { directory, path: path.to_owned() })
+    }
+
+    /// A tree inside this one.
+    pub fn subtree(&self, path: &Path) -> io::Result<Self> {
+        let directory = self.resolve(path, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        Ok(Self { directory, path: self.path.join(path) })
+    }
+
+    /// For messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether there is something at `path`, if only a dangling link.
+    pub fn has(&self, path: &str) -> io::Result<bool> {
+        match self.resolve(Path::new(path), OFlag::O_PATH | OFlag::O_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(nix::Error::ENOENT | nix::Error::ENOTDIR | nix::Error::ELOOP) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Contents of a regular file of at most `limit` bytes.
+    pub fn read(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
+        // Non-blocking: it could be a pipe.
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = File::from(self.resolve(Path::new(path), flags)?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(limit + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(bytes)
+    }
+
+    /// Names in a directory, without `.` and `..`; those that are not UTF-8 are left out.
+    pub fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let directory = self.resolve(Path::new(path), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let mut names = Vec::new();
+        for entry in Dir::from_fd(directory)?.iter() {
+            if let Ok(name) = entry?.file_name().to_str()
+                && name != "."
+                && name != ".."
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Replaces or makes the file `directory`/`name`, owned by root, all at once: a reader, or a cut, sees the old file or
+    /// the new one. Missing directories are made with mode 0755. A link at `name` is replaced, not followed.
+    pub fn write(&self, directory: &str, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+        let directory = File::from(self.make_directories(directory)?);
+        let temporary = format!(".{name}.burin");
+        remove(&directory, &temporary)?;
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut file = File::from(openat(&directory, temporary.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        file.write_all(bytes)?;
+        fchmod(&file, Mode::from_bits_truncate(mode))?;
+        inherit_label(&directory, &file)?;
+        file.sync_all()?;
+        renameat(&directory, temporary.as_str(), &directory, name)?;
+        directory.sync_all()
+    }
+
+    /// Removes a file if it is there.
+    pub fn remove(&self, directory: &str, name: &str) -> io::Result<()> {
+        match self.resolve(Path::new(directory), OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+            Ok(directory) => remove(&File::from(directory), name),
+            Err(nix::Error::ENOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sets the mode of a directory that exists.
+    pub fn set_mode(&self, directory: &str, mode: u32) -> io::Result<()> {
+        let directory = self.resolve(Path::new(directory), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        Ok(fchmod(&directory, Mode::from_bits_truncate(mode))?)
+    }
+
+    fn make_directories(&self, path: &str) -> io::Result<OwnedFd> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        let mut reached = PathBuf::from(".");
+        let mut directory = self.resolve(&reached, flags)?;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            reached.push(name);
+            directory = match self.resolve(&reached, flags) {
+                Ok(directory) => directory,
+                Err(nix::Error::ENOENT) => {
+                    // A dangling link at this name fails here with EEXIST, which is as far as we go.
+                    mkdirat(&directory, name, Mode::S_IRWXU)?;
+                    let made = self.resolve(&reached, flags)?;
+                    let made = File::from(made);
+                    fchmod(&made, Mode::from_bits_truncate(0o755))?;
+                    inherit_label(&File::from(directory), &made)?;
+                    made.into()
+                }
+                Err(error) => return Err(error.into()),
+            };
+        }
+        Ok(directory)
+    }
+
+    fn resolve(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        openat2(&self.directory, path, how)
+    }
+}
+
+fn remove(directory: &File, name: &str) -> io::Result<()> {
+    match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(nix::Error::ENOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The SELinux label of the directory, as its kernel would have given it: an unlabelled file in an enforcing system may be
+/// unreadable to the service it is for.
+fn inherit_label(directory: &File, file: &File) -> io::Result<()> {
+    // No label, or a filesystem without labels: nothing to inherit.
+    let Ok(Some(label)) = directory.get_xattr(SELINUX) else { return Ok(()) };
+    file.set_xattr(SELINUX, &label)
+}

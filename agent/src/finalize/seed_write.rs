@@ -1,0 +1,188 @@
+//! Putting a seed where its datasource finds it: into the root filesystem, or onto a small partition of its own.
+
+use super::device::Sectors;
+use super::root::Root;
+use super::seed::{NOCLOUD_FILES, SeedFile};
+use crate::error::Coded;
+use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::io::{self, Cursor, Write};
+use std::path::PathBuf;
+
+/// cloud-init's seed directory (`seed_dir` of its configuration, at its default).
+const SEED_DIRECTORY: &str = "var/lib/cloud/seed/nocloud";
+/// A seed partition is filled up to this size; beyond it the filesystem just ends early.
+const VOLUME_BYTES: u64 = 32 << 20;
+/// Smaller volumes have no room for FAT's own tables on 4096-byte sectors.
+const SMALLEST_VOLUME: u64 = 1 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    #[error("{path}: cannot be written")]
+    File { path: PathBuf, source: io::Error },
+    #[error("{device}: the seed volume cannot be written")]
+    Volume { device: PathBuf, source: io::Error },
+    #[error("{device}: a seed volume needs at least {need} bytes; the partition has {have}")]
+    TooSmall { device: PathBuf, need: u64, have: u64 },
+    #[error("{device}: the seed volume read back differs from what was written")]
+    ReadBack { device: PathBuf },
+}
+
+impl Coded for SeedError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "finalize.seed_file",
+            Self::Volume { .. } => "finalize.seed_volume",
+            Self::TooSmall { .. } => "finalize.seed_too_small",
+            Self::ReadBack { .. } => "finalize.seed_readback",
+        }
+    }
+}
+
+/// What was written, for the receipt: names and sizes, never contents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SeedReceipt {
+    /// `files` in the root filesystem, or the label of the seed partition.
+    pub place: String,
+    pub instance_id: String,
+    pub files: Vec<SeedFileReceipt>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SeedFileReceipt {
+    pub path: String,
+    pub bytes: u64,
+}
+
+/// Volume label by which a datasource finds its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VolumeLabel {
+    /// NoCloud.
+    Cidata,
+    /// ConfigDrive.
+    Config2,
+}
+
+impl VolumeLabel {
+    /// FAT labels are upper case; both datasources look for that spelling too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cidata => "CIDATA",
+            Self::Config2 => "CONFIG-2",
+        }
+    }
+}
+
+/// Writes NoCloud's files into the system below `root`; none of them can be read by anyone but root. Files of an earlier
+/// seed in the image that this one does not have are removed.
+pub fn write_files(root: &Root, instance_id: &str, files: &[SeedFile]) -> Result<SeedReceipt, SeedError> {
+    let failed = |name: &str| {
+        let path = root.path().join(SEED_DIRECTORY).join(name);
+        move |source| SeedError::File { path, source }
+    };
+    // meta-data last: with it the seed is complete.
+    for file in files.iter().rev() {
+        root.write(SEED_DIRECTORY, file.path, &file.bytes, 0o600).map_err(failed(file.path))?;
+    }
+    for name in NOCLOUD_FILES.iter().filter(|name| files.iter().all(|file| file.path != **name)) {
+        root.remove(SEED_DIRECTORY, name).map_err(failed(name))?;
+    }
+    root.set_mode(SEED_DIRECTORY, 0o700).map_err(failed(""))?;
+    for file in files {
+        let length = file.bytes.len() as u64;
+        let path = format!("{SEED_DIRECTORY}/{}", file.path);
+        let same = root.read(&path, length).is_ok_and(|bytes| bytes == file.bytes);
+        if !same {
+            return Err(failed(file.path)(io::Error::new(io::ErrorKind::InvalidData, "reads back differently")));
+        }
+    }
+    Ok(receipt("files".to_owned(), instance_id, files))
+}
+
+/// Makes `partition` a FAT volume with these files, over whatever it held. The volume exists only when it is complete: its
+/// first sector is written last, and all is read back.
+pub fn write_volume(
+    partition: &dyn Sectors,
+    label: VolumeLabel,
+    instance_id: &str,
+    files: &[SeedFile],
+) -> Result<SeedReceipt, SeedError> {
+    let device = || partition.path().to_owned();
+    let failed = |source| SeedError::Volume { device: device(), source };
+    let sector = u64::from(partition.sector_size());
+    let size = partition.size().min(VOLUME_BYTES) / sector * sector;
+    let contents: u64 = files.iter().map(|file| file.bytes.len() as u64 + 4096).sum();
+    let need = SMALLEST_VOLUME + contents;
+    if size < need {
+        return Err(SeedError::TooSmall { device: device(), need, have: partition.size() });
+    }
+    let image = fat_image(label, files, partition.sector_size(), size).map_err(failed)?;
+
+    let (first, rest) = image.split_at(sector as usize);
+    partition.write_at(0, &vec![0; first.len()]).map_err(failed)?;
+    partition.write_at(sector, rest).map_err(failed)?;
+    // Superblocks of old RAID and LVM members lie at the end.
+    let tail = (partition.size().saturating_sub(size) / sector * sector).min(1 << 20);
+    let end = partition.size() / sector * sector;
+    if tail > 0 {
+        partition.write_at(end - tail, &vec![0; tail as usize]).map_err(failed)?;
+    }
+    partition.flush().map_err(failed)?;
+    partition.write_at(0, first).map_err(failed)?;
+    partition.flush().map_err(failed)?;
+
+    let mut written = vec![0; image.len()];
+    partition.read_at(0, &mut written).map_err(failed)?;
+    if written != image {
+        return Err(SeedError::ReadBack { device: device() });
+    }
+    Ok(receipt(label.name().to_owned(), instance_id, files))
+}
+
+/// The bytes of a FAT volume: the same files give the same bytes.
+pub fn fat_image(label: VolumeLabel, files: &[SeedFile], sector_size: u32, size: u64) -> io::Result<Vec<u8>> {
+    let overflow = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let mut padded = [b' '; 11];
+    for (to, from) in padded.iter_mut().zip(label.name().bytes()) {
+        *to = from;
+    }
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(file.path);
+        hash.update(&file.bytes);
+    }
+    let serial = hash.finalize().iter().take(4).fold(0u32, |serial, &byte| serial << 8 | u32::from(byte));
+    let options = FormatVolumeOptions::new()
+        .bytes_per_sector(u16::try_from(sector_size).map_err(overflow)?)
+        .total_sectors(u32::try_from(size / u64::from(sector_size)).map_err(overflow)?)
+        .volume_id(serial)
+        .volume_label(padded);
+    let mut disk = Cursor::new(vec![0; usize::try_from(size).map_err(|_| io::ErrorKind::InvalidInput)?]);
+    fatfs::format_volume(&mut disk, options)?;
+    disk.set_position(0);
+    {
+        let volume = FileSystem::new(&mut disk, FsOptions::new())?;
+        let mut made: Vec<&str> = Vec::new();
+        for file in files {
+            for (end, _) in file.path.match_indices('/') {
+                let directory = file.path.get(..end).unwrap_or_default();
+                if !made.contains(&directory) {
+                    volume.root_dir().create_dir(directory)?;
+                    made.push(directory);
+                }
+            }
+            let mut written = volume.root_dir().create_file(file.path)?;
+            written.write_all(&file.bytes)?;
+            written.flush()?;
+        }
+        volume.unmount()?;
+    }
+    Ok(disk.into_inner())
+}
+
+fn receipt(place: String, instance_id: &str, files: &[SeedFile]) -> SeedReceipt {
+    let files = files.iter().map(|file| SeedFileReceipt { path: file.path.to_owned(), bytes: file.bytes.len() as u64 });
+    SeedReceipt { place, instance_id: instance_id.to_owned(), files: files.collect() }
+}

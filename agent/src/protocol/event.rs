@@ -1,0 +1,259 @@
+//! What an agent reports while it works: CloudEvents 1.0 in JSON, keyed by (boot id, sequence).
+//!
+//! An [`Event`] keeps type, data and extension attributes as they came, so kinds that a reader does not know survive a
+//! round trip; [`Event::kind`] is the typed view of those it knows.
+
+use super::{Plan, Problem};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+/// Content type of a batch, CloudEvents JSON event format section 4.
+pub const BATCH_CONTENT_TYPE: &str = "application/cloudevents-batch+json";
+
+/// `BOOTID/SEQUENCE`, sequences count from 1 within a boot. Re-sending an id is harmless: receivers drop repetitions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct EventId {
+    pub boot_id: String,
+    pub sequence: u64,
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.boot_id, self.sequence)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event id {0:?} is not BOOTID/SEQUENCE")]
+pub struct EventIdError(String);
+
+impl FromStr for EventId {
+    type Err = EventIdError;
+
+    fn from_str(text: &str) -> Result<Self, EventIdError> {
+        let error = || EventIdError(text.chars().take(128).collect());
+        let (boot_id, sequence) = text.rsplit_once('/').ok_or_else(error)?;
+        let canonical = sequence.bytes().all(|b| b.is_ascii_digit()) && !sequence.starts_with('0');
+        if boot_id.is_empty() || !canonical {
+            return Err(error());
+        }
+        Ok(Self { boot_id: boot_id.to_owned(), sequence: sequence.parse().map_err(|_| error())? })
+    }
+}
+
+impl TryFrom<String> for EventId {
+    type Error = EventIdError;
+
+    fn try_from(text: String) -> Result<Self, EventIdError> {
+        text.parse()
+    }
+}
+
+impl From<EventId> for String {
+    fn from(id: EventId) -> Self {
+        id.to_string()
+    }
+}
+
+/// One CloudEvent 1.0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// Always `1.0`.
+    pub specversion: String,
+    pub id: EventId,
+    /// URI reference of the machine, see [`super::Identity::source`].
+    pub source: String,
+    /// `dev.burin.*`; see [`Kind`].
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// RFC 3339, UTC. By the agent's clock, which may be wrong until it has been set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// Id of the order that is being worked on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datacontenttype: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+    /// Extension attributes.
+    #[serde(flatten)]
+    pub extensions: BTreeMap<String, Value>,
+}
+
+impl Event {
+    pub fn new(id: EventId, source: &str, time: SystemTime, subject: Option<&str>, kind: &Kind) -> Self {
+        let mut tagged = serde_json::to_value(kind).unwrap_or_default();
+        let data = tagged.get_mut("data").map(Value::take);
+        Self {
+            specversion: "1.0".to_owned(),
+            id,
+            source: source.to_owned(),
+            kind: tagged.get("type").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            // humantime cannot print years past 9999, and a broken clock may be there.
+            time: year(time)
+                .is_some_and(|year| year < 9999)
+                .then(|| humantime::format_rfc3339_millis(time).to_string()),
+            subject: subject.map(str::to_owned),
+            datacontenttype: data.is_some().then(|| "application/json".to_owned()),
+            data,
+            extensions: BTreeMap::new(),
+        }
+    }
+
+    /// The typed view; `None` where type or shape of the data are not known here.
+    pub fn kind(&self) -> Option<Kind> {
+        let tagged = serde_json::json!({"type": self.kind, "data": self.data});
+        serde_json::from_value(tagged).ok()
+    }
+}
+
+/// Years since 1970, roughly; none before 1970.
+fn year(time: SystemTime) -> Option<u64> {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+    Some(1970 + seconds / 31_556_952)
+}
+
+/// The kinds of events and their data. Sizes in bytes, durations in milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", content = "data")]
+pub enum Kind {
+    #[serde(rename = "dev.burin.stage.started")]
+    StageStarted(StageStarted),
+    #[serde(rename = "dev.burin.stage.finished")]
+    StageFinished(StageFinished),
+    #[serde(rename = "dev.burin.stage.failed")]
+    StageFailed(StageFailed),
+    #[serde(rename = "dev.burin.progress")]
+    Progress(Progress),
+    #[serde(rename = "dev.burin.order.accepted")]
+    OrderAccepted(OrderAccepted),
+    #[serde(rename = "dev.burin.order.refused")]
+    OrderRefused(OrderRefused),
+    #[serde(rename = "dev.burin.plan")]
+    Plan(Box<Plan>),
+    #[serde(rename = "dev.burin.anomaly")]
+    Anomaly(Anomaly),
+    #[serde(rename = "dev.burin.log")]
+    Log(LogChunk),
+    #[serde(rename = "dev.burin.dropped")]
+    Dropped(Dropped),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StageStarted {
+    pub stage: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StageFinished {
+    pub stage: String,
+    pub duration_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StageFailed {
+    pub stage: String,
+    pub duration_ms: u64,
+    pub problem: Problem,
+}
+
+/// How far a stage is. The first kind to be dropped when a controller is away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Progress {
+    pub stage: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Size of what will be read, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_bytes: Option<u64>,
+    #[serde(default)]
+    pub read_bytes: u64,
+    #[serde(default)]
+    pub written_bytes: u64,
+    #[serde(default)]
+    pub zeroed_bytes: u64,
+    #[serde(default)]
+    pub verified_bytes: u64,
+    /// Of the current phase, over the last seconds.
+    #[serde(default)]
+    pub bytes_per_second: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<u64>,
+    /// network, decode, digest or device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bottleneck: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OrderAccepted {
+    pub order: String,
+    pub attempt: u32,
+}
+
+/// The order cannot be carried out as it stands; it will not be tried again until its ETag changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OrderRefused {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    pub problem: Problem,
+}
+
+/// Something that is not as it should be and did not stop the work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Anomaly {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    pub problem: Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LogChunk {
+    /// Bytes of log before this chunk, since the boot.
+    pub offset: u64,
+    pub text: String,
+}
+
+/// Stands for events that the agent had to drop: this event's own sequence is the last of them.
+///
+/// A receiver counts the sequences `from` to its own as received.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Dropped {
+    pub from: u64,
+    pub count: u64,
+}
+
+/// Reply to a batch of events.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ack {
+    /// Highest sequence of this boot up to which the controller durably holds everything.
+    pub acked: u64,
+    #[serde(default)]
+    pub control: Control,
+}
+
+/// What a controller wants of the work in hand. A word that an agent does not know means `hold`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Control {
+    #[default]
+    Continue,
+    /// Stop at the next safe point; the attempt fails.
+    Cancel,
+    /// Wait at the next safe point.
+    #[serde(other)]
+    Hold,
+}
+
+#[cfg(test)]
+#[path = "event_tests.rs"]
+mod tests;

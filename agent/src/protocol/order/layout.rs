@@ -1,0 +1,294 @@
+//! Layouts: which disks, by rule, and what is put on them.
+
+use super::predicate::Predicate;
+use super::size::Size;
+use super::volumes::{Crypt, Filesystem, Raid, VolumeGroup};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One way to lay out a machine. Applies when `when` is true; of those that apply, exactly one may have the highest
+/// priority.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    pub name: String,
+    /// Over the inventory (`system.manufacturer`), attributes (`attribute.role`) and how many disks or NICs match
+    /// (`{"disks": {"match": {...}, "ge": 2}}`). Left out, the layout always applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<Predicate>,
+    /// Higher wins among the layouts that apply.
+    #[serde(default)]
+    pub priority: i32,
+    /// Disks by the name of their part in the layout.
+    #[serde(deserialize_with = "super::maps::unique")]
+    pub disks: BTreeMap<String, DiskSet>,
+    /// MD arrays by name, over partitions or whole disks of the sets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "super::maps::unique")]
+    pub raid: BTreeMap<String, Raid>,
+    /// Encrypted volumes by device-mapper name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "super::maps::unique")]
+    pub luks: BTreeMap<String, Crypt>,
+    /// LVM volume groups by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "super::maps::unique")]
+    pub lvm: BTreeMap<String, VolumeGroup>,
+    /// A tar image that is unpacked onto the mounted filesystems.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<Tree>,
+    /// Which disks firmware boots from; found by itself where only one set can be meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<Boot>,
+}
+
+/// Disks that have the same part in a layout: how they are chosen, and what is put on each of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskSet {
+    /// What a disk must be, beyond passing the gates. Left out, any disk will do.
+    #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
+    pub matches: Option<Predicate>,
+    /// Exactly this many; 1 unless `min`, `max` or `protect` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// At least this many. Not together with `count`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<u32>,
+    /// At most this many, all that match when left out. Not together with `count`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+    /// Fields in which all chosen disks must be equal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub same: Vec<String>,
+    /// A field in which no two chosen disks may be equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<String>,
+    /// Which disks are preferred when more match than are wanted; earlier keys weigh more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order_by: Vec<Key>,
+    /// What decides when `order_by` leaves disks equal at the cut.
+    #[serde(default)]
+    pub tie: Tie,
+    /// Disks chosen for these sets are left out here. Without it, a disk wanted by two sets is an error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// Gates that disks of this set need not pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Gate>,
+    /// No disk that matches, or might match, may be touched by any set. Such a set puts nothing on its disks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
+    /// What happens when a chosen disk already carries something.
+    #[serde(default)]
+    pub on_existing: OnExisting,
+
+    /// A whole-disk image, by name; one download is written to all disks of the set. Not together with `partitions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// After an image: a partition and its filesystem grow into the free space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grow: Option<Grow>,
+    /// After an image: the GUIDs of its GPT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guids: Option<Guids>,
+    /// After an image: partitions added at the end of the disk, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<Partition>,
+
+    /// A fresh GPT with these partitions, in this order. Not together with `image`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<Partition>,
+}
+
+/// One sort key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Key {
+    /// This field's smallest value first.
+    Asc(String),
+    /// This field's largest value first.
+    Desc(String),
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Tie {
+    /// No plan: the order has to say more.
+    #[default]
+    Refuse,
+    /// The smaller strong identity (NGUID, EUI-64, NAA, serial) is taken; weak identities still refuse.
+    Identity,
+    /// The smaller path through the machine (as in /dev/disk/by-path) is taken; a disk without one still refuses.
+    Path,
+}
+
+/// Reasons to leave a disk out before any predicate is asked, that an order may waive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// Removable media, such as a USB stick.
+    Removable,
+    /// Reached over a network (iSCSI, Fibre Channel, NVMe over fabrics).
+    Remote,
+    /// The disk reports that it is failing.
+    Failing,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExisting {
+    /// No plan when a chosen disk carries a partition table, a filesystem or a member of an array or volume group, or
+    /// when that could not be read.
+    #[default]
+    Refuse,
+    /// It is lost.
+    Destroy,
+    /// It stays: nothing may be put on the disks of this set, and the run proves that they did not change.
+    Preserve,
+}
+
+/// A partition of an image's own table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "\"last\", \"root\" or a partition number")]
+pub enum PartitionPick {
+    Number(u32),
+    Named(PickName),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PickName {
+    /// The one that ends last on the disk, whatever its number.
+    Last,
+    /// The one with a root type of the Discoverable Partitions Specification, else the one that holds /etc/os-release.
+    Root,
+}
+
+/// Short form: which partition. Long form: with or without its filesystem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "\"last\", \"root\", a partition number, or {\"partition\": ..., \"filesystem\": ...}")]
+pub enum Grow {
+    Partition(PartitionPick),
+    Detailed(GrowDetailed),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrowDetailed {
+    pub partition: PartitionPick,
+    /// Grow the filesystem too: ext4, xfs or btrfs; anything else is an error.
+    #[serde(default = "yes")]
+    pub filesystem: bool,
+    /// Leave this much of the disk free behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leave: Option<Size>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Grow {
+    pub fn partition(&self) -> PartitionPick {
+        match self {
+            Grow::Partition(pick) => *pick,
+            Grow::Detailed(detailed) => detailed.partition,
+        }
+    }
+
+    pub fn filesystem(&self) -> bool {
+        match self {
+            Grow::Partition(_) => true,
+            Grow::Detailed(detailed) => detailed.filesystem,
+        }
+    }
+
+    pub fn leave(&self) -> u64 {
+        match self {
+            Grow::Partition(_) => 0,
+            Grow::Detailed(detailed) => detailed.leave.map_or(0, Size::bytes),
+        }
+    }
+}
+
+/// GUIDs of a copied GPT.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Guids {
+    /// The disk's GUID: `new` (derived from the order and the disk), or a GUID. Left out, the image's stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
+    /// Partition GUIDs by number, each `new` or a GUID. Left out, the image's stay: a boot loader may look for them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "super::maps::unique")]
+    pub partitions: BTreeMap<String, String>,
+}
+
+/// A partition to make.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Partition {
+    /// The GPT name, and what the layout calls it. At most 36 characters.
+    pub name: String,
+    /// A Discoverable Partitions name (`esp`, `xbootldr`, `root`, `usr`, `home`, `srv`, `var`, `tmp`, `swap`,
+    /// `linux`, `raid`, `lvm`, `luks`, `bios-boot`; `root` and `usr` by the machine's architecture) or a GUID.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Exactly this size. Left out, the partition grows between `min` and `max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<Size>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<Size>,
+    /// Its share of the free space relative to other growing partitions; 1 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// Its number, where something counts on it; the position in the list when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// Its GUID; derived from order, disk and name when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filesystem: Option<Filesystem>,
+    /// Where it is mounted in the installed system. On a set of several disks only an `esp` may say so: the first
+    /// disk's is mounted, the others get the same files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
+}
+
+/// A tree image: a tar unpacked onto the filesystems that have a `mount`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tree {
+    /// By name.
+    pub image: String,
+    /// How the tree is made to boot.
+    #[serde(default)]
+    pub bootloader: Bootloader,
+    /// Words for the installed kernel's command line, beside `root=`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cmdline: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bootloader {
+    /// Whichever of the two the tree carries; both or neither is an error.
+    #[default]
+    Auto,
+    Grub,
+    SystemdBoot,
+    /// None: the tree is not booted by firmware.
+    None,
+}
+
+/// What firmware boots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Boot {
+    /// The disk set.
+    pub set: String,
+    /// The UEFI entry's description; the order's id when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}

@@ -1,0 +1,119 @@
+//! What is built over partitions: filesystems, MD arrays, LUKS, LVM.
+
+use super::size::Size;
+use super::value::Text;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Filesystem {
+    #[serde(rename = "type")]
+    pub kind: FsType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Derived from order, disk and name when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// Arguments for mkfs, one a string.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// Mount options for fstab.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mount_options: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FsType {
+    Ext4,
+    Xfs,
+    Btrfs,
+    Vfat,
+    Swap,
+}
+
+/// A device of the layout that something is built on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum DeviceRef {
+    /// The partition `SET/NAME` of each disk of the set.
+    Partition(String),
+    /// Each whole disk of the set.
+    Disks(String),
+    /// An MD array.
+    Raid(String),
+    /// An opened LUKS volume.
+    Luks(String),
+    /// A logical volume, `GROUP/NAME`.
+    Volume(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Raid {
+    pub level: RaidLevel,
+    pub members: DeviceRef,
+    /// Superblock version, `1.2` when left out. `1.0` leaves the start of members as on a plain disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filesystem: Option<Filesystem>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RaidLevel {
+    Raid0,
+    Raid1,
+    Raid5,
+    Raid6,
+    Raid10,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Crypt {
+    pub on: DeviceRef,
+    /// At least one way to open it again.
+    pub unlock: Vec<Unlock>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filesystem: Option<Filesystem>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
+}
+
+/// A LUKS key slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Unlock {
+    /// Sealed to these PCRs of the TPM.
+    Tpm2 { pcrs: Vec<u32> },
+    /// Made on the machine and handed to the controller, never logged.
+    RecoveryKey {},
+    /// From the order.
+    Passphrase(Text),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeGroup {
+    pub on: DeviceRef,
+    #[serde(deserialize_with = "super::maps::unique")]
+    pub volumes: BTreeMap<String, LogicalVolume>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogicalVolume {
+    /// The rest of the group when left out; at most one volume may leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filesystem: Option<Filesystem>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
+}

@@ -1,0 +1,122 @@
+//! The disks of a plan: what they are, and what is on them now.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedDisk {
+    /// The disk set it was chosen for.
+    pub set: String,
+    /// How it is found again.
+    pub identity: Identity,
+    /// Path through the machine, as in /dev/disk/by-path. What finds a disk whose identity is weak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_path: Option<String>,
+    /// The kernel's name when the plan was made. Informative: it is never used to find the disk, and not in the digest.
+    pub device: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes; what an LBA of its partition table counts.
+    pub logical_block_size: u32,
+    /// What becomes of `existing`.
+    pub fate: Fate,
+    pub existing: Existing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// Everything on the disk is lost.
+    Overwritten,
+    /// Nothing on the disk changes.
+    Preserved,
+}
+
+/// What tells a disk from all others, the strongest that there is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Identity {
+    pub kind: IdentityKind,
+    pub value: String,
+    pub strength: Strength,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum IdentityKind {
+    /// NVMe namespace globally unique identifier, 16 bytes.
+    Nguid,
+    /// NVMe namespace UUID.
+    Uuid,
+    /// IEEE EUI-64.
+    Eui,
+    /// T10 network address authority identifier, the usual WWN of SAS and SATA disks.
+    Naa,
+    /// Vendor, model and serial number together.
+    ModelSerial,
+    /// The place in the machine; says nothing about the disk itself.
+    ByPath,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strength {
+    Strong,
+    /// Zero, a placeholder, shared with another disk of the machine, or only a place.
+    Weak,
+}
+
+/// What a disk carries now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Existing {
+    /// False when it could not be read, so that the rest may be missing.
+    pub read: bool,
+    /// gpt, dos, ...
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// Disk GUID, or MBR signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<ExistingPartition>,
+    /// Signatures on the whole disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contents: Vec<Content>,
+}
+
+impl Existing {
+    /// Nothing that anybody could miss, and that is known.
+    pub fn is_blank(&self) -> bool {
+        self.read && self.table.is_none() && self.partitions.is_empty() && self.contents.is_empty()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExistingPartition {
+    pub number: u32,
+    /// Bytes from the start of the disk.
+    pub start: u64,
+    pub size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub type_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contents: Vec<Content>,
+}
+
+/// A filesystem, or membership in an array, volume group or LUKS volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Content {
+    /// As libblkid names it: ext4, linux_raid_member, LVM2_member, crypto_LUKS, ...
+    pub kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+}

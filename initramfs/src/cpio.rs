@@ -1,0 +1,133 @@
+//! cpio archives in the "newc" format that the kernel unpacks (Documentation/driver-api/early-userspace/
+//! buffer-format.rst). Reproducible: entries sorted by name, owned by root, numbered in order, all of one time.
+
+use std::collections::BTreeMap;
+
+/// What stands at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File(Vec<u8>),
+    /// A symbolic link and where it points.
+    Symlink(String),
+    /// A character device: major, minor.
+    CharDevice(u32, u32),
+}
+
+/// A node with its permission bits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Permission bits, at most 0o7777.
+    pub mode: u32,
+    /// The node.
+    pub node: Node,
+}
+
+/// Why an archive cannot be made.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CpioError {
+    /// A path that is not absolute or has `.`, `..`, empty parts or NUL in it.
+    #[error("`{0}` is no absolute path without `.` and `..`")]
+    Path(String),
+    /// Two nodes for one path.
+    #[error("{0} is put into the ramdisk twice")]
+    Twice(String),
+    /// A path below something that is no directory.
+    #[error("{path} lies below {parent}, which is no directory")]
+    Parent { path: String, parent: String },
+    /// The format counts sizes in 32 bits.
+    #[error("{0} is larger than 4 GiB, more than a cpio archive can hold")]
+    TooLarge(String),
+}
+
+/// An archive in the making. Parent directories come into being by themselves, with mode 0755.
+#[derive(Debug, Clone, Default)]
+pub struct Archive {
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Archive {
+    /// Puts a node at an absolute path.
+    pub fn add(&mut self, path: &str, mode: u32, node: Node) -> Result<(), CpioError> {
+        let name = relative(path)?;
+        let parents: Vec<&str> = name.match_indices('/').filter_map(|(n, _)| name.get(..n)).collect();
+        for parent in parents {
+            let made = Entry { mode: 0o755, node: Node::Directory };
+            if self.entries.entry(parent.to_owned()).or_insert(made).node != Node::Directory {
+                return Err(CpioError::Parent { path: path.to_owned(), parent: format!("/{parent}") });
+            }
+        }
+        match self.entries.get_mut(&name) {
+            // A directory that came into being as somebody's parent may still get its mode.
+            Some(there) if there.node == Node::Directory && node == Node::Directory => there.mode = mode & 0o7777,
+            Some(_) => return Err(CpioError::Twice(path.to_owned())),
+            None => {
+                self.entries.insert(name, Entry { mode: mode & 0o7777, node });
+            }
+        }
+        Ok(())
+    }
+
+    /// Names (relative, as the archive has them) and entries, sorted.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
+    }
+
+    /// The archive's bytes; `mtime` is the time of every entry in seconds since 1970.
+    pub fn to_bytes(&self, mtime: u32) -> Result<Vec<u8>, CpioError> {
+        let payload: usize = self.entries.values().map(|e| if let Node::File(d) = &e.node { d.len() } else { 0 }).sum();
+        let mut out = Vec::with_capacity(payload + self.entries.len() * 256 + 1024);
+        for (n, (name, entry)) in self.entries.iter().enumerate() {
+            let (kind, data, device): (u32, &[u8], (u32, u32)) = match &entry.node {
+                Node::Directory => (0o040_000, &[], (0, 0)),
+                Node::File(data) => (0o100_000, data, (0, 0)),
+                Node::Symlink(target) => (0o120_000, target.as_bytes(), (0, 0)),
+                Node::CharDevice(major, minor) => (0o020_000, &[], (*major, *minor)),
+            };
+            let size = u32::try_from(data.len()).map_err(|_| CpioError::TooLarge(format!("/{name}")))?;
+            let inode = u32::try_from(n + 1).map_err(|_| CpioError::TooLarge(format!("/{name}")))?;
+            let links = if entry.node == Node::Directory { 2 } else { 1 };
+            header(&mut out, [inode, kind | entry.mode, links, mtime, size, device.0, device.1], name);
+            out.extend_from_slice(data);
+            pad(&mut out, 4);
+        }
+        header(&mut out, [0, 0, 1, 0, 0, 0, 0], "TRAILER!!!");
+        pad(&mut out, 512);
+        Ok(out)
+    }
+}
+
+/// inode, mode, links, mtime, size, device major and minor; owner and the file system's own device are always 0.
+fn header(out: &mut Vec<u8>, [inode, mode, links, mtime, size, major, minor]: [u32; 7], name: &str) {
+    let name_size = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
+    out.extend_from_slice(b"070701");
+    for field in [inode, mode, 0, 0, links, mtime, size, 0, 0, major, minor, name_size, 0] {
+        out.extend_from_slice(format!("{field:08x}").as_bytes());
+    }
+    out.extend_from_slice(name.as_bytes());
+    out.push(0);
+    pad(out, 4);
+}
+
+fn pad(out: &mut Vec<u8>, to: usize) {
+    out.resize(out.len().next_multiple_of(to), 0);
+}
+
+/// `/a/b/` to `a/b`.
+fn relative(path: &str) -> Result<String, CpioError> {
+    let wrong = || CpioError::Path(path.to_owned());
+    let name = path.strip_prefix('/').ok_or_else(wrong)?;
+    let name = name.strip_suffix('/').unwrap_or(name);
+    let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains('\0');
+    // PATH_MAX of the kernel, which unpacks entry names up to that.
+    if name.split('/').any(bad) || name.len() >= 4096 {
+        return Err(wrong());
+    }
+    Ok(name.to_owned())
+}
+
+#[cfg(test)]
+#[path = "cpio_tests.rs"]
+mod tests;

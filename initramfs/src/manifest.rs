@@ -1,0 +1,108 @@
+//! manifest.json: what was built, for programs.
+
+use serde::Serialize;
+
+use crate::arch::Arch;
+use crate::debian::Package;
+
+/// Version of the manifest's form. Grows when a field changes its meaning or goes away.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The whole. Holds nothing that differs between two builds from the same input: no times, no host names, no paths of
+/// the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Manifest {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// What built it.
+    pub builder: Builder,
+    /// Architecture of kernel and agent.
+    pub arch: Arch,
+    /// `uname -r`.
+    pub kernel_release: String,
+    /// Kernel command line in the scripts and in the unified image, without BOOTIF and initrd.
+    pub cmdline: String,
+    /// Files in the output directory, without the manifest itself.
+    pub files: Vec<OutputFile>,
+    /// The program that is /init.
+    pub agent: Content,
+    /// The ramdisk.
+    pub ramdisk: Ramdisk,
+    /// Modules in the ramdisk, in the kernel build's order.
+    pub modules: Vec<ModuleEntry>,
+    /// Firmware that those modules may ask for.
+    pub firmware_wanted: Vec<FirmwareEntry>,
+    /// Debian packages that the output was taken from.
+    pub packages: Vec<Package>,
+}
+
+/// The builder and what of it decides the bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Builder {
+    /// burin-initramfs.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Version of the zstd encoder.
+    pub zstd: String,
+}
+
+/// A file in the output directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutputFile {
+    /// File name.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Hexadecimal.
+    pub sha256: String,
+}
+
+/// Size and digest of something inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Content {
+    /// Bytes.
+    pub size: u64,
+    /// Hexadecimal.
+    pub sha256: String,
+}
+
+/// The ramdisk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ramdisk {
+    /// Files, directories and nodes.
+    pub entries: usize,
+    /// Bytes of the cpio before compression: what it takes of memory once unpacked, roughly.
+    pub unpacked_size: u64,
+    /// Time of every entry, seconds since 1970.
+    pub mtime: u32,
+}
+
+/// A module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ModuleEntry {
+    /// The kernel's name for it.
+    pub name: String,
+    /// Path in the ramdisk below /lib/modules/RELEASE.
+    pub path: String,
+    /// Bytes of the plain `.ko`.
+    pub size: u64,
+    /// Bytes in the ramdisk.
+    pub packed_size: u64,
+    /// Digest of the plain `.ko`, hexadecimal.
+    pub sha256: String,
+    /// The rule that chose it; absent for a dependency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+}
+
+/// A firmware file that modules name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FirmwareEntry {
+    /// Path below /lib/firmware; some drivers name a pattern.
+    pub path: String,
+    /// Who may ask for it.
+    pub modules: Vec<String>,
+    /// Whether the ramdisk has it.
+    pub included: bool,
+}

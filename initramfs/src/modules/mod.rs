@@ -1,0 +1,13 @@
+//! Kernel modules: what a kernel offers, which of them the ramdisk gets, and kmod's index files about those.
+
+mod closure;
+pub mod glob;
+pub mod modinfo;
+mod select;
+mod tables;
+mod tree;
+
+pub use closure::{Closure, ClosureError};
+pub use select::{Rules, RulesError, STANDARD_RULES};
+pub use tables::Tables;
+pub use tree::{Module, ModuleTree, TreeError, read_plain};

@@ -1,0 +1,93 @@
+use object::read::pe::PeFile64;
+use object::{Object as _, ObjectSection as _};
+use proptest::prelude::*;
+
+use super::*;
+
+/// A PE32+ file with one section, laid out as linkers do.
+fn stub() -> Vec<u8> {
+    let mut data = vec![0u8; 0x600];
+    data[..2].copy_from_slice(b"MZ");
+    put_u32(&mut data, 0x3c, 0x80).unwrap();
+    data[0x80..0x84].copy_from_slice(b"PE\0\0");
+    let (coff, optional) = (0x84, 0x98);
+    put_u16(&mut data, coff, 0x8664).unwrap();
+    put_u16(&mut data, coff + 2, 1).unwrap();
+    put_u16(&mut data, coff + 16, 240).unwrap();
+    put_u16(&mut data, coff + 18, 0x22).unwrap();
+    put_u16(&mut data, optional, 0x20b).unwrap();
+    put_u32(&mut data, optional + 8, 0x200).unwrap();
+    put_u32(&mut data, optional + 32, 0x1000).unwrap();
+    put_u32(&mut data, optional + 36, 0x200).unwrap();
+    put_u32(&mut data, optional + 56, 0x2000).unwrap();
+    put_u32(&mut data, optional + 60, 0x400).unwrap();
+    put_u32(&mut data, optional + 64, 0xdead).unwrap();
+    put_u32(&mut data, optional + 108, 16).unwrap();
+    let table = optional + 240;
+    data[table..table + 5].copy_from_slice(b".text");
+    for (field, value) in [(8, 0x123), (12, 0x1000), (16, 0x200), (20, 0x400), (36, 0x6000_0020)] {
+        put_u32(&mut data, table + field, value).unwrap();
+    }
+    data
+}
+
+fn parts<'a>() -> Parts<'a> {
+    Parts { os_release: "ID=burin\n", cmdline: "a=1 b", uname: "6.1-x", kernel: &[7; 5000], initrd: &[9; 70_001] }
+}
+
+#[test]
+fn sections_can_be_read_back() {
+    let image = build(&stub(), &parts(), Arch::X86_64).unwrap();
+    let pe = PeFile64::parse(&*image).unwrap();
+    let mut end = 0;
+    let mut found = Vec::new();
+    for section in pe.sections() {
+        assert!(section.address() >= end, "{:?} overlaps", section.name());
+        end = section.address() + section.size();
+        found.push((section.name().unwrap().to_owned(), section.address() % 4096, section.data().unwrap().to_vec()));
+    }
+    let names: Vec<&str> = found.iter().map(|f| f.0.as_str()).collect();
+    assert_eq!(names, [".text", ".osrel", ".cmdline", ".uname", ".linux", ".initrd"]);
+    assert!(found.iter().all(|f| f.1 == 0));
+    assert_eq!(found[2].2, b"a=1 b");
+    assert_eq!(found[4].2, vec![7; 5000]);
+    assert_eq!(found[5].2, vec![9; 70_001]);
+    let header = pe.nt_headers().optional_header;
+    assert!(u64::from(header.size_of_image.get(object::LittleEndian)) >= end);
+    assert_eq!(header.check_sum.get(object::LittleEndian), 0);
+    assert_eq!(image, build(&stub(), &parts(), Arch::X86_64).unwrap());
+}
+
+#[test]
+fn a_stub_of_another_architecture_is_refused() {
+    let error = build(&stub(), &parts(), Arch::Aarch64).unwrap_err();
+    assert_eq!(error.to_string(), "the EFI stub is for PE machine 0x8664, the kernel for aarch64 (0xaa64)");
+}
+
+#[test]
+fn a_full_header_is_refused() {
+    let mut data = stub();
+    put_u32(&mut data, 0x98 + 60, 0x200).unwrap();
+    assert_eq!(build(&data, &parts(), Arch::X86_64).unwrap_err(), UkiError::HeadersFull(5));
+}
+
+#[test]
+fn an_image_is_no_stub() {
+    let image = build(&stub(), &parts(), Arch::X86_64).unwrap();
+    assert!(matches!(build(&image, &parts(), Arch::X86_64), Err(UkiError::Section(_))));
+    assert!(matches!(build(b"MZ", &parts(), Arch::X86_64), Err(UkiError::Stub(_))));
+    assert!(matches!(build(b"", &parts(), Arch::X86_64), Err(UkiError::Stub(_))));
+}
+
+proptest! {
+    #[test]
+    fn no_stub_panics(patches in prop::collection::vec((0usize..0x600, any::<u8>()), 0..20)) {
+        let mut data = stub();
+        for (at, byte) in patches {
+            data[at] = byte;
+        }
+        // Alignments beyond reason would only fill memory with zeros.
+        prop_assume!(u32_at(&data, 0x98 + 36).is_none_or(|a| a <= 0x10000));
+        let _ = build(&data, &parts(), Arch::X86_64);
+    }
+}

@@ -1,0 +1,290 @@
+//! The calls of the protocol, `/v1/...`.
+
+use super::server::Shared;
+use super::state::{MachineView, Record};
+use super::watch::Observation;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use burin::protocol::{
+    Ack, Control, Event, GrantRequest, Hello, HelloReply, Problem, Receipt, ReceiptReply, ReceiptState, Secret, event,
+    grant, hello, receipt, version,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What goes wrong is said as a `Problem` in JSON.
+#[derive(Debug)]
+pub(super) struct Refusal(StatusCode, Problem);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(self.1)).into_response()
+    }
+}
+
+fn refusal(status: StatusCode, code: &str, message: impl Into<String>) -> Refusal {
+    Refusal(status, Problem { code: code.to_owned(), message: message.into(), causes: vec![], hint: None })
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| {
+        refusal(StatusCode::BAD_REQUEST, "request.json", format!("the body is not as documented: {error}"))
+    })
+}
+
+fn speaks(found: &str, expected: &'static str) -> Result<(), Refusal> {
+    version::check(found, expected)
+        .map_err(|error| refusal(StatusCode::BAD_REQUEST, "protocol.version", error.to_string()))
+}
+
+async fn durable(written: oneshot::Receiver<bool>) -> Result<(), Refusal> {
+    match written.await {
+        Ok(true) => Ok(()),
+        _ => Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, "journal.write", "the record could not be kept")),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Tokens are kept and compared as digests, so the comparison's time tells nothing about the token.
+fn authorise(shared: &Shared, machine: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    let token = bearer(headers).map(digest);
+    if token.is_some_and(|token| shared.state().by_token(machine, &token)) {
+        return Ok(());
+    }
+    Err(refusal(StatusCode::UNAUTHORIZED, "token.unknown", "say hello to get a token"))
+}
+
+pub(super) async fn hello(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    if let Some(join) = &shared.options.join_token
+        && bearer(&headers).map(digest) != Some(digest(join.reveal()))
+    {
+        return Err(refusal(StatusCode::UNAUTHORIZED, "token.join", "this controller asks for a join token"));
+    }
+    let version: serde_json::Value = parse(&body)?;
+    speaks(version.get("version").and_then(|v| v.as_str()).unwrap_or_default(), hello::VERSION)?;
+    let hello: Hello = parse(&body)?;
+    let token = uuid::Uuid::new_v4().simple().to_string();
+    let names = super::orders::keys(None, &hello.identity);
+    let machine = match names.first().filter(|name| *name != "default") {
+        Some(name) => name.clone(),
+        None => super::orders::key(&hello.boot_id),
+    };
+    let record = Record::Hello { machine: machine.clone(), hello: Box::new(hello.clone()), token: digest(&token) };
+    durable(shared.keep(record)).await?;
+    let (acked, control) = {
+        let state = shared.state();
+        let view = state.machines.get(&machine);
+        let acked = view.and_then(|view| view.boots.get(&hello.boot_id)).map_or(0, |boot| boot.acked);
+        (acked, view.map_or(Control::Continue, |view| view.control))
+    };
+    shared.watchers.tell(&Observation::Hello { machine: machine.clone(), hello: Box::new(hello) });
+    let reply = HelloReply {
+        version: hello::VERSION.to_owned(),
+        machine,
+        token: Secret::new(token),
+        acked,
+        control,
+        heartbeat_seconds: shared.options.heartbeat_seconds,
+        notice: None,
+    };
+    Ok(Json(reply).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Wait {
+    #[serde(default)]
+    wait: u64,
+}
+
+impl Wait {
+    fn deadline(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + Duration::from_secs(self.wait.min(60))
+    }
+}
+
+/// Files may change without anybody saying so: look again this often.
+const LOOK: Duration = Duration::from_millis(500);
+
+pub(super) async fn order(
+    State(shared): State<Arc<Shared>>,
+    Path(machine): Path<String>,
+    Query(wait): Query<Wait>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    authorise(&shared, &machine, &headers)?;
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|etag| etag.to_str().ok()).unwrap_or_default();
+    let deadline = wait.deadline();
+    let mut changes = shared.changes();
+    loop {
+        changes.borrow_and_update();
+        let view = shared.state().machines.get(&machine).cloned().unwrap_or_default();
+        let identity = view.hello.as_ref().map(|hello| hello.identity.clone()).unwrap_or_default();
+        if let Some(order) = shared.order_file(Some(&machine), &identity) {
+            if order.retires() {
+                return Err(refusal(StatusCode::GONE, "order.gone", "there will be no order for this machine"));
+            }
+            let id = order.id();
+            if order.etag != known && !view.finished(&id, shared.options.max_attempts) {
+                let attempt = view.next_attempt(&id);
+                let etag = order.etag.clone();
+                shared.watchers.tell(&Observation::OrderSent { machine, etag: etag.clone(), attempt });
+                let headers = [
+                    (header::CONTENT_TYPE, "application/json".to_owned()),
+                    (header::ETAG, etag),
+                    (header::HeaderName::from_static("burin-attempt"), attempt.to_string()),
+                ];
+                return Ok((headers, order.body).into_response());
+            }
+        }
+        let now = tokio::time::Instant::now();
+        if now >= deadline {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+        let look = LOOK.min(deadline - now);
+        let _ = tokio::time::timeout(look, changes.changed()).await;
+    }
+}
+
+pub(super) async fn events(
+    State(shared): State<Arc<Shared>>,
+    Path(machine): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Ack>, Refusal> {
+    authorise(&shared, &machine, &headers)?;
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.starts_with(event::BATCH_CONTENT_TYPE) {
+        let message = format!("events come as {}", event::BATCH_CONTENT_TYPE);
+        return Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.content-type", message));
+    }
+    let events: Vec<Event> = parse(&body)?;
+    if let Some(event) = events.iter().find(|event| event.specversion != "1.0") {
+        speaks(&event.specversion, "1.0")?;
+    }
+    let boot = {
+        let state = shared.state();
+        let hello = state.machines.get(&machine).and_then(|view| view.hello.as_ref());
+        hello.map(|hello| hello.boot_id.clone()).unwrap_or_default()
+    };
+    if events.iter().any(|event| event.id.boot_id != boot) {
+        return Err(refusal(StatusCode::CONFLICT, "events.boot", "these events are not of the boot that said hello"));
+    }
+    let (written, ack) = shared.keep_events(&machine, &boot, events);
+    durable(written).await?;
+    Ok(Json(ack))
+}
+
+pub(super) async fn grant(
+    State(shared): State<Arc<Shared>>,
+    Path(machine): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    authorise(&shared, &machine, &headers)?;
+    let request: GrantRequest = parse(&body)?;
+    speaks(&request.version, grant::VERSION)?;
+    let identity = {
+        let state = shared.state();
+        let hello = state.machines.get(&machine).and_then(|view| view.hello.as_ref());
+        hello.map(|hello| hello.identity.clone()).unwrap_or_default()
+    };
+    let order = shared.order_file(Some(&machine), &identity);
+    let (written, reply) = shared.keep_if(|state| {
+        let (reply, new) = state.decide(&machine, &request, order.as_ref(), shared.options.max_attempts);
+        let record = Record::Grant { machine: machine.clone(), request: request.clone(), reply: reply.clone() };
+        (new.then_some(record), reply)
+    });
+    durable(written).await?;
+    shared.watchers.tell(&Observation::Grant { machine, request, reply: reply.clone() });
+    Ok(Json(reply).into_response())
+}
+
+fn receipt_reply(shared: &Shared) -> Json<ReceiptReply> {
+    let state = if shared.receipts_held() { ReceiptState::Posted } else { ReceiptState::Acknowledged };
+    Json(ReceiptReply { version: receipt::VERSION.to_owned(), state })
+}
+
+pub(super) async fn receipt(
+    State(shared): State<Arc<Shared>>,
+    Path(machine): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    authorise(&shared, &machine, &headers)?;
+    let receipt: Receipt = parse(&body)?;
+    speaks(&receipt.version, receipt::VERSION)?;
+    let (written, new) = shared.keep_if(|state| {
+        let known = state.machines.get(&machine).is_some_and(|view| view.receipts.contains(&receipt));
+        let record = Record::Receipt { machine: machine.clone(), receipt: Box::new(receipt.clone()) };
+        ((!known).then_some(record), !known)
+    });
+    durable(written).await?;
+    if new {
+        shared.watchers.tell(&Observation::Receipt { machine, receipt: Box::new(receipt) });
+    }
+    Ok(receipt_reply(&shared).into_response())
+}
+
+pub(super) async fn receipt_state(
+    State(shared): State<Arc<Shared>>,
+    Path((machine, order, attempt)): Path<(String, String, u32)>,
+    Query(wait): Query<Wait>,
+    headers: HeaderMap,
+) -> Result<Json<ReceiptReply>, Refusal> {
+    authorise(&shared, &machine, &headers)?;
+    let kept = shared.state().machines.get(&machine).is_some_and(|view: &MachineView| {
+        view.receipts.iter().any(|receipt| receipt.order == order && receipt.attempt == attempt)
+    });
+    if !kept {
+        return Err(refusal(StatusCode::NOT_FOUND, "receipt.unknown", "no such receipt was posted"));
+    }
+    let deadline = wait.deadline();
+    let mut changes = shared.changes();
+    while shared.receipts_held() {
+        if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+            break;
+        }
+    }
+    Ok(receipt_reply(&shared))
+}
+
+/// For whoever watches: the machines and where they stand. Without a token, hence without secrets.
+pub(super) async fn machines(State(shared): State<Arc<Shared>>) -> Response {
+    let state = shared.state();
+    Json(state.machines.keys().collect::<Vec<_>>()).into_response()
+}
+
+pub(super) async fn machine(
+    State(shared): State<Arc<Shared>>,
+    Path(machine): Path<String>,
+) -> Result<Response, Refusal> {
+    let state = shared.state();
+    let view = state.machines.get(&machine);
+    let view =
+        view.ok_or_else(|| refusal(StatusCode::NOT_FOUND, "machine.unknown", "this machine never said hello"))?;
+    let events: Vec<&Event> = view.events().collect();
+    let body = json!({
+        "machine": machine, "identity": view.hello.as_ref().map(|hello| &hello.identity), "control": view.control,
+        "grants": view.grants, "receipts": view.receipts, "events": events,
+    });
+    Ok(Json(body).into_response())
+}

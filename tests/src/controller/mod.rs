@@ -1,0 +1,21 @@
+//! A reference controller: small, complete as to the protocol, and with no ambition beyond that.
+//!
+//! It serves the netboot artefacts, an iPXE script for each machine, orders from a directory, images with ranges, and
+//! keeps what machines report in an append-only journal. [`Faults`] make it misbehave on purpose.
+
+mod boot;
+mod calls;
+mod faults;
+mod files;
+mod journal;
+mod listener;
+mod orders;
+mod server;
+mod state;
+mod watch;
+
+pub use faults::{Call, Fault, Faults, ImageFault};
+pub use listener::Tls;
+pub use server::{Controller, Options, StartError};
+pub use state::{MachineView, Record};
+pub use watch::Observation;

@@ -1,0 +1,340 @@
+//! The controller's life: options, start, what may be asked of it while it runs, stop.
+
+use super::faults::{Faults, strike};
+use super::journal::Journal;
+use super::listener::{Connections, Cut, Tls};
+use super::orders::{self, OrderFile};
+use super::state::{MachineView, Record, State};
+use super::watch::{Observation, Watchers};
+use super::{boot, calls, files};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use burin::protocol::{Ack, Control, Event, Identity, Receipt, Secret};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
+
+/// How a controller is set up. `Options::new(directory)` is enough for tests.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Port 0 is an ephemeral one.
+    pub listen: SocketAddr,
+    /// The journal lives here.
+    pub state: PathBuf,
+    /// `KEY.json` files; made if absent.
+    pub orders: PathBuf,
+    /// Kernel and initramfs, under `/boot/`.
+    pub artefacts: Option<PathBuf>,
+    /// Under `/images/`.
+    pub images: Option<PathBuf>,
+    /// How machines reach this server, if not by the address it listens on: `http://10.0.2.2:8080`.
+    pub public_url: Option<String>,
+    /// File names under `/boot/` for the iPXE script.
+    pub kernel: String,
+    pub initramfs: String,
+    /// More kernel words for the iPXE script.
+    pub cmdline: String,
+    /// Grants for one order on one machine.
+    pub max_attempts: u32,
+    /// Asked of every hello, where set.
+    pub join_token: Option<Secret>,
+    pub heartbeat_seconds: Option<u32>,
+    pub tls: Option<Tls>,
+    /// Keep receipts in state `posted` until [`Controller::acknowledge`].
+    pub hold_receipts: bool,
+}
+
+impl Options {
+    /// Everything below one directory, on an ephemeral port of 127.0.0.1.
+    pub fn new(directory: &Path) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            state: directory.join("state"),
+            orders: directory.join("orders"),
+            artefacts: None,
+            images: None,
+            public_url: None,
+            kernel: "vmlinuz".into(),
+            initramfs: "initramfs.img".into(),
+            cmdline: String::new(),
+            max_attempts: 1,
+            join_token: None,
+            heartbeat_seconds: None,
+            tls: None,
+            hold_receipts: false,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot use {path}")]
+    Path { path: PathBuf, source: io::Error },
+    #[error("cannot listen on {address}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot use the server's certificate")]
+    Tls(#[source] io::Error),
+    #[error("cannot start a runtime")]
+    Runtime(#[source] io::Error),
+}
+
+/// A running controller; it stops when dropped.
+#[derive(Debug)]
+pub struct Controller {
+    shared: Arc<Shared>,
+    runtime: Option<Runtime>,
+}
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub options: Options,
+    pub address: SocketAddr,
+    pub faults: Faults,
+    pub watchers: Watchers,
+    state: Mutex<State>,
+    journal: Journal,
+    /// Rises with every change, to wake long-polls.
+    changes: watch::Sender<u64>,
+    held: Mutex<bool>,
+}
+
+impl Controller {
+    /// Restores what the journal holds, and serves until stopped.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        for path in [&options.state, &options.orders] {
+            std::fs::create_dir_all(path).map_err(|source| StartError::Path { path: path.clone(), source })?;
+        }
+        let path = options.state.join("journal.jsonl");
+        let (journal, records) = Journal::open(&path).map_err(|source| StartError::Path { path, source })?;
+        let mut state = State::default();
+        for record in records {
+            state.apply(record);
+        }
+        let acceptor = options.tls.as_ref().map(Tls::acceptor).transpose().map_err(StartError::Tls)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("controller")
+            .enable_all()
+            .build()
+            .map_err(StartError::Runtime)?;
+        let address = options.listen;
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind(address))
+            .map_err(|source| StartError::Listen { address, source })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+        let held = Mutex::new(options.hold_receipts);
+        let shared = Arc::new(Shared {
+            options,
+            address,
+            faults: Faults::default(),
+            watchers: Watchers::default(),
+            state: Mutex::new(state),
+            journal,
+            changes: watch::Sender::new(0),
+            held,
+        });
+        let app = router(&shared).into_make_service_with_connect_info::<Cut>();
+        let refusing = shared.faults.refusing();
+        let _inside = runtime.enter();
+        let connections =
+            Connections::new(listener, acceptor, refusing).map_err(|source| StartError::Listen { address, source })?;
+        runtime.spawn(async move {
+            let _ = axum::serve(connections, app).await;
+        });
+        drop(_inside);
+        Ok(Self { shared, runtime: Some(runtime) })
+    }
+
+    /// `http://127.0.0.1:PORT` or `https://...`, without a slash at the end.
+    pub fn url(&self) -> String {
+        self.shared.url()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    /// Everything that happens from now on.
+    pub fn subscribe(&self) -> Receiver<Observation> {
+        self.shared.watchers.subscribe()
+    }
+
+    /// Puts or replaces the order of a machine (UUID, serial, MAC, machine id) or `default`, byte by byte.
+    pub fn put_order(&self, key: &str, body: impl AsRef<[u8]>) -> io::Result<()> {
+        orders::put(&self.shared.options.orders, key, body.as_ref())?;
+        self.shared.changed();
+        Ok(())
+    }
+
+    pub fn remove_order(&self, key: &str) -> io::Result<()> {
+        orders::remove(&self.shared.options.orders, key)?;
+        self.shared.changed();
+        Ok(())
+    }
+
+    /// The control word that goes out with the next reply to this machine.
+    pub fn control(&self, machine: &str, control: Control) {
+        self.shared.keep(Record::Control { machine: machine.to_owned(), control });
+    }
+
+    /// Receipts that were held back, and all to come, are acknowledged.
+    pub fn acknowledge(&self) {
+        *self.shared.held.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.shared.changed();
+    }
+
+    pub fn machines(&self) -> Vec<String> {
+        self.shared.state().machines.keys().cloned().collect()
+    }
+
+    pub fn machine(&self, machine: &str) -> Option<MachineView> {
+        self.shared.state().machines.get(machine).cloned()
+    }
+
+    /// The first receipt of any machine for this order, waiting for it; `None` after `timeout`.
+    pub fn wait_receipt(&self, order: &str, timeout: Duration) -> Option<(String, Receipt)> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let found = self.shared.state().machines.iter().find_map(|(machine, view)| {
+                let receipt = view.receipts.iter().find(|receipt| receipt.order == order)?;
+                Some((machine.clone(), receipt.clone()))
+            });
+            if found.is_some() || Instant::now() >= deadline {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends at once, as `kill -9` would: what was acknowledged is on disk, the rest is gone.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(2));
+        }
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn router(shared: &Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/hello", post(calls::hello))
+        .route("/v1/machines", get(calls::machines))
+        .route("/v1/machines/{machine}", get(calls::machine))
+        .route("/v1/machines/{machine}/order", get(calls::order))
+        .route("/v1/machines/{machine}/events", post(calls::events))
+        .route("/v1/machines/{machine}/grants", post(calls::grant))
+        .route("/v1/machines/{machine}/receipts", post(calls::receipt))
+        .route("/v1/machines/{machine}/receipts/{order}/{attempt}", get(calls::receipt_state))
+        .route("/ipxe", get(boot::script))
+        .route("/boot/{*path}", get(files::artefact))
+        .route("/images/{*path}", get(files::image))
+        .layer(DefaultBodyLimit::max(16 << 20))
+        .layer(from_fn_with_state(shared.clone(), strike))
+        .with_state(shared.clone())
+}
+
+impl Shared {
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn url(&self) -> String {
+        let scheme = if self.options.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    pub fn public_url(&self) -> String {
+        let url = self.options.public_url.clone().unwrap_or_else(|| self.url());
+        url.trim_end_matches('/').to_owned()
+    }
+
+    pub fn receipts_held(&self) -> bool {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Applies a record and queues it, in one order; the answer is true once it is on disk.
+    pub fn keep(&self, record: Record) -> oneshot::Receiver<bool> {
+        self.keep_if(|_| (Some(record), ())).0
+    }
+
+    /// Decides under the lock what is to be kept, so that two requests cannot both be first.
+    pub fn keep_if<T>(&self, decide: impl FnOnce(&State) -> (Option<Record>, T)) -> (oneshot::Receiver<bool>, T) {
+        let mut state = self.state();
+        let (record, answer) = decide(&state);
+        let written = match record {
+            Some(record) => {
+                let written = self.journal.append(&record);
+                state.apply(record);
+                written
+            }
+            None => self.journal.barrier(),
+        };
+        drop(state);
+        self.changed();
+        (written, answer)
+    }
+
+    /// Keeps events. The acknowledgement holds once the first value says so: the journal is written in order, and
+    /// what came after this batch is not counted.
+    pub fn keep_events(&self, machine: &str, boot: &str, events: Vec<Event>) -> (oneshot::Receiver<bool>, Ack) {
+        let mut state = self.state();
+        let written = if events.is_empty() {
+            self.journal.barrier()
+        } else {
+            let record = Record::Events { machine: machine.to_owned(), events };
+            let written = self.journal.append(&record);
+            for event in state.apply(record) {
+                self.watchers.tell(&Observation::Event { machine: machine.to_owned(), event: Box::new(event) });
+            }
+            written
+        };
+        let view = state.machines.get(machine);
+        let acked = view.and_then(|view| view.boots.get(boot)).map_or(0, |boot| boot.acked);
+        (written, Ack { acked, control: view.map_or(Control::Continue, |view| view.control) })
+    }
+
+    /// The order of a machine, whether or not it is still to be done.
+    pub fn order_file(&self, machine: Option<&str>, identity: &Identity) -> Option<OrderFile> {
+        orders::find(&self.options.orders, &orders::keys(machine, identity))
+    }
+
+    /// For the iPXE script: is there anything to do for a machine that only gave its names?
+    pub fn order_waits(&self, identity: &Identity) -> bool {
+        let state = self.state();
+        let known = state.machines.iter().find(|(_, view)| view.is(identity));
+        // A known machine has more names than those in the script's query.
+        let full = known.and_then(|(_, view)| view.hello.as_ref()).map_or(identity, |hello| &hello.identity);
+        let machine = known.map(|(machine, _)| machine.as_str());
+        let Some(order) = self.order_file(machine, full) else { return false };
+        !order.retires() && !known.is_some_and(|(_, view)| view.finished(&order.id(), self.options.max_attempts))
+    }
+}

@@ -1,0 +1,204 @@
+//! The controller's memory: records applied in order. What is on disk is these records and nothing else.
+
+use super::orders::OrderFile;
+use burin::protocol::{
+    Control, Decision, Event, GrantReply, GrantRequest, Hello, Identity, Kind, Problem, Receipt, grant,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One line of the journal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Record {
+    /// `token` is the SHA-256 of the token, in hex.
+    Hello {
+        machine: String,
+        hello: Box<Hello>,
+        token: String,
+    },
+    Events {
+        machine: String,
+        events: Vec<Event>,
+    },
+    Grant {
+        machine: String,
+        request: GrantRequest,
+        reply: GrantReply,
+    },
+    Receipt {
+        machine: String,
+        receipt: Box<Receipt>,
+    },
+    Control {
+        machine: String,
+        control: Control,
+    },
+}
+
+/// What the controller knows of one machine.
+#[derive(Debug, Clone, Default)]
+pub struct MachineView {
+    pub hello: Option<Hello>,
+    pub boots: BTreeMap<String, Boot>,
+    pub grants: Vec<(GrantRequest, GrantReply)>,
+    pub receipts: Vec<Receipt>,
+    pub control: Control,
+    pub(super) token: String,
+}
+
+/// The events of one boot, by sequence.
+#[derive(Debug, Clone, Default)]
+pub struct Boot {
+    pub events: BTreeMap<u64, Event>,
+    /// Highest sequence up to which nothing is missing.
+    pub acked: u64,
+    /// Ranges that the agent said it dropped: last sequence to first.
+    dropped: BTreeMap<u64, u64>,
+}
+
+impl Boot {
+    /// True where the event is new.
+    fn take(&mut self, event: Event) -> bool {
+        let sequence = event.id.sequence;
+        if self.events.contains_key(&sequence) || sequence <= self.acked {
+            return false;
+        }
+        if let Some(Kind::Dropped(dropped)) = event.kind() {
+            self.dropped.insert(sequence, dropped.from.min(sequence));
+        }
+        self.events.insert(sequence, event);
+        self.advance();
+        true
+    }
+
+    fn advance(&mut self) {
+        loop {
+            let next = self.acked + 1;
+            if self.events.contains_key(&next) {
+                self.acked = next;
+                continue;
+            }
+            match self.dropped.range(next..).find(|(_, from)| **from <= next) {
+                Some((last, _)) => self.acked = *last,
+                None => return,
+            }
+        }
+    }
+}
+
+impl MachineView {
+    /// All events in the order of boots' ids and sequences.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.boots.values().flat_map(|boot| boot.events.values())
+    }
+
+    /// The attempt that would be next for an order.
+    pub fn next_attempt(&self, order: &str) -> u32 {
+        let granted =
+            self.grants.iter().filter(|(request, reply)| request.order == order && reply.decision == Decision::Granted);
+        let tried = granted.map(|(request, _)| request.attempt);
+        let told = self.receipts.iter().filter(|receipt| receipt.order == order).map(|receipt| receipt.attempt);
+        tried.chain(told).max().unwrap_or(0).saturating_add(1)
+    }
+
+    /// Whether there is nothing more to do for this order: it succeeded, or failed as often as it may.
+    pub fn finished(&self, order: &str, max_attempts: u32) -> bool {
+        let mut told = self.receipts.iter().filter(|receipt| receipt.order == order);
+        told.clone().any(|receipt| receipt.problem.is_none()) || told.any(|receipt| receipt.attempt >= max_attempts)
+    }
+
+    /// Whether any of these names is one of this machine's.
+    pub fn is(&self, names: &Identity) -> bool {
+        let Some(own) = self.hello.as_ref().map(|hello| &hello.identity) else { return false };
+        let mac = |mac: &String| own.boot_mac.as_ref() == Some(mac) || own.macs.contains(mac);
+        (names.system_uuid.is_some() && names.system_uuid == own.system_uuid)
+            || (names.system_uuid.is_none() && names.boot_mac.iter().chain(&names.macs).any(mac))
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub machines: BTreeMap<String, MachineView>,
+}
+
+impl State {
+    /// Applies a record; of events, those that were new come back.
+    pub fn apply(&mut self, record: Record) -> Vec<Event> {
+        match record {
+            Record::Hello { machine, hello, token } => {
+                let view = self.machines.entry(machine).or_default();
+                view.boots.entry(hello.boot_id.clone()).or_default();
+                view.hello = Some(*hello);
+                view.token = token;
+            }
+            Record::Events { machine, events } => {
+                let view = self.machines.entry(machine).or_default();
+                let mut new = Vec::new();
+                for event in events {
+                    let boot = view.boots.entry(event.id.boot_id.clone()).or_default();
+                    if boot.take(event.clone()) {
+                        new.push(event);
+                    }
+                }
+                return new;
+            }
+            Record::Grant { machine, request, reply } => {
+                self.machines.entry(machine).or_default().grants.push((request, reply));
+            }
+            Record::Receipt { machine, receipt } => {
+                let view = self.machines.entry(machine).or_default();
+                let same = |old: &Receipt| {
+                    (&old.order, old.attempt, &old.boot_id) == (&receipt.order, receipt.attempt, &receipt.boot_id)
+                };
+                view.receipts.retain(|old| !same(old));
+                view.receipts.push(*receipt);
+            }
+            Record::Control { machine, control } => {
+                self.machines.entry(machine).or_default().control = control;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Whether a machine may destroy what its plan names. The second value tells if the answer is new.
+    pub fn decide(
+        &self,
+        machine: &str,
+        request: &GrantRequest,
+        order: Option<&OrderFile>,
+        max_attempts: u32,
+    ) -> (GrantReply, bool) {
+        let reply = |decision, problem| GrantReply { version: grant::VERSION.to_owned(), decision, problem };
+        let refuse = |code: &str, message: String| {
+            let problem = Problem { code: code.to_owned(), message, causes: vec![], hint: None };
+            reply(Decision::Refused, Some(problem))
+        };
+        let Some(view) = self.machines.get(machine) else {
+            return (refuse("grant.unknown-machine", format!("{machine} has not said hello")), false);
+        };
+        if let Some((_, old)) = view.grants.iter().find(|(old, _)| old == request) {
+            return (old.clone(), false);
+        }
+        let Some(order) = order.map(OrderFile::id).filter(|id| *id == request.order) else {
+            return (refuse("grant.order", format!("{} is not the order of {machine}", request.order)), true);
+        };
+        if view.control == Control::Cancel {
+            return (refuse("grant.cancelled", format!("{order} is cancelled")), true);
+        }
+        let next = view.next_attempt(&order);
+        if request.attempt != next {
+            let message = format!("attempt {} of {order} is used up or unknown, the next is {next}", request.attempt);
+            return (refuse("grant.attempt", message), true);
+        }
+        if request.attempt > max_attempts {
+            let message = format!("{order} was granted {max_attempts} attempts on {machine} and no receipt closed it");
+            return (refuse("grant.exhausted", message), true);
+        }
+        (reply(Decision::Granted, None), true)
+    }
+
+    pub fn by_token(&self, machine: &str, token: &str) -> bool {
+        self.machines.get(machine).is_some_and(|view| !view.token.is_empty() && view.token == token)
+    }
+}
