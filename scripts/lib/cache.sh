@@ -37,8 +37,11 @@ cached() {
     echo "$dir"
 }
 
-# Two checkouts may use two keys in turn: what was used within a week stays, older ones go.
+# Checkouts that differ use their keys in turn: the last four stay, and whatever was used within the hour.
 prune() {
     local root=$1 name=$2
-    find "$root" -maxdepth 1 -type d -regex ".*/$name-[0-9a-f]+" -mtime +7 -exec rm -rf --one-file-system {} +
+    find "$root" -maxdepth 1 -type d -regex ".*/$name-[0-9a-f]+" -printf '%T@ %p\n' | sort -rn | tail -n +5 |
+        cut -d' ' -f2- | while read -r old; do
+        find "$old" -maxdepth 0 -mmin +60 -exec rm -rf --one-file-system {} +
+    done
 }
