@@ -1,1 +1,113 @@
 //! What PID 1 does: mounts, kernel modules, consoles, child supervision, reboot.
+
+mod console;
+mod crash;
+mod devices;
+mod modprobe;
+mod modules;
+mod mounts;
+mod say;
+mod shutdown;
+mod supervise;
+mod tuning;
+
+pub use crash::{CrashReport, forget_last_crash, last_crash};
+pub use devices::{DeviceState, Settled, idle, settle};
+pub use modprobe::{is_modprobe, modprobe};
+pub use shutdown::End;
+
+use crate::config;
+use console::Consoles;
+use std::path::Path;
+use std::time::Duration;
+use tuning::Tuning;
+
+/// Where the kernel finds `modprobe`: a link to this very binary.
+const MODPROBE: &str = "/run/burin/modprobe";
+
+/// PID 1 of the ramdisk: sets the machine up, runs `burin agent` until that asks for the end of the machine, and ends
+/// it. A panic or a fatal error ends in plain words on every console and a reboot (or a halt with `panic=0`), never in
+/// a kernel panic.
+pub fn init() -> ! {
+    std::panic::set_hook(Box::new(|info| say::urgent(&format!("PID 1 has a bug: {info}"))));
+    let end = match std::panic::catch_unwind(|| run(Path::new("/"))) {
+        Ok(Ok(end)) => end,
+        Ok(Err(error)) => fatal(&format!("PID 1 cannot go on: {error}")),
+        Err(_) => fatal("PID 1 cannot go on"),
+    };
+    shutdown::shutdown(end)
+}
+
+fn run(root: &Path) -> nix::Result<End> {
+    // Signals first: threads inherit the mask.
+    let signals = supervise::block_signals()?;
+    let mount_errors = mounts::mount_all(root);
+    let cmdline = std::fs::read_to_string(root.join("proc/cmdline")).unwrap_or_default();
+    let consoles = Consoles::open(root);
+    say::install(consoles.clone(), level(&cmdline));
+    log::info!("burin {} on consoles {}", env!("CARGO_PKG_VERSION"), consoles.names().join(" "));
+    for error in &mount_errors {
+        // efivarfs comes with its module, further down.
+        if error.kind != "efivarfs" {
+            log::warn!("{error}: {}", error.source);
+        }
+    }
+    let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
+    log::info!("Linux {}: {}", release.as_deref().unwrap_or("of unknown release"), config::redact(&cmdline));
+    prepare(root, &cmdline);
+    devices::start(root, &release.unwrap_or_default(), &cmdline);
+    spawn_efivars(root);
+    supervise::run(root, &consoles, &signals)
+}
+
+/// Settings that no device has to be there for.
+fn prepare(root: &Path, cmdline: &str) {
+    if let Err(error) = std::fs::create_dir_all(root.join("run/burin")) {
+        log::warn!("/run/burin: {error}");
+    }
+    let _ = std::os::unix::fs::symlink("/init", root.join(MODPROBE.trim_start_matches('/')));
+    Tuning::parse(cmdline).apply(root);
+    // Ctrl-Alt-Del becomes SIGINT for us instead of a reboot at once.
+    if let Err(error) = nix::sys::reboot::set_cad_enabled(false) {
+        log::debug!("ctrl-alt-del: {error}");
+    }
+    if let Err(error) = crate::net::loopback_up() {
+        log::warn!("loopback: {error}");
+    }
+}
+
+/// efivarfs is a module on many distributions: mounted as soon as the first round of modules is through.
+fn spawn_efivars(root: &Path) {
+    let root = root.to_owned();
+    let started = std::thread::Builder::new().name("efivars".to_owned()).spawn(move || {
+        settle(&root, Duration::ZERO, Duration::from_secs(60));
+        if let Err(error) = mounts::mount_efivars(&root) {
+            log::warn!("{error}: {}; boot entries cannot be set", error.source);
+        }
+    });
+    if let Err(error) = started {
+        log::warn!("efivars: {error}");
+    }
+}
+
+fn level(cmdline: &str) -> log::LevelFilter {
+    // The agent judges the command line; here a wrong word is just not heard.
+    config::Raw::parse(&[cmdline]).log.and_then(|word| word.parse().ok()).unwrap_or(log::LevelFilter::Info)
+}
+
+/// Plain words on every console, time to read them, then as the kernel's `panic=` says.
+fn fatal(text: &str) -> ! {
+    let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    match Tuning::parse(&cmdline).panic_seconds {
+        0 => {
+            say::urgent(&format!("{text}. Halted, as panic=0 asks: switch the machine off by hand."));
+            shutdown::shutdown(End::Halt)
+        }
+        seconds => {
+            let seconds = u64::try_from(seconds).unwrap_or_default();
+            say::urgent(&format!("{text}. Rebooting in {seconds} s."));
+            std::thread::sleep(Duration::from_secs(seconds));
+            shutdown::shutdown(End::Reboot)
+        }
+    }
+}

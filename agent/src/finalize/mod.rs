@@ -17,3 +17,4 @@ pub mod rootfs;
 pub mod seed;
 pub mod seed_write;
 pub mod table;
+pub mod uefi;

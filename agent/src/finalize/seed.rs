@@ -1,7 +1,6 @@
 //! First-boot data as files: cloud-init's NoCloud and OpenStack's ConfigDrive. Values to bytes, no I/O.
 
 use super::guid;
-use crate::protocol::order::Seed;
 use serde_json::{Value, json};
 use std::fmt;
 use uuid::Uuid;
@@ -42,17 +41,6 @@ impl fmt::Debug for SeedFile {
 pub const NOCLOUD_FILES: [&str; 4] = ["meta-data", "user-data", "vendor-data", "network-config"];
 
 impl SeedData {
-    pub fn new(seed: &Seed, instance_id: Uuid) -> Self {
-        Self {
-            instance_id,
-            hostname: seed.hostname.clone(),
-            ssh_authorized_keys: seed.ssh_authorized_keys.clone(),
-            user_data: seed.user_data.clone(),
-            vendor_data: None,
-            network_config: seed.network_config.clone(),
-        }
-    }
-
     /// NoCloud's files. meta-data and user-data are there always: without both the directory is no seed. The structured
     /// ones are JSON, which YAML contains.
     pub fn nocloud(&self) -> Vec<SeedFile> {

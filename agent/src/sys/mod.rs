@@ -7,3 +7,5 @@ pub mod partition;
 pub mod aligned;
 pub mod blockdev;
 pub mod uring;
+pub mod module;
+pub mod packet;

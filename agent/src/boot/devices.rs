@@ -1,0 +1,237 @@
+//! Drivers for the devices that are there and for those that come, and the notion of quiet.
+
+use super::modules::{ALWAYS, Heard, Index, Kernel, LATE, Listener, Loader, Options, listen, modaliases};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const FILE: &str = "run/burin/devices.json";
+
+/// `/run/burin/devices.json`, by PID 1: what it is doing about devices.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceState {
+    /// Every device that was there at the start has been looked at.
+    pub coldplugged: bool,
+    /// Modules being loaded now; each includes its synchronous probing.
+    pub loading: usize,
+}
+
+/// Starts everything that concerns modules and returns at once; the threads live as long as PID 1.
+pub fn start(root: &Path, release: &str, cmdline: &str) {
+    let state = Arc::new(Publisher::new(root));
+    state.publish(|_| {});
+    let directory = root.join("lib/modules").join(release);
+    let index = match Index::load(&directory) {
+        Ok(index) => index,
+        Err(error) => {
+            // A kernel with everything built in is a fair thing to boot.
+            log::warn!("no kernel modules: {}: {error}", directory.join("modules.dep").display());
+            state.publish(|state| state.coldplugged = true);
+            return;
+        }
+    };
+    log::info!("{} kernel modules, {} aliases", index.len(), index.alias_count());
+    let progress = Arc::clone(&state);
+    let loader = Loader::new(
+        index,
+        Options::parse(cmdline),
+        Kernel,
+        Box::new(move |unfinished| progress.publish(|state| state.loading = unfinished)),
+    );
+    // Probing waits more than it computes, and a small machine must not unpack too many modules at once.
+    let workers = thread::available_parallelism().map_or(4, |count| count.get().clamp(4, 8));
+    if let Err(error) = loader.spawn(workers) {
+        log::error!("cannot start module workers: {error}");
+    }
+    let devices = root.join("sys/devices");
+    let rescan = Arc::new(AtomicBool::new(false));
+    // Before coldplug, so that no device falls between the two.
+    match listen() {
+        Ok(listener) => {
+            let (loader, rescan) = (Arc::clone(&loader), Arc::clone(&rescan));
+            spawn("hotplug", move || hotplug(&listener, &loader, &rescan));
+        }
+        Err(error) => log::warn!("devices that come later will lack their drivers: {error}"),
+    }
+    spawn("coldplug", move || {
+        let began = Instant::now();
+        ALWAYS.iter().for_each(|name| loader.request(name));
+        let mut seen = BTreeSet::new();
+        settle_round(&devices, &loader, &mut seen);
+        LATE.iter().for_each(|name| loader.request(name));
+        settle_round(&devices, &loader, &mut seen);
+        log::info!("{} kinds of devices looked at in {:.1} s", seen.len(), began.elapsed().as_secs_f32());
+        state.publish(|state| state.coldplugged = true);
+        loop {
+            // Buses without announcements do not exist, but announcements can be lost.
+            thread::park_timeout(Duration::from_secs(2));
+            if rescan.swap(false, Ordering::Relaxed) {
+                log::debug!("uevents were lost: looking at all devices again");
+                settle_round(&devices, &loader, &mut seen);
+            }
+        }
+    });
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(work) {
+        log::error!("cannot start the {name} thread: {error}");
+    }
+}
+
+/// Looks at all devices until a look shows nothing new: a bus driver brings devices, which need drivers.
+fn settle_round(devices: &Path, loader: &Loader, seen: &mut BTreeSet<String>) {
+    loop {
+        let mut new = false;
+        for alias in modaliases(devices) {
+            if !seen.contains(&alias) {
+                loader.request(&alias);
+                seen.insert(alias);
+                new = true;
+            }
+        }
+        loader.wait();
+        if !new {
+            return;
+        }
+    }
+}
+
+fn hotplug(listener: &Listener, loader: &Loader, rescan: &AtomicBool) {
+    loop {
+        match listener.next() {
+            Ok(Heard::Event(event)) => {
+                if let (Some(alias), "add" | "change" | "bind") = (&event.modalias, event.action.as_str()) {
+                    loader.request(alias);
+                }
+            }
+            Ok(Heard::Overrun) => rescan.store(true, Ordering::Relaxed),
+            Err(error) => {
+                log::warn!("uevents: {error}");
+                thread::sleep(Duration::from_secs(1));
+            }
+        }
+    }
+}
+
+struct Publisher {
+    path: PathBuf,
+    state: Mutex<DeviceState>,
+}
+
+impl Publisher {
+    fn new(root: &Path) -> Self {
+        Self { path: root.join(FILE), state: Mutex::default() }
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut DeviceState)) {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(&mut state);
+        let part = self.path.with_extension("part");
+        let written = serde_json::to_vec(&*state)
+            .map_err(std::io::Error::from)
+            .and_then(|json| std::fs::write(&part, json))
+            .and_then(|()| std::fs::rename(&part, &self.path));
+        if let Err(error) = written {
+            log::debug!("{}: {error}", self.path.display());
+        }
+    }
+}
+
+/// What a wait for quiet ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Nothing loaded, and no device came or went, for the whole quiet period.
+    Quiet,
+    /// Still busy when the limit was reached.
+    Busy,
+}
+
+/// True when PID 1 loads nothing right now. Outside of the ramdisk (no state file) always true.
+pub fn idle(root: &Path) -> bool {
+    let Ok(text) = std::fs::read(root.join(FILE)) else { return true };
+    serde_json::from_slice::<DeviceState>(&text).is_ok_and(|state| state.coldplugged && state.loading == 0)
+}
+
+/// Waits until devices have been quiet for `quiet`, at most `limit`: PID 1 loads nothing and the kernel's count of
+/// uevents stands still. Disks behind asynchronous probing (SATA links, SAS expanders, USB) announce themselves by
+/// uevents as they come, so a quiet period of a second or two covers them; nothing can cover a disk that says nothing
+/// for longer.
+pub fn settle(root: &Path, quiet: Duration, limit: Duration) -> Settled {
+    let began = Instant::now();
+    let mut last = (None, Instant::now());
+    loop {
+        let now = Instant::now();
+        let count = idle(root).then(|| std::fs::read(root.join("sys/kernel/uevent_seqnum")).unwrap_or_default());
+        if count.is_none() || count != last.0 {
+            last = (count, now);
+        } else if now.duration_since(last.1) >= quiet {
+            return Settled::Quiet;
+        }
+        if now.duration_since(began) >= limit {
+            return Settled::Busy;
+        }
+        thread::sleep(Duration::from_millis(50).min(quiet));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_means_coldplugged_idle_and_no_uevents() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("run/burin")).unwrap();
+        std::fs::create_dir_all(root.path().join("sys/kernel")).unwrap();
+        std::fs::write(root.path().join("sys/kernel/uevent_seqnum"), "7\n").unwrap();
+        let zero = Duration::ZERO;
+        let settled = |quiet| settle(root.path(), quiet, Duration::from_millis(300));
+        assert_eq!(settled(zero), Settled::Quiet, "no PID 1 of ours: nothing to wait for");
+        let publisher = Publisher::new(root.path());
+        publisher.publish(|_| {});
+        assert_eq!(settled(zero), Settled::Busy, "not coldplugged yet");
+        publisher.publish(|state| (state.coldplugged, state.loading) = (true, 2));
+        assert_eq!(settled(zero), Settled::Busy);
+        publisher.publish(|state| state.loading = 0);
+        assert_eq!(settled(zero), Settled::Quiet);
+        assert_eq!(settled(Duration::from_secs(3600)), Settled::Busy, "quiet, but not for long enough");
+    }
+
+    #[test]
+    fn coldplug_goes_on_until_nothing_new_appears() {
+        use super::super::modules::{Insert, Insertion, Texts};
+        // Inserting the bus makes the device appear.
+        struct Bus(PathBuf);
+        impl Insertion for Bus {
+            fn insert(&self, path: &Path, _: &str) -> std::io::Result<Insert> {
+                if path.ends_with("bus.ko") {
+                    std::fs::create_dir_all(self.0.join("bus/device"))?;
+                    std::fs::write(self.0.join("bus/device/modalias"), "new:thing")?;
+                } else {
+                    std::fs::write(self.0.join("loaded"), "")?;
+                }
+                Ok(Insert::Loaded)
+            }
+        }
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("bus")).unwrap();
+        std::fs::write(root.path().join("bus/modalias"), "pci:bus").unwrap();
+        let texts =
+            Texts { dep: "bus.ko:\nthing.ko:\n", alias: "alias pci:* bus\nalias new:* thing\n", ..Texts::default() };
+        let loader = Loader::new(
+            Index::parse(Path::new("/m"), texts),
+            Options::default(),
+            Bus(root.path().to_owned()),
+            Box::new(|_| {}),
+        );
+        loader.spawn(2).unwrap();
+        settle_round(root.path(), &loader, &mut BTreeSet::new());
+        loader.stop();
+        assert!(root.path().join("loaded").exists());
+    }
+}

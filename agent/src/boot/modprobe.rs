@@ -1,0 +1,24 @@
+//! The kernel's own requests for modules: mount(2) of XFS asks for `fs-xfs`, a checksum for `crypto-crc32c`. The kernel
+//! runs `MODPROBE -q -- NAME`; PID 1 makes that a link to this binary.
+
+use super::modules::{Index, Kernel, Loader, Options};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// True when the program was started under the name `modprobe`.
+pub fn is_modprobe(argv0: Option<&OsStr>) -> bool {
+    argv0.and_then(|name| Path::new(name).file_name()).is_some_and(|name| name == "modprobe")
+}
+
+/// Loads every module named after the options. Fails when one of them cannot be had.
+pub fn modprobe(arguments: impl Iterator<Item = String>) -> ExitCode {
+    let names = arguments.filter(|argument| !argument.starts_with('-'));
+    let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
+    let Ok(index) = Index::load(&Path::new("/lib/modules").join(release.unwrap_or_default())) else {
+        return ExitCode::FAILURE;
+    };
+    let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let loader = Loader::new(index, Options::parse(&cmdline), Kernel, Box::new(|_| {}));
+    if names.fold(true, |all, name| loader.load_now(&name) && all) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

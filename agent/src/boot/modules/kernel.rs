@@ -1,0 +1,36 @@
+//! The kernel's side of module loading, as a trait so that ordering and parallelism are tested without a kernel.
+
+use super::unpack;
+use nix::errno::Errno;
+use std::ffi::CString;
+use std::io;
+use std::path::Path;
+
+/// What came of an insertion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Insert {
+    Loaded,
+    /// It was there before (or is built in).
+    Present,
+}
+
+pub trait Insertion: Send + Sync {
+    fn insert(&self, path: &Path, parameters: &str) -> io::Result<Insert>;
+}
+
+/// init_module(2) of this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernel;
+
+impl Insertion for Kernel {
+    fn insert(&self, path: &Path, parameters: &str) -> io::Result<Insert> {
+        let image = unpack::read(path)?;
+        let parameters = CString::new(parameters).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        // The kernel answers only after the module's own start is over, probing included unless that is asynchronous.
+        match nix::kmod::init_module(&image, &parameters) {
+            Ok(()) => Ok(Insert::Loaded),
+            Err(Errno::EEXIST) => Ok(Insert::Present),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

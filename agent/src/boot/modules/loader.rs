@@ -1,0 +1,193 @@
+//! Loads modules in dependency order, several at once: a driver that probes for seconds holds up only what needs it.
+
+use super::{Index, Insert, Insertion, ModuleId, Options};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// Told after each change how many requests are unfinished.
+pub type Progress = Box<dyn Fn(usize) + Send + Sync>;
+
+pub struct Loader {
+    index: Index,
+    options: Options,
+    kernel: Box<dyn Insertion>,
+    progress: Progress,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<ModuleId>,
+    /// Ever asked for: each module is tried once.
+    asked: HashSet<ModuleId>,
+    unfinished: usize,
+    modules: HashMap<ModuleId, Phase>,
+    stopped: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Inserting,
+    Over,
+}
+
+impl std::fmt::Debug for Loader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loader").field("modules", &self.index.len()).field("state", &*self.lock()).finish()
+    }
+}
+
+impl Loader {
+    pub fn new(index: Index, options: Options, kernel: impl Insertion + 'static, progress: Progress) -> Arc<Self> {
+        Arc::new(Self {
+            index,
+            options,
+            kernel: Box::new(kernel),
+            progress,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// Starts `count` workers; they live as long as the process.
+    pub fn spawn(self: &Arc<Self>, count: usize) -> std::io::Result<()> {
+        for number in 0..count {
+            let loader = Arc::clone(self);
+            thread::Builder::new().name(format!("modules-{number}")).spawn(move || loader.work())?;
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub fn stop(&self) {
+        self.lock().stopped = true;
+        self.changed.notify_all();
+    }
+
+    /// Queues what a name, an alias or a modalias stands for. Returns at once.
+    pub fn request(&self, name: &str) {
+        let ids = self.index.resolve(name);
+        let unfinished = {
+            let mut state = self.lock();
+            let before = state.unfinished;
+            for id in ids {
+                if self.options.refuses(self.index.name(id)) {
+                    log::debug!("module {}: refused by modprobe.blacklist", self.index.name(id));
+                } else if state.asked.insert(id) {
+                    state.queue.push_back(id);
+                    state.unfinished += 1;
+                }
+            }
+            (state.unfinished != before).then_some(state.unfinished)
+        };
+        if let Some(unfinished) = unfinished {
+            (self.progress)(unfinished);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until every request is finished.
+    pub fn wait(&self) {
+        let mut state = self.lock();
+        while state.unfinished > 0 && !state.stopped {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Loads `name` and what it needs in this thread; true when something by that name is there afterwards.
+    pub fn load_now(&self, name: &str) -> bool {
+        let ids = self.index.resolve(name);
+        let mut any = self.index.is_builtin(name);
+        for id in ids {
+            any |= self.load(id);
+        }
+        any
+    }
+
+    fn work(&self) {
+        loop {
+            let id = {
+                let mut state = self.lock();
+                loop {
+                    if state.stopped {
+                        return;
+                    }
+                    if let Some(id) = state.queue.pop_front() {
+                        break id;
+                    }
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            };
+            self.load(id);
+            let unfinished = {
+                let mut state = self.lock();
+                state.unfinished = state.unfinished.saturating_sub(1);
+                state.unfinished
+            };
+            (self.progress)(unfinished);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Inserts the plan of `id` step by step. A claim on a module is held only during its own insertion, so two
+    /// threads can wait for each other's modules but never in a circle.
+    fn load(&self, id: ModuleId) -> bool {
+        let mut loaded = false;
+        for step in self.index.plan(id) {
+            let ok = !self.claim(step) || {
+                let ok = self.insert(step);
+                self.lock().modules.insert(step, Phase::Over);
+                self.changed.notify_all();
+                ok
+            };
+            if step == id {
+                loaded = ok;
+            }
+        }
+        loaded
+    }
+
+    /// True when the caller is to insert it; false when it is over already.
+    fn claim(&self, id: ModuleId) -> bool {
+        let mut state = self.lock();
+        loop {
+            match state.modules.get(&id) {
+                None => {
+                    state.modules.insert(id, Phase::Inserting);
+                    return true;
+                }
+                Some(Phase::Over) => return false,
+                Some(Phase::Inserting) => {
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    fn insert(&self, id: ModuleId) -> bool {
+        let name = self.index.name(id);
+        match self.kernel.insert(&self.index.path(id), self.options.parameters(name)) {
+            Ok(Insert::Loaded) => {
+                log::debug!("module {name}: loaded");
+                true
+            }
+            Ok(Insert::Present) => true,
+            // The driver looked and its hardware is not there: not worth a line on the console.
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => {
+                log::debug!("module {name}: {error}");
+                false
+            }
+            Err(error) => {
+                log::warn!("module {name} ({}): {error}", self.index.path(id).display());
+                false
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves counters that are at worst stale; the machine must go on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,46 @@
+//! Module parameters and refusals from the kernel command line, as modprobe takes them.
+
+use super::canonical;
+use crate::config::{Word, words};
+use std::collections::{HashMap, HashSet};
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    parameters: HashMap<String, String>,
+    refused: HashSet<String>,
+}
+
+impl Options {
+    /// `MODULE.PARAMETER[=VALUE]`, and `modprobe.blacklist=A,B`.
+    pub fn parse(cmdline: &str) -> Self {
+        let mut options = Self::default();
+        for Word { key, value } in words(cmdline) {
+            let Some((module, parameter)) = key.split_once('.') else { continue };
+            if (module, parameter) == ("modprobe", "blacklist") {
+                options.refused.extend(value.iter().flat_map(|list| list.split(',')).map(canonical));
+                continue;
+            }
+            let word = match value {
+                // The kernel splits parameters at white space and knows double quotes.
+                Some(value) if value.contains(char::is_whitespace) => format!("{parameter}=\"{value}\""),
+                Some(value) => format!("{parameter}={value}"),
+                None => parameter.to_owned(),
+            };
+            let all = options.parameters.entry(canonical(module)).or_default();
+            if !all.is_empty() {
+                all.push(' ');
+            }
+            all.push_str(&word);
+        }
+        options
+    }
+
+    pub fn parameters(&self, module: &str) -> &str {
+        self.parameters.get(module).map_or("", String::as_str)
+    }
+
+    /// True for modules that must not be loaded because a device or a list asks for them.
+    pub fn refuses(&self, module: &str) -> bool {
+        self.refused.contains(module)
+    }
+}

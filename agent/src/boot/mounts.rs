@@ -1,0 +1,184 @@
+//! The file systems of a running ramdisk, as a table.
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug)]
+struct Mount {
+    target: &'static str,
+    kind: &'static str,
+    flags: MsFlags,
+    data: &'static str,
+    /// Only where this exists, after what stands above in the table.
+    when: Option<&'static str>,
+}
+
+const NO_EXEC: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
+const NO_DEV: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
+
+const TABLE: &[Mount] = &[
+    Mount { target: "proc", kind: "proc", flags: NO_EXEC, data: "", when: None },
+    Mount { target: "sys", kind: "sysfs", flags: NO_EXEC, data: "", when: None },
+    Mount { target: "dev", kind: "devtmpfs", flags: MsFlags::MS_NOSUID, data: "mode=0755", when: None },
+    Mount {
+        target: "dev/pts",
+        kind: "devpts",
+        flags: MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC),
+        data: "mode=0620,gid=5,ptmxmode=0666",
+        when: None,
+    },
+    Mount { target: "run", kind: "tmpfs", flags: NO_DEV, data: "mode=0755,size=20%", when: None },
+    Mount { target: "tmp", kind: "tmpfs", flags: NO_DEV, data: "mode=1777,size=25%", when: None },
+    Mount { target: EFIVARS, kind: "efivarfs", flags: NO_EXEC, data: "", when: Some("sys/firmware/efi") },
+];
+
+const EFIVARS: &str = "sys/firmware/efi/efivars";
+const LINKS: &[(&str, &str)] = &[
+    ("dev/fd", "/proc/self/fd"),
+    ("dev/stdin", "/proc/self/fd/0"),
+    ("dev/stdout", "/proc/self/fd/1"),
+    ("dev/stderr", "/proc/self/fd/2"),
+];
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot mount {kind} on {target}", target = target.display())]
+pub struct MountError {
+    pub kind: &'static str,
+    pub target: PathBuf,
+    pub source: io::Error,
+}
+
+/// Mounts what the table lists below `root` and is not mounted yet. What fails is returned, and does not stop the rest:
+/// a ramdisk without devpts still images a machine.
+pub fn mount_all(root: &Path) -> Vec<MountError> {
+    let mut errors = Vec::new();
+    for entry in TABLE {
+        if entry.when.is_some_and(|path| !root.join(path).exists()) {
+            continue;
+        }
+        if let Err(source) = mount_one(root, entry) {
+            errors.push(MountError { kind: entry.kind, target: root.join(entry.target), source });
+        }
+    }
+    for (link, target) in LINKS {
+        // Convenience only, and there already on a second run.
+        let _ = std::os::unix::fs::symlink(target, root.join(link));
+    }
+    errors
+}
+
+/// Mounts efivarfs, whose module may arrive later than the first mounts.
+pub fn mount_efivars(root: &Path) -> Result<(), MountError> {
+    for entry in TABLE.iter().filter(|entry| entry.target == EFIVARS) {
+        if entry.when.is_some_and(|path| root.join(path).exists()) {
+            mount_one(root, entry).map_err(|source| MountError {
+                kind: entry.kind,
+                target: root.join(entry.target),
+                source,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn mount_one(root: &Path, entry: &Mount) -> io::Result<()> {
+    let target = root.join(entry.target);
+    if !target.is_dir() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&target)?;
+    }
+    if is_mount_point(&target)? {
+        return Ok(());
+    }
+    mount(Some(entry.kind), &target, Some(entry.kind), entry.flags, Some(entry.data)).map_err(io::Error::from)
+}
+
+/// A directory on another device than its parent. (Bind mounts within one file system escape this; the table has none.)
+fn is_mount_point(path: &Path) -> io::Result<bool> {
+    let parent = path.parent().unwrap_or(path);
+    Ok(std::fs::metadata(path)?.dev() != std::fs::metadata(parent)?.dev())
+}
+
+/// Unmounts what sits on block devices, last mounted first; what is busy becomes read-only and is detached.
+pub fn unmount_disks(mounts: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    for target in disk_mounts(mounts) {
+        let path = Path::new(&target);
+        if umount2(path, MntFlags::empty()).is_ok() {
+            continue;
+        }
+        let remounted = mount(None::<&str>, path, None::<&str>, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, None::<&str>);
+        let detached = umount2(path, MntFlags::MNT_DETACH);
+        if let (Err(error), _) | (_, Err(error)) = (remounted, detached) {
+            notes.push(format!("{target} stays mounted: {error}"));
+        }
+    }
+    notes
+}
+
+/// Mount points of block devices in `/proc/self/mounts`, in the order to unmount them.
+fn disk_mounts(mounts: &str) -> Vec<String> {
+    let mut found: Vec<String> = mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ');
+            let (source, target) = (fields.next()?, fields.next()?);
+            (source.starts_with("/dev/") && target != "/").then(|| unescape(target))
+        })
+        .collect();
+    found.reverse();
+    found
+}
+
+/// The kernel writes white space and backslashes of paths as three octal digits.
+fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| first == b'\\') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(3..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_disks_are_unmounted_last_first() {
+        let mounts = "rootfs / rootfs rw 0 0\nproc /proc proc rw 0 0\n/dev/sda1 /mnt ext4 rw 0 0\n\
+                      tmpfs /run tmpfs rw 0 0\n/dev/nvme0n1p2 /mnt/a\\040b xfs rw 0 0\n";
+        assert_eq!(disk_mounts(mounts), ["/mnt/a b", "/mnt"]);
+        assert!(disk_mounts("").is_empty());
+    }
+
+    #[test]
+    fn parents_stand_before_children_in_the_table() {
+        for (place, entry) in TABLE.iter().enumerate() {
+            let parents = TABLE
+                .iter()
+                .position(|other| entry.target != other.target && Path::new(entry.target).starts_with(other.target));
+            assert!(parents.is_none_or(|parent| parent < place), "{}", entry.target);
+        }
+    }
+
+    #[test]
+    fn mount_points_are_recognised() {
+        assert!(is_mount_point(Path::new("/proc")).unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        assert!(!is_mount_point(&inner).unwrap());
+    }
+}

@@ -1,0 +1,65 @@
+//! PID 1's own voice: a `log` backend that writes to every console.
+
+use super::console::Consoles;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+struct Voice {
+    consoles: Consoles,
+}
+
+static VOICE: OnceLock<Voice> = OnceLock::new();
+
+/// Makes `log` speak on `consoles`. Called once, by PID 1.
+pub fn install(consoles: Consoles, level: LevelFilter) {
+    if VOICE.set(Voice { consoles }).is_ok()
+        && let Some(voice) = VOICE.get()
+        && log::set_logger(voice).is_ok()
+    {
+        log::set_max_level(level);
+    }
+}
+
+/// Words that must be seen whatever state the machine is in: every console, and the kernel's log, which also reaches
+/// a netconsole or pstore.
+pub fn urgent(text: &str) {
+    if let Some(voice) = VOICE.get() {
+        voice.consoles.write(format!("\n*** burin: {text}\n").as_bytes());
+        voice.consoles.flush(Duration::from_secs(5));
+    } else {
+        eprintln!("\n*** burin: {text}");
+    }
+    // Facility "user", severity "critical"; one record is at most about a thousand bytes.
+    let end = (0..=text.len().min(900)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    let line = text.get(..end).unwrap_or_default().replace('\n', " ");
+    let _ = std::fs::write("/dev/kmsg", format!("<10>burin: {line}\n"));
+}
+
+pub fn flush() {
+    if let Some(voice) = VOICE.get() {
+        voice.consoles.flush(Duration::from_secs(5));
+    }
+}
+
+impl Log for Voice {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let word = match record.level() {
+            Level::Error => "error: ",
+            Level::Warn => "warning: ",
+            _ => "",
+        };
+        self.consoles.write(format!("init: {word}{}\n", record.args()).as_bytes());
+    }
+
+    fn flush(&self) {
+        self.consoles.flush(Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,123 @@
+//! The end of the machine: everything killed, disks synced and unmounted, then reboot(2).
+
+use super::{mounts, say};
+use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How the machine ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Reboot,
+    PowerOff,
+    /// Into the kernel that kexec_load(2) placed.
+    Kexec,
+    /// The processor stops; the words stay on the screen.
+    Halt,
+}
+
+impl End {
+    /// The exit statuses by which an agent asks for the end (ARCHITECTURE.md, "Processes in the ramdisk").
+    pub fn of_status(status: i32) -> Option<Self> {
+        match status {
+            70 => Some(Self::Reboot),
+            71 => Some(Self::PowerOff),
+            72 => Some(Self::Kexec),
+            _ => None,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Reboot => "rebooting",
+            Self::PowerOff => "powering off",
+            Self::Kexec => "starting the loaded kernel",
+            Self::Halt => "halted",
+        }
+    }
+
+    fn mode(self) -> RebootMode {
+        match self {
+            Self::Reboot => RebootMode::RB_AUTOBOOT,
+            Self::PowerOff => RebootMode::RB_POWER_OFF,
+            Self::Kexec => RebootMode::RB_KEXEC,
+            Self::Halt => RebootMode::RB_HALT_SYSTEM,
+        }
+    }
+}
+
+/// Orderly end. Never returns: where the kernel refuses, it falls back to a reboot and then keeps trying.
+pub fn shutdown(end: End) -> ! {
+    kill_all();
+    within(Duration::from_secs(60), "sync", nix::unistd::sync);
+    within(Duration::from_secs(10), "unmount", || {
+        let table = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        mounts::unmount_disks(&table).iter().for_each(|note| log::warn!("{note}"));
+    });
+    within(Duration::from_secs(60), "sync", nix::unistd::sync);
+    log::info!("{}", end.words());
+    say::flush();
+    now(end)
+}
+
+/// reboot(2) and nothing before it.
+pub fn now(end: End) -> ! {
+    // reboot(2) returns only to say why not.
+    let Err(error) = reboot(end.mode());
+    say::urgent(&format!("{} failed: {error}; rebooting instead", end.words()));
+    loop {
+        let _ = reboot(RebootMode::RB_AUTOBOOT);
+        // The hard way, for a kernel whose reboot handlers are stuck.
+        let _ = std::fs::write(Path::new("/proc/sysrq-trigger"), "b");
+        thread::sleep(Duration::from_secs(10));
+    }
+}
+
+/// SIGTERM, a moment, SIGKILL; reaps what ends.
+fn kill_all() {
+    for (signal, patience) in [(Signal::SIGTERM, Duration::from_secs(3)), (Signal::SIGKILL, Duration::from_secs(2))] {
+        // -1: every process but PID 1 and the kernel's own.
+        if kill(Pid::from_raw(-1), signal).is_err() {
+            return;
+        }
+        let deadline = Instant::now() + patience;
+        loop {
+            match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
+                Err(_) => return,
+                Ok(WaitStatus::StillAlive) if Instant::now() >= deadline => break,
+                Ok(WaitStatus::StillAlive) => thread::sleep(Duration::from_millis(20)),
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+/// Runs what may hang on a dead disk, and goes on without it after a while.
+fn within(limit: Duration, what: &str, work: impl FnOnce() + Send + 'static) {
+    let (done, wait) = mpsc::channel();
+    let started = thread::Builder::new().name(what.to_owned()).spawn(move || {
+        work();
+        let _ = done.send(());
+    });
+    match started {
+        Ok(_) if wait.recv_timeout(limit).is_ok() => {}
+        Ok(_) => log::error!("{what} did not end within {} s: going on without it", limit.as_secs()),
+        Err(error) => log::error!("{what}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_statuses() {
+        assert_eq!([70, 71, 72].map(End::of_status), [Some(End::Reboot), Some(End::PowerOff), Some(End::Kexec)],);
+        assert!((0..70).chain(73..256).all(|status| End::of_status(status).is_none()));
+    }
+}

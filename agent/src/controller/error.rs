@@ -1,0 +1,119 @@
+use crate::error::Coded;
+use crate::protocol::{Problem, VersionError};
+use std::time::Duration;
+
+/// What can go wrong between agent and controller.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    #[error("{url:?} is not an http or https URL")]
+    Url { url: String },
+    #[error("cannot find the host of {url}")]
+    Name { url: String },
+    #[error("cannot reach {url}")]
+    Unreachable { url: String, source: Box<ureq::Error> },
+    #[error("the server at {url} cannot be trusted")]
+    Untrusted { url: String, source: rustls::Error },
+    #[error("{url} was silent too long")]
+    Timeout { url: String, source: Box<ureq::Error> },
+    #[error("{url} does not speak proper HTTP")]
+    Http { url: String, source: Box<ureq::Error> },
+    #[error("{url} answered {status}{}", problem.as_ref().map(|p| format!(": {}", p.message)).unwrap_or_default())]
+    Status { url: String, status: u16, problem: Option<Box<Problem>>, retry_after: Option<Duration> },
+    #[error("{url} answered {found:?} where JSON was due")]
+    ContentType { url: String, found: String },
+    #[error("{url} answered more than {limit} bytes")]
+    TooLarge { url: String, limit: u64 },
+    #[error("{url} answered JSON that is not as documented")]
+    Body { url: String, source: serde_json::Error },
+    #[error("{url} speaks another version of the protocol")]
+    Version { url: String, source: VersionError },
+    #[error("the controller refused attempt {attempt} of order {order}{}", problem.as_ref().map(|p| format!(": {}", p.message)).unwrap_or_default())]
+    Refused { order: String, attempt: u32, problem: Option<Box<Problem>> },
+    #[error("nobody acknowledged the receipt within {seconds} s")]
+    Unacknowledged { seconds: u64, source: Option<Box<ControllerError>> },
+    #[error("gave up on {url}")]
+    GaveUp { url: String, source: Box<ControllerError> },
+    #[error("cannot read {path}")]
+    Read { path: std::path::PathBuf, source: std::io::Error },
+    #[error("cannot start the sender thread")]
+    Thread { source: std::io::Error },
+}
+
+impl Coded for ControllerError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Url { .. } => "controller.url",
+            Self::Name { .. } => "controller.dns",
+            Self::Unreachable { .. } => "controller.unreachable",
+            Self::Untrusted { .. } => "controller.tls",
+            Self::Timeout { .. } => "controller.timeout",
+            Self::Http { .. } => "controller.http",
+            Self::Status { status: 401 | 403, .. } => "controller.token",
+            Self::Status { .. } => "controller.status",
+            Self::ContentType { .. } => "controller.content-type",
+            Self::TooLarge { .. } => "controller.too-large",
+            Self::Body { .. } => "controller.body",
+            Self::Version { .. } => "controller.version",
+            Self::Refused { .. } => "controller.grant-refused",
+            Self::Unacknowledged { .. } => "controller.unacknowledged",
+            Self::GaveUp { .. } => "controller.gave-up",
+            Self::Read { .. } => "controller.order-file",
+            Self::Thread { .. } => "controller.thread",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(
+            match self {
+                Self::Untrusted { .. } => {
+                    "give the controller's CA by burin.ca=PATH, or its fingerprint by burin.ca=sha256:HEX"
+                }
+                Self::Status { status: 401 | 403, .. } => "give the join token by burin.token=TOKEN",
+                Self::Version { source, .. } => return source.hint(),
+                Self::Refused { problem: Some(problem), .. } => return problem.hint.clone(),
+                _ => return None,
+            }
+            .to_owned(),
+        )
+    }
+}
+
+impl ControllerError {
+    pub(super) fn transport(url: &str, error: ureq::Error, limit: u64) -> Self {
+        let url = url.to_owned();
+        match error {
+            ureq::Error::Rustls(source) => Self::Untrusted { url, source },
+            ureq::Error::HostNotFound => Self::Name { url },
+            ureq::Error::BadUri(_) => Self::Url { url },
+            ureq::Error::BodyExceedsLimit(_) => Self::TooLarge { url, limit },
+            ureq::Error::Timeout(_) => Self::Timeout { url, source: Box::new(error) },
+            ureq::Error::Io(_) | ureq::Error::ConnectionFailed => Self::Unreachable { url, source: Box::new(error) },
+            _ => Self::Http { url, source: Box::new(error) },
+        }
+    }
+
+    /// Whether asking again cannot help: the two sides do not speak the same language.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Url { .. } | Self::Version { .. } | Self::Refused { .. } | Self::Thread { .. })
+            || matches!(self, Self::Status { problem: Some(problem), .. } if problem.code == "protocol.version")
+    }
+
+    /// The controller understood the request and will not have it.
+    pub(super) fn rejects_request(&self) -> bool {
+        matches!(self, Self::Status { status: 400 | 409 | 413 | 415 | 422, .. })
+    }
+
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The HTTP client of the whole agent: one place that knows trust and time limits.
+
+use super::tls::TlsConnector;
+use super::trust::Trust;
+use std::time::Duration;
+use ureq::Agent;
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, TcpConnector};
+
+/// Limits that turn a silent peer into an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Name resolution, TCP and TLS together.
+    pub connect: Duration,
+    /// From the request to the end of the reply's header.
+    pub response: Duration,
+    /// Longest silence while a body comes or goes.
+    pub read: Duration,
+    /// The whole exchange, where it is known to be short.
+    pub total: Option<Duration>,
+}
+
+impl Timeouts {
+    /// For calls of the protocol: small bodies both ways.
+    pub const CALLS: Self = Self {
+        connect: Duration::from_secs(10),
+        response: Duration::from_secs(20),
+        read: Duration::from_secs(15),
+        total: Some(Duration::from_secs(60)),
+    };
+
+    /// For images: as long as it takes, as long as bytes come.
+    pub const DOWNLOADS: Self = Self {
+        connect: Duration::from_secs(10),
+        response: Duration::from_secs(30),
+        read: Duration::from_secs(30),
+        total: None,
+    };
+}
+
+pub const USER_AGENT: &str = concat!("burin/", env!("CARGO_PKG_VERSION"));
+
+/// Statuses are answers, not errors. Redirects are followed a few times, never with credentials. No proxy is taken from
+/// the environment: the kernel hands words of its command line to PID 1 as environment.
+pub fn agent(trust: &Trust, timeouts: &Timeouts) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .max_redirects(5)
+        .user_agent(USER_AGENT)
+        .max_response_header_size(64 * 1024)
+        .timeout_resolve(Some(timeouts.connect))
+        .timeout_connect(Some(timeouts.connect))
+        .timeout_recv_response(Some(timeouts.response))
+        .timeout_per_read(Some(timeouts.read))
+        .timeout_per_write(Some(timeouts.read))
+        .timeout_global(timeouts.total)
+        .build();
+    let connector = ().chain(TcpConnector::default()).chain(TlsConnector::new(trust.config().clone()));
+    Agent::with_parts(config, connector, DefaultResolver::default())
+}

@@ -1,0 +1,214 @@
+//! Events that nobody has acknowledged yet: bounded, in order, without a gap. No I/O.
+//!
+//! Where something has to go, it is the oldest progress, then the oldest log, then other notices; never a result. What
+//! went leaves a `dev.burin.dropped` event that covers its sequences, so that the controller's contiguous
+//! acknowledgement can pass, and knows what it missed.
+
+use crate::protocol::event::Dropped;
+use crate::protocol::{Event, Kind};
+use std::collections::VecDeque;
+
+/// Beyond these, events are dropped. Results do not count as droppable, so they alone may exceed them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    pub events: usize,
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { events: 4096, bytes: 4 << 20 }
+    }
+}
+
+/// In the order in which they are given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Progress,
+    Log,
+    Notice,
+    /// Results of steps, plans, anomalies, and the stand-ins of what was dropped.
+    Kept,
+}
+
+fn class(event: &Event) -> Class {
+    match event.kind.as_str() {
+        "dev.burin.progress" => Class::Progress,
+        "dev.burin.log" => Class::Log,
+        "dev.burin.stage.finished" | "dev.burin.stage.failed" | "dev.burin.plan" => Class::Kept,
+        "dev.burin.anomaly" | "dev.burin.order.refused" | "dev.burin.dropped" => Class::Kept,
+        _ => Class::Notice,
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// First sequence this entry stands for; the last is its event's own.
+    from: u64,
+    event: Event,
+    class: Class,
+    size: usize,
+}
+
+impl Entry {
+    fn new(event: Event) -> Self {
+        let from = match event.kind() {
+            Some(Kind::Dropped(dropped)) => dropped.from.min(event.id.sequence),
+            _ => event.id.sequence,
+        };
+        let size = serde_json::to_string(&event).map_or(0, |json| json.len());
+        Self { from, class: class(&event), event, size }
+    }
+
+    fn last(&self) -> u64 {
+        self.event.id.sequence
+    }
+
+    fn is_stand_in(&self) -> bool {
+        self.event.kind == "dev.burin.dropped"
+    }
+}
+
+/// The stand-in for sequences `from` to that of `last`, at its time.
+fn stand_in(from: u64, last: &Event) -> Entry {
+    let kind = Kind::Dropped(Dropped { from, count: last.id.sequence - from + 1 });
+    let time = std::time::SystemTime::UNIX_EPOCH;
+    let mut event = Event::new(last.id.clone(), &last.source, time, last.subject.as_deref(), &kind);
+    event.time = last.time.clone();
+    Entry::new(event)
+}
+
+#[derive(Debug)]
+pub(super) struct Spool {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    limits: Limits,
+    acked: u64,
+    /// Highest sequence ever pushed or acknowledged.
+    last: u64,
+}
+
+impl Spool {
+    pub fn new(limits: Limits) -> Self {
+        Self { entries: VecDeque::new(), bytes: 0, limits, acked: 0, last: 0 }
+    }
+
+    /// Sequences rise by one from push to push.
+    pub fn push(&mut self, event: Event) {
+        if event.id.sequence <= self.last {
+            return;
+        }
+        self.last = event.id.sequence;
+        let entry = Entry::new(event);
+        self.bytes += entry.size;
+        self.entries.push_back(entry);
+        while self.entries.len() > self.limits.events || self.bytes > self.limits.bytes {
+            if !self.drop_one() {
+                return;
+            }
+        }
+    }
+
+    /// Gives up the oldest of the least class; false where nothing can go.
+    fn drop_one(&mut self) -> bool {
+        let droppable = self.entries.iter().enumerate().filter(|(_, entry)| entry.class != Class::Kept);
+        let Some((at, _)) = droppable.min_by_key(|(at, entry)| (entry.class, *at)) else { return false };
+        self.give_up(at);
+        true
+    }
+
+    /// Replaces an entry by a stand-in, one with those beside it.
+    fn give_up(&mut self, at: usize) {
+        let Some(entry) = self.take(at) else { return };
+        let (mut at, mut from, mut last) = (at, entry.from, entry.event);
+        if self.entries.get(at).is_some_and(Entry::is_stand_in)
+            && let Some(next) = self.take(at)
+        {
+            last = next.event;
+        }
+        if at > 0 && self.entries.get(at - 1).is_some_and(Entry::is_stand_in) {
+            at -= 1;
+            if let Some(previous) = self.take(at) {
+                from = previous.from;
+            }
+        }
+        let entry = stand_in(from, &last);
+        self.bytes += entry.size;
+        self.entries.insert(at, entry);
+    }
+
+    fn take(&mut self, at: usize) -> Option<Entry> {
+        let entry = self.entries.remove(at)?;
+        self.bytes -= entry.size;
+        Some(entry)
+    }
+
+    /// The controller holds everything up to `sequence`. Old and impossible acknowledgements change nothing.
+    pub fn ack(&mut self, sequence: u64) -> bool {
+        if sequence <= self.acked || sequence > self.last {
+            return false;
+        }
+        self.acked = sequence;
+        while self.entries.front().is_some_and(|entry| entry.last() <= sequence) {
+            self.take(0);
+        }
+        true
+    }
+
+    /// What a controller said at hello. It may know more than this process (whose journal was lost), or less.
+    pub fn rebase(&mut self, acked: u64) {
+        self.last = self.last.max(acked);
+        self.ack(acked);
+    }
+
+    /// The oldest events, up to a count and a size, at least one. `known` is what the controller is known to hold: a
+    /// hole between that and the oldest event (a controller that forgot) is filled with a stand-in.
+    pub fn batch(&self, known: u64, most: usize, bytes: usize) -> Vec<Event> {
+        let mut size = 0;
+        let fits = |entry: &&Entry| {
+            size += entry.size;
+            size <= bytes || size == entry.size
+        };
+        let mut events: Vec<Event> =
+            self.entries.iter().take(most).take_while(fits).map(|entry| entry.event.clone()).collect();
+        if let Some(first) = self.entries.front()
+            && first.from > known + 1
+        {
+            let mut end = first.event.clone();
+            end.id.sequence = first.from - 1;
+            events.insert(0, stand_in(known + 1, &end).event);
+        }
+        events
+    }
+
+    /// The controller will never take this event: it goes the way of the dropped.
+    pub fn reject(&mut self, sequence: u64) {
+        if let Some(at) = self.entries.iter().position(|entry| entry.last() == sequence && !entry.is_stand_in()) {
+            self.give_up(at);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.entries.iter().map(|entry| &entry.event)
+    }
+}
+
+#[cfg(test)]
+#[path = "spool_tests.rs"]
+mod tests;

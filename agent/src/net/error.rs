@@ -1,0 +1,47 @@
+//! What can go wrong before there is a network.
+
+use crate::error::Coded;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    #[error("the kernel refused to {operation} {link}")]
+    Netlink { operation: &'static str, link: String, source: std::io::Error },
+    #[error("cannot open a DHCP socket on {link}")]
+    Socket { link: String, source: std::io::Error },
+    #[error("no network interface appeared within {seconds} s")]
+    NoLink { seconds: u64 },
+    #[error("no interface is {device}; there are: {links}")]
+    NoSuchDevice { device: String, links: String },
+    #[error("no carrier within {seconds} s on any of: {links}")]
+    NoCarrier { links: String, seconds: u64 },
+    #[error("no DHCP lease within {seconds} s on any of: {links}")]
+    NoLease { links: String, seconds: u64 },
+    #[error("cannot write {path}", path = path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+}
+
+impl Coded for NetError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Netlink { .. } => "net.kernel",
+            Self::Socket { .. } => "net.socket",
+            Self::NoLink { .. } => "net.no-link",
+            Self::NoSuchDevice { .. } => "net.no-such-device",
+            Self::NoCarrier { .. } => "net.no-carrier",
+            Self::NoLease { .. } => "net.no-lease",
+            Self::Write { .. } => "net.write",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoLink { .. } => "is the driver of the NIC in the ramdisk, and its firmware in /lib/firmware?",
+            Self::NoSuchDevice { .. } => "kernel names change: name the NIC by its MAC, with hyphens",
+            Self::NoCarrier { .. } => "check cable and switch port",
+            Self::NoLease { .. } => "does a DHCP server answer on this network? Or give the address with ip=",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
