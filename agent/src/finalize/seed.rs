@@ -147,3 +147,7 @@ fn yaml(value: &Value) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[path = "seed_tests.rs"]
+mod tests;
