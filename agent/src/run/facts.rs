@@ -50,7 +50,7 @@ pub fn identity(inventory: &Inventory, config: &Config) -> Identity {
     let system = &inventory.system.data;
     let nics = &inventory.nics.data;
     let boot_mac = config.boot_mac.map(|mac| mac.to_string());
-    let macs = nics.iter().filter(|nic| nic.physical).filter_map(|nic| nic.permanent_mac.clone().or(nic.mac.clone()));
+    let macs = nics.iter().filter_map(|nic| nic.permanent_mac.clone().or(nic.mac.clone()));
     let mut macs: Vec<String> = macs.collect();
     macs.sort();
     macs.dedup();
