@@ -1,1 +1,17 @@
-//! skeleton
+//! Hardware inventory of a Linux machine without external programs and without udev: sysfs, procfs, SMBIOS tables,
+//! ioctls and netlink, read through one recordable [`source::Source`].
+//!
+//! ```no_run
+//! let inventory = hwinventory::collect(&hwinventory::Options::default());
+//! println!("{}", serde_json::to_string_pretty(&inventory).unwrap());
+//! ```
+
+pub mod model;
+pub mod source;
+
+mod collect;
+mod parse;
+mod sys;
+
+pub use collect::{Options, collect};
+pub use model::Inventory;

@@ -103,7 +103,7 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
 
     let chosen = rules(options)?.select(&tree).map_err(BuildError::Rules)?;
     let closure = Closure::of(&tree, chosen.keys().map(String::as_str), kernel.arch).map_err(BuildError::Closure)?;
-    let packed = pack::pack(&closure, &options.cache.join("modules"), options.level).map_err(BuildError::Pack)?;
+    let packed = pack::pack(&closure, &options.cache.join("modules")).map_err(BuildError::Pack)?;
     let plain_size = packed.iter().map(|m| m.plain_size).sum();
     let packed_size = packed.iter().map(|m| m.data.len() as u64).sum();
     let dependencies = closure.modules.len() - chosen.len();

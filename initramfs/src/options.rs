@@ -49,7 +49,7 @@ pub struct Options {
     pub ca: Option<PathBuf>,
     /// An order (JSON) to be run.
     pub order: Option<PathBuf>,
-    /// Kernel command line; `None` stands for the architecture's consoles.
+    /// `console=` words; `None` stands for the architecture's.
     pub consoles: Option<Vec<String>>,
     /// Words for the kernel command line in scripts and unified image.
     pub cmdline: Vec<String>,
@@ -59,13 +59,48 @@ pub struct Options {
     pub stub: Option<Stub>,
     /// Text about the agent's crates, instead of what was compiled in.
     pub crate_notice: Option<PathBuf>,
-    /// zstd level for modules and ramdisk.
+    /// zstd level for the ramdisk as a whole; modules inside are always packed as small as can be.
     pub level: i32,
     /// Downloads, unpacked packages and compressed modules.
     pub cache: PathBuf,
     /// Time of every entry, seconds since 1970.
     pub mtime: u32,
 }
+
+impl Options {
+    /// The defaults: Debian's standard kernel, the standard module rules, the host's CA certificates, a unified image,
+    /// no controller.
+    pub fn new(agent: impl Into<PathBuf>, output: impl Into<PathBuf>, cache: impl Into<PathBuf>) -> Options {
+        Options {
+            agent: agent.into(),
+            output: output.into(),
+            kernel: KernelSource::Package(None),
+            module_list: None,
+            modules: Vec::new(),
+            without_modules: Vec::new(),
+            firmware: Vec::new(),
+            firmware_all: false,
+            files: Vec::new(),
+            ca_bundle: Some(PathBuf::from(CA_BUNDLE)),
+            ca: None,
+            order: None,
+            consoles: None,
+            cmdline: Vec::new(),
+            embedded_cmdline: Vec::new(),
+            stub: Some(Stub::Standard),
+            crate_notice: None,
+            level: LEVEL,
+            cache: cache.into(),
+            mtime: 0,
+        }
+    }
+}
+
+/// Where Debian, Arch and others keep the public CA certificates.
+pub const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Standard zstd level.
+pub const LEVEL: i32 = 19;
 
 /// Where the EFI stub is.
 #[derive(Debug, Clone)]

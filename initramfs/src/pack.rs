@@ -13,6 +13,9 @@ use crate::parallel;
 /// What the files in the ramdisk have behind `.ko`.
 pub const SUFFIX: &str = ".zst";
 
+/// Level for modules. It takes long but only once for each module, because the results are cached.
+const LEVEL: i32 = 19;
+
 /// A module as it goes into the ramdisk.
 #[derive(Debug, Clone)]
 pub struct PackedModule {
@@ -57,22 +60,22 @@ pub enum PackError {
 }
 
 /// Compresses the closure's modules, in its order. Signatures that are appended to modules stay valid.
-pub fn pack(closure: &Closure<'_>, cache: &Path, level: i32) -> Result<Vec<PackedModule>, PackError> {
+pub fn pack(closure: &Closure<'_>, cache: &Path) -> Result<Vec<PackedModule>, PackError> {
     fs::create_dir_all(cache).map_err(|source| PackError::Cache { path: cache.to_owned(), source })?;
     let version = codec::zstd_version();
-    let packed = parallel::map(&closure.modules, |module| pack_one(module, cache, level, &version));
+    let packed = parallel::map(&closure.modules, |module| pack_one(module, cache, &version));
     packed.into_iter().collect()
 }
 
-fn pack_one(module: &Module, cache: &Path, level: i32, version: &str) -> Result<PackedModule, PackError> {
+fn pack_one(module: &Module, cache: &Path, version: &str) -> Result<PackedModule, PackError> {
     let plain = read_plain(&module.source).map_err(PackError::Module)?;
     let digest = sha256(&plain);
     // All that decides the bytes is in the name.
-    let cached = cache.join(format!("{digest}-{version}-{level}{SUFFIX}"));
+    let cached = cache.join(format!("{digest}-{version}-{LEVEL}{SUFFIX}"));
     let data = match fs::read(&cached) {
         Ok(data) if codec::decompress(data.clone()).is_ok_and(|d| d == plain) => data,
         _ => {
-            let data = codec::zstd_small(&plain, level)
+            let data = codec::zstd_small(&plain, LEVEL)
                 .map_err(|source| PackError::Compress { name: module.name.clone(), source })?;
             store(cache, &cached, &data).map_err(|source| PackError::Cache { path: cached.clone(), source })?;
             data

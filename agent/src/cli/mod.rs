@@ -1,1 +1,3 @@
 //! One module per subcommand: arguments, terminal output, exit code. No logic of its own.
+
+pub mod write;

@@ -6,7 +6,6 @@ use super::outlet::Outlet;
 use crate::protocol::Event;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Largest batch, in events and in bytes.
@@ -25,23 +24,22 @@ pub(super) trait Deliver: Send + 'static {
     fn known(&self) -> u64;
 }
 
-/// Stops and joins its thread when dropped.
+/// Stops its thread when dropped, without waiting for a call that may hang.
 #[derive(Debug)]
 pub(super) struct Sender {
     stop: Arc<AtomicBool>,
     outlet: Arc<Outlet>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Sender {
     pub fn start(outlet: Arc<Outlet>, retry: &Retry, deliver: impl Deliver) -> Result<Self, ControllerError> {
         let stop = Arc::new(AtomicBool::new(false));
         let (theirs, backoff) = ((stop.clone(), outlet.clone()), Backoff::new(retry));
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name(format!("events-{}", outlet.name))
             .spawn(move || run(&theirs.1, &theirs.0, backoff, deliver))
             .map_err(|source| ControllerError::Thread { source })?;
-        Ok(Self { stop, outlet, thread: Some(thread) })
+        Ok(Self { stop, outlet })
     }
 }
 
@@ -49,9 +47,6 @@ impl Drop for Sender {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.outlet.wake();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -73,7 +68,7 @@ fn run(outlet: &Outlet, stop: &AtomicBool, mut backoff: Backoff, mut deliver: im
                 outlet.ack(acked);
                 most = (most * 2).min(MOST_EVENTS);
                 // A receiver that takes nothing must not be hammered.
-                if batch.last().is_none_or(|event| acked >= event.id.sequence) {
+                if batch.last().is_none_or(|event| outlet.acked() >= event.id.sequence) {
                     backoff.reset();
                     continue;
                 }

@@ -93,15 +93,24 @@ impl Spool {
         Self { entries: VecDeque::new(), bytes: 0, limits, acked: 0, last: 0 }
     }
 
-    /// Sequences rise by one from push to push.
+    /// Sequences rise from push to push; what is missing between two becomes a stand-in.
     pub fn push(&mut self, event: Event) {
         if event.id.sequence <= self.last {
             return;
         }
-        self.last = event.id.sequence;
-        let entry = Entry::new(event);
-        self.bytes += entry.size;
-        self.entries.push_back(entry);
+        let mut entries = vec![Entry::new(event)];
+        if let [Entry { from, event, .. }] = entries.as_slice()
+            && *from > self.last + 1
+        {
+            let mut end = event.clone();
+            end.id.sequence = from - 1;
+            entries.insert(0, stand_in(self.last + 1, &end));
+        }
+        for entry in entries {
+            self.last = entry.last();
+            self.bytes += entry.size;
+            self.entries.push_back(entry);
+        }
         while self.entries.len() > self.limits.events || self.bytes > self.limits.bytes {
             if !self.drop_one() {
                 return;

@@ -1,1 +1,195 @@
+use super::*;
+use crate::protocol::event::{LogChunk, Progress, StageFinished, StageStarted};
+use crate::protocol::{EventId, Problem};
+use proptest::prelude::*;
+use std::time::SystemTime;
 
+fn event(sequence: u64, kind: &Kind) -> Event {
+    Event::new(EventId { boot_id: "b".into(), sequence }, "/", SystemTime::UNIX_EPOCH, None, kind)
+}
+
+fn progress() -> Kind {
+    Kind::Progress(Progress { stage: "write".into(), ..Progress::default() })
+}
+
+fn finished() -> Kind {
+    Kind::StageFinished(StageFinished { stage: "write".into(), duration_ms: 1 })
+}
+
+fn kinds(spool: &Spool) -> Vec<(u64, u64, &str)> {
+    spool.entries.iter().map(|entry| (entry.from, entry.last(), entry.event.kind.as_str())).collect()
+}
+
+#[test]
+fn the_oldest_progress_goes_first_and_leaves_a_stand_in() {
+    let mut spool = Spool::new(Limits { events: 4, bytes: 1 << 20 });
+    let all = [finished(), progress(), progress(), finished(), progress(), finished()];
+    for (at, kind) in all.iter().enumerate() {
+        spool.push(event(at as u64 + 1, kind));
+    }
+    assert_eq!(
+        kinds(&spool),
+        [
+            (1, 1, "dev.burin.stage.finished"),
+            (2, 3, "dev.burin.dropped"),
+            (4, 4, "dev.burin.stage.finished"),
+            (5, 5, "dev.burin.dropped"),
+            (6, 6, "dev.burin.stage.finished"),
+        ]
+    );
+    let dropped = spool.batch(0, 10, 1 << 20)[1].kind();
+    assert_eq!(dropped, Some(Kind::Dropped(Dropped { from: 2, count: 2 })));
+}
+
+#[test]
+fn acknowledgements_may_repeat_come_late_or_lie() {
+    let mut spool = Spool::new(Limits::default());
+    (1..=5).for_each(|sequence| spool.push(event(sequence, &finished())));
+    assert!(spool.ack(3));
+    assert!(!spool.ack(3) && !spool.ack(1) && !spool.ack(6) && !spool.ack(u64::MAX));
+    assert_eq!(spool.batch(3, 10, 1 << 20).len(), 2);
+    assert!(spool.ack(5) && spool.is_empty());
+    spool.push(event(5, &finished()));
+    assert!(spool.is_empty(), "a sequence is used once");
+}
+
+#[test]
+fn a_controller_that_forgot_gets_a_stand_in() {
+    let mut spool = Spool::new(Limits::default());
+    (1..=5).for_each(|sequence| spool.push(event(sequence, &finished())));
+    spool.ack(3);
+    spool.rebase(1);
+    let batch = spool.batch(1, 10, 1 << 20);
+    assert_eq!(batch[0].kind(), Some(Kind::Dropped(Dropped { from: 2, count: 2 })));
+    assert_eq!(batch.iter().map(|event| event.id.sequence).collect::<Vec<_>>(), [3, 4, 5]);
+}
+
+#[test]
+fn a_controller_that_knows_more_moves_the_sequence() {
+    let mut spool = Spool::new(Limits::default());
+    spool.rebase(40);
+    assert_eq!((spool.last(), spool.acked()), (40, 40));
+    spool.push(event(41, &finished()));
+    spool.push(event(44, &finished()));
+    assert_eq!(
+        kinds(&spool).iter().map(|(from, last, _)| (*from, *last)).collect::<Vec<_>>(),
+        [(41, 41), (42, 43), (44, 44)]
+    );
+}
+
+#[test]
+fn a_batch_has_at_least_one_event_and_stays_within_its_size() {
+    let mut spool = Spool::new(Limits::default());
+    (1..=9).for_each(|sequence| spool.push(event(sequence, &finished())));
+    assert_eq!(spool.batch(0, 100, 1).len(), 1);
+    assert_eq!(spool.batch(0, 3, 1 << 20).len(), 3);
+    let one = spool.entries[0].size;
+    assert_eq!(spool.batch(0, 100, one * 4 + one / 2).len(), 4);
+}
+
+#[test]
+fn a_rejected_event_is_replaced() {
+    let mut spool = Spool::new(Limits::default());
+    (1..=3).for_each(|sequence| spool.push(event(sequence, &finished())));
+    spool.reject(2);
+    spool.reject(9);
+    assert_eq!(kinds(&spool)[1], (2, 2, "dev.burin.dropped"));
+    spool.reject(2);
+    assert_eq!(spool.entries.len(), 3);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Emit(Kind),
+    Ack(u64),
+    Rebase(u64),
+    Reject(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let problem = Problem { code: "x.y".into(), message: "m".into(), causes: vec![], hint: None };
+    let failed = Kind::StageFailed(crate::protocol::event::StageFailed { stage: "s".into(), duration_ms: 1, problem });
+    let emitted = prop_oneof![
+        10 => Just(progress()),
+        3 => "[a-z]{0,400}".prop_map(|text| Kind::Log(LogChunk { offset: 0, text })),
+        2 => Just(Kind::StageStarted(StageStarted { stage: "s".into() })),
+        2 => Just(finished()),
+        1 => Just(failed),
+    ];
+    prop_oneof![
+        12 => emitted.prop_map(Step::Emit),
+        1 => (0..200_u64).prop_map(Step::Ack),
+        1 => (0..200_u64).prop_map(Step::Rebase),
+        1 => (0..200_u64).prop_map(Step::Reject),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn bounded_without_a_gap_and_never_without_a_result(
+        steps in proptest::collection::vec(step(), 0..200),
+        events in 1..20_usize,
+        bytes in 300..5000_usize,
+    ) {
+        let mut spool = Spool::new(Limits { events, bytes });
+        let mut results = std::collections::BTreeSet::new();
+        let mut known = 0;
+        for step in steps {
+            match step {
+                Step::Emit(kind) => {
+                    let sequence = spool.last() + 1;
+                    let event = event(sequence, &kind);
+                    if class(&event) == Class::Kept {
+                        results.insert(sequence);
+                    }
+                    spool.push(event);
+                }
+                Step::Ack(sequence) => {
+                    if spool.ack(sequence) {
+                        known = sequence;
+                    }
+                }
+                Step::Rebase(sequence) => {
+                    spool.rebase(sequence);
+                    known = sequence;
+                }
+                Step::Reject(sequence) => {
+                    spool.reject(sequence);
+                    results.remove(&sequence);
+                }
+            }
+            // No gap: each entry follows the one before, up to the last sequence.
+            let mut next = spool.acked() + 1;
+            for entry in &spool.entries {
+                prop_assert!(entry.from <= next && entry.last() >= next, "{:?}", kinds(&spool));
+                next = entry.last() + 1;
+            }
+            prop_assert!(spool.is_empty() || next == spool.last() + 1);
+            // The books are right.
+            prop_assert_eq!(spool.bytes(), spool.entries.iter().map(|entry| entry.size).sum::<usize>());
+            // Every result that was not acknowledged is there.
+            let there: Vec<u64> =
+                spool.entries.iter().filter(|entry| !entry.is_stand_in()).map(Entry::last).collect();
+            for result in results.range(spool.acked() + 1..) {
+                prop_assert!(there.contains(result), "{result} of {:?}", kinds(&spool));
+            }
+            // Bounded: beyond the limits there is nothing but what is never given up.
+            let over = spool.entries.len() > events || spool.bytes() > bytes;
+            prop_assert!(!over || spool.entries.iter().all(|entry| entry.class == Class::Kept));
+            // Two stand-ins never lie side by side.
+            let stands: Vec<bool> = spool.entries.iter().map(Entry::is_stand_in).collect();
+            prop_assert!(!stands.windows(2).any(|pair| pair == [true, true]), "{:?}", kinds(&spool));
+            // What is sent brings a receiver that holds `known` to the end without a hole.
+            let mut held = known;
+            for event in spool.batch(known, 1000, usize::MAX) {
+                let from = match event.kind() {
+                    Some(Kind::Dropped(dropped)) => dropped.from,
+                    _ => event.id.sequence,
+                };
+                prop_assert!(from <= held + 1, "hole before {} after {held}: {:?}", event.id, kinds(&spool));
+                held = held.max(event.id.sequence);
+            }
+            prop_assert!(spool.is_empty() || held >= spool.last());
+        }
+    }
+}

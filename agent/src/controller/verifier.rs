@@ -46,7 +46,7 @@ impl Verifier {
         name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let mut time = now;
+        let mut time = UnixTime::since_unix_epoch(FLOOR).max(now);
         let mut result = chain.verify_server_cert(certificates.0, certificates.1, name, &[], time);
         for _ in 0..MOST_TIMES {
             time = match &result {

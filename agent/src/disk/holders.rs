@@ -39,9 +39,10 @@ fn mounted(mountinfo: &str, number: &str) -> Option<String> {
 
 /// proc(5): the first field of swaps is the device.
 fn swapped(swaps: &str, name: &str) -> Option<String> {
-    let used = swaps.lines().skip(1).any(|line| {
-        line.split_ascii_whitespace().next().and_then(|path| path.strip_prefix("/dev/")) == Some(name)
-    });
+    let used = swaps
+        .lines()
+        .skip(1)
+        .any(|line| line.split_ascii_whitespace().next().and_then(|path| path.strip_prefix("/dev/")) == Some(name));
     used.then(|| "swap".to_owned())
 }
 

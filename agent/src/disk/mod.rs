@@ -10,7 +10,7 @@ mod wipe;
 mod writer;
 mod zero;
 
-pub use buffer::{CHUNK, Chunk, Pool};
+pub use buffer::{CHUNK, Chunk, Pool, PoolBuf};
 pub use error::DiskError;
 pub use queue::{Backend, Completion, Op, Queue, Waker, open as open_queue};
 pub use target::{Kind, Limits, Roots, Target};

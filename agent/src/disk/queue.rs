@@ -23,7 +23,7 @@ pub enum Backend {
 }
 
 /// Operations under way on one device. The caller keeps at most `depth` of them; they complete in any order.
-pub trait Queue {
+pub trait Queue: Send {
     /// Starts `op` now or at the next `wait`. An operation that cannot even be queued completes with an error.
     fn submit(&mut self, token: u64, op: Op);
     /// Completions, at least one unless woken or timed out.

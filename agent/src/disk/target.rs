@@ -35,23 +35,29 @@ pub struct Limits {
     pub request: usize,
     /// Requests at once.
     pub depth: usize,
+    /// Heads that move: reading between writes costs seeks.
+    pub rotational: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { request: 1 << 20, depth: 8 }
+        Self { request: 1 << 20, depth: 8, rotational: false }
     }
 }
 
 impl Limits {
-    /// From queue/max_sectors_kb and queue/nr_requests, as far as they can be read.
-    pub fn from_sysfs(max_sectors_kb: Option<&str>, nr_requests: Option<&str>) -> Self {
+    /// From max_sectors_kb, nr_requests and rotational of the queue directory, as far as they can be read.
+    pub fn from_sysfs(max_sectors_kb: Option<&str>, nr_requests: Option<&str>, rotational: Option<&str>) -> Self {
         let number = |text: Option<&str>| text.and_then(|text| text.trim().parse::<usize>().ok());
         let whole = Self::default();
         let request = number(max_sectors_kb).map_or(whole.request, |kib| kib.saturating_mul(1024));
         let depth = number(nr_requests).unwrap_or(whole.depth);
         // Requests keep to 4096-byte boundaries, whatever odd limit a controller reports.
-        Self { request: request.clamp(4096, whole.request) / 4096 * 4096, depth: depth.clamp(1, whole.depth) }
+        Self {
+            request: request.clamp(4096, whole.request) / 4096 * 4096,
+            depth: depth.clamp(1, whole.depth),
+            rotational: number(rotational) == Some(1),
+        }
     }
 }
 
@@ -113,7 +119,14 @@ impl Target {
         }
         let file = open_direct(path, 0)?;
         // Direct I/O on a file is aligned to the logical sector of whatever lies below: 4096 satisfies all.
-        Ok(Self { path: path.to_owned(), kind: Kind::File, file, size: meta.len(), sector: 4096, limits: Limits::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            kind: Kind::File,
+            file,
+            size: meta.len(),
+            sector: 4096,
+            limits: Limits::default(),
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -204,7 +217,8 @@ fn limits(roots: &Roots, number: &str) -> Limits {
         let own = fs::read_to_string(node.join("queue").join(name));
         own.or_else(|_| fs::read_to_string(fs::canonicalize(&node)?.join("../queue").join(name))).ok()
     };
-    Limits::from_sysfs(read("max_sectors_kb").as_deref(), read("nr_requests").as_deref())
+    let (request, depth, rotational) = (read("max_sectors_kb"), read("nr_requests"), read("rotational"));
+    Limits::from_sysfs(request.as_deref(), depth.as_deref(), rotational.as_deref())
 }
 
 #[cfg(test)]
@@ -214,11 +228,13 @@ mod tests {
 
     #[test]
     fn limits_are_clamped_both_ways() {
-        assert_eq!(Limits::from_sysfs(None, None), Limits::default());
-        assert_eq!(Limits::from_sysfs(Some("1280\n"), Some("128\n")), Limits::default());
-        assert_eq!(Limits::from_sysfs(Some("127\n"), Some("2\n")), Limits { request: 126_976, depth: 2 });
-        assert_eq!(Limits::from_sysfs(Some("0"), Some("0")), Limits { request: 4096, depth: 1 });
-        assert_eq!(Limits::from_sysfs(Some("junk"), Some("-1")), Limits::default());
+        assert_eq!(Limits::from_sysfs(None, None, None), Limits::default());
+        assert_eq!(Limits::from_sysfs(Some("1280\n"), Some("128\n"), Some("0\n")), Limits::default());
+        let disk = Limits { request: 126_976, depth: 2, rotational: true };
+        assert_eq!(Limits::from_sysfs(Some("127\n"), Some("2\n"), Some("1\n")), disk);
+        let least = Limits { request: 4096, depth: 1, rotational: false };
+        assert_eq!(Limits::from_sysfs(Some("0"), Some("0"), None), least);
+        assert_eq!(Limits::from_sysfs(Some("junk"), Some("-1"), Some("?")), Limits::default());
     }
 
     #[test]

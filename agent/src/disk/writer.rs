@@ -267,8 +267,7 @@ impl<'a> Writer<'a> {
                 ops.push(Op::Write { buf: buf.clone(), start, len, offset: chunk.offset + start as u64 });
             }
         }
-        let check =
-            Check { offset: chunk.offset, len: chunk.padded as u64, digest: chunk.digest, attempts: 0 };
+        let check = Check { offset: chunk.offset, len: chunk.padded as u64, digest: chunk.digest, attempts: 0 };
         self.enqueue(ops, Some(chunk), check);
     }
 

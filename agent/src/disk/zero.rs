@@ -12,7 +12,8 @@ const SHORTEST_HOLE: usize = 64 * 1024;
 pub fn is_zero(bytes: &[u8]) -> bool {
     // Folding lanes of 64 bytes is what the compiler turns into vector instructions; the first lane settles most data.
     let mut lanes = bytes.chunks_exact(64);
-    lanes.all(|lane| lane.iter().fold(0, |all, byte| all | byte) == 0) && lanes.remainder().iter().all(|byte| *byte == 0)
+    lanes.all(|lane| lane.iter().fold(0, |all, byte| all | byte) == 0)
+        && lanes.remainder().iter().all(|byte| *byte == 0)
 }
 
 /// A stretch of a chunk.

@@ -179,7 +179,7 @@ impl Table {
     /// Writes both copies and the protective MBR; returns how many writes that took: none if all was there already.
     ///
     /// The copy that the table was read from is written last, so that at every instant one copy is valid, old or new.
-    /// A copy of the backup that the table pointed to before and that now lies inside the disk loses its header.
+    /// A superseded backup at `previous_backup` loses its header: it must not be taken for a table later.
     pub fn store(&self, disk: &dyn Sectors, previous_backup: Option<u64>) -> Result<u32, TableError> {
         let sector0 = sector_at(disk, 0)?;
         // A hybrid MBR was put there on purpose.
@@ -207,20 +207,23 @@ impl Table {
         backup.other_lba = primary.this_lba;
         backup.array_lba = backup.this_lba.saturating_sub(primary.array_sectors(sector_size));
 
-        let order = match self.from {
-            Copy::Primary => [&backup, &primary],
-            Copy::Backup => [&primary, &backup],
-        };
-        let mut writes = Vec::new();
-        for header in order {
-            writes.push(vec![
+        let copy = |header: &Header| {
+            vec![
                 (header.array_lba * sector, self.array.bytes().to_vec()),
                 (header.this_lba * sector, header.encode(sector_size)),
-            ]);
-        }
+            ]
+        };
+        // The copy that was read is written last. The superseded backup goes while the old primary still says where it is,
+        // so that a cut cannot make it unfindable.
+        let mut writes = match self.from {
+            Copy::Primary => {
+                let stale = self.stale_backup(disk, previous_backup)?;
+                vec![copy(&backup), stale.into_iter().collect(), copy(&primary)]
+            }
+            Copy::Backup => vec![copy(&primary), copy(&backup)],
+        };
         // After both copies: until here, an old MBR table is whole.
         writes.push(sector0.into_iter().map(|bytes| (0, bytes)).collect());
-        writes.push(self.stale_backup(disk, previous_backup)?.into_iter().collect());
 
         let mut count = 0;
         for group in &writes {
@@ -322,3 +325,7 @@ fn other_sector_size(disk: &dyn Sectors) -> Result<Option<u32>, TableError> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

@@ -155,7 +155,8 @@ impl Ring {
             Err(error) => return Err(error),
         }
         let mut done = Vec::new();
-        let entries: Vec<(u64, i32)> = self.ring.completion().map(|entry| (entry.user_data(), entry.result())).collect();
+        let entries: Vec<(u64, i32)> =
+            self.ring.completion().map(|entry| (entry.user_data(), entry.result())).collect();
         for (slot, result) in entries {
             if slot == WAKE {
                 self.wake_armed = false;

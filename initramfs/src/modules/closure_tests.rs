@@ -71,7 +71,7 @@ fn soft_dependencies_are_found_by_alias_and_may_be_missing() {
     assert_eq!(names(&closure), ["crc32c_generic", "btrfs"]);
     let tables = Tables::of(&closure, ".zst");
     assert_eq!(tables.dep, "kernel/crypto/crc32c_generic.ko.zst:\nkernel/fs/btrfs.ko.zst:\n");
-    assert!(tables.alias.ends_with("alias crypto_crc32c crc32c_generic\n"), "{}", tables.alias);
+    assert!(tables.alias.ends_with("alias crypto-crc32c crc32c_generic\n"), "{}", tables.alias);
     assert!(tables.softdep.ends_with("softdep btrfs pre: crypto-crc32c gone\n"), "{}", tables.softdep);
 }
 

@@ -88,7 +88,7 @@ pub fn module_name(path: &str) -> String {
     stem.replace('-', "_")
 }
 
-/// An alias pattern as kmod stores it: `-` turned into `_`, except inside `[...]`.
+/// An alias in the form in which kmod compares: `-` turned into `_`, except inside `[...]`.
 /// `None` for a pattern with unbalanced brackets, which kmod refuses.
 pub fn normalize_alias(alias: &str) -> Option<String> {
     let mut out = String::with_capacity(alias.len());

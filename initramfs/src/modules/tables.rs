@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::modules::closure::Closure;
-use crate::modules::modinfo::normalize_alias;
 
 /// Contents of the index files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tables {
     /// `path: dependency paths`, dependencies to be loaded from the last to the first.
     pub dep: String,
-    /// `alias PATTERN NAME`.
+    /// `alias PATTERN NAME`, patterns as the modules have them: dashes are not turned into underscores.
     pub alias: String,
     /// `softdep NAME pre: ... post: ...`.
     pub softdep: String,
@@ -33,7 +32,7 @@ impl Tables {
                 let _ = write!(tables.dep, " {path}{suffix}");
             }
             tables.dep.push('\n');
-            for alias in module.info.aliases.iter().filter_map(|a| normalize_alias(a)) {
+            for alias in &module.info.aliases {
                 let _ = writeln!(tables.alias, "alias {alias} {}", module.name);
             }
             for softdep in &module.info.softdeps {

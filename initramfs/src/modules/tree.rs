@@ -1,5 +1,6 @@
 //! A kernel's modules as they lie on disk, with what each says about itself.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
@@ -63,7 +64,7 @@ pub enum TreeError {
     /// No module says which kernel it is for.
     #[error("{}: no module states its kernel release", path.display())]
     NoRelease { path: PathBuf },
-    /// The same name twice.
+    /// The same name twice, in places of equal rank.
     #[error("module {name} exists twice: {} and {}", first.display(), second.display())]
     Twice { name: String, first: PathBuf, second: PathBuf },
 }
@@ -98,15 +99,24 @@ impl ModuleTree {
                 (None, Some(found)) => release = Some(found.clone()),
                 _ => {}
             }
+            if let Some(first) = modules.get(&module.name) {
+                match rank(&first.path).cmp(&rank(&module.path)) {
+                    Ordering::Less => continue,
+                    Ordering::Greater => {}
+                    Ordering::Equal => {
+                        let (first, second) = (first.source.clone(), module.source);
+                        return Err(TreeError::Twice { name: module.name, first, second });
+                    }
+                }
+            }
+            modules.insert(module.name.clone(), module);
+        }
+        for module in modules.values() {
             for alias in module.info.aliases.iter().filter(|a| !a.contains(['*', '?', '['])) {
                 if let Some(alias) = normalize_alias(alias) {
                     aliases.entry(alias).or_default().push(module.name.clone());
                 }
             }
-            if let Some(first) = modules.get(&module.name) {
-                return Err(TreeError::Twice { name: module.name, first: first.source.clone(), second: module.source });
-            }
-            modules.insert(module.name.clone(), module);
         }
         let release = release.ok_or_else(|| TreeError::NoRelease { path: root.clone() })?;
 
@@ -165,6 +175,13 @@ impl ModuleTree {
     pub fn sort_key(&self, module: &Module) -> (usize, String) {
         (self.order.get(&module.name).copied().unwrap_or(usize::MAX), module.path.clone())
     }
+}
+
+/// Of two modules of one name the one with the lower rank holds, as in depmod's usual search order: what an
+/// administrator or DKMS built stands before what came with the kernel.
+fn rank(path: &str) -> usize {
+    let first = path.split('/').next().unwrap_or_default();
+    ["updates", "extra", "kernel"].iter().position(|d| *d == first).unwrap_or(3)
 }
 
 /// (module name, normalized alias) pairs of `modules.builtin.modinfo`: NUL-separated `name.key=value`.
@@ -253,6 +270,13 @@ mod tests {
         assert_eq!(without_compression("kernel/a.ko"), Some("kernel/a.ko"));
         assert_eq!(without_compression("kernel/a.ko.zst"), Some("kernel/a.ko"));
         assert_eq!(without_compression("modules.order"), None);
+    }
+
+    #[test]
+    fn what_dkms_built_comes_first() {
+        assert!(rank("updates/dkms/igb.ko") < rank("kernel/drivers/net/igb.ko"));
+        assert!(rank("extra/igb.ko") < rank("kernel/drivers/net/igb.ko"));
+        assert!(rank("weak-updates/igb.ko") > rank("kernel/drivers/net/igb.ko"));
     }
 
     #[test]

@@ -1,0 +1,398 @@
+//! The table under faults: whatever a cut leaves, one copy is valid, and a re-run ends where an uncut run does.
+
+use super::*;
+use crate::finalize::adjust::{self, Grow, TableChange, TableReceipt};
+use crate::finalize::gpt;
+use crate::finalize::guid;
+use crate::finalize::layout::NewPartition;
+use proptest::prelude::*;
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+
+const MIB: u64 = 1 << 20;
+
+/// A disk in memory. Writes reach it at once, but those since the last flush are remembered, so that a cut can lose them.
+struct MemoryDisk {
+    sector: u32,
+    bytes: RefCell<Vec<u8>>,
+    /// Offset and old bytes of writes that are not flushed yet.
+    unflushed: RefCell<Vec<(u64, Vec<u8>)>>,
+    /// Writes until the power goes.
+    writes_left: Cell<u32>,
+    writes: Cell<u32>,
+    /// Swallows writes silently from the start.
+    deaf: bool,
+}
+
+impl MemoryDisk {
+    fn new(size: u64, sector: u32) -> Self {
+        Self::of(vec![0; size as usize], sector)
+    }
+
+    fn of(bytes: Vec<u8>, sector: u32) -> Self {
+        Self {
+            sector,
+            bytes: RefCell::new(bytes),
+            unflushed: RefCell::default(),
+            writes_left: Cell::new(u32::MAX),
+            writes: Cell::new(0),
+            deaf: false,
+        }
+    }
+
+    /// After a power cut: each sector written since the last flush is kept or lost as `keep` says.
+    fn power_cut(self, mut keep: impl FnMut() -> bool) -> Self {
+        let mut bytes = self.bytes.into_inner();
+        for (offset, old) in self.unflushed.into_inner().into_iter().rev() {
+            for (index, sector) in old.chunks(self.sector as usize).enumerate() {
+                if !keep() {
+                    let start = offset as usize + index * self.sector as usize;
+                    bytes[start..start + sector.len()].copy_from_slice(sector);
+                }
+            }
+        }
+        Self::of(bytes, self.sector)
+    }
+}
+
+impl Sectors for MemoryDisk {
+    fn path(&self) -> &Path {
+        Path::new("memory")
+    }
+    fn sector_size(&self) -> u32 {
+        self.sector
+    }
+    fn size(&self) -> u64 {
+        self.bytes.borrow().len() as u64
+    }
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let bytes = self.bytes.borrow();
+        let from = bytes.get(offset as usize..offset as usize + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(from);
+        Ok(())
+    }
+    fn write_at(&self, offset: u64, new: &[u8]) -> io::Result<()> {
+        assert!(offset.is_multiple_of(self.sector.into()) && new.len().is_multiple_of(self.sector as usize));
+        if self.deaf {
+            return Ok(());
+        }
+        let Some(left) = self.writes_left.get().checked_sub(1) else { return Err(io::ErrorKind::Other.into()) };
+        self.writes_left.set(left);
+        self.writes.set(self.writes.get() + 1);
+        let mut bytes = self.bytes.borrow_mut();
+        let slot = bytes.get_mut(offset as usize..offset as usize + new.len()).ok_or(io::ErrorKind::WriteZero)?;
+        self.unflushed.borrow_mut().push((offset, slot.to_vec()));
+        slot.copy_from_slice(new);
+        // The last write that still went out was cut short by the same power loss.
+        if left == 0 { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
+    }
+    fn flush(&self) -> io::Result<()> {
+        if self.writes_left.get() == 0 {
+            return Err(io::ErrorKind::Other.into());
+        }
+        self.unflushed.borrow_mut().clear();
+        Ok(())
+    }
+}
+
+fn new(name: &str, min: u64, max: Option<u64>, number: Option<u32>) -> NewPartition {
+    NewPartition {
+        number,
+        type_guid: guid::LINUX_GENERIC,
+        guid: guid::derived(&["test", name]),
+        name: name.to_owned(),
+        attributes: 1 << 60,
+        min,
+        max,
+    }
+}
+
+fn fixed(name: &str, mib: u64, number: u32) -> NewPartition {
+    new(name, mib * MIB, Some(mib * MIB), Some(number))
+}
+
+/// An image as Debian's cloud images are numbered, on a disk that is larger than the image was.
+fn image_on(disk_mib: u64, sector: u32, partitions: &[NewPartition]) -> MemoryDisk {
+    let image = MemoryDisk::new(16 * MIB, sector);
+    adjust::write_fresh(&image, guid::derived(&["disk"]), partitions, MIB).expect("fresh table");
+    // Attributes, unknown bytes and boot code must survive.
+    let mut bytes = image.bytes.into_inner();
+    bytes[..440].fill(0x5a);
+    bytes.resize((disk_mib * MIB) as usize, 0);
+    MemoryDisk::of(bytes, sector)
+}
+
+fn debian() -> Vec<NewPartition> {
+    // On the disk in this order: 14, 15, 1.
+    vec![fixed("bios", 1, 14), fixed("esp", 2, 15), fixed("root", 4, 1)]
+}
+
+fn gpt_of(disk: &MemoryDisk) -> Table {
+    match read(disk).expect("a valid table") {
+        Label::Gpt(table) => table,
+        other => panic!("not a GPT: {other:?}"),
+    }
+}
+
+fn grow_last() -> TableChange {
+    TableChange { grow: Some(Grow::Last), ..TableChange::default() }
+}
+
+#[test]
+fn sparse_numbers_guids_attributes_and_boot_code_survive_a_grow() {
+    for sector in [512, 4096] {
+        let disk = image_on(64, sector, &debian());
+        let before = gpt_of(&disk);
+        let receipt = adjust::adjust(&disk, &grow_last(), MIB).expect("adjust");
+        let after = gpt_of(&disk);
+        assert_eq!(receipt.grown, Some(1));
+        assert_eq!(receipt.changed.len(), 1);
+        let numbers: Vec<u32> = after.partitions().iter().map(|partition| partition.number).collect();
+        assert_eq!(numbers, [1, 14, 15]);
+        for old in before.partitions().iter().filter(|old| old.number != 1) {
+            assert_eq!(after.array.get(old.number).as_ref(), Some(old));
+        }
+        let (old, root) = (before.array.get(1).expect("root"), after.array.get(1).expect("root"));
+        assert_eq!(root, Partition { last_lba: root.last_lba, ..old });
+        // 64 MiB less the last one, which the backup table is in.
+        assert_eq!((root.last_lba + 1) * u64::from(sector), 63 * MIB);
+        assert_eq!(after.header.disk_guid, before.header.disk_guid);
+        assert_eq!(after.header.other_lba, 64 * MIB / u64::from(sector) - 1);
+        let bytes = disk.bytes.borrow();
+        assert!(bytes[..440].iter().all(|&byte| byte == 0x5a), "boot code");
+        let covered = u32::from_le_bytes(bytes[446 + 12..446 + 16].try_into().expect("4 bytes"));
+        assert_eq!(u64::from(covered), 64 * MIB / u64::from(sector) - 1, "protective MBR");
+        // The backup where the image ended is no table any more.
+        let stale = 16 * MIB as usize - sector as usize;
+        assert_ne!(&bytes[stale..stale + 8], gpt::SIGNATURE);
+    }
+}
+
+#[test]
+fn a_second_run_writes_nothing() {
+    let disk = image_on(64, 512, &debian());
+    let change = TableChange {
+        add: vec![new("data", 3 * MIB, Some(3 * MIB), None)],
+        disk_guid: Some(guid::derived(&["new disk"])),
+        partition_guids: vec![(15, guid::derived(&["new esp"]))],
+        ..grow_last()
+    };
+    let first = adjust::adjust(&disk, &change, MIB).expect("adjust");
+    assert!(first.writes > 0);
+    let written = disk.writes.get();
+    let second = adjust::adjust(&disk, &change, MIB).expect("again");
+    assert_eq!(disk.writes.get(), written);
+    assert_eq!(second, TableReceipt { writes: 0, changed: Vec::new(), ..first });
+}
+
+#[test]
+fn an_added_partition_lies_at_the_end_and_the_root_grows_up_to_it() {
+    let disk = image_on(64, 512, &debian());
+    let change = TableChange { add: vec![new("data", 3 * MIB, Some(3 * MIB), None)], ..grow_last() };
+    adjust::adjust(&disk, &change, MIB).expect("adjust");
+    let table = gpt_of(&disk);
+    let (root, data) = (table.array.get(1).expect("root"), table.array.get(16).expect("data"));
+    assert_eq!((root.last_lba + 1, data.last_lba + 1), (60 * 2048, 63 * 2048));
+    assert_eq!(data.first_lba, root.last_lba + 1);
+}
+
+#[test]
+fn growing_a_partition_in_the_middle_stops_at_its_neighbour() {
+    let disk = image_on(64, 512, &debian());
+    let change = TableChange { grow: Some(Grow::Number(15)), ..TableChange::default() };
+    let before = gpt_of(&disk).partitions();
+    let receipt = adjust::adjust(&disk, &change, MIB).expect("adjust");
+    assert_eq!(gpt_of(&disk).partitions(), before);
+    assert!(receipt.changed.is_empty());
+    let missing = TableChange { grow: Some(Grow::Number(7)), ..TableChange::default() };
+    let error = adjust::adjust(&disk, &missing, MIB).expect_err("no such partition");
+    assert_eq!(error.code(), "finalize.no_partition");
+}
+
+#[test]
+fn an_image_for_the_other_sector_size_is_named() {
+    for (made, disk) in [(512, 4096), (4096, 512)] {
+        let bytes = image_on(64, made, &debian()).bytes.into_inner();
+        let error = read(&MemoryDisk::of(bytes, disk)).expect_err("wrong sector size");
+        assert_eq!(error.code(), "finalize.sector_size");
+        assert!(matches!(error, TableError::SectorSize { table, disk: d, .. } if table == made && d == disk));
+    }
+}
+
+#[test]
+fn a_withheld_first_mebibyte_is_no_table_whatever_the_backup_says() {
+    let disk = image_on(16, 512, &debian());
+    disk.bytes.borrow_mut()[..MIB as usize].fill(0);
+    assert_eq!(read(&disk).expect_err("nothing there").code(), "finalize.table_missing");
+}
+
+#[test]
+fn a_damaged_primary_is_restored_from_the_backup() {
+    // A byte of an entry, of the header's fields, and of its checksum.
+    for offset in [1024 + 40, 512 + 72, 512 + 16] {
+        let disk = image_on(64, 512, &debian());
+        adjust::adjust(&disk, &grow_last(), MIB).expect("adjust");
+        let good = disk.bytes.borrow().clone();
+        disk.bytes.borrow_mut()[offset] ^= 0x10;
+        let receipt = adjust::adjust(&disk, &grow_last(), MIB).expect("restore");
+        assert!(receipt.restored);
+        assert!(*disk.bytes.borrow() == good, "offset {offset}");
+    }
+}
+
+#[test]
+fn both_copies_damaged_is_an_error() {
+    let disk = image_on(16, 512, &debian());
+    let last = disk.bytes.borrow().len() - 512;
+    disk.bytes.borrow_mut()[1024] ^= 1;
+    disk.bytes.borrow_mut()[last + 40] ^= 1;
+    assert_eq!(read(&disk).expect_err("damaged").code(), "finalize.table_damaged");
+}
+
+#[test]
+fn a_disk_smaller_than_its_image_is_refused_before_any_write() {
+    let whole = image_on(16, 512, &debian()).bytes.into_inner();
+    let disk = MemoryDisk::of(whole[..6 * MIB as usize].to_vec(), 512);
+    let error = adjust::adjust(&disk, &grow_last(), MIB).expect_err("too small");
+    assert_eq!(error.code(), "finalize.table_impossible");
+    assert_eq!(disk.writes.get(), 0);
+}
+
+#[test]
+fn a_disk_that_does_not_keep_writes_is_caught() {
+    let mut disk = image_on(64, 512, &debian());
+    disk.deaf = true;
+    let error = adjust::adjust(&disk, &grow_last(), MIB).expect_err("nothing was kept");
+    assert_eq!(error.code(), "finalize.table_readback");
+}
+
+#[test]
+fn a_hybrid_mbr_stays() {
+    let disk = image_on(64, 512, &debian());
+    disk.bytes.borrow_mut()[462 + 4] = 0x0c;
+    disk.bytes.borrow_mut()[462 + 12] = 9;
+    let sector0 = disk.bytes.borrow()[..512].to_vec();
+    adjust::adjust(&disk, &grow_last(), MIB).expect("adjust");
+    assert_eq!(disk.bytes.borrow()[..512], sector0);
+}
+
+#[test]
+fn the_last_primary_partition_of_an_mbr_grows() {
+    let disk = MemoryDisk::new(64 * MIB, 512);
+    {
+        let mut bytes = disk.bytes.borrow_mut();
+        bytes[..440].fill(0x5a);
+        bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+        // One partition of 8 MiB at 1 MiB, active; another of 4 MiB behind it.
+        bytes[446..462].copy_from_slice(&[0x80, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 0x40, 0, 0]);
+        bytes[462..478].copy_from_slice(&[0, 0, 0, 0, 0x83, 0, 0, 0, 0, 0x48, 0, 0, 0, 0x20, 0, 0]);
+    }
+    let receipt = adjust::adjust(&disk, &grow_last(), MIB).expect("adjust");
+    assert_eq!((receipt.label.as_str(), receipt.grown, receipt.writes), ("mbr", Some(2), 1));
+    assert_eq!(receipt.partitions[1].length, 55 * MIB);
+    assert_eq!(receipt.changed[0].before.as_ref().map(|extent| extent.length), Some(4 * MIB));
+    assert_eq!(disk.bytes.borrow()[446], 0x80);
+    assert_eq!(adjust::adjust(&disk, &grow_last(), MIB).expect("again").writes, 0);
+    for change in [
+        TableChange { grow: Some(Grow::Number(1)), ..TableChange::default() },
+        TableChange { disk_guid: Some(guid::ESP), ..TableChange::default() },
+        TableChange { add: debian(), ..TableChange::default() },
+    ] {
+        assert_eq!(adjust::adjust(&disk, &change, MIB).expect_err("refused").code(), "finalize.mbr_unsupported");
+    }
+}
+
+/// The `gpt` crate reads what we write: an independent reading of the specification.
+#[test]
+fn another_implementation_reads_the_same() {
+    for (sector, block) in [(512, ::gpt::disk::LogicalBlockSize::Lb512), (4096, ::gpt::disk::LogicalBlockSize::Lb4096)]
+    {
+        let disk = image_on(64, sector, &debian());
+        adjust::adjust(&disk, &grow_last(), MIB).expect("adjust");
+        let ours = gpt_of(&disk);
+        let bytes = std::io::Cursor::new(disk.bytes.borrow().clone());
+        let theirs = ::gpt::GptConfig::new()
+            .writable(false)
+            .logical_block_size(block)
+            .open_from_device(bytes)
+            .expect("the gpt crate accepts it");
+        assert_eq!(theirs.primary_header().map(|header| header.backup_lba).ok(), Some(ours.header.other_lba));
+        assert_eq!(
+            theirs.backup_header().map(|header| header.disk_guid.to_string()).ok(),
+            Some(ours.header.disk_guid.to_string())
+        );
+        assert_eq!(theirs.partitions().len(), 3);
+        for (number, theirs) in theirs.partitions() {
+            let ours = ours.array.get(*number).expect("same number");
+            assert_eq!(theirs.part_guid.to_string(), ours.guid.to_string());
+            assert_eq!(
+                (theirs.first_lba, theirs.last_lba, theirs.flags),
+                (ours.first_lba, ours.last_lba, ours.attributes)
+            );
+            assert_eq!(theirs.name, ours.name);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Power is cut after any write, with any subset of unflushed sectors lost: what is left reads as the old or the new
+    /// table, and a re-run ends with the same bytes as a run that was not cut.
+    #[test]
+    fn a_cut_leaves_the_old_or_the_new_table(
+        sector in prop_oneof![Just(512u32), Just(4096)],
+        cut in 1u32..8,
+        kept in proptest::collection::vec(any::<bool>(), 1..64),
+        second_cut in proptest::option::of(1u32..8),
+        guids in any::<bool>(),
+        add in any::<bool>(),
+    ) {
+        let change = TableChange {
+            grow: Some(Grow::Last),
+            disk_guid: guids.then(|| guid::derived(&["new disk"])),
+            partition_guids: if guids { vec![(1, guid::derived(&["new root"]))] } else { Vec::new() },
+            add: if add { vec![fixed("data", 3, 20)] } else { Vec::new() },
+        };
+        let uncut = image_on(32, sector, &debian());
+        adjust::adjust(&uncut, &change, MIB).expect("uncut");
+        let new = gpt_of(&uncut);
+
+        let mut disk = image_on(32, sector, &debian());
+        let old = gpt_of(&disk);
+        let mut keep = kept.iter().copied().cycle();
+        for cut in [Some(cut), second_cut].into_iter().flatten() {
+            disk.writes_left.set(cut);
+            let _ = adjust::adjust(&disk, &change, MIB);
+            disk = disk.power_cut(|| keep.next().unwrap_or(true));
+            let left = gpt_of(&disk);
+            prop_assert!(left.array == old.array || left.array == new.array);
+            prop_assert!([old.header.disk_guid, new.header.disk_guid].contains(&left.header.disk_guid));
+        }
+        adjust::adjust(&disk, &change, MIB).expect("re-run");
+        prop_assert!(*disk.bytes.borrow() == *uncut.bytes.borrow());
+    }
+
+    /// Any bytes where a table would be: an answer, never a panic.
+    #[test]
+    fn noise_never_panics(
+        noise in proptest::collection::vec(any::<u8>(), 4096),
+        at in 0usize..8192,
+        valid_crc in any::<bool>(),
+    ) {
+        let disk = image_on(16, 512, &debian());
+        {
+            let mut bytes = disk.bytes.borrow_mut();
+            bytes[at..at + noise.len()].copy_from_slice(&noise);
+            if valid_crc {
+                // Get past the checksums with nonsense behind them.
+                bytes[512..520].copy_from_slice(gpt::SIGNATURE);
+                bytes[524..528].copy_from_slice(&92u32.to_le_bytes());
+                bytes[528..532].fill(0);
+                let crc = crc32fast::hash(&bytes[512..512 + 92]);
+                bytes[528..532].copy_from_slice(&crc.to_le_bytes());
+            }
+        }
+        let _ = adjust::adjust(&disk, &grow_last(), MIB);
+    }
+}

@@ -1,0 +1,491 @@
+//! An image over HTTP: resumed where it broke off, from the next mirror if need be (RFC 9110: Range 14.2, If-Range
+//! 13.1.5, Content-Range 14.4).
+//!
+//! What a resumed answer sends must agree with what came before: the same validator and length on the same mirror, and
+//! on every resume the last bytes are fetched again and compared. A server without Range sends everything again; then
+//! the whole repeated part is compared by its digest. Disagreement is an error, never a spliced image.
+
+use super::lane::{Consumer, Popped, lane};
+use super::progress::Stages;
+use super::source::{PIECES, TICK, pump};
+use super::{ImageError, Stop};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use twox_hash::xxhash3_128::Hasher;
+use ureq::http::{HeaderMap, Response, StatusCode};
+
+/// Bytes fetched again and compared on a resume.
+const OVERLAP: usize = 64 * 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How an image is fetched.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Mirrors: URLs of the same bytes.
+    pub urls: Vec<String>,
+    /// Carries TLS trust and proxies.
+    pub agent: ureq::Agent,
+    /// Sent with each request (Authorization). Never logged.
+    pub headers: Vec<(String, String)>,
+    /// Nothing received for so long: the connection is given up.
+    pub stall: Duration,
+    /// Nothing received for so long over all attempts: the write is given up.
+    pub patience: Duration,
+    /// Bytes per second.
+    pub rate: Option<u64>,
+}
+
+impl Http {
+    pub fn new(agent: ureq::Agent, urls: Vec<String>) -> Self {
+        let (stall, patience) = (Duration::from_secs(20), Duration::from_secs(120));
+        Self { urls, agent, headers: Vec::new(), stall, patience, rate: None }
+    }
+}
+
+/// A URL without user and password.
+pub fn display(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            format!("{scheme}://{host}{path}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+/// What an answer says about its bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Head {
+    status: u16,
+    /// Strong ETag, or else Last-Modified.
+    validator: Option<String>,
+    /// Length of the whole, where told.
+    total: Option<u64>,
+    /// First byte of a partial answer.
+    start: u64,
+}
+
+impl Head {
+    fn of<T>(response: &Response<T>) -> Self {
+        let headers = response.headers();
+        let status = response.status().as_u16();
+        let (mut start, mut total) = (0, None);
+        if response.status() == StatusCode::PARTIAL_CONTENT {
+            if let Some((first, whole)) = text(headers, "content-range").and_then(content_range) {
+                (start, total) = (first, whole);
+            } else {
+                start = u64::MAX;
+            }
+        } else {
+            total = text(headers, "content-length").and_then(|value| value.parse().ok());
+        }
+        let etag = text(headers, "etag").filter(|etag| !etag.starts_with("W/"));
+        let validator = etag.or_else(|| text(headers, "last-modified")).map(str::to_owned);
+        Self { status, validator, total, start }
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// `bytes FIRST-LAST/TOTAL`, the total may be `*`.
+fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = value.strip_prefix("bytes ")?.trim().split_once('/')?;
+    let (first, _) = range.split_once('-')?;
+    Some((first.trim().parse().ok()?, total.trim().parse().ok()))
+}
+
+/// One connection, read by a thread of its own, so that a stall is seen from outside.
+struct Connection {
+    head: Consumer<Result<Head, Failure>>,
+    pieces: Consumer<io::Result<Vec<u8>>>,
+}
+
+#[derive(Debug)]
+enum Failure {
+    /// This mirror will not do it.
+    Final(ImageError),
+    /// Another attempt may.
+    Passing(ImageError),
+}
+
+pub struct HttpStream {
+    http: Http,
+    stop: Arc<Stop>,
+    stages: Arc<Stages>,
+    /// Mirrors still in the race, and what each said at first.
+    mirrors: Vec<(String, Option<Head>)>,
+    current: usize,
+    connection: Option<Connection>,
+    /// Bytes handed out.
+    position: u64,
+    total: Option<u64>,
+    /// Of all bytes handed out.
+    hasher: Hasher,
+    /// The last bytes handed out, up to OVERLAP.
+    recent: Vec<u8>,
+    /// Bytes of the connection that repeat what was handed out, still to be compared.
+    repeat: Repeat,
+    last_byte: Instant,
+    pause: Duration,
+    resumed: bool,
+}
+
+enum Repeat {
+    Nothing,
+    /// The last bytes again; `done` of `recent[from..]` compared.
+    Recent {
+        from: usize,
+    },
+    /// Everything again.
+    Whole {
+        left: u64,
+        hasher: Box<Hasher>,
+    },
+}
+
+impl HttpStream {
+    /// Sends the first request and waits for its headers.
+    pub fn open(http: Http, stop: Arc<Stop>, stages: Arc<Stages>) -> Result<Self, ImageError> {
+        let mirrors = http.urls.iter().map(|url| (url.clone(), None)).collect();
+        let mut stream = Self {
+            http,
+            stop,
+            stages,
+            mirrors,
+            current: 0,
+            connection: None,
+            position: 0,
+            total: None,
+            hasher: Hasher::new(),
+            recent: Vec::new(),
+            repeat: Repeat::Nothing,
+            last_byte: Instant::now(),
+            pause: FIRST_PAUSE,
+            resumed: false,
+        };
+        if stream.mirrors.is_empty() {
+            return Err(ImageError::NoSource);
+        }
+        while stream.connection.is_none() {
+            if let Err(failure) = stream.connect() {
+                stream.fail(failure)?;
+            }
+        }
+        Ok(stream)
+    }
+
+    pub fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    /// The next piece, none at the end.
+    pub fn next(&mut self) -> Result<Option<Vec<u8>>, ImageError> {
+        loop {
+            self.stop.check()?;
+            if self.connection.is_none()
+                && let Err(failure) = self.connect()
+            {
+                self.fail(failure)?;
+                continue;
+            }
+            match self.receive() {
+                Ok(Some(piece)) => {
+                    let Some(piece) = self.without_repeat(piece)? else { continue };
+                    self.hand_out(&piece);
+                    return Ok(Some(piece));
+                }
+                Ok(None)
+                    if matches!(self.repeat, Repeat::Nothing)
+                        && self.total.is_none_or(|total| total == self.position) =>
+                {
+                    return Ok(None);
+                }
+                Ok(None) => {
+                    let (source_name, offset, expected) = (self.url(), self.position, self.total);
+                    self.fail(Failure::Passing(ImageError::Truncated { source_name, offset, expected }))?;
+                }
+                Err(failure) => self.fail(failure)?,
+            }
+        }
+    }
+
+    fn url(&self) -> String {
+        self.mirrors.get(self.current).map(|(url, _)| display(url)).unwrap_or_default()
+    }
+
+    /// A piece of the connection, none at its end.
+    fn receive(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let began = Instant::now();
+        loop {
+            self.stop.check().map_err(Failure::Final)?;
+            let Some(connection) = &self.connection else { return Ok(None) };
+            match connection.pieces.pop(TICK.min(self.http.stall)) {
+                Popped::Item(Ok(piece)) => return Ok(Some(piece)),
+                Popped::Item(Err(source)) => {
+                    let (url, offset) = (self.url(), self.position);
+                    return Err(Failure::Passing(match source.kind() {
+                        io::ErrorKind::UnexpectedEof => {
+                            ImageError::Truncated { source_name: url, offset, expected: self.total }
+                        }
+                        _ => ImageError::Transfer { url, offset, source },
+                    }));
+                }
+                Popped::End => return Ok(None),
+                Popped::Empty if began.elapsed() >= self.http.stall => return Err(Failure::Passing(self.stalled())),
+                Popped::Empty => {}
+            }
+        }
+    }
+
+    fn stalled(&self) -> ImageError {
+        ImageError::Stalled { url: self.url(), offset: self.position, seconds: self.http.stall.as_secs() }
+    }
+
+    /// Opens a connection for the bytes from `position` on, and checks that they belong to what came before.
+    fn connect(&mut self) -> Result<(), Failure> {
+        let Some((url, known)) = self.mirrors.get(self.current).cloned() else {
+            return Err(Failure::Final(ImageError::NoSource));
+        };
+        let start = self.position - self.recent.len() as u64;
+        let validator = known.as_ref().and_then(|head| head.validator.clone());
+        let connection = self.request(url, start, validator).map_err(Failure::Final)?;
+        let began = Instant::now();
+        let head = loop {
+            self.stop.check().map_err(Failure::Final)?;
+            match connection.head.pop(TICK.min(self.http.stall)) {
+                Popped::Item(head) => break head?,
+                Popped::End => return Err(Failure::Final(ImageError::Broken { stage: "network" })),
+                Popped::Empty if began.elapsed() >= self.http.stall => return Err(Failure::Passing(self.stalled())),
+                Popped::Empty => {}
+            }
+        };
+        let changed = |why: &str| {
+            Failure::Final(ImageError::Changed { url: self.url(), offset: self.position, why: why.to_owned() })
+        };
+        if let (Some(mine), Some(theirs)) = (self.total, head.total)
+            && mine != theirs
+        {
+            return Err(changed(&format!("it had {mine} bytes, now {theirs}")));
+        }
+        if let Some(known) = &known
+            && known.validator != head.validator
+        {
+            return Err(changed("its ETag or Last-Modified is another"));
+        }
+        self.repeat = match head.status {
+            206 if head.start == start => Repeat::Recent { from: 0 },
+            206 => return Err(changed("another range than the one asked for was sent")),
+            _ if self.position == 0 => Repeat::Nothing,
+            _ => {
+                self.stop.note(format!("{}: does not resume, starting over", self.url()));
+                Repeat::Whole { left: self.position, hasher: Box::new(Hasher::new()) }
+            }
+        };
+        if let Repeat::Recent { .. } = self.repeat
+            && self.recent.is_empty()
+        {
+            self.repeat = Repeat::Nothing;
+        }
+        if self.position > 0 && !matches!(self.repeat, Repeat::Whole { .. }) {
+            self.stop.note(format!("{}: resumed at byte {}", self.url(), self.position));
+        }
+        self.total = self.total.or(head.total);
+        if let Some((_, known)) = self.mirrors.get_mut(self.current) {
+            known.get_or_insert(head);
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn request(&self, url: String, start: u64, validator: Option<String>) -> Result<Connection, ImageError> {
+        let (head_producer, head) = lane(1);
+        let (producer, pieces) = lane(PIECES);
+        let (agent, headers) = (self.http.agent.clone(), self.http.headers.clone());
+        let (stages, rate, position) = (self.stages.clone(), self.http.rate, self.position);
+        let spawned = std::thread::Builder::new().name("burin-http".into()).spawn(move || {
+            let mut request = agent.get(&url).header("accept-encoding", "identity");
+            for (name, value) in &headers {
+                request = request.header(name, value);
+            }
+            if start > 0 || position > 0 {
+                request = request.header("range", format!("bytes={start}-"));
+                if let Some(validator) = validator {
+                    request = request.header("if-range", validator);
+                }
+            }
+            let answer = request.config().http_status_as_error(false).build().call();
+            let response = match answer {
+                Ok(response) => response,
+                Err(error) => {
+                    let _ = head_producer.push(Err(refused(&url, position, error)));
+                    return;
+                }
+            };
+            let told = Head::of(&response);
+            if let Some(failure) = status_failure(&url, position, told.status) {
+                let _ = head_producer.push(Err(failure));
+                return;
+            }
+            if head_producer.push(Ok(told)).is_err() {
+                return;
+            }
+            let mut pace = Pace::new(rate);
+            pump(&mut response.into_body().into_reader(), &producer, &stages.network_ns, |len| pace.wait(len));
+        });
+        spawned.map_err(|source| ImageError::Thread { source })?;
+        Ok(Connection { head, pieces })
+    }
+
+    /// Takes off the front of `piece` what repeats earlier bytes, and compares it. None where nothing is left.
+    fn without_repeat(&mut self, mut piece: Vec<u8>) -> Result<Option<Vec<u8>>, ImageError> {
+        let differs = match &mut self.repeat {
+            Repeat::Nothing => return Ok(Some(piece)),
+            Repeat::Recent { from } => {
+                let known = self.recent.get(*from..).unwrap_or_default();
+                let count = known.len().min(piece.len());
+                let differs = known[..count] != piece[..count];
+                *from += count;
+                piece.drain(..count);
+                if *from == self.recent.len() {
+                    self.repeat = Repeat::Nothing;
+                }
+                differs
+            }
+            Repeat::Whole { left, hasher } => {
+                let count = usize::try_from(*left).unwrap_or(usize::MAX).min(piece.len());
+                hasher.write(&piece[..count]);
+                *left -= count as u64;
+                piece.drain(..count);
+                // A repeated download must not look like a stall.
+                self.last_byte = Instant::now();
+                let ended = *left == 0;
+                let differs = ended && hasher.finish_128() != self.hasher.finish_128();
+                if ended {
+                    self.repeat = Repeat::Nothing;
+                }
+                differs
+            }
+        };
+        if differs {
+            let why = "bytes that came before are others now".to_owned();
+            self.fail(Failure::Final(ImageError::Changed { url: self.url(), offset: self.position, why }))?;
+            return Ok(None);
+        }
+        Ok((!piece.is_empty()).then_some(piece))
+    }
+
+    fn hand_out(&mut self, piece: &[u8]) {
+        self.position += piece.len() as u64;
+        self.hasher.write(piece);
+        self.last_byte = Instant::now();
+        self.pause = FIRST_PAUSE;
+        let keep = OVERLAP.saturating_sub(piece.len()).min(self.recent.len());
+        self.recent.drain(..self.recent.len() - keep);
+        self.recent.extend_from_slice(&piece[piece.len().saturating_sub(OVERLAP)..]);
+    }
+
+    /// Turns to the next mirror and pauses; an error once nothing is left to try.
+    fn fail(&mut self, failure: Failure) -> Result<(), ImageError> {
+        self.connection = None;
+        self.repeat = Repeat::Nothing;
+        self.stop.check()?;
+        match failure {
+            Failure::Final(error) => {
+                if self.current < self.mirrors.len() {
+                    self.mirrors.remove(self.current);
+                }
+                if self.mirrors.is_empty() {
+                    return Err(error);
+                }
+                self.stop.note(format!("{error}; trying another mirror"));
+            }
+            Failure::Passing(error) => {
+                if self.last_byte.elapsed() >= self.http.patience {
+                    return Err(error);
+                }
+                self.stop.note(format!("{error}; trying again"));
+                self.current += 1;
+                // A pause only after all mirrors had their turn.
+                if self.current >= self.mirrors.len() {
+                    self.stop.sleep(self.pause.min(self.http.patience))?;
+                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+        if self.current >= self.mirrors.len() {
+            self.current = 0;
+        }
+        self.resumed = true;
+        Ok(())
+    }
+}
+
+fn status_failure(url: &str, offset: u64, status: u16) -> Option<Failure> {
+    let url = display(url);
+    match status {
+        200 | 206 => None,
+        404 | 410 => Some(Failure::Final(ImageError::NotFound { source_name: url })),
+        401 | 403 | 407 => Some(Failure::Final(ImageError::Denied { url, status })),
+        416 => {
+            let why = "it is shorter now".to_owned();
+            Some(Failure::Final(ImageError::Changed { url, offset, why }))
+        }
+        408 | 425 | 429 | 500..=599 => Some(Failure::Passing(ImageError::Status { url, status })),
+        _ => Some(Failure::Final(ImageError::Status { url, status })),
+    }
+}
+
+fn refused(url: &str, offset: u64, error: ureq::Error) -> Failure {
+    let never = matches!(
+        error,
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::TooManyRedirects | ureq::Error::InvalidProxyUrl
+    );
+    let error = ImageError::Transfer { url: display(url), offset, source: error.into_io() };
+    if never { Failure::Final(error) } else { Failure::Passing(error) }
+}
+
+/// Keeps a connection at a rate.
+struct Pace {
+    rate: Option<u64>,
+    began: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    fn new(rate: Option<u64>) -> Self {
+        Self { rate: rate.filter(|rate| *rate > 0), began: Instant::now(), bytes: 0 }
+    }
+
+    fn wait(&mut self, len: usize) {
+        let Some(rate) = self.rate else { return };
+        self.bytes += len as u64;
+        let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
+        std::thread::sleep(due.saturating_sub(self.began.elapsed()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
+        assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
+        for bad in ["", "bytes", "bytes */10", "lines 1-2/3", "bytes x-9/10"] {
+            assert_eq!(content_range(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_never_shown() {
+        assert_eq!(display("https://user:secret@host:8443/p?q=a@b"), "https://host:8443/p?q=a@b");
+        assert_eq!(display("http://host/p@q"), "http://host/p@q");
+        assert_eq!(display("nonsense"), "nonsense");
+    }
+}

@@ -1,0 +1,376 @@
+//! One write from beginning to end: open and check, prepare, stream, check digests, commit.
+
+use super::decode::{self, Limits};
+use super::digest::Expected;
+use super::input::{Input, Pieces};
+use super::lane::lane;
+use super::progress::{Phase, Progress, Snapshot, Stages};
+use super::sniff::{self, Compression, Container};
+use super::source::{PIECES, Stream};
+use super::stages::{self, Chunker, Last, Piped, Replay, Shape, Waiting};
+use super::{Cancel, ImageError, Stop, WriteRequest};
+use crate::disk::{self, Body, Counters, DiskError, Pool, Target, Writer};
+use crate::protocol::ImageReceipt;
+use crate::protocol::image::{ImageDigests, ImageFormat, Verify};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+/// How often progress is told.
+const TELL: Duration = Duration::from_millis(200);
+/// Chunks that may wait between two stages.
+const CHUNKS: usize = 4;
+
+pub fn write(
+    request: WriteRequest,
+    target: &Target,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<ImageReceipt, ImageError> {
+    let began = Instant::now();
+    let stop = Arc::new(Stop::new(cancel));
+    let stages = Arc::new(Stages::default());
+    let opened = Opened::new(request, target, &stop, &stages)?;
+    let run = Run { opened: &opened.facts, target, progress, stop, stages, counters: Counters::default(), began };
+    let result = run.write(opened.first, opened.stream);
+    run.tell(Phase::Finishing);
+    result
+}
+
+/// What is known once the source is open and before the target is touched.
+struct Facts {
+    name: String,
+    wire_total: Option<u64>,
+    image_total: Option<u64>,
+    compression: Compression,
+    wire: Option<Expected>,
+    content: Option<Expected>,
+    verify: Verify,
+    options: super::Options,
+}
+
+struct Opened {
+    facts: Facts,
+    first: Vec<Vec<u8>>,
+    stream: Stream,
+}
+
+impl Opened {
+    fn new(request: WriteRequest, target: &Target, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Self, ImageError> {
+        let parse = |text: &Option<String>| text.as_deref().map(Expected::parse).transpose();
+        let (wire, content) = (parse(&request.digest.wire)?, parse(&request.digest.content)?);
+        let mut stream = request.source.open(stop, stages)?;
+        let (name, wire_total) = (stream.name().to_owned(), stream.total());
+        let mut first = Vec::new();
+        let mut head = Vec::new();
+        while head.len() < sniff::LEN
+            && let Some(piece) = stream.next()?
+        {
+            head.extend_from_slice(&piece[..piece.len().min(sniff::LEN)]);
+            first.push(piece);
+        }
+        if head.is_empty() {
+            return Err(ImageError::Truncated { source_name: name, offset: 0, expected: None });
+        }
+        let compression = sniff::compression(&head);
+        let container = if compression == Compression::None { sniff::container(&head) } else { Container::Raw };
+        match (container, request.format) {
+            (Container::Qcow2, None | Some(ImageFormat::Qcow2)) => {
+                let what = "is a qcow2 image, which is not supported yet".to_owned();
+                return Err(ImageError::Unsupported { source_name: name, what });
+            }
+            (Container::Qcow2, Some(stated)) => return Err(mismatch(name, "a qcow2 image", stated)),
+            (Container::Raw, None | Some(ImageFormat::Raw)) => {}
+            (Container::Raw, Some(stated)) => return Err(mismatch(name, "not one", stated)),
+            (Container::Foreign(found), Some(stated)) => return Err(mismatch(name, found, stated)),
+            (Container::Foreign(_), None) => stages::refuse_container(&name, &head)?,
+        }
+        let image_total = if compression == Compression::None { wire_total } else { None };
+        if let Some(total) = image_total
+            && total > target.size()
+        {
+            return Err(ImageError::TooLarge {
+                source_name: name,
+                at_least: total,
+                exact: true,
+                device: target.size(),
+            });
+        }
+        let facts = Facts {
+            name,
+            wire_total,
+            image_total,
+            compression,
+            wire,
+            content,
+            verify: request.verify,
+            options: request.options,
+        };
+        Ok(Self { facts, first, stream })
+    }
+}
+
+fn mismatch(source_name: String, found: &str, stated: ImageFormat) -> ImageError {
+    let stated = match stated {
+        ImageFormat::Raw => "a raw image",
+        ImageFormat::Qcow2 => "a qcow2 image",
+        ImageFormat::Tar => "a tar archive (which is unpacked, not written to a device)",
+    };
+    ImageError::FormatMismatch { source_name, found: found.to_owned(), stated: stated.to_owned() }
+}
+
+struct Run<'a> {
+    opened: &'a Facts,
+    target: &'a Target,
+    progress: &'a dyn Progress,
+    stop: Arc<Stop>,
+    stages: Arc<Stages>,
+    counters: Counters,
+    began: Instant,
+}
+
+/// What the streaming stages found out.
+struct Streamed<'a> {
+    body: Body<'a>,
+    digests: ImageDigests,
+    punchable: &'static str,
+}
+
+impl Run<'_> {
+    fn write(&self, first: Vec<Vec<u8>>, stream: Stream) -> Result<ImageReceipt, ImageError> {
+        let pool = Pool::new(self.opened.options.buffers.max(4));
+        let limits = self.target.limits();
+        let queue = disk::open_queue(self.target, self.opened.options.backend, limits.depth, &pool)
+            .map_err(|source| ImageError::Queue { source })?;
+        log::info!("{}: writing through {}", self.target.path().display(), queue.name());
+        let backend = queue.name();
+        let stop = &self.stop;
+        let interrupt = || stop.is_set();
+        let options = disk::Options {
+            readback: self.opened.verify == Verify::Readback,
+            overlap: !limits.rotational,
+            depth: limits.depth,
+            request: limits.request,
+        };
+        let waker = queue.waker();
+        let mut writer = Writer::new(self.target, queue, options, &self.counters, &interrupt);
+        self.stop.check()?;
+        self.tell(Phase::Preparing);
+        writer.prepare().map_err(|error| self.stopped(Phase::Preparing, 0, self.disk(error)))?;
+        let streamed = self
+            .stream(first, stream, &pool, writer, waker, backend)
+            .map_err(|(offset, error)| self.stopped(Phase::Writing, offset, error))?;
+        let image = streamed.body.image();
+        self.check_digests(&streamed.digests).map_err(|error| self.stopped(Phase::Writing, image, error))?;
+        self.tell(Phase::Finishing);
+        let written = streamed
+            .body
+            .commit()
+            .map_err(|(offset, error)| self.stopped(Phase::Finishing, offset, self.disk(error)))?;
+        log::debug!("holes punched: {}, through {}", written.punched, streamed.punchable);
+        Ok(self.receipt(written.image, streamed.digests))
+    }
+
+    /// Runs the stages until everything but the first MiB is on the device.
+    fn stream<'w>(
+        &self,
+        first: Vec<Vec<u8>>,
+        stream: Stream,
+        pool: &Pool,
+        writer: Writer<'w>,
+        waker: disk::Waker,
+        backend: &'static str,
+    ) -> Result<Streamed<'w>, (u64, ImageError)> {
+        let facts = self.opened;
+        let (stop, stages, target) = (&self.stop, &self.stages, self.target);
+        let (content_out, last) = lane(CHUNKS);
+        let mut closers = vec![last.closer()];
+        let waited = Arc::new(AtomicU64::new(0));
+        thread::scope(|scope| {
+            let spawn_failed = |source| {
+                stop.fail();
+                pool.close();
+                (0, ImageError::Thread { source })
+            };
+            let mut digest_wire = None;
+            let pieces: Box<dyn Pieces> = match &facts.wire {
+                None => Box::new(Replay { first: first.into_iter(), stream }),
+                Some(expected) => {
+                    let (out, lane) = lane(PIECES);
+                    closers.push(lane.closer());
+                    let hasher = expected.hasher();
+                    let named = thread::Builder::new().name("burin-wire-sum".into());
+                    let body = move || stages::digest_wire(first, stream, hasher, &out, stages);
+                    digest_wire = Some(named.spawn_scoped(scope, body).map_err(spawn_failed)?);
+                    Box::new(Piped { lane, stop: stop.clone() })
+                }
+            };
+            let mut digest_content = None;
+            let (chunks_out, chunker_waker) = match &facts.content {
+                None => (content_out, Some(waker.clone())),
+                Some(expected) => {
+                    let (out, chunks) = lane(CHUNKS);
+                    closers.push(chunks.closer());
+                    let (hasher, waker) = (expected.hasher(), waker.clone());
+                    let named = thread::Builder::new().name("burin-sum".into());
+                    let body = move || stages::digest_content(&chunks, hasher, content_out, &waker, stop, stages);
+                    digest_content = Some(named.spawn_scoped(scope, body).map_err(spawn_failed)?);
+                    (out, None)
+                }
+            };
+            let decode_waited = waited.clone();
+            let decoder = thread::Builder::new().name("burin-decode".into()).spawn_scoped(scope, move || {
+                let began = Instant::now();
+                let mut input = Input::new(Box::new(Waiting { inner: pieces, waited: decode_waited.clone() }));
+                let shape = Shape {
+                    room: target.size(),
+                    sector: target.sector(),
+                    compressed: facts.compression != Compression::None,
+                };
+                let mut chunker =
+                    Chunker::new(&facts.name, pool, chunks_out, chunker_waker, stop, stages, &decode_waited, shape);
+                let limits = Limits { window_log: facts.options.window_log };
+                let decoded = decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
+                let length = decoded.and_then(|()| chunker.finish());
+                stages.decode_ns.store(stages::busy(began, &decode_waited), Ordering::Relaxed);
+                if length.is_err() {
+                    stop.fail();
+                }
+                length
+            });
+            let decoder = decoder.map_err(spawn_failed)?;
+            let mut last = Last(last);
+            let named = thread::Builder::new().name("burin-write".into());
+            let writing = named.spawn_scoped(scope, move || writer.run(&mut last)).map_err(spawn_failed)?;
+            self.watch(&writing);
+            let written = join(writing, "writer");
+            if !matches!(written, Ok(Ok(_))) {
+                stop.fail();
+            }
+            if stop.is_set() {
+                pool.close();
+                closers.iter().for_each(|close| close());
+            }
+            let decoded = join(decoder, "decode").and_then(|length| length);
+            let wire = digest_wire.map(|thread| join(thread, "digest")).transpose();
+            let content = digest_content.map(|thread| join(thread, "digest")).transpose();
+            // The first cause counts; that others were told to stop is no news.
+            let (offset, body) = match written {
+                Ok(Ok(body)) => (body.image(), Ok(body)),
+                Ok(Err((offset, error))) => (offset, Err(self.disk(error))),
+                Err(error) => (0, Err(error)),
+            };
+            let frame = |error| (offset, error);
+            match (&decoded, &body) {
+                (Err(error), _) if !matches!(error, ImageError::Cancelled) => {}
+                (_, Err(_)) => return Err((offset, body.err().unwrap_or(ImageError::Cancelled))),
+                _ => {}
+            }
+            let length = decoded.map_err(frame)?;
+            let body = body.map_err(frame)?;
+            if length != body.image() {
+                return Err((offset, ImageError::Broken { stage: "writer" }));
+            }
+            let digests =
+                ImageDigests { wire: wire.map_err(frame)?.flatten(), content: content.map_err(frame)?.flatten() };
+            Ok(Streamed { body, digests, punchable: backend })
+        })
+    }
+
+    /// Tells progress until the writer ends.
+    fn watch<T>(&self, writing: &ScopedJoinHandle<'_, T>) {
+        let mut told = Instant::now();
+        while !writing.is_finished() {
+            thread::park_timeout(Duration::from_millis(10).min(TELL));
+            if told.elapsed() >= TELL {
+                told = Instant::now();
+                self.tell(Phase::Writing);
+            }
+        }
+    }
+
+    fn check_digests(&self, actual: &ImageDigests) -> Result<(), ImageError> {
+        let pairs = [("download", &self.opened.wire, &actual.wire), ("content", &self.opened.content, &actual.content)];
+        for (what, expected, actual) in pairs {
+            let Some(expected) = expected else { continue };
+            let actual = actual.clone().ok_or(ImageError::Broken { stage: "digest" })?;
+            if !expected.matches(&actual) {
+                let (source_name, expected) = (self.opened.name.clone(), expected.to_string());
+                return Err(ImageError::DigestMismatch { source_name, what, expected, actual });
+            }
+        }
+        Ok(())
+    }
+
+    fn disk(&self, error: DiskError) -> ImageError {
+        match error {
+            DiskError::Interrupted { .. } => ImageError::Cancelled,
+            error => ImageError::Disk(error),
+        }
+    }
+
+    fn stopped(&self, phase: Phase, offset: u64, source: ImageError) -> ImageError {
+        let device = self.target.path().to_owned();
+        ImageError::Stopped { device, phase: phase.name(), offset, source: Box::new(source) }
+    }
+
+    fn device_busy(&self) -> Duration {
+        let starved = Duration::from_nanos(self.counters.starved_ns.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(starved)
+    }
+
+    fn tell(&self, phase: Phase) {
+        for note in self.stop.take_notes() {
+            log::warn!("{note}");
+            self.progress.note(&note);
+        }
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let elapsed = self.began.elapsed();
+        let (wire_bytes, image_bytes) = (load(&self.stages.wire_bytes), load(&self.stages.image_bytes));
+        let (done, total) = match self.opened.image_total {
+            Some(total) => (image_bytes, Some(total)),
+            None => (wire_bytes, self.opened.wire_total),
+        };
+        let eta =
+            total.filter(|_| done > 0).map(|total| elapsed.mul_f64(total.saturating_sub(done) as f64 / done as f64));
+        self.progress.tick(&Snapshot {
+            phase,
+            wire_bytes,
+            wire_total: self.opened.wire_total,
+            image_bytes,
+            image_total: self.opened.image_total,
+            written_bytes: load(&self.counters.written),
+            zeroed_bytes: load(&self.counters.zeroed),
+            skipped_bytes: load(&self.counters.skipped),
+            verified_bytes: load(&self.counters.verified),
+            elapsed_ms: elapsed.as_millis() as u64,
+            eta_ms: eta.map(|eta| eta.as_millis() as u64),
+            bottleneck: self.stages.bottleneck(self.device_busy()),
+        });
+    }
+
+    fn receipt(&self, image_bytes: u64, digest: ImageDigests) -> ImageReceipt {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ImageReceipt {
+            device: self.target.path().display().to_string(),
+            url: self.opened.name.clone(),
+            format: ImageFormat::Raw,
+            compression: self.opened.compression.name().to_owned(),
+            verify: self.opened.verify,
+            digest,
+            image_bytes,
+            wire_bytes: load(&self.stages.wire_bytes),
+            written_bytes: load(&self.counters.written),
+            zeroed_bytes: load(&self.counters.zeroed),
+            skipped_bytes: load(&self.counters.skipped),
+            verified_bytes: load(&self.counters.verified),
+            duration_ms: self.began.elapsed().as_millis() as u64,
+            bottleneck: self.stages.bottleneck(self.device_busy()).to_owned(),
+        }
+    }
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>, stage: &'static str) -> Result<T, ImageError> {
+    thread.join().map_err(|_| ImageError::Broken { stage })
+}

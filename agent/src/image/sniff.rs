@@ -1,0 +1,140 @@
+//! What an image is, from its first bytes: never from its name.
+
+use std::fmt;
+
+/// How many first bytes [`compression`] and [`container`] want to see, where the source has them.
+pub const LEN: usize = 4096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    Gzip,
+    Xz,
+    Zstd,
+    Lz4,
+    Bzip2,
+}
+
+impl Compression {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+            Self::Lz4 => "lz4",
+            Self::Bzip2 => "bzip2",
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// zstd and lz4 share the magic of frames to be skipped, 0x184D2A50 to 0x184D2A5F (RFC 8878, 3.1.2).
+pub fn skippable(head: &[u8]) -> Option<u32> {
+    match head {
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d, ..] => Some(u32::from_le_bytes([*a, *b, *c, *d])),
+        _ => None,
+    }
+}
+
+pub fn compression(head: &[u8]) -> Compression {
+    match head {
+        [0x1f, 0x8b, 8, ..] => Compression::Gzip,
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+        [0x04, 0x22, 0x4d, 0x18, ..] | [0x02, 0x21, 0x4c, 0x18, ..] => Compression::Lz4,
+        // The digits of pi open a block, those of its square root end an empty stream.
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
+        | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Compression::Bzip2,
+        _ => match skippable(head) {
+            // Behind a frame to be skipped the real one says which it is; pzstd begins so.
+            Some(len) => match usize::try_from(len).ok().and_then(|len| head.get(len.checked_add(8)?..)) {
+                Some(rest) if rest.len() >= 4 && rest.len() < head.len() => compression(rest),
+                _ => Compression::Zstd,
+            },
+            None => Compression::None,
+        },
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Container {
+    /// Bytes as they belong on the disk, as far as one can tell.
+    Raw,
+    Qcow2,
+    /// Known, and never meant to be written to a disk as it is: what it is, in plain words.
+    Foreign(&'static str),
+}
+
+pub fn container(head: &[u8]) -> Container {
+    let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(magic));
+    let text = head.trim_ascii_start();
+    let html = |tag: &str| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()));
+    if at(0, b"QFI\xfb") {
+        Container::Qcow2
+    } else if at(0, b"KDMV") || at(0, b"# Disk DescriptorFile") {
+        Container::Foreign("a VMDK image")
+    } else if at(0, b"vhdxfile") {
+        Container::Foreign("a VHDX image")
+    } else if at(0, b"conectix") {
+        Container::Foreign("a dynamic VHD image")
+    } else if at(0x40, &[0x7f, 0x10, 0xda, 0xbe]) {
+        Container::Foreign("a VDI image")
+    } else if at(0, b"PK\x03\x04") {
+        Container::Foreign("a zip archive")
+    } else if at(0, b"7z\xbc\xaf\x27\x1c") {
+        Container::Foreign("a 7z archive")
+    } else if at(257, b"ustar") {
+        Container::Foreign("a tar archive")
+    } else if at(0, b"\x3a\xff\x26\xed") {
+        Container::Foreign("an Android sparse image")
+    } else if html("<!doctype html") || html("<html") {
+        Container::Foreign("an HTML page")
+    } else {
+        Container::Raw
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_magic_is_known() {
+        let cases: [(&[u8], Compression); 10] = [
+            (&[0x1f, 0x8b, 8, 0], Compression::Gzip),
+            (b"\xfd7zXZ\0", Compression::Xz),
+            (&[0x28, 0xb5, 0x2f, 0xfd], Compression::Zstd),
+            (&[0x04, 0x22, 0x4d, 0x18], Compression::Lz4),
+            (&[0x02, 0x21, 0x4c, 0x18], Compression::Lz4),
+            (b"BZh91AY&SY", Compression::Bzip2),
+            (b"BZh9 not one", Compression::None),
+            (&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4, 0x28, 0xb5, 0x2f, 0xfd], Compression::Zstd),
+            (&[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0, 0x04, 0x22, 0x4d, 0x18], Compression::Lz4),
+            (b"", Compression::None),
+        ];
+        for (head, wanted) in cases {
+            assert_eq!(compression(head), wanted, "{head:x?}");
+        }
+        assert_eq!(container(b"QFI\xfb\0\0\0\x03"), Container::Qcow2);
+        assert_eq!(container(b"\n <HTML><head>"), Container::Foreign("an HTML page"));
+        assert_eq!(container(&[0; 512]), Container::Raw);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_something(mut head in proptest::collection::vec(proptest::num::u8::ANY, 0..600), skip in proptest::bool::ANY) {
+            compression(&head);
+            container(&head);
+            if skip && head.len() >= 4 {
+                head[..4].copy_from_slice(&[0x5e, 0x2a, 0x4d, 0x18]);
+                compression(&head);
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Where the bytes of an image come from.
+
+use super::http::{Http, HttpStream};
+use super::lane::{Consumer, Popped, Producer, lane};
+use super::progress::{Stages, timed};
+use super::{ImageError, Stop};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Bytes per piece on the way from source to decoder.
+pub const PIECE: usize = 256 * 1024;
+/// Pieces that may wait between two stages.
+pub const PIECES: usize = 8;
+/// How often a waiting stage looks whether it should stop.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// Where an image is.
+pub enum Source {
+    /// http(s) URLs of the same bytes, tried in order.
+    Http(Http),
+    File(PathBuf),
+    /// Standard input or any other stream, with a name for messages.
+    Reader(Box<dyn Read + Send>, String),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+impl Source {
+    /// The first URL without credentials, the path, or the stream's name.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Http(http) => http.urls.first().map(|url| super::http::display(url)).unwrap_or_default(),
+            Self::File(path) => path.display().to_string(),
+            Self::Reader(_, name) => name.clone(),
+        }
+    }
+
+    /// Opens the source and starts to fetch. Errors that are known at once (not found) come from here.
+    pub(super) fn open(self, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Stream, ImageError> {
+        let name = self.name();
+        let kind = match self {
+            Self::Http(http) => Kind::Http(Box::new(HttpStream::open(http, stop.clone(), stages.clone())?)),
+            Self::File(path) => {
+                let failed = |source: io::Error| match source.kind() {
+                    io::ErrorKind::NotFound => ImageError::NotFound { source_name: path.display().to_string() },
+                    _ => ImageError::ReadFile { path: path.clone(), source },
+                };
+                let file = File::open(&path).map_err(failed)?;
+                let meta = file.metadata().map_err(failed)?;
+                let total = meta.is_file().then_some(meta.len());
+                let _ = nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+                Kind::Local(Local::start(Box::new(file), path, total, stages)?)
+            }
+            Self::Reader(reader, name) => Kind::Local(Local::start(reader, name.into(), None, stages)?),
+        };
+        Ok(Stream { kind, name, stop: stop.clone(), stages: stages.clone() })
+    }
+}
+
+/// An opened source: pieces in order.
+pub struct Stream {
+    kind: Kind,
+    name: String,
+    stop: Arc<Stop>,
+    stages: Arc<Stages>,
+}
+
+enum Kind {
+    Http(Box<HttpStream>),
+    Local(Local),
+}
+
+impl Stream {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Bytes in all, where known.
+    pub fn total(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Http(http) => http.total(),
+            Kind::Local(local) => local.total,
+        }
+    }
+
+    /// The next piece, never empty; none at the end.
+    pub fn next(&mut self) -> Result<Option<Vec<u8>>, ImageError> {
+        let piece = match &mut self.kind {
+            Kind::Http(http) => http.next()?,
+            Kind::Local(local) => local.next(&self.stop)?,
+        };
+        let count = piece.as_ref().map_or(0, Vec::len) as u64;
+        self.stages.wire_bytes.fetch_add(count, Ordering::Relaxed);
+        Ok(piece)
+    }
+}
+
+/// A file or pipe, read by a thread of its own: a read from a pipe may never return, and a write that was called off
+/// must not wait for it.
+struct Local {
+    pieces: Consumer<io::Result<Vec<u8>>>,
+    path: PathBuf,
+    total: Option<u64>,
+    position: u64,
+}
+
+impl Local {
+    fn start(
+        mut reader: Box<dyn Read + Send>,
+        path: PathBuf,
+        total: Option<u64>,
+        stages: &Arc<Stages>,
+    ) -> Result<Self, ImageError> {
+        let (producer, pieces) = lane(PIECES);
+        let stages = stages.clone();
+        let spawned = std::thread::Builder::new()
+            .name("burin-source".into())
+            .spawn(move || pump(&mut *reader, &producer, &stages.network_ns, |_| {}));
+        spawned.map_err(|source| ImageError::Thread { source })?;
+        Ok(Self { pieces, path, total, position: 0 })
+    }
+
+    fn next(&mut self, stop: &Stop) -> Result<Option<Vec<u8>>, ImageError> {
+        loop {
+            stop.check()?;
+            match self.pieces.pop(TICK) {
+                Popped::Item(Ok(piece)) => {
+                    self.position += piece.len() as u64;
+                    return Ok(Some(piece));
+                }
+                Popped::Item(Err(source)) => return Err(ImageError::ReadFile { path: self.path.clone(), source }),
+                Popped::Empty => {}
+                Popped::End => {
+                    let expected = self.total;
+                    if expected.is_some_and(|total| total > self.position) {
+                        let source_name = self.path.display().to_string();
+                        return Err(ImageError::Truncated { source_name, offset: self.position, expected });
+                    }
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+/// Reads until the end, an error, or until nobody listens. `each` sees the length of every piece, after its push.
+pub fn pump(
+    reader: &mut dyn Read,
+    producer: &Producer<io::Result<Vec<u8>>>,
+    busy: &AtomicU64,
+    mut each: impl FnMut(usize),
+) {
+    loop {
+        let mut piece = Vec::with_capacity(PIECE);
+        let read = timed(busy, || reader.take(PIECE as u64).read_to_end(&mut piece));
+        let len = piece.len();
+        // What came before an error is good: it need not be fetched again.
+        if len > 0 && producer.push(Ok(piece)).is_err() {
+            return;
+        }
+        each(len);
+        match read {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => {
+                let _ = producer.push(Err(error));
+                return;
+            }
+        }
+    }
+}

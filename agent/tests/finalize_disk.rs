@@ -1,0 +1,367 @@
+//! Partition table, kernel, filesystem growth and seeds on real block devices: loop devices of both sector sizes.
+//!
+//! Needs root, util-linux, gdisk, e2fsprogs, xfsprogs, btrfs-progs, dosfstools and mtools; without root it says that it
+//! was skipped.
+
+use burin::error::Coded;
+use burin::finalize::adjust::{self, Grow, TableChange, TableReceipt};
+use burin::finalize::device::Device;
+use burin::finalize::filesystem::{self, Kind};
+use burin::finalize::grow;
+use burin::finalize::guid::{self, Arch};
+use burin::finalize::kernel::KernelDisk;
+use burin::finalize::layout::{self, NewPartition};
+use burin::finalize::mount::{Access, Mounted};
+use burin::finalize::root::Root;
+use burin::finalize::rootfs::{self, Candidate};
+use burin::finalize::seed::{self, SeedData};
+use burin::finalize::seed_write::{self, VolumeLabel};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const MIB: u64 = 1 << 20;
+
+fn skipped() -> bool {
+    let root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+    let able = root && Path::new("/dev/loop-control").exists();
+    if !able {
+        println!("skipped: needs root and loop devices");
+    }
+    !able
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {}\n{text}", output.status);
+    text
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// A sparse file behind a loop device; both go away with it.
+struct Loop {
+    node: PathBuf,
+    directory: tempfile::TempDir,
+}
+
+impl Loop {
+    fn new(bytes: u64, sector: u32) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("disk");
+        fs::File::create(&file).and_then(|file| file.set_len(bytes)).expect("a sparse file");
+        let sector = sector.to_string();
+        let options = ["--find", "--show", "--partscan", "--direct-io=on", "--sector-size", &sector, text(&file)];
+        let node = PathBuf::from(run("losetup", &options).trim());
+        // The flag outlives a loop device's last user.
+        run("blockdev", &["--setrw", text(&node)]);
+        Self { node, directory }
+    }
+
+    fn device(&self) -> Device {
+        Device::open(&self.node).expect("the loop device")
+    }
+
+    fn kernel(&self) -> KernelDisk {
+        KernelDisk::open(&self.node, Path::new("/sys"), Path::new("/dev")).expect("a kernel disk")
+    }
+
+    fn partition(&self, number: u32) -> PathBuf {
+        self.kernel().node(number).expect("a node")
+    }
+
+    fn mounts(&self) -> PathBuf {
+        self.directory.path().join("mnt")
+    }
+
+    fn candidates(&self, numbers: &[u32]) -> Vec<Candidate> {
+        let candidate = |&number| Candidate { number, type_guid: None, node: self.partition(number) };
+        numbers.iter().map(candidate).collect()
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").arg("--detach").arg(&self.node).status();
+    }
+}
+
+fn partition(name: &str, kind: &str, mib: u64, number: u32) -> NewPartition {
+    NewPartition {
+        number: Some(number),
+        type_guid: guid::partition_type(kind, Arch::native()).expect("a type"),
+        guid: guid::derived(&["finalize_disk", name]),
+        name: name.to_owned(),
+        attributes: 0,
+        min: mib * MIB,
+        max: Some(mib * MIB),
+    }
+}
+
+fn lay_out(disk: &Loop, partitions: &[NewPartition]) -> TableReceipt {
+    let alignment = layout::alignment(disk.kernel().optimal_io_size().expect("an optimal I/O size"));
+    let receipt =
+        adjust::write_fresh(&disk.device(), guid::derived(&["disk"]), partitions, alignment).expect("a table");
+    disk.kernel().sync(&receipt.partitions).expect("the kernel takes it");
+    receipt
+}
+
+/// A root filesystem as an image has it: a marker, and a file whose content must survive.
+fn populate(node: &Path, kind: Kind, base: &Path) -> Vec<u8> {
+    let content: Vec<u8> = (0..3_000_000u32).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let mounted = Mounted::mount(node, kind.name(), Access::ReadWrite, base).expect("mounts");
+    fs::create_dir_all(mounted.path().join("etc")).expect("etc");
+    fs::write(mounted.path().join("etc/os-release"), "ID=test\n").expect("os-release");
+    fs::write(mounted.path().join("content"), &content).expect("content");
+    mounted.unmount().expect("unmounts");
+    content
+}
+
+fn mkfs(kind: Kind, node: &Path, extra: &[&str]) {
+    let quiet = if kind == Kind::Ext4 { ["-q", "-F"] } else { ["-q", "-f"] };
+    let arguments: Vec<&str> = quiet.iter().chain(extra).copied().chain([text(node)]).collect();
+    run(&format!("mkfs.{kind}"), &arguments);
+}
+
+fn fsck(kind: Kind, node: &Path) {
+    match kind {
+        Kind::Ext4 => run("e2fsck", &["-f", "-n", text(node)]),
+        Kind::Xfs => run("xfs_repair", &["-n", text(node)]),
+        Kind::Btrfs => run("btrfs", &["check", text(node)]),
+    };
+}
+
+fn grows(kind: Kind, sector: u32, extra: &[&str]) {
+    if skipped() {
+        return;
+    }
+    let disk = Loop::new(1200 * MIB, sector);
+    lay_out(
+        &disk,
+        &[partition("bios", "bios-boot", 1, 14), partition("esp", "esp", 40, 15), partition("root", "root", 320, 1)],
+    );
+    let node = disk.partition(1);
+    mkfs(kind, &node, extra);
+    let content = populate(&node, kind, &disk.mounts());
+
+    let change = TableChange { grow: Some(Grow::Last), ..TableChange::default() };
+    let receipt = adjust::adjust(&disk.device(), &change, MIB).expect("adjusts");
+    assert_eq!(receipt.grown, Some(1));
+    assert_eq!(disk.kernel().sync(&receipt.partitions).expect("syncs"), [1]);
+    assert_eq!(disk.kernel().sync(&receipt.partitions).expect("syncs"), [0u32; 0]);
+    let check = run("sgdisk", &["--verify", text(&disk.node)]);
+    assert!(check.contains("No problems found"), "{check}");
+
+    let grown = grow::grow(&node, &disk.mounts()).expect("grows");
+    println!("{kind} on {sector}-byte sectors: {} -> {} of {}", grown.before, grown.after, grown.partition_bytes);
+    assert_eq!(grown.partition_bytes, 1199 * MIB - 42 * MIB);
+    assert_eq!(grown.filesystem, kind);
+    assert!(grown.before <= 320 * MIB && grown.after > 1150 * MIB && grown.after <= grown.partition_bytes, "{grown:?}");
+    fsck(kind, &node);
+    let again = grow::grow(&node, &disk.mounts()).expect("again");
+    assert_eq!((again.before, again.after), (grown.after, grown.after));
+
+    let root = rootfs::find(&disk.candidates(&[1, 14, 15]), Arch::native(), &disk.mounts()).expect("a root");
+    assert_eq!((root.number, root.kind), (1, kind));
+    let mounted = Mounted::mount(&node, kind.name(), Access::ReadOnly, &disk.mounts()).expect("mounts");
+    assert!(fs::read(mounted.path().join("content")).expect("content") == content);
+    mounted.unmount().expect("unmounts");
+    assert_eq!(fs::read_dir(disk.mounts()).expect("mount base").count(), 0, "mount points left behind");
+}
+
+#[test]
+fn ext4_grows_on_512() {
+    grows(Kind::Ext4, 512, &[]);
+}
+
+#[test]
+fn ext4_grows_on_4096() {
+    grows(Kind::Ext4, 4096, &[]);
+}
+
+#[test]
+fn ext4_without_reserved_descriptors_grows() {
+    grows(Kind::Ext4, 512, &["-O", "^resize_inode,^64bit,^metadata_csum"]);
+}
+
+#[test]
+fn ext3_grows() {
+    grows(Kind::Ext4, 512, &["-t", "ext3", "-b", "1024"]);
+}
+
+#[test]
+fn xfs_grows_on_512() {
+    grows(Kind::Xfs, 512, &[]);
+}
+
+#[test]
+fn xfs_grows_on_4096() {
+    grows(Kind::Xfs, 4096, &[]);
+}
+
+#[test]
+fn btrfs_grows_on_512() {
+    grows(Kind::Btrfs, 512, &[]);
+}
+
+#[test]
+fn btrfs_grows_on_4096() {
+    grows(Kind::Btrfs, 4096, &[]);
+}
+
+#[test]
+fn what_cannot_grow_is_said() {
+    if skipped() {
+        return;
+    }
+    let disk = Loop::new(128 * MIB, 512);
+    lay_out(&disk, &[partition("a", "swap", 64, 1), partition("b", "root", 16, 2)]);
+    run("mkswap", &[text(&disk.partition(1))]);
+    let error = grow::grow(&disk.partition(1), &disk.mounts()).expect_err("swap");
+    assert_eq!(error.code(), "finalize.grow_unsupported");
+    // A filesystem that was cut off: larger than its partition.
+    mkfs(Kind::Ext4, &disk.partition(2), &[]);
+    lay_out(&disk, &[partition("a", "swap", 64, 1), partition("b", "root", 8, 2)]);
+    let error = grow::grow(&disk.partition(2), &disk.mounts()).expect_err("truncated");
+    assert_eq!(error.code(), "finalize.filesystem_truncated");
+}
+
+#[test]
+fn the_kernel_learns_what_goes_moves_and_comes_while_a_partition_is_mounted() {
+    if skipped() {
+        return;
+    }
+    let disk = Loop::new(256 * MIB, 512);
+    lay_out(&disk, &[partition("a", "root", 64, 1), partition("b", "home", 32, 2), partition("c", "srv", 16, 5)]);
+    let node = disk.partition(1);
+    mkfs(Kind::Ext4, &node, &[]);
+    let mounted = Mounted::mount(&node, "ext4", Access::ReadOnly, &disk.mounts()).expect("mounts");
+    let new = [partition("a", "root", 64, 1), partition("c", "srv", 16, 5), partition("d", "var", 100, 7)];
+    let receipt = adjust::write_fresh(&disk.device(), guid::derived(&["disk"]), &new, MIB).expect("under a mount");
+    assert_eq!(disk.kernel().sync(&receipt.partitions).expect("syncs"), [2, 5, 7]);
+    let sizes: Vec<u64> =
+        [1, 5, 7].map(|number| Device::open(&disk.partition(number)).expect("opens")).iter().map(size).collect();
+    assert_eq!(sizes, [64 * MIB, 16 * MIB, 100 * MIB]);
+    assert_eq!(disk.kernel().node(2).expect_err("gone").code(), "finalize.kernel_no_partition");
+    // A mounted partition cannot go: typed, with the reason.
+    let error = disk.kernel().sync(&receipt.partitions[1..]).expect_err("partition 1 is mounted");
+    assert_eq!(error.code(), "finalize.kernel_partition");
+    assert!(error.hint().is_some());
+    mounted.unmount().expect("unmounts");
+}
+
+fn size(device: &Device) -> u64 {
+    burin::finalize::device::Sectors::size(device)
+}
+
+#[test]
+fn the_root_is_found_by_type_then_by_content_and_never_guessed() {
+    if skipped() {
+        return;
+    }
+    let disk = Loop::new(256 * MIB, 512);
+    lay_out(&disk, &[partition("a", "linux-generic", 64, 1), partition("b", "linux-generic", 64, 2)]);
+    let all = disk.candidates(&[1, 2]);
+    let find = |candidates: &[Candidate]| rootfs::find(candidates, Arch::native(), &disk.mounts());
+    assert_eq!(find(&all).expect_err("blank").code(), "finalize.root_none");
+    for candidate in &all {
+        mkfs(Kind::Ext4, &candidate.node, &[]);
+    }
+    assert_eq!(find(&all).expect_err("empty").code(), "finalize.root_none");
+    populate(&all[1].node, Kind::Ext4, &disk.mounts());
+    assert_eq!(find(&all).expect("one").number, 2);
+    populate(&all[0].node, Kind::Ext4, &disk.mounts());
+    assert_eq!(find(&all).expect_err("two").code(), "finalize.root_ambiguous");
+    let mut typed = all.clone();
+    typed[0].type_guid = Some(Arch::native().root_type());
+    assert_eq!(find(&typed).expect("by type").number, 1);
+    run("wipefs", &["--all", text(&typed[0].node)]);
+    assert_eq!(find(&typed).expect_err("blank root").code(), "finalize.root_unsupported");
+}
+
+#[test]
+fn a_btrfs_root_in_a_subvolume_is_found() {
+    if skipped() {
+        return;
+    }
+    let disk = Loop::new(256 * MIB, 512);
+    lay_out(&disk, &[partition("a", "linux-generic", 200, 1)]);
+    let all = disk.candidates(&[1]);
+    mkfs(Kind::Btrfs, &all[0].node, &[]);
+    let mounted = Mounted::mount(&all[0].node, "btrfs", Access::ReadWrite, &disk.mounts()).expect("mounts");
+    let subvolume = mounted.path().join("@rootfs");
+    run("btrfs", &["subvolume", "create", text(&subvolume)]);
+    fs::create_dir_all(subvolume.join("usr/lib")).expect("usr/lib");
+    fs::write(subvolume.join("usr/lib/os-release"), "ID=test\n").expect("os-release");
+    mounted.unmount().expect("unmounts");
+    let root = rootfs::find(&all, Arch::native(), &disk.mounts()).expect("a root");
+    assert_eq!(root.prefix, Path::new("@rootfs"));
+}
+
+fn seed_data() -> SeedData {
+    SeedData {
+        instance_id: seed::instance_id("order-1", 1, "machine"),
+        hostname: Some("node7.example.org".to_owned()),
+        ssh_authorized_keys: vec!["ssh-ed25519 AAAA someone".to_owned()],
+        user_data: None,
+        vendor_data: None,
+        network_config: Some(serde_json::json!({"version": 2, "ethernets": {"eth0": {"dhcp4": true}}})),
+    }
+}
+
+#[test]
+fn a_seed_volume_is_a_clean_fat_filesystem_on_both_sector_sizes() {
+    if skipped() {
+        return;
+    }
+    for sector in [512, 4096] {
+        let disk = Loop::new(160 * MIB, sector);
+        lay_out(&disk, &[partition("seed", "linux-generic", 120, 3)]);
+        let node = disk.partition(3);
+        // What was there before must not show through.
+        mkfs(Kind::Btrfs, &node, &["--mixed"]);
+        let data = seed_data();
+        let id = data.instance_id.to_string();
+        let written = |label, files: &[seed::SeedFile]| {
+            let device = Device::open(&node).expect("opens");
+            let receipt = seed_write::write_volume(&device, label, &id, files).expect("writes");
+            assert_eq!(receipt.files.len(), files.len());
+            drop(device);
+            let content = filesystem::probe(&node).expect("one filesystem");
+            assert_eq!((content.kind.as_deref(), content.label.as_deref()), (Some("vfat"), Some(label.name())));
+            run("fsck.vfat", &["-n", text(&node)]);
+            for file in files {
+                let read = run("mtype", &["-i", text(&node), &format!("::/{}", file.path)]);
+                assert_eq!(read.as_bytes(), file.bytes, "{}", file.path);
+            }
+        };
+        written(VolumeLabel::Cidata, &data.nocloud());
+        written(VolumeLabel::Config2, &data.config_drive(Some(&serde_json::json!({"links": []}))));
+    }
+}
+
+#[test]
+fn a_seed_lands_in_the_root_filesystem() {
+    if skipped() {
+        return;
+    }
+    let disk = Loop::new(128 * MIB, 512);
+    lay_out(&disk, &[partition("root", "root", 64, 1)]);
+    let node = disk.partition(1);
+    mkfs(Kind::Ext4, &node, &[]);
+    let data = seed_data();
+    let mounted = Mounted::mount(&node, "ext4", Access::ReadWrite, &disk.mounts()).expect("mounts");
+    let root = Root::open(mounted.path()).expect("opens");
+    seed_write::write_files(&root, &data.instance_id.to_string(), &data.nocloud()).expect("writes");
+    drop(root);
+    mounted.unmount().expect("unmounts");
+    fsck(Kind::Ext4, &node);
+    let mounted = Mounted::mount(&node, "ext4", Access::ReadOnly, &disk.mounts()).expect("mounts");
+    let meta = fs::read_to_string(mounted.path().join("var/lib/cloud/seed/nocloud/meta-data")).expect("meta-data");
+    assert!(meta.contains("node7.example.org"));
+    mounted.unmount().expect("unmounts");
+}

@@ -1,0 +1,228 @@
+use crate::model::{Cache, CacheKind, Cpu, CpuModel, Vulnerability};
+use crate::parse::cpuinfo::{self, Processor};
+use crate::parse::cpulist;
+use crate::source::Reader;
+use std::collections::{BTreeMap, BTreeSet};
+
+const BASE: &str = "/sys/devices/system/cpu";
+
+pub fn collect(reader: &Reader) -> Option<Cpu> {
+    let text = reader.bytes("/proc/cpuinfo").map(|b| String::from_utf8_lossy(&b).into_owned());
+    let processors = cpuinfo::parse(text.as_deref().unwrap_or_default());
+    let names = reader.list(BASE);
+    if text.is_none() && names.is_empty() {
+        return None;
+    }
+    let present: BTreeSet<u32> = names.iter().filter_map(|n| n.strip_prefix("cpu")?.parse().ok()).collect();
+    let list = |name: &str| reader.text(&format!("{BASE}/{name}"));
+    let online_text = list("online");
+    let online: BTreeSet<u32> = match &online_text {
+        Some(text) => cpulist::parse(text),
+        None => processors.iter().map(|p| p.number).collect(),
+    };
+
+    let topology = Topology::read(reader, present.intersection(&online));
+    let mut cpu = Cpu {
+        architecture: architecture(reader, &processors),
+        sockets: topology.sockets(),
+        dies: topology.dies(),
+        cores: topology.cores(),
+        threads: Some(online.len() as u64).filter(|&n| n > 0),
+        threads_per_core: topology.threads_per_core(),
+        online: Some(cpulist::format(&online)).filter(|t| !t.is_empty()),
+        offline: list("offline"),
+        present: list("present"),
+        possible: list("possible"),
+        models: models(reader, &processors),
+        caches: caches(reader, present.intersection(&online)),
+        flags: processors.first().map(|p| p.flags.clone()).unwrap_or_default(),
+        vulnerabilities: vulnerabilities(reader),
+        frequency_boost: reader.flag(&format!("{BASE}/cpufreq/boost")),
+        ..Cpu::default()
+    };
+    let has = |flag: &str| cpu.flags.iter().any(|f| f == flag);
+    cpu.virtualization =
+        [("vmx", "VT-x"), ("svm", "AMD-V")].iter().find(|(flag, _)| has(flag)).map(|(_, name)| (*name).to_owned());
+    cpu.hypervisor = has("hypervisor").then(|| "present".to_owned());
+    Some(cpu)
+}
+
+fn architecture(reader: &Reader, processors: &[Processor]) -> Option<String> {
+    if let Some(arch) = reader.quiet_text("/proc/sys/kernel/arch") {
+        return Some(arch);
+    }
+    let first = processors.first()?;
+    let has = |flag: &str| first.flags.iter().any(|f| f == flag);
+    let arch = if has("lm") {
+        "x86_64"
+    } else if first.family.is_some() {
+        "i686"
+    } else if has("asimd") || has("fp") {
+        "aarch64"
+    } else {
+        return None;
+    };
+    Some(arch.to_owned())
+}
+
+/// Who shares a core, a die, a package. Sets of siblings count things: ids are only unique within the next larger one.
+#[derive(Default)]
+struct Topology {
+    cores: BTreeSet<String>,
+    dies: BTreeSet<String>,
+    packages: BTreeSet<String>,
+    most_threads: u64,
+}
+
+impl Topology {
+    fn read<'a>(reader: &Reader, cpus: impl Iterator<Item = &'a u32>) -> Topology {
+        let mut topology = Topology::default();
+        for cpu in cpus {
+            let get = |names: &[&str]| {
+                names.iter().find_map(|name| {
+                    let text = reader.quiet_text(&format!("{BASE}/cpu{cpu}/topology/{name}"))?;
+                    Some((text, name.ends_with("_list")))
+                })
+            };
+            let core = get(&["core_cpus_list", "thread_siblings_list", "core_cpus", "thread_siblings"]);
+            if let Some((core, is_list)) = core {
+                let threads = if is_list { cpulist::parse(&core).len() as u64 } else { mask_weight(&core) };
+                topology.most_threads = topology.most_threads.max(threads);
+                topology.cores.insert(core);
+            }
+            if let Some((die, _)) = get(&["die_cpus_list", "die_cpus"]) {
+                topology.dies.insert(die);
+            }
+            let package = get(&["package_cpus_list", "core_siblings_list", "package_cpus", "core_siblings"]);
+            if let Some((package, _)) = package {
+                topology.packages.insert(package);
+            }
+        }
+        topology
+    }
+
+    fn count(set: &BTreeSet<String>) -> Option<u64> {
+        (!set.is_empty()).then_some(set.len() as u64)
+    }
+
+    fn cores(&self) -> Option<u64> {
+        Topology::count(&self.cores)
+    }
+
+    fn dies(&self) -> Option<u64> {
+        Topology::count(&self.dies).or_else(|| self.sockets())
+    }
+
+    fn sockets(&self) -> Option<u64> {
+        Topology::count(&self.packages)
+    }
+
+    fn threads_per_core(&self) -> Option<u64> {
+        (self.most_threads > 0).then_some(self.most_threads)
+    }
+}
+
+/// Bits set in a mask such as `00000000,00000003`.
+fn mask_weight(mask: &str) -> u64 {
+    mask.chars().filter_map(|c| c.to_digit(16)).map(|d| u64::from(d.count_ones())).sum()
+}
+
+fn models(reader: &Reader, processors: &[Processor]) -> Vec<CpuModel> {
+    let mut groups: Vec<(CpuModel, BTreeSet<u32>)> = Vec::new();
+    for processor in processors {
+        let frequency = |name: &str| {
+            let path = format!("{BASE}/cpu{}/cpufreq/{name}", processor.number);
+            reader.quiet_number(&path).map(|khz| khz.saturating_mul(1000))
+        };
+        let model = CpuModel {
+            vendor: processor.vendor.clone(),
+            name: processor.name.clone(),
+            family: processor.family,
+            model: processor.model,
+            stepping: processor.stepping.clone(),
+            microcode: processor.microcode.clone(),
+            min_frequency: frequency("cpuinfo_min_freq"),
+            max_frequency: frequency("cpuinfo_max_freq"),
+            base_frequency: frequency("base_frequency"),
+            threads: None,
+            cpus: None,
+        };
+        match groups.iter_mut().find(|(known, _)| *known == model) {
+            Some((_, cpus)) => {
+                cpus.insert(processor.number);
+            }
+            None => groups.push((model, BTreeSet::from([processor.number]))),
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(model, cpus)| CpuModel { threads: Some(cpus.len() as u64), cpus: Some(cpulist::format(&cpus)), ..model })
+        .collect()
+}
+
+type CacheKey = (u64, CacheKind, u64, Option<u64>, Option<u64>, Option<u64>);
+
+fn caches<'a>(reader: &Reader, cpus: impl Iterator<Item = &'a u32>) -> Vec<Cache> {
+    let mut instances: BTreeMap<CacheKey, BTreeSet<String>> = BTreeMap::new();
+    for cpu in cpus {
+        let directory = format!("{BASE}/cpu{cpu}/cache");
+        let indexes = reader.source().list(&directory).unwrap_or_default();
+        for index in indexes.iter().filter(|n| n.starts_with("index")) {
+            let text = |name: &str| reader.quiet_text(&format!("{directory}/{index}/{name}"));
+            let number = |name: &str| text(name).and_then(|t| t.parse::<u64>().ok());
+            let (Some(level), Some(size)) = (number("level"), text("size").and_then(|t| size(&t))) else { continue };
+            let kind = match text("type").as_deref() {
+                Some("Data") => CacheKind::Data,
+                Some("Instruction") => CacheKind::Instruction,
+                _ => CacheKind::Unified,
+            };
+            let key = (
+                level,
+                kind,
+                size,
+                number("ways_of_associativity").filter(|&w| w > 0),
+                number("coherency_line_size"),
+                number("number_of_sets"),
+            );
+            let shared = text("shared_cpu_list").or_else(|| text("shared_cpu_map")).unwrap_or_else(|| cpu.to_string());
+            instances.entry(key).or_default().insert(shared);
+        }
+    }
+    instances
+        .into_iter()
+        .map(|((level, kind, size, ways, line_size, sets), shared)| Cache {
+            level,
+            kind,
+            size,
+            instances: shared.len() as u64,
+            total_size: size.saturating_mul(shared.len() as u64),
+            ways,
+            line_size,
+            sets,
+        })
+        .collect()
+}
+
+/// `32K`, `1024K`, `2M`.
+fn size(text: &str) -> Option<u64> {
+    let (digits, unit) = match text.strip_suffix(['K', 'k']) {
+        Some(digits) => (digits, 10),
+        None => match text.strip_suffix('M') {
+            Some(digits) => (digits, 20),
+            None => (text, 0),
+        },
+    };
+    digits.parse::<u64>().ok()?.checked_shl(unit)
+}
+
+fn vulnerabilities(reader: &Reader) -> Vec<Vulnerability> {
+    let directory = format!("{BASE}/vulnerabilities");
+    reader
+        .list(&directory)
+        .into_iter()
+        .filter_map(|name| {
+            let state = reader.text(&format!("{directory}/{name}"))?;
+            Some(Vulnerability { affected: state != "Not affected", name, state })
+        })
+        .collect()
+}

@@ -1,0 +1,171 @@
+use super::{Kind, Settings, byid, bypath, classify, identity, partitions, scsi};
+use crate::collect::place;
+use crate::model::{Disk, NvmeNamespace};
+use crate::source::Reader;
+
+/// What kind of block device this is. Cheap: nothing is asked of the device.
+pub fn kind_of(reader: &Reader, name: &str, real: &str, settings: Settings) -> Kind {
+    let attribute = |attribute: &str| reader.quiet_text(&format!("{real}/{attribute}"));
+    if attribute("hidden").as_deref() == Some("1") {
+        return Kind::Ignored;
+    }
+    let digits_after = |prefix: &str| {
+        name.strip_prefix(prefix).is_some_and(|rest| rest.bytes().next().is_some_and(|b| b.is_ascii_digit()))
+    };
+    if digits_after("loop") {
+        // A loop device always exists; it is something only while bound.
+        return match attribute("size").as_deref() {
+            None | Some("0") => Kind::Ignored,
+            _ if settings.include_loop => Kind::Disk,
+            _ => Kind::Volume,
+        };
+    }
+    if digits_after("ram") || (digits_after("nbd") && attribute("size").as_deref() == Some("0")) {
+        return Kind::Ignored;
+    }
+    if digits_after("dm-") || digits_after("md") || digits_after("zram") || name.starts_with("md_") {
+        return Kind::Volume;
+    }
+    Kind::Disk
+}
+
+/// Reads one device. What sysfs knows is published before the device itself is asked.
+pub fn collect(reader: &Reader, name: String, real: &str, settings: Settings, publish: &dyn Fn(&Disk)) {
+    let mut disk = Disk { path: super::node(&name), name, ..Disk::default() };
+    queue(reader, real, &mut disk);
+    let device = reader.follow(real, "device");
+    if let Some(device) = &device {
+        controller(reader, device, &mut disk);
+        scsi::from_sysfs(reader, device, &mut disk);
+        nvme(reader, real, device, &mut disk);
+        simple_buses(reader, real, device, &mut disk);
+    }
+    volume(reader, real, &mut disk);
+    disk.media = classify::media(&disk.name);
+    disk.transport = classify::transport(reader, &disk.name, real, &disk);
+    disk.remote = classify::is_remote(disk.transport);
+    disk.virtual_media = classify::is_virtual_media(&disk);
+    disk.class = classify::class(reader, real, &disk);
+    disk.by_path = bypath::by_path(reader, real, &disk);
+    partitions::collect(reader, real, &mut disk);
+    settle(&mut disk);
+    publish(&disk);
+    let _ = settings;
+}
+
+/// Derives what depends on several sources.
+fn settle(disk: &mut Disk) {
+    disk.identities = identity::identities(disk);
+    disk.identity = identity::best(&disk.identities);
+    disk.by_id = byid::by_id(disk);
+}
+
+fn queue(reader: &Reader, real: &str, disk: &mut Disk) {
+    let number = |name: &str| reader.number(&format!("{real}/{name}"));
+    let text = |name: &str| reader.text(&format!("{real}/{name}"));
+    disk.device_number = text("dev");
+    match number("size") {
+        // In units of 512 bytes, whatever the block size.
+        Some(sectors) => disk.size = sectors.saturating_mul(512),
+        None => reader.problem(&format!("{real}/size"), crate::model::Status::Error, "not a number"),
+    }
+    disk.removable = number("removable") == Some(1);
+    disk.read_only = number("ro") == Some(1);
+    disk.alignment_offset = text("alignment_offset").and_then(|t| t.parse().ok());
+    disk.rotational = number("queue/rotational").map(|r| r != 0);
+    disk.logical_block_size = number("queue/logical_block_size");
+    disk.physical_block_size = number("queue/physical_block_size");
+    disk.minimum_io_size = number("queue/minimum_io_size");
+    disk.optimal_io_size = number("queue/optimal_io_size");
+    disk.max_io_size = number("queue/max_sectors_kb").map(|kib| kib.saturating_mul(1024));
+    disk.discard_granularity = number("queue/discard_granularity");
+    disk.discard_max_bytes = number("queue/discard_max_bytes");
+    disk.write_zeroes_max_bytes = number("queue/write_zeroes_max_bytes");
+    disk.write_cache = text("queue/write_cache").map(|t| t.replace(' ', "-"));
+    disk.fua = number("queue/fua").map(|f| f != 0);
+    disk.zoned = text("queue/zoned");
+    disk.zone_size = number("queue/chunk_sectors")
+        .filter(|&n| n > 0 && disk.zoned.as_deref().is_some_and(|z| z != "none"))
+        .map(|sectors| sectors.saturating_mul(512));
+    disk.scheduler = text("queue/scheduler").map(|t| match (t.find('['), t.find(']')) {
+        (Some(a), Some(b)) => t.get(a + 1..b).unwrap_or(&t).to_owned(),
+        _ => t,
+    });
+    disk.integrity = number("integrity/device_is_integrity_capable").map(|n| n != 0);
+    disk.slaves = reader.list(&format!("{real}/slaves"));
+    disk.holders = reader.list(&format!("{real}/holders"));
+}
+
+fn controller(reader: &Reader, device: &str, disk: &mut Disk) {
+    disk.pci_address = place::pci(device).map(|(address, _)| address.to_owned());
+    disk.numa_node = place::numa_node(reader, device);
+    disk.driver = place::driver(reader, device).filter(|d| d != "virtio-pci");
+    disk.state = reader.text(&format!("{device}/state"));
+    if disk.driver.is_none() {
+        // virtio and platform devices: the driver of the device itself.
+        disk.driver = reader.link_name(&format!("{device}/driver")).filter(|d| d != "sd" && d != "sr");
+    }
+}
+
+fn nvme(reader: &Reader, real: &str, device: &str, disk: &mut Disk) {
+    if !disk.name.starts_with("nvme") {
+        return;
+    }
+    let own = |name: &str| reader.text(&format!("{real}/{name}"));
+    let up = |name: &str| reader.text(&format!("{device}/{name}"));
+    disk.model = up("model");
+    disk.serial = up("serial");
+    disk.firmware = up("firmware_rev");
+    disk.wwn = own("wwid");
+    let undashed = |t: String| t.replace(['-', ' '], "").to_ascii_lowercase();
+    let zero = |t: &String| t.bytes().all(|b| matches!(b, b'0' | b'-'));
+    let name = device.rsplit('/').next().unwrap_or_default();
+    disk.nvme = Some(NvmeNamespace {
+        controller: Some(name.to_owned()),
+        namespace_id: own("nsid").and_then(|t| t.parse().ok()),
+        nguid: own("nguid").map(undashed).filter(|t| !zero(t)),
+        eui64: own("eui").map(undashed).filter(|t| !zero(t)),
+        uuid: own("uuid").filter(|t| !zero(t)),
+        subsystem_nqn: up("subsysnqn"),
+        controller_id: up("cntlid").and_then(|t| t.parse().ok()),
+        ..NvmeNamespace::default()
+    });
+    // With native multipath the namespace hangs below the subsystem, which has no PCI address: a controller has.
+    if disk.pci_address.is_none() {
+        let controllers = reader.list(device);
+        let first = controllers.iter().find(|n| {
+            n.strip_prefix("nvme").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()) && !rest.is_empty())
+        });
+        if let Some(real) = first.and_then(|name| reader.follow(device, name)) {
+            controller(reader, &real, disk);
+            disk.state = reader.text(&format!("{real}/state"));
+        }
+    }
+}
+
+/// virtio-blk, MMC, Xen: a handful of attributes each.
+fn simple_buses(reader: &Reader, real: &str, device: &str, disk: &mut Disk) {
+    let text = |path: String| reader.quiet_text(&path);
+    if disk.name.starts_with("mmcblk") {
+        disk.model = text(format!("{device}/name"));
+        disk.serial = text(format!("{device}/serial")).map(|s| s.trim_start_matches("0x").to_owned());
+        disk.firmware = text(format!("{device}/fwrev"));
+    } else if disk.name.starts_with("vd") {
+        disk.serial = text(format!("{real}/serial"));
+        disk.vendor = text(format!("{device}/vendor"));
+    }
+    if let Some(serial) = &disk.serial
+        && serial.trim().is_empty()
+    {
+        disk.serial = None;
+    }
+}
+
+fn volume(reader: &Reader, real: &str, disk: &mut Disk) {
+    disk.dm_name = reader.quiet_text(&format!("{real}/dm/name"));
+    disk.dm_uuid = reader.quiet_text(&format!("{real}/dm/uuid"));
+    disk.backing_file = reader.quiet_text(&format!("{real}/loop/backing_file"));
+    if reader.has_directory(&format!("{real}/md")) {
+        disk.md = Some(partitions::array(reader, real));
+    }
+}

@@ -1,0 +1,87 @@
+//! The names udev's rules give below `/dev/disk/by-id`.
+
+use crate::model::{Disk, Media, Transport};
+
+pub fn by_id(disk: &Disk) -> Vec<String> {
+    let mut names = Vec::new();
+    let words = |text: &str| {
+        let joined = text.split_whitespace().collect::<Vec<_>>().join("_");
+        joined
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "#+-.:=@_".contains(c) { c } else { '_' })
+            .collect::<String>()
+    };
+    let model_serial =
+        disk.model.as_deref().zip(disk.serial.as_deref()).map(|(m, s)| format!("{}_{}", words(m), words(s)));
+    if let Some(nvme) = &disk.nvme {
+        names.extend(disk.wwn.as_deref().map(|w| format!("nvme-{}", words(w))));
+        if let Some(name) = &model_serial {
+            names.push(format!("nvme-{name}"));
+            names.extend(nvme.namespace_id.map(|n| format!("nvme-{name}_{n}")));
+        }
+    } else if disk.hctl.is_some() {
+        let vendor = disk.vendor.as_deref().map(words);
+        if disk.transport == Transport::Usb {
+            if let (Some(vendor), Some(name)) = (&vendor, &model_serial) {
+                let instance = disk.hctl.as_deref().map(|h| h.split(':').skip(2).collect::<Vec<_>>().join(":"));
+                names.push(format!("usb-{vendor}_{name}-{}", instance.unwrap_or_default()));
+            }
+        } else if vendor.as_deref() == Some("ATA") || (disk.media == Media::Cdrom && disk.transport == Transport::Sata)
+        {
+            names.extend(model_serial.map(|name| format!("ata-{name}")));
+        }
+        if let Some(naa) = disk.wwn.as_deref().and_then(|w| w.strip_prefix("naa.")) {
+            names.push(format!("wwn-0x{naa}"));
+            names.push(format!("scsi-3{naa}"));
+        } else if let Some(eui) = disk.wwn.as_deref().and_then(|w| w.strip_prefix("eui.")) {
+            names.push(format!("wwn-0x{eui}"));
+            names.push(format!("scsi-2{eui}"));
+        }
+    } else if disk.name.starts_with("vd") {
+        names.extend(disk.serial.as_deref().map(|s| format!("virtio-{}", words(s))));
+    } else if disk.name.starts_with("mmcblk") {
+        names.extend(model_serial.map(|_| {
+            let (model, serial) =
+                (disk.model.as_deref().unwrap_or_default(), disk.serial.as_deref().unwrap_or_default());
+            format!("mmc-{}_0x{}", words(model), words(serial))
+        }));
+    }
+    names.extend(disk.dm_name.as_deref().map(|n| format!("dm-name-{n}")));
+    names.extend(disk.dm_uuid.as_deref().map(|n| format!("dm-uuid-{n}")));
+    names.extend(disk.md.as_ref().and_then(|m| m.uuid.as_deref()).map(|u| format!("md-uuid-{u}")));
+    names.extend(disk.md.as_ref().and_then(|m| m.name.as_deref()).map(|n| format!("md-name-{n}")));
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::NvmeNamespace;
+
+    #[test]
+    fn nvme_and_ata() {
+        let nvme = Disk {
+            model: Some("Samsung SSD 970  PRO".into()),
+            serial: Some("S463NF0M".into()),
+            wwn: Some("eui.0025385981b12345".into()),
+            nvme: Some(NvmeNamespace { namespace_id: Some(1), ..NvmeNamespace::default() }),
+            ..Disk::default()
+        };
+        assert_eq!(
+            by_id(&nvme),
+            ["nvme-Samsung_SSD_970_PRO_S463NF0M", "nvme-Samsung_SSD_970_PRO_S463NF0M_1", "nvme-eui.0025385981b12345"]
+        );
+        let ata = Disk {
+            hctl: Some("0:0:0:0".into()),
+            vendor: Some("ATA".into()),
+            model: Some("QEMU HARDDISK".into()),
+            serial: Some("QM00005".into()),
+            wwn: Some("naa.5000c500a1b2c3d4".into()),
+            transport: Transport::Sata,
+            ..Disk::default()
+        };
+        assert_eq!(by_id(&ata), ["ata-QEMU_HARDDISK_QM00005", "scsi-35000c500a1b2c3d4", "wwn-0x5000c500a1b2c3d4"]);
+    }
+}

@@ -1,0 +1,79 @@
+//! Block devices, one thread each.
+
+mod attributes;
+mod byid;
+mod bypath;
+mod classify;
+mod identity;
+mod partitions;
+mod scsi;
+
+use super::isolate::{self, SectionTask};
+use super::{Options, place};
+use crate::model::{Disk, Status};
+use crate::parse::names::natural;
+use std::time::Duration;
+
+pub use identity::mark_duplicates;
+
+const BLOCK: &str = "/sys/block";
+
+/// Starts reading the devices of one kind, each in a thread of its own.
+pub fn start(options: &Options, limit: Duration, wanted: Kind) -> SectionTask<Vec<Disk>> {
+    let deadline = options.device_deadline;
+    let settings = Settings { include_loop: options.include_loop, probe_signatures: options.probe_signatures };
+    let what = if wanted == Kind::Disk { "disks" } else { "volumes" };
+    isolate::section(what, "sysfs, ioctl", &options.source, limit, move |reader| {
+        let mut tasks = Vec::new();
+        for name in reader.try_list(BLOCK)? {
+            let Some(real) = reader.follow(BLOCK, &name) else { continue };
+            if attributes::kind_of(reader, &name, &real, settings) != wanted {
+                continue;
+            }
+            let task = isolate::device(&name.clone(), deadline, reader.source(), {
+                let name = name.clone();
+                move |reader, publish| attributes::collect(reader, name, &real, settings, publish)
+            });
+            tasks.push((name, task));
+        }
+        let mut disks = Vec::new();
+        for (name, task) in tasks {
+            let (disk, status, problems) = task.wait().into_device();
+            let disk = Disk { path: node(&name), name, status, problems, ..disk.unwrap_or_default() };
+            if status != Status::Ok {
+                reader.problem(&disk.name, status, "see the disk's own problems");
+            }
+            disks.push(disk);
+        }
+        disks.sort_by(order);
+        Some(disks)
+    })
+}
+
+/// The device node of a kernel name; the kernel writes `!` where the node has a slash (`cciss!c0d0`).
+pub fn node(name: &str) -> String {
+    format!("/dev/{}", name.replace('!', "/"))
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    include_loop: bool,
+    probe_signatures: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Disk,
+    /// Built out of other block devices, or out of memory.
+    Volume,
+    /// Unbound loop devices, RAM disks, and paths that native NVMe multipath hides.
+    Ignored,
+}
+
+/// By place, then identity, then size: never by name.
+fn order(a: &Disk, b: &Disk) -> std::cmp::Ordering {
+    natural(place::sort_key(&a.by_path), place::sort_key(&b.by_path))
+        .then_with(|| a.identity.value.cmp(&b.identity.value))
+        .then_with(|| a.size.cmp(&b.size))
+        .then_with(|| a.device_number.cmp(&b.device_number))
+}

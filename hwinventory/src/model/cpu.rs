@@ -1,0 +1,97 @@
+record! {
+    /// Processors as the kernel runs them, and as SMBIOS type 4 describes their sockets.
+    Cpu {
+        architecture: Option<String>,
+        /// Populated sockets.
+        sockets: Option<u64>,
+        /// Dies in the whole machine.
+        dies: Option<u64>,
+        /// Physical cores in the whole machine, of the online CPUs.
+        cores: Option<u64>,
+        /// Logical CPUs online.
+        threads: Option<u64>,
+        threads_per_core: Option<u64>,
+        /// Kernel CPU lists, e.g. `0-7,16`.
+        online: Option<String>,
+        offline: Option<String>,
+        present: Option<String>,
+        possible: Option<String>,
+        /// One per distinct kind of processor core; more than one on hybrid machines.
+        models: Vec<CpuModel>,
+        caches: Vec<Cache>,
+        /// Sorted.
+        flags: Vec<String>,
+        virtualization: Option<String>,
+        hypervisor: Option<String>,
+        frequency_boost: Option<bool>,
+        vulnerabilities: Vec<Vulnerability>,
+    }
+}
+
+record! {
+    CpuModel {
+        vendor: Option<String>,
+        name: Option<String>,
+        family: Option<u64>,
+        model: Option<u64>,
+        /// x86 stepping, or `rNpM` on arm64.
+        stepping: Option<String>,
+        microcode: Option<String>,
+        min_frequency: Option<u64>,
+        max_frequency: Option<u64>,
+        base_frequency: Option<u64>,
+        /// Logical CPUs of this kind.
+        threads: Option<u64>,
+        cpus: Option<String>,
+    }
+}
+
+words! {
+    CacheKind {
+        Data,
+        Instruction,
+        #[default]
+        Unified,
+    }
+}
+
+record! {
+    /// All caches of one level and kind.
+    Cache {
+        level: u64,
+        kind: CacheKind,
+        /// Of one instance.
+        size: u64,
+        instances: u64,
+        total_size: u64,
+        ways: Option<u64>,
+        line_size: Option<u64>,
+        sets: Option<u64>,
+    }
+}
+
+record! {
+    /// `/sys/devices/system/cpu/vulnerabilities`.
+    Vulnerability {
+        name: String,
+        affected: bool,
+        /// The kernel's words.
+        state: String,
+    }
+}
+
+record! {
+    Numa {
+        nodes: Vec<NumaNode>,
+    }
+}
+
+record! {
+    NumaNode {
+        node: u64,
+        cpus: String,
+        memory: Option<u64>,
+        /// Relative distance to each node, in the order of `nodes`.
+        distances: Vec<u64>,
+    }
+}

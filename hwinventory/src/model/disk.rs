@@ -1,0 +1,326 @@
+use super::health::Health;
+use super::section::{Problem, Status};
+
+words! {
+    /// Derived, so that "ssd" never means an NVMe disk by accident.
+    DiskClass {
+        Nvme,
+        Ssd,
+        Hdd,
+        /// A hypervisor's disk, a BMC's virtual medium, or a device without hardware of its own.
+        Virtual,
+        /// A volume that a RAID controller presents.
+        RaidVolume,
+        #[default]
+        Unknown,
+    }
+}
+
+words! {
+    Transport {
+        Nvme,
+        Sata,
+        Sas,
+        /// SCSI whose link is not known to be any of the others.
+        Scsi,
+        Usb,
+        Virtio,
+        Mmc,
+        FibreChannel,
+        Iscsi,
+        NvmeTcp,
+        NvmeRdma,
+        NvmeFc,
+        Network,
+        Pmem,
+        None,
+        #[default]
+        Unknown,
+    }
+}
+
+words! {
+    Media {
+        #[default]
+        Disk,
+        Cdrom,
+        Floppy,
+    }
+}
+
+words! {
+    IdentityKind {
+        /// NVMe namespace globally unique id, 128 bits.
+        Nguid,
+        /// NVMe IEEE extended unique id, 64 bits.
+        Eui64,
+        /// NVMe namespace UUID.
+        Uuid,
+        /// T10/IEEE network address authority (WWN).
+        Naa,
+        /// A designator that SCSI calls vendor specific or T10 vendor id.
+        T10,
+        /// Vendor, model and serial number.
+        Serial,
+        /// Device-mapper UUID, md UUID.
+        Volume,
+        #[default]
+        None,
+    }
+}
+
+words! {
+    Strength {
+        Strong,
+        #[default]
+        Weak,
+    }
+}
+
+record! {
+    /// A name of the disk that a person can write down and find again.
+    Identity {
+        kind: IdentityKind,
+        /// Lower-case hexadecimal without separators for `nguid`, `eui64` and `naa`; for `serial` vendor, model and
+        /// serial joined by `_`.
+        value: String,
+        strength: Strength,
+        /// Why it is weak: `zero`, `placeholder`, `duplicate`, `missing`, `short`.
+        reason: Option<String>,
+    }
+}
+
+record! {
+    /// One block device. The key `name` is data for the reader: nothing is ordered or chosen by it.
+    Disk {
+        /// Kernel name, e.g. `nvme0n1`. Changes between boots.
+        name: String,
+        /// Device node.
+        path: String,
+        /// `major:minor`.
+        device_number: Option<String>,
+        /// How the reading of this device ended.
+        status: Status,
+        problems: Vec<Problem>,
+
+        size: u64,
+        class: DiskClass,
+        transport: Transport,
+        media: Media,
+        /// Reached over a network.
+        remote: bool,
+        /// A medium that a BMC or hypervisor emulates (virtual CD-ROM, virtual USB floppy).
+        virtual_media: bool,
+        removable: bool,
+        read_only: bool,
+        /// The firmware or the kernel command line says that the running system came from it.
+        boot_medium: bool,
+        /// A path of a multipath device: write to the map, not to this.
+        multipath_member: bool,
+
+        vendor: Option<String>,
+        model: Option<String>,
+        serial: Option<String>,
+        firmware: Option<String>,
+        /// As the kernel or the device gives it: `naa.5000...`, `eui.0025...`, `nvme.8086-...`, `t10.ATA ...`.
+        wwn: Option<String>,
+        /// The strongest of `identities`.
+        identity: Identity,
+        identities: Vec<Identity>,
+        /// As udev's `/dev/disk/by-path` has it.
+        by_path: Option<String>,
+        /// As udev's `/dev/disk/by-id` has them, sorted.
+        by_id: Vec<String>,
+
+        rotational: Option<bool>,
+        /// Revolutions per minute.
+        rotation_rate: Option<u64>,
+        form_factor: Option<String>,
+        logical_block_size: Option<u64>,
+        physical_block_size: Option<u64>,
+        minimum_io_size: Option<u64>,
+        optimal_io_size: Option<u64>,
+        alignment_offset: Option<u64>,
+        max_io_size: Option<u64>,
+        discard_granularity: Option<u64>,
+        discard_max_bytes: Option<u64>,
+        write_zeroes_max_bytes: Option<u64>,
+        /// `write-back` or `write-through`.
+        write_cache: Option<String>,
+        fua: Option<bool>,
+        /// `none`, `host-aware`, `host-managed`.
+        zoned: Option<String>,
+        zone_size: Option<u64>,
+        scheduler: Option<String>,
+        integrity: Option<bool>,
+
+        pci_address: Option<String>,
+        numa_node: Option<u64>,
+        /// Of the controller.
+        driver: Option<String>,
+        /// SCSI `host:channel:target:lun`.
+        hctl: Option<String>,
+        /// bit/s of the link to the disk (SATA, SAS).
+        link_speed: Option<u64>,
+        max_link_speed: Option<u64>,
+        /// SCSI or NVMe controller state in the kernel, e.g. `running`, `live`.
+        state: Option<String>,
+        nvme: Option<NvmeNamespace>,
+
+        /// `gpt` or `dos`.
+        partition_table: Option<String>,
+        partition_table_id: Option<String>,
+        partitions: Vec<Partition>,
+        /// What is recognised on the whole disk; absent when it was not read.
+        signatures: Option<Vec<Signature>>,
+        /// Kernel names of the devices built on this disk or its partitions.
+        holders: Vec<String>,
+        /// Kernel names of the devices this one is built on.
+        slaves: Vec<String>,
+        /// Of the disk, its partitions and everything held by them; absent when the mount table was not read.
+        mounts: Option<Vec<Mount>>,
+        md: Option<MdMembership>,
+        /// Name and UUID of a device-mapper map.
+        dm_name: Option<String>,
+        dm_uuid: Option<String>,
+        backing_file: Option<String>,
+
+        health: Option<Health>,
+        erase: Option<Erase>,
+    }
+}
+
+record! {
+    NvmeNamespace {
+        /// Of the controller, e.g. `nvme0`.
+        controller: Option<String>,
+        namespace_id: Option<u64>,
+        nguid: Option<String>,
+        eui64: Option<String>,
+        uuid: Option<String>,
+        subsystem_nqn: Option<String>,
+        /// Of the specification the controller follows.
+        version: Option<String>,
+        controller_id: Option<u64>,
+        namespaces: Option<u64>,
+        total_capacity: Option<u64>,
+        unallocated_capacity: Option<u64>,
+        /// Sizes the namespace can be formatted to, best performance first where the device says.
+        lba_formats: Vec<u64>,
+        /// Metadata bytes per block in the current format.
+        metadata_size: Option<u64>,
+    }
+}
+
+record! {
+    Partition {
+        number: u64,
+        name: String,
+        device_number: Option<String>,
+        start: u64,
+        size: u64,
+        read_only: bool,
+        /// GPT partition GUID, or `diskid-NN` for MBR.
+        uuid: Option<String>,
+        /// GPT type GUID, or `0x83` for MBR.
+        kind: Option<String>,
+        label: Option<String>,
+        /// GPT attribute bits or MBR boot flag, as a number.
+        flags: Option<u64>,
+        signatures: Option<Vec<Signature>>,
+        holders: Vec<String>,
+    }
+}
+
+record! {
+    /// Something recognised by its magic on a device.
+    Signature {
+        /// libblkid's name: `ext4`, `linux_raid_member`, `LVM2_member`, `crypto_LUKS`, `gpt`.
+        kind: String,
+        /// `filesystem`, `raid`, `crypto`, `partition-table`, `other`.
+        usage: Option<String>,
+        uuid: Option<String>,
+        label: Option<String>,
+        version: Option<String>,
+        /// Byte offset of the magic.
+        offset: Option<u64>,
+    }
+}
+
+record! {
+    Mount {
+        /// Kernel name of what is mounted.
+        device: String,
+        mountpoint: String,
+        filesystem: Option<String>,
+        read_only: bool,
+    }
+}
+
+record! {
+    /// Of an md array: its own state. Of a member: the array it belongs to.
+    MdMembership {
+        /// Kernel name of the array, when it is assembled.
+        array: Option<String>,
+        uuid: Option<String>,
+        name: Option<String>,
+        level: Option<String>,
+        state: Option<String>,
+        raid_disks: Option<u64>,
+        degraded: Option<u64>,
+        metadata_version: Option<String>,
+        role: Option<String>,
+    }
+}
+
+record! {
+    /// What can erase the disk.
+    Erase {
+        /// The kernel passes discards to the device.
+        discard: bool,
+        /// Reads after a discard return zeros, by the device's own word.
+        discard_zeroes: Option<bool>,
+        nvme_format: Option<bool>,
+        nvme_crypto_erase: Option<bool>,
+        nvme_sanitize_block: Option<bool>,
+        nvme_sanitize_overwrite: Option<bool>,
+        nvme_sanitize_crypto: Option<bool>,
+        ata_security: Option<AtaSecurity>,
+        ata_sanitize: Option<bool>,
+    }
+}
+
+record! {
+    /// ATA IDENTIFY word 128.
+    AtaSecurity {
+        supported: bool,
+        enabled: bool,
+        locked: bool,
+        frozen: bool,
+        count_expired: bool,
+        enhanced_erase: bool,
+        /// Minutes, as the disk estimates.
+        erase_minutes: Option<u64>,
+    }
+}
+
+record! {
+    StorageController {
+        pci_address: Option<String>,
+        /// `nvme`, `ahci`, `megaraid_sas`, ...
+        driver: Option<String>,
+        kind: Option<String>,
+        vendor: Option<String>,
+        model: Option<String>,
+        serial: Option<String>,
+        firmware: Option<String>,
+        state: Option<String>,
+        numa_node: Option<u64>,
+        /// Kernel names of SCSI hosts or NVMe controllers.
+        hosts: Vec<String>,
+        /// Kernel names of the disks behind it.
+        disks: Vec<String>,
+        /// A RAID controller presents volumes: the drives behind it are not seen by the kernel.
+        hides_drives: bool,
+    }
+}

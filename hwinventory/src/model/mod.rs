@@ -1,0 +1,72 @@
+//! The inventory's types. They are the wire format: field names are snake_case, sizes are bytes, link and bus speeds are
+//! bit/s, frequencies are Hz, temperatures are degrees Celsius, times name their unit. A value that could not be read is
+//! left out; a list that was read and is empty is `[]`.
+
+#[macro_use]
+mod record;
+mod bus;
+mod cpu;
+mod disk;
+mod finding;
+mod firmware;
+mod health;
+mod memory;
+mod nic;
+mod platform;
+mod section;
+mod system;
+
+pub use bus::{PciDevice, PciLink, UsbDevice};
+pub use cpu::{Cache, CacheKind, Cpu, CpuModel, Numa, NumaNode, Vulnerability};
+pub use disk::{
+    AtaSecurity, Disk, DiskClass, Erase, Identity, IdentityKind, MdMembership, Media, Mount, NvmeNamespace, Partition,
+    Signature, StorageController, Strength, Transport,
+};
+pub use finding::{Finding, Severity};
+pub use firmware::{BootEntry, BootMode, Firmware};
+pub use health::{Health, HealthState};
+pub use memory::{Dimm, EccCounter, Memory, MemoryArray};
+pub use nic::{Address, LldpNeighbour, LldpVlan, Nic, SrIov};
+pub use platform::{Bmc, Kernel, Tpm, TpmBank, Watchdog};
+pub use section::{Problem, Section, Status};
+pub use system::{Baseboard, Bios, Chassis, PowerSupply, System, SystemSlot};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The version of this document's shape.
+pub const SCHEMA_VERSION: &str = "inventory/v1";
+
+/// What a machine is. Never fails as a whole: each section carries its own status.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Inventory {
+    /// Always `inventory/v1`.
+    pub schema_version: String,
+    /// Version of the program that collected.
+    pub agent_version: String,
+    /// `/proc/sys/kernel/random/boot_id`: changes with every boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// Wall time of the whole collection.
+    pub milliseconds: u64,
+    pub system: Section<System>,
+    pub firmware: Section<Firmware>,
+    pub cpu: Section<Cpu>,
+    pub numa: Section<Numa>,
+    pub memory: Section<Memory>,
+    /// Disks that a machine could be installed on or that are in the way: everything with a medium of its own.
+    pub disks: Section<Vec<Disk>>,
+    /// Block devices built out of others: device-mapper, md, bound loop devices, compressed RAM.
+    pub volumes: Section<Vec<Disk>>,
+    pub storage_controllers: Section<Vec<StorageController>>,
+    pub nics: Section<Vec<Nic>>,
+    pub pci: Section<Vec<PciDevice>>,
+    pub usb: Section<Vec<UsbDevice>>,
+    pub tpm: Section<Vec<Tpm>>,
+    pub bmc: Section<Bmc>,
+    pub watchdogs: Section<Vec<Watchdog>>,
+    pub kernel: Section<Kernel>,
+    /// Anomalies, derived from the sections above.
+    pub findings: Vec<Finding>,
+}

@@ -1,0 +1,90 @@
+//! The kernel command line.
+
+/// Words, with double quotes keeping spaces together as the kernel does.
+pub fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quoted = false;
+    for c in text.chars() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                word.push(c);
+            }
+            c if c.is_whitespace() && !quoted => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+/// The command line with the values of secret-looking words, and user names in URLs, masked.
+pub fn masked(text: &str) -> String {
+    let words: Vec<String> = words(text).iter().map(|w| mask(w)).collect();
+    words.join(" ")
+}
+
+fn mask(word: &str) -> String {
+    const SECRET: &[&str] = &["token", "passw", "passphrase", "secret", "key", "credential", "auth"];
+    let Some((name, value)) = word.split_once('=') else { return word.to_owned() };
+    let lower = name.to_ascii_lowercase();
+    if SECRET.iter().any(|s| lower.contains(s)) {
+        return format!("{name}=***");
+    }
+    if let Some((scheme, rest)) = value.split_once("://") {
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let authority = match authority.rsplit_once('@') {
+            Some((_, host)) => format!("***@{host}"),
+            None => authority.to_owned(),
+        };
+        // What follows a question mark often carries a token.
+        let path = path.split_once('?').map_or_else(|| path.to_owned(), |(path, _)| format!("{path}?***"));
+        return format!("{name}={scheme}://{authority}{path}");
+    }
+    word.to_owned()
+}
+
+/// The MAC address in `BOOTIF=01-aa-bb-cc-dd-ee-ff`, with colons; the leading hardware type may be missing.
+pub fn bootif(text: &str) -> Option<String> {
+    let value = words(text).into_iter().rev().find_map(|w| w.strip_prefix("BOOTIF=").map(str::to_owned))?;
+    let parts: Vec<String> = value.split(['-', ':']).map(str::to_ascii_lowercase).collect();
+    if parts.iter().any(|p| p.len() != 2 || !p.bytes().all(|c| c.is_ascii_hexdigit())) {
+        return None;
+    }
+    let mac = match parts.len() {
+        6 => parts.as_slice(),
+        7 => parts.get(1..)?,
+        _ => return None,
+    };
+    Some(mac.join(":"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boot_interface() {
+        assert_eq!(bootif("quiet BOOTIF=01-52-54-00-AB-CD-EF").as_deref(), Some("52:54:00:ab:cd:ef"));
+        assert_eq!(bootif("BOOTIF=52:54:00:ab:cd:ef").as_deref(), Some("52:54:00:ab:cd:ef"));
+        assert_eq!(bootif("BOOTIF=01-52-54"), None);
+        assert_eq!(bootif("quiet"), None);
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let line = r#"quiet burin.token=abc x="a b" burin.order=http://u:p@host/o.json?sig=1 my_password=z"#;
+        assert_eq!(
+            masked(line),
+            r#"quiet burin.token=*** x="a b" burin.order=http://***@host/o.json?*** my_password=***"#
+        );
+    }
+}

@@ -1,0 +1,28 @@
+//! Everything the inventory reads goes through one [`Source`], so that it can be recorded and replayed.
+
+mod fs;
+mod query;
+mod reader;
+
+pub use fs::FsSource;
+pub use query::Query;
+pub use reader::Reader;
+
+use std::io;
+
+/// The longest file that is read: SMBIOS tables and kernel lists stay far below.
+pub const FILE_LIMIT: u64 = 4 << 20;
+
+/// Where facts come from. Paths are absolute, as on the machine that is described.
+///
+/// `NotFound` means that the thing is absent; every other error that it is there and could not be read.
+pub trait Source: Send + Sync {
+    /// The whole content of a file, at most [`FILE_LIMIT`] bytes.
+    fn read(&self, path: &str) -> io::Result<Vec<u8>>;
+    /// The names in a directory, sorted.
+    fn list(&self, path: &str) -> io::Result<Vec<String>>;
+    /// The target of a symbolic link, as written.
+    fn link(&self, path: &str) -> io::Result<String>;
+    /// The answer of an ioctl, a netlink dump or another question that is not a file.
+    fn query(&self, query: &Query) -> io::Result<Vec<u8>>;
+}
