@@ -102,7 +102,7 @@ impl Timeline {
     fn print_row(&self, at: Instant, label: &str, took: Duration, result: &str) {
         let since = at.saturating_duration_since(self.start).as_secs_f64();
         let label = self.paint("1", &format!("{label:<12}"));
-        self.print(&format!("{since:8.1} s  {label} {:6.1} s  {result}", took.as_secs_f64()).trim_end().to_owned());
+        self.print(&format!("{since:8.1} s  {label} {:6.1} s  {result}", took.as_secs_f64()).trim_end());
     }
 
     fn print(&self, text: &str) {

@@ -90,8 +90,8 @@ mod tests {
             content: format!("sha256:{:064}", 2),
         };
         let order = OrderBuilder::new("one", "host", "http://10.0.2.2:1/images", &image);
-        burin::protocol::order::parse(order.json().as_bytes()).unwrap();
+        burin::protocol::order::parse(&order.json()).unwrap();
         let strange = order.set("/surprise", json!(1));
-        burin::protocol::order::parse(strange.json().as_bytes()).unwrap_err();
+        burin::protocol::order::parse(&strange.json()).unwrap_err();
     }
 }
