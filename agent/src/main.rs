@@ -1,11 +1,13 @@
-//! The edge: arguments, exit code.
+//! The edge: arguments, logger, exit code. As PID 1 of a ramdisk, and as the kernel's modprobe, it has none of these.
 
+use burin::cli;
+use burin::image::Cancel;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Bare-metal imaging agent.
+/// Images bare metal: inventories the machine, picks disks by rule, writes images, reads them back, reports.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = "Every command exits 0 only when what it was asked for is done and verified.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -13,14 +15,24 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Write(burin::cli::write::WriteArgs),
+    Agent(cli::agent::AgentArgs),
+    Inventory(cli::inventory::InventoryArgs),
+    Write(cli::write::WriteArgs),
 }
 
 fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        burin::boot::init();
+    }
+    if burin::boot::is_modprobe(std::env::args_os().next().as_deref()) {
+        return burin::boot::modprobe(std::env::args().skip(1));
+    }
     match Cli::parse().command {
-        Command::Write(args) => {
-            let cancel = burin::image::Cancel::default();
-            burin::cli::write::run(args, ureq::Agent::new_with_defaults(), &cancel)
-        }
+        Command::Agent(args) => cli::agent::run(&args),
+        Command::Inventory(args) => cli::inventory::run(&args),
+        Command::Write(args) => match cli::download_agent() {
+            Ok(agent) => cli::write::run(args, agent, &Cancel::default()),
+            Err(error) => cli::fail(&error),
+        },
     }
 }

@@ -1,1 +1,175 @@
 //! The stage sequence of an agent, and nothing else.
+
+mod attempt;
+mod controlled;
+mod facts;
+mod local;
+
+use crate::apply::Paths;
+use crate::config::{self, Config, OrderSource};
+use crate::controller::{CONTROLLER, Ca, Clock, Emitter, Limits, Retry, SINK, Sink, Trust, TrustFiles};
+use crate::error::Coded;
+use crate::exit::Exit;
+use crate::net::{Network, clock};
+use crate::protocol::Identity;
+use crate::stage::{Failure, Stages};
+use hwinventory::Inventory;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Orders that iPXE or the ramdisk's builder placed.
+const PLACED_ORDERS: [&str; 2] = ["order.json", "etc/burin/order.json"];
+/// How long somebody who is not a controller may take to receive the last events.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the network is waited for before it is said aloud why there is none.
+const NETWORK_PATIENCE: Duration = Duration::from_secs(30);
+/// Drivers may still be looking for disks when the network is up already.
+const SETTLE_QUIET: Duration = Duration::from_millis(500);
+const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// An agent process.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// `/`, but for tests.
+    pub root: PathBuf,
+    pub config: Config,
+    pub paths: Paths,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("there is nothing to do: no controller and no order")]
+    NothingToDo,
+}
+
+impl Coded for StartError {
+    fn code(&self) -> &'static str {
+        "config.nothing_to_do"
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("put burin.controller=URL or burin.order=URL on the kernel command line".to_owned())
+    }
+}
+
+/// What the stages before the first order have found out.
+struct Ready {
+    boot_id: String,
+    inventory: Inventory,
+    identity: Identity,
+    /// For calls of the protocol.
+    trust: Trust,
+    /// For images and orders by URL.
+    downloads: Trust,
+}
+
+impl Agent {
+    /// Reads the configuration below `root`.
+    pub fn new(root: &Path) -> Result<Self, config::ConfigError> {
+        let mut config = config::load(root)?;
+        if config.order.is_none() && config.controller.is_none() {
+            let placed = PLACED_ORDERS.iter().map(|path| root.join(path)).find(|path| path.is_file());
+            config.order = placed.map(OrderSource::Path);
+        }
+        Ok(Self { root: root.to_owned(), config, paths: Paths::default() })
+    }
+
+    /// From the first event to what PID 1 is to do next.
+    pub fn run(&self) -> Exit {
+        for warning in &self.config.warnings {
+            log::warn!("{warning}");
+        }
+        let boot_id = facts::boot_id(&self.root);
+        let mut stages = Stages::new(self.emitter(&boot_id));
+        self.work(&mut stages, boot_id).unwrap_or_else(|failure| {
+            log::error!("stopped at {}; this machine is left as it is until somebody looks", failure.stage);
+            stages.emitter().flush(FLUSH_PATIENCE);
+            Exit::Failed
+        })
+    }
+
+    fn work(&self, stages: &mut Stages, boot_id: String) -> Result<Exit, Failure> {
+        if self.config.controller.is_none() && self.config.order.is_none() {
+            return stages.run("start", || Err(StartError::NothingToDo));
+        }
+        // Kept to the end: it renews the leases.
+        let network = stages.run("network", || Network::start(&self.config, &self.root))?;
+        let clock = self.clock(stages, &network)?;
+        let inventory = facts::inventory(stages, &self.root)?;
+        let identity = facts::identity(&inventory, &self.config);
+        stages.emitter().set_source(&identity.source(&boot_id));
+
+        let (files, ca) = (TrustFiles::below(&self.root), self.ca());
+        let ca = ca.as_ref();
+        let trust = stages.run("trust", || Trust::controller(ca, &files, clock.clone()))?;
+        let downloads = stages.run("trust", || Trust::downloads(ca, &files, clock))?;
+        let emitter = stages.emitter().clone();
+        let sink = |url: &config::HttpUrl| Sink::start(url.as_str(), &trust, &Retry::default(), &emitter);
+        let _sink = self.config.events.as_ref().map(|url| stages.run("events", || sink(url))).transpose()?;
+
+        let ready = Ready { boot_id, inventory, identity, trust, downloads };
+        match (&self.config.controller, &self.config.order) {
+            (_, Some(source)) => self.local(stages, &ready, source),
+            (Some(url), None) => self.controlled(stages, ready, url),
+            (None, None) => stages.run("start", || Err(StartError::NothingToDo)),
+        }
+    }
+
+    /// Waits as long as it takes: a machine without a network can do nothing, and a cable may yet be plugged in.
+    fn clock(&self, stages: &mut Stages, network: &Network) -> Result<Clock, Failure> {
+        let wait = || {
+            while let Err(error) = network.wait(NETWORK_PATIENCE) {
+                let problem = error.problem();
+                log::warn!("no network yet [{}]: {}", problem.code, problem.message);
+                if let Some(hint) = problem.hint {
+                    log::warn!("  what to do: {hint}");
+                }
+            }
+            Ok::<_, crate::net::NetError>(network.state())
+        };
+        let state = stages.run("address", wait)?;
+        for interface in &state.interfaces {
+            log::info!("{} {}/{}", interface.name, interface.address, interface.prefix);
+        }
+        let ntp: Vec<_> = state.interfaces.iter().flat_map(|interface| interface.ntp.iter().copied()).collect();
+        stages.run("clock", || {
+            let known = clock::sync(&self.config, &ntp);
+            // The Date of an HTTP reply has whole seconds, and the reply was some time on its way.
+            let set = |time| drop(clock::set_from(time, Duration::from_secs(2), clock::ClockSource::HttpDate));
+            Ok::<_, crate::net::NetError>(if known.trusted { Clock::trusted() } else { Clock::untrusted(set) })
+        })
+    }
+
+    fn emitter(&self, boot_id: &str) -> Emitter {
+        let mut outlets = Vec::new();
+        // A run by a placed order has no controller, even where one is named.
+        if self.config.controller.is_some() && self.config.order.is_none() {
+            outlets.push(CONTROLLER);
+        }
+        if self.config.events.is_some() {
+            outlets.push(SINK);
+        }
+        let source = Identity::default().source(boot_id);
+        let open = |state: Option<&Path>| Emitter::open(state, boot_id, &source, &outlets, Limits::default());
+        open(Some(&self.state())).or_else(|error| {
+            log::warn!("events that an earlier agent left are lost: {error}");
+            open(None)
+        }).unwrap_or_else(|error| {
+            log::error!("events go nowhere: {error}");
+            Emitter::disconnected()
+        })
+    }
+
+    fn ca(&self) -> Option<Ca> {
+        match &self.config.trust {
+            config::Trust::Default => None,
+            config::Trust::CaFile(path) => Some(Ca::File(path.clone())),
+            config::Trust::Fingerprint(fingerprint) => Some(Ca::Fingerprint(*fingerprint)),
+        }
+    }
+
+    /// What the next agent process of this boot finds.
+    fn state(&self) -> PathBuf {
+        self.root.join("run/burin")
+    }
+}

@@ -1,3 +1,29 @@
 //! One module per subcommand: arguments, terminal output, exit code. No logic of its own.
 
+pub mod agent;
+pub mod inventory;
 pub mod write;
+
+use crate::controller::{Clock, Timeouts, Trust, TrustError, TrustFiles, http};
+use crate::error::Coded;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The HTTP client of commands that a person runs: the system's CAs, and a clock that somebody keeps.
+pub fn download_agent() -> Result<ureq::Agent, TrustError> {
+    let trust = Trust::downloads(None, &TrustFiles::below(Path::new("/")), Clock::trusted())?;
+    Ok(http::agent(&trust, &Timeouts::DOWNLOADS))
+}
+
+/// A typed failure on stderr: what, why, what to do. Exit status 1.
+pub fn fail(error: &impl Coded) -> ExitCode {
+    let problem = error.problem();
+    eprintln!("burin: {} [{}]", problem.message, problem.code);
+    for cause in &problem.causes {
+        eprintln!("  because: {cause}");
+    }
+    if let Some(hint) = &problem.hint {
+        eprintln!("  what to do: {hint}");
+    }
+    ExitCode::FAILURE
+}

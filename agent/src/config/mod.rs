@@ -8,7 +8,6 @@ mod cmdline;
 mod error;
 mod ip;
 mod raw;
-mod secret;
 mod value;
 
 #[cfg(test)]
@@ -18,7 +17,7 @@ pub use cmdline::{Word, redact, words};
 pub use error::ConfigError;
 pub use ip::{IpMethod, StaticIp, prefix_of};
 pub use raw::Raw;
-pub use secret::Secret;
+pub use crate::protocol::Secret;
 pub use value::{HttpUrl, Mac, OrderSource, Trust};
 
 use crate::protocol::order::Finish;

@@ -21,7 +21,7 @@ fn every_word() {
     assert_eq!(config.controller.as_ref().map(HttpUrl::as_str), Some("https://c.example:8443/v1"));
     assert!(config.controller.is_some_and(|url| url.is_https()));
     assert_eq!(config.trust, Trust::CaFile("/etc/burin/ca.pem".into()));
-    assert_eq!(config.token.as_ref().map(Secret::expose), Some("s3cret"));
+    assert_eq!(config.token.as_ref().map(Secret::reveal), Some("s3cret"));
     assert_eq!(config.order, Some(OrderSource::Path("/order.json".into())));
     assert_eq!(config.events.map(|url| url.to_string()).as_deref(), Some("http://e.example/"));
     assert_eq!(config.attributes.get("rack").map(String::as_str), Some("R1"));

@@ -21,6 +21,8 @@ pub enum Grow {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableChange {
     pub grow: Option<Grow>,
+    /// Bytes that the growing partition leaves free before the end of the usable space.
+    pub leave: u64,
     pub disk_guid: Option<Uuid>,
     /// Number, new GUID.
     pub partition_guids: Vec<(u32, Uuid)>,
@@ -97,7 +99,8 @@ pub fn adjust(disk: &dyn Sectors, change: &TableChange, alignment: u64) -> Resul
         table.array.put(partition);
     }
     if let Some(target) = &target {
-        grow(&mut table, target, step(disk, alignment));
+        let leave = change.leave.div_ceil(u64::from(disk.sector_size()));
+        grow(&mut table, target, step(disk, alignment), leave);
     }
     if let Some(guid) = change.disk_guid {
         table.header.disk_guid = guid;
@@ -171,10 +174,11 @@ fn add(
     layout::place(space, taken, wanted).map_err(layout_error)
 }
 
-/// Up to the next partition or the end of the usable space, on the grid; never shrinks.
-fn grow(table: &mut Table, target: &Partition, step: u64) {
+/// Up to the next partition or `leave` sectors before the end of the usable space, on the grid; never shrinks.
+fn grow(table: &mut Table, target: &Partition, step: u64, leave: u64) {
     let next = table.partitions().iter().map(|other| other.first_lba).filter(|&lba| lba > target.last_lba).min();
-    let end = next.unwrap_or(table.header.last_usable + 1);
+    let end = (table.header.last_usable + 1).saturating_sub(leave);
+    let end = next.map_or(end, |next| next.min(end));
     let last = (end / step * step).saturating_sub(1);
     if last > target.last_lba {
         table.array.set_last_lba(target.number, last);

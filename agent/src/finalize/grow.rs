@@ -51,9 +51,10 @@ impl Coded for GrowError {
             Self::Unsupported { .. } => {
                 Some("ext4, xfs and btrfs can be grown; leave `grow` out for others".to_owned())
             }
-            Self::Refused { kind: Kind::Ext4, source, .. } if source.raw_os_error() == Some(libc::EPERM) => {
-                Some("the image's filesystem is marked as having errors: run e2fsck on the image".to_owned())
-            }
+            Self::Refused { kind: Kind::Ext4, source, .. } if source.raw_os_error() == Some(libc::EPERM) => Some(
+                "the filesystem is marked as having errors (run e2fsck on the image), or CAP_SYS_RESOURCE is missing"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -180,3 +180,7 @@ fn number(wanted: &[NewPartition], taken: &[Partition], highest: u32) -> Result<
     }
     Ok(numbers)
 }
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;

@@ -135,3 +135,7 @@ fn yaml(value: &Value) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[path = "seed_tests.rs"]
+mod tests;

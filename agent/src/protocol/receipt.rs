@@ -17,8 +17,21 @@ pub struct Receipt {
     /// None is success; a failed attempt carries its problem.
     pub problem: Option<Problem>,
     pub images: Vec<ImageReceipt>,
+    /// What was changed beside images: partition tables, filesystems, seed, boot entries; in the order it was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// Milliseconds per stage, in the order they ran.
     pub stages: Vec<StageTime>,
+}
+
+/// One step other than an image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// As the plan names it.
+    pub step: String,
+    pub device: String,
+    /// Before and after, each step in its own terms (docs/operations.md); never contents of a seed.
+    pub detail: serde_json::Value,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

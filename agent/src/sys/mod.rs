@@ -7,5 +7,6 @@ pub mod partition;
 pub mod aligned;
 pub mod blockdev;
 pub mod uring;
+pub mod clock;
 pub mod module;
 pub mod packet;

@@ -157,3 +157,7 @@ fn name(number: u16) -> String {
 fn shown(order: &[u16]) -> Vec<String> {
     order.iter().map(|&number| name(number)).collect()
 }
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;

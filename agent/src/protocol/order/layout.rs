@@ -292,3 +292,10 @@ pub struct Boot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
 }
+
+impl DiskSet {
+    /// Nothing on its disks changes.
+    pub fn is_preserved(&self) -> bool {
+        self.protect || self.on_existing == OnExisting::Preserve
+    }
+}

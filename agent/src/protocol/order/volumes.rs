@@ -117,3 +117,14 @@ pub struct LogicalVolume {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount: Option<String>,
 }
+
+impl DeviceRef {
+    /// The disk set that it is made of, where it is made of one.
+    pub fn set(&self) -> Option<&str> {
+        match self {
+            DeviceRef::Partition(reference) => reference.split_once('/').map(|(set, _)| set),
+            DeviceRef::Disks(set) => Some(set),
+            DeviceRef::Raid(_) | DeviceRef::Luks(_) | DeviceRef::Volume(_) => None,
+        }
+    }
+}

@@ -47,16 +47,18 @@ pub struct Identity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum IdentityKind {
-    /// NVMe namespace globally unique identifier, 16 bytes.
+    /// NVMe namespace globally unique identifier, 128 bits.
     Nguid,
+    /// NVMe IEEE extended unique identifier, 64 bits.
+    Eui64,
     /// NVMe namespace UUID.
     Uuid,
-    /// IEEE EUI-64.
-    Eui,
     /// T10 network address authority identifier, the usual WWN of SAS and SATA disks.
     Naa,
+    /// A vendor specific or T10 vendor id designator.
+    T10,
     /// Vendor, model and serial number together.
-    ModelSerial,
+    Serial,
     /// The place in the machine; says nothing about the disk itself.
     ByPath,
 }

@@ -8,7 +8,7 @@ mod step;
 mod trace;
 
 pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, PlannedDisk, Strength};
-pub use step::{Device, FstabEntry, PlannedFilesystem, PlannedPartition, SeedTarget, Step, UnlockKind};
+pub use step::{Device, FstabEntry, PlannedFilesystem, PlannedPartition, SeedTarget, Step};
 pub use trace::{
     AttributeSource, AttributeTrace, Candidate, Check, GateFinding, LayoutTrace, LayoutVerdict, SetTrace, Trace, Truth,
     Verdict,
@@ -28,7 +28,7 @@ pub struct Plan {
     pub order: String,
     /// `sha256:HEX` over the order's canonical JSON, so that a plan fits one order and no other.
     pub order_digest: String,
-    /// `sha256:HEX` over the canonical JSON of the plan without this field, without `trace` and without `device`
+    /// `sha256:HEX` over the canonical JSON of the plan without this field, `trace`, `warnings` and `device`
     /// names: it changes when what would be done changes, not when the kernel counts disks differently.
     pub digest: String,
     /// The layout that was chosen.

@@ -156,13 +156,6 @@ pub enum Device {
     Raid {
         name: String,
     },
-    Luks {
-        name: String,
-    },
-    Volume {
-        group: String,
-        name: String,
-    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -198,15 +191,6 @@ pub enum SeedTarget {
     Own { on: Device },
 }
 
-/// How a LUKS volume is opened; never the secret itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum UnlockKind {
-    Tpm2 { pcrs: Vec<u32> },
-    RecoveryKey,
-    Passphrase,
-}
-
 impl Step {
     /// The disks that this step writes to, where it names any.
     pub fn disks(&self) -> Vec<usize> {
@@ -220,13 +204,11 @@ impl Step {
             | Step::Wipe { disk }
             | Step::CreateTable { disk, .. } => vec![*disk],
             Step::CreateRaid { members, .. } => members.iter().filter_map(Device::disk).collect(),
-            Step::CreateVolumeGroup { on, .. } => on.iter().filter_map(Device::disk).collect(),
-            Step::CreateLuks { on, .. } | Step::MakeFilesystem { on, .. } => on.disk().into_iter().collect(),
+            Step::MakeFilesystem { on, .. } => on.disk().into_iter().collect(),
             Step::InstallBoot { esps, .. } => esps.iter().filter_map(Device::disk).collect(),
             Step::WriteSeed { target: SeedTarget::ImagePartition { disk, .. }, .. } => vec![*disk],
             Step::WriteSeed { target: SeedTarget::Own { on }, .. } => on.disk().into_iter().collect(),
             Step::Preserve { .. }
-            | Step::CreateVolume { .. }
             | Step::Mount { .. }
             | Step::UnpackTree { .. }
             | Step::WriteFstab { .. }
@@ -241,7 +223,7 @@ impl Device {
     pub fn disk(&self) -> Option<usize> {
         match self {
             Device::Disk { disk } | Device::Partition { disk, .. } => Some(*disk),
-            Device::Raid { .. } | Device::Luks { .. } | Device::Volume { .. } => None,
+            Device::Raid { .. } => None,
         }
     }
 }

@@ -1,0 +1,111 @@
+//! Why a step failed. The parts know best: codes and hints are theirs.
+
+use crate::error::Coded;
+use crate::finalize::filesystem::FilesystemError;
+use crate::finalize::grow::GrowError;
+use crate::finalize::kernel::KernelError;
+use crate::finalize::mount::MountError;
+use crate::finalize::rootfs::RootError;
+use crate::finalize::seed_write::SeedError;
+use crate::finalize::table::TableError;
+use crate::finalize::uefi::loader::LoaderError;
+use crate::finalize::uefi::variables::VariableError;
+use crate::image::ImageError;
+use std::io;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error("the machine is not as it was planned: the plan was {agreed}, now it would be {now}")]
+    Changed { agreed: String, now: String },
+    #[error("the step {step} is not supported by this agent")]
+    Unsupported { step: String },
+    #[error("the plan names disk {index}, which it does not have")]
+    NoDisk { index: usize },
+    #[error("the order has no image {name:?}")]
+    NoImage { name: String },
+    #[error("the plan writes a seed, the order has none")]
+    NoSeed,
+    #[error("{device} is {found} {what}, the plan says {planned}")]
+    Geometry { device: PathBuf, what: &'static str, planned: u64, found: u64 },
+    #[error("{device}: not a GUID: {text}")]
+    Guid { device: String, text: String },
+    #[error("{device}: cannot be opened")]
+    Open { device: PathBuf, source: io::Error },
+    #[error("{device}: the image has no partition that can be meant by {wanted}")]
+    NoPartition { device: PathBuf, wanted: String },
+    #[error("{device}: the image has no EFI system partition")]
+    NoEsp { device: PathBuf },
+    #[error("stopped by the controller")]
+    Cancelled,
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    #[error(transparent)]
+    Filesystem(#[from] FilesystemError),
+    #[error(transparent)]
+    Grow(#[from] GrowError),
+    #[error(transparent)]
+    Root(#[from] RootError),
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
+    #[error(transparent)]
+    Variable(#[from] VariableError),
+}
+
+impl ApplyError {
+    fn part(&self) -> Option<&dyn Coded> {
+        Some(match self {
+            Self::Image(error) => error,
+            Self::Table(error) => error,
+            Self::Kernel(error) => error,
+            Self::Filesystem(error) => error,
+            Self::Grow(error) => error,
+            Self::Root(error) => error,
+            Self::Mount(error) => error,
+            Self::Seed(error) => error,
+            Self::Loader(error) => error,
+            Self::Variable(error) => error,
+            _ => return None,
+        })
+    }
+}
+
+impl Coded for ApplyError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Changed { .. } => "apply.changed",
+            Self::Unsupported { .. } => "apply.unsupported",
+            Self::NoDisk { .. } => "apply.no_disk",
+            Self::NoImage { .. } => "apply.no_image",
+            Self::NoSeed => "apply.no_seed",
+            Self::Geometry { .. } => "apply.geometry",
+            Self::Guid { .. } => "apply.guid",
+            Self::Open { .. } => "apply.open",
+            Self::NoPartition { .. } => "apply.no_partition",
+            Self::NoEsp { .. } => "apply.no_esp",
+            Self::Cancelled => "cancelled",
+            _ => self.part().map_or("apply.failed", Coded::code),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Changed { .. } => {
+                Some("something changed a disk since the plan was made; plan again and look at the difference".to_owned())
+            }
+            Self::Unsupported { .. } => Some("take it out of the layout".to_owned()),
+            Self::NoEsp { .. } => {
+                Some("UEFI firmware needs one; `boot_order: keep` makes no boot entry".to_owned())
+            }
+            _ => self.part().and_then(Coded::hint),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A plan's steps, carried out one after the other on the disks that it names, and on no others.
+//!
+//! The plan that comes here was made from an inventory taken a moment ago: pinning is done by planning again and
+//! comparing digests ([`pin`]), so that what is applied fits the machine as it is now.
+
+mod boot;
+mod error;
+mod image;
+mod seed;
+mod table;
+
+pub use error::ApplyError;
+
+use crate::finalize::mount;
+use crate::image::Cancel;
+use crate::plan::SeedContents;
+use crate::protocol::order::Order;
+use crate::protocol::plan::{Plan, PlannedDisk, SeedTarget, Step};
+use crate::protocol::receipt::Change;
+use crate::protocol::{Control, ImageReceipt};
+use crate::stage::{Failure, Stages};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Directories of the running system.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    pub sys: PathBuf,
+    pub dev: PathBuf,
+    /// Where partitions are mounted for a moment.
+    pub mounts: PathBuf,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self { sys: "/sys".into(), dev: "/dev".into(), mounts: "/run/burin/mnt".into() }
+    }
+}
+
+/// What the steps need beside the plan.
+pub struct Context<'a> {
+    pub order: &'a Order,
+    pub plan: &'a Plan,
+    /// The values of the seed, attributes resolved.
+    pub seed: Option<&'a SeedContents>,
+    /// For images.
+    pub download: ureq::Agent,
+    pub cancel: Cancel,
+    /// Called between steps, where the work can be stopped without harm; waits while the controller says hold.
+    pub safe_point: &'a dyn Fn() -> Control,
+    pub paths: Paths,
+}
+
+impl std::fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Context {{ order: {:?}, plan: {:?} }}", self.order.id, self.plan.digest)
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Applied {
+    pub images: Vec<ImageReceipt>,
+    pub changes: Vec<Change>,
+}
+
+/// Refuses a plan that is not the one that was agreed on: the machine has changed in between.
+pub fn pin(plan: &Plan, agreed: &str) -> Result<(), ApplyError> {
+    if plan.digest == agreed {
+        return Ok(());
+    }
+    Err(ApplyError::Changed { agreed: agreed.to_owned(), now: plan.digest.clone() })
+}
+
+/// Refuses a plan with a step that this agent cannot do, before the first one is done.
+pub fn check(plan: &Plan) -> Result<(), ApplyError> {
+    let unsupported = |step: &Step| Err(ApplyError::Unsupported { step: name(step).to_owned() });
+    for step in &plan.steps {
+        match step {
+            Step::WriteImage { .. }
+            | Step::RelocateBackupGpt { .. }
+            | Step::SetGuids { .. }
+            | Step::GrowPartition { .. }
+            | Step::GrowFilesystem { .. }
+            | Step::AddPartition { .. }
+            | Step::BootEntry { .. } => {}
+            Step::WriteSeed { target: SeedTarget::ImagePartition { .. }, .. } => {}
+            Step::WriteSeed { target: SeedTarget::Own { .. }, .. } => {}
+            _ => return unsupported(step),
+        }
+    }
+    for index in plan.steps.iter().flat_map(Step::disks) {
+        if plan.disks.get(index).is_none() {
+            return Err(ApplyError::NoDisk { index });
+        }
+    }
+    Ok(())
+}
+
+/// Carries out every step. What was done before a failure is in `done` all the same.
+pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> Result<(), Failure> {
+    for step in &context.plan.steps {
+        let emitter = stages.emitter().clone();
+        stages.run(name(step), || {
+            if (context.safe_point)() == Control::Cancel {
+                return Err(ApplyError::Cancelled);
+            }
+            perform(context, step, &emitter, done)
+        })?;
+    }
+    stages.run("settle", || mount::clear(&context.paths.mounts).map_err(ApplyError::from))
+}
+
+/// The name of a step's stage, as the plan's JSON has it.
+pub fn name(step: &Step) -> &'static str {
+    match step {
+        Step::Preserve { .. } => "preserve",
+        Step::WriteImage { .. } => "write-image",
+        Step::RelocateBackupGpt { .. } => "relocate-backup-gpt",
+        Step::SetGuids { .. } => "set-guids",
+        Step::GrowPartition { .. } => "grow-partition",
+        Step::GrowFilesystem { .. } => "grow-filesystem",
+        Step::AddPartition { .. } => "add-partition",
+        Step::Wipe { .. } => "wipe",
+        Step::CreateTable { .. } => "create-table",
+        Step::CreateRaid { .. } => "create-raid",
+        Step::CreateLuks { .. } => "create-luks",
+        Step::CreateVolumeGroup { .. } => "create-volume-group",
+        Step::CreateVolume { .. } => "create-volume",
+        Step::MakeFilesystem { .. } => "make-filesystem",
+        Step::Mount { .. } => "mount",
+        Step::UnpackTree { .. } => "unpack-tree",
+        Step::WriteFstab { .. } => "write-fstab",
+        Step::InstallBoot { .. } => "install-boot",
+        Step::WriteSeed { .. } => "write-seed",
+        Step::BootEntry { .. } => "boot-entry",
+    }
+}
+
+fn perform(
+    context: &Context<'_>,
+    step: &Step,
+    emitter: &crate::controller::Emitter,
+    done: &mut Applied,
+) -> Result<(), ApplyError> {
+    match step {
+        Step::WriteImage { image, disks, verify } => {
+            for &index in disks {
+                let receipt = image::write(context, context.disk(index)?, image, *verify, emitter)?;
+                done.images.push(receipt);
+            }
+        }
+        Step::RelocateBackupGpt { disk }
+        | Step::SetGuids { disk, .. }
+        | Step::GrowPartition { disk, .. }
+        | Step::AddPartition { disk, .. } => {
+            let receipt = table::change(context, context.disk(*disk)?, step)?;
+            done.note(step, &receipt.device, &receipt);
+        }
+        Step::GrowFilesystem { disk, partition } => {
+            let node = table::node(context, context.disk(*disk)?, *partition)?;
+            let receipt = crate::finalize::grow::grow(&node, &context.paths.mounts)?;
+            done.note(step, &receipt.device, &receipt);
+        }
+        Step::WriteSeed { format, target, .. } => {
+            let (device, receipt) = seed::write(context, *format, target)?;
+            done.note(step, &device, &receipt);
+        }
+        Step::BootEntry { disks, label, order } => {
+            // The last one made is the first in the order: make them from the last disk to the first.
+            for &index in disks.iter().rev() {
+                let disk = context.disk(index)?;
+                if let Some(receipt) = boot::entry(context, disk, label, *order, emitter)? {
+                    done.note(step, &disk.device, &receipt);
+                }
+            }
+        }
+        _ => return Err(ApplyError::Unsupported { step: name(step).to_owned() }),
+    }
+    Ok(())
+}
+
+impl Context<'_> {
+    fn disk(&self, index: usize) -> Result<&PlannedDisk, ApplyError> {
+        self.plan.disks.get(index).ok_or(ApplyError::NoDisk { index })
+    }
+
+    /// The device node of a planned disk. The plan is of this very boot, so its kernel names are true.
+    fn path(&self, disk: &PlannedDisk) -> PathBuf {
+        match disk.device.strip_prefix('/') {
+            Some(_) => PathBuf::from(&disk.device),
+            None => self.paths.dev.join(&disk.device),
+        }
+    }
+}
+
+impl Applied {
+    fn note(&mut self, step: &Step, device: &str, detail: &impl Serialize) {
+        let detail = serde_json::to_value(detail).unwrap_or_default();
+        self.changes.push(Change { step: name(step).to_owned(), device: device.to_owned(), detail });
+    }
+}

@@ -1,0 +1,63 @@
+//! The seed step: the files of the plan's seed, into the root filesystem or onto a partition of their own.
+
+use super::{ApplyError, Context, table};
+use crate::finalize::device::Device as Disk;
+use crate::finalize::mount::{Access, Mounted};
+use crate::finalize::root::Root;
+use crate::finalize::seed_write::{self, SeedReceipt, VolumeLabel};
+use crate::protocol::order::{PartitionPick, PickName, SeedFormat};
+use crate::protocol::plan::{Device, PlannedDisk, SeedTarget};
+
+/// The device that now holds the seed, and what was written.
+pub fn write(
+    context: &Context<'_>,
+    format: SeedFormat,
+    target: &SeedTarget,
+) -> Result<(String, SeedReceipt), ApplyError> {
+    let seed = context.seed.ok_or(ApplyError::NoSeed)?;
+    match target {
+        SeedTarget::ImagePartition { disk, partition } => {
+            let disk = context.disk(*disk)?;
+            let (node, kind, prefix) = root_of(context, disk, *partition)?;
+            let mounted = Mounted::mount(&node, kind, Access::ReadWrite, &context.paths.mounts)?;
+            let written = Root::open(mounted.path())
+                .and_then(|root| if prefix.as_os_str().is_empty() { Ok(root) } else { root.subtree(&prefix) })
+                .map_err(|source| ApplyError::Open { device: node.clone(), source })
+                .and_then(|root| Ok(seed_write::write_files(&root, &seed.instance_id, &seed.files)?));
+            mounted.unmount()?;
+            Ok((node.display().to_string(), written?))
+        }
+        SeedTarget::Own { on: Device::Partition { disk, name, .. } } => {
+            let node = table::node_by_name(context, context.disk(*disk)?, name)?;
+            let label = match format {
+                SeedFormat::ConfigDrive => VolumeLabel::Config2,
+                SeedFormat::Nocloud | SeedFormat::Cidata => VolumeLabel::Cidata,
+            };
+            let device = Disk::open(&node).map_err(|source| ApplyError::Open { device: node.clone(), source })?;
+            let receipt = seed_write::write_volume(&device, label, &seed.instance_id, &seed.files)?;
+            Ok((node.display().to_string(), receipt))
+        }
+        SeedTarget::Own { .. } | SeedTarget::Tree => {
+            Err(ApplyError::Unsupported { step: "write-seed onto this kind of device".to_owned() })
+        }
+    }
+}
+
+fn root_of(
+    context: &Context<'_>,
+    disk: &PlannedDisk,
+    pick: PartitionPick,
+) -> Result<(std::path::PathBuf, &'static str, std::path::PathBuf), ApplyError> {
+    if pick == PartitionPick::Named(PickName::Root) {
+        let root = table::root(context, disk)?;
+        return Ok((root.node, root.kind.name(), root.prefix));
+    }
+    let node = table::node(context, disk, pick)?;
+    let content = crate::finalize::filesystem::probe(&node)?;
+    let found = content.kind.clone().unwrap_or_else(|| "no known filesystem".to_owned());
+    let kind = content.filesystem().ok_or_else(|| ApplyError::NoPartition {
+        device: node.clone(),
+        wanted: format!("a root filesystem (it holds {found})"),
+    })?;
+    Ok((node, kind.name(), std::path::PathBuf::new()))
+}

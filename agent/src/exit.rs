@@ -1,0 +1,42 @@
+//! How an agent process asks PID 1 for what comes next; the table is in ARCHITECTURE.md, "Processes in the ramdisk".
+
+use crate::protocol::order::Finish;
+use std::process::ExitCode;
+
+/// What the process wants to happen after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Stay up, do not start another agent.
+    Stop,
+    Reboot,
+    PowerOff,
+    /// The order failed and nobody is there to say what next: stay up for a person, do not try again.
+    Failed,
+}
+
+impl Exit {
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Stop => 0,
+            Self::Reboot => 70,
+            Self::PowerOff => 71,
+            Self::Failed => 73,
+        }
+    }
+}
+
+impl From<Finish> for Exit {
+    fn from(finish: Finish) -> Self {
+        match finish {
+            Finish::Reboot => Self::Reboot,
+            Finish::Poweroff => Self::PowerOff,
+            Finish::Hold => Self::Stop,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.status())
+    }
+}

@@ -1,0 +1,227 @@
+//! The client's state machine (RFC 2131, 4.4), pure: events and the time in, actions out.
+//!
+//! Times are durations since any fixed instant. Randomness is a seed.
+
+use super::message::{Ask, Kind, Lease, Reply, build};
+use crate::config::Mac;
+use dhcproto::v4::MessageType;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// RFC 2131 begins at four seconds; a machine is waiting here, and the first packet is often lost while a switch port
+/// opens.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+/// Requests for one offer before it is given up.
+const REQUESTS: u32 = 4;
+/// After a NAK: a server and its failover peer that disagree must not be asked without pause.
+const AFTER_NAK: Duration = Duration::from_secs(1);
+/// RFC 2131, 4.4.5: half of the time left, but not below a minute, between renewals.
+const RENEW_PAUSE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// As an Ethernet broadcast, from no address.
+    Broadcast(Vec<u8>),
+    /// From our address: to this server, or to everyone.
+    Send(Vec<u8>, Ipv4Addr),
+    /// Use this lease from now on; it replaces the one before.
+    Configure(Lease),
+    /// The lease is over.
+    Withdraw,
+    /// Worth a line on the console.
+    Say(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    Selecting,
+    Requesting(Lease),
+    Bound(Lease),
+    Renewing(Lease),
+    Rebinding(Lease),
+}
+
+#[derive(Debug, Clone)]
+pub struct Machine {
+    mac: Mac,
+    random: u64,
+    phase: Phase,
+    xid: u32,
+    /// Of the exchange under way, for the `secs` field.
+    began: Duration,
+    /// Of the lease, or of the renewal that replaced it.
+    leased: Duration,
+    attempt: u32,
+    due: Duration,
+}
+
+impl Machine {
+    /// A machine that is due at once.
+    pub fn new(mac: Mac, seed: u64, now: Duration) -> Self {
+        let mut machine = Self {
+            mac,
+            random: seed | 1,
+            phase: Phase::Selecting,
+            xid: 0,
+            began: now,
+            leased: now,
+            attempt: 0,
+            due: now,
+        };
+        machine.xid = machine.next_random() as u32;
+        machine
+    }
+
+    /// When [`Machine::tick`] is to be called next.
+    pub fn due(&self) -> Duration {
+        self.due
+    }
+
+    /// True while packets have to be heard on an interface without an address.
+    pub fn unconfigured(&self) -> bool {
+        matches!(self.phase, Phase::Selecting | Phase::Requesting(_))
+    }
+
+    /// Carrier came back: what waits for an answer asks again at once, a lease in use goes on.
+    pub fn carrier(&mut self, now: Duration) {
+        if self.unconfigured() {
+            self.restart(now, Duration::ZERO);
+        }
+    }
+
+    /// The time [`Machine::due`] has come.
+    pub fn tick(&mut self, now: Duration) -> Vec<Action> {
+        if now < self.due {
+            return Vec::new();
+        }
+        match self.phase.clone() {
+            Phase::Selecting => vec![self.discover(now)],
+            Phase::Requesting(offer) if self.attempt < REQUESTS => vec![self.request(now, &offer)],
+            Phase::Requesting(offer) => {
+                let say = Action::Say(format!("server {} offered {} and fell silent", offer.server, offer.address));
+                self.restart(now, Duration::ZERO);
+                vec![say, self.discover(now)]
+            }
+            Phase::Bound(lease) => {
+                self.begin(now);
+                self.renew(now, lease)
+            }
+            Phase::Renewing(lease) | Phase::Rebinding(lease) => self.renew(now, lease),
+        }
+    }
+
+    /// A reply that parsed and is for our MAC.
+    pub fn receive(&mut self, now: Duration, reply: &Reply) -> Vec<Action> {
+        if reply.xid != self.xid {
+            return Vec::new();
+        }
+        match (&self.phase, reply.kind, &reply.lease) {
+            (Phase::Selecting, Kind::Offer, Some(offer)) => {
+                self.phase = Phase::Requesting(offer.clone());
+                self.attempt = 0;
+                vec![self.request(now, offer)]
+            }
+            (Phase::Requesting(offer), Kind::Ack, Some(lease)) if reply.server == offer.server => self.bind(now, lease),
+            (Phase::Renewing(old), Kind::Ack, Some(lease)) if reply.server == old.server => self.bind(now, lease),
+            (Phase::Rebinding(_), Kind::Ack, Some(lease)) => self.bind(now, lease),
+            (Phase::Requesting(offer), Kind::Nak, _) if reply.server == offer.server => {
+                let say = self.refused(reply);
+                self.restart(now, AFTER_NAK);
+                vec![say]
+            }
+            (Phase::Renewing(_) | Phase::Rebinding(_), Kind::Nak, _) => {
+                let say = self.refused(reply);
+                self.restart(now, AFTER_NAK);
+                vec![say, Action::Withdraw]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn refused(&self, reply: &Reply) -> Action {
+        let why = reply.text.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
+        Action::Say(format!("server {} refused{why}", reply.server))
+    }
+
+    fn bind(&mut self, now: Duration, lease: &Lease) -> Vec<Action> {
+        self.leased = now;
+        self.attempt = 0;
+        self.due = now.saturating_add(lease.renew);
+        self.phase = Phase::Bound(lease.clone());
+        vec![Action::Configure(lease.clone())]
+    }
+
+    /// Back to the start, silent for `pause`.
+    fn restart(&mut self, now: Duration, pause: Duration) {
+        self.phase = Phase::Selecting;
+        self.attempt = 0;
+        self.due = now + pause;
+        self.begin(now);
+    }
+
+    /// A new exchange with a number of its own.
+    fn begin(&mut self, now: Duration) {
+        self.xid = self.next_random() as u32;
+        self.began = now;
+    }
+
+    fn discover(&mut self, now: Duration) -> Action {
+        self.pause(now);
+        Action::Broadcast(self.ask(now, MessageType::Discover, None, None, None))
+    }
+
+    fn request(&mut self, now: Duration, offer: &Lease) -> Action {
+        self.pause(now);
+        Action::Broadcast(self.ask(now, MessageType::Request, None, Some(offer.address), Some(offer.server)))
+    }
+
+    fn renew(&mut self, now: Duration, lease: Lease) -> Vec<Action> {
+        let after = |span: Duration| self.leased.saturating_add(span);
+        let (rebind, expiry) = (after(lease.rebind), lease.expiry().map_or(Duration::MAX, after));
+        if now >= expiry {
+            let say = Action::Say(format!("the lease of {} ran out and no server answers", lease.address));
+            self.restart(now, Duration::ZERO);
+            return vec![say, Action::Withdraw, self.discover(now)];
+        }
+        let (to, until) = if now < rebind { (lease.server, rebind) } else { (Ipv4Addr::BROADCAST, expiry) };
+        let left = until.saturating_sub(now);
+        self.due = now + (left / 2).max(RENEW_PAUSE.min(left));
+        let message = self.ask(now, MessageType::Request, Some(lease.address), None, None);
+        self.phase = if now < rebind { Phase::Renewing(lease) } else { Phase::Rebinding(lease) };
+        vec![Action::Send(message, to)]
+    }
+
+    fn ask(
+        &self,
+        now: Duration,
+        kind: MessageType,
+        current: Option<Ipv4Addr>,
+        requested: Option<Ipv4Addr>,
+        server: Option<Ipv4Addr>,
+    ) -> Vec<u8> {
+        let seconds = u16::try_from(now.saturating_sub(self.began).as_secs()).unwrap_or(u16::MAX);
+        build(&Ask { kind, xid: self.xid, mac: self.mac, seconds, current, requested, server })
+    }
+
+    /// Doubling pauses, each shortened or lengthened by up to an eighth, so that a rack that was switched on at once
+    /// does not ask at once for ever.
+    fn pause(&mut self, now: Duration) {
+        let pause = (FIRST_PAUSE * (1 << self.attempt.min(5))).min(LONGEST_PAUSE);
+        let eighth = pause.as_millis() as u64 / 8;
+        let jitter = Duration::from_millis(self.next_random() % (2 * eighth + 1));
+        self.due = now + pause + jitter - Duration::from_millis(eighth);
+        self.attempt += 1;
+    }
+
+    /// xorshift64: good enough for jitter and transaction numbers.
+    fn next_random(&mut self) -> u64 {
+        let mut x = self.random;
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random = x;
+        // The upper half mixes better, and small seeds start with small numbers.
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+}

@@ -1,0 +1,323 @@
+//! What we ask and what servers say.
+//!
+//! Options are taken one by one: a server's odd option 43 must not cost us the address that stands after it.
+
+use crate::config::{Mac, prefix_of};
+use dhcproto::v4::{DhcpOption, Message, MessageType, Opcode, OptionCode};
+use dhcproto::{Decodable, Decoder, Encodable, Encoder};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// Length of the fixed part, magic cookie included.
+const FIXED: usize = 240;
+const MAGIC: [u8; 4] = [99, 130, 83, 99];
+/// RFC 2131, 2: what every client must be able to receive is 576; Ethernet carries this.
+const MAX_MESSAGE: u16 = 1472;
+/// Below this a lease would have us renew without pause.
+const SHORTEST: u32 = 10;
+
+/// A destination and the router to it, from option 121.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DhcpRoute {
+    pub destination: Ipv4Addr,
+    pub prefix: u8,
+    /// `None`: on the link itself.
+    pub gateway: Option<Ipv4Addr>,
+}
+
+/// What a server granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    pub address: Ipv4Addr,
+    pub prefix: u8,
+    pub server: Ipv4Addr,
+    /// Routers of option 3, or with option 121 exactly its routes (RFC 3442).
+    pub routes: Vec<DhcpRoute>,
+    pub dns: Vec<Ipv4Addr>,
+    pub domain: Option<String>,
+    pub search: Vec<String>,
+    pub ntp: Vec<Ipv4Addr>,
+    pub mtu: Option<u16>,
+    pub hostname: Option<String>,
+    /// `None`: for ever.
+    pub seconds: Option<u32>,
+    /// When to ask the server again, and when to ask any server.
+    pub renew: Duration,
+    pub rebind: Duration,
+}
+
+impl Lease {
+    pub fn expiry(&self) -> Option<Duration> {
+        self.seconds.map(|seconds| Duration::from_secs(seconds.into()))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Offer,
+    Ack,
+    Nak,
+}
+
+/// A reply to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub kind: Kind,
+    pub xid: u32,
+    pub server: Ipv4Addr,
+    /// Not in a NAK.
+    pub lease: Option<Lease>,
+    /// The server's own words, mostly in a NAK.
+    pub text: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("it is shorter than a DHCP message")]
+    Short,
+    #[error("it is not a DHCP reply")]
+    NotAReply,
+    #[error("it is for another client")]
+    NotForUs,
+    #[error("its type is not offer, ack or nak")]
+    Type,
+    #[error("it has no server identifier")]
+    Server,
+    #[error("it grants an address that no machine can have")]
+    Address,
+}
+
+/// Reads the UDP payload of a reply to `mac`.
+pub fn parse(payload: &[u8], mac: Mac) -> Result<Reply, Malformed> {
+    let fixed = payload.get(..FIXED).ok_or(Malformed::Short)?;
+    let field = |at: usize, length: usize| payload.get(at..at + length).unwrap_or_default();
+    // The library trusts the length of the hardware address, so that is looked at before it.
+    if field(236, 4) != MAGIC || field(0, 3) != [2, 1, 6] {
+        return Err(Malformed::NotAReply);
+    }
+    if field(28, 6) != mac.0 {
+        return Err(Malformed::NotForUs);
+    }
+    let message = Message::decode(&mut Decoder::new(fixed)).map_err(|_| Malformed::NotAReply)?;
+    if message.opcode() != Opcode::BootReply {
+        return Err(Malformed::NotAReply);
+    }
+    let options = Options::gather(payload);
+    let kind = match options.get(OptionCode::MessageType) {
+        Some(DhcpOption::MessageType(MessageType::Offer)) => Kind::Offer,
+        Some(DhcpOption::MessageType(MessageType::Ack)) => Kind::Ack,
+        Some(DhcpOption::MessageType(MessageType::Nak)) => Kind::Nak,
+        _ => return Err(Malformed::Type),
+    };
+    let server = match options.get(OptionCode::ServerIdentifier) {
+        Some(DhcpOption::ServerIdentifier(server)) => server,
+        _ => return Err(Malformed::Server),
+    };
+    let lease = match kind {
+        Kind::Nak => None,
+        Kind::Offer | Kind::Ack => Some(lease(message.yiaddr(), server, &options)?),
+    };
+    let text = match options.get(OptionCode::Message) {
+        Some(DhcpOption::Message(text)) => Some(printable(&text)),
+        _ => None,
+    };
+    Ok(Reply { kind, xid: message.xid(), server, lease, text })
+}
+
+fn lease(address: Ipv4Addr, server: Ipv4Addr, options: &Options) -> Result<Lease, Malformed> {
+    if address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast() {
+        return Err(Malformed::Address);
+    }
+    let prefix = match options.get(OptionCode::SubnetMask) {
+        Some(DhcpOption::SubnetMask(mask)) => prefix_of(mask).filter(|&prefix| prefix > 0),
+        _ => None,
+    };
+    let list = |code| match options.get(code) {
+        Some(DhcpOption::DomainNameServer(list) | DhcpOption::NtpServers(list) | DhcpOption::Router(list)) => {
+            list.into_iter().filter(|address| !address.is_unspecified() && !address.is_broadcast()).collect()
+        }
+        _ => Vec::new(),
+    };
+    let seconds = |code| match options.get(code) {
+        Some(DhcpOption::AddressLeaseTime(time) | DhcpOption::Renewal(time) | DhcpOption::Rebinding(time)) => {
+            Some(time).filter(|&time| time != u32::MAX)
+        }
+        _ => None,
+    };
+    let routes = match options.get(OptionCode::ClasslessStaticRoute) {
+        Some(DhcpOption::ClasslessStaticRoute(routes)) if !routes.is_empty() => routes
+            .into_iter()
+            .map(|(net, gateway)| DhcpRoute {
+                destination: net.network(),
+                prefix: net.prefix_len(),
+                gateway: Some(gateway).filter(|gateway| !gateway.is_unspecified()),
+            })
+            .collect(),
+        _ => list(OptionCode::Router)
+            .into_iter()
+            .take(1)
+            .map(|gateway| DhcpRoute { destination: Ipv4Addr::UNSPECIFIED, prefix: 0, gateway: Some(gateway) })
+            .collect(),
+    };
+    let duration = seconds(OptionCode::AddressLeaseTime).map(|seconds| seconds.max(SHORTEST));
+    let (renew, rebind) = timers(duration, seconds(OptionCode::Renewal), seconds(OptionCode::Rebinding));
+    Ok(Lease {
+        address,
+        // Without a mask a lease is barely one; a /24 is what such small servers mean.
+        prefix: prefix.unwrap_or(24),
+        server,
+        routes,
+        dns: list(OptionCode::DomainNameServer),
+        domain: match options.get(OptionCode::DomainName) {
+            Some(DhcpOption::DomainName(name)) => domain(&name),
+            _ => None,
+        },
+        search: match options.get(OptionCode::DomainSearch) {
+            Some(DhcpOption::DomainSearch(names)) => {
+                names.iter().filter_map(|name| domain(&name.to_string())).collect()
+            }
+            _ => Vec::new(),
+        },
+        ntp: list(OptionCode::NtpServers),
+        mtu: match options.get(OptionCode::InterfaceMtu) {
+            Some(DhcpOption::InterfaceMtu(mtu)) if mtu >= 576 => Some(mtu),
+            _ => None,
+        },
+        hostname: match options.get(OptionCode::Hostname) {
+            Some(DhcpOption::Hostname(name)) => domain(&name),
+            _ => None,
+        },
+        seconds: duration,
+        renew,
+        rebind,
+    })
+}
+
+/// T1 and T2 where they make sense, else a half and seven eighths of the lease (RFC 2131, 4.4.5).
+fn timers(lease: Option<u32>, renew: Option<u32>, rebind: Option<u32>) -> (Duration, Duration) {
+    let Some(lease) = lease else { return (Duration::MAX, Duration::MAX) };
+    let rebind = rebind.filter(|&rebind| rebind > 0 && rebind < lease).unwrap_or(lease - lease / 8);
+    let renew = renew.filter(|&renew| renew > 0 && renew < rebind).unwrap_or((lease / 2).min(rebind));
+    (Duration::from_secs(renew.into()), Duration::from_secs(rebind.into()))
+}
+
+/// A name that may stand in resolv.conf: whatever a server sends must not write lines of its own there.
+fn domain(text: &str) -> Option<String> {
+    let name = text.trim_end_matches(['.', '\0']);
+    let fair = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (!name.is_empty() && name.len() <= 253 && name.chars().all(fair)).then(|| name.to_owned())
+}
+
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+/// Raw option values by code, pieces of one code joined (RFC 3396), those in the name fields included (option 52).
+struct Options(BTreeMap<u8, Vec<u8>>);
+
+impl Options {
+    fn gather(payload: &[u8]) -> Self {
+        let mut options = Self(BTreeMap::new());
+        options.walk(payload.get(FIXED..).unwrap_or_default());
+        let overload = options.0.get(&52).and_then(|value| value.first()).copied().unwrap_or(0);
+        if overload & 1 != 0 {
+            options.walk(payload.get(108..236).unwrap_or_default());
+        }
+        if overload & 2 != 0 {
+            options.walk(payload.get(44..108).unwrap_or_default());
+        }
+        options
+    }
+
+    fn walk(&mut self, mut bytes: &[u8]) {
+        while let Some((&code, rest)) = bytes.split_first() {
+            bytes = rest;
+            match code {
+                0 => continue,
+                255 => return,
+                _ => {}
+            }
+            let Some((&length, rest)) = bytes.split_first() else { return };
+            let Some((value, rest)) = rest.split_at_checked(length.into()) else { return };
+            self.0.entry(code).or_default().extend(value);
+            bytes = rest;
+        }
+    }
+
+    /// The option, if it is there and well formed.
+    fn get(&self, code: OptionCode) -> Option<DhcpOption> {
+        let number = u8::from(code);
+        let value = self.0.get(&number)?;
+        if value.is_empty() {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(value.len() + 4);
+        for piece in value.chunks(255) {
+            bytes.push(number);
+            bytes.push(piece.len() as u8);
+            bytes.extend(piece);
+        }
+        bytes.push(255);
+        let option = DhcpOption::decode(&mut Decoder::new(&bytes)).ok()?;
+        (OptionCode::from(&option) == code).then_some(option)
+    }
+}
+
+/// What a message of ours says beside its type.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask {
+    pub kind: MessageType,
+    pub xid: u32,
+    pub mac: Mac,
+    pub seconds: u16,
+    /// Our address, once we use it.
+    pub current: Option<Ipv4Addr>,
+    pub requested: Option<Ipv4Addr>,
+    pub server: Option<Ipv4Addr>,
+}
+
+/// The UDP payload of a message.
+pub fn build(ask: &Ask) -> Vec<u8> {
+    let zero = Ipv4Addr::UNSPECIFIED;
+    let mut message = Message::new_with_id(ask.xid, ask.current.unwrap_or(zero), zero, zero, zero, &ask.mac.0);
+    message.set_secs(ask.seconds);
+    let options = message.opts_mut();
+    options.insert(DhcpOption::MessageType(ask.kind));
+    // RFC 2132, 9.14: hardware type and address. It is what PXE firmware and iPXE send, so servers know us again.
+    options.insert(DhcpOption::ClientIdentifier([&[1], ask.mac.0.as_slice()].concat()));
+    if let Some(address) = ask.requested {
+        options.insert(DhcpOption::RequestedIpAddress(address));
+    }
+    if let Some(server) = ask.server {
+        options.insert(DhcpOption::ServerIdentifier(server));
+    }
+    if ask.kind != MessageType::Release {
+        options.insert(DhcpOption::MaxMessageSize(MAX_MESSAGE));
+        options.insert(DhcpOption::ClassIdentifier(b"burin".to_vec()));
+        options.insert(DhcpOption::ParameterRequestList(vec![
+            OptionCode::SubnetMask,
+            // Before the router, so that servers short of room send it first (RFC 3442).
+            OptionCode::ClasslessStaticRoute,
+            OptionCode::Router,
+            OptionCode::DomainNameServer,
+            OptionCode::Hostname,
+            OptionCode::DomainName,
+            OptionCode::InterfaceMtu,
+            OptionCode::BroadcastAddr,
+            OptionCode::NtpServers,
+            OptionCode::DomainSearch,
+            OptionCode::Renewal,
+            OptionCode::Rebinding,
+        ]));
+    }
+    let mut bytes = Vec::with_capacity(400);
+    // Into a vector it cannot fail; the message is ours.
+    if message.encode(&mut Encoder::new(&mut bytes)).is_err() {
+        bytes.clear();
+    }
+    // Some relays drop what is shorter than a BOOTP message.
+    bytes.resize(bytes.len().max(300), 0);
+    bytes
+}

@@ -1,0 +1,377 @@
+use super::machine::{Action, Machine};
+use super::message::{Ask, Kind, Lease, Reply, build, parse};
+use super::packet::{unwrap, wrap};
+use super::*;
+use crate::config::Mac;
+use dhcproto::v4::{DhcpOption, Message, MessageType, OptionCode};
+use dhcproto::{Decodable, Decoder};
+use etherparse::PacketBuilder;
+use proptest::prelude::*;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+const MAC: Mac = Mac([0x52, 0x54, 0, 1, 2, 3]);
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 77);
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A reply as a server sends it: type, server and our address, and these raw options.
+fn reply(kind: u8, xid: u32, options: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 240];
+    bytes[..3].copy_from_slice(&[2, 1, 6]);
+    bytes[4..8].copy_from_slice(&xid.to_be_bytes());
+    bytes[16..20].copy_from_slice(&ADDRESS.octets());
+    bytes[28..34].copy_from_slice(&MAC.0);
+    bytes[236..240].copy_from_slice(&[99, 130, 83, 99]);
+    bytes.extend([53, 1, kind, 54, 4, 10, 0, 0, 1]);
+    bytes.extend(options);
+    bytes.push(255);
+    bytes
+}
+
+fn lease_of(options: &[u8]) -> Lease {
+    parse(&reply(5, 1, options), MAC).unwrap().lease.unwrap()
+}
+
+/// The message of an action that sends one.
+fn sent(action: &Action) -> Message {
+    let (Action::Broadcast(payload) | Action::Send(payload, _)) = action else { panic!("{action:?}") };
+    Message::decode(&mut Decoder::new(payload)).unwrap()
+}
+
+fn kind(action: &Action) -> MessageType {
+    sent(action).opts().msg_type().unwrap()
+}
+
+#[test]
+fn a_full_lease_is_read() {
+    let mut options = vec![1, 4, 255, 255, 252, 0, 3, 4, 10, 0, 0, 254, 6, 8, 10, 0, 0, 2, 10, 0, 0, 3];
+    options.extend([51, 4, 0, 0, 14, 16, 26, 2, 0x23, 0x28, 42, 4, 10, 0, 0, 4]);
+    options.extend([12, 5]);
+    options.extend(b"node7");
+    options.extend([15, 12]);
+    options.extend(b"rack.example");
+    options.extend([119, 11, 1, b'a', 7, b'e', b'x', b'a', b'm', b'p', b'l', b'e', 0]);
+    let lease = lease_of(&options);
+    let default = DhcpRoute { destination: [0; 4].into(), prefix: 0, gateway: Some([10, 0, 0, 254].into()) };
+    assert_eq!((lease.address, lease.prefix, lease.server), (ADDRESS, 22, SERVER));
+    assert_eq!(lease.routes, [default]);
+    assert_eq!(lease.dns, [Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 3)]);
+    assert_eq!((lease.mtu, lease.ntp.as_slice()), (Some(9000), &[Ipv4Addr::new(10, 0, 0, 4)][..]));
+    assert_eq!((lease.domain.as_deref(), lease.hostname.as_deref()), (Some("rack.example"), Some("node7")));
+    assert_eq!(lease.search, ["a.example"]);
+    assert_eq!((lease.seconds, lease.renew, lease.rebind), (Some(3600), seconds(1800), seconds(3150)));
+}
+
+#[test]
+fn classless_routes_replace_the_router() {
+    let routes = [0, 10, 0, 0, 9, 8, 172, 0, 0, 0, 0, 24, 192, 168, 5, 10, 0, 0, 8];
+    let lease = lease_of(&[&[3, 4, 10, 0, 0, 254, 121, 19], routes.as_slice()].concat());
+    let route = |destination: [u8; 4], prefix, gateway: Option<[u8; 4]>| DhcpRoute {
+        destination: destination.into(),
+        prefix,
+        gateway: gateway.map(Ipv4Addr::from),
+    };
+    let expected = [
+        route([0; 4], 0, Some([10, 0, 0, 9])),
+        route([172, 0, 0, 0], 8, None),
+        route([192, 168, 5, 0], 24, Some([10, 0, 0, 8])),
+    ];
+    assert_eq!(lease.routes, expected);
+}
+
+#[test]
+fn a_bad_option_costs_only_itself() {
+    // A host name that is not UTF-8, a mask of three bytes, an empty router list, a vendor option of nonsense.
+    let lease = lease_of(&[12, 2, 0xff, 0xfe, 1, 3, 255, 255, 0, 3, 0, 43, 3, 1, 200, 9, 6, 4, 10, 0, 0, 2]);
+    assert_eq!((lease.hostname, lease.prefix, lease.routes.len()), (None, 24, 0));
+    assert_eq!(lease.dns, [Ipv4Addr::new(10, 0, 0, 2)]);
+}
+
+#[test]
+fn names_cannot_write_lines_into_resolv_conf() {
+    let name = b"a\nnameserver 6.6.6.6";
+    let lease = lease_of(&[&[15, name.len() as u8], name.as_slice()].concat());
+    assert_eq!(lease.domain, None);
+}
+
+#[test]
+fn options_go_on_in_the_name_fields() {
+    let mut bytes = reply(5, 1, &[52, 1, 3]);
+    bytes[108..115].copy_from_slice(&[6, 4, 10, 0, 0, 2, 255]);
+    bytes[44..51].copy_from_slice(&[42, 4, 10, 0, 0, 4, 255]);
+    let lease = parse(&bytes, MAC).unwrap().lease.unwrap();
+    assert_eq!((lease.dns.len(), lease.ntp.len()), (1, 1));
+}
+
+#[test]
+fn lease_times_make_sense() {
+    let with = |lease: u32, renew: u32, rebind: u32| {
+        let mut options = Vec::new();
+        for (code, value) in [(51, lease), (58, renew), (59, rebind)] {
+            options.extend([code, 4]);
+            options.extend(value.to_be_bytes());
+        }
+        let lease = lease_of(&options);
+        (lease.seconds, lease.renew.as_secs(), lease.rebind.as_secs())
+    };
+    assert_eq!(with(1000, 100, 200), (Some(1000), 100, 200));
+    assert_eq!(with(1000, 900, 200), (Some(1000), 200, 200), "T1 after T2");
+    assert_eq!(with(1000, 0, 2000), (Some(1000), 500, 875), "T2 after the end");
+    assert_eq!(with(0, 0, 0).0, Some(10), "no storm of renewals");
+    assert_eq!(with(u32::MAX, 5, 6), (None, u64::MAX, u64::MAX), "for ever");
+}
+
+#[test]
+fn replies_that_are_not_ours_are_refused() {
+    let good = reply(5, 1, &[]);
+    let spoil = |at: usize, value: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = value;
+        parse(&bytes, MAC)
+    };
+    assert!(parse(&good, MAC).is_ok());
+    assert!(spoil(0, 1).is_err(), "a request");
+    assert!(spoil(2, 200).is_err(), "a hardware address longer than its field");
+    assert!(spoil(33, 9).is_err(), "another client");
+    assert!(spoil(236, 0).is_err(), "no DHCP at all");
+    assert!(spoil(16, 127).is_err(), "an address of no machine");
+    assert!(spoil(242, 8).is_err(), "neither offer, ack nor nak");
+    assert!(spoil(243, 0).is_err(), "no server");
+    assert!(parse(&good[..239], MAC).is_err());
+}
+
+#[test]
+fn what_we_ask() {
+    let bytes = build(&Ask {
+        kind: MessageType::Discover,
+        xid: 7,
+        mac: MAC,
+        seconds: 3,
+        current: None,
+        requested: None,
+        server: None,
+    });
+    assert!(bytes.len() >= 300);
+    let message = Message::decode(&mut Decoder::new(&bytes)).unwrap();
+    let option = |code| message.opts().get(code).cloned();
+    assert_eq!((message.xid(), message.secs(), message.chaddr()), (7, 3, MAC.0.as_slice()));
+    assert_eq!(
+        option(OptionCode::ClientIdentifier),
+        Some(DhcpOption::ClientIdentifier(vec![1, 0x52, 0x54, 0, 1, 2, 3]))
+    );
+    assert_eq!(option(OptionCode::ClassIdentifier), Some(DhcpOption::ClassIdentifier(b"burin".to_vec())));
+    let Some(DhcpOption::ParameterRequestList(list)) = option(OptionCode::ParameterRequestList) else { panic!() };
+    for code in [1, 3, 6, 15, 26, 42, 119, 121] {
+        assert!(list.contains(&OptionCode::from(code)), "{code}");
+    }
+}
+
+#[test]
+fn packets_wrap_and_unwrap() {
+    let packet = wrap(b"payload");
+    assert_eq!((&packet[12..16], &packet[16..20]), ([0; 4].as_slice(), [255; 4].as_slice()));
+    assert_eq!(unwrap(&packet), None, "our own request is no reply");
+    let mut answer = Vec::new();
+    PacketBuilder::ipv4([10, 0, 0, 1], [255; 4], 64).udp(67, 68).write(&mut answer, b"payload").unwrap();
+    assert_eq!(unwrap(&answer), Some(b"payload".as_slice()));
+    answer[26..28].fill(0xee);
+    assert_eq!(unwrap(&answer), Some(b"payload".as_slice()), "a checksum that nobody filled in");
+    assert_eq!(unwrap(&answer[..30]), None);
+}
+
+/// A machine that has gone as far as a lease of an hour at time 10.
+fn bound() -> Machine {
+    let mut machine = Machine::new(MAC, 42, seconds(10));
+    let discover = machine.tick(seconds(10));
+    assert_eq!((discover.len(), kind(&discover[0])), (1, MessageType::Discover));
+    let xid = sent(&discover[0]).xid();
+    let request = machine.receive(seconds(10), &parse(&reply(2, xid, &[51, 4, 0, 0, 14, 16]), MAC).unwrap());
+    let message = sent(&request[0]);
+    assert_eq!(message.opts().msg_type(), Some(MessageType::Request));
+    assert_eq!(message.opts().get(OptionCode::RequestedIpAddress), Some(&DhcpOption::RequestedIpAddress(ADDRESS)));
+    assert_eq!(message.opts().get(OptionCode::ServerIdentifier), Some(&DhcpOption::ServerIdentifier(SERVER)));
+    assert_eq!(message.ciaddr(), Ipv4Addr::UNSPECIFIED);
+    let done = machine.receive(seconds(10), &parse(&reply(5, xid, &[51, 4, 0, 0, 14, 16]), MAC).unwrap());
+    assert!(matches!(&done[..], [Action::Configure(lease)] if lease.address == ADDRESS), "{done:?}");
+    assert!(!machine.unconfigured());
+    machine
+}
+
+#[test]
+fn discover_is_repeated_with_growing_pauses() {
+    let mut machine = Machine::new(MAC, 1, Duration::ZERO);
+    let (mut now, mut pauses) = (Duration::ZERO, Vec::new());
+    for _ in 0..7 {
+        let actions = machine.tick(now);
+        assert_eq!(kind(&actions[0]), MessageType::Discover);
+        assert!(machine.tick(now).is_empty(), "not due twice");
+        pauses.push((machine.due() - now).as_millis() as f64 / 1000.0);
+        now = machine.due();
+    }
+    for (pause, nominal) in pauses.iter().zip([1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0]) {
+        assert!((pause - nominal).abs() <= nominal / 8.0, "{pauses:?}");
+    }
+    assert!(sent(&machine.tick(now)[0]).secs() > 30, "the secs field counts");
+}
+
+#[test]
+fn an_offer_that_goes_silent_is_given_up() {
+    let mut machine = Machine::new(MAC, 3, Duration::ZERO);
+    let xid = sent(&machine.tick(Duration::ZERO)[0]).xid();
+    machine.receive(Duration::ZERO, &parse(&reply(2, xid, &[]), MAC).unwrap());
+    for _ in 0..3 {
+        let now = machine.due();
+        assert_eq!(kind(&machine.tick(now)[0]), MessageType::Request);
+    }
+    let now = machine.due();
+    let actions = machine.tick(now);
+    assert!(matches!(actions[0], Action::Say(_)));
+    assert_eq!(kind(&actions[1]), MessageType::Discover);
+    assert_ne!(sent(&actions[1]).xid(), xid, "a new exchange has a new number");
+}
+
+#[test]
+fn renewal_by_unicast_then_rebinding_by_broadcast_then_the_end() {
+    let mut machine = bound();
+    assert_eq!(machine.due(), seconds(1810));
+    let renew = machine.tick(seconds(1810));
+    let message = sent(&renew[0]);
+    assert!(matches!(renew[0], Action::Send(_, SERVER)));
+    assert_eq!((message.ciaddr(), message.opts().get(OptionCode::ServerIdentifier)), (ADDRESS, None));
+    assert_eq!(message.opts().get(OptionCode::RequestedIpAddress), None);
+    let mut broadcasts = 0;
+    let mut now = machine.due();
+    loop {
+        let actions = machine.tick(now);
+        match &actions[0] {
+            Action::Send(_, to) if now < seconds(3160) => assert_eq!(*to, SERVER),
+            Action::Send(_, to) => {
+                assert_eq!(*to, Ipv4Addr::BROADCAST);
+                broadcasts += 1;
+            }
+            Action::Say(_) => {
+                assert!(now >= seconds(3610) && broadcasts > 1, "{now:?} {broadcasts}");
+                assert_eq!((&actions[1], kind(&actions[2])), (&Action::Withdraw, MessageType::Discover));
+                return;
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(machine.due() > now);
+        now = machine.due();
+    }
+}
+
+#[test]
+fn a_renewal_starts_the_lease_anew() {
+    let mut machine = bound();
+    let xid = sent(&machine.tick(seconds(1810))[0]).xid();
+    let actions = machine.receive(seconds(1811), &parse(&reply(5, xid, &[51, 4, 0, 0, 0, 100]), MAC).unwrap());
+    assert!(matches!(&actions[..], [Action::Configure(lease)] if lease.seconds == Some(100)));
+    assert_eq!(machine.due(), seconds(1861));
+}
+
+#[test]
+fn a_nak_starts_over_after_a_breath() {
+    let nak = |xid| parse(&reply(6, xid, &[56, 2, b'n', b'o']), MAC).unwrap();
+    let mut machine = bound();
+    let xid = sent(&machine.tick(seconds(1810))[0]).xid();
+    let actions = machine.receive(seconds(1811), &nak(xid));
+    assert!(matches!(&actions[..], [Action::Say(text), Action::Withdraw] if text.contains("no")), "{actions:?}");
+    assert!(machine.unconfigured() && machine.due() == seconds(1812));
+    let mut machine = Machine::new(MAC, 5, Duration::ZERO);
+    let xid = sent(&machine.tick(Duration::ZERO)[0]).xid();
+    machine.receive(Duration::ZERO, &parse(&reply(2, xid, &[]), MAC).unwrap());
+    assert!(matches!(&machine.receive(Duration::ZERO, &nak(xid))[..], [Action::Say(_)]));
+    assert_eq!(machine.due(), seconds(1));
+}
+
+#[test]
+fn strangers_are_not_heard() {
+    let mut machine = Machine::new(MAC, 9, Duration::ZERO);
+    let xid = sent(&machine.tick(Duration::ZERO)[0]).xid();
+    let offer = parse(&reply(2, xid, &[]), MAC).unwrap();
+    assert!(machine.receive(Duration::ZERO, &Reply { xid: xid ^ 1, ..offer.clone() }).is_empty());
+    assert!(machine.receive(Duration::ZERO, &Reply { kind: Kind::Ack, ..offer.clone() }).is_empty(), "no ack unasked");
+    machine.receive(Duration::ZERO, &offer);
+    let other = Reply { kind: Kind::Ack, server: [10, 0, 0, 2].into(), ..offer };
+    assert!(machine.receive(Duration::ZERO, &other).is_empty(), "an ack of a server that we did not ask");
+}
+
+#[test]
+fn carrier_asks_again_at_once_but_keeps_a_lease() {
+    let mut machine = Machine::new(MAC, 9, Duration::ZERO);
+    machine.tick(Duration::ZERO);
+    machine.carrier(Duration::from_millis(100));
+    assert_eq!(kind(&machine.tick(Duration::from_millis(100))[0]), MessageType::Discover);
+    let mut machine = bound();
+    machine.carrier(seconds(20));
+    assert_eq!(machine.due(), seconds(1810));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let _ = unwrap(&bytes);
+        let _ = parse(&bytes, MAC);
+    }
+
+    #[test]
+    fn no_options_panic(kind in 1u8..9, options in prop::collection::vec(any::<u8>(), 0..400), cut in 0usize..700) {
+        let mut bytes = reply(kind, 1, &options);
+        let _ = parse(&bytes, MAC);
+        bytes.truncate(cut);
+        let _ = parse(&bytes, MAC);
+    }
+
+    #[test]
+    fn no_option_value_panics(
+        options in prop::collection::vec((prop::sample::select(vec![1u8, 3, 6, 12, 15, 26, 42, 51, 56, 58, 59, 119, 121]),
+            prop::collection::vec(any::<u8>(), 0..300)), 0..8),
+    ) {
+        let mut bytes = Vec::new();
+        for (code, value) in &options {
+            for piece in value.chunks(255) {
+                bytes.push(*code);
+                bytes.push(piece.len() as u8);
+                bytes.extend(piece);
+            }
+        }
+        if let Ok(Reply { lease: Some(lease), .. }) = parse(&reply(5, 1, &bytes), MAC) {
+            prop_assert!((1..=32).contains(&lease.prefix));
+            prop_assert!(lease.renew <= lease.rebind);
+            prop_assert!(lease.expiry().is_none_or(|expiry| lease.rebind <= expiry));
+        }
+    }
+
+    /// Whatever comes in, and whenever: the machine stays due in the future and never sends without pause.
+    #[test]
+    fn the_machine_never_storms(
+        seed: u64,
+        steps in prop::collection::vec((0u8..4, any::<bool>(), 0u32..200_000, 0u32..100), 1..60),
+    ) {
+        let mut now = Duration::ZERO;
+        let mut machine = Machine::new(MAC, seed, now);
+        let mut xid = 0;
+        for (what, ours, wait, lease) in steps {
+            now += Duration::from_millis(wait.into());
+            let mut actions = machine.tick(now);
+            for action in &actions {
+                if let Action::Broadcast(_) | Action::Send(..) = action {
+                    xid = sent(action).xid();
+                }
+            }
+            if what > 0 {
+                let kind = [2, 5, 6][usize::from(what) - 1];
+                let options = [&[51, 4][..], &lease.to_be_bytes()].concat();
+                let bytes = reply(kind, if ours { xid } else { !xid }, &options);
+                actions.extend(machine.receive(now, &parse(&bytes, MAC).unwrap()));
+            }
+            prop_assert!(actions.len() <= 4);
+            prop_assert!(machine.due() > now, "due {:?} at {now:?}", machine.due());
+        }
+    }
+}

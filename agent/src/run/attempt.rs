@@ -1,0 +1,158 @@
+//! One order on this machine: plan, grant, apply. A receipt comes out in any case.
+
+use super::{Agent, facts};
+use crate::apply::{self, Applied, ApplyError, Context};
+use crate::controller::ControlFlag;
+use crate::error::Coded;
+use crate::image::Cancel;
+use crate::plan::{self, Given, Planned};
+use crate::protocol::event::OrderAccepted;
+use crate::protocol::order::Order;
+use crate::protocol::{Control, Kind, Receipt, receipt};
+use crate::stage::{Failure, Stages};
+use hwinventory::Inventory;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// A controller that says hold is asked again this often whether it still does.
+const HOLD_PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Attempt<'a> {
+    pub agent: &'a Agent,
+    pub order: &'a Order,
+    pub number: u32,
+    pub inventory: &'a Inventory,
+    /// For images.
+    pub download: ureq::Agent,
+    pub control: Option<ControlFlag>,
+    pub boot_id: &'a str,
+}
+
+impl Attempt<'_> {
+    /// `grant` is asked with the plan's digest, before the first byte of a disk changes.
+    pub fn run<E: Coded>(&self, stages: &mut Stages, grant: impl FnOnce(&str) -> Result<(), E>) -> Receipt {
+        let order = &self.order.id;
+        stages.restart();
+        stages.emitter().set_subject(Some(order));
+        log::info!("order {order}, attempt {}", self.number);
+        stages.emitter().emit(Kind::OrderAccepted(OrderAccepted { order: order.clone(), attempt: self.number }));
+
+        let (mut done, mut digest) = (Applied::default(), None);
+        let problem = self.work(stages, grant, &mut digest, &mut done).err().map(|failure| failure.problem);
+        match &problem {
+            None => log::info!("order {order}: done and verified"),
+            Some(problem) => log::error!("order {order}: FAILED [{}]", problem.code),
+        }
+        Receipt {
+            version: receipt::VERSION.to_owned(),
+            order: order.clone(),
+            attempt: self.number,
+            boot_id: self.boot_id.to_owned(),
+            plan_digest: digest,
+            problem,
+            images: done.images,
+            changes: done.changes,
+            stages: stages.times(),
+        }
+    }
+
+    fn work<E: Coded>(
+        &self,
+        stages: &mut Stages,
+        grant: impl FnOnce(&str) -> Result<(), E>,
+        digest: &mut Option<String>,
+        done: &mut Applied,
+    ) -> Result<(), Failure> {
+        let planned = stages.run("plan", || self.plan(self.inventory))?;
+        let agreed = digest.insert(planned.plan.digest.clone());
+        stages.emitter().emit(Kind::Plan(Box::new(planned.plan.clone())));
+        for line in plan::explain(&planned.plan).lines() {
+            log::info!("{line}");
+        }
+        stages.run("check", || apply::check(&planned.plan))?;
+        stages.run("grant", || grant(agreed))?;
+        // The machine once more, as it is now: somebody may have pulled a disk while the grant was waited for.
+        let fresh = stages.run("probe", || {
+            let fresh = self.plan(&facts::collect()).map_err(ProbeError::Refused)?;
+            apply::pin(&fresh.plan, agreed).map_err(ProbeError::Changed)?;
+            Ok::<_, ProbeError>(fresh)
+        })?;
+        self.apply(stages, &fresh, done)
+    }
+
+    fn plan(&self, inventory: &Inventory) -> Result<Planned, plan::Refusal> {
+        plan::plan(inventory, self.order, &Given { command_line: &self.agent.config.attributes })
+    }
+
+    fn apply(&self, stages: &mut Stages, planned: &Planned, done: &mut Applied) -> Result<(), Failure> {
+        let cancel = Cancel::default();
+        let safe_point = || self.safe_point();
+        let context = Context {
+            order: self.order,
+            plan: &planned.plan,
+            seed: planned.seed.as_ref(),
+            download: self.download.clone(),
+            cancel: cancel.clone(),
+            safe_point: &safe_point,
+            paths: self.agent.paths.clone(),
+        };
+        let over = Arc::new(AtomicBool::new(false));
+        let watch = self.control.clone().map(|control| {
+            let over = over.clone();
+            thread::spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    if control.is_cancelled() {
+                        return cancel.cancel();
+                    }
+                    thread::sleep(Duration::from_millis(100));
+                }
+            })
+        });
+        let result = apply::apply(&context, stages, done);
+        over.store(true, Ordering::Relaxed);
+        if let Some(watch) = watch {
+            let _ = watch.join();
+        }
+        result
+    }
+
+    fn safe_point(&self) -> Control {
+        let Some(control) = &self.control else { return Control::Continue };
+        if control.get() == Control::Hold {
+            log::info!("held by the controller");
+        }
+        loop {
+            match control.wait_while_held(HOLD_PATIENCE) {
+                Control::Hold => {}
+                word => return word,
+            }
+        }
+    }
+}
+
+/// Why the plan does not hold any more.
+#[derive(Debug, thiserror::Error)]
+enum ProbeError {
+    #[error(transparent)]
+    Refused(plan::Refusal),
+    #[error(transparent)]
+    Changed(ApplyError),
+}
+
+impl Coded for ProbeError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::Changed(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused(refusal) => refusal.hint(),
+            Self::Changed(error) => error.hint(),
+        }
+    }
+}

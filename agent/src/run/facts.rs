@@ -1,0 +1,58 @@
+//! What the machine says about itself before anybody asks it to do something.
+
+use super::{SETTLE_PATIENCE, SETTLE_QUIET};
+use crate::boot;
+use crate::config::Config;
+use crate::protocol::Identity;
+use crate::stage::{Failure, Stages};
+use hwinventory::Inventory;
+use std::convert::Infallible;
+use std::path::Path;
+
+/// The kernel's id of this boot.
+pub fn boot_id(root: &Path) -> String {
+    let path = root.join("proc/sys/kernel/random/boot_id");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().to_owned(),
+        Err(error) => {
+            log::warn!("{}: {error}; this agent makes up a boot id", path.display());
+            uuid::Uuid::new_v4().to_string()
+        }
+    }
+}
+
+/// Waits for drivers to be through with their devices, then looks.
+pub fn inventory(stages: &mut Stages, root: &Path) -> Result<Inventory, Failure> {
+    stages.run("devices", || {
+        boot::settle(root, SETTLE_QUIET, SETTLE_PATIENCE);
+        Ok::<_, Infallible>(())
+    })?;
+    stages.run("inventory", || Ok::<_, Infallible>(collect()))
+}
+
+/// The inventory as it is now, without a stage of its own.
+pub fn collect() -> Inventory {
+    let options = hwinventory::Options {
+        agent_version: concat!("burin ", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..hwinventory::Options::default()
+    };
+    let inventory = hwinventory::collect(&options);
+    for disk in &inventory.disks.data {
+        let model = disk.model.as_deref().unwrap_or("unknown model");
+        let serial = disk.serial.as_deref().unwrap_or("no serial number");
+        let size = indicatif::DecimalBytes(disk.size);
+        log::info!("disk {}: {model}, {serial}, {size}, {}", disk.path, disk.class.word());
+    }
+    inventory
+}
+
+pub fn identity(inventory: &Inventory, config: &Config) -> Identity {
+    let system = &inventory.system.data;
+    let nics = &inventory.nics.data;
+    let boot_mac = config.boot_mac.map(|mac| mac.to_string());
+    let macs = nics.iter().filter(|nic| nic.physical).filter_map(|nic| nic.permanent_mac.clone().or(nic.mac.clone()));
+    let mut macs: Vec<String> = macs.collect();
+    macs.sort();
+    macs.dedup();
+    Identity { system_uuid: system.uuid.clone(), serial: system.serial.clone(), macs, boot_mac }
+}
