@@ -1,4 +1,6 @@
-//! What the tests of burin stand on: machines to boot, a controller to talk to.
+//! What the tests of burin stand on: machines to boot, a controller to talk to, and the main job from end to end.
 
 pub mod controller;
+pub mod demo;
+pub mod deploy;
 pub mod vm;

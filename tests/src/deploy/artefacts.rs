@@ -1,0 +1,60 @@
+//! What scripts build for machines to boot: netboot artefacts and the Debian image.
+
+use super::DeployError;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Directory with the builder's output.
+#[derive(Debug, Clone)]
+pub struct Netboot {
+    pub dir: PathBuf,
+}
+
+impl Netboot {
+    pub const KERNEL: &'static str = burin_initramfs::KERNEL;
+    pub const INITRAMFS: &'static str = burin_initramfs::INITRAMFS;
+
+    pub fn open(dir: &Path) -> Result<Self, DeployError> {
+        for name in [Self::KERNEL, Self::INITRAMFS] {
+            let path = dir.join(name);
+            if !path.is_file() {
+                return Err(DeployError::Artefact { path, why: "not there".to_owned() });
+            }
+        }
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    pub fn kernel(&self) -> PathBuf {
+        self.dir.join(Self::KERNEL)
+    }
+
+    pub fn initramfs(&self) -> PathBuf {
+        self.dir.join(Self::INITRAMFS)
+    }
+}
+
+/// A disk image and what is known of it, as `scripts/image` describes it in image.json.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Image {
+    #[serde(skip)]
+    pub dir: PathBuf,
+    pub file: String,
+    /// Bytes on the disk.
+    pub size: u64,
+    /// Bytes of the file.
+    pub wire_size: u64,
+    /// `sha256:HEX` of the file.
+    pub wire: String,
+    /// `sha256:HEX` of the bytes on the disk.
+    pub content: String,
+}
+
+impl Image {
+    pub fn open(dir: &Path) -> Result<Self, DeployError> {
+        let path = dir.join("image.json");
+        let why = |why: String| DeployError::Artefact { path: path.clone(), why };
+        let text = std::fs::read(&path).map_err(|error| why(error.to_string()))?;
+        let image: Self = serde_json::from_slice(&text).map_err(|error| why(error.to_string()))?;
+        Ok(Self { dir: dir.to_owned(), ..image })
+    }
+}

@@ -1,0 +1,39 @@
+//! The main job from end to end: a machine with two dirty disks netboots, is imaged as its order says, and comes up
+//! from that disk. The demo shows it to people, the VM tests assert on it.
+
+mod artefacts;
+mod order;
+mod proof;
+mod run;
+mod scene;
+
+pub use artefacts::{Image, Netboot};
+pub use order::OrderBuilder;
+pub use proof::{Proof, fingerprint};
+pub use run::{Deployment, News};
+pub use scene::{Bystander, Scene};
+
+use crate::controller::StartError;
+use crate::vm::VmError;
+use burin::protocol::Problem;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    #[error("cannot use {path}: {why}")]
+    Artefact { path: PathBuf, why: String },
+    #[error(transparent)]
+    Machine(#[from] VmError),
+    #[error(transparent)]
+    Controller(#[from] StartError),
+    #[error("cannot put the order")]
+    Order(#[source] std::io::Error),
+    #[error("the agent failed with {code}: {message}", code = .0.code, message = .0.message)]
+    Agent(Box<Problem>),
+    #[error("the machine ended while {during}")]
+    Ended { during: String },
+    #[error("nothing happened for {seconds} s while {during}")]
+    Silence { seconds: u64, during: String },
+    #[error("{0}")]
+    NotProven(String),
+}

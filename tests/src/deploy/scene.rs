@@ -1,0 +1,110 @@
+//! The machine, its disks and its controller, before the power button is pressed.
+
+use super::order::OrderBuilder;
+use super::{DeployError, Deployment, Image, Netboot};
+use crate::controller::{Controller, Options};
+use crate::vm::{Boot, Bus, Dirt, Disk, DiskFile, Firmware, HOST_FROM_GUEST, MachineSpec, Nic, NicModel};
+use std::path::{Path, PathBuf};
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+pub(super) const TARGET_SERIAL: &str = "NVME-TARGET-01";
+const BYSTANDER_SERIAL: &str = "SATA-DATA-02";
+const MAC: &str = "52:54:00:b0:00:01";
+
+/// The disk that nobody ordered anything for.
+#[derive(Debug, Clone)]
+pub struct Bystander {
+    pub file: DiskFile,
+    /// Of every byte, before the machine was started.
+    pub digest: String,
+}
+
+#[derive(Debug)]
+pub struct Scene {
+    pub firmware: Firmware,
+    pub hostname: String,
+    pub order_id: String,
+    pub image: Image,
+    pub target: DiskFile,
+    pub bystander: Bystander,
+    pub controller: Controller,
+    pub(super) spec: MachineSpec,
+}
+
+impl Scene {
+    /// Makes the disks dirty and starts a controller on loopback that has an order for the machine.
+    pub fn build(dir: &Path, firmware: Firmware, netboot: &Netboot, image: &Image) -> Result<Self, DeployError> {
+        let unique = uuid::Uuid::new_v4();
+        let tag = &unique.simple().to_string()[..4];
+        let hostname = format!("engraved-{tag}");
+        let order_id = format!("order-{tag}");
+
+        let target = DiskFile::new(dir.join("nvme.raw"));
+        // Noise under the whole image: zeros that are not really written would show.
+        Dirt::new(4 * GIB, image.size + 256 * MIB, 1).create(&target)?;
+        let file = DiskFile::new(dir.join("sata.raw"));
+        Dirt::new(3 * GIB, 128 * MIB, 2).create(&file)?;
+        let bystander = Bystander { digest: file.digest()?, file };
+
+        let controller = start_controller(dir, netboot, image)?;
+        let url = guest_url(&controller);
+        let order = OrderBuilder::new(&order_id, &hostname, &format!("{url}/images"), image);
+        controller.put_order(&unique.to_string(), order.json()).map_err(DeployError::Order)?;
+
+        let tftp = boot_script(dir, &url)?;
+        let nic = Nic::new(NicModel::Virtio, MAC).tftp(tftp).bootfile("boot.ipxe");
+        let boot = match firmware {
+            // OVMF's own order: disks first. They are dirty and do not boot; then comes the network. Once the disk is
+            // imaged, the entry that the agent made leads.
+            Firmware::Uefi => Boot::FirmwareOrder,
+            // The network stays first, and the controller sends the machine on to its disk.
+            Firmware::Bios => Boot::Network,
+        };
+        let spec = MachineSpec::new(dir, firmware)
+            .identity(&unique.to_string(), &format!("DEMO-{tag}"))
+            .disk(Disk::new(Bus::Nvme, target.path(), TARGET_SERIAL))
+            .disk(Disk::new(Bus::Sata, bystander.file.path(), BYSTANDER_SERIAL))
+            .nic(nic)
+            .boot(boot);
+        Ok(Self { firmware, hostname, order_id, image: image.clone(), target, bystander, controller, spec })
+    }
+
+    /// Press the power button.
+    pub fn start(&self) -> Result<Deployment<'_>, DeployError> {
+        Deployment::start(self)
+    }
+}
+
+fn start_controller(dir: &Path, netboot: &Netboot, image: &Image) -> Result<Controller, DeployError> {
+    let mut options = Options::new(&dir.join("controller"));
+    options.artefacts = Some(netboot.dir.clone());
+    options.images = Some(image.dir.clone());
+    options.kernel = Netboot::KERNEL.to_owned();
+    options.initramfs = Netboot::INITRAMFS.to_owned();
+    options.cmdline = "console=tty0 console=ttyS0,115200".to_owned();
+    // The port has to be known before machines can be told how to reach it.
+    options.listen = free_port().map_err(DeployError::Order)?;
+    options.public_url = Some(format!("http://{HOST_FROM_GUEST}:{}", options.listen.port()));
+    Ok(Controller::start(options)?)
+}
+
+fn free_port() -> std::io::Result<std::net::SocketAddr> {
+    std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()
+}
+
+fn guest_url(controller: &Controller) -> String {
+    format!("http://{HOST_FROM_GUEST}:{}", controller.address().port())
+}
+
+/// What a site's own TFTP server would hold: hand over to the controller, saying who is asking.
+fn boot_script(dir: &Path, url: &str) -> Result<PathBuf, DeployError> {
+    let root = dir.join("tftp");
+    let script = root.join("boot.ipxe");
+    let text = format!("#!ipxe\nchain {url}/ipxe?mac=${{net0/mac}}&uuid=${{uuid}}&serial=${{serial}}\n");
+    std::fs::create_dir_all(&root)
+        .and_then(|()| std::fs::write(&script, text))
+        .map_err(|error| DeployError::Artefact { path: script, why: error.to_string() })?;
+    Ok(root)
+}
