@@ -41,7 +41,7 @@ pub fn collect() -> Inventory {
         let model = disk.model.as_deref().unwrap_or("unknown model");
         let serial = disk.serial.as_deref().unwrap_or("no serial number");
         let size = indicatif::DecimalBytes(disk.size);
-        log::info!("disk {}: {model}, {serial}, {size}, {}", disk.path, disk.class.word());
+        log::info!("disk {}: {model}, {serial}, {size}, {:?}", disk.path, disk.class);
     }
     inventory
 }
@@ -54,5 +54,5 @@ pub fn identity(inventory: &Inventory, config: &Config) -> Identity {
     let mut macs: Vec<String> = macs.collect();
     macs.sort();
     macs.dedup();
-    Identity { system_uuid: system.uuid.clone(), serial: system.serial.clone(), macs, boot_mac }
+    Identity { system_uuid: system.uuid.clone(), serial: system.serial_number.clone(), macs, boot_mac }
 }
