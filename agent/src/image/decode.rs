@@ -39,12 +39,15 @@ pub fn decode(
         return filled.map_err(|fault| decoder.explain(input, fault));
     }
     loop {
+        let announced = sniff::announces(input.peek(8)?);
         match decoder.member(input, sink) {
             Ok(()) => {}
             Err(fault) => return Err(decoder.explain(input, fault)),
         }
         if !decoder.another(input)? {
-            return Ok(());
+            let whole =
+                || ImageError::Truncated { source_name: name.to_owned(), offset: input.position(), expected: None };
+            return if announced { Err(whole()) } else { Ok(()) };
         }
     }
 }
@@ -105,6 +108,9 @@ impl Decoder<'_> {
             matches!(self.compression, Compression::Zstd | Compression::Lz4) && sniff::skippable(head).is_some();
         if skippable || sniff::compression(head) == self.compression {
             return Ok(true);
+        }
+        if head.len() < 10 && sniff::may_begin(self.compression, head) {
+            return Err(ImageError::Truncated { source_name: self.name.to_owned(), offset, expected: None });
         }
         Err(ImageError::TrailingGarbage { source_name: self.name.to_owned(), compression: self.compression, offset })
     }

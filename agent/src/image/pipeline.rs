@@ -157,17 +157,14 @@ impl Run<'_> {
         let mut writer = Writer::new(self.target, queue, options, &self.counters, &interrupt);
         self.stop.check()?;
         self.tell(Phase::Preparing);
-        writer.prepare().map_err(|error| self.stopped(Phase::Preparing, 0, self.disk(error)))?;
+        writer.prepare().map_err(|failure| self.stopped_by(Phase::Preparing, failure))?;
         let streamed = self
             .stream(first, stream, &pool, writer, waker, backend)
             .map_err(|(offset, error)| self.stopped(Phase::Writing, offset, error))?;
         let image = streamed.body.image();
         self.check_digests(&streamed.digests).map_err(|error| self.stopped(Phase::Writing, image, error))?;
         self.tell(Phase::Finishing);
-        let written = streamed
-            .body
-            .commit()
-            .map_err(|(offset, error)| self.stopped(Phase::Finishing, offset, self.disk(error)))?;
+        let written = streamed.body.commit().map_err(|failure| self.stopped_by(Phase::Finishing, failure))?;
         log::debug!("holes punched: {}, through {}", written.punched, streamed.punchable);
         Ok(self.receipt(written.image, streamed.digests))
     }
@@ -258,7 +255,7 @@ impl Run<'_> {
             // The first cause counts; that others were told to stop is no news.
             let (offset, body) = match written {
                 Ok(Ok(body)) => (body.image(), Ok(body)),
-                Ok(Err((offset, error))) => (offset, Err(self.disk(error))),
+                Ok(Err(failure)) => (failure.offset, Err(self.disk(failure.error))),
                 Err(error) => (0, Err(error)),
             };
             let frame = |error| (offset, error);
@@ -312,7 +309,13 @@ impl Run<'_> {
 
     fn stopped(&self, phase: Phase, offset: u64, source: ImageError) -> ImageError {
         let device = self.target.path().to_owned();
-        ImageError::Stopped { device, phase: phase.name(), offset, source: Box::new(source) }
+        ImageError::Stopped { device, phase: phase.name(), offset, head_erased: true, source: Box::new(source) }
+    }
+
+    fn stopped_by(&self, phase: Phase, failure: disk::Failure) -> ImageError {
+        let disk::Failure { offset, head_erased, error } = failure;
+        let (device, source) = (self.target.path().to_owned(), Box::new(self.disk(error)));
+        ImageError::Stopped { device, phase: phase.name(), offset, head_erased, source }
     }
 
     fn device_busy(&self) -> Duration {
