@@ -2,6 +2,7 @@
 
 use super::ImageError;
 use super::input::Input;
+use super::lz4::Watched;
 use super::sniff::{self, Compression};
 use std::io::{self, BufRead, Read};
 
@@ -89,7 +90,12 @@ impl Decoder<'_> {
                 if head.len() < 7 {
                     return Err(Fault::Read(io::ErrorKind::UnexpectedEof.into()));
                 }
-                sink.fill(&mut lz4_flex::frame::FrameDecoder::new(input))
+                let mut decoder = lz4_flex::frame::FrameDecoder::new(Watched::new(input));
+                sink.fill(&mut decoder)?;
+                match decoder.into_inner().ended() {
+                    true => Ok(()),
+                    false => Err(Fault::Read(io::ErrorKind::UnexpectedEof.into())),
+                }
             }
         }
     }
