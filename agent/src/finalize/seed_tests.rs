@@ -117,6 +117,24 @@ fn files_are_for_root_alone_and_a_second_run_gives_the_same() {
     assert!(!root.path().join(DIRECTORY).join("network-config").exists());
 }
 
+/// Whoever may set labels finds them inherited; an enforcing system could not read its seed otherwise.
+#[test]
+fn selinux_labels_are_inherited() {
+    let root = tempfile::tempdir().expect("a directory");
+    let lib = root.path().join("var/lib");
+    fs::create_dir_all(&lib).expect("var/lib");
+    let label = b"system_u:object_r:var_lib_t:s0\0";
+    if let Err(error) = xattr::set(&lib, "security.selinux", label) {
+        println!("skipped: labels cannot be set here: {error}");
+        return;
+    }
+    write(root.path(), &data()).expect("writes");
+    for path in ["cloud", "cloud/seed/nocloud", "cloud/seed/nocloud/user-data"] {
+        let inherited = xattr::get(lib.join(path), "security.selinux").expect("reads");
+        assert_eq!(inherited.as_deref(), Some(&label[..]), "{path}");
+    }
+}
+
 #[test]
 fn links_in_the_image_stay_in_the_image() {
     let outside = tempfile::tempdir().expect("a directory");

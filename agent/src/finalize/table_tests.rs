@@ -9,6 +9,8 @@ use crate::finalize::layout::NewPartition;
 use proptest::prelude::*;
 
 const MIB: u64 = 1 << 20;
+/// How long the image was that lies on a longer disk.
+const IMAGE: u64 = 10 * MIB;
 
 fn new(name: &str, min: u64, max: Option<u64>, number: Option<u32>) -> NewPartition {
     NewPartition {
@@ -28,7 +30,7 @@ fn fixed(name: &str, mib: u64, number: u32) -> NewPartition {
 
 /// An image as Debian's cloud images are numbered, on a disk that is larger than the image was.
 fn image_on(disk_mib: u64, sector: u32, partitions: &[NewPartition]) -> FaultDisk {
-    let image = FaultDisk::new(16 * MIB, sector);
+    let image = FaultDisk::new(IMAGE, sector);
     adjust::write_fresh(&image, guid::derived(&["disk"]), partitions, MIB).expect("fresh table");
     // Attributes, unknown bytes and boot code must survive.
     let mut bytes = image.bytes.into_inner();
@@ -78,7 +80,7 @@ fn sparse_numbers_guids_attributes_and_boot_code_survive_a_grow() {
         let covered = u32::from_le_bytes(bytes[446 + 12..446 + 16].try_into().expect("4 bytes"));
         assert_eq!(u64::from(covered), 64 * MIB / u64::from(sector) - 1, "protective MBR");
         // The backup where the image ended is no table any more.
-        let stale = 16 * MIB as usize - sector as usize;
+        let stale = IMAGE as usize - sector as usize;
         assert_ne!(&bytes[stale..stale + 8], gpt::SIGNATURE);
     }
 }
@@ -136,7 +138,7 @@ fn an_image_for_the_other_sector_size_is_named() {
 
 #[test]
 fn a_withheld_first_mebibyte_is_no_table_whatever_the_backup_says() {
-    let disk = image_on(16, 512, &debian());
+    let disk = image_on(10, 512, &debian());
     disk.bytes.borrow_mut()[..MIB as usize].fill(0);
     assert_eq!(read(&disk).expect_err("nothing there").code(), "finalize.table_missing");
 }
@@ -157,7 +159,7 @@ fn a_damaged_primary_is_restored_from_the_backup() {
 
 #[test]
 fn both_copies_damaged_is_an_error() {
-    let disk = image_on(16, 512, &debian());
+    let disk = image_on(10, 512, &debian());
     let last = disk.bytes.borrow().len() - 512;
     disk.bytes.borrow_mut()[1024] ^= 1;
     disk.bytes.borrow_mut()[last + 40] ^= 1;
@@ -166,7 +168,7 @@ fn both_copies_damaged_is_an_error() {
 
 #[test]
 fn a_disk_smaller_than_its_image_is_refused_before_any_write() {
-    let whole = image_on(16, 512, &debian()).bytes.into_inner();
+    let whole = image_on(10, 512, &debian()).bytes.into_inner();
     let disk = FaultDisk::of(whole[..6 * MIB as usize].to_vec(), 512);
     let error = adjust::adjust(&disk, &grow_last(), MIB).expect_err("too small");
     assert_eq!(error.code(), "finalize.table_impossible");
@@ -269,11 +271,11 @@ proptest! {
             partition_guids: if guids { vec![(1, guid::derived(&["new root"]))] } else { Vec::new() },
             add: if add { vec![fixed("data", 3, 20)] } else { Vec::new() },
         };
-        let uncut = image_on(32, sector, &debian());
+        let uncut = image_on(16, sector, &debian());
         adjust::adjust(&uncut, &change, MIB).expect("uncut");
         let new = gpt_of(&uncut);
 
-        let mut disk = image_on(32, sector, &debian());
+        let mut disk = image_on(16, sector, &debian());
         let old = gpt_of(&disk);
         let mut keep = kept.iter().copied().cycle();
         for cut in [Some(cut), second_cut].into_iter().flatten() {
@@ -295,7 +297,7 @@ proptest! {
         at in 0usize..8192,
         valid_crc in any::<bool>(),
     ) {
-        let disk = image_on(16, 512, &debian());
+        let disk = image_on(10, 512, &debian());
         {
             let mut bytes = disk.bytes.borrow_mut();
             bytes[at..at + noise.len()].copy_from_slice(&noise);
