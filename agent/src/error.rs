@@ -28,3 +28,10 @@ pub trait Coded: std::error::Error {
         Problem { code: self.code().to_owned(), message: self.to_string(), causes, hint: self.hint() }
     }
 }
+
+/// For work that cannot fail but runs where failing is possible.
+impl Coded for std::convert::Infallible {
+    fn code(&self) -> &'static str {
+        match *self {}
+    }
+}

@@ -135,7 +135,10 @@ impl Agent {
         stages.run("clock", || {
             let known = clock::sync(&self.config, &ntp);
             // The Date of an HTTP reply has whole seconds, and the reply was some time on its way.
-            let set = |time| drop(clock::set_from(time, Duration::from_secs(2), clock::ClockSource::HttpDate));
+            let host = self.config.controller.as_ref().map(ToString::to_string).unwrap_or_default();
+            let set = move |time| {
+                clock::set_from(time, Duration::from_secs(2), clock::ClockSource::HttpDate(host.clone()));
+            };
             Ok::<_, crate::net::NetError>(if known.trusted { Clock::trusted() } else { Clock::untrusted(set) })
         })
     }

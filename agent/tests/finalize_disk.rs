@@ -321,6 +321,39 @@ fn a_btrfs_root_in_a_subvolume_is_found() {
     assert_eq!(root.prefix, Path::new("@rootfs"));
 }
 
+/// Both kinds of FAT, every sector size, files over many clusters, empty ones, long names, directories in directories.
+#[test]
+fn fat_volumes_pass_the_checker_and_give_their_files_back() {
+    if skipped() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let image = directory.path().join("volume");
+    let large: Vec<u8> = (0..300_000u32).map(|byte| (byte % 251) as u8).collect();
+    let files: Vec<(&str, &[u8])> = vec![
+        ("a", b"a"),
+        ("empty", b""),
+        ("name-of-thirteen.x".get(..13).expect("ASCII"), b"13"),
+        ("a-name-that-takes-more-than-two-long-entries.json", &large),
+        ("directory/below/file.json", b"deep"),
+        ("directory/beside.TXT", &large),
+        ("directory/below/another-file-here", b"deep too"),
+    ];
+    for (sector, mib) in [(512, 1), (512, 4), (512, 32), (1024, 16), (2048, 32), (4096, 2), (4096, 32)] {
+        let bytes = burin::finalize::fat::volume("SEED", 0x1234_5678, &files, sector, mib * MIB).expect("a volume");
+        assert_eq!(bytes.len() as u64, mib * MIB);
+        fs::write(&image, bytes).expect("writes");
+        let report = run("fsck.vfat", &["-n", "-v", text(&image)]);
+        println!("{sector} {mib}: {}", report.lines().last().unwrap_or_default());
+        for (path, content) in &files {
+            let read = output("mtype", &["-i", text(&image), &format!("::/{path}")]);
+            assert!(read == *content, "{path} on {sector}-byte sectors");
+        }
+    }
+    let full = burin::finalize::fat::volume("SEED", 1, &[("large", &vec![1; 2_000_000])], 512, MIB);
+    assert_eq!(full, Err(burin::finalize::fat::FatError::Full));
+}
+
 fn seed_data() -> SeedData {
     SeedData {
         instance_id: seed::instance_id("order-1", 1, "machine"),

@@ -38,7 +38,6 @@ pub const MANIFEST: &str = "manifest.json";
 
 /// Why a build failed. Nothing in the output directory has been replaced then, unless the error is of writing it.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
 pub enum BuildError {
     #[error("the agent cannot be /init")]
     Agent(#[source] AgentError),

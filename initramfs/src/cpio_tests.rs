@@ -15,8 +15,11 @@ fn sample() -> Archive {
     archive
 }
 
-/// An independent reading of the format, for comparison: (name, mode, data, rdev).
-fn read_back(mut data: &[u8]) -> Vec<(String, u32, Vec<u8>, (u32, u32))> {
+/// Name, mode, contents, device numbers.
+type Found = (String, u32, Vec<u8>, (u32, u32));
+
+/// An independent reading of the format, for comparison.
+fn read_back(mut data: &[u8]) -> Vec<Found> {
     let mut out = Vec::new();
     let mut offset = 0usize;
     loop {

@@ -15,21 +15,25 @@ use burin_initramfs::{Manifest, Options};
 
 const EXAMPLES: &str = "\
 Examples:
-  A ramdisk from Debian's standard kernel, for a controller of one's own:
-    burin-initramfs build --agent target/release/burin --output out --controller https://10.0.0.1:8443 --ca ca.pem
+  Debian's standard kernel, and a controller of one's own with its CA:
+    burin-initramfs build --agent burin --output out \\
+        --controller https://10.0.0.1:8443 --ca ca.pem
 
-  Another kernel package, or one that is already here:
-    burin-initramfs build --agent burin --output out --kernel-package linux-image-cloud-amd64
-    burin-initramfs build --agent burin --output out --kernel-package ./linux-image-6.1.0-56-amd64_6.1.192-2_amd64.deb
+  Another kernel package, by name or as a file:
+    burin-initramfs build --agent burin --output out \\
+        --kernel-package linux-image-cloud-amd64
 
   Any other distribution's kernel:
-    burin-initramfs build --agent burin --output out --kernel /boot/vmlinuz-6.9.1 --modules /lib/modules/6.9.1
+    burin-initramfs build --agent burin --output out \\
+        --kernel /boot/vmlinuz-6.9.1 --modules /lib/modules/6.9.1
 
-  With an order inside, so that no controller is needed, and the firmware that the chosen drivers ask for:
-    burin-initramfs build --agent burin --output out --order order.json --firmware /usr/lib/firmware
+  An order inside instead of a controller, and firmware for the drivers:
+    burin-initramfs build --agent burin --output out \\
+        --order order.json --firmware /usr/lib/firmware
 
-  Into out come vmlinuz, initramfs.cpio.zst, boot.ipxe, grub.cfg, burin.efi, NOTICE and manifest.json. Serve the
-  directory over HTTP and let iPXE `chain` boot.ipxe, or put burin.efi on an ESP as EFI/BOOT/BOOTX64.EFI.";
+Into out come vmlinuz, initramfs.cpio.zst, boot.ipxe, grub.cfg, burin.efi, NOTICE
+and manifest.json. Serve out over HTTP and let iPXE `chain` boot.ipxe, or copy
+burin.efi to an ESP as EFI/BOOT/BOOTX64.EFI.";
 
 #[derive(Parser)]
 #[command(version, about = "Builds burin's netboot artefacts: kernel, ramdisk, iPXE script, unified kernel image")]

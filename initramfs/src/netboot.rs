@@ -41,6 +41,7 @@ pub fn grub(boot: &Boot<'_>) -> String {
          # Source this from grub.cfg; set burin_dir to the directory that holds the files, with its device where needed.\n\
          if [ -z \"$burin_dir\" ]; then set burin_dir=\"$prefix\"; fi\n\
          if [ -n \"$net_default_mac\" ]; then\n\
+         \x20   insmod regexp\n\
          \x20   regexp --set=1:m1 --set=2:m2 --set=3:m3 --set=4:m4 --set=5:m5 --set=6:m6 \\\n\
          \x20       '^(..):(..):(..):(..):(..):(..)$' \"$net_default_mac\"\n\
          \x20   set burin_bootif=\"BOOTIF=01-$m1-$m2-$m3-$m4-$m5-$m6\"\n\

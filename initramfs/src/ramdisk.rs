@@ -218,3 +218,7 @@ fn walk(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
     found.sort();
     Ok(found)
 }
+
+#[cfg(test)]
+#[path = "ramdisk_tests.rs"]
+mod tests;

@@ -58,6 +58,7 @@ struct Layout {
     section_alignment: u32,
     file_alignment: u32,
     image_end: u32,
+    first_content: usize,
 }
 
 /// Builds the image.
@@ -130,10 +131,14 @@ impl Layout {
             return Err(UkiError::Stub("alignment is no power of two"));
         }
         let mut image_end = 0u32;
+        let mut first_content = stub.len();
         for n in 0..sections {
             let at = section_table + n * SECTION_HEADER;
             let end = field32(at + 12)?.checked_add(field32(at + 8)?).ok_or(UkiError::TooLarge)?;
             image_end = image_end.max(end);
+            if field32(at + 16)? > 0 {
+                first_content = first_content.min(field32(at + 20)? as usize);
+            }
         }
         let headers_size = field32(optional + 60)? as usize;
         Ok(Layout {
@@ -145,6 +150,7 @@ impl Layout {
             section_alignment,
             file_alignment,
             image_end,
+            first_content,
         })
     }
 
@@ -157,11 +163,10 @@ impl Layout {
                 return Err(UkiError::Section(clash));
             }
         }
-        let (start, end) = (
-            self.section_table + self.sections * SECTION_HEADER,
-            self.section_table + (self.sections + added.len()) * SECTION_HEADER,
-        );
-        let slack = stub.get(start..end).filter(|s| end <= self.headers_size && s.iter().all(|b| *b == 0));
+        let start = self.section_table + self.sections * SECTION_HEADER;
+        let end = start + added.len() * SECTION_HEADER;
+        let limit = self.headers_size.min(self.first_content);
+        let slack = stub.get(start..end).filter(|slack| end <= limit && is_filler(slack));
         slack.map(|_| ()).ok_or(UkiError::HeadersFull(added.len()))
     }
 
@@ -172,10 +177,18 @@ impl Layout {
         put_u32(image, self.optional + 8, initialized)?;
         put_u32(image, self.optional + 56, end)?;
         put_u32(image, self.optional + 64, 0)?;
-        // Data directory 4: certificate table.
-        put_u32(image, self.optional + 112 + 4 * 8, 0)?;
-        put_u32(image, self.optional + 112 + 4 * 8 + 4, 0)
+        // NumberOfRvaAndSizes, and data directory 4: the certificate table.
+        if u32_at(image, self.optional + 108)? > 4 {
+            put_u32(image, self.optional + 112 + 4 * 8, 0)?;
+            put_u32(image, self.optional + 112 + 4 * 8 + 4, 0)?;
+        }
+        Some(())
     }
+}
+
+/// Zeros, or one instruction over and over: assemblers fill up with no-ops.
+fn is_filler(slack: &[u8]) -> bool {
+    slack.get(4..).is_some_and(|shifted| shifted.iter().zip(slack).all(|(a, b)| a == b))
 }
 
 fn to_u32(n: usize) -> Result<u32, UkiError> {

@@ -71,6 +71,22 @@ fn a_full_header_is_refused() {
     assert_eq!(build(&data, &parts(), Arch::X86_64).unwrap_err(), UkiError::HeadersFull(5));
 }
 
+/// The arm64 stub's headers are followed by no-ops, and it has few data directories.
+#[test]
+fn no_ops_are_slack_but_code_is_not() {
+    let mut data = stub();
+    let start = 0x98 + 240 + 40;
+    for word in data[start..0x400].chunks_mut(4) {
+        word.copy_from_slice(&0xd503_201f_u32.to_le_bytes()[..word.len()]);
+    }
+    put_u32(&mut data, 0x98 + 108, 4).unwrap();
+    put_u32(&mut data, 0x98 + 112 + 32, 0xabcd).unwrap();
+    let image = build(&data, &parts(), Arch::X86_64).unwrap();
+    assert_eq!(u32_at(&image, 0x98 + 112 + 32), Some(0xabcd));
+    data[start + 50] ^= 1;
+    assert_eq!(build(&data, &parts(), Arch::X86_64).unwrap_err(), UkiError::HeadersFull(5));
+}
+
 #[test]
 fn an_image_is_no_stub() {
     let image = build(&stub(), &parts(), Arch::X86_64).unwrap();

@@ -32,6 +32,7 @@ fn from_hello_to_the_acknowledged_receipt() {
     agent.emitter.emit(started("network"));
     let mut session = agent.connect();
     assert_eq!(session.machine(), MACHINE);
+    assert!(agent.emitter.flush(PATIENCE), "what happened before the hello comes after it");
     assert_eq!(session.next_order(Duration::ZERO).unwrap(), Next::None);
     bench.controller().put_order(MAC, order("o1")).unwrap();
     let offer = offer(session.next_order(PATIENCE).unwrap());
@@ -76,7 +77,7 @@ fn what_is_not_an_order_is_refused_once_and_reported() {
         (b"{\"id\": \"\xff\"}", "order.json"),
         (br#"{"version":"order/v2","id":"x","new":1}"#, "order.version"),
         (br#"{"version":"order/v1","id":"x","images":{},"layouts":[],"surprise":1}"#, "order.shape"),
-        (b"[]", "order.version"),
+        (b"[]", "order.shape"),
     ];
     for (body, code) in bodies {
         bench.controller().put_order("default", body).unwrap();

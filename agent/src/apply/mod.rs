@@ -13,7 +13,7 @@ pub use error::ApplyError;
 
 use crate::finalize::mount;
 use crate::image::Cancel;
-use crate::plan::SeedContents;
+use crate::plan::SeedFiles;
 use crate::protocol::order::Order;
 use crate::protocol::plan::{Plan, PlannedDisk, SeedTarget, Step};
 use crate::protocol::receipt::Change;
@@ -42,7 +42,7 @@ pub struct Context<'a> {
     pub order: &'a Order,
     pub plan: &'a Plan,
     /// The values of the seed, attributes resolved.
-    pub seed: Option<&'a SeedContents>,
+    pub seed: Option<&'a SeedFiles>,
     /// For images.
     pub download: ureq::Agent,
     pub cancel: Cancel,
@@ -124,9 +124,6 @@ pub fn name(step: &Step) -> &'static str {
         Step::Wipe { .. } => "wipe",
         Step::CreateTable { .. } => "create-table",
         Step::CreateRaid { .. } => "create-raid",
-        Step::CreateLuks { .. } => "create-luks",
-        Step::CreateVolumeGroup { .. } => "create-volume-group",
-        Step::CreateVolume { .. } => "create-volume",
         Step::MakeFilesystem { .. } => "make-filesystem",
         Step::Mount { .. } => "mount",
         Step::UnpackTree { .. } => "unpack-tree",

@@ -1,6 +1,8 @@
 //! Drivers for the devices that are there and for those that come, and the notion of quiet.
 
-use super::modules::{ALWAYS, Heard, Index, Kernel, LATE, Listener, Loader, Options, listen, modaliases};
+use super::modules::{
+    ALWAYS, FIRST, Heard, Index, Kernel, LATE, Listener, Loader, Options, Urgency, listen, modaliases,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ const FILE: &str = "run/burin/devices.json";
 pub struct DeviceState {
     /// Every device that was there at the start has been looked at.
     pub coldplugged: bool,
-    /// Modules being loaded now; each includes its synchronous probing.
+    /// Modules being loaded for devices now; each includes its synchronous probing.
     pub loading: usize,
 }
 
@@ -59,19 +61,21 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
     }
     spawn("coldplug", move || {
         let began = Instant::now();
-        ALWAYS.iter().for_each(|name| loader.request(name));
+        FIRST.iter().for_each(|name| loader.request(name, Urgency::Network));
         let mut seen = BTreeSet::new();
-        settle_round(&devices, &loader, &mut seen);
-        LATE.iter().for_each(|name| loader.request(name));
-        settle_round(&devices, &loader, &mut seen);
+        request_new(&devices, &loader, &mut seen);
+        ALWAYS.iter().for_each(|name| loader.request(name, Urgency::ByName));
+        look_until_quiet(&devices, &loader, &mut seen);
         log::info!("{} kinds of devices looked at in {:.1} s", seen.len(), began.elapsed().as_secs_f32());
         state.publish(|state| state.coldplugged = true);
+        // File systems: nobody waits for them, and mount(2) would get them by itself.
+        LATE.iter().for_each(|name| loader.request(name, Urgency::ByName));
         loop {
             // Buses without announcements do not exist, but announcements can be lost.
             thread::park_timeout(Duration::from_secs(2));
             if rescan.swap(false, Ordering::Relaxed) {
                 log::debug!("uevents were lost: looking at all devices again");
-                settle_round(&devices, &loader, &mut seen);
+                look_until_quiet(&devices, &loader, &mut seen);
             }
         }
     });
@@ -83,19 +87,30 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Looks at all devices until a look shows nothing new: a bus driver brings devices, which need drivers.
-fn settle_round(devices: &Path, loader: &Loader, seen: &mut BTreeSet<String>) {
-    loop {
-        let mut new = false;
-        for alias in modaliases(devices) {
-            if !seen.contains(&alias) {
-                loader.request(&alias);
-                seen.insert(alias);
-                new = true;
-            }
+/// Asks for the drivers of devices not seen before; true when there were any.
+fn request_new(devices: &Path, loader: &Loader, seen: &mut BTreeSet<String>) -> bool {
+    let mut new = false;
+    for alias in modaliases(devices) {
+        if !seen.contains(&alias) {
+            request(loader, &alias);
+            seen.insert(alias);
+            new = true;
         }
+    }
+    new
+}
+
+fn request(loader: &Loader, alias: &str) {
+    if let Some(urgency) = Urgency::of(alias) {
+        loader.request(alias, urgency);
+    }
+}
+
+/// Looks at all devices until a look shows nothing new: a bus driver brings devices, which need drivers.
+fn look_until_quiet(devices: &Path, loader: &Loader, seen: &mut BTreeSet<String>) {
+    loop {
         loader.wait();
-        if !new {
+        if !request_new(devices, loader, seen) {
             return;
         }
     }
@@ -106,7 +121,7 @@ fn hotplug(listener: &Listener, loader: &Loader, rescan: &AtomicBool) {
         match listener.next() {
             Ok(Heard::Event(event)) => {
                 if let (Some(alias), "add" | "change" | "bind") = (&event.modalias, event.action.as_str()) {
-                    loader.request(alias);
+                    request(loader, alias);
                 }
             }
             Ok(Heard::Overrun) => rescan.store(true, Ordering::Relaxed),
@@ -230,7 +245,7 @@ mod tests {
             Box::new(|_| {}),
         );
         loader.spawn(2).unwrap();
-        settle_round(root.path(), &loader, &mut BTreeSet::new());
+        look_until_quiet(root.path(), &loader, &mut BTreeSet::new());
         loader.stop();
         assert!(root.path().join("loaded").exists());
     }

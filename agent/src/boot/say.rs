@@ -42,6 +42,12 @@ pub fn flush() {
     }
 }
 
+/// Seconds since the kernel started, as its own messages count them.
+fn uptime() -> f64 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    time.map_or(0.0, |time| time.tv_sec() as f64 + time.tv_nsec() as f64 / 1e9)
+}
+
 impl Log for Voice {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::max_level()
@@ -56,7 +62,7 @@ impl Log for Voice {
             Level::Warn => "warning: ",
             _ => "",
         };
-        self.consoles.write(format!("init: {word}{}\n", record.args()).as_bytes());
+        self.consoles.write(format!("[{:12.6}] init: {word}{}\n", uptime(), record.args()).as_bytes());
     }
 
     fn flush(&self) {

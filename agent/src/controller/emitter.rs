@@ -1,7 +1,7 @@
 //! The one way to emit events, from any thread, at any time, without waiting for anybody.
 
 use super::outlet::{Outlet, SpoolError};
-use super::spool::Limits;
+use super::spool::{LAST_SEQUENCE, Limits};
 use crate::protocol::{Event, EventId, Kind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -56,7 +56,7 @@ impl Emitter {
     /// Stamps and keeps an event. A listener that does not keep up loses it; nobody waits.
     pub fn emit(&self, kind: Kind) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.last += 1;
+        state.last = state.last.saturating_add(1);
         let id = EventId { boot_id: self.0.boot_id.clone(), sequence: state.last };
         let event = Event::new(id, &state.source, SystemTime::now(), state.subject.as_deref(), &kind);
         for outlet in &self.0.outlets {
@@ -91,7 +91,7 @@ impl Emitter {
     pub fn flush(&self, patience: Duration) -> bool {
         let deadline = std::time::Instant::now() + patience;
         let left = || deadline.saturating_duration_since(std::time::Instant::now());
-        self.0.outlets.iter().fold(true, |whole, outlet| outlet.wait_empty(left()) && whole)
+        self.0.outlets.iter().all(|outlet| outlet.wait_empty(left()))
     }
 
     pub fn boot_id(&self) -> &str {
@@ -105,6 +105,6 @@ impl Emitter {
     /// A controller may know higher sequences of this boot than this process does.
     pub(super) fn skip_to(&self, sequence: u64) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.last = state.last.max(sequence);
+        state.last = state.last.max(sequence.min(LAST_SEQUENCE));
     }
 }

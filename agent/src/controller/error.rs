@@ -1,3 +1,4 @@
+use super::http::NameError;
 use crate::error::Coded;
 use crate::protocol::{Problem, VersionError};
 use std::time::Duration;
@@ -8,7 +9,7 @@ pub enum ControllerError {
     #[error("{url:?} is not an http or https URL")]
     Url { url: String },
     #[error("cannot find the host of {url}")]
-    Name { url: String },
+    Name { url: String, source: Option<std::io::Error> },
     #[error("cannot reach {url}")]
     Unreachable { url: String, source: Box<ureq::Error> },
     #[error("the server at {url} cannot be trusted")]
@@ -83,7 +84,11 @@ impl ControllerError {
         let url = url.to_owned();
         match error {
             ureq::Error::Rustls(source) => Self::Untrusted { url, source },
-            ureq::Error::HostNotFound => Self::Name { url },
+            ureq::Error::HostNotFound => Self::Name { url, source: None },
+            ureq::Error::Other(inner) => match inner.downcast::<NameError>() {
+                Ok(error) => Self::Name { url, source: Some(error.0) },
+                Err(inner) => Self::Http { url, source: Box::new(ureq::Error::Other(inner)) },
+            },
             ureq::Error::BadUri(_) => Self::Url { url },
             ureq::Error::BodyExceedsLimit(_) => Self::TooLarge { url, limit },
             ureq::Error::Timeout(_) => Self::Timeout { url, source: Box::new(error) },

@@ -3,9 +3,11 @@
 use super::tls::TlsConnector;
 use super::trust::Trust;
 use std::time::Duration;
-use ureq::Agent;
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{Connector, TcpConnector};
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{Connector, NextTimeout, TcpConnector};
+use ureq::{Agent, Error};
 
 /// Limits that turn a silent peer into an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,5 +59,23 @@ pub fn agent(trust: &Trust, timeouts: &Timeouts) -> Agent {
         .timeout_global(timeouts.total)
         .build();
     let connector = ().chain(TcpConnector::default()).chain(TlsConnector::new(trust.config().clone()));
-    Agent::with_parts(config, connector, DefaultResolver::default())
+    Agent::with_parts(config, connector, Names::default())
+}
+
+/// A name that could not be resolved, inside [`ureq::Error::Other`].
+#[derive(Debug, thiserror::Error)]
+#[error("name resolution failed")]
+pub struct NameError(#[source] pub std::io::Error);
+
+/// ureq's resolver, whose failures would otherwise look like failures to connect.
+#[derive(Debug, Default)]
+struct Names(DefaultResolver);
+
+impl Resolver for Names {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        self.0.resolve(uri, config, timeout).map_err(|error| match error {
+            Error::Io(error) => Error::Other(Box::new(NameError(error))),
+            other => other,
+        })
+    }
 }

@@ -33,8 +33,9 @@ impl Coded for OrderError {
 /// The version is looked at first: of another version, unknown keys are no mistake.
 pub fn parse_order(body: &[u8]) -> Result<Order, OrderError> {
     let value: serde_json::Value = serde_json::from_slice(body).map_err(|source| OrderError::Json { source })?;
-    let found = value.get("version").and_then(|version| version.as_str()).unwrap_or_default();
-    version::check(found, order::VERSION).map_err(|source| OrderError::Version { source })?;
+    if let Some(found) = value.get("version").and_then(|version| version.as_str()) {
+        version::check(found, order::VERSION).map_err(|source| OrderError::Version { source })?;
+    }
     // From the bytes and not from the value, so that the error has a line and a column.
     serde_json::from_slice(body).map_err(|source| OrderError::Shape { source })
 }

@@ -366,7 +366,9 @@ impl Link {
         let reply = self.client.call(call)?;
         // The version before the shape: of another version, nothing else can be expected to fit.
         let value: serde_json::Value = reply.json()?;
-        self.speaks(value.get("version").and_then(|version| version.as_str()).unwrap_or_default(), hello::VERSION)?;
+        if let Some(version) = value.get("version").and_then(|version| version.as_str()) {
+            self.speaks(version, hello::VERSION)?;
+        }
         let reply: HelloReply = reply.json()?;
         if let Some(notice) = &reply.notice {
             log::warn!("the controller says: {}", notice.message);

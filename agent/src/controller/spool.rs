@@ -8,6 +8,9 @@ use crate::protocol::event::Dropped;
 use crate::protocol::{Event, Kind};
 use std::collections::VecDeque;
 
+/// No boot emits as many events; what claims more is wrong. JSON readers keep integers exact up to here.
+pub(super) const LAST_SEQUENCE: u64 = 1 << 53;
+
 /// Beyond these, events are dropped. Results do not count as droppable, so they alone may exceed them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -95,7 +98,7 @@ impl Spool {
 
     /// Sequences rise from push to push; what is missing between two becomes a stand-in.
     pub fn push(&mut self, event: Event) {
-        if event.id.sequence <= self.last {
+        if event.id.sequence <= self.last || event.id.sequence > LAST_SEQUENCE {
             return;
         }
         let mut entries = vec![Entry::new(event)];
@@ -166,6 +169,7 @@ impl Spool {
 
     /// What a controller said at hello. It may know more than this process (whose journal was lost), or less.
     pub fn rebase(&mut self, acked: u64) {
+        let acked = acked.min(LAST_SEQUENCE);
         self.last = self.last.max(acked);
         self.ack(acked);
     }
@@ -181,7 +185,7 @@ impl Spool {
         let mut events: Vec<Event> =
             self.entries.iter().take(most).take_while(fits).map(|entry| entry.event.clone()).collect();
         if let Some(first) = self.entries.front()
-            && first.from > known + 1
+            && first.from > known.saturating_add(1)
         {
             let mut end = first.event.clone();
             end.id.sequence = first.from - 1;

@@ -98,6 +98,16 @@ fn a_rejected_event_is_replaced() {
     assert_eq!(spool.entries.len(), 3);
 }
 
+#[test]
+fn a_controller_that_claims_impossible_sequences_breaks_nothing() {
+    let mut spool = Spool::new(Limits::default());
+    spool.push(event(1, &finished()));
+    assert_eq!(spool.batch(u64::MAX, 10, 1 << 20).len(), 1);
+    spool.rebase(u64::MAX);
+    spool.push(event(u64::MAX, &finished()));
+    assert_eq!((spool.last(), spool.is_empty()), (LAST_SEQUENCE, true));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Emit(Kind),

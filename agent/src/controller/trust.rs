@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::verifier::{Fingerprint, Verifier, hex};
 use crate::error::Coded;
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -171,12 +171,14 @@ impl Anchors {
         let verifier =
             Verifier { pins: self.pins, own: self.own, chain, clock: clock.clone(), provider: provider.clone() };
         let time = time.unwrap_or_else(|| Arc::new(rustls::time_provider::DefaultTimeProvider));
-        let config = ClientConfig::builder_with_details(provider, time)
+        let mut config = ClientConfig::builder_with_details(provider, time)
             .with_safe_default_protocol_versions()
             .map_err(|source| TrustError::Tls { source })?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
+        // A resumed session is not verified again, but what an unset clock let pass has to be.
+        config.resumption = Resumption::disabled();
         Ok(Trust { config: Arc::new(config), clock })
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod adjust;
 pub mod device;
+pub mod fat;
 pub mod filesystem;
 pub mod gpt;
 pub mod grow;

@@ -1,14 +1,14 @@
 //! Putting a seed where its datasource finds it: into the root filesystem, or onto a small partition of its own.
 
 use super::device::Sectors;
+use super::fat::{self, FatError};
 use super::root::Root;
 use super::seed::{NOCLOUD_FILES, SeedFile};
 use crate::error::Coded;
-use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::io::{self, Cursor, Write};
+use std::io;
 use std::path::PathBuf;
 
 /// cloud-init's seed directory (`seed_dir` of its configuration, at its default).
@@ -24,6 +24,8 @@ pub enum SeedError {
     File { path: PathBuf, source: io::Error },
     #[error("{device}: the seed volume cannot be written")]
     Volume { device: PathBuf, source: io::Error },
+    #[error("{device}: the seed volume cannot be made")]
+    Format { device: PathBuf, source: FatError },
     #[error("{device}: a seed volume needs at least {need} bytes; the partition has {have}")]
     TooSmall { device: PathBuf, need: u64, have: u64 },
     #[error("{device}: the seed volume read back differs from what was written")]
@@ -35,6 +37,7 @@ impl Coded for SeedError {
         match self {
             Self::File { .. } => "finalize.seed_file",
             Self::Volume { .. } => "finalize.seed_volume",
+            Self::Format { .. } => "finalize.seed_format",
             Self::TooSmall { .. } => "finalize.seed_too_small",
             Self::ReadBack { .. } => "finalize.seed_readback",
         }
@@ -118,7 +121,8 @@ pub fn write_volume(
     if size < need {
         return Err(SeedError::TooSmall { device: device(), need, have: partition.size() });
     }
-    let image = fat_image(label, files, partition.sector_size(), size).map_err(failed)?;
+    let image = fat_image(label, files, partition.sector_size(), size)
+        .map_err(|source| SeedError::Format { device: device(), source })?;
 
     let (first, rest) = image.split_at(sector as usize);
     partition.write_at(0, &vec![0; first.len()]).map_err(failed)?;
@@ -142,44 +146,15 @@ pub fn write_volume(
 }
 
 /// The bytes of a FAT volume: the same files give the same bytes.
-pub fn fat_image(label: VolumeLabel, files: &[SeedFile], sector_size: u32, size: u64) -> io::Result<Vec<u8>> {
-    let overflow = |_| io::Error::from(io::ErrorKind::InvalidInput);
-    let mut padded = [b' '; 11];
-    for (to, from) in padded.iter_mut().zip(label.name().bytes()) {
-        *to = from;
-    }
+pub fn fat_image(label: VolumeLabel, files: &[SeedFile], sector_size: u32, size: u64) -> Result<Vec<u8>, FatError> {
     let mut hash = Sha256::new();
     for file in files {
         hash.update(file.path);
         hash.update(&file.bytes);
     }
     let serial = hash.finalize().iter().take(4).fold(0u32, |serial, &byte| serial << 8 | u32::from(byte));
-    let options = FormatVolumeOptions::new()
-        .bytes_per_sector(u16::try_from(sector_size).map_err(overflow)?)
-        .total_sectors(u32::try_from(size / u64::from(sector_size)).map_err(overflow)?)
-        .volume_id(serial)
-        .volume_label(padded);
-    let mut disk = Cursor::new(vec![0; usize::try_from(size).map_err(|_| io::ErrorKind::InvalidInput)?]);
-    fatfs::format_volume(&mut disk, options)?;
-    disk.set_position(0);
-    {
-        let volume = FileSystem::new(&mut disk, FsOptions::new())?;
-        let mut made: Vec<&str> = Vec::new();
-        for file in files {
-            for (end, _) in file.path.match_indices('/') {
-                let directory = file.path.get(..end).unwrap_or_default();
-                if !made.contains(&directory) {
-                    volume.root_dir().create_dir(directory)?;
-                    made.push(directory);
-                }
-            }
-            let mut written = volume.root_dir().create_file(file.path)?;
-            written.write_all(&file.bytes)?;
-            written.flush()?;
-        }
-        volume.unmount()?;
-    }
-    Ok(disk.into_inner())
+    let files: Vec<(&str, &[u8])> = files.iter().map(|file| (file.path, file.bytes.as_slice())).collect();
+    fat::volume(label.name(), serial, &files, sector_size, size)
 }
 
 fn receipt(place: String, instance_id: &str, files: &[SeedFile]) -> SeedReceipt {

@@ -5,7 +5,8 @@ use crate::apply::{self, Applied, ApplyError, Context};
 use crate::controller::ControlFlag;
 use crate::error::Coded;
 use crate::image::Cancel;
-use crate::plan::{self, Given, Planned};
+use crate::plan::{self, SeedFiles};
+use crate::protocol::Plan;
 use crate::protocol::event::OrderAccepted;
 use crate::protocol::order::Order;
 use crate::protocol::{Control, Kind, Receipt, receipt};
@@ -28,6 +29,12 @@ pub struct Attempt<'a> {
     pub download: ureq::Agent,
     pub control: Option<ControlFlag>,
     pub boot_id: &'a str,
+}
+
+/// A plan, and what its seed step writes.
+struct Planned {
+    plan: Plan,
+    seed: Option<SeedFiles>,
 }
 
 impl Attempt<'_> {
@@ -83,7 +90,10 @@ impl Attempt<'_> {
     }
 
     fn plan(&self, inventory: &Inventory) -> Result<Planned, plan::Refusal> {
-        plan::plan(inventory, self.order, &Given { command_line: &self.agent.config.attributes })
+        let words = &self.agent.config.attributes;
+        let plan = plan::plan(inventory, self.order, words)?;
+        let seed = plan::seed(inventory, self.order, words)?;
+        Ok(Planned { plan, seed })
     }
 
     fn apply(&self, stages: &mut Stages, planned: &Planned, done: &mut Applied) -> Result<(), Failure> {

@@ -41,7 +41,7 @@ pub fn collect() -> Inventory {
         let model = disk.model.as_deref().unwrap_or("unknown model");
         let serial = disk.serial.as_deref().unwrap_or("no serial number");
         let size = indicatif::DecimalBytes(disk.size);
-        log::info!("disk {}: {model}, {serial}, {size}, {}", disk.path, disk.class.word());
+        log::info!("disk {}: {model}, {serial}, {size}, {:?}", disk.path, disk.class);
     }
     inventory
 }
@@ -50,9 +50,9 @@ pub fn identity(inventory: &Inventory, config: &Config) -> Identity {
     let system = &inventory.system.data;
     let nics = &inventory.nics.data;
     let boot_mac = config.boot_mac.map(|mac| mac.to_string());
-    let macs = nics.iter().filter(|nic| nic.physical).filter_map(|nic| nic.permanent_mac.clone().or(nic.mac.clone()));
+    let macs = nics.iter().filter_map(|nic| nic.permanent_mac.clone().or(nic.mac.clone()));
     let mut macs: Vec<String> = macs.collect();
     macs.sort();
     macs.dedup();
-    Identity { system_uuid: system.uuid.clone(), serial: system.serial.clone(), macs, boot_mac }
+    Identity { system_uuid: system.uuid.clone(), serial: system.serial_number.clone(), macs, boot_mac }
 }

@@ -210,11 +210,13 @@ pub(super) async fn grant(
     let order = shared.order_file(Some(&machine), &identity);
     let (written, reply) = shared.keep_if(|state| {
         let (reply, new) = state.decide(&machine, &request, order.as_ref(), shared.options.max_attempts);
-        let record = Record::Grant { machine: machine.clone(), request: request.clone(), reply: reply.clone() };
+        let (asked, answered) = (Box::new(request.clone()), Box::new(reply.clone()));
+        let record = Record::Grant { machine: machine.clone(), request: asked, reply: answered };
         (new.then_some(record), reply)
     });
     durable(written).await?;
-    shared.watchers.tell(&Observation::Grant { machine, request, reply: reply.clone() });
+    let (asked, answered) = (Box::new(request), Box::new(reply.clone()));
+    shared.watchers.tell(&Observation::Grant { machine, request: asked, reply: answered });
     Ok(Json(reply).into_response())
 }
 

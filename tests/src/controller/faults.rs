@@ -113,6 +113,12 @@ impl Faults {
         self.images.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// How many requests of this kind the fault has still to strike.
+    pub fn left(&self, call: Call) -> u32 {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.get(&call).map_or(0, |(_, times)| *times)
+    }
+
     pub(super) fn refusing(&self) -> Arc<AtomicBool> {
         self.refusing.clone()
     }

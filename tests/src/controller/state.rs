@@ -23,8 +23,8 @@ pub enum Record {
     },
     Grant {
         machine: String,
-        request: GrantRequest,
-        reply: GrantReply,
+        request: Box<GrantRequest>,
+        reply: Box<GrantReply>,
     },
     Receipt {
         machine: String,
@@ -144,7 +144,7 @@ impl State {
                 return new;
             }
             Record::Grant { machine, request, reply } => {
-                self.machines.entry(machine).or_default().grants.push((request, reply));
+                self.machines.entry(machine).or_default().grants.push((*request, *reply));
             }
             Record::Receipt { machine, receipt } => {
                 let view = self.machines.entry(machine).or_default();

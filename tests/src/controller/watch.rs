@@ -30,8 +30,8 @@ pub enum Observation {
     },
     Grant {
         machine: String,
-        request: GrantRequest,
-        reply: GrantReply,
+        request: Box<GrantRequest>,
+        reply: Box<GrantReply>,
     },
     /// A receipt was durably kept.
     Receipt {

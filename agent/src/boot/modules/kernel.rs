@@ -30,6 +30,9 @@ impl Insertion for Kernel {
         match nix::kmod::init_module(&image, &parameters) {
             Ok(()) => Ok(Insert::Loaded),
             Err(Errno::EEXIST) => Ok(Insert::Present),
+            // What these mean for a module is not what they mean for a file.
+            Err(Errno::ENOENT) => Err(io::Error::other("it needs what no loaded module has: is one missing?")),
+            Err(Errno::ENOEXEC) => Err(io::Error::other("it is not a module for this kernel")),
             Err(error) => Err(error.into()),
         }
     }

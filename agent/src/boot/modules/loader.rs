@@ -1,11 +1,12 @@
 //! Loads modules in dependency order, several at once: a driver that probes for seconds holds up only what needs it.
 
-use super::{Index, Insert, Insertion, ModuleId, Options};
-use std::collections::{HashMap, HashSet, VecDeque};
+use super::{Index, Insert, Insertion, ModuleId, Options, Urgency};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Instant;
 
-/// Told after each change how many requests are unfinished.
+/// Told after each change how many requests of devices are unfinished; those by name are not counted.
 pub type Progress = Box<dyn Fn(usize) + Send + Sync>;
 
 pub struct Loader {
@@ -19,10 +20,13 @@ pub struct Loader {
 
 #[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<ModuleId>,
+    /// Most urgent first, then in the order of asking.
+    queue: BTreeSet<(Urgency, u64, ModuleId)>,
+    requests: u64,
     /// Ever asked for: each module is tried once.
     asked: HashSet<ModuleId>,
     unfinished: usize,
+    for_devices: usize,
     modules: HashMap<ModuleId, Phase>,
     stopped: bool,
 }
@@ -67,23 +71,25 @@ impl Loader {
     }
 
     /// Queues what a name, an alias or a modalias stands for. Returns at once.
-    pub fn request(&self, name: &str) {
+    pub fn request(&self, name: &str, urgency: Urgency) {
         let ids = self.index.resolve(name);
-        let unfinished = {
-            let mut state = self.lock();
-            let before = state.unfinished;
-            for id in ids {
-                if self.options.refuses(self.index.name(id)) {
-                    log::debug!("module {}: refused by modprobe.blacklist", self.index.name(id));
-                } else if state.asked.insert(id) {
-                    state.queue.push_back(id);
-                    state.unfinished += 1;
-                }
+        let mut state = self.lock();
+        let before = state.unfinished;
+        for id in ids {
+            if self.options.refuses(self.index.name(id)) {
+                log::debug!("module {}: refused by modprobe.blacklist", self.index.name(id));
+            } else if state.asked.insert(id) {
+                state.requests += 1;
+                let place = (urgency, state.requests, id);
+                state.queue.insert(place);
+                state.unfinished += 1;
+                state.for_devices += usize::from(urgency != Urgency::ByName);
             }
-            (state.unfinished != before).then_some(state.unfinished)
-        };
-        if let Some(unfinished) = unfinished {
-            (self.progress)(unfinished);
+        }
+        let (changed, for_devices) = (state.unfinished != before, state.for_devices);
+        drop(state);
+        if changed {
+            (self.progress)(for_devices);
             self.changed.notify_all();
         }
     }
@@ -108,25 +114,26 @@ impl Loader {
 
     fn work(&self) {
         loop {
-            let id = {
+            let (urgency, id) = {
                 let mut state = self.lock();
                 loop {
                     if state.stopped {
                         return;
                     }
-                    if let Some(id) = state.queue.pop_front() {
-                        break id;
+                    if let Some((urgency, _, id)) = state.queue.pop_first() {
+                        break (urgency, id);
                     }
                     state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             };
             self.load(id);
-            let unfinished = {
+            let for_devices = {
                 let mut state = self.lock();
                 state.unfinished = state.unfinished.saturating_sub(1);
-                state.unfinished
+                state.for_devices = state.for_devices.saturating_sub(usize::from(urgency != Urgency::ByName));
+                state.for_devices
             };
-            (self.progress)(unfinished);
+            (self.progress)(for_devices);
             self.changed.notify_all();
         }
     }
@@ -168,9 +175,10 @@ impl Loader {
 
     fn insert(&self, id: ModuleId) -> bool {
         let name = self.index.name(id);
+        let began = Instant::now();
         match self.kernel.insert(&self.index.path(id), self.options.parameters(name)) {
             Ok(Insert::Loaded) => {
-                log::debug!("module {name}: loaded");
+                log::debug!("module {name}: {} ms", began.elapsed().as_millis());
                 true
             }
             Ok(Insert::Present) => true,

@@ -10,6 +10,7 @@ mod names;
 mod options;
 mod uevent;
 mod unpack;
+mod urgency;
 
 #[cfg(test)]
 mod tests;
@@ -21,11 +22,12 @@ pub use index::Texts;
 pub use index::{Index, ModuleId};
 pub use kernel::{Insert, Insertion, Kernel};
 pub use loader::Loader;
-pub use names::{ALWAYS, LATE};
+pub use names::{ALWAYS, FIRST, LATE};
 pub use options::Options;
 #[cfg(test)]
 pub use uevent::Uevent;
 pub use uevent::{Heard, Listener, listen};
+pub use urgency::Urgency;
 
 /// Modules compare with `-` and `_` as one character.
 pub fn canonical(name: &str) -> String {

@@ -1,19 +1,23 @@
 //! Modules that no device asks for by modalias, loaded by name. A name that the ramdisk lacks is skipped in silence:
 //! what a kernel calls a module differs, and which of them are built in too.
 
-/// At once, beside coldplug: what makes disks, NICs and management controllers usable.
+/// Before any device: DHCP needs raw sockets.
+pub const FIRST: &[&str] = &["af_packet"];
+
+/// After the devices that are there at the start: what makes them usable.
 pub const ALWAYS: &[&str] = &[
-    // Disks: upper drivers are bound by SCSI type aliases, these only make that quick and certain.
+    // Bound by SCSI type aliases too; by name it is certain.
     "sd_mod",
     "sr_mod",
     "sg",
     "nvme",
-    "loop",      // Raw sockets for DHCP.
-    "af_packet", // The firmware's variables: boot entries.
-    "efivarfs",  // Baseboard management.
-    "ipmi_devintf",
+    "loop",
+    // The firmware's variables: boot entries.
+    "efivarfs",
+    // Baseboard management, and machines without ACPI tables for their TPM.
     "ipmi_si",
-    "ipmi_ssif", // Machines without ACPI tables for them.
+    "ipmi_ssif",
+    "ipmi_devintf",
     "tpm_tis",
     "tpm_crb",
 ];

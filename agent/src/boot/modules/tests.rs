@@ -68,7 +68,7 @@ impl Fake {
 fn run(fake: &Fake, options: Options, workers: usize, requests: &[&str]) -> Vec<String> {
     let loader = Loader::new(index(), options, fake.clone(), Box::new(|_| {}));
     loader.spawn(workers).unwrap();
-    requests.iter().for_each(|request| loader.request(request));
+    requests.iter().for_each(|request| loader.request(request, Urgency::Rest));
     loader.wait();
     loader.stop();
     fake.order()
@@ -118,6 +118,20 @@ fn independent_modules_load_at_the_same_time() {
     // Each insertion waits for the other: with one worker, or a lock around insertions, this would never end.
     let fake = Fake { meet: Some(Arc::new(Barrier::new(2))), ..Fake::default() };
     assert_eq!(run(&fake, Options::default(), 2, &["jbd2", "mbcache"]).len(), 2);
+}
+
+#[test]
+fn the_urgent_go_first() {
+    let fake = Fake::default();
+    let loader = Loader::new(index(), Options::default(), fake.clone(), Box::new(|_| {}));
+    loader.request("jbd2", Urgency::ByName);
+    loader.request("mbcache", Urgency::Rest);
+    loader.request("crc16", Urgency::Rest);
+    loader.request("failover", Urgency::Network);
+    loader.spawn(1).unwrap();
+    loader.wait();
+    loader.stop();
+    assert_eq!(fake.order(), ["failover()", "mbcache()", "crc16()", "jbd2()"]);
 }
 
 #[test]
