@@ -70,6 +70,9 @@ impl<'a> Deployment<'a> {
                 News::Console(line) if line.text.contains("Kernel panic - not syncing") => {
                     return Err(DeployError::NotProven(line.text.clone()));
                 }
+                News::Console(line) if line.text.contains("Run /init as init process") => {
+                    during = "the agent starts".to_owned();
+                }
                 News::Console(_) => {}
                 News::Controller(seen) => {
                     if let Some(problem) = failure(seen) {
