@@ -18,6 +18,7 @@ pub use layout::{
     PickName, Tie, Tree,
 };
 pub use network::{Bond, Dns, Interface, Role, Route, Vlan};
+pub(crate) use parse::nearest;
 pub use parse::{Mistake, OrderError, parse, parse_value};
 pub use predicate::{Clause, Condition, Count, Operand, Operands, Predicate, Scalar, Test};
 pub use seed::{Seed, SeedFormat, SeedPlace};

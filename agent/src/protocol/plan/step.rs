@@ -64,23 +64,6 @@ pub enum Step {
         metadata: String,
         members: Vec<Device>,
     },
-    CreateLuks {
-        name: String,
-        uuid: String,
-        on: Device,
-        unlock: Vec<UnlockKind>,
-    },
-    CreateVolumeGroup {
-        name: String,
-        on: Vec<Device>,
-    },
-    /// `size` left out: the rest of the group.
-    CreateVolume {
-        group: String,
-        name: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        size: Option<u64>,
-    },
     MakeFilesystem {
         on: Device,
         filesystem: PlannedFilesystem,
