@@ -128,8 +128,7 @@ fn of_signature(signature: &Signature) -> Vec<Identifier> {
 }
 
 fn of_volume(volume: &Disk) -> Vec<Identifier> {
-    let mut all: Vec<Identifier> =
-        volume.md.iter().filter_map(|md| md.name.as_deref()).map(array_name).collect();
+    let mut all: Vec<Identifier> = volume.md.iter().filter_map(|md| md.name.as_deref()).map(array_name).collect();
     if volume.dm_uuid.as_deref().is_some_and(|uuid| uuid.starts_with("LVM-")) {
         all.extend(volume.dm_name.as_deref().map(volume_group));
     }

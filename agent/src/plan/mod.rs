@@ -216,3 +216,11 @@ fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan) -> Result<(), 
         }
     }
 }
+
+#[cfg(test)]
+#[path = "property_tests.rs"]
+mod property_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

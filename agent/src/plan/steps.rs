@@ -59,8 +59,13 @@ pub fn steps(context: Context<'_>) -> Result<Vec<Step>, Reason> {
     }
 
     let mut steps = Vec::new();
-    let preserved: Vec<usize> =
-        layout.disks.iter().filter(|(_, set)| set.is_preserved()).flat_map(|(name, _)| context.of_set(name)).map(|(i, _)| i).collect();
+    let preserved: Vec<usize> = layout
+        .disks
+        .iter()
+        .filter(|(_, set)| set.is_preserved())
+        .flat_map(|(name, _)| context.of_set(name))
+        .map(|(i, _)| i)
+        .collect();
     if !preserved.is_empty() {
         steps.push(Step::Preserve { disks: preserved });
     }
@@ -174,11 +179,10 @@ pub fn seed_set<'a>(order: &'a Order, layout: &'a Layout) -> Option<&'a str> {
 pub fn system_set(layout: &Layout) -> Option<&str> {
     let is_root = |set: &DiskSet| set.partitions.iter().any(|partition| partition.mount.as_deref() == Some("/"));
     let holds_root = |name: &str| {
-        layout.raid.values().any(|raid| {
-            raid.mount.as_deref() == Some("/") && raid.members.set() == Some(name)
-        })
+        layout.raid.values().any(|raid| raid.mount.as_deref() == Some("/") && raid.members.set() == Some(name))
     };
-    let mut candidates = layout.disks.iter().filter(|(name, set)| set.image.is_some() || is_root(set) || holds_root(name));
+    let mut candidates =
+        layout.disks.iter().filter(|(name, set)| set.image.is_some() || is_root(set) || holds_root(name));
     match (candidates.next(), candidates.next()) {
         (Some((name, _)), None) => Some(name),
         _ => None,
