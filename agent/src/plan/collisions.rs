@@ -1,6 +1,6 @@
 //! Identifiers that would be on the machine twice: a boot loader or fstab that looks for one finds the wrong disk.
 
-use crate::protocol::plan::{Plan, Step};
+use crate::protocol::plan::{Plan, SeedTarget, Step};
 use hwinventory::Inventory;
 use hwinventory::model::{Disk, Signature};
 use std::collections::BTreeSet;
@@ -91,6 +91,13 @@ pub fn written(plan: &Plan) -> (BTreeSet<Identifier>, Vec<Identifier>) {
             Step::MakeFilesystem { filesystem, .. } => {
                 add(Identifier::FilesystemUuid(filesystem.uuid.clone()));
                 filesystem.label.iter().cloned().map(Identifier::FilesystemLabel).for_each(&mut add);
+            }
+            Step::WriteSeed { format, target: SeedTarget::Own { .. }, .. } => {
+                format
+                    .volume_label()
+                    .map(|label| Identifier::FilesystemLabel(label.to_owned()))
+                    .into_iter()
+                    .for_each(&mut add);
             }
             _ => {}
         }

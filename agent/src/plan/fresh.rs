@@ -126,8 +126,7 @@ fn partition_filesystems(
 ) -> Vec<Made> {
     let of_set = context.of_set(name);
     let is_first = of_set.first().is_some_and(|(first, _)| *first == index);
-    let mut made: Vec<Made> = set
-        .partitions
+    set.partitions
         .iter()
         .zip(numbers(&set.partitions))
         .filter_map(|(partition, number)| {
@@ -142,18 +141,7 @@ fn partition_filesystems(
                 several: of_set.len() > 1,
             })
         })
-        .collect();
-    if let Some(label) = steps::own_seed_label(context, name, index) {
-        made.push(Made {
-            on: Device::Partition { disk: index, name: label.to_owned(), number: None },
-            filesystem: steps::seed_filesystem(context, disk, label),
-            mount: None,
-            options: Vec::new(),
-            is_esp: false,
-            several: false,
-        });
-    }
-    made
+        .collect()
 }
 
 fn members(context: Context<'_>, name: &str, raid: &Raid) -> Result<Vec<Device>, Reason> {

@@ -218,7 +218,8 @@ fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan) -> Result<(), 
 }
 
 #[cfg(test)]
-#[path = "property_tests.rs"]
+mod docs_tests;
+#[cfg(test)]
 mod property_tests;
 #[cfg(test)]
 mod testing;

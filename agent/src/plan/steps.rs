@@ -3,8 +3,7 @@
 use super::refusal::Reason;
 use super::{fresh, guid};
 use crate::protocol::order::{
-    BootOrder, Bootloader, DiskSet, FsType, Grow, Layout, Order, Partition, PartitionPick, PickName, SeedFormat,
-    SeedPlace, Size,
+    BootOrder, Bootloader, DiskSet, FsType, Grow, Layout, Order, Partition, PartitionPick, PickName, SeedPlace, Size,
 };
 use crate::protocol::plan::{Device, PlannedDisk, PlannedFilesystem, PlannedPartition, SeedTarget, Step};
 use std::collections::BTreeMap;
@@ -142,7 +141,8 @@ fn change(
             start: None,
             size: SEED_PARTITION,
         };
-        added.push((planned, Some(seed_filesystem(context, disk, label))));
+        // No filesystem step: writing the seed makes the small vfat that holds it.
+        added.push((planned, None));
     }
 
     if let Some(grow) = &set.grow {
@@ -192,11 +192,7 @@ pub fn system_set(layout: &Layout) -> Option<&str> {
 /// The label of the seed partition that this disk gets, if it is the one.
 pub fn own_seed_label(context: Context<'_>, set: &str, index: usize) -> Option<&'static str> {
     let seed = context.order.seed.as_ref()?;
-    let label = match seed.format {
-        SeedFormat::Nocloud => return None,
-        SeedFormat::Cidata => "CIDATA",
-        SeedFormat::ConfigDrive => "config-2",
-    };
+    let label = seed.format.volume_label()?;
     let first = context.of_set(set).first().map(|(first, _)| *first);
     (seed_set(context.order, context.layout) == Some(set) && first == Some(index)).then_some(label)
 }
@@ -214,11 +210,6 @@ pub fn seed_partition(label: &str) -> Partition {
         filesystem: None,
         mount: None,
     }
-}
-
-pub fn seed_filesystem(context: Context<'_>, disk: &PlannedDisk, label: &str) -> PlannedFilesystem {
-    let uuid = context.filesystem_uuid(FsType::Vfat, None, &disk.identity.value, label);
-    PlannedFilesystem { kind: FsType::Vfat, label: Some(label.to_owned()), uuid, options: Vec::new() }
 }
 
 fn seed(context: Context<'_>, steps: &mut Vec<Step>) {

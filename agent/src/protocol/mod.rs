@@ -11,3 +11,6 @@ pub use order::Order;
 pub use plan::Plan;
 pub use problem::Problem;
 pub use receipt::Receipt;
+
+#[cfg(test)]
+mod schema_tests;
