@@ -26,3 +26,7 @@ pub use problem::Problem;
 pub use receipt::{Receipt, ReceiptReply, ReceiptState};
 pub use secret::Secret;
 pub use version::VersionError;
+pub use receipt::Receipt;
+
+#[cfg(test)]
+mod schema_tests;
