@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     Agent(cli::agent::AgentArgs),
     Inventory(cli::inventory::InventoryArgs),
+    Plan(cli::plan::PlanArgs),
+    Simulate(cli::simulate::SimulateArgs),
     Write(cli::write::WriteArgs),
 }
 
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Agent(args) => cli::agent::run(&args),
         Command::Inventory(args) => cli::inventory::run(&args),
+        Command::Plan(args) => cli::plan::run(args),
+        Command::Simulate(args) => cli::simulate::run(args),
         Command::Write(args) => match cli::download_agent() {
             Ok(agent) => cli::write::run(args, agent, &Cancel::default()),
             Err(error) => cli::fail(&error),

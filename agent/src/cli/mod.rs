@@ -2,6 +2,8 @@
 
 pub mod agent;
 pub mod inventory;
+pub mod plan;
+pub mod simulate;
 pub mod write;
 
 use crate::controller::{Clock, Timeouts, Trust, TrustError, TrustFiles, http};
@@ -27,5 +29,3 @@ pub fn fail(error: &impl Coded) -> ExitCode {
     }
     ExitCode::FAILURE
 }
-pub mod plan;
-pub mod simulate;

@@ -266,6 +266,7 @@ proptest! {
         add in any::<bool>(),
     ) {
         let change = TableChange {
+            leave: 0,
             grow: Some(Grow::Last),
             disk_guid: guids.then(|| guid::derived(&["new disk"])),
             partition_guids: if guids { vec![(1, guid::derived(&["new root"]))] } else { Vec::new() },

@@ -26,7 +26,6 @@ pub use problem::Problem;
 pub use receipt::{Receipt, ReceiptReply, ReceiptState};
 pub use secret::Secret;
 pub use version::VersionError;
-pub use receipt::Receipt;
 
 #[cfg(test)]
 mod schema_tests;
