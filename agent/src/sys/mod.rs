@@ -4,3 +4,4 @@
 pub mod clock;
 pub mod module;
 pub mod packet;
+pub mod signal;
