@@ -211,6 +211,22 @@ fn carrier_that_comes_late_is_used() {
 }
 
 #[test]
+fn a_nic_that_is_pulled_and_put_back_works_again() {
+    in_namespace(|lab| {
+        lab.cable("lit0", BOOT_MAC, 2, true);
+        lab.serve("lit0", 2, &[]);
+        let network = lab.up("", LIMIT).unwrap();
+        let before = addresses(&network.state());
+        ip("link del lit0");
+        eventually("no address", || network.state().interfaces.is_empty());
+        lab.cable("lit0", BOOT_MAC, 2, true);
+        // The server was bound to the cable that went.
+        lab.serve("lit0", 2, &[]);
+        eventually("an address again", || addresses(&network.state()) == before);
+    });
+}
+
+#[test]
 fn a_static_address_needs_no_server() {
     in_namespace(|lab| {
         lab.cable("other0", "02:00:00:00:00:01", 1, true);

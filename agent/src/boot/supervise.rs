@@ -160,6 +160,7 @@ fn start(consoles: &Consoles, log: &Arc<Mutex<AgentLog>>) -> std::io::Result<Chi
         .env("TERM", "linux")
         .current_dir("/")
         .stdin(Stdio::null());
+    crate::sys::signal::unblock_in_child(&mut command);
     // One pipe for both, so that the order of what it says is kept.
     let (pipe, writer) = std::io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);

@@ -4,6 +4,7 @@ use super::cmdline::{Word, words};
 use super::value::{parse_boot_mac, parse_finish, parse_level, parse_order, parse_trust};
 use super::{Config, ConfigError, HttpUrl, IpMethod, Secret};
 use std::collections::BTreeMap;
+use std::fmt;
 
 const ATTRIBUTE: &str = "burin.attr.";
 const KNOWN: [&str; 9] = [
@@ -19,7 +20,7 @@ const KNOWN: [&str; 9] = [
 ];
 
 /// What the command line says, word by word: the last of equal keys, nothing judged.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Raw {
     pub controller: Option<String>,
     pub ca: Option<String>,
@@ -33,6 +34,21 @@ pub struct Raw {
     pub ip: Option<String>,
     pub attributes: BTreeMap<String, String>,
     pub warnings: Vec<String>,
+}
+
+/// Unjudged words may be secrets in the wrong place (a URL with a password): only what is safe shows.
+impl fmt::Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token, bootif, ip, log, finish, warnings, .. } = self;
+        f.debug_struct("Raw")
+            .field("token", token)
+            .field("bootif", bootif)
+            .field("ip", ip)
+            .field("log", log)
+            .field("finish", finish)
+            .field("warnings", warnings)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Raw {

@@ -79,13 +79,15 @@ pub fn choose(want: &Want, now: Situation<'_>) -> Choice {
             Choice { links: named.map(only).unwrap_or_default(), waiting: String::new() }
         }
         (Want::Boot(mac), None) if now.elapsed < APPEAR => wait(&format!("no interface with {mac} (BOOTIF) yet")),
-        (Want::Boot(mac), None) => Choice { links: any(), waiting: format!("no interface has {mac} (BOOTIF)") },
+        (Want::Boot(mac), None) => {
+            Choice { links: any(), waiting: format!("no interface has {mac} (BOOTIF), trying every NIC") }
+        }
         (Want::Boot(_), Some(link)) => {
             let since = now.named.unwrap_or_default();
             let patience = if link.carrier { ANSWER } else { NEGOTIATE };
             let what = if link.carrier { "no answer on" } else { "no carrier on" };
-            let links = if since < patience { only(link) } else { any() };
-            Choice { links, waiting: format!("{what} {} (BOOTIF)", link.name) }
+            let (links, others) = if since < patience { (only(link), "") } else { (any(), ", trying every NIC") };
+            Choice { links, waiting: format!("{what} {} (BOOTIF){others}", link.name) }
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use super::NetError;
 use super::choose::{Choice, Situation, Want, choose};
-use super::dhcp::{Change, Client};
+use super::dhcp::{Change, Client, News};
 use super::netlink::{Link, Monitor, Netlink};
 use super::state::{NetworkState, Registry};
 use crate::config::{Config, IpMethod, StaticIp};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -120,7 +120,7 @@ struct Watcher {
 
 struct Running {
     link: Link,
-    carrier: Arc<AtomicBool>,
+    news: Arc<News>,
 }
 
 impl Watcher {
@@ -163,13 +163,17 @@ impl Watcher {
             match links.iter().find(|link| link.index == running.link.index) {
                 Some(link) => {
                     if link.carrier && !running.link.carrier {
-                        running.carrier.store(true, Ordering::Relaxed);
+                        running.news.carrier.store(true, Ordering::Relaxed);
                     }
                     running.link = link.clone();
                 }
-                None => running.link.carrier = false,
+                None => {
+                    running.news.gone.store(true, Ordering::Relaxed);
+                    self.registry.remove(&running.link)?;
+                }
             }
         }
+        self.clients.retain(|_, running| !running.news.gone.load(Ordering::Relaxed));
         self.tell(&links, &choice);
         Ok(())
     }
@@ -179,12 +183,12 @@ impl Watcher {
         if self.clients.contains_key(&link.index) || (self.fixed.is_some() && !self.clients.is_empty()) {
             return Ok(());
         }
-        let carrier = Arc::new(AtomicBool::new(false));
+        let news = Arc::new(News::default());
         match (&self.fixed, link.mac) {
             (Some(ip), _) => self.registry.add_static(link, ip, boot)?,
             (None, None) => return Ok(()),
             (None, Some(mac)) => {
-                let client = Client { index: link.index, name: link.name.clone(), mac, carrier: Arc::clone(&carrier) };
+                let client = Client { index: link.index, name: link.name.clone(), mac, news: Arc::clone(&news) };
                 let (registry, link) = (Arc::clone(&self.registry), link.clone());
                 let (name, shown) = (format!("dhcp-{}", link.name), link.name.clone());
                 let started = thread::Builder::new().name(name).spawn(move || {
@@ -201,7 +205,7 @@ impl Watcher {
                 started.map_err(|source| NetError::Socket { link: shown, source })?;
             }
         }
-        self.clients.insert(link.index, Running { link: link.clone(), carrier });
+        self.clients.insert(link.index, Running { link: link.clone(), news });
         Ok(())
     }
 

@@ -10,3 +10,4 @@ pub mod uring;
 pub mod clock;
 pub mod module;
 pub mod packet;
+pub mod signal;

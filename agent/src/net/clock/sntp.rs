@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const LENGTH: usize = 48;
 /// Version 4, mode 3 (client).
 const CLIENT: u8 = 4 << 3 | 3;
+const STRANGER: &str = "it does not answer our request";
 /// Seconds from 1900, NTP's origin, to 1970.
 const TO_UNIX: u64 = 2_208_988_800;
 
@@ -38,7 +39,7 @@ fn parse(packet: &[u8], nonce: [u8; 8], floor: SystemTime) -> Result<(SystemTime
     let packet = packet.get(..LENGTH).ok_or("too short")?;
     let (&[first, stratum, ..], Some(origin)) = (packet, packet.get(24..32)) else { return Err("too short") };
     if origin != nonce {
-        return Err("not an answer to our request");
+        return Err(STRANGER);
     }
     if first & 7 != 4 {
         return Err("not from a server");
@@ -70,7 +71,7 @@ fn timestamp(packet: &[u8], at: usize, floor: SystemTime) -> Option<SystemTime> 
     if whole < lowest {
         whole += 1 << 32;
     }
-    UNIX_EPOCH.checked_add(Duration::new(whole.checked_sub(TO_UNIX)?, (fraction * 1_000_000_000 >> 32) as u32))
+    UNIX_EPOCH.checked_add(Duration::new(whole.checked_sub(TO_UNIX)?, ((fraction * 1_000_000_000) >> 32) as u32))
 }
 
 /// Asks one server once.
@@ -102,9 +103,14 @@ pub fn query(
             Err(error) => return Err(error.into()),
         };
         let trip = began.elapsed();
-        let (received, answered) =
-            parse(buffer.get(..length).unwrap_or_default(), nonce, floor).map_err(SntpError::Refused)?;
-        return offset(sent, trip, received, answered).ok_or(SntpError::Refused("its times run backwards"));
+        match parse(buffer.get(..length).unwrap_or_default(), nonce, floor) {
+            // A late answer to an earlier try, or a forgery: ours may still come.
+            Err(STRANGER) => {}
+            Err(why) => return Err(SntpError::Refused(why)),
+            Ok((received, answered)) => {
+                return offset(sent, trip, received, answered).ok_or(SntpError::Refused("its times run backwards"));
+            }
+        }
     }
 }
 
@@ -183,6 +189,8 @@ mod tests {
             let mut buffer = [0; 100];
             let (length, from) = server.recv_from(&mut buffer).unwrap();
             assert_eq!((length, buffer[0]), (LENGTH, CLIENT));
+            // A forgery comes first.
+            server.send_to(&answer(&NONCE, 1_900_000_000), from).unwrap();
             server.send_to(&answer(&buffer[40..48], 1_800_000_000), from).unwrap();
         });
         let ours = unix(1_700_000_000);

@@ -2,6 +2,7 @@
 
 use crate::sys::clock::WallClock;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 /// Clocks closer than this are left alone.
@@ -22,6 +23,17 @@ pub enum ClockSource {
     Sntp(String),
     /// The `Date` of an HTTP answer from this host.
     HttpDate(String),
+}
+
+impl fmt::Display for ClockSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Machine => f.write_str("the machine's own clock"),
+            Self::Floor => f.write_str("the build time of this program"),
+            Self::Sntp(server) => write!(f, "time server {server}"),
+            Self::HttpDate(host) => write!(f, "the HTTP answer of {host}"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -98,7 +110,7 @@ pub fn to_time(
     state: &mut ClockState,
 ) {
     if time < floor || floor.checked_add(FAR).is_some_and(|far| time > far) {
-        log::warn!("{source:?} shows a time that cannot be: not believed");
+        log::warn!("{source} shows a time that cannot be: not believed");
         return;
     }
     let offset = Offset::between(clock.now(), time);
@@ -107,7 +119,7 @@ pub fn to_time(
             return;
         }
         let direction = if matches!(offset, Offset::Ahead(_)) { "forward" } else { "back" };
-        log::info!("clock: moved {} {direction} by {source:?}", words(offset.size()));
+        log::info!("clock: moved {} {direction}, by {source}", words(offset.size()));
     }
     state.trusted = true;
     state.source = source;

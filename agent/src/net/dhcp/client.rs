@@ -31,8 +31,17 @@ pub struct Client {
     pub index: u32,
     pub name: String,
     pub mac: Mac,
-    /// Set by whoever watches links, when carrier comes back.
-    pub carrier: Arc<AtomicBool>,
+    /// Set by whoever watches links.
+    pub news: Arc<News>,
+}
+
+/// What happened to the link of a client.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Carrier came back.
+    pub carrier: AtomicBool,
+    /// The interface is no more: the client ends.
+    pub gone: AtomicBool,
 }
 
 /// Where replies are heard, and in which form.
@@ -44,13 +53,13 @@ enum Ears {
 }
 
 impl Client {
-    /// Runs for ever; `changed` applies leases before it returns.
+    /// Runs until the interface is gone; `changed` applies leases before it returns.
     pub fn run(self, seed: u64, mut changed: impl FnMut(Change)) {
         let origin = Instant::now();
         let mut machine = Machine::new(self.mac, seed, Duration::ZERO);
         let mut ears = None;
         let mut complained = false;
-        loop {
+        while !self.news.gone.load(Ordering::Relaxed) {
             if let Err(error) = self.turn(origin, &mut machine, &mut ears, &mut changed) {
                 // The interface is down or gone for the moment.
                 if !complained {
@@ -72,7 +81,7 @@ impl Client {
         ears: &mut Option<Ears>,
         changed: &mut impl FnMut(Change),
     ) -> io::Result<()> {
-        if self.carrier.swap(false, Ordering::Relaxed) {
+        if self.news.carrier.swap(false, Ordering::Relaxed) {
             machine.carrier(origin.elapsed());
         }
         let heard = self.ears(machine.unconfigured(), ears)?;

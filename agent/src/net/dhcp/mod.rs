@@ -8,5 +8,5 @@ mod packet;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Change, Client};
+pub use client::{Change, Client, News};
 pub use message::{DhcpRoute, Lease};
