@@ -234,6 +234,43 @@ fn btrfs_grows_on_4096() {
     grows(Kind::Btrfs, 4096, &[]);
 }
 
+/// Tables of other makers: more and fewer entries than usual, numbers with gaps, an attribute, and a later verdict by
+/// the same maker.
+#[test]
+fn tables_made_by_sgdisk_are_kept_whatever_their_length() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let image = directory.path().join("disk");
+    for entries in ["128", "200", "56"] {
+        fs::File::create(&image).and_then(|file| file.set_len(64 * MIB)).expect("a sparse file");
+        let resize = format!("--resize-table={entries}");
+        let made = [
+            "--clear",
+            "--new=14:2048:+1M",
+            "--new=15:0:+2M",
+            "--new=1:0:+8M",
+            "--attributes=1:set:2",
+            "--typecode=15:ef00",
+            "--change-name=1:root",
+            &resize,
+            text(&image),
+        ];
+        run("sgdisk", &made);
+        let before = run("sgdisk", &["--info=14", "--info=15", text(&image)]);
+        let root = run("sgdisk", &["--info=1", text(&image)]);
+        fs::File::options().write(true).open(&image).and_then(|file| file.set_len(256 * MIB)).expect("a larger disk");
+        let disk = Device::open_image(&image, 512).expect("opens");
+        let receipt = adjust::adjust(&disk, &steps::grow_last(), MIB).expect("adjusts");
+        assert_eq!((receipt.grown, receipt.changed.len()), (Some(1), 1));
+        let verdict = run("sgdisk", &["--verify", text(&image)]);
+        assert!(verdict.contains("No problems found"), "{entries}: {verdict}");
+        assert_eq!(run("sgdisk", &["--info=14", "--info=15", text(&image)]), before);
+        let grown = run("sgdisk", &["--info=1", text(&image)]);
+        let changed: Vec<&str> = grown.lines().filter(|line| !root.contains(line)).collect();
+        assert_eq!(changed.len(), 2, "only the last sector and the size: {changed:?}");
+        assert_eq!(adjust::adjust(&disk, &steps::grow_last(), MIB).expect("again").writes, 0);
+    }
+}
+
 #[test]
 fn what_cannot_grow_is_said() {
     if skipped() {
