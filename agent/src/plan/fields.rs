@@ -72,6 +72,37 @@ impl Scope {
     }
 }
 
+/// Whether a machine's field can have several values at once, so that two different demands can both hold.
+pub fn is_list(field: &str) -> bool {
+    static LISTS: OnceLock<Vec<String>> = OnceLock::new();
+    let lists = LISTS.get_or_init(|| {
+        let schema = schemars::schema_for!(Inventory);
+        let mut found = Vec::new();
+        lists(schema.as_value(), schema.as_value(), "", 0, &mut found);
+        found
+            .iter()
+            .filter_map(|path| path.split_once(".data"))
+            .map(|(section, rest)| format!("{section}{rest}"))
+            .collect()
+    });
+    lists
+        .iter()
+        .any(|list| field == list || field.strip_prefix(list.as_str()).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// Paths of lists.
+fn lists(root: &Value, schema: &Value, prefix: &str, depth: usize, found: &mut Vec<String>) {
+    let Some(map) = schema.get("properties").and_then(Value::as_object) else { return };
+    for (name, property) in map {
+        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        if property.get("items").is_some() {
+            found.push(path);
+        } else if depth < 8 {
+            lists(root, resolve(root, property), &path, depth + 1, found);
+        }
+    }
+}
+
 /// Whether the field is one that no rule may rest on.
 pub fn is_unstable(field: &str) -> bool {
     UNSTABLE.contains(&field)
@@ -180,5 +211,7 @@ mod tests {
         assert!(matches!(machine.get("firmware.boot_mode"), Some(Kind::Word(_))));
         assert_eq!(machine.get("tpm.version"), Some(&Kind::Text));
         assert!(!machine.contains_key("disks.size"));
+        assert!(is_list("tpm.version") && is_list("system.oem_strings") && is_list("firmware.boot_entries.id"));
+        assert!(!is_list("system.manufacturer") && !is_list("firmware.boot_mode"));
     }
 }

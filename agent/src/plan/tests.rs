@@ -434,6 +434,7 @@ fn layouts_that_no_condition_keeps_apart_are_found() {
     assert_eq!(with(json!({"attribute.role": "db"}), json!({"attribute.site": "x"})), 1);
     assert_eq!(with(json!({"attribute.role": "db"}), json!({"not": {"attribute.role": "db"}})), 0);
     assert_eq!(with(json!({"attribute.role": {"exists": false}}), json!({"attribute.role": "db"})), 0);
+    assert_eq!(with(json!({"system.oem_strings": "a"}), json!({"system.oem_strings": "b"})), 1);
     assert_eq!(with(nvme(json!({"ge": 2})), nvme(json!({"lt": 2}))), 0);
     assert_eq!(with(nvme(json!({"ge": 2})), nvme(json!({"le": 2}))), 1);
     assert_eq!(with(json!({"memory.total": {"ge": "64GiB"}}), json!({"memory.total": {"lt": "64GiB"}})), 0);
