@@ -137,7 +137,7 @@ struct Found<'a> {
 }
 
 /// Fields whose absence says that they were not read, however complete the rest is.
-const READ_APART: [&str; 2] = ["signatures", "mounts"];
+const READ_APART: [&str; 3] = ["signatures", "mounts", "pci"];
 
 /// The values of a field as the trace shows them: one value, a list, or null.
 pub fn observed(field: &str, view: View<'_>) -> Value {

@@ -1,7 +1,7 @@
 //! Which fields a predicate may name, and what can be compared with them: read off the inventory's own JSON Schema, so
 //! that a misspelt field is an error instead of forever unknown.
 
-use hwinventory::model::{Disk, Inventory, Nic};
+use hwinventory::model::{Disk, Inventory, Nic, PciDevice};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -56,8 +56,8 @@ impl Scope {
         static NIC: OnceLock<Fields> = OnceLock::new();
         static MACHINE: OnceLock<Fields> = OnceLock::new();
         match self {
-            Scope::Disk => DISK.get_or_init(|| flatten(schemars::schema_for!(Disk).as_value())),
-            Scope::Nic => NIC.get_or_init(|| flatten(schemars::schema_for!(Nic).as_value())),
+            Scope::Disk => DISK.get_or_init(|| with_pci(flatten(schemars::schema_for!(Disk).as_value()))),
+            Scope::Nic => NIC.get_or_init(|| with_pci(flatten(schemars::schema_for!(Nic).as_value()))),
             Scope::Machine => MACHINE.get_or_init(machine),
         }
     }
@@ -106,6 +106,14 @@ fn lists(root: &Value, schema: &Value, prefix: &str, depth: usize, found: &mut V
 /// Whether the field is one that no rule may rest on.
 pub fn is_unstable(field: &str) -> bool {
     UNSTABLE.contains(&field)
+}
+
+/// `pci.slot` and the like: the PCI device that a disk or NIC is, or is behind.
+fn with_pci(mut fields: Fields) -> Fields {
+    fields.insert("pci".to_owned(), Kind::Group);
+    let device = flatten(schemars::schema_for!(PciDevice).as_value());
+    fields.extend(device.into_iter().map(|(path, kind)| (format!("pci.{path}"), kind)));
+    fields
 }
 
 fn machine() -> Fields {
@@ -206,6 +214,8 @@ mod tests {
         assert_eq!(disk.get("health.temperature"), Some(&Kind::Number));
         assert!(matches!(disk.get("class"), Some(Kind::Word(words)) if words.iter().any(|w| w == "raid-volume")));
         assert_eq!(Scope::Nic.fields().get("lldp.system_name"), Some(&Kind::Text));
+        assert_eq!(Scope::Nic.fields().get("pci.slot"), Some(&Kind::Text));
+        assert_eq!(disk.get("pci.link.width"), Some(&Kind::Number));
         let machine = Scope::Machine.fields();
         assert_eq!(machine.get("system.manufacturer"), Some(&Kind::Text));
         assert!(matches!(machine.get("firmware.boot_mode"), Some(Kind::Word(_))));
