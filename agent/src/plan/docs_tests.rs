@@ -97,6 +97,54 @@ fn every_example_gives_what_the_document_says() {
     assert!(order.is_none() && orders >= 12 && results >= orders, "{orders} examples, {results} results");
 }
 
+/// The orders of the document.
+fn orders() -> Vec<Order> {
+    let orders = blocks().into_iter().filter(|(info, _)| info == "json order");
+    orders.map(|(_, text)| order::parse(&text).unwrap()).collect()
+}
+
+/// Real machines times every example: a plan or a typed refusal, never a panic, and no disk that is in use.
+#[test]
+fn every_example_on_every_captured_machine_is_a_plan_or_a_refusal() {
+    let folder = std::env::var_os("BURIN_FIXTURES").map_or_else(
+        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures"),
+        std::path::PathBuf::from,
+    );
+    let Ok(entries) = std::fs::read_dir(folder.join("ghw")) else {
+        println!("skipped: no captured machines in {}", folder.display());
+        return;
+    };
+    let mut machines = 0;
+    for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "gz")) {
+        let root = tempfile::tempdir().unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
+        // Some captures have entries that no directory can hold twice; what could be unpacked is a machine too.
+        let _ = archive.unpack(root.path());
+        let source = hwinventory::source::FsSource::directory(root.path()).unwrap();
+        let options = hwinventory::Options { source: std::sync::Arc::new(source), ..hwinventory::Options::default() };
+        let inventory = hwinventory::collect(&options);
+        // What is on disk or wire is what counts.
+        let inventory: Inventory = serde_json::from_str(&serde_json::to_string(&inventory).unwrap()).unwrap();
+        machines += 1;
+        for order in orders() {
+            match plan(&inventory, &order, &BTreeMap::new()) {
+                Ok(plan) => {
+                    let text = explain(&plan);
+                    assert!(text.contains(&plan.digest));
+                    let written = plan.steps.iter().flat_map(Step::disks);
+                    for disk in written.map(|index| &plan.disks[index]) {
+                        let found = inventory.disks.data.iter().find(|other| other.path == disk.device).unwrap();
+                        assert!(found.mounts.as_ref().is_some_and(Vec::is_empty), "{}", disk.device);
+                    }
+                }
+                Err(refusal) => assert!(explain_refusal(&refusal).contains(refusal.code())),
+            }
+        }
+    }
+    assert!(machines > 0, "{} holds no captures", folder.display());
+}
+
 /// The tables name what there is, all of it.
 #[test]
 fn every_gate_and_code_is_in_the_tables() {

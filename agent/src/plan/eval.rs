@@ -127,70 +127,75 @@ fn escape(field: &str) -> String {
 // ---- one field ----
 
 /// What a field path leads to.
-enum Found<'a> {
-    /// Values; none where a list on the way is empty.
-    Values(Vec<&'a Value>),
-    Missing,
+#[derive(Default)]
+struct Found<'a> {
+    values: Vec<&'a Value>,
+    /// A list on the way was read and is empty.
+    emptied: bool,
+    /// Something on the way was not read: there may be more values.
+    unread: bool,
 }
+
+/// Fields whose absence says that they were not read, however complete the rest is.
+const READ_APART: [&str; 3] = ["signatures", "mounts", "pci"];
 
 /// The values of a field as the trace shows them: one value, a list, or null.
 pub fn observed(field: &str, view: View<'_>) -> Value {
-    match find(field, view) {
-        Found::Missing => Value::Null,
-        Found::Values(values) => match values.as_slice() {
-            [one] => (*one).clone(),
-            several => Value::Array(several.iter().map(|value| (*value).clone()).collect()),
-        },
+    let found = find(field, view);
+    match found.values.as_slice() {
+        [] if found.unread || !found.emptied => Value::Null,
+        [one] => (*one).clone(),
+        several => Value::Array(several.iter().map(|value| (*value).clone()).collect()),
     }
 }
 
 fn find<'a>(field: &str, view: View<'a>) -> Found<'a> {
     if let Some(name) = field.strip_prefix("attribute.") {
         return match view.attributes.get(name) {
-            Some(Value::Array(list)) => Found::Values(list.iter().collect()),
-            Some(value) => Found::Values(vec![value]),
-            None => Found::Missing,
+            Some(Value::Array(list)) => {
+                Found { values: list.iter().collect(), emptied: list.is_empty(), unread: false }
+            }
+            Some(value) => Found { values: vec![value], ..Found::default() },
+            // An attribute that is not set is known not to be set.
+            None => Found::default(),
         };
     }
-    let mut here = vec![view.value];
-    let mut emptied = false;
+    let mut found = Found { values: vec![view.value], ..Found::default() };
     for name in field.split('.') {
         let mut next = Vec::new();
-        for value in here {
+        for value in found.values {
             match value.get(name) {
-                None | Some(Value::Null) => {}
+                None | Some(Value::Null) => found.unread |= !view.complete || READ_APART.contains(&name),
                 Some(Value::Array(list)) => {
-                    emptied |= list.is_empty();
+                    found.emptied |= list.is_empty();
                     next.extend(list);
                 }
                 Some(value) => next.push(value),
             }
         }
-        here = next;
+        found.values = next;
     }
-    if here.is_empty() && !emptied { Found::Missing } else { Found::Values(here) }
+    found
 }
 
 fn condition(field: &str, condition: &Condition, view: View<'_>) -> (Truth, Value) {
     let is_attribute = field.starts_with("attribute.");
     let found = find(field, view);
+    // What was not read may or may not pass.
+    let unseen = if found.unread { Truth::Unknown } else { Truth::False };
+    let any = |test: &Test| {
+        let one = |value: &&Value| self::test(test, value, is_attribute, view.attributes);
+        found.values.iter().map(one).fold(unseen, Truth::or)
+    };
+    let nothing = found.values.is_empty() && !found.emptied;
     let truth = condition.tests.iter().fold(Truth::True, |sum, test| {
-        sum.and(match (&found, test) {
-            (Found::Missing, Test::Exists(wanted)) => {
-                // An attribute that is not set is known not to be set.
-                if view.complete || is_attribute { Truth::from(!wanted) } else { Truth::Unknown }
-            }
-            (Found::Missing, _) => Truth::Unknown,
-            (Found::Values(values), Test::Exists(wanted)) => Truth::from(values.is_empty() != *wanted),
-            (Found::Values(values), Test::Ne(operand)) => values
-                .iter()
-                .fold(Truth::False, |sum, value| {
-                    sum.or(self::test(&Test::Eq(operand.clone()), value, is_attribute, view.attributes))
-                })
-                .negated(),
-            (Found::Values(values), test) => values
-                .iter()
-                .fold(Truth::False, |sum, value| sum.or(self::test(test, value, is_attribute, view.attributes))),
+        sum.and(match test {
+            Test::Exists(wanted) if !found.values.is_empty() => Truth::from(*wanted),
+            Test::Exists(wanted) if unseen == Truth::False => Truth::from(!wanted),
+            Test::Exists(_) => Truth::Unknown,
+            _ if nothing => Truth::Unknown,
+            Test::Ne(operand) => any(&Test::Eq(operand.clone())).negated(),
+            test => any(test),
         })
     });
     (truth, observed(field, view))

@@ -106,3 +106,26 @@ fn each_condition_is_reported_with_what_was_observed() {
     assert!(rows.contains(&("/any", "(size ≥ 1TB)", Truth::Unknown)), "{rows:?}");
     assert!(rows.contains(&("/all/0/model", "model = x", Truth::Unknown)), "{rows:?}");
 }
+
+#[test]
+fn what_was_not_read_of_a_list_keeps_it_undecided() {
+    let ask = |partitions: Value, complete: bool, text: Value| {
+        let disk = json!({ "partitions": partitions });
+        let attributes = attributes(json!({}));
+        let view = View { value: &disk, complete, attributes: &attributes, counted: None };
+        predicate(&serde_json::from_value(text).unwrap(), view).0
+    };
+    let label = json!({"partitions.signatures.label": "archive"});
+    let one_unread = json!([{"signatures": [{"label": "x"}]}, {"number": 2}]);
+    assert_eq!(ask(one_unread.clone(), true, label.clone()), Truth::Unknown);
+    assert_eq!(ask(one_unread, true, json!({"not": label.clone()})), Truth::Unknown);
+    assert_eq!(ask(json!([{"signatures": []}, {"number": 2}]), true, label.clone()), Truth::Unknown);
+    assert_eq!(ask(json!([{"signatures": [{"label": "archive"}]}, {"number": 2}]), true, label.clone()), Truth::True);
+    assert_eq!(ask(json!([{"signatures": [{"label": "x"}]}, {"signatures": [{}]}]), true, label.clone()), Truth::False);
+    assert_eq!(ask(json!([{"signatures": [{"label": "x"}]}, {"signatures": [{}]}]), false, label), Truth::Unknown);
+    let blank = json!({"signatures": {"exists": false}});
+    let disk = json!({});
+    let attributes = attributes(json!({}));
+    let view = View { value: &disk, complete: true, attributes: &attributes, counted: None };
+    assert_eq!(predicate(&serde_json::from_value(blank).unwrap(), view).0, Truth::Unknown);
+}

@@ -102,15 +102,18 @@ fn candidates(what: &str, set: &SetTrace, out: &mut String) {
     let get = |i: usize| set.candidates.get(i);
     let device = width(&|i| get(i).map_or(0, |c| c.device.chars().count()));
     let label = width(&|i| get(i).map_or(0, |c| c.label.chars().count()));
+    // Where everything that was wanted was found, what came close is no news.
+    let found = set.candidates.iter().any(|candidate| candidate.verdict == Verdict::Chosen);
     for candidate in &set.candidates {
+        let close = candidate.nearest_miss && !found;
         let mark = match candidate.verdict {
             Verdict::Chosen => "+",
             Verdict::Tied => "?",
-            _ if candidate.nearest_miss => "~",
+            _ if close => "~",
             _ => " ",
         };
         let verdict = word(&candidate.verdict);
-        let nearest = if candidate.nearest_miss { " (nearest miss)" } else { "" };
+        let nearest = if close { " (nearest miss)" } else { "" };
         let _ = writeln!(
             out,
             "{mark} {:device$}  {:label$}  {verdict:<11} {}{nearest}",

@@ -1,7 +1,7 @@
 //! Which fields a predicate may name, and what can be compared with them: read off the inventory's own JSON Schema, so
 //! that a misspelt field is an error instead of forever unknown.
 
-use hwinventory::model::{Disk, Inventory, Nic};
+use hwinventory::model::{Disk, Inventory, Nic, PciDevice};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -56,8 +56,8 @@ impl Scope {
         static NIC: OnceLock<Fields> = OnceLock::new();
         static MACHINE: OnceLock<Fields> = OnceLock::new();
         match self {
-            Scope::Disk => DISK.get_or_init(|| flatten(schemars::schema_for!(Disk).as_value())),
-            Scope::Nic => NIC.get_or_init(|| flatten(schemars::schema_for!(Nic).as_value())),
+            Scope::Disk => DISK.get_or_init(|| with_pci(flatten(schemars::schema_for!(Disk).as_value()))),
+            Scope::Nic => NIC.get_or_init(|| with_pci(flatten(schemars::schema_for!(Nic).as_value()))),
             Scope::Machine => MACHINE.get_or_init(machine),
         }
     }
@@ -72,9 +72,48 @@ impl Scope {
     }
 }
 
+/// Whether a machine's field can have several values at once, so that two different demands can both hold.
+pub fn is_list(field: &str) -> bool {
+    static LISTS: OnceLock<Vec<String>> = OnceLock::new();
+    let lists = LISTS.get_or_init(|| {
+        let schema = schemars::schema_for!(Inventory);
+        let mut found = Vec::new();
+        lists(schema.as_value(), schema.as_value(), "", 0, &mut found);
+        found
+            .iter()
+            .filter_map(|path| path.split_once(".data"))
+            .map(|(section, rest)| format!("{section}{rest}"))
+            .collect()
+    });
+    lists
+        .iter()
+        .any(|list| field == list || field.strip_prefix(list.as_str()).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// Paths of lists.
+fn lists(root: &Value, schema: &Value, prefix: &str, depth: usize, found: &mut Vec<String>) {
+    let Some(map) = schema.get("properties").and_then(Value::as_object) else { return };
+    for (name, property) in map {
+        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        if property.get("items").is_some() {
+            found.push(path);
+        } else if depth < 8 {
+            lists(root, resolve(root, property), &path, depth + 1, found);
+        }
+    }
+}
+
 /// Whether the field is one that no rule may rest on.
 pub fn is_unstable(field: &str) -> bool {
     UNSTABLE.contains(&field)
+}
+
+/// `pci.slot` and the like: the PCI device that a disk or NIC is, or is behind.
+fn with_pci(mut fields: Fields) -> Fields {
+    fields.insert("pci".to_owned(), Kind::Group);
+    let device = flatten(schemars::schema_for!(PciDevice).as_value());
+    fields.extend(device.into_iter().map(|(path, kind)| (format!("pci.{path}"), kind)));
+    fields
 }
 
 fn machine() -> Fields {
@@ -175,10 +214,14 @@ mod tests {
         assert_eq!(disk.get("health.temperature"), Some(&Kind::Number));
         assert!(matches!(disk.get("class"), Some(Kind::Word(words)) if words.iter().any(|w| w == "raid-volume")));
         assert_eq!(Scope::Nic.fields().get("lldp.system_name"), Some(&Kind::Text));
+        assert_eq!(Scope::Nic.fields().get("pci.slot"), Some(&Kind::Text));
+        assert_eq!(disk.get("pci.link.width"), Some(&Kind::Number));
         let machine = Scope::Machine.fields();
         assert_eq!(machine.get("system.manufacturer"), Some(&Kind::Text));
         assert!(matches!(machine.get("firmware.boot_mode"), Some(Kind::Word(_))));
         assert_eq!(machine.get("tpm.version"), Some(&Kind::Text));
         assert!(!machine.contains_key("disks.size"));
+        assert!(is_list("tpm.version") && is_list("system.oem_strings") && is_list("firmware.boot_entries.id"));
+        assert!(!is_list("system.manufacturer") && !is_list("firmware.boot_mode"));
     }
 }

@@ -50,7 +50,7 @@ impl<'a> Machine<'a> {
             .zip(identities)
             .map(|(disk, identity)| DiskFacts {
                 disk,
-                value: serde_json::to_value(disk).unwrap_or(Value::Null),
+                value: with_pci(disk, disk.pci_address.as_deref(), inventory),
                 complete: disk.status == Status::Ok,
                 identity,
             })
@@ -65,7 +65,7 @@ impl<'a> Machine<'a> {
             .iter()
             .map(|nic| NicFacts {
                 nic,
-                value: serde_json::to_value(nic).unwrap_or(Value::Null),
+                value: with_pci(nic, nic.pci_address.as_deref(), inventory),
                 complete: nic.status == Status::Ok,
             })
             .collect();
@@ -138,6 +138,16 @@ pub fn decimal(bytes: u64) -> String {
         Some((unit, factor)) => format!("{:.1} {unit}", bytes / factor),
         None => format!("{bytes} B"),
     }
+}
+
+/// A disk or NIC with the PCI device that it is, or is behind, as `pci`: so that rules can name a slot.
+fn with_pci<T: serde::Serialize>(device: &T, address: Option<&str>, inventory: &Inventory) -> Value {
+    let mut value = serde_json::to_value(device).unwrap_or(Value::Null);
+    let pci = address.and_then(|address| inventory.pci.data.iter().find(|pci| pci.address == address));
+    if let (Some(map), Some(pci)) = (value.as_object_mut(), pci) {
+        map.insert("pci".to_owned(), serde_json::to_value(pci).unwrap_or(Value::Null));
+    }
+    value
 }
 
 /// `{"system": {...}, "firmware": {...}, ...}`; a section that was not read is missing.

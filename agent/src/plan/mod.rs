@@ -19,7 +19,8 @@ mod guid;
 mod identity;
 mod layout;
 mod machine;
-mod network;
+mod netplan;
+mod nics;
 mod quantity;
 mod refusal;
 mod seed;
@@ -83,9 +84,9 @@ fn seed_files(
     if order.network.is_empty() {
         return seed::files(order, attributes, None);
     }
-    let (chosen, traces) = network::choose(&order.network, machine, attributes);
+    let (chosen, traces) = nics::choose(&order.network, machine, attributes);
     trace.roles = traces;
-    let config = network::netplan(&order.network, &chosen?, attributes)?;
+    let config = netplan::netplan(&order.network, &chosen?, attributes)?;
     seed::files(order, attributes, Some(&config))
 }
 

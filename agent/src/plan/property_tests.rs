@@ -197,3 +197,36 @@ fn collect(value: &Value, at: String, pointers: &mut Vec<String>) {
         _ => {}
     }
 }
+
+/// Five disks in every order: the same plan each time, and it is a plan.
+#[test]
+fn every_permutation_of_five_disks_gives_one_digest() {
+    let disks: Vec<Value> = (0..5)
+        .map(|i| json!({"serial": format!("S{i}"), "by_path": format!("pci-{}", 9 - i), "numa_node": i % 2, "class": "nvme", "model": "SYS"}))
+        .collect();
+    let mut permutations = vec![vec![]];
+    for i in 0..5usize {
+        permutations = permutations
+            .into_iter()
+            .flat_map(|list: Vec<usize>| {
+                (0..=list.len()).map(move |at| {
+                    let mut list = list.clone();
+                    list.insert(at, i);
+                    list
+                })
+            })
+            .collect();
+    }
+    assert_eq!(permutations.len(), 120);
+    for order in orders().iter().skip(1) {
+        let order = parse_value(order).unwrap();
+        let digests: std::collections::BTreeSet<String> = permutations
+            .iter()
+            .map(|permutation| match plan(&machine(&renamed(&disks, permutation)), &order, &BTreeMap::new()) {
+                Ok(plan) => plan.digest,
+                Err(refusal) => panic!("{refusal}"),
+            })
+            .collect();
+        assert_eq!(digests.len(), 1);
+    }
+}

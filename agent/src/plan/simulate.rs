@@ -1,7 +1,7 @@
 //! What an order, or an edit of it, does to a fleet's stored inventories; and layouts that can get in each other's way.
 
 use super::refusal::Refusal;
-use super::{glob, quantity};
+use super::{fields, glob, quantity};
 use crate::error::Coded;
 use crate::protocol::Plan;
 use crate::protocol::order::{Clause, Layout, Operand, Operands, Order, Predicate, Scalar, Test};
@@ -93,7 +93,8 @@ fn exclusive(a: &Layout, b: &Layout) -> bool {
     let (a, b) = (demands(a), demands(b));
     a.iter().any(|(what, tests)| {
         let others = b.get(what).map(Vec::as_slice).unwrap_or_default();
-        tests.iter().any(|test| others.iter().any(|other| apart(test, other)))
+        // A list can have one element for each demand.
+        !fields::is_list(what) && tests.iter().any(|test| others.iter().any(|other| apart(test, other)))
     })
 }
 

@@ -434,6 +434,7 @@ fn layouts_that_no_condition_keeps_apart_are_found() {
     assert_eq!(with(json!({"attribute.role": "db"}), json!({"attribute.site": "x"})), 1);
     assert_eq!(with(json!({"attribute.role": "db"}), json!({"not": {"attribute.role": "db"}})), 0);
     assert_eq!(with(json!({"attribute.role": {"exists": false}}), json!({"attribute.role": "db"})), 0);
+    assert_eq!(with(json!({"system.oem_strings": "a"}), json!({"system.oem_strings": "b"})), 1);
     assert_eq!(with(nvme(json!({"ge": 2})), nvme(json!({"lt": 2}))), 0);
     assert_eq!(with(nvme(json!({"ge": 2})), nvme(json!({"le": 2}))), 1);
     assert_eq!(with(json!({"memory.total": {"ge": "64GiB"}}), json!({"memory.total": {"lt": "64GiB"}})), 0);
@@ -449,4 +450,28 @@ fn explained_plans_and_refusals_name_the_disks_and_the_reason() {
     }
     let refusal = refused(json!({"disks": []}), &order(json!({"root": {"image": "debian"}})));
     assert!(explain_refusal(&refusal).contains("plan.no_match"));
+}
+
+#[test]
+fn disks_and_nics_are_found_by_the_slot_that_they_are_in() {
+    let mut order = order(json!({"root": {"image": "debian", "match": {"pci.slot": "Bay 2"}}}));
+    order.seed = Some(order::Seed::default());
+    order.network = serde_json::from_value(json!({
+        "lan": {"match": {"pci.slot": "OCP 1", "lldp.system_name": {"glob": "leaf-*"}}, "interface": {"dhcp4": true}}
+    }))
+    .unwrap();
+    let short = json!({
+        "pci": [{"address": "0000:01:00.0", "slot": "Bay 1"}, {"address": "0000:02:00.0", "slot": "Bay 2"},
+            {"address": "0000:03:00.0", "slot": "OCP 1"}],
+        "disks": [{"serial": "A", "pci_address": "0000:01:00.0"}, {"serial": "B", "pci_address": "0000:02:00.0"}],
+        "nics": [
+            {"mac": "52:54:00:00:00:01", "pci_address": "0000:03:00.0", "lldp": [{"system_name": "leaf-7"}]},
+            {"mac": "52:54:00:00:00:02", "pci_address": "0000:03:00.0", "lldp": []},
+            {"mac": "52:54:00:00:00:03", "lldp": [{"system_name": "leaf-8"}]}
+        ]
+    });
+    let plan = run(short, &order).unwrap();
+    assert_eq!(plan.disks[0].identity.value, "ACME_B");
+    let verdicts: Vec<_> = plan.trace.roles[0].candidates.iter().map(|c| (c.device.as_str(), c.verdict)).collect();
+    assert_eq!(verdicts, [("eth0", Verdict::Chosen), ("eth1", Verdict::NoMatch), ("eth2", Verdict::Unknown)]);
 }

@@ -83,7 +83,7 @@ fn network(order: &Order, mistakes: &mut Mistakes) {
         let at = format!("/network/{}", token(name));
         mistakes.ensure(is_interface(name, 13), &at, "expected a name of 1 to 13 characters of a-z, 0-9 and `-`");
         self::role(name, role, &order.network, &at, mistakes);
-        let vlans = role.vlans.iter().map(|(vlan, _)| (vlan.as_str(), format!("{at}/vlans/{}", token(vlan))));
+        let vlans = role.vlans.keys().map(|vlan| (vlan.as_str(), format!("{at}/vlans/{}", token(vlan))));
         for (interface, place) in std::iter::once((name.as_str(), at.clone())).chain(vlans) {
             if let Some(other) = interfaces.insert(interface, place.clone()) {
                 mistakes.add(place, format!("{other} has this interface name too"));
