@@ -64,6 +64,12 @@ fn openapi_names_schemas_that_exist_and_the_schemas_are_named() {
     }
 }
 
+/// All files below a directory.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
 /// Rooms whose codes the table has to have.
 const ROOMS: [&str; 3] = ["api", "controller", "protocol"];
 
@@ -72,8 +78,7 @@ fn every_code_is_in_the_table() {
     let table = std::fs::read_to_string(repository().join("docs/errors.md")).unwrap();
     let mut found = 0;
     for room in ROOMS {
-        for entry in std::fs::read_dir(repository().join("agent/src").join(room)).unwrap() {
-            let path = entry.unwrap().path();
+        for path in sources(&repository().join("agent/src").join(room)) {
             let source = std::fs::read_to_string(&path).unwrap();
             for function in source.split("fn code(&self) -> &'static str {").skip(1) {
                 let body = function.split("\n    }").next().unwrap();
@@ -92,8 +97,8 @@ fn every_code_is_in_the_table() {
     assert!(found >= 20, "{found}");
     // What is refused on the spot has no error type.
     for (path, word) in [("agent/src/api", "api."), ("tests/src/controller", "")] {
-        for entry in std::fs::read_dir(repository().join(path)).unwrap() {
-            let source = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for path in sources(&repository().join(path)) {
+            let source = std::fs::read_to_string(path).unwrap();
             for refusal in source.split("refusal(").skip(1) {
                 let code = refusal.split('"').nth(1).unwrap_or_default();
                 let is_code = code.contains('.') && !code.contains(' ') && code.starts_with(word);

@@ -5,6 +5,7 @@ use super::history::History;
 use super::metrics;
 use crate::protocol::{ApplyRequest, Event, PowerRequest};
 use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -155,11 +156,12 @@ struct From {
 }
 
 /// At most a mebibyte at a time; `Burin-Offset` is the offset of the first byte, which may be later than asked for.
-async fn log(State(shared): State<Shared>, Query(from): Query<From>) -> Response {
+async fn log(State(shared): State<Shared>, query: Result<Query<From>, QueryRejection>) -> Result<Response, Refusal> {
+    let Query(from) = query.map_err(|error| refusal(400, "api.query", error.body_text()))?;
     let (offset, bytes) = shared.door.log().read(from.offset, 1 << 20);
     let name = header::HeaderName::from_static("burin-offset");
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (name, offset.to_string())];
-    (headers, bytes).into_response()
+    Ok((headers, bytes).into_response())
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {

@@ -25,6 +25,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::http::{Method, StatusCode};
 
+/// How long a receipt waits for the events before it.
+const EVENTS_FIRST: Duration = Duration::from_secs(30);
+
 /// Told before every wait; may end the patience.
 pub type Notify = Arc<dyn Fn(&Waiting<'_>) -> ControlFlow<()> + Send + Sync>;
 
@@ -274,7 +277,7 @@ impl Session {
         let end = Instant::now() + deadline;
         // Events first, so that who sees the receipt can see how it came about. But not at any price.
         if let Some(outlet) = self.link.emitter.outlet(CONTROLLER) {
-            outlet.wait_empty(deadline / 4);
+            outlet.wait_empty((deadline / 4).min(EVENTS_FIRST));
         }
         let mut reply = self.receipt_call(end, deadline, || {
             let reply: ReceiptReply = self.link.post("receipts", "application/json", receipt)?;

@@ -31,6 +31,7 @@ pub enum Phase {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Always `status/v1`.
+    #[schemars(extend("const" = VERSION))]
     pub version: String,
     pub identity: Identity,
     pub boot_id: String,

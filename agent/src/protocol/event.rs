@@ -66,6 +66,7 @@ impl From<EventId> for String {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Always `1.0`.
+    #[schemars(extend("const" = "1.0"))]
     pub specversion: String,
     pub id: EventId,
     /// URI reference of the machine, see [`super::Identity::source`].

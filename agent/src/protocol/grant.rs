@@ -13,6 +13,7 @@ pub const VERSION: &str = "grant/v1";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrantRequest {
     /// Always `grant/v1`.
+    #[schemars(extend("const" = VERSION))]
     pub version: String,
     pub order: String,
     /// As the order's reply counted it, from 1.
@@ -25,6 +26,7 @@ pub struct GrantRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrantReply {
     /// Always `grant/v1`.
+    #[schemars(extend("const" = VERSION))]
     pub version: String,
     pub decision: Decision,
     /// Why not, when not granted.

@@ -11,6 +11,7 @@ pub const VERSION: &str = "hello/v1";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hello {
     /// Always `hello/v1`.
+    #[schemars(extend("const" = VERSION))]
     pub version: String,
     pub identity: Identity,
     /// `/proc/sys/kernel/random/boot_id` of this boot of the ramdisk.
@@ -92,6 +93,7 @@ pub struct ApiEndpoint {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HelloReply {
     /// Always `hello/v1`.
+    #[schemars(extend("const" = VERSION))]
     pub version: String,
     /// The controller's name for this machine; a path segment of all later calls.
     pub machine: String,

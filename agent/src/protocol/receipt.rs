@@ -9,6 +9,7 @@ pub const VERSION: &str = "receipt/v1";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Receipt {
     /// Always `receipt/v1`.
+    #[schemars(extend("const" = VERSION))]
     pub version: String,
     pub order: String,
     pub attempt: u32,
@@ -44,6 +45,7 @@ pub struct StageTime {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiptReply {
     /// Always `receipt/v1`.
+    #[schemars(extend("const" = VERSION))]
     pub version: String,
     pub state: ReceiptState,
 }
