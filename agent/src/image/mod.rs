@@ -19,6 +19,7 @@ mod blocks;
 mod decode;
 mod digest;
 mod error;
+mod frames;
 mod http;
 mod input;
 mod lane;
@@ -74,11 +75,13 @@ pub struct Options {
     pub backend: Backend,
     /// Buffers of 1 MiB between decoder and device.
     pub buffers: usize,
+    /// Threads that decode zstd frames side by side; 0 is one for each processor, at most four.
+    pub workers: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { window_log: 27, backend: Backend::Auto, buffers: 20 }
+        Self { window_log: 27, backend: Backend::Auto, buffers: 16, workers: 0 }
     }
 }
 

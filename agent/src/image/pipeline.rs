@@ -254,7 +254,6 @@ impl Run<'_> {
         thread::scope(|scope| {
             let spawn_failed = |source| {
                 stop.fail();
-                pool.close();
                 (0, ImageError::Thread { source })
             };
             let mut digest_wire = None;
@@ -294,7 +293,11 @@ impl Run<'_> {
                 };
                 let mut chunker =
                     Chunker::new(&facts.name, pool, chunks_out, chunker_waker, stop, stages, &decode_waited, shape);
-                let limits = Limits { window_log: facts.options.window_log };
+                let workers = match facts.options.workers {
+                    0 => thread::available_parallelism().map_or(1, usize::from).min(4),
+                    workers => workers,
+                };
+                let limits = Limits { workers, window_log: facts.options.window_log };
                 let decoded = decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
                 let length = decoded.and_then(|()| chunker.finish());
                 stages.decode_ns.store(stages::busy(began, &decode_waited), Ordering::Relaxed);
@@ -313,7 +316,6 @@ impl Run<'_> {
                 stop.fail();
             }
             if stop.is_set() {
-                pool.close();
                 closers.iter().for_each(|close| close());
             }
             let decoded = join(decoder, "decode").and_then(|length| length);

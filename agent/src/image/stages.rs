@@ -1,6 +1,6 @@
 //! The threads between source and device: digest of the wire bytes, decoding into chunks, digest of the content.
 
-use super::decode::{Fault, Sink};
+use super::decode::Fault;
 use super::digest::Hasher;
 use super::input::Pieces;
 use super::lane::{Consumer, Popped, Producer};
@@ -139,12 +139,16 @@ impl<'a> Chunker<'a> {
         if self.offset == 0 && self.compressed {
             refuse_container(self.name, &buf[..len])?;
         }
-        let end = self.offset + len as u64;
+        let chunk = Chunk::new(self.offset, buf, len, self.sector);
+        self.send(chunk)
+    }
+
+    fn send(&mut self, chunk: Chunk) -> Result<(), ImageError> {
+        let end = self.offset + chunk.len as u64;
         if end > self.room {
             let (source_name, device) = (self.name.to_owned(), self.room);
             return Err(ImageError::TooLarge { source_name, at_least: end, exact: false, device });
         }
-        let chunk = Chunk::new(self.offset, buf, len, self.sector);
         self.offset = end;
         self.stages.image_bytes.store(end, Ordering::Relaxed);
         timed(self.waited, || self.out.push(chunk)).map_err(|_| ImageError::Cancelled)?;
@@ -184,13 +188,39 @@ pub fn refuse_container(name: &str, head: &[u8]) -> Result<(), ImageError> {
     Err(ImageError::Unsupported { source_name: name.to_owned(), what })
 }
 
-impl Sink for Chunker<'_> {
-    fn fill(&mut self, reader: &mut dyn Read) -> Result<(), Fault> {
+impl Chunker<'_> {
+    /// Takes chunks of a frame as they are, if they fall on chunk boundaries here; copies them otherwise.
+    pub fn take(&mut self, chunks: Vec<Chunk>) -> Result<(), Fault> {
+        for mut chunk in chunks {
+            // The first chunk is withheld to the very end: it must not keep a whole frame's buffer.
+            if self.filled > 0 || self.offset == 0 {
+                self.fill(&mut chunk.bytes())?;
+                continue;
+            }
+            chunk.offset = self.offset;
+            self.send(chunk).map_err(Fault::Sink)?;
+        }
+        Ok(())
+    }
+
+    /// A buffer of `pool`, once there is one; an error when the write stops.
+    pub fn wait_for(&self, pool: &Pool) -> Result<PoolBuf, ImageError> {
+        timed(self.waited, || {
+            loop {
+                self.stop.check()?;
+                if let Some(buf) = pool.take_within(TICK) {
+                    return Ok(buf);
+                }
+            }
+        })
+    }
+
+    /// Takes all that `reader` gives. Errors of the reader come back as [`Fault::Read`].
+    pub fn fill(&mut self, reader: &mut dyn Read) -> Result<(), Fault> {
         loop {
             self.stop.check().map_err(Fault::Sink)?;
             if self.buf.is_none() {
-                let taken = timed(self.waited, || self.pool.take());
-                self.buf = Some(taken.ok_or(Fault::Sink(ImageError::Cancelled))?);
+                self.buf = Some(self.wait_for(self.pool).map_err(Fault::Sink)?);
             }
             let Some(buf) = &mut self.buf else { continue };
             match reader.read(&mut buf[self.filled..]) {
