@@ -30,12 +30,14 @@ mod qcow2;
 mod sniff;
 mod source;
 mod stages;
+mod sums;
 
 pub use error::ImageError;
 pub use http::Http;
 pub use progress::{Cancel, Phase, Progress, Snapshot};
 pub use sniff::Compression;
 pub use source::Source;
+pub use sums::{Minisign, Sums, published};
 
 use crate::disk::{self, Backend};
 use crate::protocol::ImageReceipt;
