@@ -126,7 +126,7 @@ impl Chunk {
     /// Cuts `buf[..len]` into whole chunks that share it, the first at `offset` 0; none where it does not come out
     /// even. The buffer goes back to its pool with the last of them.
     pub fn cut(mut buf: PoolBuf, len: usize) -> Result<Vec<Self>, PoolBuf> {
-        if len == 0 || len > buf.len() || len % CHUNK != 0 {
+        if len == 0 || len > buf.len() || !len.is_multiple_of(CHUNK) {
             return Err(buf);
         }
         let pool = buf.pool.clone();

@@ -124,7 +124,7 @@ impl Order {
     fn next(&mut self, sink: &mut Chunker<'_>) -> Result<(), Fault> {
         let Some(frame) = self.waiting.pop_front() else { return Ok(()) };
         loop {
-            sink.stop.check().map_err(Fault::Sink)?;
+            sink.check().map_err(Fault::Sink)?;
             match frame.pop(TICK) {
                 Popped::Item(Ok(Frame::Even(chunks))) => return sink.take(chunks),
                 Popped::Item(Ok(Frame::Odd(buf, len))) => return sink.fill(&mut &buf[..len]),
