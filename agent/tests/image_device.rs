@@ -130,7 +130,7 @@ impl Feed for Chunks<'_> {
         if rest.is_empty() {
             return Fed::End;
         }
-        let mut buf = self.pool.take().unwrap();
+        let mut buf = self.pool.take_within(Duration::from_secs(60)).unwrap();
         let len = rest.len().min(buf.len());
         buf[..len].copy_from_slice(&rest[..len]);
         let chunk = Chunk::new(self.offset as u64, buf, len, 4096);

@@ -83,6 +83,43 @@ fn members_and_frames_may_be_joined() {
 }
 
 #[test]
+fn zstd_frames_small_and_large_even_and_odd_keep_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut image = image(24 * MIB);
+    // Not all alike: a frame in the wrong place must show.
+    for (index, piece) in image.chunks_mut(MIB / 4).enumerate() {
+        piece[7..15].copy_from_slice(&(index as u64).to_le_bytes());
+    }
+    let cuts: [&[usize]; 4] = [
+        &[MIB; 24],
+        &[100_001, 3 * MIB, 4096, 2 * MIB - 1, 1, 10 * MIB, 77, MIB],
+        &[12 * MIB, 12 * MIB],
+        &[8 * MIB, 8 * MIB, 8 * MIB],
+    ];
+    for cut in cuts {
+        let mut wire = Vec::new();
+        let mut rest = image.as_slice();
+        for len in cut.iter().copied().chain([usize::MAX]) {
+            let (frame, more) = rest.split_at(len.min(rest.len()));
+            rest = more;
+            if !frame.is_empty() {
+                wire.extend(tool(dir.path(), &["zstd", "-c", "-q", "-1"], frame));
+                // A frame to be skipped, as seek tables are.
+                wire.extend_from_slice(&[0x5e, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
+            }
+        }
+        for workers in [1, 2, 3] {
+            let target = dirty_file(dir.path(), 25 * MIB);
+            let mut request = from_bytes(wire.clone());
+            request.options.workers = workers;
+            request.digest.content = Some(sha256(&image));
+            write_to_file(request, &target).unwrap_or_else(|error| panic!("{cut:?}, {workers}: {error:?}"));
+            assert_written(&fs::read(&target).unwrap(), &image);
+        }
+    }
+}
+
+#[test]
 fn odd_lengths_of_image_and_target() {
     let dir = tempfile::tempdir().unwrap();
     for (image_len, target_len) in [

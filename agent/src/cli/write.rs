@@ -2,7 +2,7 @@
 
 use crate::disk::{Backend, DiskError, Target};
 use crate::error::Coded;
-use crate::image::{self, Cancel, Http, ImageError, Phase, Progress, Snapshot, Source, WriteRequest};
+use crate::image::{self, Cancel, Http, ImageError, Minisign, Phase, Progress, Snapshot, Source, Sums, WriteRequest};
 use crate::protocol::image::Verify;
 use crate::protocol::{ImageReceipt, Problem};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
@@ -32,6 +32,12 @@ pub struct WriteArgs {
     /// SHA-256 of the image as written, decompressed
     #[arg(long, value_name = "HEX", value_parser = sha256)]
     content_sha256: Option<String>,
+    /// URL of a SHA256SUMS file that holds the download's digest
+    #[arg(long, value_name = "URL", conflicts_with = "sha256")]
+    sha256sums: Option<String>,
+    /// minisign public key that must have signed the SHA256SUMS file (URL.minisig)
+    #[arg(long, value_name = "KEY", requires = "sha256sums")]
+    minisign: Option<String>,
     /// How what was written is checked
     #[arg(long, value_enum, default_value_t = VerifyArg::Readback)]
     verify: VerifyArg,
@@ -96,6 +102,13 @@ pub fn run(args: WriteArgs, agent: ureq::Agent, cancel: &Cancel) -> ExitCode {
 }
 
 fn write(args: WriteArgs, agent: ureq::Agent, display: &Display, cancel: &Cancel) -> Result<ImageReceipt, ImageError> {
+    let published = match args.sha256sums {
+        Some(url) => {
+            let minisign = args.minisign.map(|key| Minisign { key, url: None });
+            Some(image::published(&agent, &Sums { url, minisign }, &args.source)?)
+        }
+        None => None,
+    };
     let source = if args.source == "-" {
         Source::Reader(Box::new(std::io::stdin()), "standard input".into())
     } else if args.source.starts_with("http://") || args.source.starts_with("https://") {
@@ -112,7 +125,7 @@ fn write(args: WriteArgs, agent: ureq::Agent, display: &Display, cancel: &Cancel
     let opened = if args.file { Target::open_file(&args.target) } else { Target::open_device(&args.target) };
     let target = opened.map_err(|error: DiskError| ImageError::Disk(error))?;
     let mut request = WriteRequest::new(source);
-    request.digest.wire = args.sha256;
+    request.digest.wire = args.sha256.or(published);
     request.digest.content = args.content_sha256;
     request.verify = match args.verify {
         VerifyArg::Readback => Verify::Readback,

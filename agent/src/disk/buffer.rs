@@ -4,64 +4,60 @@ use super::zero::{self, Segment};
 use crate::sys::aligned::AlignedBuf;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use twox_hash::XxHash3_128;
 
 /// Unit of writing and of read-back.
 pub const CHUNK: usize = 1 << 20;
 
-/// Buffers of [`CHUNK`] bytes.
+/// Buffers of one size, [`CHUNK`] bytes unless said otherwise.
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    state: Mutex<State>,
+    free: Mutex<Vec<AlignedBuf>>,
     returned: Condvar,
-}
-
-#[derive(Debug)]
-struct State {
-    free: Vec<AlignedBuf>,
-    closed: bool,
 }
 
 impl Pool {
     pub fn new(count: usize) -> Self {
-        let free = (0..count).map(|_| AlignedBuf::zeroed(CHUNK)).collect();
-        Self(Arc::new(Inner { state: Mutex::new(State { free, closed: false }), returned: Condvar::new() }))
+        Self::with_size(count, CHUNK)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Buffers of another size, for whole compressed frames.
+    pub fn with_size(count: usize, bytes: usize) -> Self {
+        let free = (0..count).map(|_| AlignedBuf::zeroed(bytes)).collect();
+        Self(Arc::new(Inner { free: Mutex::new(free), returned: Condvar::new() }))
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<AlignedBuf>> {
+        self.0.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows the buffers that nobody holds (at the start: all), to register them with the kernel.
     pub fn with_free<T>(&self, look: impl FnOnce(&[AlignedBuf]) -> T) -> T {
-        look(&self.state().free)
+        look(&self.free())
     }
 
-    /// Waits for a free buffer, with whatever an earlier user left in it. None once the pool is closed.
-    pub fn take(&self) -> Option<PoolBuf> {
-        let mut state = self.state();
+    /// A free buffer, with whatever an earlier user left in it; none if none came back within `timeout`.
+    pub fn take_within(&self, timeout: Duration) -> Option<PoolBuf> {
+        let deadline = Instant::now() + timeout;
+        let mut free = self.free();
         loop {
-            if state.closed {
-                return None;
-            }
-            if let Some(buf) = state.free.pop() {
+            if let Some(buf) = free.pop() {
                 return Some(PoolBuf { buf: Some(buf), pool: self.clone() });
             }
-            state = self.0.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            free = self.0.returned.wait_timeout(free, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Ends every wait: the pipeline stops.
-    pub fn close(&self) {
-        self.state().closed = true;
-        self.0.returned.notify_all();
-    }
-
     fn put(&self, buf: AlignedBuf) {
-        self.state().free.push(buf);
+        self.free().push(buf);
         self.0.returned.notify_one();
     }
 }
@@ -107,6 +103,8 @@ pub struct Chunk {
     /// XXH3-128 of the padded bytes; none where all are zero. It tells a device's errors, not an attacker's.
     pub digest: Option<u128>,
     buf: Option<Arc<AlignedBuf>>,
+    /// Where in `buf` it begins.
+    base: usize,
     pool: Pool,
 }
 
@@ -122,15 +120,39 @@ impl Chunk {
             _ => Some(checksum(&buf[..padded])),
         };
         let (buf, pool) = (buf.buf.take().map(Arc::new), buf.pool.clone());
-        Self { offset, len, padded, segments, digest, buf, pool }
+        Self { offset, len, padded, segments, digest, buf, base: 0, pool }
+    }
+
+    /// Cuts `buf[..len]` into whole chunks that share it, the first at `offset` 0; none where it does not come out
+    /// even. The buffer goes back to its pool with the last of them.
+    pub fn cut(mut buf: PoolBuf, len: usize) -> Result<Vec<Self>, PoolBuf> {
+        if len == 0 || len > buf.len() || !len.is_multiple_of(CHUNK) {
+            return Err(buf);
+        }
+        let pool = buf.pool.clone();
+        let Some(shared) = buf.buf.take().map(Arc::new) else { return Err(buf) };
+        let mut chunks = Vec::with_capacity(len / CHUNK);
+        for (index, bytes) in shared[..len].chunks_exact(CHUNK).enumerate() {
+            let segments = zero::segments(bytes);
+            let digest = match segments.as_slice() {
+                [only] if only.zero => None,
+                _ => Some(checksum(bytes)),
+            };
+            let base = index * CHUNK;
+            let (buf, pool) = (Some(shared.clone()), pool.clone());
+            chunks.push(Self { offset: base as u64, len: CHUNK, padded: CHUNK, segments, digest, buf, base, pool });
+        }
+        drop(shared);
+        Ok(chunks)
     }
 
     pub fn bytes(&self) -> &[u8] {
-        self.buf.as_ref().and_then(|buf| buf.get(..self.padded)).unwrap_or_default()
+        self.buf.as_ref().and_then(|buf| buf.get(self.base..self.base + self.padded)).unwrap_or_default()
     }
 
-    pub fn shared(&self) -> Option<Arc<AlignedBuf>> {
-        self.buf.clone()
+    /// The buffer, and where in it the chunk begins.
+    pub fn shared(&self) -> Option<(Arc<AlignedBuf>, usize)> {
+        self.buf.clone().map(|buf| (buf, self.base))
     }
 
     /// Gives the buffer back early, where the bytes are not needed any more.
@@ -159,20 +181,42 @@ mod tests {
     #[test]
     fn buffers_go_round() {
         let pool = Pool::new(2);
-        let (first, second) = (pool.take().unwrap(), pool.take().unwrap());
+        let (first, second) = (pool.take_within(Duration::ZERO).unwrap(), pool.take_within(Duration::ZERO).unwrap());
         assert_eq!(pool.with_free(<[_]>::len), 0);
         let chunk = Chunk::new(0, first, 10, 512);
         drop(second);
         drop(chunk);
         assert_eq!(pool.with_free(<[_]>::len), 2);
-        pool.close();
-        assert!(pool.take().is_none());
+    }
+
+    #[test]
+    fn none_comes_from_an_empty_pool() {
+        let pool = Pool::new(1);
+        let held = pool.take_within(Duration::ZERO);
+        assert!(held.is_some() && pool.take_within(Duration::ZERO).is_none());
+    }
+
+    #[test]
+    fn a_cut_frame_goes_back_with_its_last_chunk() {
+        let pool = Pool::with_size(1, 3 * CHUNK);
+        let mut buf = pool.take_within(Duration::ZERO).unwrap();
+        buf[CHUNK + 5] = 1;
+        let mut chunks = Chunk::cut(buf, 2 * CHUNK).unwrap();
+        assert_eq!((chunks[0].digest, chunks[1].offset), (None, CHUNK as u64));
+        assert_eq!(chunks[1].digest, Some(checksum(chunks[1].bytes())));
+        assert_eq!(chunks[1].bytes()[5], 1);
+        chunks.pop();
+        assert_eq!(pool.with_free(<[_]>::len), 0);
+        chunks.pop();
+        assert_eq!(pool.with_free(<[_]>::len), 1);
+        let buf = pool.take_within(Duration::ZERO).unwrap();
+        assert!(Chunk::cut(buf, CHUNK + 1).is_err());
     }
 
     #[test]
     fn stale_bytes_behind_a_short_tail_are_cleared() {
         let pool = Pool::new(1);
-        let mut buf = pool.take().unwrap();
+        let mut buf = pool.take_within(Duration::ZERO).unwrap();
         buf.fill(0xff);
         let chunk = Chunk::new(CHUNK as u64, buf, 700, 512);
         assert_eq!(chunk.padded, 1024);

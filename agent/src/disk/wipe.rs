@@ -111,6 +111,7 @@ pub fn erase_head(target: &Target) -> Result<(), DiskError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)]
 mod tests {
     use super::*;
 

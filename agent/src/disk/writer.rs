@@ -263,7 +263,7 @@ impl<'a> Writer<'a> {
     }
 
     fn write_chunk(&mut self, chunk: Chunk) {
-        let Some(buf) = chunk.shared() else { return };
+        let Some((buf, base)) = chunk.shared() else { return };
         let mut ops = Vec::new();
         for segment in &chunk.segments {
             let offset = chunk.offset + segment.range.start as u64;
@@ -273,7 +273,7 @@ impl<'a> Writer<'a> {
             }
             for start in segment.range.clone().step_by(self.options.request) {
                 let len = self.options.request.min(segment.range.end - start);
-                ops.push(Op::Write { buf: buf.clone(), start, len, offset: chunk.offset + start as u64 });
+                ops.push(Op::Write { buf: buf.clone(), start: base + start, len, offset: chunk.offset + start as u64 });
             }
         }
         let check = Check { offset: chunk.offset, len: chunk.padded as u64, digest: chunk.digest, attempts: 0 };
@@ -592,12 +592,12 @@ impl Body<'_> {
 impl Writer<'_> {
     /// The head in one piece: fewer states that a power cut can leave.
     fn write_chunk_whole(&mut self, chunk: Chunk) {
-        let Some(buf) = chunk.shared() else { return };
+        let Some((buf, base)) = chunk.shared() else { return };
         let mut ops = Vec::new();
         // The first sectors last among equals: queue order is the best that can be asked for.
         for start in (0..chunk.padded).step_by(self.options.request) {
             let len = self.options.request.min(chunk.padded - start);
-            ops.push(Op::Write { buf: buf.clone(), start, len, offset: chunk.offset + start as u64 });
+            ops.push(Op::Write { buf: buf.clone(), start: base + start, len, offset: chunk.offset + start as u64 });
         }
         ops.reverse();
         let check = Check { offset: chunk.offset, len: chunk.padded as u64, digest: chunk.digest, attempts: 0 };

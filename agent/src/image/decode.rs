@@ -1,16 +1,12 @@
 //! Decompression: members and frames one after the other, until the source ends exactly where the last one does.
 
 use super::ImageError;
+use super::frames;
 use super::input::Input;
 use super::lz4::Watched;
 use super::sniff::{self, Compression};
-use std::io::{self, BufRead, Read};
-
-/// Where decoded bytes go.
-pub trait Sink {
-    /// Takes all that `reader` gives. Errors of the reader come back as [`Fault::Read`].
-    fn fill(&mut self, reader: &mut dyn Read) -> Result<(), Fault>;
-}
+use super::stages::Chunker;
+use std::io::{self, BufRead};
 
 /// What stops a decoder.
 #[derive(Debug)]
@@ -22,6 +18,8 @@ pub enum Fault {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// Threads for zstd frames; 1 decodes one after the other.
+    pub workers: usize,
     /// Largest zstd window and xz dictionary, as a power of two of bytes.
     pub window_log: u32,
 }
@@ -32,12 +30,15 @@ pub fn decode(
     compression: Compression,
     limits: Limits,
     name: &str,
-    sink: &mut dyn Sink,
+    sink: &mut Chunker<'_>,
 ) -> Result<(), ImageError> {
     let decoder = Decoder { compression, limits, name };
     if compression == Compression::None {
         let filled = sink.fill(input);
         return filled.map_err(|fault| decoder.explain(input, fault));
+    }
+    if compression == Compression::Zstd && limits.workers > 1 {
+        return frames::decode(input, &decoder, sink);
     }
     loop {
         let announced = sniff::announces(input.peek(8)?);
@@ -53,15 +54,15 @@ pub fn decode(
     }
 }
 
-struct Decoder<'a> {
+pub struct Decoder<'a> {
     compression: Compression,
-    limits: Limits,
+    pub limits: Limits,
     name: &'a str,
 }
 
 impl Decoder<'_> {
     /// One gzip member, xz stream, zstd or lz4 frame, bzip2 stream.
-    fn member(&self, input: &mut Input, sink: &mut dyn Sink) -> Result<(), Fault> {
+    fn member(&self, input: &mut Input, sink: &mut Chunker<'_>) -> Result<(), Fault> {
         let head = input.peek(8).map_err(Fault::Sink)?;
         if matches!(self.compression, Compression::Zstd | Compression::Lz4)
             && let Some(len) = sniff::skippable(head)
@@ -79,12 +80,7 @@ impl Decoder<'_> {
                 let stream = stream.map_err(|error| Fault::Read(error.into()))?;
                 sink.fill(&mut liblzma::bufread::XzDecoder::new_stream(input, stream))
             }
-            Compression::Zstd => {
-                let decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(Fault::Read)?;
-                let mut decoder = decoder.single_frame();
-                decoder.window_log_max(self.limits.window_log).map_err(Fault::Read)?;
-                sink.fill(&mut decoder)
-            }
+            Compression::Zstd => self.zstd_frame(input, sink),
             Compression::Lz4 => {
                 // The decoder takes an end behind the magic for an end of data.
                 if head.len() < 7 {
@@ -100,8 +96,16 @@ impl Decoder<'_> {
         }
     }
 
+    /// One zstd frame, however large.
+    pub fn zstd_frame(&self, input: impl BufRead, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+        let decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(Fault::Read)?;
+        let mut decoder = decoder.single_frame();
+        decoder.window_log_max(self.limits.window_log).map_err(Fault::Read)?;
+        sink.fill(&mut decoder)
+    }
+
     /// Whether another member follows; anything else but the end is garbage.
-    fn another(&self, input: &mut Input) -> Result<bool, ImageError> {
+    pub fn another(&self, input: &mut Input) -> Result<bool, ImageError> {
         if self.compression == Compression::Xz {
             self.xz_padding(input)?;
         }
@@ -129,7 +133,7 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    fn explain(&self, input: &mut Input, fault: Fault) -> ImageError {
+    pub fn explain(&self, input: &mut Input, fault: Fault) -> ImageError {
         let source = match fault {
             Fault::Sink(error) => return error,
             Fault::Read(source) => source,
@@ -151,7 +155,7 @@ impl Decoder<'_> {
     }
 }
 
-fn skip(input: &mut Input, mut len: u64) -> Result<(), Fault> {
+pub fn skip(input: &mut Input, mut len: u64) -> Result<(), Fault> {
     while len > 0 {
         let available = input.fill_buf().map_err(Fault::Read)?.len();
         if available == 0 {

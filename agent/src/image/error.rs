@@ -43,6 +43,10 @@ pub enum ImageError {
     DigestInvalid { text: String },
     #[error("{source_name}: the {what} has {actual}, not {expected}")]
     DigestMismatch { source_name: String, what: &'static str, expected: String, actual: String },
+    #[error("{url}: holds no digest of {name}")]
+    NoPublishedDigest { url: String, name: String },
+    #[error("{url}: the signature is not valid")]
+    Signature { url: String, source: minisign_verify::Error },
     #[error("cancelled")]
     Cancelled,
     #[error("the {stage} stage ended unexpectedly")]
@@ -100,6 +104,8 @@ impl Coded for ImageError {
             Self::TooLarge { .. } => "image.too_large",
             Self::DigestInvalid { .. } => "image.digest_invalid",
             Self::DigestMismatch { .. } => "image.digest_mismatch",
+            Self::NoPublishedDigest { .. } => "image.digest_unpublished",
+            Self::Signature { .. } => "image.signature_invalid",
             Self::Cancelled => "cancelled",
             Self::Broken { .. } | Self::Thread { .. } | Self::Queue { .. } => "image.internal",
             Self::Disk(error) => error.code(),

@@ -56,18 +56,6 @@ impl Input {
         let left = &self.piece[self.used..];
         Ok(&left[..len.min(left.len())])
     }
-
-    /// The rest of the current piece, whole and without a copy where nothing of it was taken; none at the end.
-    pub fn take_piece(&mut self) -> Result<Option<Vec<u8>>, ImageError> {
-        if self.peek(1)?.is_empty() {
-            return Ok(None);
-        }
-        let mut piece = std::mem::take(&mut self.piece);
-        piece.drain(..self.used);
-        self.used = 0;
-        self.position += piece.len() as u64;
-        Ok(Some(piece))
-    }
 }
 
 impl BufRead for Input {

@@ -19,6 +19,7 @@ mod blocks;
 mod decode;
 mod digest;
 mod error;
+mod frames;
 mod http;
 mod input;
 mod lane;
@@ -29,12 +30,14 @@ mod qcow2;
 mod sniff;
 mod source;
 mod stages;
+mod sums;
 
 pub use error::ImageError;
 pub use http::Http;
 pub use progress::{Cancel, Phase, Progress, Snapshot};
 pub use sniff::Compression;
 pub use source::Source;
+pub use sums::{Minisign, Sums, published};
 
 use crate::disk::{self, Backend};
 use crate::protocol::ImageReceipt;
@@ -74,11 +77,13 @@ pub struct Options {
     pub backend: Backend,
     /// Buffers of 1 MiB between decoder and device.
     pub buffers: usize,
+    /// Threads that decode zstd frames side by side; 0 is one for each processor, at most four.
+    pub workers: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { window_log: 27, backend: Backend::Auto, buffers: 20 }
+        Self { window_log: 27, backend: Backend::Auto, buffers: 16, workers: 0 }
     }
 }
 

@@ -9,7 +9,7 @@ use super::progress::{Phase, Progress, Snapshot, Stages, timed};
 use super::qcow2::Qcow2;
 use super::sniff::{self, Compression, Container};
 use super::source::{Again, PIECES, Stream};
-use super::stages::{self, Chunker, Last, Piped, Replay, Shape, Waiting};
+use super::stages::{self, Chunker, Last, Piped, Ports, Replay, Waiting};
 use super::{Cancel, ImageError, Stop, WriteRequest};
 use crate::disk::{self, Body, Counters, DiskError, Pool, Target, Writer};
 use crate::protocol::ImageReceipt;
@@ -201,7 +201,6 @@ struct Run<'a> {
 struct Streamed<'a> {
     body: Body<'a>,
     digests: ImageDigests,
-    punchable: &'static str,
 }
 
 impl Run<'_> {
@@ -226,13 +225,13 @@ impl Run<'_> {
         self.tell(Phase::Preparing);
         writer.prepare().map_err(|failure| self.stopped_by(Phase::Preparing, failure))?;
         let streamed = self
-            .stream(first, stream, &pool, writer, waker, backend)
+            .stream(first, stream, &pool, writer, waker)
             .map_err(|(offset, error)| self.stopped(Phase::Writing, offset, error))?;
         let image = streamed.body.image();
         self.check_digests(&streamed.digests).map_err(|error| self.stopped(Phase::Writing, image, error))?;
         self.tell(Phase::Finishing);
         let written = streamed.body.commit().map_err(|failure| self.stopped_by(Phase::Finishing, failure))?;
-        log::debug!("holes punched: {}, through {}", written.punched, streamed.punchable);
+        log::debug!("holes punched: {}, through {backend}", written.punched);
         Ok(self.receipt(written.image, streamed.digests))
     }
 
@@ -244,7 +243,6 @@ impl Run<'_> {
         pool: &Pool,
         writer: Writer<'w>,
         waker: disk::Waker,
-        backend: &'static str,
     ) -> Result<Streamed<'w>, (u64, ImageError)> {
         let facts = self.opened;
         let (stop, stages, target) = (&self.stop, &self.stages, self.target);
@@ -254,7 +252,6 @@ impl Run<'_> {
         thread::scope(|scope| {
             let spawn_failed = |source| {
                 stop.fail();
-                pool.close();
                 (0, ImageError::Thread { source })
             };
             let mut digest_wire = None;
@@ -287,14 +284,23 @@ impl Run<'_> {
             let decoder = thread::Builder::new().name("burin-decode".into()).spawn_scoped(scope, move || {
                 let began = Instant::now();
                 let mut input = Input::new(Box::new(Waiting { inner: pieces, waited: decode_waited.clone() }));
-                let shape = Shape {
+                let mut chunker = Chunker::new(Ports {
+                    name: &facts.name,
+                    pool,
+                    out: chunks_out,
+                    waker: chunker_waker,
+                    stop,
+                    stages,
+                    waited: &decode_waited,
                     room: target.size(),
                     sector: target.sector(),
                     compressed: facts.compression != Compression::None,
+                });
+                let workers = match facts.options.workers {
+                    0 => thread::available_parallelism().map_or(1, usize::from).min(4),
+                    workers => workers,
                 };
-                let mut chunker =
-                    Chunker::new(&facts.name, pool, chunks_out, chunker_waker, stop, stages, &decode_waited, shape);
-                let limits = Limits { window_log: facts.options.window_log };
+                let limits = Limits { workers, window_log: facts.options.window_log };
                 let decoded = decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
                 let length = decoded.and_then(|()| chunker.finish());
                 stages.decode_ns.store(stages::busy(began, &decode_waited), Ordering::Relaxed);
@@ -313,7 +319,6 @@ impl Run<'_> {
                 stop.fail();
             }
             if stop.is_set() {
-                pool.close();
                 closers.iter().for_each(|close| close());
             }
             let decoded = join(decoder, "decode").and_then(|length| length);
@@ -338,7 +343,7 @@ impl Run<'_> {
             }
             let digests =
                 ImageDigests { wire: wire.map_err(frame)?.flatten(), content: content.map_err(frame)?.flatten() };
-            Ok(Streamed { body, digests, punchable: backend })
+            Ok(Streamed { body, digests })
         })
     }
 

@@ -75,7 +75,10 @@ impl Header {
             return Err(damaged("its disk has no size"));
         }
         let per_l1 = 1u64 << (2 * cluster_bits - 3);
-        if l1_entries * 8 > LARGEST_L1 || l1_entries < size.div_ceil(per_l1) || l1_offset % (1 << cluster_bits) != 0 {
+        if l1_entries * 8 > LARGEST_L1
+            || l1_entries < size.div_ceil(per_l1)
+            || !l1_offset.is_multiple_of(1 << cluster_bits)
+        {
             return Err(damaged("its L1 table makes no sense"));
         }
         Ok(Self { size, cluster_bits, l1_entries: size.div_ceil(per_l1), l1_offset, zstd, version })
@@ -106,7 +109,7 @@ fn place(entry: u64, header: &Header) -> Option<Place> {
     if (header.version >= 3 && entry & 1 != 0) || offset == 0 {
         return Some(Place::Zero);
     }
-    (offset % header.cluster() == 0).then_some(Place::At(offset))
+    offset.is_multiple_of(header.cluster()).then_some(Place::At(offset))
 }
 
 /// Reads the disk inside from its beginning to its end.
@@ -153,7 +156,7 @@ impl Qcow2 {
             let offset = entry.ok_or_else(|| damaged(&self.name, "an L1 entry is missing".into()))? & OFFSET;
             self.l2.clear();
             if offset != 0 {
-                if offset % self.header.cluster() != 0 {
+                if !offset.is_multiple_of(self.header.cluster()) {
                     return Err(damaged(&self.name, format!("L2 table {index} is not aligned")));
                 }
                 self.l2.resize(1 << self.header.cluster_bits, 0);

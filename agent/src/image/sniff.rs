@@ -74,6 +74,12 @@ pub fn compression(head: &[u8]) -> Compression {
         // The digits of pi open a block, those of its square root end an empty stream.
         [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
         | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Compression::Bzip2,
+        // Cut short: too little to be anything else.
+        [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..]
+            if head.len() < 10 && [0x31, 0x41, 0x59, 0x26, 0x53, 0x59].starts_with(rest) =>
+        {
+            Compression::Bzip2
+        }
         _ => match skippable(head) {
             // Behind a frame to be skipped the real one says which it is; pzstd begins so.
             Some(len) => match usize::try_from(len).ok().and_then(|len| head.get(len.checked_add(8)?..)) {

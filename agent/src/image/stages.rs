@@ -1,6 +1,6 @@
 //! The threads between source and device: digest of the wire bytes, decoding into chunks, digest of the content.
 
-use super::decode::{Fault, Sink};
+use super::decode::Fault;
 use super::digest::Hasher;
 use super::input::Pieces;
 use super::lane::{Consumer, Popped, Producer};
@@ -11,7 +11,7 @@ use super::{ImageError, Stop};
 use crate::disk::{Chunk, Fed, Feed, Pool, PoolBuf, Waker};
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Wire bytes on their way through a digest.
@@ -82,7 +82,7 @@ impl Pieces for Piped {
 /// Counts the time the decoder waits for its input.
 pub struct Waiting {
     pub inner: Box<dyn Pieces>,
-    pub waited: Arc<std::sync::atomic::AtomicU64>,
+    pub waited: Arc<AtomicU64>,
 }
 
 impl Pieces for Waiting {
@@ -91,64 +91,61 @@ impl Pieces for Waiting {
     }
 }
 
-/// Cuts the decoded stream into chunks.
-pub struct Chunker<'a> {
+/// Where a chunker's chunks come from and go to.
+pub struct Ports<'a> {
     pub name: &'a str,
     pub pool: &'a Pool,
     pub out: Producer<Chunk>,
+    /// Rung for each chunk, where the writer takes them directly.
     pub waker: Option<Waker>,
     pub stop: &'a Stop,
     pub stages: &'a Stages,
-    pub waited: &'a std::sync::atomic::AtomicU64,
+    pub waited: &'a AtomicU64,
     /// Bytes the target has room for.
     pub room: u64,
     pub sector: u32,
     /// Whether a disk image container may not appear here: it was found inside a compressed stream.
     pub compressed: bool,
+}
+
+/// Cuts the decoded stream into chunks.
+pub struct Chunker<'a> {
+    ports: Ports<'a>,
     buf: Option<PoolBuf>,
     filled: usize,
     offset: u64,
 }
 
-/// What a chunker is made for.
-pub struct Shape {
-    pub room: u64,
-    pub sector: u32,
-    pub compressed: bool,
-}
-
 impl<'a> Chunker<'a> {
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        name: &'a str,
-        pool: &'a Pool,
-        out: Producer<Chunk>,
-        waker: Option<Waker>,
-        stop: &'a Stop,
-        stages: &'a Stages,
-        waited: &'a std::sync::atomic::AtomicU64,
-        shape: Shape,
-    ) -> Self {
-        let Shape { room, sector, compressed } = shape;
-        Self { name, pool, out, waker, stop, stages, waited, room, sector, compressed, buf: None, filled: 0, offset: 0 }
+    pub fn new(ports: Ports<'a>) -> Self {
+        Self { ports, buf: None, filled: 0, offset: 0 }
+    }
+
+    /// An error once the write shall stop.
+    pub fn check(&self) -> Result<(), ImageError> {
+        self.ports.stop.check()
     }
 
     fn emit(&mut self) -> Result<(), ImageError> {
         let Some(buf) = self.buf.take() else { return Ok(()) };
         let len = std::mem::take(&mut self.filled);
-        if self.offset == 0 && self.compressed {
-            refuse_container(self.name, &buf[..len])?;
+        if self.offset == 0 && self.ports.compressed {
+            refuse_container(self.ports.name, &buf[..len])?;
         }
-        let end = self.offset + len as u64;
-        if end > self.room {
-            let (source_name, device) = (self.name.to_owned(), self.room);
+        let chunk = Chunk::new(self.offset, buf, len, self.ports.sector);
+        self.send(chunk)
+    }
+
+    fn send(&mut self, chunk: Chunk) -> Result<(), ImageError> {
+        let end = self.offset + chunk.len as u64;
+        if end > self.ports.room {
+            let (source_name, device) = (self.ports.name.to_owned(), self.ports.room);
             return Err(ImageError::TooLarge { source_name, at_least: end, exact: false, device });
         }
-        let chunk = Chunk::new(self.offset, buf, len, self.sector);
         self.offset = end;
-        self.stages.image_bytes.store(end, Ordering::Relaxed);
-        timed(self.waited, || self.out.push(chunk)).map_err(|_| ImageError::Cancelled)?;
-        if let Some(waker) = &self.waker {
+        self.ports.stages.image_bytes.store(end, Ordering::Relaxed);
+        timed(self.ports.waited, || self.ports.out.push(chunk)).map_err(|_| ImageError::Cancelled)?;
+        if let Some(waker) = &self.ports.waker {
             waker.wake();
         }
         Ok(())
@@ -161,9 +158,9 @@ impl<'a> Chunker<'a> {
         }
         if self.offset == 0 {
             // Compression of nothing.
-            return Err(ImageError::Truncated { source_name: self.name.to_owned(), offset: 0, expected: None });
+            return Err(ImageError::Truncated { source_name: self.ports.name.to_owned(), offset: 0, expected: None });
         }
-        let (length, waker) = (self.offset, self.waker.take());
+        let (length, waker) = (self.offset, self.ports.waker.take());
         drop(self);
         if let Some(waker) = waker {
             waker.wake();
@@ -184,13 +181,39 @@ pub fn refuse_container(name: &str, head: &[u8]) -> Result<(), ImageError> {
     Err(ImageError::Unsupported { source_name: name.to_owned(), what })
 }
 
-impl Sink for Chunker<'_> {
-    fn fill(&mut self, reader: &mut dyn Read) -> Result<(), Fault> {
+impl Chunker<'_> {
+    /// Takes chunks of a frame as they are, if they fall on chunk boundaries here; copies them otherwise.
+    pub fn take(&mut self, chunks: Vec<Chunk>) -> Result<(), Fault> {
+        for mut chunk in chunks {
+            // The first chunk is withheld to the very end: it must not keep a whole frame's buffer.
+            if self.filled > 0 || self.offset == 0 {
+                self.fill(&mut chunk.bytes())?;
+                continue;
+            }
+            chunk.offset = self.offset;
+            self.send(chunk).map_err(Fault::Sink)?;
+        }
+        Ok(())
+    }
+
+    /// A buffer of `pool`, once there is one; an error when the write stops.
+    pub fn wait_for(&self, pool: &Pool) -> Result<PoolBuf, ImageError> {
+        timed(self.ports.waited, || {
+            loop {
+                self.ports.stop.check()?;
+                if let Some(buf) = pool.take_within(TICK) {
+                    return Ok(buf);
+                }
+            }
+        })
+    }
+
+    /// Takes all that `reader` gives. Errors of the reader come back as [`Fault::Read`].
+    pub fn fill(&mut self, reader: &mut dyn Read) -> Result<(), Fault> {
         loop {
-            self.stop.check().map_err(Fault::Sink)?;
+            self.ports.stop.check().map_err(Fault::Sink)?;
             if self.buf.is_none() {
-                let taken = timed(self.waited, || self.pool.take());
-                self.buf = Some(taken.ok_or(Fault::Sink(ImageError::Cancelled))?);
+                self.buf = Some(self.wait_for(self.ports.pool).map_err(Fault::Sink)?);
             }
             let Some(buf) = &mut self.buf else { continue };
             match reader.read(&mut buf[self.filled..]) {
@@ -252,6 +275,6 @@ impl Feed for Last {
 }
 
 /// Time since `start`, less what was waited.
-pub fn busy(start: Instant, waited: &std::sync::atomic::AtomicU64) -> u64 {
+pub fn busy(start: Instant, waited: &AtomicU64) -> u64 {
     (start.elapsed().as_nanos() as u64).saturating_sub(waited.load(Ordering::Relaxed))
 }
