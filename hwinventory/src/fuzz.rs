@@ -77,3 +77,24 @@ fn tpm_response(bytes: &[u8]) {
     tpm::nv_data(bytes);
     tpm::nv_size(bytes);
 }
+
+/// Runs the target of that name.
+pub fn run(name: &str, bytes: &[u8]) {
+    for (_, target) in TARGETS.iter().filter(|(n, _)| *n == name) {
+        target(bytes);
+    }
+}
+
+/// For tests that compare with other programs.
+pub fn is_placeholder(text: &str) -> bool {
+    crate::parse::names::is_placeholder(text)
+}
+
+/// Where the table starts in a file of `dmidecode --dump-bin`.
+pub fn table_offset(dump: &[u8]) -> Option<usize> {
+    smbios::Table::dump_offset(dump).filter(|&at| at < dump.len())
+}
+
+pub fn neighbour(frame: &[u8]) -> Option<crate::model::LldpNeighbour> {
+    lldp::neighbour(frame)
+}

@@ -1,6 +1,8 @@
 //! The inventory as a page that a person reads.
 
-use crate::model::{BootMode, Disk, DiskClass, HealthState, Inventory, Nic, Section, Severity, Status, Strength};
+use crate::model::{
+    BootMode, CacheKind, Disk, DiskClass, HealthState, Inventory, Nic, Section, Severity, Status, Strength,
+};
 
 /// Text with one paragraph a section; `colour` adds ANSI escapes.
 pub fn render(inventory: &Inventory, colour: bool) -> String {
@@ -154,7 +156,14 @@ fn cpu_and_memory(inventory: &Inventory, page: &mut Page) {
     let caches: Vec<String> = cpu
         .caches
         .iter()
-        .map(|c| format!("L{} {} {:?}", c.level, bytes(c.total_size), c.kind).to_lowercase().replace("ib", "iB"))
+        .map(|c| {
+            let kind = match c.kind {
+                CacheKind::Data => "d",
+                CacheKind::Instruction => "i",
+                CacheKind::Unified => "",
+            };
+            format!("L{}{kind} {}", c.level, bytes(c.total_size))
+        })
         .collect();
     page.line("caches", caches.join(", "));
     let nodes = inventory.numa.data.nodes.len();
