@@ -6,12 +6,25 @@
 //! println!("{}", serde_json::to_string_pretty(&inventory).unwrap());
 //! ```
 
+#[macro_use]
 pub mod model;
+
+pub mod diff;
+pub mod page;
 pub mod source;
 
 mod collect;
+mod findings;
 mod parse;
 mod sys;
 
 pub use collect::{Options, collect};
 pub use model::Inventory;
+
+/// JSON Schema of [`Inventory`], generated from the types.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Inventory)
+}
+
+#[doc(hidden)]
+pub mod fuzz;

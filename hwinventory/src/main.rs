@@ -1,11 +1,180 @@
 //! `hwinventory`: what this machine is.
-fn main() {
-    let inventory = hwinventory::collect(&hwinventory::Options::default());
-    match serde_json::to_string_pretty(&inventory) {
-        Ok(text) => println!("{text}"),
+
+use clap::{Args, Parser, Subcommand};
+use hwinventory::source::{self, Recorder};
+use hwinventory::{Inventory, Options};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Parser)]
+#[command(name = "hwinventory", version, about = "Hardware inventory without external programs")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Collect the inventory and print it
+    Collect(Collect),
+    /// Record everything that is read into one file, for replay with `collect --root FILE`
+    Snapshot(Snapshot),
+    /// Compare two inventories; exit 1 when they differ
+    Diff(Diff),
+    /// Print the JSON Schema of the inventory
+    Schema,
+}
+
+#[derive(Args)]
+struct Collect {
+    /// Machine to describe: `/`, a directory with copies of /proc and /sys, or a snapshot
+    #[arg(long, default_value = "/", value_name = "PATH")]
+    root: PathBuf,
+    /// Print JSON instead of a page
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+#[derive(Args)]
+struct Limits {
+    /// Listen this long for LLDP neighbours (switches speak every 30 seconds)
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    lldp: u64,
+    /// Give up a device after this time
+    #[arg(long, default_value_t = 1500, value_name = "MILLISECONDS")]
+    deadline: u64,
+    /// List bound loop devices among the disks
+    #[arg(long = "loop")]
+    include_loop: bool,
+    /// Do not read sectors to recognise filesystems and partition tables
+    #[arg(long)]
+    no_signatures: bool,
+}
+
+#[derive(Args)]
+struct Snapshot {
+    /// File to write (tar.zst)
+    file: PathBuf,
+    /// Machine to record
+    #[arg(long, default_value = "/", value_name = "PATH")]
+    root: PathBuf,
+    /// Keep serial numbers, hardware addresses and UUIDs as they are
+    #[arg(long)]
+    no_redaction: bool,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+#[derive(Args)]
+struct Diff {
+    /// Inventory (JSON), snapshot or directory that says how the machine should be
+    expected: PathBuf,
+    /// The same of how it is; `/` is this machine
+    actual: PathBuf,
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        // A reader that closes the pipe early has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hwinventory: {error}");
-            std::process::exit(1);
+            ExitCode::FAILURE
         }
     }
+}
+
+fn run(command: Command) -> io::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    match command {
+        Command::Collect(arguments) => {
+            let inventory = hwinventory::collect(&options(&arguments.root, &arguments.limits)?);
+            if arguments.json {
+                print_json(&mut out, &inventory)?;
+            } else {
+                let text = hwinventory::page::render(&inventory, colour());
+                out.write_all(text.as_bytes())?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Snapshot(arguments) => snapshot(&arguments),
+        Command::Diff(arguments) => {
+            let (expected, actual) = (load(&arguments.expected)?, load(&arguments.actual)?);
+            let drift = hwinventory::diff::diff(&expected, &actual);
+            if arguments.json {
+                print_json(&mut out, &drift)?;
+            } else {
+                out.write_all(hwinventory::diff::render(&drift, colour()).as_bytes())?;
+            }
+            Ok(if drift.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Schema => {
+            print_json(&mut out, &hwinventory::schema())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn options(root: &Path, limits: &Limits) -> io::Result<Options> {
+    let source = source::open(root).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", root.display())))?;
+    Ok(Options {
+        source,
+        device_deadline: Duration::from_millis(limits.deadline),
+        lldp_wait: Duration::from_secs(limits.lldp),
+        include_loop: limits.include_loop,
+        probe_signatures: !limits.no_signatures,
+        ..Options::default()
+    })
+}
+
+fn snapshot(arguments: &Snapshot) -> io::Result<ExitCode> {
+    let mut options = options(&arguments.root, &arguments.limits)?;
+    let recorder = Arc::new(Recorder::new(options.source.clone(), &options.agent_version));
+    options.source = recorder.clone();
+    let inventory = hwinventory::collect(&options);
+    let mut recording = recorder.recording();
+    if !arguments.no_redaction {
+        source::redact(&mut recording, &inventory, uuid::Uuid::new_v4().as_bytes());
+    }
+    let name = arguments.file.display();
+    let in_file = |e: io::Error| io::Error::new(e.kind(), format!("{name}: {e}"));
+    let file = std::fs::File::create(&arguments.file).map_err(in_file)?;
+    recording.save(io::BufWriter::new(file)).map_err(in_file)?;
+    eprintln!(
+        "{name}: {} files, {} answers{}",
+        recording.files.len(),
+        recording.queries.len(),
+        if recording.manifest.redacted { ", redacted" } else { "" }
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An inventory in JSON, or anything that one can be collected from.
+fn load(path: &Path) -> io::Result<Inventory> {
+    let in_file = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+    if path.is_file() {
+        let bytes = std::fs::read(path).map_err(in_file)?;
+        if bytes.trim_ascii_start().starts_with(b"{") {
+            return serde_json::from_slice(&bytes).map_err(|e| in_file(e.into()));
+        }
+    }
+    let source = source::open(path).map_err(in_file)?;
+    Ok(hwinventory::collect(&Options { source, ..Options::default() }))
+}
+
+fn print_json(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    out.write_all(b"\n")
+}
+
+fn colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }

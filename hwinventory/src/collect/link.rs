@@ -23,6 +23,32 @@ pub fn all(options: &Options, inventory: &mut Inventory) {
     }
     mark_duplicates(&mut inventory.disks.data);
     boot_medium(inventory);
+    controllers(inventory);
+}
+
+/// Names of PCI devices where their users stand, and disks below their controllers.
+fn controllers(inventory: &mut Inventory) {
+    for controller in &mut inventory.storage_controllers.data {
+        let pci = inventory.pci.data.iter().find(|d| Some(&d.address) == controller.pci_address.as_ref());
+        controller.vendor = pci.and_then(|d| d.vendor.clone());
+        if controller.model.is_none() {
+            controller.model = pci.and_then(|d| d.subsystem.clone().or_else(|| d.device.clone()));
+        }
+        if controller.kind.as_deref() == Some("scsi") {
+            controller.kind = pci.and_then(|d| d.class.clone()).or(controller.kind.take());
+        }
+        let disks = inventory.disks.data.iter().filter(|d| match (&d.nvme, &d.hctl) {
+            (Some(nvme), _) => controller.hosts.iter().any(|h| Some(h) == nvme.controller.as_ref()),
+            (_, Some(hctl)) => controller.hosts.iter().any(|h| h.strip_prefix("host") == hctl.split(':').next()),
+            _ => false,
+        });
+        controller.disks = disks.map(|d| d.name.clone()).collect();
+    }
+    for nic in &mut inventory.nics.data {
+        let pci = inventory.pci.data.iter().find(|d| Some(&d.address) == nic.pci_address.as_ref());
+        nic.vendor = pci.and_then(|d| d.vendor.clone());
+        nic.model = pci.and_then(|d| d.device.clone());
+    }
 }
 
 fn mounts(reader: &Reader, inventory: &mut Inventory) {

@@ -4,16 +4,21 @@ mod cpu;
 mod disk;
 mod dmi;
 mod firmware;
+mod ids;
 mod isolate;
 mod link;
 mod memory;
 mod nic;
 mod numa;
+mod pci;
 mod place;
+mod platform;
 mod system;
+mod usb;
 
 use crate::model::{Inventory, SCHEMA_VERSION};
 use crate::source::{FsSource, Reader, Source};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +34,9 @@ pub struct Options {
     pub probe_signatures: bool,
     /// How long to listen for LLDP on links with carrier. Switches speak every 30 seconds; zero does not listen.
     pub lldp_wait: Duration,
+    /// Files to use instead of the built-in databases of names.
+    pub pci_ids: Option<PathBuf>,
+    pub usb_ids: Option<PathBuf>,
     /// Written into the document.
     pub agent_version: String,
 }
@@ -41,6 +49,8 @@ impl Default for Options {
             include_loop: false,
             probe_signatures: true,
             lldp_wait: Duration::ZERO,
+            pci_ids: None,
+            usb_ids: None,
             agent_version: concat!("hwinventory ", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -75,6 +85,15 @@ pub fn collect(options: &Options) -> Inventory {
     let numa = isolate::section("numa", "sysfs", source, limit, numa::collect);
     let memory = isolate::section("memory", "smbios, procfs, sysfs", source, limit, memory::collect);
 
+    let (pci_ids, usb_ids) = (options.pci_ids.clone(), options.usb_ids.clone());
+    let pci = isolate::section("pci", "sysfs", source, limit, move |r| pci::collect(r, pci_ids.as_deref()));
+    let usb = isolate::section("usb", "sysfs", source, limit, move |r| usb::collect(r, usb_ids.as_deref()));
+    let tpm = isolate::section("tpm", "sysfs, tpm commands", source, limit, platform::tpms);
+    let bmc = isolate::section("bmc", "smbios, ipmi", source, limit, platform::bmc);
+    let watchdogs = isolate::section("watchdogs", "sysfs", source, limit, platform::watchdogs);
+    let kernel = isolate::section("kernel", "procfs", source, limit, platform::kernel);
+    let controllers = isolate::section("storage_controllers", "sysfs", source, limit, platform::storage_controllers);
+
     let boot_id = isolate::section("boot-id", "procfs", source, limit, |r: &Reader| {
         Some(r.quiet_text("/proc/sys/kernel/random/boot_id"))
     });
@@ -91,9 +110,17 @@ pub fn collect(options: &Options) -> Inventory {
         cpu: cpu.wait(),
         numa: numa.wait(),
         memory: memory.wait(),
+        pci: pci.wait(),
+        usb: usb.wait(),
+        tpm: tpm.wait(),
+        bmc: bmc.wait(),
+        watchdogs: watchdogs.wait(),
+        kernel: kernel.wait(),
+        storage_controllers: controllers.wait(),
         ..Inventory::default()
     };
     link::all(options, &mut inventory);
+    inventory.findings = crate::findings::findings(&inventory);
     inventory.milliseconds = started.elapsed().as_millis() as u64;
     inventory
 }

@@ -3,7 +3,7 @@
 //! left out; a list that was read and is empty is `[]`.
 
 #[macro_use]
-mod record;
+pub(crate) mod record;
 mod bus;
 mod cpu;
 mod disk;

@@ -68,6 +68,14 @@ fn is_uniform(text: &str) -> bool {
     }
 }
 
+/// QEMU numbers its drives: `QM00001` is on every machine, and USB gadgets have their own defaults. Lower case.
+pub fn is_hypervisor_default(bare: &str) -> bool {
+    let numbered = |prefix: &str, digits: usize| {
+        bare.strip_prefix(prefix).is_some_and(|rest| rest.len() == digits && rest.bytes().all(|b| b.is_ascii_digit()))
+    };
+    numbered("qm", 5) || matches!(bare, "drive" | "beaf11" | "0000000000000001" | "disk0" | "virtualdisk")
+}
+
 /// The value, unless it is a placeholder.
 pub fn real(text: Option<String>) -> Option<String> {
     text.filter(|t| !is_placeholder(t))

@@ -1,6 +1,6 @@
 //! SCSI INQUIRY data and vital product data pages (SPC-5).
 
-use super::bytes::{ascii, be16, be32, hex, slice, u8_at};
+use super::bytes::{ascii, be16, hex, slice, u8_at};
 
 /// A designator of VPD page 0x83 that names the logical unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,11 +9,6 @@ pub struct Designator {
     pub kind: u8,
     /// Lower-case hexadecimal, or text for kinds 1 and 8.
     pub value: String,
-}
-
-/// Vendor, product and revision of standard INQUIRY data (6.7.2).
-pub fn inquiry(bytes: &[u8]) -> Option<(Option<String>, Option<String>, Option<String>)> {
-    Some((ascii(slice(bytes, 8, 8)?), ascii(slice(bytes, 16, 16)?), slice(bytes, 32, 4).and_then(ascii)))
 }
 
 /// The payload of a VPD page, when it is the page that was asked for.
@@ -93,11 +88,6 @@ pub fn log_parameters(bytes: &[u8], number: u8) -> Vec<(u16, &[u8])> {
     found
 }
 
-/// READ CAPACITY(16) answer: last block and block length.
-pub fn capacity(bytes: &[u8]) -> Option<(u64, u32)> {
-    Some((super::bytes::be64(bytes, 0)?, be32(bytes, 8)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,14 +119,12 @@ mod tests {
         fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), page in any::<u8>()) {
             let mut bytes = bytes;
             if let Some(b) = bytes.get_mut(1) { *b = page; }
-            inquiry(&bytes);
             serial(&bytes);
             designators(&bytes);
             characteristics(&bytes);
             unmapped_reads_zero(&bytes);
             ata_information(&bytes);
             log_parameters(&bytes, page & 0x3f);
-            capacity(&bytes);
             for number in [0x80, 0x83, 0xb1, 0xb2] {
                 if let Some(b) = bytes.get_mut(1) { *b = number; }
                 serial(&bytes);

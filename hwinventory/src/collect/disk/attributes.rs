@@ -152,7 +152,6 @@ fn simple_buses(reader: &Reader, real: &str, device: &str, disk: &mut Disk) {
         disk.firmware = text(format!("{device}/fwrev"));
     } else if disk.name.starts_with("vd") {
         disk.serial = text(format!("{real}/serial"));
-        disk.vendor = text(format!("{device}/vendor"));
     }
     if let Some(serial) = &disk.serial
         && serial.trim().is_empty()

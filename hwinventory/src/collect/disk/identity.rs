@@ -1,7 +1,7 @@
 //! Names by which a disk can be found again, and how far they can be trusted.
 
 use crate::model::{Disk, Identity, IdentityKind, Strength};
-use crate::parse::names::is_placeholder;
+use crate::parse::names::{is_hypervisor_default, is_placeholder};
 
 /// All names the disk has, strongest kind first.
 pub fn identities(disk: &Disk) -> Vec<Identity> {
@@ -86,14 +86,6 @@ fn weakness(kind: IdentityKind, value: &str) -> Option<&'static str> {
         return Some("placeholder");
     }
     None
-}
-
-/// QEMU numbers its drives: `QM00001` is on every machine. VirtualBox and USB gadgets have their own.
-fn is_hypervisor_default(bare: &str) -> bool {
-    let numbered = |prefix: &str, digits: usize| {
-        bare.strip_prefix(prefix).is_some_and(|rest| rest.len() == digits && rest.bytes().all(|b| b.is_ascii_digit()))
-    };
-    numbered("qm", 5) || matches!(bare, "drive" | "beaf11" | "0000000000000001" | "disk0" | "virtualdisk")
 }
 
 /// A name that two disks share tells neither of them: it is weak on all of them, and where everything else is the same

@@ -1,12 +1,12 @@
 //! Questions to the device itself. Each may hang, so what is known is published between them.
 
 use super::{Settings, attributes, classify, scsi as scsi_pages, smart};
-use crate::model::{Disk, DiskClass, Erase, Media, Transport};
+use crate::model::{Disk, DiskClass, Media, Transport};
 use crate::parse::{ata, nvme, probed, scsi};
 use crate::source::{Query, Reader};
 
 pub fn device(reader: &Reader, real: &str, settings: Settings, disk: &mut Disk, publish: &dyn Fn(&Disk)) {
-    disk.erase = Some(Erase { discard: disk.discard_max_bytes.is_some_and(|n| n > 0), ..Erase::default() });
+    disk.erase.get_or_insert_default().discard = disk.discard_max_bytes.is_some_and(|n| n > 0);
     if disk.nvme.is_some() {
         nvme_identify(reader, disk);
     } else if disk.hctl.is_some() && disk.transport != Transport::Usb {
@@ -120,25 +120,7 @@ pub fn ata_command(disk: &Disk, command: u8, feature: u8, data: bool) -> Query {
 fn ata_identify(reader: &Reader, disk: &mut Disk) {
     let Some(data) = reader.query(&ata_command(disk, 0xec, 0, true)) else { return };
     let Some(identify) = ata::identify(&data) else { return };
-    // The SCSI side cuts the model to 16 characters and the revision to 4.
-    disk.model = identify.model.or(disk.model.take());
-    disk.firmware = identify.firmware.or(disk.firmware.take());
-    disk.serial = identify.serial.or(disk.serial.take());
-    if let Some(wwn) = identify.wwn
-        && !disk.wwn.as_deref().is_some_and(|w| w.starts_with("naa."))
-    {
-        disk.wwn = Some(format!("naa.{wwn}"));
-    }
-    disk.rotation_rate = identify.rotation_rate.or(disk.rotation_rate);
-    disk.form_factor = identify.form_factor.map(str::to_owned).or(disk.form_factor.take());
-    disk.max_link_speed = identify.max_link_speed;
-    disk.link_speed = identify.link_speed;
-    let erase = disk.erase.get_or_insert_default();
-    if identify.trim {
-        erase.discard_zeroes = Some(identify.trim_zeroes);
-    }
-    erase.ata_security = Some(identify.security);
-    erase.ata_sanitize = Some(identify.sanitize);
+    scsi_pages::ata_identity(identify, disk);
 }
 
 /// What stands on the disk and in its partitions.

@@ -1,7 +1,7 @@
 //! What the kernel already knows of a SCSI device: INQUIRY data and VPD pages are kept in sysfs.
 
 use crate::model::Disk;
-use crate::parse::scsi;
+use crate::parse::{ata, scsi};
 use crate::source::Reader;
 
 pub fn from_sysfs(reader: &Reader, device: &str, disk: &mut Disk) {
@@ -26,6 +26,31 @@ pub fn from_sysfs(reader: &Reader, device: &str, disk: &mut Disk) {
     if let Some(page) = page("83") {
         designators(&page, disk);
     }
+    if let Some(identify) = page("89").and_then(|p| ata::identify(scsi::ata_information(&p)?)) {
+        ata_identity(identify, disk);
+    }
+}
+
+/// What IDENTIFY DEVICE says is fuller: the SCSI side cuts the model to 16 characters and the revision to 4.
+pub fn ata_identity(identify: ata::Identify, disk: &mut Disk) {
+    disk.model = identify.model.or(disk.model.take());
+    disk.firmware = identify.firmware.or(disk.firmware.take());
+    disk.serial = identify.serial.or(disk.serial.take());
+    if let Some(wwn) = identify.wwn
+        && !disk.wwn.as_deref().is_some_and(|w| w.starts_with("naa."))
+    {
+        disk.wwn = Some(format!("naa.{wwn}"));
+    }
+    disk.rotation_rate = identify.rotation_rate.or(disk.rotation_rate);
+    disk.form_factor = identify.form_factor.map(str::to_owned).or(disk.form_factor.take());
+    disk.max_link_speed = identify.max_link_speed;
+    disk.link_speed = identify.link_speed;
+    let erase = disk.erase.get_or_insert_default();
+    if identify.trim {
+        erase.discard_zeroes = Some(identify.trim_zeroes);
+    }
+    erase.ata_security = Some(identify.security);
+    erase.ata_sanitize = Some(identify.sanitize);
 }
 
 /// The NAA designator wins: it is what the world knows the disk by.

@@ -12,7 +12,6 @@ pub struct Table<'a> {
 #[derive(Debug, Clone)]
 pub struct Structure<'a> {
     pub kind: u8,
-    pub handle: u16,
     /// The formatted area, its header included.
     formatted: &'a [u8],
     strings: Vec<&'a [u8]>,
@@ -38,12 +37,15 @@ impl<'a> Table<'a> {
 
     /// A file as `dmidecode --dump-bin` writes it: the entry point, then the table at the offset it names.
     pub fn parse_dump(dump: &'a [u8]) -> Option<Table<'a>> {
-        let at = match dump.get(..5)? {
-            b"_SM3_" => le64(dump, 0x10)? as usize,
-            [b'_', b'S', b'M', b'_', _] => le32(dump, 0x18)? as usize,
-            _ => return None,
-        };
-        Some(Table::parse(Some(dump), dump.get(at..)?))
+        Some(Table::parse(Some(dump), dump.get(Table::dump_offset(dump)?..)?))
+    }
+
+    pub fn dump_offset(dump: &[u8]) -> Option<usize> {
+        match dump.get(..5)? {
+            b"_SM3_" => usize::try_from(le64(dump, 0x10)?).ok(),
+            [b'_', b'S', b'M', b'_', _] => usize::try_from(le32(dump, 0x18)?).ok(),
+            _ => None,
+        }
     }
 
     pub fn of(&self, kind: u8) -> impl Iterator<Item = &Structure<'a>> {
@@ -69,7 +71,7 @@ impl<'a> Structure<'a> {
     fn parse(bytes: &'a [u8]) -> Option<(Structure<'a>, &'a [u8])> {
         let kind = u8_at(bytes, 0)?;
         let length = usize::from(u8_at(bytes, 1)?);
-        let handle = le16(bytes, 2)?;
+        le16(bytes, 2)?;
         // A length below the header's own makes everything after it meaningless.
         if length < 4 {
             return None;
@@ -78,23 +80,19 @@ impl<'a> Structure<'a> {
         let mut rest = bytes.get(length..)?;
         let mut strings = Vec::new();
         if rest.starts_with(&[0, 0]) {
-            return Some((Structure { kind, handle, formatted, strings }, rest.get(2..)?));
+            return Some((Structure { kind, formatted, strings }, rest.get(2..)?));
         }
         loop {
             let Some(end) = rest.iter().position(|&b| b == 0) else {
                 // The table is cut off inside the strings: the formatted area is still good.
-                return Some((Structure { kind, handle, formatted, strings }, &[]));
+                return Some((Structure { kind, formatted, strings }, &[]));
             };
             if end == 0 {
-                return Some((Structure { kind, handle, formatted, strings }, rest.get(1..)?));
+                return Some((Structure { kind, formatted, strings }, rest.get(1..)?));
             }
             strings.push(rest.get(..end)?);
             rest = rest.get(end + 1..)?;
         }
-    }
-
-    pub fn length(&self) -> usize {
-        self.formatted.len()
     }
 
     pub fn byte(&self, at: usize) -> Option<u8> {
