@@ -30,14 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn crate_text() -> Result<String, Box<dyn Error>> {
-    let output = Command::new(env::var("CARGO")?)
-        .args(["metadata", "--format-version=1", "--frozen", "--filter-platform", &env::var("TARGET")?])
-        .args(["--manifest-path", "../Cargo.toml"])
-        .output()?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().into());
-    }
-    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    // On a fresh machine only what this build needs is downloaded, and the agent's crates may not be: then ask again
+    // with the network.
+    let metadata = cargo_metadata("--frozen").or_else(|_| cargo_metadata("--locked"))?;
     let packages: BTreeMap<&str, &Value> = list(&metadata["packages"]).map(|p| (text(&p["id"]), p)).collect();
     let nodes: BTreeMap<&str, &Value> = list(&metadata["resolve"]["nodes"]).map(|n| (text(&n["id"]), n)).collect();
     let agent = packages.iter().find(|(_, p)| p["name"] == "burin").ok_or("no package burin")?;
@@ -82,6 +77,17 @@ fn crate_text() -> Result<String, Box<dyn Error>> {
         write!(out, "\n\n---- Licence text of {} ----\n\n{}\n", names.join(", "), content.trim())?;
     }
     Ok(out)
+}
+
+fn cargo_metadata(network: &str) -> Result<Value, Box<dyn Error>> {
+    let output = Command::new(env::var("CARGO")?)
+        .args(["metadata", "--format-version=1", network, "--filter-platform", &env::var("TARGET")?])
+        .args(["--manifest-path", "../Cargo.toml"])
+        .output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// Texts of the files that are named like licences, beside the crate's manifest.

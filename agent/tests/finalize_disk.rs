@@ -16,6 +16,8 @@ use burin::finalize::root::Root;
 use burin::finalize::rootfs::{self, Candidate};
 use burin::finalize::seed::{self, SeedData};
 use burin::finalize::seed_write::{self, VolumeLabel};
+use burin::finalize::steps::{self, BootRequest, Places, Request, SeedPlace};
+use burin::protocol::order::BootOrder;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -394,6 +396,59 @@ fn a_seed_volume_is_a_clean_fat_filesystem_on_both_sector_sizes() {
         written(VolumeLabel::Cidata, &data.nocloud());
         written(VolumeLabel::Config2, &data.config_drive(Some(&serde_json::json!({"links": []}))));
     }
+}
+
+/// The whole sequence, twice, with the second run doing nothing; then with a seed volume and a missing EFI.
+#[test]
+fn the_whole_sequence_ends_the_same_when_run_again() {
+    if skipped() {
+        return;
+    }
+    let disk = Loop::new(1200 * MIB, 4096);
+    lay_out(&disk, &[partition("esp", "esp", 40, 15), partition("root", "root", 320, 1)]);
+    mkfs(Kind::Xfs, &disk.partition(1), &[]);
+    let content = populate(&disk.partition(1), Kind::Xfs, &disk.mounts());
+    let places = Places { mounts: disk.mounts(), efivars: disk.directory.path().join("efivars"), ..Places::real() };
+    let mut request = Request {
+        device: disk.node.clone(),
+        table: steps::grow_last(),
+        grow_filesystem: true,
+        seed: Some((seed_data(), SeedPlace::RootFilesystem)),
+        boot: None,
+        arch: Arch::native(),
+    };
+    // A killed run's mount does not stand in the way.
+    std::mem::forget(Mounted::mount(&disk.partition(1), "xfs", Access::ReadWrite, &disk.mounts()).expect("mounts"));
+    let first = steps::run(&request, &places).expect("runs");
+    let grown = first.filesystem.as_ref().expect("grown");
+    assert_eq!((grown.before, grown.after), (320 * MIB, grown.partition_bytes));
+    assert_eq!(first.seed.as_ref().map(|seed| seed.place.as_str()), Some("files"));
+    let again = steps::run(&request, &places).expect("runs again");
+    assert_eq!((again.table.writes, again.filesystem.map(|grown| grown.before)), (0, Some(grown.after)));
+    assert_eq!((again.table.partitions, again.seed), (first.table.partitions, first.seed));
+    fsck(Kind::Xfs, &disk.partition(1));
+    let mounted = Mounted::mount(&disk.partition(1), "xfs", Access::ReadOnly, &disk.mounts()).expect("mounts");
+    assert!(fs::read(mounted.path().join("content")).expect("content") == content);
+    assert!(mounted.path().join("var/lib/cloud/seed/nocloud/user-data").is_file());
+    mounted.unmount().expect("unmounts");
+
+    // On a disk that is full, there is no room for a seed volume.
+    let seed = NewPartition { number: None, ..partition("cidata", "linux-generic", 8, 1) };
+    request.seed = Some((seed_data(), SeedPlace::Volume(seed.guid)));
+    request.table = TableChange { add: vec![seed], ..TableChange::default() };
+    assert_eq!(steps::run(&request, &places).expect_err("full").code(), "finalize.layout");
+    // With the partition made before the root grows, there is, and a run on top keeps it.
+    lay_out(&disk, &[partition("esp", "esp", 40, 15), partition("root", "root", 320, 1)]);
+    request.grow_filesystem = false;
+    request.table.grow = Some(Grow::Number(1));
+    for _ in 0..2 {
+        let receipt = steps::run(&request, &places).expect("runs");
+        assert_eq!(receipt.seed.map(|seed| seed.place).as_deref(), Some("CIDATA"));
+        let content = filesystem::probe(&disk.partition(16)).expect("a volume");
+        assert_eq!(content.label.as_deref(), Some("CIDATA"));
+    }
+    request.boot = Some(BootRequest { label: "x".to_owned(), policy: BootOrder::DiskFirst, gone: Vec::new() });
+    assert_eq!(steps::run(&request, &places).expect_err("no EFI").code(), "finalize.not_uefi");
 }
 
 #[test]

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use object::{Object as _, ObjectSection as _};
+
 use burin_initramfs::arch::Arch;
 use burin_initramfs::modules::{Closure, ModuleTree, Rules, Tables, read_plain};
-use burin_initramfs::options::{ExtraFile, KernelSource, Options};
-use burin_initramfs::{INITRAMFS, KERNEL, MANIFEST, NOTICE, build, codec, debian};
+use burin_initramfs::options::{ExtraFile, KernelSource, Options, Stub};
+use burin_initramfs::{INITRAMFS, KERNEL, MANIFEST, NOTICE, UKI, build, codec, debian};
 
 /// An unpacked kernel package, fetched once into a cache that outlives the tests.
 fn kernel() -> Option<&'static debian::UnpackedKernel> {
@@ -193,6 +195,12 @@ fn the_output_holds_what_the_contract_says() {
     options.files = vec![ExtraFile { source: extra, destination: "/srv/extra".into() }];
     options.order = Some(order);
     options.embedded_cmdline = vec!["burin.log=debug".into()];
+    let stub = Path::new("/usr/lib/systemd/boot/efi/linuxx64.efi.stub").is_file();
+    if stub {
+        options.stub = Some(Stub::Standard);
+    } else {
+        println!("skipped in part: systemd-boot-efi is not installed");
+    }
     let manifest = build(&options, &mut |_| ()).unwrap();
 
     let release = &manifest.kernel_release;
@@ -217,6 +225,16 @@ fn the_output_holds_what_the_contract_says() {
     }
     assert_eq!(fs::read(options.output.join(KERNEL)).unwrap(), fs::read(&unpacked.kernel).unwrap());
     assert!(fs::read_to_string(options.output.join(NOTICE)).unwrap().contains(release.as_str()));
+    if stub {
+        let image = fs::read(options.output.join(UKI)).unwrap();
+        let pe = object::read::pe::PeFile64::parse(&*image).unwrap();
+        let section = |name: &str| pe.section_by_name(name).unwrap().data().unwrap();
+        assert!(section(".linux") == fs::read(&unpacked.kernel).unwrap());
+        assert!(section(".initrd") == fs::read(options.output.join(INITRAMFS)).unwrap());
+        assert_eq!(section(".uname"), release.as_bytes());
+        assert_eq!(section(".cmdline"), manifest.cmdline.as_bytes());
+        assert!(manifest.cmdline.ends_with(" burin.controller=http://10.0.2.2:1"), "{}", manifest.cmdline);
+    }
     assert!(manifest.modules.iter().any(|m| m.name == "jbd2" && m.rule.is_none()));
     assert!(manifest.modules.iter().any(|m| m.name == "ext4" && m.rule.as_deref() == Some("need ext4")));
 }

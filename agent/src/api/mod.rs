@@ -1,1 +1,18 @@
 //! The agent's own HTTP server: the door through which an orchestrator calls in.
+//!
+//! [`Server::start`] runs it on a thread of its own. [`Door`] is where it meets the synchronous engine: the engine tells
+//! the door what it does and takes [`Work`] from it; the server shows what the door knows and puts work there.
+
+mod certificate;
+mod door;
+mod error;
+mod history;
+mod log_ring;
+mod metrics;
+mod routes;
+mod server;
+
+pub use door::{Door, Planner, Work};
+pub use error::ApiError;
+pub use log_ring::LogRing;
+pub use server::{Options, Server};

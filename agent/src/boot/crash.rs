@@ -22,8 +22,8 @@ pub struct CrashReport {
     pub seconds: u64,
     /// How many agents ended like this since power-on, this one included.
     pub crashes: u32,
-    /// The end of what it wrote to stderr.
-    pub stderr: String,
+    /// The end of what it wrote to stdout and stderr.
+    pub output: String,
 }
 
 /// Writes the report for the next agent.
@@ -124,7 +124,7 @@ mod tests {
             reason: "killed by SIGSEGV".into(),
             seconds: 3,
             crashes: 2,
-            stderr: "oh\n".into(),
+            output: "oh\n".into(),
         };
         write(root.path(), &report).unwrap();
         assert_eq!(last_crash(root.path()), Some(report));

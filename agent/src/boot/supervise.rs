@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-const STDERR_TAIL: usize = 8 << 10;
+const TAIL: usize = 8 << 10;
 /// `/run/burin/agent.log` and its predecessor `agent.log.1` are each at most this long.
 const LOG_LIMIT: u64 = 512 << 10;
 
@@ -45,8 +45,8 @@ pub fn block_signals() -> nix::Result<SigSet> {
 struct Child {
     pid: Pid,
     started: Instant,
-    readers: Vec<JoinHandle<()>>,
-    stderr: Arc<Mutex<Tail>>,
+    reader: JoinHandle<()>,
+    tail: Arc<Mutex<Tail>>,
 }
 
 /// Runs the agent until it asks for the end of the machine.
@@ -84,7 +84,7 @@ pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet) -> nix::Result<En
                 WaitStatus::Signaled(_, signal, _) => (None, Some(signal as i32), format!("killed by {signal}")),
                 _ => (None, None, format!("{status:?}")),
             };
-            let stderr = ended.finish();
+            let output = ended.finish();
             if let Some(end) = code.and_then(End::of_status) {
                 return Ok(end);
             }
@@ -95,7 +95,7 @@ pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet) -> nix::Result<En
                 lived.as_secs(),
                 pause.as_secs()
             );
-            let report = CrashReport { status: code, signal, reason, seconds: lived.as_secs(), crashes, stderr };
+            let report = CrashReport { status: code, signal, reason, seconds: lived.as_secs(), crashes, output };
             if let Err(error) = crash::write(root, &report) {
                 log::warn!("cannot keep the reason for the next agent: {error}");
             }
@@ -159,41 +159,35 @@ fn start(consoles: &Consoles, log: &Arc<Mutex<AgentLog>>) -> std::io::Result<Chi
         .env("HOME", "/")
         .env("TERM", "linux")
         .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut process = command.spawn()?;
-    let stderr = Arc::new(Mutex::new(Tail::new(STDERR_TAIL)));
-    let mut readers = Vec::new();
-    if let Some(pipe) = process.stdout.take() {
-        readers.push(forward("agent-stdout", pipe, consoles.clone(), Arc::clone(log), None)?);
-    }
-    if let Some(pipe) = process.stderr.take() {
-        readers.push(forward("agent-stderr", pipe, consoles.clone(), Arc::clone(log), Some(Arc::clone(&stderr)))?);
-    }
+        .stdin(Stdio::null());
+    // One pipe for both, so that the order of what it says is kept.
+    let (pipe, writer) = std::io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let tail = Arc::new(Mutex::new(Tail::new(TAIL)));
+    let reader = forward(pipe, consoles.clone(), Arc::clone(log), Arc::clone(&tail))?;
+    let process = command.spawn()?;
     // Never waited for through `process`: `reap` does that for all.
-    Ok(Child { pid: Pid::from_raw(process.id() as i32), started: Instant::now(), readers, stderr })
+    Ok(Child { pid: Pid::from_raw(process.id() as i32), started: Instant::now(), reader, tail })
 }
 
 impl Child {
-    /// The end of stderr, once the pipes have run dry; what the agent started may still hold them open.
+    /// The end of its output, once the pipe has run dry; what the agent started may still hold it open.
     fn finish(self) -> String {
         let deadline = Instant::now() + Duration::from_secs(1);
-        while self.readers.iter().any(|reader| !reader.is_finished()) && Instant::now() < deadline {
+        while !self.reader.is_finished() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
-        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).text()
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner).text()
     }
 }
 
 fn forward(
-    name: &str,
     mut pipe: impl Read + Send + 'static,
     consoles: Consoles,
     log: Arc<Mutex<AgentLog>>,
-    tail: Option<Arc<Mutex<Tail>>>,
+    tail: Arc<Mutex<Tail>>,
 ) -> std::io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.to_owned()).spawn(move || {
+    thread::Builder::new().name("agent-output".to_owned()).spawn(move || {
         let mut buffer = [0; 4096];
         loop {
             let bytes = match pipe.read(&mut buffer) {
@@ -204,9 +198,7 @@ fn forward(
             };
             consoles.write(bytes);
             log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes);
-            if let Some(tail) = &tail {
-                tail.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
-            }
+            tail.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
         }
     })
 }

@@ -27,3 +27,5 @@ pub fn fail(error: &impl Coded) -> ExitCode {
     }
     ExitCode::FAILURE
 }
+pub mod plan;
+pub mod simulate;

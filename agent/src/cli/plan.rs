@@ -5,6 +5,7 @@ use crate::plan;
 use crate::protocol::{Problem, order};
 use clap::Args;
 use hwinventory::Inventory;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,33 +36,69 @@ fn attribute(text: &str) -> Result<(String, String), String> {
 
 /// Exit status 0 with a plan, 1 with a typed refusal, 2 when a file cannot be read.
 pub fn run(args: PlanArgs) -> ExitCode {
+    answer(&args).print(args.json)
+}
+
+fn answer(args: &PlanArgs) -> Answer {
     let (text, inventory) = match (read(&args.order), inventory(&args.inventory)) {
         (Ok(text), Ok(inventory)) => (text, inventory),
-        (Err(message), _) | (_, Err(message)) => {
-            eprintln!("burin plan: {message}");
-            return ExitCode::from(2);
-        }
+        (Err(message), _) | (_, Err(message)) => return Answer::Usage(format!("burin plan: {message}")),
     };
     let order = match order::parse(&text) {
         Ok(order) => order,
-        Err(error) => return refuse(&error.problem(), None, args.json),
+        Err(error) => return Answer::Refused { problem: error.problem(), text: String::new(), json: Value::Null },
     };
-    let attributes: BTreeMap<String, String> = args.attributes.into_iter().collect();
+    let attributes: BTreeMap<String, String> = args.attributes.iter().cloned().collect();
     match plan::plan(&inventory, &order, &attributes) {
-        Ok(plan) if args.json => print_json(&plan),
-        Ok(plan) => {
-            print!("{}", plan::explain(&plan));
-            ExitCode::SUCCESS
-        }
-        Err(refusal) if args.json => {
-            let trace = serde_json::to_value(&refusal.trace).ok();
-            refuse(&refusal.problem(), trace, true)
-        }
-        Err(refusal) => {
-            print!("{}", plan::explain_trace(&refusal.trace));
-            refuse(&refusal.problem(), None, false)
+        Ok(plan) => Answer::Done { text: plan::explain(&plan), json: json(&plan) },
+        Err(refusal) => Answer::Refused {
+            problem: refusal.problem(),
+            text: plan::explain_trace(&refusal.trace),
+            json: json(&refusal.trace),
+        },
+    }
+}
+
+/// What a command has to say, for people and for programs.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Done { text: String, json: Value },
+    Refused { problem: Problem, text: String, json: Value },
+    Usage(String),
+}
+
+impl Answer {
+    /// The exit status.
+    pub(super) fn status(&self) -> u8 {
+        match self {
+            Answer::Done { .. } => 0,
+            Answer::Refused { .. } => 1,
+            Answer::Usage(_) => 2,
         }
     }
+
+    /// People read why on standard error, programs everything on standard output.
+    pub(super) fn print(&self, as_json: bool) -> ExitCode {
+        match self {
+            Answer::Done { json, .. } if as_json => println!("{json:#}"),
+            Answer::Done { text, .. } => print!("{text}"),
+            Answer::Refused { problem, json, .. } if as_json => {
+                println!("{:#}", serde_json::json!({ "problem": problem, "trace": json }));
+            }
+            Answer::Refused { problem, text, .. } => {
+                print!("{text}");
+                eprintln!("no plan ({}): {}", problem.code, problem.message);
+                problem.causes.iter().for_each(|cause| eprintln!("  because: {cause}"));
+                problem.hint.iter().for_each(|hint| eprintln!("  what to do: {hint}"));
+            }
+            Answer::Usage(message) => eprintln!("{message}"),
+        }
+        ExitCode::from(self.status())
+    }
+}
+
+pub(super) fn json<T: serde::Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
 }
 
 pub(super) fn read(path: &Path) -> Result<String, String> {
@@ -72,31 +109,39 @@ pub(super) fn inventory(path: &Path) -> Result<Inventory, String> {
     serde_json::from_str(&read(path)?).map_err(|error| format!("{} is not an inventory: {error}", path.display()))
 }
 
-pub(super) fn print_json<T: serde::Serialize>(value: &T) -> ExitCode {
-    match serde_json::to_string_pretty(value) {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("burin: cannot print: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Prints a refusal: people read standard error, programs standard output.
-pub(super) fn refuse(problem: &Problem, trace: Option<serde_json::Value>, json: bool) -> ExitCode {
-    if json {
-        let _ = print_json(&serde_json::json!({ "problem": problem, "trace": trace }));
-    } else {
-        eprintln!("no plan ({}): {}", problem.code, problem.message);
-        for cause in &problem.causes {
-            eprintln!("  {cause}");
+    fn ask(order: &str, inventory: Option<&Value>) -> Answer {
+        let folder = tempfile::tempdir().unwrap();
+        let (order_file, inventory_file) = (folder.path().join("order.json"), folder.path().join("inventory.json"));
+        std::fs::write(&order_file, order).unwrap();
+        if let Some(inventory) = inventory {
+            std::fs::write(&inventory_file, inventory.to_string()).unwrap();
         }
-        if let Some(hint) = &problem.hint {
-            eprintln!("  hint: {hint}");
-        }
+        answer(&PlanArgs { order: order_file, inventory: inventory_file, attributes: Vec::new(), json: false })
     }
-    ExitCode::FAILURE
+
+    #[test]
+    fn the_exit_status_tells_a_plan_from_a_refusal_from_wrong_usage() {
+        let order = r#"{"version": "order/v1", "id": "x", "images": {"i": {"urls": ["http://x/y"]}},
+            "layouts": [{"name": "l", "disks": {"root": {"image": "i"}}}]}"#;
+        let disk = serde_json::json!({
+            "path": "/dev/sda", "status": "ok", "size": 1u64 << 40, "logical_block_size": 512, "mounts": [],
+            "signatures": [], "by_path": "pci-0000:00:04.0"
+        });
+        let with = |disks: Value| serde_json::json!({ "disks": { "status": "ok", "data": disks } });
+        let planned = ask(order, Some(&with(serde_json::json!([disk]))));
+        assert_eq!(planned.status(), 0, "{planned:?}");
+        assert!(matches!(&planned, Answer::Done { text, .. } if text.contains("/dev/sda")));
+
+        let refused = ask(order, Some(&with(serde_json::json!([]))));
+        assert_eq!(refused.status(), 1);
+        assert!(matches!(&refused, Answer::Refused { problem, .. } if problem.code == "plan.no_match"));
+        let broken = ask("{}", Some(&with(serde_json::json!([]))));
+        assert!(matches!(&broken, Answer::Refused { problem, .. } if problem.code == "order.invalid"));
+        assert_eq!(ask(order, None).status(), 2);
+        assert_eq!(ask(order, Some(&Value::Null)).status(), 2);
+    }
 }

@@ -1,10 +1,12 @@
 //! `burin simulate`: what an order, or an edit of one, means for a fleet of stored inventories.
 
-use super::plan::{inventory, print_json, read, refuse};
+use super::plan::{Answer, inventory, json, read};
 use crate::error::Coded;
-use crate::plan::{self, Outcome, Row};
+use crate::plan::{self, Outcome};
 use crate::protocol::order::{self, Order};
 use clap::Args;
+use serde_json::Value;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,52 +30,39 @@ pub struct SimulateArgs {
 /// Exit status 0 when it could be tried, whatever came of it; 1 when an order is not valid; 2 when a file cannot be
 /// read.
 pub fn run(args: SimulateArgs) -> ExitCode {
+    answer(&args).print(args.json)
+}
+
+fn answer(args: &SimulateArgs) -> Answer {
     let loaded = load(&args.order).and_then(|a| Ok((a, args.against.as_deref().map(load).transpose()?)));
     let (a, b) = match loaded {
         Ok(orders) => orders,
-        Err(Failed::Usage(message)) => {
-            eprintln!("burin simulate: {message}");
-            return ExitCode::from(2);
-        }
-        Err(Failed::Order(path, error)) => {
-            if !args.json {
-                eprintln!("{}:", path.display());
-            }
-            return refuse(&error.problem(), None, args.json);
-        }
+        Err(answer) => return *answer,
     };
     let machines = match machines(&args.inventories) {
         Ok(machines) => machines,
-        Err(message) => {
-            eprintln!("burin simulate: {message}");
-            return ExitCode::from(2);
-        }
+        Err(message) => return Answer::Usage(format!("burin simulate: {message}")),
     };
     let rows = plan::simulate(&machines, &a, b.as_ref());
     let overlaps = plan::overlaps(b.as_ref().unwrap_or(&a));
-    if args.json {
-        return print_json(&serde_json::json!({ "machines": rows, "overlaps": overlaps }));
-    }
+    let mut text = String::new();
     for overlap in &overlaps {
         let [one, other] = &overlap.layouts;
-        println!("layouts {one} and {other} can both apply at priority {}", overlap.priority);
+        let _ = writeln!(text, "layouts {one} and {other} can both apply at priority {}", overlap.priority);
     }
-    match b {
-        None => rows.iter().for_each(|row| println!("{}: {}", row.machine, words(&row.now))),
-        Some(_) => changes(&rows),
+    for row in &rows {
+        let (machine, now) = (&row.machine, words(&row.now));
+        let _ = match (&b, &row.then) {
+            (None, _) => writeln!(text, "{machine}: {now}"),
+            (Some(_), Some(then)) => writeln!(text, "{machine}:\n  now  {now}\n  then {}", words(then)),
+            (Some(_), None) => Ok(()),
+        };
     }
-    ExitCode::SUCCESS
-}
-
-fn changes(rows: &[Row]) {
-    let mut changed = 0;
-    for row in rows {
-        if let Some(then) = &row.then {
-            changed += 1;
-            println!("{}:\n  now  {}\n  then {}", row.machine, words(&row.now), words(then));
-        }
+    if b.is_some() {
+        let changed = rows.iter().filter(|row| row.then.is_some()).count();
+        let _ = writeln!(text, "{changed} of {} machines change", rows.len());
     }
-    println!("{changed} of {} machines change", rows.len());
+    Answer::Done { text, json: serde_json::json!({ "machines": json(&rows), "overlaps": json(&overlaps) }) }
 }
 
 fn words(outcome: &Outcome) -> String {
@@ -85,15 +74,13 @@ fn words(outcome: &Outcome) -> String {
     }
 }
 
-enum Failed {
-    Usage(String),
-    Order(PathBuf, order::OrderError),
-}
-
-fn load(path: &Path) -> Result<Order, Failed> {
-    let text = read(path).map_err(Failed::Usage)?;
+fn load(path: &Path) -> Result<Order, Box<Answer>> {
+    let text = read(path).map_err(|message| Box::new(Answer::Usage(format!("burin simulate: {message}"))))?;
     let parsed = order::parse(&text).and_then(|order| plan::check(&order).map(|()| order));
-    parsed.map_err(|error| Failed::Order(path.to_owned(), error))
+    parsed.map_err(|error| {
+        let text = format!("{}:\n", path.display());
+        Box::new(Answer::Refused { problem: error.problem(), text, json: Value::Null })
+    })
 }
 
 /// By file name, sorted.
@@ -114,4 +101,40 @@ fn machines(folder: &Path) -> Result<Vec<(String, hwinventory::Inventory)>, Stri
             Ok((name, inventory(path)?))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_is_shown_machine_by_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let order = |set: &str| {
+            format!(
+                r#"{{"version": "order/v1", "id": "x", "images": {{"i": {{"urls": ["http://x/y"]}}}},
+                "layouts": [{{"name": "l", "disks": {{"root": {set}}}}}]}}"#
+            )
+        };
+        let a = file("a.order", &order(r#"{"image": "i"}"#));
+        let b = file("b.order", &order(r#"{"image": "i", "match": {"class": "nvme"}}"#));
+        let inventory = r#"{"disks": {"status": "ok", "data": [{"path": "/dev/sda", "status": "ok", "size": 1000000,
+            "class": "ssd", "logical_block_size": 512, "mounts": [], "signatures": [], "by_path": "pci-1"}]}}"#;
+        file("fleet/one.json", inventory);
+        let ask = |against: Option<PathBuf>| {
+            answer(&SimulateArgs { inventories: folder.path().join("fleet"), order: a.clone(), against, json: false })
+        };
+        assert!(matches!(ask(None), Answer::Done { text, .. } if text.contains("one: layout l")));
+        assert!(matches!(ask(Some(a.clone())), Answer::Done { text, .. } if text.contains("0 of 1 machines change")));
+        let Answer::Done { text, .. } = ask(Some(b)) else { panic!() };
+        assert!(text.contains("plan.no_match") && text.contains("1 of 1 machines change"), "{text}");
+        assert_eq!(ask(Some(folder.path().join("none"))).status(), 2);
+        assert_eq!(ask(Some(file("c.order", "{}"))).status(), 1);
+    }
 }

@@ -52,6 +52,8 @@ pub struct Options {
     /// Usually `/run/burin`.
     pub state: PathBuf,
     pub notify: Notify,
+    /// Shared with the agent's own API, if there is one.
+    pub control: ControlFlag,
 }
 
 impl Options {
@@ -61,8 +63,8 @@ impl Options {
             log::warn!("{}: {}; again in {:.1} s", waiting.call, waiting.error, waiting.next.as_secs_f32());
             ControlFlow::Continue(())
         };
-        let (timeouts, retry) = (Timeouts::CALLS, Retry::default());
-        Self { url: url.to_owned(), trust, join_token: None, timeouts, retry, state, notify: Arc::new(notify) }
+        let (timeouts, retry, control) = (Timeouts::CALLS, Retry::default(), ControlFlag::default());
+        Self { url: url.to_owned(), trust, join_token: None, timeouts, retry, state, notify: Arc::new(notify), control }
     }
 }
 
@@ -148,7 +150,7 @@ impl Session {
             join_token: options.join_token.clone(),
             hello: Mutex::new(hello),
             credentials: Mutex::new(None),
-            control: ControlFlag::default(),
+            control: options.control.clone(),
             emitter: emitter.clone(),
             known: AtomicU64::new(0),
             heartbeat: AtomicU64::new(10),

@@ -100,7 +100,13 @@ pub fn erase_head(target: &Target) -> Result<(), DiskError> {
     let zeros = AlignedBuf::zeroed(CHUNK);
     let len = usize::try_from(target.direct_size().min(CHUNK as u64)).unwrap_or(0);
     let file = target.file();
+    let mut back = AlignedBuf::zeroed(CHUNK);
     let erased = file.write_all_at(&zeros[..len], 0).and_then(|()| file.sync_data());
+    let erased = erased.and_then(|()| file.read_exact_at(&mut back[..len], 0));
+    let erased = erased.and_then(|()| match super::zero::is_zero(&back) {
+        true => Ok(()),
+        false => Err(std::io::Error::other("the old bytes are still there")),
+    });
     erased.map_err(|source| target.io_error("erase the first MiB", 0, source))
 }
 

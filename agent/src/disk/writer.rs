@@ -136,6 +136,16 @@ impl Rate {
     }
 }
 
+/// Why writing stopped, and in which state it left the device.
+#[derive(Debug)]
+pub struct Failure {
+    /// Where it stopped.
+    pub offset: u64,
+    /// Whether the first chunk is known to be zeros now.
+    pub head_erased: bool,
+    pub error: DiskError,
+}
+
 /// Everything but the first chunk is on the device, flushed and, if asked for, read back.
 #[derive(Debug)]
 pub struct Body<'a>(Writer<'a>);
@@ -188,14 +198,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Makes the old contents unbootable: zeros over the first chunk and over a backup GPT. On the medium at return.
-    pub fn prepare(&mut self) -> Result<(), DiskError> {
+    pub fn prepare(&mut self) -> Result<(), Failure> {
         self.stale = wipe::old_partitions(self.target);
         let size = self.target.direct_size();
         self.write_zeros(0..size.min(CHUNK as u64));
         self.write_zeros(size.saturating_sub(wipe::MARGIN).max(CHUNK as u64).min(size)..size);
-        self.drive(None)?;
-        self.flush()?;
-        self.check_all()?;
+        let prepared = self.drive(None).and_then(|()| self.flush()).and_then(|()| self.check_all());
+        prepared.map_err(|error| self.failure_with_head(error))?;
         // Progress counts the image, not the preparation.
         for counter in [&self.counters.written, &self.counters.zeroed, &self.counters.verified] {
             counter.store(0, Ordering::Relaxed);
@@ -204,10 +213,10 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes what `feed` gives, except the first chunk, which is withheld for [`Body::commit`].
-    pub fn run(mut self, feed: &mut dyn Feed) -> Result<Body<'a>, (u64, DiskError)> {
+    pub fn run(mut self, feed: &mut dyn Feed) -> Result<Body<'a>, Failure> {
         match self.run_inner(feed) {
             Ok(()) => Ok(Body(self)),
-            Err(error) => Err((self.position, error)),
+            Err(error) => Err(Failure { offset: self.position, head_erased: true, error }),
         }
     }
 
@@ -558,12 +567,10 @@ impl Body<'_> {
 
     /// Wipes beyond the image, then writes the first chunk. Call it only when every digest is known to be right.
     /// An error leaves the first chunk zeroed, as far as the device still obeys.
-    pub fn commit(self) -> Result<Written, (u64, DiskError)> {
+    pub fn commit(self) -> Result<Written, Failure> {
         let mut writer = self.0;
         let wiped = writer.wipe_beyond().and_then(|()| writer.flush()).and_then(|()| writer.check_all());
-        if let Err(error) = wiped {
-            return Err((writer.position, error));
-        }
+        wiped.map_err(|error| Failure { offset: writer.position, head_erased: true, error })?;
         if let Some(head) = writer.head.take() {
             match head.digest {
                 // Zeros are there already: prepare wrote them and read them back.
@@ -576,10 +583,7 @@ impl Body<'_> {
                 Some(_) => writer.write_chunk_whole(head),
             }
             let written = writer.drive(None).and_then(|()| writer.flush()).and_then(|()| writer.check_all());
-            if let Err(error) = written {
-                writer.erase_head();
-                return Err((0, error));
-            }
+            written.map_err(|error| writer.failure_with_head(error))?;
         }
         Ok(Written { image: writer.end, punched: writer.punch })
     }
@@ -600,8 +604,14 @@ impl Writer<'_> {
         self.enqueue(ops, Some(chunk), check);
     }
 
-    /// Last resort after a failed head: whatever was interrupted, it shall not boot.
-    fn erase_head(&mut self) {
+    /// What to say after a failure while the first chunk itself was being written.
+    fn failure_with_head(&mut self, error: DiskError) -> Failure {
+        let head_erased = self.erase_head();
+        Failure { offset: self.position, head_erased, error }
+    }
+
+    /// Last resort: whatever was interrupted, it shall not boot. True if the device took it.
+    fn erase_head(&mut self) -> bool {
         let deadline = Instant::now() + Duration::from_secs(5);
         self.pending.clear();
         while !self.work.is_empty() && Instant::now() < deadline {
@@ -610,9 +620,12 @@ impl Writer<'_> {
                 self.work.remove(&completion.token);
             }
         }
-        let erased = wipe::erase_head(self.target);
-        if let Err(error) = erased {
-            log::error!("{error}");
+        match wipe::erase_head(self.target) {
+            Ok(()) => self.work.is_empty(),
+            Err(error) => {
+                log::error!("{error}");
+                false
+            }
         }
     }
 }

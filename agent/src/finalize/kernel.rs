@@ -16,6 +16,8 @@ const SYSFS_SECTOR: u64 = 512;
 /// devtmpfs makes a node before the ioctl returns; a device manager that renames nodes may take a moment.
 const NODE_TIMEOUT: Duration = Duration::from_secs(5);
 
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     #[error("{device}: not a block device")]
@@ -47,6 +49,19 @@ impl Coded for KernelError {
                 Some("something holds a partition of this disk (a mount, swap, RAID or LVM)".to_owned())
             }
             _ => None,
+        }
+    }
+}
+
+/// Something that reads partitions (a probe of a device manager, an inventory) may have one open for a moment.
+fn patiently(mut request: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match request() {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            result => return result,
         }
     }
 }
@@ -97,7 +112,7 @@ impl KernelDisk {
         for (&number, old) in &known {
             let stays = wanted.iter().any(|new| new.number == number && new.start == old.start);
             if !stays {
-                partition::delete(&self.file, number).map_err(refused("remove", number))?;
+                patiently(|| partition::delete(&self.file, number)).map_err(refused("remove", number))?;
                 changed.push(number);
             }
         }
@@ -158,7 +173,8 @@ impl KernelDisk {
             if !path.join("partition").exists() {
                 continue;
             }
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // sysfs has '!' where device names have '/'.
+            let name = path.file_name().unwrap_or_default().to_string_lossy().replace('!', "/");
             let known = Known {
                 name,
                 start: number_in(path.join("start"))? * SYSFS_SECTOR,

@@ -5,6 +5,8 @@
 pub mod adjust;
 pub mod device;
 pub mod fat;
+#[cfg(test)]
+mod fault_disk;
 pub mod filesystem;
 pub mod gpt;
 pub mod grow;
@@ -17,5 +19,6 @@ pub mod root;
 pub mod rootfs;
 pub mod seed;
 pub mod seed_write;
+pub mod steps;
 pub mod table;
 pub mod uefi;

@@ -131,6 +131,7 @@ fn options(kind: &str, access: Access) -> &'static str {
         ("xfs", Access::ReadWrite) => "nouuid",
         ("xfs", Access::ReadOnly) => "nouuid,norecovery",
         ("ext4", Access::ReadOnly) => "noload",
+        ("btrfs", Access::ReadOnly) => "rescue=nologreplay",
         _ => "",
     }
 }

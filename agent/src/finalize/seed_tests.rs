@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::error::Coded;
+use crate::finalize::fault_disk::FaultDisk;
 use crate::finalize::root::Root;
-use crate::finalize::seed_write::{VolumeLabel, fat_image, write_files};
+use crate::finalize::seed_write::{VolumeLabel, fat_image, write_files, write_volume};
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -116,6 +117,24 @@ fn files_are_for_root_alone_and_a_second_run_gives_the_same() {
     assert!(!root.path().join(DIRECTORY).join("network-config").exists());
 }
 
+/// Whoever may set labels finds them inherited; an enforcing system could not read its seed otherwise.
+#[test]
+fn selinux_labels_are_inherited() {
+    let root = tempfile::tempdir().expect("a directory");
+    let lib = root.path().join("var/lib");
+    fs::create_dir_all(&lib).expect("var/lib");
+    let label = b"system_u:object_r:var_lib_t:s0\0";
+    if let Err(error) = xattr::set(&lib, "security.selinux", label) {
+        println!("skipped: labels cannot be set here: {error}");
+        return;
+    }
+    write(root.path(), &data()).expect("writes");
+    for path in ["cloud", "cloud/seed/nocloud", "cloud/seed/nocloud/user-data"] {
+        let inherited = xattr::get(lib.join(path), "security.selinux").expect("reads");
+        assert_eq!(inherited.as_deref(), Some(&label[..]), "{path}");
+    }
+}
+
 #[test]
 fn links_in_the_image_stay_in_the_image() {
     let outside = tempfile::tempdir().expect("a directory");
@@ -151,6 +170,41 @@ fn a_link_in_place_of_a_file_is_replaced_not_followed() {
     assert_eq!(fs::read_to_string(&victim).expect("victim"), "untouched");
     assert_eq!(fs::metadata(&victim).expect("victim").mode() & 0o7777, 0o644);
     assert!(fs::symlink_metadata(directory.join("user-data")).expect("user-data").is_file());
+}
+
+/// Whenever the power goes, there is either no volume or the whole of it; a re-run completes it. Nothing of what lay there
+/// before is left where signatures are.
+#[test]
+fn a_cut_leaves_no_volume_or_all_of_it() {
+    let files = data().nocloud();
+    let size = 40 << 20;
+    let whole = fat_image(VolumeLabel::Cidata, &files, 512, 32 << 20).expect("an image");
+    for cut in 1..=4 {
+        for keep in [true, false] {
+            let disk = FaultDisk::of(vec![0xa5; size], 512);
+            disk.writes_left.set(cut);
+            let done = write_volume(&disk, VolumeLabel::Cidata, "id", &files).is_ok();
+            let disk = disk.power_cut(|| keep);
+            {
+                let bytes = disk.bytes.borrow();
+                let there = bytes[510..512] == [0x55, 0xaa];
+                assert!(!there || bytes[..32 << 20] == whole, "cut {cut}");
+                assert!(!done || there);
+            }
+            write_volume(&disk, VolumeLabel::Cidata, "id", &files).expect("a re-run");
+            let bytes = disk.bytes.borrow();
+            assert!(bytes[..32 << 20] == whole);
+            assert!(bytes[size - (1 << 20)..].iter().all(|&byte| byte == 0));
+        }
+    }
+}
+
+#[test]
+fn a_partition_too_small_for_a_seed_is_refused() {
+    let disk = FaultDisk::new(1 << 20, 4096);
+    let error = write_volume(&disk, VolumeLabel::Cidata, "id", &data().nocloud()).expect_err("too small");
+    assert_eq!(error.code(), "finalize.seed_too_small");
+    assert_eq!(disk.writes.get(), 0);
 }
 
 #[test]

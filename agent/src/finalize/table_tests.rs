@@ -2,98 +2,15 @@
 
 use super::*;
 use crate::finalize::adjust::{self, Grow, TableChange, TableReceipt};
+use crate::finalize::fault_disk::FaultDisk;
 use crate::finalize::gpt;
 use crate::finalize::guid;
 use crate::finalize::layout::NewPartition;
 use proptest::prelude::*;
-use std::cell::{Cell, RefCell};
-use std::path::Path;
 
 const MIB: u64 = 1 << 20;
-
-/// A disk in memory. Writes reach it at once, but those since the last flush are remembered, so that a cut can lose them.
-struct MemoryDisk {
-    sector: u32,
-    bytes: RefCell<Vec<u8>>,
-    /// Offset and old bytes of writes that are not flushed yet.
-    unflushed: RefCell<Vec<(u64, Vec<u8>)>>,
-    /// Writes until the power goes.
-    writes_left: Cell<u32>,
-    writes: Cell<u32>,
-    /// Swallows writes silently from the start.
-    deaf: bool,
-}
-
-impl MemoryDisk {
-    fn new(size: u64, sector: u32) -> Self {
-        Self::of(vec![0; size as usize], sector)
-    }
-
-    fn of(bytes: Vec<u8>, sector: u32) -> Self {
-        Self {
-            sector,
-            bytes: RefCell::new(bytes),
-            unflushed: RefCell::default(),
-            writes_left: Cell::new(u32::MAX),
-            writes: Cell::new(0),
-            deaf: false,
-        }
-    }
-
-    /// After a power cut: each sector written since the last flush is kept or lost as `keep` says.
-    fn power_cut(self, mut keep: impl FnMut() -> bool) -> Self {
-        let mut bytes = self.bytes.into_inner();
-        for (offset, old) in self.unflushed.into_inner().into_iter().rev() {
-            for (index, sector) in old.chunks(self.sector as usize).enumerate() {
-                if !keep() {
-                    let start = offset as usize + index * self.sector as usize;
-                    bytes[start..start + sector.len()].copy_from_slice(sector);
-                }
-            }
-        }
-        Self::of(bytes, self.sector)
-    }
-}
-
-impl Sectors for MemoryDisk {
-    fn path(&self) -> &Path {
-        Path::new("memory")
-    }
-    fn sector_size(&self) -> u32 {
-        self.sector
-    }
-    fn size(&self) -> u64 {
-        self.bytes.borrow().len() as u64
-    }
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let bytes = self.bytes.borrow();
-        let from = bytes.get(offset as usize..offset as usize + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        buffer.copy_from_slice(from);
-        Ok(())
-    }
-    fn write_at(&self, offset: u64, new: &[u8]) -> io::Result<()> {
-        assert!(offset.is_multiple_of(self.sector.into()) && new.len().is_multiple_of(self.sector as usize));
-        if self.deaf {
-            return Ok(());
-        }
-        let Some(left) = self.writes_left.get().checked_sub(1) else { return Err(io::ErrorKind::Other.into()) };
-        self.writes_left.set(left);
-        self.writes.set(self.writes.get() + 1);
-        let mut bytes = self.bytes.borrow_mut();
-        let slot = bytes.get_mut(offset as usize..offset as usize + new.len()).ok_or(io::ErrorKind::WriteZero)?;
-        self.unflushed.borrow_mut().push((offset, slot.to_vec()));
-        slot.copy_from_slice(new);
-        // The last write that still went out was cut short by the same power loss.
-        if left == 0 { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
-    }
-    fn flush(&self) -> io::Result<()> {
-        if self.writes_left.get() == 0 {
-            return Err(io::ErrorKind::Other.into());
-        }
-        self.unflushed.borrow_mut().clear();
-        Ok(())
-    }
-}
+/// How long the image was that lies on a longer disk.
+const IMAGE: u64 = 10 * MIB;
 
 fn new(name: &str, min: u64, max: Option<u64>, number: Option<u32>) -> NewPartition {
     NewPartition {
@@ -112,14 +29,14 @@ fn fixed(name: &str, mib: u64, number: u32) -> NewPartition {
 }
 
 /// An image as Debian's cloud images are numbered, on a disk that is larger than the image was.
-fn image_on(disk_mib: u64, sector: u32, partitions: &[NewPartition]) -> MemoryDisk {
-    let image = MemoryDisk::new(16 * MIB, sector);
+fn image_on(disk_mib: u64, sector: u32, partitions: &[NewPartition]) -> FaultDisk {
+    let image = FaultDisk::new(IMAGE, sector);
     adjust::write_fresh(&image, guid::derived(&["disk"]), partitions, MIB).expect("fresh table");
     // Attributes, unknown bytes and boot code must survive.
     let mut bytes = image.bytes.into_inner();
     bytes[..440].fill(0x5a);
     bytes.resize((disk_mib * MIB) as usize, 0);
-    MemoryDisk::of(bytes, sector)
+    FaultDisk::of(bytes, sector)
 }
 
 fn debian() -> Vec<NewPartition> {
@@ -127,7 +44,7 @@ fn debian() -> Vec<NewPartition> {
     vec![fixed("bios", 1, 14), fixed("esp", 2, 15), fixed("root", 4, 1)]
 }
 
-fn gpt_of(disk: &MemoryDisk) -> Table {
+fn gpt_of(disk: &FaultDisk) -> Table {
     match read(disk).expect("a valid table") {
         Label::Gpt(table) => table,
         other => panic!("not a GPT: {other:?}"),
@@ -163,7 +80,7 @@ fn sparse_numbers_guids_attributes_and_boot_code_survive_a_grow() {
         let covered = u32::from_le_bytes(bytes[446 + 12..446 + 16].try_into().expect("4 bytes"));
         assert_eq!(u64::from(covered), 64 * MIB / u64::from(sector) - 1, "protective MBR");
         // The backup where the image ended is no table any more.
-        let stale = 16 * MIB as usize - sector as usize;
+        let stale = IMAGE as usize - sector as usize;
         assert_ne!(&bytes[stale..stale + 8], gpt::SIGNATURE);
     }
 }
@@ -213,7 +130,7 @@ fn growing_a_partition_in_the_middle_stops_at_its_neighbour() {
 fn an_image_for_the_other_sector_size_is_named() {
     for (made, disk) in [(512, 4096), (4096, 512)] {
         let bytes = image_on(64, made, &debian()).bytes.into_inner();
-        let error = read(&MemoryDisk::of(bytes, disk)).expect_err("wrong sector size");
+        let error = read(&FaultDisk::of(bytes, disk)).expect_err("wrong sector size");
         assert_eq!(error.code(), "finalize.sector_size");
         assert!(matches!(error, TableError::SectorSize { table, disk: d, .. } if table == made && d == disk));
     }
@@ -221,7 +138,7 @@ fn an_image_for_the_other_sector_size_is_named() {
 
 #[test]
 fn a_withheld_first_mebibyte_is_no_table_whatever_the_backup_says() {
-    let disk = image_on(16, 512, &debian());
+    let disk = image_on(10, 512, &debian());
     disk.bytes.borrow_mut()[..MIB as usize].fill(0);
     assert_eq!(read(&disk).expect_err("nothing there").code(), "finalize.table_missing");
 }
@@ -242,7 +159,7 @@ fn a_damaged_primary_is_restored_from_the_backup() {
 
 #[test]
 fn both_copies_damaged_is_an_error() {
-    let disk = image_on(16, 512, &debian());
+    let disk = image_on(10, 512, &debian());
     let last = disk.bytes.borrow().len() - 512;
     disk.bytes.borrow_mut()[1024] ^= 1;
     disk.bytes.borrow_mut()[last + 40] ^= 1;
@@ -251,8 +168,8 @@ fn both_copies_damaged_is_an_error() {
 
 #[test]
 fn a_disk_smaller_than_its_image_is_refused_before_any_write() {
-    let whole = image_on(16, 512, &debian()).bytes.into_inner();
-    let disk = MemoryDisk::of(whole[..6 * MIB as usize].to_vec(), 512);
+    let whole = image_on(10, 512, &debian()).bytes.into_inner();
+    let disk = FaultDisk::of(whole[..6 * MIB as usize].to_vec(), 512);
     let error = adjust::adjust(&disk, &grow_last(), MIB).expect_err("too small");
     assert_eq!(error.code(), "finalize.table_impossible");
     assert_eq!(disk.writes.get(), 0);
@@ -278,7 +195,7 @@ fn a_hybrid_mbr_stays() {
 
 #[test]
 fn the_last_primary_partition_of_an_mbr_grows() {
-    let disk = MemoryDisk::new(64 * MIB, 512);
+    let disk = FaultDisk::new(64 * MIB, 512);
     {
         let mut bytes = disk.bytes.borrow_mut();
         bytes[..440].fill(0x5a);
@@ -354,11 +271,11 @@ proptest! {
             partition_guids: if guids { vec![(1, guid::derived(&["new root"]))] } else { Vec::new() },
             add: if add { vec![fixed("data", 3, 20)] } else { Vec::new() },
         };
-        let uncut = image_on(32, sector, &debian());
+        let uncut = image_on(16, sector, &debian());
         adjust::adjust(&uncut, &change, MIB).expect("uncut");
         let new = gpt_of(&uncut);
 
-        let mut disk = image_on(32, sector, &debian());
+        let mut disk = image_on(16, sector, &debian());
         let old = gpt_of(&disk);
         let mut keep = kept.iter().copied().cycle();
         for cut in [Some(cut), second_cut].into_iter().flatten() {
@@ -380,7 +297,7 @@ proptest! {
         at in 0usize..8192,
         valid_crc in any::<bool>(),
     ) {
-        let disk = image_on(16, 512, &debian());
+        let disk = image_on(10, 512, &debian());
         {
             let mut bytes = disk.bytes.borrow_mut();
             bytes[at..at + noise.len()].copy_from_slice(&noise);

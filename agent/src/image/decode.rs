@@ -2,6 +2,7 @@
 
 use super::ImageError;
 use super::input::Input;
+use super::lz4::Watched;
 use super::sniff::{self, Compression};
 use std::io::{self, BufRead, Read};
 
@@ -39,12 +40,15 @@ pub fn decode(
         return filled.map_err(|fault| decoder.explain(input, fault));
     }
     loop {
+        let announced = sniff::announces(input.peek(8)?);
         match decoder.member(input, sink) {
             Ok(()) => {}
             Err(fault) => return Err(decoder.explain(input, fault)),
         }
         if !decoder.another(input)? {
-            return Ok(());
+            let whole =
+                || ImageError::Truncated { source_name: name.to_owned(), offset: input.position(), expected: None };
+            return if announced { Err(whole()) } else { Ok(()) };
         }
     }
 }
@@ -86,7 +90,12 @@ impl Decoder<'_> {
                 if head.len() < 7 {
                     return Err(Fault::Read(io::ErrorKind::UnexpectedEof.into()));
                 }
-                sink.fill(&mut lz4_flex::frame::FrameDecoder::new(input))
+                let mut decoder = lz4_flex::frame::FrameDecoder::new(Watched::new(input));
+                sink.fill(&mut decoder)?;
+                match decoder.into_inner().ended() {
+                    true => Ok(()),
+                    false => Err(Fault::Read(io::ErrorKind::UnexpectedEof.into())),
+                }
             }
         }
     }
@@ -105,6 +114,9 @@ impl Decoder<'_> {
             matches!(self.compression, Compression::Zstd | Compression::Lz4) && sniff::skippable(head).is_some();
         if skippable || sniff::compression(head) == self.compression {
             return Ok(true);
+        }
+        if head.len() < 10 && sniff::may_begin(self.compression, head) {
+            return Err(ImageError::Truncated { source_name: self.name.to_owned(), offset, expected: None });
         }
         Err(ImageError::TrailingGarbage { source_name: self.name.to_owned(), compression: self.compression, offset })
     }

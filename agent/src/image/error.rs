@@ -54,8 +54,8 @@ pub enum ImageError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The device was touched: everything that stopped a write half-way comes wrapped in this.
-    #[error("{device}: writing stopped while {phase}, at byte {offset}; its first MiB is zeroed and it does not boot", device = device.display())]
-    Stopped { device: PathBuf, phase: &'static str, offset: u64, source: Box<ImageError> },
+    #[error("{device}: writing stopped while {phase}, at byte {offset}; {}", left(*head_erased), device = device.display())]
+    Stopped { device: PathBuf, phase: &'static str, offset: u64, head_erased: bool, source: Box<ImageError> },
 }
 
 fn of(expected: Option<u64>) -> String {
@@ -64,6 +64,10 @@ fn of(expected: Option<u64>) -> String {
 
 fn or_more(exact: bool) -> &'static str {
     if exact { "" } else { " or more" }
+}
+
+fn left(head_erased: bool) -> &'static str {
+    if head_erased { "its first MiB is zeroed and it does not boot" } else { "ITS FIRST MiB COULD NOT BE ZEROED" }
 }
 
 impl ImageError {

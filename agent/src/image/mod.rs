@@ -15,14 +15,17 @@
 //! # }
 //! ```
 
+mod blocks;
 mod decode;
 mod digest;
 mod error;
 mod http;
 mod input;
 mod lane;
+mod lz4;
 mod pipeline;
 mod progress;
+mod qcow2;
 mod sniff;
 mod source;
 mod stages;

@@ -1,12 +1,14 @@
 //! One write from beginning to end: open and check, prepare, stream, check digests, commit.
 
+use super::blocks::Sealer;
 use super::decode::{self, Limits};
 use super::digest::Expected;
 use super::input::{Input, Pieces};
 use super::lane::lane;
-use super::progress::{Phase, Progress, Snapshot, Stages};
+use super::progress::{Phase, Progress, Snapshot, Stages, timed};
+use super::qcow2::Qcow2;
 use super::sniff::{self, Compression, Container};
-use super::source::{PIECES, Stream};
+use super::source::{Again, PIECES, Stream};
 use super::stages::{self, Chunker, Last, Piped, Replay, Shape, Waiting};
 use super::{Cancel, ImageError, Stop, WriteRequest};
 use crate::disk::{self, Body, Counters, DiskError, Pool, Target, Writer};
@@ -33,8 +35,13 @@ pub fn write(
     let stages = Arc::new(Stages::default());
     let opened = Opened::new(request, target, &stop, &stages)?;
     let run = Run { opened: &opened.facts, target, progress, stop, stages, counters: Counters::default(), began };
-    let result = run.write(opened.first, opened.stream);
+    let mut result = run.write(opened.first, opened.stream);
     run.tell(Phase::Finishing);
+    if let Ok(receipt) = &mut result
+        && receipt.digest.wire.is_none()
+    {
+        receipt.digest.wire = opened.wire_digest;
+    }
     result
 }
 
@@ -43,6 +50,7 @@ struct Facts {
     name: String,
     wire_total: Option<u64>,
     image_total: Option<u64>,
+    format: ImageFormat,
     compression: Compression,
     wire: Option<Expected>,
     content: Option<Expected>,
@@ -54,12 +62,15 @@ struct Opened {
     facts: Facts,
     first: Vec<Vec<u8>>,
     stream: Stream,
+    /// The digest of the download, where it is known to be right already.
+    wire_digest: Option<String>,
 }
 
 impl Opened {
     fn new(request: WriteRequest, target: &Target, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Self, ImageError> {
         let parse = |text: &Option<String>| text.as_deref().map(Expected::parse).transpose();
         let (wire, content) = (parse(&request.digest.wire)?, parse(&request.digest.content)?);
+        let again = request.source.again();
         let mut stream = request.source.open(stop, stages)?;
         let (name, wire_total) = (stream.name().to_owned(), stream.total());
         let mut first = Vec::new();
@@ -77,8 +88,23 @@ impl Opened {
         let container = if compression == Compression::None { sniff::container(&head) } else { Container::Raw };
         match (container, request.format) {
             (Container::Qcow2, None | Some(ImageFormat::Qcow2)) => {
-                let what = "is a qcow2 image, which is not supported yet".to_owned();
-                return Err(ImageError::Unsupported { source_name: name, what });
+                drop(stream);
+                let Some(again) = again else {
+                    let what = "is a qcow2 image, which cannot be read from a stream".to_owned();
+                    return Err(ImageError::Unsupported { source_name: name, what });
+                };
+                let facts = Facts {
+                    name,
+                    wire_total,
+                    image_total: None,
+                    format: ImageFormat::Qcow2,
+                    compression,
+                    wire,
+                    content,
+                    verify: request.verify,
+                    options: request.options,
+                };
+                return Self::qcow2(facts, again, target, stop, stages);
             }
             (Container::Qcow2, Some(stated)) => return Err(mismatch(name, "a qcow2 image", stated)),
             (Container::Raw, None | Some(ImageFormat::Raw)) => {}
@@ -101,14 +127,55 @@ impl Opened {
             name,
             wire_total,
             image_total,
+            format: ImageFormat::Raw,
             compression,
             wire,
             content,
             verify: request.verify,
             options: request.options,
         };
-        Ok(Self { facts, first, stream })
+        Ok(Self { facts, first, stream, wire_digest: None })
     }
+
+    /// Reads by ranges. A digest of the download needs it whole once; what is read afterwards is bound to that.
+    fn qcow2(
+        mut facts: Facts,
+        again: Again,
+        target: &Target,
+        stop: &Arc<Stop>,
+        stages: &Arc<Stages>,
+    ) -> Result<Self, ImageError> {
+        let (mut seals, mut wire_digest) = (None, None);
+        if let Some(expected) = &facts.wire {
+            let mut sealer = Sealer::new(expected.hasher());
+            let mut stream = again.stream(stop, stages)?;
+            while let Some(piece) = stream.next()? {
+                timed(&stages.digest_ns, || sealer.update(&piece));
+            }
+            let (actual, made) = sealer.finish();
+            check_digest(&facts.name, "download", expected, &actual)?;
+            (seals, wire_digest) = (Some(made), Some(actual));
+        }
+        let file = again.random(facts.wire_total, seals, stop, stages)?;
+        let qcow2 = Qcow2::open(file, &facts.name)?;
+        let size = qcow2.size();
+        if size > target.size() {
+            let (source_name, device) = (facts.name, target.size());
+            return Err(ImageError::TooLarge { source_name, at_least: size, exact: true, device });
+        }
+        facts.image_total = Some(size);
+        facts.wire = None;
+        let stream = Stream::inside(Box::new(qcow2), &facts.name, size, stop, stages)?;
+        Ok(Self { facts, first: Vec::new(), stream, wire_digest })
+    }
+}
+
+fn check_digest(name: &str, what: &'static str, expected: &Expected, actual: &str) -> Result<(), ImageError> {
+    if expected.matches(actual) {
+        return Ok(());
+    }
+    let (source_name, expected, actual) = (name.to_owned(), expected.to_string(), actual.to_owned());
+    Err(ImageError::DigestMismatch { source_name, what, expected, actual })
 }
 
 fn mismatch(source_name: String, found: &str, stated: ImageFormat) -> ImageError {
@@ -157,17 +224,14 @@ impl Run<'_> {
         let mut writer = Writer::new(self.target, queue, options, &self.counters, &interrupt);
         self.stop.check()?;
         self.tell(Phase::Preparing);
-        writer.prepare().map_err(|error| self.stopped(Phase::Preparing, 0, self.disk(error)))?;
+        writer.prepare().map_err(|failure| self.stopped_by(Phase::Preparing, failure))?;
         let streamed = self
             .stream(first, stream, &pool, writer, waker, backend)
             .map_err(|(offset, error)| self.stopped(Phase::Writing, offset, error))?;
         let image = streamed.body.image();
         self.check_digests(&streamed.digests).map_err(|error| self.stopped(Phase::Writing, image, error))?;
         self.tell(Phase::Finishing);
-        let written = streamed
-            .body
-            .commit()
-            .map_err(|(offset, error)| self.stopped(Phase::Finishing, offset, self.disk(error)))?;
+        let written = streamed.body.commit().map_err(|failure| self.stopped_by(Phase::Finishing, failure))?;
         log::debug!("holes punched: {}, through {}", written.punched, streamed.punchable);
         Ok(self.receipt(written.image, streamed.digests))
     }
@@ -258,7 +322,7 @@ impl Run<'_> {
             // The first cause counts; that others were told to stop is no news.
             let (offset, body) = match written {
                 Ok(Ok(body)) => (body.image(), Ok(body)),
-                Ok(Err((offset, error))) => (offset, Err(self.disk(error))),
+                Ok(Err(failure)) => (failure.offset, Err(self.disk(failure.error))),
                 Err(error) => (0, Err(error)),
             };
             let frame = |error| (offset, error);
@@ -295,10 +359,7 @@ impl Run<'_> {
         for (what, expected, actual) in pairs {
             let Some(expected) = expected else { continue };
             let actual = actual.clone().ok_or(ImageError::Broken { stage: "digest" })?;
-            if !expected.matches(&actual) {
-                let (source_name, expected) = (self.opened.name.clone(), expected.to_string());
-                return Err(ImageError::DigestMismatch { source_name, what, expected, actual });
-            }
+            check_digest(&self.opened.name, what, expected, &actual)?;
         }
         Ok(())
     }
@@ -312,7 +373,13 @@ impl Run<'_> {
 
     fn stopped(&self, phase: Phase, offset: u64, source: ImageError) -> ImageError {
         let device = self.target.path().to_owned();
-        ImageError::Stopped { device, phase: phase.name(), offset, source: Box::new(source) }
+        ImageError::Stopped { device, phase: phase.name(), offset, head_erased: true, source: Box::new(source) }
+    }
+
+    fn stopped_by(&self, phase: Phase, failure: disk::Failure) -> ImageError {
+        let disk::Failure { offset, head_erased, error } = failure;
+        let (device, source) = (self.target.path().to_owned(), Box::new(self.disk(error)));
+        ImageError::Stopped { device, phase: phase.name(), offset, head_erased, source }
     }
 
     fn device_busy(&self) -> Duration {
@@ -355,7 +422,7 @@ impl Run<'_> {
         ImageReceipt {
             device: self.target.path().display().to_string(),
             url: self.opened.name.clone(),
-            format: ImageFormat::Raw,
+            format: self.opened.format,
             compression: self.opened.compression.name().to_owned(),
             verify: self.opened.verify,
             digest,

@@ -42,6 +42,29 @@ pub fn skippable(head: &[u8]) -> Option<u32> {
     }
 }
 
+/// Whether these few bytes may be the beginning of a magic, cut short.
+pub fn may_begin(compression: Compression, head: &[u8]) -> bool {
+    let magics: &[&[u8]] = match compression {
+        Compression::None => &[],
+        Compression::Gzip => &[&[0x1f, 0x8b, 8]],
+        Compression::Xz => &[b"\xfd7zXZ\0"],
+        Compression::Zstd => &[&[0x28, 0xb5, 0x2f, 0xfd]],
+        Compression::Lz4 => &[&[0x04, 0x22, 0x4d, 0x18], &[0x02, 0x21, 0x4c, 0x18]],
+        Compression::Bzip2 => &[b"BZh"],
+    };
+    let skip = matches!(compression, Compression::Zstd | Compression::Lz4)
+        && matches!(
+            head,
+            [0x50..=0x5f] | [0x50..=0x5f, 0x2a] | [0x50..=0x5f, 0x2a, 0x4d] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
+        );
+    skip || magics.iter().any(|magic| head.starts_with(magic) || magic.starts_with(head))
+}
+
+/// pzstd puts before each frame one to be skipped, of 4 bytes, that holds the frame's compressed length.
+pub fn announces(head: &[u8]) -> bool {
+    head.first() == Some(&0x50) && skippable(head) == Some(4)
+}
+
 pub fn compression(head: &[u8]) -> Compression {
     match head {
         [0x1f, 0x8b, 8, ..] => Compression::Gzip,

@@ -1,12 +1,13 @@
 //! Where the bytes of an image come from.
 
-use super::http::{Http, HttpStream};
+use super::blocks::{Blocks, LocalFile, ReadAt, Seals};
+use super::http::{Http, HttpStream, Ranges};
 use super::lane::{Consumer, Popped, Producer, lane};
 use super::progress::{Stages, timed};
 use super::{ImageError, Stop};
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -43,6 +44,15 @@ impl Source {
         }
     }
 
+    /// What it takes to open it again for random access; nothing for a stream.
+    pub(super) fn again(&self) -> Option<Again> {
+        match self {
+            Self::Http(http) => Some(Again::Http(http.clone())),
+            Self::File(path) => Some(Again::File(path.clone())),
+            Self::Reader(..) => None,
+        }
+    }
+
     /// Opens the source and starts to fetch. Errors that are known at once (not found) come from here.
     pub(super) fn open(self, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Stream, ImageError> {
         let name = self.name();
@@ -65,6 +75,46 @@ impl Source {
     }
 }
 
+/// A source that can be opened more than once.
+pub enum Again {
+    Http(Http),
+    File(PathBuf),
+}
+
+impl Again {
+    /// As a stream from the beginning, once more.
+    pub fn stream(&self, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Stream, ImageError> {
+        match self {
+            Self::Http(http) => Source::Http(http.clone()).open(stop, stages),
+            Self::File(path) => Source::File(path.clone()).open(stop, stages),
+        }
+    }
+
+    /// For random access. `total` is the length that the first answer told.
+    pub fn random(
+        self,
+        total: Option<u64>,
+        seals: Option<Seals>,
+        stop: &Arc<Stop>,
+        stages: &Arc<Stages>,
+    ) -> Result<Box<dyn ReadAt>, ImageError> {
+        match self {
+            Self::Http(http) => {
+                let name = http.urls.first().map(|url| super::http::display(url)).unwrap_or_default();
+                let what = "is a qcow2 image, and its server does not tell its length".to_owned();
+                let total = total.ok_or(ImageError::Unsupported { source_name: name, what })?;
+                Ok(Box::new(Blocks::new(Ranges::new(http, total, stop.clone(), stages.clone()), seals)))
+            }
+            Self::File(path) => {
+                let failed = |source| ImageError::ReadFile { path: path.clone(), source };
+                let file = File::open(&path).map_err(failed)?;
+                let len = file.metadata().map_err(failed)?.len();
+                Ok(Box::new(Blocks::new(LocalFile { file, path, len }, seals)))
+            }
+        }
+    }
+}
+
 /// An opened source: pieces in order.
 pub struct Stream {
     kind: Kind,
@@ -76,9 +126,23 @@ pub struct Stream {
 enum Kind {
     Http(Box<HttpStream>),
     Local(Local),
+    /// Not wire bytes: what a container holds.
+    Inside(Local),
 }
 
 impl Stream {
+    /// The disk inside of a container, as its reader gives it.
+    pub fn inside(
+        reader: Box<dyn Read + Send>,
+        name: &str,
+        total: u64,
+        stop: &Arc<Stop>,
+        stages: &Arc<Stages>,
+    ) -> Result<Self, ImageError> {
+        let local = Local::start(reader, name.into(), Some(total), stages)?;
+        Ok(Self { kind: Kind::Inside(local), name: name.to_owned(), stop: stop.clone(), stages: stages.clone() })
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -87,7 +151,7 @@ impl Stream {
     pub fn total(&self) -> Option<u64> {
         match &self.kind {
             Kind::Http(http) => http.total(),
-            Kind::Local(local) => local.total,
+            Kind::Local(local) | Kind::Inside(local) => local.total,
         }
     }
 
@@ -96,6 +160,7 @@ impl Stream {
         let piece = match &mut self.kind {
             Kind::Http(http) => http.next()?,
             Kind::Local(local) => local.next(&self.stop)?,
+            Kind::Inside(local) => return local.next(&self.stop),
         };
         let count = piece.as_ref().map_or(0, Vec::len) as u64;
         self.stages.wire_bytes.fetch_add(count, Ordering::Relaxed);
@@ -136,7 +201,7 @@ impl Local {
                     self.position += piece.len() as u64;
                     return Ok(Some(piece));
                 }
-                Popped::Item(Err(source)) => return Err(ImageError::ReadFile { path: self.path.clone(), source }),
+                Popped::Item(Err(source)) => return Err(typed(source, &self.path)),
                 Popped::Empty => {}
                 Popped::End => {
                     let expected = self.total;
@@ -148,6 +213,14 @@ impl Local {
                 }
             }
         }
+    }
+}
+
+/// The typed error inside of an `io::Error`, where there is one.
+fn typed(error: io::Error, path: &Path) -> ImageError {
+    match error.downcast::<ImageError>() {
+        Ok(error) => error,
+        Err(source) => ImageError::ReadFile { path: path.to_owned(), source },
     }
 }
 

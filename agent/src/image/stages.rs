@@ -159,6 +159,10 @@ impl<'a> Chunker<'a> {
         if self.filled > 0 {
             self.emit()?;
         }
+        if self.offset == 0 {
+            // Compression of nothing.
+            return Err(ImageError::Truncated { source_name: self.name.to_owned(), offset: 0, expected: None });
+        }
         let (length, waker) = (self.offset, self.waker.take());
         drop(self);
         if let Some(waker) = waker {

@@ -1,6 +1,6 @@
 //! Identifiers that would be on the machine twice: a boot loader or fstab that looks for one finds the wrong disk.
 
-use crate::protocol::plan::{Plan, Step};
+use crate::protocol::plan::{Plan, SeedTarget, Step};
 use hwinventory::Inventory;
 use hwinventory::model::{Disk, Signature};
 use std::collections::BTreeSet;
@@ -92,6 +92,13 @@ pub fn written(plan: &Plan) -> (BTreeSet<Identifier>, Vec<Identifier>) {
                 add(Identifier::FilesystemUuid(filesystem.uuid.clone()));
                 filesystem.label.iter().cloned().map(Identifier::FilesystemLabel).for_each(&mut add);
             }
+            Step::WriteSeed { format, target: SeedTarget::Own { .. }, .. } => {
+                format
+                    .volume_label()
+                    .map(|label| Identifier::FilesystemLabel(label.to_owned()))
+                    .into_iter()
+                    .for_each(&mut add);
+            }
             _ => {}
         }
     }
@@ -128,8 +135,7 @@ fn of_signature(signature: &Signature) -> Vec<Identifier> {
 }
 
 fn of_volume(volume: &Disk) -> Vec<Identifier> {
-    let mut all: Vec<Identifier> =
-        volume.md.iter().filter_map(|md| md.name.as_deref()).map(array_name).collect();
+    let mut all: Vec<Identifier> = volume.md.iter().filter_map(|md| md.name.as_deref()).map(array_name).collect();
     if volume.dm_uuid.as_deref().is_some_and(|uuid| uuid.starts_with("LVM-")) {
         all.extend(volume.dm_name.as_deref().map(volume_group));
     }

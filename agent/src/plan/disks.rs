@@ -21,7 +21,11 @@ struct Asked {
 }
 
 /// The disks of every set, or why not; and every candidate's verdict as far as it was asked.
-pub fn choose(layout: &Layout, machine: &Machine<'_>, attributes: &Attributes) -> (Result<Chosen, Reason>, Vec<SetTrace>) {
+pub fn choose(
+    layout: &Layout,
+    machine: &Machine<'_>,
+    attributes: &Attributes,
+) -> (Result<Chosen, Reason>, Vec<SetTrace>) {
     let mut traces = Vec::new();
     let result = choose_all(layout, machine, attributes, &mut traces);
     (result, traces)
@@ -81,9 +85,11 @@ fn in_order(layout: &Layout) -> Vec<&str> {
             !order.contains(&name.as_str())
                 && set.except.iter().all(|other| order.contains(&other.as_str()) || !layout.disks.contains_key(other))
         };
-        let next = layout.disks.iter().find(ready).or_else(|| {
-            layout.disks.iter().find(|(name, _)| !order.contains(&name.as_str()))
-        });
+        let next = layout
+            .disks
+            .iter()
+            .find(ready)
+            .or_else(|| layout.disks.iter().find(|(name, _)| !order.contains(&name.as_str())));
         match next {
             Some((name, _)) => order.push(name),
             None => break,
@@ -205,7 +211,8 @@ fn trace(name: &str, rule: Rule<'_>, machine: &Machine<'_>, asked: Vec<Asked>, o
                 Outcome::Chosen(list) => list.iter().position(|chosen| *chosen == position),
                 _ => None,
             };
-            let verdict = verdict(&asked, place.is_some(), matches!(outcome, Outcome::Tied(tied) if tied.contains(&position)));
+            let verdict =
+                verdict(&asked, place.is_some(), matches!(outcome, Outcome::Tied(tied) if tied.contains(&position)));
             let candidate = Candidate {
                 device: facts.disk.path.clone(),
                 identity: facts.identity.clone(),

@@ -200,7 +200,8 @@ fn condition(field: &str, condition: &Condition, view: View<'_>) -> (Truth, Valu
 
 fn test(test: &Test, value: &Value, is_attribute: bool, attributes: &Attributes) -> Truth {
     let order = |operand: &Operand| resolve(operand, attributes).and_then(|other| compare(value, &other, is_attribute));
-    let holds = |operand: &Operand, fits: fn(Ordering) -> bool| order(operand).map_or(Truth::Unknown, |o| fits(o).into());
+    let holds =
+        |operand: &Operand, fits: fn(Ordering) -> bool| order(operand).map_or(Truth::Unknown, |o| fits(o).into());
     match test {
         Test::Eq(operand) => equal(value, resolve(operand, attributes), is_attribute),
         Test::Ne(operand) => equal(value, resolve(operand, attributes), is_attribute).negated(),
@@ -208,9 +209,9 @@ fn test(test: &Test, value: &Value, is_attribute: bool, attributes: &Attributes)
             .iter()
             .fold(Truth::False, |sum, operand| sum.or(equal(value, resolve(operand, attributes), is_attribute))),
         Test::In(Operands::Attribute(name)) => match attributes.get(name) {
-            Some(Value::Array(list)) => list
-                .iter()
-                .fold(Truth::False, |sum, other| sum.or(equal(value, Some(other.clone()), is_attribute))),
+            Some(Value::Array(list)) => {
+                list.iter().fold(Truth::False, |sum, other| sum.or(equal(value, Some(other.clone()), is_attribute)))
+            }
             Some(other) => equal(value, Some(other.clone()), is_attribute),
             None => Truth::Unknown,
         },

@@ -6,9 +6,7 @@ use super::refusal::Refusal;
 use crate::error::Coded;
 use crate::protocol::Plan;
 use crate::protocol::order::{PartitionPick, PickName, Size};
-use crate::protocol::plan::{
-    Device, Fate, LayoutVerdict, SeedTarget, SetTrace, Step, Strength, Trace, Truth, Verdict,
-};
+use crate::protocol::plan::{Device, Fate, LayoutVerdict, SeedTarget, SetTrace, Step, Strength, Trace, Truth, Verdict};
 use std::fmt::Write;
 
 /// The whole plan.
@@ -21,7 +19,14 @@ pub fn explain(plan: &Plan) -> String {
     for (i, disk) in plan.disks.iter().enumerate() {
         let strength = if disk.identity.strength == Strength::Weak { " (weak)" } else { "" };
         let model = disk.model.as_deref().unwrap_or("unnamed model").trim();
-        let _ = writeln!(out, "  [{i}] {}: {} {model}, {} ({} bytes)", disk.set, disk.device, decimal(disk.size), disk.size);
+        let _ = writeln!(
+            out,
+            "  [{i}] {}: {} {model}, {} ({} bytes)",
+            disk.set,
+            disk.device,
+            decimal(disk.size),
+            disk.size
+        );
         let _ = writeln!(out, "      found again by {} {}{strength}", word(&disk.identity.kind), disk.identity.value);
         let fate = match disk.fate {
             Fate::Overwritten => "will be LOST",
@@ -114,7 +119,8 @@ fn candidates(what: &str, set: &SetTrace, out: &mut String) {
         // A gate hides the conditions: they are worth knowing too.
         if candidate.verdict == Verdict::Gated {
             for check in candidate.checks.iter().filter(|check| check.truth != Truth::True) {
-                let _ = writeln!(out, "  {:device$}  {:label$}  {:<11} {}", "", "", "", super::disks::check_words(check));
+                let _ =
+                    writeln!(out, "  {:device$}  {:label$}  {:<11} {}", "", "", "", super::disks::check_words(check));
             }
         }
     }

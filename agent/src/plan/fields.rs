@@ -119,9 +119,11 @@ fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
             schema = target;
         } else if let Some(items) = schema.get("items") {
             schema = items;
-        } else if let Some(some) = schema.get("anyOf").and_then(Value::as_array).and_then(|list| {
-            list.iter().find(|option| option.get("type").and_then(Value::as_str) != Some("null"))
-        }) {
+        } else if let Some(some) = schema
+            .get("anyOf")
+            .and_then(Value::as_array)
+            .and_then(|list| list.iter().find(|option| option.get("type").and_then(Value::as_str) != Some("null")))
+        {
             schema = some;
         } else {
             break;

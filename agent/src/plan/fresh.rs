@@ -3,9 +3,7 @@
 use super::refusal::Reason;
 use super::steps::{self, Context};
 use super::{guid, table, types};
-use crate::protocol::order::{
-    Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Partition, Raid, RaidLevel, Tree,
-};
+use crate::protocol::order::{Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Partition, Raid, RaidLevel, Tree};
 use crate::protocol::plan::{Device, FstabEntry, PlannedDisk, PlannedFilesystem, PlannedPartition, Step};
 
 /// A filesystem on its way to the plan.
@@ -66,7 +64,12 @@ pub fn partition_guid(context: Context<'_>, disk: &PlannedDisk, partition: &Part
     }
 }
 
-pub fn filesystem(context: Context<'_>, wanted: Option<&Filesystem>, on: &str, what: &str) -> Option<PlannedFilesystem> {
+pub fn filesystem(
+    context: Context<'_>,
+    wanted: Option<&Filesystem>,
+    on: &str,
+    what: &str,
+) -> Option<PlannedFilesystem> {
     wanted.map(|wanted| PlannedFilesystem {
         kind: wanted.kind,
         label: wanted.label.clone(),
@@ -123,8 +126,7 @@ fn partition_filesystems(
 ) -> Vec<Made> {
     let of_set = context.of_set(name);
     let is_first = of_set.first().is_some_and(|(first, _)| *first == index);
-    let mut made: Vec<Made> = set
-        .partitions
+    set.partitions
         .iter()
         .zip(numbers(&set.partitions))
         .filter_map(|(partition, number)| {
@@ -139,18 +141,7 @@ fn partition_filesystems(
                 several: of_set.len() > 1,
             })
         })
-        .collect();
-    if let Some(label) = steps::own_seed_label(context, name, index) {
-        made.push(Made {
-            on: Device::Partition { disk: index, name: label.to_owned(), number: None },
-            filesystem: steps::seed_filesystem(context, disk, label),
-            mount: None,
-            options: Vec::new(),
-            is_esp: false,
-            several: false,
-        });
-    }
-    made
+        .collect()
 }
 
 fn members(context: Context<'_>, name: &str, raid: &Raid) -> Result<Vec<Device>, Reason> {
@@ -162,7 +153,8 @@ fn members(context: Context<'_>, name: &str, raid: &Raid) -> Result<Vec<Device>,
     };
     let (set, partition) = reference.split_once('/').unwrap_or((reference, ""));
     let partitions = context.layout.disks.get(set).map(|set| set.partitions.as_slice()).unwrap_or_default();
-    let number = partitions.iter().zip(numbers(partitions)).find(|(p, _)| p.name == partition).map(|(_, number)| number);
+    let number =
+        partitions.iter().zip(numbers(partitions)).find(|(p, _)| p.name == partition).map(|(_, number)| number);
     Ok(context
         .of_set(set)
         .into_iter()

@@ -163,7 +163,8 @@ fn unnamed(value: &Value) -> Vec<u8> {
 fn strip(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            for name in ["name", "path", "device_number", "hctl", "holders", "slaves", "index", "device", "controller"] {
+            for name in ["name", "path", "device_number", "hctl", "holders", "slaves", "index", "device", "controller"]
+            {
                 map.remove(name);
             }
             map.values_mut().for_each(strip);

@@ -216,3 +216,12 @@ fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan) -> Result<(), 
         }
     }
 }
+
+#[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -117,13 +117,24 @@ fn select_role(
             Truth::False => Verdict::NoMatch,
         };
         let reason = match verdict {
-            Verdict::Gated => gates.iter().map(|g| format!("{}: {}", g.code, g.observed)).collect::<Vec<_>>().join("; "),
+            Verdict::Gated => {
+                gates.iter().map(|g| format!("{}: {}", g.code, g.observed)).collect::<Vec<_>>().join("; ")
+            }
             Verdict::PassedOver => "matches".to_owned(),
             _ => checks.iter().filter(|c| c.truth == truth).map(check_words).collect::<Vec<_>>().join("; "),
         };
         let label = label(facts);
         let device = facts.nic.name.clone();
-        candidates.push(Candidate { device, identity: None, label, verdict, reason, gates, checks, nearest_miss: false });
+        candidates.push(Candidate {
+            device,
+            identity: None,
+            label,
+            verdict,
+            reason,
+            gates,
+            checks,
+            nearest_miss: false,
+        });
     }
 
     let items: Vec<Item> = passing
@@ -136,7 +147,8 @@ fn select_role(
         })
         .collect();
     let outcome = select::select(&items, rule);
-    let positions = |list: &[usize]| -> Vec<usize> { list.iter().filter_map(|item| passing.get(*item).copied()).collect() };
+    let positions =
+        |list: &[usize]| -> Vec<usize> { list.iter().filter_map(|item| passing.get(*item).copied()).collect() };
     let (hits, verdict) = match &outcome {
         Outcome::Chosen(list) => (positions(list), Verdict::Chosen),
         Outcome::Tied(list) => (positions(list), Verdict::Tied),

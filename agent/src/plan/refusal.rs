@@ -66,13 +66,13 @@ impl Coded for Refusal {
         let hint = match &self.reason {
             Reason::Order(error) => return error.hint(),
             Reason::NoLayout(_) => "add a layout for this machine, or correct the condition that is named",
-            Reason::TwoLayouts { .. } => "give one of them a higher `priority`, or make their `when` exclude each other",
+            Reason::TwoLayouts { .. } => {
+                "give one of them a higher `priority`, or make their `when` exclude each other"
+            }
             Reason::Unread { .. } | Reason::NoMatch { .. } => {
                 "`burin plan` shows every candidate with the value that was observed"
             }
-            Reason::Ambiguous { .. } => {
-                "narrow `match`, add `order_by`, or let `tie` decide by `identity` or `path`"
-            }
+            Reason::Ambiguous { .. } => "narrow `match`, add `order_by`, or let `tie` decide by `identity` or `path`",
             Reason::Overlap { .. } => "let one of them name the other in `except`",
             Reason::OnExisting { .. } => "if it may be lost, the order says \"on_existing\": \"destroy\"",
             Reason::Collision(_) => "take the other disk out, or let `policies.collisions` be `warn`",

@@ -171,9 +171,7 @@ fn breaks_tie(a: &Ranked, b: &Ranked, items: &[Item<'_>], rule: Rule<'_>) -> boo
     if explicit_order(a, b, rule).is_none() {
         return false;
     }
-    let both = |has: fn(&Item<'_>) -> bool| {
-        items.get(a.item).is_some_and(has) && items.get(b.item).is_some_and(has)
-    };
+    let both = |has: fn(&Item<'_>) -> bool| items.get(a.item).is_some_and(has) && items.get(b.item).is_some_and(has);
     match rule.tie {
         Tie::Refuse => false,
         Tie::Identity => both(|item| item.identity.is_some()),
@@ -198,11 +196,13 @@ fn compare_groups(a: &[Ranked], b: &[Ranked], items: &[Item<'_>], rule: Rule<'_>
 fn full_order(a: &Ranked, b: &Ranked, items: &[Item<'_>], rule: Rule<'_>) -> Ordering {
     let mut order = Ordering::Equal;
     for (i, key) in rule.order_by.iter().enumerate() {
-        order = order.then_with(|| match (a.keys.get(i).and_then(Option::as_ref), b.keys.get(i).and_then(Option::as_ref)) {
-            (Some(a), Some(b)) => directed(key, value_order(a, b)),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => Ordering::Equal,
+        order = order.then_with(|| {
+            match (a.keys.get(i).and_then(Option::as_ref), b.keys.get(i).and_then(Option::as_ref)) {
+                (Some(a), Some(b)) => directed(key, value_order(a, b)),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => Ordering::Equal,
+            }
         });
     }
     let (Some(a), Some(b)) = (items.get(a.item), items.get(b.item)) else { return order };

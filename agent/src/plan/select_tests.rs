@@ -59,7 +59,8 @@ fn same_chooses_among_groups() {
     let disks = [json!({"m": "x", "size": 1}), json!({"m": "y", "size": 2}), json!({"m": "x", "size": 1}), json!({})];
     assert_eq!(run(&disks, json!({"count": 2, "same": ["m"]})), Outcome::Chosen(vec![0, 2]));
     assert_eq!(run(&disks, json!({"count": 3, "same": ["m"]})), Outcome::TooFew(2));
-    let four = [json!({"m": "x", "s": 1}), json!({"m": "y", "s": 2}), json!({"m": "x", "s": 1}), json!({"m": "y", "s": 2})];
+    let four =
+        [json!({"m": "x", "s": 1}), json!({"m": "y", "s": 2}), json!({"m": "x", "s": 1}), json!({"m": "y", "s": 2})];
     assert!(matches!(run(&four, json!({"count": 2, "same": ["m"]})), Outcome::Tied(tied) if tied.len() == 4));
     let rule = json!({"count": 2, "same": ["m"], "order_by": [{"desc": "s"}]});
     assert_eq!(run(&four, rule), Outcome::Chosen(vec![1, 3]));
@@ -67,7 +68,8 @@ fn same_chooses_among_groups() {
 
 #[test]
 fn spread_never_takes_two_from_one_place() {
-    let disks = [json!({"c": 1, "size": 9}), json!({"c": 1, "size": 8}), json!({"c": 2, "size": 7}), json!({"size": 10})];
+    let disks =
+        [json!({"c": 1, "size": 9}), json!({"c": 1, "size": 8}), json!({"c": 2, "size": 7}), json!({"size": 10})];
     let rule = json!({"count": 2, "spread": "c", "order_by": [{"desc": "size"}]});
     assert_eq!(run(&disks, rule), Outcome::Chosen(vec![0, 2]));
     assert_eq!(run(&disks, json!({"count": 3, "spread": "c"})), Outcome::TooFew(2));

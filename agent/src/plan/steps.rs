@@ -3,8 +3,7 @@
 use super::refusal::Reason;
 use super::{fresh, guid};
 use crate::protocol::order::{
-    BootOrder, Bootloader, DiskSet, FsType, Grow, Layout, Order, Partition, PartitionPick, PickName, SeedFormat,
-    SeedPlace, Size,
+    BootOrder, Bootloader, DiskSet, FsType, Grow, Layout, Order, Partition, PartitionPick, PickName, SeedPlace, Size,
 };
 use crate::protocol::plan::{Device, PlannedDisk, PlannedFilesystem, PlannedPartition, SeedTarget, Step};
 use std::collections::BTreeMap;
@@ -59,8 +58,13 @@ pub fn steps(context: Context<'_>) -> Result<Vec<Step>, Reason> {
     }
 
     let mut steps = Vec::new();
-    let preserved: Vec<usize> =
-        layout.disks.iter().filter(|(_, set)| set.is_preserved()).flat_map(|(name, _)| context.of_set(name)).map(|(i, _)| i).collect();
+    let preserved: Vec<usize> = layout
+        .disks
+        .iter()
+        .filter(|(_, set)| set.is_preserved())
+        .flat_map(|(name, _)| context.of_set(name))
+        .map(|(i, _)| i)
+        .collect();
     if !preserved.is_empty() {
         steps.push(Step::Preserve { disks: preserved });
     }
@@ -137,7 +141,8 @@ fn change(
             start: None,
             size: SEED_PARTITION,
         };
-        added.push((planned, Some(seed_filesystem(context, disk, label))));
+        // No filesystem step: writing the seed makes the small vfat that holds it.
+        added.push((planned, None));
     }
 
     if let Some(grow) = &set.grow {
@@ -174,11 +179,10 @@ pub fn seed_set<'a>(order: &'a Order, layout: &'a Layout) -> Option<&'a str> {
 pub fn system_set(layout: &Layout) -> Option<&str> {
     let is_root = |set: &DiskSet| set.partitions.iter().any(|partition| partition.mount.as_deref() == Some("/"));
     let holds_root = |name: &str| {
-        layout.raid.values().any(|raid| {
-            raid.mount.as_deref() == Some("/") && raid.members.set() == Some(name)
-        })
+        layout.raid.values().any(|raid| raid.mount.as_deref() == Some("/") && raid.members.set() == Some(name))
     };
-    let mut candidates = layout.disks.iter().filter(|(name, set)| set.image.is_some() || is_root(set) || holds_root(name));
+    let mut candidates =
+        layout.disks.iter().filter(|(name, set)| set.image.is_some() || is_root(set) || holds_root(name));
     match (candidates.next(), candidates.next()) {
         (Some((name, _)), None) => Some(name),
         _ => None,
@@ -188,11 +192,7 @@ pub fn system_set(layout: &Layout) -> Option<&str> {
 /// The label of the seed partition that this disk gets, if it is the one.
 pub fn own_seed_label(context: Context<'_>, set: &str, index: usize) -> Option<&'static str> {
     let seed = context.order.seed.as_ref()?;
-    let label = match seed.format {
-        SeedFormat::Nocloud => return None,
-        SeedFormat::Cidata => "CIDATA",
-        SeedFormat::ConfigDrive => "config-2",
-    };
+    let label = seed.format.volume_label()?;
     let first = context.of_set(set).first().map(|(first, _)| *first);
     (seed_set(context.order, context.layout) == Some(set) && first == Some(index)).then_some(label)
 }
@@ -210,11 +210,6 @@ pub fn seed_partition(label: &str) -> Partition {
         filesystem: None,
         mount: None,
     }
-}
-
-pub fn seed_filesystem(context: Context<'_>, disk: &PlannedDisk, label: &str) -> PlannedFilesystem {
-    let uuid = context.filesystem_uuid(FsType::Vfat, None, &disk.identity.value, label);
-    PlannedFilesystem { kind: FsType::Vfat, label: Some(label.to_owned()), uuid, options: Vec::new() }
 }
 
 fn seed(context: Context<'_>, steps: &mut Vec<Step>) {

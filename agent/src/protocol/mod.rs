@@ -3,6 +3,7 @@
 //! Every document of the protocol names its own version (`hello/v1`, `order/v1`, ...). Fields that a reader does not
 //! know are ignored, except in orders; a version that a reader does not know is refused, see [`version::check`].
 
+pub mod api;
 pub mod event;
 pub mod grant;
 pub mod hello;
@@ -14,6 +15,7 @@ pub mod receipt;
 mod secret;
 pub mod version;
 
+pub use api::{ApplyReply, ApplyRequest, Phase, Power, PowerRequest, Status};
 pub use event::{Ack, Control, Event, EventId, Kind};
 pub use grant::{Decision, GrantReply, GrantRequest};
 pub use hello::{Hello, HelloReply, Identity, LastState};
@@ -24,3 +26,7 @@ pub use problem::Problem;
 pub use receipt::{Receipt, ReceiptReply, ReceiptState};
 pub use secret::Secret;
 pub use version::VersionError;
+pub use receipt::Receipt;
+
+#[cfg(test)]
+mod schema_tests;

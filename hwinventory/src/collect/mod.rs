@@ -27,6 +27,8 @@ pub struct Options {
     pub include_loop: bool,
     /// Read sectors to recognise filesystems, RAID members and partition tables.
     pub probe_signatures: bool,
+    /// How long to listen for LLDP on links with carrier. Switches speak every 30 seconds; zero does not listen.
+    pub lldp_wait: Duration,
     /// Written into the document.
     pub agent_version: String,
 }
@@ -38,6 +40,7 @@ impl Default for Options {
             device_deadline: Duration::from_millis(1500),
             include_loop: false,
             probe_signatures: true,
+            lldp_wait: Duration::ZERO,
             agent_version: concat!("hwinventory ", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -47,6 +50,7 @@ impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")
             .field("device_deadline", &self.device_deadline)
+            .field("lldp_wait", &self.lldp_wait)
             .field("include_loop", &self.include_loop)
             .field("agent_version", &self.agent_version)
             .finish_non_exhaustive()

@@ -1,12 +1,13 @@
 words! {
+    /// From best to worst.
     HealthState {
+        #[default]
+        Unknown,
         Ok,
         /// Works, but something is worn or out of range.
         Warning,
         /// The device itself predicts or reports failure.
         Failing,
-        #[default]
-        Unknown,
     }
 }
 

@@ -1,12 +1,18 @@
 //! Pure parsers: bytes or text in, values out. None of them panics, whatever the input.
 
 mod armcpu;
+pub mod ata;
 pub mod bytes;
 pub mod cmdline;
 pub mod cpuinfo;
 pub mod cpulist;
+pub mod ethtool;
+pub mod lldp;
 pub mod mounts;
 pub mod names;
+pub mod netlink;
+pub mod nvme;
+pub mod probed;
 pub mod scsi;
 pub mod smbios;
 pub mod uefi;

@@ -17,7 +17,7 @@ pub enum Query {
         cdb: Vec<u8>,
         length: u32,
     },
-    /// What libblkid recognises, as lines of `KEY=value`, one blank line between finds.
+    /// What libblkid recognises, as JSON.
     Signatures {
         device: String,
     },
@@ -33,6 +33,7 @@ pub enum Query {
     /// LLDP frames heard, each preceded by its length as a big-endian u16.
     Lldp {
         interface: String,
+        seconds: u32,
     },
     /// An IPMI request; the answer starts with the completion code.
     Ipmi {
@@ -62,7 +63,7 @@ impl Query {
             }
             Query::Links => "links".to_owned(),
             Query::Addresses => "addresses".to_owned(),
-            Query::Lldp { interface } => format!("lldp_{}", safe(interface)),
+            Query::Lldp { interface, .. } => format!("lldp_{}", safe(interface)),
             Query::Ipmi { device, netfn, command, data } => {
                 format!("ipmi_{}_{netfn:02x}_{command:02x}_{}", safe(device), hex(data))
             }

@@ -29,6 +29,13 @@ pub enum VariableError {
     ReadBack { path: PathBuf },
 }
 
+impl VariableError {
+    /// The firmware's refusal, not a fault: the disk is right, and boots where the firmware finds it by itself.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::ReadOnly { .. })
+    }
+}
+
 impl Coded for VariableError {
     fn code(&self) -> &'static str {
         match self {

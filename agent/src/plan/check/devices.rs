@@ -3,7 +3,7 @@
 use super::super::{steps, types};
 use super::{Mistakes, token};
 use crate::protocol::image::ImageFormat;
-use crate::protocol::order::{Bootloader, BootOrder, DeviceRef, Filesystem, FsType, Layout, Order};
+use crate::protocol::order::{BootOrder, Bootloader, DeviceRef, Filesystem, FsType, Layout, Order};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {
@@ -21,7 +21,11 @@ pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) 
         optional(raid.filesystem.as_ref(), raid.mount.as_deref(), &at, mistakes);
         if let DeviceRef::Partition(reference) = &raid.members {
             let filesystem = partition(layout, reference).and_then(|partition| partition.filesystem.as_ref());
-            mistakes.ensure(filesystem.is_none(), &format!("{at}/members"), "its members have filesystems of their own");
+            mistakes.ensure(
+                filesystem.is_none(),
+                &format!("{at}/members"),
+                "its members have filesystems of their own",
+            );
         }
     }
     for (name, crypt) in &layout.luks {
@@ -50,10 +54,9 @@ fn exists(layout: &Layout, reference: &DeviceRef) -> bool {
         DeviceRef::Disks(set) => layout.disks.contains_key(set),
         DeviceRef::Raid(name) => layout.raid.contains_key(name),
         DeviceRef::Luks(name) => layout.luks.contains_key(name),
-        DeviceRef::Volume(name) => name
-            .split_once('/')
-            .and_then(|(group, volume)| layout.lvm.get(group)?.volumes.get(volume))
-            .is_some(),
+        DeviceRef::Volume(name) => {
+            name.split_once('/').and_then(|(group, volume)| layout.lvm.get(group)?.volumes.get(volume)).is_some()
+        }
     }
 }
 

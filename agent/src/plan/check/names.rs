@@ -13,7 +13,8 @@ pub fn check(order: &Order, mistakes: &mut Mistakes) {
         let at = format!("/images/{}", token(name));
         mistakes.ensure(!image.urls.is_empty(), &format!("{at}/urls"), "an image has at least one URL");
         for (i, url) in image.urls.iter().enumerate() {
-            let known = ["http://", "https://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
+            let known =
+                ["http://", "https://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
             mistakes.ensure(known, &format!("{at}/urls/{i}"), "expected an http:// or https:// URL");
         }
         for (word, digest) in [("wire", &image.digest.wire), ("content", &image.digest.content)] {
@@ -44,7 +45,11 @@ fn is_digest(text: &str) -> bool {
 
 fn seed(order: &Order, mistakes: &mut Mistakes) {
     let Some(seed) = &order.seed else {
-        mistakes.ensure(order.network.is_empty(), "/network", "network roles are written into the seed, and there is none");
+        mistakes.ensure(
+            order.network.is_empty(),
+            "/network",
+            "network roles are written into the seed, and there is none",
+        );
         return;
     };
     let both = seed.network_config.is_some() && !order.network.is_empty();
@@ -121,7 +126,11 @@ fn role(name: &str, role: &Role, roles: &BTreeMap<String, Role>, at: &str, mista
     }
     for (vlan_name, vlan) in &role.vlans {
         let at = format!("{at}/vlans/{}", token(vlan_name));
-        mistakes.ensure(is_interface(vlan_name, 15), &at, "expected a name of 1 to 15 characters of a-z, 0-9, `.` and `-`");
+        mistakes.ensure(
+            is_interface(vlan_name, 15),
+            &at,
+            "expected a name of 1 to 15 characters of a-z, 0-9, `.` and `-`",
+        );
         mistakes.ensure((1..=4094).contains(&vlan.id), &format!("{at}/id"), "expected 1 to 4094");
         mistakes.ensure(vlan_name != name, &at, "a VLAN cannot have the name of its role");
     }
@@ -145,11 +154,7 @@ pub fn counts(count: Option<u32>, min: Option<u32>, max: Option<u32>, at: &str, 
 }
 
 /// `except` that leads back to itself.
-pub fn circles<'a>(
-    all: impl Iterator<Item = (&'a str, &'a [String])>,
-    at: &str,
-    mistakes: &mut Mistakes,
-) {
+pub fn circles<'a>(all: impl Iterator<Item = (&'a str, &'a [String])>, at: &str, mistakes: &mut Mistakes) {
     let edges: BTreeMap<&str, &[String]> = all.collect();
     for start in edges.keys() {
         let (mut open, mut seen) = (vec![*start], BTreeSet::new());

@@ -91,7 +91,9 @@ fn tests(tests: &[Test], kind: &Kind, at: &str, mistakes: &mut Mistakes) {
     for test in tests {
         match test {
             Test::Exists(_) => {}
-            _ if *kind == Kind::Group => mistakes.add(at, "this has fields of its own; only `exists` can be asked of it"),
+            _ if *kind == Kind::Group => {
+                mistakes.add(at, "this has fields of its own; only `exists` can be asked of it")
+            }
             Test::Eq(operand) => equal(operand, kind, at, mistakes),
             Test::Ne(operand) => equal(operand, kind, &format!("{at}/ne"), mistakes),
             Test::In(Operands::List(list)) => list.iter().for_each(|operand| equal(operand, kind, at, mistakes)),
@@ -111,7 +113,11 @@ fn tests(tests: &[Test], kind: &Kind, at: &str, mistakes: &mut Mistakes) {
             Test::Nominal(operand) => number(operand, kind, &format!("{at}/nominal"), mistakes),
             Test::Glob(operand) => {
                 let at = format!("{at}/glob");
-                mistakes.ensure(matches!(kind, Kind::Text | Kind::Word(_)), &at, "only text can be compared with a glob");
+                mistakes.ensure(
+                    matches!(kind, Kind::Text | Kind::Word(_)),
+                    &at,
+                    "only text can be compared with a glob",
+                );
                 let text = matches!(operand, Operand::Attribute(_) | Operand::Literal(Scalar::Text(_)));
                 mistakes.ensure(text, &at, "expected text");
             }

@@ -48,7 +48,10 @@ fn contents(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &
     if set.is_preserved() {
         mistakes.ensure(!writes, at, "nothing may be put on disks that are protected or preserved");
     } else if !writes {
-        mistakes.add(at, "nothing is put on these disks: expected `image`, `partitions`, `protect` or `on_existing`: `preserve`");
+        mistakes.add(
+            at,
+            "nothing is put on these disks: expected `image`, `partitions`, `protect` or `on_existing`: `preserve`",
+        );
     }
     mistakes.ensure(
         set.image.is_none() || set.partitions.is_empty(),
@@ -60,7 +63,9 @@ fn contents(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &
             mistakes.ensure(order.images.contains_key(image), &format!("{at}/image"), "there is no image of this name");
         }
         None => {
-            for (word, given) in [("grow", set.grow.is_some()), ("guids", set.guids.is_some()), ("add", !set.add.is_empty())] {
+            for (word, given) in
+                [("grow", set.grow.is_some()), ("guids", set.guids.is_some()), ("add", !set.add.is_empty())]
+            {
                 mistakes.ensure(!given, &format!("{at}/{word}"), "this changes an image, and there is none");
             }
         }
@@ -80,7 +85,11 @@ fn contents(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &
             self::partition(partition, &at, mistakes);
             if word == "add" {
                 mistakes.ensure(partition.size.is_some(), &at, "an added partition has a `size`");
-                mistakes.ensure(partition.mount.is_none(), &format!("{at}/mount"), "the image's own fstab decides what is mounted");
+                mistakes.ensure(
+                    partition.mount.is_none(),
+                    &format!("{at}/mount"),
+                    "the image's own fstab decides what is mounted",
+                );
             } else if partition.mount.is_some() {
                 mistakes.ensure(
                     !several || partition.kind == "esp",
@@ -114,7 +123,8 @@ fn guids(set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
 
 fn partition(partition: &Partition, at: &str, mistakes: &mut Mistakes) {
     let length = partition.name.encode_utf16().count();
-    let named = (1..=36).contains(&length) && !partition.name.contains('/') && !partition.name.chars().any(char::is_control);
+    let named =
+        (1..=36).contains(&length) && !partition.name.contains('/') && !partition.name.chars().any(char::is_control);
     mistakes.ensure(named, &format!("{at}/name"), "expected 1 to 36 characters without `/`");
     if !types::is_known(&partition.kind) {
         let names: Vec<&str> = types::names().collect();
@@ -126,7 +136,11 @@ fn partition(partition: &Partition, at: &str, mistakes: &mut Mistakes) {
         {
             mistakes.ensure(!given, &format!("{at}/{word}"), "a partition with a `size` does not grow");
         }
-        mistakes.ensure(partition.size.is_some_and(|size| size.bytes() > 0), &format!("{at}/size"), "expected more than 0");
+        mistakes.ensure(
+            partition.size.is_some_and(|size| size.bytes() > 0),
+            &format!("{at}/size"),
+            "expected more than 0",
+        );
     }
     if let (Some(min), Some(max)) = (partition.min, partition.max) {
         mistakes.ensure(min <= max, &format!("{at}/min"), "expected no more than `max`");

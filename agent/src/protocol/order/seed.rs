@@ -56,6 +56,15 @@ pub enum SeedPlace {
 }
 
 impl SeedFormat {
+    /// Of the partition of its own, by which cloud-init finds it.
+    pub fn volume_label(self) -> Option<&'static str> {
+        match self {
+            SeedFormat::Nocloud => None,
+            SeedFormat::Cidata => Some("CIDATA"),
+            SeedFormat::ConfigDrive => Some("config-2"),
+        }
+    }
+
     pub fn place(self) -> SeedPlace {
         match self {
             SeedFormat::Nocloud => SeedPlace::RootFilesystem,

@@ -170,7 +170,7 @@ pub enum SeedTarget {
     ImagePartition { disk: usize, partition: PartitionPick },
     /// Files in the mounted tree.
     Tree,
-    /// A partition of its own, made by an earlier step.
+    /// A partition of its own, made by an earlier step; the vfat on it is made with the seed.
     Own { on: Device },
 }
 

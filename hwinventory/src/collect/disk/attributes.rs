@@ -50,11 +50,11 @@ pub fn collect(reader: &Reader, name: String, real: &str, settings: Settings, pu
     partitions::collect(reader, real, &mut disk);
     settle(&mut disk);
     publish(&disk);
-    let _ = settings;
+    super::probe::device(reader, real, settings, &mut disk, publish);
 }
 
 /// Derives what depends on several sources.
-fn settle(disk: &mut Disk) {
+pub(super) fn settle(disk: &mut Disk) {
     disk.identities = identity::identities(disk);
     disk.identity = identity::best(&disk.identities);
     disk.by_id = byid::by_id(disk);

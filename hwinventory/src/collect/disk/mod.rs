@@ -6,7 +6,9 @@ mod bypath;
 mod classify;
 mod identity;
 mod partitions;
+mod probe;
 mod scsi;
+mod smart;
 
 use super::isolate::{self, SectionTask};
 use super::{Options, place};

@@ -3,7 +3,7 @@ use crate::model::{Nic, SrIov};
 use crate::source::Reader;
 
 /// Reads one interface. `real` and `device` are free of links.
-pub fn collect(reader: &Reader, name: String, real: &str, device: &str, bootif: Option<&str>, publish: &dyn Fn(&Nic)) {
+pub fn collect(reader: &Reader, name: String, real: &str, device: &str, bootif: Option<&str>) -> Nic {
     let text = |attribute: &str| reader.quiet_text(&format!("{real}/{attribute}"));
     let number = |attribute: &str| reader.quiet_number(&format!("{real}/{attribute}"));
     let pci = place::pci(device);
@@ -52,7 +52,7 @@ pub fn collect(reader: &Reader, name: String, real: &str, device: &str, bootif: 
             nic.sriov = Some(SrIov { total_vfs: total_vfs.unwrap_or(0), num_vfs, is_vf });
         }
     }
-    publish(&nic);
+    nic
 }
 
 /// ARPHRD numbers of <linux/if_arp.h>.

@@ -1,6 +1,7 @@
 //! Network interfaces with hardware of their own.
 
 mod attributes;
+mod probe;
 
 use super::Options;
 use super::isolate::{self, SectionTask};
@@ -13,8 +14,9 @@ use std::time::Duration;
 const CLASS: &str = "/sys/class/net";
 
 pub fn start(options: &Options, limit: Duration) -> SectionTask<Vec<Nic>> {
-    let deadline = options.device_deadline;
-    isolate::section("nics", "sysfs, ethtool, netlink", &options.source, limit, move |reader| {
+    let seconds = u32::try_from(options.lldp_wait.as_secs()).unwrap_or(u32::MAX);
+    let deadline = options.device_deadline + options.lldp_wait;
+    isolate::section("nics", "sysfs, ethtool, netlink", &options.source, limit + options.lldp_wait, move |reader| {
         let names = reader.try_list(CLASS)?;
         let bootif = reader.text("/proc/cmdline").and_then(|line| cmdline::bootif(&line));
         let mut tasks = Vec::new();
@@ -25,7 +27,11 @@ pub fn start(options: &Options, limit: Duration) -> SectionTask<Vec<Nic>> {
             let bootif = bootif.clone();
             let task = isolate::device(&name.clone(), deadline, reader.source(), {
                 let name = name.clone();
-                move |reader, publish| attributes::collect(reader, name, &real, &device, bootif.as_deref(), publish)
+                move |reader, publish| {
+                    let mut nic = attributes::collect(reader, name, &real, &device, bootif.as_deref());
+                    publish(&nic);
+                    probe::collect(reader, &mut nic, seconds, publish);
+                }
             });
             tasks.push((name, task));
         }

@@ -1,0 +1,303 @@
+//! Where the engine and those who call in meet: one state, one order at a time.
+
+use super::history::History;
+use super::log_ring::LogRing;
+use crate::controller::{ControlFlag, Emitter, parse_order};
+use crate::error::Coded;
+use crate::protocol::{
+    ApplyReply, ApplyRequest, Hello, Order, Phase, Plan, Power, Problem, Receipt, Secret, Status, api,
+};
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Makes a plan of an order for this machine: a pure function over the inventory, which changes nothing.
+pub type Planner = Arc<dyn Fn(&Order) -> Result<Plan, Problem> + Send + Sync>;
+
+/// What somebody who called in wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Carry out this order, if the plan still has this digest.
+    Apply {
+        order: Box<Order>,
+        plan_digest: String,
+    },
+    Power(Power),
+}
+
+/// A refusal with the HTTP status it travels by.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Refusal {
+    pub status: u16,
+    pub problem: Problem,
+}
+
+pub(super) fn refusal(status: u16, code: &str, message: impl Into<String>) -> Refusal {
+    let problem = Problem { code: code.to_owned(), message: message.into(), causes: vec![], hint: None };
+    Refusal { status, problem }
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Door(Arc<Inner>);
+
+struct Inner {
+    hello: Hello,
+    control: ControlFlag,
+    planner: Planner,
+    log: LogRing,
+    history: History,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    token: Option<Secret>,
+    phase: Phase,
+    stage: Option<String>,
+    inventory: Value,
+    order: Option<Placed>,
+    plan: Option<Plan>,
+    receipt: Option<Receipt>,
+    applied: Option<(String, ApplyReply)>,
+    work: VecDeque<Work>,
+}
+
+#[derive(Debug)]
+struct Placed {
+    order: Order,
+    raw: Vec<u8>,
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Door {{ phase: {:?} }}", self.lock().phase)
+    }
+}
+
+/// What the engine does with the door.
+impl Door {
+    /// `emitter`'s events are shown from now on; `control` is the one that the session has.
+    pub fn new(hello: Hello, control: ControlFlag, emitter: &Emitter, log: LogRing, planner: Planner) -> Self {
+        let (history, state, changed) = (History::default(), Mutex::default(), Condvar::new());
+        let door = Self(Arc::new(Inner { hello, control, planner, log, history, state, changed }));
+        let (events, weak) = (emitter.listen(4096), Arc::downgrade(&door.0));
+        // Ends with the emitter, or when the door is gone.
+        let pump = move || {
+            for event in events {
+                match weak.upgrade() {
+                    Some(inner) => inner.history.push(event),
+                    None => return,
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("api-events".into()).spawn(pump) {
+            log::warn!("the agent's API will show no events: {error}");
+        }
+        door
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on this token opens the door; before, none does.
+    pub fn set_token(&self, token: Secret) {
+        self.lock().token = Some(token);
+    }
+
+    pub fn set_inventory(&self, inventory: Value) {
+        let mut state = self.lock();
+        state.inventory = inventory;
+        if state.phase == Phase::Starting {
+            state.phase = Phase::Idle;
+        }
+    }
+
+    pub fn set_stage(&self, stage: Option<&str>) {
+        self.lock().stage = stage.map(str::to_owned);
+    }
+
+    /// Work on an order begins, wherever it came from. A cancel of former work does not count for it.
+    pub fn begin(&self, order: &Order, raw: &[u8]) {
+        self.0.control.renew();
+        let mut state = self.lock();
+        state.order = Some(Placed { order: order.clone(), raw: raw.to_owned() });
+        (state.phase, state.plan, state.receipt) = (Phase::Applying, None, None);
+    }
+
+    pub fn set_plan(&self, plan: &Plan) {
+        self.lock().plan = Some(plan.clone());
+    }
+
+    /// The work in hand is over.
+    pub fn finish(&self, receipt: &Receipt) {
+        let mut state = self.lock();
+        state.phase = if receipt.problem.is_none() { Phase::Done } else { Phase::Failed };
+        (state.receipt, state.stage) = (Some(receipt.clone()), None);
+    }
+
+    /// The next thing somebody wants done, waiting for it at most `patience`.
+    pub fn next_work(&self, patience: Duration) -> Option<Work> {
+        let waited = self.0.changed.wait_timeout_while(self.lock(), patience, |state| state.work.is_empty());
+        waited.unwrap_or_else(PoisonError::into_inner).0.work.pop_front()
+    }
+}
+
+/// What those who call in do with the door.
+impl Door {
+    pub(super) fn token(&self) -> Option<Secret> {
+        self.lock().token.clone()
+    }
+
+    pub(super) fn history(&self) -> &History {
+        &self.0.history
+    }
+
+    pub(super) fn log(&self) -> &LogRing {
+        &self.0.log
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let state = self.lock();
+        Status {
+            version: api::VERSION.to_owned(),
+            identity: self.0.hello.identity.clone(),
+            boot_id: self.0.hello.boot_id.clone(),
+            agent_version: self.0.hello.agent_version.clone(),
+            phase: state.phase,
+            stage: state.stage.clone(),
+            order: state.order.as_ref().map(|placed| placed.order.id.clone()),
+            plan_digest: state.plan.as_ref().map(|plan| plan.digest.clone()),
+            control: self.0.control.get(),
+            problem: state.receipt.as_ref().and_then(|receipt| receipt.problem.clone()),
+            last_event: self.0.history.last(),
+        }
+    }
+
+    pub(super) fn inventory(&self) -> Option<Value> {
+        Some(self.lock().inventory.clone()).filter(|inventory| !inventory.is_null())
+    }
+
+    pub(super) fn order(&self) -> Option<Vec<u8>> {
+        self.lock().order.as_ref().map(|placed| placed.raw.clone())
+    }
+
+    pub(super) fn plan(&self) -> Option<Plan> {
+        self.lock().plan.clone()
+    }
+
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        self.lock().receipt.clone()
+    }
+
+    /// Places an order. The same bytes again change nothing.
+    pub(super) fn put_order(&self, raw: &[u8]) -> Result<(), Refusal> {
+        let order = parse_order(raw).map_err(|error| Refusal { status: 422, problem: error.problem() })?;
+        let mut state = self.lock();
+        if state.order.as_ref().is_some_and(|placed| placed.raw == raw) {
+            return Ok(());
+        }
+        state.not_busy()?;
+        state.order = Some(Placed { order, raw: raw.to_owned() });
+        (state.phase, state.plan, state.receipt, state.applied) = (Phase::Ordered, None, None, None);
+        Ok(())
+    }
+
+    /// Plans the order that is there.
+    pub(super) fn make_plan(&self) -> Result<Plan, Refusal> {
+        let order = {
+            let state = self.lock();
+            state.not_busy()?;
+            state.ready()?;
+            state.placed()?.order.clone()
+        };
+        // Outside the lock: planning may take a while, and status has to answer.
+        let plan = (self.0.planner)(&order).map_err(|problem| Refusal { status: 422, problem })?;
+        let mut state = self.lock();
+        state.not_busy()?;
+        if state.placed()?.order != order {
+            return Err(refusal(409, "api.order-changed", "the order was replaced while it was planned"));
+        }
+        (state.plan, state.phase) = (Some(plan.clone()), Phase::Planned);
+        Ok(plan)
+    }
+
+    /// Starts to carry out the plan. The same key gets the same answer again, without a second start.
+    pub(super) fn apply(&self, request: &ApplyRequest, key: Option<&str>) -> Result<ApplyReply, Refusal> {
+        let mut state = self.lock();
+        if let (Some(key), Some((known, reply))) = (key, &state.applied)
+            && key == known
+        {
+            return match reply.plan_digest == request.plan_digest {
+                true => Ok(reply.clone()),
+                false => Err(refusal(422, "api.idempotency-key", "this key was used for another plan")),
+            };
+        }
+        state.not_busy()?;
+        let order = state.placed()?.order.clone();
+        let Some(plan) = state.plan.as_ref().filter(|_| state.phase == Phase::Planned) else {
+            return Err(refusal(409, "api.no-plan", "there is no plan to apply: POST /v1/plan first"));
+        };
+        if plan.digest != request.plan_digest {
+            let message = format!("the plan is {}, not {}", plan.digest, request.plan_digest);
+            return Err(refusal(409, "api.plan-digest", message));
+        }
+        let reply = ApplyReply { order: order.id.clone(), plan_digest: plan.digest.clone() };
+        state.applied = key.map(|key| (key.to_owned(), reply.clone()));
+        state.phase = Phase::Applying;
+        state.work.push_back(Work::Apply { order: Box::new(order), plan_digest: reply.plan_digest.clone() });
+        self.0.changed.notify_all();
+        Ok(reply)
+    }
+
+    /// Cancels the work in hand; says at which safe point that will be.
+    pub(super) fn cancel(&self) -> Result<String, Refusal> {
+        let state = self.lock();
+        if state.phase != Phase::Applying {
+            return Err(refusal(409, "api.idle", "there is nothing to cancel"));
+        }
+        self.0.control.cancel();
+        Ok(match &state.stage {
+            Some(stage) => format!("within stage {stage}, between two chunks or at its end"),
+            None => "before the next stage".to_owned(),
+        })
+    }
+
+    pub(super) fn power(&self, action: Power) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        state.not_busy()?;
+        if action == Power::Kexec && state.phase != Phase::Done {
+            return Err(refusal(409, "api.nothing-installed", "there is no installed system to start"));
+        }
+        state.work.push_back(Work::Power(action));
+        self.0.changed.notify_all();
+        Ok(())
+    }
+}
+
+impl State {
+    fn not_busy(&self) -> Result<(), Refusal> {
+        match (&self.order, self.phase) {
+            (Some(placed), Phase::Applying) => {
+                Err(refusal(409, "api.busy", format!("order {} is being carried out", placed.order.id)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn ready(&self) -> Result<(), Refusal> {
+        match self.phase {
+            Phase::Starting => Err(refusal(409, "api.starting", "there is no inventory yet")),
+            _ if self.inventory.is_null() => Err(refusal(409, "api.starting", "there is no inventory yet")),
+            _ => Ok(()),
+        }
+    }
+
+    fn placed(&self) -> Result<&Placed, Refusal> {
+        self.order.as_ref().ok_or_else(|| refusal(409, "api.no-order", "there is no order: PUT /v1/order first"))
+    }
+}

@@ -1,0 +1,110 @@
+//! Sockets, TLS and limits of the agent's own API, on a thread of its own.
+
+use super::certificate::self_signed;
+use super::door::Door;
+use super::error::ApiError;
+use super::routes::router;
+use crate::protocol::hello::ApiEndpoint;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio_rustls::TlsAcceptor;
+
+/// More connections are closed at once.
+const CONNECTIONS: usize = 64;
+/// For a TLS handshake, and for the header of a request.
+const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Port 0 is an ephemeral one.
+    pub listen: SocketAddr,
+    /// This machine's addresses, for the certificate; the first is the one that hello names.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Serves until dropped.
+#[derive(Debug)]
+pub struct Server {
+    endpoint: ApiEndpoint,
+    address: SocketAddr,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Server {
+    pub fn start(options: &Options, door: Door) -> Result<Self, ApiError> {
+        let (config, fingerprint) = self_signed(&options.addresses)?;
+        let failed = |source| ApiError::Listen { address: options.listen, source };
+        let listener = std::net::TcpListener::bind(options.listen).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| ApiError::Thread { source })?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serve = move || {
+            runtime.block_on(async move {
+                let listener = match TcpListener::from_std(listener) {
+                    Ok(listener) => listener,
+                    Err(error) => return log::warn!("the agent's API ends: {error}"),
+                };
+                tokio::select! {
+                    () = accept(listener, TlsAcceptor::from(config), door) => {}
+                    _ = stopped => {}
+                }
+            });
+        };
+        std::thread::Builder::new().name("api".into()).spawn(serve).map_err(|source| ApiError::Thread { source })?;
+        let host = options.addresses.first().copied().unwrap_or(address.ip());
+        let url = format!("https://{}", SocketAddr::new(host, address.port()));
+        Ok(Self { endpoint: ApiEndpoint { url, fingerprint }, address, _stop: stop })
+    }
+
+    /// For hello.
+    pub fn endpoint(&self) -> &ApiEndpoint {
+        &self.endpoint
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn accept(listener: TcpListener, tls: TlsAcceptor, door: Door) {
+    let (seats, app) = (Arc::new(Semaphore::new(CONNECTIONS)), router(door));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // Out of file descriptors, most likely: it passes.
+            Err(_) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(seat) = seats.clone().try_acquire_owned() else { continue };
+        let (tls, app) = (tls.clone(), app.clone());
+        tokio::spawn(async move {
+            serve(stream, tls, app).await;
+            drop(seat);
+        });
+    }
+}
+
+/// One connection. Whatever goes wrong on it is its own affair.
+async fn serve(stream: TcpStream, tls: TlsAcceptor, app: axum::Router) {
+    let _ = stream.set_nodelay(true);
+    let Ok(Ok(stream)) = tokio::time::timeout(HEADER_PATIENCE, tls.accept(stream)).await else { return };
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_PATIENCE)
+        .max_buf_size(64 << 10)
+        .max_headers(64)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+        .await;
+}

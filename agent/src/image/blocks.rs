@@ -1,0 +1,198 @@
+//! Random access to a source: files, and HTTP by ranges, with read-ahead and a small cache.
+
+use super::ImageError;
+use super::digest::Hasher;
+use super::http::Ranges;
+use sha2::{Digest as _, Sha256};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+/// Unit of fetching and of the digests that bind a second look to the first.
+pub const BLOCK: usize = 256 * 1024;
+/// Blocks kept.
+const KEPT: usize = 32;
+/// Blocks fetched at once when the reading goes forward.
+const AHEAD: u64 = 16;
+
+/// Bytes at random places of something with a fixed length.
+pub trait ReadAt: Send {
+    fn len(&self) -> u64;
+
+    /// Fills `out`, or fails; beyond the end is an error.
+    fn read_exact_at(&mut self, out: &mut [u8], offset: u64) -> Result<(), ImageError>;
+}
+
+/// Something that hands out stretches of bytes.
+pub trait Fetch: Send {
+    fn len(&self) -> u64;
+    fn name(&self) -> String;
+    /// Exactly `len` bytes from `offset`, which lie within the length.
+    fn fetch(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ImageError>;
+}
+
+pub struct LocalFile {
+    pub file: File,
+    pub path: PathBuf,
+    pub len: u64,
+}
+
+impl Fetch for LocalFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn fetch(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ImageError> {
+        let mut bytes = vec![0; len];
+        let read = self.file.read_exact_at(&mut bytes, offset);
+        read.map_err(|source| ImageError::ReadFile { path: self.path.clone(), source })?;
+        Ok(bytes)
+    }
+}
+
+impl Fetch for Ranges {
+    fn len(&self) -> u64 {
+        self.total()
+    }
+
+    fn name(&self) -> String {
+        self.url()
+    }
+
+    fn fetch(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ImageError> {
+        self.get(offset, len)
+    }
+}
+
+/// SHA-256 of each block of a source whose whole digest was found right.
+#[derive(Debug, Clone, Default)]
+pub struct Seals(Vec<[u8; 32]>);
+
+/// Makes [`Seals`] while hashing the whole.
+pub struct Sealer {
+    whole: Hasher,
+    block: Sha256,
+    filled: usize,
+    seals: Vec<[u8; 32]>,
+}
+
+impl Sealer {
+    pub fn new(whole: Hasher) -> Self {
+        Self { whole, block: Sha256::new(), filled: 0, seals: Vec::new() }
+    }
+
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        self.whole.update(bytes);
+        while !bytes.is_empty() {
+            let count = (BLOCK - self.filled).min(bytes.len());
+            self.block.update(&bytes[..count]);
+            self.filled += count;
+            bytes = &bytes[count..];
+            if self.filled == BLOCK {
+                self.seal();
+            }
+        }
+    }
+
+    fn seal(&mut self) {
+        self.seals.push(std::mem::take(&mut self.block).finalize().into());
+        self.filled = 0;
+    }
+
+    pub fn finish(mut self) -> (String, Seals) {
+        if self.filled > 0 {
+            self.seal();
+        }
+        (self.whole.finish(), Seals(self.seals))
+    }
+}
+
+/// Blocks of a source, cached; each is compared with its seal where there are seals.
+pub struct Blocks<F> {
+    source: F,
+    seals: Option<Seals>,
+    cache: VecDeque<(u64, Vec<u8>)>,
+    next: u64,
+    ahead: u64,
+}
+
+impl<F: Fetch> Blocks<F> {
+    pub fn new(source: F, seals: Option<Seals>) -> Self {
+        Self { source, seals, cache: VecDeque::new(), next: u64::MAX, ahead: 1 }
+    }
+
+    fn block(&mut self, index: u64) -> Result<&[u8], ImageError> {
+        if let Some(place) = self.cache.iter().position(|(known, _)| *known == index) {
+            return Ok(self.cache.get(place).map_or(&[], |(_, bytes)| bytes));
+        }
+        self.ahead = if index == self.next { (self.ahead * 2).min(AHEAD) } else { 1 };
+        let blocks = self.source.len().div_ceil(BLOCK as u64);
+        let count = self.ahead.min(blocks.saturating_sub(index)).max(1);
+        self.next = index + count;
+        let start = index * BLOCK as u64;
+        let len = (count * BLOCK as u64).min(self.source.len().saturating_sub(start));
+        let bytes = self.source.fetch(start, usize::try_from(len).unwrap_or(0))?;
+        for (index, block) in (index..).zip(bytes.chunks(BLOCK)) {
+            if let Some(Seals(seals)) = &self.seals {
+                let seal: [u8; 32] = Sha256::digest(block).into();
+                if usize::try_from(index).ok().and_then(|index| seals.get(index)) != Some(&seal) {
+                    let (url, offset) = (self.source.name(), index * BLOCK as u64);
+                    let why = "bytes that were read before are others now".to_owned();
+                    return Err(ImageError::Changed { url, offset, why });
+                }
+            }
+            if self.cache.len() == KEPT {
+                self.cache.pop_front();
+            }
+            self.cache.push_back((index, block.to_vec()));
+        }
+        let place = self.cache.iter().position(|(known, _)| *known == index);
+        Ok(place.and_then(|place| self.cache.get(place)).map_or(&[], |(_, bytes)| bytes))
+    }
+}
+
+impl<F: Fetch> ReadAt for Blocks<F> {
+    fn len(&self) -> u64 {
+        self.source.len()
+    }
+
+    fn read_exact_at(&mut self, mut out: &mut [u8], mut offset: u64) -> Result<(), ImageError> {
+        let total = self.source.len();
+        if offset.checked_add(out.len() as u64).is_none_or(|end| end > total) {
+            return Err(ImageError::Truncated { source_name: self.source.name(), offset: total, expected: None });
+        }
+        while !out.is_empty() {
+            let within = (offset % BLOCK as u64) as usize;
+            let rest = self.block(offset / BLOCK as u64)?.get(within..).unwrap_or_default();
+            let count = rest.len().min(out.len());
+            if count == 0 {
+                return Err(ImageError::Truncated { source_name: self.source.name(), offset, expected: Some(total) });
+            }
+            out[..count].copy_from_slice(&rest[..count]);
+            out = &mut out[count..];
+            offset += count as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes in memory, for tests.
+#[cfg(test)]
+impl ReadAt for Vec<u8> {
+    fn len(&self) -> u64 {
+        self.as_slice().len() as u64
+    }
+
+    fn read_exact_at(&mut self, out: &mut [u8], offset: u64) -> Result<(), ImageError> {
+        let short = || ImageError::Truncated { source_name: "memory".into(), offset, expected: None };
+        let start = usize::try_from(offset).map_err(|_| short())?;
+        let end = start.checked_add(out.len()).ok_or_else(short)?;
+        out.copy_from_slice(self.get(start..end).ok_or_else(short)?);
+        Ok(())
+    }
+}

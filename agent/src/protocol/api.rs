@@ -1,0 +1,81 @@
+//! What the agent's own API says and hears, `status/v1` and its like. docs/protocol.md has the story.
+
+use super::{Control, Identity, Problem};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub const VERSION: &str = "status/v1";
+
+/// Where a machine stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Network or inventory are not there yet.
+    #[default]
+    Starting,
+    /// Ready, without an order.
+    Idle,
+    /// There is an order; nothing was done.
+    Ordered,
+    /// There is a plan for it; nothing was done.
+    Planned,
+    /// Disks are being changed.
+    Applying,
+    /// The last order succeeded.
+    Done,
+    /// The last order failed; the receipt has the problem.
+    Failed,
+}
+
+/// Reply to `GET /v1/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// Always `status/v1`.
+    pub version: String,
+    pub identity: Identity,
+    pub boot_id: String,
+    pub agent_version: String,
+    pub phase: Phase,
+    /// The stage under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_digest: Option<String>,
+    pub control: Control,
+    /// Why the last order failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// Highest event sequence.
+    pub last_event: u64,
+}
+
+/// Body of `POST /v1/apply`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApplyRequest {
+    /// Of the plan that was looked at; any other plan is refused.
+    pub plan_digest: String,
+}
+
+/// Reply to `POST /v1/apply`: it has begun; events and `GET /v1/receipt` tell the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApplyReply {
+    pub order: String,
+    pub plan_digest: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Power {
+    Reboot,
+    Poweroff,
+    /// Into the installed system's kernel, past the firmware.
+    Kexec,
+}
+
+/// Body of `POST /v1/power`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PowerRequest {
+    pub action: Power,
+}

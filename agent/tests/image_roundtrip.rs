@@ -1,0 +1,190 @@
+//! Every compression, digest, sector size and backend, onto targets full of noise, compared byte by byte.
+
+mod image_support;
+
+use burin::disk::{Backend, Target};
+use burin::error::Coded;
+use burin::image::{self, Cancel, Source, WriteRequest};
+use burin::protocol::image::Verify;
+use image_support::*;
+use std::fs;
+
+const COMPRESSIONS: [(&str, &[&str]); 11] = [
+    ("none", &["cat"]),
+    ("gzip", &["pigz", "-c", "-p2"]),
+    ("gzip", &["gzip", "-c"]),
+    ("xz", &["xz", "-c", "-0", "-T2", "--block-size=1MiB"]),
+    ("zstd", &["zstd", "-c", "-q"]),
+    ("zstd", &["pzstd", "-c", "-q", "-p2", "-1"]),
+    ("zstd", &["zstd", "-c", "-q", "--long=27", "--no-check"]),
+    ("lz4", &["lz4", "-c", "-q", "-BD"]),
+    ("lz4", &["lz4", "-c", "-q", "-B4", "-BX"]),
+    ("lz4", &["lz4", "-c", "-q", "-l"]),
+    ("bzip2", &["bzip2", "-c"]),
+];
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(bytes);
+    format!("sha256:{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+fn sha512(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha512::digest(bytes);
+    format!("sha512:{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+#[test]
+fn every_compression_comes_out_as_it_went_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = image(9 * MIB + 4096 + 512);
+    for (name, command) in COMPRESSIONS {
+        if !have(command[0]) {
+            continue;
+        }
+        let wire = tool(dir.path(), command, &image);
+        for (backend, sum) in [(Backend::Auto, true), (Backend::Threads, false)] {
+            let target = dirty_file(dir.path(), 20 * MIB);
+            let mut request = from_bytes(wire.clone());
+            request.options.backend = backend;
+            if sum {
+                request.digest.wire = Some(sha256(&wire));
+                request.digest.content = Some(sha512(&image));
+            }
+            let receipt = write_to_file(request, &target).unwrap_or_else(|error| panic!("{command:?}: {error:?}"));
+            assert_written(&fs::read(&target).unwrap(), &image);
+            assert_eq!(receipt.compression, name, "{command:?}");
+            assert_eq!(receipt.image_bytes, image.len() as u64);
+            assert_eq!(receipt.wire_bytes, wire.len() as u64);
+            assert!(receipt.verified_bytes >= receipt.image_bytes, "{receipt:?}");
+            assert!(receipt.zeroed_bytes >= 3 * MIB as u64, "{receipt:?}");
+            assert_eq!(receipt.digest.wire, sum.then(|| sha256(&wire)));
+            assert_eq!(receipt.digest.content, sum.then(|| sha512(&image)));
+        }
+    }
+}
+
+#[test]
+fn members_and_frames_may_be_joined() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = image(6 * MIB + 100);
+    let (one, two) = image.split_at(2 * MIB + 333);
+    for (_, command) in COMPRESSIONS {
+        if !have(command[0]) || command.contains(&"-l") {
+            continue;
+        }
+        let mut wire = tool(dir.path(), command, one);
+        wire.extend(tool(dir.path(), command, two));
+        let target = dirty_file(dir.path(), 8 * MIB);
+        write_to_file(from_bytes(wire), &target).unwrap_or_else(|error| panic!("{command:?}: {error:?}"));
+        assert_written(&fs::read(&target).unwrap(), &image);
+    }
+}
+
+#[test]
+fn odd_lengths_of_image_and_target() {
+    let dir = tempfile::tempdir().unwrap();
+    for (image_len, target_len) in [
+        (1, 1),
+        (511, 4096),
+        (512, 8191),
+        (4096, 4096),
+        (5000, 5000),
+        (5000, 9999),
+        (MIB, MIB),
+        (MIB + 1, MIB + 1),
+        (MIB - 1, 2 * MIB),
+        (3 * MIB, 3 * MIB + 4096),
+        (3 * MIB + 513, 3 * MIB + 4095),
+        (4 * MIB + 7, 9 * MIB + 7),
+    ] {
+        for image in [image(image_len), vec![0; image_len], noise(image_len, 7)] {
+            let target = dirty_file(dir.path(), target_len);
+            let receipt = write_to_file(from_bytes(image.clone()), &target);
+            let receipt = receipt.unwrap_or_else(|error| panic!("{image_len} onto {target_len}: {error:?}"));
+            let written = fs::read(&target).unwrap();
+            assert_eq!(written.len(), target_len);
+            assert_written(&written, &image);
+            assert_eq!(receipt.image_bytes, image_len as u64);
+        }
+    }
+}
+
+#[test]
+fn one_byte_too_many_is_refused_and_known_lengths_before_anything_is_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = image(3 * MIB + 1);
+    let path = dir.path().join("image");
+    fs::write(&path, &image).unwrap();
+    let target = dirty_file(dir.path(), 3 * MIB);
+    let error = write_to_file(WriteRequest::new(Source::File(path)), &target).unwrap_err();
+    assert_eq!(error.code(), "image.too_large");
+    assert_eq!(fs::read(&target).unwrap(), dirt(3 * MIB), "the target was touched");
+    // From a pipe the length is known only at the end.
+    let error = write_to_file(from_bytes(image), &target).unwrap_err();
+    assert_eq!(error.code(), "image.too_large");
+    assert_unbootable(&target);
+}
+
+#[test]
+fn verify_modes_say_what_they_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = image(4 * MIB);
+    for verify in [Verify::Readback, Verify::Digest, Verify::None] {
+        let target = dirty_file(dir.path(), 5 * MIB);
+        let mut request = from_bytes(image.clone());
+        request.verify = verify;
+        let receipt = write_to_file(request, &target).unwrap();
+        assert_eq!(receipt.verify, verify);
+        assert_eq!(receipt.verified_bytes > 0, verify == Verify::Readback);
+        assert_written(&fs::read(&target).unwrap(), &image);
+    }
+}
+
+#[test]
+fn loop_devices_of_both_sector_sizes() {
+    let dir = tempfile::tempdir().unwrap();
+    for sector in [512, 4096] {
+        for backend in [Backend::Auto, Backend::Threads] {
+            let Some(device) = Loop::new(dir.path(), 12 * MIB, sector) else { return };
+            for len in [9 * MIB + 512, 12 * MIB, 5 * MIB + 100] {
+                let image = image(len);
+                let mut request = from_bytes(image.clone());
+                request.options.backend = backend;
+                let target = Target::open_device(&device.device).unwrap();
+                assert_eq!(target.sector(), sector);
+                // Held: nobody else gets it meanwhile.
+                assert_eq!(Target::open_device(&device.device).unwrap_err().code(), "disk.held");
+                image::write(request, &target, &(), &Cancel::default()).unwrap();
+                drop(target);
+                assert_written(&fs::read(&device.device).unwrap(), &image);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_read_only_device_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(device) = Loop::with(dir.path(), MIB, 512, &["--read-only"]) else { return };
+    assert_eq!(Target::open_device(&device.device).unwrap_err().code(), "disk.read_only");
+}
+
+#[test]
+fn a_mounted_device_is_refused_with_its_mount_point() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(device) = Loop::new(dir.path(), 32 * MIB, 512) else { return };
+    let point = dir.path().join("mnt");
+    fs::create_dir(&point).unwrap();
+    let made = std::process::Command::new("mkfs.ext4").arg("-qF").arg(&device.device).status();
+    let mounted = std::process::Command::new("mount").arg(&device.device).arg(&point).status();
+    if !made.is_ok_and(|status| status.success()) || !mounted.is_ok_and(|status| status.success()) {
+        println!("skipped: mkfs.ext4 and mount");
+        return;
+    }
+    let error = Target::open_device(&device.device).unwrap_err();
+    let _ = std::process::Command::new("umount").arg(&point).status();
+    assert_eq!(error.code(), "disk.held");
+    assert!(error.to_string().contains(&point.display().to_string()), "{error}");
+}

@@ -1,0 +1,27 @@
+//! What libblkid found on one device, in the form in which a snapshot keeps it.
+
+use crate::model::Signature;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Probed {
+    pub table: Option<String>,
+    pub table_id: Option<String>,
+    pub signatures: Vec<Signature>,
+    pub partitions: Vec<ProbedPartition>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProbedPartition {
+    pub number: u64,
+    pub uuid: Option<String>,
+    pub kind: Option<String>,
+    pub label: Option<String>,
+    pub flags: u64,
+}
+
+pub fn parse(bytes: &[u8]) -> Option<Probed> {
+    serde_json::from_slice(bytes).ok()
+}

@@ -1,0 +1,80 @@
+use super::open_device;
+use crate::model::Signature;
+use crate::parse::probed::{Probed, ProbedPartition};
+use blkid::prober::{ProbeState, Prober};
+use blkid::{PartitionsFlags, SuperblocksFlags};
+use std::io;
+use std::os::fd::AsRawFd;
+
+/// A device full of signatures must not keep us for ever.
+const MOST: usize = 32;
+
+/// What libblkid recognises on a block device, as the JSON of [`Probed`].
+pub fn probe(device: &str) -> io::Result<Vec<u8>> {
+    let file = open_device(device)?;
+    let error = |e: blkid::BlkIdError| io::Error::other(e.to_string());
+    let mut prober = Prober::new().map_err(error)?;
+    if let Err(e) = prober.set_device(file.as_raw_fd(), 0, None) {
+        // A drive without a medium, or a device of size zero, holds no signatures.
+        let last = io::Error::last_os_error();
+        return match last.raw_os_error() {
+            Some(libc::ENOMEDIUM) => Err(io::ErrorKind::NotFound.into()),
+            _ => Err(error(e)),
+        };
+    }
+    prober.enable_superblocks(true).map_err(error)?;
+    let flags =
+        SuperblocksFlags::DEFAULT | SuperblocksFlags::USAGE | SuperblocksFlags::VERSION | SuperblocksFlags::MAGIC;
+    prober.set_superblocks_flags(flags).map_err(error)?;
+    prober.enable_partitions(true).map_err(error)?;
+    prober.set_partitions_flags(PartitionsFlags::MAGIC).map_err(error)?;
+
+    let mut probed = Probed::default();
+    while probed.signatures.len() < MOST {
+        match prober.do_probe() {
+            Ok(ProbeState::Success) => {}
+            Ok(_) => break,
+            Err(e) => return Err(error(e)),
+        }
+        let value = |name: &str| prober.lookup_value(name).ok().filter(|v| !v.is_empty());
+        let offset = |name: &str| value(name).and_then(|v| v.parse().ok());
+        if let Some(kind) = value("TYPE") {
+            probed.signatures.push(Signature {
+                kind,
+                usage: value("USAGE"),
+                uuid: value("UUID"),
+                label: value("LABEL"),
+                version: value("VERSION"),
+                offset: offset("SBMAGIC_OFFSET"),
+            });
+        } else if let Some(kind) = value("PTTYPE") {
+            probed.table = Some(kind.clone());
+            probed.table_id = value("PTUUID");
+            probed.signatures.push(Signature {
+                kind,
+                usage: Some("partition-table".to_owned()),
+                uuid: value("PTUUID"),
+                offset: offset("PTMAGIC_OFFSET"),
+                ..Signature::default()
+            });
+        }
+    }
+    if probed.table.is_some() {
+        probed.partitions = partitions(&prober);
+    }
+    serde_json::to_vec(&probed).map_err(io::Error::other)
+}
+
+fn partitions(prober: &Prober) -> Vec<ProbedPartition> {
+    let list = prober.part_list().and_then(|list| list.get_partitions()).unwrap_or_default();
+    let parts = list.iter().filter_map(|p| {
+        Some(ProbedPartition {
+            number: u64::try_from(p.partno().ok()?).ok()?,
+            uuid: p.uuid(),
+            kind: p.typ_string().or_else(|| Some(format!("0x{:x}", p.typ()))),
+            label: p.name().filter(|n| !n.is_empty()),
+            flags: p.flags(),
+        })
+    });
+    parts.collect()
+}
