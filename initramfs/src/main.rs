@@ -119,7 +119,7 @@ struct BuildArgs {
     /// Text about the agent's crates for the notice, where the agent is not of this builder's source.
     #[arg(long, value_name = "FILE", help_heading = "Building")]
     crate_notice: Option<PathBuf>,
-    /// zstd level of the ramdisk; 6 is ten times as fast and costs 3 % of size.
+    /// zstd level of the ramdisk; 6 takes a tenth of the time for 3 % more size.
     #[arg(long, value_name = "N", default_value_t = LEVEL, value_parser = clap::value_parser!(i32).range(1..=22), help_heading = "Building")]
     level: i32,
     /// Downloads and compressed modules. [default: $XDG_CACHE_HOME/burin or ~/.cache/burin]
