@@ -58,3 +58,14 @@ impl Image {
         Ok(Self { dir: dir.to_owned(), ..image })
     }
 }
+
+/// What `scripts/test` has built, or the reason to skip: tests of machines need it and cannot make it.
+pub fn built() -> Result<(Netboot, Image), String> {
+    if let Some(reason) = crate::vm::missing_tools() {
+        return Err(reason);
+    }
+    let dir = |name: &str| std::env::var_os(name).ok_or_else(|| format!("{name} is not set; scripts/test sets it"));
+    let netboot = Netboot::open(Path::new(&dir("BURIN_NETBOOT")?)).map_err(|error| error.to_string())?;
+    let image = Image::open(Path::new(&dir("BURIN_IMAGE")?)).map_err(|error| error.to_string())?;
+    Ok((netboot, image))
+}

@@ -6,12 +6,14 @@ mod order;
 mod proof;
 mod run;
 mod scene;
+mod small;
 
-pub use artefacts::{Image, Netboot};
+pub use artefacts::{Image, Netboot, built};
 pub use order::OrderBuilder;
 pub use proof::{Proof, fingerprint};
 pub use run::{Deployment, News};
-pub use scene::{Bystander, Scene};
+pub use scene::{Bystander, Scene, start_controller};
+pub use small::SMALL_MARK;
 
 use crate::controller::StartError;
 use crate::vm::VmError;

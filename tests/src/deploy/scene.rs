@@ -48,7 +48,7 @@ impl Scene {
         Dirt::new(3 * GIB, 128 * MIB, 2).create(&file)?;
         let bystander = Bystander { digest: file.digest()?, file };
 
-        let controller = start_controller(dir, netboot, image)?;
+        let controller = start_controller(dir, netboot, &image.dir)?;
         let url = guest_url(&controller);
         let order = OrderBuilder::new(&order_id, &hostname, &format!("{url}/images"), image);
         controller.put_order(&unique.to_string(), order.json()).map_err(DeployError::Order)?;
@@ -77,10 +77,11 @@ impl Scene {
     }
 }
 
-fn start_controller(dir: &Path, netboot: &Netboot, image: &Image) -> Result<Controller, DeployError> {
+/// On loopback, with everything that a machine on QEMU's user network needs to find it.
+pub fn start_controller(dir: &Path, netboot: &Netboot, images: &Path) -> Result<Controller, DeployError> {
     let mut options = Options::new(&dir.join("controller"));
     options.artefacts = Some(netboot.dir.clone());
-    options.images = Some(image.dir.clone());
+    options.images = Some(images.to_owned());
     options.kernel = Netboot::KERNEL.to_owned();
     options.initramfs = Netboot::INITRAMFS.to_owned();
     options.cmdline = "console=tty0 console=ttyS0,115200".to_owned();

@@ -29,6 +29,11 @@ impl Dirt {
 
     /// Make (or make anew) the file.
     pub fn create(&self, disk: &DiskFile) -> Result<(), VmError> {
+        self.create_named(disk, "old-esp")
+    }
+
+    /// As [`Dirt::create`], with a name of one's own for the first partition.
+    pub fn create_named(&self, disk: &DiskFile, name: &str) -> Result<(), VmError> {
         let path = disk.path();
         let file = File::create(path).map_err(VmError::file(path))?;
         file.set_len(self.size).map_err(VmError::file(path))?;
@@ -42,23 +47,23 @@ impl Dirt {
             }
         }
         drop(file);
-        self.old_table(disk)
+        table(disk, name)
     }
+}
 
-    /// A GPT as some installer left it, at both ends of the disk.
-    fn old_table(&self, disk: &DiskFile) -> Result<(), VmError> {
-        let output = Command::new("/usr/sbin/sgdisk")
-            .args(["--clear", "--new=1:2048:+32M", "--typecode=1:ef00", "--change-name=1:old-esp"])
-            .args(["--new=2:0:0", "--typecode=2:8e00", "--change-name=2:old-data"])
-            .arg(disk.path())
-            .output()
-            .map_err(|source| VmError::Start { program: "sgdisk".to_owned(), source })?;
-        if !output.status.success() {
-            let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(VmError::Tool { program: "sgdisk".to_owned(), output });
-        }
-        Ok(())
+/// A GPT as some installer left it, at both ends of the disk.
+fn table(disk: &DiskFile, name: &str) -> Result<(), VmError> {
+    let output = Command::new("/usr/sbin/sgdisk")
+        .args(["--clear", "--new=1:2048:+32M", "--typecode=1:ef00", &format!("--change-name=1:{name}")])
+        .args(["--new=2:0:0", "--typecode=2:8e00", "--change-name=2:old-data"])
+        .arg(disk.path())
+        .output()
+        .map_err(|source| VmError::Start { program: "sgdisk".to_owned(), source })?;
+    if !output.status.success() {
+        let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(VmError::Tool { program: "sgdisk".to_owned(), output });
     }
+    Ok(())
 }
 
 /// xorshift64*: the same seed gives the same bytes on every host.

@@ -1,0 +1,53 @@
+//! The main job on real input, under both kinds of firmware: netboot, image, reboot, and Debian is up from that disk.
+//! What `Deployment::finish` proves by itself: login prompt with the injected hostname, the key's fingerprint, the root
+//! on the ordered disk, a sound GPT to the end of that disk, a receipt of read-back, the other disk as it was.
+
+use burin_tests::deploy::{Proof, Scene, built};
+use burin_tests::vm::{Firmware, OLD_MARK, Slot};
+
+/// Runs the job and returns what it proved, with all that the console showed.
+fn main_job(firmware: Firmware) -> Option<(Proof, String, String)> {
+    let (netboot, image) = match built() {
+        Ok(both) => both,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return None;
+        }
+    };
+    let _slot = Slot::wait().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let scene = Scene::build(dir.path(), firmware, &netboot, &image).unwrap();
+    let deployment = scene.start().unwrap();
+    let console = deployment.machine().console().clone();
+    let proof = deployment.finish(|_| {}).unwrap_or_else(|error| panic!("{error}\n{}", console.tail(80)));
+
+    let receipt = &proof.receipt.images[0];
+    assert_eq!(receipt.digest.content.as_deref(), Some(image.content.as_str()));
+    assert_eq!(receipt.digest.wire.as_deref(), Some(image.wire.as_str()));
+    assert_eq!(receipt.wire_bytes, image.wire_size);
+    assert_eq!(receipt.image_bytes, image.size);
+    assert_eq!(receipt.verified_bytes, image.size, "every byte of the image was read back");
+    let survivor = scene.target.find(OLD_MARK, 4096, 0, image.size).unwrap();
+    assert_eq!(survivor, None, "old data survived below the image");
+    let numbers: Vec<_> = scene.target.partitions().unwrap().iter().map(|part| part.number()).collect();
+    assert_eq!(numbers, [Some(14), Some(15), Some(1)], "the image's numbers are kept");
+    let size = scene.target.size().unwrap();
+    assert!(proof.root_bytes > size - (64 << 20), "the root partition grew to {} of {size}", proof.root_bytes);
+    assert!(proof.filesystem_bytes > size * 9 / 10, "its filesystem grew to {} of {size}", proof.filesystem_bytes);
+    Some((proof, console.text(), scene.order_id))
+}
+
+#[test]
+fn uefi() {
+    let Some((_, console, order)) = main_job(Firmware::Uefi) else { return };
+    // The boot entry bears the order's id, and the firmware took that one.
+    let started = console.lines().any(|line| line.contains("BdsDxe: starting Boot") && line.contains(&order));
+    assert!(started, "the firmware did not start the entry {order}\n{console}");
+}
+
+#[test]
+fn bios() {
+    let Some((_, console, _)) = main_job(Firmware::Bios) else { return };
+    // The network stays first: the controller has to send the machine on to its disk.
+    assert!(console.contains("booting from disk"), "iPXE was not sent to the disk\n{console}");
+}
