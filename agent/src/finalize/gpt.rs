@@ -207,13 +207,6 @@ impl Array {
         })
     }
 
-    /// Lowest number whose entry is unused and above every used one; else the lowest unused.
-    pub fn free_number(&self) -> Option<u32> {
-        let unused = |&number: &u32| self.range(number).and_then(|r| guid_at(self.bytes.get(r)?, 0)) == Some(UNUSED);
-        let above = (1..=self.entry_count).rev().take_while(unused).last();
-        above.or_else(|| (1..=self.entry_count).find(unused))
-    }
-
     pub fn set_last_lba(&mut self, number: u32, last_lba: u64) {
         self.edit(number, 40, &last_lba.to_le_bytes());
     }

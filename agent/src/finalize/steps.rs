@@ -14,7 +14,7 @@ use super::rootfs::{self, Candidate, RootError, RootFilesystem};
 use super::seed::SeedData;
 use super::seed_write::{self, SeedError, SeedReceipt, VolumeLabel};
 use super::table::{self, Label, TableError};
-use super::uefi::entry::{self, BootReceipt, HardDriveOf, Target};
+use super::uefi::entry::{self, BootReceipt, Target};
 use super::uefi::loader::{self, LoaderError};
 use super::uefi::variables::{VariableError, Variables};
 use crate::error::Coded;
@@ -271,7 +271,7 @@ fn boot_entry(
     mounted.unmount()?;
     let target = Target {
         label: boot.label.clone(),
-        esp: esp.hard_drive(),
+        esp: entry::hard_drive(esp),
         loader: loader?.path,
         // What the image brought back is not gone.
         gone: boot.gone.iter().copied().filter(|guid| partitions.iter().all(|new| new.guid != *guid)).collect(),

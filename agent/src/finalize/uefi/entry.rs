@@ -40,20 +40,14 @@ pub struct BootReceipt {
     pub order_after: Vec<String>,
 }
 
-impl HardDriveOf for Partition {
-    fn hard_drive(&self) -> HardDrive {
-        HardDrive {
-            number: self.number,
-            first_lba: self.first_lba,
-            sectors: self.sectors(),
-            signature: Signature::Guid(self.guid),
-        }
-    }
-}
-
 /// A partition as a device path names it.
-pub trait HardDriveOf {
-    fn hard_drive(&self) -> HardDrive;
+pub fn hard_drive(partition: &Partition) -> HardDrive {
+    HardDrive {
+        number: partition.number,
+        first_lba: partition.first_lba,
+        sectors: partition.sectors(),
+        signature: Signature::Guid(partition.guid),
+    }
 }
 
 /// Makes the entry and sets BootOrder. The entry is complete before the order names it, and the order does without a dead
