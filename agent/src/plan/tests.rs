@@ -68,6 +68,14 @@ fn no_match_names_the_nearest_miss_with_what_was_observed() {
 }
 
 #[test]
+fn one_that_matches_when_two_are_wanted_is_not_called_passed_over_by_others() {
+    let refusal =
+        refused(json!({"disks": [{"serial": "A"}]}), &order(json!({"root": {"image": "debian", "count": 2}})));
+    assert_eq!(refusal.trace.sets[0].candidates[0].reason, "matches, but too few do");
+    assert!(refusal.to_string().contains("exactly 2, 1 can be had"), "{refusal}");
+}
+
+#[test]
 fn every_gate_keeps_a_disk_out_with_its_code() {
     for (code, disk) in [
         ("size-zero", json!({"size": 0})),
