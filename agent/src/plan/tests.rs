@@ -483,3 +483,15 @@ fn disks_and_nics_are_found_by_the_slot_that_they_are_in() {
     let verdicts: Vec<_> = plan.trace.roles[0].candidates.iter().map(|c| (c.device.as_str(), c.verdict)).collect();
     assert_eq!(verdicts, [("eth0", Verdict::Chosen), ("eth1", Verdict::NoMatch), ("eth2", Verdict::Unknown)]);
 }
+
+#[test]
+fn absurd_sizes_are_no_arithmetic() {
+    let big = json!({"name": "a", "type": "linux", "size": "16383PiB"});
+    let mut other = big.clone();
+    other["name"] = json!("b");
+    let set =
+        json!({"root": {"image": "debian", "grow": {"partition": "last", "leave": "16383PiB"}, "add": [big, other]}});
+    assert_eq!(refused(json!({"disks": [{"serial": "A"}]}), &order(set)).code(), "plan.too_small");
+    let set = json!({"root": {"partitions": [big, other]}});
+    assert_eq!(refused(json!({"disks": [{"serial": "A"}]}), &order(set)).code(), "plan.too_small");
+}
