@@ -71,7 +71,7 @@ pub fn explain_trace(trace: &Trace) -> String {
                 LayoutVerdict::Outranked => "applies, outranked".to_owned(),
                 LayoutVerdict::Tied => "applies, and so does another".to_owned(),
                 LayoutVerdict::NotApplicable => match &row.first_false {
-                    Some(check) => format!("no: {}", super::disks::check_words(check)),
+                    Some(check) => format!("no: {}", super::candidates::check_words(check)),
                     None => "no".to_owned(),
                 },
             };
@@ -122,8 +122,14 @@ fn candidates(what: &str, set: &SetTrace, out: &mut String) {
         // A gate hides the conditions: they are worth knowing too.
         if candidate.verdict == Verdict::Gated {
             for check in candidate.checks.iter().filter(|check| check.truth != Truth::True) {
-                let _ =
-                    writeln!(out, "  {:device$}  {:label$}  {:<11} {}", "", "", "", super::disks::check_words(check));
+                let _ = writeln!(
+                    out,
+                    "  {:device$}  {:label$}  {:<11} {}",
+                    "",
+                    "",
+                    "",
+                    super::candidates::check_words(check)
+                );
             }
         }
     }

@@ -4,6 +4,7 @@
 //! done becomes a list of steps. Nothing depends on what the kernel calls a device or in which order it found it.
 
 mod attributes;
+mod candidates;
 mod canonical;
 mod check;
 mod collisions;

@@ -1,13 +1,12 @@
 //! Which NICs each network role gets.
 
 use super::attributes::Attributes;
-use super::disks::{check_words, mark_nearest, nearest_words};
-use super::eval;
+use super::candidates::{self, Asked};
 use super::machine::{self, Machine, NicFacts};
 use super::refusal::Reason;
-use super::select::{self, Item, Outcome, Rule};
+use super::select::{Item, Rule};
 use crate::protocol::order::Role;
-use crate::protocol::plan::{Candidate, GateFinding, SetTrace, Truth, Verdict};
+use crate::protocol::plan::{GateFinding, SetTrace};
 use hwinventory::model::Status;
 use std::collections::BTreeMap;
 
@@ -77,98 +76,43 @@ fn select_role(
     taken: &[usize],
     traces: &mut Vec<SetTrace>,
 ) -> Result<Vec<usize>, Reason> {
-    let rule = Rule::of_role(role);
-    let mut candidates = Vec::new();
-    let mut passing = Vec::new();
+    let mut asked = Vec::new();
     for (position, facts) in machine.nics.iter().enumerate() {
-        let mut gates = Vec::new();
-        let mut gate = |code: &str, observed: &str| {
-            gates.push(GateFinding { code: code.to_owned(), observed: observed.to_owned() });
-        };
-        if !matches!(facts.nic.status, Status::Ok | Status::Partial) {
-            gate("unread", facts.nic.status.word());
-        }
-        match machine::mac(facts.nic) {
-            None => gate("no-address", "it has no MAC address to be found by"),
-            Some(mac) if machine.nics.iter().filter(|other| machine::mac(other.nic) == Some(mac)).count() > 1 => {
-                gate("shared-address", "another NIC has the same MAC address");
-            }
-            Some(_) => {}
-        }
-        if let Some(kind) = facts.nic.kind.as_deref().filter(|kind| *kind != "ethernet") {
-            gate("not-ethernet", kind);
-        }
+        let mut gates = gates(facts, machine);
         if taken.contains(&position) {
-            gate("taken", "by another role");
+            gates.push(GateFinding { code: "taken".to_owned(), observed: "by another role".to_owned() });
         }
-        let (truth, checks) = match &role.matches {
-            Some(predicate) => eval::predicate(predicate, facts.view(attributes)),
-            None => (Truth::True, Vec::new()),
-        };
-        if gates.is_empty() && truth == Truth::True {
-            passing.push(position);
-        }
-        let verdict = match truth {
-            _ if !gates.is_empty() => Verdict::Gated,
-            Truth::True => Verdict::PassedOver,
-            Truth::Unknown => Verdict::Unknown,
-            Truth::False => Verdict::NoMatch,
-        };
-        let reason = match verdict {
-            Verdict::Gated => {
-                gates.iter().map(|g| format!("{}: {}", g.code, g.observed)).collect::<Vec<_>>().join("; ")
-            }
-            Verdict::PassedOver => "matches".to_owned(),
-            _ => checks.iter().filter(|c| c.truth == truth).map(check_words).collect::<Vec<_>>().join("; "),
-        };
-        let label = label(facts);
-        let device = facts.nic.name.clone();
-        candidates.push(Candidate {
-            device,
-            identity: None,
-            label,
-            verdict,
-            reason,
-            gates,
-            checks,
-            nearest_miss: false,
-        });
-    }
-
-    let items: Vec<Item> = passing
-        .iter()
-        .filter_map(|position| machine.nics.get(*position))
-        .map(|facts| Item {
+        let item = Item {
             view: facts.view(attributes),
             identity: machine::mac(facts.nic).map(str::to_owned),
             by_path: facts.nic.by_path.as_deref().or(facts.nic.pci_address.as_deref()),
-        })
-        .collect();
-    let outcome = select::select(&items, rule);
-    let positions =
-        |list: &[usize]| -> Vec<usize> { list.iter().filter_map(|item| passing.get(*item).copied()).collect() };
-    let (hits, verdict) = match &outcome {
-        Outcome::Chosen(list) => (positions(list), Verdict::Chosen),
-        Outcome::Tied(list) => (positions(list), Verdict::Tied),
-        Outcome::TooFew(_) => (Vec::new(), Verdict::Chosen),
+        };
+        let (truth, checks) = candidates::ask(role.matches.as_ref(), &item);
+        let (device, label) = (facts.nic.name.clone(), label(facts));
+        let subject = format!("{device} ({label})");
+        asked.push(Asked { item, device, identity: None, label, subject, gates, truth, checks });
+    }
+    candidates::choose("network role", name, Rule::of_role(role), asked, traces)
+}
+
+/// What a NIC must be before any predicate is asked.
+fn gates(facts: &NicFacts<'_>, machine: &Machine<'_>) -> Vec<GateFinding> {
+    let mut found = Vec::new();
+    let mut gate = |code: &str, observed: &str| {
+        found.push(GateFinding { code: code.to_owned(), observed: observed.to_owned() });
     };
-    for hit in &hits {
-        if let Some(candidate) = candidates.get_mut(*hit) {
-            candidate.verdict = verdict;
+    if !matches!(facts.nic.status, Status::Ok | Status::Partial) {
+        gate("unread", facts.nic.status.word());
+    }
+    match machine::mac(facts.nic) {
+        None => gate("no-address", "it has no MAC address to be found by"),
+        Some(mac) if machine.nics.iter().filter(|other| machine::mac(other.nic) == Some(mac)).count() > 1 => {
+            gate("shared-address", "another NIC has the same MAC address");
         }
+        Some(_) => {}
     }
-    let tied: Vec<String> = hits.iter().filter_map(|hit| machine.nics.get(*hit)).map(label).collect();
-    candidates.sort_by_key(|candidate| candidate.verdict);
-    mark_nearest(&mut candidates);
-    let max = rule.max.map(|max| u32::try_from(max).unwrap_or(u32::MAX));
-    let min = u32::try_from(rule.min).unwrap_or(u32::MAX);
-    let trace = SetTrace { set: name.to_owned(), min, max, candidates };
-    let nearest = nearest_words(&trace);
-    traces.push(trace);
-    let (what, name, wanted) = ("network role", name.to_owned(), rule.wanted());
-    match outcome {
-        Outcome::Chosen(_) => Ok(hits),
-        Outcome::Tied(_) => Err(Reason::Ambiguous { what, name, wanted, tied }),
-        Outcome::TooFew(found) => Err(Reason::NoMatch { what, name, wanted, found, nearest }),
+    if let Some(kind) = facts.nic.kind.as_deref().filter(|kind| *kind != "ethernet") {
+        gate("not-ethernet", kind);
     }
+    found
 }

@@ -159,10 +159,10 @@ proptest! {
     #[test]
     fn broken_orders_never_panic(
         disks in prop::collection::vec(disk(), 0..4),
-        order in prop::sample::select(orders()),
+        order in prop::sample::select([orders(), super::docs_tests::examples()].concat()),
         place in any::<prop::sample::Index>(),
         value in prop::sample::select(vec![
-            json!(null), json!(0), json!(-1), json!(1e300), json!(u64::MAX), json!(""), json!("480G"), json!("999999PiB"),
+            json!(null), json!(0), json!(-1), json!(1e300), json!(u64::MAX), json!(""), json!("480G"), json!("999999PiB"), json!("16383PiB"),
             json!([]), json!({}), json!(true), json!({"attribute": "role"}), json!([{"x": 1}]), json!({"not": {}}),
             json!("ü/~"), json!(4294967295u32), json!({"any": [{"size": {"within": {"of": 0, "percent": 0}}}]})
         ]),
@@ -176,7 +176,7 @@ proptest! {
         let as_text = crate::protocol::order::parse(&order.to_string());
         prop_assert_eq!(parsed.is_ok(), as_text.is_ok());
         if let Ok(order) = parsed {
-            let inventory = machine(&json!({ "disks": disks, "nics": [{"mac": "52:54:00:00:00:01"}] }));
+            let inventory = machine(&json!({ "disks": disks, "nics": [{"mac": "52:54:00:00:00:01", "speed": 25_000_000_000u64, "carrier": true}] }));
             match plan(&inventory, &order, &BTreeMap::new()) {
                 Ok(plan) => { explain(&plan); }
                 Err(refusal) => { explain_refusal(&refusal); }

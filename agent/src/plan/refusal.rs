@@ -8,7 +8,6 @@ use crate::protocol::plan::Trace;
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct Refusal {
-    /// Its own source is this refusal's.
     pub reason: Reason,
     pub trace: Box<Trace>,
 }

@@ -145,9 +145,13 @@ fn change(
         added.push((planned, None));
     }
 
+    let reserved =
+        added.iter().fold(0u64, |sum, (partition, _)| sum.saturating_add(partition.size).saturating_add(SLACK));
+    let leave = set.grow.as_ref().map_or(0, Grow::leave).saturating_add(reserved);
+    if leave >= disk.size {
+        return Err(Reason::TooSmall { set: name.to_owned(), disk: disk.device.clone(), need: leave, have: disk.size });
+    }
     if let Some(grow) = &set.grow {
-        let reserved: u64 = added.iter().map(|(partition, _)| partition.size.saturating_add(SLACK)).sum();
-        let leave = grow.leave().saturating_add(reserved);
         steps.push(Step::GrowPartition { disk: index, partition: grow.partition(), leave });
     }
     let grown = set.grow.as_ref().filter(|grow| grow.filesystem()).map(Grow::partition);

@@ -68,6 +68,14 @@ fn no_match_names_the_nearest_miss_with_what_was_observed() {
 }
 
 #[test]
+fn one_that_matches_when_two_are_wanted_is_not_called_passed_over_by_others() {
+    let refusal =
+        refused(json!({"disks": [{"serial": "A"}]}), &order(json!({"root": {"image": "debian", "count": 2}})));
+    assert_eq!(refusal.trace.sets[0].candidates[0].reason, "matches, but too few do");
+    assert!(refusal.to_string().contains("exactly 2, 1 can be had"), "{refusal}");
+}
+
+#[test]
 fn every_gate_keeps_a_disk_out_with_its_code() {
     for (code, disk) in [
         ("size-zero", json!({"size": 0})),
@@ -474,4 +482,16 @@ fn disks_and_nics_are_found_by_the_slot_that_they_are_in() {
     assert_eq!(plan.disks[0].identity.value, "ACME_B");
     let verdicts: Vec<_> = plan.trace.roles[0].candidates.iter().map(|c| (c.device.as_str(), c.verdict)).collect();
     assert_eq!(verdicts, [("eth0", Verdict::Chosen), ("eth1", Verdict::NoMatch), ("eth2", Verdict::Unknown)]);
+}
+
+#[test]
+fn absurd_sizes_are_no_arithmetic() {
+    let big = json!({"name": "a", "type": "linux", "size": "16383PiB"});
+    let mut other = big.clone();
+    other["name"] = json!("b");
+    let set =
+        json!({"root": {"image": "debian", "grow": {"partition": "last", "leave": "16383PiB"}, "add": [big, other]}});
+    assert_eq!(refused(json!({"disks": [{"serial": "A"}]}), &order(set)).code(), "plan.too_small");
+    let set = json!({"root": {"partitions": [big, other]}});
+    assert_eq!(refused(json!({"disks": [{"serial": "A"}]}), &order(set)).code(), "plan.too_small");
 }
