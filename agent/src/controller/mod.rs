@@ -11,6 +11,7 @@ mod control;
 mod emitter;
 mod error;
 pub mod http;
+mod link;
 mod memory;
 mod order;
 mod outlet;

@@ -6,24 +6,24 @@ use super::control::ControlFlag;
 use super::emitter::Emitter;
 use super::error::ControllerError;
 use super::http::Timeouts;
+use super::link::{Batches, Link};
 use super::memory::Memory;
 use super::order::parse_order;
 use super::outlet::CONTROLLER;
-use super::sender::{Deliver, Sender};
+use super::sender::Sender;
 use super::trust::Trust;
 use crate::error::Coded;
 use crate::protocol::event::OrderRefused;
 use crate::protocol::{
-    Ack, Decision, Event, GrantReply, GrantRequest, Hello, HelloReply, Kind, Order, Problem, Receipt, ReceiptReply,
-    ReceiptState, Secret, event, grant, hello, receipt, version,
+    Decision, GrantReply, GrantRequest, Hello, Kind, Order, Problem, Receipt, ReceiptReply, ReceiptState, Secret,
+    grant, receipt,
 };
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use ureq::http::{Method, StatusCode};
+use ureq::http::StatusCode;
 
 /// How long a receipt waits for the events before it.
 const EVENTS_FIRST: Duration = Duration::from_secs(30);
@@ -108,25 +108,6 @@ pub enum Next {
     Gone,
 }
 
-#[derive(Debug, Clone)]
-struct Credentials {
-    machine: String,
-    token: Secret,
-    /// Rises with every hello, so that of many that met the same expired token only one says hello again.
-    generation: u64,
-}
-
-struct Link {
-    client: Client,
-    join_token: Option<Secret>,
-    hello: Mutex<Hello>,
-    credentials: Mutex<Option<Credentials>>,
-    control: ControlFlag,
-    emitter: Emitter,
-    known: AtomicU64,
-    heartbeat: AtomicU64,
-}
-
 /// See the module.
 pub struct Session {
     link: Arc<Link>,
@@ -139,7 +120,7 @@ pub struct Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Session {{ url: {}, machine: {:?} }}", self.link.client.base(), self.machine())
+        write!(f, "Session {{ url: {}, machine: {:?} }}", self.link.client().base(), self.machine())
     }
 }
 
@@ -148,19 +129,12 @@ impl Session {
     ///
     /// Fails only where trying again cannot help (URL, protocol version), or where `notify` gave up.
     pub fn connect(options: Options, hello: Hello, emitter: &Emitter) -> Result<Self, ControllerError> {
-        let link = Arc::new(Link {
-            client: Client::new(&options.url, &options.trust, &options.timeouts)?,
-            join_token: options.join_token.clone(),
-            hello: Mutex::new(hello),
-            credentials: Mutex::new(None),
-            control: options.control.clone(),
-            emitter: emitter.clone(),
-            known: AtomicU64::new(0),
-            heartbeat: AtomicU64::new(10),
-        });
+        let client = Client::new(&options.url, &options.trust, &options.timeouts)?;
+        let (token, control) = (options.join_token.clone(), options.control.clone());
+        let link = Arc::new(Link::new(client, token, hello, control, emitter.clone()));
         patiently("hello", &options, None, || link.hello(None))?;
         let memory = Memory::new(&options.state);
-        let deliver = Batches { link: link.clone() };
+        let deliver = Batches::new(link.clone());
         let outlet = emitter.outlet(CONTROLLER);
         let sender = outlet.map(|outlet| Sender::start(outlet, &options.retry, deliver)).transpose()?;
         Ok(Self { link, options, memory, seen: None, _sender: sender })
@@ -168,13 +142,12 @@ impl Session {
 
     /// The controller's name for this machine.
     pub fn machine(&self) -> String {
-        let credentials = self.link.credentials.lock().unwrap_or_else(PoisonError::into_inner);
-        credentials.as_ref().map(|credentials| credentials.machine.clone()).unwrap_or_default()
+        self.link.machine()
     }
 
     /// The controller's latest word.
     pub fn control(&self) -> ControlFlag {
-        self.link.control.clone()
+        self.link.control().clone()
     }
 
     pub fn memory(&self) -> &Memory {
@@ -183,7 +156,7 @@ impl Session {
 
     /// For the next hello, e.g. once the inventory is there.
     pub fn update_hello(&self, change: impl FnOnce(&mut Hello)) {
-        change(&mut self.link.hello.lock().unwrap_or_else(PoisonError::into_inner));
+        self.link.change_hello(change);
     }
 
     /// Says hello again at once, to bring what [`Session::update_hello`] changed.
@@ -200,7 +173,7 @@ impl Session {
                 let path = format!("/v1/machines/{machine}/order?wait={}", wait.as_secs());
                 let (token, if_none_match) = (Some(token), seen.as_deref());
                 let call = Call { path: &path, token, if_none_match, wait, limit: ORDER_LIMIT, ..Call::default() };
-                let reply = self.link.client.call(call)?;
+                let reply = self.link.client().call(call)?;
                 if reply.status == StatusCode::OK {
                     reply.check_json()?;
                 }
@@ -219,7 +192,7 @@ impl Session {
             Err(error) => {
                 let problem = error.problem();
                 let refused = OrderRefused { order: None, etag: etag.clone(), problem: problem.clone() };
-                self.link.emitter.emit(Kind::OrderRefused(refused));
+                self.link.emitter().emit(Kind::OrderRefused(refused));
                 self.seen.clone_from(&etag);
                 Ok(Next::Refused(RefusedOrder { etag, attempt, raw: reply.body, problem }))
             }
@@ -234,10 +207,7 @@ impl Session {
     /// Leave to destroy what the plan names. Waits for the controller's answer however long it takes; a refusal is
     /// [`ControllerError::Refused`].
     pub fn grant(&self, order: &str, attempt: u32, plan_digest: &str) -> Result<(), ControllerError> {
-        let (boot_id, instance) = {
-            let hello = self.link.hello.lock().unwrap_or_else(PoisonError::into_inner);
-            (hello.boot_id.clone(), hello.instance.clone())
-        };
+        let (boot_id, instance) = self.link.instance();
         let request = GrantRequest {
             version: grant::VERSION.to_owned(),
             order: order.to_owned(),
@@ -259,7 +229,7 @@ impl Session {
                     return Err(ControllerError::Refused { order: order.to_owned(), attempt, problem });
                 }
                 Decision::Wait => {
-                    if self.link.control.is_cancelled() {
+                    if self.link.control().is_cancelled() {
                         return Err(ControllerError::Refused { order: order.to_owned(), attempt, problem: None });
                     }
                     std::thread::sleep(self.options.retry.first.max(Duration::from_millis(50)) * 4);
@@ -276,7 +246,7 @@ impl Session {
         }
         let end = Instant::now() + deadline;
         // Events first, so that who sees the receipt can see how it came about. But not at any price.
-        if let Some(outlet) = self.link.emitter.outlet(CONTROLLER) {
+        if let Some(outlet) = self.link.emitter().outlet(CONTROLLER) {
             outlet.wait_empty((deadline / 4).min(EVENTS_FIRST));
         }
         let mut reply = self.receipt_call(end, deadline, || {
@@ -293,7 +263,7 @@ impl Session {
                     let path = format!("/v1/machines/{machine}/receipts/{place}?wait={wait}");
                     let wait = Duration::from_secs(wait);
                     let call = Call { path: &path, token: Some(token), wait, ..Call::default() };
-                    let reply: ReceiptReply = self.link.client.call(call)?.json()?;
+                    let reply: ReceiptReply = self.link.client().call(call)?.json()?;
                     self.link.speaks(&reply.version, receipt::VERSION)?;
                     Ok(reply)
                 })
@@ -349,108 +319,5 @@ fn patiently<T>(
             return Err(ControllerError::GaveUp { url, source: Box::new(error) });
         }
         std::thread::sleep(next);
-    }
-}
-
-impl Link {
-    /// One hello. Where another thread has already said it since `generation`, that one counts.
-    fn hello(&self, generation: Option<u64>) -> Result<(), ControllerError> {
-        let mut credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = credentials.as_ref().map_or(0, |credentials| credentials.generation);
-        if generation.is_some_and(|generation| generation < current) {
-            return Ok(());
-        }
-        let body = {
-            let hello = self.hello.lock().unwrap_or_else(PoisonError::into_inner);
-            serde_json::to_vec(&*hello)
-                .map_err(|source| ControllerError::Body { url: self.client.base().to_owned(), source })?
-        };
-        let token = self.join_token.as_ref();
-        let body = Some(("application/json", body));
-        let call = Call { method: Method::POST, path: "/v1/hello", token, body, ..Call::default() };
-        let reply = self.client.call(call)?;
-        // The version before the shape: of another version, nothing else can be expected to fit.
-        let value: serde_json::Value = reply.json()?;
-        if let Some(version) = value.get("version").and_then(|version| version.as_str()) {
-            self.speaks(version, hello::VERSION)?;
-        }
-        let reply: HelloReply = reply.json()?;
-        if let Some(notice) = &reply.notice {
-            log::warn!("the controller says: {}", notice.message);
-        }
-        if let Some(seconds) = reply.heartbeat_seconds {
-            self.heartbeat.store(u64::from(seconds.clamp(1, 3600)), Ordering::Relaxed);
-        }
-        self.known.store(reply.acked, Ordering::Relaxed);
-        self.emitter.skip_to(reply.acked);
-        if let Some(outlet) = self.emitter.outlet(CONTROLLER) {
-            outlet.rebase(reply.acked);
-        }
-        self.control.set(reply.control);
-        let machine = segment(&reply.machine);
-        *credentials = Some(Credentials { machine, token: reply.token, generation: current + 1 });
-        Ok(())
-    }
-
-    /// A call with machine and token; where the token is not known any more, hello and once more.
-    fn authorised<T>(&self, call: impl Fn(&str, &Secret) -> Result<T, ControllerError>) -> Result<T, ControllerError> {
-        let current = || self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if current().is_none() {
-            self.hello(None)?;
-        }
-        let Some(credentials) = current() else {
-            return Err(ControllerError::Url { url: self.client.base().to_owned() });
-        };
-        match call(&credentials.machine, &credentials.token) {
-            Err(error) if error.status() == Some(401) => {
-                self.hello(Some(credentials.generation))?;
-                let Some(credentials) = current() else { return Err(error) };
-                call(&credentials.machine, &credentials.token)
-            }
-            result => result,
-        }
-    }
-
-    fn post<T: serde::de::DeserializeOwned>(
-        &self,
-        what: &str,
-        kind: &str,
-        body: &(impl serde::Serialize + ?Sized),
-    ) -> Result<T, ControllerError> {
-        let url = || self.client.base().to_owned();
-        let body = serde_json::to_vec(body).map_err(|source| ControllerError::Body { url: url(), source })?;
-        self.authorised(|machine, token| {
-            let path = format!("/v1/machines/{machine}/{what}");
-            let body = Some((kind, body.clone()));
-            let call = Call { method: Method::POST, path: &path, token: Some(token), body, ..Call::default() };
-            self.client.call(call)?.json()
-        })
-    }
-
-    fn speaks(&self, found: &str, expected: &'static str) -> Result<(), ControllerError> {
-        let url = || self.client.base().to_owned();
-        version::check(found, expected).map_err(|source| ControllerError::Version { url: url(), source })
-    }
-}
-
-/// Events to the controller.
-struct Batches {
-    link: Arc<Link>,
-}
-
-impl Deliver for Batches {
-    fn deliver(&mut self, batch: &[Event]) -> Result<u64, ControllerError> {
-        let ack: Ack = self.link.post("events", event::BATCH_CONTENT_TYPE, batch)?;
-        self.link.control.set(ack.control);
-        self.link.known.store(ack.acked, Ordering::Relaxed);
-        Ok(ack.acked)
-    }
-
-    fn heartbeat(&self) -> Option<Duration> {
-        Some(Duration::from_secs(self.link.heartbeat.load(Ordering::Relaxed)))
-    }
-
-    fn known(&self) -> u64 {
-        self.link.known.load(Ordering::Relaxed)
     }
 }

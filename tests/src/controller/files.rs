@@ -13,6 +13,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tower_http::services::ServeDir;
 
 pub(super) async fn artefact(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -74,7 +75,9 @@ async fn answer(directory: &Path, name: &str, fault: Option<ImageFault>, mut req
     }
     match fault {
         None | Some(ImageFault::NoRange) => Response::from_parts(parts, body),
-        Some(fault) => Response::from_parts(parts, Body::new(Faulty { body, offset, fault, sleep: None })),
+        Some(fault) => {
+            Response::from_parts(parts, Body::new(Faulty { body, offset, fault, sleep: None, ending: false }))
+        }
     }
 }
 
@@ -90,6 +93,15 @@ struct Faulty {
     offset: u64,
     fault: ImageFault,
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// After the sleep the connection ends.
+    ending: bool,
+}
+
+/// An error drops what hyper has not sent yet. While a body has nothing to say, hyper sends it.
+const TO_SEND: Duration = Duration::from_millis(50);
+
+fn cut_error() -> io::Error {
+    io::Error::other("cut on purpose")
 }
 
 impl HttpBody for Faulty {
@@ -100,6 +112,9 @@ impl HttpBody for Faulty {
         let this = &mut *self;
         if let Some(sleep) = &mut this.sleep {
             ready!(sleep.as_mut().poll(cx));
+        }
+        if this.ending {
+            return Poll::Ready(Some(Err(axum::Error::new(cut_error()))));
         }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         let mut bytes = match frame {
@@ -124,10 +139,12 @@ impl HttpBody for Faulty {
             }
             ImageFault::Cut(offset) if this.offset > offset => {
                 let keep = offset.saturating_sub(first) as usize;
-                this.fault = ImageFault::Cut(0);
+                this.ending = true;
+                let sleep = this.sleep.insert(Box::pin(tokio::time::sleep(TO_SEND)));
                 bytes.truncate(keep);
                 if keep == 0 {
-                    return Poll::Ready(Some(Err(axum::Error::new(io::Error::other("cut on purpose")))));
+                    ready!(sleep.as_mut().poll(cx));
+                    return Poll::Ready(Some(Err(axum::Error::new(cut_error()))));
                 }
             }
             ImageFault::Flip(offset) => {
@@ -147,11 +164,14 @@ impl HttpBody for Faulty {
 }
 
 /// Some bytes, then an error: the connection ends in mid-body.
-pub(super) struct Broken(Option<Bytes>);
+pub(super) struct Broken {
+    bytes: Option<Bytes>,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+}
 
 impl Broken {
     pub fn new(bytes: Bytes) -> Self {
-        Self(Some(bytes))
+        Self { bytes: Some(bytes), sleep: Box::pin(tokio::time::sleep(TO_SEND)) }
     }
 }
 
@@ -159,11 +179,12 @@ impl HttpBody for Broken {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Poll::Ready(Some(match self.0.take() {
-            Some(bytes) => Ok(Frame::data(bytes)),
-            None => Err(io::Error::other("cut on purpose")),
-        }))
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(bytes) = self.bytes.take() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        ready!(self.sleep.as_mut().poll(cx));
+        Poll::Ready(Some(Err(cut_error())))
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) struct OrderFile {
 }
 
 impl OrderFile {
-    fn new(body: Vec<u8>) -> Self {
+    pub fn new(body: Vec<u8>) -> Self {
         let digest = Sha256::digest(&body);
         let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         Self { etag: format!("\"{hex}\""), body }

@@ -202,3 +202,7 @@ impl State {
         self.machines.get(machine).is_some_and(|view| !view.token.is_empty() && view.token == token)
     }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

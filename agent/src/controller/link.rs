@@ -1,0 +1,188 @@
+//! Calls with the standing that hello gave: machine, token, and another hello where the token is not known any more.
+
+use super::client::{Call, Client, segment};
+use super::control::ControlFlag;
+use super::emitter::Emitter;
+use super::error::ControllerError;
+use super::outlet::CONTROLLER;
+use super::sender::Deliver;
+use crate::protocol::{Ack, Event, Hello, HelloReply, Secret, event, hello, version};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use ureq::http::Method;
+
+/// Unless the controller says otherwise.
+const HEARTBEAT_SECONDS: u64 = 10;
+
+#[derive(Debug, Clone)]
+struct Credentials {
+    machine: String,
+    token: Secret,
+    /// Rises with every hello, so that of many that met the same expired token only one says hello again.
+    generation: u64,
+}
+
+/// What the session and its sender thread share.
+pub(super) struct Link {
+    client: Client,
+    join_token: Option<Secret>,
+    hello: Mutex<Hello>,
+    credentials: Mutex<Option<Credentials>>,
+    control: ControlFlag,
+    emitter: Emitter,
+    known: AtomicU64,
+    heartbeat: AtomicU64,
+}
+
+impl Link {
+    pub fn new(
+        client: Client,
+        join_token: Option<Secret>,
+        hello: Hello,
+        control: ControlFlag,
+        emitter: Emitter,
+    ) -> Self {
+        let (hello, credentials) = (Mutex::new(hello), Mutex::new(None));
+        let (known, heartbeat) = (AtomicU64::new(0), AtomicU64::new(HEARTBEAT_SECONDS));
+        Self { client, join_token, hello, credentials, control, emitter, known, heartbeat }
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn control(&self) -> &ControlFlag {
+        &self.control
+    }
+
+    pub fn emitter(&self) -> &Emitter {
+        &self.emitter
+    }
+
+    /// As a path segment; empty before the first hello.
+    pub fn machine(&self) -> String {
+        let credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
+        credentials.as_ref().map(|credentials| credentials.machine.clone()).unwrap_or_default()
+    }
+
+    pub fn change_hello(&self, change: impl FnOnce(&mut Hello)) {
+        change(&mut self.hello.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Boot id and agent process, as said at hello.
+    pub fn instance(&self) -> (String, String) {
+        let hello = self.hello.lock().unwrap_or_else(PoisonError::into_inner);
+        (hello.boot_id.clone(), hello.instance.clone())
+    }
+
+    /// One hello. Where another thread has already said it since `generation`, that one counts.
+    pub fn hello(&self, generation: Option<u64>) -> Result<(), ControllerError> {
+        let mut credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = credentials.as_ref().map_or(0, |credentials| credentials.generation);
+        if generation.is_some_and(|generation| generation < current) {
+            return Ok(());
+        }
+        let body = {
+            let hello = self.hello.lock().unwrap_or_else(PoisonError::into_inner);
+            serde_json::to_vec(&*hello)
+                .map_err(|source| ControllerError::Body { url: self.client.base().to_owned(), source })?
+        };
+        let token = self.join_token.as_ref();
+        let body = Some(("application/json", body));
+        let call = Call { method: Method::POST, path: "/v1/hello", token, body, ..Call::default() };
+        let reply = self.client.call(call)?;
+        // The version before the shape: of another version, nothing else can be expected to fit.
+        let value: serde_json::Value = reply.json()?;
+        if let Some(version) = value.get("version").and_then(|version| version.as_str()) {
+            self.speaks(version, hello::VERSION)?;
+        }
+        let reply: HelloReply = reply.json()?;
+        if let Some(notice) = &reply.notice {
+            log::warn!("the controller says: {}", notice.message);
+        }
+        if let Some(seconds) = reply.heartbeat_seconds {
+            self.heartbeat.store(u64::from(seconds.clamp(1, 3600)), Ordering::Relaxed);
+        }
+        self.known.store(reply.acked, Ordering::Relaxed);
+        self.emitter.skip_to(reply.acked);
+        if let Some(outlet) = self.emitter.outlet(CONTROLLER) {
+            outlet.rebase(reply.acked);
+        }
+        self.control.set(reply.control);
+        let machine = segment(&reply.machine);
+        *credentials = Some(Credentials { machine, token: reply.token, generation: current + 1 });
+        Ok(())
+    }
+
+    /// A call with machine and token; where the token is not known any more, hello and once more.
+    pub fn authorised<T>(
+        &self,
+        call: impl Fn(&str, &Secret) -> Result<T, ControllerError>,
+    ) -> Result<T, ControllerError> {
+        let current = || self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if current().is_none() {
+            self.hello(None)?;
+        }
+        let Some(credentials) = current() else {
+            return Err(ControllerError::Url { url: self.client.base().to_owned() });
+        };
+        match call(&credentials.machine, &credentials.token) {
+            Err(error) if error.status() == Some(401) => {
+                self.hello(Some(credentials.generation))?;
+                let Some(credentials) = current() else { return Err(error) };
+                call(&credentials.machine, &credentials.token)
+            }
+            result => result,
+        }
+    }
+
+    pub fn post<T: serde::de::DeserializeOwned>(
+        &self,
+        what: &str,
+        kind: &str,
+        body: &(impl serde::Serialize + ?Sized),
+    ) -> Result<T, ControllerError> {
+        let url = || self.client.base().to_owned();
+        let body = serde_json::to_vec(body).map_err(|source| ControllerError::Body { url: url(), source })?;
+        self.authorised(|machine, token| {
+            let path = format!("/v1/machines/{machine}/{what}");
+            let body = Some((kind, body.clone()));
+            let call = Call { method: Method::POST, path: &path, token: Some(token), body, ..Call::default() };
+            self.client.call(call)?.json()
+        })
+    }
+
+    pub fn speaks(&self, found: &str, expected: &'static str) -> Result<(), ControllerError> {
+        let url = || self.client.base().to_owned();
+        version::check(found, expected).map_err(|source| ControllerError::Version { url: url(), source })
+    }
+}
+
+/// Events to the controller.
+pub(super) struct Batches {
+    link: Arc<Link>,
+}
+
+impl Batches {
+    pub fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+}
+
+impl Deliver for Batches {
+    fn deliver(&mut self, batch: &[Event]) -> Result<u64, ControllerError> {
+        let ack: Ack = self.link.post("events", event::BATCH_CONTENT_TYPE, batch)?;
+        self.link.control.set(ack.control);
+        self.link.known.store(ack.acked, Ordering::Relaxed);
+        Ok(ack.acked)
+    }
+
+    fn heartbeat(&self) -> Option<Duration> {
+        Some(Duration::from_secs(self.link.heartbeat.load(Ordering::Relaxed)))
+    }
+
+    fn known(&self) -> u64 {
+        self.link.known.load(Ordering::Relaxed)
+    }
+}
