@@ -86,7 +86,8 @@ impl Topology {
             };
             let core = get(&["core_cpus_list", "thread_siblings_list", "core_cpus", "thread_siblings"]);
             if let Some((core, is_list)) = core {
-                let threads = if is_list { cpulist::parse(&core).len() as u64 } else { mask_weight(&core) };
+                let threads =
+                    if is_list { cpulist::parse(&core).len() as u64 } else { cpulist::parse_mask(&core).len() as u64 };
                 topology.most_threads = topology.most_threads.max(threads);
                 topology.cores.insert(core);
             }
@@ -120,11 +121,6 @@ impl Topology {
     fn threads_per_core(&self) -> Option<u64> {
         (self.most_threads > 0).then_some(self.most_threads)
     }
-}
-
-/// Bits set in a mask such as `00000000,00000003`.
-fn mask_weight(mask: &str) -> u64 {
-    mask.chars().filter_map(|c| c.to_digit(16)).map(|d| u64::from(d.count_ones())).sum()
 }
 
 fn models(reader: &Reader, processors: &[Processor]) -> Vec<CpuModel> {

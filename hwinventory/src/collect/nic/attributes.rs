@@ -52,6 +52,9 @@ pub fn collect(reader: &Reader, name: String, real: &str, device: &str, bootif: 
             nic.sriov = Some(SrIov { total_vfs: total_vfs.unwrap_or(0), num_vfs, is_vf });
         }
     }
+    if nic.carrier != Some(true) {
+        (nic.speed, nic.duplex) = (None, None);
+    }
     nic
 }
 
