@@ -22,6 +22,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use place::is_pci_address;
+
 /// What to collect from, and how long to wait.
 #[derive(Clone)]
 pub struct Options {

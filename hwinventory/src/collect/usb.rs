@@ -29,7 +29,8 @@ pub fn collect(reader: &Reader, ids_file: Option<&Path>) -> Option<Vec<UsbDevice
                 product_id: text("idProduct")?,
                 manufacturer: text("manufacturer"),
                 product_name: text("product"),
-                serial: text("serial"),
+                // A root hub's "serial" is the bus address of its controller.
+                serial: text("serial").filter(|_| !port.starts_with("usb")),
                 class_id: text("bDeviceClass").zip(text("bDeviceSubClass")).map(|(c, s)| format!("{c}{s}")),
                 version: text("version"),
                 speed: text("speed").and_then(|t| speed(&t)),

@@ -106,7 +106,11 @@ impl Replacements {
         for value in values {
             // `naa.5000...` and the like: the prefix is no secret.
             let bare = ["naa.", "eui.", "0x"].iter().find_map(|p| value.strip_prefix(p)).unwrap_or(value);
-            if is_placeholder(bare) || is_hypervisor_default(&bare.to_ascii_lowercase()) {
+            // Places are no secrets, and replaced they would take the machine apart.
+            if is_placeholder(bare)
+                || crate::collect::is_pci_address(bare)
+                || is_hypervisor_default(&bare.to_ascii_lowercase())
+            {
                 continue;
             }
             match hexadecimal(bare) {
@@ -221,7 +225,8 @@ fn binary_forms(old: &[u8], new: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let upper: Vec<_> = pairs
         .iter()
         .skip(2)
-        .filter(|(old, _)| old.is_ascii())
+        // An id without letters has one form only, and that is replaced in lower case.
+        .filter(|(old, _)| old.is_ascii() && old.iter().any(u8::is_ascii_lowercase))
         .map(|(old, new)| (old.to_ascii_uppercase(), new.to_ascii_uppercase()))
         .collect();
     pairs.extend(upper);
@@ -257,6 +262,7 @@ mod tests {
         );
         put("/raw", &[0, 0x52, 0x54, 0x00, 0x12, 0x34, 0x56, 0]);
         put("/identify", &swapped(b"        S4EVNF0M1234"));
+        put("/sys/bus/usb/devices/usb1/serial", b"0000:00:06.0\n");
         put("/short", b"AB12\n");
         put("/chance", b"xAB12x");
         let mut inventory = Inventory::default();
@@ -264,6 +270,7 @@ mod tests {
         inventory.disks.data.push(Disk { serial: Some("S4EVNF0M1234".into()), ..Disk::default() });
         inventory.disks.data.push(Disk { serial: Some("AB12".into()), ..Disk::default() });
         inventory.disks.data.push(Disk { serial: Some("QM00001".into()), ..Disk::default() });
+        inventory.disks.data.push(Disk { serial: Some("0000:00:06.0".into()), ..Disk::default() });
         (recording, inventory)
     }
 
@@ -273,6 +280,7 @@ mod tests {
         redact(&mut recording, &inventory, b"key");
         let file = |path: &str| recording.files[path].clone().unwrap_or_default();
         let mac = String::from_utf8_lossy(&file("/sys/class/net/eth0/address")).trim().to_owned();
+        assert_eq!(mac, mac.to_lowercase());
         assert!(mac.starts_with("52:") && mac.len() == 17 && mac != "52:54:00:12:34:56", "{mac}");
         let line = String::from_utf8_lossy(&file("/proc/cmdline")).into_owned();
         assert!(line.contains(&format!("BOOTIF=01-{}", mac.replace(':', "-"))), "{line}");
@@ -282,6 +290,7 @@ mod tests {
         assert!(serial.starts_with("        ") && !serial.contains("S4EV"), "{serial}");
         assert_ne!(file("/short"), b"AB12\n");
         assert_eq!(file("/chance"), b"xAB12x");
+        assert_eq!(file("/sys/bus/usb/devices/usb1/serial"), b"0000:00:06.0\n", "places stay");
         assert!(recording.manifest.redacted);
     }
 
