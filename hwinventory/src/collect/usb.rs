@@ -58,5 +58,5 @@ pub fn collect(reader: &Reader, ids_file: Option<&Path>) -> Option<Vec<UsbDevice
 fn speed(text: &str) -> Option<u64> {
     let (whole, tenths) = text.split_once('.').unwrap_or((text, "0"));
     let whole: u64 = whole.parse().ok()?;
-    Some(whole.checked_mul(10)?.checked_add(tenths.get(..1)?.parse().ok()?)?.checked_mul(100_000)?)
+    whole.checked_mul(10)?.checked_add(tenths.get(..1)?.parse().ok()?)?.checked_mul(100_000)
 }

@@ -94,9 +94,12 @@ fn gather_uuids(text: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Old bytes to new ones of the same length, found by their first four.
+/// Bytes, and others of the same length.
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// Old bytes to new ones, found by their first four.
 struct Replacements {
-    by_head: HashMap<[u8; 4], Vec<(Vec<u8>, Vec<u8>)>>,
+    by_head: HashMap<[u8; 4], Vec<Pair>>,
     alone: HashMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -118,7 +121,7 @@ impl Replacements {
                 None => pairs.extend(text_forms(bare, &replaced_text(bare, key))),
             }
         }
-        let mut by_head: HashMap<[u8; 4], Vec<(Vec<u8>, Vec<u8>)>> = HashMap::new();
+        let mut by_head: HashMap<[u8; 4], Vec<Pair>> = HashMap::new();
         let mut alone = HashMap::new();
         for (old, new) in pairs {
             match old.first_chunk::<4>() {
@@ -164,7 +167,7 @@ impl Replacements {
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     let separated = text.contains([':', '-']);
     let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-')).collect();
-    let even = digits.len() % 2 == 0 && digits.len() >= 12 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let even = digits.len().is_multiple_of(2) && digits.len() >= 12 && digits.bytes().all(|b| b.is_ascii_hexdigit());
     // Twelve digits without separators may as well be a serial number; longer runs are ids.
     if !even || !(separated || digits.len() >= 16) {
         return None;
@@ -211,8 +214,8 @@ fn swapped(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// How an id is written: raw, raw with words swapped (ATA), as a little-endian GUID, and in hexadecimal.
-fn binary_forms(old: &[u8], new: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = vec![(old.to_vec(), new.to_vec()), (swapped(old), swapped(new))];
+fn binary_forms(old: &[u8], new: &[u8]) -> Vec<Pair> {
+    let mut pairs: Vec<Pair> = vec![(old.to_vec(), new.to_vec()), (swapped(old), swapped(new))];
     if let (Ok(old), Ok(new)) = (<[u8; 16]>::try_from(old), <[u8; 16]>::try_from(new)) {
         let (old, new) = (uuid::Uuid::from_bytes(old), uuid::Uuid::from_bytes(new));
         pairs.push((old.to_bytes_le().to_vec(), new.to_bytes_le().to_vec()));
@@ -234,7 +237,7 @@ fn binary_forms(old: &[u8], new: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// How a serial number is written: as it is, and in ATA's field of twenty characters with swapped bytes.
-fn text_forms(old: &str, new: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn text_forms(old: &str, new: &str) -> Vec<Pair> {
     let mut pairs = vec![(old.as_bytes().to_vec(), new.as_bytes().to_vec())];
     if old.len() <= 20 {
         for pad in [|t: &str| format!("{t:<20}"), |t: &str| format!("{t:>20}")] {
