@@ -8,7 +8,7 @@ const BASE: &str = "/sys/devices/system/cpu";
 
 pub fn collect(reader: &Reader) -> Option<Cpu> {
     let text = reader.bytes("/proc/cpuinfo").map(|b| String::from_utf8_lossy(&b).into_owned());
-    let processors = cpuinfo::parse(text.as_deref().unwrap_or_default());
+    let mut processors = cpuinfo::parse(text.as_deref().unwrap_or_default());
     let names = reader.list(BASE);
     if text.is_none() && names.is_empty() {
         return None;
@@ -21,6 +21,9 @@ pub fn collect(reader: &Reader) -> Option<Cpu> {
         None => processors.iter().map(|p| p.number).collect(),
     };
 
+    if processors.iter().any(|p| online.contains(&p.number)) {
+        processors.retain(|p| online.contains(&p.number));
+    }
     let topology = Topology::read(reader, present.intersection(&online));
     let mut cpu = Cpu {
         architecture: architecture(reader, &processors),

@@ -24,11 +24,12 @@ pub fn collect(reader: &Reader) -> Option<Numa> {
     Some(Numa { nodes })
 }
 
-/// Old kernels give a mask only.
+/// The mask, which lscpu and hwloc go by; the list says the same on a running kernel.
 fn cpus(reader: &Reader, directory: &str) -> String {
     reader
-        .text(&format!("{directory}/cpulist"))
-        .or_else(|| Some(cpulist::format(&cpulist::parse_mask(&reader.text(&format!("{directory}/cpumap"))?))))
+        .text(&format!("{directory}/cpumap"))
+        .map(|mask| cpulist::format(&cpulist::parse_mask(&mask)))
+        .or_else(|| reader.text(&format!("{directory}/cpulist")))
         .unwrap_or_default()
 }
 
