@@ -135,6 +135,9 @@ fn nvme(reader: &Reader, real: &str, device: &str, disk: &mut Disk) {
         let first = controllers.iter().find(|n| {
             n.strip_prefix("nvme").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()) && !rest.is_empty())
         });
+        if let Some(nvme) = &mut disk.nvme {
+            nvme.controller = first.cloned().or(nvme.controller.take());
+        }
         if let Some(real) = first.and_then(|name| reader.follow(device, name)) {
             controller(reader, &real, disk);
             disk.state = reader.text(&format!("{real}/state"));
