@@ -8,7 +8,7 @@ const BASE: &str = "/sys/devices/system/cpu";
 
 pub fn collect(reader: &Reader) -> Option<Cpu> {
     let text = reader.bytes("/proc/cpuinfo").map(|b| String::from_utf8_lossy(&b).into_owned());
-    let processors = cpuinfo::parse(text.as_deref().unwrap_or_default());
+    let mut processors = cpuinfo::parse(text.as_deref().unwrap_or_default());
     let names = reader.list(BASE);
     if text.is_none() && names.is_empty() {
         return None;
@@ -21,6 +21,9 @@ pub fn collect(reader: &Reader) -> Option<Cpu> {
         None => processors.iter().map(|p| p.number).collect(),
     };
 
+    if processors.iter().any(|p| online.contains(&p.number)) {
+        processors.retain(|p| online.contains(&p.number));
+    }
     let topology = Topology::read(reader, present.intersection(&online));
     let mut cpu = Cpu {
         architecture: architecture(reader, &processors),
@@ -86,7 +89,8 @@ impl Topology {
             };
             let core = get(&["core_cpus_list", "thread_siblings_list", "core_cpus", "thread_siblings"]);
             if let Some((core, is_list)) = core {
-                let threads = if is_list { cpulist::parse(&core).len() as u64 } else { mask_weight(&core) };
+                let threads =
+                    if is_list { cpulist::parse(&core).len() as u64 } else { cpulist::parse_mask(&core).len() as u64 };
                 topology.most_threads = topology.most_threads.max(threads);
                 topology.cores.insert(core);
             }
@@ -120,11 +124,6 @@ impl Topology {
     fn threads_per_core(&self) -> Option<u64> {
         (self.most_threads > 0).then_some(self.most_threads)
     }
-}
-
-/// Bits set in a mask such as `00000000,00000003`.
-fn mask_weight(mask: &str) -> u64 {
-    mask.chars().filter_map(|c| c.to_digit(16)).map(|d| u64::from(d.count_ones())).sum()
 }
 
 fn models(reader: &Reader, processors: &[Processor]) -> Vec<CpuModel> {

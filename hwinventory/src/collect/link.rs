@@ -31,6 +31,8 @@ fn controllers(inventory: &mut Inventory) {
     for controller in &mut inventory.storage_controllers.data {
         let pci = inventory.pci.data.iter().find(|d| Some(&d.address) == controller.pci_address.as_ref());
         controller.vendor = pci.and_then(|d| d.vendor.clone());
+        // Base class 01h, subclass 04h: a RAID controller, whatever its driver.
+        controller.hides_drives |= pci.is_some_and(|d| d.class_id.starts_with("0104"));
         if controller.model.is_none() {
             controller.model = pci.and_then(|d| d.subsystem.clone().or_else(|| d.device.clone()));
         }

@@ -1,4 +1,5 @@
 use crate::model::{Numa, NumaNode};
+use crate::parse::cpulist;
 use crate::source::Reader;
 
 const BASE: &str = "/sys/devices/system/node";
@@ -14,13 +15,22 @@ pub fn collect(reader: &Reader) -> Option<Numa> {
             let distances = reader.text(&format!("{directory}/distance")).unwrap_or_default();
             NumaNode {
                 node,
-                cpus: reader.text(&format!("{directory}/cpulist")).unwrap_or_default(),
+                cpus: cpus(reader, &directory),
                 memory: reader.text(&format!("{directory}/meminfo")).and_then(|t| total(&t)),
                 distances: distances.split_whitespace().filter_map(|d| d.parse().ok()).collect(),
             }
         })
         .collect();
     Some(Numa { nodes })
+}
+
+/// The mask, which lscpu and hwloc go by; the list says the same on a running kernel.
+fn cpus(reader: &Reader, directory: &str) -> String {
+    reader
+        .text(&format!("{directory}/cpumap"))
+        .map(|mask| cpulist::format(&cpulist::parse_mask(&mask)))
+        .or_else(|| reader.text(&format!("{directory}/cpulist")))
+        .unwrap_or_default()
 }
 
 /// `Node 0 MemTotal:  32768 kB`

@@ -217,21 +217,7 @@ pub fn storage_controllers(reader: &Reader) -> Option<Vec<StorageController>> {
     for controller in &mut controllers {
         controller.hides_drives = matches!(
             controller.driver.as_deref(),
-            Some(
-                "megaraid_sas"
-                    | "megasas"
-                    | "aacraid"
-                    | "hpsa"
-                    | "smartpqi"
-                    | "arcmsr"
-                    | "mptsas"
-                    | "mpt2sas"
-                    | "mpt3sas"
-                    | "mpi3mr"
-                    | "3w-9xxx"
-                    | "3w-sas"
-                    | "ips"
-            )
+            Some("megaraid_sas" | "aacraid" | "hpsa" | "smartpqi" | "arcmsr" | "3w-9xxx" | "3w-sas" | "ips")
         );
     }
     controllers.sort_by(|a, b| {

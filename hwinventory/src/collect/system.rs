@@ -83,7 +83,9 @@ fn hypervisor(reader: &Reader, system: &System) -> Option<String> {
         ("BHYVE", "bhyve"),
         ("Parallels", "parallels"),
     ];
-    let names = [&system.manufacturer, &system.product_name];
+    // Machines that were given another maker's name often still have the hypervisor's chassis.
+    let chassis = system.chassis.first().and_then(|c| c.manufacturer.clone());
+    let names = [&system.manufacturer, &system.product_name, &chassis];
     let bios = system.bios.as_ref();
     for (text, name) in KNOWN {
         if names.iter().any(|n| n.as_deref().is_some_and(|n| n.contains(text))) {

@@ -29,7 +29,8 @@ pub fn collect(reader: &Reader, ids_file: Option<&Path>) -> Option<Vec<UsbDevice
                 product_id: text("idProduct")?,
                 manufacturer: text("manufacturer"),
                 product_name: text("product"),
-                serial: text("serial"),
+                // A root hub's "serial" is the bus address of its controller.
+                serial: text("serial").filter(|_| !port.starts_with("usb")),
                 class_id: text("bDeviceClass").zip(text("bDeviceSubClass")).map(|(c, s)| format!("{c}{s}")),
                 version: text("version"),
                 speed: text("speed").and_then(|t| speed(&t)),
@@ -57,5 +58,5 @@ pub fn collect(reader: &Reader, ids_file: Option<&Path>) -> Option<Vec<UsbDevice
 fn speed(text: &str) -> Option<u64> {
     let (whole, tenths) = text.split_once('.').unwrap_or((text, "0"));
     let whole: u64 = whole.parse().ok()?;
-    Some(whole.checked_mul(10)?.checked_add(tenths.get(..1)?.parse().ok()?)?.checked_mul(100_000)?)
+    whole.checked_mul(10)?.checked_add(tenths.get(..1)?.parse().ok()?)?.checked_mul(100_000)
 }

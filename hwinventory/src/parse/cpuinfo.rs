@@ -63,7 +63,8 @@ fn processor<'a>(index: u32, get: impl Fn(&str) -> Option<&'a str>) -> Processor
         None => Processor {
             number,
             vendor: text("vendor_id"),
-            name: text("model name"),
+            // POWER calls it `cpu`.
+            name: text("model name").or_else(|| text("cpu")),
             family: get("cpu family").and_then(|v| v.parse().ok()),
             model: get("model").and_then(|v| v.parse().ok()),
             stepping: text("stepping"),

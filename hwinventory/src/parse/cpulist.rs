@@ -17,6 +17,17 @@ pub fn parse(text: &str) -> BTreeSet<u32> {
     set
 }
 
+/// A mask of hexadecimal words, the highest first: `00000000,0000000f`.
+pub fn parse_mask(text: &str) -> BTreeSet<u32> {
+    let digits = text.trim().bytes().rev().filter(|b| *b != b',').take(LIMIT as usize / 4);
+    let mut set = BTreeSet::new();
+    for (digit, position) in digits.zip(0u32..) {
+        let Some(bits) = char::from(digit).to_digit(16) else { return BTreeSet::new() };
+        set.extend((0..4).filter(|bit| bits >> bit & 1 != 0).map(|bit| position * 4 + bit));
+    }
+    set
+}
+
 pub fn format(set: &BTreeSet<u32>) -> String {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for &n in set {
@@ -39,6 +50,8 @@ mod tests {
         for text in ["0", "0-3", "0-3,8,10-11", ""] {
             assert_eq!(format(&parse(text)), text);
         }
+        assert_eq!(format(&parse_mask("1,0000000f\n")), "0-3,32");
+        assert_eq!(format(&parse_mask("x")), "");
         assert_eq!(format(&parse("3,1,2,x,9-7,5-")), "1-3");
     }
 }

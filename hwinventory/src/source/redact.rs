@@ -94,9 +94,12 @@ fn gather_uuids(text: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Old bytes to new ones of the same length, found by their first four.
+/// Bytes, and others of the same length.
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// Old bytes to new ones, found by their first four.
 struct Replacements {
-    by_head: HashMap<[u8; 4], Vec<(Vec<u8>, Vec<u8>)>>,
+    by_head: HashMap<[u8; 4], Vec<Pair>>,
     alone: HashMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -106,7 +109,11 @@ impl Replacements {
         for value in values {
             // `naa.5000...` and the like: the prefix is no secret.
             let bare = ["naa.", "eui.", "0x"].iter().find_map(|p| value.strip_prefix(p)).unwrap_or(value);
-            if is_placeholder(bare) || is_hypervisor_default(&bare.to_ascii_lowercase()) {
+            // Places are no secrets, and replaced they would take the machine apart.
+            if is_placeholder(bare)
+                || crate::collect::is_pci_address(bare)
+                || is_hypervisor_default(&bare.to_ascii_lowercase())
+            {
                 continue;
             }
             match hexadecimal(bare) {
@@ -114,7 +121,7 @@ impl Replacements {
                 None => pairs.extend(text_forms(bare, &replaced_text(bare, key))),
             }
         }
-        let mut by_head: HashMap<[u8; 4], Vec<(Vec<u8>, Vec<u8>)>> = HashMap::new();
+        let mut by_head: HashMap<[u8; 4], Vec<Pair>> = HashMap::new();
         let mut alone = HashMap::new();
         for (old, new) in pairs {
             match old.first_chunk::<4>() {
@@ -160,7 +167,7 @@ impl Replacements {
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     let separated = text.contains([':', '-']);
     let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-')).collect();
-    let even = digits.len() % 2 == 0 && digits.len() >= 12 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let even = digits.len().is_multiple_of(2) && digits.len() >= 12 && digits.bytes().all(|b| b.is_ascii_hexdigit());
     // Twelve digits without separators may as well be a serial number; longer runs are ids.
     if !even || !(separated || digits.len() >= 16) {
         return None;
@@ -207,8 +214,8 @@ fn swapped(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// How an id is written: raw, raw with words swapped (ATA), as a little-endian GUID, and in hexadecimal.
-fn binary_forms(old: &[u8], new: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = vec![(old.to_vec(), new.to_vec()), (swapped(old), swapped(new))];
+fn binary_forms(old: &[u8], new: &[u8]) -> Vec<Pair> {
+    let mut pairs: Vec<Pair> = vec![(old.to_vec(), new.to_vec()), (swapped(old), swapped(new))];
     if let (Ok(old), Ok(new)) = (<[u8; 16]>::try_from(old), <[u8; 16]>::try_from(new)) {
         let (old, new) = (uuid::Uuid::from_bytes(old), uuid::Uuid::from_bytes(new));
         pairs.push((old.to_bytes_le().to_vec(), new.to_bytes_le().to_vec()));
@@ -221,7 +228,8 @@ fn binary_forms(old: &[u8], new: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let upper: Vec<_> = pairs
         .iter()
         .skip(2)
-        .filter(|(old, _)| old.is_ascii())
+        // An id without letters has one form only, and that is replaced in lower case.
+        .filter(|(old, _)| old.is_ascii() && old.iter().any(u8::is_ascii_lowercase))
         .map(|(old, new)| (old.to_ascii_uppercase(), new.to_ascii_uppercase()))
         .collect();
     pairs.extend(upper);
@@ -229,7 +237,7 @@ fn binary_forms(old: &[u8], new: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// How a serial number is written: as it is, and in ATA's field of twenty characters with swapped bytes.
-fn text_forms(old: &str, new: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn text_forms(old: &str, new: &str) -> Vec<Pair> {
     let mut pairs = vec![(old.as_bytes().to_vec(), new.as_bytes().to_vec())];
     if old.len() <= 20 {
         for pad in [|t: &str| format!("{t:<20}"), |t: &str| format!("{t:>20}")] {
@@ -257,6 +265,7 @@ mod tests {
         );
         put("/raw", &[0, 0x52, 0x54, 0x00, 0x12, 0x34, 0x56, 0]);
         put("/identify", &swapped(b"        S4EVNF0M1234"));
+        put("/sys/bus/usb/devices/usb1/serial", b"0000:00:06.0\n");
         put("/short", b"AB12\n");
         put("/chance", b"xAB12x");
         let mut inventory = Inventory::default();
@@ -264,6 +273,7 @@ mod tests {
         inventory.disks.data.push(Disk { serial: Some("S4EVNF0M1234".into()), ..Disk::default() });
         inventory.disks.data.push(Disk { serial: Some("AB12".into()), ..Disk::default() });
         inventory.disks.data.push(Disk { serial: Some("QM00001".into()), ..Disk::default() });
+        inventory.disks.data.push(Disk { serial: Some("0000:00:06.0".into()), ..Disk::default() });
         (recording, inventory)
     }
 
@@ -273,6 +283,7 @@ mod tests {
         redact(&mut recording, &inventory, b"key");
         let file = |path: &str| recording.files[path].clone().unwrap_or_default();
         let mac = String::from_utf8_lossy(&file("/sys/class/net/eth0/address")).trim().to_owned();
+        assert_eq!(mac, mac.to_lowercase());
         assert!(mac.starts_with("52:") && mac.len() == 17 && mac != "52:54:00:12:34:56", "{mac}");
         let line = String::from_utf8_lossy(&file("/proc/cmdline")).into_owned();
         assert!(line.contains(&format!("BOOTIF=01-{}", mac.replace(':', "-"))), "{line}");
@@ -282,6 +293,7 @@ mod tests {
         assert!(serial.starts_with("        ") && !serial.contains("S4EV"), "{serial}");
         assert_ne!(file("/short"), b"AB12\n");
         assert_eq!(file("/chance"), b"xAB12x");
+        assert_eq!(file("/sys/bus/usb/devices/usb1/serial"), b"0000:00:06.0\n", "places stay");
         assert!(recording.manifest.redacted);
     }
 

@@ -39,6 +39,7 @@ pub fn collect(reader: &Reader, name: String, real: &str, settings: Settings, pu
         scsi::from_sysfs(reader, device, &mut disk);
         nvme(reader, real, device, &mut disk);
         simple_buses(reader, real, device, &mut disk);
+        usb(reader, device, &mut disk);
     }
     volume(reader, real, &mut disk);
     disk.media = classify::media(&disk.name);
@@ -87,10 +88,8 @@ fn queue(reader: &Reader, real: &str, disk: &mut Disk) {
     disk.zone_size = number("queue/chunk_sectors")
         .filter(|&n| n > 0 && disk.zoned.as_deref().is_some_and(|z| z != "none"))
         .map(|sectors| sectors.saturating_mul(512));
-    disk.scheduler = text("queue/scheduler").map(|t| match (t.find('['), t.find(']')) {
-        (Some(a), Some(b)) => t.get(a + 1..b).unwrap_or(&t).to_owned(),
-        _ => t,
-    });
+    // The chosen one stands in brackets; devices without a queue have none to choose.
+    disk.scheduler = text("queue/scheduler").and_then(|t| Some(t.split_once('[')?.1.split_once(']')?.0.to_owned()));
     disk.integrity = number("integrity/device_is_integrity_capable").map(|n| n != 0);
     disk.slaves = reader.list(&format!("{real}/slaves"));
     disk.holders = reader.list(&format!("{real}/holders"));
@@ -136,6 +135,9 @@ fn nvme(reader: &Reader, real: &str, device: &str, disk: &mut Disk) {
         let first = controllers.iter().find(|n| {
             n.strip_prefix("nvme").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()) && !rest.is_empty())
         });
+        if let Some(nvme) = &mut disk.nvme {
+            nvme.controller = first.cloned().or(nvme.controller.take());
+        }
         if let Some(real) = first.and_then(|name| reader.follow(device, name)) {
             controller(reader, &real, disk);
             disk.state = reader.text(&format!("{real}/state"));
@@ -157,6 +159,18 @@ fn simple_buses(reader: &Reader, real: &str, device: &str, disk: &mut Disk) {
         && serial.trim().is_empty()
     {
         disk.serial = None;
+    }
+}
+
+/// USB sticks tell their serial number as a USB device, not as a disk.
+fn usb(reader: &Reader, device: &str, disk: &mut Disk) {
+    let parts: Vec<&str> = device.split('/').collect();
+    let Some(interface) = parts.iter().rposition(|p| p.contains('-') && p.contains(':')) else { return };
+    if disk.serial.is_none()
+        && let Some(directory) = parts.get(..interface).map(|p| p.join("/"))
+        && parts.iter().any(|p| p.starts_with("usb"))
+    {
+        disk.serial = reader.quiet_text(&format!("{directory}/serial"));
     }
 }
 

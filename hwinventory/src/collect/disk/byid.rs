@@ -48,8 +48,9 @@ pub fn by_id(disk: &Disk) -> Vec<String> {
     }
     names.extend(disk.dm_name.as_deref().map(|n| format!("dm-name-{n}")));
     names.extend(disk.dm_uuid.as_deref().map(|n| format!("dm-uuid-{n}")));
-    names.extend(disk.md.as_ref().and_then(|m| m.uuid.as_deref()).map(|u| format!("md-uuid-{u}")));
-    names.extend(disk.md.as_ref().and_then(|m| m.name.as_deref()).map(|n| format!("md-name-{n}")));
+    let array = disk.md.as_ref().filter(|m| m.array.as_deref() == Some(disk.name.as_str()));
+    names.extend(array.and_then(|m| m.uuid.as_deref()).map(|u| format!("md-uuid-{u}")));
+    names.extend(array.and_then(|m| m.name.as_deref()).map(|n| format!("md-name-{n}")));
     names.sort();
     names.dedup();
     names

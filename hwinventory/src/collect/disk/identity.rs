@@ -35,7 +35,9 @@ pub fn identities(disk: &Disk) -> Vec<Identity> {
         found.push(identity);
     }
     found.extend(disk.dm_uuid.as_deref().map(|v| judged(IdentityKind::Volume, v)));
-    found.extend(disk.md.as_ref().and_then(|m| m.uuid.as_deref()).map(|v| judged(IdentityKind::Volume, v)));
+    // Of an array: the UUID of the members it is on, for it has no other name.
+    let array = disk.md.as_ref().filter(|m| m.array.as_deref() == Some(disk.name.as_str()));
+    found.extend(array.and_then(|m| m.uuid.as_deref()).map(|v| judged(IdentityKind::Volume, v)));
     // A strong name of any kind before a weak one; kinds are in order of rank already.
     found.sort_by_key(|i| i.strength == Strength::Weak);
     found

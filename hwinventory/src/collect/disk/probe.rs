@@ -1,7 +1,7 @@
 //! Questions to the device itself. Each may hang, so what is known is published between them.
 
 use super::{Settings, attributes, classify, scsi as scsi_pages, smart};
-use crate::model::{Disk, DiskClass, Media, Transport};
+use crate::model::{Disk, DiskClass, MdMembership, Media, Transport};
 use crate::parse::{ata, nvme, probed, scsi};
 use crate::source::{Query, Reader};
 
@@ -141,5 +141,21 @@ fn signatures(reader: &Reader, disk: &mut Disk) {
             partition.flags = Some(entry.flags);
         }
         partition.signatures = ask(&super::node(&partition.name)).map(|found| found.signatures);
+    }
+    raid_membership(disk);
+}
+
+/// A disk is a member of an md array as a whole or with a partition.
+fn raid_membership(disk: &mut Disk) {
+    let parts = disk.partitions.iter().flat_map(|p| p.signatures.iter().flatten());
+    let member = disk.signatures.iter().flatten().chain(parts).find(|s| s.kind == "linux_raid_member");
+    if let (Some(member), None) = (member, &disk.md) {
+        disk.md = Some(MdMembership {
+            array: disk.holders.iter().find(|h| h.starts_with("md")).cloned(),
+            uuid: member.uuid.clone(),
+            name: member.label.clone(),
+            metadata_version: member.version.clone(),
+            ..MdMembership::default()
+        });
     }
 }

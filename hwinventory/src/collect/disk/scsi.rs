@@ -14,7 +14,8 @@ pub fn from_sysfs(reader: &Reader, device: &str, disk: &mut Disk) {
     disk.vendor = text("vendor");
     disk.model = text("model");
     disk.firmware = text("rev");
-    disk.wwn = text("wwid");
+    // Devices without page 83h answer with an error here.
+    disk.wwn = reader.quiet_text(&format!("{device}/wwid"));
     let page = |number: &str| reader.source().read(&format!("{device}/vpd_pg{number}")).ok();
     disk.serial = page("80").and_then(|p| scsi::serial(&p));
     if let Some((rate, form_factor)) = page("b1").and_then(|p| scsi::characteristics(&p)) {

@@ -52,7 +52,22 @@ pub fn collect(reader: &Reader, name: String, real: &str, device: &str, bootif: 
             nic.sriov = Some(SrIov { total_vfs: total_vfs.unwrap_or(0), num_vfs, is_vf });
         }
     }
+    infiniband(reader, device, &mut nic);
+    if nic.carrier != Some(true) {
+        (nic.speed, nic.duplex) = (None, None);
+    }
     nic
+}
+
+/// GUIDs of the RDMA device behind the interface; its port is the interface's, counted from 1.
+fn infiniband(reader: &Reader, device: &str, nic: &mut Nic) {
+    let base = format!("{device}/infiniband");
+    let Some(name) = reader.source().list(&base).ok().and_then(|names| names.into_iter().next()) else { return };
+    nic.infiniband_node_guid = reader.quiet_text(&format!("{base}/{name}/node_guid"));
+    let port = nic.port.unwrap_or(0) + 1;
+    // The lower half of the first GID is the port's GUID.
+    let gid = reader.quiet_text(&format!("{base}/{name}/ports/{port}/gids/0"));
+    nic.infiniband_port_guid = gid.and_then(|g| g.get(20..39).map(str::to_owned));
 }
 
 /// ARPHRD numbers of <linux/if_arp.h>.

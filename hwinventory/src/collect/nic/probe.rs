@@ -22,8 +22,11 @@ pub fn collect(reader: &Reader, nic: &mut Nic, lldp_seconds: u32, publish: &dyn 
         nic.max_speed = settings.max_speed;
         nic.connector = settings.connector.map(str::to_owned);
         nic.autonegotiation = settings.autonegotiation;
-        nic.speed = nic.speed.or(settings.speed);
-        nic.duplex = nic.duplex.take().or(settings.duplex.map(str::to_owned));
+        // Drivers of links that are down answer with what they would like.
+        if nic.carrier == Some(true) {
+            nic.speed = nic.speed.or(settings.speed);
+            nic.duplex = nic.duplex.take().or(settings.duplex.map(str::to_owned));
+        }
     }
     nic.wake_on_lan = wake;
     nic.permanent_mac = permanent.or(nic.permanent_mac.take());

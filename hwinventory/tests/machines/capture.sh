@@ -1,0 +1,80 @@
+#!/bin/sh
+# Makes the snapshots in this directory anew: capture.sh HWINVENTORY, a static binary. QEMU_ACCEL is the accelerator.
+set -eu
+binary=$(realpath "$1")
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+accel=${QEMU_ACCEL:-tcg,thread=multi}
+
+package=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ { print $2; exit }')
+apt-get download "$package" >/dev/null
+dpkg-deb -x "$package"_*.deb kernel
+release=$(ls kernel/lib/modules)
+depmod -b kernel "$release"
+
+mkdir -p root/proc root/sys root/dev root/run root/mods
+gcc -static -O1 -o root/init "$here/init.c"
+strip -o root/hwinventory "$binary"
+modules="virtio_pci nvme ahci sd_mod sr_mod virtio_blk virtio_scsi virtio_net e1000e megaraid_sas mptsas xhci_pci uas
+    usb_storage ipmi_si ipmi_devintf tpm_tis tpm_crb efivarfs i6300esb ext4 af_packet"
+for module in $modules; do
+    modprobe -d "$work/kernel" -S "$release" --show-depends "$module" 2>/dev/null | awk '/^insmod/ { print $2 }'
+done | awk '!seen[$0]++' | while read -r file; do
+    cp "$file" root/mods/
+    basename "$file" >>root/mods/list
+done
+(cd root && find . | cpio -o -H newc 2>/dev/null | gzip -1 >../initrd.gz)
+
+for disk in ext4 gpt blank scsi raid usb; do truncate -s 64M $disk.img; done
+truncate -s 1G native.img
+truncate -s 10M cdrom.img
+mkfs.ext4 -q -L rootfs ext4.img
+printf 'label: gpt\nsize=20M,name=esp,type=uefi\nsize=20M,name=data\n' | sfdisk -q gpt.img
+for disk in ext4 gpt blank scsi raid usb native; do
+    drives="${drives:-} -drive file=$disk.img,if=none,id=$disk,format=raw"
+done
+
+machine() {
+    name=$1
+    shift
+    # shellcheck disable=SC2086
+    timeout 600 qemu-system-x86_64 -accel "$accel" -cpu max -machine q35 -display none -no-reboot \
+        -kernel "kernel/boot/vmlinuz-$release" -initrd initrd.gz -serial "file:$name.log" -serial "file:$name.tar.zst" \
+        $drives "$@"
+    # OVMF clears the screen on this port too, before zstd's magic.
+    at=$(LC_ALL=C grep -abo "$(printf '\050\265\057\375')" "$name.tar.zst" | head -n 1 | cut -d : -f 1)
+    tail -c "+$((at + 1))" "$name.tar.zst" >"$here/$name.tar.zst"
+}
+
+machine q35-bios -smp 4,sockets=2,cores=2 -m 1024 -append "console=ttyS0 quiet panic=1 BOOTIF=01-52-54-00-00-00-01" \
+    -object memory-backend-ram,id=m0,size=512M -object memory-backend-ram,id=m1,size=512M \
+    -numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,cpus=2-3,memdev=m1 \
+    -device nvme,id=nv0,serial=NVME0001 \
+    -device nvme-ns,drive=ext4,bus=nv0,nsid=1,eui64=0x0025385981b12345 \
+    -device nvme-ns,drive=native,bus=nv0,nsid=2,logical_block_size=4096,physical_block_size=4096 \
+    -device ide-hd,drive=gpt,bus=ide.0,serial=SATA12345,wwn=0x5000c500a1b2c3d4,rotation_rate=7200,model=BURINDISK \
+    -drive file=cdrom.img,if=none,id=cdrom,format=raw,media=cdrom,readonly=on -device ide-cd,drive=cdrom,bus=ide.1 \
+    -device virtio-blk-pci,drive=blank,serial=VBLK0001 \
+    -device virtio-scsi-pci,id=vs -device scsi-hd,drive=scsi,bus=vs.0,serial=SCSI0001,wwn=0x5000c500deadbeef \
+    -device megasas,id=ms -device scsi-hd,drive=raid,bus=ms.0,serial=MEGA0001 \
+    -device qemu-xhci -device usb-storage,drive=usb,serial=USB00001,removable=on \
+    -netdev user,id=n0,restrict=on -device virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01,romfile= \
+    -device e1000e,mac=52:54:00:00:00:02,romfile= \
+    -device ipmi-bmc-sim,id=bmc -device isa-ipmi-kcs,bmc=bmc \
+    -smbios type=0,vendor=BurinBIOS,version=1.2,date=01/02/2026 \
+    -smbios type=1,manufacturer=Burin,product=TestRig,serial=SYS0001,uuid=00112233-4455-6677-8899-aabbccddeeff \
+    -smbios type=17,loc_pfx=DIMM_A,manufacturer=Micron,serial=DIMMSN1,part=PN-1,speed=3200
+
+mkdir tpm
+swtpm socket --tpm2 --tpmstate dir=tpm --ctrl type=unixio,path=tpm/sock --terminate &
+cp /usr/share/OVMF/OVMF_VARS_4M.fd vars.fd
+sleep 1
+machine q35-uefi -smp 2 -m 768 -append "console=ttyS0 quiet panic=1" \
+    -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd -drive if=pflash,format=raw,file=vars.fd \
+    -chardev socket,id=tpm,path=tpm/sock -tpmdev emulator,id=t0,chardev=tpm -device tpm-tis,tpmdev=t0 \
+    -device mptsas1068,id=ms -device scsi-hd,drive=raid,bus=ms.0,serial=SASDISK1,wwn=0x5000c50012345678 \
+    -device virtio-blk-pci,drive=blank \
+    -netdev user,id=n0,restrict=on -device e1000e,netdev=n0,mac=52:54:00:00:00:11,romfile= \
+    -device i6300esb -action watchdog=none
