@@ -120,6 +120,25 @@ fn zstd_frames_small_and_large_even_and_odd_keep_their_order() {
 }
 
 #[test]
+fn an_image_of_many_times_the_buffers_goes_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = noise(24 * MIB, 12);
+    for command in [&["cat"][..], &["zstd", "-c", "-q", "-1"], &["pzstd", "-c", "-q", "-1"]] {
+        if !have(command[0]) {
+            continue;
+        }
+        let wire = tool(dir.path(), command, &image);
+        for backend in [Backend::Auto, Backend::Threads] {
+            let target = dirty_file(dir.path(), 25 * MIB);
+            let mut request = from_bytes(wire.clone());
+            (request.options.backend, request.options.buffers) = (backend, 4);
+            write_to_file(request, &target).unwrap();
+            assert_written(&fs::read(&target).unwrap(), &image);
+        }
+    }
+}
+
+#[test]
 fn odd_lengths_of_image_and_target() {
     let dir = tempfile::tempdir().unwrap();
     for (image_len, target_len) in [

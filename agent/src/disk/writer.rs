@@ -401,6 +401,8 @@ impl<'a> Writer<'a> {
                 self.write_rate.add(count as u64, started.elapsed());
                 if count == len {
                     self.count_write(hole || Arc::ptr_eq(&buf, &self.zeros), len as u64);
+                    // The chunk gives its buffer back to the pool as the last owner only.
+                    drop(buf);
                     return self.part_done(group);
                 }
                 // The rest again, from a sector boundary.

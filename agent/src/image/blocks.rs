@@ -2,7 +2,7 @@
 
 use super::ImageError;
 use super::digest::Hasher;
-use super::http::Ranges;
+use super::ranges::Ranges;
 use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::fs::File;

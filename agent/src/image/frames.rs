@@ -106,11 +106,11 @@ struct Order {
 impl Order {
     fn dispatch(&mut self, packed: Vec<u8>, bound: usize, sink: &mut Chunker<'_>) -> Result<(), Fault> {
         debug_assert!(bound <= LARGEST);
-        while self.waiting.len() > self.workers {
+        while self.waiting.len() >= self.workers {
             self.next(sink)?;
         }
-        // Two more than can wait: the writer frees those, whatever the workers do.
-        let count = self.workers + 3;
+        // Two more than the workers hold: the writer frees those, whatever the workers do.
+        let count = self.workers + 2;
         let pool = self.pool.get_or_insert_with(|| Pool::with_size(count, LARGEST));
         let room = sink.wait_for(pool).map_err(Fault::Sink)?;
         let (reply, frame) = lane(1);

@@ -6,20 +6,19 @@
 //! the whole repeated part is compared by its digest. Disagreement is an error, never a spliced image.
 
 use super::lane::{Consumer, Popped, lane};
-use super::progress::{Stages, timed};
+use super::progress::Stages;
 use super::source::{PIECES, TICK, pump};
 use super::{ImageError, Stop};
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use twox_hash::xxhash3_128::Hasher;
 use ureq::http::{HeaderMap, Response, StatusCode};
 
 /// Bytes fetched again and compared on a resume.
 const OVERLAP: usize = 64 * 1024;
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How an image is fetched.
 #[derive(Debug, Clone)]
@@ -59,18 +58,18 @@ pub fn display(url: &str) -> String {
 
 /// What an answer says about its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Head {
-    status: u16,
+pub(super) struct Head {
+    pub(super) status: u16,
     /// Strong ETag, or else Last-Modified.
-    validator: Option<String>,
+    pub(super) validator: Option<String>,
     /// Length of the whole, where told.
-    total: Option<u64>,
+    pub(super) total: Option<u64>,
     /// First byte of a partial answer.
-    start: u64,
+    pub(super) start: u64,
 }
 
 impl Head {
-    fn of<T>(response: &Response<T>) -> Self {
+    pub(super) fn of<T>(response: &Response<T>) -> Self {
         let headers = response.headers();
         let status = response.status().as_u16();
         let (mut start, mut total) = (0, None);
@@ -107,7 +106,7 @@ struct Connection {
 }
 
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     /// This mirror will not do it.
     Final(ImageError),
     /// Another attempt may.
@@ -426,7 +425,7 @@ impl HttpStream {
     }
 }
 
-fn status_failure(url: &str, offset: u64, status: u16) -> Option<Failure> {
+pub(super) fn status_failure(url: &str, offset: u64, status: u16) -> Option<Failure> {
     let url = display(url);
     match status {
         200 | 206 => None,
@@ -441,7 +440,7 @@ fn status_failure(url: &str, offset: u64, status: u16) -> Option<Failure> {
     }
 }
 
-fn refused(url: &str, offset: u64, error: ureq::Error) -> Failure {
+pub(super) fn refused(url: &str, offset: u64, error: ureq::Error) -> Failure {
     let never = matches!(
         error,
         ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::TooManyRedirects | ureq::Error::InvalidProxyUrl
@@ -450,155 +449,19 @@ fn refused(url: &str, offset: u64, error: ureq::Error) -> Failure {
     if never { Failure::Final(error) } else { Failure::Passing(error) }
 }
 
-/// Single ranges of an image over HTTP, with the same retries and checks as [`HttpStream`].
-pub struct Ranges {
-    http: Http,
-    stop: Arc<Stop>,
-    stages: Arc<Stages>,
-    mirrors: Vec<(String, Option<Head>)>,
-    current: usize,
-    total: u64,
-}
-
-impl Ranges {
-    pub fn new(http: Http, total: u64, stop: Arc<Stop>, stages: Arc<Stages>) -> Self {
-        let mirrors = http.urls.iter().map(|url| (url.clone(), None)).collect();
-        Self { http, stop, stages, mirrors, current: 0, total }
-    }
-
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
-    pub fn url(&self) -> String {
-        self.mirrors.get(self.current).map(|(url, _)| display(url)).unwrap_or_default()
-    }
-
-    /// Exactly `len` bytes from `offset`.
-    pub fn get(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ImageError> {
-        let mut last_good = Instant::now();
-        let mut pause = FIRST_PAUSE;
-        let mut bytes = Vec::with_capacity(len);
-        while bytes.len() < len {
-            self.stop.check()?;
-            let before = bytes.len();
-            let end = offset + len as u64 - 1;
-            let failure = match self.attempt(offset + bytes.len() as u64, end, &mut bytes) {
-                Ok(()) if bytes.len() >= len => break,
-                Ok(()) => {
-                    let (source_name, expected) = (self.url(), Some(self.total));
-                    Failure::Passing(ImageError::Truncated {
-                        source_name,
-                        offset: offset + bytes.len() as u64,
-                        expected,
-                    })
-                }
-                Err(failure) => failure,
-            };
-            if bytes.len() > before {
-                (last_good, pause) = (Instant::now(), FIRST_PAUSE);
-            }
-            match failure {
-                Failure::Final(error) => {
-                    if self.current < self.mirrors.len() {
-                        self.mirrors.remove(self.current);
-                    }
-                    if self.mirrors.is_empty() {
-                        return Err(error);
-                    }
-                    self.stop.note(format!("{error}; trying another mirror"));
-                }
-                Failure::Passing(error) => {
-                    if last_good.elapsed() >= self.http.patience {
-                        return Err(error);
-                    }
-                    self.stop.note(format!("{error}; trying again"));
-                    self.current += 1;
-                    if self.current >= self.mirrors.len() {
-                        self.stop.sleep(pause)?;
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                    }
-                }
-            }
-            if self.current >= self.mirrors.len() {
-                self.current = 0;
-            }
-        }
-        Ok(bytes)
-    }
-
-    /// One request. Runs in the source's own thread, which a cancelled write does not wait for.
-    fn attempt(&mut self, start: u64, end: u64, bytes: &mut Vec<u8>) -> Result<(), Failure> {
-        let Some((url, known)) = self.mirrors.get(self.current).cloned() else {
-            return Err(Failure::Final(ImageError::NoSource));
-        };
-        let mut request = self.http.agent.get(&url).header("accept-encoding", "identity");
-        for (name, value) in &self.http.headers {
-            request = request.header(name, value);
-        }
-        request = request.header("range", format!("bytes={start}-{end}"));
-        if let Some(validator) = known.as_ref().and_then(|head| head.validator.as_ref()) {
-            request = request.header("if-range", validator);
-        }
-        // A range is short: a whole stall's time for it is generous, and no watcher is needed.
-        let limits = request.config().http_status_as_error(false).timeout_recv_response(Some(self.http.stall));
-        let answer = limits.timeout_recv_body(Some(self.http.stall)).build().call();
-        let response = answer.map_err(|error| refused(&url, start, error))?;
-        let head = Head::of(&response);
-        if let Some(failure) = status_failure(&url, start, head.status) {
-            return Err(failure);
-        }
-        let changed =
-            |why: &str| Failure::Final(ImageError::Changed { url: display(&url), offset: start, why: why.to_owned() });
-        if head.status != 206 {
-            if known.is_some() {
-                return Err(changed("it is no longer what it was"));
-            }
-            let what = "is a qcow2 image, and its server does not send ranges".to_owned();
-            return Err(Failure::Final(ImageError::Unsupported { source_name: display(&url), what }));
-        }
-        if head.start != start {
-            return Err(changed("another range than the one asked for was sent"));
-        }
-        if head.total.is_some_and(|total| total != self.total) {
-            return Err(changed("its length is another now"));
-        }
-        if known.is_some_and(|known| known.validator != head.validator) {
-            return Err(changed("its ETag or Last-Modified is another"));
-        }
-        if let Some((_, known)) = self.mirrors.get_mut(self.current) {
-            known.get_or_insert(head);
-        }
-        let before = bytes.len();
-        let mut pace = Pace::new(self.http.rate);
-        let mut body = response.into_body().into_reader().take(end - start + 1);
-        let read = timed(&self.stages.network_ns, || body.read_to_end(bytes));
-        let count = bytes.len() - before;
-        self.stages.wire_bytes.fetch_add(count as u64, Ordering::Relaxed);
-        pace.wait(count);
-        match read {
-            Ok(_) => Ok(()),
-            Err(source) => {
-                let (url, offset) = (display(&url), start + count as u64);
-                Err(Failure::Passing(ImageError::Transfer { url, offset, source }))
-            }
-        }
-    }
-}
-
 /// Keeps a connection at a rate.
-struct Pace {
+pub(super) struct Pace {
     rate: Option<u64>,
     began: Instant,
     bytes: u64,
 }
 
 impl Pace {
-    fn new(rate: Option<u64>) -> Self {
+    pub(super) fn new(rate: Option<u64>) -> Self {
         Self { rate: rate.filter(|rate| *rate > 0), began: Instant::now(), bytes: 0 }
     }
 
-    fn wait(&mut self, len: usize) {
+    pub(super) fn wait(&mut self, len: usize) {
         let Some(rate) = self.rate else { return };
         self.bytes += len as u64;
         let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);

@@ -27,6 +27,7 @@ mod lz4;
 mod pipeline;
 mod progress;
 mod qcow2;
+mod ranges;
 mod sniff;
 mod source;
 mod stages;

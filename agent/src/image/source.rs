@@ -1,9 +1,10 @@
 //! Where the bytes of an image come from.
 
 use super::blocks::{Blocks, LocalFile, ReadAt, Seals};
-use super::http::{Http, HttpStream, Ranges};
+use super::http::{Http, HttpStream};
 use super::lane::{Consumer, Popped, Producer, lane};
 use super::progress::{Stages, timed};
+use super::ranges::Ranges;
 use super::{ImageError, Stop};
 use std::fs::File;
 use std::io::{self, Read};
