@@ -100,7 +100,9 @@ impl Story {
             Some(Kind::StageStarted(stage)) if self.chapter == Chapter::Work => self.timeline.begin(&stage.stage),
             Some(Kind::StageFinished(stage)) => {
                 // By the agent's own watch: events travel in batches, and those before hello all come at once.
-                self.timeline.abandon();
+                if self.chapter == Chapter::Work {
+                    self.timeline.abandon();
+                }
                 if stage.duration_ms >= WORTH_A_ROW_MS {
                     self.timeline.row(&stage.stage, Duration::from_millis(stage.duration_ms), "");
                 }
