@@ -26,7 +26,8 @@ fn main_job(firmware: Firmware) -> Option<(Proof, String, String)> {
     assert_eq!(receipt.digest.wire.as_deref(), Some(image.wire.as_str()));
     assert_eq!(receipt.wire_bytes, image.wire_size);
     assert_eq!(receipt.image_bytes, image.size);
-    assert_eq!(receipt.verified_bytes, image.size, "every byte of the image was read back");
+    // More than the image: what was made harmless behind it is read back too.
+    assert!(receipt.verified_bytes >= image.size, "{} bytes were read back", receipt.verified_bytes);
     let survivor = scene.target.find(OLD_MARK, 4096, 0, image.size).unwrap();
     assert_eq!(survivor, None, "old data survived below the image");
     let numbers: Vec<_> = scene.target.partitions().unwrap().iter().map(|part| part.number()).collect();

@@ -9,6 +9,7 @@ use burin::protocol::{Event, Kind, Plan, Receipt};
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
+const WORTH_A_ROW_MS: u64 = 50;
 
 /// How far the machine is, as told apart by what only then appears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,22 +99,24 @@ impl Story {
         match event.kind() {
             Some(Kind::StageStarted(stage)) if self.chapter == Chapter::Work => self.timeline.begin(&stage.stage),
             Some(Kind::StageFinished(stage)) => {
-                let took = Duration::from_millis(stage.duration_ms);
-                if self.timeline.current() == Some(&stage.stage) {
-                    self.timeline.end("");
-                } else {
-                    self.timeline.row(&stage.stage, took, "before hello");
+                // By the agent's own watch: events travel in batches, and those before hello all come at once.
+                if self.chapter == Chapter::Work {
+                    self.timeline.abandon();
+                }
+                if stage.duration_ms >= WORTH_A_ROW_MS {
+                    self.timeline.row(&stage.stage, Duration::from_millis(stage.duration_ms), "");
                 }
             }
             Some(Kind::StageFailed(stage)) => self.timeline.end(&format!("failed: {}", stage.problem.message)),
             Some(Kind::Progress(progress)) => {
-                let verifying = progress.verified_bytes > 0;
-                let done =
-                    if verifying { progress.verified_bytes } else { progress.written_bytes + progress.zeroed_bytes };
-                let speed = progress.bytes_per_second / MIB;
-                let verb = if verifying { "reading back" } else { "writing" };
-                let detail = format!("{verb} {} MiB, {speed} MiB/s", done / MIB);
-                self.timeline.progress(done, progress.total_bytes.unwrap_or(0), &detail);
+                let on_disk = progress.written_bytes + progress.zeroed_bytes;
+                let detail = format!(
+                    "{} MiB on disk, {} MiB read back, {} MiB/s",
+                    on_disk / MIB,
+                    progress.verified_bytes / MIB,
+                    progress.bytes_per_second / MIB
+                );
+                self.timeline.progress(progress.read_bytes, progress.total_bytes.unwrap_or(0), &detail);
             }
             Some(Kind::Plan(plan)) => self.plan(&plan),
             Some(Kind::Anomaly(anomaly)) => self.timeline.note(&format!("anomaly: {}", anomaly.problem.message)),

@@ -37,6 +37,11 @@ impl Timeline {
         self.live.enable_steady_tick(Duration::from_millis(120));
     }
 
+    /// Forget the current row: somebody else times it.
+    pub fn abandon(&mut self) {
+        self.row = None;
+    }
+
     pub fn current(&self) -> Option<&str> {
         self.row.as_ref().map(|(label, _)| label.as_str())
     }
@@ -102,7 +107,7 @@ impl Timeline {
     fn print_row(&self, at: Instant, label: &str, took: Duration, result: &str) {
         let since = at.saturating_duration_since(self.start).as_secs_f64();
         let label = self.paint("1", &format!("{label:<12}"));
-        self.print(&format!("{since:8.1} s  {label} {:6.1} s  {result}", took.as_secs_f64()).trim_end());
+        self.print(format!("{since:8.1} s  {label} {:6.1} s  {result}", took.as_secs_f64()).trim_end());
     }
 
     fn print(&self, text: &str) {

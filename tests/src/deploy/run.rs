@@ -1,6 +1,6 @@
 //! The machine under way: everything that its console and its controller see, in one stream, up to the end.
 
-use super::{DeployError, Proof, Scene, proof};
+use super::{DeployError, Proof, Scene, order, proof};
 use crate::controller::Observation;
 use crate::vm::{Line, Machine};
 use burin::protocol::{Kind, Problem};
@@ -52,8 +52,11 @@ impl<'a> Deployment<'a> {
         let mut during = "the firmware starts".to_owned();
         let mut login = false;
         let mut reported = false;
+        // cloud-init shows it after it has run the report.
+        let mut keyed = false;
+        let fingerprint = proof::fingerprint(order::SSH_KEY);
         let mut last = Instant::now();
-        while !(login && reported) {
+        while !(login && reported && keyed) {
             let news = match self.news.recv_timeout(Duration::from_secs(1)) {
                 Ok(news) => news,
                 Err(RecvTimeoutError::Timeout) if !self.machine.is_running() => {
@@ -67,6 +70,7 @@ impl<'a> Deployment<'a> {
             match &news {
                 News::Login(_) => login = true,
                 News::Console(line) if line.text.contains(proof::MARK) => reported = true,
+                News::Console(line) if line.text.contains(&fingerprint) => keyed = true,
                 News::Console(line) if line.text.contains("Kernel panic - not syncing") => {
                     return Err(DeployError::NotProven(line.text.clone()));
                 }
