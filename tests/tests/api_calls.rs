@@ -26,7 +26,12 @@ struct Bed {
 }
 
 fn plan_for(order: &str) -> Plan {
-    serde_json::from_value(json!({"version": "plan/v1", "order": order, "digest": format!("sha256:{order}")})).unwrap()
+    let trace = json!({"attributes": [], "layouts": [], "sets": []});
+    serde_json::from_value(json!({
+        "version": "plan/v1", "order": order, "order_digest": "sha256:00", "digest": format!("sha256:{order}"),
+        "layout": "only-disk", "disks": [], "steps": [], "finish": "reboot", "trace": trace,
+    }))
+    .unwrap()
 }
 
 fn bed() -> Bed {
@@ -178,9 +183,9 @@ fn the_same_key_starts_once() {
 #[test]
 fn bad_input_is_refused_with_a_code() {
     let bed = Bed::ready();
-    assert_eq!(bed.code("PUT", "/v1/order", b"\xff"), refused(422, "order.json"));
+    assert_eq!(bed.code("PUT", "/v1/order", b"\xff"), refused(422, "order.not_json"));
     assert_eq!(bed.code("PUT", "/v1/order", br#"{"version":"order/v2"}"#), refused(422, "order.version"));
-    assert_eq!(bed.code("PUT", "/v1/order", br#"{"version":"order/v1","x":1}"#), refused(422, "order.shape"));
+    assert_eq!(bed.code("PUT", "/v1/order", br#"{"version":"order/v1","x":1}"#), refused(422, "order.unknown_key"));
     assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"explode"}"#), refused(400, "api.body"));
     assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(409, "api.nothing-installed"));
     assert_eq!(bed.code("POST", "/v1/cancel", b""), refused(409, "api.idle"));

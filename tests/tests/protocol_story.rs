@@ -73,11 +73,11 @@ fn what_is_not_an_order_is_refused_once_and_reported() {
     let agent = bench.agent("boot-1");
     let mut session = agent.connect();
     let bodies: [(&[u8], &str); 5] = [
-        (b"not json", "order.json"),
-        (b"{\"id\": \"\xff\"}", "order.json"),
+        (b"not json", "order.not_json"),
+        (b"{\"id\": \"\xff\"}", "order.not_json"),
         (br#"{"version":"order/v2","id":"x","new":1}"#, "order.version"),
-        (br#"{"version":"order/v1","id":"x","images":{},"layouts":[],"surprise":1}"#, "order.shape"),
-        (b"[]", "order.shape"),
+        (br#"{"version":"order/v1","id":"x","images":{},"layouts":[],"surprise":1}"#, "order.unknown_key"),
+        (b"[]", "order.invalid"),
     ];
     for (body, code) in bodies {
         bench.controller().put_order("default", body).unwrap();

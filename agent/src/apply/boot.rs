@@ -6,7 +6,7 @@ use crate::error::Coded;
 use crate::finalize::guid::{self, Arch};
 use crate::finalize::mount::{Access, Mounted};
 use crate::finalize::table::Label;
-use crate::finalize::uefi::entry::{self, BootReceipt, HardDriveOf, Target};
+use crate::finalize::uefi::entry::{self, BootReceipt, Target};
 use crate::finalize::uefi::loader;
 use crate::finalize::uefi::variables::Variables;
 use crate::protocol::Kind;
@@ -40,7 +40,7 @@ pub fn entry(
 
     let gone = disk.existing.partitions.iter().filter_map(|old| old.guid.as_deref()?.parse::<Uuid>().ok());
     let gone = gone.filter(|old| gpt.partitions().iter().all(|new| new.guid != *old)).collect();
-    let target = Target { label: label.to_owned(), esp: esp.hard_drive(), loader: found?.path, gone };
+    let target = Target { label: label.to_owned(), esp: entry::hard_drive(&esp), loader: found?.path, gone };
     let installed = Variables::open(&directory).and_then(|variables| entry::install(&variables, &target, order));
     match installed {
         Ok(receipt) => {

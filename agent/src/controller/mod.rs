@@ -30,7 +30,7 @@ pub use emitter::Emitter;
 pub use error::ControllerError;
 pub use http::Timeouts;
 pub use memory::Memory;
-pub use order::{OrderError, fetch_order, parse_order};
+pub use order::{fetch_order, parse_order};
 pub use outlet::{CONTROLLER, SINK, SpoolError};
 pub use session::{Next, Offer, Options, RefusedOrder, Session, Waiting};
 pub use sink::Sink;

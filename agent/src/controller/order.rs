@@ -4,40 +4,25 @@ use super::client::{Call, Client, ORDER_LIMIT};
 use super::error::ControllerError;
 use super::http::Timeouts;
 use super::trust::Trust;
-use crate::error::Coded;
-use crate::protocol::{Order, VersionError, order, version};
+use crate::protocol::Order;
+use crate::protocol::order::{self, OrderError};
 use std::io::Read;
 use std::path::Path;
 
-/// Why bytes are not an order that this agent can read.
-#[derive(Debug, thiserror::Error)]
-pub enum OrderError {
-    #[error("the order is not JSON")]
-    Json { source: serde_json::Error },
-    #[error("the order is of another version")]
-    Version { source: VersionError },
-    #[error("the order is not as documented")]
-    Shape { source: serde_json::Error },
-}
-
-impl Coded for OrderError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Json { .. } => "order.json",
-            Self::Version { .. } => "order.version",
-            Self::Shape { .. } => "order.shape",
-        }
-    }
-}
-
 /// The version is looked at first: of another version, unknown keys are no mistake.
 pub fn parse_order(body: &[u8]) -> Result<Order, OrderError> {
-    let value: serde_json::Value = serde_json::from_slice(body).map_err(|source| OrderError::Json { source })?;
-    if let Some(found) = value.get("version").and_then(|version| version.as_str()) {
-        version::check(found, order::VERSION).map_err(|source| OrderError::Version { source })?;
+    let value: serde_json::Value = serde_json::from_slice(body).map_err(|source| OrderError::NotJson {
+        line: source.line(),
+        column: source.column(),
+        source,
+    })?;
+    if let Some(found) = value.get("version").and_then(|version| version.as_str())
+        && found != order::VERSION
+    {
+        return Err(OrderError::Version(found.chars().take(64).collect()));
     }
-    // From the bytes and not from the value, so that the error has a line and a column.
-    serde_json::from_slice(body).map_err(|source| OrderError::Shape { source })
+    // What is JSON is UTF-8. From the text and not from the value, which has lost duplicate keys.
+    order::parse(&String::from_utf8_lossy(body))
 }
 
 /// The bytes of `burin.order=`: a path or an http(s) URL. One try; at most 4 MiB.

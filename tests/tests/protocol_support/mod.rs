@@ -149,7 +149,9 @@ impl Agent {
 }
 
 pub fn order(id: &str) -> String {
-    serde_json::json!({"version": "order/v1", "id": id, "images": {}, "layouts": []}).to_string()
+    let images = serde_json::json!({"debian": {"urls": ["http://boot.lan/debian.raw"]}});
+    let layouts = serde_json::json!([{"name": "only-disk", "disks": {"root": {"image": "debian"}}}]);
+    serde_json::json!({"version": "order/v1", "id": id, "images": images, "layouts": layouts}).to_string()
 }
 
 pub fn receipt_for(order: &str, attempt: u32, boot: &str) -> Receipt {
@@ -161,6 +163,7 @@ pub fn receipt_for(order: &str, attempt: u32, boot: &str) -> Receipt {
         plan_digest: Some("sha256:00".into()),
         problem: None,
         images: vec![],
+        changes: vec![],
         stages: vec![],
     }
 }
