@@ -4,7 +4,9 @@ mod attempt;
 mod controlled;
 mod facts;
 mod local;
+mod logs;
 
+use crate::api::LogRing;
 use crate::apply::Paths;
 use crate::config::{self, Config, OrderSource};
 use crate::controller::{CONTROLLER, Ca, Clock, Emitter, Limits, Retry, SINK, Sink, Trust, TrustFiles};
@@ -14,6 +16,7 @@ use crate::net::{Network, clock};
 use crate::protocol::Identity;
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
+use logs::Logs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +30,9 @@ const NETWORK_PATIENCE: Duration = Duration::from_secs(30);
 const SETTLE_QUIET: Duration = Duration::from_millis(500);
 const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Bytes of log that a caller or a slow controller can still have.
+const LOG_KEPT: usize = 1 << 20;
+
 /// An agent process.
 #[derive(Debug, Clone)]
 pub struct Agent {
@@ -34,6 +40,8 @@ pub struct Agent {
     pub root: PathBuf,
     pub config: Config,
     pub paths: Paths,
+    /// A clone of it is the logger's writer.
+    pub log: LogRing,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +69,7 @@ struct Ready {
     trust: Trust,
     /// For images and orders by URL.
     downloads: Trust,
+    logs: Logs,
 }
 
 impl Agent {
@@ -71,7 +80,8 @@ impl Agent {
             let placed = PLACED_ORDERS.iter().map(|path| root.join(path)).find(|path| path.is_file());
             config.order = placed.map(OrderSource::Path);
         }
-        Ok(Self { root: root.to_owned(), config, paths: Paths::default() })
+        let log = LogRing::new(LOG_KEPT);
+        Ok(Self { root: root.to_owned(), config, paths: Paths::default(), log })
     }
 
     /// From the first event to what PID 1 is to do next.
@@ -81,14 +91,16 @@ impl Agent {
         }
         let boot_id = facts::boot_id(&self.root);
         let mut stages = Stages::new(self.emitter(&boot_id));
-        self.work(&mut stages, boot_id).unwrap_or_else(|failure| {
+        let logs = Logs::start(self.log.clone(), stages.emitter().clone());
+        self.work(&mut stages, boot_id, logs.clone()).unwrap_or_else(|failure| {
             log::error!("stopped at {}; this machine is left as it is until somebody looks", failure.stage);
+            logs.send();
             stages.emitter().flush(FLUSH_PATIENCE);
             Exit::Failed
         })
     }
 
-    fn work(&self, stages: &mut Stages, boot_id: String) -> Result<Exit, Failure> {
+    fn work(&self, stages: &mut Stages, boot_id: String, logs: Logs) -> Result<Exit, Failure> {
         if self.config.controller.is_none() && self.config.order.is_none() {
             return stages.run("start", || Err(StartError::NothingToDo));
         }
@@ -107,7 +119,7 @@ impl Agent {
         let sink = |url: &config::HttpUrl| Sink::start(url.as_str(), &trust, &Retry::default(), &emitter);
         let _sink = self.config.events.as_ref().map(|url| stages.run("events", || sink(url))).transpose()?;
 
-        let ready = Ready { boot_id, inventory, identity, trust, downloads };
+        let ready = Ready { boot_id, inventory, identity, trust, downloads, logs };
         match (&self.config.controller, &self.config.order) {
             (_, Some(source)) => self.local(stages, &ready, source),
             (Some(url), None) => self.controlled(stages, ready, url),

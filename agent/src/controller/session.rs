@@ -191,7 +191,7 @@ impl Session {
             Ok(order) => Ok(Next::Order(Box::new(Offer { order, etag, attempt, raw: reply.body }))),
             Err(error) => {
                 let problem = error.problem();
-                let refused = OrderRefused { order: None, etag: etag.clone(), problem: problem.clone() };
+                let refused = OrderRefused { order: None, etag: etag.clone(), problem: problem.clone(), trace: None };
                 self.link.emitter().emit(Kind::OrderRefused(refused));
                 self.seen.clone_from(&etag);
                 Ok(Next::Refused(RefusedOrder { etag, attempt, raw: reply.body, problem }))

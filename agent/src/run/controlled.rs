@@ -84,6 +84,7 @@ impl Agent {
             keep(memory, Some(&LastState { plan_digest: Some(digest.to_owned()), ..state.clone() }));
             Ok::<_, ControllerError>(())
         });
+        ready.logs.send();
         let posted = stages.run("receipt", || session.post_receipt(&receipt, RECEIPT_DEADLINE));
         session.done_with(etag.as_deref());
         stages.emitter().set_subject(None);
