@@ -75,11 +75,13 @@ pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet) -> nix::Result<En
         for status in reap() {
             let Some(ended) = child.take_if(|child| status.pid() == Some(child.pid)) else { continue };
             let lived = ended.started.elapsed();
+            if let WaitStatus::Exited(_, code) = status
+                && let Some((level, words)) = stopped(code)
+            {
+                log::log!(level, "{words}");
+                continue;
+            }
             let (code, signal, reason) = match status {
-                WaitStatus::Exited(_, 0) => {
-                    log::info!("the agent is done and stays stopped");
-                    continue;
-                }
                 WaitStatus::Exited(_, code) => (Some(code), None, format!("exit status {code}")),
                 WaitStatus::Signaled(_, signal, _) => (None, Some(signal as i32), format!("killed by {signal}")),
                 _ => (None, None, format!("{status:?}")),
@@ -101,6 +103,18 @@ pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet) -> nix::Result<En
             }
             next_start = Some(Instant::now() + pause);
         }
+    }
+}
+
+/// What is said of an agent that is not started again and does not end the machine (ARCHITECTURE.md, "Processes in the
+/// ramdisk").
+fn stopped(status: i32) -> Option<(log::Level, &'static str)> {
+    match status {
+        0 => Some((log::Level::Info, "the agent is done and stays stopped")),
+        73 => {
+            Some((log::Level::Error, "the order failed: this machine stays up and does nothing until somebody looks"))
+        }
+        _ => None,
     }
 }
 
@@ -237,6 +251,19 @@ impl AgentLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_exit_of_the_agent_means_something_here() {
+        use crate::exit::Exit;
+        for exit in [Exit::Stop, Exit::Reboot, Exit::PowerOff, Exit::Failed] {
+            let status = i32::from(exit.status());
+            let stays = matches!(exit, Exit::Stop | Exit::Failed);
+            assert_eq!(stopped(status).is_some(), stays, "{exit:?}");
+            assert_eq!(End::of_status(status).is_none(), stays, "{exit:?}");
+        }
+        assert_eq!(stopped(73).map(|(level, _)| level), Some(log::Level::Error));
+        assert!(stopped(1).is_none() && stopped(101).is_none());
+    }
 
     #[test]
     fn the_log_is_bounded_and_keeps_the_end() {

@@ -1,11 +1,12 @@
 //! `burin agent`: what PID 1 of the ramdisk runs.
 
+use crate::api::LogRing;
 use crate::config;
 use crate::error::Coded;
 use crate::exit::Exit;
 use crate::run::Agent;
 use crate::stage;
-use simplelog::{ConfigBuilder, LevelFilter, SimpleLogger};
+use simplelog::{CombinedLogger, ConfigBuilder, LevelFilter, SharedLogger, SimpleLogger, WriteLogger};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -25,7 +26,7 @@ pub struct AgentArgs {
 pub fn run(args: &AgentArgs) -> ExitCode {
     let agent = Agent::new(&args.root);
     let level = agent.as_ref().ok().and_then(|agent| agent.config.log).unwrap_or(LevelFilter::Info);
-    start_logger(level);
+    start_logger(level, agent.as_ref().ok().map(|agent| agent.log.clone()));
     match agent {
         Ok(agent) => agent.run().into(),
         Err(error) => {
@@ -41,13 +42,19 @@ fn tell(root: &Path, error: &config::ConfigError) {
 }
 
 /// Lines for consoles: time, level, message. Errors go to stderr, whose end PID 1 keeps for the next agent.
-fn start_logger(level: LevelFilter) {
+///
+/// `kept` gets the same lines: they are what the agent's API shows and what goes out as events.
+fn start_logger(level: LevelFilter, kept: Option<LogRing>) {
     let mut config = ConfigBuilder::new();
     config.set_time_level(LevelFilter::Error).set_thread_level(LevelFilter::Off).set_target_level(LevelFilter::Off);
     config.set_location_level(LevelFilter::Off).set_max_level(LevelFilter::Error);
     // The libraries' own chatter is for their authors.
     config.add_filter_allow_str("burin").add_filter_allow_str("hwinventory");
-    if let Err(error) = SimpleLogger::init(level, config.build()) {
+    let mut loggers: Vec<Box<dyn SharedLogger>> = vec![SimpleLogger::new(level, config.build())];
+    if let Some(kept) = kept {
+        loggers.push(WriteLogger::new(level, config.build(), kept));
+    }
+    if let Err(error) = CombinedLogger::init(loggers) {
         eprintln!("burin: no log: {error}");
     }
 }

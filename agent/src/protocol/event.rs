@@ -3,6 +3,7 @@
 //! An [`Event`] keeps type, data and extension attributes as they came, so kinds that a reader does not know survive a
 //! round trip; [`Event::kind`] is the typed view of those it knows.
 
+use super::plan::Trace;
 use super::{Plan, Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -200,13 +201,16 @@ pub struct OrderAccepted {
 }
 
 /// The order cannot be carried out as it stands; it will not be tried again until its ETag changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderRefused {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     pub problem: Problem,
+    /// Why there is no plan: every layout and every disk that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Trace>>,
 }
 
 /// Something that is not as it should be and did not stop the work.
@@ -219,7 +223,7 @@ pub struct Anomaly {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogChunk {
-    /// Bytes of log before this chunk, since the boot.
+    /// Bytes of log before this chunk, since the agent process started.
     pub offset: u64,
     pub text: String,
 }

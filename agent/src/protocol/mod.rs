@@ -26,6 +26,3 @@ pub use problem::Problem;
 pub use receipt::{Receipt, ReceiptReply, ReceiptState};
 pub use secret::Secret;
 pub use version::VersionError;
-
-#[cfg(test)]
-mod schema_tests;

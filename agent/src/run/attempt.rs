@@ -1,19 +1,20 @@
 //! One order on this machine: plan, grant, apply. A receipt comes out in any case.
 
 use super::{Agent, facts};
+use crate::api::Door;
 use crate::apply::{self, Applied, ApplyError, Context};
-use crate::controller::ControlFlag;
+use crate::controller::{ControlFlag, Emitter};
 use crate::error::Coded;
 use crate::image::Cancel;
 use crate::plan::{self, SeedFiles};
 use crate::protocol::Plan;
-use crate::protocol::event::OrderAccepted;
+use crate::protocol::event::{OrderAccepted, OrderRefused};
 use crate::protocol::order::Order;
 use crate::protocol::{Control, Kind, Receipt, receipt};
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Attempt<'a> {
     pub download: ureq::Agent,
     pub control: Option<ControlFlag>,
     pub boot_id: &'a str,
+    /// Where callers look on.
+    pub door: Option<&'a Door>,
 }
 
 /// A plan, and what its seed step writes.
@@ -72,8 +75,12 @@ impl Attempt<'_> {
         digest: &mut Option<String>,
         done: &mut Applied,
     ) -> Result<(), Failure> {
-        let planned = stages.run("plan", || self.plan(self.inventory))?;
+        let emitter = stages.emitter().clone();
+        let planned = stages.run("plan", || self.plan(&emitter, self.inventory))?;
         let agreed = digest.insert(planned.plan.digest.clone());
+        if let Some(door) = self.door {
+            door.set_plan(&planned.plan);
+        }
         stages.emitter().emit(Kind::Plan(Box::new(planned.plan.clone())));
         for line in plan::explain(&planned.plan).lines() {
             log::info!("{line}");
@@ -82,14 +89,29 @@ impl Attempt<'_> {
         stages.run("grant", || grant(agreed))?;
         // The machine once more, as it is now: somebody may have pulled a disk while the grant was waited for.
         let fresh = stages.run("probe", || {
-            let fresh = self.plan(&facts::collect()).map_err(ProbeError::Refused)?;
+            let fresh = self.plan(&emitter, &facts::collect()).map_err(ProbeError::Refused)?;
             apply::pin(&fresh.plan, agreed).map_err(ProbeError::Changed)?;
             Ok::<_, ProbeError>(fresh)
         })?;
         self.apply(stages, &fresh, done)
     }
 
-    fn plan(&self, inventory: &Inventory) -> Result<Planned, plan::Refusal> {
+    /// A refusal is told with everything that was looked at, on the console and as an event.
+    fn plan(&self, emitter: &Emitter, inventory: &Inventory) -> Result<Planned, plan::Refusal> {
+        self.planned(inventory).inspect_err(|refusal| {
+            for line in plan::explain_refusal(refusal).lines() {
+                log::warn!("{line}");
+            }
+            emitter.emit(Kind::OrderRefused(OrderRefused {
+                order: Some(self.order.id.clone()),
+                etag: None,
+                problem: refusal.problem(),
+                trace: Some(refusal.trace.clone()),
+            }));
+        })
+    }
+
+    fn planned(&self, inventory: &Inventory) -> Result<Planned, plan::Refusal> {
         let words = &self.agent.config.attributes;
         let plan = plan::plan(inventory, self.order, words)?;
         let seed = plan::seed(inventory, self.order, words)?;
@@ -164,5 +186,46 @@ impl Coded for ProbeError {
             Self::Refused(refusal) => refusal.hint(),
             Self::Changed(error) => error.hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::controller::{Clock, Timeouts, Trust, TrustFiles, http, parse_order};
+
+    #[test]
+    fn a_refused_plan_says_why_in_its_event_and_asks_for_no_grant() {
+        let root = tempfile::tempdir().unwrap();
+        let (config, log) = (Config::default(), crate::api::LogRing::new(1000));
+        let agent = Agent { root: root.path().into(), config, paths: apply::Paths::default(), log };
+        let layouts = serde_json::json!([{"name": "only-disk", "disks": {"root": {"image": "debian"}}}]);
+        let images = serde_json::json!({"debian": {"urls": ["http://boot.lan/debian.raw"]}});
+        let order = serde_json::json!({"version": "order/v1", "id": "o", "images": images, "layouts": layouts});
+        let order = parse_order(order.to_string().as_bytes()).unwrap();
+        let trust = Trust::downloads(None, &TrustFiles::below(root.path()), Clock::trusted()).unwrap();
+        let emitter = Emitter::disconnected();
+        let events = emitter.listen(100);
+        let attempt = Attempt {
+            agent: &agent,
+            order: &order,
+            number: 1,
+            // No disks at all.
+            inventory: &Inventory::default(),
+            download: http::agent(&trust, &Timeouts::DOWNLOADS),
+            control: None,
+            boot_id: "boot-1",
+            door: None,
+        };
+        let receipt = attempt.run(&mut Stages::new(emitter), |_| -> Result<(), ApplyError> { panic!("asked") });
+        let problem = receipt.problem.unwrap();
+        let refused = events.try_iter().find_map(|event| match event.kind() {
+            Some(Kind::OrderRefused(refused)) => Some(refused),
+            _ => None,
+        });
+        let refused = refused.unwrap();
+        assert_eq!((refused.order.as_deref(), refused.problem.code), (Some("o"), problem.code));
+        assert!(refused.trace.is_some());
     }
 }

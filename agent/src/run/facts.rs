@@ -8,6 +8,10 @@ use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use std::convert::Infallible;
 use std::path::Path;
+use std::time::Duration;
+
+/// A device of a slow or emulated machine may take seconds to answer; whoever plans waits rather than refuse.
+const DEVICE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The kernel's id of this boot.
 pub fn boot_id(root: &Path) -> String {
@@ -34,6 +38,7 @@ pub fn inventory(stages: &mut Stages, root: &Path) -> Result<Inventory, Failure>
 pub fn collect() -> Inventory {
     let options = hwinventory::Options {
         agent_version: concat!("burin ", env!("CARGO_PKG_VERSION")).to_owned(),
+        device_deadline: DEVICE_DEADLINE,
         ..hwinventory::Options::default()
     };
     let inventory = hwinventory::collect(&options);
