@@ -1,7 +1,6 @@
 //! The edge: arguments, logger, exit code. As PID 1 of a ramdisk, and as the kernel's modprobe, it has none of these.
 
 use burin::cli;
-use burin::image::Cancel;
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -34,9 +33,12 @@ fn main() -> ExitCode {
         Command::Inventory(args) => cli::inventory::run(&args),
         Command::Plan(args) => cli::plan::run(args),
         Command::Simulate(args) => cli::simulate::run(args),
-        Command::Write(args) => match cli::download_agent() {
-            Ok(agent) => cli::write::run(args, agent, &Cancel::default()),
-            Err(error) => cli::fail(&error),
-        },
+        Command::Write(args) => {
+            let cancel = cli::signals::cancelled_by_signals();
+            match cli::download_agent() {
+                Ok(agent) => cli::write::run(args, agent, &cancel),
+                Err(error) => cli::fail(&error),
+            }
+        }
     }
 }

@@ -3,6 +3,8 @@
 mod image_support;
 
 use image_support::*;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -132,5 +134,75 @@ fn a_kill_at_any_moment_leaves_nothing_bootable_and_the_next_run_succeeds() {
         }
         assert_eq!(run(&server.url, &target, &[]).status.code(), Some(0));
         assert_written(&fs::read(&target).unwrap(), &image);
+    }
+}
+
+/// Starts a write that no server will ever finish, and sends `signal` once `ready` is true of a line of its output (at
+/// once where it is true of nothing). The last line.
+fn interrupted(source: &str, target: &Path, more: &[&str], signal: Signal, ready: &dyn Fn(&str) -> bool) -> Output {
+    let mut child = burin()
+        // Only the signal can end it.
+        .args([source, "--file", "--json", "--stall", "3600", "--patience", "3600"])
+        .arg(target)
+        .args(more)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    if !ready("") {
+        assert!(lines.by_ref().any(|line| ready(&line.unwrap())), "it ended before the signal");
+    }
+    kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+    let last = lines.last().map(Result::unwrap).unwrap_or_default();
+    Output { status: child.wait().unwrap(), stdout: last.into_bytes(), stderr: Vec::new() }
+}
+
+/// Bytes on the device, going by a line of progress.
+fn written(line: &str) -> u64 {
+    let line: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+    line["data"]["written_bytes"].as_u64().unwrap_or(0)
+}
+
+#[test]
+fn a_signal_stops_a_write_and_leaves_nothing_bootable() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::new(noise(9 * MIB, 1), []).always(Answer::Hang(5 * MIB));
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let target = dirty_file(dir.path(), 12 * MIB);
+        let output = interrupted(&server.url, &target, &[], signal, &|line| written(line) > 0);
+        assert_eq!(output.status.code(), Some(1), "{signal}");
+        let problem = &last(&output)["data"];
+        assert_eq!(problem["code"], "cancelled");
+        assert!(problem["message"].as_str().unwrap().contains("does not boot"), "{problem}");
+        assert_unbootable(&target);
+    }
+}
+
+#[test]
+fn a_signal_before_the_first_write_leaves_the_target_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dirty_file(dir.path(), 4 * MIB);
+    let image = Server::new(image(3 * MIB), []);
+    let sums = Server::new(vec![b'x'; 100], []).always(Answer::Hang(10));
+    let mut qcow2 = b"QFI\xfb\0\0\0\x03".to_vec();
+    qcow2.resize(MIB, 0);
+    let ranges = Server::new(qcow2, [Answer::Proper]).always(Answer::Hang(0));
+    let head = Server::new(noise(MIB, 1), []).always(Answer::Silence);
+    let cases: [(&str, &Server, &[&str], usize); 3] = [
+        (&image.url, &sums, &["--sha256sums", &sums.url], 1),
+        (&ranges.url, &ranges, &[], 2),
+        (&head.url, &head, &[], 1),
+    ];
+    for (source, stalling, more, requests) in cases {
+        // Once the server has the request, the write can only wait.
+        let ready = |_: &str| {
+            while stalling.requests().len() < requests {
+                std::thread::yield_now();
+            }
+            true
+        };
+        let output = interrupted(source, &target, more, Signal::SIGINT, &ready);
+        assert_eq!((output.status.code(), last(&output)["data"]["code"].as_str()), (Some(1), Some("cancelled")));
+        assert_eq!(fs::read(&target).unwrap(), dirt(4 * MIB), "the target was touched");
     }
 }

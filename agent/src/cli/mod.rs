@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod inventory;
 pub mod plan;
+pub mod signals;
 pub mod simulate;
 pub mod write;
 

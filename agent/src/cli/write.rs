@@ -105,7 +105,7 @@ fn write(args: WriteArgs, agent: ureq::Agent, display: &Display, cancel: &Cancel
     let published = match args.sha256sums {
         Some(url) => {
             let minisign = args.minisign.map(|key| Minisign { key, url: None });
-            Some(image::published(&agent, &Sums { url, minisign }, &args.source)?)
+            Some(image::published(&agent, &Sums { url, minisign }, &args.source, cancel)?)
         }
         None => None,
     };

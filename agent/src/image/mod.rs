@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod aside;
 mod blocks;
 mod decode;
 mod digest;

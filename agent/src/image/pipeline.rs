@@ -1,5 +1,6 @@
 //! One write from beginning to end: open and check, prepare, stream, check digests, commit.
 
+use super::aside::aside;
 use super::blocks::Sealer;
 use super::decode::{self, Limits};
 use super::digest::Expected;
@@ -157,7 +158,8 @@ impl Opened {
             (seals, wire_digest) = (Some(made), Some(actual));
         }
         let file = again.random(facts.wire_total, seals, stop, stages)?;
-        let qcow2 = Qcow2::open(file, &facts.name)?;
+        let named = facts.name.clone();
+        let qcow2 = aside("qcow2", &|| stop.is_set(), move || Qcow2::open(file, &named))?;
         let size = qcow2.size();
         if size > target.size() {
             let (source_name, device) = (facts.name, target.size());

@@ -1,7 +1,8 @@
 //! Published digests: a SHA256SUMS file beside the image, and its minisign signature.
 
-use super::ImageError;
+use super::aside::aside;
 use super::http::display;
+use super::{Cancel, ImageError};
 use std::time::Duration;
 
 /// A file of digests is text; more than this is something else.
@@ -28,11 +29,15 @@ pub struct Minisign {
 
 /// Fetches the digest (`sha256:HEX`) that is published for the image at `image_url`, to be used as
 /// `WriteRequest::digest.wire`. With a key, only a rightly signed file counts.
-pub fn published(agent: &ureq::Agent, sums: &Sums, image_url: &str) -> Result<String, ImageError> {
-    let text = fetch(agent, &sums.url)?;
+pub fn published(agent: &ureq::Agent, sums: &Sums, image_url: &str, cancel: &Cancel) -> Result<String, ImageError> {
+    let fetch = |url: &str| {
+        let (agent, url) = (agent.clone(), url.to_owned());
+        aside("sums", &|| cancel.is_cancelled(), move || fetch(&agent, &url))
+    };
+    let text = fetch(&sums.url)?;
     if let Some(minisign) = &sums.minisign {
         let url = minisign.url.clone().unwrap_or_else(|| format!("{}.minisig", sums.url));
-        let signature = fetch(agent, &url)?;
+        let signature = fetch(&url)?;
         verify(&minisign.key, &signature, text.as_bytes())
             .map_err(|source| ImageError::Signature { url: display(&url), source })?;
     }

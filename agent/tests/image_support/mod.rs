@@ -142,6 +142,8 @@ pub enum Answer {
     Cut(usize),
     /// Stops sending after so many bytes of the body, and keeps the connection open.
     Hang(usize),
+    /// Takes the request and answers nothing at all.
+    Silence,
     Status(u16),
     /// Sends the whole with 200, whatever range was asked for.
     Whole,
@@ -246,6 +248,10 @@ fn respond(stream: &mut TcpStream, head: &str, answer: &Answer, shared: &Shared)
         Answer::Status(status) => {
             write!(stream, "HTTP/1.1 {status} Because\r\ncontent-length: 0\r\n\r\n").ok()?;
             return Some(());
+        }
+        Answer::Silence => {
+            let _ = stream.read(&mut [0; 16]);
+            return None;
         }
         Answer::Redirect(to) => {
             write!(stream, "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n").ok()?;
