@@ -14,10 +14,8 @@ use burin::finalize::layout::{self, NewPartition};
 use burin::finalize::mount::{Access, Mounted};
 use burin::finalize::root::Root;
 use burin::finalize::rootfs::{self, Candidate};
-use burin::finalize::seed::{self, SeedData};
 use burin::finalize::seed_write::{self, VolumeLabel};
-use burin::finalize::steps::{self, BootRequest, Places, Request, SeedPlace};
-use burin::protocol::order::BootOrder;
+use burin::plan::SeedFile;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -114,6 +112,11 @@ fn partition(name: &str, kind: &str, mib: u64, number: u32) -> NewPartition {
         min: mib * MIB,
         max: Some(mib * MIB),
     }
+}
+
+/// The usual wish: the last partition fills the disk.
+fn grow_last() -> TableChange {
+    TableChange { grow: Some(Grow::Last), ..TableChange::default() }
 }
 
 fn lay_out(disk: &Loop, partitions: &[NewPartition]) -> TableReceipt {
@@ -259,7 +262,7 @@ fn tables_made_by_sgdisk_are_kept_whatever_their_length() {
         let root = run("sgdisk", &["--info=1", text(&image)]);
         fs::File::options().write(true).open(&image).and_then(|file| file.set_len(256 * MIB)).expect("a larger disk");
         let disk = Device::open_image(&image, 512).expect("opens");
-        let receipt = adjust::adjust(&disk, &steps::grow_last(), MIB).expect("adjusts");
+        let receipt = adjust::adjust(&disk, &grow_last(), MIB).expect("adjusts");
         assert_eq!((receipt.grown, receipt.changed.len()), (Some(1), 1));
         let verdict = run("sgdisk", &["--verify", text(&image)]);
         assert!(verdict.contains("No problems found"), "{entries}: {verdict}");
@@ -267,7 +270,7 @@ fn tables_made_by_sgdisk_are_kept_whatever_their_length() {
         let grown = run("sgdisk", &["--info=1", text(&image)]);
         let changed: Vec<&str> = grown.lines().filter(|line| !root.contains(line)).collect();
         assert_eq!(changed.len(), 2, "only the last sector and the size: {changed:?}");
-        assert_eq!(adjust::adjust(&disk, &steps::grow_last(), MIB).expect("again").writes, 0);
+        assert_eq!(adjust::adjust(&disk, &grow_last(), MIB).expect("again").writes, 0);
     }
 }
 
@@ -393,15 +396,13 @@ fn fat_volumes_pass_the_checker_and_give_their_files_back() {
     assert_eq!(full, Err(burin::finalize::fat::FatError::Full));
 }
 
-fn seed_data() -> SeedData {
-    SeedData {
-        instance_id: seed::instance_id("order-1", 1, "machine"),
-        hostname: Some("node7.example.org".to_owned()),
-        ssh_authorized_keys: vec!["ssh-ed25519 AAAA someone".to_owned()],
-        user_data: None,
-        vendor_data: None,
-        network_config: Some(serde_json::json!({"version": 2, "ethernets": {"eth0": {"dhcp4": true}}})),
-    }
+fn seed_files() -> Vec<SeedFile> {
+    let file = |path, contents: &str| SeedFile { path, contents: contents.to_owned() };
+    vec![
+        file("meta-data", "{\"instance-id\": \"order-1\", \"local-hostname\": \"node7.example.org\"}\n"),
+        file("user-data", "#cloud-config\n{}\n"),
+        file("network-config", "{\"version\": 2}\n"),
+    ]
 }
 
 #[test]
@@ -415,11 +416,9 @@ fn a_seed_volume_is_a_clean_fat_filesystem_on_both_sector_sizes() {
         let node = disk.partition(3);
         // What was there before must not show through.
         mkfs(Kind::Btrfs, &node, &["--mixed"]);
-        let data = seed_data();
-        let id = data.instance_id.to_string();
-        let written = |label, files: &[seed::SeedFile]| {
+        let written = |label, files: &[SeedFile]| {
             let device = Device::open(&node).expect("opens");
-            let receipt = seed_write::write_volume(&device, label, &id, files).expect("writes");
+            let receipt = seed_write::write_volume(&device, label, files).expect("writes");
             assert_eq!(receipt.files.len(), files.len());
             drop(device);
             let content = filesystem::probe(&node).expect("one filesystem");
@@ -427,65 +426,13 @@ fn a_seed_volume_is_a_clean_fat_filesystem_on_both_sector_sizes() {
             run("fsck.vfat", &["-n", text(&node)]);
             for file in files {
                 let read = output("mtype", &["-i", text(&node), &format!("::/{}", file.path)]);
-                assert!(read == file.bytes, "{}", file.path);
+                assert!(read == file.contents.as_bytes(), "{}", file.path);
             }
         };
-        written(VolumeLabel::Cidata, &data.nocloud());
-        written(VolumeLabel::Config2, &data.config_drive(Some(&serde_json::json!({"links": []}))));
+        written(VolumeLabel::Cidata, &seed_files());
+        let meta = SeedFile { path: "openstack/latest/meta_data.json", contents: "{}\n".to_owned() };
+        written(VolumeLabel::Config2, &[meta]);
     }
-}
-
-/// The whole sequence, twice, with the second run doing nothing; then with a seed volume and a missing EFI.
-#[test]
-fn the_whole_sequence_ends_the_same_when_run_again() {
-    if skipped() {
-        return;
-    }
-    let disk = Loop::new(1200 * MIB, 4096);
-    lay_out(&disk, &[partition("esp", "esp", 40, 15), partition("root", "root", 320, 1)]);
-    mkfs(Kind::Xfs, &disk.partition(1), &[]);
-    let content = populate(&disk.partition(1), Kind::Xfs, &disk.mounts());
-    let places = Places { mounts: disk.mounts(), efivars: disk.directory.path().join("efivars"), ..Places::real() };
-    let mut request = Request {
-        device: disk.node.clone(),
-        table: steps::grow_last(),
-        grow_filesystem: true,
-        seed: Some((seed_data(), SeedPlace::RootFilesystem)),
-        boot: None,
-        arch: Arch::native(),
-    };
-    // A killed run's mount does not stand in the way.
-    std::mem::forget(Mounted::mount(&disk.partition(1), "xfs", Access::ReadWrite, &disk.mounts()).expect("mounts"));
-    let first = steps::run(&request, &places).expect("runs");
-    let grown = first.filesystem.as_ref().expect("grown");
-    assert_eq!((grown.before, grown.after), (320 * MIB, grown.partition_bytes));
-    assert_eq!(first.seed.as_ref().map(|seed| seed.place.as_str()), Some("files"));
-    let again = steps::run(&request, &places).expect("runs again");
-    assert_eq!((again.table.writes, again.filesystem.map(|grown| grown.before)), (0, Some(grown.after)));
-    assert_eq!((again.table.partitions, again.seed), (first.table.partitions, first.seed));
-    fsck(Kind::Xfs, &disk.partition(1));
-    let mounted = Mounted::mount(&disk.partition(1), "xfs", Access::ReadOnly, &disk.mounts()).expect("mounts");
-    assert!(fs::read(mounted.path().join("content")).expect("content") == content);
-    assert!(mounted.path().join("var/lib/cloud/seed/nocloud/user-data").is_file());
-    mounted.unmount().expect("unmounts");
-
-    // On a disk that is full, there is no room for a seed volume.
-    let seed = NewPartition { number: None, ..partition("cidata", "linux-generic", 8, 1) };
-    request.seed = Some((seed_data(), SeedPlace::Volume(seed.guid)));
-    request.table = TableChange { add: vec![seed], ..TableChange::default() };
-    assert_eq!(steps::run(&request, &places).expect_err("full").code(), "finalize.layout");
-    // With the partition made before the root grows, there is, and a run on top keeps it.
-    lay_out(&disk, &[partition("esp", "esp", 40, 15), partition("root", "root", 320, 1)]);
-    request.grow_filesystem = false;
-    request.table.grow = Some(Grow::Number(1));
-    for _ in 0..2 {
-        let receipt = steps::run(&request, &places).expect("runs");
-        assert_eq!(receipt.seed.map(|seed| seed.place).as_deref(), Some("CIDATA"));
-        let content = filesystem::probe(&disk.partition(16)).expect("a volume");
-        assert_eq!(content.label.as_deref(), Some("CIDATA"));
-    }
-    request.boot = Some(BootRequest { label: "x".to_owned(), policy: BootOrder::DiskFirst, gone: Vec::new() });
-    assert_eq!(steps::run(&request, &places).expect_err("no EFI").code(), "finalize.not_uefi");
 }
 
 #[test]
@@ -497,10 +444,9 @@ fn a_seed_lands_in_the_root_filesystem() {
     lay_out(&disk, &[partition("root", "root", 64, 1)]);
     let node = disk.partition(1);
     mkfs(Kind::Ext4, &node, &[]);
-    let data = seed_data();
     let mounted = Mounted::mount(&node, "ext4", Access::ReadWrite, &disk.mounts()).expect("mounts");
     let root = Root::open(mounted.path()).expect("opens");
-    seed_write::write_files(&root, &data.instance_id.to_string(), &data.nocloud()).expect("writes");
+    seed_write::write_files(&root, &seed_files()).expect("writes");
     drop(root);
     mounted.unmount().expect("unmounts");
     fsck(Kind::Ext4, &node);

@@ -4,7 +4,6 @@ use super::{ApplyError, Context, table};
 use crate::finalize::device::Device as Disk;
 use crate::finalize::mount::{Access, Mounted};
 use crate::finalize::root::Root;
-use crate::finalize::seed::SeedFile;
 use crate::finalize::seed_write::{self, SeedReceipt, VolumeLabel};
 use crate::protocol::order::{PartitionPick, PickName, SeedFormat};
 use crate::protocol::plan::{Device, PlannedDisk, SeedTarget};
@@ -16,9 +15,7 @@ pub fn write(
     target: &SeedTarget,
 ) -> Result<(String, SeedReceipt), ApplyError> {
     let seed = context.seed.ok_or(ApplyError::NoSeed)?;
-    let files: Vec<SeedFile> =
-        seed.files.iter().map(|file| SeedFile { path: file.path, bytes: file.contents.clone().into_bytes() }).collect();
-    let instance_id = &context.order.id;
+    let files = &seed.files;
     match target {
         SeedTarget::ImagePartition { disk, partition } => {
             let disk = context.disk(*disk)?;
@@ -27,7 +24,7 @@ pub fn write(
             let written = Root::open(mounted.path())
                 .and_then(|root| if prefix.as_os_str().is_empty() { Ok(root) } else { root.subtree(&prefix) })
                 .map_err(|source| ApplyError::Open { device: node.clone(), source })
-                .and_then(|root| Ok(seed_write::write_files(&root, instance_id, &files)?));
+                .and_then(|root| Ok(seed_write::write_files(&root, files)?));
             mounted.unmount()?;
             Ok((node.display().to_string(), written?))
         }
@@ -38,7 +35,7 @@ pub fn write(
                 SeedFormat::Nocloud | SeedFormat::Cidata => VolumeLabel::Cidata,
             };
             let device = Disk::open(&node).map_err(|source| ApplyError::Open { device: node.clone(), source })?;
-            let receipt = seed_write::write_volume(&device, label, instance_id, &files)?;
+            let receipt = seed_write::write_volume(&device, label, files)?;
             Ok((node.display().to_string(), receipt))
         }
         SeedTarget::Own { .. } | SeedTarget::Tree => {

@@ -17,8 +17,6 @@ pub mod mbr;
 pub mod mount;
 pub mod root;
 pub mod rootfs;
-pub mod seed;
 pub mod seed_write;
-pub mod steps;
 pub mod table;
 pub mod uefi;

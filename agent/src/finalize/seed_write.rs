@@ -3,14 +3,16 @@
 use super::device::Sectors;
 use super::fat::{self, FatError};
 use super::root::Root;
-use super::seed::{NOCLOUD_FILES, SeedFile};
 use crate::error::Coded;
+use crate::plan::SeedFile;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
 use std::path::PathBuf;
 
+/// Names that NoCloud reads.
+const NOCLOUD_FILES: [&str; 4] = ["meta-data", "user-data", "vendor-data", "network-config"];
 /// cloud-init's seed directory (`seed_dir` of its configuration, at its default).
 const SEED_DIRECTORY: &str = "var/lib/cloud/seed/nocloud";
 /// A seed partition is filled up to this size; beyond it the filesystem just ends early.
@@ -49,7 +51,6 @@ impl Coded for SeedError {
 pub struct SeedReceipt {
     /// `files` in the root filesystem, or the label of the seed partition.
     pub place: String,
-    pub instance_id: String,
     pub files: Vec<SeedFileReceipt>,
 }
 
@@ -80,43 +81,38 @@ impl VolumeLabel {
 
 /// Writes NoCloud's files into the system below `root`; none of them can be read by anyone but root. Files of an earlier
 /// seed in the image that this one does not have are removed.
-pub fn write_files(root: &Root, instance_id: &str, files: &[SeedFile]) -> Result<SeedReceipt, SeedError> {
+pub fn write_files(root: &Root, files: &[SeedFile]) -> Result<SeedReceipt, SeedError> {
     let failed = |name: &str| {
         let path = root.path().join(SEED_DIRECTORY).join(name);
         move |source| SeedError::File { path, source }
     };
     // meta-data last: with it the seed is complete.
     for file in files.iter().rev() {
-        root.write(SEED_DIRECTORY, file.path, &file.bytes, 0o600).map_err(failed(file.path))?;
+        root.write(SEED_DIRECTORY, file.path, file.contents.as_bytes(), 0o600).map_err(failed(file.path))?;
     }
     for name in NOCLOUD_FILES.iter().filter(|name| files.iter().all(|file| file.path != **name)) {
         root.remove(SEED_DIRECTORY, name).map_err(failed(name))?;
     }
     root.set_mode(SEED_DIRECTORY, 0o700).map_err(failed(""))?;
     for file in files {
-        let length = file.bytes.len() as u64;
+        let length = file.contents.len() as u64;
         let path = format!("{SEED_DIRECTORY}/{}", file.path);
-        let same = root.read(&path, length).is_ok_and(|bytes| bytes == file.bytes);
+        let same = root.read(&path, length).is_ok_and(|bytes| bytes == file.contents.as_bytes());
         if !same {
             return Err(failed(file.path)(io::Error::new(io::ErrorKind::InvalidData, "reads back differently")));
         }
     }
-    Ok(receipt("files".to_owned(), instance_id, files))
+    Ok(receipt("files".to_owned(), files))
 }
 
 /// Makes `partition` a FAT volume with these files, over whatever it held. The volume exists only when it is complete: its
 /// first sector is written last, and all is read back.
-pub fn write_volume(
-    partition: &dyn Sectors,
-    label: VolumeLabel,
-    instance_id: &str,
-    files: &[SeedFile],
-) -> Result<SeedReceipt, SeedError> {
+pub fn write_volume(partition: &dyn Sectors, label: VolumeLabel, files: &[SeedFile]) -> Result<SeedReceipt, SeedError> {
     let device = || partition.path().to_owned();
     let failed = |source| SeedError::Volume { device: device(), source };
     let sector = u64::from(partition.sector_size());
     let size = partition.size().min(VOLUME_BYTES) / sector * sector;
-    let contents: u64 = files.iter().map(|file| file.bytes.len() as u64 + 4096).sum();
+    let contents: u64 = files.iter().map(|file| file.contents.len() as u64 + 4096).sum();
     let need = SMALLEST_VOLUME + contents;
     if size < need {
         return Err(SeedError::TooSmall { device: device(), need, have: partition.size() });
@@ -142,7 +138,7 @@ pub fn write_volume(
     if written != image {
         return Err(SeedError::ReadBack { device: device() });
     }
-    Ok(receipt(label.name().to_owned(), instance_id, files))
+    Ok(receipt(label.name().to_owned(), files))
 }
 
 /// The bytes of a FAT volume: the same files give the same bytes.
@@ -150,14 +146,19 @@ pub fn fat_image(label: VolumeLabel, files: &[SeedFile], sector_size: u32, size:
     let mut hash = Sha256::new();
     for file in files {
         hash.update(file.path);
-        hash.update(&file.bytes);
+        hash.update(&file.contents);
     }
     let serial = hash.finalize().iter().take(4).fold(0u32, |serial, &byte| serial << 8 | u32::from(byte));
-    let files: Vec<(&str, &[u8])> = files.iter().map(|file| (file.path, file.bytes.as_slice())).collect();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|file| (file.path, file.contents.as_bytes())).collect();
     fat::volume(label.name(), serial, &files, sector_size, size)
 }
 
-fn receipt(place: String, instance_id: &str, files: &[SeedFile]) -> SeedReceipt {
-    let files = files.iter().map(|file| SeedFileReceipt { path: file.path.to_owned(), bytes: file.bytes.len() as u64 });
-    SeedReceipt { place, instance_id: instance_id.to_owned(), files: files.collect() }
+fn receipt(place: String, files: &[SeedFile]) -> SeedReceipt {
+    let files =
+        files.iter().map(|file| SeedFileReceipt { path: file.path.to_owned(), bytes: file.contents.len() as u64 });
+    SeedReceipt { place, files: files.collect() }
 }
+
+#[cfg(test)]
+#[path = "seed_tests.rs"]
+mod tests;

@@ -110,8 +110,21 @@ pub fn files(order: &Order, attributes: &Attributes, network: Option<&Value>) ->
     Ok(Some(SeedFiles { format: seed.format, files }))
 }
 
+/// JSON that every YAML reader takes: characters that YAML does not allow to stand for themselves are escaped (YAML 1.1,
+/// section 5.1: printable characters).
 fn lines(value: &Value) -> String {
-    format!("{value:#}\n")
+    let json = format!("{value:#}\n");
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            // What is below a blank JSON has escaped already.
+            '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}' => {
+                text.push_str(&format!("\\u{:04x}", character as u32));
+            }
+            _ => text.push(character),
+        }
+    }
+    text
 }
 
 fn is_hostname(name: &str) -> bool {
@@ -129,4 +142,29 @@ fn is_ssh_key(key: &str) -> bool {
     let typed = |word: &str| ["ssh-", "ecdsa-", "sk-"].iter().any(|start| word.starts_with(start));
     let mut words = key.split_whitespace().skip_while(|word| !typed(word)).skip(1);
     !key.trim().contains(['\n', '\r']) && words.next().is_some_and(|data| data.starts_with("AAAA"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn debug_output_shows_no_contents() {
+        let file = SeedFile { path: "user-data", contents: "password: hunter2".to_owned() };
+        let shown = format!("{:?}", SeedFiles { format: SeedFormat::Nocloud, files: vec![file] });
+        assert!(shown.contains("user-data") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    proptest! {
+        /// Characters that YAML does not allow never stand for themselves, and JSON readers see the same value.
+        #[test]
+        fn any_text_survives_and_is_printable(text in any::<String>()) {
+            let written = lines(&json!({ "key": text }));
+            let printable =
+                |c: char| matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+            prop_assert!(written.chars().all(printable), "{written:?}");
+            prop_assert_eq!(serde_json::from_str::<Value>(&written).expect("JSON"), json!({ "key": text }));
+        }
+    }
 }
