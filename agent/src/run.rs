@@ -154,13 +154,15 @@ impl Agent {
         }
         let source = Identity::default().source(boot_id);
         let open = |state: Option<&Path>| Emitter::open(state, boot_id, &source, &outlets, Limits::default());
-        open(Some(&self.state())).or_else(|error| {
-            log::warn!("events that an earlier agent left are lost: {error}");
-            open(None)
-        }).unwrap_or_else(|error| {
-            log::error!("events go nowhere: {error}");
-            Emitter::disconnected()
-        })
+        open(Some(&self.state()))
+            .or_else(|error| {
+                log::warn!("events that an earlier agent left are lost: {error}");
+                open(None)
+            })
+            .unwrap_or_else(|error| {
+                log::error!("events go nowhere: {error}");
+                Emitter::disconnected()
+            })
     }
 
     fn ca(&self) -> Option<Ca> {

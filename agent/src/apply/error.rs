@@ -98,13 +98,11 @@ impl Coded for ApplyError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Changed { .. } => {
-                Some("something changed a disk since the plan was made; plan again and look at the difference".to_owned())
-            }
+            Self::Changed { .. } => Some(
+                "something changed a disk since the plan was made; plan again and look at the difference".to_owned(),
+            ),
             Self::Unsupported { .. } => Some("take it out of the layout".to_owned()),
-            Self::NoEsp { .. } => {
-                Some("UEFI firmware needs one; `boot_order: keep` makes no boot entry".to_owned())
-            }
+            Self::NoEsp { .. } => Some("UEFI firmware needs one; `boot_order: keep` makes no boot entry".to_owned()),
             _ => self.part().and_then(Coded::hint),
         }
     }

@@ -96,7 +96,10 @@ fn number(context: &Context<'_>, disk: &PlannedDisk, pick: PartitionPick) -> Res
                 Label::Gpt(table) => {
                     table.partitions().iter().max_by_key(|partition| partition.last_lba).map(|last| last.number)
                 }
-                Label::Mbr(entries) => entries.iter().max_by_key(|one| u64::from(one.first_lba) + u64::from(one.sectors)).map(|last| last.number),
+                Label::Mbr(entries) => entries
+                    .iter()
+                    .max_by_key(|one| u64::from(one.first_lba) + u64::from(one.sectors))
+                    .map(|last| last.number),
             };
             last.ok_or_else(|| ApplyError::NoPartition { device: device(), wanted: "last".to_owned() })
         }

@@ -16,7 +16,8 @@ pub struct InventoryArgs {}
 pub fn run(_args: &InventoryArgs) -> ExitCode {
     let inventory = hwinventory::collect(&hwinventory::Options::default());
     let mut out = std::io::stdout().lock();
-    match serde_json::to_writer_pretty(&mut out, &inventory).map_err(std::io::Error::from).and_then(|()| writeln!(out)) {
+    match serde_json::to_writer_pretty(&mut out, &inventory).map_err(std::io::Error::from).and_then(|()| writeln!(out))
+    {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read it has had enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

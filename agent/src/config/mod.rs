@@ -13,11 +13,11 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use crate::protocol::Secret;
 pub use cmdline::{Word, redact, words};
 pub use error::ConfigError;
 pub use ip::{IpMethod, StaticIp, prefix_of};
 pub use raw::Raw;
-pub use crate::protocol::Secret;
 pub use value::{HttpUrl, Mac, OrderSource, Trust};
 
 use crate::protocol::order::Finish;

@@ -12,8 +12,8 @@ use crate::protocol::order::Order;
 use crate::protocol::{Control, Kind, Receipt, receipt};
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 

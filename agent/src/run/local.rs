@@ -2,7 +2,7 @@
 
 use super::{Agent, FLUSH_PATIENCE, Ready};
 use crate::config::OrderSource;
-use crate::controller::{fetch_order, http, parse_order, Timeouts};
+use crate::controller::{Timeouts, fetch_order, http, parse_order};
 use crate::exit::Exit;
 use crate::run::attempt::Attempt;
 use crate::stage::{Failure, Stages};
