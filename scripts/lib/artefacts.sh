@@ -1,25 +1,32 @@
 # shellcheck shell=bash
 # What the demo and the tests boot: programs, netboot artefacts, disk image. Needs common.sh, packages.sh and cache.sh.
 
-# The shipped profile: what is tested is what is shipped.
-programs_dir() { echo "${CARGO_TARGET_DIR:-$BURIN_ROOT/target}/x86_64-unknown-linux-gnu/release"; }
+target_dir() { echo "${CARGO_TARGET_DIR:-$BURIN_ROOT/target}/x86_64-unknown-linux-gnu"; }
 
-build_programs() { (cd "$BURIN_ROOT" && cargo build --release --bins "$@" >&2); }
+# The agent in the profile it ships in: what is tested is what is shipped.
+agent_path() { echo "$(target_dir)/release/burin"; }
+
+# Builder, demo and controller run on this host only; linking them with LTO would take minutes for nothing.
+tools_dir() { echo "$(target_dir)/debug"; }
+
+build_agent() { (cd "$BURIN_ROOT" && cargo build --release --package burin --bin burin >&2); }
+build_tools() { (cd "$BURIN_ROOT" && cargo build --bins "$@" >&2); }
 
 # Prints the directory of kernel, ramdisk and iPXE script made from the programs as they are built now.
 netboot_artefacts() {
-    local bin key kernel=linux-image-amd64
-    bin=$(programs_dir)
+    local agent builder key kernel=linux-image-amd64
+    agent=$(agent_path)
+    builder=$(tools_dir)/burin-initramfs
     [ -n "$(candidate_version $kernel)" ] || quietly apt-get -q update
     key=$({
-        sha256sum <"$bin/burin"
-        sha256sum <"$bin/burin-initramfs"
+        sha256sum <"$agent"
+        sha256sum <"$builder"
         apt-cache depends $kernel
         candidate_version $kernel
         installed_versions ca-certificates systemd-boot-efi
     } | cache_key)
     # Level 9: a ramdisk that is thrown away is not worth the minute that the last few per cent cost.
-    cached netboot "$key" "$bin/burin-initramfs" build --quiet --agent "$bin/burin" --kernel-package $kernel \
+    cached netboot "$key" "$builder" build --quiet --agent "$agent" --kernel-package $kernel \
         --level 9 --cache "$(cache_root)/builder" --output
 }
 

@@ -62,7 +62,13 @@ impl Scene {
             // The network stays first, and the controller sends the machine on to its disk.
             Firmware::Bios => Boot::Network,
         };
+        // The least memory burin promises to work in; OVMF alone wants more than SeaBIOS.
+        let memory = match firmware {
+            Firmware::Uefi => 1024,
+            Firmware::Bios => 512,
+        };
         let spec = MachineSpec::new(dir, firmware)
+            .memory_mib(memory)
             .identity(&unique.to_string(), &format!("DEMO-{tag}"))
             .disk(Disk::new(Bus::Nvme, target.path(), TARGET_SERIAL))
             .disk(Disk::new(Bus::Sata, bystander.file.path(), BYSTANDER_SERIAL))
