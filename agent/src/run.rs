@@ -10,8 +10,9 @@ mod logs;
 
 use crate::api::LogRing;
 use crate::apply::Paths;
+use crate::boot;
 use crate::config::{self, ApiDoor, Config, OrderSource};
-use crate::controller::{CONTROLLER, Ca, Clock, ControlFlag, Emitter, Limits, Retry, SINK, Sink, Trust, TrustFiles};
+use crate::controller::{CONTROLLER, Ca, Clock, ControlFlag, Emitter, Limits, Retry, SINK, Sink, Trust, TrustError, TrustFiles};
 use crate::error::Coded;
 use crate::exit::Exit;
 use crate::net::{Network, clock};
@@ -127,6 +128,9 @@ impl Agent {
         let boot_id = facts::boot_id(&self.root);
         let mut stages = Stages::new(self.emitter(&boot_id));
         let logs = Logs::start(self.log.clone(), stages.emitter().clone());
+        if let Some(crash) = boot::last_crash(&self.root) {
+            stages.emitter().emit(facts::crash(&crash));
+        }
         work(&mut stages, boot_id, logs.clone()).unwrap_or_else(|failure| {
             log::error!("stopped at {}; this machine is left as it is until somebody looks", failure.stage);
             logs.send();
@@ -154,8 +158,9 @@ impl Agent {
 
         let (files, ca) = (TrustFiles::below(&self.root), self.ca());
         let ca = ca.as_ref();
-        let trust = stages.run("trust", || Trust::controller(ca, &files, clock.clone()))?;
-        let downloads = stages.run("trust", || Trust::downloads(ca, &files, clock))?;
+        let (trust, downloads) = stages.run("trust", || {
+            Ok::<_, TrustError>((Trust::controller(ca, &files, clock.clone())?, Trust::downloads(ca, &files, clock)?))
+        })?;
         let emitter = stages.emitter().clone();
         let sink = |url: &config::HttpUrl| Sink::start(url.as_str(), &trust, &Retry::default(), &emitter);
         let _sink = self.config.events.as_ref().map(|url| stages.run("events", || sink(url))).transpose()?;

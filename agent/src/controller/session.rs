@@ -63,7 +63,9 @@ impl Options {
     /// With the usual patience: endless, and a line in the log for every failure.
     pub fn new(url: &str, trust: Trust, state: PathBuf) -> Self {
         let notify = |waiting: &Waiting<'_>| {
-            log::warn!("{}: {}; again in {:.1} s", waiting.call, waiting.error, waiting.next.as_secs_f32());
+            let problem = waiting.error.problem();
+            let chain = [vec![problem.message], problem.causes].concat().join(": ");
+            log::warn!("{}: {chain}; again in {:.1} s", waiting.call, waiting.next.as_secs_f32());
             ControlFlow::Continue(())
         };
         let (timeouts, retry, control) = (Timeouts::CALLS, Retry::default(), ControlFlag::default());

@@ -468,7 +468,10 @@ impl<'a> Writer<'a> {
         if group.left == 0
             && let Some(group) = self.groups.remove(&id)
         {
-            self.position = self.position.max(group.check.offset + group.check.len);
+            // What is wiped behind the image says nothing about how far the image came.
+            if group.check.offset < self.end {
+                self.position = self.position.max(group.check.offset + group.check.len);
+            }
             if self.options.readback {
                 self.backlog.push_back(group.check);
             }

@@ -1,9 +1,11 @@
 //! What the machine says about itself before anybody asks it to do something.
 
 use super::{SETTLE_PATIENCE, SETTLE_QUIET};
-use crate::boot;
+use crate::boot::{self, CrashReport};
 use crate::config::Config;
-use crate::protocol::Identity;
+use crate::error::Coded;
+use crate::protocol::event::Anomaly;
+use crate::protocol::{Identity, Kind};
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use std::convert::Infallible;
@@ -46,9 +48,34 @@ pub fn collect() -> Inventory {
         let model = disk.model.as_deref().unwrap_or("unknown model");
         let serial = disk.serial.as_deref().unwrap_or("no serial number");
         let size = indicatif::DecimalBytes(disk.size);
-        log::info!("disk {}: {model}, {serial}, {size}, {:?}", disk.path, disk.class);
+        let class = serde_json::to_value(disk.class).unwrap_or_default();
+        let class = class.as_str().unwrap_or_default();
+        log::info!("disk {}: {model}, {serial}, {size}, {class}", disk.path);
     }
     inventory
+}
+
+/// How the agent process before this one ended. The text of its end stays in hello: it is long.
+#[derive(Debug, thiserror::Error)]
+#[error("the agent before this one ended after {seconds} s: {reason}")]
+struct Crashed {
+    seconds: u64,
+    reason: String,
+}
+
+impl Coded for Crashed {
+    fn code(&self) -> &'static str {
+        "agent.crashed"
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("its last words are in hello's last_crash; please report them".to_owned())
+    }
+}
+
+pub fn crash(report: &CrashReport) -> Kind {
+    let problem = Crashed { seconds: report.seconds, reason: report.reason.clone() }.problem();
+    Kind::Anomaly(Anomaly { device: None, problem })
 }
 
 pub fn identity(inventory: &Inventory, config: &Config) -> Identity {
