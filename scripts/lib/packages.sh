@@ -63,7 +63,7 @@ install_packages() {
         say "or run this script as root."
         exit 1
     fi
-    if ! grep -qE '^(ID|ID_LIKE)=.*debian' /etc/os-release 2>/dev/null; then
+    if ! grep -qE '^(ID|ID_LIKE)=.*debian' "${BURIN_OS_RELEASE:-/etc/os-release}" 2>/dev/null; then
         say "error: this has apt but is not Debian. These packages are missing:"
         say "    ${missing[*]}"
         exit 1

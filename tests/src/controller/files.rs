@@ -59,6 +59,8 @@ async fn answer(directory: &Path, name: &str, fault: Option<ImageFault>, mut req
     let service = ServeDir::new(directory).append_index_html_on_directories(false);
     let response = match service.clone().try_call(request).await {
         Ok(response) => response.map(Body::new),
+        // tower-http calls it an error of the disk's.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return StatusCode::NOT_FOUND.into_response(),
         Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
     if !response.status().is_success() {

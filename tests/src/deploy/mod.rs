@@ -3,6 +3,7 @@
 
 mod artefacts;
 mod order;
+mod pki;
 mod proof;
 mod run;
 mod scene;
@@ -10,9 +11,10 @@ mod small;
 
 pub use artefacts::{Image, Netboot, built};
 pub use order::OrderBuilder;
+pub use pki::Pki;
 pub use proof::{Proof, fingerprint};
 pub use run::{Deployment, News};
-pub use scene::{Bystander, Scene, start_controller};
+pub use scene::{Bystander, Scene, start_controller, start_controller_with};
 pub use small::SMALL_MARK;
 
 use crate::controller::StartError;

@@ -2,7 +2,7 @@
 
 use super::order::OrderBuilder;
 use super::{DeployError, Deployment, Image, Netboot};
-use crate::controller::{Controller, Options};
+use crate::controller::{Controller, Options, Tls};
 use crate::vm::{Boot, Bus, Dirt, Disk, DiskFile, Firmware, HOST_FROM_GUEST, MachineSpec, Nic, NicModel};
 use std::path::{Path, PathBuf};
 
@@ -85,6 +85,16 @@ impl Scene {
 
 /// On loopback, with everything that a machine on QEMU's user network needs to find it.
 pub fn start_controller(dir: &Path, netboot: &Netboot, images: &Path) -> Result<Controller, DeployError> {
+    start_controller_with(dir, netboot, images, None)
+}
+
+/// The same, over HTTPS where `tls` is given.
+pub fn start_controller_with(
+    dir: &Path,
+    netboot: &Netboot,
+    images: &Path,
+    tls: Option<Tls>,
+) -> Result<Controller, DeployError> {
     let mut options = Options::new(&dir.join("controller"));
     options.artefacts = Some(netboot.dir.clone());
     options.images = Some(images.to_owned());
@@ -93,7 +103,9 @@ pub fn start_controller(dir: &Path, netboot: &Netboot, images: &Path) -> Result<
     options.cmdline = "console=tty0 console=ttyS0,115200".to_owned();
     // The port has to be known before machines can be told how to reach it.
     options.listen = free_port().map_err(DeployError::Order)?;
-    options.public_url = Some(format!("http://{HOST_FROM_GUEST}:{}", options.listen.port()));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    options.public_url = Some(format!("{scheme}://{HOST_FROM_GUEST}:{}", options.listen.port()));
+    options.tls = tls;
     Ok(Controller::start(options)?)
 }
 
