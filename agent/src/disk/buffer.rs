@@ -16,28 +16,52 @@ pub struct Pool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    free: Mutex<Vec<AlignedBuf>>,
+    free: Mutex<Free>,
     returned: Condvar,
+    /// Of each buffer.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Free {
+    made: Vec<AlignedBuf>,
+    /// Buffers that nobody needed so far.
+    unmade: usize,
+}
+
+impl Free {
+    fn count(&self) -> usize {
+        self.made.len() + self.unmade
+    }
 }
 
 impl Pool {
     pub fn new(count: usize) -> Self {
-        Self::with_size(count, CHUNK)
+        let made = (0..count).map(|_| AlignedBuf::zeroed(CHUNK)).collect();
+        Self::with(Free { made, unmade: 0 }, CHUNK)
     }
 
-    /// Buffers of another size, for whole compressed frames.
+    /// Buffers of another size, each made when it is first needed.
     pub fn with_size(count: usize, bytes: usize) -> Self {
-        let free = (0..count).map(|_| AlignedBuf::zeroed(bytes)).collect();
-        Self(Arc::new(Inner { free: Mutex::new(free), returned: Condvar::new() }))
+        Self::with(Free { made: Vec::new(), unmade: count }, bytes)
     }
 
-    fn free(&self) -> MutexGuard<'_, Vec<AlignedBuf>> {
+    fn with(free: Free, bytes: usize) -> Self {
+        Self(Arc::new(Inner { free: Mutex::new(free), returned: Condvar::new(), bytes }))
+    }
+
+    fn free(&self) -> MutexGuard<'_, Free> {
         self.0.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows the buffers that nobody holds (at the start: all), to register them with the kernel.
     pub fn with_free<T>(&self, look: impl FnOnce(&[AlignedBuf]) -> T) -> T {
-        look(&self.free())
+        look(&self.free().made)
+    }
+
+    /// How many buffers nobody holds.
+    pub fn free_count(&self) -> usize {
+        self.free().count()
     }
 
     /// A free buffer, with whatever an earlier user left in it; none if none came back within `timeout`.
@@ -45,7 +69,11 @@ impl Pool {
         let deadline = Instant::now() + timeout;
         let mut free = self.free();
         loop {
-            if let Some(buf) = free.pop() {
+            if free.made.is_empty() && free.unmade > 0 {
+                free.unmade -= 1;
+                free.made.push(AlignedBuf::zeroed(self.0.bytes));
+            }
+            if let Some(buf) = free.made.pop() {
                 return Some(PoolBuf { buf: Some(buf), pool: self.clone() });
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -56,9 +84,22 @@ impl Pool {
         }
     }
 
+    /// Waits until so many buffers are free at once, or for `timeout`; how many are free then.
+    pub fn wait_for_free(&self, count: usize, timeout: Duration) -> usize {
+        let deadline = Instant::now() + timeout;
+        let mut free = self.free();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if free.count() >= count || left.is_zero() {
+                return free.count();
+            }
+            free = self.0.returned.wait_timeout(free, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     fn put(&self, buf: AlignedBuf) {
-        self.free().push(buf);
-        self.0.returned.notify_one();
+        self.free().made.push(buf);
+        self.0.returned.notify_all();
     }
 }
 
@@ -182,11 +223,11 @@ mod tests {
     fn buffers_go_round() {
         let pool = Pool::new(2);
         let (first, second) = (pool.take_within(Duration::ZERO).unwrap(), pool.take_within(Duration::ZERO).unwrap());
-        assert_eq!(pool.with_free(<[_]>::len), 0);
+        assert_eq!(pool.free_count(), 0);
         let chunk = Chunk::new(0, first, 10, 512);
         drop(second);
         drop(chunk);
-        assert_eq!(pool.with_free(<[_]>::len), 2);
+        assert_eq!(pool.free_count(), 2);
     }
 
     #[test]
@@ -206,9 +247,9 @@ mod tests {
         assert_eq!(chunks[1].digest, Some(checksum(chunks[1].bytes())));
         assert_eq!(chunks[1].bytes()[5], 1);
         chunks.pop();
-        assert_eq!(pool.with_free(<[_]>::len), 0);
+        assert_eq!(pool.free_count(), 0);
         chunks.pop();
-        assert_eq!(pool.with_free(<[_]>::len), 1);
+        assert_eq!(pool.free_count(), 1);
         let buf = pool.take_within(Duration::ZERO).unwrap();
         assert!(Chunk::cut(buf, CHUNK + 1).is_err());
     }

@@ -54,7 +54,12 @@ pub struct Options {
 }
 
 /// Checks that may wait; beyond it reading back goes first, so that memory does not grow with the image.
-const BACKLOG: usize = 16 * 1024;
+const BACKLOG: usize = 8 * 1024;
+/// Reads at once: they have buffers of their own.
+const READS: usize = 4;
+/// Memory of a writer beside the chunks that it is given: read-back buffers, one of zeros, and the checks that wait
+/// (twice their limit, as the deque doubles).
+pub const WRITER_BYTES: usize = (READS + 1) * CHUNK + BACKLOG * 2 * size_of::<Check>();
 /// Longest single hole, so that cancelling is never far away.
 const LONGEST_ZERO: u64 = 64 << 20;
 /// How often a waiting writer looks at its interrupt.
@@ -345,7 +350,10 @@ impl<'a> Writer<'a> {
             }
             let mut starved = false;
             while self.work.len() < self.options.depth {
-                if self.backlog.len() > BACKLOG && self.reads < self.options.depth {
+                if self.backlog.len() > BACKLOG {
+                    if self.reads == READS {
+                        break;
+                    }
                     self.submit_check();
                 } else if let Some((work, op)) = self.pending.pop_front() {
                     self.submit(work, op);
@@ -366,7 +374,7 @@ impl<'a> Writer<'a> {
                 }
             }
             if starved && self.options.overlap {
-                while !self.backlog.is_empty() && self.reads < self.options.depth.div_ceil(2) {
+                while !self.backlog.is_empty() && self.reads < self.options.depth.div_ceil(2).min(READS) {
                     if self.work.len() >= self.options.depth {
                         break;
                     }
@@ -523,7 +531,7 @@ impl<'a> Writer<'a> {
             if (self.interrupt)() {
                 return Err(DiskError::Interrupted { device: self.target.path().to_owned() });
             }
-            while self.work.len() < self.options.depth && !self.backlog.is_empty() {
+            while self.work.len() < self.options.depth && self.reads < READS && !self.backlog.is_empty() {
                 self.submit_check();
             }
             self.reap()?;

@@ -3,22 +3,24 @@
 //! pzstd, the seekable format and joined files are all just several frames (RFC 8878, 3.1). Where a frame ends is read
 //! off its block headers as it comes in, so neither a seek table nor pzstd's length headers are needed, and the source
 //! may be a stream. Frames that are small enough are decoded in one go by workers into buffers whose pieces go to the
-//! device without another copy; a larger frame is decoded as a stream, once those before it are done.
+//! device without another copy; a larger frame is decoded as a stream, once those before it are done. However many
+//! workers there are, a new frame is taken in only when it fits in what [`IN_FLIGHT`] leaves.
 
 use super::ImageError;
+use super::budget::{IN_FLIGHT, LARGEST_FRAME as LARGEST};
 use super::decode::{Decoder, Fault, skip};
 use super::input::Input;
 use super::lane::{Consumer, Popped, Producer, lane};
 use super::sniff;
 use super::source::TICK;
 use super::stages::Chunker;
-use crate::disk::{Chunk, Pool, PoolBuf};
+use crate::disk::{CHUNK, Chunk, Pool, PoolBuf};
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Largest decoded frame for a worker: what pzstd makes by default.
-const LARGEST: usize = 8 << 20;
 /// RFC 8878, 3.1.1.2.4: no block is larger.
 const LARGEST_BLOCK: usize = 128 << 10;
 
@@ -30,8 +32,27 @@ enum Collected {
     Begun(Vec<u8>),
 }
 
+/// A compressed frame, counted for as long as it is held.
+struct Packed {
+    bytes: Vec<u8>,
+    held: Arc<AtomicUsize>,
+}
+
+impl Packed {
+    fn new(bytes: Vec<u8>, held: &Arc<AtomicUsize>) -> Self {
+        held.fetch_add(bytes.len(), Ordering::Relaxed);
+        Self { bytes, held: held.clone() }
+    }
+}
+
+impl Drop for Packed {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+    }
+}
+
 struct Job {
-    packed: Vec<u8>,
+    packed: Packed,
     room: PoolBuf,
     reply: Producer<io::Result<Frame>>,
 }
@@ -47,8 +68,9 @@ pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) 
     thread::scope(|scope| {
         let (jobs, queue) = lane::<Job>(1);
         let queue = std::sync::Mutex::new(queue);
-        let queue = std::sync::Arc::new(queue);
-        let mut state = Order { jobs: Some(jobs), pool: None, waiting: VecDeque::new(), workers };
+        let queue = Arc::new(queue);
+        let mut state =
+            Order { jobs: Some(jobs), rooms: None, packed: Arc::default(), waiting: VecDeque::new(), workers };
         let mut spawned = 0;
         let result = loop {
             let announced = sniff::announces(input.peek(8)?);
@@ -98,9 +120,34 @@ pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) 
 /// Frames on their way through the workers, in the order of the image.
 struct Order {
     jobs: Option<Producer<Job>>,
-    pool: Option<Pool>,
+    rooms: Option<Rooms>,
+    /// Bytes of compressed frames that wait or are being decoded.
+    packed: Arc<AtomicUsize>,
     waiting: VecDeque<Consumer<io::Result<Frame>>>,
     workers: usize,
+}
+
+/// Buffers for decoded frames, all of one size: the frames of one file mostly are, too.
+struct Rooms {
+    pool: Pool,
+    size: usize,
+    count: usize,
+}
+
+impl Rooms {
+    /// For frames of `bound` bytes and less.
+    fn new(bound: usize) -> Self {
+        let size = bound.clamp(1, LARGEST).next_multiple_of(CHUNK);
+        let count = IN_FLIGHT / size;
+        Self { pool: Pool::with_size(count, size), size, count }
+    }
+
+    /// How many buffers must be free for one more to be taken, with so many bytes of compressed frames held.
+    fn wanted(&self, packed: usize) -> usize {
+        let allowed = IN_FLIGHT.saturating_sub(packed) / self.size;
+        // One frame alone always goes.
+        (self.count + 1).saturating_sub(allowed).clamp(1, self.count)
+    }
 }
 
 impl Order {
@@ -109,10 +156,23 @@ impl Order {
         while self.waiting.len() >= self.workers {
             self.next(sink)?;
         }
-        // Two more than the workers hold: the writer frees those, whatever the workers do.
-        let count = self.workers + 2;
-        let pool = self.pool.get_or_insert_with(|| Pool::with_size(count, LARGEST));
-        let room = sink.wait_for(pool).map_err(Fault::Sink)?;
+        if let Some(rooms) = self.rooms.take_if(|rooms| rooms.size < bound) {
+            // Larger ones, once all these came back.
+            self.finish(sink)?;
+            sink.wait_until_free(&rooms.pool, rooms.count).map_err(Fault::Sink)?;
+        }
+        let packed = Packed::new(packed, &self.packed);
+        let (pool, free) = loop {
+            let held = self.packed.load(Ordering::Relaxed);
+            let rooms = self.rooms.get_or_insert_with(|| Rooms::new(bound));
+            let (pool, wanted) = (rooms.pool.clone(), rooms.wanted(held));
+            if self.waiting.is_empty() || pool.free_count() >= wanted {
+                break (pool, wanted);
+            }
+            self.next(sink)?;
+        };
+        sink.wait_until_free(&pool, free).map_err(Fault::Sink)?;
+        let room = sink.wait_for(&pool).map_err(Fault::Sink)?;
         let (reply, frame) = lane(1);
         let jobs = self.jobs.as_ref().ok_or(Fault::Sink(ImageError::Broken { stage: "decode" }))?;
         jobs.push(Job { packed, room, reply }).map_err(|_| Fault::Sink(ImageError::Broken { stage: "decode" }))?;
@@ -153,7 +213,7 @@ fn work(queue: &std::sync::Mutex<Consumer<Job>>) {
             Popped::End => return,
         };
         let unpacked = match &mut decompressor {
-            Ok(decompressor) => decompressor.decompress_to_buffer(&packed, &mut room[..]),
+            Ok(decompressor) => decompressor.decompress_to_buffer(&packed.bytes, &mut room[..]),
             Err(error) => Err(io::Error::other(error.to_string())),
         };
         drop(packed);
@@ -197,7 +257,8 @@ fn collect(input: &mut Input) -> io::Result<Collected> {
             _ => return Ok(Collected::Begun(packed)),
         };
         bound += decoded;
-        if bound > LARGEST || stored > LARGEST_BLOCK || !take(input, &mut packed, stored)? {
+        // Empty blocks decode to nothing and still take room.
+        if bound.max(packed.len()) > LARGEST || stored > LARGEST_BLOCK || !take(input, &mut packed, stored)? {
             return Ok(Collected::Begun(packed));
         }
         if last {
@@ -223,4 +284,73 @@ fn take(input: &mut Input, to: &mut Vec<u8>, mut count: usize) -> io::Result<boo
         count -= now;
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::input::Pieces;
+
+    struct Once(Option<Vec<u8>>);
+
+    impl Pieces for Once {
+        fn next(&mut self) -> Result<Option<Vec<u8>>, ImageError> {
+            Ok(self.0.take())
+        }
+    }
+
+    fn collected(bytes: Vec<u8>) -> Collected {
+        collect(&mut Input::new(Box::new(Once(Some(bytes))))).unwrap()
+    }
+
+    #[test]
+    fn a_frame_of_countless_empty_blocks_is_not_collected() {
+        // Single segment, one byte of content size; then raw blocks of no bytes.
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x20, 0];
+        frame.resize(3 * LARGEST, 0);
+        match collected(frame) {
+            Collected::Begun(begun) => assert!(begun.len() <= LARGEST + LARGEST_BLOCK + 8, "{}", begun.len()),
+            Collected::Whole(..) => panic!("a frame without an end"),
+        }
+    }
+
+    #[test]
+    fn whole_frames_are_bounded_by_what_they_hold() {
+        let bytes = b"some text, again and again, ".repeat(20_000);
+        let frame = zstd::bulk::compress(&bytes, 3).unwrap();
+        match collected(frame.clone()) {
+            Collected::Whole(packed, bound) => {
+                assert_eq!(packed, frame);
+                assert!(bound >= bytes.len() && bound <= bytes.len().next_multiple_of(LARGEST_BLOCK));
+            }
+            Collected::Begun(_) => panic!("not collected"),
+        }
+    }
+
+    #[test]
+    fn frames_in_flight_stay_within_the_budget() {
+        for bound in [1, CHUNK, CHUNK + 1, 3 << 20, LARGEST] {
+            let rooms = Rooms::new(bound);
+            assert!(rooms.size >= bound && rooms.size * rooms.count <= IN_FLIGHT);
+            for packed in (0..=LARGEST).step_by(300_000) {
+                let wanted = rooms.wanted(packed);
+                assert!((1..=rooms.count).contains(&wanted));
+                let taken = rooms.count - wanted + 1;
+                assert!(taken * rooms.size + packed <= IN_FLIGHT, "{bound} {packed}");
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_collected_or_begun(
+            mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..4000), magic in proptest::bool::ANY,
+        ) {
+            if magic && bytes.len() >= 4 {
+                bytes[..4].copy_from_slice(&[0x28, 0xb5, 0x2f, 0xfd]);
+            }
+            let (Collected::Whole(taken, _) | Collected::Begun(taken)) = collected(bytes.clone());
+            proptest::prop_assert!(bytes.starts_with(&taken));
+        }
+    }
 }

@@ -17,6 +17,7 @@
 
 mod aside;
 mod blocks;
+mod budget;
 mod decode;
 mod digest;
 mod error;
@@ -85,7 +86,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { window_log: 27, backend: Backend::Auto, buffers: 16, workers: 0 }
+        Self { window_log: 27, backend: Backend::Auto, buffers: 12, workers: 0 }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::aside::aside;
 use super::blocks::Sealer;
+use super::budget;
 use super::decode::{self, Limits};
 use super::digest::Expected;
 use super::input::{Input, Pieces};
@@ -10,7 +11,7 @@ use super::progress::{Phase, Progress, Snapshot, Stages, timed};
 use super::qcow2::Qcow2;
 use super::sniff::{self, Compression, Container};
 use super::source::{Again, PIECES, Stream};
-use super::stages::{self, Chunker, Last, Piped, Ports, Replay, Waiting};
+use super::stages::{self, CHUNKS, Chunker, Last, Piped, Ports, Replay, Waiting};
 use super::{Cancel, ImageError, Stop, WriteRequest};
 use crate::disk::{self, Body, Counters, DiskError, Pool, Target, Writer};
 use crate::protocol::ImageReceipt;
@@ -22,8 +23,6 @@ use std::time::{Duration, Instant};
 
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(200);
-/// Chunks that may wait between two stages.
-const CHUNKS: usize = 4;
 
 pub fn write(
     request: WriteRequest,
@@ -207,7 +206,7 @@ struct Streamed<'a> {
 
 impl Run<'_> {
     fn write(&self, first: Vec<Vec<u8>>, stream: Stream) -> Result<ImageReceipt, ImageError> {
-        let pool = Pool::new(self.opened.options.buffers.max(4));
+        let pool = Pool::new(self.opened.options.buffers.max(budget::LEAST_BUFFERS));
         let limits = self.target.limits();
         let queue = disk::open_queue(self.target, self.opened.options.backend, limits.depth, &pool)
             .map_err(|source| ImageError::Queue { source })?;
@@ -439,6 +438,7 @@ impl Run<'_> {
             zeroed_bytes: load(&self.counters.zeroed),
             skipped_bytes: load(&self.counters.skipped),
             verified_bytes: load(&self.counters.verified),
+            memory_bytes: budget::bytes(&self.opened.options) as u64,
             duration_ms: self.began.elapsed().as_millis() as u64,
             bottleneck: self.stages.bottleneck(self.device_busy()).to_owned(),
         }

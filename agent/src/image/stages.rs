@@ -14,6 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// Chunks that may wait between two stages.
+pub const CHUNKS: usize = 4;
+
 /// Wire bytes on their way through a digest.
 pub type Wire = Result<Vec<u8>, ImageError>;
 
@@ -203,6 +206,18 @@ impl Chunker<'_> {
                 self.ports.stop.check()?;
                 if let Some(buf) = pool.take_within(TICK) {
                     return Ok(buf);
+                }
+            }
+        })
+    }
+
+    /// Returns once so many of `pool`'s buffers are free; an error when the write stops.
+    pub fn wait_until_free(&self, pool: &Pool, count: usize) -> Result<(), ImageError> {
+        timed(self.ports.waited, || {
+            loop {
+                self.ports.stop.check()?;
+                if pool.wait_for_free(count, TICK) >= count {
+                    return Ok(());
                 }
             }
         })

@@ -66,6 +66,9 @@ pub struct ImageReceipt {
     pub zeroed_bytes: u64,
     pub skipped_bytes: u64,
     pub verified_bytes: u64,
+    /// Most that the write's buffers may hold: fixed before it starts, whatever the image. The decoder's window is extra.
+    #[serde(default)]
+    pub memory_bytes: u64,
     pub duration_ms: u64,
     /// The stage that held the others up: network, decode, digest or device.
     pub bottleneck: String,

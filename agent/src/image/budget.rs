@@ -1,0 +1,38 @@
+//! What a write may hold in memory: fixed before it starts, whatever the sizes of image, disk and RAM.
+
+use super::Options;
+use super::source::{PIECE, PIECES};
+use super::stages::CHUNKS;
+use crate::disk::{self, CHUNK};
+
+/// Largest decoded zstd frame that a worker takes whole: what pzstd makes by default. It stands in for the window.
+pub const LARGEST_FRAME: usize = 8 << 20;
+/// Bytes of zstd frames under way, compressed ones and decoded ones together. One more compressed frame may be coming in.
+pub const IN_FLIGHT: usize = 24 << 20;
+/// Pieces in hands between the queues: one each in source, digest and decoder.
+const IN_HAND: usize = 3;
+
+/// Bytes of buffers that a write with these options holds at most. Beside them are the decoder's window (at most
+/// 2^`window_log` bytes, as many as the image asks for; in its place [`LARGEST_FRAME`] where frames are decoded whole),
+/// stacks and the program itself.
+pub fn bytes(options: &Options) -> usize {
+    let buffers = options.buffers.max(LEAST_BUFFERS) * CHUNK;
+    // A queue on either side of the digest of the download.
+    let pieces = (2 * PIECES + IN_HAND) * PIECE;
+    buffers + pieces + IN_FLIGHT + disk::WRITER_BYTES
+}
+
+/// Fewer would stop the stages: one being filled, some between them, one being written, the first withheld.
+pub const LEAST_BUFFERS: usize = CHUNKS + 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_with_default_settings_is_within_48_mib() {
+        let bytes = bytes(&Options::default());
+        assert!(bytes <= 48 << 20, "{bytes}");
+        assert!(2 * LARGEST_FRAME <= IN_FLIGHT, "a frame that does not compress must fit");
+    }
+}
