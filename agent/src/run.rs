@@ -1,6 +1,8 @@
 //! The stage sequence of an agent, and nothing else.
 
+mod asker;
 mod attempt;
+mod callers;
 mod controlled;
 mod facts;
 mod local;
@@ -8,8 +10,8 @@ mod logs;
 
 use crate::api::LogRing;
 use crate::apply::Paths;
-use crate::config::{self, Config, OrderSource};
-use crate::controller::{CONTROLLER, Ca, Clock, Emitter, Limits, Retry, SINK, Sink, Trust, TrustFiles};
+use crate::config::{self, ApiDoor, Config, OrderSource};
+use crate::controller::{CONTROLLER, Ca, Clock, ControlFlag, Emitter, Limits, Retry, SINK, Sink, Trust, TrustFiles};
 use crate::error::Coded;
 use crate::exit::Exit;
 use crate::net::{Network, clock};
@@ -17,6 +19,7 @@ use crate::protocol::Identity;
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use logs::Logs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,8 +59,18 @@ impl Coded for StartError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("put burin.controller=URL or burin.order=URL on the kernel command line".to_owned())
+        Some("put burin.controller=URL, burin.order=URL or burin.token=TOKEN on the kernel command line".to_owned())
     }
+}
+
+/// What an agent needs of the machine around it.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    pub clock: Clock,
+    /// Of this machine; hello names the first as the one where the agent's API is.
+    pub addresses: Vec<IpAddr>,
+    /// Where the API listens.
+    pub listen: IpAddr,
 }
 
 /// What the stages before the first order have found out.
@@ -70,6 +83,10 @@ struct Ready {
     /// For images and orders by URL.
     downloads: Trust,
     logs: Logs,
+    /// What controller and callers want of the work in hand.
+    control: ControlFlag,
+    addresses: Vec<IpAddr>,
+    listen: IpAddr,
 }
 
 impl Agent {
@@ -86,13 +103,31 @@ impl Agent {
 
     /// From the first event to what PID 1 is to do next.
     pub fn run(&self) -> Exit {
+        self.report(|stages, boot_id, logs| {
+            if !self.has_something_to_do() {
+                return stages.run("start", || Err(StartError::NothingToDo));
+            }
+            // Kept to the end: it renews the leases.
+            let network = stages.run("network", || Network::start(&self.config, &self.root))?;
+            let (clock, addresses) = self.clock(stages, &network)?;
+            let listen = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            self.work(stages, boot_id, logs, Surroundings { clock, addresses, listen })
+        })
+    }
+
+    /// As [`Agent::run`], on a machine whose network and clock somebody else keeps.
+    pub fn run_in(&self, surroundings: Surroundings) -> Exit {
+        self.report(|stages, boot_id, logs| self.work(stages, boot_id, logs, surroundings))
+    }
+
+    fn report(&self, work: impl FnOnce(&mut Stages, String, Logs) -> Result<Exit, Failure>) -> Exit {
         for warning in &self.config.warnings {
             log::warn!("{warning}");
         }
         let boot_id = facts::boot_id(&self.root);
         let mut stages = Stages::new(self.emitter(&boot_id));
         let logs = Logs::start(self.log.clone(), stages.emitter().clone());
-        self.work(&mut stages, boot_id, logs.clone()).unwrap_or_else(|failure| {
+        work(&mut stages, boot_id, logs.clone()).unwrap_or_else(|failure| {
             log::error!("stopped at {}; this machine is left as it is until somebody looks", failure.stage);
             logs.send();
             stages.emitter().flush(FLUSH_PATIENCE);
@@ -100,13 +135,19 @@ impl Agent {
         })
     }
 
-    fn work(&self, stages: &mut Stages, boot_id: String, logs: Logs) -> Result<Exit, Failure> {
-        if self.config.controller.is_none() && self.config.order.is_none() {
-            return stages.run("start", || Err(StartError::NothingToDo));
-        }
-        // Kept to the end: it renews the leases.
-        let network = stages.run("network", || Network::start(&self.config, &self.root))?;
-        let clock = self.clock(stages, &network)?;
+    fn has_something_to_do(&self) -> bool {
+        let callers = self.config.token.is_some() && self.config.api != ApiDoor::Off;
+        self.config.controller.is_some() || self.config.order.is_some() || callers
+    }
+
+    fn work(
+        &self,
+        stages: &mut Stages,
+        boot_id: String,
+        logs: Logs,
+        surroundings: Surroundings,
+    ) -> Result<Exit, Failure> {
+        let Surroundings { clock, addresses, listen } = surroundings;
         let inventory = facts::inventory(stages, &self.root)?;
         let identity = facts::identity(&inventory, &self.config);
         stages.emitter().set_source(&identity.source(&boot_id));
@@ -119,16 +160,17 @@ impl Agent {
         let sink = |url: &config::HttpUrl| Sink::start(url.as_str(), &trust, &Retry::default(), &emitter);
         let _sink = self.config.events.as_ref().map(|url| stages.run("events", || sink(url))).transpose()?;
 
-        let ready = Ready { boot_id, inventory, identity, trust, downloads, logs };
+        let control = ControlFlag::default();
+        let ready = Ready { boot_id, inventory, identity, trust, downloads, logs, control, addresses, listen };
         match (&self.config.controller, &self.config.order) {
             (_, Some(source)) => self.local(stages, &ready, source),
             (Some(url), None) => self.controlled(stages, ready, url),
-            (None, None) => stages.run("start", || Err(StartError::NothingToDo)),
+            (None, None) => self.orchestrated(stages, &ready),
         }
     }
 
     /// Waits as long as it takes: a machine without a network can do nothing, and a cable may yet be plugged in.
-    fn clock(&self, stages: &mut Stages, network: &Network) -> Result<Clock, Failure> {
+    fn clock(&self, stages: &mut Stages, network: &Network) -> Result<(Clock, Vec<IpAddr>), Failure> {
         let wait = || {
             while let Err(error) = network.wait(NETWORK_PATIENCE) {
                 let problem = error.problem();
@@ -144,7 +186,8 @@ impl Agent {
             log::info!("{} {}/{}", interface.name, interface.address, interface.prefix);
         }
         let ntp: Vec<_> = state.interfaces.iter().flat_map(|interface| interface.ntp.iter().copied()).collect();
-        stages.run("clock", || {
+        let addresses = state.interfaces.iter().map(|interface| interface.address.into()).collect();
+        let clock = stages.run("clock", || {
             let known = clock::sync(&self.config, &ntp);
             // The Date of an HTTP reply has whole seconds, and the reply was some time on its way.
             let host = self.config.controller.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -152,7 +195,8 @@ impl Agent {
                 clock::set_from(time, Duration::from_secs(2), clock::ClockSource::HttpDate(host.clone()));
             };
             Ok::<_, crate::net::NetError>(if known.trusted { Clock::trusted() } else { Clock::untrusted(set) })
-        })
+        })?;
+        Ok((clock, addresses))
     }
 
     fn emitter(&self, boot_id: &str) -> Emitter {
@@ -166,13 +210,15 @@ impl Agent {
         }
         let source = Identity::default().source(boot_id);
         let open = |state: Option<&Path>| Emitter::open(state, boot_id, &source, &outlets, Limits::default());
-        open(Some(&self.state())).or_else(|error| {
-            log::warn!("events that an earlier agent left are lost: {error}");
-            open(None)
-        }).unwrap_or_else(|error| {
-            log::error!("events go nowhere: {error}");
-            Emitter::disconnected()
-        })
+        open(Some(&self.state()))
+            .or_else(|error| {
+                log::warn!("events that an earlier agent left are lost: {error}");
+                open(None)
+            })
+            .unwrap_or_else(|error| {
+                log::error!("events go nowhere: {error}");
+                Emitter::disconnected()
+            })
     }
 
     fn ca(&self) -> Option<Ca> {

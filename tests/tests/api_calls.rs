@@ -161,8 +161,13 @@ fn from_order_to_receipt() {
     bed.door.finish(&receipt_for("o1", 1, "boot-1"));
     assert_eq!(bed.status().phase, Phase::Done);
     assert_eq!(bed.call("GET", "/v1/receipt", b"").1["order"], "o1");
-    assert_eq!(bed.call("POST", "/v1/power", br#"{"action":"kexec"}"#).0, 202);
-    assert_eq!(bed.door.next_work(PATIENCE), Some(Work::Power(Power::Kexec)));
+    assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(501, "api.no-kexec"));
+    assert_eq!(bed.call("POST", "/v1/power", br#"{"action":"reboot"}"#).0, 202);
+    // Neither work nor word of a caller is lost to an order that comes meanwhile.
+    let other: burin::protocol::Order = serde_json::from_str(&order("o3")).unwrap();
+    assert!(!bed.door.begin(&other, b"{}"));
+    assert_eq!(bed.door.next_work(PATIENCE), Some(Work::Power(Power::Reboot)));
+    assert_eq!(bed.status().order.as_deref(), Some("o1"));
     assert_eq!(bed.call("PUT", "/v1/order", order("o2").as_bytes()).0, 200);
 }
 

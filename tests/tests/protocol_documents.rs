@@ -75,7 +75,8 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 fn codes(path: &Path) -> Vec<String> {
     let source = std::fs::read_to_string(path).unwrap();
     let source = source.split("#[cfg(test)]").next().unwrap_or_default();
-    let bodies = source.split("fn code(&self) -> &'static str {").skip(1).filter_map(|rest| rest.split("\n    }").next());
+    let bodies =
+        source.split("fn code(&self) -> &'static str {").skip(1).filter_map(|rest| rest.split("\n    }").next());
     bodies.flat_map(|body| body.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 

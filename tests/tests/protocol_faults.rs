@@ -13,7 +13,7 @@ const CALLS: [Call; 5] = [Call::Hello, Call::Order, Call::Events, Call::Grant, C
 
 /// One order from hello to acknowledgement.
 fn story(agent: &Agent, order: &str) {
-    let mut session = agent.connect();
+    let session = agent.connect();
     let Next::Order(offer) = session.next_order(PATIENCE).unwrap() else { panic!() };
     assert_eq!(offer.order.id, order);
     agent.emitter.emit(finished("plan"));
@@ -110,7 +110,7 @@ fn stalls() {
 
 /// As [`story`], but asking for the order without a wait, which would lengthen the time limit.
 fn story_without_long_poll(agent: &Agent) {
-    let mut session = agent.connect();
+    let session = agent.connect();
     let Next::Order(offer) = session.next_order(Duration::ZERO).unwrap() else { panic!() };
     agent.emitter.emit(finished("plan"));
     session.grant("o1", offer.attempt, "sha256:00").unwrap();
@@ -248,7 +248,7 @@ fn a_killed_controller_knows_everything_it_acknowledged() {
 }
 
 fn ended_well_until_late(bench: &Bench, agent: &Agent) {
-    let mut session = agent.connect();
+    let session = agent.connect();
     assert!(agent.emitter.flush(PATIENCE));
     assert_eq!(bench.stages(), ["plan", "write", "late"]);
     assert_eq!(session.next_order(Duration::ZERO).unwrap(), Next::None, "a finished order is not offered again");

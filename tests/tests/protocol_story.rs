@@ -30,7 +30,7 @@ fn from_hello_to_the_acknowledged_receipt() {
     let seen = bench.controller().subscribe();
     let agent = bench.agent("boot-1");
     agent.emitter.emit(started("network"));
-    let mut session = agent.connect();
+    let session = agent.connect();
     assert_eq!(session.machine(), MACHINE);
     assert!(agent.emitter.flush(PATIENCE), "what happened before the hello comes after it");
     assert_eq!(session.next_order(Duration::ZERO).unwrap(), Next::None);
@@ -57,7 +57,7 @@ fn from_hello_to_the_acknowledged_receipt() {
 fn a_long_poll_is_answered_when_the_order_comes() {
     let bench = Bench::new(|_| {});
     let agent = bench.agent("boot-1");
-    let mut session = agent.connect();
+    let session = agent.connect();
     std::thread::scope(|scope| {
         let polling = scope.spawn(|| session.next_order(PATIENCE).unwrap());
         std::thread::sleep(Duration::from_millis(300));
@@ -71,7 +71,7 @@ fn a_long_poll_is_answered_when_the_order_comes() {
 fn what_is_not_an_order_is_refused_once_and_reported() {
     let bench = Bench::new(|_| {});
     let agent = bench.agent("boot-1");
-    let mut session = agent.connect();
+    let session = agent.connect();
     let bodies: [(&[u8], &str); 5] = [
         (b"not json", "order.not_json"),
         (b"{\"id\": \"\xff\"}", "order.not_json"),
@@ -126,7 +126,7 @@ fn unknown_fields_of_replies_are_ignored() {
 fn a_retired_machine_stops_asking() {
     let bench = Bench::new(|_| {});
     bench.controller().put_order(MAC, "").unwrap();
-    let mut session = bench.agent("boot-1").connect();
+    let session = bench.agent("boot-1").connect();
     assert_eq!(session.next_order(PATIENCE).unwrap(), Next::Gone);
 }
 
@@ -135,7 +135,7 @@ fn a_machine_in_a_reboot_loop_gets_one_grant() {
     let bench = Bench::new(|_| {});
     bench.controller().put_order("default", order("o1")).unwrap();
     let agent = bench.agent("boot-1");
-    let mut session = agent.connect();
+    let session = agent.connect();
     assert_eq!(offer(session.next_order(PATIENCE).unwrap()).attempt, 1);
     session.grant("o1", 1, "sha256:00").unwrap();
     // The reply was lost: the same question gets the same answer.
@@ -158,7 +158,7 @@ fn a_failed_attempt_is_offered_again_where_policy_allows() {
     let bench = Bench::new(|options| options.max_attempts = 2);
     bench.controller().put_order("default", order("o1")).unwrap();
     let agent = bench.agent("boot-1");
-    let mut session = agent.connect();
+    let session = agent.connect();
     for attempt in 1..=2 {
         assert_eq!(offer(session.next_order(PATIENCE).unwrap()).attempt, attempt);
         session.grant("o1", attempt, "sha256:00").unwrap();
@@ -260,7 +260,7 @@ fn ipxe_scripts_lead_to_the_agent_while_an_order_waits() {
     assert!(text.contains(&format!("burin.controller={url} ")) && text.contains("console=ttyS0"), "{text}");
     assert!(script("mac=52-54-00-00-00-99").contains("exit"));
     let agent = bench.agent("boot-1");
-    let mut session = agent.connect();
+    let session = agent.connect();
     offer(session.next_order(PATIENCE).unwrap());
     assert!(script(&of_machine).contains("kernel "), "a reset in the middle comes back to the agent");
     session.grant("o1", 1, "sha256:00").unwrap();

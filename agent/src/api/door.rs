@@ -5,7 +5,7 @@ use super::log_ring::LogRing;
 use crate::controller::{ControlFlag, Emitter, parse_order};
 use crate::error::Coded;
 use crate::protocol::{
-    ApplyReply, ApplyRequest, Hello, Order, Phase, Plan, Power, Problem, Receipt, Secret, Status, api,
+    ApplyReply, ApplyRequest, Event, Hello, Kind, Order, Phase, Plan, Power, Problem, Receipt, Secret, Status, api,
 };
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -89,7 +89,7 @@ impl Door {
         let pump = move || {
             for event in events {
                 match weak.upgrade() {
-                    Some(inner) => inner.history.push(event),
+                    Some(inner) => inner.see(event),
                     None => return,
                 }
             }
@@ -122,11 +122,17 @@ impl Door {
     }
 
     /// Work on an order begins, wherever it came from. A cancel of former work does not count for it.
-    pub fn begin(&self, order: &Order, raw: &[u8]) {
-        self.0.control.renew();
+    ///
+    /// False, and nothing has changed, where a caller's work waits: that is taken first, see [`Door::next_work`].
+    pub fn begin(&self, order: &Order, raw: &[u8]) -> bool {
         let mut state = self.lock();
+        if !state.work.is_empty() {
+            return false;
+        }
+        self.0.control.renew();
         state.order = Some(Placed { order: order.clone(), raw: raw.to_owned() });
         (state.phase, state.plan, state.receipt) = (Phase::Applying, None, None);
+        true
     }
 
     pub fn set_plan(&self, plan: &Plan) {
@@ -246,6 +252,8 @@ impl Door {
             let message = format!("the plan is {}, not {}", plan.digest, request.plan_digest);
             return Err(refusal(409, "api.plan-digest", message));
         }
+        // A cancel of former work does not count; one from now on does.
+        self.0.control.renew();
         let reply = ApplyReply { order: order.id.clone(), plan_digest: plan.digest.clone() };
         state.applied = key.map(|key| (key.to_owned(), reply.clone()));
         state.phase = Phase::Applying;
@@ -273,9 +281,27 @@ impl Door {
         if action == Power::Kexec && state.phase != Phase::Done {
             return Err(refusal(409, "api.nothing-installed", "there is no installed system to start"));
         }
+        if action == Power::Kexec {
+            return Err(refusal(501, "api.no-kexec", "this agent cannot start a kernel past the firmware"));
+        }
         state.work.push_back(Work::Power(action));
         self.0.changed.notify_all();
         Ok(())
+    }
+}
+
+impl Inner {
+    /// The stage under way is what the events say.
+    fn see(&self, event: Arc<Event>) {
+        let stage = match event.kind() {
+            Some(Kind::StageStarted(started)) => Some(Some(started.stage)),
+            Some(Kind::StageFinished(_) | Kind::StageFailed(_)) => Some(None),
+            _ => None,
+        };
+        if let Some(stage) = stage {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).stage = stage;
+        }
+        self.history.push(event);
     }
 }
 

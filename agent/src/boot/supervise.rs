@@ -111,7 +111,9 @@ pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet) -> nix::Result<En
 fn stopped(status: i32) -> Option<(log::Level, &'static str)> {
     match status {
         0 => Some((log::Level::Info, "the agent is done and stays stopped")),
-        73 => Some((log::Level::Error, "the order failed: this machine stays up and does nothing until somebody looks")),
+        73 => {
+            Some((log::Level::Error, "the order failed: this machine stays up and does nothing until somebody looks"))
+        }
         _ => None,
     }
 }

@@ -16,6 +16,8 @@ pub enum ConfigError {
     Log { value: String },
     #[error("burin.finish={value}: no such way to finish")]
     Finish { value: String },
+    #[error("burin.api={value}: neither off nor a port")]
+    Api { value: String },
     #[error("BOOTIF={value}: not the address of an Ethernet NIC")]
     BootIf { value: String },
     #[error("ip={value}: {why}")]
@@ -36,6 +38,7 @@ impl Coded for ConfigError {
             Self::Ca { .. } => "config.ca",
             Self::Log { .. } => "config.log",
             Self::Finish { .. } => "config.finish",
+            Self::Api { .. } => "config.api",
             Self::BootIf { .. } => "config.bootif",
             Self::Ip { .. } => "config.ip",
         }
@@ -48,6 +51,7 @@ impl Coded for ConfigError {
             Self::Ca { .. } => "write burin.ca=/etc/burin/ca.pem or burin.ca=sha256:<64 hexadecimal digits>",
             Self::Log { .. } => "write error, warn, info, debug or trace",
             Self::Finish { .. } => "write reboot, poweroff or hold",
+            Self::Api { .. } => "write burin.api=off or burin.api=8443",
             Self::BootIf { .. } => "in iPXE write BOOTIF=01-${net0/mac:hexhyp}",
             Self::Ip { .. } => {
                 "write ip=dhcp or ip=<address>::<gateway>:<netmask>:<hostname>:<device>:none:<dns>:<dns>:<ntp>"

@@ -13,12 +13,12 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use crate::protocol::Secret;
 pub use cmdline::{Word, redact, words};
 pub use error::ConfigError;
 pub use ip::{IpMethod, StaticIp, prefix_of};
 pub use raw::Raw;
-pub use crate::protocol::Secret;
-pub use value::{HttpUrl, Mac, OrderSource, Trust};
+pub use value::{ApiDoor, HttpUrl, Mac, OrderSource, Trust};
 
 use crate::protocol::order::Finish;
 use std::collections::BTreeMap;
@@ -45,6 +45,8 @@ pub struct Config {
     pub ntp: Option<String>,
     /// Overrides the order's `finish`.
     pub finish: Option<Finish>,
+    /// The agent's own API.
+    pub api: ApiDoor,
     /// The NIC that booted.
     pub boot_mac: Option<Mac>,
     /// How addresses are had.

@@ -1,13 +1,13 @@
 //! The words we know, unvalidated, and the step from there to a [`Config`].
 
 use super::cmdline::{Word, words};
-use super::value::{parse_boot_mac, parse_finish, parse_level, parse_order, parse_trust};
+use super::value::{parse_api, parse_boot_mac, parse_finish, parse_level, parse_order, parse_trust};
 use super::{Config, ConfigError, HttpUrl, IpMethod, Secret};
 use std::collections::BTreeMap;
 use std::fmt;
 
 const ATTRIBUTE: &str = "burin.attr.";
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 10] = [
     "burin.controller",
     "burin.ca",
     "burin.token",
@@ -16,6 +16,7 @@ const KNOWN: [&str; 9] = [
     "burin.log",
     "burin.ntp",
     "burin.finish",
+    "burin.api",
     "burin.attr.NAME",
 ];
 
@@ -30,6 +31,7 @@ pub struct Raw {
     pub log: Option<String>,
     pub ntp: Option<String>,
     pub finish: Option<String>,
+    pub api: Option<String>,
     pub bootif: Option<String>,
     pub ip: Option<String>,
     pub attributes: BTreeMap<String, String>,
@@ -84,6 +86,7 @@ impl Raw {
             "burin.log" => &mut self.log,
             "burin.ntp" => &mut self.ntp,
             "burin.finish" => &mut self.finish,
+            "burin.api" => &mut self.api,
             "BOOTIF" => &mut self.bootif,
             "ip" => &mut self.ip,
             "burin.token" => {
@@ -121,6 +124,7 @@ impl Raw {
             log: self.log.as_deref().map(parse_level).transpose()?,
             ntp: self.ntp,
             finish: self.finish.as_deref().map(parse_finish).transpose()?,
+            api: self.api.as_deref().map(parse_api).transpose()?.unwrap_or_default(),
             boot_mac: None,
             ip: self.ip.as_deref().map(IpMethod::parse).transpose()?.unwrap_or_default(),
             warnings: self.warnings,

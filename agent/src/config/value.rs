@@ -90,6 +90,28 @@ fn parse_hex32(text: &str) -> Option<[u8; 32]> {
     if digits.len() == 64 { bytes.try_into().ok() } else { None }
 }
 
+/// The agent's own API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiDoor {
+    Off,
+    /// 0 is an ephemeral one.
+    Port(u16),
+}
+
+impl Default for ApiDoor {
+    fn default() -> Self {
+        Self::Port(8443)
+    }
+}
+
+pub(super) fn parse_api(text: &str) -> Result<ApiDoor, ConfigError> {
+    match text {
+        "off" => Ok(ApiDoor::Off),
+        "on" => Ok(ApiDoor::default()),
+        _ => text.parse().map(ApiDoor::Port).map_err(|_| ConfigError::Api { value: text.to_owned() }),
+    }
+}
+
 /// Where an order without a controller comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderSource {

@@ -66,6 +66,11 @@ impl Link {
         credentials.as_ref().map(|credentials| credentials.machine.clone()).unwrap_or_default()
     }
 
+    pub fn token(&self) -> Option<Secret> {
+        let credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
+        credentials.as_ref().map(|credentials| credentials.token.clone())
+    }
+
     pub fn change_hello(&self, change: impl FnOnce(&mut Hello)) {
         change(&mut self.hello.lock().unwrap_or_else(PoisonError::into_inner));
     }

@@ -21,7 +21,7 @@ use crate::protocol::{
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::http::StatusCode;
 
@@ -114,7 +114,7 @@ pub struct Session {
     options: Options,
     memory: Memory,
     /// ETag of the order that was refused or is done with.
-    seen: Option<String>,
+    seen: Mutex<Option<String>>,
     _sender: Option<Sender>,
 }
 
@@ -137,12 +137,17 @@ impl Session {
         let deliver = Batches::new(link.clone());
         let outlet = emitter.outlet(CONTROLLER);
         let sender = outlet.map(|outlet| Sender::start(outlet, &options.retry, deliver)).transpose()?;
-        Ok(Self { link, options, memory, seen: None, _sender: sender })
+        Ok(Self { link, options, memory, seen: Mutex::default(), _sender: sender })
     }
 
     /// The controller's name for this machine.
     pub fn machine(&self) -> String {
         self.link.machine()
+    }
+
+    /// The bearer token of this boot, as the last hello was answered; callers of the agent's own API need it too.
+    pub fn token(&self) -> Option<Secret> {
+        self.link.token()
     }
 
     /// The controller's latest word.
@@ -165,9 +170,9 @@ impl Session {
     }
 
     /// Asks for an order; the controller may hold its answer for `wait` (at most 60 s are asked for).
-    pub fn next_order(&mut self, wait: Duration) -> Result<Next, ControllerError> {
+    pub fn next_order(&self, wait: Duration) -> Result<Next, ControllerError> {
         let wait = Duration::from_secs(wait.as_secs().min(60));
-        let seen = self.seen.clone();
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let reply = patiently("order", &self.options, None, || {
             self.link.authorised(|machine, token| {
                 let path = format!("/v1/machines/{machine}/order?wait={}", wait.as_secs());
@@ -193,15 +198,15 @@ impl Session {
                 let problem = error.problem();
                 let refused = OrderRefused { order: None, etag: etag.clone(), problem: problem.clone(), trace: None };
                 self.link.emitter().emit(Kind::OrderRefused(refused));
-                self.seen.clone_from(&etag);
+                self.done_with(etag.as_deref());
                 Ok(Next::Refused(RefusedOrder { etag, attempt, raw: reply.body, problem }))
             }
         }
     }
 
     /// The order with this ETag is done with, or cannot be done: only another one is asked for.
-    pub fn done_with(&mut self, etag: Option<&str>) {
-        self.seen = etag.map(str::to_owned);
+    pub fn done_with(&self, etag: Option<&str>) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = etag.map(str::to_owned);
     }
 
     /// Leave to destroy what the plan names. Waits for the controller's answer however long it takes; a refusal is

@@ -1,6 +1,7 @@
 //! One order on this machine: plan, grant, apply. A receipt comes out in any case.
 
 use super::{Agent, facts};
+use crate::api::Door;
 use crate::apply::{self, Applied, ApplyError, Context};
 use crate::controller::{ControlFlag, Emitter};
 use crate::error::Coded;
@@ -12,8 +13,8 @@ use crate::protocol::order::Order;
 use crate::protocol::{Control, Kind, Receipt, receipt};
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Attempt<'a> {
     pub download: ureq::Agent,
     pub control: Option<ControlFlag>,
     pub boot_id: &'a str,
+    /// Where callers look on.
+    pub door: Option<&'a Door>,
 }
 
 /// A plan, and what its seed step writes.
@@ -75,6 +78,9 @@ impl Attempt<'_> {
         let emitter = stages.emitter().clone();
         let planned = stages.run("plan", || self.plan(&emitter, self.inventory))?;
         let agreed = digest.insert(planned.plan.digest.clone());
+        if let Some(door) = self.door {
+            door.set_plan(&planned.plan);
+        }
         stages.emitter().emit(Kind::Plan(Box::new(planned.plan.clone())));
         for line in plan::explain(&planned.plan).lines() {
             log::info!("{line}");
@@ -210,6 +216,7 @@ mod tests {
             download: http::agent(&trust, &Timeouts::DOWNLOADS),
             control: None,
             boot_id: "boot-1",
+            door: None,
         };
         let receipt = attempt.run(&mut Stages::new(emitter), |_| -> Result<(), ApplyError> { panic!("asked") });
         let problem = receipt.problem.unwrap();

@@ -1,6 +1,9 @@
 //! Orders from a controller, one after the other, each with its grant and its acknowledged receipt.
 
+use super::asker::Asker;
+use super::callers::Callers;
 use super::{Agent, FLUSH_PATIENCE, Ready, facts};
+use crate::api::Door;
 use crate::boot;
 use crate::config::HttpUrl;
 use crate::controller::{ControllerError, Memory, Next, Offer, Options, Session, Timeouts, http};
@@ -9,10 +12,11 @@ use crate::protocol::order::Finish;
 use crate::protocol::{Hello, LastState, hello};
 use crate::run::attempt::Attempt;
 use crate::stage::{Failure, Stages, tell};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// How long one question for an order waits at the controller.
-const ORDER_WAIT: Duration = Duration::from_secs(30);
+/// How long callers wait while nothing else goes on.
+const TURN: Duration = Duration::from_millis(250);
 /// How long a receipt may stay unacknowledged. After that the machine stays up and asks for orders again.
 const RECEIPT_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 
@@ -20,10 +24,14 @@ impl Agent {
     pub(super) fn controlled(&self, stages: &mut Stages, mut ready: Ready, url: &HttpUrl) -> Result<Exit, Failure> {
         let mut options = Options::new(url.as_str(), ready.trust.clone(), self.state());
         options.join_token = self.config.token.clone();
+        options.control = ready.control.clone();
         let memory = Memory::new(&self.state());
-        let hello = self.hello(&ready, &memory);
+        let mut hello = self.hello(&ready, &memory);
+        let callers = self.open_door(stages, &ready, &hello);
+        hello.api = callers.as_ref().map(Callers::endpoint);
+        let door = callers.as_ref().map(|callers| &callers.door);
         let emitter = stages.emitter().clone();
-        let mut session = stages.run("hello", || Session::connect(options, hello, &emitter))?;
+        let session = Arc::new(stages.run("hello", || Session::connect(options, hello, &emitter))?);
         boot::forget_last_crash(&self.root);
         log::info!("known to the controller as {}", session.machine());
 
@@ -32,8 +40,19 @@ impl Agent {
             stages.run("receipt", || session.post_receipt(&receipt, RECEIPT_DEADLINE))?;
         }
         log::info!("waiting for an order");
+        let mut asker = stages.quiet("order", || Asker::start(session.clone()))?;
         loop {
-            match stages.quiet("order", || session.next_order(ORDER_WAIT))? {
+            if let Some(door) = door {
+                // Another hello may have brought another token.
+                if let Some(token) = session.token() {
+                    door.set_token(token);
+                }
+                if let Some(exit) = self.callers_first(stages, &ready, door)? {
+                    return Ok(exit);
+                }
+            }
+            let Some(answer) = asker.next(TURN) else { continue };
+            match stages.quiet("order", || answer)? {
                 Next::None => {}
                 Next::Refused(refused) => tell("order", &refused.problem),
                 Next::Gone => {
@@ -44,7 +63,14 @@ impl Agent {
                 Next::Order(offer) => {
                     // What an order is planned on is what the machine is now.
                     ready.inventory = facts::inventory(stages, &self.root)?;
-                    if let Some(exit) = self.serve(stages, &ready, &mut session, &memory, *offer)? {
+                    while let Some(door) = door
+                        && !door.begin(&offer.order, &offer.raw)
+                    {
+                        if let Some(exit) = self.callers_first(stages, &ready, door)? {
+                            return Ok(exit);
+                        }
+                    }
+                    if let Some(exit) = self.serve(stages, &ready, &session, &memory, *offer, door)? {
                         return Ok(exit);
                     }
                     log::info!("waiting for another order");
@@ -53,14 +79,25 @@ impl Agent {
         }
     }
 
+    /// What callers want, as long as they want something.
+    fn callers_first(&self, stages: &mut Stages, ready: &Ready, door: &Door) -> Result<Option<Exit>, Failure> {
+        while let Some(work) = door.next_work(Duration::ZERO) {
+            if let Some(exit) = self.called(stages, ready, door, work)? {
+                return Ok(Some(exit));
+            }
+        }
+        Ok(None)
+    }
+
     /// One order, from grant to acknowledged receipt. None: stay for the next one.
     fn serve(
         &self,
         stages: &mut Stages,
         ready: &Ready,
-        session: &mut Session,
+        session: &Session,
         memory: &Memory,
         offer: Offer,
+        door: Option<&Door>,
     ) -> Result<Option<Exit>, Failure> {
         let Offer { order, etag, attempt: number, .. } = offer;
         let state = LastState {
@@ -78,12 +115,16 @@ impl Agent {
             download: http::agent(&ready.downloads, &Timeouts::DOWNLOADS),
             control: Some(session.control()),
             boot_id: &ready.boot_id,
+            door,
         };
         let receipt = attempt.run(stages, |digest| {
             session.grant(&order.id, number, digest)?;
             keep(memory, Some(&LastState { plan_digest: Some(digest.to_owned()), ..state.clone() }));
             Ok::<_, ControllerError>(())
         });
+        if let Some(door) = door {
+            door.finish(&receipt);
+        }
         ready.logs.send();
         let posted = stages.run("receipt", || session.post_receipt(&receipt, RECEIPT_DEADLINE));
         session.done_with(etag.as_deref());
@@ -99,7 +140,7 @@ impl Agent {
         }
     }
 
-    fn hello(&self, ready: &Ready, memory: &Memory) -> Hello {
+    pub(super) fn hello(&self, ready: &Ready, memory: &Memory) -> Hello {
         Hello {
             version: hello::VERSION.to_owned(),
             identity: ready.identity.clone(),

@@ -2,7 +2,7 @@
 
 use super::{Agent, FLUSH_PATIENCE, Ready};
 use crate::config::OrderSource;
-use crate::controller::{fetch_order, http, parse_order, Timeouts};
+use crate::controller::{Memory, Timeouts, fetch_order, http, parse_order};
 use crate::exit::Exit;
 use crate::protocol::order::Finish;
 use crate::run::attempt::Attempt;
@@ -17,17 +17,30 @@ impl Agent {
         };
         let body = stages.run("order", || fetch_order(&place, &ready.downloads))?;
         let order = stages.run("order", || parse_order(&body))?;
+        let memory = Memory::new(&self.state());
+        let callers = self.config.token.clone().and_then(|token| {
+            let callers = self.open_door(stages, ready, &self.hello(ready, &memory))?;
+            // Only now: nobody can put another order in between.
+            callers.door.begin(&order, &body);
+            callers.door.set_token(token);
+            Some(callers)
+        });
+        let door = callers.as_ref().map(|callers| &callers.door);
         let attempt = Attempt {
             agent: self,
             order: &order,
             number: 1,
             inventory: &ready.inventory,
             download: http::agent(&ready.downloads, &Timeouts::DOWNLOADS),
-            control: None,
+            control: door.map(|_| ready.control.clone()),
             boot_id: &ready.boot_id,
+            door,
         };
         // Nobody grants: `on_existing` and the way it ends are all that keeps a second boot from wiping the first's work.
         let receipt = attempt.run(stages, |_| Ok::<_, Infallible>(()));
+        if let Some(door) = door {
+            door.finish(&receipt);
+        }
         ready.logs.send();
         stages.emitter().flush(FLUSH_PATIENCE);
         match receipt.problem {

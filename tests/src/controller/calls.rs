@@ -88,6 +88,7 @@ pub(super) async fn hello(
         Some(name) => name.clone(),
         None => super::orders::key(&hello.boot_id),
     };
+    shared.tokens().insert(machine.clone(), Secret::new(token.clone()));
     let record = Record::Hello { machine: machine.clone(), hello: Box::new(hello.clone()), token: digest(&token) };
     durable(shared.keep(record)).await?;
     let (acked, control) = {

@@ -12,6 +12,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use burin::protocol::{Ack, Control, Event, Identity, Receipt, Secret};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -104,6 +105,8 @@ pub(super) struct Shared {
     /// Rises with every change, to wake long-polls.
     changes: watch::Sender<u64>,
     held: Mutex<bool>,
+    /// Of this process only: the journal has digests.
+    tokens: Mutex<BTreeMap<String, Secret>>,
 }
 
 impl Controller {
@@ -140,6 +143,7 @@ impl Controller {
             journal,
             changes: watch::Sender::new(0),
             held,
+            tokens: Mutex::default(),
         });
         let app = router(&shared).into_make_service_with_connect_info::<Cut>();
         let refusing = shared.faults.refusing();
@@ -193,6 +197,11 @@ impl Controller {
     pub fn acknowledge(&self) {
         *self.shared.held.lock().unwrap_or_else(PoisonError::into_inner) = false;
         self.shared.changed();
+    }
+
+    /// The token of the machine's latest hello, with which an orchestrator may call the agent's own API.
+    pub fn token(&self, machine: &str) -> Option<Secret> {
+        self.shared.tokens().get(machine).cloned()
     }
 
     pub fn machines(&self) -> Vec<String> {
@@ -267,6 +276,10 @@ impl Shared {
     pub fn public_url(&self) -> String {
         let url = self.options.public_url.clone().unwrap_or_else(|| self.url());
         url.trim_end_matches('/').to_owned()
+    }
+
+    pub fn tokens(&self) -> MutexGuard<'_, BTreeMap<String, Secret>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn receipts_held(&self) -> bool {

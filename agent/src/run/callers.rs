@@ -1,0 +1,118 @@
+//! The agent's own API, joined to the engine: what callers want done goes the way that a controller's orders go.
+
+use super::attempt::Attempt;
+use super::{Agent, Ready, facts};
+use crate::api::{self, Door, Planner, Server, Work};
+use crate::apply::ApplyError;
+use crate::config::ApiDoor;
+use crate::controller::{Memory, Timeouts, http};
+use crate::error::Coded;
+use crate::exit::Exit;
+use crate::plan;
+use crate::protocol::hello::ApiEndpoint;
+use crate::protocol::order::Order;
+use crate::protocol::{Hello, Power};
+use crate::stage::{Failure, Stages};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the last events may take before a caller's wish ends the machine.
+const POWER_PATIENCE: Duration = Duration::from_secs(5);
+/// Without a controller there is nothing to do but to wait for a caller.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An open door, until dropped.
+pub struct Callers {
+    pub door: Door,
+    server: Server,
+}
+
+impl Callers {
+    /// For hello.
+    pub fn endpoint(&self) -> ApiEndpoint {
+        self.server.endpoint().clone()
+    }
+}
+
+impl Agent {
+    /// None where it is switched off. A port that is taken costs the API, not the machine.
+    pub(super) fn open_door(&self, stages: &mut Stages, ready: &Ready, hello: &Hello) -> Option<Callers> {
+        let ApiDoor::Port(port) = self.config.api else { return None };
+        let words = self.config.attributes.clone();
+        // On the machine as it is at that moment.
+        let planner: Planner = Arc::new(move |order: &Order| {
+            plan::plan(&facts::collect(), order, &words).map_err(|refusal| refusal.problem())
+        });
+        let door = Door::new(hello.clone(), ready.control.clone(), stages.emitter(), self.log.clone(), planner);
+        door.set_inventory(hello.inventory.clone());
+        let options = api::Options { listen: (ready.listen, port).into(), addresses: ready.addresses.clone() };
+        let server = stages.run("api", || Server::start(&options, door.clone())).ok()?;
+        let endpoint = server.endpoint();
+        log::info!("callers are heard at {}, certificate {}", endpoint.url, endpoint.fingerprint);
+        Some(Callers { door, server })
+    }
+
+    /// No controller and no order, but a token: callers are all there is.
+    pub(super) fn orchestrated(&self, stages: &mut Stages, ready: &Ready) -> Result<Exit, Failure> {
+        let hello = self.hello(ready, &Memory::new(&self.state()));
+        let (Some(callers), Some(token)) = (self.open_door(stages, ready, &hello), &self.config.token) else {
+            return stages.run("start", || Err(super::StartError::NothingToDo));
+        };
+        callers.door.set_token(token.clone());
+        log::info!("waiting for somebody to call");
+        loop {
+            if let Some(work) = callers.door.next_work(PATIENCE)
+                && let Some(exit) = self.called(stages, ready, &callers.door, work)?
+            {
+                return Ok(exit);
+            }
+        }
+    }
+
+    /// Does what a caller wants. None: stay for what comes next.
+    pub(super) fn called(
+        &self,
+        stages: &mut Stages,
+        ready: &Ready,
+        door: &Door,
+        work: Work,
+    ) -> Result<Option<Exit>, Failure> {
+        let (order, agreed) = match work {
+            Work::Apply { order, plan_digest } => (order, plan_digest),
+            Work::Power(action) => {
+                log::info!("a caller wants: {action:?}");
+                ready.logs.send();
+                stages.emitter().flush(POWER_PATIENCE);
+                return Ok(exit(action));
+            }
+        };
+        let inventory = facts::inventory(stages, &self.root)?;
+        let attempt = Attempt {
+            agent: self,
+            order: &order,
+            number: 1,
+            inventory: &inventory,
+            download: http::agent(&ready.downloads, &Timeouts::DOWNLOADS),
+            control: Some(ready.control.clone()),
+            boot_id: &ready.boot_id,
+            door: Some(door),
+        };
+        // The call is the leave: it named the plan. Whoever called fetches the receipt and says what next.
+        let receipt = attempt.run(stages, |now| match now == agreed {
+            true => Ok(()),
+            false => Err(ApplyError::Changed { agreed, now: now.to_owned() }),
+        });
+        door.finish(&receipt);
+        stages.emitter().set_subject(None);
+        Ok(None)
+    }
+}
+
+/// Kexec is refused at the door: nothing here loads a kernel.
+fn exit(action: Power) -> Option<Exit> {
+    match action {
+        Power::Reboot => Some(Exit::Reboot),
+        Power::Poweroff => Some(Exit::PowerOff),
+        Power::Kexec => None,
+    }
+}
