@@ -15,6 +15,7 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Agent(cli::agent::AgentArgs),
+    Conformance(cli::conformance::ConformanceArgs),
     Inventory(cli::inventory::InventoryArgs),
     Plan(cli::plan::PlanArgs),
     Simulate(cli::simulate::SimulateArgs),
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     }
     match Cli::parse().command {
         Command::Agent(args) => cli::agent::run(&args),
+        Command::Conformance(args) => cli::conformance::run(args),
         Command::Inventory(args) => cli::inventory::run(&args),
         Command::Plan(args) => cli::plan::run(args),
         Command::Simulate(args) => cli::simulate::run(args),

@@ -7,6 +7,7 @@
 mod backoff;
 mod client;
 mod clock;
+pub mod conformance;
 mod control;
 mod emitter;
 mod error;

@@ -1,0 +1,95 @@
+//! `burin conformance`: what of the protocol a controller gets right.
+
+use super::fail;
+use crate::controller::conformance::{Point, Subject, Verdict, check};
+use crate::controller::{Ca, Clock, Trust, TrustError, TrustFiles};
+use crate::protocol::Secret;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Play an agent against a controller and tell point by point what it gets right. Touches no disk.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+It says hello as a machine that does not exist. To have grants and receipts tried too, place an order for that machine
+(--system-uuid); the order is not carried out, and its receipt says so.
+
+Exit status: 0 nothing is wrong, 1 something is, 2 wrong usage.")]
+pub struct ConformanceArgs {
+    /// The controller's base URL, as burin.controller= has it.
+    url: String,
+    /// Trust this CA file, or exactly the certificate with this fingerprint.
+    #[arg(long, value_name = "PATH or sha256:HEX")]
+    ca: Option<String>,
+    /// File with the join token, where the controller asks for one.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<std::path::PathBuf>,
+    /// SMBIOS UUID of the made-up machine; random otherwise.
+    #[arg(long, value_name = "UUID")]
+    system_uuid: Option<String>,
+    /// Print the points as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: ConformanceArgs) -> ExitCode {
+    let join_token = match args.token_file.as_ref().map(std::fs::read_to_string).transpose() {
+        Ok(text) => text.map(|text| Secret::new(text.trim())),
+        Err(error) => {
+            eprintln!("burin: the token's file cannot be read: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let trust = match trust(args.ca.as_deref()) {
+        Ok(trust) => trust,
+        Err(error) => return fail(&error),
+    };
+    let system_uuid = args.system_uuid.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let points = check(&Subject { url: args.url, join_token, system_uuid }, &trust);
+    match args.json {
+        true => println!("{}", serde_json::to_string_pretty(&points).unwrap_or_default()),
+        false => print!("{}", table(&points)),
+    }
+    match points.iter().any(|point| point.verdict == Verdict::Wrong) {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
+
+fn trust(ca: Option<&str>) -> Result<Trust, TrustError> {
+    let ca: Option<Ca> = ca.map(str::parse).transpose()?;
+    Trust::controller(ca.as_ref(), &TrustFiles::below(Path::new("/")), Clock::trusted())
+}
+
+fn table(points: &[Point]) -> String {
+    let mut out = String::new();
+    for point in points {
+        let verdict = match point.verdict {
+            Verdict::Right => "right",
+            Verdict::Wrong => "WRONG",
+            Verdict::Untried => "-",
+        };
+        let _ = writeln!(out, "{verdict:<6}{:<22}{}", point.name, point.rule);
+        if !point.detail.is_empty() {
+            let _ = writeln!(out, "{:28}{}", "", point.detail);
+        }
+    }
+    let count = |verdict| points.iter().filter(|point| point.verdict == verdict).count();
+    let [right, wrong, untried] = [Verdict::Right, Verdict::Wrong, Verdict::Untried].map(count);
+    let _ = writeln!(out, "{right} right, {wrong} wrong, {untried} not tried");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_counts_and_shows_what_is_wrong() {
+        let point = |verdict, detail: &str| Point { name: "hello", rule: "a rule", verdict, detail: detail.into() };
+        let points = [point(Verdict::Right, ""), point(Verdict::Wrong, "status 500, not 200")];
+        let text = table(&points);
+        assert!(text.contains("WRONG hello") && text.contains("status 500, not 200"), "{text}");
+        assert!(text.ends_with("1 right, 1 wrong, 0 not tried\n"), "{text}");
+    }
+}

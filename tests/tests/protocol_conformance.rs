@@ -1,0 +1,99 @@
+//! The conformance kit: the reference controller passes it, and controllers with the usual mistakes do not.
+
+mod protocol_support;
+
+use axum::body::Bytes;
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use burin::controller::conformance::{Point, Subject, Verdict, check};
+use protocol_support::{Bench, order, trust};
+use serde_json::{Value, json};
+
+const MACHINE: &str = "c0ffee00-0000-4000-8000-000000000001";
+
+fn against(url: &str, directory: &std::path::Path) -> Vec<Point> {
+    let subject = Subject { url: url.to_owned(), join_token: None, system_uuid: MACHINE.to_owned() };
+    check(&subject, &trust(directory))
+}
+
+fn named(points: &[Point], verdict: Verdict) -> Vec<&'static str> {
+    points.iter().filter(|point| point.verdict == verdict).map(|point| point.name).collect()
+}
+
+#[test]
+fn the_reference_controller_gets_everything_right() {
+    let bench = Bench::new(|_| {});
+    bench.controller().put_order(MACHINE, order("o1")).unwrap();
+    let points = against(&bench.controller().url(), bench.directory.path());
+    assert!(points.iter().all(|point| point.verdict == Verdict::Right), "{points:#?}");
+    assert!(points.len() >= 25, "{}", points.len());
+    let view = bench.controller().machine(MACHINE).unwrap();
+    assert_eq!(view.receipts.len(), 1);
+    assert!(view.receipts[0].problem.is_some(), "the kit never claims a success");
+}
+
+#[test]
+fn without_an_order_nothing_is_wrong_but_not_all_is_tried() {
+    let bench = Bench::new(|_| {});
+    let points = against(&bench.controller().url(), bench.directory.path());
+    assert_eq!(named(&points, Verdict::Wrong), Vec::<&str>::new());
+    let untried = named(&points, Verdict::Untried);
+    assert!(untried.contains(&"grant") && untried.contains(&"receipt"), "{untried:?}");
+}
+
+#[test]
+fn nobody_there_is_wrong_and_not_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let points = against("http://127.0.0.1:1", directory.path());
+    assert_eq!(named(&points, Verdict::Wrong), ["hello"]);
+    assert_eq!(points.len(), 1);
+}
+
+/// A controller written in a hurry: it believes everybody, acknowledges the highest sequence, grants whatever is asked.
+async fn hurried(method: Method, path: axum::http::Uri, body: Bytes) -> Response {
+    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let reply = |value: Value| Json(value).into_response();
+    match (method, path.path()) {
+        (Method::POST, "/v1/hello") => reply(json!({"version": "hello/v1", "machine": "m", "token": "t"})),
+        (_, "/v1/machines/m/events") => {
+            let sequence = |event: &Value| event["id"].as_str()?.rsplit('/').next()?.parse::<u64>().ok();
+            let highest = body.as_array().and_then(|events| events.iter().filter_map(sequence).max());
+            reply(json!({"acked": highest.unwrap_or(0)}))
+        }
+        (_, "/v1/machines/m/order") => {
+            ([("content-type", "application/json"), ("etag", "\"1\""), ("burin-attempt", "1")], order("o1"))
+                .into_response()
+        }
+        (_, "/v1/machines/m/grants") => reply(json!({"version": "grant/v1", "decision": "granted"})),
+        _ => reply(json!({"version": "receipt/v1", "state": "acknowledged"})),
+    }
+}
+
+#[test]
+fn the_usual_mistakes_are_found() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0))).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    runtime.spawn(async move { axum::serve(listener, Router::new().fallback(hurried)).await });
+    let directory = tempfile::tempdir().unwrap();
+    let points = against(&url, directory.path());
+    let wrong = [
+        "hello.version",
+        "token.missing",
+        "token.wrong",
+        "token.order",
+        "events.gap",
+        "events.filled",
+        "events.heartbeat",
+        "hello.acked",
+        "order.if-none-match",
+        "grant.unknown",
+        "grant.version",
+        "grant.instance",
+        "grant.plan",
+        "grant.boot",
+    ];
+    assert_eq!(named(&points, Verdict::Wrong), wrong, "{points:#?}");
+    assert!(points.iter().filter(|point| point.verdict == Verdict::Wrong).all(|point| !point.detail.is_empty()));
+}
