@@ -12,7 +12,9 @@ use crate::api::LogRing;
 use crate::apply::Paths;
 use crate::boot;
 use crate::config::{self, ApiDoor, Config, OrderSource};
-use crate::controller::{CONTROLLER, Ca, Clock, ControlFlag, Emitter, Limits, Retry, SINK, Sink, Trust, TrustError, TrustFiles};
+use crate::controller::{
+    CONTROLLER, Ca, Clock, ControlFlag, Emitter, Limits, Retry, SINK, Sink, Trust, TrustError, TrustFiles,
+};
 use crate::error::Coded;
 use crate::exit::Exit;
 use crate::net::{Network, clock};
