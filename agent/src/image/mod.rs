@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod answer;
 mod aside;
 mod blocks;
 mod budget;
@@ -26,6 +27,7 @@ mod http;
 mod input;
 mod lane;
 mod lz4;
+mod opened;
 mod pipeline;
 mod progress;
 mod qcow2;
