@@ -15,6 +15,7 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Agent(cli::agent::AgentArgs),
+    Index(cli::index::IndexArgs),
     Inventory(cli::inventory::InventoryArgs),
     Plan(cli::plan::PlanArgs),
     Simulate(cli::simulate::SimulateArgs),
@@ -30,6 +31,13 @@ fn main() -> ExitCode {
     }
     match Cli::parse().command {
         Command::Agent(args) => cli::agent::run(&args),
+        Command::Index(args) => {
+            let cancel = cli::signals::cancelled_by_signals();
+            match cli::download_agent() {
+                Ok(agent) => cli::index::run(args, agent, &cancel),
+                Err(error) => cli::fail(&error),
+            }
+        }
         Command::Inventory(args) => cli::inventory::run(&args),
         Command::Plan(args) => cli::plan::run(args),
         Command::Simulate(args) => cli::simulate::run(args),

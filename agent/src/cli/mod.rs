@@ -1,6 +1,7 @@
 //! One module per subcommand: arguments, terminal output, exit code. No logic of its own.
 
 pub mod agent;
+pub mod index;
 pub mod inventory;
 pub mod plan;
 pub mod signals;

@@ -9,7 +9,6 @@ use super::sniff::{self, Compression, Container};
 use super::source::{Again, Stream};
 use super::stages;
 use super::{ImageError, Stop, WriteRequest};
-use crate::disk::Target;
 use crate::protocol::image::{ImageFormat, Verify};
 use std::sync::Arc;
 
@@ -35,12 +34,8 @@ pub struct Opened {
 }
 
 impl Opened {
-    pub fn new(
-        request: WriteRequest,
-        target: &Target,
-        stop: &Arc<Stop>,
-        stages: &Arc<Stages>,
-    ) -> Result<Self, ImageError> {
+    /// `room`: bytes of the target.
+    pub fn new(request: WriteRequest, room: u64, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Self, ImageError> {
         let parse = |text: &Option<String>| text.as_deref().map(Expected::parse).transpose();
         let (wire, content) = (parse(&request.digest.wire)?, parse(&request.digest.content)?);
         let again = request.source.again();
@@ -77,7 +72,7 @@ impl Opened {
                     verify: request.verify,
                     options: request.options,
                 };
-                return Self::qcow2(facts, again, target, stop, stages);
+                return Self::qcow2(facts, again, room, stop, stages);
             }
             (Container::Qcow2, Some(stated)) => return Err(mismatch(name, "a qcow2 image", stated)),
             (Container::Raw, None | Some(ImageFormat::Raw)) => {}
@@ -87,14 +82,9 @@ impl Opened {
         }
         let image_total = if compression == Compression::None { wire_total } else { None };
         if let Some(total) = image_total
-            && total > target.size()
+            && total > room
         {
-            return Err(ImageError::TooLarge {
-                source_name: name,
-                at_least: total,
-                exact: true,
-                device: target.size(),
-            });
+            return Err(ImageError::TooLarge { source_name: name, at_least: total, exact: true, device: room });
         }
         let facts = Facts {
             name,
@@ -114,7 +104,7 @@ impl Opened {
     fn qcow2(
         mut facts: Facts,
         again: Again,
-        target: &Target,
+        room: u64,
         stop: &Arc<Stop>,
         stages: &Arc<Stages>,
     ) -> Result<Self, ImageError> {
@@ -133,8 +123,8 @@ impl Opened {
         let named = facts.name.clone();
         let qcow2 = aside("qcow2", &|| stop.is_set(), move || Qcow2::open(file, &named))?;
         let size = qcow2.size();
-        if size > target.size() {
-            let (source_name, device) = (facts.name, target.size());
+        if size > room {
+            let (source_name, device) = (facts.name, room);
             return Err(ImageError::TooLarge { source_name, at_least: size, exact: true, device });
         }
         facts.image_total = Some(size);

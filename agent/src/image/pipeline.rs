@@ -30,7 +30,7 @@ pub fn write(
     let began = Instant::now();
     let stop = Arc::new(Stop::new(cancel));
     let stages = Arc::new(Stages::default());
-    let opened = Opened::new(request, target, &stop, &stages)?;
+    let opened = Opened::new(request, target.size(), &stop, &stages)?;
     let run = Run { opened: &opened.facts, target, progress, stop, stages, counters: Counters::default(), began };
     let mut result = run.write(opened.first, opened.stream);
     run.tell(Phase::Finishing);
@@ -151,11 +151,7 @@ impl Run<'_> {
                     sector: target.sector(),
                     compressed: facts.compression != Compression::None,
                 });
-                let workers = match facts.options.workers {
-                    0 => thread::available_parallelism().map_or(1, usize::from).min(4),
-                    workers => workers,
-                };
-                let limits = Limits { workers, window_log: facts.options.window_log };
+                let limits = Limits { workers: facts.options.workers(), window_log: facts.options.window_log };
                 let decoded = decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
                 let length = decoded.and_then(|()| chunker.finish());
                 stages.decode_ns.store(stages::busy(began, &decode_waited), Ordering::Relaxed);
