@@ -16,6 +16,7 @@ struct Cli {
 enum Command {
     Agent(cli::agent::AgentArgs),
     Conformance(cli::conformance::ConformanceArgs),
+    Index(cli::index::IndexArgs),
     Inventory(cli::inventory::InventoryArgs),
     Plan(cli::plan::PlanArgs),
     Simulate(cli::simulate::SimulateArgs),
@@ -32,6 +33,13 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Agent(args) => cli::agent::run(&args),
         Command::Conformance(args) => cli::conformance::run(args),
+        Command::Index(args) => {
+            let cancel = cli::signals::cancelled_by_signals();
+            match cli::download_agent() {
+                Ok(agent) => cli::index::run(args, agent, &cancel),
+                Err(error) => cli::fail(&error),
+            }
+        }
         Command::Inventory(args) => cli::inventory::run(&args),
         Command::Plan(args) => cli::plan::run(args),
         Command::Simulate(args) => cli::simulate::run(args),

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod conformance;
+pub mod index;
 pub mod inventory;
 pub mod plan;
 pub mod signals;

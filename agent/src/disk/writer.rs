@@ -3,12 +3,14 @@
 //! [`Writer::prepare`] makes the old contents unbootable, [`Writer::run`] writes everything but the first chunk,
 //! [`Body::commit`] checks it, wipes what lies beyond and writes the withheld first chunk last.
 
+mod commit;
+mod completion;
+mod readback;
+
 use super::queue::{Completion, Op, Queue};
-use super::zero::is_zero;
 use super::{CHUNK, Chunk, DiskError, Target, buffer, wipe};
 use crate::sys::aligned::AlignedBuf;
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,8 +66,6 @@ pub const WRITER_BYTES: usize = (READS + 1) * CHUNK + BACKLOG * 2 * size_of::<Ch
 const LONGEST_ZERO: u64 = 64 << 20;
 /// How often a waiting writer looks at its interrupt.
 const TICK: Duration = Duration::from_millis(100);
-/// A read that comes back short is repeated this often.
-const READ_ATTEMPTS: u32 = 3;
 
 #[derive(Debug)]
 struct Check {
@@ -400,145 +400,6 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn complete(&mut self, completion: Completion) -> Result<(), DiskError> {
-        let Some(work) = self.work.remove(&completion.token) else { return Ok(()) };
-        match (work, completion.op) {
-            (Work::Part { group, started, hole }, Op::Write { buf, start, len, offset }) => {
-                let count = completion.result.map_err(|source| self.failed("write", offset, source))?;
-                let count = count.min(len);
-                self.write_rate.add(count as u64, started.elapsed());
-                if count == len {
-                    self.count_write(hole || Arc::ptr_eq(&buf, &self.zeros), len as u64);
-                    // The chunk gives its buffer back to the pool as the last owner only.
-                    drop(buf);
-                    return self.part_done(group);
-                }
-                // The rest again, from a sector boundary.
-                let count = count / self.target.sector() as usize * self.target.sector() as usize;
-                if count == 0 {
-                    return Err(self.failed("write", offset, io::ErrorKind::WriteZero.into()));
-                }
-                self.count_write(Arc::ptr_eq(&buf, &self.zeros), count as u64);
-                let rest = Op::Write { buf, start: start + count, len: len - count, offset: offset + count as u64 };
-                self.pending.push_front((Work::Part { group, started, hole }, rest));
-            }
-            (Work::Part { group, started, .. }, Op::Zero { offset, len }) => match completion.result {
-                Ok(_) => {
-                    let mut rate = Rate::default();
-                    rate.add(len, started.elapsed());
-                    // A short first request says nothing about rates.
-                    if len >= CHUNK as u64 && self.write_rate.bytes > 0 && rate.slower_than(&self.write_rate) {
-                        log::info!("{}: zeroing is slower than writing zeros", self.target.path().display());
-                        self.punch = false;
-                    }
-                    self.counters.zeroed.fetch_add(len, Ordering::Relaxed);
-                    self.part_done(group)?;
-                }
-                Err(error) => {
-                    // Not supported, or a device that lies about it: writing decides.
-                    log::info!("{}: zeros are written, as zeroing fails: {error}", self.target.path().display());
-                    self.punch = false;
-                    let ops = self.zero_writes(offset..offset + len);
-                    if let Some(group) = self.groups.get_mut(&group) {
-                        group.left += ops.len().saturating_sub(1);
-                    }
-                    for op in ops {
-                        self.pending.push_back((Work::Part { group, started, hole: true }, op));
-                    }
-                }
-            },
-            (Work::Check(check), Op::Read { buf, len, offset }) => {
-                self.reads -= 1;
-                let count = completion.result.map_err(|source| self.failed("read back", offset, source))?;
-                self.read_back(check, buf, len, count)?;
-            }
-            (Work::Flush, _) => {
-                completion.result.map_err(|source| self.failed("flush", self.end, source))?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn count_write(&self, zeros: bool, bytes: u64) {
-        let counter = if zeros { &self.counters.zeroed } else { &self.counters.written };
-        counter.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn failed(&mut self, operation: &'static str, offset: u64, source: io::Error) -> DiskError {
-        self.position = offset;
-        self.target.io_error(operation, offset, source)
-    }
-
-    fn part_done(&mut self, id: u64) -> Result<(), DiskError> {
-        let Some(group) = self.groups.get_mut(&id) else { return Ok(()) };
-        group.left -= 1;
-        if group.left == 0
-            && let Some(group) = self.groups.remove(&id)
-        {
-            // What is wiped behind the image says nothing about how far the image came.
-            if group.check.offset < self.end {
-                self.position = self.position.max(group.check.offset + group.check.len);
-            }
-            if self.options.readback {
-                self.backlog.push_back(group.check);
-            }
-        }
-        Ok(())
-    }
-
-    fn submit_check(&mut self) {
-        let Some(mut check) = self.backlog.pop_front() else { return };
-        let len = check.len.min(CHUNK as u64);
-        if check.len > len {
-            let (offset, rest) = (check.offset + len, check.len - len);
-            self.backlog.push_front(Check { offset, len: rest, digest: None, attempts: 0 });
-            check.len = len;
-        }
-        let buf = self.spare.pop().unwrap_or_else(|| AlignedBuf::zeroed(CHUNK));
-        let op = Op::Read { buf, len: len as usize, offset: check.offset };
-        self.reads += 1;
-        self.submit(Work::Check(check), op);
-    }
-
-    fn read_back(&mut self, mut check: Check, buf: AlignedBuf, len: usize, count: usize) -> Result<(), DiskError> {
-        if count < len {
-            check.attempts += 1;
-            if check.attempts == READ_ATTEMPTS {
-                return Err(self.failed("read back", check.offset, io::ErrorKind::UnexpectedEof.into()));
-            }
-            self.spare.push(buf);
-            self.backlog.push_front(check);
-            return Ok(());
-        }
-        let bytes = &buf[..len];
-        let same = match check.digest {
-            Some(digest) => buffer::checksum(bytes) == digest,
-            None => is_zero(bytes),
-        };
-        if !same {
-            self.position = check.offset;
-            let device = self.target.path().to_owned();
-            return Err(DiskError::ReadbackMismatch { device, offset: check.offset, len: check.len });
-        }
-        self.spare.push(buf);
-        self.counters.verified.fetch_add(check.len, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn check_all(&mut self) -> Result<(), DiskError> {
-        while !self.backlog.is_empty() || !self.work.is_empty() {
-            if (self.interrupt)() {
-                return Err(DiskError::Interrupted { device: self.target.path().to_owned() });
-            }
-            while self.work.len() < self.options.depth && self.reads < READS && !self.backlog.is_empty() {
-                self.submit_check();
-            }
-            self.reap()?;
-        }
-        Ok(())
-    }
-
     fn flush(&mut self) -> Result<(), DiskError> {
         self.submit(Work::Flush, Op::Flush);
         while self.work.values().any(|work| matches!(work, Work::Flush)) {
@@ -548,97 +409,5 @@ impl<'a> Writer<'a> {
             self.reap()?;
         }
         Ok(())
-    }
-
-    /// Zeros old signatures beyond the image.
-    fn wipe_beyond(&mut self) -> Result<(), DiskError> {
-        let size = self.target.direct_size();
-        let sector = u64::from(self.target.sector());
-        for range in wipe::beyond(self.end.next_multiple_of(sector).min(size), size, &self.stale) {
-            self.write_zeros(range.start / sector * sector..range.end.next_multiple_of(sector).min(size));
-        }
-        self.drive(None)?;
-        let rest = usize::try_from(self.target.size() - size).unwrap_or(0);
-        if rest > 0 {
-            // A file's partial block: what the image does not fill is zero.
-            self.tail.resize(rest, 0);
-            self.target.write_tail(&self.tail, size)?;
-            if self.options.readback && self.target.read_tail(rest, size)? != self.tail {
-                let device = self.target.path().to_owned();
-                return Err(DiskError::ReadbackMismatch { device, offset: size, len: rest as u64 });
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Body<'_> {
-    /// Length of the image in bytes.
-    pub fn image(&self) -> u64 {
-        self.0.end
-    }
-
-    /// Wipes beyond the image, then writes the first chunk. Call it only when every digest is known to be right.
-    /// An error leaves the first chunk zeroed, as far as the device still obeys.
-    pub fn commit(self) -> Result<Written, Failure> {
-        let mut writer = self.0;
-        let wiped = writer.wipe_beyond().and_then(|()| writer.flush()).and_then(|()| writer.check_all());
-        wiped.map_err(|error| Failure { offset: writer.position, head_erased: true, error })?;
-        if let Some(head) = writer.head.take() {
-            match head.digest {
-                // Zeros are there already: prepare wrote them and read them back.
-                None => {
-                    writer.counters.zeroed.fetch_add(head.padded as u64, Ordering::Relaxed);
-                    if writer.options.readback {
-                        writer.counters.verified.fetch_add(head.padded as u64, Ordering::Relaxed);
-                    }
-                }
-                Some(_) => writer.write_chunk_whole(head),
-            }
-            let written = writer.drive(None).and_then(|()| writer.flush()).and_then(|()| writer.check_all());
-            written.map_err(|error| writer.failure_with_head(error))?;
-        }
-        Ok(Written { image: writer.end, punched: writer.punch })
-    }
-}
-
-impl Writer<'_> {
-    /// The head in one piece: fewer states that a power cut can leave.
-    fn write_chunk_whole(&mut self, chunk: Chunk) {
-        let Some((buf, base)) = chunk.shared() else { return };
-        let mut ops = Vec::new();
-        // The first sectors last among equals: queue order is the best that can be asked for.
-        for start in (0..chunk.padded).step_by(self.options.request) {
-            let len = self.options.request.min(chunk.padded - start);
-            ops.push(Op::Write { buf: buf.clone(), start: base + start, len, offset: chunk.offset + start as u64 });
-        }
-        ops.reverse();
-        let check = Check { offset: chunk.offset, len: chunk.padded as u64, digest: chunk.digest, attempts: 0 };
-        self.enqueue(ops, Some(chunk), check);
-    }
-
-    /// What to say after a failure while the first chunk itself was being written.
-    fn failure_with_head(&mut self, error: DiskError) -> Failure {
-        let head_erased = self.erase_head();
-        Failure { offset: self.position, head_erased, error }
-    }
-
-    /// Last resort: whatever was interrupted, it shall not boot. True if the device took it.
-    fn erase_head(&mut self) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        self.pending.clear();
-        while !self.work.is_empty() && Instant::now() < deadline {
-            let Ok(done) = self.queue.wait(TICK) else { break };
-            for completion in done {
-                self.work.remove(&completion.token);
-            }
-        }
-        match wipe::erase_head(self.target) {
-            Ok(()) => self.work.is_empty(),
-            Err(error) => {
-                log::error!("{error}");
-                false
-            }
-        }
     }
 }

@@ -15,17 +15,21 @@
 //! # }
 //! ```
 
+mod answer;
 mod aside;
 mod blocks;
 mod budget;
+mod caibx;
 mod decode;
 mod digest;
 mod error;
 mod frames;
 mod http;
+mod index;
 mod input;
 mod lane;
 mod lz4;
+mod opened;
 mod pipeline;
 mod progress;
 mod qcow2;
@@ -35,8 +39,10 @@ mod source;
 mod stages;
 mod sums;
 
+pub use caibx::Caibx;
 pub use error::ImageError;
 pub use http::Http;
+pub use index::index;
 pub use progress::{Cancel, Phase, Progress, Snapshot};
 pub use sniff::Compression;
 pub use source::Source;
@@ -87,6 +93,15 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { window_log: 27, backend: Backend::Auto, buffers: 12, workers: 0 }
+    }
+}
+
+impl Options {
+    fn workers(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(4),
+            workers => workers,
+        }
     }
 }
 

@@ -1,21 +1,18 @@
 //! One write from beginning to end: open and check, prepare, stream, check digests, commit.
 
-use super::aside::aside;
-use super::blocks::Sealer;
 use super::budget;
 use super::decode::{self, Limits};
-use super::digest::Expected;
 use super::input::{Input, Pieces};
 use super::lane::lane;
-use super::progress::{Phase, Progress, Snapshot, Stages, timed};
-use super::qcow2::Qcow2;
-use super::sniff::{self, Compression, Container};
-use super::source::{Again, PIECES, Stream};
+use super::opened::{Facts, Opened, check_digest};
+use super::progress::{Phase, Progress, Snapshot, Stages};
+use super::sniff::Compression;
+use super::source::{PIECES, Stream};
 use super::stages::{self, CHUNKS, Chunker, Last, Piped, Ports, Replay, Waiting};
 use super::{Cancel, ImageError, Stop, WriteRequest};
 use crate::disk::{self, Body, Counters, DiskError, Pool, Target, Writer};
 use crate::protocol::ImageReceipt;
-use crate::protocol::image::{ImageDigests, ImageFormat, Verify};
+use crate::protocol::image::{ImageDigests, Verify};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -33,7 +30,7 @@ pub fn write(
     let began = Instant::now();
     let stop = Arc::new(Stop::new(cancel));
     let stages = Arc::new(Stages::default());
-    let opened = Opened::new(request, target, &stop, &stages)?;
+    let opened = Opened::new(request, target.size(), &stop, &stages)?;
     let run = Run { opened: &opened.facts, target, progress, stop, stages, counters: Counters::default(), began };
     let mut result = run.write(opened.first, opened.stream);
     run.tell(Phase::Finishing);
@@ -43,149 +40,6 @@ pub fn write(
         receipt.digest.wire = opened.wire_digest;
     }
     result
-}
-
-/// What is known once the source is open and before the target is touched.
-struct Facts {
-    name: String,
-    wire_total: Option<u64>,
-    image_total: Option<u64>,
-    format: ImageFormat,
-    compression: Compression,
-    wire: Option<Expected>,
-    content: Option<Expected>,
-    verify: Verify,
-    options: super::Options,
-}
-
-struct Opened {
-    facts: Facts,
-    first: Vec<Vec<u8>>,
-    stream: Stream,
-    /// The digest of the download, where it is known to be right already.
-    wire_digest: Option<String>,
-}
-
-impl Opened {
-    fn new(request: WriteRequest, target: &Target, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Self, ImageError> {
-        let parse = |text: &Option<String>| text.as_deref().map(Expected::parse).transpose();
-        let (wire, content) = (parse(&request.digest.wire)?, parse(&request.digest.content)?);
-        let again = request.source.again();
-        let mut stream = request.source.open(stop, stages)?;
-        let (name, wire_total) = (stream.name().to_owned(), stream.total());
-        let mut first = Vec::new();
-        let mut head = Vec::new();
-        while head.len() < sniff::LEN
-            && let Some(piece) = stream.next()?
-        {
-            head.extend_from_slice(&piece[..piece.len().min(sniff::LEN)]);
-            first.push(piece);
-        }
-        if head.is_empty() {
-            return Err(ImageError::Truncated { source_name: name, offset: 0, expected: None });
-        }
-        let compression = sniff::compression(&head);
-        let container = if compression == Compression::None { sniff::container(&head) } else { Container::Raw };
-        match (container, request.format) {
-            (Container::Qcow2, None | Some(ImageFormat::Qcow2)) => {
-                drop(stream);
-                let Some(again) = again else {
-                    let what = "is a qcow2 image, which cannot be read from a stream".to_owned();
-                    return Err(ImageError::Unsupported { source_name: name, what });
-                };
-                let facts = Facts {
-                    name,
-                    wire_total,
-                    image_total: None,
-                    format: ImageFormat::Qcow2,
-                    compression,
-                    wire,
-                    content,
-                    verify: request.verify,
-                    options: request.options,
-                };
-                return Self::qcow2(facts, again, target, stop, stages);
-            }
-            (Container::Qcow2, Some(stated)) => return Err(mismatch(name, "a qcow2 image", stated)),
-            (Container::Raw, None | Some(ImageFormat::Raw)) => {}
-            (Container::Raw, Some(stated)) => return Err(mismatch(name, "not one", stated)),
-            (Container::Foreign(found), Some(stated)) => return Err(mismatch(name, found, stated)),
-            (Container::Foreign(_), None) => stages::refuse_container(&name, &head)?,
-        }
-        let image_total = if compression == Compression::None { wire_total } else { None };
-        if let Some(total) = image_total
-            && total > target.size()
-        {
-            return Err(ImageError::TooLarge {
-                source_name: name,
-                at_least: total,
-                exact: true,
-                device: target.size(),
-            });
-        }
-        let facts = Facts {
-            name,
-            wire_total,
-            image_total,
-            format: ImageFormat::Raw,
-            compression,
-            wire,
-            content,
-            verify: request.verify,
-            options: request.options,
-        };
-        Ok(Self { facts, first, stream, wire_digest: None })
-    }
-
-    /// Reads by ranges. A digest of the download needs it whole once; what is read afterwards is bound to that.
-    fn qcow2(
-        mut facts: Facts,
-        again: Again,
-        target: &Target,
-        stop: &Arc<Stop>,
-        stages: &Arc<Stages>,
-    ) -> Result<Self, ImageError> {
-        let (mut seals, mut wire_digest) = (None, None);
-        if let Some(expected) = &facts.wire {
-            let mut sealer = Sealer::new(expected.hasher());
-            let mut stream = again.stream(stop, stages)?;
-            while let Some(piece) = stream.next()? {
-                timed(&stages.digest_ns, || sealer.update(&piece));
-            }
-            let (actual, made) = sealer.finish();
-            check_digest(&facts.name, "download", expected, &actual)?;
-            (seals, wire_digest) = (Some(made), Some(actual));
-        }
-        let file = again.random(facts.wire_total, seals, stop, stages)?;
-        let named = facts.name.clone();
-        let qcow2 = aside("qcow2", &|| stop.is_set(), move || Qcow2::open(file, &named))?;
-        let size = qcow2.size();
-        if size > target.size() {
-            let (source_name, device) = (facts.name, target.size());
-            return Err(ImageError::TooLarge { source_name, at_least: size, exact: true, device });
-        }
-        facts.image_total = Some(size);
-        facts.wire = None;
-        let stream = Stream::inside(Box::new(qcow2), &facts.name, size, stop, stages)?;
-        Ok(Self { facts, first: Vec::new(), stream, wire_digest })
-    }
-}
-
-fn check_digest(name: &str, what: &'static str, expected: &Expected, actual: &str) -> Result<(), ImageError> {
-    if expected.matches(actual) {
-        return Ok(());
-    }
-    let (source_name, expected, actual) = (name.to_owned(), expected.to_string(), actual.to_owned());
-    Err(ImageError::DigestMismatch { source_name, what, expected, actual })
-}
-
-fn mismatch(source_name: String, found: &str, stated: ImageFormat) -> ImageError {
-    let stated = match stated {
-        ImageFormat::Raw => "a raw image",
-        ImageFormat::Qcow2 => "a qcow2 image",
-        ImageFormat::Tar => "a tar archive (which is unpacked, not written to a device)",
-    };
-    ImageError::FormatMismatch { source_name, found: found.to_owned(), stated: stated.to_owned() }
 }
 
 struct Run<'a> {
@@ -297,11 +151,7 @@ impl Run<'_> {
                     sector: target.sector(),
                     compressed: facts.compression != Compression::None,
                 });
-                let workers = match facts.options.workers {
-                    0 => thread::available_parallelism().map_or(1, usize::from).min(4),
-                    workers => workers,
-                };
-                let limits = Limits { workers, window_log: facts.options.window_log };
+                let limits = Limits { workers: facts.options.workers(), window_log: facts.options.window_log };
                 let decoded = decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
                 let length = decoded.and_then(|()| chunker.finish());
                 stages.decode_ns.store(stages::busy(began, &decode_waited), Ordering::Relaxed);

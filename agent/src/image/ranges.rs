@@ -1,6 +1,7 @@
 //! Random access over HTTP, for formats that are read by ranges.
 
-use super::http::{FIRST_PAUSE, Failure, Head, Http, LONGEST_PAUSE, Pace, display, refused, status_failure};
+use super::answer::{Failure, Head, Pace, display, refused, status_failure};
+use super::http::{FIRST_PAUSE, Http, LONGEST_PAUSE};
 use super::progress::{Stages, timed};
 use super::{ImageError, Stop};
 use std::io::Read;

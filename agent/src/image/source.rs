@@ -39,7 +39,7 @@ impl Source {
     /// The first URL without credentials, the path, or the stream's name.
     pub fn name(&self) -> String {
         match self {
-            Self::Http(http) => http.urls.first().map(|url| super::http::display(url)).unwrap_or_default(),
+            Self::Http(http) => http.urls.first().map(|url| super::answer::display(url)).unwrap_or_default(),
             Self::File(path) => path.display().to_string(),
             Self::Reader(_, name) => name.clone(),
         }
@@ -101,7 +101,7 @@ impl Again {
     ) -> Result<Box<dyn ReadAt>, ImageError> {
         match self {
             Self::Http(http) => {
-                let name = http.urls.first().map(|url| super::http::display(url)).unwrap_or_default();
+                let name = http.urls.first().map(|url| super::answer::display(url)).unwrap_or_default();
                 let what = "is a qcow2 image, and its server does not tell its length".to_owned();
                 let total = total.ok_or(ImageError::Unsupported { source_name: name, what })?;
                 Ok(Box::new(Blocks::new(Ranges::new(http, total, stop.clone(), stages.clone()), seals)))

@@ -1,7 +1,7 @@
 //! Published digests: a SHA256SUMS file beside the image, and its minisign signature.
 
+use super::answer::display;
 use super::aside::aside;
-use super::http::display;
 use super::{Cancel, ImageError};
 use std::time::Duration;
 

@@ -1,0 +1,41 @@
+//! `burin index IMAGE > IMAGE.caibx`: what casync and desync call the index of a blob.
+
+use crate::image::{self, Cancel, Http, Source};
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+/// Index an image: the SHA-256 of each 256 KiB of what would be on the disk, in casync's format, on standard output.
+///
+/// As `casync make --digest=sha256 --chunk-size=262144:262144:262144` makes it, but of compressed and qcow2 images too.
+#[derive(Debug, clap::Args)]
+pub struct IndexArgs {
+    /// http(s) URL, path, or - for standard input
+    image: String,
+}
+
+/// Runs the command. `agent` carries TLS trust and proxies; `cancel` is set by the caller's signal handler.
+pub fn run(args: IndexArgs, agent: ureq::Agent, cancel: &Cancel) -> ExitCode {
+    let source = if args.image == "-" {
+        Source::Reader(Box::new(std::io::stdin()), "standard input".into())
+    } else if args.image.starts_with("http://") || args.image.starts_with("https://") {
+        Source::Http(Http::new(agent, vec![args.image]))
+    } else {
+        Source::File(args.image.into())
+    };
+    let mut out = std::io::stdout();
+    if out.is_terminal() {
+        eprintln!("burin: an index is binary: send it to a file");
+        return ExitCode::from(2);
+    }
+    match image::index(source, image::Options::default(), cancel) {
+        // In one piece at the end: what was called off leaves no half of an index.
+        Ok(index) => match out.write_all(&index.bytes()).and_then(|()| out.flush()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("burin: the index cannot be written: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(error) => super::fail(&error),
+    }
+}

@@ -1,0 +1,98 @@
+//! The end of a write, good or bad: the rest of the target wiped, the withheld first chunk written or erased.
+
+use super::super::{Chunk, DiskError, wipe};
+use super::{Body, Check, Failure, Op, TICK, Writer, Written};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+impl Body<'_> {
+    /// Length of the image in bytes.
+    pub fn image(&self) -> u64 {
+        self.0.end
+    }
+
+    /// Wipes beyond the image, then writes the first chunk. Call it only when every digest is known to be right.
+    /// An error leaves the first chunk zeroed, as far as the device still obeys.
+    pub fn commit(self) -> Result<Written, Failure> {
+        let mut writer = self.0;
+        let wiped = writer.wipe_beyond().and_then(|()| writer.flush()).and_then(|()| writer.check_all());
+        wiped.map_err(|error| Failure { offset: writer.position, head_erased: true, error })?;
+        if let Some(head) = writer.head.take() {
+            match head.digest {
+                // Zeros are there already: prepare wrote them and read them back.
+                None => {
+                    writer.counters.zeroed.fetch_add(head.padded as u64, Ordering::Relaxed);
+                    if writer.options.readback {
+                        writer.counters.verified.fetch_add(head.padded as u64, Ordering::Relaxed);
+                    }
+                }
+                Some(_) => writer.write_chunk_whole(head),
+            }
+            let written = writer.drive(None).and_then(|()| writer.flush()).and_then(|()| writer.check_all());
+            written.map_err(|error| writer.failure_with_head(error))?;
+        }
+        Ok(Written { image: writer.end, punched: writer.punch })
+    }
+}
+
+impl Writer<'_> {
+    /// Zeros old signatures beyond the image.
+    fn wipe_beyond(&mut self) -> Result<(), DiskError> {
+        let size = self.target.direct_size();
+        let sector = u64::from(self.target.sector());
+        for range in wipe::beyond(self.end.next_multiple_of(sector).min(size), size, &self.stale) {
+            self.write_zeros(range.start / sector * sector..range.end.next_multiple_of(sector).min(size));
+        }
+        self.drive(None)?;
+        let rest = usize::try_from(self.target.size() - size).unwrap_or(0);
+        if rest > 0 {
+            // A file's partial block: what the image does not fill is zero.
+            self.tail.resize(rest, 0);
+            self.target.write_tail(&self.tail, size)?;
+            if self.options.readback && self.target.read_tail(rest, size)? != self.tail {
+                let device = self.target.path().to_owned();
+                return Err(DiskError::ReadbackMismatch { device, offset: size, len: rest as u64 });
+            }
+        }
+        Ok(())
+    }
+
+    /// The head in one piece: fewer states that a power cut can leave.
+    fn write_chunk_whole(&mut self, chunk: Chunk) {
+        let Some((buf, base)) = chunk.shared() else { return };
+        let mut ops = Vec::new();
+        // The first sectors last among equals: queue order is the best that can be asked for.
+        for start in (0..chunk.padded).step_by(self.options.request) {
+            let len = self.options.request.min(chunk.padded - start);
+            ops.push(Op::Write { buf: buf.clone(), start: base + start, len, offset: chunk.offset + start as u64 });
+        }
+        ops.reverse();
+        let check = Check { offset: chunk.offset, len: chunk.padded as u64, digest: chunk.digest, attempts: 0 };
+        self.enqueue(ops, Some(chunk), check);
+    }
+
+    /// What to say after a failure while the first chunk itself was being written.
+    pub(super) fn failure_with_head(&mut self, error: DiskError) -> Failure {
+        let head_erased = self.erase_head();
+        Failure { offset: self.position, head_erased, error }
+    }
+
+    /// Last resort: whatever was interrupted, it shall not boot. True if the device took it.
+    fn erase_head(&mut self) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        self.pending.clear();
+        while !self.work.is_empty() && Instant::now() < deadline {
+            let Ok(done) = self.queue.wait(TICK) else { break };
+            for completion in done {
+                self.work.remove(&completion.token);
+            }
+        }
+        match wipe::erase_head(self.target) {
+            Ok(()) => self.work.is_empty(),
+            Err(error) => {
+                log::error!("{error}");
+                false
+            }
+        }
+    }
+}

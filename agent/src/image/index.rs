@@ -1,0 +1,60 @@
+//! An image's index, made without writing the image anywhere.
+
+use super::budget::LEAST_BUFFERS;
+use super::caibx::{Caibx, Indexer};
+use super::decode::{self, Limits};
+use super::input::Input;
+use super::lane::{Popped, lane};
+use super::opened::Opened;
+use super::progress::Stages;
+use super::sniff::Compression;
+use super::source::{Source, TICK};
+use super::stages::{CHUNKS, Chunker, Ports, Replay};
+use super::{Cancel, ImageError, Options, Stop, WriteRequest};
+use crate::disk::Pool;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread;
+
+/// Reads an image of any format and compression and gives the index of what would be on the disk.
+pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx, ImageError> {
+    let (stop, stages) = (Arc::new(Stop::new(cancel)), Arc::new(Stages::default()));
+    let request = WriteRequest { options, ..WriteRequest::new(source) };
+    let Opened { facts, first, stream, .. } = Opened::new(request, u64::MAX, &stop, &stages)?;
+    let pool = Pool::new(options.buffers.max(LEAST_BUFFERS));
+    let (out, chunks) = lane(CHUNKS);
+    let (stop, stages, facts, pool) = (&*stop, &*stages, &facts, &pool);
+    thread::scope(|scope| {
+        let decoder = thread::Builder::new().name("burin-decode".into()).spawn_scoped(scope, move || {
+            let mut input = Input::new(Box::new(Replay { first: first.into_iter(), stream }));
+            let waited = AtomicU64::new(0);
+            let mut chunker = Chunker::new(Ports {
+                name: &facts.name,
+                pool,
+                out,
+                waker: None,
+                stop,
+                stages,
+                waited: &waited,
+                room: u64::MAX,
+                sector: 512,
+                compressed: facts.compression != Compression::None,
+            });
+            let limits = Limits { workers: options.workers(), window_log: options.window_log };
+            decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker)?;
+            chunker.finish()
+        });
+        let decoder = decoder.map_err(|source| ImageError::Thread { source })?;
+        let mut indexer = Indexer::default();
+        loop {
+            match chunks.pop(TICK) {
+                Popped::Item(chunk) => indexer.update(chunk.bytes().get(..chunk.len).unwrap_or_default()),
+                Popped::Empty => {}
+                Popped::End => break,
+            }
+        }
+        let length = decoder.join().map_err(|_| ImageError::Broken { stage: "decode" })??;
+        let index = indexer.finish();
+        if index.length == length { Ok(index) } else { Err(ImageError::Broken { stage: "index" }) }
+    })
+}
