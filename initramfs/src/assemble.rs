@@ -19,6 +19,7 @@ use crate::options::{KernelSource, Options, Stub};
 use crate::pack::{self, PackError};
 use crate::parallel;
 use crate::ramdisk::{self, RamdiskError};
+use crate::tools::{self, ToolError};
 use crate::uki::{self, UkiError};
 
 /// File names in the output directory.
@@ -53,6 +54,8 @@ pub enum BuildError {
     Closure(#[source] ClosureError),
     #[error("the modules cannot be packed")]
     Pack(#[source] PackError),
+    #[error("the tools cannot be taken")]
+    Tools(#[source] ToolError),
     #[error("the ramdisk cannot be filled")]
     Ramdisk(#[source] RamdiskError),
     #[error("the ramdisk cannot be written")]
@@ -119,7 +122,14 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
     let firmware = ramdisk::firmware(&mut archive, &closure, &options.firmware, options.firmware_all)
         .map_err(BuildError::Ramdisk)?;
     ramdisk::configuration(&mut archive, options).map_err(BuildError::Ramdisk)?;
-    let others = other_packages(options, kernel.arch);
+    let tools = tools::collect(&options.tools, Path::new("/"), kernel.arch).map_err(BuildError::Tools)?;
+    ramdisk::tools(&mut archive, &tools).map_err(BuildError::Ramdisk)?;
+    let mut others = other_packages(options, kernel.arch);
+    if !tools.is_empty() {
+        let size = tools.iter().map(|one| one.data.len() as u64).sum();
+        say(&format!("tools: {} files, {}", tools.len(), megabytes(size)));
+        others.extend(tools::packages(&tools));
+    }
     let notice = notice::text(&Carried {
         kernel_release: &tree.release,
         kernel_package: files.package.as_ref(),

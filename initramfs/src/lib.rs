@@ -20,6 +20,7 @@ pub mod options;
 mod pack;
 mod parallel;
 mod ramdisk;
+pub mod tools;
 pub mod uki;
 
 pub use assemble::{BuildError, GRUB, INITRAMFS, IPXE, KERNEL, MANIFEST, NOTICE, UKI, build};

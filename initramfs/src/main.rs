@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use burin_initramfs::options::{
     CA_BUNDLE, ExtraFile, KernelSource, LEVEL, Stub, parse_cmdline, parse_controller, parse_extra_file,
 };
+use burin_initramfs::tools::Tool;
 use burin_initramfs::{Manifest, Options};
 
 const EXAMPLES: &str = "\
@@ -83,6 +84,9 @@ struct BuildArgs {
     /// Take all of the firmware directory.
     #[arg(long, requires = "firmware", help_heading = "Ramdisk")]
     firmware_all: bool,
+    /// Programs for layouts that are made afresh: ext4, xfs, btrfs, vfat, swap, raid. Taken from this host.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Ramdisk")]
+    tools: Vec<Tool>,
     /// An extra file, or a directory with all below it.
     #[arg(long = "file", value_name = "SRC:DEST", value_parser = parse_extra_file, help_heading = "Ramdisk")]
     files: Vec<ExtraFile>,
@@ -210,6 +214,7 @@ fn options(args: BuildArgs) -> Result<Options, String> {
         without_modules: args.without_modules,
         firmware: args.firmware,
         firmware_all: args.firmware_all,
+        tools: args.tools,
         files: args.files,
         ca_bundle: (!args.no_ca_bundle).then_some(args.ca_bundle),
         ca: args.ca,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::tools::Tool;
+
 /// Where the kernel and its modules come from.
 #[derive(Debug, Clone)]
 pub enum KernelSource {
@@ -41,6 +43,8 @@ pub struct Options {
     pub firmware: Vec<PathBuf>,
     /// Take all of those directories, not only what chosen modules name.
     pub firmware_all: bool,
+    /// Programs of this host that the agent runs, with their libraries.
+    pub tools: Vec<Tool>,
     /// Extra files.
     pub files: Vec<ExtraFile>,
     /// Public CA certificates (PEM); `None` leaves them out.
@@ -80,6 +84,7 @@ impl Options {
             without_modules: Vec::new(),
             firmware: Vec::new(),
             firmware_all: false,
+            tools: Vec::new(),
             files: Vec::new(),
             ca_bundle: Some(PathBuf::from(CA_BUNDLE)),
             ca: None,

@@ -11,6 +11,7 @@ use crate::manifest::FirmwareEntry;
 use crate::modules::{Closure, ModuleTree, Tables, glob};
 use crate::options::{ExtraFile, Options};
 use crate::pack::{PackedModule, SUFFIX};
+use crate::tools::Taken;
 
 /// Empty directories with their modes: mount points and places to write to.
 const DIRECTORIES: [(&str, u32); 12] = [
@@ -158,6 +159,11 @@ pub fn configuration(archive: &mut Archive, options: &Options) -> Result<()> {
         add(archive, "/etc/burin/cmdline", 0o600, Node::File(text.into_bytes()))?;
     }
     options.files.iter().try_for_each(|file| extra(archive, file))
+}
+
+/// Programs, their libraries and loader.
+pub fn tools(archive: &mut Archive, taken: &[Taken]) -> Result<()> {
+    taken.iter().try_for_each(|one| add(archive, &one.path, 0o755, Node::File(one.data.clone())))
 }
 
 /// The notice.

@@ -36,6 +36,22 @@ pub enum ApplyError {
     NoPartition { device: PathBuf, wanted: String },
     #[error("{device}: the image has no EFI system partition")]
     NoEsp { device: PathBuf },
+    #[error("{device}: the plan does not say where the partition {name:?} goes, or not in whole sectors")]
+    NoPlace { device: String, name: String },
+    #[error("{device}: cannot be erased at byte {offset}", device = device.display())]
+    Erase { device: PathBuf, offset: u64, source: io::Error },
+    #[error("{device}: erased, and still carries the signature of {found}", device = device.display())]
+    Signature { device: PathBuf, found: String },
+    #[error("{device}: was to be preserved and has changed ({what})", device = device.display())]
+    NotPreserved { device: PathBuf, what: &'static str },
+    #[error("the ramdisk has no {tool}")]
+    NoTool { tool: &'static str, package: &'static str },
+    #[error("{tool}: cannot be run")]
+    Tool { tool: &'static str, source: io::Error },
+    #[error("{tool} on {device}: {status}: {said}", device = device.display())]
+    ToolFailed { tool: &'static str, device: PathBuf, status: String, said: String },
+    #[error("{device}: {wanted} was made, {found} is found", device = device.display())]
+    Made { device: PathBuf, wanted: String, found: String },
     #[error("stopped by the controller")]
     Cancelled,
     #[error(transparent)]
@@ -91,6 +107,14 @@ impl Coded for ApplyError {
             Self::Open { .. } => "apply.open",
             Self::NoPartition { .. } => "apply.no_partition",
             Self::NoEsp { .. } => "apply.no_esp",
+            Self::NoPlace { .. } => "apply.no_place",
+            Self::Erase { .. } => "apply.erase",
+            Self::Signature { .. } => "apply.signature",
+            Self::NotPreserved { .. } => "apply.not_preserved",
+            Self::NoTool { .. } => "apply.no_tool",
+            Self::Tool { .. } => "apply.tool",
+            Self::ToolFailed { .. } => "apply.tool_failed",
+            Self::Made { .. } => "apply.made",
             Self::Cancelled => "cancelled",
             _ => self.part().map_or("apply.failed", Coded::code),
         }
@@ -102,6 +126,12 @@ impl Coded for ApplyError {
                 "something changed a disk since the plan was made; plan again and look at the difference".to_owned(),
             ),
             Self::Unsupported { .. } => Some("take it out of the layout".to_owned()),
+            Self::NoTool { package, .. } => {
+                Some(format!("build the ramdisk with --tools; the program is of the Debian package {package}"))
+            }
+            Self::NotPreserved { .. } => {
+                Some("something else writes to this disk, or it was replaced; look at it before trusting it".to_owned())
+            }
             Self::NoEsp { .. } => Some("UEFI firmware needs one; `boot_order: keep` makes no boot entry".to_owned()),
             _ => self.part().and_then(Coded::hint),
         }

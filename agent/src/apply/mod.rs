@@ -5,9 +5,13 @@
 
 mod boot;
 mod error;
+mod filesystem;
 mod image;
+mod preserve;
 mod seed;
 mod table;
+mod tools;
+mod wipe;
 
 pub use error::ApplyError;
 
@@ -15,10 +19,11 @@ use crate::finalize::mount;
 use crate::image::Cancel;
 use crate::plan::SeedFiles;
 use crate::protocol::order::Order;
-use crate::protocol::plan::{Plan, PlannedDisk, SeedTarget, Step};
+use crate::protocol::plan::{Device, Plan, PlannedDisk, SeedTarget, Step};
 use crate::protocol::receipt::Change;
 use crate::protocol::{Control, ImageReceipt};
 use crate::stage::{Failure, Stages};
+use preserve::Evidence;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -29,11 +34,13 @@ pub struct Paths {
     pub dev: PathBuf,
     /// Where partitions are mounted for a moment.
     pub mounts: PathBuf,
+    /// Where mkfs and the like are.
+    pub root: PathBuf,
 }
 
 impl Default for Paths {
     fn default() -> Self {
-        Self { sys: "/sys".into(), dev: "/dev".into(), mounts: "/run/burin/mnt".into() }
+        Self { sys: "/sys".into(), dev: "/dev".into(), mounts: "/run/burin/mnt".into(), root: "/".into() }
     }
 }
 
@@ -72,12 +79,17 @@ pub fn pin(plan: &Plan, agreed: &str) -> Result<(), ApplyError> {
     Err(ApplyError::Changed { agreed: agreed.to_owned(), now: plan.digest.clone() })
 }
 
-/// Refuses a plan with a step that this agent cannot do, before the first one is done.
-pub fn check(plan: &Plan) -> Result<(), ApplyError> {
+/// Refuses a plan with a step that this agent cannot do, or has no program for, before the first one is done.
+pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
     let unsupported = |step: &Step| Err(ApplyError::Unsupported { step: name(step).to_owned() });
     for step in &plan.steps {
         match step {
-            Step::WriteImage { .. }
+            Step::MakeFilesystem { on: Device::Raid { .. }, .. } => return unsupported(step),
+            Step::MakeFilesystem { filesystem, .. } => filesystem::check(filesystem.kind, &paths.root)?,
+            Step::Preserve { .. }
+            | Step::Wipe { .. }
+            | Step::CreateTable { .. }
+            | Step::WriteImage { .. }
             | Step::RelocateBackupGpt { .. }
             | Step::SetGuids { .. }
             | Step::GrowPartition { .. }
@@ -89,7 +101,11 @@ pub fn check(plan: &Plan) -> Result<(), ApplyError> {
             _ => return unsupported(step),
         }
     }
-    for index in plan.steps.iter().flat_map(Step::disks) {
+    let preserved = plan.steps.iter().filter_map(|step| match step {
+        Step::Preserve { disks } => Some(disks.clone()),
+        _ => None,
+    });
+    for index in plan.steps.iter().map(Step::disks).chain(preserved).flatten() {
         if plan.disks.get(index).is_none() {
             return Err(ApplyError::NoDisk { index });
         }
@@ -99,16 +115,34 @@ pub fn check(plan: &Plan) -> Result<(), ApplyError> {
 
 /// Carries out every step. What was done before a failure is in `done` all the same.
 pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> Result<(), Failure> {
+    stages.run("clear-mounts", || mount::clear(&context.paths.mounts))?;
+    let mut preserved = Vec::new();
     for step in &context.plan.steps {
         let emitter = stages.emitter().clone();
         stages.run(name(step), || {
             if (context.safe_point)() == Control::Cancel {
                 return Err(ApplyError::Cancelled);
             }
+            if let Step::Preserve { disks } = step {
+                for &index in disks {
+                    preserved.push((index, Evidence::take(context, context.disk(index)?)?));
+                }
+                return Ok(());
+            }
             perform(context, step, &emitter, done)
         })?;
     }
-    stages.run("settle", || mount::clear(&context.paths.mounts).map_err(ApplyError::from))
+    stages.run("settle", || mount::clear(&context.paths.mounts))?;
+    if preserved.is_empty() {
+        return Ok(());
+    }
+    stages.run("verify-preserved", || {
+        for (index, before) in &preserved {
+            let receipt = before.compare(context, context.disk(*index)?)?;
+            done.changes.push(change("preserve", &receipt.device, &receipt));
+        }
+        Ok::<_, ApplyError>(())
+    })
 }
 
 /// The name of a step's stage, as the plan's JSON has it.
@@ -154,6 +188,18 @@ fn perform(
             let receipt = table::change(context, context.disk(*disk)?, step)?;
             done.note(step, &receipt.device, &receipt);
         }
+        Step::Wipe { disk } => {
+            let receipt = wipe::disk(context, context.disk(*disk)?)?;
+            done.note(step, &receipt.device, &receipt);
+        }
+        Step::CreateTable { disk, guid, partitions } => {
+            let receipt = table::create(context, context.disk(*disk)?, guid, partitions)?;
+            done.note(step, &receipt.device, &receipt);
+        }
+        Step::MakeFilesystem { on, filesystem } => {
+            let receipt = filesystem::make(context, on, filesystem)?;
+            done.note(step, &receipt.device, &receipt);
+        }
         Step::GrowFilesystem { disk, partition } => {
             let node = table::node(context, context.disk(*disk)?, *partition)?;
             let receipt = crate::finalize::grow::grow(&node, &context.paths.mounts)?;
@@ -193,7 +239,11 @@ impl Context<'_> {
 
 impl Applied {
     fn note(&mut self, step: &Step, device: &str, detail: &impl Serialize) {
-        let detail = serde_json::to_value(detail).unwrap_or_default();
-        self.changes.push(Change { step: name(step).to_owned(), device: device.to_owned(), detail });
+        self.changes.push(change(name(step), device, detail));
     }
+}
+
+fn change(step: &str, device: &str, detail: &impl Serialize) -> Change {
+    let detail = serde_json::to_value(detail).unwrap_or_default();
+    Change { step: step.to_owned(), device: device.to_owned(), detail }
 }

@@ -1,8 +1,9 @@
 //! Steps that change a copied partition table, and finding a partition of it.
 
-use super::{ApplyError, Context};
+use super::{ApplyError, Context, wipe};
 use crate::finalize::adjust::{self, Grow, TableChange, TableReceipt};
 use crate::finalize::device::Device;
+use crate::finalize::gpt::Partition;
 use crate::finalize::guid::Arch;
 use crate::finalize::kernel::KernelDisk;
 use crate::finalize::layout::{self, NewPartition};
@@ -37,6 +38,47 @@ pub fn change(context: &Context<'_>, disk: &PlannedDisk, step: &Step) -> Result<
     commit(context, disk, &change)
 }
 
+/// A table with exactly the planned partitions, over whatever there was; the kernel's list follows.
+pub fn create(
+    context: &Context<'_>,
+    disk: &PlannedDisk,
+    disk_guid: &str,
+    planned: &[PlannedPartition],
+) -> Result<TableReceipt, ApplyError> {
+    let partitions = exact(disk, planned)?;
+    let path = context.path(disk);
+    wipe::partitions(context, disk, planned)?;
+    let device = Device::open(&path).map_err(|source| ApplyError::Open { device: path.clone(), source })?;
+    let receipt = adjust::write_exact(&device, guid(disk, disk_guid)?, &partitions)?;
+    KernelDisk::open(&path, &context.paths.sys, &context.paths.dev)?.sync(&receipt.partitions)?;
+    Ok(receipt)
+}
+
+/// Bytes to LBAs. What is no whole number of sectors was planned for another disk.
+fn exact(disk: &PlannedDisk, planned: &[PlannedPartition]) -> Result<Vec<Partition>, ApplyError> {
+    let sector = u64::from(disk.logical_block_size).max(1);
+    let mut partitions = Vec::with_capacity(planned.len());
+    for one in planned {
+        let (Some(number), Some(start)) = (one.number, one.start) else {
+            return Err(ApplyError::NoPlace { device: disk.device.clone(), name: one.name.clone() });
+        };
+        let end = start.saturating_add(one.size);
+        if !start.is_multiple_of(sector) || !end.is_multiple_of(sector) || one.size == 0 {
+            return Err(ApplyError::NoPlace { device: disk.device.clone(), name: one.name.clone() });
+        }
+        partitions.push(Partition {
+            number,
+            type_guid: guid(disk, &one.type_guid)?,
+            guid: guid(disk, &one.guid)?,
+            first_lba: start / sector,
+            last_lba: end / sector - 1,
+            attributes: 0,
+            name: one.name.clone(),
+        });
+    }
+    Ok(partitions)
+}
+
 fn commit(context: &Context<'_>, disk: &PlannedDisk, change: &TableChange) -> Result<TableReceipt, ApplyError> {
     let path = context.path(disk);
     let kernel = KernelDisk::open(&path, &context.paths.sys, &context.paths.dev)?;
@@ -69,7 +111,7 @@ pub fn node(context: &Context<'_>, disk: &PlannedDisk, pick: PartitionPick) -> R
     Ok(KernelDisk::open(&path, &context.paths.sys, &context.paths.dev)?.node(number)?)
 }
 
-/// The partition with this GUID, which an earlier step made.
+/// The partition of this GPT name, which an earlier step made.
 pub fn node_by_name(context: &Context<'_>, disk: &PlannedDisk, name: &str) -> Result<PathBuf, ApplyError> {
     let path = context.path(disk);
     let number = match read(context, disk)? {

@@ -6,9 +6,9 @@ mod holders;
 mod queue;
 mod target;
 mod threads;
-mod wipe;
+pub(crate) mod wipe;
 mod writer;
-mod zero;
+pub(crate) mod zero;
 
 pub use buffer::{CHUNK, Chunk, Pool, PoolBuf};
 pub use error::DiskError;

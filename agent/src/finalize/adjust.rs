@@ -1,7 +1,7 @@
 //! Changes to the partition table of a just-written image, and fresh tables, each as one restartable commit.
 
 use super::device::Sectors;
-use super::gpt::Partition;
+use super::gpt::{self, Partition};
 use super::layout::{self, LayoutError, NewPartition, Space};
 use super::mbr::{self, Primary};
 use super::table::{self, Label, Table, TableError};
@@ -131,6 +131,40 @@ pub fn write_fresh(
     }
     let writes = table.store_fresh(disk)?;
     Ok(receipt(disk, &[], &table, writes))
+}
+
+/// Like [`write_fresh`], for partitions whose places are decided already.
+pub fn write_exact(disk: &dyn Sectors, disk_guid: Uuid, partitions: &[Partition]) -> Result<TableReceipt, TableError> {
+    let mut table = Table::fresh(disk, disk_guid)?;
+    for partition in partitions {
+        check_exact(&table, partition)
+            .map_err(|source| TableError::Layout { device: disk.path().to_owned(), source })?;
+        table.array.put(partition);
+    }
+    table.fit(disk)?;
+    let writes = table.store_fresh(disk)?;
+    Ok(receipt(disk, &[], &table, writes))
+}
+
+fn check_exact(table: &Table, new: &Partition) -> Result<(), LayoutError> {
+    let (name, number) = (|| new.name.clone(), new.number);
+    let others = table.partitions();
+    if new.last_lba < new.first_lba {
+        return Err(LayoutError::Size { name: name() });
+    }
+    if !gpt::name_fits(&new.name) {
+        return Err(LayoutError::Name { name: name() });
+    }
+    if new.guid.is_nil() || new.type_guid.is_nil() {
+        return Err(LayoutError::Nil { name: name() });
+    }
+    if number == 0 || number > table.array.entry_count() || others.iter().any(|other| other.number == number) {
+        return Err(LayoutError::Number { name: name(), number });
+    }
+    if others.iter().any(|other| other.guid == new.guid) {
+        return Err(LayoutError::Guid { name: name(), guid: new.guid });
+    }
+    Ok(())
 }
 
 fn step(disk: &dyn Sectors, alignment: u64) -> u64 {

@@ -85,7 +85,7 @@ impl Attempt<'_> {
         for line in plan::explain(&planned.plan).lines() {
             log::info!("{line}");
         }
-        stages.run("check", || apply::check(&planned.plan))?;
+        stages.run("check", || apply::check(&planned.plan, &self.agent.paths))?;
         stages.run("grant", || grant(agreed))?;
         // The machine once more, as it is now: somebody may have pulled a disk while the grant was waited for.
         let fresh = stages.run("probe", || {

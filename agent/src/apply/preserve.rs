@@ -1,0 +1,115 @@
+//! Disks that must not change: what they were before the first step is compared with what they are after the last.
+
+use super::{ApplyError, Context};
+use crate::finalize::device::{Device, Sectors};
+use crate::protocol::plan::PlannedDisk;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes compared at each end of the disk: partition tables, and the superblocks of what uses it whole.
+const EDGE: u64 = 1 << 20;
+
+/// A disk at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    device: PathBuf,
+    size: u64,
+    /// The kernel's number of this very attachment: another disk, or the same one plugged in again, has another.
+    sequence: Option<String>,
+    /// WWN, NGUID or EUI-64 as sysfs has it.
+    wwid: Option<String>,
+    edges: [u8; 32],
+    /// Write and discard requests, and sectors of both, that the kernel has sent to the disk since it is there. None
+    /// where the kernel does not count.
+    writes: Option<[u64; 4]>,
+}
+
+/// What was compared and found the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PreserveReceipt {
+    pub device: String,
+    /// `size`, `attachment`, `wwid`, `first-and-last-mib`, `write-counters`: with the last, the kernel sent no write and
+    /// no discard to the disk in between.
+    pub compared: Vec<&'static str>,
+    /// SHA-256 over the first and last MiB.
+    pub edges: String,
+}
+
+impl Evidence {
+    pub fn take(context: &Context<'_>, disk: &PlannedDisk) -> Result<Self, ApplyError> {
+        let device = context.path(disk);
+        let failed = |source| ApplyError::Open { device: device.clone(), source };
+        let file = Device::open_read_only(&device).map_err(failed)?;
+        let number = fs::metadata(&device).map_err(failed)?.rdev();
+        let sysfs = context.paths.sys.join(format!("dev/block/{}:{}", libc::major(number), libc::minor(number)));
+        let edges = edges(&file).map_err(failed)?;
+        let counted = text(&sysfs, "queue/iostats").as_deref() == Some("1");
+        Ok(Self {
+            size: file.size(),
+            sequence: text(&sysfs, "diskseq"),
+            wwid: text(&sysfs, "wwid").or_else(|| text(&sysfs, "device/wwid")),
+            edges,
+            writes: counted.then(|| writes(&text(&sysfs, "stat")?)).flatten(),
+            device,
+        })
+    }
+
+    /// Takes it again and compares.
+    pub fn compare(&self, context: &Context<'_>, disk: &PlannedDisk) -> Result<PreserveReceipt, ApplyError> {
+        let now = Self::take(context, disk)?;
+        let same = [
+            ("size", self.size == now.size, true),
+            ("attachment", self.sequence == now.sequence, self.sequence.is_some()),
+            ("wwid", self.wwid == now.wwid, self.wwid.is_some()),
+            ("first-and-last-mib", self.edges == now.edges, true),
+            ("write-counters", self.writes == now.writes, self.writes.is_some()),
+        ];
+        if let Some((what, ..)) = same.iter().find(|(_, same, _)| !same) {
+            return Err(ApplyError::NotPreserved { device: self.device.clone(), what });
+        }
+        Ok(PreserveReceipt {
+            device: self.device.display().to_string(),
+            compared: same.iter().filter(|(_, _, known)| *known).map(|(what, ..)| *what).collect(),
+            edges: self.edges.iter().map(|byte| format!("{byte:02x}")).collect(),
+        })
+    }
+}
+
+fn edges(disk: &Device) -> std::io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let length = EDGE.min(disk.size());
+    for offset in [0, disk.size() - length] {
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+        disk.read_at(offset, &mut bytes)?;
+        hash.update(&bytes);
+    }
+    Ok(hash.finalize().into())
+}
+
+fn text(sysfs: &Path, name: &str) -> Option<String> {
+    fs::read_to_string(sysfs.join(name)).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Writes, sectors written, discards, sectors discarded: Documentation/block/stat.rst.
+fn writes(stat: &str) -> Option<[u64; 4]> {
+    let fields: Vec<u64> = stat.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    // Kernels before 4.18 did not count discards.
+    let discards = |at: usize| fields.get(at).copied().unwrap_or(0);
+    Some([*fields.get(4)?, *fields.get(6)?, discards(11), discards(13)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counters_are_those_of_writes_and_discards() {
+        let stat = "  11 12 13 14  15 16 17 18  19 20 21  22 23 24 25  26 27\n";
+        assert_eq!(writes(stat), Some([15, 17, 22, 24]));
+        assert_eq!(writes("1 2 3 4 5 6 7 8 9 10 11"), Some([5, 7, 0, 0]));
+        assert_eq!(writes("1 2 3"), None);
+    }
+}

@@ -1,0 +1,270 @@
+//! Fresh layouts planned and applied on loop devices: what was there is gone, what was ordered is there, what was to be
+//! preserved is as it was.
+//!
+//! Needs root, util-linux, e2fsprogs, xfsprogs, btrfs-progs and dosfstools; without root it says that it was skipped.
+
+use burin::apply::{self, Applied, Context, Paths};
+use burin::controller::Emitter;
+use burin::finalize::adjust::{self, TableChange};
+use burin::finalize::device::Device;
+use burin::finalize::filesystem;
+use burin::finalize::kernel::KernelDisk;
+use burin::image::Cancel;
+use burin::plan;
+use burin::protocol::Control;
+use burin::protocol::order::Order;
+use burin::protocol::plan::{Plan, Step};
+use burin::stage::{Failure, Stages};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const MIB: u64 = 1 << 20;
+
+fn skipped() -> bool {
+    let root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+    let able = root && Path::new("/dev/loop-control").exists();
+    if !able {
+        println!("skipped: needs root and loop devices");
+    }
+    !able
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {}\n{text}", output.status);
+    text
+}
+
+/// A sparse file behind a loop device; both go away with it.
+struct Loop {
+    node: PathBuf,
+    directory: tempfile::TempDir,
+    bytes: u64,
+    sector: u32,
+}
+
+impl Loop {
+    fn new(bytes: u64, sector: u32) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("disk");
+        fs::File::create(&file).and_then(|file| file.set_len(bytes)).expect("a sparse file");
+        let size = sector.to_string();
+        let file = file.to_str().expect("UTF-8");
+        let options = ["--find", "--show", "--partscan", "--direct-io=on", "--sector-size", &size, file];
+        let node = PathBuf::from(run("losetup", &options).trim());
+        run("blockdev", &["--setrw", node.to_str().expect("UTF-8")]);
+        Self { node, directory, bytes, sector }
+    }
+
+    fn node(&self) -> &str {
+        self.node.to_str().expect("UTF-8")
+    }
+
+    fn partition(&self, number: u32) -> PathBuf {
+        self.kernel().node(number).expect("a partition")
+    }
+
+    fn kernel(&self) -> KernelDisk {
+        KernelDisk::open(&self.node, Path::new("/sys"), Path::new("/dev")).expect("a kernel disk")
+    }
+
+    fn described(&self, serial: &str) -> Value {
+        let identity = json!({ "kind": "serial", "value": serial, "strength": "strong" });
+        json!({
+            "name": self.node.file_name().map(|name| name.to_string_lossy()), "path": self.node, "status": "ok",
+            "mounts": [], "signatures": [], "logical_block_size": self.sector, "class": "ssd", "size": self.bytes,
+            "serial": serial, "identity": identity, "identities": [identity]
+        })
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").arg("--detach").arg(&self.node).status();
+    }
+}
+
+fn order(disks: Value) -> Order {
+    let layout = json!({ "name": "fresh", "disks": disks });
+    serde_json::from_value(json!({ "version": "order/v1", "id": "apply-layout", "layouts": [layout] }))
+        .expect("an order")
+}
+
+fn planned(order: &Order, disks: &[Value]) -> Plan {
+    let section = |data: Value| json!({ "status": "ok", "data": data });
+    let inventory = json!({
+        "schema_version": "inventory/v1",
+        "system": section(json!({})), "firmware": section(json!({ "boot_mode": "bios" })),
+        "cpu": section(json!({ "architecture": "x86_64" })), "disks": section(json!(disks)),
+        "volumes": section(json!([])), "nics": section(json!([])), "pci": section(json!([])),
+    });
+    let inventory = serde_json::from_value(inventory).expect("an inventory");
+    plan::plan(&inventory, order, &BTreeMap::new()).expect("a plan")
+}
+
+fn paths(disk: &Loop) -> Paths {
+    Paths { mounts: disk.directory.path().join("mnt"), ..Paths::default() }
+}
+
+fn apply(
+    order: &Order,
+    plan: &Plan,
+    paths: &Paths,
+    safe_point: &dyn Fn() -> Control,
+) -> (Applied, Result<(), Failure>) {
+    apply::check(plan, paths).expect("a plan that can be applied");
+    let download = ureq::Agent::new_with_defaults();
+    let (cancel, paths) = (Cancel::default(), paths.clone());
+    let context = Context { order, plan, seed: None, download, cancel, safe_point, paths };
+    let mut done = Applied::default();
+    let result = apply::apply(&context, &mut Stages::new(Emitter::disconnected()), &mut done);
+    (done, result)
+}
+
+fn filesystems() -> Value {
+    let partition = |name: &str, kind: &str, size: &str, filesystem: &str| {
+        json!({ "name": name, "type": kind, "size": size,
+                "filesystem": { "type": filesystem, "label": name.to_uppercase() } })
+    };
+    json!([
+        { "name": "raw", "type": "linux", "size": "64MiB" },
+        partition("esp", "esp", "64MiB", "vfat"),
+        partition("swap", "swap", "32MiB", "swap"),
+        partition("ext", "linux", "64MiB", "ext4"),
+        partition("xfs", "linux", "320MiB", "xfs"),
+        { "name": "rest", "type": "linux", "number": 9, "filesystem": { "type": "btrfs", "label": "REST" } }
+    ])
+}
+
+/// Signatures of an earlier life: a table with a btrfs and an swap just where the new partitions will be and where not,
+/// and a filesystem on what will become the inside of a partition.
+fn used(disk: &Loop) {
+    let script = "label: gpt\nstart=1MiB, size=200MiB\nstart=700MiB, size=310MiB\n";
+    let file = disk.directory.path().join("table");
+    fs::write(&file, script).expect("writes");
+    run("sh", &["-c", &format!("sfdisk --quiet --wipe=never {} < {}", disk.node(), file.display())]);
+    // Not every kernel reads the table anew when asked in whole.
+    let device = Device::open(&disk.node).expect("opens");
+    let receipt = adjust::adjust(&device, &TableChange::default(), MIB).expect("a table");
+    disk.kernel().sync(&receipt.partitions).expect("the kernel takes it");
+    run("mkfs.btrfs", &["-q", "-f", disk.partition(1).to_str().expect("UTF-8")]);
+    run("mkfs.xfs", &["-q", "-f", disk.partition(2).to_str().expect("UTF-8")]);
+}
+
+#[test]
+fn a_fresh_layout_over_an_old_one_twice() {
+    if skipped() {
+        return;
+    }
+    for sector in [512, 4096] {
+        let disk = Loop::new(1024 * MIB, sector);
+        used(&disk);
+        let order = order(json!({ "system": { "on_existing": "destroy", "match": {}, "partitions": filesystems() } }));
+        let plan = planned(&order, &[disk.described("S1")]);
+        for _ in 0..2 {
+            let (done, result) = apply(&order, &plan, &paths(&disk), &|| Control::Continue);
+            result.expect("applies");
+            let steps: Vec<&str> = done.changes.iter().map(|change| change.step.as_str()).collect();
+            assert_eq!(steps[..3], ["wipe", "create-table", "make-filesystem"]);
+            assert_eq!(steps.len(), 7);
+            let Some(Step::CreateTable { partitions, guid, .. }) = plan.steps.get(1) else { panic!("no table") };
+            assert_eq!(run("blkid", &["-p", "-s", "PTUUID", "-o", "value", disk.node()]).trim(), guid);
+            for partition in partitions {
+                let number = partition.number.expect("a number");
+                let sysfs = PathBuf::from("/sys/class/block").join(disk.partition(number).file_name().expect("a name"));
+                let read = |name: &str| -> u64 {
+                    fs::read_to_string(sysfs.join(name)).expect("sysfs").trim().parse().expect("a number")
+                };
+                assert_eq!((Some(read("start") * 512), read("size") * 512), (partition.start, partition.size));
+            }
+            let found: Vec<Option<String>> = [1, 2, 3, 4, 5, 9]
+                .map(|number| filesystem::probe(&disk.partition(number)).expect("one filesystem").kind)
+                .into();
+            let wanted = [None, Some("vfat"), Some("swap"), Some("ext4"), Some("xfs"), Some("btrfs")];
+            assert_eq!(found, wanted.map(|kind| kind.map(str::to_owned)));
+            run("fsck.vfat", &["-n", disk.partition(2).to_str().expect("UTF-8")]);
+            run("fsck.ext4", &["-f", "-n", disk.partition(4).to_str().expect("UTF-8")]);
+            // Where the old second partition began there is none now, and nothing to be found.
+            let mut bytes = vec![1; 4096];
+            fs::File::open(&disk.node).expect("opens").read_exact_at(&mut bytes, 700 * MIB).expect("reads");
+            assert_ne!(bytes[..4], *b"XFSB");
+        }
+    }
+}
+
+#[test]
+fn a_preserved_disk_is_proved_untouched_or_said_to_be_changed() {
+    if skipped() {
+        return;
+    }
+    let (disk, kept) = (Loop::new(256 * MIB, 512), Loop::new(64 * MIB, 512));
+    run("mkfs.ext4", &["-q", "-F", kept.node()]);
+    let order = order(json!({
+        "system": { "match": { "serial": "S1" }, "partitions": [{ "name": "data", "type": "linux" }] },
+        "data": { "match": { "serial": "S2" }, "on_existing": "preserve" }
+    }));
+    let plan = planned(&order, &[disk.described("S1"), kept.described("S2")]);
+    let (done, result) = apply(&order, &plan, &paths(&disk), &|| Control::Continue);
+    result.expect("applies");
+    let proof = done.changes.iter().find(|change| change.step == "preserve").expect("a proof");
+    let compared = proof.detail["compared"].as_array().expect("a list");
+    for what in ["size", "attachment", "first-and-last-mib", "write-counters"] {
+        assert!(compared.iter().any(|one| one == what), "{what} is not in {compared:?}");
+    }
+
+    // Somebody writes in the middle of the disk, where no digest of ours looks.
+    let steps = std::cell::Cell::new(0);
+    let disturb = || {
+        steps.set(steps.get() + 1);
+        if steps.get() == 2 {
+            let file = fs::OpenOptions::new().write(true).open(&kept.node).expect("opens");
+            file.write_all_at(&[1; 4096], 30 * MIB).and_then(|()| file.sync_all()).expect("writes");
+        }
+        Control::Continue
+    };
+    let (done, result) = apply(&order, &plan, &paths(&disk), &disturb);
+    let failure = result.expect_err("changed");
+    assert_eq!((failure.stage.as_str(), failure.problem.code.as_str()), ("verify-preserved", "apply.not_preserved"));
+    assert!(done.changes.iter().all(|change| change.step != "preserve"));
+}
+
+#[test]
+fn a_missing_program_is_found_before_anything_is_destroyed() {
+    if skipped() {
+        return;
+    }
+    let disk = Loop::new(1024 * MIB, 512);
+    let order = order(json!({ "system": { "match": {}, "partitions": filesystems() } }));
+    let plan = planned(&order, &[disk.described("S1")]);
+    let empty = tempfile::tempdir().expect("a directory");
+    let paths = Paths { root: empty.path().to_owned(), ..paths(&disk) };
+    let error = apply::check(&plan, &paths).expect_err("no programs");
+    let problem = burin::error::Coded::problem(&error);
+    assert_eq!(problem.code, "apply.no_tool");
+    assert!(problem.hint.is_some_and(|hint| hint.contains("dosfstools")));
+}
+
+#[test]
+fn a_mounted_partition_stops_a_wipe() {
+    if skipped() {
+        return;
+    }
+    let disk = Loop::new(1024 * MIB, 512);
+    used(&disk);
+    let mount = disk.directory.path().join("held");
+    fs::create_dir(&mount).expect("a directory");
+    let (node, at) = (disk.partition(1), mount.to_str().expect("UTF-8"));
+    run("mount", &["-t", "btrfs", node.to_str().expect("UTF-8"), at]);
+    let order = order(json!({ "system": { "on_existing": "destroy", "match": {}, "partitions": filesystems() } }));
+    let plan = planned(&order, &[disk.described("S1")]);
+    let (done, result) = apply(&order, &plan, &paths(&disk), &|| Control::Continue);
+    run("umount", &[at]);
+    assert_eq!(result.expect_err("held").problem.code, "disk.held");
+    assert!(done.changes.is_empty());
+    assert_eq!(filesystem::probe(&node).expect("still there").kind.as_deref(), Some("btrfs"));
+}
