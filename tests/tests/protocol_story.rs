@@ -146,7 +146,7 @@ fn a_machine_in_a_reboot_loop_gets_one_grant() {
     let second = bench.agent("boot-1");
     assert_eq!(code(second.connect().grant("o1", 1, "sha256:00")), "grant.attempt");
     // The next boot is offered attempt 2, and refused it.
-    let mut third = Agent::new(&bench.controller().url(), &bench.directory.path().join("run2"), "boot-2").connect();
+    let third = Agent::new(&bench.controller().url(), &bench.directory.path().join("run2"), "boot-2").connect();
     let next = offer(third.next_order(PATIENCE).unwrap());
     assert_eq!(next.attempt, 2);
     assert_eq!(code(third.grant("o1", next.attempt, "sha256:00")), "grant.exhausted");
