@@ -28,6 +28,7 @@ mod pipeline;
 mod progress;
 mod qcow2;
 mod ranges;
+mod read;
 mod sniff;
 mod source;
 mod stages;
@@ -35,6 +36,7 @@ mod sums;
 
 pub use error::ImageError;
 pub use http::Http;
+pub use read::{ReadReceipt, read};
 pub use progress::{Cancel, Phase, Progress, Snapshot};
 pub use sniff::Compression;
 pub use source::Source;
