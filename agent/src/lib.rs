@@ -20,3 +20,4 @@ pub mod protocol;
 pub mod run;
 pub mod stage;
 pub mod sys;
+pub mod tree;

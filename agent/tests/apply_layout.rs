@@ -9,6 +9,7 @@ use burin::finalize::adjust::{self, TableChange};
 use burin::finalize::device::Device;
 use burin::finalize::filesystem;
 use burin::finalize::kernel::KernelDisk;
+use burin::finalize::mount::{Access, Mounted};
 use burin::image::Cancel;
 use burin::plan;
 use burin::protocol::Control;
@@ -18,6 +19,8 @@ use burin::stage::{Failure, Stages};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -195,6 +198,89 @@ fn a_fresh_layout_over_an_old_one_twice() {
             assert_ne!(bytes[..4], *b"XFSB");
         }
     }
+}
+
+/// Serves one body over HTTP on the loopback until the process ends.
+fn serve(body: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/tree.tar.gz", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    url
+}
+
+fn tree_order(url: &str, digest: &str) -> Order {
+    let partition = |name: &str, kind: &str, size: &str, mount: &str| json!({ "name": name, "type": "linux", "size": size, "mount": mount, "filesystem": { "type": kind } });
+    let disks = json!({ "system": { "on_existing": "destroy", "match": {}, "partitions": [
+        partition("srv", "xfs", "320MiB", "/srv"), partition("root", "ext4", "100MiB", "/"),
+    ] } });
+    let tree = json!({ "image": "tree", "bootloader": "none" });
+    serde_json::from_value(json!({
+        "version": "order/v1", "id": "apply-tree", "policies": { "verify": "digest" },
+        "images": { "tree": { "urls": [url], "format": "tar", "digest": { "wire": digest } } },
+        "layouts": [{ "name": "tree", "disks": disks, "tree": tree }]
+    }))
+    .expect("an order")
+}
+
+#[test]
+fn a_tree_lands_on_its_filesystems_and_only_with_the_right_digest() {
+    if skipped() {
+        return;
+    }
+    let files = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| files.path().join(name);
+    fs::create_dir_all(path("root/srv/data")).and_then(|()| fs::create_dir(path("root/etc"))).expect("directories");
+    let large: Vec<u8> = (0..2_000_000u32).flat_map(u32::to_le_bytes).collect();
+    fs::write(path("root/srv/data/large"), &large).expect("writes");
+    fs::write(path("root/etc/os-release"), "ID=tree\n").expect("writes");
+    let (archive, from) = (path("tree.tar.gz"), path("root"));
+    let words = ["-C", from.to_str().expect("UTF-8"), "-czf", archive.to_str().expect("UTF-8"), "."];
+    run("tar", &words);
+    let sum = run("sha256sum", &[archive.to_str().expect("UTF-8")]);
+    let digest = format!("sha256:{}", sum.split_whitespace().next().expect("a digest"));
+    let url = serve(fs::read(&archive).expect("reads"));
+
+    let disk = Loop::new(512 * MIB, 512);
+    let order = tree_order(&url, &digest);
+    let plan = planned(&order, &[disk.described("S1")]);
+    for _ in 0..2 {
+        let (done, result) = apply(&order, &plan, &paths(&disk), &|| Control::Continue);
+        result.expect("applies");
+        let receipt = &done.changes.iter().find(|change| change.step == "unpack-tree").expect("a receipt").detail;
+        assert_eq!(
+            (receipt["digest"]["wire"].as_str(), receipt["compression"].as_str()),
+            (Some(&*digest), Some("gzip"))
+        );
+        let mounted =
+            |number, kind| Mounted::mount(&disk.partition(number), kind, Access::ReadOnly, &paths(&disk).mounts);
+        let root = mounted(2, "ext4").expect("mounts");
+        assert_eq!(fs::read_dir(root.path().join("srv")).expect("srv").count(), 0);
+        let table = fs::read_to_string(root.path().join("etc/fstab")).expect("fstab");
+        let uuid = filesystem::probe(&disk.partition(2)).expect("ext4").uuid.expect("a UUID");
+        assert!(table.starts_with(&format!("UUID={uuid} / ext4 defaults 0 1\n")), "{table}");
+        assert!(root.path().join("etc/os-release").is_file());
+        root.unmount().expect("unmounts");
+        let srv = mounted(1, "xfs").expect("mounts");
+        assert!(fs::read(srv.path().join("data/large")).expect("reads") == large);
+        srv.unmount().expect("unmounts");
+    }
+
+    let order = tree_order(&url, &format!("sha256:{}", "0".repeat(64)));
+    let plan = planned(&order, &[disk.described("S1")]);
+    let (done, result) = apply(&order, &plan, &paths(&disk), &|| Control::Continue);
+    let failure = result.expect_err("another digest");
+    assert_eq!((failure.stage.as_str(), failure.problem.code.as_str()), ("unpack-tree", "image.digest_mismatch"));
+    assert!(done.changes.iter().all(|change| change.step != "unpack-tree" && change.step != "write-fstab"));
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
+    assert!(!mounts.contains(paths(&disk).mounts.to_str().expect("UTF-8")), "{mounts}");
 }
 
 #[test]

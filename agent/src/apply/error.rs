@@ -11,6 +11,7 @@ use crate::finalize::table::TableError;
 use crate::finalize::uefi::loader::LoaderError;
 use crate::finalize::uefi::variables::VariableError;
 use crate::image::ImageError;
+use crate::tree::TreeError;
 use std::io;
 use std::path::PathBuf;
 
@@ -54,6 +55,10 @@ pub enum ApplyError {
     Made { device: PathBuf, wanted: String, found: String },
     #[error("stopped by the controller")]
     Cancelled,
+    #[error("{at}: cannot be mounted before the root, or twice")]
+    NoRoot { at: String },
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     #[error(transparent)]
     Image(#[from] ImageError),
     #[error(transparent)]
@@ -80,6 +85,7 @@ impl ApplyError {
     fn part(&self) -> Option<&dyn Coded> {
         Some(match self {
             Self::Image(error) => error,
+            Self::Tree(error) => error,
             Self::Table(error) => error,
             Self::Kernel(error) => error,
             Self::Filesystem(error) => error,
@@ -107,6 +113,7 @@ impl Coded for ApplyError {
             Self::Open { .. } => "apply.open",
             Self::NoPartition { .. } => "apply.no_partition",
             Self::NoEsp { .. } => "apply.no_esp",
+            Self::NoRoot { .. } => "apply.no_root",
             Self::NoPlace { .. } => "apply.no_place",
             Self::Erase { .. } => "apply.erase",
             Self::Signature { .. } => "apply.signature",

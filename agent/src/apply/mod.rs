@@ -11,6 +11,7 @@ mod preserve;
 mod seed;
 mod table;
 mod tools;
+mod tree;
 mod wipe;
 
 pub use error::ApplyError;
@@ -18,6 +19,7 @@ pub use error::ApplyError;
 use crate::finalize::mount;
 use crate::image::Cancel;
 use crate::plan::SeedFiles;
+use crate::protocol::image::Verify;
 use crate::protocol::order::Order;
 use crate::protocol::plan::{Device, Plan, PlannedDisk, SeedTarget, Step};
 use crate::protocol::receipt::Change;
@@ -26,6 +28,7 @@ use crate::stage::{Failure, Stages};
 use preserve::Evidence;
 use serde::Serialize;
 use std::path::PathBuf;
+use tree::Mounts;
 
 /// Directories of the running system.
 #[derive(Debug, Clone)]
@@ -84,9 +87,16 @@ pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
     let unsupported = |step: &Step| Err(ApplyError::Unsupported { step: name(step).to_owned() });
     for step in &plan.steps {
         match step {
+            Step::UnpackTree { verify: Verify::Readback, .. } => {
+                return Err(ApplyError::Unsupported { step: "unpack-tree with `verify: readback`".to_owned() });
+            }
+            Step::Mount { on: Device::Raid { .. }, .. } => return unsupported(step),
             Step::MakeFilesystem { on: Device::Raid { .. }, .. } => return unsupported(step),
             Step::MakeFilesystem { filesystem, .. } => filesystem::check(filesystem.kind, &paths.root)?,
             Step::Preserve { .. }
+            | Step::Mount { .. }
+            | Step::UnpackTree { .. }
+            | Step::WriteFstab { .. }
             | Step::Wipe { .. }
             | Step::CreateTable { .. }
             | Step::WriteImage { .. }
@@ -96,6 +106,7 @@ pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
             | Step::GrowFilesystem { .. }
             | Step::AddPartition { .. }
             | Step::BootEntry { .. } => {}
+            Step::WriteSeed { target: SeedTarget::Tree, .. } => {}
             Step::WriteSeed { target: SeedTarget::ImagePartition { .. }, .. } => {}
             Step::WriteSeed { target: SeedTarget::Own { .. }, .. } => {}
             _ => return unsupported(step),
@@ -117,6 +128,7 @@ pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
 pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> Result<(), Failure> {
     stages.run("clear-mounts", || mount::clear(&context.paths.mounts))?;
     let mut preserved = Vec::new();
+    let mut mounts = Mounts::default();
     for step in &context.plan.steps {
         let emitter = stages.emitter().clone();
         stages.run(name(step), || {
@@ -129,10 +141,13 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
                 }
                 return Ok(());
             }
-            perform(context, step, &emitter, done)
+            perform(context, step, &emitter, &mut mounts, done)
         })?;
     }
-    stages.run("settle", || mount::clear(&context.paths.mounts))?;
+    stages.run("settle", || {
+        mounts.unmount()?;
+        mount::clear(&context.paths.mounts).map_err(ApplyError::from)
+    })?;
     if preserved.is_empty() {
         return Ok(());
     }
@@ -172,6 +187,7 @@ fn perform(
     context: &Context<'_>,
     step: &Step,
     emitter: &crate::controller::Emitter,
+    mounts: &mut Mounts,
     done: &mut Applied,
 ) -> Result<(), ApplyError> {
     match step {
@@ -200,13 +216,24 @@ fn perform(
             let receipt = filesystem::make(context, on, filesystem)?;
             done.note(step, &receipt.device, &receipt);
         }
+        Step::Mount { on, at, kind, .. } => {
+            mounts.mount(context, on, at, *kind)?;
+        }
+        Step::UnpackTree { image, .. } => {
+            let receipt = mounts.unpack(context, image)?;
+            done.note(step, "tree", &receipt);
+        }
+        Step::WriteFstab { entries } => {
+            mounts.fstab(entries)?;
+            done.note(step, "tree", entries);
+        }
         Step::GrowFilesystem { disk, partition } => {
             let node = table::node(context, context.disk(*disk)?, *partition)?;
             let receipt = crate::finalize::grow::grow(&node, &context.paths.mounts)?;
             done.note(step, &receipt.device, &receipt);
         }
         Step::WriteSeed { format, target, .. } => {
-            let (device, receipt) = seed::write(context, *format, target)?;
+            let (device, receipt) = seed::write(context, *format, target, mounts)?;
             done.note(step, &device, &receipt);
         }
         Step::BootEntry { disks, label, order } => {

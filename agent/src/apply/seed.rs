@@ -1,5 +1,6 @@
 //! The seed step: the files of the plan's seed, into the root filesystem or onto a partition of their own.
 
+use super::tree::Mounts;
 use super::{ApplyError, Context, table};
 use crate::finalize::device::Device as Disk;
 use crate::finalize::mount::{Access, Mounted};
@@ -13,6 +14,7 @@ pub fn write(
     context: &Context<'_>,
     format: SeedFormat,
     target: &SeedTarget,
+    mounts: &Mounts,
 ) -> Result<(String, SeedReceipt), ApplyError> {
     let seed = context.seed.ok_or(ApplyError::NoSeed)?;
     let files = &seed.files;
@@ -38,7 +40,11 @@ pub fn write(
             let receipt = seed_write::write_volume(&device, label, files)?;
             Ok((node.display().to_string(), receipt))
         }
-        SeedTarget::Own { .. } | SeedTarget::Tree => {
+        SeedTarget::Tree => {
+            let receipt = seed_write::write_files(&mounts.root()?, files)?;
+            Ok(("tree".to_owned(), receipt))
+        }
+        SeedTarget::Own { .. } => {
             Err(ApplyError::Unsupported { step: "write-seed onto this kind of device".to_owned() })
         }
     }

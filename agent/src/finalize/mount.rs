@@ -51,6 +51,8 @@ pub enum Access {
 pub struct Mounted {
     path: PathBuf,
     mounted: bool,
+    /// The mount point was made for this mount alone.
+    own: bool,
 }
 
 impl Mounted {
@@ -64,16 +66,28 @@ impl Mounted {
             .mode(0o700)
             .create(&path)
             .map_err(|source| MountError::MountPoint { path: path.clone(), source })?;
+        let mounted = Self::attach(device, kind, access, &path, true);
+        if mounted.is_err() {
+            // Nothing is in it: the mount failed.
+            let _ = fs::remove_dir(&path);
+        }
+        mounted
+    }
+
+    /// The same at a directory that exists and stays.
+    pub fn mount_at(device: &Path, kind: &str, access: Access, path: &Path) -> Result<Self, MountError> {
+        Self::attach(device, kind, access, path, false)
+    }
+
+    fn attach(device: &Path, kind: &str, access: Access, path: &Path, own: bool) -> Result<Self, MountError> {
         let mut flags = MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NOATIME;
         if access == Access::ReadOnly {
             flags |= MsFlags::MS_RDONLY;
         }
-        if let Err(error) = mount(Some(device), &path, Some(kind), flags, Some(options(kind, access))) {
-            // Nothing is in it: the mount failed.
-            let _ = fs::remove_dir(&path);
+        if let Err(error) = mount(Some(device), path, Some(kind), flags, Some(options(kind, access))) {
             return Err(MountError::Mount { device: device.to_owned(), kind: kind.to_owned(), source: error.into() });
         }
-        Ok(Self { path, mounted: true })
+        Ok(Self { path: path.to_owned(), mounted: true, own })
     }
 
     pub fn path(&self) -> &Path {
@@ -92,7 +106,10 @@ impl Mounted {
         if std::mem::take(&mut self.mounted) {
             umount2(&self.path, MntFlags::UMOUNT_NOFOLLOW)
                 .map_err(|error| MountError::Unmount { path: self.path.clone(), source: error.into() })?;
-            fs::remove_dir(&self.path).map_err(|source| MountError::MountPoint { path: self.path.clone(), source })?;
+            if self.own {
+                fs::remove_dir(&self.path)
+                    .map_err(|source| MountError::MountPoint { path: self.path.clone(), source })?;
+            }
         }
         Ok(())
     }
@@ -117,6 +134,9 @@ pub fn clear(base: &Path) -> Result<(), MountError> {
         match umount2(&path, MntFlags::UMOUNT_NOFOLLOW) {
             // EINVAL: not a mount point.
             Ok(()) | Err(nix::Error::EINVAL) => {}
+            // Others are mounted below it: the whole of them goes at once.
+            Err(nix::Error::EBUSY) => umount2(&path, MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH)
+                .map_err(|error| MountError::Unmount { path: path.clone(), source: error.into() })?,
             Err(error) => return Err(MountError::Unmount { path, source: error.into() }),
         }
         fs::remove_dir(&path).map_err(|source| MountError::MountPoint { path, source })?;
@@ -131,6 +151,8 @@ fn options(kind: &str, access: Access) -> &'static str {
         ("xfs", Access::ReadWrite) => "nouuid",
         ("xfs", Access::ReadOnly) => "nouuid,norecovery",
         ("ext4", Access::ReadOnly) => "noload",
+        // FAT has no owners and modes; what a tree says of them is no error.
+        ("vfat", Access::ReadWrite) => "quiet",
         ("btrfs", Access::ReadOnly) => "rescue=nologreplay",
         _ => "",
     }

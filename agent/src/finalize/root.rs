@@ -8,7 +8,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use xattr::FileExt;
 
 const SELINUX: &str = "security.selinux";
@@ -82,7 +82,7 @@ impl Root {
     /// Replaces or makes the file `directory`/`name`, owned by root, all at once: a reader, or a cut, sees the old file or
     /// the new one. Missing directories are made with mode 0755. A link at `name` is replaced, not followed.
     pub fn write(&self, directory: &str, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
-        let directory = File::from(self.make_directories(directory)?);
+        let directory = File::from(self.make_directories(Path::new(directory))?);
         let temporary = format!(".{name}.burin");
         remove(&directory, &temporary)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -110,11 +110,13 @@ impl Root {
         Ok(fchmod(&directory, Mode::from_bits_truncate(mode))?)
     }
 
-    fn make_directories(&self, path: &str) -> io::Result<OwnedFd> {
+    /// The directory at `path`, made with mode 0755 where it is missing.
+    pub(crate) fn make_directories(&self, path: &Path) -> io::Result<OwnedFd> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let mut reached = PathBuf::from(".");
         let mut directory = self.resolve(&reached, flags)?;
-        for name in path.split('/').filter(|name| !name.is_empty()) {
+        for part in path.components() {
+            let Component::Normal(name) = part else { continue };
             reached.push(name);
             directory = match self.resolve(&reached, flags) {
                 Ok(directory) => directory,

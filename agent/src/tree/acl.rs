@@ -1,0 +1,73 @@
+//! POSIX ACLs from the text that tar keeps (acl(5), long or short form) to what the kernel takes as an extended
+//! attribute (linux/posix_acl_xattr.h).
+
+const VERSION: u32 = 2;
+const NO_ID: u32 = u32::MAX;
+
+/// `None` where the text is no ACL, or names a user or group by nothing but its name.
+pub fn attribute(text: &str) -> Option<Vec<u8>> {
+    let mut entries = Vec::new();
+    let lines = text.split(['\n', ',']).map(|line| line.split('#').next().unwrap_or_default().trim());
+    for line in lines.filter(|line| !line.is_empty()) {
+        let mut fields = line.split(':');
+        let (kind, name, rights) = (fields.next()?, fields.next()?, fields.next()?);
+        // A fourth field is the number behind the name (star, GNU tar).
+        let id = match (name, fields.next()) {
+            ("", _) => NO_ID,
+            (name, number) => number.unwrap_or(name).parse().ok()?,
+        };
+        let tag: u16 = match (kind, name.is_empty()) {
+            ("user" | "u", true) => 0x01,
+            ("user" | "u", false) => 0x02,
+            ("group" | "g", true) => 0x04,
+            ("group" | "g", false) => 0x08,
+            ("mask" | "m", true) => 0x10,
+            ("other" | "o", true) => 0x20,
+            _ => return None,
+        };
+        let mut mode = 0u16;
+        for right in rights.chars() {
+            mode |= match right {
+                'r' => 4,
+                'w' => 2,
+                'x' => 1,
+                '-' => 0,
+                _ => return None,
+            };
+        }
+        entries.push((tag, id, mode));
+    }
+    // The kernel wants them in this order.
+    entries.sort_unstable();
+    let mut bytes = VERSION.to_le_bytes().to_vec();
+    for (tag, id, mode) in entries {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(mode.to_le_bytes());
+        bytes.extend(id.to_le_bytes());
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_forms_become_the_kernels() {
+        let wanted = [
+            &[2u8, 0, 0, 0][..],
+            &[1, 0, 6, 0, 255, 255, 255, 255],
+            &[2, 0, 4, 0, 0xe8, 3, 0, 0],
+            &[4, 0, 4, 0, 255, 255, 255, 255],
+            &[16, 0, 4, 0, 255, 255, 255, 255],
+            &[32, 0, 0, 0, 255, 255, 255, 255],
+        ]
+        .concat();
+        let long = "user::rw-\nuser:lisa:r--:1000\ngroup::r--\nmask::r--\nother::---\n";
+        assert_eq!(attribute(long).as_ref(), Some(&wanted));
+        assert_eq!(attribute("u::rw-,u:1000:r--,g::r--,o::---,m::r--").as_ref(), Some(&wanted));
+        for bad in ["user:lisa:r--", "user::rq-", "x::r--", "user", "other:5:r--"] {
+            assert_eq!(attribute(bad), None, "{bad}");
+        }
+    }
+}

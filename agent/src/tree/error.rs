@@ -1,0 +1,43 @@
+//! Why a tree cannot be unpacked.
+
+use crate::error::Coded;
+use crate::image::ImageError;
+use std::io;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    #[error("the archive cannot be read")]
+    Archive { source: io::Error },
+    #[error("{path}: leads out of the tree")]
+    Escape { path: String },
+    #[error("{path}: {what}")]
+    Unsupported { path: String, what: String },
+    #[error("{path}: cannot {action}")]
+    Io { path: String, action: &'static str, source: io::Error },
+    #[error("stopped")]
+    Stopped,
+    #[error(transparent)]
+    Image(#[from] ImageError),
+}
+
+impl Coded for TreeError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Archive { .. } => "tree.archive",
+            Self::Escape { .. } => "tree.escape",
+            Self::Unsupported { .. } => "tree.unsupported",
+            Self::Io { .. } => "tree.io",
+            Self::Stopped => "cancelled",
+            Self::Image(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Archive { .. } => Some("a tree is a tar archive; check how it was made".to_owned()),
+            Self::Escape { .. } => Some("make the archive of paths below the root, without `..`".to_owned()),
+            Self::Image(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

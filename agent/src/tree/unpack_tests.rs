@@ -1,0 +1,180 @@
+//! Archives with everything that a system has, and archives that try to get out.
+
+use super::*;
+use crate::error::Coded;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+
+struct Made(tar::Builder<Vec<u8>>);
+
+impl Made {
+    fn new() -> Self {
+        Self(tar::Builder::new(Vec::new()))
+    }
+
+    /// Paths as they are: the crate's own setters would refuse those that a test is about.
+    fn add(mut self, kind: EntryType, path: &str, link: &str, mode: u32, contents: &[u8]) -> Self {
+        let mut header = tar::Header::new_ustar();
+        header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+        header.as_mut_bytes()[157..157 + link.len()].copy_from_slice(link.as_bytes());
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        (header.set_uid(12), header.set_gid(34), header.set_mtime(1_000_000_000));
+        (header.set_device_major(1).expect("ustar"), header.set_device_minor(3).expect("ustar"));
+        header.set_size(contents.len() as u64);
+        header.set_cksum();
+        self.0.append(&header, contents).expect("appends");
+        self
+    }
+
+    fn file(self, path: &str, contents: &[u8]) -> Self {
+        self.add(EntryType::Regular, path, "", 0o4751, contents)
+    }
+
+    fn pax(mut self, records: &[(&str, &[u8])]) -> Self {
+        self.0.append_pax_extensions(records.iter().copied()).expect("appends");
+        self
+    }
+
+    fn unpack(self, root: &Path) -> Result<Unpacked, TreeError> {
+        let bytes = self.0.into_inner().expect("bytes");
+        unpack(&mut bytes.as_slice(), &Root::open(root).expect("root"), &|| false)
+    }
+}
+
+fn is_root() -> bool {
+    let root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+    if !root {
+        println!("skipped: only root gives files away");
+    }
+    root
+}
+
+#[test]
+fn everything_that_a_file_has_is_kept_and_a_second_run_gives_the_same() {
+    if !is_root() {
+        return;
+    }
+    let root = tempfile::tempdir().expect("a directory");
+    for _ in 0..2 {
+        let mut sparse = vec![0; 1 << 20];
+        sparse[300_000] = 7;
+        let done = Made::new()
+            .add(EntryType::Directory, "./", "", 0o755, b"")
+            .add(EntryType::Directory, "./etc/", "", 0o2750, b"")
+            .pax(&[("mtime", b"1234567890.25"), ("SCHILY.xattr.user.test", b"v\0w")])
+            .file("etc/passwd", b"root\n")
+            .add(EntryType::Link, "etc/again", "./etc/passwd", 0, b"")
+            .add(EntryType::Symlink, "bin", "usr/bin", 0o777, b"")
+            .file("bin/true", b"through a link on the way")
+            .add(EntryType::Char, "dev/null", "", 0o666, b"")
+            .add(EntryType::Fifo, "run/pipe", "", 0o600, b"")
+            .file("sparse", &sparse);
+        // `bin` points to what is not there yet.
+        fs::create_dir_all(root.path().join("usr/bin")).expect("usr/bin");
+        let done = done.unpack(root.path()).expect("unpacks");
+        assert_eq!(done.entries, 9);
+        let meta = |path: &str| fs::symlink_metadata(root.path().join(path)).expect("metadata");
+        let passwd = meta("etc/passwd");
+        assert_eq!((passwd.mode() & 0o7777, passwd.uid(), passwd.gid()), (0o4751, 12, 34));
+        assert_eq!((passwd.mtime(), passwd.mtime_nsec()), (1_234_567_890, 250_000_000));
+        assert_eq!((passwd.ino(), passwd.nlink()), (meta("etc/again").ino(), 2));
+        assert_eq!((meta("etc").mode() & 0o7777, meta("etc").mtime()), (0o2750, 1_000_000_000));
+        assert_eq!((meta("bin").uid(), meta("bin").mtime()), (12, 1_000_000_000));
+        assert_eq!(fs::read_link(root.path().join("bin")).expect("a link"), Path::new("usr/bin"));
+        assert!(meta("usr/bin/true").is_file());
+        assert!(meta("run/pipe").file_type().is_fifo());
+        let null = meta("dev/null");
+        assert!(null.file_type().is_char_device() && null.rdev() == makedev(1, 3));
+        assert_eq!(null.mode() & 0o7777, 0o666);
+        assert!(fs::read(root.path().join("sparse")).expect("reads") == sparse);
+        assert!(meta("sparse").blocks() * 512 < 1 << 19, "{}", meta("sparse").blocks());
+        match xattr::get(root.path().join("etc/passwd"), "user.test") {
+            Ok(value) => assert_eq!(value.as_deref(), Some(&b"v\0w"[..])),
+            Err(error) => println!("no user attributes here: {error}"),
+        }
+    }
+}
+
+#[test]
+fn capabilities_and_acls_are_kept() {
+    if !is_root() {
+        return;
+    }
+    let root = tempfile::tempdir().expect("a directory");
+    // CAP_NET_RAW, effective; struct vfs_cap_data of revision 2.
+    let capability: &[u8] = &[1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let probe = root.path().join("probe");
+    fs::write(&probe, "").expect("writes");
+    if let Err(error) = xattr::set(&probe, "security.capability", capability) {
+        println!("skipped: capabilities cannot be set here: {error}");
+        return;
+    }
+    let made = Made::new().pax(&[("SCHILY.xattr.security.capability", capability)]).file("ping", b"x");
+    made.unpack(root.path()).expect("unpacks");
+    let found = xattr::get(root.path().join("ping"), "security.capability").expect("reads");
+    assert_eq!(found.as_deref(), Some(capability));
+    let text = b"user::rw-,user:lisa:r--:1000,group::r--,mask::r--,other::---";
+    Made::new().pax(&[("SCHILY.acl.access", text)]).file("acl", b"x").unpack(root.path()).expect("unpacks");
+    let found = xattr::get(root.path().join("acl"), "system.posix_acl_access").expect("reads");
+    assert_eq!(found.map(|bytes| bytes.len()), Some(4 + 5 * 8));
+    // The archive's reader cannot take a line break in a value: refused, not taken for something else.
+    let broken = Made::new().pax(&[("SCHILY.xattr.user.x", b"a\nb")]).file("broken", b"x");
+    assert_eq!(broken.unpack(root.path()).expect_err("a line break").code(), "tree.archive");
+}
+
+#[test]
+fn nothing_leads_out() {
+    let outside = tempfile::tempdir().expect("a directory");
+    let victim = outside.path().join("victim");
+    fs::write(&victim, "untouched").expect("victim");
+    let away = outside.path().to_str().expect("UTF-8").to_owned();
+    let climb = format!("../../../../../../../..{away}");
+    let link = |name: &str, target: &str| Made::new().add(EntryType::Symlink, name, target, 0o777, b"");
+    let root = || tempfile::tempdir().expect("a directory");
+
+    let error = Made::new().file("../x", b"x").unpack(root().path()).expect_err("climbs");
+    assert_eq!(error.code(), "tree.escape");
+    let error = Made::new().file("a/../../x", b"x").unpack(root().path()).expect_err("climbs");
+    assert_eq!(error.code(), "tree.escape");
+    let made = Made::new().add(EntryType::Link, "x", "../victim", 0, b"");
+    assert_eq!(made.unpack(root().path()).expect_err("climbs").code(), "tree.escape");
+    for target in [away.as_str(), climb.as_str()] {
+        // A directory behind a link out of the tree does not exist in it.
+        let made = link("d", target).file("d/victim", b"overwritten");
+        assert_eq!(made.unpack(root().path()).expect_err("out").code(), "tree.io");
+        let file = format!("{target}/victim");
+        // A file in place of a link replaces the link; another name of it is the link's.
+        let inside = root();
+        let _ = link("l", &file).file("l", b"new").unpack(inside.path());
+        let _ = link("m", &file).add(EntryType::Link, "n", "m", 0, b"").file("n", b"new").unpack(inside.path());
+    }
+    // What was in the filesystem already is not believed either.
+    let inside = root();
+    symlink(&away, inside.path().join("etc")).expect("a link");
+    let _ = Made::new().add(EntryType::Directory, "etc", "", 0o700, b"").file("etc/victim", b"x").unpack(inside.path());
+    assert_eq!(fs::read_to_string(&victim).expect("victim"), "untouched");
+    assert_eq!(fs::metadata(&victim).expect("victim").nlink(), 1);
+    assert_eq!(fs::read_dir(outside.path()).expect("outside").count(), 1);
+}
+
+#[test]
+fn what_is_no_archive_or_ends_early_is_an_error() {
+    let root = tempfile::tempdir().expect("a directory");
+    let opened = Root::open(root.path()).expect("root");
+    let error = unpack(&mut &[7u8; 2048][..], &opened, &|| false).expect_err("no tar");
+    assert_eq!(error.code(), "tree.archive");
+    let bytes = Made::new().file("x", &[1; 5000]).0.into_inner().expect("bytes");
+    let error = unpack(&mut &bytes[..2000], &opened, &|| false).expect_err("ends early");
+    assert_eq!(error.code(), "tree.archive");
+    let error = unpack(&mut bytes.as_slice(), &opened, &|| true).expect_err("stopped");
+    assert_eq!(error.code(), "cancelled");
+}
+
+#[test]
+fn times_have_fractions_and_may_be_negative() {
+    assert_eq!(time("5.5"), Some(TimeSpec::new(5, 500_000_000)));
+    assert_eq!(time("5"), Some(TimeSpec::new(5, 0)));
+    assert_eq!(time("-1.25"), Some(TimeSpec::new(-2, 750_000_000)));
+    assert_eq!(time("x"), None);
+}
