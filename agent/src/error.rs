@@ -1,6 +1,7 @@
 //! What every typed error of the agent owes to its readers: a stable code and advice.
 
 use crate::protocol::Problem;
+use crate::protocol::plan::Trace;
 
 /// An error with a stable code (`image.truncated`, `plan.ambiguous`, ...) that protocol, console and exit status share.
 ///
@@ -11,6 +12,11 @@ pub trait Coded: std::error::Error {
 
     /// What the user should do now, where there is something to be done.
     fn hint(&self) -> Option<String> {
+        None
+    }
+
+    /// What was looked at, where a plan was refused.
+    fn trace(&self) -> Option<&Trace> {
         None
     }
 

@@ -68,7 +68,8 @@ impl Stages {
     fn failed(&self, name: &str, took: Duration, error: &impl Coded) -> Failure {
         let problem = error.problem();
         tell(name, &problem);
-        let failed = StageFailed { stage: name.to_owned(), duration_ms: millis(took), problem: problem.clone() };
+        let trace = error.trace().cloned().map(Box::new);
+        let failed = StageFailed { stage: name.to_owned(), duration_ms: millis(took), problem: problem.clone(), trace };
         self.emitter.emit(Kind::StageFailed(failed));
         Failure { stage: name.to_owned(), problem }
     }

@@ -100,8 +100,9 @@ fn callers_and_controller_see_one_agent_and_no_secret_leaves_it() {
     assert_eq!((&status["phase"], &status["order"]), (&json!(Phase::Failed), &json!("ordered")), "{status}");
     assert!(view().grants.is_empty(), "no leave was asked for what cannot be planned");
     let refused = view().events().any(|event| {
-        matches!(event.kind(), Some(Kind::OrderRefused(refused)) if refused.order.as_deref() == Some("ordered")
-            && refused.trace.is_some())
+        let traced =
+            |kind| matches!(kind, Kind::StageFailed(failed) if failed.stage == "plan" && failed.trace.is_some());
+        event.kind().is_some_and(traced)
     });
     assert!(refused);
 

@@ -198,7 +198,7 @@ impl Session {
             Ok(order) => Ok(Next::Order(Box::new(Offer { order, etag, attempt, raw: reply.body }))),
             Err(error) => {
                 let problem = error.problem();
-                let refused = OrderRefused { order: None, etag: etag.clone(), problem: problem.clone(), trace: None };
+                let refused = OrderRefused { order: None, etag: etag.clone(), problem: problem.clone() };
                 self.link.emitter().emit(Kind::OrderRefused(refused));
                 self.done_with(etag.as_deref());
                 Ok(Next::Refused(RefusedOrder { etag, attempt, raw: reply.body, problem }))

@@ -118,7 +118,12 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let problem = Problem { code: "x.y".into(), message: "m".into(), causes: vec![], hint: None };
-    let failed = Kind::StageFailed(crate::protocol::event::StageFailed { stage: "s".into(), duration_ms: 1, problem });
+    let failed = Kind::StageFailed(crate::protocol::event::StageFailed {
+        stage: "s".into(),
+        duration_ms: 1,
+        problem,
+        trace: None,
+    });
     let emitted = prop_oneof![
         10 => Just(progress()),
         3 => "[a-z]{0,400}".prop_map(|text| Kind::Log(LogChunk { offset: 0, text })),

@@ -61,6 +61,10 @@ impl Coded for Refusal {
         }
     }
 
+    fn trace(&self) -> Option<&Trace> {
+        Some(&self.trace)
+    }
+
     fn hint(&self) -> Option<String> {
         let hint = match &self.reason {
             Reason::Order(error) => return error.hint(),

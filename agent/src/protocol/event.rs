@@ -160,11 +160,14 @@ pub struct StageFinished {
     pub duration_ms: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StageFailed {
     pub stage: String,
     pub duration_ms: u64,
     pub problem: Problem,
+    /// Of a plan that was refused: every layout and every disk that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Trace>>,
 }
 
 /// How far a stage is. The first kind to be dropped when a controller is away.
@@ -201,16 +204,13 @@ pub struct OrderAccepted {
 }
 
 /// The order cannot be carried out as it stands; it will not be tried again until its ETag changes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderRefused {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     pub problem: Problem,
-    /// Why there is no plan: every layout and every disk that was looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trace: Option<Box<Trace>>,
 }
 
 /// Something that is not as it should be and did not stop the work.

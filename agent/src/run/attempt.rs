@@ -3,13 +3,14 @@
 use super::{Agent, facts};
 use crate::api::Door;
 use crate::apply::{self, Applied, ApplyError, Context};
-use crate::controller::{ControlFlag, Emitter};
+use crate::controller::ControlFlag;
 use crate::error::Coded;
 use crate::image::Cancel;
 use crate::plan::{self, SeedFiles};
 use crate::protocol::Plan;
-use crate::protocol::event::{OrderAccepted, OrderRefused};
+use crate::protocol::event::OrderAccepted;
 use crate::protocol::order::Order;
+use crate::protocol::plan::Trace;
 use crate::protocol::{Control, Kind, Receipt, receipt};
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
@@ -75,8 +76,7 @@ impl Attempt<'_> {
         digest: &mut Option<String>,
         done: &mut Applied,
     ) -> Result<(), Failure> {
-        let emitter = stages.emitter().clone();
-        let planned = stages.run("plan", || self.plan(&emitter, self.inventory))?;
+        let planned = stages.run("plan", || self.plan(self.inventory))?;
         let agreed = digest.insert(planned.plan.digest.clone());
         if let Some(door) = self.door {
             door.set_plan(&planned.plan);
@@ -89,25 +89,19 @@ impl Attempt<'_> {
         stages.run("grant", || grant(agreed))?;
         // The machine once more, as it is now: somebody may have pulled a disk while the grant was waited for.
         let fresh = stages.run("probe", || {
-            let fresh = self.plan(&emitter, &facts::collect()).map_err(ProbeError::Refused)?;
+            let fresh = self.plan(&facts::collect()).map_err(ProbeError::Refused)?;
             apply::pin(&fresh.plan, agreed).map_err(ProbeError::Changed)?;
             Ok::<_, ProbeError>(fresh)
         })?;
         self.apply(stages, &fresh, done)
     }
 
-    /// A refusal is told with everything that was looked at, on the console and as an event.
-    fn plan(&self, emitter: &Emitter, inventory: &Inventory) -> Result<Planned, plan::Refusal> {
+    /// A refusal is told with everything that was looked at; its event carries the same.
+    fn plan(&self, inventory: &Inventory) -> Result<Planned, plan::Refusal> {
         self.planned(inventory).inspect_err(|refusal| {
             for line in plan::explain_refusal(refusal).lines() {
                 log::warn!("{line}");
             }
-            emitter.emit(Kind::OrderRefused(OrderRefused {
-                order: Some(self.order.id.clone()),
-                etag: None,
-                problem: refusal.problem(),
-                trace: Some(refusal.trace.clone()),
-            }));
         })
     }
 
@@ -181,6 +175,13 @@ impl Coded for ProbeError {
         }
     }
 
+    fn trace(&self) -> Option<&Trace> {
+        match self {
+            Self::Refused(refusal) => refusal.trace(),
+            Self::Changed(_) => None,
+        }
+    }
+
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) => refusal.hint(),
@@ -193,7 +194,7 @@ impl Coded for ProbeError {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::controller::{Clock, Timeouts, Trust, TrustFiles, http, parse_order};
+    use crate::controller::{Clock, Emitter, Timeouts, Trust, TrustFiles, http, parse_order};
 
     #[test]
     fn a_refused_plan_says_why_in_its_event_and_asks_for_no_grant() {
@@ -220,12 +221,12 @@ mod tests {
         };
         let receipt = attempt.run(&mut Stages::new(emitter), |_| -> Result<(), ApplyError> { panic!("asked") });
         let problem = receipt.problem.unwrap();
-        let refused = events.try_iter().find_map(|event| match event.kind() {
-            Some(Kind::OrderRefused(refused)) => Some(refused),
+        let failed = events.try_iter().find_map(|event| match event.kind() {
+            Some(Kind::StageFailed(failed)) => Some(failed),
             _ => None,
         });
-        let refused = refused.unwrap();
-        assert_eq!((refused.order.as_deref(), refused.problem.code), (Some("o"), problem.code));
-        assert!(refused.trace.is_some());
+        let failed = failed.unwrap();
+        assert_eq!((failed.stage.as_str(), failed.problem.code), ("plan", problem.code));
+        assert!(failed.trace.is_some());
     }
 }
