@@ -31,7 +31,7 @@ fn a_clock_in_2001_does_not_break_tls() {
     let controller = start_controller_with(dir, &netboot, &images, Some(pki.server.clone())).unwrap();
     let url = format!("https://{HOST_FROM_GUEST}:{}", controller.address().port());
     let order = OrderBuilder::new("late", "nobody", &format!("{url}/images"), &image)
-        .set("/layouts/0/disks/system/match", json!({ "class": "virtio" }))
+        .set("/layouts/0/disks/system/match", json!({ "serial": "ORDERED" }))
         .set("/layouts/0/disks/system/grow", Value::Null)
         .set("/seed", Value::Null)
         .set("/policies/finish", json!("hold"));
