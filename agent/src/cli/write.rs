@@ -38,6 +38,10 @@ pub struct WriteArgs {
     /// minisign public key that must have signed the SHA256SUMS file (URL.minisig)
     #[arg(long, value_name = "KEY", requires = "sha256sums")]
     minisign: Option<String>,
+    /// URL or path of the image's index (burin index): what the target holds in its place already is kept. The source
+    /// is a raw image, or zstd with a seek table
+    #[arg(long, value_name = "INDEX", conflicts_with_all = ["sha256", "sha256sums"])]
+    delta: Option<String>,
     /// How what was written is checked
     #[arg(long, value_enum, default_value_t = VerifyArg::Readback)]
     verify: VerifyArg,
@@ -109,6 +113,16 @@ fn write(args: WriteArgs, agent: ureq::Agent, display: &Display, cancel: &Cancel
         }
         None => None,
     };
+    let delta = match args.delta {
+        Some(from) if from.starts_with("http://") || from.starts_with("https://") => {
+            let mut http = Http::new(agent.clone(), vec![from]);
+            http.stall = Duration::from_secs(args.stall);
+            http.patience = Duration::from_secs(args.patience);
+            Some(image::fetch_index(Source::Http(http), cancel)?)
+        }
+        Some(from) => Some(image::fetch_index(Source::File(from.into()), cancel)?),
+        None => None,
+    };
     let source = if args.source == "-" {
         Source::Reader(Box::new(std::io::stdin()), "standard input".into())
     } else if args.source.starts_with("http://") || args.source.starts_with("https://") {
@@ -132,6 +146,7 @@ fn write(args: WriteArgs, agent: ureq::Agent, display: &Display, cancel: &Cancel
         VerifyArg::Digest => Verify::Digest,
         VerifyArg::None => Verify::None,
     };
+    request.delta = delta;
     request.options.window_log = args.window_log;
     request.options.backend = match args.io {
         IoArg::Auto => Backend::Auto,
@@ -174,6 +189,9 @@ impl Display {
             HumanBytes((receipt.image_bytes as f64 / seconds.max(0.001)) as u64),
             receipt.bottleneck,
         );
+        if receipt.skipped_bytes > 0 {
+            println!("{}: {} were there already", receipt.device, HumanBytes(receipt.skipped_bytes));
+        }
         if receipt.verify != Verify::Readback {
             println!("{}: NOT read back, as asked", receipt.device);
         }

@@ -58,3 +58,20 @@ pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx,
         if index.length == length { Ok(index) } else { Err(ImageError::Broken { stage: "index" }) }
     })
 }
+
+/// An index of more bytes belongs to an image of several hundred gigabytes.
+const LARGEST: usize = 64 << 20;
+
+/// Fetches an index that was made before.
+pub fn fetch_index(source: Source, cancel: &Cancel) -> Result<Caibx, ImageError> {
+    let mut stream = source.open(&Arc::new(Stop::new(cancel)), &Arc::new(Stages::default()))?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.next()? {
+        bytes.extend_from_slice(&piece);
+        if bytes.len() > LARGEST {
+            let what = "is larger than any index that is read (64 MiB)".to_owned();
+            return Err(ImageError::Unsupported { source_name: stream.name().to_owned(), what });
+        }
+    }
+    Caibx::parse(&bytes, stream.name())
+}

@@ -21,6 +21,7 @@ mod blocks;
 mod budget;
 mod caibx;
 mod decode;
+mod delta;
 mod digest;
 mod error;
 mod frames;
@@ -35,6 +36,7 @@ mod progress;
 mod qcow2;
 mod ranges;
 mod read;
+mod seekable;
 mod sniff;
 mod source;
 mod stages;
@@ -45,6 +47,7 @@ pub use error::ImageError;
 pub use http::Http;
 pub use index::index;
 pub use read::{ReadReceipt, read};
+pub use index::{fetch_index, index};
 pub use progress::{Cancel, Phase, Progress, Snapshot};
 pub use sniff::Compression;
 pub use source::Source;
@@ -65,6 +68,9 @@ pub struct WriteRequest {
     pub format: Option<ImageFormat>,
     pub digest: ImageDigests,
     pub verify: Verify,
+    /// The image's index: what the target holds already in its place is kept. The source must be raw, or zstd with a
+    /// seek table, and can be opened more than once. The index takes memory, 32 bytes for 256 KiB of the image.
+    pub delta: Option<Caibx>,
     pub options: Options,
 }
 
@@ -75,6 +81,7 @@ impl WriteRequest {
             format: None,
             digest: ImageDigests::default(),
             verify: Verify::default(),
+            delta: None,
             options: Options::default(),
         }
     }

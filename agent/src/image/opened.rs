@@ -1,10 +1,13 @@
 //! A source opened and checked: format, length, digests' form. The target is not touched here.
 
 use super::aside::aside;
-use super::blocks::Sealer;
+use super::blocks::{ReadAt, Sealer};
+use super::caibx::Caibx;
+use super::delta::Delta;
 use super::digest::Expected;
 use super::progress::{Stages, timed};
 use super::qcow2::Qcow2;
+use super::seekable::Seekable;
 use super::sniff::{self, Compression, Container};
 use super::source::{Again, Stream};
 use super::stages;
@@ -31,6 +34,8 @@ pub struct Opened {
     pub stream: Stream,
     /// The digest of the download, where it is known to be right already.
     pub wire_digest: Option<String>,
+    /// Where only what differs is fetched; `stream` is empty then.
+    pub delta: Option<Delta>,
 }
 
 impl Opened {
@@ -56,6 +61,10 @@ impl Opened {
         let container = if compression == Compression::None { sniff::container(&head) } else { Container::Raw };
         match (container, request.format) {
             (Container::Qcow2, None | Some(ImageFormat::Qcow2)) => {
+                if request.delta.is_some() {
+                    let what = "is a qcow2 image, which is not read by an index".to_owned();
+                    return Err(ImageError::Unsupported { source_name: name, what });
+                }
                 drop(stream);
                 let Some(again) = again else {
                     let what = "is a qcow2 image, which cannot be read from a stream".to_owned();
@@ -97,7 +106,48 @@ impl Opened {
             verify: request.verify,
             options: request.options,
         };
-        Ok(Self { facts, first, stream, wire_digest: None })
+        if let Some(index) = request.delta {
+            drop(stream);
+            return Self::delta(facts, index, again, room, stop, stages);
+        }
+        Ok(Self { facts, first, stream, wire_digest: None, delta: None })
+    }
+
+    /// Reads by ranges what the target does not hold already.
+    fn delta(
+        mut facts: Facts,
+        index: Caibx,
+        again: Option<Again>,
+        room: u64,
+        stop: &Arc<Stop>,
+        stages: &Arc<Stages>,
+    ) -> Result<Self, ImageError> {
+        let name = facts.name.clone();
+        let unsupported = |what: &str| ImageError::Unsupported { source_name: name.clone(), what: what.to_owned() };
+        let again = again.ok_or_else(|| unsupported("cannot be read in parts, being a stream"))?;
+        if facts.wire.is_some() {
+            return Err(unsupported("is not downloaded whole: check it by the digest of its content"));
+        }
+        if !matches!(facts.compression, Compression::None | Compression::Zstd) {
+            return Err(unsupported("cannot be read in parts: that takes a raw image, or zstd with a seek table"));
+        }
+        let file = again.random(facts.wire_total, None, stop, stages)?;
+        let (zstd, named) = (facts.compression == Compression::Zstd, name.clone());
+        let open = move || -> Result<Box<dyn ReadAt>, ImageError> {
+            if zstd { Ok(Box::new(Seekable::open(file, &named)?)) } else { Ok(file) }
+        };
+        let image = aside("delta", &|| stop.is_set(), open)?;
+        if image.len() != index.length {
+            let what = format!("the index is of {} bytes, the image has {}", index.length, image.len());
+            return Err(ImageError::Damaged { source_name: name, format: "indexed", what });
+        }
+        if index.length > room {
+            return Err(ImageError::TooLarge { source_name: name, at_least: index.length, exact: true, device: room });
+        }
+        facts.image_total = Some(index.length);
+        let stream = Stream::inside(Box::new(std::io::empty()), &facts.name, 0, stop, stages)?;
+        let delta = Some(Delta { index, image, name: facts.name.clone() });
+        Ok(Self { facts, first: Vec::new(), stream, wire_digest: None, delta })
     }
 
     /// Reads by ranges. A digest of the download needs it whole once; what is read afterwards is bound to that.
@@ -130,7 +180,7 @@ impl Opened {
         facts.image_total = Some(size);
         facts.wire = None;
         let stream = Stream::inside(Box::new(qcow2), &facts.name, size, stop, stages)?;
-        Ok(Self { facts, first: Vec::new(), stream, wire_digest })
+        Ok(Self { facts, first: Vec::new(), stream, wire_digest, delta: None })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::budget;
 use super::decode::{self, Limits};
+use super::delta::Delta;
+use super::digest::Expected;
 use super::input::{Input, Pieces};
 use super::lane::lane;
 use super::opened::{Facts, Opened, check_digest};
@@ -32,7 +34,7 @@ pub fn write(
     let stages = Arc::new(Stages::default());
     let opened = Opened::new(request, target.size(), &stop, &stages)?;
     let run = Run { opened: &opened.facts, target, progress, stop, stages, counters: Counters::default(), began };
-    let mut result = run.write(opened.first, opened.stream);
+    let mut result = run.write(opened.first, opened.stream, opened.delta);
     run.tell(Phase::Finishing);
     if let Ok(receipt) = &mut result
         && receipt.digest.wire.is_none()
@@ -59,7 +61,7 @@ struct Streamed<'a> {
 }
 
 impl Run<'_> {
-    fn write(&self, first: Vec<Vec<u8>>, stream: Stream) -> Result<ImageReceipt, ImageError> {
+    fn write(&self, first: Vec<Vec<u8>>, stream: Stream, delta: Option<Delta>) -> Result<ImageReceipt, ImageError> {
         let pool = Pool::new(self.opened.options.buffers.max(budget::LEAST_BUFFERS));
         let limits = self.target.limits();
         let queue = disk::open_queue(self.target, self.opened.options.backend, limits.depth, &pool)
@@ -80,7 +82,7 @@ impl Run<'_> {
         self.tell(Phase::Preparing);
         writer.prepare().map_err(|failure| self.stopped_by(Phase::Preparing, failure))?;
         let streamed = self
-            .stream(first, stream, &pool, writer, waker)
+            .stream((first, stream, delta), &pool, writer, waker)
             .map_err(|(offset, error)| self.stopped(Phase::Writing, offset, error))?;
         let image = streamed.body.image();
         self.check_digests(&streamed.digests).map_err(|error| self.stopped(Phase::Writing, image, error))?;
@@ -93,14 +95,13 @@ impl Run<'_> {
     /// Runs the stages until everything but the first MiB is on the device.
     fn stream<'w>(
         &self,
-        first: Vec<Vec<u8>>,
-        stream: Stream,
+        (first, stream, delta): (Vec<Vec<u8>>, Stream, Option<Delta>),
         pool: &Pool,
         writer: Writer<'w>,
         waker: disk::Waker,
     ) -> Result<Streamed<'w>, (u64, ImageError)> {
         let facts = self.opened;
-        let (stop, stages, target) = (&self.stop, &self.stages, self.target);
+        let (stop, stages, target, counters) = (&self.stop, &self.stages, self.target, &self.counters);
         let (content_out, last) = lane(CHUNKS);
         let mut closers = vec![last.closer()];
         let waited = Arc::new(AtomicU64::new(0));
@@ -123,7 +124,8 @@ impl Run<'_> {
                 }
             };
             let mut digest_content = None;
-            let (chunks_out, chunker_waker) = match &facts.content {
+            // With a delta only a part of the content comes by here.
+            let (chunks_out, chunker_waker) = match facts.content.as_ref().filter(|_| delta.is_none()) {
                 None => (content_out, Some(waker.clone())),
                 Some(expected) => {
                     let (out, chunks) = lane(CHUNKS);
@@ -151,6 +153,15 @@ impl Run<'_> {
                     sector: target.sector(),
                     compressed: facts.compression != Compression::None,
                 });
+                if let Some(delta) = delta {
+                    let hasher = facts.content.as_ref().map(Expected::hasher);
+                    let digest = delta.run(target, &mut chunker, counters, hasher);
+                    let length = digest.and_then(|digest| Ok((chunker.finish()?, digest)));
+                    if length.is_err() {
+                        stop.fail();
+                    }
+                    return length;
+                }
                 let limits = Limits { workers: facts.options.workers(), window_log: facts.options.window_log };
                 let decoded = decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
                 let length = decoded.and_then(|()| chunker.finish());
@@ -158,7 +169,7 @@ impl Run<'_> {
                 if length.is_err() {
                     stop.fail();
                 }
-                length
+                length.map(|length| (length, None))
             });
             let decoder = decoder.map_err(spawn_failed)?;
             let mut last = Last(last);
@@ -187,13 +198,15 @@ impl Run<'_> {
                 (_, Err(_)) => return Err((offset, body.err().unwrap_or(ImageError::Cancelled))),
                 _ => {}
             }
-            let length = decoded.map_err(frame)?;
+            let (length, delta_digest) = decoded.map_err(frame)?;
             let body = body.map_err(frame)?;
             if length != body.image() {
                 return Err((offset, ImageError::Broken { stage: "writer" }));
             }
-            let digests =
-                ImageDigests { wire: wire.map_err(frame)?.flatten(), content: content.map_err(frame)?.flatten() };
+            let digests = ImageDigests {
+                wire: wire.map_err(frame)?.flatten(),
+                content: content.map_err(frame)?.flatten().or(delta_digest),
+            };
             Ok(Streamed { body, digests })
         })
     }

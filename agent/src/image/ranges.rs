@@ -113,7 +113,7 @@ impl Ranges {
             if known.is_some() {
                 return Err(changed("it is no longer what it was"));
             }
-            let what = "is a qcow2 image, and its server does not send ranges".to_owned();
+            let what = "must be read in parts, and its server does not send ranges".to_owned();
             return Err(Failure::Final(ImageError::Unsupported { source_name: display(&url), what }));
         }
         if head.start != start {

@@ -102,7 +102,7 @@ impl Again {
         match self {
             Self::Http(http) => {
                 let name = http.urls.first().map(|url| super::answer::display(url)).unwrap_or_default();
-                let what = "is a qcow2 image, and its server does not tell its length".to_owned();
+                let what = "must be read in parts, and its server does not tell its length".to_owned();
                 let total = total.ok_or(ImageError::Unsupported { source_name: name, what })?;
                 Ok(Box::new(Blocks::new(Ranges::new(http, total, stop.clone(), stages.clone()), seals)))
             }

@@ -211,6 +211,22 @@ impl Chunker<'_> {
         })
     }
 
+    /// An empty buffer for a chunk.
+    pub fn buffer(&self) -> Result<PoolBuf, ImageError> {
+        self.wait_for(self.ports.pool)
+    }
+
+    /// Sends the next chunk as it is. All but the last are whole.
+    pub fn place(&mut self, buf: PoolBuf, len: usize) -> Result<(), ImageError> {
+        self.send(Chunk::new(self.offset, buf, len, self.ports.sector))
+    }
+
+    /// The next bytes are on the target already.
+    pub fn skip(&mut self, len: usize) {
+        self.offset += len as u64;
+        self.ports.stages.image_bytes.store(self.offset, Ordering::Relaxed);
+    }
+
     /// Returns once so many of `pool`'s buffers are free; an error when the write stops.
     pub fn wait_until_free(&self, pool: &Pool, count: usize) -> Result<(), ImageError> {
         timed(self.ports.waited, || {
