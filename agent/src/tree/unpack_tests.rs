@@ -19,8 +19,11 @@ impl Made {
         header.as_mut_bytes()[157..157 + link.len()].copy_from_slice(link.as_bytes());
         header.set_entry_type(kind);
         header.set_mode(mode);
-        (header.set_uid(12), header.set_gid(34), header.set_mtime(1_000_000_000));
-        (header.set_device_major(1).expect("ustar"), header.set_device_minor(3).expect("ustar"));
+        header.set_uid(12);
+        header.set_gid(34);
+        header.set_mtime(1_000_000_000);
+        header.set_device_major(1).expect("ustar");
+        header.set_device_minor(3).expect("ustar");
         header.set_size(contents.len() as u64);
         header.set_cksum();
         self.0.append(&header, contents).expect("appends");
