@@ -53,6 +53,8 @@ pub enum ApplyError {
     ToolFailed { tool: &'static str, device: PathBuf, status: String, said: String },
     #[error("{device}: {wanted} was made, {found} is found", device = device.display())]
     Made { device: PathBuf, wanted: String, found: String },
+    #[error("{} of {of} disks failed: {}", failed.len(), failed.join(", "))]
+    Disks { failed: Vec<String>, of: usize, source: Box<ApplyError> },
     #[error("stopped by the controller")]
     Cancelled,
     #[error("{at}: cannot be mounted before the root, or twice")]
@@ -84,6 +86,7 @@ pub enum ApplyError {
 impl ApplyError {
     fn part(&self) -> Option<&dyn Coded> {
         Some(match self {
+            Self::Disks { source, .. } => source.as_ref(),
             Self::Image(error) => error,
             Self::Tree(error) => error,
             Self::Table(error) => error,

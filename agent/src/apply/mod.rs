@@ -5,6 +5,7 @@
 
 mod boot;
 mod error;
+mod fetch;
 mod filesystem;
 mod image;
 mod preserve;
@@ -192,10 +193,7 @@ fn perform(
 ) -> Result<(), ApplyError> {
     match step {
         Step::WriteImage { image, disks, verify } => {
-            for &index in disks {
-                let receipt = image::write(context, context.disk(index)?, image, *verify, emitter)?;
-                done.images.push(receipt);
-            }
+            image::write(context, disks, image, *verify, emitter, &mut done.images)?;
         }
         Step::RelocateBackupGpt { disk }
         | Step::SetGuids { disk, .. }

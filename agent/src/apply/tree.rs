@@ -1,9 +1,10 @@
 //! The steps of a tree: filesystems mounted below each other, the archive unpacked, fstab written.
 
+use super::fetch::{self, Fetched};
 use super::{ApplyError, Context, filesystem};
 use crate::finalize::mount::{Access, Mounted};
 use crate::finalize::root::Root;
-use crate::image::{self, Http, Source};
+use crate::image::{self, Source};
 use crate::protocol::order::FsType;
 use crate::protocol::plan::{Device, FstabEntry};
 use crate::tree::{self, TreeError, Unpacked};
@@ -58,11 +59,13 @@ impl Mounts {
 
     pub fn unpack(&self, context: &Context<'_>, name: &str) -> Result<TreeReceipt, ApplyError> {
         let spec = context.order.images.get(name).ok_or_else(|| ApplyError::NoImage { name: name.to_owned() })?;
-        let source = Source::Http(Http::new(context.download.clone(), spec.urls.clone()));
+        let Fetched { http, digest, signature } = fetch::prepare(context, spec)?;
         let root = self.root()?;
         let stopped = || context.cancel.is_cancelled();
         let (unpacked, read) =
-            image::read(source, &spec.digest, &context.cancel, |reader| tree::unpack(reader, &root, &stopped))?;
+            image::read(Source::Http(http), &digest, signature, &context.cancel, |reader| {
+                tree::unpack(reader, &root, &stopped)
+            })?;
         let image::ReadReceipt { name: url, compression, wire_bytes, bytes: archive_bytes, digest } = read;
         Ok(TreeReceipt { url, compression, wire_bytes, archive_bytes, digest, unpacked })
     }
