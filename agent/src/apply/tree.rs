@@ -62,10 +62,9 @@ impl Mounts {
         let Fetched { http, digest, signature } = fetch::prepare(context, spec)?;
         let root = self.root()?;
         let stopped = || context.cancel.is_cancelled();
-        let (unpacked, read) =
-            image::read(Source::Http(http), &digest, signature, &context.cancel, |reader| {
-                tree::unpack(reader, &root, &stopped)
-            })?;
+        let (unpacked, read) = image::read(Source::Http(http), &digest, signature, &context.cancel, |reader| {
+            tree::unpack(reader, &root, &stopped)
+        })?;
         let image::ReadReceipt { name: url, compression, wire_bytes, bytes: archive_bytes, digest } = read;
         Ok(TreeReceipt { url, compression, wire_bytes, archive_bytes, digest, unpacked })
     }
