@@ -71,6 +71,7 @@ fn apply(image: Value, disks: &[(&Loop, usize)], spoil: &dyn Fn()) -> (Result<()
     let context = Context {
         order: &order,
         plan: &plan,
+        inventory: &inventory,
         seed: None,
         download: agent(),
         cancel: Cancel::default(),

@@ -42,6 +42,8 @@ pub enum ImageError {
     NotIndexed { source_name: String, offset: u64 },
     #[error("{source_name}: the image has {} bytes{}, the device {device}", at_least.max(&1), or_more(*exact))]
     TooLarge { source_name: String, at_least: u64, exact: bool, device: u64 },
+    #[error("{source_name}: the partition table is for disks of {image}-byte sectors, this one's have {device}")]
+    SectorSize { source_name: String, image: u32, device: u32 },
     #[error("{text:?} is not a digest (sha256:HEX or sha512:HEX)")]
     DigestInvalid { text: String },
     #[error("{source_name}: the {what} has {actual}, not {expected}")]
@@ -118,6 +120,7 @@ impl Coded for ImageError {
             Self::FormatMismatch { .. } => "image.format_mismatch",
             Self::NotIndexed { .. } => "image.index_mismatch",
             Self::TooLarge { .. } => "image.too_large",
+            Self::SectorSize { .. } => "image.sector_size",
             Self::DigestInvalid { .. } => "image.digest_invalid",
             Self::DigestMismatch { .. } => "image.digest_mismatch",
             Self::NoPublishedDigest { .. } => "image.digest_unpublished",
@@ -154,6 +157,9 @@ impl Coded for ImageError {
             Self::SignatureKey { .. } => Some("give the second line of minisign.pub".into()),
             Self::NotIndexed { .. } => Some("make the index anew: burin index IMAGE".into()),
             Self::TooLarge { .. } => Some("choose a larger disk or a smaller image".into()),
+            Self::SectorSize { .. } => {
+                Some("make the image for such disks, or choose others (`match` on logical_block_size)".into())
+            }
             Self::Window { .. } => Some("raise the window limit, or compress without --long/--ultra".into()),
             Self::Disk(error) => error.hint(),
             Self::Stopped { source, .. } => source.hint(),

@@ -157,6 +157,8 @@ impl Run<'_> {
         let (stop, stages) = (&self.stop, &self.stages);
         let targets = || self.disks.iter().map(|disk| disk.report.target);
         let (room, sector) = (targets().map(Target::size).max(), targets().map(Target::sector).max());
+        let disks = targets().filter(|target| target.kind() == disk::Kind::BlockDevice);
+        let tables: Vec<u32> = disks.map(Target::sector).collect();
         let (content_out, last) = lane(CHUNKS);
         let mut closers = vec![last.closer()];
         let waited = Arc::new(AtomicU64::new(0));
@@ -217,6 +219,7 @@ impl Run<'_> {
                     waited: &decode_waited,
                     room: room.unwrap_or(0),
                     sector: sector.unwrap_or(512),
+                    tables,
                     compressed: facts.compression != Compression::None,
                 });
                 let decoded = match (delta, only) {

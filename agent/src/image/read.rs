@@ -79,8 +79,8 @@ pub fn read<T, E: From<ImageError>>(
         let mut input = Input::new(pieces);
         let decoder = thread::Builder::new().name("burin-decode".into()).spawn_scoped(scope, move || {
             let room = u64::MAX;
-            let ports =
-                Ports { name, pool, out, waker: None, stop, stages, waited, room, sector: 512, compressed: false };
+            let (sector, tables, compressed) = (512, Vec::new(), false);
+            let ports = Ports { name, pool, out, waker: None, stop, stages, waited, room, sector, tables, compressed };
             let mut chunker = Chunker::new(ports);
             let limits = Limits { workers: 1, window_log: Options::default().window_log };
             decode::decode(&mut input, compression, limits, name, &mut chunker)?;

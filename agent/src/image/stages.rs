@@ -109,6 +109,8 @@ pub struct Ports<'a> {
     /// Bytes the target has room for.
     pub room: u64,
     pub sector: u32,
+    /// Sector sizes that a partition table has to be made for: those of the targets that are disks.
+    pub tables: Vec<u32>,
     /// Whether a disk image container may not appear here: it was found inside a compressed stream.
     pub compressed: bool,
 }
@@ -142,6 +144,13 @@ impl<'a> Chunker<'a> {
     }
 
     fn send(&mut self, chunk: Chunk) -> Result<(), ImageError> {
+        if self.offset == 0 {
+            for &device in &self.ports.tables {
+                if let Some(image) = sniff::other_sectors(chunk.bytes(), device) {
+                    return Err(ImageError::SectorSize { source_name: self.ports.name.to_owned(), image, device });
+                }
+            }
+        }
         let end = self.offset + chunk.len as u64;
         if end > self.ports.room {
             let (source_name, device) = (self.ports.name.to_owned(), self.ports.room);

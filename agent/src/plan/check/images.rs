@@ -12,6 +12,8 @@ pub fn check(image: &ImageSpec, at: &str, require_signature: bool, mistakes: &mu
     for (i, address) in image.urls.iter().enumerate() {
         url(address, &format!("{at}/urls/{i}"), mistakes);
     }
+    let sector = image.sector_size.is_none_or(|size| matches!(size, 512 | 4096));
+    mistakes.ensure(sector, &format!("{at}/sector_size"), "expected 512 or 4096");
     digest(image.digest.wire.as_deref(), &format!("{at}/digest/wire"), mistakes);
     digest(image.digest.content.as_deref(), &format!("{at}/digest/content"), mistakes);
     signature(image.signature.as_ref(), &format!("{at}/signature"), mistakes);
