@@ -6,6 +6,7 @@
 mod boot;
 mod collide;
 mod error;
+mod fetch;
 mod filesystem;
 mod image;
 mod install;
@@ -217,10 +218,7 @@ fn perform(
 ) -> Result<(), ApplyError> {
     match step {
         Step::WriteImage { image, disks, verify } => {
-            for &index in disks {
-                let receipt = image::write(context, context.disk(index)?, image, *verify, emitter)?;
-                done.images.push(receipt);
-            }
+            image::write(context, disks, image, *verify, emitter, &mut done.images)?;
         }
         Step::RelocateBackupGpt { disk }
         | Step::SetGuids { disk, .. }
