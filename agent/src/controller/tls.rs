@@ -54,6 +54,20 @@ pub(super) struct TlsTransport {
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }
 
+impl TlsTransport {
+    /// A server that does not like a client's certificate says so and hangs up, maybe before the request is out: then its
+    /// alert is the reason, and the broken pipe is not.
+    fn said_before(&mut self, error: io::Error) -> Error {
+        match unwrap(error) {
+            Error::Rustls(error) => Error::Rustls(error),
+            broken => match self.stream.read(&mut [0; 1]).map_err(unwrap) {
+                Err(Error::Rustls(alert)) => Error::Rustls(alert),
+                _ => broken,
+            },
+        }
+    }
+}
+
 impl fmt::Debug for TlsTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TlsTransport")
@@ -68,7 +82,7 @@ impl Transport for TlsTransport {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         self.stream.get_mut().set_timeout(timeout);
         let output = self.buffers.output().get(..amount).unwrap_or_default();
-        self.stream.write_all(output).map_err(unwrap)
+        self.stream.write_all(output).map_err(|error| self.said_before(error))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {

@@ -49,18 +49,24 @@ impl Root {
 
     /// Contents of a regular file of at most `limit` bytes.
     pub fn read(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
-        // Non-blocking: it could be a pipe.
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let file = File::from(self.resolve(Path::new(path), flags)?);
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
+        let file = self.file(path)?;
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         Ok(bytes)
+    }
+
+    /// A regular file, open for reading.
+    pub fn file(&self, path: &str) -> io::Result<File> {
+        // Non-blocking: it could be a pipe.
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = File::from(self.resolve(Path::new(path), flags)?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(file)
     }
 
     /// Names in a directory, without `.` and `..`; those that are not UTF-8 are left out.

@@ -48,6 +48,8 @@ pub struct Options {
     pub join_token: Option<Secret>,
     pub heartbeat_seconds: Option<u32>,
     pub tls: Option<Tls>,
+    /// PEM of CAs: with TLS, machines have to show a certificate by one of them.
+    pub client_ca: Option<String>,
     /// Keep receipts in state `posted` until [`Controller::acknowledge`].
     pub hold_receipts: bool,
 }
@@ -69,6 +71,7 @@ impl Options {
             join_token: None,
             heartbeat_seconds: None,
             tls: None,
+            client_ca: None,
             hold_receipts: false,
         }
     }
@@ -121,7 +124,7 @@ impl Controller {
         for record in records {
             state.apply(record);
         }
-        let acceptor = options.tls.as_ref().map(Tls::acceptor).transpose().map_err(StartError::Tls)?;
+        let acceptor = options.tls.as_ref().map(|tls| tls.acceptor(options.client_ca.as_deref())).transpose().map_err(StartError::Tls)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("controller")
@@ -256,6 +259,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/machines/{machine}/receipts", post(calls::receipt))
         .route("/v1/machines/{machine}/receipts/{order}/{attempt}", get(calls::receipt_state))
         .route("/ipxe", get(boot::script))
+        .route("/ipxe/site.img", get(boot::site))
         .route("/boot/{*path}", get(files::artefact))
         .route("/images/{*path}", get(files::image))
         .layer(DefaultBodyLimit::max(16 << 20))
