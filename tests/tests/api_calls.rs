@@ -206,6 +206,7 @@ fn bad_input_is_refused_with_a_code() {
     assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(409, "api.nothing-installed"));
     assert_eq!(bed.code("POST", "/v1/cancel", b""), refused(409, "api.idle"));
     assert_eq!(bed.code("GET", "/v1/log?offset=-1", b""), refused(400, "api.query"));
+    assert_eq!(bed.code("GET", "/v1/log?offset=9223372036854775808", b""), refused(400, "api.query"));
     assert_eq!(bed.code("GET", "/v1/nowhere", b""), refused(404, "api.unknown"));
     assert_eq!(bed.code("POST", "/v1/status", b""), refused(405, "api.method"));
     bed.call("PUT", "/v1/order", order("impossible").as_bytes());

@@ -170,6 +170,9 @@ struct From {
 /// At most a mebibyte at a time; `Burin-Offset` is the offset of the first byte, which may be later than asked for.
 async fn log(State(shared): State<Shared>, query: Result<Query<From>, QueryRejection>) -> Result<Response, Refusal> {
     let Query(from) = query.map_err(|error| refusal(400, "api.query", error.body_text()))?;
+    if i64::try_from(from.offset).is_err() {
+        return Err(refusal(400, "api.query", "an offset is less than 2^63"));
+    }
     let (offset, bytes) = shared.door.log().read(from.offset, 1 << 20);
     let name = header::HeaderName::from_static("burin-offset");
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (name, offset.to_string())];

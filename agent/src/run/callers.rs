@@ -15,12 +15,15 @@ use crate::protocol::order::{Finish, Order};
 use crate::protocol::{Hello, Power};
 use crate::stage::{Failure, Stages};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 /// Where the ramdisk says whose certificates callers have to show.
 const CALLERS_CA: &str = "etc/burin/callers.pem";
 /// How long the last events may take before a caller's wish ends the machine.
 const POWER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the answer to a caller's wish may take.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
 /// Without a controller there is nothing to do but to wait for a caller.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -88,6 +91,8 @@ impl Agent {
             Work::Apply { order, plan_digest } => (order, plan_digest),
             Work::Power(action) => {
                 log::info!("a caller wants: {action:?}");
+                // The server goes away with this process, and its answer has to be out by then.
+                thread::sleep(ANSWER_PATIENCE);
                 ready.logs.send();
                 stages.emitter().flush(POWER_PATIENCE);
                 return Ok(Some(exit(action)));

@@ -95,6 +95,16 @@ pub fn start_controller_with(
     images: &Path,
     tls: Option<Tls>,
 ) -> Result<Controller, DeployError> {
+    start_controller_as(dir, netboot, images, |options| options.tls = tls)
+}
+
+/// The same, with anything else changed.
+pub fn start_controller_as(
+    dir: &Path,
+    netboot: &Netboot,
+    images: &Path,
+    change: impl FnOnce(&mut Options),
+) -> Result<Controller, DeployError> {
     let mut options = Options::new(&dir.join("controller"));
     options.artefacts = Some(netboot.dir.clone());
     options.images = Some(images.to_owned());
@@ -103,9 +113,9 @@ pub fn start_controller_with(
     options.cmdline = "console=tty0 console=ttyS0,115200".to_owned();
     // The port has to be known before machines can be told how to reach it.
     options.listen = free_port().map_err(DeployError::Order)?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
+    change(&mut options);
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
     options.public_url = Some(format!("{scheme}://{HOST_FROM_GUEST}:{}", options.listen.port()));
-    options.tls = tls;
     Ok(Controller::start(options)?)
 }
 

@@ -3,6 +3,7 @@
 
 pub mod caller;
 pub mod host;
+pub mod wire;
 
 use burin::controller::{
     CONTROLLER, Clock, Emitter, Limits, Memory, Options, Retry, Session, Timeouts, Trust, TrustFiles,
