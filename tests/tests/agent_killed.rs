@@ -59,7 +59,8 @@ impl Scene {
     }
 
     fn granted(&self) -> usize {
-        let granted = |reply: &&_| matches!(reply, (_, burin::protocol::GrantReply { decision: Decision::Granted, .. }));
+        let granted =
+            |reply: &&_| matches!(reply, (_, burin::protocol::GrantReply { decision: Decision::Granted, .. }));
         self.bench.view().grants.iter().filter(granted).count()
     }
 

@@ -196,8 +196,12 @@ impl Machine {
 
     fn holds(&self) -> Result<(), TestCaseError> {
         let view = self.bench.view();
-        let granted: Vec<_> =
-            view.grants.iter().filter(|(_, reply)| reply.decision == Decision::Granted).map(|(asked, _)| asked).collect();
+        let granted: Vec<_> = view
+            .grants
+            .iter()
+            .filter(|(_, reply)| reply.decision == Decision::Granted)
+            .map(|(asked, _)| asked)
+            .collect();
         for asked in &granted {
             let same = granted.iter().filter(|other| other.attempt == asked.attempt).count();
             prop_assert_eq!(same, 1, "attempt {} was granted {} times", asked.attempt, same);

@@ -1,8 +1,8 @@
 //! A certificate for one boot: self-signed, known by its fingerprint, which hello carries.
 
 use super::error::ApiError;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use crate::controller::certificates;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -14,7 +14,10 @@ use std::sync::Arc;
 
 /// The server's TLS configuration and `sha256:HEX` of its certificate's DER. With a file of CAs in `callers`, only those
 /// who show a certificate by one of them are let in.
-pub(super) fn self_signed(addresses: &[IpAddr], callers: Option<&Path>) -> Result<(Arc<ServerConfig>, String), ApiError> {
+pub(super) fn self_signed(
+    addresses: &[IpAddr],
+    callers: Option<&Path>,
+) -> Result<(Arc<ServerConfig>, String), ApiError> {
     let made = |source| ApiError::Certificate { source };
     let names: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
     let mut params = CertificateParams::new(names).map_err(made)?;
@@ -35,7 +38,8 @@ pub(super) fn self_signed(addresses: &[IpAddr], callers: Option<&Path>) -> Resul
             let mut roots = RootCertStore::empty();
             roots.add_parsable_certificates(certificates(path).map_err(|source| ApiError::Callers { source })?);
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-            config.with_client_cert_verifier(verifier.map_err(|error| failed(rustls::Error::General(error.to_string())))?)
+            config
+                .with_client_cert_verifier(verifier.map_err(|error| failed(rustls::Error::General(error.to_string())))?)
         }
     };
     let config = config.with_single_cert(vec![certificate.der().clone()], key).map_err(failed)?;

@@ -87,7 +87,8 @@ impl Door {
     /// `emitter`'s events are shown from now on; `control` is the one that the session has.
     pub fn new(hello: Hello, control: ControlFlag, emitter: &Emitter, log: LogRing, planner: Planner) -> Self {
         let (history, state, changed) = (History::default(), Mutex::default(), Condvar::new());
-        let door = Self(Arc::new(Inner { hello, control, planner, kexec: OnceLock::new(), log, history, state, changed }));
+        let door =
+            Self(Arc::new(Inner { hello, control, planner, kexec: OnceLock::new(), log, history, state, changed }));
         let (events, weak) = (emitter.listen(4096), Arc::downgrade(&door.0));
         // Ends with the emitter, or when the door is gone.
         let pump = move || {
@@ -344,3 +345,7 @@ impl State {
         self.order.as_ref().ok_or_else(|| refusal(409, "api.no-order", "there is no order: PUT /v1/order first"))
     }
 }
+
+#[cfg(test)]
+#[path = "door_tests.rs"]
+mod tests;

@@ -145,5 +145,7 @@ fn is_about_us(error: &rustls::Error) -> bool {
             | Alert::CertificateRequired
             | Alert::UnknownCA
             | Alert::AccessDenied
+            // What a certificate is signed with is not what its issuer has.
+            | Alert::DecryptError
     )
 }

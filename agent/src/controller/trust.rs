@@ -206,9 +206,9 @@ impl Anchors {
             .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match self.identity {
             None => config.with_no_client_auth(),
-            Some(Identity { path, chain, key }) => config
-                .with_client_auth_cert(chain, key)
-                .map_err(|source| TrustError::Identity { path, source })?,
+            Some(Identity { path, chain, key }) => {
+                config.with_client_auth_cert(chain, key).map_err(|source| TrustError::Identity { path, source })?
+            }
         };
         // A resumed session is not verified again, but what an unset clock let pass has to be.
         config.resumption = Resumption::disabled();

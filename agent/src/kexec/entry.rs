@@ -19,7 +19,8 @@ impl Entry {
 
     /// Without a root the kernel would stop in a panic, far from anybody.
     pub(super) fn has_root(&self) -> bool {
-        let root = |word: &str| ["root=", "rootflags=subvol", "rd.", "cryptdevice="].iter().any(|key| word.starts_with(key));
+        let root =
+            |word: &str| ["root=", "rootflags=subvol", "rd.", "cryptdevice="].iter().any(|key| word.starts_with(key));
         self.options.split_whitespace().any(root)
     }
 }

@@ -36,9 +36,13 @@ impl Coded for KexecError {
     fn hint(&self) -> Option<String> {
         Some(
             match self.code() {
-                "kexec.no-kernel" => "a kernel inside an EFI program, or on RAID, LVM or LUKS, is not found: use reboot",
+                "kexec.no-kernel" => {
+                    "a kernel inside an EFI program, or on RAID, LVM or LUKS, is not found: use reboot"
+                }
                 "kexec.unsupported" => "the ramdisk's kernel has no CONFIG_KEXEC_FILE: use reboot",
-                "kexec.locked-down" => "with Secure Boot, lockdown or kexec_load_disabled no kernel is taken: use reboot",
+                "kexec.locked-down" => {
+                    "with Secure Boot, lockdown or kexec_load_disabled no kernel is taken: use reboot"
+                }
                 "kexec.signature" => "the installed kernel's key is not one of the ramdisk kernel's: use reboot",
                 _ => "use reboot",
             }

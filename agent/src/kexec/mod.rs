@@ -40,6 +40,11 @@ pub fn load(plan: &Plan, paths: &Paths) -> Result<Loaded, KexecError> {
     let written = plan.disks.iter().filter(|disk| disk.fate == Fate::Overwritten);
     let disks: Vec<&str> = written.map(|disk| disk.device.as_str()).collect();
     for disk in &disks {
+        // Where no step had to do with the table of a copied disk, the kernel does not know its partitions yet. Where one is
+        // in use it knows them.
+        if let Ok(device) = File::open(disk) {
+            let _ = crate::sys::blockdev::reread_partitions(&device);
+        }
         for partition in partitions(Path::new(disk), paths)? {
             if let Some(loaded) = from(&partition, &paths.mounts)? {
                 return Ok(loaded);

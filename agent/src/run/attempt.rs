@@ -217,14 +217,15 @@ impl Coded for ProbeError {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::run::Look;
     use crate::controller::{Clock, Emitter, Timeouts, Trust, TrustFiles, http, parse_order};
+    use crate::run::Look;
 
     #[test]
     fn a_refused_plan_says_why_in_its_event_and_asks_for_no_grant() {
         let root = tempfile::tempdir().unwrap();
         let (config, log) = (Config::default(), crate::api::LogRing::new(1000));
-        let agent = Agent { root: root.path().into(), config, paths: apply::Paths::default(), log, look: Look::default() };
+        let agent =
+            Agent { root: root.path().into(), config, paths: apply::Paths::default(), log, look: Look::default() };
         let layouts = serde_json::json!([{"name": "only-disk", "disks": {"root": {"image": "debian"}}}]);
         let images = serde_json::json!({"debian": {"urls": ["http://boot.lan/debian.raw"]}});
         let order = serde_json::json!({"version": "order/v1", "id": "o", "images": images, "layouts": layouts});

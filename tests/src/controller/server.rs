@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
@@ -124,7 +125,12 @@ impl Controller {
         for record in records {
             state.apply(record);
         }
-        let acceptor = options.tls.as_ref().map(|tls| tls.acceptor(options.client_ca.as_deref())).transpose().map_err(StartError::Tls)?;
+        let acceptor = options
+            .tls
+            .as_ref()
+            .map(|tls| tls.acceptor(options.client_ca.as_deref()))
+            .transpose()
+            .map_err(StartError::Tls)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("controller")
@@ -132,9 +138,8 @@ impl Controller {
             .build()
             .map_err(StartError::Runtime)?;
         let address = options.listen;
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind(address))
-            .map_err(|source| StartError::Listen { address, source })?;
+        let listener =
+            runtime.block_on(async { listen(address) }).map_err(|source| StartError::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
         let held = Mutex::new(options.hold_receipts);
         let shared = Arc::new(Shared {
@@ -246,6 +251,18 @@ impl Drop for Controller {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Connections that may wait to be accepted. Racks are powered on together: where the queue runs over, the kernel answers
+/// with cookies and forgets, and machines that had already sent their hello are reset.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart has to find its port again, whoever was connected.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn router(shared: &Arc<Shared>) -> Router {

@@ -76,17 +76,9 @@ fn tokens(points: &mut Sheet, voice: &Voice, standing: &Standing) {
     let path = standing.path("events");
     let wrong = Secret::new("not the token");
     let none = voice.post(&path, None, BATCH_CONTENT_TYPE, &json!([]));
-    points.judge(
-        "token.missing",
-        "a call without the token is 401",
-        none.and_then(|answer| answer.refused(401, None)),
-    );
+    points.judge("token.missing", "a call without the token is 401", none.and_then(|answer| answer.refused(401, None)));
     let other = voice.post(&path, Some(&wrong), BATCH_CONTENT_TYPE, &json!([]));
-    points.judge(
-        "token.wrong",
-        "a call with another token is 401",
-        other.and_then(|answer| answer.refused(401, None)),
-    );
+    points.judge("token.wrong", "a call with another token is 401", other.and_then(|answer| answer.refused(401, None)));
     let order = voice.get(&standing.path("order?wait=0"), Some(&wrong), None);
     points.judge("token.order", "so is asking for an order", order.and_then(|answer| answer.refused(401, None)));
 }
