@@ -156,8 +156,12 @@ impl Bench {
         println!("-- reset between two steps");
         let position = self.machine.console().position();
         let machine = self.name();
-        self.controller.control(&machine, Control::Hold);
+        // Long enough for the word to arrive while the image does.
+        let stall = ImageFault::Stall(self.image.wire_size / 2, Duration::from_secs(5));
+        self.controller.faults().set_image(&self.image.file, stall, 1);
         self.order("steps", |order| order);
+        self.event("progress of the image", |kind| matches!(kind, Kind::Progress(now) if now.written_bytes > 0));
+        self.controller.control(&machine, Control::Hold);
         self.console("held by the controller", position);
         self.calls_in();
         self.machine.qmp().unwrap().reset().unwrap();

@@ -42,7 +42,7 @@ fn linked(root: &Root, uuid: Option<&str>) -> Option<Entry> {
 }
 
 fn there(root: &Root, path: &str) -> bool {
-    root.file(path).is_ok()
+    root.open_file(path).is_ok()
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn from(partition: &Path, mounts: &Path) -> Result<Option<Loaded>, KexecError> {
     let root = Root::open(mounted.path()).map_err(|source| open("", source))?;
     let Some(entry) = find::entry(&root, content.uuid.as_deref()) else { return Ok(None) };
     log::info!("{}: kernel {}, {} ramdisks", partition.display(), entry.kernel, entry.initrds.len());
-    let file = |path: &String| root.file(path).map_err(|source| open(path.trim_start_matches('/'), source));
+    let file = |path: &String| root.open_file(path).map_err(|source| open(path.trim_start_matches('/'), source));
     let kernel = file(&entry.kernel)?;
     let initrds = entry.initrds.iter().map(file).collect::<Result<Vec<_>, _>>()?;
     let initrd = one(initrds).map_err(|source| KexecError::Memory { source })?;
