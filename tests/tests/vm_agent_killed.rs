@@ -376,18 +376,23 @@ fn bootable(dir: &Path, netboot: &Netboot, url: &str) -> Image {
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
+    // Not a byte more than needed: the guest works on it with an emulated processor.
+    let length = |name: &str| std::fs::metadata(boot.join(name)).unwrap().len();
+    let megabytes = (length("vmlinuz-1") + length("initrd.img-1")) * 21 / 20 / MIB + 16;
     let filesystem = dir.join("root.ext4");
     run(Command::new("/usr/sbin/mke2fs")
         .args(["-q", "-t", "ext4", "-d"])
         .arg(dir.join("tree"))
         .arg(&filesystem)
-        .arg("160M"));
+        .arg(format!("{megabytes}M")));
     let mut bytes = vec![0; MIB as usize];
     bytes.extend(std::fs::read(&filesystem).unwrap());
     bytes.resize(bytes.len() + MIB as usize, 0);
     let path = dir.join("images/bootable.raw");
     std::fs::write(&path, &bytes).unwrap();
-    run(Command::new("/usr/sbin/sgdisk").args(["--new=1:1M:+160M", "--change-name=1:system"]).arg(&path));
+    run(Command::new("/usr/sbin/sgdisk")
+        .args([&format!("--new=1:1M:+{megabytes}M"), "--change-name=1:system"])
+        .arg(&path));
     let bytes = std::fs::read(&path).unwrap();
     let hex: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let (size, digest) = (bytes.len() as u64, format!("sha256:{hex}"));

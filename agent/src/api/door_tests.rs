@@ -149,7 +149,8 @@ proptest! {
             let success = door.receipt().map(|receipt| receipt.problem.is_none());
             prop_assert!(now.phase != Phase::Done || success == Some(true), "{:?}", now);
             prop_assert!(now.phase != Phase::Failed || success == Some(false), "{:?}", now);
-            prop_assert!(promised.iter().filter(|work| matches!(work, Work::Apply { .. })).count() <= 1);
+            let applies = promised.iter().filter(|work| matches!(work, Work::Apply { .. })).count();
+            prop_assert!(applies <= 1, "{} orders at a time", applies);
         }
     }
 }
