@@ -15,7 +15,7 @@ pub use order::OrderBuilder;
 pub use pki::Pki;
 pub use proof::{Proof, fingerprint};
 pub use run::{Deployment, News};
-pub use scene::{Bystander, Scene, start_controller, start_controller_with};
+pub use scene::{Bystander, Scene, start_controller, start_controller_as, start_controller_with};
 pub use small::SMALL_MARK;
 pub use tree::SmallDebian;
 

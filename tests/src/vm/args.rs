@@ -75,6 +75,9 @@ fn netdev(number: usize, nic: &Nic) -> String {
     if let Some(file) = &nic.bootfile {
         text += &format!(",bootfile={}", file.replace(',', ",,"));
     }
+    if let Some((host, guest)) = nic.forward {
+        text += &format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
+    }
     text
 }
 

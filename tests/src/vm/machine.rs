@@ -2,6 +2,8 @@
 
 use super::spec::{Firmware, MachineSpec};
 use super::{Console, Qmp, VmError, args};
+use serde_json::json;
+use std::io::Write;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -55,6 +57,18 @@ impl Machine {
 
     pub fn qmp(&self) -> Result<Qmp, VmError> {
         Qmp::connect(&self.spec.dir.join("qmp.sock"))
+    }
+
+    /// The kernel's magic SysRq key on the serial console: a break, then the key.
+    pub fn sysrq(&mut self, key: char) -> Result<(), VmError> {
+        self.qmp()?.execute("chardev-send-break", json!({ "id": "console" }))?;
+        // After the break, not with it.
+        std::thread::sleep(Duration::from_millis(200));
+        let written = self.child.stdin.as_mut().map_or(Ok(()), |stdin| {
+            stdin.write_all(key.to_string().as_bytes())?;
+            stdin.flush()
+        });
+        written.map_err(|source| VmError::Monitor { source })
     }
 
     pub fn is_running(&mut self) -> bool {

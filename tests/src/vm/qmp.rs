@@ -49,6 +49,15 @@ impl Qmp {
         self.execute("system_powerdown", json!({})).map(drop)
     }
 
+    /// At most so many bytes are read from a disk in a second, numbered as in the spec; 0 is no limit.
+    pub fn throttle_reads(&mut self, disk: usize, bytes: u64) -> Result<(), VmError> {
+        let mut limits = json!({ "device": format!("disk{disk}"), "bps_rd": bytes });
+        for other in ["bps", "bps_wr", "iops", "iops_rd", "iops_wr"] {
+            limits[other] = json!(0);
+        }
+        self.execute("block_set_io_throttle", limits).map(drop)
+    }
+
     /// Plug the cable of a NIC, numbered as in the spec, in or out.
     pub fn set_link(&mut self, nic: usize, up: bool) -> Result<(), VmError> {
         self.execute("set_link", json!({ "name": format!("nic{nic}"), "up": up })).map(drop)

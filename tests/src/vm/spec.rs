@@ -74,11 +74,13 @@ pub struct Nic {
     pub bootfile: Option<String>,
     /// Cable plugged in.
     pub carrier: bool,
+    /// A port of the host's loopback that leads to a port of the guest.
+    pub forward: Option<(u16, u16)>,
 }
 
 impl Nic {
     pub fn new(model: NicModel, mac: &str) -> Self {
-        Self { model, mac: mac.to_owned(), tftp: None, bootfile: None, carrier: true }
+        Self { model, mac: mac.to_owned(), tftp: None, bootfile: None, carrier: true, forward: None }
     }
 
     pub fn bootfile(mut self, bootfile: impl Into<String>) -> Self {
@@ -88,6 +90,12 @@ impl Nic {
 
     pub fn tftp(mut self, root: impl Into<PathBuf>) -> Self {
         self.tftp = Some(root.into());
+        self
+    }
+
+    /// What comes to this port of the host's loopback goes to that of the guest.
+    pub fn forward(mut self, host: u16, guest: u16) -> Self {
+        self.forward = Some((host, guest));
         self
     }
 
