@@ -7,7 +7,7 @@ packages_for() {
         netboot) echo ca-certificates systemd-boot-efi zstd xz-utils ;;
         image) echo mmdebstrap debian-archive-keyring mtools dosfstools gdisk grub-common grub-pc-bin grub-efi-amd64-bin e2fsprogs zstd ;;
         vm) echo qemu-system-x86 ovmf ipxe-qemu seabios swtpm gdisk fdisk ;;
-        test) echo zstd xz-utils pigz lz4 bzip2 qemu-utils cpio kmod dmidecode jq dnsmasq-base iproute2 mdadm gdisk e2fsprogs xfsprogs btrfs-progs casync dosfstools mtools util-linux openssl curl ;;
+        test) echo zstd xz-utils pigz lz4 bzip2 qemu-utils cpio kmod dmidecode hwloc-nox tpm2-tools jq dnsmasq-base iproute2 mdadm gdisk e2fsprogs xfsprogs btrfs-progs casync dosfstools mtools util-linux openssl curl ;;
         *) die "no package list for '$1'; there are: build netboot image vm test" ;;
     esac
 }
