@@ -3,6 +3,7 @@
 
 mod artefacts;
 mod order;
+mod patchwork;
 mod pki;
 mod proof;
 mod run;
@@ -11,6 +12,7 @@ mod small;
 
 pub use artefacts::{Image, Netboot, built};
 pub use order::OrderBuilder;
+pub use patchwork::{Patchwork, extents};
 pub use pki::Pki;
 pub use proof::{Proof, fingerprint};
 pub use run::{Deployment, News};
