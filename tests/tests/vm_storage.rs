@@ -88,12 +88,13 @@ fn a_disk_of_every_kind() {
     let _slot = Slot::wait().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut bench = Bench::start(dir.path(), &netboot);
-    inventory::check(&bench.inventory);
+    std::fs::write("/tmp/vmd/inv.json", serde_json::to_string_pretty(&bench.inventory).unwrap()).unwrap();
     bench.writes_every_disk();
     bench.names_bad_sectors();
     bench.loses_a_disk("pulled-scsi");
     bench.loses_a_disk("pulled-pci");
     bench.overwrites_the_disk_in_memory(dir.path());
+    inventory::check(&bench.inventory);
 }
 
 impl Bench {
@@ -141,6 +142,7 @@ impl Bench {
         let machine = inventory::platform(spec).start().unwrap();
         let mut bench = Self { machine, controller, seen, disks, images, inventory: Inventory::default() };
         bench.inventory = bench.hello();
+        std::fs::copy(dir.join("console.log"), "/tmp/vmd/console.log").unwrap();
         bench
     }
 
@@ -157,7 +159,7 @@ impl Bench {
 
     fn writes_every_disk(&self) {
         let sets = json!({
-            "a": imaged(json!({ "class": "nvme", "serial": inventory::serial("nvme"), "logical_block_size": 512 }), "packed"),
+            "system": imaged(json!({ "class": "nvme", "serial": inventory::serial("nvme"), "logical_block_size": 512 }), "packed"),
             "b": imaged(json!({ "class": "nvme", "logical_block_size": 4096 }), "plain"),
             "c": imaged(by_serial("sata"), "packed"),
             "d": imaged(by_serial("virtio-blk"), "plain"),
@@ -282,6 +284,7 @@ impl Bench {
         &self.disks[number.unwrap_or_else(|| panic!("no disk {name}"))]
     }
 
+    /// `sets` by name; firmware is to boot from the set `system`.
     fn order(&self, id: &str, sets: Value) -> Receipt {
         self.put(id, sets);
         self.receipt(id)
@@ -301,7 +304,7 @@ impl Bench {
                 "plain": image(&self.images.raw),
                 "full": image(&self.images.full),
             },
-            "layouts": [{ "name": "disks", "disks": sets }],
+            "layouts": [{ "name": "disks", "disks": sets, "boot": { "set": "system" } }],
             "policies": { "finish": "hold" },
         });
         self.controller.put_order(inventory::BOOT_MAC, order.to_string()).unwrap();
@@ -386,7 +389,7 @@ fn by_serial(name: &str) -> Value {
 
 /// The disk in the machine's memory.
 fn debug() -> Value {
-    json!({ "vendor": "Linux", "model": "scsi_debug" })
+    json!({ "vendor": "Linux" })
 }
 
 fn url(controller: &Controller) -> String {
