@@ -109,8 +109,13 @@ fn controller(reader: &Reader, device: &str, disk: &mut Disk) {
         disk.multipath = Some(Multipath { access_state: Some(access_state), preferred, ..Multipath::default() });
     }
     if disk.driver.is_none() {
-        // virtio and platform devices: the driver of the device itself.
-        disk.driver = reader.link_name(&format!("{device}/driver")).filter(|d| d != "sd" && d != "sr");
+        // virtio and platform devices: the driver of the device itself, or of the nearest that it hangs on.
+        let above = std::iter::successors(Some(device), |path| Some(path.rsplit_once('/')?.0));
+        let driver = |path: &str| reader.link_name(&format!("{path}/driver"));
+        disk.driver = above
+            .take_while(|path| path.starts_with("/sys/devices/"))
+            .filter_map(driver)
+            .find(|driver| !matches!(driver.as_str(), "sd" | "sr" | "virtio-pci" | "pcieport"));
     }
 }
 
