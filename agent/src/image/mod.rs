@@ -20,6 +20,7 @@ mod aside;
 mod blocks;
 mod budget;
 mod caibx;
+mod compare;
 mod decode;
 mod delta;
 mod digest;

@@ -13,7 +13,7 @@ use super::source::{Again, Stream};
 use super::stages;
 use super::{ImageError, Stop, WriteRequest};
 use crate::protocol::image::{ImageFormat, Verify};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// What is known once the source is open and before the target is touched.
 pub struct Facts {
@@ -146,7 +146,7 @@ impl Opened {
         }
         facts.image_total = Some(index.length);
         let stream = Stream::inside(Box::new(std::io::empty()), &facts.name, 0, stop, stages)?;
-        let delta = Some(Delta { index, image, name: facts.name.clone() });
+        let delta = Some(Delta { index, image: Arc::new(Mutex::new(image)), name: facts.name.clone() });
         Ok(Self { facts, first: Vec::new(), stream, wire_digest: None, delta })
     }
 
