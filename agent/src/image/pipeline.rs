@@ -8,7 +8,7 @@ use super::input::{Input, Pieces};
 use super::lane::lane;
 use super::opened::{Facts, Opened, check_digest};
 use super::progress::{Phase, Progress, Snapshot, Stages};
-use super::sniff::Compression;
+use super::sniff::{self, Compression};
 use super::source::{PIECES, Stream};
 use super::stages::{self, CHUNKS, Chunker, Last, Piped, Ports, Replay, Waiting};
 use super::{Cancel, ImageError, Stop, WriteRequest};
@@ -62,7 +62,12 @@ struct Streamed<'a> {
 
 impl Run<'_> {
     fn write(&self, first: Vec<Vec<u8>>, stream: Stream, delta: Option<Delta>) -> Result<ImageReceipt, ImageError> {
-        let pool = Pool::new(self.opened.options.buffers.max(budget::LEAST_BUFFERS));
+        let head = first.first().map_or(&[][..], Vec::as_slice);
+        let frames = self.opened.compression == Compression::Zstd
+            && self.opened.options.workers() > 1
+            && sniff::many_frames(head, budget::LARGEST_FRAME as u64);
+        let share = budget::share(&self.opened.options, frames);
+        let pool = Pool::new(share.buffers);
         let limits = self.target.limits();
         let queue = disk::open_queue(self.target, self.opened.options.backend, limits.depth, &pool)
             .map_err(|source| ImageError::Queue { source })?;
@@ -82,7 +87,7 @@ impl Run<'_> {
         self.tell(Phase::Preparing);
         writer.prepare().map_err(|failure| self.stopped_by(Phase::Preparing, failure))?;
         let streamed = self
-            .stream((first, stream, delta), &pool, writer, waker)
+            .stream((first, stream, delta), (&pool, share.in_flight), writer, waker)
             .map_err(|(offset, error)| self.stopped(Phase::Writing, offset, error))?;
         let image = streamed.body.image();
         self.check_digests(&streamed.digests).map_err(|error| self.stopped(Phase::Writing, image, error))?;
@@ -96,7 +101,7 @@ impl Run<'_> {
     fn stream<'w>(
         &self,
         (first, stream, delta): (Vec<Vec<u8>>, Stream, Option<Delta>),
-        pool: &Pool,
+        (pool, in_flight): (&Pool, usize),
         writer: Writer<'w>,
         waker: disk::Waker,
     ) -> Result<Streamed<'w>, (u64, ImageError)> {
@@ -162,7 +167,8 @@ impl Run<'_> {
                     }
                     return length;
                 }
-                let limits = Limits { workers: facts.options.workers(), window_log: facts.options.window_log };
+                let (workers, window_log) = (facts.options.workers(), facts.options.window_log);
+                let limits = Limits { workers, window_log, in_flight };
                 let decoded = decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
                 let length = decoded.and_then(|()| chunker.finish());
                 stages.decode_ns.store(stages::busy(began, &decode_waited), Ordering::Relaxed);

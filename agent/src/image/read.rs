@@ -70,7 +70,7 @@ pub fn read<T, E: From<ImageError>>(
             let ports =
                 Ports { name, pool, out, waker: None, stop, stages, waited, room, sector: 512, compressed: false };
             let mut chunker = Chunker::new(ports);
-            let limits = Limits { workers: 1, window_log: Options::default().window_log };
+            let limits = Limits { workers: 1, window_log: Options::default().window_log, in_flight: 0 };
             decode::decode(&mut input, compression, limits, name, &mut chunker)?;
             chunker.finish()
         });
