@@ -39,12 +39,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The end of what the last command printed, on one line.
+    /// The first error that the last command printed, or else its end, on one line.
     pub fn last_words(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).rev().take(3).collect();
-        lines.reverse();
-        lines.join("; ").chars().take(300).collect()
+        last_words(&std::fs::read_to_string(&self.log).unwrap_or_default())
     }
 
     pub fn run(&self, command: &str) -> Result<Sample> {
@@ -88,6 +85,18 @@ impl Watch {
             rss: most.load(Ordering::Relaxed),
         })
     }
+}
+
+fn last_words(text: &str) -> String {
+    // What only a terminal understands goes.
+    let plain = text.replace(|char: char| char.is_control() && char != '\n', " ");
+    let lines: Vec<&str> = plain.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let error = lines.iter().find(|line| line.to_lowercase().starts_with("error"));
+    let words = error.map_or_else(
+        || lines.iter().rev().take(2).rev().copied().collect::<Vec<_>>().join("; "),
+        |line| line.to_string(),
+    );
+    words.chars().take(300).collect()
 }
 
 /// CPU seconds of all children that ended.
@@ -141,6 +150,13 @@ mod tests {
         assert!(sample.ok && sample.wall >= 0.2 && sample.rss > 0);
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "hello\n");
         assert!(!watch.run("false | true").unwrap().ok, "a pipe that fails in the middle has failed");
+    }
+
+    #[test]
+    fn the_error_is_what_is_told_of_a_failure() {
+        assert_eq!(last_words("1 of 2\nError: no socket\n\nStack backtrace:\n  0: main\n"), "Error: no socket");
+        assert_eq!(last_words("one\ntwo\n\u{1b}[31mthree\n"), "two; [31mthree");
+        assert_eq!(last_words(""), "");
     }
 
     #[test]

@@ -38,7 +38,7 @@ struct RunArgs {
     /// Directory where results are kept
     #[arg(long)]
     results: PathBuf,
-    /// Runs of each row; of those that take longer than 15 s, at most three
+    /// Runs of each row; at most three of those that take longer than 10 s, one where it is more than 30 s
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Only rows whose "form: row" contains this; may be repeated
@@ -55,8 +55,14 @@ struct RunArgs {
     document: Option<PathBuf>,
 }
 
-/// A row that takes longer than this, in seconds, is run three times and no more.
-const SLOW: f64 = 15.0;
+/// Runs that a row deserves whose first one took so many seconds.
+fn deserved(first: f64) -> usize {
+    match first {
+        ..=10.0 => usize::MAX,
+        ..=30.0 => 3,
+        _ => 1,
+    }
+}
 
 fn main() -> ExitCode {
     let done = match Arguments::parse() {
@@ -202,7 +208,7 @@ impl Bench<'_> {
             return Ok(());
         }
         let first = results.of(&id).next();
-        if first.is_some_and(|first| !first.ok) || (round > 2 && first.is_some_and(|first| first.wall > SLOW)) {
+        if first.is_some_and(|first| !first.ok) || first.is_some_and(|first| round >= deserved(first.wall)) {
             return Ok(());
         }
         self.prepare(row.prior)?;
