@@ -161,7 +161,8 @@ impl Rooms {
 impl Order {
     fn dispatch(&mut self, packed: Vec<u8>, bound: usize, sink: &mut Chunker<'_>) -> Result<(), Fault> {
         debug_assert!(bound <= LARGEST);
-        while self.waiting.len() >= self.workers {
+        // One more than there are workers: they shall not idle while the oldest frame is handed on to the device.
+        while self.waiting.len() > self.workers {
             self.next(sink)?;
         }
         if let Some(rooms) = self.rooms.take_if(|rooms| rooms.size < bound) {
