@@ -4,8 +4,7 @@
 mod image_support;
 
 use burin::disk::{
-    Backend, Chunk, Completion, Counters, DiskError, Fed, Feed, Op, Options, Pool, Queue, Target, Waker, Writer,
-    Written, open_queue,
+    Backend, Completion, Counters, DiskError, Op, Options, Pool, Queue, Target, Waker, Writer, Written, open_queue,
 };
 use burin::error::Coded;
 use image_support::*;
@@ -115,27 +114,6 @@ impl Queue for Faulty {
 
     fn name(&self) -> &'static str {
         "faulty"
-    }
-}
-
-struct Chunks<'a> {
-    pool: Pool,
-    image: &'a [u8],
-    offset: usize,
-}
-
-impl Feed for Chunks<'_> {
-    fn next(&mut self) -> Fed {
-        let rest = &self.image[self.offset..];
-        if rest.is_empty() {
-            return Fed::End;
-        }
-        let mut buf = self.pool.take_within(Duration::from_secs(60)).unwrap();
-        let len = rest.len().min(buf.len());
-        buf[..len].copy_from_slice(&rest[..len]);
-        let chunk = Chunk::new(self.offset as u64, buf, len, 4096);
-        self.offset += len;
-        Fed::Chunk(chunk)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a step failed. The parts know best: codes and hints are theirs.
 
 use crate::error::Coded;
+use crate::finalize::bootloader::BootError;
 use crate::finalize::filesystem::FilesystemError;
 use crate::finalize::grow::GrowError;
 use crate::finalize::kernel::KernelError;
@@ -53,10 +54,16 @@ pub enum ApplyError {
     ToolFailed { tool: &'static str, device: PathBuf, status: String, said: String },
     #[error("{device}: {wanted} was made, {found} is found", device = device.display())]
     Made { device: PathBuf, wanted: String, found: String },
+    #[error("{device}: what the image brought is on other disks already: {found}", device = device.display())]
+    Collision { device: PathBuf, found: String },
+    #[error("{} of {of} disks failed: {}", failed.len(), failed.join(", "))]
+    Disks { failed: Vec<String>, of: usize, source: Box<ApplyError> },
     #[error("stopped by the controller")]
     Cancelled,
     #[error("{at}: cannot be mounted before the root, or twice")]
     NoRoot { at: String },
+    #[error(transparent)]
+    Boot(#[from] BootError),
     #[error(transparent)]
     Tree(#[from] TreeError),
     #[error(transparent)]
@@ -84,7 +91,9 @@ pub enum ApplyError {
 impl ApplyError {
     fn part(&self) -> Option<&dyn Coded> {
         Some(match self {
+            Self::Disks { source, .. } => source.as_ref(),
             Self::Image(error) => error,
+            Self::Boot(error) => error,
             Self::Tree(error) => error,
             Self::Table(error) => error,
             Self::Kernel(error) => error,
@@ -122,6 +131,7 @@ impl Coded for ApplyError {
             Self::Tool { .. } => "apply.tool",
             Self::ToolFailed { .. } => "apply.tool_failed",
             Self::Made { .. } => "apply.made",
+            Self::Collision { .. } => "apply.collision",
             Self::Cancelled => "cancelled",
             _ => self.part().map_or("apply.failed", Coded::code),
         }
@@ -139,6 +149,10 @@ impl Coded for ApplyError {
             Self::NotPreserved { .. } => {
                 Some("something else writes to this disk, or it was replaced; look at it before trusting it".to_owned())
             }
+            Self::Collision { .. } => Some(
+                "take the other disk out, give the copy new GUIDs (`guids`), or let `policies.collisions` be `warn`"
+                    .to_owned(),
+            ),
             Self::NoEsp { .. } => Some("UEFI firmware needs one; `boot_order: keep` makes no boot entry".to_owned()),
             _ => self.part().and_then(Coded::hint),
         }

@@ -4,9 +4,12 @@
 //! comparing digests ([`pin`]), so that what is applied fits the machine as it is now.
 
 mod boot;
+mod collide;
 mod error;
+mod fetch;
 mod filesystem;
 mod image;
+mod install;
 mod preserve;
 mod seed;
 mod table;
@@ -19,12 +22,12 @@ pub use error::ApplyError;
 use crate::finalize::mount;
 use crate::image::Cancel;
 use crate::plan::SeedFiles;
-use crate::protocol::image::Verify;
 use crate::protocol::order::Order;
 use crate::protocol::plan::{Device, Plan, PlannedDisk, SeedTarget, Step};
 use crate::protocol::receipt::Change;
 use crate::protocol::{Control, ImageReceipt};
 use crate::stage::{Failure, Stages};
+use hwinventory::Inventory;
 use preserve::Evidence;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -51,6 +54,8 @@ impl Default for Paths {
 pub struct Context<'a> {
     pub order: &'a Order,
     pub plan: &'a Plan,
+    /// What the plan was made from: it knows what is on the disks that stay.
+    pub inventory: &'a Inventory,
     /// The values of the seed, attributes resolved.
     pub seed: Option<&'a SeedFiles>,
     /// For images.
@@ -87,9 +92,6 @@ pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
     let unsupported = |step: &Step| Err(ApplyError::Unsupported { step: name(step).to_owned() });
     for step in &plan.steps {
         match step {
-            Step::UnpackTree { verify: Verify::Readback, .. } => {
-                return Err(ApplyError::Unsupported { step: "unpack-tree with `verify: readback`".to_owned() });
-            }
             Step::Mount { on: Device::Raid { .. }, .. } => return unsupported(step),
             Step::MakeFilesystem { on: Device::Raid { .. }, .. } => return unsupported(step),
             Step::MakeFilesystem { filesystem, .. } => filesystem::check(filesystem.kind, &paths.root)?,
@@ -97,6 +99,7 @@ pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
             | Step::Mount { .. }
             | Step::UnpackTree { .. }
             | Step::WriteFstab { .. }
+            | Step::InstallBoot { .. }
             | Step::Wipe { .. }
             | Step::CreateTable { .. }
             | Step::WriteImage { .. }
@@ -129,7 +132,16 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
     stages.run("clear-mounts", || mount::clear(&context.paths.mounts))?;
     let mut preserved = Vec::new();
     let mut mounts = Mounts::default();
+    let mut images = context.plan.steps.iter().any(|step| matches!(step, Step::WriteImage { .. }));
     for step in &context.plan.steps {
+        if images && matches!(step, Step::WriteSeed { .. } | Step::BootEntry { .. }) {
+            images = false;
+            find_collisions(context, stages, done)?;
+        }
+        // Firmware gets to know of the new system when all of it is on the disk and has been read back.
+        if matches!(step, Step::BootEntry { .. }) && !mounts.is_empty() {
+            stages.run("settle", || mounts.settle(context))?;
+        }
         let emitter = stages.emitter().clone();
         stages.run(name(step), || {
             if (context.safe_point)() == Control::Cancel {
@@ -144,8 +156,11 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
             perform(context, step, &emitter, &mut mounts, done)
         })?;
     }
+    if images {
+        find_collisions(context, stages, done)?;
+    }
     stages.run("settle", || {
-        mounts.unmount()?;
+        mounts.settle(context)?;
         mount::clear(&context.paths.mounts).map_err(ApplyError::from)
     })?;
     if preserved.is_empty() {
@@ -155,6 +170,17 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
         for (index, before) in &preserved {
             let receipt = before.compare(context, context.disk(*index)?)?;
             done.changes.push(change("preserve", &receipt.device, &receipt));
+        }
+        Ok::<_, ApplyError>(())
+    })
+}
+
+/// Identifiers of images are known when these are on their disks, and other disks may have the same.
+fn find_collisions(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> Result<(), Failure> {
+    let emitter = stages.emitter().clone();
+    stages.run("find-collisions", || {
+        for receipt in collide::find(context, &emitter)? {
+            done.changes.push(change("find-collisions", &receipt.device, &receipt));
         }
         Ok::<_, ApplyError>(())
     })
@@ -192,10 +218,7 @@ fn perform(
 ) -> Result<(), ApplyError> {
     match step {
         Step::WriteImage { image, disks, verify } => {
-            for &index in disks {
-                let receipt = image::write(context, context.disk(index)?, image, *verify, emitter)?;
-                done.images.push(receipt);
-            }
+            image::write(context, disks, image, *verify, emitter, &mut done.images)?;
         }
         Step::RelocateBackupGpt { disk }
         | Step::SetGuids { disk, .. }
@@ -219,13 +242,17 @@ fn perform(
         Step::Mount { on, at, kind, .. } => {
             mounts.mount(context, on, at, *kind)?;
         }
-        Step::UnpackTree { image, .. } => {
-            let receipt = mounts.unpack(context, image)?;
+        Step::UnpackTree { image, verify } => {
+            let receipt = mounts.unpack(context, image, *verify)?;
             done.note(step, "tree", &receipt);
         }
         Step::WriteFstab { entries } => {
             mounts.fstab(entries)?;
             done.note(step, "tree", entries);
+        }
+        Step::InstallBoot { bootloader, esps, root_uuid, cmdline } => {
+            let receipt = install::boot(context, mounts, *bootloader, esps, root_uuid, cmdline)?;
+            done.note(step, "tree", &receipt);
         }
         Step::GrowFilesystem { disk, partition } => {
             let node = table::node(context, context.disk(*disk)?, *partition)?;

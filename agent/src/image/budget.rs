@@ -1,6 +1,7 @@
 //! What a write may hold in memory: fixed before it starts, whatever the sizes of image, disk and RAM.
 
 use super::Options;
+use super::fetch::PART;
 use super::source::{PIECE, PIECES};
 use super::stages::CHUNKS;
 use crate::disk::{self, CHUNK};
@@ -14,31 +15,38 @@ const _: () = assert!(2 * LARGEST_FRAME <= IN_FLIGHT);
 /// Pieces in hands between the queues: one each in source, digest and decoder.
 const IN_HAND: usize = 3;
 
+/// Chunks that each device beyond the first may have on their way besides.
+const CHUNKS_A_DEVICE: usize = 8;
+
 /// How the budget is divided. Frames that are decoded side by side have buffers of their own, which leaves the others
 /// to the few bytes between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// Buffers of 1 MiB between decoder and device.
+    /// Buffers of [`CHUNK`] bytes between decoder and devices.
     pub buffers: usize,
     /// Bytes of frames under way.
     pub in_flight: usize,
 }
 
 /// `frames`: whether the image looks like many zstd frames. If it turns out otherwise, all still works, less fast.
-pub fn share(options: &Options, frames: bool) -> Share {
-    let all = options.buffers.max(LEAST_BUFFERS);
-    let buffers = if frames { LEAST_BUFFERS } else { all };
-    Share { buffers, in_flight: IN_FLIGHT + (all - buffers) * CHUNK }
+pub fn share(options: &Options, devices: usize, frames: bool) -> Share {
+    let spare = if frames { options.buffers.saturating_sub(LEAST_BUFFERS) } else { 0 };
+    Share { buffers: buffers(options, devices) - spare, in_flight: IN_FLIGHT + spare * CHUNK }
 }
 
-/// Bytes of buffers that a write with these options holds at most. Beside them are the decoder's window (at most
-/// 2^`window_log` bytes, as many as the image asks for; in its place [`LARGEST_FRAME`] where frames are decoded whole),
-/// stacks and the program itself.
-pub fn bytes(options: &Options) -> usize {
-    let buffers = options.buffers.max(LEAST_BUFFERS) * CHUNK;
+/// Bytes of buffers that a write with these options holds at most, onto so many devices, with so many connections.
+/// Beside them are the decoder's window (at most 2^`window_log` bytes, as many as the image asks for; in its place
+/// [`LARGEST_FRAME`] where frames are decoded whole), stacks and the program itself.
+pub fn bytes(options: &Options, devices: usize, connections: usize) -> usize {
     // A queue on either side of the digest of the download.
     let pieces = (2 * PIECES + IN_HAND) * PIECE;
-    buffers + pieces + IN_FLIGHT + disk::WRITER_BYTES
+    let parts = if connections > 1 { connections * (PART as usize + PIECE) } else { 0 };
+    buffers(options, devices) * CHUNK + pieces + parts + IN_FLIGHT + devices.max(1) * disk::WRITER_BYTES
+}
+
+/// Buffers of [`CHUNK`] bytes.
+pub fn buffers(options: &Options, devices: usize) -> usize {
+    options.buffers.max(LEAST_BUFFERS) + CHUNKS_A_DEVICE * devices.saturating_sub(1)
 }
 
 /// Fewer would stop the stages: one being filled, some between them, one being written, the first withheld.
@@ -51,16 +59,20 @@ mod tests {
     #[test]
     fn frames_get_what_the_others_give() {
         let options = Options::default();
-        let (plain, frames) = (share(&options, false), share(&options, true));
-        let bytes = |share: Share| share.buffers * CHUNK + share.in_flight;
-        assert_eq!(bytes(plain), bytes(frames));
-        // Three frames of pzstd, of which one is written while two are decoded, and their compressed bytes.
-        assert!(frames.in_flight >= 3 * LARGEST_FRAME + (4 << 20));
+        for devices in [1, 2] {
+            let (plain, frames) = (share(&options, devices, false), share(&options, devices, true));
+            let bytes = |share: Share| share.buffers * CHUNK + share.in_flight;
+            assert_eq!(bytes(plain), bytes(frames));
+            // Three frames of pzstd, of which one is written while two are decoded, and their compressed bytes.
+            assert!(frames.in_flight >= 3 * LARGEST_FRAME + (4 << 20));
+        }
     }
 
     #[test]
     fn a_write_with_default_settings_is_within_48_mib() {
-        let bytes = bytes(&Options::default());
-        assert!(bytes <= 48 << 20, "{bytes}");
+        let one = bytes(&Options::default(), 1, 1);
+        assert!(one <= 48 << 20, "{one}");
+        let more = bytes(&Options::default(), 2, 1) - one;
+        assert!(more <= 15 << 20, "{more}");
     }
 }

@@ -82,9 +82,7 @@ impl Delta {
         if self.index.matches(offset, &bytes) {
             return Ok(bytes);
         }
-        let (source_name, what) =
-            (self.name.clone(), format!("what it holds at byte {offset} is not what the index tells"));
-        Err(ImageError::Damaged { source_name, format: "indexed", what })
+        Err(ImageError::NotIndexed { source_name: self.name.clone(), offset })
     }
 }
 

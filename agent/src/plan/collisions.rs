@@ -127,11 +127,16 @@ fn of_disk(disk: &Disk) -> Vec<Identifier> {
 }
 
 fn of_signature(signature: &Signature) -> Vec<Identifier> {
-    if signature.kind == "linux_raid_member" {
-        return signature.label.iter().map(|label| array_name(label)).collect();
+    of_content(&signature.kind, signature.uuid.as_deref(), signature.label.as_deref())
+}
+
+/// What something that libblkid recognises is looked for by; `kind` is its name there.
+pub fn of_content(kind: &str, uuid: Option<&str>, label: Option<&str>) -> Vec<Identifier> {
+    if kind == "linux_raid_member" {
+        return label.into_iter().map(array_name).collect();
     }
-    let uuid = signature.uuid.iter().cloned().map(Identifier::FilesystemUuid);
-    uuid.chain(signature.label.iter().cloned().map(Identifier::FilesystemLabel)).collect()
+    let uuid = uuid.map(|uuid| Identifier::FilesystemUuid(uuid.to_owned()));
+    uuid.into_iter().chain(label.map(|label| Identifier::FilesystemLabel(label.to_owned()))).collect()
 }
 
 fn of_volume(volume: &Disk) -> Vec<Identifier> {

@@ -34,6 +34,8 @@ pub enum Reason {
     Collision(Vec<String>),
     #[error("disk set `{set}`: {disk} has {have} bytes for partitions that need {need}")]
     TooSmall { set: String, disk: String, need: u64, have: u64 },
+    #[error("disk set `{set}`: the image `{image}` is for {want}-byte sectors, {disk} has {have}")]
+    SectorSize { set: String, disk: String, image: String, want: u32, have: u32 },
     #[error("{what} is not supported yet")]
     Unsupported { what: String },
     #[error("the attribute `{name}` that {at} refers to is not set")]
@@ -55,6 +57,7 @@ impl Coded for Refusal {
             Reason::OnExisting { .. } => "plan.on_existing",
             Reason::Collision(_) => "plan.collision",
             Reason::TooSmall { .. } => "plan.too_small",
+            Reason::SectorSize { .. } => "plan.sector_size",
             Reason::Unsupported { .. } => "plan.unsupported",
             Reason::NoAttribute { .. } => "plan.no_attribute",
             Reason::BadValue { .. } => "plan.bad_value",
@@ -80,6 +83,9 @@ impl Coded for Refusal {
             Reason::OnExisting { .. } => "if it may be lost, the order says \"on_existing\": \"destroy\"",
             Reason::Collision(_) => "take the other disk out, or let `policies.collisions` be `warn`",
             Reason::TooSmall { .. } => "choose larger disks in `match`, or smaller partitions",
+            Reason::SectorSize { .. } => {
+                "make an image for such disks, or choose others: `logical_block_size` in `match`"
+            }
             Reason::Unsupported { .. } => return None,
             Reason::NoAttribute { .. } => {
                 "set it in the order's `attributes`, or as burin.attr.NAME=VALUE on the kernel command line"

@@ -3,19 +3,23 @@
 
 mod artefacts;
 mod order;
+mod patchwork;
 mod pki;
 mod proof;
 mod run;
 mod scene;
 mod small;
+mod tree;
 
 pub use artefacts::{Image, Netboot, built};
 pub use order::OrderBuilder;
+pub use patchwork::{Patchwork, extents};
 pub use pki::Pki;
 pub use proof::{Proof, fingerprint};
 pub use run::{Deployment, News};
-pub use scene::{Bystander, Scene, start_controller, start_controller_with};
+pub use scene::{Bystander, Scene, start_controller, start_controller_as, start_controller_with};
 pub use small::SMALL_MARK;
+pub use tree::SmallDebian;
 
 use crate::controller::StartError;
 use crate::vm::VmError;
