@@ -319,7 +319,9 @@ impl<'a> Writer<'a> {
             // Of several that fail at once the first counts; the others are over all the same.
             match outcome {
                 Ok(()) => outcome = self.complete(completion),
-                Err(_) => drop(self.work.remove(&completion.token)),
+                Err(_) => {
+                    self.work.remove(&completion.token);
+                }
             }
         }
         outcome
