@@ -14,20 +14,22 @@ build_tools() { (cd "$BURIN_ROOT" && cargo build --bins "$@" >&2); }
 
 # Prints the directory of kernel, ramdisk and iPXE script made from the programs as they are built now.
 netboot_artefacts() {
-    local agent builder key kernel=linux-image-amd64
+    # Level 9: a ramdisk that is thrown away is not worth the minute that the last few per cent cost. scsi_debug is a SCSI
+    # disk in the machine's memory, for tests; it is loaded only where the kernel command line says so.
+    local agent builder key kernel=linux-image-amd64 options=(--module scsi_debug --level 9)
     agent=$(agent_path)
     builder=$(tools_dir)/burin-initramfs
     [ -n "$(candidate_version $kernel)" ] || quietly apt-get -q update
     key=$({
         sha256sum <"$agent"
         sha256sum <"$builder"
+        echo "${options[@]}"
         apt-cache depends $kernel
         candidate_version $kernel
         installed_versions ca-certificates systemd-boot-efi
     } | cache_key)
-    # Level 9: a ramdisk that is thrown away is not worth the minute that the last few per cent cost.
     cached netboot "$key" "$builder" build --quiet --agent "$agent" --kernel-package $kernel \
-        --level 9 --cache "$(cache_root)/builder" --output
+        "${options[@]}" --cache "$(cache_root)/builder" --output
 }
 
 # Prints the directory of the small Debian, a tree and a disk of 4096-byte sectors, and their description.

@@ -5,9 +5,9 @@ packages_for() {
     case $1 in
         build) echo gcc libc6-dev libclang-dev libblkid-dev pkg-config ;;
         netboot) echo ca-certificates systemd-boot-efi zstd xz-utils ;;
-        image) echo mmdebstrap debian-archive-keyring mtools dosfstools gdisk grub-common grub-pc-bin grub-efi-amd64-bin e2fsprogs zstd ;;
+        image) echo mmdebstrap debian-archive-keyring mtools dosfstools fdisk gdisk grub-common grub-pc-bin grub-efi-amd64-bin e2fsprogs zstd ;;
         vm) echo qemu-system-x86 ovmf ipxe-qemu seabios swtpm gdisk fdisk ;;
-        test) echo zstd xz-utils pigz lz4 bzip2 qemu-utils cpio kmod dmidecode jq dnsmasq-base iproute2 mdadm gdisk e2fsprogs xfsprogs btrfs-progs casync dosfstools mtools util-linux openssl curl python3 python3-venv ;;
+        test) echo zstd xz-utils pigz lz4 bzip2 qemu-utils cpio kmod dmidecode jq dnsmasq-base iproute2 mdadm gdisk e2fsprogs xfsprogs btrfs-progs casync dosfstools mtools util-linux openssl curl acl libarchive-tools python3 python3-venv hwloc-nox tpm2-tools ;;
         *) die "no package list for '$1'; there are: build netboot image vm test" ;;
     esac
 }

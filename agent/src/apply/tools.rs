@@ -1,6 +1,7 @@
 //! Programs that the ramdisk carries for what no ioctl does: found, run, and their failures told.
 
 use super::ApplyError;
+use crate::sys::signal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -28,6 +29,7 @@ impl Tool {
     pub fn run(self, root: &Path, arguments: &[String], device: &Path) -> Result<(), ApplyError> {
         let mut command = Command::new(self.find(root)?);
         command.args(arguments).arg(device).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+        signal::end_with_parent(&mut command);
         let output = command.stdin(Stdio::null()).output();
         let output = output.map_err(|source| ApplyError::Tool { tool: self.name, source })?;
         if output.status.success() {

@@ -310,10 +310,15 @@ impl<'a> Writer<'a> {
 
     fn reap(&mut self) -> Result<(), DiskError> {
         let done = self.queue.wait(TICK).map_err(|source| self.target.io_error("wait", self.position, source))?;
+        let mut outcome = Ok(());
         for completion in done {
-            self.complete(completion)?;
+            // Of several that fail at once the first counts; the others are over all the same.
+            match outcome {
+                Ok(()) => outcome = self.complete(completion),
+                Err(_) => drop(self.work.remove(&completion.token)),
+            }
         }
-        Ok(())
+        outcome
     }
 
     fn flush(&mut self) -> Result<(), DiskError> {

@@ -165,7 +165,8 @@ impl Opened {
     ) -> Result<Delta, ImageError> {
         let (name, index) = (facts.name.clone(), &request.index);
         let unsupported = |what: &str| ImageError::Unsupported { source_name: name.clone(), what: what.to_owned() };
-        let target = only.ok_or_else(|| unsupported("is written to several devices, which may differ in different places"))?;
+        let target =
+            only.ok_or_else(|| unsupported("is written to several devices, which may differ in different places"))?;
         let again = again.ok_or_else(|| unsupported("cannot be read in parts, being a stream"))?;
         if !facts.wire.is_empty() && !request.proven && facts.content.is_none() {
             return Err(unsupported(

@@ -3,6 +3,7 @@
 
 mod artefacts;
 mod order;
+mod patchwork;
 mod pki;
 mod proof;
 mod run;
@@ -12,6 +13,7 @@ mod tree;
 
 pub use artefacts::{Image, Netboot, built};
 pub use order::OrderBuilder;
+pub use patchwork::{Patchwork, extents};
 pub use pki::Pki;
 pub use proof::{Proof, fingerprint};
 pub use run::{Deployment, News};

@@ -19,6 +19,7 @@ mod qmp;
 mod slot;
 mod spec;
 mod tools;
+mod tpm;
 
 pub use console::{Console, ConsoleError, Line};
 pub use dirt::{Dirt, OLD_MARK};
@@ -26,7 +27,7 @@ pub use diskfile::{DiskFile, Partition};
 pub use machine::Machine;
 pub use qmp::Qmp;
 pub use slot::Slot;
-pub use spec::{Boot, Bus, Disk, Firmware, MachineSpec, Nic, NicModel};
+pub use spec::{BadSector, Boot, Bus, Disk, Firmware, MachineSpec, Nic, NicModel};
 pub use tools::missing_tools;
 
 use std::path::PathBuf;
