@@ -127,7 +127,7 @@ fn run(arguments: &RunArgs) -> Result<(), BenchError> {
         arguments.filter.is_empty() || arguments.filter.iter().any(|part| id.contains(part))
     };
     let rows: Vec<&Row> = all.iter().filter(chosen).collect();
-    warm(images)?;
+    warm(images, &rows)?;
     if !arguments.no_ceiling {
         let ceilings = bench.ceilings(&image, size)?;
         let json = serde_json::to_string_pretty(&ceilings).unwrap_or_default();
@@ -157,9 +157,13 @@ fn run(arguments: &RunArgs) -> Result<(), BenchError> {
 }
 
 /// What the server reads lies in memory: its disk is not what is measured.
-fn warm(images: &Path) -> Result<(), BenchError> {
+fn warm(images: &Path, rows: &[&Row]) -> Result<(), BenchError> {
     let entries = std::fs::read_dir(images).map_err(BenchError::file("list", images))?;
-    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+    let asked_for = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        path.is_file() && rows.iter().any(|row| row.command.contains(&format!("/{name} ")))
+    };
+    for path in entries.flatten().map(|entry| entry.path()).filter(asked_for) {
         let mut file = std::fs::File::open(&path).map_err(BenchError::file("open", &path))?;
         std::io::copy(&mut file, &mut std::io::sink()).map_err(BenchError::file("read", &path))?;
     }
