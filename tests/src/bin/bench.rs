@@ -38,7 +38,7 @@ struct RunArgs {
     /// Directory where results are kept
     #[arg(long)]
     results: PathBuf,
-    /// Runs of each row; at most three of those that take longer than 10 s, one where it is more than 30 s
+    /// Runs of each row, 0 to only tell what was kept; at most three of those that take longer than 10 s, one where it is more than 30 s
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Only rows whose "form: row" contains this; may be repeated
@@ -134,7 +134,7 @@ fn run(arguments: &RunArgs) -> Result<(), BenchError> {
         std::fs::write(&limits, json).map_err(BenchError::file("write", &limits))?;
     }
     let mut kept = Results::load(&lines)?;
-    for row in &rows {
+    for row in rows.iter().filter(|_| arguments.runs > 0) {
         kept.forget(&row.id())?;
     }
     for round in 0..arguments.runs {
