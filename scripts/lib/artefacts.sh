@@ -16,7 +16,7 @@ build_tools() { (cd "$BURIN_ROOT" && cargo build --bins "$@" >&2); }
 netboot_artefacts() {
     # Level 9: a ramdisk that is thrown away is not worth the minute that the last few per cent cost. scsi_debug is a SCSI
     # disk in the machine's memory, for tests; it is loaded only where the kernel command line says so.
-    local agent builder key kernel=linux-image-amd64 options=(--module scsi_debug --level 9)
+    local agent builder key kernel=linux-image-amd64 options=(--module scsi_debug --tools ext4,vfat --level 9)
     agent=$(agent_path)
     builder=$(tools_dir)/burin-initramfs
     [ -n "$(candidate_version $kernel)" ] || quietly apt-get -q update

@@ -66,7 +66,7 @@ fn missing(dimms: &[Dimm], found: &mut Vec<Finding>) {
         }
         let fullest = bank.1.max(bank.0.populated);
         let less = bank.0.populated < fullest;
-        if !less && !(bank.0.named && bank.0.populated > 0) {
+        if !(less || bank.0.named && bank.0.populated > 0) {
             continue;
         }
         for dimm in &bank.0.empty {
