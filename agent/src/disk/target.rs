@@ -180,7 +180,13 @@ impl Target {
     }
 
     pub(super) fn io_error(&self, operation: &'static str, offset: u64, source: io::Error) -> DiskError {
-        DiskError::Io { device: self.path.clone(), operation, offset, source }
+        // A block device that was taken out has no size any more; what the kernel answers then (ENOSPC, say) misleads.
+        let gone = self.kind == Kind::BlockDevice && blockdev::size(&*self.file).map_or(true, |size| size == 0);
+        let device = self.path.clone();
+        match gone {
+            true => DiskError::Gone { device, operation, offset, source },
+            false => DiskError::Io { device, operation, offset, source },
+        }
     }
 }
 

@@ -109,6 +109,6 @@ mod tests {
         let part = PART as usize;
         assert_eq!(differing(&[true; 4], 4 * part), []);
         assert_eq!(differing(&[false, false, true, false], 4 * part), [0..2 * part, 3 * part..4 * part]);
-        assert_eq!(differing(&[true, false], part + 7), [part..part + 7]);
+        assert_eq!(differing(&[true, false], part + 7), vec![part..part + 7]);
     }
 }

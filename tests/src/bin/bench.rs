@@ -38,7 +38,7 @@ struct RunArgs {
     /// Directory where results are kept
     #[arg(long)]
     results: PathBuf,
-    /// Runs of each row; at most three of those that take longer than 10 s, one where it is more than 30 s
+    /// Runs of each row, 0 to only tell what was kept; at most three of those that take longer than 10 s, one where it is more than 30 s
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Only rows whose "form: row" contains this; may be repeated
@@ -127,14 +127,14 @@ fn run(arguments: &RunArgs) -> Result<(), BenchError> {
         arguments.filter.is_empty() || arguments.filter.iter().any(|part| id.contains(part))
     };
     let rows: Vec<&Row> = all.iter().filter(chosen).collect();
-    warm(images)?;
+    warm(images, &rows)?;
     if !arguments.no_ceiling {
         let ceilings = bench.ceilings(&image, size)?;
         let json = serde_json::to_string_pretty(&ceilings).unwrap_or_default();
         std::fs::write(&limits, json).map_err(BenchError::file("write", &limits))?;
     }
     let mut kept = Results::load(&lines)?;
-    for row in &rows {
+    for row in rows.iter().filter(|_| arguments.runs > 0) {
         kept.forget(&row.id())?;
     }
     for round in 0..arguments.runs {
@@ -157,9 +157,13 @@ fn run(arguments: &RunArgs) -> Result<(), BenchError> {
 }
 
 /// What the server reads lies in memory: its disk is not what is measured.
-fn warm(images: &Path) -> Result<(), BenchError> {
+fn warm(images: &Path, rows: &[&Row]) -> Result<(), BenchError> {
     let entries = std::fs::read_dir(images).map_err(BenchError::file("list", images))?;
-    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+    let asked_for = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        path.is_file() && rows.iter().any(|row| row.command.contains(&format!("/{name} ")))
+    };
+    for path in entries.flatten().map(|entry| entry.path()).filter(asked_for) {
         let mut file = std::fs::File::open(&path).map_err(BenchError::file("open", &path))?;
         std::io::copy(&mut file, &mut std::io::sink()).map_err(BenchError::file("read", &path))?;
     }
