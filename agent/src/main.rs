@@ -20,7 +20,7 @@ enum Command {
     Inventory(cli::inventory::InventoryArgs),
     Plan(cli::plan::PlanArgs),
     Simulate(cli::simulate::SimulateArgs),
-    Write(cli::write::WriteArgs),
+    Write(Box<cli::write::WriteArgs>),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +37,6 @@ fn main() -> ExitCode {
         Command::Inventory(args) => cli::inventory::run(&args),
         Command::Plan(args) => cli::plan::run(args),
         Command::Simulate(args) => cli::simulate::run(args),
-        Command::Write(args) => cli::write::run(args, &cli::signals::cancelled_by_signals()),
+        Command::Write(args) => cli::write::run(*args, &cli::signals::cancelled_by_signals()),
     }
 }

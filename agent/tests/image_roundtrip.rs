@@ -63,7 +63,7 @@ fn every_compression_comes_out_as_it_went_in() {
 #[test]
 fn the_whole_matrix_on_loop_devices() {
     let dir = tempfile::tempdir().unwrap();
-    let image = image(6 * MIB + 512 * 3);
+    let image = image(3 * MIB + 512 * 3);
     let raw = dir.path().join("disk.raw");
     fs::write(&raw, &image).unwrap();
     let mut forms: Vec<(String, Vec<u8>)> = Vec::new();
@@ -94,14 +94,14 @@ fn the_whole_matrix_on_loop_devices() {
         ]
     };
     for sector in [512, 4096] {
-        let Some(device) = Loop::new(dir.path(), 8 * MIB, sector) else { return };
+        let Some(device) = Loop::new(dir.path(), 4 * MIB, sector) else { return };
         for (index, (name, wire)) in forms.iter().enumerate() {
             let server = Server::new(wire.clone(), []);
             let file = dir.path().join("form");
             fs::write(&file, wire).unwrap();
             for (number, digest) in digests(wire).into_iter().enumerate() {
                 // Noise again, without the cost of a new device.
-                fs::write(&device.device, dirt(8 * MIB)).unwrap();
+                fs::write(&device.device, dirt(4 * MIB)).unwrap();
                 let source = match (index + number) % 2 {
                     0 => Source::File(file.clone()),
                     _ => Source::Http(http(vec![server.url.clone()])),

@@ -118,7 +118,7 @@ fn one_that_is_pulled_out_fails_alone() {
     let ended = image::write_all(request, &destinations, &Cancel::default()).unwrap();
     assert!(*puller.pulled.lock().unwrap());
     let error = ended[0].as_ref().unwrap_err();
-    assert!(matches!(error.code(), "disk.io" | "disk.readback_mismatch"), "{error:?}");
+    assert!(matches!(error.code(), "disk.gone" | "disk.readback_mismatch"), "{error:?}");
     assert!(matches!(error, ImageError::Stopped { .. }));
     assert!(ended[1].is_ok(), "{ended:?}");
     assert_written(&fs::read(&kept).unwrap(), &image);

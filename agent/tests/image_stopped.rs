@@ -106,7 +106,7 @@ fn a_loop_device_whose_file_vanishes_is_an_error() {
             let chunks = Chunks { pool, image: &image, offset: 0 };
             let mut feed = Then { chunks, left: after, then: &|| device.pull() };
             let failure = drive(&target, queue, &mut feed, &|| false).unwrap_err();
-            assert_eq!(failure.error.code(), "disk.io", "{failure:?}");
+            assert_eq!(failure.error.code(), "disk.gone", "{failure:?}");
         }
     }
 }

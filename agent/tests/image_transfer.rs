@@ -106,7 +106,8 @@ fn passwords_and_tokens_come_from_files_or_the_environment_and_are_not_shown() {
     let secret = secret.to_str().unwrap();
     let basic = Server::new(image.clone(), []).wants("Basic dXNlcjpodW50ZXIy");
     let bearer = Server::new(image.clone(), [Answer::Cut(MIB)]).wants("Bearer hunter2");
-    let cases: [(&Server, &[&str], &[(&str, &str)]); 4] = [
+    type Case<'a> = (&'a Server, &'a [&'a str], &'a [(&'a str, &'a str)]);
+    let cases: [Case<'_>; 4] = [
         (&basic, &["--user", "user", "--password-file", secret], &[]),
         (&basic, &["--user", "user"], &[("BURIN_PASSWORD", "hunter2")]),
         (&bearer, &["--bearer-file", secret], &[]),

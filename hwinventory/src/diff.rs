@@ -88,6 +88,15 @@ fn system(expected: &Inventory, actual: &Inventory, found: &mut Found) {
     found.value("memory.physical", "memory", &expected.memory.data.physical, &actual.memory.data.physical);
     found.value("bmc.firmware", "bmc", &expected.bmc.data.firmware, &actual.bmc.data.firmware);
     found.value("bmc.address", "bmc", &expected.bmc.data.address, &actual.bmc.data.address);
+    found.value("bmc.mac", "bmc", &expected.bmc.data.mac, &actual.bmc.data.mac);
+    let keys = |i: &Inventory| i.tpm.data.iter().flat_map(|t| t.endorsement_keys.clone()).collect::<Vec<_>>();
+    let now = keys(actual);
+    // Another key is another TPM, whatever else is the same.
+    for key in keys(expected) {
+        let same_kind = now.iter().find(|k| k.algorithm == key.algorithm);
+        let hash = same_kind.and_then(|k| k.public_sha256.clone());
+        found.value("tpm.endorsement-key", &key.algorithm, &key.public_sha256, &hash);
+    }
 }
 
 /// By slot. Boards that call all slots alike are told apart by the bank, and then by order.

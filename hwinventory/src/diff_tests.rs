@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Identity, IdentityKind, LldpNeighbour, Strength};
+use crate::model::{EndorsementKey, Identity, IdentityKind, LldpNeighbour, Strength, Tpm};
 
 fn disk(identity: &str, by_path: &str, firmware: &str) -> Disk {
     Disk {
@@ -76,6 +76,23 @@ fn disks_are_replaced_moved_and_reflashed() {
             ("disk.added".into(), "4".into()),
         ]
     );
+}
+
+#[test]
+fn another_tpm() {
+    let with = |hash: &str| {
+        let key = EndorsementKey {
+            algorithm: "ecc-p256".into(),
+            public_sha256: Some(hash.into()),
+            ..EndorsementKey::default()
+        };
+        let mut inventory = Inventory::default();
+        inventory.tpm.data = vec![Tpm { endorsement_keys: vec![key], ..Tpm::default() }];
+        inventory
+    };
+    assert_eq!(codes(&with("a"), &with("a")), []);
+    assert_eq!(codes(&with("a"), &with("b")), [("tpm.endorsement-key".to_owned(), "ecc-p256".to_owned())]);
+    assert_eq!(codes(&with("a"), &Inventory::default()), [], "what was not read is no drift");
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn uefi_variable(bytes: &[u8]) {
 
 fn netlink_dump(bytes: &[u8]) {
     netlink::permanent_addresses(bytes);
+    netlink::hardware_addresses(bytes);
     netlink::addresses(bytes);
 }
 

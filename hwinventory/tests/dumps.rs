@@ -30,7 +30,7 @@ fn number(path: &Path) -> Option<u64> {
 #[test]
 fn nothing_of_a_dump_is_lost() {
     for archive in KINDS.iter().flat_map(|kind| support::archives(kind)) {
-        let Some((_directory, root)) = support::unpack(&archive) else { continue };
+        let Some(root) = support::unpack(&archive) else { continue };
         let inventory = support::collect_directory(&root);
         let context = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
         blocks(&context, &root, &inventory);
@@ -56,7 +56,7 @@ fn blocks(context: &str, root: &Path, inventory: &Inventory) {
     for name in names(&root.join("sys/block")) {
         let directory = root.join("sys/block").join(&name);
         let size = number(&directory.join("size")).unwrap_or(0) * 512;
-        let unused = size == 0 && ["loop", "nbd"].iter().any(|p| name.starts_with(p));
+        let unused = size == 0 && ["loop", "nbd", "zram"].iter().any(|p| name.starts_with(p));
         if unused || name.starts_with("ram") || number(&directory.join("hidden")) == Some(1) {
             continue;
         }
@@ -94,10 +94,7 @@ fn statuses(inventory: &Inventory) -> Vec<(String, Status)> {
 fn known_machines() {
     let read = |kind: &str, name: &str| {
         let archive = support::archives(kind).into_iter().find(|a| a.display().to_string().contains(name))?;
-        let (directory, root) = support::unpack(&archive)?;
-        let inventory = support::collect_directory(&root);
-        drop(directory);
-        Some(inventory)
+        Some(support::collect_directory(&support::unpack(&archive)?))
     };
     if let Some(server) = read("ghw", "8581cf3a") {
         let cpu = &server.cpu.data;
@@ -211,7 +208,7 @@ impl Source for Damaged {
 fn damaged_machines_are_described_all_the_same() {
     let mut denied = 0;
     for archive in KINDS.iter().flat_map(|kind| support::archives(kind)) {
-        let Some((_directory, root)) = support::unpack(&archive) else { continue };
+        let Some(root) = support::unpack(&archive) else { continue };
         for seed in 0..8u64 {
             let inner = FsSource::directory(&root).expect("a directory");
             let inventory = support::collect(Arc::new(Damaged { inner, seed }));

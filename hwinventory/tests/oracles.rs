@@ -26,7 +26,7 @@ fn disks_are_as_lsblk_sees_them() {
         return;
     }
     for archive in archives("lsblk") {
-        let Some((_directory, root)) = support::unpack(&archive) else { continue };
+        let Some(root) = support::unpack(&archive) else { continue };
         let oracle = json("lsblk", &["-J", "-b", "-O"], &root).expect("lsblk speaks JSON");
         let inventory = support::collect_directory(&root);
         let mut devices = Vec::new();
@@ -92,7 +92,7 @@ fn processors_are_as_lscpu_sees_them() {
     }
     for kind in ["lscpu", "hwloc"] {
         for archive in archives(kind) {
-            let Some((_directory, root)) = support::unpack(&archive) else { continue };
+            let Some(root) = support::unpack(&archive) else { continue };
             if kind == "hwloc" && !root.join("proc/cpuinfo").is_file() {
                 continue;
             }

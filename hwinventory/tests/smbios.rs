@@ -367,7 +367,9 @@ fn body(length: usize, values: &[(usize, u8)]) -> Vec<u8> {
 }
 
 /// Type, length of the structure, offset of the field, and what makes dmidecode show the field at all.
-const ENUMERATIONS: &[(u8, usize, usize, &[(usize, u8)])] = &[
+type Enumeration = (u8, usize, usize, &'static [(usize, u8)]);
+
+const ENUMERATIONS: &[Enumeration] = &[
     (2, 0x0f, 0x0d, &[]),
     (3, 0x16, 0x05, &[]),
     (4, 0x30, 0x05, &[(0x18, 0x41)]),

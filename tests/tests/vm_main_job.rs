@@ -4,6 +4,8 @@
 
 use burin_tests::deploy::{Proof, Scene, built};
 use burin_tests::vm::{Firmware, OLD_MARK, Slot};
+use hwinventory::Inventory;
+use hwinventory::model::{BootMode, DiskClass, Transport};
 
 /// Runs the job and returns what it proved, with all that the console showed.
 fn main_job(firmware: Firmware) -> Option<(Proof, String, String)> {
@@ -36,6 +38,7 @@ fn main_job(firmware: Firmware) -> Option<(Proof, String, String)> {
     let size = scene.target.size().unwrap();
     assert!(proof.root_bytes > size - (64 << 20), "the root partition grew to {} of {size}", proof.root_bytes);
     assert!(proof.filesystem_bytes > size * 9 / 10, "its filesystem grew to {} of {size}", proof.filesystem_bytes);
+    said_of_itself(&scene);
     Some((proof, console.text(), scene.order_id))
 }
 
@@ -50,6 +53,43 @@ fn said_no_secret(scene: &Scene, console: &str) {
     for secret in scene.secrets.iter().chain([&token]) {
         assert!(!console.contains(secret.as_str()), "a console has the secret {secret}");
         assert!(!said.contains(secret.as_str()), "an event, hello or receipt has the secret {secret}");
+    }
+}
+
+/// What QEMU was told of the machine is what its inventory told the controller.
+fn said_of_itself(scene: &Scene) {
+    let machines = scene.controller.machines();
+    let [machine] = machines.as_slice() else { panic!("one machine, not {machines:?}") };
+    let hello = scene.controller.machine(machine).and_then(|view| view.hello).unwrap();
+    let machine: Inventory = serde_json::from_value(hello.inventory).unwrap();
+    let disks: Vec<_> = (machine.disks.data.iter())
+        .map(|disk| (disk.serial.as_deref().unwrap_or_default(), disk.size, disk.transport, disk.class))
+        .collect();
+    assert!(disks.contains(&("NVME-TARGET-01", 4 << 30, Transport::Nvme, DiskClass::Nvme)), "{disks:?}");
+    assert!(disks.contains(&("SATA-DATA-02", 3 << 30, Transport::Sata, DiskClass::Virtual)), "{disks:?}");
+    assert_eq!(disks.len(), 2, "{disks:?}");
+    let nics: Vec<_> = machine
+        .nics
+        .data
+        .iter()
+        .map(|nic| (nic.mac.as_deref(), nic.driver.as_deref(), nic.carrier, nic.bootif))
+        .collect();
+    assert_eq!(nics, [(Some("52:54:00:b0:00:01"), Some("virtio_net"), Some(true), true)]);
+    assert!(machine.tpm.data.is_empty() && machine.bmc.data.device.is_none(), "it has neither");
+    let firmware = &machine.firmware.data;
+    match scene.firmware {
+        Firmware::Bios => {
+            assert_eq!(firmware.boot_mode, BootMode::Bios);
+            assert!(firmware.boot_entries.is_empty() && firmware.boot_order.is_empty());
+        }
+        Firmware::Uefi => {
+            assert_eq!((firmware.boot_mode, firmware.bitness), (BootMode::Uefi, Some(64)));
+            // Debian's OVMF without enrolled keys.
+            assert_eq!((firmware.secure_boot, firmware.setup_mode), (Some(false), Some(true)));
+            let started = firmware.boot_entries.iter().find(|entry| Some(&entry.id) == firmware.boot_current.as_ref());
+            let path = started.and_then(|entry| entry.device_path.clone()).unwrap_or_default();
+            assert!(path.contains("MAC(525400b00001"), "it was started from its NIC, not from {started:?}");
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod attempt;
 mod blocks;
 mod budget;
 mod caibx;
+mod compare;
 mod decode;
 mod delta;
 mod digest;

@@ -15,7 +15,7 @@ use super::wire::WireCheck;
 use super::{ImageError, Stop, WriteRequest};
 use crate::disk::Target;
 use crate::protocol::image::{DeltaReceipt, ImageFormat, Verify};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// What is known once the source is open and before the target is touched.
 pub struct Facts {
@@ -198,7 +198,7 @@ impl Opened {
             let what = format!("the index is of {} bytes, the image has {}", index.length, image.len());
             return Err(ImageError::Damaged { source_name: name, format: "indexed", what });
         }
-        Ok(Delta { index: index.clone(), image, name })
+        Ok(Delta { index: index.clone(), image: Arc::new(Mutex::new(image)), name })
     }
 
     /// Reads by ranges. A digest of the download needs it whole once; what is read afterwards is bound to that.

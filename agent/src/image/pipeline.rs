@@ -12,7 +12,7 @@ use super::lane::{Consumer, lane};
 use super::opened::{Facts, check_digest};
 use super::progress::{Phase, Stages};
 use super::report::{Common, Report, tell_notes};
-use super::sniff::Compression;
+use super::sniff::{self, Compression};
 use super::source::{PIECES, Stream};
 use super::stages::{self, CHUNKS, Chunker, Last, Piped, Ports, Replay, Waiting};
 use super::{ImageError, Stop};
@@ -61,7 +61,12 @@ impl Run<'_> {
         };
         let interrupts: Vec<_> = self.disks.iter().map(interrupt).collect();
         let mut ended: Vec<Option<Result<ImageReceipt, ImageError>>> = self.disks.iter().map(|_| None).collect();
-        let pool = Pool::new(budget::buffers(&self.opened.options, self.disks.len()));
+        let head = first.first().map_or(&[][..], Vec::as_slice);
+        let frames = self.opened.compression == Compression::Zstd
+            && self.opened.options.workers() > 1
+            && sniff::many_frames(head, budget::LARGEST_FRAME as u64);
+        let share = budget::share(&self.opened.options, self.disks.len(), frames);
+        let pool = Pool::new(share.buffers);
         let mut ready = Vec::new();
         for ((index, disk), interrupt) in self.disks.iter().enumerate().zip(&interrupts) {
             let target = disk.report.target;
@@ -91,7 +96,7 @@ impl Run<'_> {
             }
         }
         if !prepared.is_empty() {
-            let streamed = self.stream((first, stream, delta), &pool, prepared);
+            let streamed = self.stream((first, stream, delta), (&pool, share.in_flight), prepared);
             let checked = streamed.digests.and_then(|digests| self.check_content(digests));
             let (digests, shared) = match checked {
                 Ok(digests) => (digests, None),
@@ -150,7 +155,7 @@ impl Run<'_> {
     fn stream<'w>(
         &self,
         (first, stream, delta): (Vec<Vec<u8>>, Stream, Option<Delta>),
-        pool: &Pool,
+        (pool, in_flight): (&Pool, usize),
         ready: Vec<Ready<'w>>,
     ) -> Streamed<'w> {
         let facts = self.opened;
@@ -228,7 +233,8 @@ impl Run<'_> {
                         delta.run(target, &mut chunker, counters, hasher)
                     }
                     _ => {
-                        let limits = Limits { workers: facts.options.workers(), window_log: facts.options.window_log };
+                        let (workers, window_log) = (facts.options.workers(), facts.options.window_log);
+                        let limits = Limits { workers, window_log, in_flight };
                         let decoded = decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
                         decoded.map(|()| None)
                     }

@@ -82,7 +82,7 @@ pub fn read<T, E: From<ImageError>>(
             let (sector, tables, compressed) = (512, Vec::new(), false);
             let ports = Ports { name, pool, out, waker: None, stop, stages, waited, room, sector, tables, compressed };
             let mut chunker = Chunker::new(ports);
-            let limits = Limits { workers: 1, window_log: Options::default().window_log };
+            let limits = Limits { workers: 1, window_log: Options::default().window_log, in_flight: 0 };
             decode::decode(&mut input, compression, limits, name, &mut chunker)?;
             chunker.finish()
         });

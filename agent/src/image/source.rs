@@ -21,6 +21,7 @@ pub const PIECES: usize = 8;
 pub const TICK: Duration = Duration::from_millis(100);
 
 /// Where an image is.
+#[expect(clippy::large_enum_variant, reason = "one is made for each image")]
 pub enum Source {
     /// http(s) URLs of the same bytes, tried in order.
     Http(Http),
@@ -85,6 +86,7 @@ impl Source {
 }
 
 /// A source that can be opened more than once.
+#[expect(clippy::large_enum_variant, reason = "one is made for each image")]
 pub enum Again {
     Http(Http),
     File(PathBuf),

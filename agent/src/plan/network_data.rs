@@ -17,8 +17,8 @@ const BOND: [(&str, &str); 4] = [
 pub fn network_data(netplan: &Value) -> Result<Value, Reason> {
     let (mut links, mut networks) = (Vec::new(), Vec::new());
     let top = object(netplan, "the network configuration")?;
-    for key in top.keys().filter(|key| !["version", "ethernets", "bonds", "vlans", "renderer"].contains(&key.as_str()))
-    {
+    let known = ["version", "ethernets", "bonds", "vlans", "renderer"];
+    if let Some(key) = top.keys().find(|key| !known.contains(&key.as_str())) {
         return Err(unsupported(&format!("`{key}`")));
     }
     for (kind, link) in [("ethernets", ethernet as Link), ("bonds", bond), ("vlans", vlan)] {

@@ -72,7 +72,7 @@ pub(super) fn of_records(records: &Records) -> io::Result<Option<Map>> {
         (major, minor) => return Err(invalid(&format!("a sparse file of format {major}.{minor}"))),
     }
     let numbers: Vec<u64> = match value(records, "GNU.sparse.map") {
-        Some(map) if map.is_empty() => Vec::new(),
+        Some([]) => Vec::new(),
         Some(map) => map.split(|byte| *byte == b',').map(decimal).collect::<io::Result<_>>()?,
         None => {
             let pieces = records.iter().filter(|(key, _)| key == b"GNU.sparse.offset" || key == b"GNU.sparse.numbytes");

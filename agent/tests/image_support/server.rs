@@ -112,7 +112,7 @@ impl Server {
 
     /// Another file, at `path`, which is always answered properly. A `.minisig` that is not named is not there.
     pub fn beside(self, path: &str, body: impl Into<Vec<u8>>) -> Self {
-        self.shared.beside.lock().unwrap().insert(path.to_owned(), body.into());
+        self.shared.beside.lock().unwrap().insert(path.to_lowercase(), body.into());
         self
     }
 

@@ -10,7 +10,8 @@ pub fn collect(reader: &Reader) -> Option<Cpu> {
     let text = reader.bytes("/proc/cpuinfo").map(|b| String::from_utf8_lossy(&b).into_owned());
     let mut processors = cpuinfo::parse(text.as_deref().unwrap_or_default());
     let names = reader.list(BASE);
-    if text.is_none() && names.is_empty() {
+    let packages = super::dmi::with_table(reader, crate::parse::smbios::sockets).unwrap_or_default();
+    if text.is_none() && names.is_empty() && packages.is_empty() {
         return None;
     }
     let present: BTreeSet<u32> = names.iter().filter_map(|n| n.strip_prefix("cpu")?.parse().ok()).collect();
@@ -37,7 +38,7 @@ pub fn collect(reader: &Reader) -> Option<Cpu> {
         present: list("present"),
         possible: list("possible"),
         models: models(reader, &processors),
-        packages: super::dmi::with_table(reader, crate::parse::smbios::sockets).unwrap_or_default(),
+        packages,
         caches: caches(reader, present.intersection(&online)),
         flags: processors.first().map(|p| p.flags.clone()).unwrap_or_default(),
         vulnerabilities: vulnerabilities(reader),

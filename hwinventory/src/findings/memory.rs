@@ -66,7 +66,8 @@ fn missing(dimms: &[Dimm], found: &mut Vec<Finding>) {
         }
         let fullest = bank.1.max(bank.0.populated);
         let less = bank.0.populated < fullest;
-        if !less && !(bank.0.named && bank.0.populated > 0) {
+        let half_full = bank.0.named && bank.0.populated > 0;
+        if !less && !half_full {
             continue;
         }
         for dimm in &bank.0.empty {

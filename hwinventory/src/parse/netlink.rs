@@ -54,6 +54,31 @@ pub fn permanent_addresses(dump: &[u8]) -> Vec<(u64, Vec<u8>)> {
         .collect()
 }
 
+/// Every hardware address in a dump of links: of bridges and tunnels too, and of virtual functions.
+pub fn hardware_addresses(dump: &[u8]) -> Vec<Vec<u8>> {
+    const IFLA_ADDRESS: u16 = 1;
+    const IFLA_VFINFO_LIST: u16 = 22;
+    const IFLA_PERM_ADDRESS: u16 = 54;
+    let mut found = Vec::new();
+    for message in messages(dump).into_iter().filter(|m| m.kind == NEW_LINK) {
+        for (kind, value) in message.bytes.get(32..).map(attributes).unwrap_or_default() {
+            match kind {
+                IFLA_ADDRESS | IFLA_PERM_ADDRESS => found.push(value.to_vec()),
+                // Lists of lists; the first attribute of each function is its number and its address in 32 bytes.
+                IFLA_VFINFO_LIST => {
+                    let functions = attributes(value).into_iter().flat_map(|(_, one)| attributes(one));
+                    found.extend(
+                        functions.filter(|(kind, _)| *kind == 1).filter_map(|(_, v)| Some(slice(v, 4, 6)?.to_vec())),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+    found.retain(|address| address.len() >= 6 && address.iter().any(|&b| b != 0));
+    found
+}
+
 /// Index, address with prefix length, and scope.
 pub fn addresses(dump: &[u8]) -> Vec<(u64, String, &'static str)> {
     const IFA_ADDRESS: u16 = 1;
@@ -103,6 +128,26 @@ mod tests {
         assert_eq!(addresses(&message), [(7, "10.0.2.15/24".to_owned(), "global")]);
     }
 
+    #[test]
+    fn addresses_of_links_and_of_virtual_functions() {
+        let attribute = |kind: u16, value: &[u8]| {
+            let mut bytes = [(value.len() as u16 + 4).to_le_bytes(), kind.to_le_bytes()].concat();
+            bytes.extend(value);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        let function = [&[0u8; 4][..], &[2, 0, 0, 0, 0, 9], &[0; 26]].concat();
+        let functions = attribute(22, &attribute(1, &attribute(1, &function)));
+        let mut message = vec![0u8; 32];
+        message.extend(attribute(1, &[2, 0, 0, 0, 0, 1]));
+        message.extend(attribute(2, &[0xff; 6]));
+        message.extend(functions);
+        let length = (message.len() as u16).to_le_bytes();
+        message[..2].copy_from_slice(&length);
+        message[4] = NEW_LINK as u8;
+        assert_eq!(hardware_addresses(&message), [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 9]]);
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..32, length in 0u8..200) {
@@ -111,6 +156,7 @@ mod tests {
                 if let Some(b) = bytes.get_mut(at) { *b = value; }
             }
             permanent_addresses(&bytes);
+            hardware_addresses(&bytes);
             addresses(&bytes);
         }
     }

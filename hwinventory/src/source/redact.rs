@@ -9,7 +9,7 @@ mod forms;
 use super::recording::Recording;
 use crate::model::Inventory;
 use crate::parse::names::{is_hypervisor_default, is_placeholder};
-use crate::parse::{bytes, cmdline, ethtool, smbios};
+use crate::parse::{bytes, cmdline, ethtool, netlink, smbios};
 use forms::{Pair, binary_forms, family, hexadecimal, replaced_text, text_forms};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -65,6 +65,9 @@ pub fn redact(recording: &mut Recording, inventory: &Inventory, key: &[u8]) {
     }
     for (_, answer) in recording.queries.iter().filter(|(key, _)| key.starts_with("lldp_")) {
         gather_senders(answer.as_deref().unwrap_or_default(), &mut values);
+    }
+    if let Some(Ok(links)) = recording.queries.get("links") {
+        values.extend(netlink::hardware_addresses(links).iter().map(|a| ethtool::address(a)));
     }
     if let Some(Ok(table)) = recording.files.get_mut("/sys/firmware/dmi/tables/DMI") {
         // Batteries, and what makers put where the specification does not look.
@@ -291,6 +294,11 @@ mod tests {
         put("/sys/firmware/dmi/tables/DMI", table);
         let mut frame = vec![0, 14, 1, 0x80, 0xc2, 0, 0, 0x0e, 0, 0x1c, 0x73, 1, 2, 3, 0x88, 0xcc];
         recording.queries.insert("lldp_eth0".into(), Ok(std::mem::take(&mut frame)));
+        // A bridge, which is no NIC of the inventory.
+        let mut bridge = vec![44u8, 0, 0, 0, 16];
+        bridge.resize(32, 0);
+        bridge.extend([10, 0, 1, 0, 0x82, 0x5b, 0x78, 0x68, 0x18, 0x70, 0, 0]);
+        recording.queries.insert("links".into(), Ok(bridge));
         let link_local = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0x50, 0x54, 0, 0xff, 0xfe, 0x12, 0x34, 0x56];
         recording.queries.insert("addresses".into(), Ok(link_local.to_vec()));
         inventory.disks.data.push(Disk {
@@ -312,6 +320,7 @@ mod tests {
         assert_eq!(smbios::Table::parse(None, &table).structures.len(), 2, "the table is still one");
         let query = |key: &str| recording.queries[key].clone().unwrap_or_default();
         assert!(!has(&query("lldp_eth0"), &[0x1c, 0x73, 1, 2, 3]));
+        assert!(!has(&query("links"), &[0x5b, 0x78, 0x68]));
         assert!(!has(&query("addresses"), &[0x54, 0, 0xff, 0xfe]), "{:x?}", query("addresses"));
     }
 

@@ -9,7 +9,7 @@ cd "$work"
 accel=${QEMU_ACCEL:-tcg,thread=multi}
 
 package=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ { print $2; exit }')
-apt-get download "$package" >/dev/null
+apt-get -q download "$package" >/dev/null 2>&1
 dpkg-deb -x "$package"_*.deb kernel
 release=$(ls kernel/lib/modules)
 depmod -b kernel "$release"
@@ -38,13 +38,13 @@ done
 
 # machine NAME ARGUMENT...: under SeaBIOS as NAME-bios, under OVMF as NAME-uefi. The NIC `dark` has no carrier.
 machine() {
-    name=$1
+    kind=$1
     shift
     rm -rf tpm && mkdir tpm
-    snapshot "$name-bios" "$@"
+    snapshot "$kind-bios" "$@"
     cp /usr/share/OVMF/OVMF_VARS_4M.fd vars.fd
     rm -rf tpm && mkdir tpm
-    snapshot "$name-uefi" "$@" -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
+    snapshot "$kind-uefi" "$@" -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
         -drive if=pflash,format=raw,file=vars.fd
 }
 

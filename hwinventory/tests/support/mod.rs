@@ -39,19 +39,31 @@ pub fn has(program: &str) -> bool {
     found
 }
 
-/// Unpacks a dump, and finds the directory in it that holds `proc` or `sys`.
-pub fn unpack(archive: &Path) -> Option<(tempfile::TempDir, PathBuf)> {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let status = Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(directory.path()).status();
-    if !status.is_ok_and(|s| s.success()) {
-        println!("skipped: tar cannot unpack {}", archive.display());
-        return None;
+/// Unpacks a dump, and finds the directory in it that holds `proc` or `sys`. Kept below `target/`: unpacking takes
+/// longer than all that is done with it.
+pub fn unpack(archive: &Path) -> Option<PathBuf> {
+    let length = archive.metadata().expect("a file").len();
+    let name = format!("{}-{length}", archive.file_name()?.to_string_lossy());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("captured");
+    std::fs::create_dir_all(&folder).expect("target/ is writable");
+    // Tests run side by side, in processes of their own.
+    let lock = std::fs::File::create(folder.join(format!("{name}.lock"))).expect("target/ is writable");
+    lock.lock().expect("a lock");
+    let unpacked = folder.join(&name);
+    if !unpacked.is_dir() {
+        let directory = tempfile::tempdir_in(&folder).expect("a temporary directory");
+        let status = Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(directory.path()).status();
+        if !status.is_ok_and(|s| s.success()) {
+            println!("skipped: tar cannot unpack {}", archive.display());
+            return None;
+        }
+        std::fs::rename(directory.keep(), &unpacked).expect("a new name");
     }
-    let mut root = directory.path().to_owned();
+    let mut root = unpacked;
     while !root.join("sys").is_dir() && !root.join("proc").is_dir() {
         root = std::fs::read_dir(&root).ok()?.flatten().find(|e| e.path().is_dir())?.path();
     }
-    Some((directory, root))
+    Some(root)
 }
 
 pub fn collect_directory(root: &Path) -> Inventory {

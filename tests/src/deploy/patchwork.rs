@@ -61,7 +61,7 @@ impl Patchwork {
     pub fn over(&self, before: &[u8], old: &[Range<usize>], sector: usize) -> Vec<u8> {
         let mut after = before.to_vec();
         let end = self.bytes.len().next_multiple_of(sector);
-        for area in [end..after.len()].iter().chain(old) {
+        for area in std::iter::once(&(end..after.len())).chain(old) {
             let head = area.start..(area.start + MIB).min(area.end);
             let tail = area.end.saturating_sub(MIB).max(area.start)..area.end;
             for margin in [head, tail] {

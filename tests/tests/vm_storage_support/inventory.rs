@@ -125,7 +125,11 @@ fn disks(machine: &Inventory) {
     }
 
     let debug = all.iter().find(|disk| disk.vendor.as_deref() == Some("Linux")).unwrap();
-    assert_eq!((debug.size, debug.driver.as_deref()), (24 * MIB, Some("scsi_debug")), "its parameter reached the module");
+    assert_eq!(
+        (debug.size, debug.driver.as_deref()),
+        (24 * MIB, Some("scsi_debug")),
+        "its parameter reached the module"
+    );
     let erase = debug.erase.as_ref().unwrap();
     assert_eq!((erase.discard, erase.discard_zeroes), (true, Some(false)), "lbprz=0: a discard leaves what was there");
 }

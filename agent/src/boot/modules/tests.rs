@@ -109,7 +109,8 @@ fn each_module_is_inserted_once_with_its_parameters() {
 #[test]
 fn modules_of_the_command_line_are_loaded_with_their_parameters() {
     let fake = Fake::default();
-    let options = Options::parse("modules-load=jbd2,,crc16 mbcache.mb=64 rd.modules_load=mbcache modules_load mbcache.z=0");
+    let options =
+        Options::parse("modules-load=jbd2,,crc16 mbcache.mb=64 rd.modules_load=mbcache modules_load mbcache.z=0");
     let wanted = options.wanted().to_vec();
     assert_eq!(wanted, ["jbd2", "crc16", "mbcache"]);
     let order = run(&fake, options, 1, &wanted.iter().map(String::as_str).collect::<Vec<_>>());

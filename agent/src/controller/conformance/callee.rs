@@ -143,7 +143,7 @@ fn prometheus(answer: Answer) -> Heard<()> {
         return Err(format!("the content type is {kind:?}"));
     }
     let text = String::from_utf8(answer.body).map_err(|_| "it is not UTF-8".to_owned())?;
-    let wrong = |line: &&str| !line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok());
+    let wrong = |line: &&str| line.rsplit_once(' ').is_none_or(|(_, value)| value.parse::<f64>().is_err());
     let mut samples = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).peekable();
     if samples.peek().is_none() {
         return Err("there is no sample".to_owned());

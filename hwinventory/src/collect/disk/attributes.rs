@@ -20,7 +20,9 @@ pub fn kind_of(reader: &Reader, name: &str, real: &str, settings: Settings) -> K
             _ => Kind::Volume,
         };
     }
-    if digits_after("ram") || (digits_after("nbd") && attribute("size").as_deref() == Some("0")) {
+    // Others that exist whether or not there is anything in them.
+    let unused = || attribute("size").as_deref() == Some("0");
+    if digits_after("ram") || ((digits_after("nbd") || digits_after("zram")) && unused()) {
         return Kind::Ignored;
     }
     // Built by device-mapper, md, bcache, ZFS, or out of memory.
