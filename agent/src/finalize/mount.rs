@@ -6,6 +6,10 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// For a mount that something uses to be let go.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
@@ -104,7 +108,7 @@ impl Mounted {
 
     fn detach(&mut self) -> Result<(), MountError> {
         if std::mem::take(&mut self.mounted) {
-            umount2(&self.path, MntFlags::UMOUNT_NOFOLLOW)
+            patiently(|| umount2(&self.path, MntFlags::UMOUNT_NOFOLLOW))
                 .map_err(|error| MountError::Unmount { path: self.path.clone(), source: error.into() })?;
             if self.own {
                 fs::remove_dir(&self.path)
@@ -112,6 +116,17 @@ impl Mounted {
             }
         }
         Ok(())
+    }
+}
+
+/// A program that is just being started has what we had open, for a moment.
+fn patiently(mut work: impl FnMut() -> nix::Result<()>) -> nix::Result<()> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match work() {
+            Err(nix::Error::EBUSY) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            result => return result,
+        }
     }
 }
 
