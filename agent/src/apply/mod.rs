@@ -7,7 +7,9 @@ mod boot;
 mod error;
 mod filesystem;
 mod image;
+mod mdadm_conf;
 mod preserve;
+mod raid;
 mod seed;
 mod table;
 mod tools;
@@ -21,11 +23,12 @@ use crate::image::Cancel;
 use crate::plan::SeedFiles;
 use crate::protocol::image::Verify;
 use crate::protocol::order::Order;
-use crate::protocol::plan::{Device, Plan, PlannedDisk, SeedTarget, Step};
+use crate::protocol::plan::{Plan, PlannedDisk, SeedTarget, Step};
 use crate::protocol::receipt::Change;
 use crate::protocol::{Control, ImageReceipt};
 use crate::stage::{Failure, Stages};
 use preserve::Evidence;
+use raid::Arrays;
 use serde::Serialize;
 use std::path::PathBuf;
 use tree::Mounts;
@@ -90,13 +93,14 @@ pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
             Step::UnpackTree { verify: Verify::Readback, .. } => {
                 return Err(ApplyError::Unsupported { step: "unpack-tree with `verify: readback`".to_owned() });
             }
-            Step::Mount { on: Device::Raid { .. }, .. } => return unsupported(step),
-            Step::MakeFilesystem { on: Device::Raid { .. }, .. } => return unsupported(step),
+            Step::CreateRaid { .. } => raid::check(&paths.root)?,
             Step::MakeFilesystem { filesystem, .. } => filesystem::check(filesystem.kind, &paths.root)?,
             Step::Preserve { .. }
             | Step::Mount { .. }
             | Step::UnpackTree { .. }
             | Step::WriteFstab { .. }
+            | Step::WriteMdadmConf { .. }
+            | Step::StopArrays { .. }
             | Step::Wipe { .. }
             | Step::CreateTable { .. }
             | Step::WriteImage { .. }
@@ -128,6 +132,8 @@ pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
 pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> Result<(), Failure> {
     stages.run("clear-mounts", || mount::clear(&context.paths.mounts))?;
     let mut preserved = Vec::new();
+    // Dropped after the mounts, as it is declared before them.
+    let mut arrays = Arrays::default();
     let mut mounts = Mounts::default();
     for step in &context.plan.steps {
         let emitter = stages.emitter().clone();
@@ -141,13 +147,21 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
                 }
                 return Ok(());
             }
-            perform(context, step, &emitter, &mut mounts, done)
+            perform(context, step, &emitter, (&mut arrays, &mut mounts), done)
         })?;
     }
     stages.run("settle", || {
         mounts.unmount()?;
         mount::clear(&context.paths.mounts).map_err(ApplyError::from)
     })?;
+    if !arrays.is_empty() {
+        stages.run("stop-arrays", || {
+            for receipt in arrays.stop(context)? {
+                done.changes.push(change("stop-arrays", &receipt.device, &receipt));
+            }
+            Ok::<_, ApplyError>(())
+        })?;
+    }
     if preserved.is_empty() {
         return Ok(());
     }
@@ -164,6 +178,7 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
 pub fn name(step: &Step) -> &'static str {
     match step {
         Step::Preserve { .. } => "preserve",
+        Step::StopArrays { .. } => "stop-arrays",
         Step::WriteImage { .. } => "write-image",
         Step::RelocateBackupGpt { .. } => "relocate-backup-gpt",
         Step::SetGuids { .. } => "set-guids",
@@ -177,6 +192,7 @@ pub fn name(step: &Step) -> &'static str {
         Step::Mount { .. } => "mount",
         Step::UnpackTree { .. } => "unpack-tree",
         Step::WriteFstab { .. } => "write-fstab",
+        Step::WriteMdadmConf { .. } => "write-mdadm-conf",
         Step::InstallBoot { .. } => "install-boot",
         Step::WriteSeed { .. } => "write-seed",
         Step::BootEntry { .. } => "boot-entry",
@@ -187,10 +203,26 @@ fn perform(
     context: &Context<'_>,
     step: &Step,
     emitter: &crate::controller::Emitter,
-    mounts: &mut Mounts,
+    (arrays, mounts): (&mut Arrays, &mut Mounts),
     done: &mut Applied,
 ) -> Result<(), ApplyError> {
     match step {
+        Step::StopArrays { disks, .. } => {
+            let disks = disks.iter().map(|&index| Ok(context.path(context.disk(index)?)));
+            let disks: Vec<PathBuf> = disks.collect::<Result<_, ApplyError>>()?;
+            for receipt in raid::stop_old(&context.paths, &disks)? {
+                done.note(step, &receipt.device, &receipt);
+            }
+        }
+        Step::CreateRaid { name, uuid, level, metadata, members } => {
+            let wanted = raid::Wanted { name, uuid, level: *level, metadata };
+            let receipt = arrays.create(context, wanted, members)?;
+            done.note(step, &receipt.device, &receipt);
+        }
+        Step::WriteMdadmConf { arrays } => {
+            mounts.mdadm_conf(arrays)?;
+            done.note(step, "tree", arrays);
+        }
         Step::WriteImage { image, disks, verify } => {
             for &index in disks {
                 let receipt = image::write(context, context.disk(index)?, image, *verify, emitter)?;

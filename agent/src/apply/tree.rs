@@ -1,11 +1,11 @@
 //! The steps of a tree: filesystems mounted below each other, the archive unpacked, fstab written.
 
-use super::{ApplyError, Context, filesystem};
+use super::{ApplyError, Context, filesystem, mdadm_conf};
 use crate::finalize::mount::{Access, Mounted};
 use crate::finalize::root::Root;
 use crate::image::{self, Http, Source};
 use crate::protocol::order::FsType;
-use crate::protocol::plan::{Device, FstabEntry};
+use crate::protocol::plan::{ArrayEntry, Device, FstabEntry};
 use crate::tree::{self, TreeError, Unpacked};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -71,6 +71,11 @@ impl Mounts {
         let root = self.root()?;
         let failed = |source| ApplyError::Tree(TreeError::Io { path: "etc/fstab".to_owned(), action: "write", source });
         root.write("etc", "fstab", fstab(entries).as_bytes(), 0o644).map_err(failed)
+    }
+
+    /// The tree's own mdadm.conf, with a line for each array.
+    pub fn mdadm_conf(&self, arrays: &[ArrayEntry]) -> Result<(), ApplyError> {
+        mdadm_conf::write(&self.root()?, arrays)
     }
 
     /// Everything on stable storage, then gone.

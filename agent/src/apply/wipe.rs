@@ -10,6 +10,7 @@ use crate::sys::aligned::AlignedBuf;
 use serde::Serialize;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// What was erased. Bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,6 +47,12 @@ pub fn partitions(context: &Context<'_>, disk: &PlannedDisk, new: &[PlannedParti
         erase(&target, &wipe::beyond(start, end, &[]))?;
     }
     Ok(())
+}
+
+/// Both ends of an array that was just made: old contents of its members show through.
+pub fn array(path: &Path) -> Result<u64, ApplyError> {
+    let target = Target::open_device(path).map_err(ImageError::from)?;
+    erase(&target, &wipe::beyond(0, target.size(), &[]))
 }
 
 /// Opened exclusively, and of the size that the plan was made for.
