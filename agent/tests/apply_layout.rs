@@ -3,130 +3,26 @@
 //!
 //! Needs root, util-linux, e2fsprogs, xfsprogs, btrfs-progs and dosfstools; without root it says that it was skipped.
 
-use burin::apply::{self, Applied, Context, Paths};
-use burin::controller::Emitter;
+mod apply_support;
+
+use apply_support::{Loop, MIB, apply, paths, planned, run, serve, skipped};
+use burin::apply::{self as room, Paths};
 use burin::finalize::adjust::{self, TableChange};
 use burin::finalize::device::Device;
 use burin::finalize::filesystem;
-use burin::finalize::kernel::KernelDisk;
 use burin::finalize::mount::{Access, Mounted};
-use burin::image::Cancel;
-use burin::plan;
 use burin::protocol::Control;
 use burin::protocol::order::Order;
-use burin::protocol::plan::{Plan, Step};
-use burin::stage::{Failure, Stages};
+use burin::protocol::plan::Step;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-const MIB: u64 = 1 << 20;
-
-fn skipped() -> bool {
-    let root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
-    let able = root && Path::new("/dev/loop-control").exists();
-    if !able {
-        println!("skipped: needs root and loop devices");
-    }
-    !able
-}
-
-fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {}\n{text}", output.status);
-    text
-}
-
-/// A sparse file behind a loop device; both go away with it.
-struct Loop {
-    node: PathBuf,
-    directory: tempfile::TempDir,
-    bytes: u64,
-    sector: u32,
-}
-
-impl Loop {
-    fn new(bytes: u64, sector: u32) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("disk");
-        fs::File::create(&file).and_then(|file| file.set_len(bytes)).expect("a sparse file");
-        let size = sector.to_string();
-        let file = file.to_str().expect("UTF-8");
-        let options = ["--find", "--show", "--partscan", "--direct-io=on", "--sector-size", &size, file];
-        let node = PathBuf::from(run("losetup", &options).trim());
-        run("blockdev", &["--setrw", node.to_str().expect("UTF-8")]);
-        Self { node, directory, bytes, sector }
-    }
-
-    fn node(&self) -> &str {
-        self.node.to_str().expect("UTF-8")
-    }
-
-    fn partition(&self, number: u32) -> PathBuf {
-        self.kernel().node(number).expect("a partition")
-    }
-
-    fn kernel(&self) -> KernelDisk {
-        KernelDisk::open(&self.node, Path::new("/sys"), Path::new("/dev")).expect("a kernel disk")
-    }
-
-    fn described(&self, serial: &str) -> Value {
-        let identity = json!({ "kind": "serial", "value": serial, "strength": "strong" });
-        json!({
-            "name": self.node.file_name().map(|name| name.to_string_lossy()), "path": self.node, "status": "ok",
-            "mounts": [], "signatures": [], "logical_block_size": self.sector, "class": "ssd", "size": self.bytes,
-            "serial": serial, "identity": identity, "identities": [identity]
-        })
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.node).status();
-    }
-}
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 fn order(disks: Value) -> Order {
     let layout = json!({ "name": "fresh", "disks": disks });
     serde_json::from_value(json!({ "version": "order/v1", "id": "apply-layout", "layouts": [layout] }))
         .expect("an order")
-}
-
-fn planned(order: &Order, disks: &[Value]) -> Plan {
-    let section = |data: Value| json!({ "status": "ok", "data": data });
-    let inventory = json!({
-        "schema_version": "inventory/v1",
-        "system": section(json!({})), "firmware": section(json!({ "boot_mode": "bios" })),
-        "cpu": section(json!({ "architecture": "x86_64" })), "disks": section(json!(disks)),
-        "volumes": section(json!([])), "nics": section(json!([])), "pci": section(json!([])),
-    });
-    let inventory = serde_json::from_value(inventory).expect("an inventory");
-    plan::plan(&inventory, order, &BTreeMap::new()).expect("a plan")
-}
-
-fn paths(disk: &Loop) -> Paths {
-    Paths { mounts: disk.directory.path().join("mnt"), ..Paths::default() }
-}
-
-fn apply(
-    order: &Order,
-    plan: &Plan,
-    paths: &Paths,
-    safe_point: &dyn Fn() -> Control,
-) -> (Applied, Result<(), Failure>) {
-    apply::check(plan, paths).expect("a plan that can be applied");
-    let download = ureq::Agent::new_with_defaults();
-    let (cancel, paths) = (Cancel::default(), paths.clone());
-    let context = Context { order, plan, seed: None, download, cancel, safe_point, paths };
-    let mut done = Applied::default();
-    let result = apply::apply(&context, &mut Stages::new(Emitter::disconnected()), &mut done);
-    (done, result)
 }
 
 fn filesystems() -> Value {
@@ -200,22 +96,6 @@ fn a_fresh_layout_over_an_old_one_twice() {
     }
 }
 
-/// Serves one body over HTTP on the loopback until the process ends.
-fn serve(body: Vec<u8>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/tree.tar.gz", listener.local_addr().expect("an address"));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request);
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
-        }
-    });
-    url
-}
-
 fn tree_order(url: &str, digest: &str) -> Order {
     let partition = |name: &str, kind: &str, size: &str, mount: &str| json!({ "name": name, "type": "linux", "size": size, "mount": mount, "filesystem": { "type": kind } });
     let disks = json!({ "system": { "on_existing": "destroy", "match": {}, "partitions": [
@@ -223,7 +103,7 @@ fn tree_order(url: &str, digest: &str) -> Order {
     ] } });
     let tree = json!({ "image": "tree", "bootloader": "none" });
     serde_json::from_value(json!({
-        "version": "order/v1", "id": "apply-tree", "policies": { "verify": "digest" },
+        "version": "order/v1", "id": "apply-tree",
         "images": { "tree": { "urls": [url], "format": "tar", "digest": { "wire": digest } } },
         "layouts": [{ "name": "tree", "disks": disks, "tree": tree }]
     }))
@@ -259,6 +139,8 @@ fn a_tree_lands_on_its_filesystems_and_only_with_the_right_digest() {
             (receipt["digest"]["wire"].as_str(), receipt["compression"].as_str()),
             (Some(&*digest), Some("gzip"))
         );
+        assert_eq!((receipt["verified"]["entries"].as_u64(), &receipt["verify"]), (Some(6), &json!("readback")));
+        assert_eq!(receipt["verified"]["file_bytes"], receipt["file_bytes"]);
         let mounted =
             |number, kind| Mounted::mount(&disk.partition(number), kind, Access::ReadOnly, &paths(&disk).mounts);
         let root = mounted(2, "ext4").expect("mounts");
@@ -329,7 +211,7 @@ fn a_missing_program_is_found_before_anything_is_destroyed() {
     let plan = planned(&order, &[disk.described("S1")]);
     let empty = tempfile::tempdir().expect("a directory");
     let paths = Paths { root: empty.path().to_owned(), ..paths(&disk) };
-    let error = apply::check(&plan, &paths).expect_err("no programs");
+    let error = room::check(&plan, &paths).expect_err("no programs");
     let problem = burin::error::Coded::problem(&error);
     assert_eq!(problem.code, "apply.no_tool");
     assert!(problem.hint.is_some_and(|hint| hint.contains("dosfstools")));

@@ -33,6 +33,16 @@ netboot_artefacts() {
         --level 9 --cache "$(cache_root)/builder" --output
 }
 
+# Prints the directory of the small Debian, a tree and a disk of 4096-byte sectors, and their description.
+tree_artefact() {
+    local recipe=$BURIN_ROOT/scripts/lib/debian-tree key
+    key=$({
+        cat "$recipe"
+        installed_versions mmdebstrap e2fsprogs dosfstools mtools fdisk
+    } | cache_key)
+    cached debian-tree "$key" "$recipe"
+}
+
 # Prints the directory of the Debian image and its description.
 image_artefact() {
     local recipe=$BURIN_ROOT/scripts/lib/debian-image key

@@ -1,6 +1,7 @@
 //! Why a step failed. The parts know best: codes and hints are theirs.
 
 use crate::error::Coded;
+use crate::finalize::bootloader::BootError;
 use crate::finalize::filesystem::FilesystemError;
 use crate::finalize::grow::GrowError;
 use crate::finalize::kernel::KernelError;
@@ -60,10 +61,14 @@ pub enum ApplyError {
     StopArray { array: PathBuf, source: io::Error },
     #[error("the tree has no mdadm, and its filesystems are on an array")]
     NoMdadm,
+    #[error("{device}: what the image brought is on other disks already: {found}", device = device.display())]
+    Collision { device: PathBuf, found: String },
     #[error("stopped by the controller")]
     Cancelled,
     #[error("{at}: cannot be mounted before the root, or twice")]
     NoRoot { at: String },
+    #[error(transparent)]
+    Boot(#[from] BootError),
     #[error(transparent)]
     Tree(#[from] TreeError),
     #[error(transparent)]
@@ -94,6 +99,7 @@ impl ApplyError {
     fn part(&self) -> Option<&dyn Coded> {
         Some(match self {
             Self::Image(error) => error,
+            Self::Boot(error) => error,
             Self::Tree(error) => error,
             Self::Table(error) => error,
             Self::Kernel(error) => error,
@@ -135,6 +141,7 @@ impl Coded for ApplyError {
             Self::Array { .. } => "apply.array",
             Self::StopArray { .. } => "apply.stop_array",
             Self::NoMdadm => "apply.no_mdadm",
+            Self::Collision { .. } => "apply.collision",
             Self::Cancelled => "cancelled",
             _ => self.part().map_or("apply.failed", Coded::code),
         }
@@ -156,6 +163,10 @@ impl Coded for ApplyError {
             Self::NotPreserved { .. } => {
                 Some("something else writes to this disk, or it was replaced; look at it before trusting it".to_owned())
             }
+            Self::Collision { .. } => Some(
+                "take the other disk out, give the copy new GUIDs (`guids`), or let `policies.collisions` be `warn`"
+                    .to_owned(),
+            ),
             Self::NoEsp { .. } => Some("UEFI firmware needs one; `boot_order: keep` makes no boot entry".to_owned()),
             _ => self.part().and_then(Coded::hint),
         }

@@ -11,9 +11,17 @@ const PROGRAMS: [&str; 3] = ["usr/sbin/mdadm", "sbin/mdadm", "usr/bin/mdadm"];
 /// Nobody's is longer.
 const LIMIT: u64 = 1 << 20;
 
-/// Adds the lines to the file that the tree has, or makes it. A tree without mdadm cannot start from an array, and that
+/// What is to be written, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfFile {
+    pub directory: &'static str,
+    pub name: &'static str,
+    pub text: String,
+}
+
+/// The file that the tree has with the lines added, or a new one. A tree without mdadm cannot start from an array, and that
 /// is found here and not at its first boot.
-pub fn write(root: &Root, arrays: &[ArrayEntry]) -> Result<(), ApplyError> {
+pub fn prepare(root: &Root, arrays: &[ArrayEntry]) -> Result<ConfFile, ApplyError> {
     let failed = |path: &str, action| {
         let path = path.to_owned();
         move |source| ApplyError::Tree(TreeError::Io { path, action, source })
@@ -35,8 +43,7 @@ pub fn write(root: &Root, arrays: &[ArrayEntry]) -> Result<(), ApplyError> {
     }
     let debian = has("etc/mdadm")? || has("etc/debian_version")?;
     let (directory, name) = place.unwrap_or(PLACES[usize::from(!debian)]);
-    let text = with_arrays(&old, arrays);
-    root.write(directory, name, text.as_bytes(), 0o644).map_err(failed(&format!("{directory}/{name}"), "write"))
+    Ok(ConfFile { directory, name, text: with_arrays(&old, arrays) })
 }
 
 /// Lines of the same UUID are replaced, everything else stays.
@@ -87,15 +94,16 @@ mod tests {
     fn the_file_is_where_the_tree_has_it_and_mdadm_must_be_there() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
-        assert!(matches!(write(&root, &[array()]), Err(ApplyError::NoMdadm)));
+        assert!(matches!(prepare(&root, &[array()]), Err(ApplyError::NoMdadm)));
         std::fs::create_dir_all(dir.path().join("usr/sbin")).unwrap();
         std::fs::write(dir.path().join("usr/sbin/mdadm"), "").unwrap();
-        write(&root, &[array()]).unwrap();
-        let text = |path: &str| std::fs::read_to_string(dir.path().join(path)).unwrap();
-        assert!(text("etc/mdadm.conf").starts_with("ARRAY /dev/md/root "));
+        let file = prepare(&root, &[array()]).unwrap();
+        assert_eq!((file.directory, file.name), ("etc", "mdadm.conf"));
+        assert!(file.text.starts_with("ARRAY /dev/md/root "));
         std::fs::create_dir_all(dir.path().join("etc/mdadm")).unwrap();
         std::fs::write(dir.path().join("etc/mdadm/mdadm.conf"), "MAILADDR root\n").unwrap();
-        write(&root, &[array()]).unwrap();
-        assert!(text("etc/mdadm/mdadm.conf").starts_with("MAILADDR root\nARRAY /dev/md/root "));
+        let file = prepare(&root, &[array()]).unwrap();
+        assert_eq!((file.directory, file.name), ("etc/mdadm", "mdadm.conf"));
+        assert!(file.text.starts_with("MAILADDR root\nARRAY /dev/md/root "));
     }
 }

@@ -4,9 +4,11 @@
 //! comparing digests ([`pin`]), so that what is applied fits the machine as it is now.
 
 mod boot;
+mod collide;
 mod error;
 mod filesystem;
 mod image;
+mod install;
 mod mdadm_conf;
 mod preserve;
 mod raid;
@@ -21,12 +23,12 @@ pub use error::ApplyError;
 use crate::finalize::mount;
 use crate::image::Cancel;
 use crate::plan::SeedFiles;
-use crate::protocol::image::Verify;
 use crate::protocol::order::Order;
-use crate::protocol::plan::{Plan, PlannedDisk, SeedTarget, Step};
+use crate::protocol::plan::{Plan, PlannedDisk, Step};
 use crate::protocol::receipt::Change;
 use crate::protocol::{Control, ImageReceipt};
 use crate::stage::{Failure, Stages};
+use hwinventory::Inventory;
 use preserve::Evidence;
 use raid::Arrays;
 use serde::Serialize;
@@ -54,6 +56,8 @@ impl Default for Paths {
 pub struct Context<'a> {
     pub order: &'a Order,
     pub plan: &'a Plan,
+    /// What the plan was made from: it knows what is on the disks that stay.
+    pub inventory: &'a Inventory,
     /// The values of the seed, attributes resolved.
     pub seed: Option<&'a SeedFiles>,
     /// For images.
@@ -85,35 +89,14 @@ pub fn pin(plan: &Plan, agreed: &str) -> Result<(), ApplyError> {
     Err(ApplyError::Changed { agreed: agreed.to_owned(), now: plan.digest.clone() })
 }
 
-/// Refuses a plan with a step that this agent cannot do, or has no program for, before the first one is done.
+/// Refuses a plan with a step that this ramdisk has no program for, before the first one is done.
 pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
-    let unsupported = |step: &Step| Err(ApplyError::Unsupported { step: name(step).to_owned() });
     for step in &plan.steps {
         match step {
-            Step::UnpackTree { verify: Verify::Readback, .. } => {
-                return Err(ApplyError::Unsupported { step: "unpack-tree with `verify: readback`".to_owned() });
-            }
             Step::CreateRaid { .. } => raid::check(&paths.root)?,
             Step::MakeFilesystem { filesystem, .. } => filesystem::check(filesystem.kind, &paths.root)?,
-            Step::Preserve { .. }
-            | Step::Mount { .. }
-            | Step::UnpackTree { .. }
-            | Step::WriteFstab { .. }
-            | Step::WriteMdadmConf { .. }
-            | Step::StopArrays { .. }
-            | Step::Wipe { .. }
-            | Step::CreateTable { .. }
-            | Step::WriteImage { .. }
-            | Step::RelocateBackupGpt { .. }
-            | Step::SetGuids { .. }
-            | Step::GrowPartition { .. }
-            | Step::GrowFilesystem { .. }
-            | Step::AddPartition { .. }
-            | Step::BootEntry { .. } => {}
-            Step::WriteSeed { target: SeedTarget::Tree, .. } => {}
-            Step::WriteSeed { target: SeedTarget::ImagePartition { .. }, .. } => {}
-            Step::WriteSeed { target: SeedTarget::Own { .. }, .. } => {}
-            _ => return unsupported(step),
+            // Needs nothing but the kernel.
+            _ => {}
         }
     }
     let preserved = plan.steps.iter().filter_map(|step| match step {
@@ -135,7 +118,17 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
     // Dropped after the mounts, as it is declared before them.
     let mut arrays = Arrays::default();
     let mut mounts = Mounts::default();
+    let mut images = context.plan.steps.iter().any(|step| matches!(step, Step::WriteImage { .. }));
     for step in &context.plan.steps {
+        if images && matches!(step, Step::WriteSeed { .. } | Step::BootEntry { .. }) {
+            images = false;
+            find_collisions(context, stages, done)?;
+        }
+        // Firmware gets to know of the new system when all of it is on the disk and has been read back.
+        if matches!(step, Step::BootEntry { .. }) && !mounts.is_empty() {
+            stages.run("settle", || mounts.settle(context, &arrays))?;
+            stop_arrays(&mut arrays, context, stages, done)?;
+        }
         let emitter = stages.emitter().clone();
         stages.run(name(step), || {
             if (context.safe_point)() == Control::Cancel {
@@ -150,18 +143,14 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
             perform(context, step, &emitter, (&mut arrays, &mut mounts), done)
         })?;
     }
+    if images {
+        find_collisions(context, stages, done)?;
+    }
     stages.run("settle", || {
-        mounts.unmount()?;
+        mounts.settle(context, &arrays)?;
         mount::clear(&context.paths.mounts).map_err(ApplyError::from)
     })?;
-    if !arrays.is_empty() {
-        stages.run("stop-arrays", || {
-            for receipt in arrays.stop(context)? {
-                done.changes.push(change("stop-arrays", &receipt.device, &receipt));
-            }
-            Ok::<_, ApplyError>(())
-        })?;
-    }
+    stop_arrays(&mut arrays, context, stages, done)?;
     if preserved.is_empty() {
         return Ok(());
     }
@@ -169,6 +158,35 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
         for (index, before) in &preserved {
             let receipt = before.compare(context, context.disk(*index)?)?;
             done.changes.push(change("preserve", &receipt.device, &receipt));
+        }
+        Ok::<_, ApplyError>(())
+    })
+}
+
+/// Every member knows that it is whole before anybody is told so.
+fn stop_arrays(
+    arrays: &mut Arrays,
+    context: &Context<'_>,
+    stages: &mut Stages,
+    done: &mut Applied,
+) -> Result<(), Failure> {
+    if arrays.is_empty() {
+        return Ok(());
+    }
+    stages.run("stop-arrays", || {
+        for receipt in arrays.stop(context)? {
+            done.changes.push(change("stop-arrays", &receipt.device, &receipt));
+        }
+        Ok::<_, ApplyError>(())
+    })
+}
+
+/// Identifiers of images are known when these are on their disks, and other disks may have the same.
+fn find_collisions(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> Result<(), Failure> {
+    let emitter = stages.emitter().clone();
+    stages.run("find-collisions", || {
+        for receipt in collide::find(context, &emitter)? {
+            done.changes.push(change("find-collisions", &receipt.device, &receipt));
         }
         Ok::<_, ApplyError>(())
     })
@@ -251,13 +269,17 @@ fn perform(
         Step::Mount { on, at, kind, .. } => {
             mounts.mount(context, on, at, *kind)?;
         }
-        Step::UnpackTree { image, .. } => {
-            let receipt = mounts.unpack(context, image)?;
+        Step::UnpackTree { image, verify } => {
+            let receipt = mounts.unpack(context, arrays, image, *verify)?;
             done.note(step, "tree", &receipt);
         }
         Step::WriteFstab { entries } => {
             mounts.fstab(entries)?;
             done.note(step, "tree", entries);
+        }
+        Step::InstallBoot { bootloader, esps, root_uuid, cmdline } => {
+            let receipt = install::boot(context, mounts, *bootloader, esps, root_uuid, cmdline)?;
+            done.note(step, "tree", &receipt);
         }
         Step::GrowFilesystem { disk, partition } => {
             let node = table::node(context, context.disk(*disk)?, *partition)?;

@@ -71,7 +71,7 @@ pub struct StopReceipt {
     pub members: Vec<MemberReceipt>,
 }
 
-/// The arrays of this run. Dropping it stops them as far as that can be had.
+/// The arrays of this run, each a mirror. Dropping it stops them as far as that can be had.
 #[derive(Debug, Default)]
 pub struct Arrays {
     running: Vec<Running>,
@@ -181,8 +181,29 @@ impl Arrays {
         })
     }
 
+    /// How many times everything is kept, at most: each copy is to be read by itself.
+    pub fn copies(&self) -> usize {
+        self.running.iter().map(|one| one.members.len()).max().unwrap_or(1)
+    }
+
+    /// Lets reads come from this member of each array alone (the last one where there are not so many), or from any.
+    /// Writes go to all as ever. md(4): a member that is write-mostly is read when there is no other.
+    pub fn read_from(&self, copy: Option<usize>) -> Result<(), ApplyError> {
+        for one in &self.running {
+            let chosen = copy.map(|copy| copy.min(one.members.len().saturating_sub(1)));
+            for (place, member) in one.members.iter().enumerate() {
+                let word = if chosen.is_none_or(|chosen| chosen == place) { "-writemostly" } else { "writemostly" };
+                let name = member.file_name().unwrap_or_default().to_string_lossy();
+                let state = one.sysfs.join(format!("dev-{name}")).join("state");
+                let failed = |source| ApplyError::Open { device: state.clone(), source };
+                fs::write(&state, word).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes them apart, so that every member knows that it is whole; and looks that it does.
-    pub fn stop(mut self, context: &Context<'_>) -> Result<Vec<StopReceipt>, ApplyError> {
+    pub fn stop(&mut self, context: &Context<'_>) -> Result<Vec<StopReceipt>, ApplyError> {
         let mut receipts = Vec::new();
         while let Some(running) = self.running.pop() {
             let device = fs::canonicalize(&running.link).unwrap_or_else(|_| running.link.clone());
@@ -227,6 +248,9 @@ impl Running {
             let uuid = found.uuid.hyphenated().to_string();
             if !uuid.eq_ignore_ascii_case(&self.uuid) {
                 return Err(wrong(format!("{} is of the array {uuid}", member.display())));
+            }
+            if found.write_mostly {
+                return Err(wrong(format!("{} is marked as write-mostly", member.display())));
             }
             let shape = (found.level, found.raid_disks as usize, found.role.map(usize::from));
             if shape != (number(self.level), self.members.len(), Some(place)) {

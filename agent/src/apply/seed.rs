@@ -14,7 +14,7 @@ pub fn write(
     context: &Context<'_>,
     format: SeedFormat,
     target: &SeedTarget,
-    mounts: &Mounts,
+    mounts: &mut Mounts,
 ) -> Result<(String, SeedReceipt), ApplyError> {
     let seed = context.seed.ok_or(ApplyError::NoSeed)?;
     let files = &seed.files;
@@ -42,6 +42,9 @@ pub fn write(
         }
         SeedTarget::Tree => {
             let receipt = seed_write::write_files(&mounts.root()?, files)?;
+            for file in files {
+                mounts.wrote(seed_write::place(file), file.contents.clone().into_bytes());
+            }
             Ok(("tree".to_owned(), receipt))
         }
         SeedTarget::Own { .. } => {

@@ -123,6 +123,14 @@ pub fn node_by_name(context: &Context<'_>, disk: &PlannedDisk, name: &str) -> Re
     Ok(KernelDisk::open(&path, &context.paths.sys, &context.paths.dev)?.node(number)?)
 }
 
+/// The device nodes of all partitions.
+pub fn nodes(context: &Context<'_>, disk: &PlannedDisk) -> Result<Vec<PathBuf>, ApplyError> {
+    // Nothing to change, but the kernel's list follows the table.
+    let extents = commit(context, disk, &TableChange::default())?.partitions;
+    let kernel = KernelDisk::open(&context.path(disk), &context.paths.sys, &context.paths.dev)?;
+    extents.iter().map(|extent| Ok(kernel.node(extent.number)?)).collect()
+}
+
 pub fn read(context: &Context<'_>, disk: &PlannedDisk) -> Result<Label, ApplyError> {
     let path = context.path(disk);
     let device = Device::open_read_only(&path).map_err(|source| ApplyError::Open { device: path, source })?;

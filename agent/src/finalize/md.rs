@@ -47,6 +47,8 @@ pub struct Superblock {
     pub data_offset: u64,
     /// Bytes of the member that the array uses.
     pub size: u64,
+    /// It is read only when no other member can be.
+    pub write_mostly: bool,
     /// Members of one array that were stopped together have the same.
     pub events: u64,
     /// Bytes up to which the members are known to be equal; none: all of them are.
@@ -107,6 +109,7 @@ pub fn parse(bytes: &[u8], at: u64) -> Result<Superblock, &'static str> {
         role: role.filter(|role| number < devices && *role < NO_ROLE),
         data_offset: bytes_at(128).ok_or(SHORT)?,
         size: bytes_at(80).ok_or(SHORT)?,
+        write_mostly: bytes.get(184).ok_or(SHORT)? & 1 == 1,
         events: u64_at(200).ok_or(SHORT)?,
         resynced: u64_at(208).filter(|sector| *sector != u64::MAX).map(|sectors| sectors.saturating_mul(SECTOR)),
     })
@@ -157,7 +160,7 @@ mod tests {
         assert_eq!((found.name.as_str(), found.level, found.raid_disks), ("any:root", 1, 2));
         assert_eq!((found.role, found.data_offset, found.events), (Some(1), 1 << 20, 17));
         assert_eq!(found.size, 2_095_104 * 512);
-        assert_eq!(found.resynced, Some(0));
+        assert_eq!((found.resynced, found.write_mostly), (Some(0), false));
         assert_eq!(found.uuid, Uuid::from_bytes([0xab; 16]));
     }
 

@@ -3,6 +3,7 @@
 //! Every step takes explicit inputs, may be killed at any point and run again, and says what it changed.
 
 pub mod adjust;
+pub mod bootloader;
 pub mod device;
 pub mod fat;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use nix::dir::Dir;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
 use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -47,14 +48,20 @@ impl Root {
         }
     }
 
-    /// Contents of a regular file of at most `limit` bytes.
-    pub fn read(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
+    /// A regular file, for reading.
+    pub fn open_file(&self, path: &str) -> io::Result<File> {
         // Non-blocking: it could be a pipe.
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let file = File::from(self.resolve(Path::new(path), flags)?);
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
+        Ok(file)
+    }
+
+    /// Contents of a regular file of at most `limit` bytes.
+    pub fn read(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
+        let file = self.open_file(path)?;
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit {
@@ -81,18 +88,28 @@ impl Root {
 
     /// Replaces or makes the file `directory`/`name`, owned by root, all at once: a reader, or a cut, sees the old file or
     /// the new one. Missing directories are made with mode 0755. A link at `name` is replaced, not followed.
-    pub fn write(&self, directory: &str, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    pub fn write(&self, directory: &str, name: &str, mut bytes: &[u8], mode: u32) -> io::Result<()> {
+        self.copy(directory, name, &mut bytes, mode).map(|_| ())
+    }
+
+    /// As [`Root::write`], of all that `from` gives. Returns its SHA-256.
+    pub fn copy(&self, directory: &str, name: &str, from: &mut dyn Read, mode: u32) -> io::Result<[u8; 32]> {
         let directory = File::from(self.make_directories(Path::new(directory))?);
         let temporary = format!(".{name}.burin");
         remove(&directory, &temporary)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mut file = File::from(openat(&directory, temporary.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
-        file.write_all(bytes)?;
+        let mut digest = Sha256::new();
+        each_piece(from, |piece| {
+            digest.update(piece);
+            file.write_all(piece)
+        })?;
         fchmod(&file, Mode::from_bits_truncate(mode))?;
         inherit_label(&directory, &file)?;
         file.sync_all()?;
         renameat(&directory, temporary.as_str(), &directory, name)?;
-        directory.sync_all()
+        directory.sync_all()?;
+        Ok(digest.finalize().into())
     }
 
     /// Removes a file if it is there.
@@ -108,6 +125,12 @@ impl Root {
     pub fn set_mode(&self, directory: &str, mode: u32) -> io::Result<()> {
         let directory = self.resolve(Path::new(directory), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
         Ok(fchmod(&directory, Mode::from_bits_truncate(mode))?)
+    }
+
+    /// A directory that exists.
+    pub(crate) fn open_directory(&self, path: &Path) -> io::Result<OwnedFd> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        Ok(self.resolve(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)
     }
 
     /// The directory at `path`, made with mode 0755 where it is missing.
@@ -140,6 +163,28 @@ impl Root {
             .flags(flags | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         openat2(&self.directory, path, how)
+    }
+}
+
+/// SHA-256 of the rest of a file.
+pub fn digest(mut file: &File) -> io::Result<[u8; 32]> {
+    let mut digest = Sha256::new();
+    each_piece(&mut file, |piece| {
+        digest.update(piece);
+        Ok(())
+    })?;
+    Ok(digest.finalize().into())
+}
+
+fn each_piece(from: &mut dyn Read, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(count) => each(piece.get(..count).unwrap_or_default())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -96,13 +96,17 @@ pub fn write_files(root: &Root, files: &[SeedFile]) -> Result<SeedReceipt, SeedE
     root.set_mode(SEED_DIRECTORY, 0o700).map_err(failed(""))?;
     for file in files {
         let length = file.contents.len() as u64;
-        let path = format!("{SEED_DIRECTORY}/{}", file.path);
-        let same = root.read(&path, length).is_ok_and(|bytes| bytes == file.contents.as_bytes());
+        let same = root.read(&place(file), length).is_ok_and(|bytes| bytes == file.contents.as_bytes());
         if !same {
             return Err(failed(file.path)(io::Error::new(io::ErrorKind::InvalidData, "reads back differently")));
         }
     }
     Ok(receipt("files".to_owned(), files))
+}
+
+/// Where [`write_files`] puts a file.
+pub fn place(file: &SeedFile) -> String {
+    format!("{SEED_DIRECTORY}/{}", file.path)
 }
 
 /// Makes `partition` a FAT volume with these files, over whatever it held. The volume exists only when it is complete: its

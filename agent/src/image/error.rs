@@ -39,6 +39,8 @@ pub enum ImageError {
     Damaged { source_name: String, format: &'static str, what: String },
     #[error("{source_name}: the image has {} bytes{}, the device {device}", at_least.max(&1), or_more(*exact))]
     TooLarge { source_name: String, at_least: u64, exact: bool, device: u64 },
+    #[error("{source_name}: the partition table is for disks of {image}-byte sectors, this one's have {device}")]
+    SectorSize { source_name: String, image: u32, device: u32 },
     #[error("{text:?} is not a digest (sha256:HEX or sha512:HEX)")]
     DigestInvalid { text: String },
     #[error("{source_name}: the {what} has {actual}, not {expected}")]
@@ -102,6 +104,7 @@ impl Coded for ImageError {
             Self::Unsupported { .. } => "image.unsupported",
             Self::FormatMismatch { .. } => "image.format_mismatch",
             Self::TooLarge { .. } => "image.too_large",
+            Self::SectorSize { .. } => "image.sector_size",
             Self::DigestInvalid { .. } => "image.digest_invalid",
             Self::DigestMismatch { .. } => "image.digest_mismatch",
             Self::NoPublishedDigest { .. } => "image.digest_unpublished",
@@ -122,6 +125,9 @@ impl Coded for ImageError {
                 Some("either the digest belongs to another build, or the bytes were changed on their way".into())
             }
             Self::TooLarge { .. } => Some("choose a larger disk or a smaller image".into()),
+            Self::SectorSize { .. } => {
+                Some("make the image for such disks, or choose others (`match` on logical_block_size)".into())
+            }
             Self::Window { .. } => Some("raise the window limit, or compress without --long/--ultra".into()),
             Self::Disk(error) => error.hint(),
             Self::Stopped { source, .. } => source.hint(),

@@ -38,6 +38,7 @@ pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx,
                 waited: &waited,
                 room: u64::MAX,
                 sector: 512,
+                table: None,
                 compressed: facts.compression != Compression::None,
             });
             let limits = Limits { workers: options.workers(), window_log: options.window_log };

@@ -151,6 +151,7 @@ impl Run<'_> {
                     waited: &decode_waited,
                     room: target.size(),
                     sector: target.sector(),
+                    table: (target.kind() == disk::Kind::BlockDevice).then(|| target.sector()),
                     compressed: facts.compression != Compression::None,
                 });
                 if let Some(delta) = delta {

@@ -67,8 +67,8 @@ pub fn read<T, E: From<ImageError>>(
         let (stop, stages, name, pool, waited) = (&stop, &stages, &name, &pool, &waited);
         let decoder = thread::Builder::new().name("burin-decode".into()).spawn_scoped(scope, move || {
             let room = u64::MAX;
-            let ports =
-                Ports { name, pool, out, waker: None, stop, stages, waited, room, sector: 512, compressed: false };
+            let (sector, table, compressed) = (512, None, false);
+            let ports = Ports { name, pool, out, waker: None, stop, stages, waited, room, sector, table, compressed };
             let mut chunker = Chunker::new(ports);
             let limits = Limits { workers: 1, window_log: Options::default().window_log };
             decode::decode(&mut input, compression, limits, name, &mut chunker)?;

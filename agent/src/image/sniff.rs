@@ -129,6 +129,22 @@ pub fn container(head: &[u8]) -> Container {
     }
 }
 
+/// Sector sizes that disks have.
+const SECTORS: [u32; 2] = [512, 4096];
+
+/// The sector size that an image's GPT was made for, where that is not `device`'s: its header lies in the second sector
+/// (UEFI 2.10 section 5.3.2). An image with a header for both fits both.
+pub fn other_sectors(head: &[u8], device: u32) -> Option<u32> {
+    let header = |sector: u32| {
+        let at = usize::try_from(sector).ok()?;
+        head.get(at..at + 8).filter(|bytes| *bytes == b"EFI PART")
+    };
+    if header(device).is_some() {
+        return None;
+    }
+    SECTORS.into_iter().find(|sector| header(*sector).is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,5 +181,20 @@ mod tests {
                 compression(&head);
             }
         }
+    }
+
+    #[test]
+    fn a_table_for_other_sectors_is_seen_by_its_place() {
+        let image = |places: &[usize]| {
+            let mut bytes = vec![0; 8192];
+            places.iter().for_each(|at| bytes[*at..at + 8].copy_from_slice(b"EFI PART"));
+            bytes
+        };
+        assert_eq!(other_sectors(&image(&[512]), 4096), Some(512));
+        assert_eq!(other_sectors(&image(&[4096]), 512), Some(4096));
+        assert_eq!(other_sectors(&image(&[512]), 512), None);
+        assert_eq!(other_sectors(&image(&[512, 4096]), 4096), None);
+        assert_eq!(other_sectors(&image(&[]), 512), None);
+        assert_eq!(other_sectors(b"short", 512), None);
     }
 }

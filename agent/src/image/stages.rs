@@ -107,6 +107,8 @@ pub struct Ports<'a> {
     /// Bytes the target has room for.
     pub room: u64,
     pub sector: u32,
+    /// Sector size that a partition table has to be made for; none where there is no disk.
+    pub table: Option<u32>,
     /// Whether a disk image container may not appear here: it was found inside a compressed stream.
     pub compressed: bool,
 }
@@ -140,6 +142,12 @@ impl<'a> Chunker<'a> {
     }
 
     fn send(&mut self, chunk: Chunk) -> Result<(), ImageError> {
+        if self.offset == 0
+            && let Some(device) = self.ports.table
+            && let Some(image) = sniff::other_sectors(chunk.bytes(), device)
+        {
+            return Err(ImageError::SectorSize { source_name: self.ports.name.to_owned(), image, device });
+        }
         let end = self.offset + chunk.len as u64;
         if end > self.ports.room {
             let (source_name, device) = (self.ports.name.to_owned(), self.ports.room);

@@ -133,12 +133,17 @@ fn of_disk(disk: &Disk) -> Vec<Identifier> {
 }
 
 fn of_signature(signature: &Signature) -> Vec<Identifier> {
-    if signature.kind == "linux_raid_member" {
-        let uuid = signature.uuid.iter().cloned().map(Identifier::ArrayUuid);
-        return signature.label.iter().map(|label| array_name(label)).chain(uuid).collect();
+    of_content(&signature.kind, signature.uuid.as_deref(), signature.label.as_deref())
+}
+
+/// What something that libblkid recognises is looked for by; `kind` is its name there.
+pub fn of_content(kind: &str, uuid: Option<&str>, label: Option<&str>) -> Vec<Identifier> {
+    if kind == "linux_raid_member" {
+        let uuid = uuid.map(|uuid| Identifier::ArrayUuid(uuid.to_owned()));
+        return label.into_iter().map(array_name).chain(uuid).collect();
     }
-    let uuid = signature.uuid.iter().cloned().map(Identifier::FilesystemUuid);
-    uuid.chain(signature.label.iter().cloned().map(Identifier::FilesystemLabel)).collect()
+    let uuid = uuid.map(|uuid| Identifier::FilesystemUuid(uuid.to_owned()));
+    uuid.into_iter().chain(label.map(|label| Identifier::FilesystemLabel(label.to_owned()))).collect()
 }
 
 fn of_volume(volume: &Disk) -> Vec<Identifier> {

@@ -42,7 +42,7 @@ pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> 
         steps.push(Step::MakeFilesystem { on: made.on.clone(), filesystem: made.filesystem.clone() });
     }
     if let Some(tree) = &context.layout.tree {
-        grow_tree(context, tree, &made, steps);
+        grow_tree(context, tree, &made, steps)?;
     }
     Ok(())
 }
@@ -169,7 +169,13 @@ fn on_words(context: Context<'_>, members: &[Device]) -> String {
 }
 
 /// Mounts (parents first), the tree, fstab and the boot loader.
-fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<Step>) {
+fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<Step>) -> Result<(), Reason> {
+    if !context.uefi && tree.bootloader != Bootloader::None {
+        // Boot sectors and core images would have to be made by GRUB's own programs.
+        let what =
+            "a tree that boots on a machine that was not started by UEFI firmware (`bootloader` other than `none`)";
+        return Err(Reason::Unsupported { what: what.to_owned() });
+    }
     let mut mounts: Vec<&Made> =
         made.iter().filter(|made| made.mount.is_some() && made.filesystem.kind != FsType::Swap).collect();
     mounts.sort_by_key(|made| made.mount.as_deref().map(|at| (at.split('/').filter(|p| !p.is_empty()).count(), at)));
@@ -199,6 +205,7 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
             cmdline: tree.cmdline.clone(),
         });
     }
+    Ok(())
 }
 
 fn array(step: &Step) -> Option<ArrayEntry> {

@@ -22,6 +22,7 @@ mod identity;
 mod layout;
 mod machine;
 mod netplan;
+mod network_data;
 mod nics;
 mod quantity;
 mod refusal;
@@ -35,7 +36,7 @@ mod types;
 
 pub use attributes::PREFIX as ATTRIBUTE_PREFIX;
 pub use check::check;
-pub use collisions::{Collision, Identifier, find as find_collisions};
+pub use collisions::{Collision, Identifier, find as find_collisions, of_content as content_identifiers};
 pub use explain::{explain, explain_refusal, explain_trace};
 pub use identity::identities;
 pub use refusal::{Reason, Refusal};
@@ -175,6 +176,8 @@ fn planned_disks(
                 serial: facts.disk.serial.clone(),
                 size: facts.disk.size,
                 logical_block_size: facts.disk.logical_block_size.and_then(|n| u32::try_from(n).ok()).unwrap_or(512),
+                // What is preserved may be in use, and is compared at the end.
+                edges: facts.disk.edges.clone().filter(|_| !set.is_preserved()),
                 fate: if set.is_preserved() { Fate::Preserved } else { Fate::Overwritten },
                 existing,
             });

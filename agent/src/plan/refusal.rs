@@ -36,6 +36,8 @@ pub enum Reason {
     SplitArray(Vec<String>),
     #[error("disk set `{set}`: {disk} has {have} bytes for partitions that need {need}")]
     TooSmall { set: String, disk: String, need: u64, have: u64 },
+    #[error("disk set `{set}`: the image `{image}` is for {want}-byte sectors, {disk} has {have}")]
+    SectorSize { set: String, disk: String, image: String, want: u32, have: u32 },
     #[error("{what} is not supported yet")]
     Unsupported { what: String },
     #[error("the attribute `{name}` that {at} refers to is not set")]
@@ -58,6 +60,7 @@ impl Coded for Refusal {
             Reason::Collision(_) => "plan.collision",
             Reason::SplitArray(_) => "plan.split_array",
             Reason::TooSmall { .. } => "plan.too_small",
+            Reason::SectorSize { .. } => "plan.sector_size",
             Reason::Unsupported { .. } => "plan.unsupported",
             Reason::NoAttribute { .. } => "plan.no_attribute",
             Reason::BadValue { .. } => "plan.bad_value",
@@ -86,6 +89,9 @@ impl Coded for Refusal {
                 "choose the other disk too, take it out, or let the set say \"allow\": [\"split-array\"]"
             }
             Reason::TooSmall { .. } => "choose larger disks in `match`, or smaller partitions",
+            Reason::SectorSize { .. } => {
+                "make an image for such disks, or choose others: `logical_block_size` in `match`"
+            }
             Reason::Unsupported { .. } => return None,
             Reason::NoAttribute { .. } => {
                 "set it in the order's `attributes`, or as burin.attr.NAME=VALUE on the kernel command line"

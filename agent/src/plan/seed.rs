@@ -2,6 +2,7 @@
 
 use super::attributes::Attributes;
 use super::canonical::hex;
+use super::network_data::network_data;
 use super::refusal::Reason;
 use crate::protocol::order::{Order, SeedFormat};
 use serde_json::{Map, Value, json};
@@ -87,10 +88,6 @@ pub fn files(order: &Order, attributes: &Attributes, network: Option<&Value>) ->
             files
         }
         SeedFormat::ConfigDrive => {
-            if network.is_some() {
-                // Its network_data.json is a language of its own.
-                return Err(Reason::Unsupported { what: "a network configuration in a config-drive seed".to_owned() });
-            }
             let mut meta = Map::new();
             meta.insert("uuid".to_owned(), json!(instance_id));
             if let Some(name) = &hostname {
@@ -102,6 +99,10 @@ pub fn files(order: &Order, attributes: &Attributes, network: Option<&Value>) ->
             meta.insert("public_keys".to_owned(), Value::Object(named));
             let mut files =
                 vec![SeedFile { path: "openstack/latest/meta_data.json", contents: lines(&Value::Object(meta)) }];
+            if let Some(network) = network {
+                let contents = lines(&network_data(network)?);
+                files.push(SeedFile { path: "openstack/latest/network_data.json", contents });
+            }
             files.extend(user_data.map(|contents| SeedFile { path: "openstack/latest/user_data", contents }));
             files.extend(vendor_data.map(|contents| SeedFile { path: "openstack/latest/vendor_data.json", contents }));
             files

@@ -80,6 +80,13 @@ fn images(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> {
     let mut targets: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (name, set) in &context.layout.disks {
         if let Some(image) = &set.image {
+            let want = context.order.images.get(image).and_then(|spec| spec.sector_size);
+            for (_, disk) in context.of_set(name) {
+                if let Some(want) = want.filter(|want| *want != disk.logical_block_size) {
+                    let (set, disk, have) = (name.clone(), disk.device.clone(), disk.logical_block_size);
+                    return Err(Reason::SectorSize { set, disk, image: image.clone(), want, have });
+                }
+            }
             targets.entry(image).or_default().extend(context.of_set(name).iter().map(|(i, _)| *i));
         }
     }

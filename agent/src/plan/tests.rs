@@ -412,6 +412,89 @@ fn what_cannot_be_done_yet_is_refused_before_anything_is_touched() {
 }
 
 #[test]
+fn luks_and_lvm_are_read_checked_and_refused_by_the_plan() {
+    let on = |over: Value| {
+        let mut order =
+            order(json!({"root": {"partitions": [{"name": "crypt", "type": "luks"}, {"name": "pv", "type": "lvm"}]}}));
+        let layout = &mut order.layouts[0];
+        layout.luks = serde_json::from_value(over.get("luks").cloned().unwrap_or_else(|| json!({}))).unwrap();
+        layout.lvm = serde_json::from_value(over.get("lvm").cloned().unwrap_or_else(|| json!({}))).unwrap();
+        refused(json!({"disks": [{"serial": "A"}]}), &order)
+    };
+    let lvm = |device: &str, volumes: Value| json!({"lvm": {"vg": {"on": {"partition": device}, "volumes": volumes}}});
+    let luks =
+        |device: &str, unlock: Value| json!({"luks": {"secret": {"on": {"partition": device}, "unlock": unlock}}});
+    let filesystem = json!({"type": "xfs", "label": "data"});
+    let good = [
+        lvm("root/pv", json!({"data": {"size": "10GiB", "filesystem": filesystem}, "rest": {}})),
+        luks(
+            "root/crypt",
+            json!([{"tpm2": {"pcrs": [0, 7]}}, {"recovery-key": {}}, {"passphrase": {"attribute": "x"}}]),
+        ),
+    ];
+    for order in good {
+        let refusal = on(order);
+        assert_eq!(refusal.code(), "plan.unsupported", "{refusal}");
+    }
+    let bad = [
+        (lvm("root/none", json!({})), "/layouts/0/lvm/vg/on"),
+        (lvm("root/pv", json!({"a": {}, "b": {}})), "/layouts/0/lvm/vg/volumes"),
+        (lvm("root/pv", json!({"a": {"mount": "/a"}})), "/layouts/0/lvm/vg/volumes/a/mount"),
+        (luks("root/crypt", json!([])), "/layouts/0/luks/secret/unlock"),
+        (luks("root/crypt", json!([{"tpm2": {"pcrs": [24]}}])), "/layouts/0/luks/secret/unlock/0/tpm2/pcrs"),
+    ];
+    for (order, at) in bad {
+        let refusal = on(order);
+        assert_eq!(refusal.code(), "order.invalid", "{refusal}");
+        assert!(refusal.to_string().contains(at), "{refusal}");
+    }
+}
+
+#[test]
+fn an_image_for_other_sectors_is_refused_by_the_plan() {
+    let mut order = order(json!({"root": {"image": "debian", "on_existing": "destroy"}}));
+    order.images.get_mut("debian").unwrap().sector_size = Some(512);
+    let disks = |sector: u64| json!({"disks": [{"serial": "A", "logical_block_size": sector}]});
+    let refusal = refused(disks(4096), &order);
+    assert_eq!(refusal.code(), "plan.sector_size");
+    assert!(refusal.to_string().contains("512-byte sectors") && refusal.hint().is_some());
+    plan(&machine(&disks(512)), &order, &BTreeMap::new()).unwrap();
+    order.images.get_mut("debian").unwrap().sector_size = Some(520);
+    assert_eq!(refused(disks(512), &order).code(), "order.invalid");
+}
+
+#[test]
+fn a_tree_boots_by_uefi_or_says_that_it_does_not() {
+    let partitions = json!([
+        {"name": "esp", "type": "esp", "size": "100MiB", "filesystem": {"type": "vfat"}},
+        {"name": "root", "type": "root", "filesystem": {"type": "ext4"}, "mount": "/"}
+    ]);
+    let mut order = order(json!({"root": {"partitions": partitions}}));
+    order.layouts[0].tree = serde_json::from_value(json!({"image": "debian"})).unwrap();
+    let machine_of = |mode: &str| json!({"boot_mode": mode, "disks": [{"serial": "A"}]});
+    plan(&machine(&machine_of("uefi")), &order, &BTreeMap::new()).unwrap();
+    assert_eq!(refused(machine_of("bios"), &order).code(), "plan.unsupported");
+    order.layouts[0].tree.as_mut().unwrap().cmdline = vec!["quiet splash".to_owned()];
+    assert_eq!(refused(machine_of("uefi"), &order).code(), "order.invalid");
+    let tree = order.layouts[0].tree.as_mut().unwrap();
+    (tree.cmdline, tree.bootloader) = (Vec::new(), crate::protocol::order::Bootloader::None);
+    plan(&machine(&machine_of("bios")), &order, &BTreeMap::new()).unwrap();
+}
+
+#[test]
+fn a_plan_covers_the_ends_of_what_it_overwrites() {
+    let order = order(json!({"root": {"image": "debian", "on_existing": "destroy", "match": {"serial": "A"}},
+        "data": {"match": {"serial": "B"}, "on_existing": "preserve"}}));
+    let digest = |a: &str, b: &str| {
+        let disks = json!({"disks": [{"serial": "A", "edges": a}, {"serial": "B", "edges": b}]});
+        plan(&machine(&disks), &order, &BTreeMap::new()).unwrap().digest
+    };
+    assert_ne!(digest("00", "00"), digest("01", "00"));
+    // What is preserved may be in use.
+    assert_eq!(digest("00", "00"), digest("00", "01"));
+}
+
+#[test]
 fn a_simulated_edit_shows_what_changes_and_nothing_else() {
     let machines = vec![
         ("one".to_owned(), machine(&json!({"disks": [{"serial": "A"}]}))),

@@ -12,6 +12,10 @@ pub struct ImageSpec {
     /// Found by magic unless stated; a stated format that the bytes contradict is an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<ImageFormat>,
+    /// Bytes of a sector of the disks that a whole-disk image was made for, 512 or 4096. A GPT in the image says it too,
+    /// but only once it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sector_size: Option<u32>,
     /// Digests, `sha256:HEX` or `sha512:HEX`.
     #[serde(default)]
     pub digest: ImageDigests,

@@ -88,12 +88,13 @@ impl Attempt<'_> {
         stages.run("check", || apply::check(&planned.plan, &self.agent.paths))?;
         stages.run("grant", || grant(agreed))?;
         // The machine once more, as it is now: somebody may have pulled a disk while the grant was waited for.
-        let fresh = stages.run("probe", || {
-            let fresh = self.plan(&facts::collect()).map_err(ProbeError::Refused)?;
+        let (inventory, fresh) = stages.run("probe", || {
+            let inventory = facts::collect();
+            let fresh = self.plan(&inventory).map_err(ProbeError::Refused)?;
             apply::pin(&fresh.plan, agreed).map_err(ProbeError::Changed)?;
-            Ok::<_, ProbeError>(fresh)
+            Ok::<_, ProbeError>((inventory, fresh))
         })?;
-        self.apply(stages, &fresh, done)
+        self.apply(stages, &inventory, &fresh, done)
     }
 
     /// A refusal is told with everything that was looked at; its event carries the same.
@@ -112,12 +113,19 @@ impl Attempt<'_> {
         Ok(Planned { plan, seed })
     }
 
-    fn apply(&self, stages: &mut Stages, planned: &Planned, done: &mut Applied) -> Result<(), Failure> {
+    fn apply(
+        &self,
+        stages: &mut Stages,
+        inventory: &Inventory,
+        planned: &Planned,
+        done: &mut Applied,
+    ) -> Result<(), Failure> {
         let cancel = Cancel::default();
         let safe_point = || self.safe_point();
         let context = Context {
             order: self.order,
             plan: &planned.plan,
+            inventory,
             seed: planned.seed.as_ref(),
             download: self.download.clone(),
             cancel: cancel.clone(),

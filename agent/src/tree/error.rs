@@ -14,6 +14,8 @@ pub enum TreeError {
     Unsupported { path: String, what: String },
     #[error("{path}: cannot {action}")]
     Io { path: String, action: &'static str, source: io::Error },
+    #[error("{path}: is not on the disk as it was unpacked: {what}")]
+    Differs { path: String, what: &'static str },
     #[error("stopped")]
     Stopped,
     #[error(transparent)]
@@ -27,6 +29,7 @@ impl Coded for TreeError {
             Self::Escape { .. } => "tree.escape",
             Self::Unsupported { .. } => "tree.unsupported",
             Self::Io { .. } => "tree.io",
+            Self::Differs { .. } => "tree.differs",
             Self::Stopped => "cancelled",
             Self::Image(error) => error.code(),
         }
@@ -36,6 +39,9 @@ impl Coded for TreeError {
         match self {
             Self::Archive { .. } => Some("a tree is a tar archive; check how it was made".to_owned()),
             Self::Escape { .. } => Some("make the archive of paths below the root, without `..`".to_owned()),
+            Self::Differs { .. } => {
+                Some("the disk does not keep what is written to it, or something else writes to it".to_owned())
+            }
             Self::Image(error) => error.hint(),
             _ => None,
         }

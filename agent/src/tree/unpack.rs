@@ -1,22 +1,25 @@
 //! The entries of a tar, made one after the other below a directory that nothing leads out of.
 
+use super::archive::{self, Archive, Entry};
+use super::manifest::{BLOCK, Contents, Manifest, fill, link_digest};
 use super::{TreeError, acl};
 use crate::disk::zero;
 use crate::finalize::root::Root;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, makedev, mkdirat, mknodat, utimensat};
+use nix::fcntl::{AtFlags, OFlag, openat, readlink};
+use nix::sys::stat::{
+    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, fstatat, makedev, mkdirat, mknodat, utimensat,
+};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, LinkatFlags, Uid, UnlinkatFlags, fchownat, linkat, symlinkat, unlinkat};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use tar::EntryType;
-
-/// Bytes copied at once; zeros of this length become holes.
-const BLOCK: usize = 64 * 1024;
 
 /// What came out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -27,65 +30,66 @@ pub struct Unpacked {
 }
 
 /// Unpacks all of `archive`; `stopped` is asked between blocks. What is at an entry's place is replaced, links are never
-/// written through, and links on the way to it are resolved inside `root`.
-pub fn unpack(archive: &mut dyn Read, root: &Root, stopped: &dyn Fn() -> bool) -> Result<Unpacked, TreeError> {
+/// written through, and links on the way to it are resolved inside `root`. `manifest` gets what reading back compares.
+pub fn unpack(
+    archive: &mut dyn Read,
+    root: &Root,
+    mut manifest: Option<&mut Manifest>,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Unpacked, TreeError> {
     let failed = |source| TreeError::Archive { source };
-    let mut archive = tar::Archive::new(archive);
+    let mut archive = Archive::new(archive);
     let mut done = Unpacked::default();
-    // Their times last: making what is in them changes those.
-    let mut directories: Vec<(PathBuf, Attributes)> = Vec::new();
-    for entry in archive.entries().map_err(failed)? {
-        let mut entry = entry.map_err(failed)?;
+    // Their times last: making what is in them changes those. Of two entries for one directory the later counts.
+    let mut directories: BTreeMap<PathBuf, Attributes> = BTreeMap::new();
+    while let Some(entry) = archive.next().map_err(failed)? {
         if stopped() {
             return Err(TreeError::Stopped);
         }
-        if entry.header().entry_type() == EntryType::XGlobalHeader {
-            continue;
-        }
-        let path = inside(&entry.path_bytes())?;
-        let attributes = Attributes::read(&mut entry, &path).map_err(|error| match error {
-            Bad::Archive(source) => failed(source),
-            Bad::Unsupported(what) => TreeError::Unsupported { path: path.display().to_string(), what },
-        })?;
+        let path = inside(&entry.path)?;
+        let attributes = Attributes::read(&entry)
+            .map_err(|what| TreeError::Unsupported { path: path.display().to_string(), what })?;
         let place = Place::new(root, &path)?;
-        let kind = entry.header().entry_type();
         done.entries += 1;
-        match kind {
+        let mut contents = [0; 32];
+        match entry.kind {
             EntryType::Directory => {
                 place.directory()?;
-                directories.push((path, attributes));
+                directories.insert(path, attributes);
                 continue;
             }
             _ if place.name.is_none() => return Err(place.unsupported("the root is no directory")),
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let length = place.file(&mut entry, stopped)?;
-                if length != entry.size() {
-                    return Err(failed(io::ErrorKind::UnexpectedEof.into()));
-                }
-                done.file_bytes += length;
+                contents = place.file(&entry, &mut archive, stopped)?;
+                done.file_bytes += entry.size;
             }
             EntryType::Link => {
-                place.link(root, &inside(&entry.link_name_bytes().unwrap_or_default())?)?;
+                let other = place.link(root, &inside(&entry.link)?)?;
+                if let Some(manifest) = manifest.as_deref_mut() {
+                    manifest.link(place.canonical(root)?, &other.canonical(root)?);
+                }
                 // The attributes are those of the file that it is another name of.
                 continue;
             }
-            EntryType::Symlink => place.symlink(&entry.link_name_bytes().unwrap_or_default())?,
-            EntryType::Char | EntryType::Block | EntryType::Fifo => {
-                let number = |part: io::Result<Option<u32>>| part.ok().flatten().unwrap_or(0);
-                let (major, minor) = (number(entry.header().device_major()), number(entry.header().device_minor()));
-                let kind = match kind {
-                    EntryType::Char => SFlag::S_IFCHR,
-                    EntryType::Block => SFlag::S_IFBLK,
-                    _ => SFlag::S_IFIFO,
-                };
-                place.node(kind, makedev(major.into(), minor.into()))?;
+            EntryType::Symlink => {
+                place.symlink(&entry.link)?;
+                contents = link_digest(&entry.link);
             }
+            EntryType::Char => place.node(SFlag::S_IFCHR, makedev(entry.device.0, entry.device.1))?,
+            EntryType::Block => place.node(SFlag::S_IFBLK, makedev(entry.device.0, entry.device.1))?,
+            EntryType::Fifo => place.node(SFlag::S_IFIFO, 0)?,
             other => return Err(place.unsupported(&format!("entries of type {other:?} are not known"))),
         }
-        place.set(&attributes, kind != EntryType::Symlink)?;
+        place.set(&attributes, entry.kind != EntryType::Symlink)?;
+        place.note(root, manifest.as_deref_mut(), contents, &attributes)?;
     }
     for (path, attributes) in directories.iter().rev() {
-        Place::new(root, path)?.set(attributes, true)?;
+        let place = Place::new(root, path)?;
+        // An entry that came later may have taken its place.
+        if place.is_directory() {
+            place.set(attributes, true)?;
+            place.note(root, manifest.as_deref_mut(), [0; 32], attributes)?;
+        }
     }
     Ok(done)
 }
@@ -104,11 +108,6 @@ fn inside(bytes: &[u8]) -> Result<PathBuf, TreeError> {
     if bytes.contains(&0) { Err(escape()) } else { Ok(path) }
 }
 
-enum Bad {
-    Archive(io::Error),
-    Unsupported(String),
-}
-
 /// What an entry has beside its contents.
 struct Attributes {
     mode: u32,
@@ -119,56 +118,42 @@ struct Attributes {
 }
 
 impl Attributes {
-    fn read(entry: &mut tar::Entry<'_, impl Read>, path: &Path) -> Result<Self, Bad> {
-        let mut extended = Vec::new();
-        let mut nanoseconds = None;
-        for record in entry.pax_extensions().map_err(Bad::Archive)?.into_iter().flatten() {
-            let record = record.map_err(Bad::Archive)?;
-            let (key, value) = (record.key_bytes(), record.value_bytes());
+    /// What cannot be kept is said, not left out.
+    fn read(entry: &Entry) -> Result<Self, String> {
+        let mut extended: Vec<(OsString, Vec<u8>)> = Vec::new();
+        let mut set = |name: OsString, value: Vec<u8>| {
+            extended.retain(|(other, _)| *other != name);
+            extended.push((name, value));
+        };
+        for (key, value) in &entry.records {
             if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                extended.push((OsString::from_vec(name.to_vec()), value.to_vec()));
+                set(OsString::from_vec(name.to_vec()), value.clone());
             } else if key == b"RHT.security.selinux" {
-                extended.push((OsString::from("security.selinux"), value.to_vec()));
+                set(OsString::from("security.selinux"), value.clone());
             } else if key == b"SCHILY.acl.access" || key == b"SCHILY.acl.default" {
                 let name =
                     if key.ends_with(b"access") { "system.posix_acl_access" } else { "system.posix_acl_default" };
                 let text = String::from_utf8_lossy(value);
                 let bytes = acl::attribute(&text)
-                    .ok_or_else(|| Bad::Unsupported(format!("the ACL {:?} has names without numbers", text.trim())))?;
-                extended.push((OsString::from(name), bytes));
-            } else if key == b"mtime" {
-                nanoseconds = time(&String::from_utf8_lossy(value));
-            } else if key.starts_with(b"GNU.sparse.") {
-                let what = "sparse files in pax form are not supported (make the archive with --format=gnu, or without --sparse)";
-                return Err(Bad::Unsupported(what.to_owned()));
+                    .ok_or_else(|| format!("the ACL {:?} has names without numbers", text.trim()))?;
+                set(OsString::from(name), bytes);
+            } else if key == b"SCHILY.acl.ace" {
+                return Err("ACLs of NFS version 4 are not supported".to_owned());
+            } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
+                // bsdtar writes both forms unless it is told not to; its own has names in URL encoding.
+                let plain = [b"SCHILY.xattr.", name].concat();
+                if !name.contains(&b'%') && archive::value(&entry.records, &String::from_utf8_lossy(&plain)).is_none() {
+                    let what =
+                        "extended attributes in libarchive's own form are not supported (--options xattrheader=all)";
+                    return Err(what.to_owned());
+                }
             }
         }
-        let header = entry.header();
-        let seconds = || header.mtime().map(|mtime| TimeSpec::new(i64::try_from(mtime).unwrap_or(0), 0));
-        let id = |id: io::Result<u64>| {
-            let id = id.map_err(Bad::Archive)?;
-            u32::try_from(id).map_err(|_| Bad::Unsupported(format!("{}: owner {id}", path.display())))
-        };
-        Ok(Self {
-            mode: header.mode().map_err(Bad::Archive)? & 0o7777,
-            uid: id(header.uid())?,
-            gid: id(header.gid())?,
-            mtime: nanoseconds.map_or_else(seconds, Ok).map_err(Bad::Archive)?,
-            extended,
-        })
+        let id = |id: u64| u32::try_from(id).map_err(|_| format!("the owner {id} cannot be kept"));
+        let (seconds, nanoseconds) = entry.mtime;
+        let mtime = TimeSpec::new(seconds, nanoseconds);
+        Ok(Self { mode: entry.mode, uid: id(entry.uid)?, gid: id(entry.gid)?, mtime, extended })
     }
-}
-
-/// Seconds with a fraction, as pax has them.
-fn time(text: &str) -> Option<TimeSpec> {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
-    let (seconds, nanoseconds): (i64, i64) = (seconds.parse().ok()?, digits.parse().ok()?);
-    // Before 1970 the fraction counts backwards.
-    Some(match text.starts_with('-') && nanoseconds > 0 {
-        true => TimeSpec::new(seconds - 1, 1_000_000_000 - nanoseconds),
-        false => TimeSpec::new(seconds, nanoseconds),
-    })
 }
 
 /// Where an entry goes: its directory, opened, and its name in it; none for the root itself.
@@ -219,38 +204,63 @@ impl Place {
         mkdirat(&self.parent, self.name(), Mode::S_IRWXU).map_err(self.failed("make"))
     }
 
-    fn file(&self, contents: &mut dyn Read, stopped: &dyn Fn() -> bool) -> Result<u64, TreeError> {
+    fn is_directory(&self) -> bool {
+        let found = fstatat(&self.parent, self.name(), AtFlags::AT_SYMLINK_NOFOLLOW);
+        found.is_ok_and(|found| found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits())
+    }
+
+    /// Blocks that are zero stay holes. Returns the digest of the contents.
+    fn file(&self, entry: &Entry, stored: &mut Archive<'_>, stopped: &dyn Fn() -> bool) -> Result<[u8; 32], TreeError> {
         self.clear()?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = openat(&self.parent, self.name(), flags, Mode::S_IRUSR | Mode::S_IWUSR);
-        let mut file = File::from(file.map_err(self.failed("make"))?);
+        let file = File::from(file.map_err(self.failed("make"))?);
         let failed = |source| TreeError::Io { path: self.path.clone(), action: "write", source };
-        let mut block = vec![0; BLOCK];
-        let mut length = 0;
-        loop {
-            if stopped() {
-                return Err(TreeError::Stopped);
+        let size = BLOCK as u64;
+        let (mut digest, mut block, mut at) = (Contents::default(), vec![0; BLOCK], 0);
+        let mut put = |at: u64, block: &mut Vec<u8>| -> Result<(), TreeError> {
+            let start = at * size;
+            let length = usize::try_from(entry.size.saturating_sub(start)).unwrap_or(BLOCK).min(BLOCK);
+            let bytes = block.get(..length).unwrap_or_default();
+            if !zero::is_zero(bytes) {
+                file.write_all_at(bytes, start).map_err(failed)?;
+                digest.block(start, bytes);
+                block.fill(0);
             }
-            let count = fill(contents, &mut block).map_err(|source| TreeError::Archive { source })?;
-            let bytes = block.get(..count).unwrap_or_default();
-            if count == 0 {
-                file.set_len(length).map_err(failed)?;
-                return Ok(length);
+            Ok(())
+        };
+        for segment in &entry.segments {
+            let (mut offset, end) = (segment.offset, segment.offset.saturating_add(segment.length));
+            while offset < end {
+                if stopped() {
+                    return Err(TreeError::Stopped);
+                }
+                if offset / size != at {
+                    put(at, &mut block)?;
+                    at = offset / size;
+                }
+                let from = usize::try_from(offset % size).unwrap_or(0);
+                let room = usize::try_from(end - offset).unwrap_or(BLOCK).min(BLOCK - from);
+                let place = block.get_mut(from..from + room).unwrap_or_default();
+                if fill(stored, place).map_err(|source| TreeError::Archive { source })? < room {
+                    return Err(TreeError::Archive { source: io::ErrorKind::UnexpectedEof.into() });
+                }
+                offset += room as u64;
             }
-            match zero::is_zero(bytes) {
-                true => file.seek(SeekFrom::Current(count as i64)).map(|_| ()).map_err(failed)?,
-                false => file.write_all(bytes).map_err(failed)?,
-            }
-            length += count as u64;
         }
+        put(at, &mut block)?;
+        file.set_len(entry.size).map_err(failed)?;
+        Ok(digest.finish(entry.size))
     }
 
-    fn link(&self, root: &Root, target: &Path) -> Result<(), TreeError> {
+    /// Returns where the file has its other name.
+    fn link(&self, root: &Root, target: &Path) -> Result<Place, TreeError> {
         let other = Place::new(root, target)?;
         self.clear()?;
         // The link's own name, never what a symbolic link there points to.
         linkat(&other.parent, other.name(), &self.parent, self.name(), LinkatFlags::empty())
-            .map_err(self.failed("link"))
+            .map_err(self.failed("link"))?;
+        Ok(other)
     }
 
     fn symlink(&self, target: &[u8]) -> Result<(), TreeError> {
@@ -285,20 +295,35 @@ impl Place {
         let (atime, flags) = (TimeSpec::UTIME_NOW, UtimensatFlags::NoFollowSymlink);
         utimensat(&self.parent, self.name(), &atime, &attributes.mtime, flags).map_err(self.failed("set the time of"))
     }
-}
 
-/// Reads until the block is full or the entry ends.
-fn fill(from: &mut dyn Read, block: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = block.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match from.read(rest) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+    /// Its path below the root, without links on the way.
+    fn canonical(&self, root: &Root) -> Result<PathBuf, TreeError> {
+        let shown = |directory: &OwnedFd| {
+            let path = readlink(format!("/proc/self/fd/{}", directory.as_raw_fd()).as_str());
+            path.map_err(self.failed("find the place of"))
+        };
+        let io = |source| TreeError::Io { path: self.path.clone(), action: "find the place of", source };
+        let top = PathBuf::from(shown(&root.open_directory(Path::new("")).map_err(io)?)?);
+        let parent = PathBuf::from(shown(&self.parent)?);
+        let below = parent.strip_prefix(&top).map_err(|_| TreeError::Escape { path: self.path.clone() })?;
+        Ok(match &self.name {
+            Some(name) => below.join(name),
+            None => below.to_owned(),
+        })
     }
-    Ok(filled)
+
+    fn note(
+        &self,
+        root: &Root,
+        manifest: Option<&mut Manifest>,
+        contents: [u8; 32],
+        attributes: &Attributes,
+    ) -> Result<(), TreeError> {
+        let Some(manifest) = manifest else { return Ok(()) };
+        let path = self.canonical(root)?;
+        let noted = manifest.note(path, self.parent.as_fd(), self.name(), contents, &attributes.extended);
+        noted.map_err(self.failed("look at"))
+    }
 }
 
 #[cfg(test)]

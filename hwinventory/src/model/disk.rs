@@ -173,6 +173,8 @@ record! {
         partitions: Vec<Partition>,
         /// What is recognised on the whole disk; absent when it was not read.
         signatures: Option<Vec<Signature>>,
+        /// SHA-256 over the first and the last MiB, in hexadecimal; absent when they were not read.
+        edges: Option<String>,
         /// Kernel names of the devices built on this disk or its partitions.
         holders: Vec<String>,
         /// Kernel names of the devices this one is built on.

@@ -10,6 +10,8 @@ pub struct Probed {
     pub table_id: Option<String>,
     pub signatures: Vec<Signature>,
     pub partitions: Vec<ProbedPartition>,
+    /// SHA-256 over the first and the last MiB of a whole disk.
+    pub edges: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -3,11 +3,17 @@ use crate::model::Signature;
 use crate::parse::probed::{Probed, ProbedPartition};
 use blkid::prober::{ProbeState, Prober};
 use blkid::{PartitionsFlags, SuperblocksFlags};
-use std::io;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// A device full of signatures must not keep us for ever.
 const MOST: usize = 32;
+/// Bytes at each end of a disk: partition tables, and the superblocks of what uses it whole.
+const EDGE: u64 = 1 << 20;
 
 /// What libblkid recognises on a block device, as the JSON of [`Probed`].
 pub fn probe(device: &str) -> io::Result<Vec<u8>> {
@@ -62,7 +68,26 @@ pub fn probe(device: &str) -> io::Result<Vec<u8>> {
     if probed.table.is_some() {
         probed.partitions = partitions(&prober);
     }
+    // A disk that is at its end for some bytes has other ways to say so.
+    probed.edges = if is_partition(device) { None } else { edges(&File::from(file)).ok() };
     serde_json::to_vec(&probed).map_err(io::Error::other)
+}
+
+fn is_partition(device: &str) -> bool {
+    let name = Path::new(device).file_name().unwrap_or_default();
+    Path::new("/sys/class/block").join(name).join("partition").exists()
+}
+
+fn edges(file: &File) -> io::Result<String> {
+    let size = (&mut &*file).seek(SeekFrom::End(0))?;
+    let length = EDGE.min(size);
+    let mut hash = Sha256::new();
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+    for offset in [0, size - length] {
+        file.read_exact_at(&mut bytes, offset)?;
+        hash.update(&bytes);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn partitions(prober: &Prober) -> Vec<ProbedPartition> {

@@ -8,6 +8,7 @@ mod proof;
 mod run;
 mod scene;
 mod small;
+mod tree;
 
 pub use artefacts::{Image, Netboot, built};
 pub use order::OrderBuilder;
@@ -16,6 +17,7 @@ pub use proof::{Proof, fingerprint};
 pub use run::{Deployment, News};
 pub use scene::{Bystander, Scene, start_controller, start_controller_with};
 pub use small::SMALL_MARK;
+pub use tree::SmallDebian;
 
 use crate::controller::StartError;
 use crate::vm::VmError;

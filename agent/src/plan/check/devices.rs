@@ -3,7 +3,7 @@
 use super::super::{steps, types};
 use super::{Mistakes, token};
 use crate::protocol::image::ImageFormat;
-use crate::protocol::order::{BootOrder, Bootloader, DeviceRef, Filesystem, FsType, Layout, Order};
+use crate::protocol::order::{BootOrder, Bootloader, DeviceRef, Filesystem, FsType, Layout, Order, Unlock};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {
@@ -34,6 +34,12 @@ pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) 
         let at = format!("{at}/luks/{}", token(name));
         base(&crypt.on, format!("{at}/on"), mistakes);
         mistakes.ensure(!crypt.unlock.is_empty(), &format!("{at}/unlock"), "expected at least one way to open it");
+        for (i, unlock) in crypt.unlock.iter().enumerate() {
+            if let Unlock::Tpm2 { pcrs } = unlock {
+                let right = !pcrs.is_empty() && pcrs.iter().all(|pcr| *pcr < 24);
+                mistakes.ensure(right, &format!("{at}/unlock/{i}/tpm2/pcrs"), "expected numbers from 0 to 23");
+            }
+        }
         optional(crypt.filesystem.as_ref(), crypt.mount.as_deref(), &at, mistakes);
     }
     for (name, group) in &layout.lvm {
@@ -157,6 +163,10 @@ fn tree(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {
     let esp = layout.disks.values().flat_map(|set| &set.partitions).any(|p| p.kind == "esp" && p.filesystem.is_some());
     let boots = tree.bootloader != Bootloader::None;
     mistakes.ensure(esp || !boots, &at, "a tree that boots needs a partition of type `esp` with a vfat filesystem");
+    for (i, word) in tree.cmdline.iter().enumerate() {
+        let plain = !word.is_empty() && !word.chars().any(|c| c.is_control() || c.is_whitespace());
+        mistakes.ensure(plain, &format!("{at}/cmdline/{i}"), "expected one word of a kernel command line");
+    }
     let images = layout.disks.values().any(|set| set.image.is_some());
     mistakes.ensure(!images, &at, "expected either a `tree` or whole-disk images in one layout");
 }

@@ -17,6 +17,8 @@ pub fn check(order: &Order, mistakes: &mut Mistakes) {
                 ["http://", "https://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
             mistakes.ensure(known, &format!("{at}/urls/{i}"), "expected an http:// or https:// URL");
         }
+        let sector = image.sector_size.is_none_or(|size| matches!(size, 512 | 4096));
+        mistakes.ensure(sector, &format!("{at}/sector_size"), "expected 512 or 4096");
         for (word, digest) in [("wire", &image.digest.wire), ("content", &image.digest.content)] {
             let right = digest.as_deref().is_none_or(is_digest);
             mistakes.ensure(right, &format!("{at}/digest/{word}"), "expected sha256:HEX or sha512:HEX");

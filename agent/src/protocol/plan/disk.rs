@@ -22,6 +22,10 @@ pub struct PlannedDisk {
     pub size: u64,
     /// Bytes; what an LBA of its partition table counts.
     pub logical_block_size: u32,
+    /// SHA-256 over the first and the last MiB as they are now, of a disk that is to be overwritten: whoever changes it in
+    /// between changes the plan. Absent where it was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edges: Option<String>,
     /// What becomes of `existing`.
     pub fate: Fate,
     pub existing: Existing,

@@ -133,6 +133,7 @@ fn signatures(reader: &Reader, disk: &mut Disk) {
     disk.partition_table = whole.table;
     disk.partition_table_id = whole.table_id;
     disk.signatures = Some(whole.signatures);
+    disk.edges = whole.edges;
     for partition in &mut disk.partitions {
         if let Some(entry) = whole.partitions.iter().find(|p| p.number == partition.number) {
             partition.uuid = entry.uuid.as_deref().map(str::to_ascii_lowercase);

@@ -1,0 +1,115 @@
+//! The boot loader step: the same files onto every ESP of the new system.
+
+use super::tree::Mounts;
+use super::{ApplyError, Context, filesystem};
+use crate::finalize::bootloader::{self, BootError, BootFile, Source, System};
+use crate::finalize::guid::Arch;
+use crate::finalize::mount::{Access, Mounted};
+use crate::finalize::root::{self, Root};
+use crate::protocol::order::Bootloader;
+use crate::protocol::plan::{Device, Step};
+use serde::Serialize;
+
+/// What makes the new system boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InstallReceipt {
+    pub bootloader: Bootloader,
+    /// Version of the kernel that is booted.
+    pub kernel: String,
+    /// Device nodes of the ESPs.
+    pub esps: Vec<String>,
+    /// On each of them.
+    pub files: Vec<String>,
+}
+
+pub fn boot(
+    context: &Context<'_>,
+    mounts: &mut Mounts,
+    wanted: Bootloader,
+    esps: &[Device],
+    root_uuid: &str,
+    cmdline: &[String],
+) -> Result<InstallReceipt, ApplyError> {
+    let tree = mounts.root()?;
+    let filesystems: Vec<(String, String)> =
+        mounts.places().filter_map(|(at, on)| Some((at.to_owned(), uuid(context, on)?))).collect();
+    let esp = esps.iter().find_map(|esp| mounts.place(esp)).map(str::to_owned);
+    let arch = Arch::native();
+    let system = System { tree: &tree, filesystems: &filesystems, esp: esp.as_deref(), root_uuid, cmdline, arch };
+    let made = bootloader::prepare(system, wanted)?;
+    for file in &made.tree {
+        let digest = copy(&tree, file, &tree, "")?;
+        mounts.copied(file.path(), digest);
+    }
+    let mut nodes = Vec::new();
+    for on in esps {
+        let node = filesystem::node(context, on)?;
+        match mounts.place(on).map(|at| at.trim_start_matches('/').to_owned()) {
+            // It is read back with the rest of the tree, once that is unmounted.
+            Some(at) => {
+                for file in &made.esp {
+                    let digest = copy(&tree, file, &tree, &format!("{at}/"))?;
+                    mounts.copied(format!("{at}/{}", file.path()), digest);
+                }
+            }
+            None => {
+                let mounted = Mounted::mount(&node, "vfat", Access::ReadWrite, &context.paths.mounts)?;
+                let written = write(&tree, &made.esp, &mounted);
+                mounted.unmount()?;
+                let written = written?;
+                let mounted = Mounted::mount(&node, "vfat", Access::ReadOnly, &context.paths.mounts)?;
+                let compared = compare(&made.esp, &written, &mounted);
+                mounted.unmount()?;
+                compared?;
+            }
+        }
+        nodes.push(node.display().to_string());
+    }
+    let files = made.esp.iter().map(BootFile::path).collect();
+    Ok(InstallReceipt { bootloader: made.bootloader, kernel: made.kernel, esps: nodes, files })
+}
+
+/// Of a filesystem that an earlier step of the plan made.
+fn uuid(context: &Context<'_>, on: &Device) -> Option<String> {
+    context.plan.steps.iter().find_map(|step| match step {
+        Step::MakeFilesystem { on: made, filesystem } if made == on => Some(filesystem.uuid.clone()),
+        _ => None,
+    })
+}
+
+fn write(tree: &Root, files: &[BootFile], esp: &Mounted) -> Result<Vec<[u8; 32]>, BootError> {
+    let esp = Root::open(esp.path()).map_err(|source| io(&esp.path().display().to_string(), source))?;
+    files.iter().map(|file| copy(tree, file, &esp, "")).collect()
+}
+
+fn compare(files: &[BootFile], written: &[[u8; 32]], esp: &Mounted) -> Result<(), BootError> {
+    let esp = Root::open(esp.path()).map_err(|source| io(&esp.path().display().to_string(), source))?;
+    for (file, wanted) in files.iter().zip(written) {
+        let path = file.path();
+        let found = esp.open_file(&path).and_then(|file| root::digest(&file)).map_err(|source| io(&path, source))?;
+        if found != *wanted {
+            return Err(BootError::Differs { path });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the SHA-256 of what was written.
+fn copy(tree: &Root, file: &BootFile, to: &Root, below: &str) -> Result<[u8; 32], BootError> {
+    let path = format!("{below}{}", file.path());
+    let written = match &file.from {
+        Source::Text(text) => to.copy(&format!("{below}{}", file.directory), &file.name, &mut text.as_bytes(), 0o644),
+        Source::Tree(from) => tree.open_file(from).and_then(|mut bytes| {
+            // The tree put it there itself.
+            if *from == path {
+                return root::digest(&bytes);
+            }
+            to.copy(&format!("{below}{}", file.directory), &file.name, &mut bytes, 0o755)
+        }),
+    };
+    written.map_err(|source| io(&path, source))
+}
+
+fn io(path: &str, source: std::io::Error) -> BootError {
+    BootError::Io { path: path.to_owned(), source }
+}

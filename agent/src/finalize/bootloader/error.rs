@@ -1,0 +1,55 @@
+//! Why a tree cannot be made to boot.
+
+use crate::error::Coded;
+use std::io;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    #[error("the tree has no {what}; looked for {looked}")]
+    NoLoader { what: &'static str, looked: String },
+    #[error("the tree has both GRUB and systemd-boot")]
+    TwoLoaders,
+    #[error("the tree has no kernel (vmlinuz-VERSION in /boot, or vmlinuz in /usr/lib/modules/VERSION)")]
+    NoKernel,
+    #[error("the tree's kernel {version} has no initial ramdisk")]
+    NoRamdisk { version: String },
+    #[error("{path}: is no program that UEFI firmware starts")]
+    NotEfi { path: String },
+    #[error("{path}: does not say where it looks for its configuration")]
+    NoPrefix { path: String },
+    #[error("{path}: cannot be read or written while the tree is made to boot")]
+    Io { path: String, source: io::Error },
+    #[error("{path}: is not on the EFI system partition as it was written")]
+    Differs { path: String },
+}
+
+impl Coded for BootError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoLoader { .. } => "finalize.boot_no_loader",
+            Self::TwoLoaders => "finalize.boot_two_loaders",
+            Self::NoKernel => "finalize.boot_no_kernel",
+            Self::NoRamdisk { .. } => "finalize.boot_no_ramdisk",
+            Self::NotEfi { .. } => "finalize.boot_not_efi",
+            Self::NoPrefix { .. } => "finalize.boot_no_prefix",
+            Self::Io { .. } => "finalize.boot_io",
+            Self::Differs { .. } => "finalize.boot_differs",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoLoader { .. } => {
+                "put it into the tree (Debian: grub-efi-amd64-signed, grub-efi-amd64-bin or systemd-boot-efi), or let \
+                 `bootloader` be `none`"
+            }
+            Self::TwoLoaders => "let `bootloader` be `grub` or `systemd-boot`",
+            Self::NoRamdisk { .. } => "`root=UUID=` needs one: let the tree's own tools make it before it is packed",
+            Self::Io { source, .. } if source.raw_os_error() == Some(libc::ENOSPC) => {
+                "kernel and ramdisk do not fit on the EFI system partition: make it larger"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
