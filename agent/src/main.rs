@@ -33,22 +33,10 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Agent(args) => cli::agent::run(&args),
         Command::Conformance(args) => cli::conformance::run(args),
-        Command::Index(args) => {
-            let cancel = cli::signals::cancelled_by_signals();
-            match cli::download_agent() {
-                Ok(agent) => cli::index::run(args, agent, &cancel),
-                Err(error) => cli::fail(&error),
-            }
-        }
+        Command::Index(args) => cli::index::run(args, &cli::signals::cancelled_by_signals()),
         Command::Inventory(args) => cli::inventory::run(&args),
         Command::Plan(args) => cli::plan::run(args),
         Command::Simulate(args) => cli::simulate::run(args),
-        Command::Write(args) => {
-            let cancel = cli::signals::cancelled_by_signals();
-            match cli::download_agent() {
-                Ok(agent) => cli::write::run(args, agent, &cancel),
-                Err(error) => cli::fail(&error),
-            }
-        }
+        Command::Write(args) => cli::write::run(args, &cli::signals::cancelled_by_signals()),
     }
 }

@@ -11,9 +11,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 fn burin() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_burin"));
-    command.arg("write");
-    command
+    image_support::burin("write")
 }
 
 fn run(source: &str, target: &Path, more: &[&str]) -> Output {

@@ -29,12 +29,15 @@ fn attempt(dir: &Path, urls: Vec<String>) -> Result<Vec<u8>, ImageError> {
 }
 
 #[test]
-fn a_connection_cut_anywhere_is_resumed() {
+fn a_connection_cut_at_twenty_random_points_is_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let image = image(9 * MIB);
     let wire = zst(dir.path(), &image);
-    let mut cuts: Vec<usize> = (0..20).map(|index| index * 7919 * 13 % wire.len()).collect();
-    cuts.extend([1, wire.len() - 1]);
+    // Twenty places that look random and are the same every time.
+    let places = noise(20 * 8, 77);
+    let place = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap()) as usize % wire.len();
+    let mut cuts: Vec<usize> = places.chunks_exact(8).map(place).collect();
+    cuts.extend([0, 1, wire.len() - 1]);
     for cut in cuts {
         let server = Server::new(wire.clone(), [Answer::Cut(cut), Answer::Cut(cut / 2)]);
         let written = attempt(dir.path(), vec![server.url.clone()]);
@@ -75,6 +78,72 @@ fn a_server_without_range_starts_over_and_says_so() {
     assert_written(&fs::read(&target).unwrap(), &image);
     let notes = notes.0.into_inner().unwrap();
     assert!(notes.iter().any(|note| note.contains("starting over")), "{notes:?}");
+}
+
+/// The whole and a mirror that has other bytes of the same length, under the same ETag.
+#[test]
+fn a_mirror_that_lies_is_found_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = image(9 * MIB);
+    let wire = zst(dir.path(), &image);
+    let mut other = wire.clone();
+    let half = other.len() / 2;
+    // Right where it takes over: the bytes that are fetched again differ.
+    other[half - 1] ^= 1;
+    let honest = || Server::new(wire.clone(), [Answer::Cut(half)]).always(Answer::Status(503));
+    let liar = Server::new(other, []);
+    let error = attempt(dir.path(), vec![honest().url, liar.url.clone()]).unwrap_err();
+    assert!(matches!(error.code(), "image.changed" | "image.http_status"), "{error:?}");
+    // Behind it nothing but a digest can tell.
+    let mut later = wire.clone();
+    later[half + 100_000] ^= 1;
+    let liar = Server::new(later, []);
+    let target = dirty_file(dir.path(), 12 * MIB);
+    let mut request = from_http(vec![honest().url, liar.url]);
+    request.digest.content = Some(sha256(&image));
+    let error = write_to_file(request, &target).unwrap_err();
+    assert!(matches!(error.code(), "image.digest_mismatch" | "image.corrupt"), "{error:?}");
+    assert_unbootable(&target);
+}
+
+#[test]
+fn two_hundred_instead_of_206_is_compared_from_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = image(9 * MIB);
+    let wire = zst(dir.path(), &image);
+    let mut other = wire.clone();
+    other[7] ^= 1;
+    let cut = [Answer::Cut(wire.len() / 2)];
+    let good = Server::new(wire.clone(), cut.clone()).always(Answer::Whole);
+    assert_written(&attempt(dir.path(), vec![good.url.clone()]).unwrap(), &image);
+    assert_eq!(good.requests().len(), 2);
+    // The first bytes of what is sent again are others, far before the place where it broke off.
+    let first = Server::new(wire, cut).always(Answer::Status(404));
+    let second = Server::new(other, []).always(Answer::Whole);
+    let error = attempt(dir.path(), vec![first.url.clone(), second.url.clone()]).unwrap_err();
+    assert!(matches!(error.code(), "image.changed" | "image.not_found"), "{error:?}");
+}
+
+#[test]
+fn a_device_one_sector_smaller_than_the_image_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = image(4 * MIB);
+    let wire = zst(dir.path(), &image);
+    for sector in [512, 4096] {
+        for (bytes, known) in [(image.clone(), true), (wire.clone(), false)] {
+            let Some(device) = Loop::new(dir.path(), 4 * MIB - sector as usize, sector) else { return };
+            let server = Server::new(bytes, []);
+            let target = Target::open_device(&device.device).unwrap();
+            let error = image::write(from_http(vec![server.url.clone()]), &target, &(), &Cancel::default()).unwrap_err();
+            drop(target);
+            assert_eq!(error.code(), "image.too_large", "{error:?}");
+            let bytes = fs::read(&device.device).unwrap();
+            match known {
+                true => assert!(bytes == dirt(bytes.len()), "the device was touched"),
+                false => assert!(bytes[..MIB].iter().all(|byte| *byte == 0)),
+            }
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod image_support;
 use burin::disk::{Backend, Target};
 use burin::error::Coded;
 use burin::image::{self, Cancel, Source, WriteRequest};
-use burin::protocol::image::Verify;
+use burin::protocol::image::{ImageDigests, Verify};
 use image_support::*;
 use std::fs;
 
@@ -23,11 +23,6 @@ const COMPRESSIONS: [(&str, &[&str]); 11] = [
     ("bzip2", &["bzip2", "-c"]),
 ];
 
-fn sha256(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    let digest = sha2::Sha256::digest(bytes);
-    format!("sha256:{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
-}
 
 fn sha512(bytes: &[u8]) -> String {
     use sha2::Digest as _;
@@ -61,6 +56,66 @@ fn every_compression_comes_out_as_it_went_in() {
             assert!(receipt.zeroed_bytes >= 3 * MIB as u64, "{receipt:?}");
             assert_eq!(receipt.digest.wire, sum.then(|| sha256(&wire)));
             assert_eq!(receipt.digest.content, sum.then(|| sha512(&image)));
+        }
+    }
+}
+
+/// Formats x compressions x digests x sector sizes, each by file and by HTTP.
+#[test]
+fn the_whole_matrix_on_loop_devices() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = image(6 * MIB + 512 * 3);
+    let raw = dir.path().join("disk.raw");
+    fs::write(&raw, &image).unwrap();
+    let mut forms: Vec<(String, Vec<u8>)> = Vec::new();
+    for (_, command) in COMPRESSIONS {
+        if have(command[0]) {
+            forms.push((command.join(" "), tool(dir.path(), command, &image)));
+        }
+    }
+    forms.push(("zstd with a seek table".into(), seekable(&image)));
+    if have("qemu-img") {
+        for options in [&[][..], &["-c"], &["-c", "-o", "compression_type=zstd"], &["-o", "compat=0.10"]] {
+            let path = dir.path().join("disk.qcow2");
+            let command = std::process::Command::new("qemu-img")
+                .args(["convert", "-f", "raw", "-O", "qcow2"])
+                .args(options)
+                .args([&raw, &path])
+                .status();
+            assert!(command.unwrap().success(), "{options:?}");
+            forms.push((format!("qcow2 {}", options.join(" ")), fs::read(&path).unwrap()));
+        }
+    }
+    let digests = |wire: &[u8]| {
+        [
+            ImageDigests::default(),
+            ImageDigests { wire: Some(sha256(wire)), content: None },
+            ImageDigests { wire: None, content: Some(sha256(&image)) },
+            ImageDigests { wire: Some(sha512(wire)), content: Some(sha512(&image)) },
+        ]
+    };
+    for sector in [512, 4096] {
+        let Some(device) = Loop::new(dir.path(), 8 * MIB, sector) else { return };
+        for (index, (name, wire)) in forms.iter().enumerate() {
+            let server = Server::new(wire.clone(), []);
+            let file = dir.path().join("form");
+            fs::write(&file, wire).unwrap();
+            for (number, digest) in digests(wire).into_iter().enumerate() {
+                // Noise again, without the cost of a new device.
+                fs::write(&device.device, dirt(8 * MIB)).unwrap();
+                let source = match (index + number) % 2 {
+                    0 => Source::File(file.clone()),
+                    _ => Source::Http(http(vec![server.url.clone()])),
+                };
+                let mut request = WriteRequest::new(source);
+                request.digest = digest.clone();
+                let target = Target::open_device(&device.device).unwrap();
+                let receipt = image::write(request, &target, &(), &Cancel::default());
+                let receipt = receipt.unwrap_or_else(|error| panic!("{name}, {digest:?}, {sector}: {error:?}"));
+                drop(target);
+                assert_eq!(receipt.digest, digest, "{name}");
+                assert_written(&fs::read(&device.device).unwrap(), &image);
+            }
         }
     }
 }

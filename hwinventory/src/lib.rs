@@ -20,6 +20,7 @@ mod sys;
 
 pub use collect::{Options, collect};
 pub use model::Inventory;
+pub use parse::mounts::unescape as unescape_mount_path;
 
 /// JSON Schema of [`Inventory`], generated from the types.
 pub fn schema() -> schemars::Schema {

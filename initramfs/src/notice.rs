@@ -69,6 +69,11 @@ pub fn text(carried: &Carried<'_>) -> String {
          static archives (libblkid.a, libc.a), build burin from its source with `cargo build --release -p burin`, and\n\
          build this ramdisk anew with the result.\n",
     );
+    out.push_str(
+        "\nTables inside /init\n------------------\n\n\
+         pci.ids (https://pci-ids.ucw.cz/) and usb.ids (http://www.linux-usb.org/usb.ids), BSD-3-Clause: compressed and\n\
+         otherwise unchanged, so that each table's own head names its version and maintainers.\n",
+    );
     if !carried.others.is_empty() {
         out.push_str("\nOther files\n-----------\n\n");
         for (package, what) in carried.others {
@@ -142,6 +147,7 @@ mod tests {
             "https://snapshot.debian.org/package/linux-signed-amd64/6.1.27%2B1/",
             "util-linux: libblkid, LGPL-2.1-or-later",
             "CA certificates, MPL-2.0",
+            "pci.ids (https://pci-ids.ucw.cz/) and usb.ids",
             "serde 1.0 MIT OR Apache-2.0",
         ] {
             assert!(text.contains(part), "{part} is not in:\n{text}");

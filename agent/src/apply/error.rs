@@ -63,6 +63,8 @@ pub enum ApplyError {
     NoMdadm,
     #[error("{device}: what the image brought is on other disks already: {found}", device = device.display())]
     Collision { device: PathBuf, found: String },
+    #[error("{} of {of} disks failed: {}", failed.len(), failed.join(", "))]
+    Disks { failed: Vec<String>, of: usize, source: Box<ApplyError> },
     #[error("stopped by the controller")]
     Cancelled,
     #[error("{at}: cannot be mounted before the root, or twice")]
@@ -98,6 +100,7 @@ pub enum ApplyError {
 impl ApplyError {
     fn part(&self) -> Option<&dyn Coded> {
         Some(match self {
+            Self::Disks { source, .. } => source.as_ref(),
             Self::Image(error) => error,
             Self::Boot(error) => error,
             Self::Tree(error) => error,

@@ -1,24 +1,67 @@
-//! The image step: target checked against the plan, engine run, progress told.
+//! The image step: targets checked against the plan, engine run, progress told.
 
-use super::{ApplyError, Context};
+use super::{ApplyError, Context, fetch};
 use crate::controller::Emitter;
 use crate::disk::Target;
-use crate::image::{self, Http, Phase, Snapshot, Source, WriteRequest};
+use crate::error::Coded;
+use crate::image::{self, Destination, Phase, Progress as _, Snapshot, Source, WriteRequest};
 use crate::protocol::event::{Anomaly, Progress};
 use crate::protocol::image::Verify;
 use crate::protocol::plan::PlannedDisk;
 use crate::protocol::{ImageReceipt, Kind, Problem};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+/// Writes an image to every one of `disks` with one download. Receipts go to `done` whatever becomes of the others.
 pub fn write(
     context: &Context<'_>,
-    disk: &PlannedDisk,
+    disks: &[usize],
     name: &str,
     verify: Verify,
     emitter: &Emitter,
-) -> Result<ImageReceipt, ApplyError> {
+    done: &mut Vec<ImageReceipt>,
+) -> Result<(), ApplyError> {
     let spec = context.order.images.get(name).ok_or_else(|| ApplyError::NoImage { name: name.to_owned() })?;
+    let mut opened = Vec::new();
+    for &index in disks {
+        let disk = context.disk(index)?;
+        opened.push((context.path(disk), open(context, disk)));
+    }
+    let mut failed = Vec::new();
+    let mut targets = Vec::new();
+    for (path, target) in opened {
+        match target {
+            Ok(target) => targets.push((path, target)),
+            Err(error) => failed.push((path, error)),
+        }
+    }
+    let watches: Vec<Watch<'_>> = targets.iter().map(|(path, _)| Watch::new(path, emitter)).collect();
+    let destinations: Vec<Destination<'_>> =
+        targets.iter().zip(&watches).map(|((_, target), watch)| Destination { target, progress: watch }).collect();
+    if let Some(first) = watches.first() {
+        let fetched = fetch::prepare(context, spec)?;
+        let mut request = WriteRequest::new(Source::Http(fetched.http.clone()));
+        request.format = spec.format;
+        request.verify = verify;
+        request.digest = fetched.digest;
+        request.signature = fetched.signature;
+        if let (Some(index), [_]) = (&spec.delta, disks) {
+            let note = |text: &str| first.note(text);
+            request.delta = fetch::index(&fetched.http, index, &context.cancel, &note)?;
+        }
+        let ended = image::write_all(request, &destinations, &context.cancel)?;
+        for ((path, _), ended) in targets.iter().zip(ended) {
+            match ended {
+                Ok(receipt) => done.push(receipt),
+                Err(error) => failed.push((path.clone(), ApplyError::from(error))),
+            }
+        }
+    }
+    several(failed, disks.len(), emitter)
+}
+
+fn open(context: &Context<'_>, disk: &PlannedDisk) -> Result<Target, ApplyError> {
     let path = context.path(disk);
     let target = Target::open_device(&path).map_err(image::ImageError::from)?;
     let expect = |what, planned: u64, found: u64| {
@@ -29,14 +72,25 @@ pub fn write(
     };
     expect("bytes large", disk.size, target.size())?;
     expect("bytes a sector", u64::from(disk.logical_block_size), u64::from(target.sector()))?;
+    Ok(target)
+}
 
-    let source = Source::Http(Http::new(context.download.clone(), spec.urls.clone()));
-    let mut request = WriteRequest::new(source);
-    request.format = spec.format;
-    request.digest = spec.digest.clone();
-    request.verify = verify;
-    let watch = Watch { device: path.display().to_string(), emitter, told: Mutex::new(Told::default()) };
-    Ok(image::write(request, &target, &watch, &context.cancel)?)
+/// One disk's failure is the step's; of several, each is told, and the step's names all of them.
+fn several(failed: Vec<(PathBuf, ApplyError)>, of: usize, emitter: &Emitter) -> Result<(), ApplyError> {
+    if of > 1 {
+        for (path, error) in &failed {
+            log::error!("{}: {error} [{}]", path.display(), error.code());
+            let anomaly = Anomaly { device: Some(path.display().to_string()), problem: error.problem() };
+            emitter.emit(Kind::Anomaly(anomaly));
+        }
+    }
+    let named: Vec<String> =
+        failed.iter().map(|(path, error)| format!("{} [{}]", path.display(), error.code())).collect();
+    match failed.into_iter().next() {
+        None => Ok(()),
+        Some((_, error)) if of == 1 => Err(error),
+        Some((_, error)) => Err(ApplyError::Disks { failed: named, of, source: Box::new(error) }),
+    }
 }
 
 /// Turns the engine's ticks into events (one a second) and lines on the console (one in five).
@@ -44,6 +98,12 @@ struct Watch<'a> {
     device: String,
     emitter: &'a Emitter,
     told: Mutex<Told>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(path: &Path, emitter: &'a Emitter) -> Self {
+        Self { device: path.display().to_string(), emitter, told: Mutex::default() }
+    }
 }
 
 #[derive(Default)]

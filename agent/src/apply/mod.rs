@@ -6,6 +6,7 @@
 mod boot;
 mod collide;
 mod error;
+mod fetch;
 mod filesystem;
 mod image;
 mod install;
@@ -242,10 +243,7 @@ fn perform(
             done.note(step, "tree", arrays);
         }
         Step::WriteImage { image, disks, verify } => {
-            for &index in disks {
-                let receipt = image::write(context, context.disk(index)?, image, *verify, emitter)?;
-                done.images.push(receipt);
-            }
+            image::write(context, disks, image, *verify, emitter, &mut done.images)?;
         }
         Step::RelocateBackupGpt { disk }
         | Step::SetGuids { disk, .. }

@@ -1,10 +1,11 @@
 //! The steps of a tree: filesystems mounted below each other, the archive unpacked and read back, fstab written.
 
+use super::fetch::{self, Fetched};
 use super::raid::Arrays;
 use super::{ApplyError, Context, filesystem, mdadm_conf};
 use crate::finalize::mount::{Access, Mounted};
 use crate::finalize::root::Root;
-use crate::image::{self, Http, Source};
+use crate::image::{self, Source};
 use crate::protocol::image::Verify;
 use crate::protocol::order::FsType;
 use crate::protocol::plan::{ArrayEntry, Device, FstabEntry};
@@ -138,11 +139,11 @@ impl Mounts {
         verify: Verify,
     ) -> Result<TreeReceipt, ApplyError> {
         let spec = context.order.images.get(name).ok_or_else(|| ApplyError::NoImage { name: name.to_owned() })?;
-        let source = Source::Http(Http::new(context.download.clone(), spec.urls.clone()));
+        let Fetched { http, digest, signature } = fetch::prepare(context, spec)?;
         let root = self.root()?;
         let stopped = || context.cancel.is_cancelled();
         let mut manifest = (verify == Verify::Readback).then(Manifest::default);
-        let (unpacked, read) = image::read(source, &spec.digest, &context.cancel, |reader| {
+        let (unpacked, read) = image::read(Source::Http(http), &digest, signature, &context.cancel, |reader| {
             tree::unpack(reader, &root, manifest.as_mut(), &stopped)
         })?;
         drop(root);

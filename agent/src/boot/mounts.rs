@@ -124,31 +124,11 @@ fn disk_mounts(mounts: &str) -> Vec<String> {
         .filter_map(|line| {
             let mut fields = line.split(' ');
             let (source, target) = (fields.next()?, fields.next()?);
-            (source.starts_with("/dev/") && target != "/").then(|| unescape(target))
+            (source.starts_with("/dev/") && target != "/").then(|| hwinventory::unescape_mount_path(target))
         })
         .collect();
     found.reverse();
     found
-}
-
-/// The kernel writes white space and backslashes of paths as three octal digits.
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| first == b'\\') {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = tail.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `burin index IMAGE > IMAGE.caibx`: what casync and desync call the index of a blob.
 
-use crate::image::{self, Cancel, Http, Source};
+use super::transfer::{TransferArgs, is_url};
+use crate::image::{self, Cancel, Source};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -11,14 +12,19 @@ use std::process::ExitCode;
 pub struct IndexArgs {
     /// http(s) URL, path, or - for standard input
     image: String,
+    #[command(flatten)]
+    transfer: TransferArgs,
 }
 
-/// Runs the command. `agent` carries TLS trust and proxies; `cancel` is set by the caller's signal handler.
-pub fn run(args: IndexArgs, agent: ureq::Agent, cancel: &Cancel) -> ExitCode {
+/// Runs the command. `cancel` is set by the caller's signal handler.
+pub fn run(args: IndexArgs, cancel: &Cancel) -> ExitCode {
     let source = if args.image == "-" {
         Source::Reader(Box::new(std::io::stdin()), "standard input".into())
-    } else if args.image.starts_with("http://") || args.image.starts_with("https://") {
-        Source::Http(Http::new(agent, vec![args.image]))
+    } else if is_url(&args.image) {
+        match args.transfer.http(vec![args.image]) {
+            Ok(http) => Source::Http(http),
+            Err(error) => return super::fail(&error),
+        }
     } else {
         Source::File(args.image.into())
     };

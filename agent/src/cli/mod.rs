@@ -2,21 +2,23 @@
 
 pub mod agent;
 pub mod conformance;
+mod display;
 pub mod index;
 pub mod inventory;
 pub mod plan;
 pub mod signals;
 pub mod simulate;
+pub mod transfer;
 pub mod write;
 
-use crate::controller::{Clock, Timeouts, Trust, TrustError, TrustFiles, http};
+use crate::controller::{Ca, Clock, Timeouts, Trust, TrustError, TrustFiles, http};
 use crate::error::Coded;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// The HTTP client of commands that a person runs: the system's CAs, and a clock that somebody keeps.
-pub fn download_agent() -> Result<ureq::Agent, TrustError> {
-    let trust = Trust::downloads(None, &TrustFiles::below(Path::new("/")), Clock::trusted())?;
+/// The HTTP client of commands that a person runs: the system's CAs and `ca`, and a clock that somebody keeps.
+pub fn download_agent(ca: Option<&Ca>) -> Result<ureq::Agent, TrustError> {
+    let trust = Trust::downloads(ca, &TrustFiles::below(Path::new("/")), Clock::trusted())?;
     Ok(http::agent(&trust, &Timeouts::DOWNLOADS))
 }
 

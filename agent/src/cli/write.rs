@@ -1,26 +1,36 @@
-//! `burin write SOURCE TARGET`: the image engine for people and scripts.
+//! `burin write SOURCE TARGET...`: the image engine for people and scripts.
 
-use crate::disk::{Backend, DiskError, Target};
-use crate::error::Coded;
-use crate::image::{self, Cancel, Http, ImageError, Minisign, Phase, Progress, Snapshot, Source, Sums, WriteRequest};
+use super::display::{Display, Watch};
+use super::transfer::{TransferArgs, TransferError, is_url};
+use crate::disk::{Backend, Target};
+use crate::image::{
+    self, Cancel, DeltaRequest, Destination, Http, ImageError, Minisign, Source, Sums, WriteRequest,
+};
+use crate::protocol::ImageReceipt;
 use crate::protocol::image::Verify;
-use crate::protocol::{ImageReceipt, Problem};
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-/// Write a disk image to a device, and prove that it is there.
+/// Write a disk image to a device or to several, and prove that it is there.
 ///
 /// Compression is found by magic: none, gzip, xz, zstd, lz4, bzip2. The first MiB is written last, after everything
-/// else was read back; exit status 0 means verified success.
+/// else was read back; exit status 0 means verified success on every target.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  burin write --sha256 HEX https://images/debian.raw.zst /dev/nvme0n1
+  burin write --minisign minisign.pub https://images/debian.raw.zst /dev/sda /dev/sdb
+  burin write --delta https://images/debian.caibx https://images/debian.raw.zst /dev/nvme0n1
+  BURIN_BEARER=TOKEN burin write --connections 4 https://images/debian.raw.zst /dev/nvme0n1
+
+A target that fails fails alone: the others are finished, and the exit status is 1.")]
 pub struct WriteArgs {
     /// http(s) URL, path, or - for standard input
     source: String,
-    /// Block device
-    target: PathBuf,
-    /// The target is an existing ordinary file
+    /// Block devices, each to get a copy of one download
+    #[arg(value_name = "TARGET", required = true)]
+    targets: Vec<PathBuf>,
+    /// The targets are existing ordinary files
     #[arg(long)]
     file: bool,
     /// Further URL of the same bytes; may be repeated
@@ -32,16 +42,26 @@ pub struct WriteArgs {
     /// SHA-256 of the image as written, decompressed
     #[arg(long, value_name = "HEX", value_parser = sha256)]
     content_sha256: Option<String>,
-    /// URL of a SHA256SUMS file that holds the download's digest
+    /// URL or path of a SHA256SUMS file that holds the download's digest
     #[arg(long, value_name = "URL", conflicts_with = "sha256")]
     sha256sums: Option<String>,
-    /// minisign public key that must have signed the SHA256SUMS file (URL.minisig)
-    #[arg(long, value_name = "KEY", requires = "sha256sums")]
+    /// minisign public key, or a file that holds it: whose signature the image must have, or with --sha256sums that file
+    #[arg(long, value_name = "KEY")]
     minisign: Option<String>,
-    /// URL or path of the image's index (burin index): what the target holds in its place already is kept. The source
-    /// is a raw image, or zstd with a seek table
-    #[arg(long, value_name = "INDEX", conflicts_with_all = ["sha256", "sha256sums"])]
+    /// URL or path of the signature; beside what is signed, with .minisig added, unless given
+    #[arg(long, value_name = "URL", requires = "minisign")]
+    signature: Option<String>,
+    /// URL or path of the image's index (burin index): what the target holds in its place already is kept, where that is
+    /// estimated to be faster. The source is a raw image, or zstd with a seek table. With a digest or signature of the
+    /// download, the index needs --content-sha256, --delta-sha256 or a signature (INDEX.minisig) too
+    #[arg(long, value_name = "INDEX")]
     delta: Option<String>,
+    /// SHA-256 of the index
+    #[arg(long, value_name = "HEX", requires = "delta", value_parser = sha256)]
+    delta_sha256: Option<String>,
+    /// Go by the index even where a whole write is estimated to be faster
+    #[arg(long, requires = "delta")]
+    delta_always: bool,
     /// How what was written is checked
     #[arg(long, value_enum, default_value_t = VerifyArg::Readback)]
     verify: VerifyArg,
@@ -54,15 +74,8 @@ pub struct WriteArgs {
     /// How requests go to the kernel
     #[arg(long, value_enum, default_value_t = IoArg::Auto)]
     io: IoArg,
-    /// Keep the download at this rate
-    #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = clap::value_parser!(u64).range(1..))]
-    limit_rate: Option<u64>,
-    /// Give a connection up after so many seconds without a byte
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
-    stall: u64,
-    /// Give up after so many seconds without a byte from any mirror
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    patience: u64,
+    #[command(flatten)]
+    transfer: TransferArgs,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -89,58 +102,74 @@ fn sha256(text: &str) -> Result<String, String> {
     if good { Ok(format!("sha256:{hex}")) } else { Err("not 64 hexadecimal digits".into()) }
 }
 
-/// Runs the command. `agent` carries TLS trust and proxies; `cancel` is set by the caller's signal handler.
-pub fn run(args: WriteArgs, agent: ureq::Agent, cancel: &Cancel) -> ExitCode {
-    let json = args.json;
-    let display = Display::new(json);
-    match write(args, agent, &display, cancel) {
-        Ok(receipt) => {
-            display.receipt(&receipt);
-            ExitCode::SUCCESS
+/// How it ended on each target.
+type Ended = Vec<Result<ImageReceipt, ImageError>>;
+
+/// Runs the command. `cancel` is set by the caller's signal handler.
+pub fn run(args: WriteArgs, cancel: &Cancel) -> ExitCode {
+    let display = Display::new(args.json);
+    let targets = args.targets.clone();
+    match write(args, &display, cancel) {
+        Ok(ended) => {
+            let all = ended.iter().all(Result::is_ok);
+            for (target, ended) in targets.iter().zip(ended) {
+                match ended {
+                    Ok(receipt) => display.receipt(&receipt),
+                    Err(error) => display.error(Some(target), &error),
+                }
+            }
+            if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
-            display.error(&error);
+            display.error(None, &error);
             ExitCode::FAILURE
         }
     }
 }
 
-fn write(args: WriteArgs, agent: ureq::Agent, display: &Display, cancel: &Cancel) -> Result<ImageReceipt, ImageError> {
-    let published = match args.sha256sums {
+fn write(args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ended, TransferError> {
+    let mut urls: Vec<String> = if is_url(&args.source) { vec![args.source.clone()] } else { Vec::new() };
+    urls.extend(args.mirror.iter().cloned());
+    // Where the image is a file, what is beside it may still have to be fetched.
+    if urls.is_empty() {
+        urls.extend(args.delta.iter().chain(&args.sha256sums).find(|at| is_url(at)).cloned());
+    }
+    let http = args.transfer.http(urls)?;
+
+    let minisign = args.minisign.as_deref().map(key).transpose()?;
+    let minisign = |at| minisign.clone().map(|key| Minisign { key, at });
+    let mut signature = None;
+    let published = match &args.sha256sums {
         Some(url) => {
-            let minisign = args.minisign.map(|key| Minisign { key, url: None });
-            Some(image::published(&agent, &Sums { url, minisign }, &args.source, cancel)?)
+            let sums = Sums { url: url.clone(), minisign: minisign(args.signature.clone()) };
+            Some(image::published(&http, &sums, &args.source, cancel)?)
         }
+        None => {
+            let minisign = minisign(args.signature.clone());
+            signature = minisign.map(|minisign| minisign.fetch(&http, &args.source, cancel)).transpose()?;
+            None
+        }
+    };
+    let delta = match &args.delta {
+        Some(at) => Some(index(&args, at, &http, minisign(None), cancel)?),
         None => None,
     };
-    let delta = match args.delta {
-        Some(from) if from.starts_with("http://") || from.starts_with("https://") => {
-            let mut http = Http::new(agent.clone(), vec![from]);
-            http.stall = Duration::from_secs(args.stall);
-            http.patience = Duration::from_secs(args.patience);
-            Some(image::fetch_index(Source::Http(http), cancel)?)
-        }
-        Some(from) => Some(image::fetch_index(Source::File(from.into()), cancel)?),
-        None => None,
-    };
+    let opened: Vec<_> = args.targets.iter().map(|path| open(path, args.file)).collect();
+    // One that cannot even be opened is nothing but that target's own failure, as long as there are others.
+    if opened.iter().all(Result::is_err) {
+        return Ok(opened.into_iter().map(|opened| opened.and(Err(ImageError::NoSource))).collect());
+    }
     let source = if args.source == "-" {
         Source::Reader(Box::new(std::io::stdin()), "standard input".into())
-    } else if args.source.starts_with("http://") || args.source.starts_with("https://") {
-        let mut urls = vec![args.source];
-        urls.extend(args.mirror);
-        let mut http = Http::new(agent, urls);
-        http.rate = args.limit_rate;
-        http.stall = Duration::from_secs(args.stall);
-        http.patience = Duration::from_secs(args.patience);
+    } else if is_url(&args.source) {
         Source::Http(http)
     } else {
         Source::File(args.source.into())
     };
-    let opened = if args.file { Target::open_file(&args.target) } else { Target::open_device(&args.target) };
-    let target = opened.map_err(|error: DiskError| ImageError::Disk(error))?;
     let mut request = WriteRequest::new(source);
     request.digest.wire = args.sha256.or(published);
     request.digest.content = args.content_sha256;
+    request.signature = signature;
     request.verify = match args.verify {
         VerifyArg::Readback => Verify::Readback,
         VerifyArg::Digest => Verify::Digest,
@@ -153,92 +182,49 @@ fn write(args: WriteArgs, agent: ureq::Agent, display: &Display, cancel: &Cancel
         IoArg::IoUring => Backend::IoUring,
         IoArg::Threads => Backend::Threads,
     };
-    image::write(request, &target, display, cancel)
+    let watches: Vec<Watch<'_>> = args.targets.iter().map(|path| display.watch(path)).collect();
+    let destinations: Vec<Destination<'_>> = opened
+        .iter()
+        .zip(&watches)
+        .filter_map(|(opened, watch)| opened.as_ref().ok().map(|target| Destination { target, progress: watch }))
+        .collect();
+    let mut written = image::write_all(request, &destinations, cancel)?.into_iter();
+    let broken = || Err(ImageError::Broken { stage: "writer" });
+    let ended = opened.iter().map(|opened| match opened {
+        Ok(_) => Some(written.next().unwrap_or_else(broken)),
+        Err(_) => None,
+    });
+    let ended: Vec<_> = ended.collect();
+    Ok(ended.into_iter().zip(opened).map(|(ended, opened)| ended.unwrap_or_else(|| opened.and(broken()))).collect())
 }
 
-/// The terminal, or lines of JSON.
-struct Display {
-    bar: Option<ProgressBar>,
+fn open(path: &Path, file: bool) -> Result<Target, ImageError> {
+    Ok(if file { Target::open_file(path)? } else { Target::open_device(path)? })
 }
 
-impl Display {
-    fn new(json: bool) -> Self {
-        let style = ProgressStyle::with_template("{spinner} {prefix} {wide_bar} {percent:>3}% {msg}");
-        let bar =
-            (!json).then(|| ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())));
-        Self { bar }
-    }
-
-    fn line(&self, kind: &str, value: impl serde::Serialize) {
-        if let Ok(text) = serde_json::to_string(&serde_json::json!({ "event": kind, "data": value })) {
-            // A closed pipe is no reason to stop a write.
-            let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{text}\n").as_bytes());
-        }
-    }
-
-    fn receipt(&self, receipt: &ImageReceipt) {
-        let Some(bar) = &self.bar else { return self.line("receipt", receipt) };
-        bar.finish_and_clear();
-        let seconds = receipt.duration_ms as f64 / 1000.0;
-        println!(
-            "{}: {} written, {} zeroed, {} verified in {seconds:.1} s ({}/s); held up by {}",
-            receipt.device,
-            HumanBytes(receipt.written_bytes),
-            HumanBytes(receipt.zeroed_bytes),
-            HumanBytes(receipt.verified_bytes),
-            HumanBytes((receipt.image_bytes as f64 / seconds.max(0.001)) as u64),
-            receipt.bottleneck,
-        );
-        if receipt.skipped_bytes > 0 {
-            println!("{}: {} were there already", receipt.device, HumanBytes(receipt.skipped_bytes));
-        }
-        if receipt.verify != Verify::Readback {
-            println!("{}: NOT read back, as asked", receipt.device);
-        }
-    }
-
-    fn error(&self, error: &ImageError) {
-        let problem: Problem = error.problem();
-        let Some(bar) = &self.bar else { return self.line("error", problem) };
-        bar.finish_and_clear();
-        eprintln!("burin: {} [{}]", problem.message, problem.code);
-        for cause in &problem.causes {
-            eprintln!("  because {cause}");
-        }
-        if let Some(hint) = &problem.hint {
-            eprintln!("  hint: {hint}");
-        }
-    }
+/// The index, and whether it was proven.
+fn index(
+    args: &WriteArgs,
+    at: &str,
+    http: &Http,
+    minisign: Option<Minisign>,
+    cancel: &Cancel,
+) -> Result<DeltaRequest, ImageError> {
+    let signature = match minisign.map(|minisign| minisign.fetch(http, at, cancel)) {
+        Some(Err(ImageError::SignatureMissing { .. })) | None => None,
+        Some(signature) => Some(signature?),
+    };
+    let source = if is_url(at) { Source::Http(http.at(at)) } else { Source::File(at.into()) };
+    let index = image::fetch_index(source, args.delta_sha256.as_deref(), signature.as_ref(), cancel)?;
+    let proven = args.delta_sha256.is_some() || signature.is_some();
+    Ok(DeltaRequest { proven, always: args.delta_always, ..DeltaRequest::new(index) })
 }
 
-impl Progress for Display {
-    fn tick(&self, now: &Snapshot) {
-        let Some(bar) = &self.bar else { return self.line("progress", now) };
-        let (done, total) = match now.image_total {
-            Some(total) => (now.image_bytes, Some(total)),
-            None => (now.wire_bytes, now.wire_total),
-        };
-        bar.set_length(total.unwrap_or(0));
-        bar.set_position(done);
-        bar.set_prefix(match now.phase {
-            Phase::Preparing => "preparing",
-            Phase::Writing => "writing",
-            Phase::Finishing => "finishing",
-        });
-        let rate = now.image_bytes as f64 / (now.elapsed_ms.max(1) as f64 / 1000.0);
-        let eta = now.eta_ms.map(|eta| format!(", {} s to go", eta.div_ceil(1000))).unwrap_or_default();
-        let (image, verified) = (HumanBytes(now.image_bytes), HumanBytes(now.verified_bytes));
-        bar.set_message(format!(
-            "{image}, {}/s, {verified} verified, {}{eta}",
-            HumanBytes(rate as u64),
-            now.bottleneck
-        ));
+/// The key itself, or a file with it.
+fn key(text: &str) -> Result<String, ImageError> {
+    let path = Path::new(text);
+    if !path.is_file() {
+        return Ok(text.to_owned());
     }
-
-    fn note(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("burin: {text}")),
-            None => self.line("note", text),
-        }
-    }
+    std::fs::read_to_string(path).map_err(|source| ImageError::ReadFile { path: path.to_owned(), source })
 }

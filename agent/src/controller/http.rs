@@ -6,7 +6,7 @@ use std::time::Duration;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{Connector, NextTimeout, TcpConnector};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, NextTimeout, TcpConnector};
 use ureq::{Agent, Error};
 
 /// Limits that turn a silent peer into an error.
@@ -58,7 +58,8 @@ pub fn agent(trust: &Trust, timeouts: &Timeouts) -> Agent {
         .timeout_per_write(Some(timeouts.read))
         .timeout_global(timeouts.total)
         .build();
-    let connector = ().chain(TcpConnector::default()).chain(TlsConnector::new(trust.config().clone()));
+    // Only a request that names a proxy goes through one: images may, calls of the protocol never do.
+    let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(TlsConnector::new(trust.config().clone()));
     Agent::with_parts(config, connector, Names::default())
 }
 

@@ -196,6 +196,20 @@ impl Chunk {
         self.buf.clone().map(|buf| (buf, self.base))
     }
 
+    /// The same chunk for another writer. The buffer goes back with the last of them.
+    pub fn share(&self) -> Self {
+        Self {
+            offset: self.offset,
+            len: self.len,
+            padded: self.padded,
+            segments: self.segments.clone(),
+            digest: self.digest,
+            buf: self.buf.clone(),
+            base: self.base,
+            pool: self.pool.clone(),
+        }
+    }
+
     /// Gives the buffer back early, where the bytes are not needed any more.
     pub fn release(&mut self) {
         if let Some(buf) = self.buf.take().and_then(Arc::into_inner) {
@@ -252,6 +266,17 @@ mod tests {
         assert_eq!(pool.free_count(), 1);
         let buf = pool.take_within(Duration::ZERO).unwrap();
         assert!(Chunk::cut(buf, CHUNK + 1).is_err());
+    }
+
+    #[test]
+    fn a_shared_chunk_goes_back_with_its_last_holder() {
+        let pool = Pool::new(1);
+        let chunk = Chunk::new(0, pool.take_within(Duration::ZERO).unwrap(), 10, 512);
+        let mut other = chunk.share();
+        drop(chunk);
+        assert_eq!(pool.free_count(), 0);
+        other.release();
+        assert_eq!(pool.free_count(), 1);
     }
 
     #[test]

@@ -3,12 +3,13 @@
 //! [`Writer::prepare`] makes the old contents unbootable, [`Writer::run`] writes everything but the first chunk,
 //! [`Body::commit`] checks it, wipes what lies beyond and writes the withheld first chunk last.
 
+mod chunks;
 mod commit;
 mod completion;
 mod readback;
 
 use super::queue::{Completion, Op, Queue};
-use super::{CHUNK, Chunk, DiskError, Target, buffer, wipe};
+use super::{CHUNK, Chunk, DiskError, Target, wipe};
 use crate::sys::aligned::AlignedBuf;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -229,91 +230,6 @@ impl<'a> Writer<'a> {
         self.drive(Some(feed))?;
         self.flush()?;
         self.check_all()
-    }
-
-    fn accept(&mut self, mut chunk: Chunk) {
-        self.end = self.end.max(chunk.offset + chunk.len as u64);
-        let direct = usize::try_from(self.target.direct_size().saturating_sub(chunk.offset)).unwrap_or(usize::MAX);
-        if direct < chunk.padded {
-            // The file ends in a partial block, which direct I/O does not reach.
-            self.tail = chunk.bytes().get(direct..chunk.len).unwrap_or_default().to_vec();
-            chunk.padded = direct;
-            chunk.segments.retain_mut(|segment| {
-                segment.range.end = segment.range.end.min(direct);
-                !segment.range.is_empty()
-            });
-            chunk.digest = chunk.digest.map(|_| buffer::checksum(chunk.bytes()));
-        }
-        if chunk.offset == 0 {
-            self.head = Some(chunk);
-            return;
-        }
-        let range = chunk.offset..chunk.offset + chunk.padded as u64;
-        if chunk.digest.is_none() {
-            chunk.release();
-            match &mut self.zero_run {
-                Some(run) if run.end == range.start => run.end = range.end,
-                _ => {
-                    self.end_zero_run();
-                    self.zero_run = Some(range);
-                }
-            }
-            if self.zero_run.as_ref().is_some_and(|run| run.end - run.start >= LONGEST_ZERO) {
-                self.end_zero_run();
-            }
-            return;
-        }
-        self.end_zero_run();
-        self.write_chunk(chunk);
-    }
-
-    fn write_chunk(&mut self, chunk: Chunk) {
-        let Some((buf, base)) = chunk.shared() else { return };
-        let mut ops = Vec::new();
-        for segment in &chunk.segments {
-            let offset = chunk.offset + segment.range.start as u64;
-            if segment.zero && self.punch {
-                ops.push(Op::Zero { offset, len: segment.range.len() as u64 });
-                continue;
-            }
-            for start in segment.range.clone().step_by(self.options.request) {
-                let len = self.options.request.min(segment.range.end - start);
-                ops.push(Op::Write { buf: buf.clone(), start: base + start, len, offset: chunk.offset + start as u64 });
-            }
-        }
-        let check = Check { offset: chunk.offset, len: chunk.padded as u64, digest: chunk.digest, attempts: 0 };
-        self.enqueue(ops, Some(chunk), check);
-    }
-
-    fn end_zero_run(&mut self) {
-        let Some(run) = self.zero_run.take() else { return };
-        if !self.punch {
-            return self.write_zeros(run);
-        }
-        let check = Check { offset: run.start, len: run.end - run.start, digest: None, attempts: 0 };
-        self.enqueue(vec![Op::Zero { offset: run.start, len: run.end - run.start }], None, check);
-    }
-
-    /// Zeros that are written, not punched.
-    fn write_zeros(&mut self, range: Range<u64>) {
-        if range.is_empty() {
-            return;
-        }
-        let check = Check { offset: range.start, len: range.end - range.start, digest: None, attempts: 0 };
-        let ops = self.zero_writes(range);
-        self.enqueue(ops, None, check);
-    }
-
-    fn zero_writes(&self, range: Range<u64>) -> Vec<Op> {
-        let step = self.options.request as u64;
-        let mut ops = Vec::new();
-        let mut offset = range.start;
-        while offset < range.end {
-            let len = step.min(range.end - offset);
-            ops.push(Op::Write { buf: self.zeros.clone(), start: 0, len: len as usize, offset });
-            offset += len;
-        }
-        ops
     }
 
     fn enqueue(&mut self, ops: Vec<Op>, chunk: Option<Chunk>, check: Check) {

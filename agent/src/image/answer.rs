@@ -1,6 +1,7 @@
 //! What a server answers, and what that means for the fetching: its headers, its status, its pace.
 
 use super::ImageError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, Response, StatusCode};
 
@@ -53,7 +54,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// `bytes FIRST-LAST/TOTAL`, the total may be `*`.
-fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
+pub fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = value.strip_prefix("bytes ")?.trim().split_once('/')?;
     let (first, _) = range.split_once('-')?;
     Some((first.trim().parse().ok()?, total.trim().parse().ok()))
@@ -83,6 +84,9 @@ pub fn status_failure(url: &str, offset: u64, status: u16) -> Option<Failure> {
 }
 
 pub fn refused(url: &str, offset: u64, error: ureq::Error) -> Failure {
+    if let ureq::Error::ConnectProxyFailed(why) = error {
+        return Failure::Passing(ImageError::Proxy { url: display(url), why });
+    }
     let never = matches!(
         error,
         ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::TooManyRedirects | ureq::Error::InvalidProxyUrl
@@ -91,23 +95,34 @@ pub fn refused(url: &str, offset: u64, error: ureq::Error) -> Failure {
     if never { Failure::Final(error) } else { Failure::Passing(error) }
 }
 
-/// Keeps a connection at a rate.
-pub struct Pace {
-    rate: Option<u64>,
-    began: Instant,
-    bytes: u64,
+/// Keeps a transfer at a rate, however many connections it has.
+#[derive(Debug, Clone)]
+pub struct Pace(Option<Arc<Paced>>);
+
+#[derive(Debug)]
+struct Paced {
+    /// Bytes per second.
+    rate: u64,
+    /// When everything that came so far may have come.
+    due: Mutex<Instant>,
 }
 
 impl Pace {
     pub fn new(rate: Option<u64>) -> Self {
-        Self { rate: rate.filter(|rate| *rate > 0), began: Instant::now(), bytes: 0 }
+        let paced = |rate| Arc::new(Paced { rate, due: Mutex::new(Instant::now()) });
+        Self(rate.filter(|rate| *rate > 0).map(paced))
     }
 
-    pub fn wait(&mut self, len: usize) {
-        let Some(rate) = self.rate else { return };
-        self.bytes += len as u64;
-        let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
-        std::thread::sleep(due.saturating_sub(self.began.elapsed()));
+    pub fn wait(&self, len: usize) {
+        let Some(paced) = &self.0 else { return };
+        let now = Instant::now();
+        let due = {
+            let mut due = paced.due.lock().unwrap_or_else(PoisonError::into_inner);
+            // Time in which nothing came is not saved up.
+            *due = (*due).max(now) + Duration::from_secs_f64(len as f64 / paced.rate as f64);
+            *due
+        };
+        std::thread::sleep(due.saturating_duration_since(now));
     }
 }
 

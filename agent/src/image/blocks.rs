@@ -1,8 +1,8 @@
 //! Random access to a source: files, and HTTP by ranges, with read-ahead and a small cache.
 
 use super::ImageError;
-use super::digest::Hasher;
 use super::ranges::Ranges;
+use super::wire::WireSum;
 use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -74,15 +74,15 @@ impl Fetch for Ranges {
 pub struct Seals(Vec<[u8; 32]>);
 
 /// Makes [`Seals`] while hashing the whole.
-pub struct Sealer {
-    whole: Hasher,
+pub struct Sealer<'a> {
+    whole: WireSum<'a>,
     block: Sha256,
     filled: usize,
     seals: Vec<[u8; 32]>,
 }
 
-impl Sealer {
-    pub fn new(whole: Hasher) -> Self {
+impl<'a> Sealer<'a> {
+    pub fn new(whole: WireSum<'a>) -> Self {
         Self { whole, block: Sha256::new(), filled: 0, seals: Vec::new() }
     }
 
@@ -104,11 +104,12 @@ impl Sealer {
         self.filled = 0;
     }
 
-    pub fn finish(mut self) -> (String, Seals) {
+    /// The digest, where one was asked for; an error where the whole is not what it must be. `name` is the source's.
+    pub fn finish(mut self, name: &str) -> Result<(Option<String>, Seals), ImageError> {
         if self.filled > 0 {
             self.seal();
         }
-        (self.whole.finish(), Seals(self.seals))
+        Ok((self.whole.finish(name)?, Seals(self.seals)))
     }
 }
 

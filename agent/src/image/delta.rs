@@ -46,8 +46,7 @@ impl Delta {
                 let (back, bytes) = aside("delta", &|| sink.check().is_err(), read)?;
                 image = back;
                 if !index.matches(offset, &bytes) {
-                    let what = format!("what it holds at byte {offset} is not what the index tells");
-                    return Err(ImageError::Damaged { source_name: name, format: "indexed", what });
+                    return Err(ImageError::NotIndexed { source_name: name, offset });
                 }
                 buf[..len].copy_from_slice(&bytes);
             }

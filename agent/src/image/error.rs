@@ -3,6 +3,7 @@ use crate::disk::DiskError;
 use crate::error::Coded;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Why an image is not on the disk.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,8 @@ pub enum ImageError {
     FormatMismatch { source_name: String, found: String, stated: String },
     #[error("{source_name}: damaged {format} image: {what}")]
     Damaged { source_name: String, format: &'static str, what: String },
+    #[error("{source_name}: what it holds at byte {offset} is not what the index tells")]
+    NotIndexed { source_name: String, offset: u64 },
     #[error("{source_name}: the image has {} bytes{}, the device {device}", at_least.max(&1), or_more(*exact))]
     TooLarge { source_name: String, at_least: u64, exact: bool, device: u64 },
     #[error("{source_name}: the partition table is for disks of {image}-byte sectors, this one's have {device}")]
@@ -49,6 +52,18 @@ pub enum ImageError {
     NoPublishedDigest { url: String, name: String },
     #[error("{url}: the signature is not valid")]
     Signature { url: String, source: minisign_verify::Error },
+    #[error("{url}: there is no signature")]
+    SignatureMissing { url: String },
+    #[error("{url}: signed with another key than the one that is asked for")]
+    SignatureOtherKey { url: String },
+    #[error("{url}: a legacy signature, which would need the whole image in memory")]
+    SignatureLegacy { url: String },
+    #[error("{key:?} is not a minisign public key")]
+    SignatureKey { key: String, source: minisign_verify::Error },
+    #[error("{url}: the proxy does not let it through: {why}")]
+    Proxy { url: String, why: String },
+    #[error("{what} is not a proxy's URL")]
+    ProxyUrl { what: String },
     #[error("cancelled")]
     Cancelled,
     #[error("the {stage} stage ended unexpectedly")]
@@ -61,7 +76,7 @@ pub enum ImageError {
     Disk(#[from] DiskError),
     /// The device was touched: everything that stopped a write half-way comes wrapped in this.
     #[error("{device}: writing stopped while {phase}, at byte {offset}; {}", left(*head_erased), device = device.display())]
-    Stopped { device: PathBuf, phase: &'static str, offset: u64, head_erased: bool, source: Box<ImageError> },
+    Stopped { device: PathBuf, phase: &'static str, offset: u64, head_erased: bool, source: Arc<ImageError> },
 }
 
 fn of(expected: Option<u64>) -> String {
@@ -103,12 +118,19 @@ impl Coded for ImageError {
             Self::Window { .. } => "image.window_too_large",
             Self::Unsupported { .. } => "image.unsupported",
             Self::FormatMismatch { .. } => "image.format_mismatch",
+            Self::NotIndexed { .. } => "image.index_mismatch",
             Self::TooLarge { .. } => "image.too_large",
             Self::SectorSize { .. } => "image.sector_size",
             Self::DigestInvalid { .. } => "image.digest_invalid",
             Self::DigestMismatch { .. } => "image.digest_mismatch",
             Self::NoPublishedDigest { .. } => "image.digest_unpublished",
             Self::Signature { .. } => "image.signature_invalid",
+            Self::SignatureMissing { .. } => "image.signature_missing",
+            Self::SignatureOtherKey { .. } => "image.signature_other_key",
+            Self::SignatureLegacy { .. } => "image.signature_legacy",
+            Self::SignatureKey { .. } => "image.signature_key",
+            Self::Proxy { .. } => "image.proxy",
+            Self::ProxyUrl { .. } => "image.proxy_url",
             Self::Cancelled => "cancelled",
             Self::Broken { .. } | Self::Thread { .. } | Self::Queue { .. } => "image.internal",
             Self::Disk(error) => error.code(),
@@ -124,6 +146,12 @@ impl Coded for ImageError {
             Self::DigestMismatch { .. } => {
                 Some("either the digest belongs to another build, or the bytes were changed on their way".into())
             }
+            Self::SignatureMissing { .. } => Some("sign it: minisign -S -m FILE, and publish FILE.minisig beside it".into()),
+            Self::SignatureOtherKey { .. } => Some("give the key that belongs to it, or find out who signed it".into()),
+            Self::SignatureLegacy { .. } => Some("sign it again, without -l: minisign -S -m FILE".into()),
+            Self::Signature { .. } => Some("the file was changed after it was signed, or the signature is of another".into()),
+            Self::SignatureKey { .. } => Some("give the second line of minisign.pub".into()),
+            Self::NotIndexed { .. } => Some("make the index anew: burin index IMAGE".into()),
             Self::TooLarge { .. } => Some("choose a larger disk or a smaller image".into()),
             Self::SectorSize { .. } => {
                 Some("make the image for such disks, or choose others (`match` on logical_block_size)".into())

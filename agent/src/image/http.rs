@@ -5,11 +5,13 @@
 //! on every resume the last bytes are fetched again and compared. A server without Range sends everything again; then
 //! the whole repeated part is compared by its digest. Disagreement is an error, never a spliced image.
 
-use super::answer::{Failure, Head, Pace, display, refused, status_failure};
+use super::answer::{Failure, Head, Pace};
+use super::fetch::Fetch;
 use super::lane::{Consumer, Popped, lane};
+use super::mirrors::Mirrors;
 use super::progress::Stages;
-use super::source::{PIECES, TICK, pump};
-use super::{ImageError, Stop};
+use super::source::{PIECES, TICK};
+use super::{Credentials, ImageError, Proxies, Stop};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +19,9 @@ use twox_hash::xxhash3_128::Hasher;
 
 /// Bytes fetched again and compared on a resume.
 const OVERLAP: usize = 64 * 1024;
-pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// More would not fit what a write may hold in memory, and servers do not like it.
+pub const MOST_CONNECTIONS: usize = 8;
 
 /// How an image is fetched.
 #[derive(Debug, Clone)]
@@ -27,20 +30,24 @@ pub struct Http {
     pub urls: Vec<String>,
     /// Carries TLS trust and proxies.
     pub agent: ureq::Agent,
-    /// Sent with each request (Authorization). Never logged.
-    pub headers: Vec<(String, String)>,
+    /// Sent to the server that they are for. Never logged.
+    pub credentials: Option<Credentials>,
+    pub proxies: Proxies,
     /// Nothing received for so long: the connection is given up.
     pub stall: Duration,
     /// Nothing received for so long over all attempts: the write is given up.
     pub patience: Duration,
-    /// Bytes per second.
+    /// Bytes per second, over all connections.
     pub rate: Option<u64>,
+    /// Ranges that are fetched side by side, at most [`MOST_CONNECTIONS`]; 1 is one stream.
+    pub connections: usize,
 }
 
 impl Http {
     pub fn new(agent: ureq::Agent, urls: Vec<String>) -> Self {
         let (stall, patience) = (Duration::from_secs(20), Duration::from_secs(120));
-        Self { urls, agent, headers: Vec::new(), stall, patience, rate: None }
+        let (credentials, proxies) = (None, Proxies::default());
+        Self { urls, agent, credentials, proxies, stall, patience, rate: None, connections: 1 }
     }
 }
 
@@ -54,9 +61,8 @@ pub struct HttpStream {
     http: Http,
     stop: Arc<Stop>,
     stages: Arc<Stages>,
-    /// Mirrors still in the race, and what each said at first.
-    mirrors: Vec<(String, Option<Head>)>,
-    current: usize,
+    mirrors: Mirrors,
+    pace: Pace,
     connection: Option<Connection>,
     /// Bytes handed out.
     position: u64,
@@ -67,9 +73,6 @@ pub struct HttpStream {
     recent: Vec<u8>,
     /// Bytes of the connection that repeat what was handed out, still to be compared.
     repeat: Repeat,
-    last_byte: Instant,
-    pause: Duration,
-    resumed: bool,
 }
 
 enum Repeat {
@@ -88,26 +91,19 @@ enum Repeat {
 impl HttpStream {
     /// Sends the first request and waits for its headers.
     pub fn open(http: Http, stop: Arc<Stop>, stages: Arc<Stages>) -> Result<Self, ImageError> {
-        let mirrors = http.urls.iter().map(|url| (url.clone(), None)).collect();
         let mut stream = Self {
+            mirrors: Mirrors::new(&http)?,
+            pace: Pace::new(http.rate),
             http,
             stop,
             stages,
-            mirrors,
-            current: 0,
             connection: None,
             position: 0,
             total: None,
             hasher: Hasher::new(),
             recent: Vec::new(),
             repeat: Repeat::Nothing,
-            last_byte: Instant::now(),
-            pause: FIRST_PAUSE,
-            resumed: false,
         };
-        if stream.mirrors.is_empty() {
-            return Err(ImageError::NoSource);
-        }
         while stream.connection.is_none() {
             if let Err(failure) = stream.connect() {
                 stream.fail(failure)?;
@@ -152,7 +148,7 @@ impl HttpStream {
     }
 
     fn url(&self) -> String {
-        self.mirrors.get(self.current).map(|(url, _)| display(url)).unwrap_or_default()
+        self.mirrors.name()
     }
 
     /// A piece of the connection, none at its end.
@@ -185,9 +181,7 @@ impl HttpStream {
 
     /// Opens a connection for the bytes from `position` on, and checks that they belong to what came before.
     fn connect(&mut self) -> Result<(), Failure> {
-        let Some((url, known)) = self.mirrors.get(self.current).cloned() else {
-            return Err(Failure::Final(ImageError::NoSource));
-        };
+        let (url, known) = self.mirrors.current()?;
         let start = self.position - self.recent.len() as u64;
         let validator = known.as_ref().and_then(|head| head.validator.clone());
         let connection = self.request(url, start, validator).map_err(Failure::Final)?;
@@ -232,48 +226,24 @@ impl HttpStream {
             self.stop.note(format!("{}: resumed at byte {}", self.url(), self.position));
         }
         self.total = self.total.or(head.total);
-        if let Some((_, known)) = self.mirrors.get_mut(self.current) {
-            known.get_or_insert(head);
-        }
+        self.mirrors.answered(head);
         self.connection = Some(connection);
         Ok(())
     }
 
     fn request(&self, url: String, start: u64, validator: Option<String>) -> Result<Connection, ImageError> {
-        let (head_producer, head) = lane(1);
-        let (producer, pieces) = lane(PIECES);
-        let (agent, headers) = (self.http.agent.clone(), self.http.headers.clone());
-        let (stages, rate, position) = (self.stages.clone(), self.http.rate, self.position);
-        let spawned = std::thread::Builder::new().name("burin-http".into()).spawn(move || {
-            let mut request = agent.get(&url).header("accept-encoding", "identity");
-            for (name, value) in &headers {
-                request = request.header(name, value);
-            }
-            if start > 0 || position > 0 {
-                request = request.header("range", format!("bytes={start}-"));
-                if let Some(validator) = validator {
-                    request = request.header("if-range", validator);
-                }
-            }
-            let answer = request.config().http_status_as_error(false).build().call();
-            let response = match answer {
-                Ok(response) => response,
-                Err(error) => {
-                    let _ = head_producer.push(Err(refused(&url, position, error)));
-                    return;
-                }
-            };
-            let told = Head::of(&response);
-            if let Some(failure) = status_failure(&url, position, told.status) {
-                let _ = head_producer.push(Err(failure));
-                return;
-            }
-            if head_producer.push(Ok(told)).is_err() {
-                return;
-            }
-            let mut pace = Pace::new(rate);
-            pump(&mut response.into_body().into_reader(), &producer, &stages.network_ns, |len| pace.wait(len));
-        });
+        let (told, head) = lane(1);
+        let (out, pieces) = lane(PIECES);
+        let fetch = Fetch {
+            http: self.http.clone(),
+            url,
+            start,
+            resumed: self.position > 0,
+            validator,
+            pace: self.pace.clone(),
+            stages: self.stages.clone(),
+        };
+        let spawned = std::thread::Builder::new().name("burin-http".into()).spawn(move || fetch.run(&told, &out));
         spawned.map_err(|source| ImageError::Thread { source })?;
         Ok(Connection { head, pieces })
     }
@@ -299,7 +269,7 @@ impl HttpStream {
                 *left -= count as u64;
                 piece.drain(..count);
                 // A repeated download must not look like a stall.
-                self.last_byte = Instant::now();
+                self.mirrors.repeating();
                 let ended = *left == 0;
                 let differs = ended && hasher.finish_128() != self.hasher.finish_128();
                 if ended {
@@ -319,8 +289,7 @@ impl HttpStream {
     fn hand_out(&mut self, piece: &[u8]) {
         self.position += piece.len() as u64;
         self.hasher.write(piece);
-        self.last_byte = Instant::now();
-        self.pause = FIRST_PAUSE;
+        self.mirrors.progress();
         let keep = OVERLAP.saturating_sub(piece.len()).min(self.recent.len());
         self.recent.drain(..self.recent.len() - keep);
         self.recent.extend_from_slice(&piece[piece.len().saturating_sub(OVERLAP)..]);
@@ -330,34 +299,6 @@ impl HttpStream {
     fn fail(&mut self, failure: Failure) -> Result<(), ImageError> {
         self.connection = None;
         self.repeat = Repeat::Nothing;
-        self.stop.check()?;
-        match failure {
-            Failure::Final(error) => {
-                if self.current < self.mirrors.len() {
-                    self.mirrors.remove(self.current);
-                }
-                if self.mirrors.is_empty() {
-                    return Err(error);
-                }
-                self.stop.note(format!("{error}; trying another mirror"));
-            }
-            Failure::Passing(error) => {
-                if self.last_byte.elapsed() >= self.http.patience {
-                    return Err(error);
-                }
-                self.stop.note(format!("{error}; trying again"));
-                self.current += 1;
-                // A pause only after all mirrors had their turn.
-                if self.current >= self.mirrors.len() {
-                    self.stop.sleep(self.pause.min(self.http.patience))?;
-                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-                }
-            }
-        }
-        if self.current >= self.mirrors.len() {
-            self.current = 0;
-        }
-        self.resumed = true;
-        Ok(())
+        self.mirrors.fail(failure, &self.stop)
     }
 }

@@ -3,14 +3,15 @@
 use super::budget::LEAST_BUFFERS;
 use super::caibx::{Caibx, Indexer};
 use super::decode::{self, Limits};
+use super::digest::Expected;
 use super::input::Input;
 use super::lane::{Popped, lane};
-use super::opened::Opened;
+use super::opened::{Opened, check_digest};
 use super::progress::Stages;
 use super::sniff::Compression;
 use super::source::{Source, TICK};
 use super::stages::{CHUNKS, Chunker, Ports, Replay};
-use super::{Cancel, ImageError, Options, Stop, WriteRequest};
+use super::{Cancel, ImageError, Options, Signed, Stop, WriteRequest};
 use crate::disk::Pool;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,7 +21,7 @@ use std::thread;
 pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx, ImageError> {
     let (stop, stages) = (Arc::new(Stop::new(cancel)), Arc::new(Stages::default()));
     let request = WriteRequest { options, ..WriteRequest::new(source) };
-    let Opened { facts, first, stream, .. } = Opened::new(request, u64::MAX, &stop, &stages)?;
+    let Opened { facts, first, stream, .. } = Opened::new(request, u64::MAX, None, &stop, &stages)?;
     let pool = Pool::new(options.buffers.max(LEAST_BUFFERS));
     let (out, chunks) = lane(CHUNKS);
     let (stop, stages, facts, pool) = (&*stop, &*stages, &facts, &pool);
@@ -38,7 +39,7 @@ pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx,
                 waited: &waited,
                 room: u64::MAX,
                 sector: 512,
-                table: None,
+                tables: Vec::new(),
                 compressed: facts.compression != Compression::None,
             });
             let limits = Limits { workers: options.workers(), window_log: options.window_log };
@@ -63,8 +64,14 @@ pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx,
 /// An index of more bytes belongs to an image of several hundred gigabytes.
 const LARGEST: usize = 64 << 20;
 
-/// Fetches an index that was made before.
-pub fn fetch_index(source: Source, cancel: &Cancel) -> Result<Caibx, ImageError> {
+/// Fetches an index that was made before. With a digest or a signature, only the right one counts.
+pub fn fetch_index(
+    source: Source,
+    digest: Option<&str>,
+    signature: Option<&Signed>,
+    cancel: &Cancel,
+) -> Result<Caibx, ImageError> {
+    let expected = digest.map(Expected::parse).transpose()?;
     let mut stream = source.open(&Arc::new(Stop::new(cancel)), &Arc::new(Stages::default()))?;
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next()? {
@@ -73,6 +80,14 @@ pub fn fetch_index(source: Source, cancel: &Cancel) -> Result<Caibx, ImageError>
             let what = "is larger than any index that is read (64 MiB)".to_owned();
             return Err(ImageError::Unsupported { source_name: stream.name().to_owned(), what });
         }
+    }
+    if let Some(expected) = expected {
+        let mut hasher = expected.hasher();
+        hasher.update(&bytes);
+        check_digest(stream.name(), "index", &expected, &hasher.finish())?;
+    }
+    if let Some(signature) = signature {
+        signature.check(&bytes)?;
     }
     Caibx::parse(&bytes, stream.name())
 }

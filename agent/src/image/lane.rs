@@ -70,6 +70,11 @@ impl<T> Producer<T> {
         self.0.changed.notify_all();
         Ok(())
     }
+
+    /// Whether the consumer went away.
+    pub fn is_closed(&self) -> bool {
+        self.0.state().closed
+    }
 }
 
 impl<T> Drop for Producer<T> {

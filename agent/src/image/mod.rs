@@ -24,33 +24,46 @@ mod decode;
 mod delta;
 mod digest;
 mod error;
+mod estimate;
+mod fan;
+mod fetch;
 mod frames;
+pub mod fuzz;
 mod http;
 mod index;
 mod input;
 mod lane;
 mod lz4;
+mod mirrors;
 mod opened;
 mod pipeline;
 mod progress;
 mod qcow2;
 mod ranges;
 mod read;
+mod report;
+mod request;
 mod seekable;
+mod signature;
+mod small;
 mod sniff;
 mod source;
 mod stages;
 mod sums;
+mod wire;
 
 pub use caibx::Caibx;
 pub use error::ImageError;
-pub use http::Http;
+pub use estimate::DeltaRequest;
+pub use http::{Http, MOST_CONNECTIONS};
 pub use index::{fetch_index, index};
 pub use progress::{Cancel, Phase, Progress, Snapshot};
 pub use read::{ReadReceipt, read};
 pub use sniff::Compression;
 pub use source::Source;
-pub use sums::{Minisign, Sums, published};
+pub use request::{Credentials, Proxies};
+pub use signature::{Minisign, Signed};
+pub use sums::{Sums, published};
 
 use crate::disk::{self, Backend};
 use crate::protocol::ImageReceipt;
@@ -66,10 +79,13 @@ pub struct WriteRequest {
     /// Found by magic unless stated; a stated format that the bytes contradict is an error.
     pub format: Option<ImageFormat>,
     pub digest: ImageDigests,
+    /// Of the bytes as downloaded.
+    pub signature: Option<Signed>,
     pub verify: Verify,
-    /// The image's index: what the target holds already in its place is kept. The source must be raw, or zstd with a
-    /// seek table, and can be opened more than once. The index takes memory, 32 bytes for 256 KiB of the image.
-    pub delta: Option<Caibx>,
+    /// The image's index: what the target holds already in its place is kept, where that is a gain. The source must be
+    /// raw, or zstd with a seek table, and can be opened more than once. The index takes memory, 32 bytes for 256 KiB of
+    /// the image.
+    pub delta: Option<DeltaRequest>,
     pub options: Options,
 }
 
@@ -79,10 +95,25 @@ impl WriteRequest {
             source,
             format: None,
             digest: ImageDigests::default(),
+            signature: None,
             verify: Verify::default(),
             delta: None,
             options: Options::default(),
         }
+    }
+}
+
+impl WriteRequest {
+    /// The same again, for a whole write; none where the source can be read only once.
+    fn without_delta(&self) -> Option<Self> {
+        let source = match &self.source {
+            Source::Http(http) => Source::Http(http.clone()),
+            Source::File(path) => Source::File(path.clone()),
+            Source::Reader(..) => return None,
+        };
+        let (digest, signature) = (self.digest.clone(), self.signature.clone());
+        let &Self { format, verify, options, .. } = self;
+        Some(Self { source, format, digest, signature, verify, delta: None, options })
     }
 }
 
@@ -124,7 +155,33 @@ pub fn write(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<ImageReceipt, ImageError> {
-    pipeline::write(request, target, progress, cancel)
+    let mut ended = pipeline::write(request, &[Destination { target, progress }], cancel)?;
+    ended.pop().unwrap_or(Err(ImageError::Broken { stage: "writer" }))
+}
+
+/// A device to be written, and who watches it.
+#[derive(Clone, Copy)]
+pub struct Destination<'a> {
+    pub target: &'a disk::Target,
+    pub progress: &'a dyn Progress,
+}
+
+impl std::fmt::Debug for Destination<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Destination").field(&self.target.path()).finish()
+    }
+}
+
+/// As [`write`], onto several devices with one download: how it ended on each of them, in their order. One that fails
+/// fails alone; the slowest sets the pace. The outer error comes before any of them was touched.
+///
+/// Each device beyond the first takes some 15 MiB more memory, as the receipts tell. An index is not used.
+pub fn write_all(
+    request: WriteRequest,
+    destinations: &[Destination<'_>],
+    cancel: &Cancel,
+) -> Result<Vec<Result<ImageReceipt, ImageError>>, ImageError> {
+    pipeline::write(request, destinations, cancel)
 }
 
 /// Tells all stages of one write to end, and carries their notes to whoever watches.

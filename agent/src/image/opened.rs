@@ -2,17 +2,19 @@
 
 use super::aside::aside;
 use super::blocks::{ReadAt, Sealer};
-use super::caibx::Caibx;
 use super::delta::Delta;
 use super::digest::Expected;
+use super::estimate::{DeltaRequest, Estimate};
 use super::progress::{Stages, timed};
 use super::qcow2::Qcow2;
 use super::seekable::Seekable;
 use super::sniff::{self, Compression, Container};
 use super::source::{Again, Stream};
 use super::stages;
+use super::wire::WireCheck;
 use super::{ImageError, Stop, WriteRequest};
-use crate::protocol::image::{ImageFormat, Verify};
+use crate::disk::Target;
+use crate::protocol::image::{DeltaReceipt, ImageFormat, Verify};
 use std::sync::Arc;
 
 /// What is known once the source is open and before the target is touched.
@@ -22,10 +24,12 @@ pub struct Facts {
     pub image_total: Option<u64>,
     pub format: ImageFormat,
     pub compression: Compression,
-    pub wire: Option<Expected>,
+    pub wire: WireCheck,
     pub content: Option<Expected>,
     pub verify: Verify,
     pub options: super::Options,
+    /// Ranges that are fetched side by side.
+    pub connections: usize,
 }
 
 pub struct Opened {
@@ -36,14 +40,23 @@ pub struct Opened {
     pub wire_digest: Option<String>,
     /// Where only what differs is fetched; `stream` is empty then.
     pub delta: Option<Delta>,
+    /// What was decided about an index, where one was given.
+    pub decided: Option<DeltaReceipt>,
 }
 
 impl Opened {
-    /// `room`: bytes of the target.
-    pub fn new(request: WriteRequest, room: u64, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Self, ImageError> {
-        let parse = |text: &Option<String>| text.as_deref().map(Expected::parse).transpose();
-        let (wire, content) = (parse(&request.digest.wire)?, parse(&request.digest.content)?);
+    /// `room`: bytes of the target, or of the largest. `only`: the target, where it is one.
+    pub fn new(
+        request: WriteRequest,
+        room: u64,
+        only: Option<&Target>,
+        stop: &Arc<Stop>,
+        stages: &Arc<Stages>,
+    ) -> Result<Self, ImageError> {
+        let wire = WireCheck::new(request.digest.wire.as_deref(), request.signature)?;
+        let content = request.digest.content.as_deref().map(Expected::parse).transpose()?;
         let again = request.source.again();
+        let connections = request.source.connections();
         let mut stream = request.source.open(stop, stages)?;
         let (name, wire_total) = (stream.name().to_owned(), stream.total());
         let mut first = Vec::new();
@@ -61,9 +74,11 @@ impl Opened {
         let container = if compression == Compression::None { sniff::container(&head) } else { Container::Raw };
         match (container, request.format) {
             (Container::Qcow2, None | Some(ImageFormat::Qcow2)) => {
-                if request.delta.is_some() {
+                let mut decided = None;
+                if let Some(delta) = request.delta {
                     let what = "is a qcow2 image, which is not read by an index".to_owned();
-                    return Err(ImageError::Unsupported { source_name: name, what });
+                    let error = ImageError::Unsupported { source_name: name.clone(), what };
+                    decided = Some(whole(&delta, Estimate::default(), error, stop)?);
                 }
                 drop(stream);
                 let Some(again) = again else {
@@ -80,8 +95,10 @@ impl Opened {
                     content,
                     verify: request.verify,
                     options: request.options,
+                    connections,
                 };
-                return Self::qcow2(facts, again, room, stop, stages);
+                let opened = Self::qcow2(facts, again, room, stop, stages)?;
+                return Ok(Self { decided, ..opened });
             }
             (Container::Qcow2, Some(stated)) => return Err(mismatch(name, "a qcow2 image", stated)),
             (Container::Raw, None | Some(ImageFormat::Raw)) => {}
@@ -95,7 +112,7 @@ impl Opened {
         {
             return Err(ImageError::TooLarge { source_name: name, at_least: total, exact: true, device: room });
         }
-        let facts = Facts {
+        let mut facts = Facts {
             name,
             wire_total,
             image_total,
@@ -105,49 +122,82 @@ impl Opened {
             content,
             verify: request.verify,
             options: request.options,
+            connections,
         };
-        if let Some(index) = request.delta {
-            drop(stream);
-            return Self::delta(facts, index, again, room, stop, stages);
+        let Some(request) = request.delta else {
+            return Ok(Self { facts, first, stream, wire_digest: None, delta: None, decided: None });
+        };
+        let mut estimate = Estimate::default();
+        match Self::delta(&facts, &request, again, room, only, &mut estimate, stop, stages) {
+            Ok(delta) => {
+                drop(stream);
+                facts.image_total = Some(request.index.length);
+                facts.wire = WireCheck::default();
+                let stream = Stream::inside(Box::new(std::io::empty()), &facts.name, 0, stop, stages)?;
+                let used = DeltaReceipt { used: true, ..sampled(estimate) };
+                Ok(Self {
+                    facts,
+                    first: Vec::new(),
+                    stream,
+                    wire_digest: None,
+                    delta: Some(delta),
+                    decided: Some(used),
+                })
+            }
+            Err(error) => {
+                let decided = Some(whole(&request, estimate, error, stop)?);
+                Ok(Self { facts, first, stream, wire_digest: None, delta: None, decided })
+            }
         }
-        Ok(Self { facts, first, stream, wire_digest: None, delta: None })
     }
 
-    /// Reads by ranges what the target does not hold already.
+    /// Reads by ranges what the target does not hold already; an error where that cannot be, or is no gain.
+    #[allow(clippy::too_many_arguments)]
     fn delta(
-        mut facts: Facts,
-        index: Caibx,
+        facts: &Facts,
+        request: &DeltaRequest,
         again: Option<Again>,
         room: u64,
+        only: Option<&Target>,
+        estimate: &mut Estimate,
         stop: &Arc<Stop>,
         stages: &Arc<Stages>,
-    ) -> Result<Self, ImageError> {
-        let name = facts.name.clone();
+    ) -> Result<Delta, ImageError> {
+        let (name, index) = (facts.name.clone(), &request.index);
         let unsupported = |what: &str| ImageError::Unsupported { source_name: name.clone(), what: what.to_owned() };
+        let target = only.ok_or_else(|| unsupported("is written to several devices, which may differ in different places"))?;
         let again = again.ok_or_else(|| unsupported("cannot be read in parts, being a stream"))?;
-        if facts.wire.is_some() {
-            return Err(unsupported("is not downloaded whole: check it by the digest of its content"));
+        if !facts.wire.is_empty() && !request.proven && facts.content.is_none() {
+            return Err(unsupported(
+                "is not downloaded whole: an index takes a digest or signature of its own, or the digest of the content",
+            ));
         }
         if !matches!(facts.compression, Compression::None | Compression::Zstd) {
             return Err(unsupported("cannot be read in parts: that takes a raw image, or zstd with a seek table"));
         }
+        if index.length > room {
+            return Err(ImageError::TooLarge { source_name: name, at_least: index.length, exact: true, device: room });
+        }
+        *estimate = Estimate::take(index, target, stop)?;
+        if !request.always && !estimate.wins() {
+            return Err(unsupported("would not be written faster by its index: too little of it is on the device"));
+        }
         let file = again.random(facts.wire_total, None, stop, stages)?;
         let (zstd, named) = (facts.compression == Compression::Zstd, name.clone());
         let open = move || -> Result<Box<dyn ReadAt>, ImageError> {
-            if zstd { Ok(Box::new(Seekable::open(file, &named)?)) } else { Ok(file) }
+            let mut file: Box<dyn ReadAt> = if zstd { Box::new(Seekable::open(file, &named)?) } else { file };
+            // Shows that its server sends ranges at all.
+            let mut last = [0];
+            let len = file.len();
+            file.read_exact_at(&mut last, len.saturating_sub(1))?;
+            Ok(file)
         };
         let image = aside("delta", &|| stop.is_set(), open)?;
         if image.len() != index.length {
             let what = format!("the index is of {} bytes, the image has {}", index.length, image.len());
             return Err(ImageError::Damaged { source_name: name, format: "indexed", what });
         }
-        if index.length > room {
-            return Err(ImageError::TooLarge { source_name: name, at_least: index.length, exact: true, device: room });
-        }
-        facts.image_total = Some(index.length);
-        let stream = Stream::inside(Box::new(std::io::empty()), &facts.name, 0, stop, stages)?;
-        let delta = Some(Delta { index, image, name: facts.name.clone() });
-        Ok(Self { facts, first: Vec::new(), stream, wire_digest: None, delta })
+        Ok(Delta { index: index.clone(), image, name })
     }
 
     /// Reads by ranges. A digest of the download needs it whole once; what is read afterwards is bound to that.
@@ -159,15 +209,14 @@ impl Opened {
         stages: &Arc<Stages>,
     ) -> Result<Self, ImageError> {
         let (mut seals, mut wire_digest) = (None, None);
-        if let Some(expected) = &facts.wire {
-            let mut sealer = Sealer::new(expected.hasher());
+        if !facts.wire.is_empty() {
+            let mut sealer = Sealer::new(facts.wire.begin()?);
             let mut stream = again.stream(stop, stages)?;
             while let Some(piece) = stream.next()? {
                 timed(&stages.digest_ns, || sealer.update(&piece));
             }
-            let (actual, made) = sealer.finish();
-            check_digest(&facts.name, "download", expected, &actual)?;
-            (seals, wire_digest) = (Some(made), Some(actual));
+            let (actual, made) = sealer.finish(&facts.name)?;
+            (seals, wire_digest) = (Some(made), actual);
         }
         let file = again.random(facts.wire_total, seals, stop, stages)?;
         let named = facts.name.clone();
@@ -178,10 +227,29 @@ impl Opened {
             return Err(ImageError::TooLarge { source_name, at_least: size, exact: true, device });
         }
         facts.image_total = Some(size);
-        facts.wire = None;
+        facts.wire = WireCheck::default();
         let stream = Stream::inside(Box::new(qcow2), &facts.name, size, stop, stages)?;
-        Ok(Self { facts, first: Vec::new(), stream, wire_digest, delta: None })
+        Ok(Self { facts, first: Vec::new(), stream, wire_digest, delta: None, decided: None })
     }
+}
+
+/// That the whole image is written, and why; an error where that was ruled out, or would fail just the same.
+fn whole(
+    request: &DeltaRequest,
+    estimate: Estimate,
+    error: ImageError,
+    stop: &Stop,
+) -> Result<DeltaReceipt, ImageError> {
+    if request.always || stop.is_set() {
+        return Err(error);
+    }
+    stop.note(format!("{error}; writing it whole"));
+    Ok(DeltaReceipt { why: Some(error.to_string()), ..sampled(estimate) })
+}
+
+fn sampled(estimate: Estimate) -> DeltaReceipt {
+    let Estimate { sampled: sampled_mib, matching: matching_mib } = estimate;
+    DeltaReceipt { sampled_mib, matching_mib, ..DeltaReceipt::default() }
 }
 
 pub fn check_digest(name: &str, what: &'static str, expected: &Expected, actual: &str) -> Result<(), ImageError> {

@@ -1,75 +1,200 @@
-//! One write from beginning to end: open and check, prepare, stream, check digests, commit.
+//! One write from beginning to end: open and check, prepare, stream, check digests, commit. One download for one
+//! device or several: what they share stops all of them, what is a device's own stops that one.
 
 use super::budget;
 use super::decode::{self, Limits};
 use super::delta::Delta;
 use super::digest::Expected;
+use super::fan::{Branch, Left, fan};
 use super::input::{Input, Pieces};
-use super::lane::lane;
+use super::lane::{Consumer, lane};
 use super::opened::{Facts, Opened, check_digest};
-use super::progress::{Phase, Progress, Snapshot, Stages};
+use super::progress::{Phase, Stages};
+use super::report::{Common, Report, tell_notes};
 use super::sniff::Compression;
 use super::source::{PIECES, Stream};
 use super::stages::{self, CHUNKS, Chunker, Last, Piped, Ports, Replay, Waiting};
-use super::{Cancel, ImageError, Stop, WriteRequest};
-use crate::disk::{self, Body, Counters, DiskError, Pool, Target, Writer};
+use super::{Cancel, Destination, ImageError, Stop, WriteRequest};
+use crate::disk::{self, Body, Chunk, Counters, DiskError, Failure, Pool, Target, Waker, Writer};
 use crate::protocol::ImageReceipt;
-use crate::protocol::image::{ImageDigests, Verify};
+use crate::protocol::image::{DeltaReceipt, ImageDigests, Verify};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 /// How often progress is told.
-const TELL: Duration = Duration::from_millis(200);
+pub const TELL: Duration = Duration::from_millis(200);
 
-pub fn write(
-    request: WriteRequest,
-    target: &Target,
-    progress: &dyn Progress,
-    cancel: &Cancel,
-) -> Result<ImageReceipt, ImageError> {
+/// How it ended on each device, in their order. The outer error: nothing was touched.
+type Ended = Result<Vec<Result<ImageReceipt, ImageError>>, ImageError>;
+
+pub fn write(request: WriteRequest, destinations: &[Destination<'_>], cancel: &Cancel) -> Ended {
+    // An index that turns out to be of another image has to be noticed only once: then the image is written whole.
+    let again = request.delta.as_ref().filter(|delta| !delta.always).and_then(|_| request.without_delta());
+    let mut ended = attempt(request, destinations, cancel);
+    if let (Some(request), Some(Err(error))) = (again, ended.as_ref().ok().and_then(|ended| ended.first()))
+        && let ImageError::NotIndexed { .. } = error.cause()
+    {
+        let why = error.cause().to_string();
+        for destination in destinations {
+            destination.progress.note(&format!("{why}; writing it whole"));
+        }
+        ended = attempt(request, destinations, cancel);
+        for receipt in ended.iter_mut().flatten().flatten() {
+            receipt.delta = Some(DeltaReceipt { why: Some(why.clone()), ..DeltaReceipt::default() });
+        }
+    }
+    ended
+}
+
+fn attempt(request: WriteRequest, destinations: &[Destination<'_>], cancel: &Cancel) -> Ended {
     let began = Instant::now();
     let stop = Arc::new(Stop::new(cancel));
     let stages = Arc::new(Stages::default());
-    let opened = Opened::new(request, target.size(), &stop, &stages)?;
-    let run = Run { opened: &opened.facts, target, progress, stop, stages, counters: Counters::default(), began };
-    let mut result = run.write(opened.first, opened.stream, opened.delta);
-    run.tell(Phase::Finishing);
-    if let Ok(receipt) = &mut result
-        && receipt.digest.wire.is_none()
-    {
-        receipt.digest.wire = opened.wire_digest;
+    let room = destinations.iter().map(|destination| destination.target.size()).max().unwrap_or(0);
+    let only = match destinations {
+        [only] => Some(only.target),
+        _ => None,
+    };
+    let opened = Opened::new(request, room, only, &stop, &stages);
+    if let Some(first) = destinations.first() {
+        tell_notes(&stop, first.progress);
     }
-    result
+    let Opened { facts, first, stream, wire_digest, delta, decided } = opened?;
+    let disks = destinations.iter().map(|&Destination { target, progress }| Disk {
+        report: Report { target, progress, counters: Counters::default() },
+        left: Left::default(),
+    });
+    let disks: Vec<Disk<'_>> = disks.collect();
+    let run = Run { opened: &facts, disks: &disks, stop, stages, began };
+    let mut ended = run.write(first, stream, delta)?;
+    run.tell(Phase::Finishing);
+    for receipt in ended.iter_mut().flatten() {
+        if receipt.digest.wire.is_none() {
+            receipt.digest.wire.clone_from(&wire_digest);
+        }
+        receipt.delta = decided.clone().map(|decided| match decided.used {
+            true => DeltaReceipt {
+                reused_bytes: receipt.skipped_bytes,
+                fetched_bytes: receipt.wire_bytes,
+                ..decided
+            },
+            false => decided,
+        });
+    }
+    Ok(ended)
+}
+
+struct Disk<'a> {
+    report: Report<'a>,
+    left: Left,
 }
 
 struct Run<'a> {
     opened: &'a Facts,
-    target: &'a Target,
-    progress: &'a dyn Progress,
+    disks: &'a [Disk<'a>],
     stop: Arc<Stop>,
     stages: Arc<Stages>,
-    counters: Counters,
     began: Instant,
 }
 
-/// What the streaming stages found out.
+/// A device that is ready to be written.
+struct Ready<'a> {
+    index: usize,
+    writer: Writer<'a>,
+    waker: Waker,
+}
+
+/// What became of the streaming stages: the digests, and each device's body or failure.
 struct Streamed<'a> {
-    body: Body<'a>,
-    digests: ImageDigests,
+    digests: Result<ImageDigests, ImageError>,
+    bodies: Vec<(usize, Result<Body<'a>, Failure>)>,
 }
 
 impl Run<'_> {
-    fn write(&self, first: Vec<Vec<u8>>, stream: Stream, delta: Option<Delta>) -> Result<ImageReceipt, ImageError> {
-        let pool = Pool::new(self.opened.options.buffers.max(budget::LEAST_BUFFERS));
-        let limits = self.target.limits();
-        let queue = disk::open_queue(self.target, self.opened.options.backend, limits.depth, &pool)
+    fn write(&self, first: Vec<Vec<u8>>, stream: Stream, delta: Option<Delta>) -> Ended {
+        let interrupt = |disk: &'_ Disk<'_>| {
+            let (stop, left) = (self.stop.clone(), disk.left.clone());
+            move || stop.is_set() || left.has_left()
+        };
+        let interrupts: Vec<_> = self.disks.iter().map(interrupt).collect();
+        let mut ended: Vec<Option<Result<ImageReceipt, ImageError>>> = self.disks.iter().map(|_| None).collect();
+        let pool = Pool::new(budget::buffers(&self.opened.options, self.disks.len()));
+        let mut ready = Vec::new();
+        for ((index, disk), interrupt) in self.disks.iter().enumerate().zip(&interrupts) {
+            let target = disk.report.target;
+            match self.opened.image_total.filter(|total| *total > target.size()) {
+                Some(at_least) => {
+                    let (source_name, device) = (self.opened.name.clone(), target.size());
+                    let error = ImageError::TooLarge { source_name, at_least, exact: true, device };
+                    ended[index] = Some(Err(error));
+                }
+                None => match self.writer(disk, &pool, interrupt) {
+                    Ok((writer, waker)) => ready.push(Ready { index, writer, waker }),
+                    Err(error) => ended[index] = Some(Err(error)),
+                },
+            }
+        }
+        self.stop.check()?;
+        self.tell(Phase::Preparing);
+        let ready = side_by_side(ready, |mut ready| {
+            let prepared = ready.writer.prepare();
+            (ready.index, prepared.map(|()| ready))
+        });
+        let mut prepared = Vec::new();
+        for (index, outcome) in ready {
+            match outcome {
+                Ok(ready) => prepared.push(ready),
+                Err(failure) => ended[index] = Some(Err(self.stopped(index, Phase::Preparing, failure, None))),
+            }
+        }
+        if !prepared.is_empty() {
+            let streamed = self.stream((first, stream, delta), &pool, prepared);
+            let checked = streamed.digests.and_then(|digests| self.check_content(digests));
+            let (digests, shared) = match checked {
+                Ok(digests) => (digests, None),
+                Err(error) => (ImageDigests::default(), Some(Arc::new(error))),
+            };
+            let mut bodies = Vec::new();
+            for (index, body) in streamed.bodies {
+                let failure = match (body, &shared) {
+                    (Ok(body), None) => {
+                        bodies.push((index, body));
+                        continue;
+                    }
+                    (Ok(body), Some(_)) => self.interrupted(index, body.image()),
+                    (Err(failure), _) => failure,
+                };
+                ended[index] = Some(Err(self.stopped(index, Phase::Writing, failure, shared.clone())));
+            }
+            self.tell(Phase::Finishing);
+            let committed = side_by_side(bodies, |(index, body)| (index, body.commit()));
+            for (index, outcome) in committed {
+                ended[index] = Some(match outcome {
+                    Ok(written) => {
+                        log::debug!("holes punched: {}", written.punched);
+                        let disk = &self.disks[index];
+                        Ok(disk.report.receipt(self.common(), written.image, digests.clone()))
+                    }
+                    Err(failure) => Err(self.stopped(index, Phase::Finishing, failure, None)),
+                });
+            }
+        }
+        Ok(ended.into_iter().map(|ended| ended.unwrap_or(Err(ImageError::Broken { stage: "writer" }))).collect())
+    }
+
+    fn writer<'w>(
+        &self,
+        disk: &'w Disk<'_>,
+        pool: &Pool,
+        interrupt: disk::Interrupt<'w>,
+    ) -> Result<(Writer<'w>, Waker), ImageError> {
+        let target = disk.report.target;
+        let limits = target.limits();
+        let queue = disk::open_queue(target, self.opened.options.backend, limits.depth, pool)
             .map_err(|source| ImageError::Queue { source })?;
-        log::info!("{}: writing through {}", self.target.path().display(), queue.name());
-        let backend = queue.name();
-        let stop = &self.stop;
-        let interrupt = || stop.is_set();
+        log::info!("{}: writing through {}", target.path().display(), queue.name());
         let options = disk::Options {
             readback: self.opened.verify == Verify::Readback,
             overlap: !limits.rotational,
@@ -77,67 +202,69 @@ impl Run<'_> {
             request: limits.request,
         };
         let waker = queue.waker();
-        let mut writer = Writer::new(self.target, queue, options, &self.counters, &interrupt);
-        self.stop.check()?;
-        self.tell(Phase::Preparing);
-        writer.prepare().map_err(|failure| self.stopped_by(Phase::Preparing, failure))?;
-        let streamed = self
-            .stream((first, stream, delta), &pool, writer, waker)
-            .map_err(|(offset, error)| self.stopped(Phase::Writing, offset, error))?;
-        let image = streamed.body.image();
-        self.check_digests(&streamed.digests).map_err(|error| self.stopped(Phase::Writing, image, error))?;
-        self.tell(Phase::Finishing);
-        let written = streamed.body.commit().map_err(|failure| self.stopped_by(Phase::Finishing, failure))?;
-        log::debug!("holes punched: {}, through {backend}", written.punched);
-        Ok(self.receipt(written.image, streamed.digests))
+        Ok((Writer::new(target, queue, options, &disk.report.counters, interrupt), waker))
     }
 
-    /// Runs the stages until everything but the first MiB is on the device.
+    /// Runs the stages until everything but the first MiB is on the devices.
     fn stream<'w>(
         &self,
         (first, stream, delta): (Vec<Vec<u8>>, Stream, Option<Delta>),
         pool: &Pool,
-        writer: Writer<'w>,
-        waker: disk::Waker,
-    ) -> Result<Streamed<'w>, (u64, ImageError)> {
+        ready: Vec<Ready<'w>>,
+    ) -> Streamed<'w> {
         let facts = self.opened;
-        let (stop, stages, target, counters) = (&self.stop, &self.stages, self.target, &self.counters);
+        let (stop, stages) = (&self.stop, &self.stages);
+        let targets = || self.disks.iter().map(|disk| disk.report.target);
+        let (room, sector) = (targets().map(Target::size).max(), targets().map(Target::sector).max());
+        let disks = targets().filter(|target| target.kind() == disk::Kind::BlockDevice);
+        let tables: Vec<u32> = disks.map(Target::sector).collect();
         let (content_out, last) = lane(CHUNKS);
         let mut closers = vec![last.closer()];
         let waited = Arc::new(AtomicU64::new(0));
         thread::scope(|scope| {
-            let spawn_failed = |source| {
+            let (wakers, mut fanned) = (self.branch(&ready, last, &mut closers), None);
+            let (direct, waker) = match wakers {
+                Branched::One(last, waker) => (Some(last), Some(waker)),
+                Branched::Several { chunks, branches, lasts } => {
+                    let body = move || fan(&chunks, &facts.name, branches);
+                    fanned = Some((thread::Builder::new().name("burin-fan".into()).spawn_scoped(scope, body), lasts));
+                    (None, None)
+                }
+            };
+            let mut failed = None;
+            let mut fail = |source| {
                 stop.fail();
-                (0, ImageError::Thread { source })
+                let _ = failed.get_or_insert(ImageError::Thread { source });
             };
             let mut digest_wire = None;
             let pieces: Box<dyn Pieces> = match &facts.wire {
-                None => Box::new(Replay { first: first.into_iter(), stream }),
-                Some(expected) => {
+                check if check.is_empty() => Box::new(Replay { first: first.into_iter(), stream }),
+                check => {
                     let (out, lane) = lane(PIECES);
                     closers.push(lane.closer());
-                    let hasher = expected.hasher();
                     let named = thread::Builder::new().name("burin-wire-sum".into());
-                    let body = move || stages::digest_wire(first, stream, hasher, &out, stages);
-                    digest_wire = Some(named.spawn_scoped(scope, body).map_err(spawn_failed)?);
+                    let body = move || stages::digest_wire(first, stream, check, &out, stages);
+                    digest_wire = named.spawn_scoped(scope, body).map_err(&mut fail).ok();
                     Box::new(Piped { lane, stop: stop.clone() })
                 }
             };
             let mut digest_content = None;
             // With a delta only a part of the content comes by here.
             let (chunks_out, chunker_waker) = match facts.content.as_ref().filter(|_| delta.is_none()) {
-                None => (content_out, Some(waker.clone())),
+                None => (content_out, waker),
                 Some(expected) => {
                     let (out, chunks) = lane(CHUNKS);
                     closers.push(chunks.closer());
-                    let (hasher, waker) = (expected.hasher(), waker.clone());
+                    let hasher = expected.hasher();
                     let named = thread::Builder::new().name("burin-sum".into());
-                    let body = move || stages::digest_content(&chunks, hasher, content_out, &waker, stop, stages);
-                    digest_content = Some(named.spawn_scoped(scope, body).map_err(spawn_failed)?);
+                    let body =
+                        move || stages::digest_content(&chunks, hasher, content_out, waker.as_ref(), stop, stages);
+                    digest_content = named.spawn_scoped(scope, body).map_err(&mut fail).ok();
                     (out, None)
                 }
             };
             let decode_waited = waited.clone();
+            let only = self.disks.first().map(|disk| (disk.report.target, &disk.report.counters));
             let decoder = thread::Builder::new().name("burin-decode".into()).spawn_scoped(scope, move || {
                 let began = Instant::now();
                 let mut input = Input::new(Box::new(Waiting { inner: pieces, waited: decode_waited.clone() }));
@@ -149,73 +276,106 @@ impl Run<'_> {
                     stop,
                     stages,
                     waited: &decode_waited,
-                    room: target.size(),
-                    sector: target.sector(),
-                    table: (target.kind() == disk::Kind::BlockDevice).then(|| target.sector()),
+                    room: room.unwrap_or(0),
+                    sector: sector.unwrap_or(512),
+                    tables,
                     compressed: facts.compression != Compression::None,
                 });
-                if let Some(delta) = delta {
-                    let hasher = facts.content.as_ref().map(Expected::hasher);
-                    let digest = delta.run(target, &mut chunker, counters, hasher);
-                    let length = digest.and_then(|digest| Ok((chunker.finish()?, digest)));
-                    if length.is_err() {
-                        stop.fail();
+                let decoded = match (delta, only) {
+                    (Some(delta), Some((target, counters))) => {
+                        let hasher = facts.content.as_ref().map(Expected::hasher);
+                        delta.run(target, &mut chunker, counters, hasher)
                     }
-                    return length;
-                }
-                let limits = Limits { workers: facts.options.workers(), window_log: facts.options.window_log };
-                let decoded = decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
-                let length = decoded.and_then(|()| chunker.finish());
+                    _ => {
+                        let limits = Limits { workers: facts.options.workers(), window_log: facts.options.window_log };
+                        let decoded =
+                            decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
+                        decoded.map(|()| None)
+                    }
+                };
+                let length = decoded.and_then(|digest| Ok((chunker.finish()?, digest)));
                 stages.decode_ns.store(stages::busy(began, &decode_waited), Ordering::Relaxed);
                 if length.is_err() {
                     stop.fail();
                 }
-                length.map(|length| (length, None))
+                length
             });
-            let decoder = decoder.map_err(spawn_failed)?;
-            let mut last = Last(last);
-            let named = thread::Builder::new().name("burin-write".into());
-            let writing = named.spawn_scoped(scope, move || writer.run(&mut last)).map_err(spawn_failed)?;
+            let decoder = decoder.map_err(&mut fail).ok();
+            let lasts = match (direct, &mut fanned) {
+                (Some(last), _) => vec![last],
+                (None, Some((_, lasts))) => std::mem::take(lasts),
+                (None, None) => Vec::new(),
+            };
+            let mut writing = Vec::new();
+            for (ready, last) in ready.into_iter().zip(lasts) {
+                let (index, writer, mut last) = (ready.index, ready.writer, Last(last));
+                let named = thread::Builder::new().name("burin-write".into());
+                match named.spawn_scoped(scope, move || writer.run(&mut last)) {
+                    Ok(thread) => writing.push((index, thread)),
+                    Err(source) => fail(source),
+                }
+            }
+            if let Some((fanned, _)) = fanned
+                && let Err(source) = fanned
+            {
+                fail(source);
+            }
             self.watch(&writing);
-            let written = join(writing, "writer");
-            if !matches!(written, Ok(Ok(_))) {
+            let bodies: Vec<_> = writing
+                .into_iter()
+                .map(|(index, thread)| (index, thread.join().unwrap_or_else(|_| Err(self.interrupted(index, 0)))))
+                .collect();
+            if bodies.iter().all(|(_, body)| body.is_err()) {
                 stop.fail();
             }
             if stop.is_set() {
                 closers.iter().for_each(|close| close());
             }
-            let decoded = join(decoder, "decode").and_then(|length| length);
-            let wire = digest_wire.map(|thread| join(thread, "digest")).transpose();
-            let content = digest_content.map(|thread| join(thread, "digest")).transpose();
-            // The first cause counts; that others were told to stop is no news.
-            let (offset, body) = match written {
-                Ok(Ok(body)) => (body.image(), Ok(body)),
-                Ok(Err(failure)) => (failure.offset, Err(self.disk(failure.error))),
-                Err(error) => (0, Err(error)),
+            let decoded = decoder.map(|thread| join(thread, "decode").and_then(|length| length));
+            let wire = digest_wire.map(|thread| join(thread, "digest").and_then(|digest| digest));
+            let content = digest_content.map(|thread| join(thread, "digest"));
+            let digests = || {
+                if let Some(error) = failed {
+                    return Err(error);
+                }
+                let (length, delta_digest) = decoded.unwrap_or(Err(ImageError::Broken { stage: "decode" }))?;
+                if bodies.iter().any(|(_, body)| body.as_ref().is_ok_and(|body| body.image() != length)) {
+                    return Err(ImageError::Broken { stage: "writer" });
+                }
+                let wire = wire.transpose()?.flatten();
+                Ok(ImageDigests { wire, content: content.transpose()?.flatten().or(delta_digest) })
             };
-            let frame = |error| (offset, error);
-            match (&decoded, &body) {
-                (Err(error), _) if !matches!(error, ImageError::Cancelled) => {}
-                (_, Err(_)) => return Err((offset, body.err().unwrap_or(ImageError::Cancelled))),
-                _ => {}
-            }
-            let (length, delta_digest) = decoded.map_err(frame)?;
-            let body = body.map_err(frame)?;
-            if length != body.image() {
-                return Err((offset, ImageError::Broken { stage: "writer" }));
-            }
-            let digests = ImageDigests {
-                wire: wire.map_err(frame)?.flatten(),
-                content: content.map_err(frame)?.flatten().or(delta_digest),
-            };
-            Ok(Streamed { body, digests })
+            Streamed { digests: digests(), bodies }
         })
     }
 
-    /// Tells progress until the writer ends.
-    fn watch<T>(&self, writing: &ScopedJoinHandle<'_, T>) {
+    /// Where the chunks go: to the one writer there is, or to a fan before several.
+    fn branch(
+        &self,
+        ready: &[Ready<'_>],
+        last: Consumer<Chunk>,
+        closers: &mut Vec<Box<dyn Fn() + Send + Sync>>,
+    ) -> Branched<'_> {
+        if let [only] = ready
+            && self.disks.len() == 1
+        {
+            return Branched::One(last, only.waker.clone());
+        }
+        let (mut branches, mut lasts) = (Vec::new(), Vec::new());
+        for Ready { index, waker, .. } in ready {
+            let Some(disk) = self.disks.get(*index) else { continue };
+            let (out, chunks) = lane(CHUNKS);
+            closers.push(chunks.closer());
+            branches.push(Branch { out, waker: waker.clone(), room: disk.report.target.size(), left: &disk.left });
+            lasts.push(chunks);
+        }
+        Branched::Several { chunks: last, branches, lasts }
+    }
+
+    /// Tells progress until every writer ends.
+    fn watch<T>(&self, writing: &[(usize, ScopedJoinHandle<'_, T>)]) {
         let mut told = Instant::now();
-        while !writing.is_finished() {
+        while !writing.iter().all(|(_, thread)| thread.is_finished()) {
             thread::park_timeout(Duration::from_millis(10).min(TELL));
             if told.elapsed() >= TELL {
                 told = Instant::now();
@@ -224,89 +384,64 @@ impl Run<'_> {
         }
     }
 
-    fn check_digests(&self, actual: &ImageDigests) -> Result<(), ImageError> {
-        let pairs = [("download", &self.opened.wire, &actual.wire), ("content", &self.opened.content, &actual.content)];
-        for (what, expected, actual) in pairs {
-            let Some(expected) = expected else { continue };
-            let actual = actual.clone().ok_or(ImageError::Broken { stage: "digest" })?;
-            check_digest(&self.opened.name, what, expected, &actual)?;
+    /// The download was checked by its own stage.
+    fn check_content(&self, actual: ImageDigests) -> Result<ImageDigests, ImageError> {
+        if let Some(expected) = &self.opened.content {
+            let content = actual.content.as_deref().ok_or(ImageError::Broken { stage: "digest" })?;
+            check_digest(&self.opened.name, "content", expected, content)?;
         }
-        Ok(())
+        Ok(actual)
     }
 
-    fn disk(&self, error: DiskError) -> ImageError {
-        match error {
-            DiskError::Interrupted { .. } => ImageError::Cancelled,
-            error => ImageError::Disk(error),
-        }
+    fn interrupted(&self, index: usize, offset: u64) -> Failure {
+        let device = self.disks.get(index).map(|disk| disk.report.target.path().to_owned()).unwrap_or_default();
+        Failure { offset, head_erased: true, error: DiskError::Interrupted { device } }
     }
 
-    fn stopped(&self, phase: Phase, offset: u64, source: ImageError) -> ImageError {
-        let device = self.target.path().to_owned();
-        ImageError::Stopped { device, phase: phase.name(), offset, head_erased: true, source: Box::new(source) }
-    }
-
-    fn stopped_by(&self, phase: Phase, failure: disk::Failure) -> ImageError {
-        let disk::Failure { offset, head_erased, error } = failure;
-        let (device, source) = (self.target.path().to_owned(), Box::new(self.disk(error)));
+    /// The first cause counts; that a writer was told to stop is no news. `shared` is what stopped all of them.
+    fn stopped(&self, index: usize, phase: Phase, failure: Failure, shared: Option<Arc<ImageError>>) -> ImageError {
+        let Failure { offset, head_erased, error } = failure;
+        let disk = self.disks.get(index);
+        let device = disk.map(|disk| disk.report.target.path().to_owned()).unwrap_or_default();
+        let own = || disk.and_then(|disk| disk.left.take()).unwrap_or(ImageError::Cancelled);
+        let source = match error {
+            DiskError::Interrupted { .. } => {
+                shared.filter(|shared| !matches!(**shared, ImageError::Cancelled)).unwrap_or_else(|| Arc::new(own()))
+            }
+            error => Arc::new(ImageError::Disk(error)),
+        };
         ImageError::Stopped { device, phase: phase.name(), offset, head_erased, source }
     }
 
-    fn device_busy(&self) -> Duration {
-        let starved = Duration::from_nanos(self.counters.starved_ns.load(Ordering::Relaxed));
-        self.began.elapsed().saturating_sub(starved)
+    fn common(&self) -> Common<'_> {
+        Common { opened: self.opened, stages: &self.stages, began: self.began, devices: self.disks.len() }
     }
 
     fn tell(&self, phase: Phase) {
-        for note in self.stop.take_notes() {
-            log::warn!("{note}");
-            self.progress.note(&note);
+        if let Some(first) = self.disks.first() {
+            tell_notes(&self.stop, first.report.progress);
         }
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let elapsed = self.began.elapsed();
-        let (wire_bytes, image_bytes) = (load(&self.stages.wire_bytes), load(&self.stages.image_bytes));
-        let (done, total) = match self.opened.image_total {
-            Some(total) => (image_bytes, Some(total)),
-            None => (wire_bytes, self.opened.wire_total),
-        };
-        let eta =
-            total.filter(|_| done > 0).map(|total| elapsed.mul_f64(total.saturating_sub(done) as f64 / done as f64));
-        self.progress.tick(&Snapshot {
-            phase,
-            wire_bytes,
-            wire_total: self.opened.wire_total,
-            image_bytes,
-            image_total: self.opened.image_total,
-            written_bytes: load(&self.counters.written),
-            zeroed_bytes: load(&self.counters.zeroed),
-            skipped_bytes: load(&self.counters.skipped),
-            verified_bytes: load(&self.counters.verified),
-            elapsed_ms: elapsed.as_millis() as u64,
-            eta_ms: eta.map(|eta| eta.as_millis() as u64),
-            bottleneck: self.stages.bottleneck(self.device_busy()),
-        });
+        for disk in self.disks {
+            disk.report.tell(self.common(), phase);
+        }
     }
+}
 
-    fn receipt(&self, image_bytes: u64, digest: ImageDigests) -> ImageReceipt {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        ImageReceipt {
-            device: self.target.path().display().to_string(),
-            url: self.opened.name.clone(),
-            format: self.opened.format,
-            compression: self.opened.compression.name().to_owned(),
-            verify: self.opened.verify,
-            digest,
-            image_bytes,
-            wire_bytes: load(&self.stages.wire_bytes),
-            written_bytes: load(&self.counters.written),
-            zeroed_bytes: load(&self.counters.zeroed),
-            skipped_bytes: load(&self.counters.skipped),
-            verified_bytes: load(&self.counters.verified),
-            memory_bytes: budget::bytes(&self.opened.options) as u64,
-            duration_ms: self.began.elapsed().as_millis() as u64,
-            bottleneck: self.stages.bottleneck(self.device_busy()).to_owned(),
-        }
+enum Branched<'a> {
+    One(Consumer<Chunk>, Waker),
+    Several { chunks: Consumer<Chunk>, branches: Vec<Branch<'a>>, lasts: Vec<Consumer<Chunk>> },
+}
+
+/// Runs `work` for each item in a thread of its own, or here where there is only one.
+fn side_by_side<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    if items.len() < 2 {
+        return items.into_iter().map(work).collect();
     }
+    thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = items.into_iter().map(|item| scope.spawn(move || work(item))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    })
 }
 
 fn join<T>(thread: ScopedJoinHandle<'_, T>, stage: &'static str) -> Result<T, ImageError> {

@@ -1,28 +1,28 @@
 //! Random access over HTTP, for formats that are read by ranges.
 
 use super::answer::{Failure, Head, Pace, display, refused, status_failure};
-use super::http::{FIRST_PAUSE, Http, LONGEST_PAUSE};
+use super::http::Http;
+use super::mirrors::Mirrors;
 use super::progress::{Stages, timed};
 use super::{ImageError, Stop};
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 /// Single ranges of an image over HTTP, with the same retries and checks as `HttpStream`.
 pub struct Ranges {
     http: Http,
     stop: Arc<Stop>,
     stages: Arc<Stages>,
-    mirrors: Vec<(String, Option<Head>)>,
-    current: usize,
+    mirrors: Mirrors,
+    pace: Pace,
     total: u64,
 }
 
 impl Ranges {
-    pub fn new(http: Http, total: u64, stop: Arc<Stop>, stages: Arc<Stages>) -> Self {
-        let mirrors = http.urls.iter().map(|url| (url.clone(), None)).collect();
-        Self { http, stop, stages, mirrors, current: 0, total }
+    pub fn new(http: Http, total: u64, stop: Arc<Stop>, stages: Arc<Stages>) -> Result<Self, ImageError> {
+        let (mirrors, pace) = (Mirrors::new(&http)?, Pace::new(http.rate));
+        Ok(Self { http, stop, stages, mirrors, pace, total })
     }
 
     pub fn total(&self) -> u64 {
@@ -30,57 +30,29 @@ impl Ranges {
     }
 
     pub fn url(&self) -> String {
-        self.mirrors.get(self.current).map(|(url, _)| display(url)).unwrap_or_default()
+        self.mirrors.name()
     }
 
     /// Exactly `len` bytes from `offset`.
     pub fn get(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ImageError> {
-        let mut last_good = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        self.mirrors.progress();
         let mut bytes = Vec::with_capacity(len);
         while bytes.len() < len {
             self.stop.check()?;
             let before = bytes.len();
-            let end = offset + len as u64 - 1;
-            let failure = match self.attempt(offset + bytes.len() as u64, end, &mut bytes) {
-                Ok(()) if bytes.len() >= len => break,
-                Ok(()) => {
-                    let (source_name, expected) = (self.url(), Some(self.total));
-                    Failure::Passing(ImageError::Truncated {
-                        source_name,
-                        offset: offset + bytes.len() as u64,
-                        expected,
-                    })
-                }
-                Err(failure) => failure,
-            };
+            let (start, end) = (offset + before as u64, offset + len as u64 - 1);
+            let attempt = self.attempt(start, end, &mut bytes);
             if bytes.len() > before {
-                (last_good, pause) = (Instant::now(), FIRST_PAUSE);
+                self.mirrors.progress();
             }
-            match failure {
-                Failure::Final(error) => {
-                    if self.current < self.mirrors.len() {
-                        self.mirrors.remove(self.current);
-                    }
-                    if self.mirrors.is_empty() {
-                        return Err(error);
-                    }
-                    self.stop.note(format!("{error}; trying another mirror"));
+            match attempt {
+                Ok(()) if bytes.len() >= len => {}
+                Ok(()) => {
+                    let (source_name, offset, expected) = (self.url(), offset + bytes.len() as u64, Some(self.total));
+                    let short = ImageError::Truncated { source_name, offset, expected };
+                    self.mirrors.fail(Failure::Passing(short), &self.stop)?;
                 }
-                Failure::Passing(error) => {
-                    if last_good.elapsed() >= self.http.patience {
-                        return Err(error);
-                    }
-                    self.stop.note(format!("{error}; trying again"));
-                    self.current += 1;
-                    if self.current >= self.mirrors.len() {
-                        self.stop.sleep(pause)?;
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                    }
-                }
-            }
-            if self.current >= self.mirrors.len() {
-                self.current = 0;
+                Err(failure) => self.mirrors.fail(failure, &self.stop)?,
             }
         }
         Ok(bytes)
@@ -88,19 +60,13 @@ impl Ranges {
 
     /// One request. Runs in the source's own thread, which a cancelled write does not wait for.
     fn attempt(&mut self, start: u64, end: u64, bytes: &mut Vec<u8>) -> Result<(), Failure> {
-        let Some((url, known)) = self.mirrors.get(self.current).cloned() else {
-            return Err(Failure::Final(ImageError::NoSource));
-        };
-        let mut request = self.http.agent.get(&url).header("accept-encoding", "identity");
-        for (name, value) in &self.http.headers {
-            request = request.header(name, value);
-        }
-        request = request.header("range", format!("bytes={start}-{end}"));
+        let (url, known) = self.mirrors.current()?;
+        let mut request = self.http.get(&url).header("range", format!("bytes={start}-{end}"));
         if let Some(validator) = known.as_ref().and_then(|head| head.validator.as_ref()) {
             request = request.header("if-range", validator);
         }
         // A range is short: a whole stall's time for it is generous, and no watcher is needed.
-        let limits = request.config().http_status_as_error(false).timeout_recv_response(Some(self.http.stall));
+        let limits = request.config().timeout_recv_response(Some(self.http.stall));
         let answer = limits.timeout_recv_body(Some(self.http.stall)).build().call();
         let response = answer.map_err(|error| refused(&url, start, error))?;
         let head = Head::of(&response);
@@ -125,16 +91,13 @@ impl Ranges {
         if known.is_some_and(|known| known.validator != head.validator) {
             return Err(changed("its ETag or Last-Modified is another"));
         }
-        if let Some((_, known)) = self.mirrors.get_mut(self.current) {
-            known.get_or_insert(head);
-        }
+        self.mirrors.answered(head);
         let before = bytes.len();
-        let mut pace = Pace::new(self.http.rate);
         let mut body = response.into_body().into_reader().take(end - start + 1);
         let read = timed(&self.stages.network_ns, || body.read_to_end(bytes));
         let count = bytes.len() - before;
         self.stages.wire_bytes.fetch_add(count as u64, Ordering::Relaxed);
-        pace.wait(count);
+        self.pace.wait(count);
         match read {
             Ok(_) => Ok(()),
             Err(source) => {

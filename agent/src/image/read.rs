@@ -5,14 +5,16 @@ use super::digest::{Expected, Hasher};
 use super::input::{Input, Pieces};
 use super::lane::{Consumer, Popped, lane};
 use super::progress::Stages;
-use super::source::TICK;
-use super::stages::{Chunker, Ports, Replay};
-use super::{Cancel, ImageError, Options, Source, Stop, sniff};
+use super::opened::check_digest;
+use super::source::{PIECES, TICK};
+use super::stages::{self, Chunker, Piped, Ports, Replay};
+use super::wire::WireCheck;
+use super::{Cancel, ImageError, Options, Signed, Source, Stop, sniff};
 use crate::disk::{Chunk, Pool};
 use crate::protocol::image::ImageDigests;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
 /// Chunks that may wait between decoder and reader, and buffers for them.
@@ -32,16 +34,17 @@ pub struct ReadReceipt {
     pub digest: ImageDigests,
 }
 
-/// Gives `take` the decoded bytes, reads what it leaves, and compares digests: what `take` made counts only if this
-/// returns `Ok`. An error of the source goes before what `take` makes of it.
+/// Gives `take` the decoded bytes, reads what it leaves, compares digests and checks the signature: what `take` made
+/// counts only if this returns `Ok`. An error of the source goes before what `take` makes of it.
 pub fn read<T, E: From<ImageError>>(
     source: Source,
     expected: &ImageDigests,
+    signature: Option<Signed>,
     cancel: &Cancel,
     take: impl FnOnce(&mut dyn Read) -> Result<T, E>,
 ) -> Result<(T, ReadReceipt), E> {
-    let parse = |text: &Option<String>| text.as_deref().map(Expected::parse).transpose();
-    let (wire, content) = (parse(&expected.wire)?, parse(&expected.content)?);
+    let check = WireCheck::new(expected.wire.as_deref(), signature)?;
+    let content = expected.content.as_deref().map(Expected::parse).transpose()?;
     let stop = Arc::new(Stop::new(cancel));
     let stages = Arc::new(Stages::default());
     let mut stream = source.open(&stop, &stages)?;
@@ -54,21 +57,30 @@ pub fn read<T, E: From<ImageError>>(
         first.push(piece);
     }
     let compression = sniff::compression(&head);
-    let wire_hasher = Arc::new(Mutex::new(wire.as_ref().map(Expected::hasher)));
-    let replay = Replay { first: first.into_iter(), stream };
-    let mut input = Input::new(Box::new(Hashed { inner: replay, hasher: wire_hasher.clone() }));
     let pool = Pool::new(CHUNKS + 2);
     let (out, chunks) = lane(CHUNKS);
-    let close = chunks.closer();
+    let mut closers = vec![chunks.closer()];
     let waited = AtomicU64::new(0);
     let mut reader = Chunks { chunks, now: None, used: 0, hasher: content.as_ref().map(Expected::hasher), bytes: 0 };
 
-    let taken = thread::scope(|scope| {
-        let (stop, stages, name, pool, waited) = (&stop, &stages, &name, &pool, &waited);
+    let (taken, wire) = thread::scope(|scope| {
+        let (stop, stages, name, pool, waited, check) = (&stop, &stages, &name, &pool, &waited, &check);
+        let mut summing = None;
+        let pieces: Box<dyn Pieces> = if check.is_empty() {
+            Box::new(Replay { first: first.into_iter(), stream })
+        } else {
+            let (out, lane) = lane(PIECES);
+            closers.push(lane.closer());
+            let named = thread::Builder::new().name("burin-wire-sum".into());
+            let body = move || stages::digest_wire(first, stream, check, &out, stages);
+            summing = Some(named.spawn_scoped(scope, body).map_err(|source| ImageError::Thread { source })?);
+            Box::new(Piped { lane, stop: stop.clone() })
+        };
+        let mut input = Input::new(pieces);
         let decoder = thread::Builder::new().name("burin-decode".into()).spawn_scoped(scope, move || {
             let room = u64::MAX;
-            let (sector, table, compressed) = (512, None, false);
-            let ports = Ports { name, pool, out, waker: None, stop, stages, waited, room, sector, table, compressed };
+            let (sector, tables, compressed) = (512, Vec::new(), false);
+            let ports = Ports { name, pool, out, waker: None, stop, stages, waited, room, sector, tables, compressed };
             let mut chunker = Chunker::new(ports);
             let limits = Limits { workers: 1, window_log: Options::default().window_log };
             decode::decode(&mut input, compression, limits, name, &mut chunker)?;
@@ -82,11 +94,12 @@ pub fn read<T, E: From<ImageError>>(
         let own = taken.is_err() && !decoder.is_finished();
         if taken.is_err() {
             stop.fail();
-            close();
+            closers.iter().for_each(|close| close());
         }
         let decoded = decoder.join().unwrap_or(Err(ImageError::Broken { stage: "decode" }));
+        let wire = summing.map_or(Ok(None), |thread| thread.join().unwrap_or(Err(ImageError::Broken { stage: "digest" })));
         match (taken, decoded) {
-            (Ok(value), Ok(_)) => Ok(value),
+            (Ok(value), Ok(_)) => Ok((value, wire?)),
             (Ok(_), Err(error)) => Err(error.into()),
             // Called off because of what `take` found.
             (Err(error), Err(ImageError::Cancelled)) if own && !stop.cancel.is_cancelled() => Err(error),
@@ -95,37 +108,13 @@ pub fn read<T, E: From<ImageError>>(
         }
     })?;
 
-    let finish = |hasher: Option<Hasher>| hasher.map(Hasher::finish);
-    let actual = wire_hasher.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let digest = ImageDigests { wire: finish(actual), content: finish(reader.hasher.take()) };
-    for (what, expected, actual) in [("download", &wire, &digest.wire), ("content", &content, &digest.content)] {
-        let (Some(expected), Some(actual)) = (expected, actual) else { continue };
-        if !expected.matches(actual) {
-            let (expected, actual) = (expected.to_string(), actual.clone());
-            return Err(ImageError::DigestMismatch { source_name: name, what, expected, actual }.into());
-        }
+    let digest = ImageDigests { wire, content: reader.hasher.take().map(Hasher::finish) };
+    if let (Some(expected), Some(actual)) = (&content, &digest.content) {
+        check_digest(&name, "content", expected, actual)?;
     }
     let wire_bytes = stages.wire_bytes.load(Ordering::Relaxed);
     let receipt = ReadReceipt { name, compression: compression.name(), wire_bytes, bytes: reader.bytes, digest };
     Ok((taken, receipt))
-}
-
-/// Pieces, hashed as they pass.
-struct Hashed {
-    inner: Replay,
-    hasher: Arc<Mutex<Option<Hasher>>>,
-}
-
-impl Pieces for Hashed {
-    fn next(&mut self) -> Result<Option<Vec<u8>>, ImageError> {
-        let piece = self.inner.next()?;
-        if let (Some(piece), Some(hasher)) =
-            (&piece, self.hasher.lock().unwrap_or_else(PoisonError::into_inner).as_mut())
-        {
-            hasher.update(piece);
-        }
-        Ok(piece)
-    }
 }
 
 /// The decoder's chunks as one stream. A decoder that failed ends it early: its own error tells.

@@ -1,7 +1,7 @@
 //! Where the bytes of an image come from.
 
 use super::blocks::{Blocks, LocalFile, ReadAt, Seals};
-use super::http::{Http, HttpStream};
+use super::http::{Http, HttpStream, MOST_CONNECTIONS};
 use super::lane::{Consumer, Popped, Producer, lane};
 use super::progress::{Stages, timed};
 use super::ranges::Ranges;
@@ -51,6 +51,14 @@ impl Source {
             Self::Http(http) => Some(Again::Http(http.clone())),
             Self::File(path) => Some(Again::File(path.clone())),
             Self::Reader(..) => None,
+        }
+    }
+
+    /// Ranges that are fetched side by side.
+    pub(super) fn connections(&self) -> usize {
+        match self {
+            Self::Http(http) => http.connections.clamp(1, MOST_CONNECTIONS),
+            Self::File(_) | Self::Reader(..) => 1,
         }
     }
 
@@ -104,7 +112,8 @@ impl Again {
                 let name = http.urls.first().map(|url| super::answer::display(url)).unwrap_or_default();
                 let what = "must be read in parts, and its server does not tell its length".to_owned();
                 let total = total.ok_or(ImageError::Unsupported { source_name: name, what })?;
-                Ok(Box::new(Blocks::new(Ranges::new(http, total, stop.clone(), stages.clone()), seals)))
+                let ranges = Ranges::new(http, total, stop.clone(), stages.clone())?;
+                Ok(Box::new(Blocks::new(ranges, seals)))
             }
             Self::File(path) => {
                 let failed = |source| ImageError::ReadFile { path: path.clone(), source };

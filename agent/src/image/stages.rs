@@ -7,6 +7,7 @@ use super::lane::{Consumer, Popped, Producer};
 use super::progress::{Stages, timed};
 use super::sniff::{self, Container};
 use super::source::{Stream, TICK};
+use super::wire::WireCheck;
 use super::{ImageError, Stop};
 use crate::disk::{Chunk, Fed, Feed, Pool, PoolBuf, Waker};
 use std::io::Read;
@@ -20,30 +21,31 @@ pub const CHUNKS: usize = 4;
 /// Wire bytes on their way through a digest.
 pub type Wire = Result<Vec<u8>, ImageError>;
 
-/// Hashes what `first` and `stream` give and passes it on. The digest, if all of it came.
+/// Hashes what `first` and `stream` give and passes it on. None where it did not come whole; then the lane tells why.
 pub fn digest_wire(
     first: Vec<Vec<u8>>,
     mut stream: Stream,
-    mut hasher: Hasher,
+    check: &WireCheck,
     out: &Producer<Wire>,
     stages: &Stages,
-) -> Option<String> {
+) -> Result<Option<String>, ImageError> {
+    let mut sum = check.begin()?;
     let mut first = first.into_iter();
     loop {
         let piece = match first.next() {
             Some(piece) => piece,
             None => match stream.next() {
                 Ok(Some(piece)) => piece,
-                Ok(None) => return Some(hasher.finish()),
+                Ok(None) => return timed(&stages.digest_ns, || sum.finish(stream.name())),
                 Err(error) => {
                     let _ = out.push(Err(error));
-                    return None;
+                    return Ok(None);
                 }
             },
         };
-        timed(&stages.digest_ns, || hasher.update(&piece));
+        timed(&stages.digest_ns, || sum.update(&piece));
         if out.push(Ok(piece)).is_err() {
-            return None;
+            return Ok(None);
         }
     }
 }
@@ -107,8 +109,8 @@ pub struct Ports<'a> {
     /// Bytes the target has room for.
     pub room: u64,
     pub sector: u32,
-    /// Sector size that a partition table has to be made for; none where there is no disk.
-    pub table: Option<u32>,
+    /// Sector sizes that a partition table has to be made for: those of the targets that are disks.
+    pub tables: Vec<u32>,
     /// Whether a disk image container may not appear here: it was found inside a compressed stream.
     pub compressed: bool,
 }
@@ -142,11 +144,12 @@ impl<'a> Chunker<'a> {
     }
 
     fn send(&mut self, chunk: Chunk) -> Result<(), ImageError> {
-        if self.offset == 0
-            && let Some(device) = self.ports.table
-            && let Some(image) = sniff::other_sectors(chunk.bytes(), device)
-        {
-            return Err(ImageError::SectorSize { source_name: self.ports.name.to_owned(), image, device });
+        if self.offset == 0 {
+            for &device in &self.ports.tables {
+                if let Some(image) = sniff::other_sectors(chunk.bytes(), device) {
+                    return Err(ImageError::SectorSize { source_name: self.ports.name.to_owned(), image, device });
+                }
+            }
         }
         let end = self.offset + chunk.len as u64;
         if end > self.ports.room {
@@ -273,7 +276,7 @@ pub fn digest_content(
     chunks: &Consumer<Chunk>,
     mut hasher: Hasher,
     out: Producer<Chunk>,
-    waker: &Waker,
+    waker: Option<&Waker>,
     stop: &Stop,
     stages: &Stages,
 ) -> Option<String> {
@@ -288,12 +291,16 @@ pub fn digest_content(
                 if out.push(chunk).is_err() {
                     return None;
                 }
-                waker.wake();
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
             }
             Popped::Empty => {}
             Popped::End => {
                 drop(out);
-                waker.wake();
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
                 return Some(hasher.finish());
             }
         }

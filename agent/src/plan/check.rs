@@ -2,6 +2,7 @@
 //! Everything that is wrong is reported at once, each with its JSON pointer.
 
 mod devices;
+mod images;
 mod names;
 mod predicates;
 mod sets;

@@ -1,5 +1,6 @@
 //! What an order says about an image, and what the engine answers after writing it.
 
+use super::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,88 @@ pub struct ImageSpec {
     /// Digests, `sha256:HEX` or `sha512:HEX`.
     #[serde(default)]
     pub digest: ImageDigests,
+    /// A published file that tells the digest of the download.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sums: Option<ImageSums>,
+    /// Who must have signed the download.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<ImageSignature>,
+    /// With it, only what the disk does not hold already is fetched, where that is estimated to be faster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<ImageIndex>,
+    /// How the image, and whatever is published with it, is fetched.
+    #[serde(default, skip_serializing_if = "Transfer::is_default")]
+    pub transfer: Transfer,
+}
+
+/// A file as `sha256sum` or `sha512sum` writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageSums {
+    pub url: String,
+    /// Who must have signed this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<ImageSignature>,
+}
+
+/// A minisign signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageSignature {
+    /// Public key: base64, as in the second line of a minisign.pub.
+    pub key: String,
+    /// Beside what was signed, with `.minisig` added, unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// An index as `burin index` or casync makes it (caibx, SHA-256, chunks of 256 KiB).
+///
+/// The chunks that it tells of are proven by it alone. Where the order says what the image must be, it is used only if
+/// that holds for it too: by `digest` or `signature` here, or by the image's `digest.content`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageIndex {
+    pub url: String,
+    /// Of the index, `sha256:HEX` or `sha512:HEX`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Who must have signed the index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<ImageSignature>,
+}
+
+/// How something is fetched. CAs are the ramdisk's: `burin.ca=` and its files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// URL of an HTTP proxy that tunnels (CONNECT); it may hold user and password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Secret>,
+    /// For the server of the first URL, and for no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// Bytes per second, over all connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
+    /// Ranges fetched side by side, 1 to 8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u8>,
+}
+
+impl Transfer {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a server of images wants to see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Credentials {
+    Basic { user: String, password: Secret },
+    /// A token.
+    Bearer(Secret),
 }
 
 /// Digests the image must have.
@@ -76,4 +159,24 @@ pub struct ImageReceipt {
     pub duration_ms: u64,
     /// The stage that held the others up: network, decode, digest or device.
     pub bottleneck: String,
+    /// Where an index was given: whether it was used, and what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<DeltaReceipt>,
+}
+
+/// What a same-position delta did. Sizes in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeltaReceipt {
+    /// False: the image was written whole, because of `why`.
+    pub used: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// MiB of the target that were looked at for the estimate.
+    pub sampled_mib: u32,
+    /// How many of them held what the image has there.
+    pub matching_mib: u32,
+    /// Left in place, after it was read and compared.
+    pub reused_bytes: u64,
+    /// Of the image as it is stored, and of its seek table.
+    pub fetched_bytes: u64,
 }

@@ -4,8 +4,9 @@
 const VERSION: u32 = 2;
 const NO_ID: u32 = u32::MAX;
 
-/// `None` where the text is no ACL, or names a user or group by nothing but its name.
-pub fn attribute(text: &str) -> Option<Vec<u8>> {
+/// Users and groups without a number go through `number`, which is told whether it is a group. `None` where the text is
+/// no ACL, or names somebody whom nobody knows.
+pub fn attribute(text: &str, number: &dyn Fn(bool, &str) -> Option<u32>) -> Option<Vec<u8>> {
     let mut entries = Vec::new();
     let lines = text.split(['\n', ',']).map(|line| line.split('#').next().unwrap_or_default().trim());
     for line in lines.filter(|line| !line.is_empty()) {
@@ -14,7 +15,10 @@ pub fn attribute(text: &str) -> Option<Vec<u8>> {
         // A fourth field is the number behind the name (star, GNU tar).
         let id = match (name, fields.next()) {
             ("", _) => NO_ID,
-            (name, number) => number.unwrap_or(name).parse().ok()?,
+            (name, told) => {
+                let group = matches!(kind, "group" | "g");
+                told.unwrap_or(name).parse().ok().or_else(|| number(group, name))?
+            }
         };
         let tag: u16 = match (kind, name.is_empty()) {
             ("user" | "u", true) => 0x01,
@@ -48,12 +52,22 @@ pub fn attribute(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// The number of a name in passwd(5) or group(5).
+pub fn lookup(database: &str, name: &str) -> Option<u32> {
+    let numbers = database.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)).flatten()
+    });
+    numbers.filter_map(|number| number.parse().ok()).next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn all_forms_become_the_kernels() {
+        let nobody = |_: bool, _: &str| None;
         let wanted = [
             &[2u8, 0, 0, 0][..],
             &[1, 0, 6, 0, 255, 255, 255, 255],
@@ -64,10 +78,15 @@ mod tests {
         ]
         .concat();
         let long = "user::rw-\nuser:lisa:r--:1000\ngroup::r--\nmask::r--\nother::---\n";
-        assert_eq!(attribute(long).as_ref(), Some(&wanted));
-        assert_eq!(attribute("u::rw-,u:1000:r--,g::r--,o::---,m::r--").as_ref(), Some(&wanted));
+        assert_eq!(attribute(long, &nobody).as_ref(), Some(&wanted));
+        assert_eq!(attribute("u::rw-,u:1000:r--,g::r--,o::---,m::r--", &nobody).as_ref(), Some(&wanted));
+        let known = |group: bool, name: &str| {
+            lookup(if group { "adm:x:4:syslog\n" } else { "root:x:0:0::/:\nlisa:x:1000:1000::/:\n" }, name)
+        };
+        assert_eq!(attribute("u::rw-,u:lisa:r--,g::r--,o::---,m::r--", &known).as_ref(), Some(&wanted));
+        assert_eq!((known(true, "adm"), known(true, "lisa"), known(false, "r")), (Some(4), None, None));
         for bad in ["user:lisa:r--", "user::rq-", "x::r--", "user", "other:5:r--"] {
-            assert_eq!(attribute(bad), None, "{bad}");
+            assert_eq!(attribute(bad, &nobody), None, "{bad}");
         }
     }
 }

@@ -65,10 +65,12 @@ fn seen(root: &Path, keeps: Keeps) -> BTreeMap<PathBuf, Seen> {
 /// A directory with one of everything. False where this host cannot make it.
 fn furnish(root: &Path, keeps: Keeps) -> bool {
     let at = |path: &str| root.join(path);
-    fs::create_dir_all(at("etc/deep")).expect("directories");
+    fs::create_dir_all(at("etc/zone")).expect("directories");
     fs::write(at("etc/passwd"), "root\n").expect("writes");
-    fs::set_permissions(at("etc/passwd"), fs::Permissions::from_mode(0o4751)).expect("mode");
+    // Archives name members of an ACL where the host that packs knows a name.
+    fs::copy("/etc/group", at("etc/group")).expect("copies");
     std::os::unix::fs::chown(at("etc/passwd"), Some(12), Some(70_000)).expect("owner");
+    fs::set_permissions(at("etc/passwd"), fs::Permissions::from_mode(0o4751)).expect("mode");
     fs::hard_link(at("etc/passwd"), at("etc/again")).expect("links");
     symlink("../usr/lib", at("etc/lib")).expect("links");
     fs::write(at("empty"), "").expect("writes");
@@ -96,13 +98,13 @@ fn furnish(root: &Path, keeps: Keeps) -> bool {
         // A line break, an equals sign, zero bytes: whatever a pax record may hold.
         let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         let able = set("empty", "user.strange", b"a\nb=c\n\0") && set("empty", "security.capability", &capability);
-        let acl = Command::new("setfacl").args(["-m", "u:1000:r,g:70000:rw"]).arg(at("etc/deep")).status();
-        let default = Command::new("setfacl").args(["-d", "-m", "u:1000:rx"]).arg(at("etc/deep")).status();
+        let acl = Command::new("setfacl").args(["-m", "u:71000:r,g:70000:rw,g:adm:r"]).arg(at("etc/zone")).status();
+        let default = Command::new("setfacl").args(["-d", "-m", "u:71000:rx"]).arg(at("etc/zone")).status();
         if !able || !acl.is_ok_and(|s| s.success()) || !default.is_ok_and(|s| s.success()) {
             return false;
         }
     }
-    for (path, time) in [("etc/passwd", "2001-09-09 01:46:40.123456789 UTC"), ("etc/deep", "1999-01-01 00:00:00 UTC")] {
+    for (path, time) in [("etc/passwd", "2001-09-09 01:46:40.123456789 UTC"), ("etc/zone", "1999-01-01 00:00:00 UTC")] {
         let set = Command::new("touch").args(["-d", time]).arg(at(path)).status();
         assert!(set.is_ok_and(|status| status.success()));
     }

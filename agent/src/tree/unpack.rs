@@ -21,6 +21,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use tar::EntryType;
 
+/// Larger lists of users are not looked into.
+const DATABASE: u64 = 1 << 20;
+
 /// What came out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Unpacked {
@@ -47,7 +50,7 @@ pub fn unpack(
             return Err(TreeError::Stopped);
         }
         let path = inside(&entry.path)?;
-        let attributes = Attributes::read(&entry)
+        let attributes = Attributes::read(&entry, root)
             .map_err(|what| TreeError::Unsupported { path: path.display().to_string(), what })?;
         let place = Place::new(root, &path)?;
         done.entries += 1;
@@ -119,7 +122,7 @@ struct Attributes {
 
 impl Attributes {
     /// What cannot be kept is said, not left out.
-    fn read(entry: &Entry) -> Result<Self, String> {
+    fn read(entry: &Entry, root: &Root) -> Result<Self, String> {
         let mut extended: Vec<(OsString, Vec<u8>)> = Vec::new();
         let mut set = |name: OsString, value: Vec<u8>| {
             extended.retain(|(other, _)| *other != name);
@@ -134,7 +137,7 @@ impl Attributes {
                 let name =
                     if key.ends_with(b"access") { "system.posix_acl_access" } else { "system.posix_acl_default" };
                 let text = String::from_utf8_lossy(value);
-                let bytes = acl::attribute(&text)
+                let bytes = acl::attribute(&text, &|group, name| number(root, group, name))
                     .ok_or_else(|| format!("the ACL {:?} has names without numbers", text.trim()))?;
                 set(OsString::from(name), bytes);
             } else if key == b"SCHILY.acl.ace" {
@@ -154,6 +157,12 @@ impl Attributes {
         let mtime = TimeSpec::new(seconds, nanoseconds);
         Ok(Self { mode: entry.mode, uid: id(entry.uid)?, gid: id(entry.gid)?, mtime, extended })
     }
+}
+
+/// As the tree itself has it, where that is unpacked by now.
+fn number(root: &Root, group: bool, name: &str) -> Option<u32> {
+    let bytes = root.read(if group { "etc/group" } else { "etc/passwd" }, DATABASE).ok()?;
+    acl::lookup(&String::from_utf8_lossy(&bytes), name)
 }
 
 /// Where an entry goes: its directory, opened, and its name in it; none for the root itself.

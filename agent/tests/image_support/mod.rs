@@ -1,18 +1,20 @@
 //! What the image tests share: images, noise, a web server that misbehaves on request, loop devices.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 use burin::disk::Target;
 use burin::image::{self, Cancel, Http, ImageError, Progress, Source, WriteRequest};
 use burin::protocol::ImageReceipt;
-use std::collections::VecDeque;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
+
+mod proxy;
+mod server;
+
+pub use proxy::Proxy;
+pub use server::{Answer, Server};
 
 pub const MIB: usize = 1 << 20;
 
@@ -116,6 +118,48 @@ pub fn write_to_file(request: WriteRequest, path: &Path) -> Result<ImageReceipt,
     image::write(request, &target, &(), &Cancel::default())
 }
 
+/// `sha256:HEX`.
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(bytes);
+    format!("sha256:{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+/// `burin` without anything of the environment that steers downloads.
+pub fn burin(command: &str) -> Command {
+    let mut burin = Command::new(env!("CARGO_BIN_EXE_burin"));
+    for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "burin_password", "burin_bearer"] {
+        burin.env_remove(name).env_remove(name.to_uppercase());
+    }
+    burin.arg(command);
+    burin
+}
+
+/// zstd with a seek table, frames of 2 MiB.
+pub fn seekable(bytes: &[u8]) -> Vec<u8> {
+    let (mut file, mut table) = (Vec::new(), Vec::new());
+    for part in bytes.chunks(2 * MIB) {
+        let packed = zstd::bulk::compress(part, 1).unwrap();
+        table.extend((packed.len() as u32).to_le_bytes());
+        table.extend((part.len() as u32).to_le_bytes());
+        file.extend(packed);
+    }
+    let count = (table.len() / 8) as u32;
+    file.extend(0x184d_2a5e_u32.to_le_bytes());
+    file.extend((table.len() as u32 + 9).to_le_bytes());
+    file.extend(table);
+    file.extend(count.to_le_bytes());
+    file.push(0);
+    file.extend(0x8f92_eab1_u32.to_le_bytes());
+    file
+}
+
+/// Lines of JSON on standard output.
+pub fn lines(output: &std::process::Output) -> Vec<serde_json::Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+}
+
 pub fn from_bytes(bytes: Vec<u8>) -> WriteRequest {
     WriteRequest::new(Source::Reader(Box::new(std::io::Cursor::new(bytes)), "test image".into()))
 }
@@ -132,176 +176,6 @@ pub fn http(urls: Vec<String>) -> Http {
 
 pub fn from_http(urls: Vec<String>) -> WriteRequest {
     WriteRequest::new(Source::Http(http(urls)))
-}
-
-/// What the server does to one request; requests beyond the script are answered properly.
-#[derive(Debug, Clone)]
-pub enum Answer {
-    Proper,
-    /// Closes after so many bytes of the body.
-    Cut(usize),
-    /// Stops sending after so many bytes of the body, and keeps the connection open.
-    Hang(usize),
-    /// Takes the request and answers nothing at all.
-    Silence,
-    Status(u16),
-    /// Sends the whole with 200, whatever range was asked for.
-    Whole,
-    /// Proper, with another ETag.
-    Etag(&'static str),
-    /// Proper, from other bytes.
-    Other(Arc<Vec<u8>>),
-    /// Says that the whole has so many bytes, and closes when there are no more.
-    Length(u64),
-    /// A range that was not asked for.
-    WrongRange,
-    Redirect(String),
-}
-
-#[derive(Debug, Clone)]
-pub struct Server {
-    pub url: String,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    body: Arc<Vec<u8>>,
-    script: Mutex<VecDeque<Answer>>,
-    /// After the script, again and again.
-    last: Mutex<Answer>,
-    requests: Mutex<Vec<String>>,
-    closed: AtomicBool,
-}
-
-impl Server {
-    pub fn new(body: Vec<u8>, script: impl IntoIterator<Item = Answer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/image", listener.local_addr().unwrap());
-        let shared = Arc::new(Shared {
-            body: Arc::new(body),
-            script: Mutex::new(script.into_iter().collect()),
-            last: Mutex::new(Answer::Proper),
-            requests: Mutex::default(),
-            closed: AtomicBool::new(false),
-        });
-        let server = Self { url, shared: shared.clone() };
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if shared.closed.load(Ordering::Relaxed) {
-                    return;
-                }
-                let shared = shared.clone();
-                std::thread::spawn(move || serve(stream, &shared));
-            }
-        });
-        server
-    }
-
-    /// What is answered once the script is used up.
-    pub fn always(self, answer: Answer) -> Self {
-        *self.shared.last.lock().unwrap() = answer;
-        self
-    }
-
-    /// Request heads so far.
-    pub fn requests(&self) -> Vec<String> {
-        self.shared.requests.lock().unwrap().clone()
-    }
-}
-
-fn serve(mut stream: TcpStream, shared: &Shared) {
-    loop {
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") {
-            match stream.read(&mut byte) {
-                Ok(1) => head.push(byte[0]),
-                _ => return,
-            }
-        }
-        let head = String::from_utf8_lossy(&head).to_lowercase();
-        shared.requests.lock().unwrap().push(head.clone());
-        let answer = shared.script.lock().unwrap().pop_front();
-        let answer = answer.unwrap_or_else(|| shared.last.lock().unwrap().clone());
-        if respond(&mut stream, &head, &answer, shared).is_none() {
-            return;
-        }
-    }
-}
-
-/// None closes the connection.
-fn respond(stream: &mut TcpStream, head: &str, answer: &Answer, shared: &Shared) -> Option<()> {
-    let field = |name: &str| {
-        let line = head.lines().find_map(|line| line.strip_prefix(name));
-        line.map(|value| value.trim().to_owned())
-    };
-    let body = match answer {
-        Answer::Other(body) => body.clone(),
-        _ => shared.body.clone(),
-    };
-    let etag = match answer {
-        Answer::Etag(etag) => format!("\"{etag}\""),
-        _ => "\"one\"".to_owned(),
-    };
-    match answer {
-        Answer::Status(status) => {
-            write!(stream, "HTTP/1.1 {status} Because\r\ncontent-length: 0\r\n\r\n").ok()?;
-            return Some(());
-        }
-        Answer::Silence => {
-            let _ = stream.read(&mut [0; 16]);
-            return None;
-        }
-        Answer::Redirect(to) => {
-            write!(stream, "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n").ok()?;
-            return Some(());
-        }
-        _ => {}
-    }
-    let range = field("range:").and_then(|range| {
-        let range = range.strip_prefix("bytes=")?.to_owned();
-        let (first, last) = range.split_once('-')?;
-        let first: usize = first.parse().ok()?;
-        Some((first, last.parse().map_or(body.len(), |last: usize| last + 1).min(body.len())))
-    });
-    let same = field("if-range:").is_none_or(|validator| validator == etag);
-    let (start, end, partial) = match (range, answer) {
-        (_, Answer::Whole) | (None, _) => (0, body.len(), false),
-        (Some((start, end)), _) if same && start < body.len() => (start, end, true),
-        _ => (0, body.len(), false),
-    };
-    let told = match answer {
-        Answer::Length(length) => *length as usize,
-        _ => body.len(),
-    };
-    if partial {
-        let shown = if matches!(answer, Answer::WrongRange) { start + 1 } else { start };
-        let length = end - start + told - body.len().min(told);
-        let last = shown + (end - start) - 1;
-        let range = format!("content-range: bytes {shown}-{last}/{told}\r\ncontent-length: {length}");
-        write!(stream, "HTTP/1.1 206 Partial Content\r\n{range}\r\netag: {etag}\r\n\r\n").ok()?;
-    } else {
-        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {told}\r\netag: {etag}\r\n\r\n").ok()?;
-    }
-    let content = &body[start..end];
-    match answer {
-        Answer::Cut(count) => {
-            let _ = stream.write_all(&content[..(*count).min(content.len())]);
-            None
-        }
-        Answer::Hang(count) => {
-            let _ = stream.write_all(&content[..(*count).min(content.len())]);
-            // Until the other side gives up.
-            let _ = stream.read(&mut [0; 16]);
-            None
-        }
-        Answer::Length(_) => {
-            let _ = stream.write_all(&content[..content.len().min(told)]);
-            None
-        }
-        _ => stream.write_all(content).ok(),
-    }
 }
 
 /// A loop device over a file of noise; none without root.
@@ -336,6 +210,15 @@ impl Loop {
             }
         };
         Some(Self { device: String::from_utf8_lossy(&made.stdout).trim().into(), backing })
+    }
+}
+
+impl Loop {
+    /// From now on there is nothing behind the device, and every operation on it fails.
+    pub fn pull(&self) {
+        fs::File::options().write(true).open(&self.backing).unwrap().set_len(0).unwrap();
+        let told = Command::new("losetup").arg("--set-capacity").arg(&self.device).status();
+        assert!(told.unwrap().success(), "the device keeps its size");
     }
 }
 

@@ -56,8 +56,9 @@ pub fn swaps(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Octal escapes: `\040` is a space.
-fn unescape(text: &str) -> String {
+/// A path as the kernel writes it in `mounts`, `mountinfo` and `swaps` (proc(5)): white space and backslashes are three
+/// octal digits after a backslash, `\040` is a space.
+pub fn unescape(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

@@ -1,8 +1,12 @@
-//! One machine at a time: several at once starve each other into time-outs, whichever test runner started them.
+//! Two machines at a time: while one waits for firmware or a console, the other uses the processors. More of them starve
+//! each other into time-outs, whichever test runner started them.
 
 use super::VmError;
-use std::fs::File;
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const AT_ONCE: usize = 2;
 
 /// Held while machines of one test run. Other test processes wait in [`Slot::wait`].
 #[derive(Debug)]
@@ -13,9 +17,43 @@ pub struct Slot {
 
 impl Slot {
     pub fn wait() -> Result<Self, VmError> {
-        let path: PathBuf = std::env::temp_dir().join("burin-vm.lock");
-        let file = File::options().create(true).append(true).open(&path).map_err(VmError::file(&path))?;
-        file.lock().map_err(VmError::file(&path))?;
-        Ok(Self { _file: file })
+        Self::wait_in(&std::env::temp_dir())
+    }
+
+    fn wait_in(dir: &Path) -> Result<Self, VmError> {
+        loop {
+            if let Some(slot) = Self::free(dir)? {
+                return Ok(slot);
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn free(dir: &Path) -> Result<Option<Self>, VmError> {
+        for number in 0..AT_ONCE {
+            let path: PathBuf = dir.join(format!("burin-vm-{number}.lock"));
+            let file = File::options().create(true).append(true).open(&path).map_err(VmError::file(&path))?;
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self { _file: file })),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(source)) => return Err(VmError::file(&path)(source)),
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_two_and_the_next_when_one_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Slot::wait_in(dir.path()).unwrap();
+        let _second = Slot::wait_in(dir.path()).unwrap();
+        assert!(Slot::free(dir.path()).unwrap().is_none());
+        drop(first);
+        assert!(Slot::free(dir.path()).unwrap().is_some());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::fields::Scope;
 use super::super::steps;
-use super::{Mistakes, predicates, token};
+use super::{Mistakes, images, predicates, token};
 use crate::protocol::order::{Order, Role, SeedPlace};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,19 +10,7 @@ pub fn check(order: &Order, mistakes: &mut Mistakes) {
     let named = !order.id.trim().is_empty() && order.id.len() <= 128 && !order.id.chars().any(char::is_control);
     mistakes.ensure(named, "/id", "expected a name of 1 to 128 characters");
     for (name, image) in &order.images {
-        let at = format!("/images/{}", token(name));
-        mistakes.ensure(!image.urls.is_empty(), &format!("{at}/urls"), "an image has at least one URL");
-        for (i, url) in image.urls.iter().enumerate() {
-            let known =
-                ["http://", "https://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
-            mistakes.ensure(known, &format!("{at}/urls/{i}"), "expected an http:// or https:// URL");
-        }
-        let sector = image.sector_size.is_none_or(|size| matches!(size, 512 | 4096));
-        mistakes.ensure(sector, &format!("{at}/sector_size"), "expected 512 or 4096");
-        for (word, digest) in [("wire", &image.digest.wire), ("content", &image.digest.content)] {
-            let right = digest.as_deref().is_none_or(is_digest);
-            mistakes.ensure(right, &format!("{at}/digest/{word}"), "expected sha256:HEX or sha512:HEX");
-        }
+        images::check(image, &format!("/images/{}", token(name)), order.policies.require_signature, mistakes);
     }
     mistakes.ensure(!order.layouts.is_empty(), "/layouts", "an order has at least one layout");
     let mut seen = BTreeSet::new();
@@ -33,16 +21,6 @@ pub fn check(order: &Order, mistakes: &mut Mistakes) {
     }
     seed(order, mistakes);
     network(order, mistakes);
-}
-
-fn is_digest(text: &str) -> bool {
-    let Some((kind, hex)) = text.split_once(':') else { return false };
-    let length = match kind {
-        "sha256" => 64,
-        "sha512" => 128,
-        _ => return false,
-    };
-    hex.len() == length && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn seed(order: &Order, mistakes: &mut Mistakes) {

@@ -67,6 +67,9 @@ pub struct Policies {
     /// How what was written is checked.
     #[serde(default)]
     pub verify: Verify,
+    /// Every image has to be signed: itself, or the file that tells its digest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_signature: bool,
     /// What the machine does after an acknowledged receipt.
     #[serde(default)]
     pub finish: Finish,

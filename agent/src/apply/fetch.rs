@@ -1,0 +1,80 @@
+//! How an image of the order is fetched, and what it must be: sums and signatures are fetched before the image is.
+
+use super::Context;
+use crate::image::{
+    self, Cancel, Credentials, DeltaRequest, Http, ImageError, Minisign, Proxies, Signed, Source, Sums,
+};
+use crate::protocol::image::{self as spec, ImageDigests, ImageIndex, ImageSignature, ImageSpec};
+
+/// An image as it is known before its first byte.
+pub struct Fetched {
+    pub http: Http,
+    pub digest: ImageDigests,
+    pub signature: Option<Signed>,
+}
+
+/// Reads sums and signature, as far as the order names some.
+pub fn prepare(context: &Context<'_>, spec: &ImageSpec) -> Result<Fetched, ImageError> {
+    let mut http = Http::new(context.download.clone(), spec.urls.clone());
+    let first = spec.urls.first().map(String::as_str).unwrap_or_default();
+    let transfer = &spec.transfer;
+    http.credentials = transfer.credentials.as_ref().and_then(|credentials| match credentials {
+        spec::Credentials::Basic { user, password } => Credentials::basic(first, user, password),
+        spec::Credentials::Bearer(token) => Credentials::bearer(first, token),
+    });
+    if let Some(proxy) = &transfer.proxy {
+        http.proxies = Proxies::all(proxy.reveal())?;
+    }
+    http.rate = transfer.rate;
+    http.connections = transfer.connections.map_or(1, usize::from);
+
+    let mut digest = spec.digest.clone();
+    if let Some(sums) = &spec.sums {
+        let sums = Sums { url: sums.url.clone(), minisign: sums.signature.as_ref().map(minisign) };
+        digest.wire = Some(image::published(&http, &sums, first, &context.cancel)?);
+    }
+    let signature = spec.signature.as_ref().map(|signature| minisign(signature).fetch(&http, first, &context.cancel));
+    Ok(Fetched { digest, signature: signature.transpose()?, http })
+}
+
+/// The image's index. That it cannot be had is told to `note`, and the image is written whole; that it is not the one
+/// that was ordered is an error.
+pub fn index(
+    http: &Http,
+    index: &ImageIndex,
+    cancel: &Cancel,
+    note: &dyn Fn(&str),
+) -> Result<Option<DeltaRequest>, ImageError> {
+    let read = || {
+        let signature = index.signature.as_ref().map(|signature| minisign(signature).fetch(http, &index.url, cancel));
+        let signature = signature.transpose()?;
+        let mut http = http.at(&index.url);
+        // It is worth some waiting, but not as much as the image.
+        http.patience = http.patience.min(http.stall);
+        let digest = index.digest.as_deref();
+        let found = image::fetch_index(Source::Http(http), digest, signature.as_ref(), cancel)?;
+        Ok(DeltaRequest { proven: digest.is_some() || signature.is_some(), ..DeltaRequest::new(found) })
+    };
+    match read() {
+        Ok(request) => Ok(Some(request)),
+        Err(
+            error @ (ImageError::NotFound { .. }
+            | ImageError::SignatureMissing { .. }
+            | ImageError::Denied { .. }
+            | ImageError::Status { .. }
+            | ImageError::Transfer { .. }
+            | ImageError::Stalled { .. }
+            | ImageError::Truncated { .. }
+            | ImageError::Unsupported { .. }
+            | ImageError::Damaged { .. }),
+        ) => {
+            note(&format!("{error}; writing the image whole"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn minisign(signature: &ImageSignature) -> Minisign {
+    Minisign { key: signature.key.clone(), at: signature.url.clone() }
+}

@@ -1,0 +1,123 @@
+//! How downloads go, for every command that downloads images: trust, proxy, credentials, rate, connections.
+
+use crate::controller::{Ca, TrustError};
+use crate::error::Coded;
+use crate::image::{Credentials, Http, ImageError, MOST_CONNECTIONS, Proxies};
+use crate::protocol::Secret;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Secrets come from files or the environment, never from the command line, which everybody on the machine can read.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Download")]
+pub struct TransferArgs {
+    /// HTTP proxy that tunnels (CONNECT), instead of http_proxy, https_proxy and no_proxy of the environment; an empty
+    /// one means none
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
+    /// Also trust this CA file (PEM), or the server certificate with this fingerprint (sha256:HEX)
+    #[arg(long, value_name = "FILE")]
+    ca: Option<String>,
+    /// User name for the server of the first URL; the password is in --password-file or BURIN_PASSWORD
+    #[arg(long, value_name = "NAME", conflicts_with = "bearer_file")]
+    user: Option<String>,
+    /// File with the password of --user
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+    /// File with a bearer token for the server of the first URL; without it, BURIN_BEARER is used where it is set
+    #[arg(long, value_name = "FILE")]
+    bearer_file: Option<PathBuf>,
+    /// Keep the download at this rate
+    #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = clap::value_parser!(u64).range(1..))]
+    limit_rate: Option<u64>,
+    /// Fetch so many ranges side by side, where the server sends ranges (2 MiB of memory each)
+    #[arg(long, value_name = "COUNT", default_value_t = 1,
+          value_parser = clap::value_parser!(u8).range(1..=MOST_CONNECTIONS as i64))]
+    connections: u8,
+    /// Give a connection up after so many seconds without a byte
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    stall: u64,
+    /// Give up after so many seconds without a byte from any mirror
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    patience: u64,
+}
+
+/// Why nothing was downloaded, or what came of it.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error("--user has no password")]
+    NoPassword,
+    #[error(transparent)]
+    Image(#[from] ImageError),
+}
+
+impl Coded for TransferError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Trust(error) => error.code(),
+            Self::NoPassword => "image.no_password",
+            Self::Image(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Trust(error) => error.hint(),
+            Self::NoPassword => Some("name a file with --password-file, or set BURIN_PASSWORD".to_owned()),
+            Self::Image(error) => error.hint(),
+        }
+    }
+}
+
+impl TransferArgs {
+    /// For `urls`, mirrors of the same bytes.
+    pub fn http(&self, urls: Vec<String>) -> Result<Http, TransferError> {
+        let ca = self.ca.as_deref().map(str::parse::<Ca>).transpose()?;
+        let credentials = match urls.first() {
+            Some(first) => self.credentials(first)?,
+            None => None,
+        };
+        let mut http = Http::new(super::download_agent(ca.as_ref())?, urls);
+        http.credentials = credentials;
+        http.proxies = match self.proxy.as_deref() {
+            Some("") => Proxies::default(),
+            Some(url) => Proxies::all(url)?,
+            None => Proxies::from_environment(|name| std::env::var(name).ok())?,
+        };
+        http.rate = self.limit_rate;
+        http.connections = usize::from(self.connections);
+        http.stall = Duration::from_secs(self.stall);
+        http.patience = Duration::from_secs(self.patience);
+        Ok(http)
+    }
+
+    fn credentials(&self, url: &str) -> Result<Option<Credentials>, TransferError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new);
+        if let Some(user) = &self.user {
+            let password = match &self.password_file {
+                Some(path) => read(path)?,
+                None => variable("BURIN_PASSWORD").ok_or(TransferError::NoPassword)?,
+            };
+            return Ok(Credentials::basic(url, user, &password));
+        }
+        let token = match &self.bearer_file {
+            Some(path) => Some(read(path)?),
+            None => variable("BURIN_BEARER"),
+        };
+        Ok(token.and_then(|token| Credentials::bearer(url, &token)))
+    }
+}
+
+/// A secret without the line break that editors put behind it.
+fn read(path: &Path) -> Result<Secret, ImageError> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|source| ImageError::ReadFile { path: path.to_owned(), source })?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+}
+
+/// Whether this is a URL and not a path.
+pub fn is_url(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
+}

@@ -1,0 +1,102 @@
+//! One entry per reader of what images, indexes and the files beside them say. For fuzzers and bounded trials: they must
+//! return for every input, and take memory by limits of their own, not by what the input says.
+
+use super::blocks::ReadAt;
+use super::caibx::Caibx;
+use super::qcow2::Qcow2;
+use super::seekable::Seekable;
+use super::{Cancel, ImageError, Options, Source, answer, index, signature, sniff, sums};
+use std::io::{Cursor, Read};
+
+pub type Target = fn(&[u8]);
+
+pub const TARGETS: &[(&str, Target)] = &[
+    ("qcow2", qcow2),
+    ("sniff", sniffing),
+    ("seekable", seekable),
+    ("caibx", caibx),
+    ("sums", digests),
+    ("minisign", minisign),
+    ("decode", decode),
+];
+
+/// More of what an image claims to hold is not read.
+const ENOUGH: u64 = 1 << 20;
+
+struct Memory(Vec<u8>);
+
+impl ReadAt for Memory {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_exact_at(&mut self, out: &mut [u8], offset: u64) -> Result<(), ImageError> {
+        let short = || ImageError::Truncated { source_name: "memory".into(), offset, expected: None };
+        let start = usize::try_from(offset).map_err(|_| short())?;
+        let end = start.checked_add(out.len()).ok_or_else(short)?;
+        out.copy_from_slice(self.0.get(start..end).ok_or_else(short)?);
+        Ok(())
+    }
+}
+
+fn memory(bytes: &[u8]) -> Box<dyn ReadAt> {
+    Box::new(Memory(bytes.to_vec()))
+}
+
+fn qcow2(bytes: &[u8]) {
+    if let Ok(image) = Qcow2::open(memory(bytes), "fuzz") {
+        let _ = std::io::copy(&mut image.take(ENOUGH), &mut std::io::sink());
+    }
+}
+
+fn sniffing(bytes: &[u8]) {
+    let compression = sniff::compression(bytes);
+    sniff::container(bytes);
+    sniff::skippable(bytes);
+    sniff::announces(bytes);
+    sniff::may_begin(compression, bytes);
+    let text = String::from_utf8_lossy(bytes);
+    answer::display(&text);
+    answer::content_range(&text);
+}
+
+fn seekable(bytes: &[u8]) {
+    let Ok(mut image) = Seekable::open(memory(bytes), "fuzz") else { return };
+    let (len, mut part) = (image.len(), vec![0; 4096]);
+    for offset in [0, len / 2, len.saturating_sub(4096)] {
+        let _ = image.read_exact_at(&mut part, offset);
+    }
+}
+
+fn caibx(bytes: &[u8]) {
+    if let Ok(index) = Caibx::parse(bytes, "fuzz") {
+        assert_eq!(Caibx::parse(&index.bytes(), "again").ok().as_ref(), Some(&index));
+        index.matches(0, bytes);
+    }
+}
+
+fn digests(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for name in ["image", "", &*text] {
+        sums::find(&text, name);
+    }
+}
+
+fn minisign(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = signature::public_key(&text);
+    let _ = minisign_verify::Signature::decode(&text);
+}
+
+fn decode(bytes: &[u8]) {
+    let source = Source::Reader(Box::new(Cursor::new(bytes.to_vec())), "fuzz".into());
+    let options = Options { window_log: 20, buffers: 0, workers: 2, ..Options::default() };
+    let _ = index(source, options, &Cancel::default());
+}
+
+/// Runs the target of that name.
+pub fn run(name: &str, bytes: &[u8]) {
+    for (_, target) in TARGETS.iter().filter(|(n, _)| *n == name) {
+        target(bytes);
+    }
+}
