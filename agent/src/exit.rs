@@ -10,6 +10,8 @@ pub enum Exit {
     Stop,
     Reboot,
     PowerOff,
+    /// Start the kernel that is loaded.
+    Kexec,
     /// The order failed and nobody is there to say what next: stay up for a person, do not try again.
     Failed,
 }
@@ -20,6 +22,7 @@ impl Exit {
             Self::Stop => 0,
             Self::Reboot => 70,
             Self::PowerOff => 71,
+            Self::Kexec => 72,
             Self::Failed => 73,
         }
     }
@@ -30,6 +33,7 @@ impl From<Finish> for Exit {
         match finish {
             Finish::Reboot => Self::Reboot,
             Finish::Poweroff => Self::PowerOff,
+            Finish::Kexec => Self::Kexec,
             Finish::Hold => Self::Stop,
         }
     }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod exit;
 pub mod finalize;
 pub mod image;
+pub mod kexec;
 pub mod net;
 pub mod plan;
 pub mod protocol;

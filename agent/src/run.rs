@@ -23,8 +23,10 @@ use crate::protocol::Identity;
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use logs::Logs;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Orders that iPXE or the ramdisk's builder placed.
@@ -49,6 +51,29 @@ pub struct Agent {
     pub paths: Paths,
     /// A clone of it is the logger's writer.
     pub log: LogRing,
+    pub look: Look,
+}
+
+/// How the machine is looked at. The default asks the hardware; a test has machines of its own.
+#[derive(Clone)]
+pub struct Look(pub Arc<dyn Fn() -> Inventory + Send + Sync>);
+
+impl Look {
+    fn inventory(&self) -> Inventory {
+        (self.0)()
+    }
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self(Arc::new(facts::collect))
+    }
+}
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Look")
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +127,7 @@ impl Agent {
             config.order = placed.map(OrderSource::Path);
         }
         let log = LogRing::new(LOG_KEPT);
-        Ok(Self { root: root.to_owned(), config, paths: Paths::default(), log })
+        Ok(Self { root: root.to_owned(), config, paths: Paths::default(), log, look: Look::default() })
     }
 
     /// From the first event to what PID 1 is to do next.
@@ -157,7 +182,7 @@ impl Agent {
         let Surroundings { clock, addresses, listen } = surroundings;
         // What an agent that was killed left mounted would keep its disks from being chosen again.
         stages.run("clear-mounts", || mount::clear(&self.paths.mounts))?;
-        let inventory = facts::inventory(stages, &self.root)?;
+        let inventory = facts::inventory(stages, self)?;
         let identity = facts::identity(&inventory, &self.config);
         stages.emitter().set_source(&identity.source(&boot_id));
 

@@ -64,7 +64,9 @@ fn what_is_in_the_corpora_is_read() {
     // Otherwise mutations of it would prove nothing about what lies behind a header.
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let dir = tempfile::tempdir().unwrap();
-    for (name, form) in [("plain", "qcow2"), ("deflate", "qcow2"), ("zstd", "qcow2"), ("old", "qcow2"), ("xz", "decode")] {
+    for (name, form) in
+        [("plain", "qcow2"), ("deflate", "qcow2"), ("zstd", "qcow2"), ("old", "qcow2"), ("xz", "decode")]
+    {
         let target = dir.path().join("target");
         std::fs::write(&target, vec![0xee; 1 << 20]).unwrap();
         let source = burin::image::Source::File(corpora.join(form).join(name));

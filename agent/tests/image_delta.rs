@@ -183,7 +183,10 @@ fn an_image_newer_than_its_index_is_written_whole() {
         let receipt = decided(from_http(vec![server.url.clone()]), delta.clone(), &path);
         assert_written(&fs::read(&path).unwrap(), &new);
         let why = receipt.why.unwrap();
-        assert!(!receipt.used && why.contains(if known { "the index is of" } else { "not what the index tells" }), "{why}");
+        assert!(
+            !receipt.used && why.contains(if known { "the index is of" } else { "not what the index tells" }),
+            "{why}"
+        );
     }
 }
 
@@ -237,7 +240,8 @@ fn faults_while_it_fetches_are_survived_or_told() {
             let script = (0..at).map(|_| Answer::Proper).chain([fault.clone()]);
             let server = Server::new(new.clone(), script);
             let path = target(dir.path(), &held);
-            by(from_http(vec![server.url.clone()]), delta.clone(), &path).unwrap_or_else(|error| panic!("{fault:?}: {error:?}"));
+            by(from_http(vec![server.url.clone()]), delta.clone(), &path)
+                .unwrap_or_else(|error| panic!("{fault:?}: {error:?}"));
             assert_written(&fs::read(&path).unwrap(), &new);
         }
     }
@@ -251,7 +255,8 @@ fn indexes(dir: &Path, image: &Path) -> Vec<Vec<u8>> {
     if have("casync") {
         let (theirs, store) = (dir.join("theirs.caibx"), dir.join("store"));
         let words = ["make", "--digest=sha256", "--chunk-size=262144:262144:262144", "--store"];
-        let done = std::process::Command::new("casync").args(words).args([&store, &theirs]).arg(image).output().unwrap();
+        let done =
+            std::process::Command::new("casync").args(words).args([&store, &theirs]).arg(image).output().unwrap();
         assert!(done.status.success(), "{done:?}");
         made.push(fs::read(theirs).unwrap());
     }
@@ -282,7 +287,8 @@ fn on_the_command_line_over_http_by_our_index_and_by_casyncs() {
         assert_eq!(receipt["delta"]["reused_bytes"], 14 * MIB);
         assert!(receipt["delta"]["fetched_bytes"].as_u64().unwrap() < LEN as u64 * 2 / 3, "{receipt}");
         assert_written(&fs::read(&path).unwrap(), &new);
-        let (status, lines) = run(&server.url, &path, &["--delta", &server.at("/image.caibx"), "--delta-sha256", &"0".repeat(64)]);
+        let (status, lines) =
+            run(&server.url, &path, &["--delta", &server.at("/image.caibx"), "--delta-sha256", &"0".repeat(64)]);
         assert_eq!((status, lines.last().unwrap()["data"]["code"].as_str()), (1, Some("image.digest_mismatch")));
     }
 }
@@ -301,7 +307,8 @@ fn killed_in_the_middle_it_goes_on_where_it_was() {
         .spawn()
         .unwrap();
     let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-    let written = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["data"]["written_bytes"].as_u64();
+    let written =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["data"]["written_bytes"].as_u64();
     loop {
         let mut line = String::new();
         assert!(std::io::BufRead::read_line(&mut out, &mut line).unwrap() > 0, "it ended before the kill");

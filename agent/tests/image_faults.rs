@@ -134,7 +134,8 @@ fn a_device_one_sector_smaller_than_the_image_is_refused() {
             let Some(device) = Loop::new(dir.path(), 4 * MIB - sector as usize, sector) else { return };
             let server = Server::new(bytes, []);
             let target = Target::open_device(&device.device).unwrap();
-            let error = image::write(from_http(vec![server.url.clone()]), &target, &(), &Cancel::default()).unwrap_err();
+            let error =
+                image::write(from_http(vec![server.url.clone()]), &target, &(), &Cancel::default()).unwrap_err();
             drop(target);
             assert_eq!(error.code(), "image.too_large", "{error:?}");
             let bytes = fs::read(&device.device).unwrap();

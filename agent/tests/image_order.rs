@@ -179,7 +179,8 @@ fn credentials_rate_and_connections_of_an_order_are_kept_and_not_told() {
         "credentials": { "basic": { "user": "user", "password": "hunter2" } },
         "proxy": format!("http://me:hunter2@{}", proxy.address), "rate": 50_000_000, "connections": 3
     });
-    let (result, done, events) = apply(json!({ "urls": [server.url], "transfer": transfer }), &[(&device, DISK)], &|| {});
+    let (result, done, events) =
+        apply(json!({ "urls": [server.url], "transfer": transfer }), &[(&device, DISK)], &|| {});
     result.unwrap();
     assert_written(&fs::read(&device.device).unwrap(), &signed());
     assert_eq!(server.requests().len(), 3, "three parts of 2 MiB");

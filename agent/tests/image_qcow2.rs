@@ -10,7 +10,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-
 /// Converts `image` with qemu-img.
 fn convert(dir: &Path, image: &[u8], options: &[&str]) -> PathBuf {
     let (raw, qcow2) = (dir.join("disk.raw"), dir.join("disk.qcow2"));

@@ -23,7 +23,6 @@ const COMPRESSIONS: [(&str, &[&str]); 11] = [
     ("bzip2", &["bzip2", "-c"]),
 ];
 
-
 fn sha512(bytes: &[u8]) -> String {
     use sha2::Digest as _;
     let digest = sha2::Sha512::digest(bytes);

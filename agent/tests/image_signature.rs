@@ -13,7 +13,9 @@ const KEY: &str = "RWRV5YaSboPdjiub4G6fJcNVHwqgBH0y/m1CkFQDftWOUCtuzCgOXrTr";
 const OTHER_KEY: &str = "RWR6IUV7Splry9BuA35yvy4wOSObCpkAKfmvBkLtMvn0Vr1gjcd6QWfe";
 
 fn signature(signature: &str, comment: &str, global: &str) -> String {
-    format!("untrusted comment: signature from minisign secret key\n{signature}\ntrusted comment: {comment}\n{global}\n")
+    format!(
+        "untrusted comment: signature from minisign secret key\n{signature}\ntrusted comment: {comment}\n{global}\n"
+    )
 }
 
 /// What was signed.
@@ -184,7 +186,8 @@ fn a_signed_file_of_digests_proves_the_image() {
             None => server,
         }
     };
-    let run = |server: &Server| run(&server.url, &target, &["--minisign", KEY, "--sha256sums", &server.at("/SHA256SUMS")]);
+    let run =
+        |server: &Server| run(&server.url, &target, &["--minisign", KEY, "--sha256sums", &server.at("/SHA256SUMS")]);
     assert_eq!(run(&publish(signed_image(), &sums, Some(of_sums()))), (0, "receipt".to_owned()));
     let mut flipped = signed_image();
     flipped[7] ^= 1;
@@ -219,7 +222,8 @@ fn a_signed_qcow2_image_is_checked_before_it_is_read_by_ranges() {
     let target = dirty_file(dir.path(), 5 * MIB);
     let key = at("key.pub");
     let mut bytes = fs::read(at("image")).unwrap();
-    let serve = |bytes: &[u8]| Server::new(bytes.to_vec(), []).beside("/image.minisig", fs::read(at("image.minisig")).unwrap());
+    let serve =
+        |bytes: &[u8]| Server::new(bytes.to_vec(), []).beside("/image.minisig", fs::read(at("image.minisig")).unwrap());
     let good = serve(&bytes);
     assert_eq!(run(&good.url, &target, &["--minisign", key.to_str().unwrap()]), (0, "receipt".to_owned()));
     assert_written(&fs::read(&target).unwrap(), &image);

@@ -144,7 +144,7 @@ fn disks(expected: &Inventory, actual: &Inventory, found: &mut Found) {
     let describe = |d: &Disk| {
         let words = [d.model.as_deref(), d.serial.as_deref()];
         let words: Vec<&str> = words.into_iter().flatten().collect();
-        format!("{} {}", crate::page::bytes(d.size), words.join(" ")).trim().to_owned()
+        format!("{} {}", crate::page::decimal(d.size), words.join(" ")).trim().to_owned()
     };
     let mut left: Vec<&Disk> = actual.disks.data.iter().collect();
     let mut missing = Vec::new();

@@ -1,7 +1,10 @@
 //! One entry per parser that reads what devices, firmware or the network say. For fuzzers and bounded trials: they must
 //! return for every input.
 
-use crate::parse::{ata, ethtool, ipmi, lldp, netlink, nvme, probed, scsi, smbios, tpm, uefi};
+use crate::parse::{
+    ata, cmdline, cpuinfo, cpulist, der, ethtool, ids, ipmi, lldp, mounts, names, netlink, nvme, pcie, probed, scsi,
+    smbios, tpm, uefi,
+};
 
 pub type Target = fn(&[u8]);
 
@@ -15,6 +18,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("uefi", uefi_variable),
     ("netlink", netlink_dump),
     ("tpm", tpm_response),
+    ("der", certificate),
+    ("ethtool", ethtool_answers),
+    ("pcie", configuration_space),
+    ("probed", probed_signatures),
+    ("ids", names_of_devices),
+    ("cpuinfo", processors),
+    ("mounts", mount_tables),
+    ("lists", kernel_texts),
 ];
 
 fn smbios_table(bytes: &[u8]) {
@@ -22,6 +33,9 @@ fn smbios_table(bytes: &[u8]) {
     smbios::system(&table);
     smbios::memory(&table);
     smbios::bmc_interface(&table);
+    smbios::host_interfaces(&table);
+    smbios::sockets(&table);
+    smbios::blank(&mut bytes.to_vec(), |kind| kind >= 128);
     if let Some(table) = smbios::Table::parse_dump(bytes) {
         smbios::system(&table);
         smbios::memory(&table);
@@ -59,6 +73,10 @@ fn ipmi_answers(bytes: &[u8]) {
     ipmi::device_id(bytes);
     ipmi::guid(bytes);
     ipmi::parameter(bytes);
+    ipmi::ipv6_address(bytes);
+    ipmi::address_source(bytes);
+    ipmi::mac(bytes);
+    ipmi::vlan(bytes);
 }
 
 fn uefi_variable(bytes: &[u8]) {
@@ -68,14 +86,77 @@ fn uefi_variable(bytes: &[u8]) {
 fn netlink_dump(bytes: &[u8]) {
     netlink::permanent_addresses(bytes);
     netlink::addresses(bytes);
-    ethtool::link_settings(bytes);
-    probed::parse(bytes);
 }
 
 fn tpm_response(bytes: &[u8]) {
     tpm::properties(bytes);
     tpm::nv_data(bytes);
     tpm::nv_size(bytes);
+    tpm::handles(bytes);
+    tpm::wants_password(bytes);
+    for key in [tpm::read_key(bytes), tpm::created_key(bytes)].into_iter().flatten() {
+        der::algorithm(&key);
+    }
+}
+
+fn certificate(bytes: &[u8]) {
+    if let Some(certificate) = der::certificate(bytes) {
+        der::public_key(certificate).map(der::algorithm);
+    }
+    der::algorithm(bytes);
+}
+
+fn ethtool_answers(bytes: &[u8]) {
+    ethtool::driver_info(bytes);
+    ethtool::link_settings(bytes);
+    ethtool::permanent_address(bytes);
+    ethtool::wake_on_lan(bytes);
+    ethtool::private_flag_count(bytes);
+    // The two answers that belong together, one behind the other.
+    let (flags, names) = bytes.split_at(bytes.len().min(8));
+    ethtool::lldp_flag(names, flags);
+}
+
+fn configuration_space(bytes: &[u8]) {
+    pcie::express(bytes);
+}
+
+fn probed_signatures(bytes: &[u8]) {
+    probed::parse(bytes);
+}
+
+fn names_of_devices(bytes: &[u8]) {
+    let mut found = ids::Names::default();
+    found.want("8086", "1533", Some(("15d9", "1533")), "020000");
+    found.want("é", "", Some(("", "")), "0é0000");
+    let _ = found.fill(bytes);
+    found.class("020000");
+    found.subsystem("8086", "1533", "15d9", "1533");
+}
+
+fn processors(bytes: &[u8]) {
+    cpuinfo::parse(&String::from_utf8_lossy(bytes));
+}
+
+fn mount_tables(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    mounts::mountinfo(&text);
+    mounts::mounts(&text);
+    mounts::swaps(&text);
+}
+
+fn kernel_texts(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let set = cpulist::parse(&text);
+    assert_eq!(cpulist::parse(&cpulist::format(&set)), set);
+    cpulist::parse_mask(&text);
+    cmdline::words(&text);
+    cmdline::masked(&text);
+    cmdline::bootif(&text);
+    let (a, b) = text.split_once(' ').unwrap_or((&text, ""));
+    assert_eq!(names::natural(a, b), names::natural(b, a).reverse());
+    names::is_placeholder(&text);
+    names::is_hypervisor_default(&text);
 }
 
 /// Runs the target of that name.
@@ -97,4 +178,9 @@ pub fn table_offset(dump: &[u8]) -> Option<usize> {
 
 pub fn neighbour(frame: &[u8]) -> Option<crate::model::LldpNeighbour> {
     lldp::neighbour(frame)
+}
+
+/// Frames as the source keeps them.
+pub fn neighbours(answer: &[u8]) -> Vec<crate::model::LldpNeighbour> {
+    lldp::frames(answer)
 }

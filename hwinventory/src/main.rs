@@ -10,11 +10,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Parser)]
-#[command(name = "hwinventory", version, about = "Hardware inventory without external programs")]
+#[command(name = "hwinventory", version, about = "Hardware inventory without external programs", after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  hwinventory collect                          this machine, as a page
+  hwinventory collect --json --lldp 31         as a document, with the switch ports it is plugged into
+  hwinventory snapshot machine.tar.zst         everything that was read, redacted, for somebody else to replay
+  hwinventory collect --root machine.tar.zst   that machine, anywhere
+  hwinventory diff expected.json /             drift of this machine from a document
+
+Exit status: 0, and 1 of `diff` for drift; 2 for wrong usage and for what could not be read or written.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -22,7 +32,7 @@ enum Command {
     Collect(Collect),
     /// Record everything that is read into one file, for replay with `collect --root FILE`
     Snapshot(Snapshot),
-    /// Compare two inventories; exit 1 when they differ
+    /// Compare two inventories; exit 1 when they differ, 2 when one of them cannot be read
     Diff(Diff),
     /// Print the JSON Schema of the inventory
     Schema,
@@ -45,6 +55,10 @@ struct Limits {
     /// Listen this long for LLDP neighbours (switches speak every 30 seconds)
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     lldp: u64,
+    /// While listening, switch off the LLDP agents of cards that swallow the frames (i40e, ice); they are switched on
+    /// again afterwards. May reset the link for a moment
+    #[arg(long, requires = "lldp")]
+    lldp_agent_off: bool,
     /// Give up a device after this time
     #[arg(long, default_value_t = 1500, value_name = "MILLISECONDS")]
     deadline: u64,
@@ -87,7 +101,8 @@ fn main() -> ExitCode {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hwinventory: {error}");
-            ExitCode::FAILURE
+            // 1 is drift: as with diff(1), trouble is something else.
+            ExitCode::from(2)
         }
     }
 }
@@ -129,6 +144,7 @@ fn options(root: &Path, limits: &Limits) -> io::Result<Options> {
         source,
         device_deadline: Duration::from_millis(limits.deadline),
         lldp_wait: Duration::from_secs(limits.lldp),
+        lldp_agent_off: limits.lldp_agent_off,
         include_loop: limits.include_loop,
         probe_signatures: !limits.no_signatures,
         ..Options::default()

@@ -1,18 +1,22 @@
 //! The inventory as a page that a person reads.
 
-use crate::model::{
-    BootMode, CacheKind, Disk, DiskClass, HealthState, Inventory, Nic, Section, Severity, Status, Strength,
-};
+mod devices;
+mod machine;
+mod platform;
+
+use crate::model::{Inventory, Section, Status};
 
 /// Text with one paragraph a section; `colour` adds ANSI escapes.
 pub fn render(inventory: &Inventory, colour: bool) -> String {
     let mut page = Page { text: String::new(), colour };
-    system(inventory, &mut page);
-    cpu_and_memory(inventory, &mut page);
-    disks(inventory, &mut page);
-    nics(inventory, &mut page);
-    rest(inventory, &mut page);
-    findings(inventory, &mut page);
+    machine::system(inventory, &mut page);
+    machine::cpu_and_memory(inventory, &mut page);
+    devices::disks(inventory, &mut page);
+    devices::volumes(inventory, &mut page);
+    devices::nics(inventory, &mut page);
+    platform::platform(inventory, &mut page);
+    platform::findings(inventory, &mut page);
+    platform::unread(inventory, &mut page);
     page.text
 }
 
@@ -45,6 +49,29 @@ impl Page {
             let label = self.paint("2", &format!("{label:<12}"));
             self.text.push_str(&format!("  {label} {value}\n"));
         }
+    }
+
+    fn title(&mut self, title: &str) {
+        let title = self.paint("1;36", title);
+        self.text.push_str(&format!("\n{title}\n"));
+    }
+
+    /// A table with the names of its columns above, when there is anything in it. Columns that are empty are left out.
+    fn listing(&mut self, names: &[&str], mut rows: Vec<Vec<Cell>>) {
+        if rows.is_empty() {
+            return;
+        }
+        rows.insert(0, names.iter().map(|name| painted(name, "2")).collect());
+        let filled = |at: usize| rows.iter().skip(1).any(|row| row.get(at).is_some_and(|cell| !cell.text.is_empty()));
+        let keep: Vec<bool> = (0..names.len()).map(filled).collect();
+        for row in &mut rows {
+            let mut at = 0;
+            row.retain(|_| {
+                at += 1;
+                keep.get(at - 1).copied().unwrap_or(false)
+            });
+        }
+        self.table(&rows);
     }
 
     /// Columns as wide as their widest cell. Device strings may hold anything: control characters are shown as `?`.
@@ -98,7 +125,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// As disks are sold: `960 GB`.
-fn decimal(n: u64) -> String {
+pub fn decimal(n: u64) -> String {
     scaled(n, 1000, &["B", "kB", "MB", "GB", "TB", "PB"])
 }
 
@@ -118,232 +145,10 @@ fn scaled(n: u64, step: u64, units: &[&str]) -> String {
     if tenths == 0 { format!("{whole} {unit}") } else { format!("{whole}.{tenths} {unit}") }
 }
 
-fn system(inventory: &Inventory, page: &mut Page) {
-    let system = &inventory.system.data;
-    page.head("System", &inventory.system);
-    page.line("machine", words(&[system.manufacturer.as_deref(), system.product_name.as_deref()]));
-    page.line("serial", words(&[system.serial_number.as_deref()]));
-    page.line("uuid", words(&[system.uuid.as_deref()]));
-    page.line("hypervisor", words(&[system.hypervisor.as_deref()]));
-    if let Some(bios) = &system.bios {
-        page.line("firmware", words(&[bios.vendor.as_deref(), bios.version.as_deref(), bios.date.as_deref()]));
-    }
-    let firmware = &inventory.firmware.data;
-    let mode = match firmware.boot_mode {
-        BootMode::Uefi => "UEFI",
-        BootMode::Bios => "BIOS",
-        BootMode::Unknown => "",
-    };
-    let secure = firmware.secure_boot.map(|on| if on { "Secure Boot on" } else { "Secure Boot off" });
-    page.line("boot", words(&[Some(mode), secure]));
-    page.line("boot nic", words(&[firmware.bootif.as_deref()]));
-    page.line(
-        "kernel",
-        words(&[inventory.kernel.data.release.as_deref(), inventory.kernel.data.architecture.as_deref()]),
-    );
-}
-
-fn cpu_and_memory(inventory: &Inventory, page: &mut Page) {
-    let cpu = &inventory.cpu.data;
-    page.head("CPU and memory", &inventory.cpu);
-    for model in &cpu.models {
-        let threads = model.threads.map(|n| format!("({n} threads)"));
-        page.line("cpu", words(&[model.vendor.as_deref(), model.name.as_deref(), threads.as_deref()]));
-    }
-    let count = |n: Option<u64>, word: &str| n.map(|n| format!("{n} {word}{}", if n == 1 { "" } else { "s" }));
-    let parts = [count(cpu.sockets, "socket"), count(cpu.cores, "core"), count(cpu.threads, "thread")];
-    page.line("topology", parts.into_iter().flatten().collect::<Vec<_>>().join(", "));
-    let caches: Vec<String> = cpu
-        .caches
-        .iter()
-        .map(|c| {
-            let kind = match c.kind {
-                CacheKind::Data => "d",
-                CacheKind::Instruction => "i",
-                CacheKind::Unified => "",
-            };
-            format!("L{}{kind} {}", c.level, bytes(c.total_size))
-        })
-        .collect();
-    page.line("caches", caches.join(", "));
-    let nodes = inventory.numa.data.nodes.len();
-    if nodes > 1 {
-        page.line("numa", format!("{nodes} nodes"));
-    }
-    let memory = &inventory.memory.data;
-    let physical = memory.physical.map(|n| format!("{} installed", bytes(n)));
-    let usable = memory.usable.map(|n| format!("{} usable", bytes(n)));
-    page.line("memory", physical.into_iter().chain(usable).collect::<Vec<_>>().join(", "));
-    let rows: Vec<Vec<Cell>> = memory
-        .dimms
-        .iter()
-        .map(|d| {
-            let slot = plain(words(&[d.bank.as_deref(), d.locator.as_deref()]));
-            if !d.populated {
-                return vec![slot, painted("empty", "2")];
-            }
-            let speed = d.configured_speed.or(d.rated_speed).map(|s| format!("{} MT/s", s / 1_000_000));
-            vec![
-                slot,
-                plain(d.size.map(bytes).unwrap_or_default()),
-                plain(words(&[d.kind.as_deref(), speed.as_deref(), d.ecc.filter(|&e| e).map(|_| "ECC")])),
-                painted(words(&[d.manufacturer.as_deref(), d.part_number.as_deref(), d.serial_number.as_deref()]), "2"),
-            ]
-        })
-        .collect();
-    page.table(&rows);
-}
-
-fn class(disk: &Disk) -> &'static str {
-    match disk.class {
-        DiskClass::Nvme => "nvme",
-        DiskClass::Ssd => "ssd",
-        DiskClass::Hdd => "hdd",
-        DiskClass::Virtual => "virtual",
-        DiskClass::RaidVolume => "raid",
-        DiskClass::Unknown => "?",
-    }
-}
-
-fn disks(inventory: &Inventory, page: &mut Page) {
-    page.head("Disks", &inventory.disks);
-    let rows: Vec<Vec<Cell>> = inventory.disks.data.iter().map(disk).collect();
-    page.table(&rows);
-}
-
-fn disk(disk: &Disk) -> Vec<Cell> {
-    let health = match disk.health.as_ref().map(|h| h.state) {
-        Some(HealthState::Ok) => painted("healthy", "32"),
-        Some(HealthState::Warning) => painted("worn", "33"),
-        Some(HealthState::Failing) => painted("FAILING", "1;31"),
-        _ => painted("-", "2"),
-    };
-    let identity = if disk.identity.strength == Strength::Strong {
-        plain(&disk.identity.value)
-    } else {
-        painted(format!("weak: {}", disk.identity.reason.as_deref().unwrap_or("?")), "33")
-    };
-    let mut notes = Vec::new();
-    let table = disk.partition_table.as_deref().map(|t| format!("{t}, {} partitions", disk.partitions.len()));
-    notes.extend(table);
-    notes.extend(
-        disk.signatures
-            .iter()
-            .flatten()
-            .filter(|s| s.usage.as_deref() != Some("partition-table"))
-            .map(|s| s.kind.clone()),
-    );
-    for (on, word) in [
-        (disk.read_only, "read-only"),
-        (disk.removable, "removable"),
-        (disk.remote, "remote"),
-        (disk.virtual_media, "virtual medium"),
-        (disk.boot_medium, "boot medium"),
-        (disk.multipath_member, "multipath"),
-        (disk.mounts.as_ref().is_some_and(|m| !m.is_empty()), "mounted"),
-        (!disk.holders.is_empty(), "held"),
-    ] {
-        if on {
-            notes.push(word.to_owned());
-        }
-    }
-    let status = if disk.status == Status::Ok { String::new() } else { disk.status.word().to_owned() };
-    vec![
-        painted(&disk.name, "1"),
-        plain(decimal(disk.size)),
-        plain(class(disk)),
-        plain(words(&[disk.vendor.as_deref().filter(|v| *v != "ATA"), disk.model.as_deref()])),
-        identity,
-        health,
-        painted(notes.join(", "), "2"),
-        painted(status, "31"),
-    ]
-}
-
-fn nics(inventory: &Inventory, page: &mut Page) {
-    page.head("Network", &inventory.nics);
-    let rows: Vec<Vec<Cell>> = inventory.nics.data.iter().map(nic).collect();
-    page.table(&rows);
-}
-
-fn nic(nic: &Nic) -> Vec<Cell> {
-    let link = match (nic.carrier, nic.speed) {
-        (Some(true), Some(speed)) => painted(bits(speed), "32"),
-        (Some(true), None) => painted("up", "32"),
-        (Some(false), _) => painted("no carrier", "33"),
-        (None, _) => painted("down", "2"),
-    };
-    let addresses: Vec<&str> = nic.addresses.iter().map(|a| a.address.as_str()).collect();
-    let neighbour =
-        nic.lldp.first().map(|l| format!("-> {} {}", l.system_name.as_deref().unwrap_or(&l.chassis_id), l.port_id));
-    vec![
-        painted(&nic.name, "1"),
-        plain(words(&[nic.permanent_mac.as_deref().or(nic.mac.as_deref())])),
-        link,
-        plain(words(&[nic.driver.as_deref()])),
-        plain(words(&[nic.vendor.as_deref(), nic.model.as_deref()])),
-        plain(words(&[nic.bootif.then_some("boot")])),
-        painted(format!("{} {}", addresses.join(" "), neighbour.unwrap_or_default()).trim(), "2"),
-    ]
-}
-
-fn rest(inventory: &Inventory, page: &mut Page) {
-    page.head("Platform", &inventory.pci);
-    page.line("pci", format!("{} devices", inventory.pci.data.len()));
-    for gpu in inventory.pci.data.iter().filter(|d| d.gpu) {
-        page.line("gpu", words(&[Some(gpu.address.as_str()), gpu.vendor.as_deref(), gpu.device.as_deref()]));
-    }
-    for controller in &inventory.storage_controllers.data {
-        let driver = controller.driver.as_deref().map(|d| format!("({d})"));
-        page.line(
-            "storage",
-            words(&[
-                controller.pci_address.as_deref(),
-                controller.vendor.as_deref(),
-                controller.model.as_deref(),
-                driver.as_deref(),
-            ]),
-        );
-    }
-    for tpm in &inventory.tpm.data {
-        page.line("tpm", words(&[tpm.version.as_deref(), tpm.manufacturer.as_deref(), tpm.firmware.as_deref()]));
-    }
-    let bmc = &inventory.bmc.data;
-    if inventory.bmc.status != Status::Absent {
-        page.line(
-            "bmc",
-            words(&[bmc.manufacturer.as_deref(), bmc.firmware.as_deref(), bmc.address.as_deref(), bmc.mac.as_deref()]),
-        );
-    }
-    for watchdog in &inventory.watchdogs.data {
-        page.line("watchdog", words(&[watchdog.identity.as_deref().or(Some(&watchdog.name))]));
-    }
-}
-
-fn findings(inventory: &Inventory, page: &mut Page) {
-    if inventory.findings.is_empty() {
-        return;
-    }
-    let title = page.paint("1;36", "Findings");
-    page.text.push_str(&format!("\n{title}\n"));
-    let rows: Vec<Vec<Cell>> = inventory
-        .findings
-        .iter()
-        .map(|f| {
-            let severity = match f.severity {
-                Severity::Critical => painted("critical", "1;31"),
-                Severity::Warning => painted("warning", "33"),
-                Severity::Info => painted("info", "2"),
-            };
-            vec![severity, plain(&f.code), plain(&f.message), painted(&f.subject, "2")]
-        })
-        .collect();
-    page.table(&rows);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Disk, Problem};
 
     #[test]
     fn sizes() {
@@ -362,5 +167,34 @@ mod tests {
         let text = render(&inventory, false);
         assert!(!text.contains(['\x1b', '\x07']), "{text:?}");
         assert!(render(&inventory, true).contains("\x1b[1m"));
+    }
+
+    #[test]
+    fn what_was_not_read_is_said() {
+        let mut inventory = Inventory::default();
+        inventory.system.status = Status::Denied;
+        let problem =
+            |what: &str| Problem { what: what.into(), status: Status::Denied, message: "Permission denied".into() };
+        inventory.system.problems = vec![problem("/sys/firmware/dmi/tables/DMI")];
+        inventory.disks.data.push(Disk {
+            name: "sda".into(),
+            problems: vec![problem("signatures_sda")],
+            ..Disk::default()
+        });
+        let text = render(&inventory, false);
+        assert!(text.contains("Not read"), "{text}");
+        for line in ["system denied /sys/firmware/dmi/tables/DMI Permission denied", "sda    denied signatures_sda"] {
+            assert!(text.contains(line), "{line:?} is not in\n{text}");
+        }
+        assert!(!render(&Inventory::default(), false).contains("Not read"));
+    }
+
+    #[test]
+    fn empty_columns_take_no_room() {
+        let mut page = Page { text: String::new(), colour: false };
+        page.listing(&["A", "B", "C"], vec![vec![plain("1"), plain(""), plain("3")]]);
+        assert_eq!(page.text, "  A C\n  1 3\n");
+        page.listing(&["A"], vec![]);
+        assert_eq!(page.text, "  A C\n  1 3\n");
     }
 }

@@ -1,19 +1,11 @@
 //! A bounded run of the fuzz targets over their corpora and mutations of them.
 
+#[path = "../fuzz/noise.rs"]
+mod noise;
+
 use hwinventory::fuzz::TARGETS;
+use noise::Noise;
 use std::path::Path;
-
-/// Xorshift: the same mutations every time.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-}
 
 #[test]
 fn no_input_stops_a_parser() {
@@ -30,21 +22,21 @@ fn no_input_stops_a_parser() {
                 target(&seed[..end]);
             }
             for _ in 0..400 {
-                let mut bytes = seed.clone();
-                for _ in 0..1 + noise.next() % 4 {
-                    if bytes.is_empty() {
-                        break;
-                    }
-                    let at = noise.next() as usize % bytes.len();
-                    bytes[at] = match noise.next() % 4 {
-                        0 => 0,
-                        1 => 0xff,
-                        2 => bytes[at].wrapping_add(1),
-                        _ => noise.next() as u8,
-                    };
-                }
-                target(&bytes);
+                let other = noise.below(seeds.len());
+                target(&noise.mutate(seed, &seeds[other]));
             }
         }
+    }
+}
+
+/// cargo-fuzz has a binary for each target.
+#[test]
+fn every_target_has_its_binary() {
+    let manifest =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/Cargo.toml")).expect("a file");
+    for (name, _) in TARGETS {
+        assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fuzz/fuzz_targets/{name}.rs"));
+        assert!(std::fs::read_to_string(source).expect("a file").contains(&format!("run(\"{name}\"")), "{name}");
     }
 }

@@ -60,6 +60,7 @@ fn bios_machine_disks() {
 
     let scsi = disk(&machine, "pci-0000:00:04.0-scsi-0:0:0:0");
     assert_eq!((scsi.identity.kind, scsi.class), (IdentityKind::Naa, DiskClass::Virtual));
+    assert_eq!(scsi.driver.as_deref(), Some("virtio_scsi"), "not that of the PCI function, which is virtio-pci");
 
     let raid = machine.storage_controllers.data.iter().find(|c| c.driver.as_deref() == Some("megaraid_sas"));
     assert!(raid.is_some_and(|c| c.hides_drives && c.disks.len() == 1), "{raid:?}");
@@ -87,9 +88,14 @@ fn bios_machine_platform() {
     assert_eq!((dimm.manufacturer.as_deref(), dimm.part_number.as_deref()), (Some("Micron"), Some("PN-1")));
 
     let nics = &machine.nics.data;
-    assert_eq!(nics.iter().map(|n| n.driver.as_deref()).collect::<Vec<_>>(), [Some("virtio_net"), Some("e1000e")]);
-    assert_eq!(nics.iter().map(|n| n.bootif).collect::<Vec<_>>(), [true, false], "BOOTIF survives redaction");
-    assert_eq!((nics[1].max_speed, nics[1].speed), (Some(1_000_000_000), None));
+    let drivers: Vec<_> = nics.iter().map(|n| n.driver.as_deref().unwrap_or_default()).collect();
+    assert_eq!(drivers, ["virtio_net", "virtio_net", "e1000e", "vmxnet3"]);
+    assert_eq!(nics.iter().map(|n| n.bootif).collect::<Vec<_>>(), [true, false, false, false], "redacted alike");
+    let carrier: Vec<_> = nics.iter().map(|n| n.carrier).collect();
+    assert_eq!(carrier, [Some(true), Some(false), Some(true), Some(true)]);
+    assert_eq!((nics[2].max_speed, nics[2].speed), (Some(1_000_000_000), Some(1_000_000_000)));
+    // QEMU's vmxnet3 says so; it could do ten times that.
+    assert_eq!((nics[3].max_speed, nics[3].speed), (Some(10_000_000_000), Some(1_000_000_000)));
     assert!(nics.iter().all(|n| n.permanent_mac == n.mac && n.mac.is_some()));
 
     assert_eq!((machine.bmc.status, machine.bmc.data.device_id), (Status::Ok, Some(0x20)));
@@ -101,7 +107,7 @@ fn bios_machine_platform() {
 
 #[test]
 fn uefi_machine() {
-    let machine = replay("q35-uefi.tar.zst");
+    let machine = replay("sas-uefi.tar.zst");
     let firmware = &machine.firmware.data;
     assert_eq!((firmware.boot_mode, firmware.bitness), (BootMode::Uefi, Some(64)));
     assert_eq!((firmware.secure_boot, firmware.setup_mode), (Some(false), Some(true)));
@@ -120,4 +126,45 @@ fn uefi_machine() {
     assert_eq!((sas.transport, sas.identity.kind), (Transport::Sas, IdentityKind::Naa));
     let nic = machine.nics.data.first().expect("a NIC");
     assert_eq!(nic.driver.as_deref(), Some("e1000e"));
+    // The speed it could have is known, the one it has is not.
+    assert_eq!((nic.carrier, nic.speed, nic.max_speed), (Some(false), None, Some(1_000_000_000)));
+}
+
+/// Which firmware started the machine is told, and nothing else about it changes.
+#[test]
+fn the_same_machine_under_either_firmware() {
+    for name in ["q35", "sas"] {
+        let (bios, uefi) = (replay(&format!("{name}-bios.tar.zst")), replay(&format!("{name}-uefi.tar.zst")));
+        assert_eq!((bios.firmware.data.boot_mode, uefi.firmware.data.boot_mode), (BootMode::Bios, BootMode::Uefi));
+        assert!(bios.firmware.data.boot_entries.is_empty() && !uefi.firmware.data.boot_entries.is_empty());
+        let disks = |machine: &Inventory| -> Vec<_> {
+            let rows = machine.disks.data.iter().map(|d| {
+                let traits = (d.class, d.transport, d.media, d.removable, d.rotation_rate, d.identity.kind);
+                let content = (d.partition_table.clone(), d.partitions.len(), d.signatures.as_ref().map(Vec::len));
+                (d.by_path.clone(), d.model.clone(), d.size, d.logical_block_size, d.driver.clone(), traits, content)
+            });
+            rows.collect()
+        };
+        assert_eq!(disks(&bios), disks(&uefi), "{name}");
+        let nics = |machine: &Inventory| -> Vec<_> {
+            let rows = machine.nics.data.iter().map(|n| {
+                (n.pci_address.clone(), n.driver.clone(), n.carrier, n.speed, n.max_speed, n.duplex.clone(), n.bootif)
+            });
+            rows.collect()
+        };
+        assert_eq!(nics(&bios), nics(&uefi), "{name}");
+        let pci = |machine: &Inventory| -> Vec<_> {
+            let rows = machine.pci.data.iter().map(|p| (p.address.clone(), p.vendor_id.clone(), p.device_id.clone()));
+            rows.collect()
+        };
+        assert_eq!(pci(&bios), pci(&uefi), "{name}");
+        let cpu = |machine: &Inventory| (machine.cpu.data.sockets, machine.cpu.data.cores, machine.cpu.data.threads);
+        assert_eq!(cpu(&bios), cpu(&uefi), "{name}");
+        let dimms = |machine: &Inventory| -> Vec<_> {
+            machine.memory.data.dimms.iter().map(|d| (d.locator.clone(), d.size, d.rated_speed)).collect()
+        };
+        assert_eq!(dimms(&bios), dimms(&uefi), "{name}");
+        assert_eq!(bios.bmc.data.device_id, uefi.bmc.data.device_id, "{name}");
+        assert_eq!(bios.tpm.data.len(), uefi.tpm.data.len(), "{name}");
+    }
 }

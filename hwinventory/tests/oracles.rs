@@ -1,22 +1,15 @@
-//! Captured machines, compared value by value with lsblk, lscpu and dmidecode.
+//! Captured machines, compared value by value with lsblk and lscpu.
 
 mod support;
 
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
+use support::archives;
 
 fn json(program: &str, arguments: &[&str], root: &Path) -> Option<Value> {
     let output = Command::new(program).args(arguments).arg("--sysroot").arg(root).env("LC_ALL", "C").output().ok()?;
     serde_json::from_slice(&output.stdout).ok()
-}
-
-fn archives(kind: &str) -> Vec<std::path::PathBuf> {
-    let Some(folder) = support::fixtures() else { return Vec::new() };
-    let mut found: Vec<_> =
-        std::fs::read_dir(folder.join(kind)).map(|d| d.flatten().map(|e| e.path()).collect()).unwrap_or_default();
-    found.sort();
-    found
 }
 
 /// Everything below `blockdevices`, parents before children.
@@ -187,118 +180,6 @@ fn compare_cpu(context: &str, oracle: &Value, inventory: &hwinventory::Inventory
             // lscpu shortens some of the kernel's words.
             let ours = vulnerability.state.replace("Mitigation: ", "Mitigation; ");
             assert_eq!(&ours, state, "{context} {name}");
-        }
-    }
-}
-
-/// `Name: value` lines of each structure of one type.
-fn structures(text: &str, kind: u8) -> Vec<std::collections::BTreeMap<String, String>> {
-    let marker = format!("DMI type {kind},");
-    text.split("\n\n")
-        .filter(|block| block.contains(&marker))
-        .map(|block| {
-            block
-                .lines()
-                .filter_map(|l| l.strip_prefix('\t'))
-                .filter_map(|l| l.split_once(':'))
-                .map(|(k, v)| (k.trim().to_owned(), v.trim().to_owned()))
-                .collect()
-        })
-        .collect()
-}
-
-/// A string as dmidecode prints it, or `None` where it says that there is none.
-fn printed<'a>(fields: &'a std::collections::BTreeMap<String, String>, name: &str) -> Option<&'a str> {
-    let value = fields.get(name)?.as_str();
-    (!matches!(value, "Not Specified" | "Unknown" | "None" | "" | "Not Present" | "Not Settable")).then_some(value)
-}
-
-/// Our value, given theirs: the same, or left out because it is a placeholder.
-fn same(ours: Option<&str>, theirs: Option<&str>, context: &str) {
-    match (ours, theirs) {
-        (None, Some(text)) => assert!(hwinventory::fuzz::is_placeholder(text), "{context}: {text:?} was left out"),
-        (ours, theirs) => assert_eq!(ours, theirs, "{context}"),
-    }
-}
-
-#[test]
-fn tables_are_as_dmidecode_reads_them() {
-    if !support::has("dmidecode") {
-        return;
-    }
-    for dump in archives("smbios") {
-        let bytes = std::fs::read(&dump).expect("readable");
-        let context = dump.display().to_string();
-        let output = Command::new("dmidecode").arg("--from-dump").arg(&dump).output().expect("dmidecode runs");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut machine = support::Machine::default();
-        if bytes.starts_with(b"_SM") {
-            let Some(at) = hwinventory::fuzz::table_offset(&bytes) else { panic!("{context}: no table") };
-            machine.files.insert("/sys/firmware/dmi/tables/smbios_entry_point".into(), bytes[..at].to_vec());
-            machine.files.insert("/sys/firmware/dmi/tables/DMI".into(), bytes[at..].to_vec());
-        } else {
-            println!("skipped: {context} is a bare table, which dmidecode does not read");
-            continue;
-        }
-        let inventory = support::collect(std::sync::Arc::new(machine));
-        let system = &inventory.system.data;
-        if let Some(theirs) = structures(&text, 1).first() {
-            same(system.manufacturer.as_deref(), printed(theirs, "Manufacturer"), &context);
-            same(system.product_name.as_deref(), printed(theirs, "Product Name"), &context);
-            same(system.serial_number.as_deref(), printed(theirs, "Serial Number"), &context);
-            same(system.family.as_deref(), printed(theirs, "Family"), &context);
-            same(system.wake_up_type.as_deref(), printed(theirs, "Wake-up Type"), &context);
-            assert_eq!(system.uuid.as_deref(), printed(theirs, "UUID"), "{context}");
-        }
-        if let (Some(theirs), Some(bios)) = (structures(&text, 0).first(), &system.bios) {
-            same(bios.vendor.as_deref(), printed(theirs, "Vendor"), &context);
-            same(bios.version.as_deref(), printed(theirs, "Version"), &context);
-            same(bios.date.as_deref(), printed(theirs, "Release Date"), &context);
-            same(bios.release.as_deref(), printed(theirs, "BIOS Revision"), &context);
-        }
-        for (ours, theirs) in system.chassis.iter().zip(structures(&text, 3)) {
-            same(ours.kind.as_deref(), printed(&theirs, "Type"), &context);
-            same(ours.manufacturer.as_deref(), printed(&theirs, "Manufacturer"), &context);
-        }
-        for (ours, theirs) in system.baseboards.iter().zip(structures(&text, 2)) {
-            same(ours.product_name.as_deref(), printed(&theirs, "Product Name"), &context);
-            same(ours.serial_number.as_deref(), printed(&theirs, "Serial Number"), &context);
-        }
-        let theirs = structures(&text, 17);
-        assert_eq!(inventory.memory.data.dimms.len(), theirs.len(), "{context}: DIMM slots");
-        for (ours, theirs) in inventory.memory.data.dimms.iter().zip(&theirs) {
-            let context = format!("{context} {:?}", ours.locator);
-            assert_eq!(
-                ours.populated,
-                theirs.get("Size").map(String::as_str) != Some("No Module Installed"),
-                "{context}"
-            );
-            same(ours.locator.as_deref(), printed(theirs, "Locator"), &context);
-            if !ours.populated {
-                continue;
-            }
-            let scaled = |value: &str| {
-                let (number, unit) = value.split_once(' ')?;
-                let shift = match unit {
-                    "kB" => 10,
-                    "MB" => 20,
-                    "GB" => 30,
-                    "TB" => 40,
-                    _ => return None,
-                };
-                Some(number.parse::<u64>().ok()? << shift)
-            };
-            let megatransfers = |value: &str| Some(value.split_whitespace().next()?.parse::<u64>().ok()? * 1_000_000);
-            assert_eq!(ours.size, printed(theirs, "Size").and_then(scaled), "{context} size");
-            assert_eq!(ours.rated_speed, printed(theirs, "Speed").and_then(megatransfers), "{context} speed");
-            let configured = printed(theirs, "Configured Memory Speed").and_then(megatransfers);
-            assert_eq!(ours.configured_speed, configured, "{context} configured speed");
-            assert_eq!(ours.ranks, printed(theirs, "Rank").and_then(|r| r.parse().ok()), "{context} rank");
-            same(ours.kind.as_deref(), printed(theirs, "Type"), &context);
-            same(ours.form_factor.as_deref(), printed(theirs, "Form Factor"), &context);
-            same(ours.manufacturer.as_deref(), printed(theirs, "Manufacturer"), &context);
-            same(ours.part_number.as_deref(), printed(theirs, "Part Number"), &context);
-            same(ours.serial_number.as_deref(), printed(theirs, "Serial Number"), &context);
         }
     }
 }

@@ -14,23 +14,24 @@ build_tools() { (cd "$BURIN_ROOT" && cargo build --bins "$@" >&2); }
 
 # Prints the directory of kernel, ramdisk and iPXE script made from the programs as they are built now.
 netboot_artefacts() {
-    local agent builder key package kernel=linux-image-amd64 tools=ext4,vfat,raid
+    # Level 9: a ramdisk that is thrown away is not worth the minute that the last few per cent cost. scsi_debug is a SCSI
+    # disk in the machine's memory, for tests; it is loaded only where the kernel command line says so.
+    local agent builder key package kernel=linux-image-amd64 options=(--module scsi_debug --tools ext4,vfat,raid --level 9)
     agent=$(agent_path)
     builder=$(tools_dir)/burin-initramfs
     [ -n "$(candidate_version $kernel)" ] || quietly apt-get -q update
     key=$({
         sha256sum <"$agent"
         sha256sum <"$builder"
+        echo "${options[@]}"
         apt-cache depends $kernel
         candidate_version $kernel
         # The packages of the tools, and of what they are linked with.
         for package in e2fsprogs dosfstools mdadm libc6 libblkid1 libuuid1 libudev1; do candidate_version $package; done
-        echo "$tools"
         installed_versions ca-certificates systemd-boot-efi
     } | cache_key)
-    # Level 9: a ramdisk that is thrown away is not worth the minute that the last few per cent cost.
-    cached netboot "$key" "$builder" build --quiet --agent "$agent" --kernel-package $kernel --tools $tools \
-        --level 9 --cache "$(cache_root)/builder" --output
+    cached netboot "$key" "$builder" build --quiet --agent "$agent" --kernel-package $kernel \
+        "${options[@]}" --cache "$(cache_root)/builder" --output
 }
 
 # Prints the directory of the small Debian, a tree and a disk of 4096-byte sectors, and their description.

@@ -1,5 +1,6 @@
 //! What the tests of burin stand on: machines to boot, a controller to talk to, and the main job from end to end.
 
+pub mod bench;
 pub mod controller;
 pub mod demo;
 pub mod deploy;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const TOKEN: &str = "t0ps3cret";
@@ -46,7 +47,7 @@ fn bed() -> Bed {
     });
     let door = Door::new(hello_of("boot-1"), control.clone(), &emitter, log.clone(), planner);
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let options = Options { listen: (local, 0).into(), addresses: vec![local] };
+    let options = Options { listen: (local, 0).into(), addresses: vec![local], callers: None };
     let server = Server::start(&options, door.clone()).unwrap();
     let ca: Ca = server.endpoint().fingerprint.parse().unwrap();
     let trust = Trust::controller(Some(&ca), &TrustFiles::below(directory.path()), Clock::trusted()).unwrap();
@@ -162,6 +163,16 @@ fn from_order_to_receipt() {
     assert_eq!(bed.status().phase, Phase::Done);
     assert_eq!(bed.call("GET", "/v1/receipt", b"").1["order"], "o1");
     assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(501, "api.no-kexec"));
+    let counted = AtomicU32::new(0);
+    bed.door.set_kexec(Arc::new(move |plan| {
+        assert_eq!(plan.order, "o1");
+        let problem = Problem { code: "kexec.no-kernel".into(), message: "m".into(), causes: vec![], hint: None };
+        if counted.fetch_add(1, Ordering::Relaxed) == 0 { Err(problem) } else { Ok(()) }
+    }));
+    assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(422, "kexec.no-kernel"));
+    assert_eq!(bed.door.next_work(Duration::ZERO), None, "what could not be loaded is not started");
+    assert_eq!(bed.call("POST", "/v1/power", br#"{"action":"kexec"}"#).0, 202);
+    assert_eq!(bed.door.next_work(PATIENCE), Some(Work::Power(Power::Kexec)));
     assert_eq!(bed.call("POST", "/v1/power", br#"{"action":"reboot"}"#).0, 202);
     // Neither work nor word of a caller is lost to an order that comes meanwhile.
     let other: burin::protocol::Order = serde_json::from_str(&order("o3")).unwrap();
@@ -195,11 +206,12 @@ fn bad_input_is_refused_with_a_code() {
     assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(409, "api.nothing-installed"));
     assert_eq!(bed.code("POST", "/v1/cancel", b""), refused(409, "api.idle"));
     assert_eq!(bed.code("GET", "/v1/log?offset=-1", b""), refused(400, "api.query"));
+    assert_eq!(bed.code("GET", "/v1/log?offset=9223372036854775808", b""), refused(400, "api.query"));
     assert_eq!(bed.code("GET", "/v1/nowhere", b""), refused(404, "api.unknown"));
     assert_eq!(bed.code("POST", "/v1/status", b""), refused(405, "api.method"));
     bed.call("PUT", "/v1/order", order("impossible").as_bytes());
     assert_eq!(bed.code("POST", "/v1/plan", b""), refused(422, "plan.none"));
-    assert_eq!(bed.call("PUT", "/v1/order", &vec![b' '; (4 << 20) + 1]).0, 413);
+    assert_eq!(bed.code("PUT", "/v1/order", &vec![b' '; (4 << 20) + 1]), refused(413, "api.too-large"));
     assert_eq!(bed.status().phase, Phase::Ordered);
 }
 

@@ -4,29 +4,14 @@
 
 mod protocol_support;
 
-use burin::controller::{Ca, Clock, Timeouts, Trust, TrustFiles, http};
 use burin::exit::Exit;
 use burin::protocol::hello::ApiEndpoint;
 use burin::protocol::{Kind, Phase, Secret};
-use burin::run::{Agent, Surroundings};
+use protocol_support::caller::{Caller, LOCAL, start};
 use protocol_support::{Bench, eventually};
-use serde_json::{Value, json};
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
-use std::thread::JoinHandle;
+use serde_json::json;
 
 const JOIN: &str = "join-5ecret-of-one-boot";
-const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-/// The agent as `words` on its kernel command line make it.
-fn start(root: &Path, words: &str) -> (burin::api::LogRing, JoinHandle<Exit>) {
-    std::fs::create_dir_all(root.join("proc")).unwrap();
-    std::fs::write(root.join("proc/cmdline"), words).unwrap();
-    let agent = Agent::new(root).unwrap();
-    let log = agent.log.clone();
-    let surroundings = Surroundings { clock: Clock::trusted(), addresses: vec![LOCAL], listen: LOCAL };
-    (log, std::thread::spawn(move || agent.run_in(surroundings)))
-}
 
 /// An order that no machine has a disk for.
 fn order(id: &str) -> String {
@@ -34,36 +19,6 @@ fn order(id: &str) -> String {
     let root = json!({"match": {"serial": "no disk has this serial number"}, "image": "debian"});
     let layouts = json!([{"name": "none", "disks": {"root": root}}]);
     json!({"version": "order/v1", "id": id, "images": images, "layouts": layouts}).to_string()
-}
-
-struct Caller {
-    agent: ureq::Agent,
-    url: String,
-    token: Secret,
-}
-
-impl Caller {
-    fn new(root: &Path, endpoint: &ApiEndpoint, token: &str) -> Self {
-        let ca: Ca = endpoint.fingerprint.parse().unwrap();
-        let trust = Trust::controller(Some(&ca), &TrustFiles::below(root), Clock::trusted()).unwrap();
-        Self { agent: http::agent(&trust, &Timeouts::CALLS), url: endpoint.url.clone(), token: Secret::new(token) }
-    }
-
-    fn text(&self, method: &str, path: &str, body: &str) -> (u16, String) {
-        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
-        let request = request.header("Authorization", format!("Bearer {}", self.token.reveal()));
-        let response = match method {
-            "GET" => self.agent.run(request.body(()).unwrap()),
-            _ => self.agent.run(request.body(body.to_owned()).unwrap()),
-        };
-        let mut response = response.unwrap();
-        (response.status().as_u16(), response.body_mut().with_config().limit(64 << 20).read_to_string().unwrap())
-    }
-
-    fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
-        let (status, text) = self.text(method, path, body);
-        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
-    }
 }
 
 #[test]

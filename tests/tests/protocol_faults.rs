@@ -6,6 +6,7 @@ use burin::controller::{ControllerError, Next, Session, Timeouts};
 use burin::error::Coded;
 use burin::protocol::{Decision, Kind};
 use burin_tests::controller::{Call, Fault};
+use protocol_support::wire::Wire;
 use protocol_support::*;
 use std::time::Duration;
 
@@ -118,6 +119,32 @@ fn story_without_long_poll(agent: &Agent) {
     agent.emitter.emit(finished("write"));
     session.post_receipt(&receipt_for("o1", offer.attempt, "boot-1"), PATIENCE).unwrap();
     assert!(agent.emitter.flush(PATIENCE));
+}
+
+#[test]
+fn half_open_sockets() {
+    let bench = Bench::new(|_| {});
+    bench.controller().put_order("default", order("o1")).unwrap();
+    let wire = Wire::to(bench.controller().address());
+    let mut agent = Agent::new(&wire.url(), &bench.state(), "boot-1");
+    agent.options.timeouts = Timeouts { response: Duration::from_secs(2), ..agent.options.timeouts };
+    let session = agent.connect();
+    let Next::Order(offer) = session.next_order(Duration::ZERO).unwrap() else { panic!() };
+    agent.emitter.emit(finished("plan"));
+    session.grant("o1", offer.attempt, "sha256:00").unwrap();
+    // Nobody hangs up: those connected before wait for an answer for ever, and so do those who connect now.
+    wire.die();
+    agent.emitter.emit(progress(1));
+    agent.emitter.emit(finished("write"));
+    let receipt = receipt_for("o1", offer.attempt, "boot-1");
+    std::thread::scope(|scope| {
+        let machine = scope.spawn(|| session.post_receipt(&receipt, PATIENCE));
+        eventually("new connections met the dead wire too", || wire.swallowed() >= 2);
+        wire.heal();
+        machine.join().unwrap().unwrap();
+    });
+    assert!(agent.emitter.flush(PATIENCE));
+    ended_well(&bench, "half-open");
 }
 
 #[test]
@@ -285,6 +312,26 @@ fn an_event_that_the_controller_will_not_have_does_not_stop_the_others() {
     assert!(agent.emitter.flush(PATIENCE));
     assert_eq!(bench.stages(), ["first", "last"]);
     assert_eq!(bench.view().boots["boot-1"].acked, 3);
+}
+
+#[test]
+fn connection_refused() {
+    let mut bench = Bench::new(|_| {});
+    bench.controller().put_order("default", order("o1")).unwrap();
+    let url = bench.controller().url();
+    bench.stop();
+    // The kernel's own word, not that of a server that hangs up.
+    let ControllerError::Unreachable { source, .. } = first_failure(&url, None) else { panic!() };
+    let ureq::Error::Io(error) = *source else { panic!("{source:?}") };
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    let agent = Agent::new(&url, &bench.state(), "boot-1");
+    std::thread::scope(|scope| {
+        let machine = scope.spawn(|| story(&agent, "o1"));
+        eventually("it was refused a few times", || agent.failures() >= 3);
+        bench.start();
+        machine.join().unwrap();
+    });
+    ended_well(&bench, "refused");
 }
 
 fn first_failure(url: &str, timeouts: Option<Timeouts>) -> ControllerError {

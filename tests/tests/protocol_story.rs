@@ -259,6 +259,7 @@ fn ipxe_scripts_lead_to_the_agent_while_an_order_waits() {
     assert!(text.starts_with("#!ipxe\n") && text.contains(&format!("kernel {url}/boot/vmlinuz")), "{text}");
     assert!(text.contains(&format!("burin.controller={url} ")) && text.contains("console=ttyS0"), "{text}");
     assert!(script("mac=52-54-00-00-00-99").contains("exit"));
+    assert!(!text.contains("site.img"), "there is nothing to hide");
     let agent = bench.agent("boot-1");
     let session = agent.connect();
     offer(session.next_order(PATIENCE).unwrap());
@@ -268,6 +269,20 @@ fn ipxe_scripts_lead_to_the_agent_while_an_order_waits() {
     assert!(script(&of_machine).contains("exit") && !script(&of_machine).contains("kernel "));
     bench.controller().put_order(MAC, order("o2")).unwrap();
     assert!(script(&of_machine).contains("kernel "));
+}
+
+#[test]
+fn a_join_token_goes_beside_the_kernel_command_line() {
+    let bench = Bench::new(|options| options.join_token = Some(Secret::new("let-me-in")));
+    bench.controller().put_order(MAC, order("o1")).unwrap();
+    let url = bench.controller().url();
+    let get = |path: &str| ureq::get(&format!("{url}{path}")).call().unwrap().body_mut().read_to_vec().unwrap();
+    let script = String::from_utf8(get(&format!("/ipxe?mac={}", MAC.replace(':', "-")))).unwrap();
+    assert!(!script.contains("let-me-in") && script.contains("initrd=initramfs.img initrd=site.img "), "{script}");
+    let archive = zstd::decode_all(get("/ipxe/site.img").as_slice()).unwrap();
+    let text = String::from_utf8_lossy(&archive);
+    assert!(text.starts_with("070701") && text.contains("etc/burin/cmdline\0"), "{text}");
+    assert!(text.contains("burin.token=let-me-in\n"), "{text}");
 }
 
 #[test]
@@ -319,6 +334,20 @@ fn observations_name_the_files_served() {
     assert_eq!(response.body_mut().read_to_vec().unwrap(), b"234");
     let Observation::File { path, status, range } = seen.recv_timeout(PATIENCE).unwrap() else { panic!() };
     assert_eq!((path.as_str(), status, range.as_deref()), ("/images/disk.raw", 206, Some("bytes=2-4")));
+}
+
+/// With the usual 128 places, of a thousand machines that are powered on together some are reset in mid-hello.
+#[test]
+fn a_thousand_machines_may_knock_at_once() {
+    let bench = Bench::new(|_| {});
+    let port = bench.controller().address().port();
+    let output = std::process::Command::new("ss").args(["-Hltn", &format!("sport = :{port}")]).output();
+    let Ok(output) = output else { return println!("skipped: no ss (iproute2)") };
+    let line = String::from_utf8(output.stdout).unwrap();
+    // State, Recv-Q, Send-Q: of a listening socket, the last one is how many may wait.
+    let places: u32 = line.split_whitespace().nth(2).unwrap().parse().unwrap();
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+    assert!(places >= 1000.min(most), "{line}");
 }
 
 /// A CloudEvents receiver in twenty lines: HTTP/1.1 by hand, one request per connection.

@@ -1,9 +1,12 @@
-//! Whom the agent believes: CA files, fingerprints, and clocks that are years off.
+//! Whom the agent believes: CA files, fingerprints, and clocks that are years off; and who believes the agent.
 
 mod protocol_support;
 
-use burin::controller::{Ca, Clock, ControllerError, Session, Trust, TrustFiles};
+use burin::api;
+use burin::controller::{Ca, Clock, ControlFlag, ControllerError, Emitter, Limits, Session, Timeouts};
+use burin::controller::{Trust, TrustFiles, http};
 use burin::error::Coded;
+use burin::protocol::{Order, Plan, Problem, Secret};
 use burin_tests::controller::Tls;
 use protocol_support::*;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -15,8 +18,24 @@ use std::time::Duration;
 
 struct Pki {
     ca: String,
+    issuer: Issuer<'static, KeyPair>,
     tls: Tls,
     fingerprint: [u8; 32],
+}
+
+impl Pki {
+    /// PEM of a certificate by this CA, and of its key.
+    fn leaf(&self, name: &str, from: i32, to: i32) -> (String, String) {
+        let (certificate, key) = leaf(&self.issuer, name, from, to);
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+fn leaf(issuer: &Issuer<'static, KeyPair>, name: &str, from: i32, to: i32) -> (rcgen::Certificate, KeyPair) {
+    let mut leaf = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    (leaf.not_before, leaf.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+    let key = KeyPair::generate().unwrap();
+    (leaf.signed_by(&key, issuer).unwrap(), key)
 }
 
 /// A CA and a server certificate for 127.0.0.1, valid from the start of the one year to that of the other.
@@ -27,12 +46,9 @@ fn pki(from: i32, to: i32) -> Pki {
     let key = KeyPair::generate().unwrap();
     let ca = root.self_signed(&key).unwrap().pem();
     let issuer = Issuer::new(root, key);
-    let mut leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    (leaf.not_before, leaf.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
-    let key = KeyPair::generate().unwrap();
-    let certificate = leaf.signed_by(&key, &issuer).unwrap();
+    let (certificate, key) = leaf(&issuer, "127.0.0.1", from, to);
     let fingerprint = Sha256::digest(certificate.der()).into();
-    Pki { ca, tls: Tls { certificates: certificate.pem(), key: key.serialize_pem() }, fingerprint }
+    Pki { ca, issuer, tls: Tls { certificates: certificate.pem(), key: key.serialize_pem() }, fingerprint }
 }
 
 #[derive(Debug)]
@@ -156,4 +172,82 @@ fn a_client_that_speaks_http_to_a_tls_server_gets_an_error() {
     let mut agent = served.bench.agent("boot-1").impatient();
     agent.options.url = agent.options.url.replace("https://", "http://");
     assert!(Session::connect(agent.options, agent.hello, &agent.emitter).is_err());
+}
+
+/// The trust of a machine whose ramdisk has this certificate and key; that of the server is pinned.
+fn showing(pki: &Pki, own: Option<(String, String)>) -> Trust {
+    trust_with(Ca::Fingerprint(pki.fingerprint), own)
+}
+
+fn trust_with(ca: Ca, own: Option<(String, String)>) -> Trust {
+    let root = tempfile::tempdir().unwrap();
+    let files = TrustFiles::below(root.path());
+    if let Some((certificate, key)) = own {
+        std::fs::create_dir_all(root.path().join("etc/burin")).unwrap();
+        std::fs::write(&files.client, certificate).unwrap();
+        std::fs::write(&files.client_key, key).unwrap();
+    }
+    Trust::controller(Some(&ca), &files, Clock::trusted()).unwrap()
+}
+
+#[test]
+fn a_controller_may_ask_for_the_machines_certificate() {
+    let (server, machines, others) = (pki(2020, 2090), pki(2020, 2090), pki(2020, 2090));
+    let bench = Bench::new(|options| {
+        options.tls = Some(server.tls.clone());
+        options.client_ca = Some(machines.ca.clone());
+    });
+    let served = Served { bench, ca: Ca::Fingerprint(server.fingerprint), pki: server };
+    let connect = |own| served.connect(showing(&served.pki, own));
+    let known = connect(Some(machines.leaf("machine", 2020, 2090)));
+    assert_eq!(known.unwrap().machine(), MACHINE);
+    let strangers = [
+        ("none", None),
+        ("of another CA", Some(others.leaf("machine", 2020, 2090))),
+        ("expired", Some(machines.leaf("machine", 2020, 2021))),
+        ("not valid yet", Some(machines.leaf("machine", 2080, 2090))),
+    ];
+    for (name, own) in strangers {
+        let error = connect(own).unwrap_err();
+        assert_eq!(error.code(), "controller.client-certificate", "{name}: {error:?}");
+        assert!(error.hint().unwrap().contains("client.pem"), "{name}");
+    }
+    // Nobody asks: what the ramdisk has is not in the way.
+    let open = serve(2020, 2090);
+    assert!(open.connect(showing(&open.pki, Some(machines.leaf("machine", 2020, 2090)))).is_ok());
+}
+
+#[test]
+fn the_agents_api_may_ask_for_the_callers_certificate() {
+    let (callers, others) = (pki(2020, 2090), pki(2020, 2090));
+    let directory = tempfile::tempdir().unwrap();
+    let emitter = Emitter::open(None, "boot-1", "/", &[], Limits::default()).unwrap();
+    let planner = Arc::new(|_: &Order| -> Result<Plan, Problem> { panic!("nobody plans here") });
+    let log = api::LogRing::new(1000);
+    let door = api::Door::new(hello_of("boot-1"), ControlFlag::default(), &emitter, log, planner);
+    door.set_token(Secret::new("t"));
+    let ca = directory.path().join("callers.pem");
+    let local: std::net::IpAddr = [127, 0, 0, 1].into();
+    let options = api::Options { listen: (local, 0).into(), addresses: vec![local], callers: Some(ca.clone()) };
+    let start = || api::Server::start(&options, door.clone());
+    assert_eq!(start().unwrap_err().code(), "api.callers-ca", "a file that is not there opens no door");
+    std::fs::write(&ca, "no certificate").unwrap();
+    assert_eq!(start().unwrap_err().code(), "api.callers-ca");
+    std::fs::write(&ca, &callers.ca).unwrap();
+    let server = start().unwrap();
+    let call = |own| {
+        let trust = trust_with(server.endpoint().fingerprint.parse().unwrap(), own);
+        let request = http::agent(&trust, &Timeouts::CALLS).get(format!("{}/v1/status", server.endpoint().url));
+        request.header("Authorization", "Bearer t").call().map(|response| response.status().as_u16())
+    };
+    assert_eq!(call(Some(callers.leaf("orchestrator", 2020, 2090))).unwrap(), 200);
+    let strangers = [
+        ("none", None),
+        ("of another CA", Some(others.leaf("orchestrator", 2020, 2090))),
+        ("expired", Some(callers.leaf("orchestrator", 2020, 2021))),
+    ];
+    for (name, own) in strangers {
+        let error = call(own).unwrap_err();
+        assert!(matches!(error, ureq::Error::Rustls(rustls::Error::AlertReceived(_))), "{name}: {error:?}");
+    }
 }

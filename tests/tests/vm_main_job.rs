@@ -21,6 +21,7 @@ fn main_job(firmware: Firmware) -> Option<(Proof, String, String)> {
     let console = deployment.machine().console().clone();
     let proof = deployment.finish(|_| {}).unwrap_or_else(|error| panic!("{error}\n{}", console.tail(80)));
 
+    said_no_secret(&scene, &console.text());
     let receipt = &proof.receipt.images[0];
     assert_eq!(receipt.digest.content.as_deref(), Some(image.content.as_str()));
     assert_eq!(receipt.digest.wire.as_deref(), Some(image.wire.as_str()));
@@ -36,6 +37,20 @@ fn main_job(firmware: Firmware) -> Option<(Proof, String, String)> {
     assert!(proof.root_bytes > size - (64 << 20), "the root partition grew to {} of {size}", proof.root_bytes);
     assert!(proof.filesystem_bytes > size * 9 / 10, "its filesystem grew to {} of {size}", proof.filesystem_bytes);
     Some((proof, console.text(), scene.order_id))
+}
+
+/// Neither the machine's consoles, from firmware to login prompt, nor what it sent, nor what the controller keeps of it.
+fn said_no_secret(scene: &Scene, console: &str) {
+    let controller = &scene.controller;
+    let machine = controller.machines().remove(0);
+    let view = controller.machine(&machine).unwrap();
+    let said = serde_json::to_string(&(view.events().collect::<Vec<_>>(), &view.hello, &view.receipts)).unwrap();
+    assert!(console.contains("burin.controller="), "the kernel's echo of its command line is part of it");
+    let token = controller.token(&machine).unwrap().reveal().to_owned();
+    for secret in scene.secrets.iter().chain([&token]) {
+        assert!(!console.contains(secret.as_str()), "a console has the secret {secret}");
+        assert!(!said.contains(secret.as_str()), "an event, hello or receipt has the secret {secret}");
+    }
 }
 
 #[test]

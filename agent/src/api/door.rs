@@ -10,11 +10,14 @@ use crate::protocol::{
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Makes a plan of an order for this machine: a pure function over the inventory, which changes nothing.
 pub type Planner = Arc<dyn Fn(&Order) -> Result<Plan, Problem> + Send + Sync>;
+
+/// Loads the kernel of the system that a plan has installed.
+pub type Kexec = Arc<dyn Fn(&Plan) -> Result<(), Problem> + Send + Sync>;
 
 /// What somebody who called in wants done.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +50,7 @@ struct Inner {
     hello: Hello,
     control: ControlFlag,
     planner: Planner,
+    kexec: OnceLock<Kexec>,
     log: LogRing,
     history: History,
     state: Mutex<State>,
@@ -83,7 +87,8 @@ impl Door {
     /// `emitter`'s events are shown from now on; `control` is the one that the session has.
     pub fn new(hello: Hello, control: ControlFlag, emitter: &Emitter, log: LogRing, planner: Planner) -> Self {
         let (history, state, changed) = (History::default(), Mutex::default(), Condvar::new());
-        let door = Self(Arc::new(Inner { hello, control, planner, log, history, state, changed }));
+        let door =
+            Self(Arc::new(Inner { hello, control, planner, kexec: OnceLock::new(), log, history, state, changed }));
         let (events, weak) = (emitter.listen(4096), Arc::downgrade(&door.0));
         // Ends with the emitter, or when the door is gone.
         let pump = move || {
@@ -102,6 +107,12 @@ impl Door {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How an installed kernel is loaded; before, kexec is refused.
+    pub fn set_kexec(&self, kexec: Kexec) {
+        // The first one stays.
+        let _ = self.0.kexec.set(kexec);
     }
 
     /// From now on this token opens the door; before, none does.
@@ -275,15 +286,22 @@ impl Door {
         })
     }
 
+    /// For kexec the kernel is loaded first, which takes a while: whoever is told yes can rely on it.
     pub(super) fn power(&self, action: Power) -> Result<(), Refusal> {
+        if action == Power::Kexec {
+            let plan = {
+                let state = self.lock();
+                state.not_busy()?;
+                let installed = state.plan.clone().filter(|_| state.phase == Phase::Done);
+                let nothing = || refusal(409, "api.nothing-installed", "there is no installed system to start");
+                installed.ok_or_else(nothing)?
+            };
+            let none = || refusal(501, "api.no-kexec", "this agent cannot start a kernel past the firmware");
+            let kexec = self.0.kexec.get().ok_or_else(none)?;
+            kexec(&plan).map_err(|problem| Refusal { status: 422, problem })?;
+        }
         let mut state = self.lock();
         state.not_busy()?;
-        if action == Power::Kexec && state.phase != Phase::Done {
-            return Err(refusal(409, "api.nothing-installed", "there is no installed system to start"));
-        }
-        if action == Power::Kexec {
-            return Err(refusal(501, "api.no-kexec", "this agent cannot start a kernel past the firmware"));
-        }
         state.work.push_back(Work::Power(action));
         self.0.changed.notify_all();
         Ok(())
@@ -327,3 +345,7 @@ impl State {
         self.order.as_ref().ok_or_else(|| refusal(409, "api.no-order", "there is no order: PUT /v1/order first"))
     }
 }
+
+#[cfg(test)]
+#[path = "door_tests.rs"]
+mod tests;

@@ -1,3 +1,4 @@
+use crate::controller::TrustError;
 use crate::error::Coded;
 use std::net::SocketAddr;
 
@@ -8,6 +9,8 @@ pub enum ApiError {
     Certificate { source: rcgen::Error },
     #[error("cannot set up TLS for the agent's API")]
     Tls { source: rustls::Error },
+    #[error("the CAs of those who may call cannot be used")]
+    Callers { source: TrustError },
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("cannot start the API's thread")]
@@ -18,6 +21,7 @@ impl Coded for ApiError {
     fn code(&self) -> &'static str {
         match self {
             Self::Certificate { .. } | Self::Tls { .. } => "api.tls",
+            Self::Callers { .. } => "api.callers-ca",
             Self::Listen { .. } => "api.listen",
             Self::Thread { .. } => "api.thread",
         }

@@ -12,7 +12,7 @@ mod metrics;
 mod routes;
 mod server;
 
-pub use door::{Door, Planner, Work};
+pub use door::{Door, Kexec, Planner, Work};
 pub use error::ApiError;
 pub use log_ring::LogRing;
 pub use server::{Options, Server};

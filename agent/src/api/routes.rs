@@ -5,7 +5,7 @@ use super::history::History;
 use super::metrics;
 use crate::protocol::{ApplyRequest, Event, PowerRequest};
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -90,6 +90,18 @@ async fn limit_time(request: Request, next: Next) -> Response {
     }
 }
 
+type Whole = Result<Bytes, BytesRejection>;
+
+/// A body that came whole and within the limit.
+fn whole(body: Whole) -> Result<Bytes, Refusal> {
+    body.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            refusal(413, "api.too-large", format!("a body has at most {BODY_LIMIT} bytes"))
+        }
+        _ => refusal(400, "api.body", "the body did not come whole"),
+    })
+}
+
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body)
         .map_err(|error| refusal(400, "api.body", format!("the body is not as documented: {error}")))
@@ -108,8 +120,8 @@ async fn order(State(shared): State<Shared>) -> Result<Response, Refusal> {
     Ok(([(header::CONTENT_TYPE, "application/json")], raw).into_response())
 }
 
-async fn put_order(State(shared): State<Shared>, body: Bytes) -> Result<Response, Refusal> {
-    shared.door.put_order(&body)?;
+async fn put_order(State(shared): State<Shared>, body: Whole) -> Result<Response, Refusal> {
+    shared.door.put_order(&whole(body)?)?;
     Ok(Json(shared.door.status()).into_response())
 }
 
@@ -124,8 +136,8 @@ async fn make_plan(State(shared): State<Shared>) -> Result<Response, Refusal> {
     Ok(Json(plan).into_response())
 }
 
-async fn apply(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Result<Response, Refusal> {
-    let request: ApplyRequest = parse(&body)?;
+async fn apply(State(shared): State<Shared>, headers: HeaderMap, body: Whole) -> Result<Response, Refusal> {
+    let request: ApplyRequest = parse(&whole(body)?)?;
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
     if key.is_some_and(|key| key.len() > 256) {
         return Err(refusal(400, "api.body", "an Idempotency-Key has at most 256 characters"));
@@ -143,9 +155,11 @@ async fn cancel(State(shared): State<Shared>) -> Result<Response, Refusal> {
     Ok((StatusCode::ACCEPTED, Json(serde_json::json!({"safe_point": at}))).into_response())
 }
 
-async fn power(State(shared): State<Shared>, body: Bytes) -> Result<Response, Refusal> {
-    let request: PowerRequest = parse(&body)?;
-    shared.door.power(request.action)?;
+async fn power(State(shared): State<Shared>, body: Whole) -> Result<Response, Refusal> {
+    let request: PowerRequest = parse(&whole(body)?)?;
+    let door = shared.door.clone();
+    let done = tokio::task::spawn_blocking(move || door.power(request.action)).await;
+    done.map_err(|_| refusal(500, "api.power", "this ended abnormally"))??;
     Ok((StatusCode::ACCEPTED, Json(request)).into_response())
 }
 
@@ -158,6 +172,9 @@ struct From {
 /// At most a mebibyte at a time; `Burin-Offset` is the offset of the first byte, which may be later than asked for.
 async fn log(State(shared): State<Shared>, query: Result<Query<From>, QueryRejection>) -> Result<Response, Refusal> {
     let Query(from) = query.map_err(|error| refusal(400, "api.query", error.body_text()))?;
+    if i64::try_from(from.offset).is_err() {
+        return Err(refusal(400, "api.query", "an offset is less than 2^63"));
+    }
     let (offset, bytes) = shared.door.log().read(from.offset, 1 << 20);
     let name = header::HeaderName::from_static("burin-offset");
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (name, offset.to_string())];

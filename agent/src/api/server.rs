@@ -9,6 +9,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +27,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// This machine's addresses, for the certificate; the first is the one that hello names.
     pub addresses: Vec<IpAddr>,
+    /// PEM file of CAs: whoever calls has to show a certificate by one of them, beside the token.
+    pub callers: Option<PathBuf>,
 }
 
 /// Serves until dropped.
@@ -38,7 +41,7 @@ pub struct Server {
 
 impl Server {
     pub fn start(options: &Options, door: Door) -> Result<Self, ApiError> {
-        let (config, fingerprint) = self_signed(&options.addresses)?;
+        let (config, fingerprint) = self_signed(&options.addresses, options.callers.as_deref())?;
         let failed = |source| ApiError::Listen { address: options.listen, source };
         let listener = std::net::TcpListener::bind(options.listen).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;

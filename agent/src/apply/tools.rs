@@ -1,6 +1,7 @@
 //! Programs that the ramdisk carries for what no ioctl does: found, run, and their failures told.
 
 use super::ApplyError;
+use crate::sys::signal;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -37,6 +38,7 @@ impl Tool {
         command.args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
         // No udev makes nodes here: mdadm is to make its own.
         command.env("MDADM_NO_UDEV", "1");
+        signal::end_with_parent(&mut command);
         let output = command.stdin(Stdio::null()).output();
         let output = output.map_err(|source| ApplyError::Tool { tool: self.name, source })?;
         if output.status.success() {

@@ -38,9 +38,11 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
     };
     log::info!("{} kernel modules, {} aliases", index.len(), index.alias_count());
     let progress = Arc::clone(&state);
+    let options = Options::parse(cmdline);
+    let wanted = options.wanted().to_vec();
     let loader = Loader::new(
         index,
-        Options::parse(cmdline),
+        options,
         Kernel,
         Box::new(move |unfinished| progress.publish(|state| state.loading = unfinished)),
     );
@@ -65,6 +67,7 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
         let mut seen = BTreeSet::new();
         request_new(&devices, &loader, &mut seen);
         ALWAYS.iter().for_each(|name| loader.request(name, Urgency::ByName));
+        wanted.iter().for_each(|name| loader.request(name, Urgency::ByName));
         look_until_quiet(&devices, &loader, &mut seen);
         log::info!("{} kinds of devices looked at in {:.1} s", seen.len(), began.elapsed().as_secs_f32());
         state.publish(|state| state.coldplugged = true);

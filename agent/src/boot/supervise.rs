@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn every_exit_of_the_agent_means_something_here() {
         use crate::exit::Exit;
-        for exit in [Exit::Stop, Exit::Reboot, Exit::PowerOff, Exit::Failed] {
+        for exit in [Exit::Stop, Exit::Reboot, Exit::PowerOff, Exit::Kexec, Exit::Failed] {
             let status = i32::from(exit.status());
             let stays = matches!(exit, Exit::Stop | Exit::Failed);
             assert_eq!(stopped(status).is_some(), stays, "{exit:?}");

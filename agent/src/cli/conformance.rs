@@ -1,29 +1,44 @@
-//! `burin conformance`: what of the protocol a controller gets right.
+//! `burin conformance`: what of the protocol a controller gets right, or an agent's own API.
 
 use super::fail;
-use crate::controller::conformance::{Point, Subject, Verdict, check};
+use crate::controller::conformance::{Point, Subject, Verdict, check, check_agent};
 use crate::controller::{Ca, Clock, Trust, TrustError, TrustFiles};
 use crate::protocol::Secret;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Play an agent against a controller and tell point by point what it gets right. Touches no disk.
+/// Play one side of the protocol against somebody's other side, and tell point by point what that gets right.
+///
+/// With URL an agent against a controller; with --agent an orchestrator against an agent's own API. Touches no disk.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-It says hello as a machine that does not exist. To have grants and receipts tried too, place an order for that machine
-(--system-uuid); the order is not carried out, and its receipt says so.
+To a controller it says hello as a machine that does not exist. To have grants and receipts tried too, place an order for
+that machine (--system-uuid); the order is not carried out, and its receipt says so.
+
+Of an agent it asks nothing that changes the machine: it applies no plan, and reboots nothing. Where the agent has no
+order yet, it places one that fits no disk; another order replaces it.
+
+  burin conformance https://controller.example --ca /etc/ssl/certs/site.pem --token-file join.token
+  burin conformance --agent https://10.0.0.7:8443 --ca sha256:9f86d0... --token-file boot.token
 
 Exit status: 0 nothing is wrong, 1 something is, 2 wrong usage.")]
 pub struct ConformanceArgs {
     /// The controller's base URL, as burin.controller= has it.
-    url: String,
+    #[arg(required_unless_present = "agent")]
+    url: Option<String>,
+    /// Try the API of the agent at this URL instead, as its hello and its console name it.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["url", "system_uuid"], requires = "token_file")]
+    agent: Option<String>,
     /// Trust this CA file, or exactly the certificate with this fingerprint.
     #[arg(long, value_name = "PATH or sha256:HEX")]
     ca: Option<String>,
-    /// File with the join token, where the controller asks for one.
+    /// File with the join token, where the controller asks for one; with --agent, the token of the agent's boot.
     #[arg(long, value_name = "FILE")]
     token_file: Option<std::path::PathBuf>,
+    /// PEM file with a client certificate and its key, where the other side asks for one.
+    #[arg(long, value_name = "FILE")]
+    client: Option<std::path::PathBuf>,
     /// SMBIOS UUID of the made-up machine; random otherwise.
     #[arg(long, value_name = "UUID")]
     system_uuid: Option<String>,
@@ -33,19 +48,24 @@ pub struct ConformanceArgs {
 }
 
 pub fn run(args: ConformanceArgs) -> ExitCode {
-    let join_token = match args.token_file.as_ref().map(std::fs::read_to_string).transpose() {
+    let token = match args.token_file.as_ref().map(std::fs::read_to_string).transpose() {
         Ok(text) => text.map(|text| Secret::new(text.trim())),
         Err(error) => {
             eprintln!("burin: the token's file cannot be read: {error}");
             return ExitCode::from(2);
         }
     };
-    let trust = match trust(args.ca.as_deref()) {
+    let trust = match trust(args.ca.as_deref(), args.client) {
         Ok(trust) => trust,
         Err(error) => return fail(&error),
     };
-    let system_uuid = args.system_uuid.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-    let points = check(&Subject { url: args.url, join_token, system_uuid }, &trust);
+    let points = match (args.agent, args.url) {
+        (Some(agent), _) => check_agent(&agent, &token.unwrap_or_else(|| Secret::new("")), &trust),
+        (None, url) => {
+            let system_uuid = args.system_uuid.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+            check(&Subject { url: url.unwrap_or_default(), join_token: token, system_uuid }, &trust)
+        }
+    };
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&points).unwrap_or_default()),
         false => print!("{}", table(&points)),
@@ -56,9 +76,13 @@ pub fn run(args: ConformanceArgs) -> ExitCode {
     }
 }
 
-fn trust(ca: Option<&str>) -> Result<Trust, TrustError> {
+fn trust(ca: Option<&str>, client: Option<std::path::PathBuf>) -> Result<Trust, TrustError> {
     let ca: Option<Ca> = ca.map(str::parse).transpose()?;
-    Trust::controller(ca.as_ref(), &TrustFiles::below(Path::new("/")), Clock::trusted())
+    let mut files = TrustFiles::below(Path::new("/"));
+    if let Some(client) = client {
+        (files.client, files.client_key) = (client.clone(), client);
+    }
+    Trust::controller(ca.as_ref(), &files, Clock::trusted())
 }
 
 fn table(points: &[Point]) -> String {

@@ -3,9 +3,7 @@
 use super::display::{Display, Watch};
 use super::transfer::{TransferArgs, TransferError, is_url};
 use crate::disk::{Backend, Target};
-use crate::image::{
-    self, Cancel, DeltaRequest, Destination, Http, ImageError, Minisign, Source, Sums, WriteRequest,
-};
+use crate::image::{self, Cancel, DeltaRequest, Destination, Http, ImageError, Minisign, Source, Sums, WriteRequest};
 use crate::protocol::ImageReceipt;
 use crate::protocol::image::Verify;
 use std::path::{Path, PathBuf};

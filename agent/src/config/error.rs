@@ -50,7 +50,7 @@ impl Coded for ConfigError {
             Self::Url { word, .. } => return Some(format!("write {word}=http://HOST[:PORT]/PATH or https://...")),
             Self::Ca { .. } => "write burin.ca=/etc/burin/ca.pem or burin.ca=sha256:<64 hexadecimal digits>",
             Self::Log { .. } => "write error, warn, info, debug or trace",
-            Self::Finish { .. } => "write reboot, poweroff or hold",
+            Self::Finish { .. } => "write reboot, poweroff, kexec or hold",
             Self::Api { .. } => "write burin.api=off or burin.api=8443",
             Self::BootIf { .. } => "in iPXE write BOOTIF=01-${net0/mac:hexhyp}",
             Self::Ip { .. } => {

@@ -138,6 +138,7 @@ pub(super) fn parse_finish(text: &str) -> Result<Finish, ConfigError> {
     match text {
         "reboot" => Ok(Finish::Reboot),
         "poweroff" => Ok(Finish::Poweroff),
+        "kexec" => Ok(Finish::Kexec),
         "hold" => Ok(Finish::Hold),
         _ => Err(ConfigError::Finish { value: text.to_owned() }),
     }

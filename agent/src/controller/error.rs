@@ -14,6 +14,8 @@ pub enum ControllerError {
     Unreachable { url: String, source: Box<ureq::Error> },
     #[error("the server at {url} cannot be trusted")]
     Untrusted { url: String, source: rustls::Error },
+    #[error("the server at {url} does not accept this machine's certificate, or asks for one")]
+    Distrusted { url: String, source: rustls::Error },
     #[error("{url} was silent too long")]
     Timeout { url: String, source: Box<ureq::Error> },
     #[error("{url} does not speak proper HTTP")]
@@ -47,6 +49,7 @@ impl Coded for ControllerError {
             Self::Name { .. } => "controller.dns",
             Self::Unreachable { .. } => "controller.unreachable",
             Self::Untrusted { .. } => "controller.tls",
+            Self::Distrusted { .. } => "controller.client-certificate",
             Self::Timeout { .. } => "controller.timeout",
             Self::Http { .. } => "controller.http",
             Self::Status { status: 401 | 403, .. } => "controller.token",
@@ -69,6 +72,9 @@ impl Coded for ControllerError {
                 Self::Untrusted { .. } => {
                     "give the controller's CA by burin.ca=PATH, or its fingerprint by burin.ca=sha256:HEX"
                 }
+                Self::Distrusted { .. } => {
+                    "put a certificate that the server knows into the ramdisk, as /etc/burin/client.pem and client.key"
+                }
                 Self::Status { status: 401 | 403, .. } => "give the join token by burin.token=TOKEN",
                 Self::Version { source, .. } => return source.hint(),
                 Self::Refused { problem: Some(problem), .. } => return problem.hint.clone(),
@@ -83,6 +89,7 @@ impl ControllerError {
     pub(super) fn transport(url: &str, error: ureq::Error, limit: u64) -> Self {
         let url = url.to_owned();
         match error {
+            ureq::Error::Rustls(source) if is_about_us(&source) => Self::Distrusted { url, source },
             ureq::Error::Rustls(source) => Self::Untrusted { url, source },
             ureq::Error::HostNotFound => Self::Name { url, source: None },
             ureq::Error::Other(inner) => match inner.downcast::<NameError>() {
@@ -121,4 +128,24 @@ impl ControllerError {
             _ => None,
         }
     }
+}
+
+/// Alerts by which a server says what it thinks of a client's certificate (RFC 8446 section 6.2).
+fn is_about_us(error: &rustls::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    let rustls::Error::AlertReceived(alert) = error else { return false };
+    matches!(
+        alert,
+        Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::CertificateRequired
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            // What a certificate is signed with is not what its issuer has.
+            | Alert::DecryptError
+    )
 }

@@ -59,7 +59,10 @@ pub fn agent(trust: &Trust, timeouts: &Timeouts) -> Agent {
         .timeout_global(timeouts.total)
         .build();
     // Only a request that names a proxy goes through one: images may, calls of the protocol never do.
-    let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(TlsConnector::new(trust.config().clone()));
+    let connector =
+        ().chain(ConnectProxyConnector::default())
+            .chain(TcpConnector::default())
+            .chain(TlsConnector::new(trust.config().clone()));
     Agent::with_parts(config, connector, Names::default())
 }
 

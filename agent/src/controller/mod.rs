@@ -36,4 +36,4 @@ pub use outlet::{CONTROLLER, SINK, SpoolError};
 pub use session::{Next, Offer, Options, RefusedOrder, Session, Waiting};
 pub use sink::Sink;
 pub use spool::Limits;
-pub use trust::{Ca, Trust, TrustError, TrustFiles};
+pub use trust::{Ca, Trust, TrustError, TrustFiles, certificates};

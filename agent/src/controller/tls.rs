@@ -35,7 +35,9 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let mut connection = ClientConnection::new(self.config.clone(), name).map_err(Error::Rustls)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         socket.set_timeout(details.timeout);
-        connection.complete_io(&mut socket).map_err(unwrap)?;
+        if let Err(error) = connection.complete_io(&mut socket) {
+            return Err(reason(&mut connection, &mut socket, error));
+        }
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(Either::B(TlsTransport { buffers, stream: StreamOwned { conn: connection, sock: socket } })))
     }
@@ -54,6 +56,22 @@ pub(super) struct TlsTransport {
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }
 
+/// A server that does not like a client's certificate says so and hangs up, maybe before the client is through with what
+/// it says: then the server's alert is the reason, and the broken pipe is not.
+fn reason(connection: &mut ClientConnection, socket: &mut TransportAdapter, error: io::Error) -> Error {
+    let broken = match unwrap(error) {
+        Error::Rustls(error) => return Error::Rustls(error),
+        broken => broken,
+    };
+    // What has arrived, without another try to write; the connection is over, so this ends.
+    while matches!(connection.read_tls(socket), Ok(count) if count > 0) {
+        if let Err(alert) = connection.process_new_packets() {
+            return Error::Rustls(alert);
+        }
+    }
+    broken
+}
+
 impl fmt::Debug for TlsTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TlsTransport")
@@ -68,12 +86,19 @@ impl Transport for TlsTransport {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         self.stream.get_mut().set_timeout(timeout);
         let output = self.buffers.output().get(..amount).unwrap_or_default();
-        self.stream.write_all(output).map_err(unwrap)
+        match self.stream.write_all(output) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(reason(&mut self.stream.conn, &mut self.stream.sock, error)),
+        }
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.stream.get_mut().set_timeout(timeout);
-        let amount = self.stream.read(self.buffers.input_append_buf()).map_err(unwrap)?;
+        // A write that failed shows here too: rustls keeps what it could not write for the next call.
+        let amount = match self.stream.read(self.buffers.input_append_buf()) {
+            Ok(amount) => amount,
+            Err(error) => return Err(reason(&mut self.stream.conn, &mut self.stream.sock, error)),
+        };
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }

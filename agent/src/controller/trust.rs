@@ -5,8 +5,8 @@ use super::verifier::{Fingerprint, Verifier, hex};
 use crate::error::Coded;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
@@ -57,6 +57,12 @@ pub enum TrustError {
     Pem { path: PathBuf, source: rustls::pki_types::pem::Error },
     #[error("the CA file {path} has no usable certificate")]
     Empty { path: PathBuf },
+    #[error("the key {path} of this machine's certificate cannot be read")]
+    Key { path: PathBuf, source: rustls::pki_types::pem::Error },
+    #[error("{path} has no key, and {certificate} is no certificate without one")]
+    NoKey { path: PathBuf, certificate: PathBuf },
+    #[error("the certificate {path} does not fit its key")]
+    Identity { path: PathBuf, source: rustls::Error },
     #[error("cannot set up TLS")]
     Tls { source: rustls::Error },
 }
@@ -66,6 +72,7 @@ impl Coded for TrustError {
         match self {
             Self::Fingerprint { .. } => "controller.ca.fingerprint",
             Self::Read { .. } | Self::Pem { .. } | Self::Empty { .. } => "controller.ca.file",
+            Self::Key { .. } | Self::NoKey { .. } | Self::Identity { .. } => "controller.client.file",
             Self::Tls { .. } => "controller.tls.setup",
         }
     }
@@ -83,11 +90,21 @@ pub struct TrustFiles {
     pub bundle: PathBuf,
     /// The controller's own CA, used where `burin.ca` says nothing; may be missing.
     pub site: PathBuf,
+    /// This machine's own certificate with its chain, for servers that ask for one; may be missing.
+    pub client: PathBuf,
+    /// The key of `client`; where it is missing, the key is looked for in `client`.
+    pub client_key: PathBuf,
 }
 
 impl TrustFiles {
     pub fn below(root: &Path) -> Self {
-        Self { bundle: root.join("etc/ssl/certs/ca-certificates.crt"), site: root.join("etc/burin/ca.pem") }
+        let own = root.join("etc/burin");
+        Self {
+            bundle: root.join("etc/ssl/certs/ca-certificates.crt"),
+            site: own.join("ca.pem"),
+            client: own.join("client.pem"),
+            client_key: own.join("client.key"),
+        }
     }
 }
 
@@ -103,6 +120,15 @@ struct Anchors {
     pins: Vec<Fingerprint>,
     own: Vec<CertificateDer<'static>>,
     public: Vec<CertificateDer<'static>>,
+    identity: Option<Identity>,
+}
+
+/// What this machine shows to servers that ask who it is.
+#[derive(Debug)]
+struct Identity {
+    path: PathBuf,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
 }
 
 impl Trust {
@@ -113,6 +139,7 @@ impl Trust {
             Some(ca) => anchors.add(ca)?,
             None => anchors.add_files(files)?,
         }
+        anchors.identity = identity(files)?;
         anchors.trust(clock, None)
     }
 
@@ -123,6 +150,7 @@ impl Trust {
         if let Some(ca) = ca {
             anchors.add(ca)?;
         }
+        anchors.identity = identity(files)?;
         anchors.trust(clock, None)
     }
 
@@ -146,17 +174,17 @@ impl Anchors {
     fn add(&mut self, ca: &Ca) -> Result<(), TrustError> {
         match ca {
             Ca::Fingerprint(fingerprint) => self.pins.push(*fingerprint),
-            Ca::File(path) => self.own.extend(read(path)?),
+            Ca::File(path) => self.own.extend(certificates(path)?),
         }
         Ok(())
     }
 
     fn add_files(&mut self, files: &TrustFiles) -> Result<(), TrustError> {
         if files.site.exists() {
-            self.own.extend(read(&files.site)?);
+            self.own.extend(certificates(&files.site)?);
         }
         if files.bundle.exists() {
-            self.public.extend(read(&files.bundle)?);
+            self.public.extend(certificates(&files.bundle)?);
         }
         Ok(())
     }
@@ -171,25 +199,49 @@ impl Anchors {
         let verifier =
             Verifier { pins: self.pins, own: self.own, chain, clock: clock.clone(), provider: provider.clone() };
         let time = time.unwrap_or_else(|| Arc::new(rustls::time_provider::DefaultTimeProvider));
-        let mut config = ClientConfig::builder_with_details(provider, time)
+        let config = ClientConfig::builder_with_details(provider, time)
             .with_safe_default_protocol_versions()
             .map_err(|source| TrustError::Tls { source })?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match self.identity {
+            None => config.with_no_client_auth(),
+            Some(Identity { path, chain, key }) => {
+                config.with_client_auth_cert(chain, key).map_err(|source| TrustError::Identity { path, source })?
+            }
+        };
         // A resumed session is not verified again, but what an unset clock let pass has to be.
         config.resumption = Resumption::disabled();
         Ok(Trust { config: Arc::new(config), clock })
     }
 }
 
-fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+/// The certificates of a PEM file, of which at least one has to be usable as a CA.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let pem = std::fs::read(path).map_err(|source| TrustError::Read { path: path.into(), source })?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|source| TrustError::Pem { path: path.into(), source })?;
     let usable = certificates.iter().any(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok());
     if usable { Ok(certificates) } else { Err(TrustError::Empty { path: path.into() }) }
+}
+
+/// This machine's own certificate and key, where the ramdisk has them.
+fn identity(files: &TrustFiles) -> Result<Option<Identity>, TrustError> {
+    let path = &files.client;
+    if !path.exists() {
+        return Ok(None);
+    }
+    let chain = certificates(path)?;
+    let place = if files.client_key.exists() { &files.client_key } else { path };
+    let pem = std::fs::read(place).map_err(|source| TrustError::Read { path: place.clone(), source })?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|source| match source {
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            TrustError::NoKey { path: place.clone(), certificate: path.clone() }
+        }
+        source => TrustError::Key { path: place.clone(), source },
+    })?;
+    Ok(Some(Identity { path: path.clone(), chain, key }))
 }
 
 #[cfg(test)]
@@ -221,6 +273,30 @@ mod tests {
         assert!(matches!(load(), Err(TrustError::Empty { .. })));
         std::fs::write(&path, "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n").unwrap();
         assert!(matches!(load(), Err(TrustError::Pem { .. })));
+    }
+
+    #[test]
+    fn a_certificate_of_our_own_needs_its_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = TrustFiles::below(directory.path());
+        let load = || Trust::controller(None, &files, Clock::trusted());
+        std::fs::create_dir_all(directory.path().join("etc/burin")).unwrap();
+        let made = || rcgen::generate_simple_self_signed(vec!["machine".to_owned()]).unwrap();
+        let (one, other) = (made(), made());
+        let both = format!("{}{}", one.cert.pem(), one.signing_key.serialize_pem());
+        std::fs::write(&files.client, one.cert.pem()).unwrap();
+        assert!(matches!(load(), Err(TrustError::NoKey { .. })));
+        std::fs::write(&files.client_key, "-----BEGIN PRIVATE KEY-----\n!!!\n-----END PRIVATE KEY-----\n").unwrap();
+        let error = load().unwrap_err();
+        assert!(matches!(error, TrustError::Key { .. }), "{error:?}");
+        assert_eq!(error.code(), "controller.client.file");
+        std::fs::write(&files.client_key, other.signing_key.serialize_pem()).unwrap();
+        assert!(matches!(load(), Err(TrustError::Identity { .. })));
+        std::fs::write(&files.client_key, one.signing_key.serialize_pem()).unwrap();
+        assert!(load().is_ok());
+        std::fs::remove_file(&files.client_key).unwrap();
+        std::fs::write(&files.client, both).unwrap();
+        assert!(load().is_ok(), "both in one file");
     }
 
     #[test]

@@ -57,10 +57,31 @@ impl Coded for DiskError {
             Self::ReadOnly { .. } => Some("look for a write-protect switch, or `blockdev --setrw`".into()),
             Self::Held { .. } => Some("unmount or stop what uses it first; burin never takes a disk away".into()),
             Self::ReadbackMismatch { .. } => Some("the device loses or changes data: replace it".into()),
-            Self::Io { source, .. } if source.raw_os_error() == Some(libc::EIO) => {
+            // The block layer says ENODATA of a medium error that the device itself names, as NVMe and SCSI do.
+            Self::Io { source, .. } if matches!(source.raw_os_error(), Some(libc::EIO | libc::ENODATA)) => {
                 Some("the device reports a failed medium or link: look at the kernel log".into())
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_medium_is_told_as_such_whatever_the_kernel_calls_it() {
+        let error = |errno| DiskError::Io {
+            device: "/dev/nvme0n1".into(),
+            operation: "read back",
+            offset: 4096,
+            source: io::Error::from_raw_os_error(errno),
+        };
+        for errno in [libc::EIO, libc::ENODATA] {
+            assert_eq!(error(errno).code(), "disk.io");
+            assert!(error(errno).hint().is_some_and(|hint| hint.contains("medium")), "{errno}");
+        }
+        assert_eq!(error(libc::ENOSPC).hint(), None);
     }
 }

@@ -218,7 +218,19 @@ fn limits(roots: &Roots, number: &str) -> Limits {
         own.or_else(|_| fs::read_to_string(fs::canonicalize(&node)?.join("../queue").join(name))).ok()
     };
     let (request, depth, rotational) = (read("max_sectors_kb"), read("nr_requests"), read("rotational"));
-    Limits::from_sysfs(request.as_deref(), depth.as_deref(), rotational.as_deref())
+    let limits = Limits::from_sysfs(request.as_deref(), depth.as_deref(), rotational.as_deref());
+    let disk = fs::canonicalize(&node).unwrap_or_default();
+    Limits { rotational: limits.rotational && !is_virtual(&disk), ..limits }
+}
+
+/// Whether a disk (its path in /sys/devices) is made up by a hypervisor or of a file: those say that they rotate unless
+/// somebody told them not to.
+fn is_virtual(disk: &Path) -> bool {
+    let mut parts = disk.iter().map(|part| part.to_string_lossy());
+    parts.any(|part| {
+        let number = part.strip_prefix("virtio").or_else(|| part.strip_prefix("loop"));
+        number.is_some_and(|number| number.parse::<u32>().is_ok())
+    })
 }
 
 #[cfg(test)]
@@ -235,6 +247,16 @@ mod tests {
         let least = Limits { request: 4096, depth: 1, rotational: false };
         assert_eq!(Limits::from_sysfs(Some("0"), Some("0"), None), least);
         assert_eq!(Limits::from_sysfs(Some("junk"), Some("-1"), Some("?")), Limits::default());
+    }
+
+    #[test]
+    fn virtual_disks_do_not_rotate_whatever_they_say() {
+        let disk = |path: &str| is_virtual(Path::new(path));
+        assert!(disk("/sys/devices/pci0000:00/0000:00:05.0/virtio2/block/vda"));
+        assert!(disk("/sys/devices/pci0000:00/0000:00:05.0/virtio2/block/vda/vda1"));
+        assert!(disk("/sys/devices/virtual/block/loop0"));
+        assert!(!disk("/sys/devices/pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/block/sda"));
+        assert!(!disk("/sys/devices/virtual/block/md0"));
     }
 
     #[test]

@@ -65,6 +65,8 @@ const READS: usize = 4;
 pub const WRITER_BYTES: usize = (READS + 1) * CHUNK + BACKLOG * 2 * size_of::<Check>();
 /// Longest single hole, so that cancelling is never far away.
 const LONGEST_ZERO: u64 = 64 << 20;
+/// Holes are compared with writing once so many bytes were punched: a single one may just have waited its turn.
+const HOLES_JUDGED: u64 = 64 << 20;
 /// How often a waiting writer looks at its interrupt.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -110,6 +112,7 @@ pub struct Writer<'a> {
     /// Whether holes are punched; false once that failed or proved slower than writing.
     punch: bool,
     write_rate: Rate,
+    zero_rate: Rate,
     head: Option<Chunk>,
     tail: Vec<u8>,
     end: u64,
@@ -195,6 +198,7 @@ impl<'a> Writer<'a> {
             zero_run: None,
             punch: true,
             write_rate: Rate::default(),
+            zero_rate: Rate::default(),
             head: None,
             tail: Vec::new(),
             end: 0,
@@ -310,10 +314,17 @@ impl<'a> Writer<'a> {
 
     fn reap(&mut self) -> Result<(), DiskError> {
         let done = self.queue.wait(TICK).map_err(|source| self.target.io_error("wait", self.position, source))?;
+        let mut outcome = Ok(());
         for completion in done {
-            self.complete(completion)?;
+            // Of several that fail at once the first counts; the others are over all the same.
+            match outcome {
+                Ok(()) => outcome = self.complete(completion),
+                Err(_) => {
+                    self.work.remove(&completion.token);
+                }
+            }
         }
-        Ok(())
+        outcome
     }
 
     fn flush(&mut self) -> Result<(), DiskError> {

@@ -18,6 +18,22 @@ const IN_HAND: usize = 3;
 /// Chunks that each device beyond the first may have on their way besides.
 const CHUNKS_A_DEVICE: usize = 8;
 
+/// How the budget is divided. Frames that are decoded side by side have buffers of their own, which leaves the others
+/// to the few bytes between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Buffers of [`CHUNK`] bytes between decoder and devices.
+    pub buffers: usize,
+    /// Bytes of frames under way.
+    pub in_flight: usize,
+}
+
+/// `frames`: whether the image looks like many zstd frames. If it turns out otherwise, all still works, less fast.
+pub fn share(options: &Options, devices: usize, frames: bool) -> Share {
+    let spare = if frames { options.buffers.saturating_sub(LEAST_BUFFERS) } else { 0 };
+    Share { buffers: buffers(options, devices) - spare, in_flight: IN_FLIGHT + spare * CHUNK }
+}
+
 /// Bytes of buffers that a write with these options holds at most, onto so many devices, with so many connections.
 /// Beside them are the decoder's window (at most 2^`window_log` bytes, as many as the image asks for; in its place
 /// [`LARGEST_FRAME`] where frames are decoded whole), stacks and the program itself.
@@ -39,6 +55,18 @@ pub const LEAST_BUFFERS: usize = CHUNKS + 2;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_get_what_the_others_give() {
+        let options = Options::default();
+        for devices in [1, 2] {
+            let (plain, frames) = (share(&options, devices, false), share(&options, devices, true));
+            let bytes = |share: Share| share.buffers * CHUNK + share.in_flight;
+            assert_eq!(bytes(plain), bytes(frames));
+            // Three frames of pzstd, of which one is written while two are decoded, and their compressed bytes.
+            assert!(frames.in_flight >= 3 * LARGEST_FRAME + (4 << 20));
+        }
+    }
 
     #[test]
     fn a_write_with_default_settings_is_within_48_mib() {

@@ -5,6 +5,8 @@
 //! numbers: 0, 0, where the table begins, the table's size, a marker. casync and desync write and read the same.
 
 use super::ImageError;
+use crate::disk::is_zero;
+use std::sync::LazyLock;
 
 /// Bytes in a chunk; the last may be shorter.
 pub const CHUNK: u64 = 256 << 10;
@@ -109,8 +111,14 @@ impl Caibx {
         let digests = self.digests.get(first..).unwrap_or_default();
         let chunks = bytes.chunks(CHUNK as usize);
         // A part of a chunk proves nothing; its digest will not match either.
-        within && chunks.len() <= digests.len() && chunks.zip(digests).all(|(chunk, digest)| sha256(chunk) == *digest)
+        within && chunks.len() <= digests.len() && chunks.zip(digests).all(|(chunk, digest)| same(chunk, digest))
     }
+}
+
+/// Looking for a byte that is set is ten times faster than SHA-256, and most of many an image is zeros.
+fn same(chunk: &[u8], digest: &[u8; 32]) -> bool {
+    static ZEROS: LazyLock<[u8; 32]> = LazyLock::new(|| sha256(&[0; CHUNK as usize]));
+    if chunk.len() == CHUNK as usize && digest == &*ZEROS { is_zero(chunk) } else { sha256(chunk) == *digest }
 }
 
 /// Takes bytes in order, gives an index.

@@ -22,6 +22,8 @@ pub struct Limits {
     pub workers: usize,
     /// Largest zstd window and xz dictionary, as a power of two of bytes.
     pub window_log: u32,
+    /// Bytes of zstd frames under way at most.
+    pub in_flight: usize,
 }
 
 /// Decodes everything in `input` into `sink`. `name` is the source's, for messages.

@@ -146,10 +146,14 @@ impl Coded for ImageError {
             Self::DigestMismatch { .. } => {
                 Some("either the digest belongs to another build, or the bytes were changed on their way".into())
             }
-            Self::SignatureMissing { .. } => Some("sign it: minisign -S -m FILE, and publish FILE.minisig beside it".into()),
+            Self::SignatureMissing { .. } => {
+                Some("sign it: minisign -S -m FILE, and publish FILE.minisig beside it".into())
+            }
             Self::SignatureOtherKey { .. } => Some("give the key that belongs to it, or find out who signed it".into()),
             Self::SignatureLegacy { .. } => Some("sign it again, without -l: minisign -S -m FILE".into()),
-            Self::Signature { .. } => Some("the file was changed after it was signed, or the signature is of another".into()),
+            Self::Signature { .. } => {
+                Some("the file was changed after it was signed, or the signature is of another".into())
+            }
             Self::SignatureKey { .. } => Some("give the second line of minisign.pub".into()),
             Self::NotIndexed { .. } => Some("make the index anew: burin index IMAGE".into()),
             Self::TooLarge { .. } => Some("choose a larger disk or a smaller image".into()),

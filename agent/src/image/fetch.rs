@@ -40,7 +40,9 @@ impl Fetch {
         let parts = connections > 1;
         let first = match self.ask(parts.then(|| self.start + PART - 1)) {
             // A range of nothing cannot be had; the plain answer says that there is nothing.
-            Err(Failure::Final(ImageError::Changed { .. })) if parts && self.start == 0 && !self.resumed => self.ask(None),
+            Err(Failure::Final(ImageError::Changed { .. })) if parts && self.start == 0 && !self.resumed => {
+                self.ask(None)
+            }
             // Without the length of the whole nobody could tell where the parts end.
             Ok((_, head)) if parts && head.status == 206 && head.total.is_none() => self.ask(None),
             first => first,

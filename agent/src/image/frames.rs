@@ -4,10 +4,10 @@
 //! off its block headers as it comes in, so neither a seek table nor pzstd's length headers are needed, and the source
 //! may be a stream. Frames that are small enough are decoded in one go by workers into buffers whose pieces go to the
 //! device without another copy; a larger frame is decoded as a stream, once those before it are done. However many
-//! workers there are, a new frame is taken in only when it fits in what [`IN_FLIGHT`] leaves.
+//! workers there are, a new frame is taken in only when it fits in what `Limits::in_flight` leaves.
 
 use super::ImageError;
-use super::budget::{IN_FLIGHT, LARGEST_FRAME as LARGEST};
+use super::budget::LARGEST_FRAME as LARGEST;
 use super::decode::{Decoder, Fault, skip};
 use super::input::Input;
 use super::lane::{Consumer, Popped, Producer, lane};
@@ -64,13 +64,19 @@ enum Frame {
 }
 
 pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<(), ImageError> {
-    let workers = decoder.limits.workers;
+    let (workers, in_flight) = (decoder.limits.workers, decoder.limits.in_flight);
     thread::scope(|scope| {
         let (jobs, queue) = lane::<Job>(1);
         let queue = std::sync::Mutex::new(queue);
         let queue = Arc::new(queue);
-        let mut state =
-            Order { jobs: Some(jobs), rooms: None, packed: Arc::default(), waiting: VecDeque::new(), workers };
+        let mut state = Order {
+            jobs: Some(jobs),
+            rooms: None,
+            packed: Arc::default(),
+            waiting: VecDeque::new(),
+            workers,
+            in_flight,
+        };
         let mut spawned = 0;
         let result = loop {
             let announced = sniff::announces(input.peek(8)?);
@@ -125,6 +131,7 @@ struct Order {
     packed: Arc<AtomicUsize>,
     waiting: VecDeque<Consumer<io::Result<Frame>>>,
     workers: usize,
+    in_flight: usize,
 }
 
 /// Buffers for decoded frames, all of one size: the frames of one file mostly are, too.
@@ -132,19 +139,20 @@ struct Rooms {
     pool: Pool,
     size: usize,
     count: usize,
+    in_flight: usize,
 }
 
 impl Rooms {
-    /// For frames of `bound` bytes and less.
-    fn new(bound: usize) -> Self {
+    /// For frames of `bound` bytes and less, `in_flight` bytes of them in all.
+    fn new(bound: usize, in_flight: usize) -> Self {
         let size = bound.clamp(1, LARGEST).next_multiple_of(CHUNK);
-        let count = IN_FLIGHT / size;
-        Self { pool: Pool::with_size(count, size), size, count }
+        let count = (in_flight / size).max(1);
+        Self { pool: Pool::with_size(count, size), size, count, in_flight }
     }
 
     /// How many buffers must be free for one more to be taken, with so many bytes of compressed frames held.
     fn wanted(&self, packed: usize) -> usize {
-        let allowed = IN_FLIGHT.saturating_sub(packed) / self.size;
+        let allowed = self.in_flight.saturating_sub(packed) / self.size;
         // One frame alone always goes.
         (self.count + 1).saturating_sub(allowed).clamp(1, self.count)
     }
@@ -153,7 +161,8 @@ impl Rooms {
 impl Order {
     fn dispatch(&mut self, packed: Vec<u8>, bound: usize, sink: &mut Chunker<'_>) -> Result<(), Fault> {
         debug_assert!(bound <= LARGEST);
-        while self.waiting.len() >= self.workers {
+        // One more than there are workers: they shall not idle while the oldest frame is handed on to the device.
+        while self.waiting.len() > self.workers {
             self.next(sink)?;
         }
         if let Some(rooms) = self.rooms.take_if(|rooms| rooms.size < bound) {
@@ -164,7 +173,7 @@ impl Order {
         let packed = Packed::new(packed, &self.packed);
         let (pool, free) = loop {
             let held = self.packed.load(Ordering::Relaxed);
-            let rooms = self.rooms.get_or_insert_with(|| Rooms::new(bound));
+            let rooms = self.rooms.get_or_insert_with(|| Rooms::new(bound, self.in_flight));
             let (pool, wanted) = (rooms.pool.clone(), rooms.wanted(held));
             if self.waiting.is_empty() || pool.free_count() >= wanted {
                 break (pool, wanted);
@@ -289,6 +298,7 @@ fn take(input: &mut Input, to: &mut Vec<u8>, mut count: usize) -> io::Result<boo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::budget::IN_FLIGHT;
     use crate::image::input::Pieces;
 
     struct Once(Option<Vec<u8>>);
@@ -330,7 +340,7 @@ mod tests {
     #[test]
     fn frames_in_flight_stay_within_the_budget() {
         for bound in [1, CHUNK, CHUNK + 1, 3 << 20, LARGEST] {
-            let rooms = Rooms::new(bound);
+            let rooms = Rooms::new(bound, IN_FLIGHT);
             assert!(rooms.size >= bound && rooms.size * rooms.count <= IN_FLIGHT);
             for packed in (0..=LARGEST).step_by(300_000) {
                 let wanted = rooms.wanted(packed);

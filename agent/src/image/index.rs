@@ -1,6 +1,6 @@
 //! An image's index, made without writing the image anywhere.
 
-use super::budget::LEAST_BUFFERS;
+use super::budget::{self, LEAST_BUFFERS};
 use super::caibx::{Caibx, Indexer};
 use super::decode::{self, Limits};
 use super::digest::Expected;
@@ -42,7 +42,8 @@ pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx,
                 tables: Vec::new(),
                 compressed: facts.compression != Compression::None,
             });
-            let limits = Limits { workers: options.workers(), window_log: options.window_log };
+            let in_flight = budget::IN_FLIGHT;
+            let limits = Limits { workers: options.workers(), window_log: options.window_log, in_flight };
             decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker)?;
             chunker.finish()
         });

@@ -17,9 +17,11 @@
 
 mod answer;
 mod aside;
+mod attempt;
 mod blocks;
 mod budget;
 mod caibx;
+mod compare;
 mod decode;
 mod delta;
 mod digest;
@@ -59,10 +61,10 @@ pub use http::{Http, MOST_CONNECTIONS};
 pub use index::{fetch_index, index};
 pub use progress::{Cancel, Phase, Progress, Snapshot};
 pub use read::{ReadReceipt, read};
-pub use sniff::Compression;
-pub use source::Source;
 pub use request::{Credentials, Proxies};
 pub use signature::{Minisign, Signed};
+pub use sniff::Compression;
+pub use source::Source;
 pub use sums::{Sums, published};
 
 use crate::disk::{self, Backend};
@@ -155,7 +157,7 @@ pub fn write(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<ImageReceipt, ImageError> {
-    let mut ended = pipeline::write(request, &[Destination { target, progress }], cancel)?;
+    let mut ended = attempt::write(request, &[Destination { target, progress }], cancel)?;
     ended.pop().unwrap_or(Err(ImageError::Broken { stage: "writer" }))
 }
 
@@ -181,7 +183,7 @@ pub fn write_all(
     destinations: &[Destination<'_>],
     cancel: &Cancel,
 ) -> Result<Vec<Result<ImageReceipt, ImageError>>, ImageError> {
-    pipeline::write(request, destinations, cancel)
+    attempt::write(request, destinations, cancel)
 }
 
 /// Tells all stages of one write to end, and carries their notes to whoever watches.

@@ -15,7 +15,7 @@ use super::wire::WireCheck;
 use super::{ImageError, Stop, WriteRequest};
 use crate::disk::Target;
 use crate::protocol::image::{DeltaReceipt, ImageFormat, Verify};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// What is known once the source is open and before the target is touched.
 pub struct Facts {
@@ -165,7 +165,8 @@ impl Opened {
     ) -> Result<Delta, ImageError> {
         let (name, index) = (facts.name.clone(), &request.index);
         let unsupported = |what: &str| ImageError::Unsupported { source_name: name.clone(), what: what.to_owned() };
-        let target = only.ok_or_else(|| unsupported("is written to several devices, which may differ in different places"))?;
+        let target =
+            only.ok_or_else(|| unsupported("is written to several devices, which may differ in different places"))?;
         let again = again.ok_or_else(|| unsupported("cannot be read in parts, being a stream"))?;
         if !facts.wire.is_empty() && !request.proven && facts.content.is_none() {
             return Err(unsupported(
@@ -197,7 +198,7 @@ impl Opened {
             let what = format!("the index is of {} bytes, the image has {}", index.length, image.len());
             return Err(ImageError::Damaged { source_name: name, format: "indexed", what });
         }
-        Ok(Delta { index: index.clone(), image, name })
+        Ok(Delta { index: index.clone(), image: Arc::new(Mutex::new(image)), name })
     }
 
     /// Reads by ranges. A digest of the download needs it whole once; what is read afterwards is bound to that.

@@ -1,6 +1,7 @@
-//! One write from beginning to end: open and check, prepare, stream, check digests, commit. One download for one
-//! device or several: what they share stops all of them, what is a device's own stops that one.
+//! What is done once the source is open: prepare, stream, check digests, commit. One download for one device or several:
+//! what they share stops all of them, what is a device's own stops that one.
 
+use super::attempt::Ended;
 use super::budget;
 use super::decode::{self, Limits};
 use super::delta::Delta;
@@ -8,95 +9,35 @@ use super::digest::Expected;
 use super::fan::{Branch, Left, fan};
 use super::input::{Input, Pieces};
 use super::lane::{Consumer, lane};
-use super::opened::{Facts, Opened, check_digest};
+use super::opened::{Facts, check_digest};
 use super::progress::{Phase, Stages};
 use super::report::{Common, Report, tell_notes};
-use super::sniff::Compression;
+use super::sniff::{self, Compression};
 use super::source::{PIECES, Stream};
 use super::stages::{self, CHUNKS, Chunker, Last, Piped, Ports, Replay, Waiting};
-use super::{Cancel, Destination, ImageError, Stop, WriteRequest};
-use crate::disk::{self, Body, Chunk, Counters, DiskError, Failure, Pool, Target, Waker, Writer};
+use super::{ImageError, Stop};
+use crate::disk::{self, Body, Chunk, DiskError, Failure, Pool, Target, Waker, Writer};
 use crate::protocol::ImageReceipt;
-use crate::protocol::image::{DeltaReceipt, ImageDigests, Verify};
+use crate::protocol::image::{ImageDigests, Verify};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 /// How often progress is told.
-pub const TELL: Duration = Duration::from_millis(200);
+const TELL: Duration = Duration::from_millis(200);
 
-/// How it ended on each device, in their order. The outer error: nothing was touched.
-type Ended = Result<Vec<Result<ImageReceipt, ImageError>>, ImageError>;
-
-pub fn write(request: WriteRequest, destinations: &[Destination<'_>], cancel: &Cancel) -> Ended {
-    // An index that turns out to be of another image has to be noticed only once: then the image is written whole.
-    let again = request.delta.as_ref().filter(|delta| !delta.always).and_then(|_| request.without_delta());
-    let mut ended = attempt(request, destinations, cancel);
-    if let (Some(request), Some(Err(error))) = (again, ended.as_ref().ok().and_then(|ended| ended.first()))
-        && let ImageError::NotIndexed { .. } = error.cause()
-    {
-        let why = error.cause().to_string();
-        for destination in destinations {
-            destination.progress.note(&format!("{why}; writing it whole"));
-        }
-        ended = attempt(request, destinations, cancel);
-        for receipt in ended.iter_mut().flatten().flatten() {
-            receipt.delta = Some(DeltaReceipt { why: Some(why.clone()), ..DeltaReceipt::default() });
-        }
-    }
-    ended
+pub struct Disk<'a> {
+    pub report: Report<'a>,
+    pub left: Left,
 }
 
-fn attempt(request: WriteRequest, destinations: &[Destination<'_>], cancel: &Cancel) -> Ended {
-    let began = Instant::now();
-    let stop = Arc::new(Stop::new(cancel));
-    let stages = Arc::new(Stages::default());
-    let room = destinations.iter().map(|destination| destination.target.size()).max().unwrap_or(0);
-    let only = match destinations {
-        [only] => Some(only.target),
-        _ => None,
-    };
-    let opened = Opened::new(request, room, only, &stop, &stages);
-    if let Some(first) = destinations.first() {
-        tell_notes(&stop, first.progress);
-    }
-    let Opened { facts, first, stream, wire_digest, delta, decided } = opened?;
-    let disks = destinations.iter().map(|&Destination { target, progress }| Disk {
-        report: Report { target, progress, counters: Counters::default() },
-        left: Left::default(),
-    });
-    let disks: Vec<Disk<'_>> = disks.collect();
-    let run = Run { opened: &facts, disks: &disks, stop, stages, began };
-    let mut ended = run.write(first, stream, delta)?;
-    run.tell(Phase::Finishing);
-    for receipt in ended.iter_mut().flatten() {
-        if receipt.digest.wire.is_none() {
-            receipt.digest.wire.clone_from(&wire_digest);
-        }
-        receipt.delta = decided.clone().map(|decided| match decided.used {
-            true => DeltaReceipt {
-                reused_bytes: receipt.skipped_bytes,
-                fetched_bytes: receipt.wire_bytes,
-                ..decided
-            },
-            false => decided,
-        });
-    }
-    Ok(ended)
-}
-
-struct Disk<'a> {
-    report: Report<'a>,
-    left: Left,
-}
-
-struct Run<'a> {
-    opened: &'a Facts,
-    disks: &'a [Disk<'a>],
-    stop: Arc<Stop>,
-    stages: Arc<Stages>,
-    began: Instant,
+pub struct Run<'a> {
+    pub opened: &'a Facts,
+    pub disks: &'a [Disk<'a>],
+    pub stop: Arc<Stop>,
+    pub stages: Arc<Stages>,
+    pub began: Instant,
 }
 
 /// A device that is ready to be written.
@@ -113,14 +54,19 @@ struct Streamed<'a> {
 }
 
 impl Run<'_> {
-    fn write(&self, first: Vec<Vec<u8>>, stream: Stream, delta: Option<Delta>) -> Ended {
+    pub fn write(&self, first: Vec<Vec<u8>>, stream: Stream, delta: Option<Delta>) -> Ended {
         let interrupt = |disk: &'_ Disk<'_>| {
             let (stop, left) = (self.stop.clone(), disk.left.clone());
             move || stop.is_set() || left.has_left()
         };
         let interrupts: Vec<_> = self.disks.iter().map(interrupt).collect();
         let mut ended: Vec<Option<Result<ImageReceipt, ImageError>>> = self.disks.iter().map(|_| None).collect();
-        let pool = Pool::new(budget::buffers(&self.opened.options, self.disks.len()));
+        let head = first.first().map_or(&[][..], Vec::as_slice);
+        let frames = self.opened.compression == Compression::Zstd
+            && self.opened.options.workers() > 1
+            && sniff::many_frames(head, budget::LARGEST_FRAME as u64);
+        let share = budget::share(&self.opened.options, self.disks.len(), frames);
+        let pool = Pool::new(share.buffers);
         let mut ready = Vec::new();
         for ((index, disk), interrupt) in self.disks.iter().enumerate().zip(&interrupts) {
             let target = disk.report.target;
@@ -150,7 +96,7 @@ impl Run<'_> {
             }
         }
         if !prepared.is_empty() {
-            let streamed = self.stream((first, stream, delta), &pool, prepared);
+            let streamed = self.stream((first, stream, delta), (&pool, share.in_flight), prepared);
             let checked = streamed.digests.and_then(|digests| self.check_content(digests));
             let (digests, shared) = match checked {
                 Ok(digests) => (digests, None),
@@ -209,7 +155,7 @@ impl Run<'_> {
     fn stream<'w>(
         &self,
         (first, stream, delta): (Vec<Vec<u8>>, Stream, Option<Delta>),
-        pool: &Pool,
+        (pool, in_flight): (&Pool, usize),
         ready: Vec<Ready<'w>>,
     ) -> Streamed<'w> {
         let facts = self.opened;
@@ -287,9 +233,9 @@ impl Run<'_> {
                         delta.run(target, &mut chunker, counters, hasher)
                     }
                     _ => {
-                        let limits = Limits { workers: facts.options.workers(), window_log: facts.options.window_log };
-                        let decoded =
-                            decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
+                        let (workers, window_log) = (facts.options.workers(), facts.options.window_log);
+                        let limits = Limits { workers, window_log, in_flight };
+                        let decoded = decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
                         decoded.map(|()| None)
                     }
                 };
@@ -417,7 +363,7 @@ impl Run<'_> {
         Common { opened: self.opened, stages: &self.stages, began: self.began, devices: self.disks.len() }
     }
 
-    fn tell(&self, phase: Phase) {
+    pub fn tell(&self, phase: Phase) {
         if let Some(first) = self.disks.first() {
             tell_notes(&self.stop, first.report.progress);
         }

@@ -4,8 +4,8 @@ use super::decode::{self, Limits};
 use super::digest::{Expected, Hasher};
 use super::input::{Input, Pieces};
 use super::lane::{Consumer, Popped, lane};
-use super::progress::Stages;
 use super::opened::check_digest;
+use super::progress::Stages;
 use super::source::{PIECES, TICK};
 use super::stages::{self, Chunker, Piped, Ports, Replay};
 use super::wire::WireCheck;
@@ -13,8 +13,8 @@ use super::{Cancel, ImageError, Options, Signed, Source, Stop, sniff};
 use crate::disk::{Chunk, Pool};
 use crate::protocol::image::ImageDigests;
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 /// Chunks that may wait between decoder and reader, and buffers for them.
@@ -82,7 +82,7 @@ pub fn read<T, E: From<ImageError>>(
             let (sector, tables, compressed) = (512, Vec::new(), false);
             let ports = Ports { name, pool, out, waker: None, stop, stages, waited, room, sector, tables, compressed };
             let mut chunker = Chunker::new(ports);
-            let limits = Limits { workers: 1, window_log: Options::default().window_log };
+            let limits = Limits { workers: 1, window_log: Options::default().window_log, in_flight: 0 };
             decode::decode(&mut input, compression, limits, name, &mut chunker)?;
             chunker.finish()
         });
@@ -97,7 +97,8 @@ pub fn read<T, E: From<ImageError>>(
             closers.iter().for_each(|close| close());
         }
         let decoded = decoder.join().unwrap_or(Err(ImageError::Broken { stage: "decode" }));
-        let wire = summing.map_or(Ok(None), |thread| thread.join().unwrap_or(Err(ImageError::Broken { stage: "digest" })));
+        let wire =
+            summing.map_or(Ok(None), |thread| thread.join().unwrap_or(Err(ImageError::Broken { stage: "digest" })));
         match (taken, decoded) {
             (Ok(value), Ok(_)) => Ok((value, wire?)),
             (Ok(_), Err(error)) => Err(error.into()),

@@ -129,7 +129,8 @@ impl Http {
     /// Statuses are answers; redirects are followed, and credentials stay on their host and never leave TLS.
     pub(super) fn get(&self, url: &str) -> RequestBuilder<WithoutBody> {
         let mut request = self.agent.get(url).header("accept-encoding", "identity");
-        if let Some(credentials) = self.credentials.as_ref().filter(|known| Origin::of(url).as_ref() == Some(&known.origin))
+        if let Some(credentials) =
+            self.credentials.as_ref().filter(|known| Origin::of(url).as_ref() == Some(&known.origin))
         {
             request = request.header("authorization", credentials.header.reveal());
         }
@@ -197,7 +198,9 @@ mod tests {
             proxies(&[("all_proxy", "http://p"), ("no_proxy", list)]).unwrap().for_url(url).is_none()
         };
         assert!(direct("a.test, lan", "http://x.lan/") && direct("lan", "https://LAN:1/") && direct("*", "http://y/"));
-        assert!(direct(".lan", "http://x.lan/") && direct("*.lan", "http://x.lan/") && direct("::1", "http://[::1]:8/"));
+        assert!(
+            direct(".lan", "http://x.lan/") && direct("*.lan", "http://x.lan/") && direct("::1", "http://[::1]:8/")
+        );
         assert!(direct("x.lan:81", "http://x.lan:81/") && !direct("x.lan:81", "http://x.lan/"));
         assert!(!direct("lan", "http://x.plan/") && !direct("10.0.0.1", "http://10.0.0.11/"));
     }

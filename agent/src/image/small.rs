@@ -1,7 +1,7 @@
 //! Small files beside an image: sums and signatures, by URL or path.
 
+use super::answer::{Failure, display, refused};
 use super::aside::aside;
-use super::answer::{display, refused, Failure};
 use super::{Cancel, Http, ImageError};
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,9 +21,11 @@ impl Small {
     /// Fetches `at` with the trust, the proxy and, on the same server, the credentials of `http`.
     pub fn fetch(http: &Http, at: &str, cancel: &Cancel) -> Result<Self, ImageError> {
         let (http, at) = (http.clone(), at.to_owned());
-        aside("sums", &|| cancel.is_cancelled(), move || match at.starts_with("http://") || at.starts_with("https://") {
-            true => get(&http, &at),
-            false => read(Path::new(&at)),
+        aside("sums", &|| cancel.is_cancelled(), move || {
+            match at.starts_with("http://") || at.starts_with("https://") {
+                true => get(&http, &at),
+                false => read(Path::new(&at)),
+            }
         })
         .map(Self)
     }

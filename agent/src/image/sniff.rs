@@ -65,6 +65,23 @@ pub fn announces(head: &[u8]) -> bool {
     head.first() == Some(&0x50) && skippable(head) == Some(4)
 }
 
+/// Whether zstd begins with one of many frames, not with one for all: with pzstd's announcement, or with a frame that
+/// says that it decodes to at most `small` bytes (RFC 8878, 3.1.1.1).
+pub fn many_frames(head: &[u8], small: u64) -> bool {
+    let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = head else { return announces(head) };
+    let single = descriptor & 0x20 != 0;
+    let before = usize::from(!single) + [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let (len, more) = match (descriptor >> 6, single) {
+        (0, false) => return false,
+        (0, true) => (1, 0),
+        (1, _) => (2, 256),
+        (2, _) => (4, 0),
+        _ => (8, 0),
+    };
+    let size = rest.get(before..before + len);
+    size.is_some_and(|size| size.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)) + more <= small)
+}
+
 pub fn compression(head: &[u8]) -> Compression {
     match head {
         [0x1f, 0x8b, 8, ..] => Compression::Gzip,
@@ -148,6 +165,19 @@ pub fn other_sectors(head: &[u8], device: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_frames_show_in_the_first() {
+        assert!(many_frames(&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4], 8 << 20), "pzstd");
+        for (len, small) in [(100, true), (300, true), (70_000, true), (8 << 20, true), ((8 << 20) + 1, false)] {
+            let bytes = vec![7; len];
+            let frame = zstd::bulk::compress(&bytes, 1).unwrap();
+            assert_eq!(many_frames(&frame, 8 << 20), small, "{len}");
+        }
+        // A stream does not know how long it will be.
+        let stream = zstd::stream::encode_all(&[7; 100][..], 1).unwrap();
+        assert!(!many_frames(&stream, 8 << 20) && !many_frames(&stream[..5], 8 << 20) && !many_frames(&[], 1));
+    }
 
     #[test]
     fn each_magic_is_known() {

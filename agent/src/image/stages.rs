@@ -128,6 +128,10 @@ impl<'a> Chunker<'a> {
         Self { ports, buf: None, filled: 0, offset: 0 }
     }
 
+    pub fn stop(&self) -> &'a Stop {
+        self.ports.stop
+    }
+
     /// An error once the write shall stop.
     pub fn check(&self) -> Result<(), ImageError> {
         self.ports.stop.check()
@@ -220,11 +224,6 @@ impl Chunker<'_> {
                 }
             }
         })
-    }
-
-    /// An empty buffer for a chunk.
-    pub fn buffer(&self) -> Result<PoolBuf, ImageError> {
-        self.wait_for(self.ports.pool)
     }
 
     /// Sends the next chunk as it is. All but the last are whole.

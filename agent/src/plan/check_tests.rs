@@ -69,7 +69,11 @@ fn every_mistake_is_found_at_its_place() {
             "/images/i/sums",
         ),
         ("/images/i", json!({"urls": ["http://x"], "signature": {"key": "RWQ"}}), "/images/i/signature/key"),
-        ("/images/i", json!({"urls": ["http://x"], "delta": {"url": "http://d", "digest": "0"}}), "/images/i/delta/digest"),
+        (
+            "/images/i",
+            json!({"urls": ["http://x"], "delta": {"url": "http://d", "digest": "0"}}),
+            "/images/i/delta/digest",
+        ),
         ("/images/i", json!({"urls": ["http://x"], "transfer": {"connections": 9}}), "/images/i/transfer/connections"),
         ("/images/i", json!({"urls": ["http://x"], "transfer": {"proxy": "p:1"}}), "/images/i/transfer/proxy"),
         ("/images/i", json!({"urls": ["http://x"], "transfer": {"rate": 0}}), "/images/i/transfer/rate"),

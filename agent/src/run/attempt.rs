@@ -1,15 +1,16 @@
 //! One order on this machine: plan, grant, apply. A receipt comes out in any case.
 
-use super::{Agent, facts};
+use super::Agent;
 use crate::api::Door;
 use crate::apply::{self, Applied, ApplyError, Context};
 use crate::controller::ControlFlag;
 use crate::error::Coded;
 use crate::image::Cancel;
+use crate::kexec;
 use crate::plan::{self, SeedFiles};
 use crate::protocol::Plan;
 use crate::protocol::event::OrderAccepted;
-use crate::protocol::order::Order;
+use crate::protocol::order::{Finish, Order};
 use crate::protocol::plan::Trace;
 use crate::protocol::{Control, Kind, Receipt, receipt};
 use crate::stage::{Failure, Stages};
@@ -33,6 +34,15 @@ pub struct Attempt<'a> {
     pub boot_id: &'a str,
     /// Where callers look on.
     pub door: Option<&'a Door>,
+    /// What follows; for kexec a kernel has to be loaded.
+    pub finish: Finish,
+}
+
+/// What came of an attempt.
+pub struct Outcome {
+    pub receipt: Receipt,
+    /// The installed kernel is loaded: PID 1 can start it.
+    pub kernel: bool,
 }
 
 /// A plan, and what its seed step writes.
@@ -43,7 +53,7 @@ struct Planned {
 
 impl Attempt<'_> {
     /// `grant` is asked with the plan's digest, before the first byte of a disk changes.
-    pub fn run<E: Coded>(&self, stages: &mut Stages, grant: impl FnOnce(&str) -> Result<(), E>) -> Receipt {
+    pub fn run<E: Coded>(&self, stages: &mut Stages, grant: impl FnOnce(&str) -> Result<(), E>) -> Outcome {
         let order = &self.order.id;
         stages.restart();
         stages.emitter().set_subject(Some(order));
@@ -51,12 +61,14 @@ impl Attempt<'_> {
         stages.emitter().emit(Kind::OrderAccepted(OrderAccepted { order: order.clone(), attempt: self.number }));
 
         let (mut done, mut digest) = (Applied::default(), None);
-        let problem = self.work(stages, grant, &mut digest, &mut done).err().map(|failure| failure.problem);
+        let worked = self.work(stages, grant, &mut digest, &mut done);
+        let kernel = worked.as_ref().is_ok_and(|plan| self.finish == Finish::Kexec && self.load_kernel(stages, plan));
+        let problem = worked.err().map(|failure| failure.problem);
         match &problem {
             None => log::info!("order {order}: done and verified"),
             Some(problem) => log::error!("order {order}: FAILED [{}]", problem.code),
         }
-        Receipt {
+        let receipt = Receipt {
             version: receipt::VERSION.to_owned(),
             order: order.clone(),
             attempt: self.number,
@@ -66,7 +78,17 @@ impl Attempt<'_> {
             images: done.images,
             changes: done.changes,
             stages: stages.times(),
+        };
+        Outcome { receipt, kernel }
+    }
+
+    /// What is on the disk is right, whether or not its kernel can be started past the firmware.
+    fn load_kernel(&self, stages: &mut Stages, plan: &Plan) -> bool {
+        let loaded = stages.run("kexec", || kexec::load(plan, &self.agent.paths));
+        if loaded.is_err() {
+            log::warn!("the installed system will be started by the firmware instead");
         }
+        loaded.is_ok()
     }
 
     fn work<E: Coded>(
@@ -75,7 +97,7 @@ impl Attempt<'_> {
         grant: impl FnOnce(&str) -> Result<(), E>,
         digest: &mut Option<String>,
         done: &mut Applied,
-    ) -> Result<(), Failure> {
+    ) -> Result<Plan, Failure> {
         let planned = stages.run("plan", || self.plan(self.inventory))?;
         let agreed = digest.insert(planned.plan.digest.clone());
         if let Some(door) = self.door {
@@ -89,12 +111,13 @@ impl Attempt<'_> {
         stages.run("grant", || grant(agreed))?;
         // The machine once more, as it is now: somebody may have pulled a disk while the grant was waited for.
         let (inventory, fresh) = stages.run("probe", || {
-            let inventory = facts::collect();
+            let inventory = self.agent.look.inventory();
             let fresh = self.plan(&inventory).map_err(ProbeError::Refused)?;
             apply::pin(&fresh.plan, agreed).map_err(ProbeError::Changed)?;
             Ok::<_, ProbeError>((inventory, fresh))
         })?;
-        self.apply(stages, &inventory, &fresh, done)
+        self.apply(stages, &inventory, &fresh, done)?;
+        Ok(fresh.plan)
     }
 
     /// A refusal is told with everything that was looked at; its event carries the same.
@@ -203,12 +226,14 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::controller::{Clock, Emitter, Timeouts, Trust, TrustFiles, http, parse_order};
+    use crate::run::Look;
 
     #[test]
     fn a_refused_plan_says_why_in_its_event_and_asks_for_no_grant() {
         let root = tempfile::tempdir().unwrap();
         let (config, log) = (Config::default(), crate::api::LogRing::new(1000));
-        let agent = Agent { root: root.path().into(), config, paths: apply::Paths::default(), log };
+        let agent =
+            Agent { root: root.path().into(), config, paths: apply::Paths::default(), log, look: Look::default() };
         let layouts = serde_json::json!([{"name": "only-disk", "disks": {"root": {"image": "debian"}}}]);
         let images = serde_json::json!({"debian": {"urls": ["http://boot.lan/debian.raw"]}});
         let order = serde_json::json!({"version": "order/v1", "id": "o", "images": images, "layouts": layouts});
@@ -226,8 +251,11 @@ mod tests {
             control: None,
             boot_id: "boot-1",
             door: None,
+            finish: Finish::Kexec,
         };
-        let receipt = attempt.run(&mut Stages::new(emitter), |_| -> Result<(), ApplyError> { panic!("asked") });
+        let outcome = attempt.run(&mut Stages::new(emitter), |_| -> Result<(), ApplyError> { panic!("asked") });
+        assert!(!outcome.kernel);
+        let receipt = outcome.receipt;
         let problem = receipt.problem.unwrap();
         let failed = events.try_iter().find_map(|event| match event.kind() {
             Some(Kind::StageFailed(failed)) => Some(failed),

@@ -8,16 +8,22 @@ use crate::config::ApiDoor;
 use crate::controller::{Memory, Timeouts, http};
 use crate::error::Coded;
 use crate::exit::Exit;
+use crate::kexec;
 use crate::plan;
 use crate::protocol::hello::ApiEndpoint;
-use crate::protocol::order::Order;
+use crate::protocol::order::{Finish, Order};
 use crate::protocol::{Hello, Power};
 use crate::stage::{Failure, Stages};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+/// Where the ramdisk says whose certificates callers have to show.
+const CALLERS_CA: &str = "etc/burin/callers.pem";
 /// How long the last events may take before a caller's wish ends the machine.
 const POWER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the answer to a caller's wish may take.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
 /// Without a controller there is nothing to do but to wait for a caller.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -38,14 +44,18 @@ impl Agent {
     /// None where it is switched off. A port that is taken costs the API, not the machine.
     pub(super) fn open_door(&self, stages: &mut Stages, ready: &Ready, hello: &Hello) -> Option<Callers> {
         let ApiDoor::Port(port) = self.config.api else { return None };
-        let words = self.config.attributes.clone();
+        let (words, look) = (self.config.attributes.clone(), self.look.clone());
         // On the machine as it is at that moment.
         let planner: Planner = Arc::new(move |order: &Order| {
-            plan::plan(&facts::collect(), order, &words).map_err(|refusal| refusal.problem())
+            plan::plan(&look.inventory(), order, &words).map_err(|refusal| refusal.problem())
         });
         let door = Door::new(hello.clone(), ready.control.clone(), stages.emitter(), self.log.clone(), planner);
+        let paths = self.paths.clone();
+        door.set_kexec(Arc::new(move |plan| kexec::load(plan, &paths).map(drop).map_err(|error| error.problem())));
         door.set_inventory(hello.inventory.clone());
-        let options = api::Options { listen: (ready.listen, port).into(), addresses: ready.addresses.clone() };
+        let callers = Some(self.root.join(CALLERS_CA)).filter(|path| path.exists());
+        let (listen, addresses) = ((ready.listen, port).into(), ready.addresses.clone());
+        let options = api::Options { listen, addresses, callers };
         let server = stages.run("api", || Server::start(&options, door.clone())).ok()?;
         let endpoint = server.endpoint();
         log::info!("callers are heard at {}, certificate {}", endpoint.url, endpoint.fingerprint);
@@ -81,12 +91,14 @@ impl Agent {
             Work::Apply { order, plan_digest } => (order, plan_digest),
             Work::Power(action) => {
                 log::info!("a caller wants: {action:?}");
+                // The server goes away with this process, and its answer has to be out by then.
+                thread::sleep(ANSWER_PATIENCE);
                 ready.logs.send();
                 stages.emitter().flush(POWER_PATIENCE);
-                return Ok(exit(action));
+                return Ok(Some(exit(action)));
             }
         };
-        let inventory = facts::inventory(stages, &self.root)?;
+        let inventory = facts::inventory(stages, self)?;
         let attempt = Attempt {
             agent: self,
             order: &order,
@@ -96,23 +108,25 @@ impl Agent {
             control: Some(ready.control.clone()),
             boot_id: &ready.boot_id,
             door: Some(door),
+            // Whatever the order says: the caller fetches the receipt and says what next.
+            finish: Finish::Hold,
         };
-        // The call is the leave: it named the plan. Whoever called fetches the receipt and says what next.
-        let receipt = attempt.run(stages, |now| match now == agreed {
+        // The call is the leave: it named the plan.
+        let outcome = attempt.run(stages, |now| match now == agreed {
             true => Ok(()),
             false => Err(ApplyError::Changed { agreed, now: now.to_owned() }),
         });
-        door.finish(&receipt);
+        door.finish(&outcome.receipt);
         stages.emitter().set_subject(None);
         Ok(None)
     }
 }
 
-/// Kexec is refused at the door: nothing here loads a kernel.
-fn exit(action: Power) -> Option<Exit> {
+fn exit(action: Power) -> Exit {
     match action {
-        Power::Reboot => Some(Exit::Reboot),
-        Power::Poweroff => Some(Exit::PowerOff),
-        Power::Kexec => None,
+        Power::Reboot => Exit::Reboot,
+        Power::Poweroff => Exit::PowerOff,
+        // The door has loaded the kernel before it said yes.
+        Power::Kexec => Exit::Kexec,
     }
 }

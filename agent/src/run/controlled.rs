@@ -62,7 +62,7 @@ impl Agent {
                 }
                 Next::Order(offer) => {
                     // What an order is planned on is what the machine is now.
-                    ready.inventory = facts::inventory(stages, &self.root)?;
+                    ready.inventory = facts::inventory(stages, self)?;
                     while let Some(door) = door
                         && !door.begin(&offer.order, &offer.raw)
                     {
@@ -116,17 +116,19 @@ impl Agent {
             control: Some(session.control()),
             boot_id: &ready.boot_id,
             door,
+            finish: self.config.finish.unwrap_or(order.policies.finish),
         };
-        let receipt = attempt.run(stages, |digest| {
+        let outcome = attempt.run(stages, |digest| {
             session.grant(&order.id, number, digest)?;
             keep(memory, Some(&LastState { plan_digest: Some(digest.to_owned()), ..state.clone() }));
             Ok::<_, ControllerError>(())
         });
+        let receipt = &outcome.receipt;
         if let Some(door) = door {
-            door.finish(&receipt);
+            door.finish(receipt);
         }
         ready.logs.send();
-        let posted = stages.run("receipt", || session.post_receipt(&receipt, RECEIPT_DEADLINE));
+        let posted = stages.run("receipt", || session.post_receipt(receipt, RECEIPT_DEADLINE));
         session.done_with(etag.as_deref());
         stages.emitter().set_subject(None);
         posted?;
@@ -134,8 +136,9 @@ impl Agent {
         if receipt.problem.is_some() {
             return Ok(None);
         }
-        match self.config.finish.unwrap_or(order.policies.finish) {
+        match attempt.finish {
             Finish::Hold => Ok(None),
+            Finish::Kexec if !outcome.kernel => Ok(Some(Exit::Reboot)),
             finish => Ok(Some(finish.into())),
         }
     }

@@ -1,6 +1,6 @@
 //! What the machine says about itself before anybody asks it to do something.
 
-use super::{SETTLE_PATIENCE, SETTLE_QUIET};
+use super::{Agent, SETTLE_PATIENCE, SETTLE_QUIET};
 use crate::boot::{self, CrashReport};
 use crate::config::Config;
 use crate::error::Coded;
@@ -28,12 +28,12 @@ pub fn boot_id(root: &Path) -> String {
 }
 
 /// Waits for drivers to be through with their devices, then looks.
-pub fn inventory(stages: &mut Stages, root: &Path) -> Result<Inventory, Failure> {
+pub fn inventory(stages: &mut Stages, agent: &Agent) -> Result<Inventory, Failure> {
     stages.run("devices", || {
-        boot::settle(root, SETTLE_QUIET, SETTLE_PATIENCE);
+        boot::settle(&agent.root, SETTLE_QUIET, SETTLE_PATIENCE);
         Ok::<_, Infallible>(())
     })?;
-    stages.run("inventory", || Ok::<_, Infallible>(collect()))
+    stages.run("inventory", || Ok::<_, Infallible>(agent.look.inventory()))
 }
 
 /// The inventory as it is now, without a stage of its own.

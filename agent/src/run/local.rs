@@ -35,16 +35,19 @@ impl Agent {
             control: door.map(|_| ready.control.clone()),
             boot_id: &ready.boot_id,
             door,
+            finish: ending(self.config.finish, order.policies.finish),
         };
         // Nobody grants: `on_existing` and the way it ends are all that keeps a second boot from wiping the first's work.
-        let receipt = attempt.run(stages, |_| Ok::<_, Infallible>(()));
+        let outcome = attempt.run(stages, |_| Ok::<_, Infallible>(()));
+        let receipt = &outcome.receipt;
         if let Some(door) = door {
-            door.finish(&receipt);
+            door.finish(receipt);
         }
         ready.logs.send();
         stages.emitter().flush(FLUSH_PATIENCE);
         match receipt.problem {
-            None => Ok(ending(self.config.finish, order.policies.finish).into()),
+            None if attempt.finish == Finish::Kexec && !outcome.kernel => Ok(ending(None, Finish::Reboot).into()),
+            None => Ok(attempt.finish.into()),
             Some(_) => Ok(Exit::Failed),
         }
     }

@@ -6,6 +6,7 @@ pub mod blockdev;
 pub mod clock;
 pub mod efivar;
 pub mod grow;
+pub mod kexec;
 pub mod module;
 pub mod packet;
 pub mod partition;

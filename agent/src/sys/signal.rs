@@ -1,6 +1,6 @@
-//! Signal masks of children.
+//! Signals of children.
 
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -16,10 +16,19 @@ pub fn unblock_in_child(command: &mut Command) {
     }
 }
 
+/// The child is killed when the thread that started it ends: a program that writes to a disk must not go on when the
+/// agent that is answerable for it is gone, and another one begins anew.
+pub fn end_with_parent(command: &mut Command) {
+    // SAFETY: between fork and exec the closure only calls prctl(2), which is async-signal-safe; it allocates nothing and
+    // takes no lock.
+    unsafe {
+        command.pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::signal::Signal;
 
     #[test]
     fn a_child_has_nothing_blocked() {
@@ -41,5 +50,23 @@ mod tests {
         let mut command = cat();
         unblock_in_child(&mut command);
         assert_eq!(blocked(&mut command).trim_start_matches('0'), "");
+    }
+
+    #[test]
+    fn a_child_ends_with_the_thread_that_started_it() {
+        let start = |bound: bool| {
+            let mut command = Command::new("sleep");
+            command.arg("600");
+            if bound {
+                end_with_parent(&mut command);
+            }
+            std::thread::spawn(move || command.spawn().unwrap()).join().unwrap()
+        };
+        let (mut bound, mut free) = (start(true), start(false));
+        use std::os::unix::process::ExitStatusExt;
+        assert_eq!(bound.wait().unwrap().signal(), Some(Signal::SIGKILL as i32));
+        assert!(free.try_wait().unwrap().is_none());
+        free.kill().unwrap();
+        free.wait().unwrap();
     }
 }

@@ -165,13 +165,28 @@ fn goes_round(program: &str, arguments: &[&str], keeps: Keeps) {
     if keeps.extended {
         xattr::set(to.join("empty"), "user.strange", b"a\nb=c\n\x01").expect("sets");
         assert_eq!(differs(), ("empty".to_owned(), "an extended attribute differs"));
-        fs::remove_file(to.join("empty")).expect("removes");
+        keeping(&to, || fs::remove_file(to.join("empty")).expect("removes"));
         assert_eq!(differs(), ("empty".to_owned(), "it is not there"));
     }
-    fs::remove_file(to.join("etc/again"))
-        .and_then(|()| fs::copy(to.join("etc/passwd"), to.join("etc/again")))
-        .expect("copies");
-    assert_eq!(differs().0, "etc/again");
+    if keeps.extended {
+        return;
+    }
+    let (time, again) = (fs::metadata(to.join("etc/passwd")).and_then(|found| found.modified()), to.join("etc/again"));
+    keeping(&to.join("etc"), || {
+        fs::remove_file(&again).and_then(|()| fs::copy(to.join("etc/passwd"), &again)).expect("copies");
+        std::os::unix::fs::chown(&again, Some(12), Some(70_000)).expect("owner");
+        fs::set_permissions(&again, fs::Permissions::from_mode(0o4751)).expect("mode");
+        File::open(&again).and_then(|file| file.set_modified(time.expect("a time"))).expect("time");
+    });
+    assert_eq!(differs(), ("etc/passwd".to_owned(), "it is no longer another name of the same file"));
+}
+
+/// Leaves the time of a directory alone.
+fn keeping(directory: &Path, work: impl FnOnce()) {
+    let open = File::open(directory).expect("opens");
+    let time = open.metadata().and_then(|found| found.modified()).expect("a time");
+    work();
+    open.set_modified(time).expect("time");
 }
 
 const ALL: Keeps = Keeps { extended: true, fractions: true, long: true };

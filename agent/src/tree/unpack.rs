@@ -45,14 +45,17 @@ pub fn unpack(
     let mut done = Unpacked::default();
     // Their times last: making what is in them changes those. Of two entries for one directory the later counts.
     let mut directories: BTreeMap<PathBuf, Attributes> = BTreeMap::new();
+    // Those with ACLs of names that the tree did not know yet.
+    let mut late: BTreeMap<PathBuf, (Attributes, [u8; 32])> = BTreeMap::new();
     while let Some(entry) = archive.next().map_err(failed)? {
         if stopped() {
             return Err(TreeError::Stopped);
         }
         let path = inside(&entry.path)?;
-        let attributes = Attributes::read(&entry, root)
+        let attributes = Attributes::read(&entry)
             .map_err(|what| TreeError::Unsupported { path: path.display().to_string(), what })?;
         let place = Place::new(root, &path)?;
+        late.remove(&path);
         done.entries += 1;
         let mut contents = [0; 32];
         match entry.kind {
@@ -83,15 +86,26 @@ pub fn unpack(
             EntryType::Fifo => place.node(SFlag::S_IFIFO, 0)?,
             other => return Err(place.unsupported(&format!("entries of type {other:?} are not known"))),
         }
+        if !attributes.named.is_empty() {
+            late.insert(path, (attributes, contents));
+            continue;
+        }
         place.set(&attributes, entry.kind != EntryType::Symlink)?;
         place.note(root, manifest.as_deref_mut(), contents, &attributes)?;
     }
-    for (path, attributes) in directories.iter().rev() {
-        let place = Place::new(root, path)?;
+    for (path, (mut attributes, contents)) in late {
+        let place = Place::new(root, &path)?;
+        attributes.resolve(root).map_err(|what| place.unsupported(&what))?;
+        place.set(&attributes, true)?;
+        place.note(root, manifest.as_deref_mut(), contents, &attributes)?;
+    }
+    for (path, mut attributes) in directories.into_iter().rev() {
+        let place = Place::new(root, &path)?;
         // An entry that came later may have taken its place.
         if place.is_directory() {
-            place.set(attributes, true)?;
-            place.note(root, manifest.as_deref_mut(), [0; 32], attributes)?;
+            attributes.resolve(root).map_err(|what| place.unsupported(&what))?;
+            place.set(&attributes, true)?;
+            place.note(root, manifest.as_deref_mut(), [0; 32], &attributes)?;
         }
     }
     Ok(done)
@@ -118,12 +132,15 @@ struct Attributes {
     gid: u32,
     mtime: TimeSpec,
     extended: Vec<(OsString, Vec<u8>)>,
+    /// ACLs that name somebody without a number, by their extended attribute.
+    named: Vec<(&'static str, String)>,
 }
 
 impl Attributes {
     /// What cannot be kept is said, not left out.
-    fn read(entry: &Entry, root: &Root) -> Result<Self, String> {
+    fn read(entry: &Entry) -> Result<Self, String> {
         let mut extended: Vec<(OsString, Vec<u8>)> = Vec::new();
+        let mut named = Vec::new();
         let mut set = |name: OsString, value: Vec<u8>| {
             extended.retain(|(other, _)| *other != name);
             extended.push((name, value));
@@ -137,9 +154,10 @@ impl Attributes {
                 let name =
                     if key.ends_with(b"access") { "system.posix_acl_access" } else { "system.posix_acl_default" };
                 let text = String::from_utf8_lossy(value);
-                let bytes = acl::attribute(&text, &|group, name| number(root, group, name))
-                    .ok_or_else(|| format!("the ACL {:?} has names without numbers", text.trim()))?;
-                set(OsString::from(name), bytes);
+                match acl::attribute(&text, &|_, _| None) {
+                    Some(bytes) => set(OsString::from(name), bytes),
+                    None => named.push((name, text.into_owned())),
+                }
             } else if key == b"SCHILY.acl.ace" {
                 return Err("ACLs of NFS version 4 are not supported".to_owned());
             } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
@@ -155,11 +173,20 @@ impl Attributes {
         let id = |id: u64| u32::try_from(id).map_err(|_| format!("the owner {id} cannot be kept"));
         let (seconds, nanoseconds) = entry.mtime;
         let mtime = TimeSpec::new(seconds, nanoseconds);
-        Ok(Self { mode: entry.mode, uid: id(entry.uid)?, gid: id(entry.gid)?, mtime, extended })
+        Ok(Self { mode: entry.mode, uid: id(entry.uid)?, gid: id(entry.gid)?, mtime, extended, named })
+    }
+
+    /// Numbers for names, as the unpacked tree itself has them.
+    fn resolve(&mut self, root: &Root) -> Result<(), String> {
+        for (attribute, text) in std::mem::take(&mut self.named) {
+            let bytes = acl::attribute(&text, &|group, name| number(root, group, name))
+                .ok_or_else(|| format!("the ACL {:?} names somebody whom the tree does not know", text.trim()))?;
+            self.extended.push((OsString::from(attribute), bytes));
+        }
+        Ok(())
     }
 }
 
-/// As the tree itself has it, where that is unpacked by now.
 fn number(root: &Root, group: bool, name: &str) -> Option<u32> {
     let bytes = root.read(if group { "etc/group" } else { "etc/passwd" }, DATABASE).ok()?;
     acl::lookup(&String::from_utf8_lossy(&bytes), name)

@@ -31,6 +31,13 @@ pub fn skipped() -> bool {
     !able
 }
 
+/// Growing ext4 takes CAP_SYS_RESOURCE (bit 24), which containers and sandboxes withhold even from root.
+pub fn may_grow_ext4() -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("our status");
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("capabilities");
+    u64::from_str_radix(effective.trim(), 16).expect("a mask") & (1 << 24) != 0
+}
+
 pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

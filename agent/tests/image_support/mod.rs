@@ -10,9 +10,11 @@ use std::process::Command;
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
+mod chunks;
 mod proxy;
 mod server;
 
+pub use chunks::Chunks;
 pub use proxy::Proxy;
 pub use server::{Answer, Server};
 

@@ -69,11 +69,7 @@ impl Server {
         (Self::start(body, [], Some(Arc::new(config))), pem)
     }
 
-    fn start(
-        body: Vec<u8>,
-        script: impl IntoIterator<Item = Answer>,
-        tls: Option<Arc<rustls::ServerConfig>>,
-    ) -> Self {
+    fn start(body: Vec<u8>, script: impl IntoIterator<Item = Answer>, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let url = match tls {
@@ -254,4 +250,3 @@ fn respond(stream: &mut (impl Read + Write), head: &str, answer: &Answer, shared
         _ => stream.write_all(content).ok(),
     }
 }
-

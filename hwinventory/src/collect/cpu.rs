@@ -37,6 +37,7 @@ pub fn collect(reader: &Reader) -> Option<Cpu> {
         present: list("present"),
         possible: list("possible"),
         models: models(reader, &processors),
+        packages: super::dmi::with_table(reader, crate::parse::smbios::sockets).unwrap_or_default(),
         caches: caches(reader, present.intersection(&online)),
         flags: processors.first().map(|p| p.flags.clone()).unwrap_or_default(),
         vulnerabilities: vulnerabilities(reader),
@@ -60,8 +61,14 @@ fn architecture(reader: &Reader, processors: &[Processor]) -> Option<String> {
         "x86_64"
     } else if first.family.is_some() {
         "i686"
-    } else if has("asimd") || has("fp") {
+    } else if has("zarch") {
+        "s390x"
+    } else if first.flags.iter().any(|f| f.starts_with("rv64")) {
+        "riscv64"
+    } else if has("asimd") || (has("fp") && has("cpuid")) {
         "aarch64"
+    } else if has("vfp") || has("neon") {
+        "armv7l"
     } else {
         return None;
     };
@@ -127,6 +134,7 @@ impl Topology {
 }
 
 fn models(reader: &Reader, processors: &[Processor]) -> Vec<CpuModel> {
+    let kinds = core_types(reader);
     let mut groups: Vec<(CpuModel, BTreeSet<u32>)> = Vec::new();
     for processor in processors {
         let frequency = |name: &str| {
@@ -140,14 +148,18 @@ fn models(reader: &Reader, processors: &[Processor]) -> Vec<CpuModel> {
             model: processor.model,
             stepping: processor.stepping.clone(),
             microcode: processor.microcode.clone(),
+            core_type: core_type(&kinds, processor.number),
             min_frequency: frequency("cpuinfo_min_freq"),
             max_frequency: frequency("cpuinfo_max_freq"),
             base_frequency: frequency("base_frequency"),
             threads: None,
             cpus: None,
         };
-        match groups.iter_mut().find(|(known, _)| *known == model) {
-            Some((_, cpus)) => {
+        match groups.iter_mut().find(|(known, _)| same_kind(known, &model)) {
+            Some((known, cpus)) => {
+                // Some cores of a kind are allowed to go a little faster than the others.
+                known.max_frequency = known.max_frequency.max(model.max_frequency);
+                known.min_frequency = [known.min_frequency, model.min_frequency].into_iter().flatten().min();
                 cpus.insert(processor.number);
             }
             None => groups.push((model, BTreeSet::from([processor.number]))),
@@ -157,6 +169,27 @@ fn models(reader: &Reader, processors: &[Processor]) -> Vec<CpuModel> {
         .into_iter()
         .map(|(model, cpus)| CpuModel { threads: Some(cpus.len() as u64), cpus: Some(cpulist::format(&cpus)), ..model })
         .collect()
+}
+
+/// Everything but how fast the single core may go.
+fn same_kind(a: &CpuModel, b: &CpuModel) -> bool {
+    let kind = |m: &CpuModel| CpuModel { min_frequency: None, max_frequency: None, ..m.clone() };
+    kind(a) == kind(b)
+}
+
+/// CPU lists of the kinds of cores that hybrid processors of Intel have.
+fn core_types(reader: &Reader) -> Vec<(&'static str, BTreeSet<u32>)> {
+    const KINDS: &[(&str, &str)] =
+        &[("performance", "cpu_core"), ("efficiency", "cpu_atom"), ("low-power", "cpu_lowpower")];
+    let read = |(kind, unit): &(&'static str, &str)| {
+        let list = reader.quiet_text(&format!("/sys/devices/{unit}/cpus"))?;
+        Some((*kind, cpulist::parse(&list)))
+    };
+    KINDS.iter().filter_map(read).collect()
+}
+
+fn core_type(kinds: &[(&'static str, BTreeSet<u32>)], number: u32) -> Option<String> {
+    kinds.iter().find(|(_, cpus)| cpus.contains(&number)).map(|(kind, _)| (*kind).to_owned())
 }
 
 type CacheKey = (u64, CacheKind, u64, Option<u64>, Option<u64>, Option<u64>);

@@ -163,6 +163,25 @@ pub(crate) fn section<T: Default + Send + 'static>(
     SectionTask { source_name, started, task }
 }
 
+/// Like [`section`], for devices that may never answer: `work` hands over what it has before each question.
+pub(crate) fn section_in_steps<T: Default + Send + 'static>(
+    name: &str,
+    source_name: &'static str,
+    source: &Arc<dyn Source>,
+    limit: Duration,
+    work: impl FnOnce(&Reader, &dyn Fn(T)) -> Option<T> + Send + 'static,
+) -> SectionTask<T> {
+    let source = source.clone();
+    let started = Instant::now();
+    let task = start(name, limit, move |progress| {
+        let reader = Reader::new(source);
+        let send = |data| progress.send((data, reader.problems(), started.elapsed().as_millis() as u64));
+        let data = work(&reader, &|data: T| send(Some(data)));
+        send(data);
+    });
+    SectionTask { source_name, started, task }
+}
+
 impl<T: Default> SectionTask<T> {
     pub fn wait(self) -> Section<T> {
         let outcome = self.task.wait();
@@ -194,6 +213,18 @@ mod tests {
         .wait();
         assert_eq!(outcome.value, Some(2));
         assert_eq!(outcome.failure.map(|f| f.status), Some(Status::Timeout));
+    }
+
+    #[test]
+    fn a_section_keeps_its_steps() {
+        let source: Arc<dyn Source> = Arc::new(crate::source::FsSource::live());
+        let section = section_in_steps("tpm", "test", &source, Duration::from_millis(300), |_, publish| {
+            publish(7u64);
+            std::thread::sleep(Duration::from_secs(30));
+            Some(8)
+        })
+        .wait();
+        assert_eq!((section.status, section.data), (Status::Timeout, 7));
     }
 
     #[test]

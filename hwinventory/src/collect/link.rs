@@ -1,7 +1,7 @@
 //! What only shows when sections are seen together: mounts, holders' mounts, shared identities, the boot medium.
 
-use super::Options;
 use super::disk::mark_duplicates;
+use super::{Options, membership};
 use crate::model::{Disk, Inventory, Mount};
 use crate::parse::cmdline;
 use crate::parse::mounts::{self, MountLine};
@@ -11,17 +11,9 @@ use std::collections::BTreeSet;
 pub fn all(options: &Options, inventory: &mut Inventory) {
     let reader = Reader::new(options.source.clone());
     mounts(&reader, inventory);
-    let maps: BTreeSet<String> = inventory
-        .volumes
-        .data
-        .iter()
-        .filter(|v| v.dm_uuid.as_deref().is_some_and(|u| u.starts_with("mpath-")))
-        .flat_map(|v| v.slaves.iter().cloned())
-        .collect();
-    for disk in &mut inventory.disks.data {
-        disk.multipath_member = maps.contains(&disk.name);
-    }
+    membership::all(inventory);
     mark_duplicates(&mut inventory.disks.data);
+    membership::settle(&mut inventory.disks.data);
     boot_medium(inventory);
     controllers(inventory);
 }

@@ -1,5 +1,7 @@
 //! Collectors: each section in a thread of its own, each device in one of its own inside that.
 
+mod bmc;
+mod controllers;
 mod cpu;
 mod disk;
 mod dmi;
@@ -7,6 +9,7 @@ mod firmware;
 mod ids;
 mod isolate;
 mod link;
+mod membership;
 mod memory;
 mod nic;
 mod numa;
@@ -14,6 +17,7 @@ mod pci;
 mod place;
 mod platform;
 mod system;
+mod tpm;
 mod usb;
 
 use crate::model::{Inventory, SCHEMA_VERSION};
@@ -36,6 +40,9 @@ pub struct Options {
     pub probe_signatures: bool,
     /// How long to listen for LLDP on links with carrier. Switches speak every 30 seconds; zero does not listen.
     pub lldp_wait: Duration,
+    /// While listening, switch off the LLDP agents of cards that keep the frames to themselves (i40e, ice), and on again
+    /// afterwards. Some of them reset the link for a moment, so this is never done unasked.
+    pub lldp_agent_off: bool,
     /// Files to use instead of the built-in databases of names.
     pub pci_ids: Option<PathBuf>,
     pub usb_ids: Option<PathBuf>,
@@ -51,6 +58,7 @@ impl Default for Options {
             include_loop: false,
             probe_signatures: true,
             lldp_wait: Duration::ZERO,
+            lldp_agent_off: false,
             pci_ids: None,
             usb_ids: None,
             agent_version: concat!("hwinventory ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -91,11 +99,11 @@ pub fn collect(options: &Options) -> Inventory {
     let (pci_ids, usb_ids) = (options.pci_ids.clone(), options.usb_ids.clone());
     let pci = isolate::section("pci", "sysfs", source, limit, move |r| pci::collect(r, pci_ids.as_deref()));
     let usb = isolate::section("usb", "sysfs", source, limit, move |r| usb::collect(r, usb_ids.as_deref()));
-    let tpm = isolate::section("tpm", "sysfs, tpm commands", source, one_device, platform::tpms);
-    let bmc = isolate::section("bmc", "smbios, ipmi", source, one_device, platform::bmc);
+    let tpm = isolate::section_in_steps("tpm", "sysfs, tpm commands", source, one_device, tpm::collect);
+    let bmc = isolate::section_in_steps("bmc", "smbios, ipmi", source, one_device, bmc::collect);
     let watchdogs = isolate::section("watchdogs", "sysfs", source, limit, platform::watchdogs);
     let kernel = isolate::section("kernel", "procfs", source, limit, platform::kernel);
-    let controllers = isolate::section("storage_controllers", "sysfs", source, limit, platform::storage_controllers);
+    let controllers = isolate::section("storage_controllers", "sysfs", source, limit, controllers::collect);
 
     let boot_id = isolate::section("boot-id", "procfs", source, limit, |r: &Reader| {
         Some(r.quiet_text("/proc/sys/kernel/random/boot_id"))

@@ -1,7 +1,7 @@
 use super::{ids, place};
 use crate::model::{PciDevice, PciLink};
 use crate::parse::ids::Names;
-use crate::parse::names::natural;
+use crate::parse::pcie;
 use crate::source::Reader;
 use std::path::Path;
 
@@ -11,7 +11,7 @@ pub fn collect(reader: &Reader, ids_file: Option<&Path>) -> Option<Vec<PciDevice
     let names = reader.try_list(BASE)?;
     let slots = slots(reader);
     let mut devices: Vec<PciDevice> = names.iter().filter_map(|a| device(reader, a, &slots)).collect();
-    devices.sort_by(|a, b| natural(&a.address, &b.address));
+    devices.sort_by(|a, b| place::pci_order(&a.address, &b.address));
     let mut names = Names::default();
     for d in &devices {
         let subsystem = d.subsystem_vendor_id.as_deref().zip(d.subsystem_device_id.as_deref());
@@ -56,12 +56,18 @@ fn device(reader: &Reader, address: &str, slots: &[(String, String)]) -> Option<
     device.gpu = device.class_id.starts_with("03") || device.class_id.starts_with("12");
     let speed = |name: &str| text(name).and_then(|t| link_speed(&t));
     let width = |name: &str| text(name).and_then(|t| t.parse().ok()).filter(|&w: &u64| w > 0 && w < 255);
+    // Kernels before 4.13 do not write the link out; configuration space has it, for those who may read it.
+    let config = reader.source().read(&format!("{directory}/config")).ok();
+    let express = config.as_deref().and_then(pcie::express);
+    let or = express.unwrap_or_default();
+    device.port = or.port.map(str::to_owned);
     let link = PciLink {
-        speed: speed("current_link_speed"),
-        max_speed: speed("max_link_speed"),
-        width: width("current_link_width"),
-        max_width: width("max_link_width"),
+        speed: speed("current_link_speed").or(or.speed),
+        max_speed: speed("max_link_speed").or(or.max_speed),
+        width: width("current_link_width").or(or.width),
+        max_width: width("max_link_width").or(or.max_width),
     };
+    device.parent = directory.rsplit_once('/').and_then(|(up, _)| place::pci(up)).map(|(parent, _)| parent.to_owned());
     device.link = (link != PciLink::default()).then_some(link);
     Some(device)
 }

@@ -1,6 +1,8 @@
 //! Where in the machine a device sits, from its path in sysfs (which must be free of links).
 
+use crate::parse::names::natural;
 use crate::source::Reader;
+use std::cmp::Ordering;
 
 /// Address and directory of the PCI function nearest to the device.
 pub fn pci(path: &str) -> Option<(&str, &str)> {
@@ -48,6 +50,10 @@ pub fn by_path_of_bus(path: &str) -> Option<String> {
     if let Some((address, _)) = pci(path) {
         return Some(format!("pci-{address}"));
     }
+    // Channel-attached devices of s390; the last one is the device, those before it are subchannels.
+    if let Some(ccw) = path.split('/').rfind(|part| is_ccw(part)) {
+        return Some(format!("ccw-{ccw}"));
+    }
     let mut parts = path.split('/');
     let platform = parts.by_ref().find(|p| *p == "platform").and_then(|_| {
         // The device nearest to the disk that is not yet the disk's own controller class.
@@ -56,9 +62,32 @@ pub fn by_path_of_bus(path: &str) -> Option<String> {
     Some(format!("platform-{platform}"))
 }
 
-/// What is not placed sorts last.
-pub fn sort_key(by_path: &Option<String>) -> &str {
-    by_path.as_deref().unwrap_or("~")
+/// `0.0.1234`: channel subsystem, subchannel set, device number.
+fn is_ccw(text: &str) -> bool {
+    let hex = |part: Option<&str>, length: usize| {
+        part.is_some_and(|p| p.len() == length && p.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    let mut parts = text.split('.');
+    hex(parts.next(), 1) && hex(parts.next(), 1) && hex(parts.next(), 4) && parts.next().is_none()
+}
+
+/// By bus, in the order of addresses, then by port; what is not placed comes last. PCI addresses are hexadecimal of a
+/// fixed width: device 02 comes before 1f, which the natural order of decimal numbers does not know.
+pub fn order(a: Option<&str>, b: Option<&str>) -> Ordering {
+    let (Some(a), Some(b)) = (a, b) else { return b.is_some().cmp(&a.is_some()) };
+    let ((bus_a, rest_a), (bus_b, rest_b)) = (split_bus(a), split_bus(b));
+    pci_order(bus_a, bus_b).then_with(|| natural(rest_a, rest_b))
+}
+
+/// PCI addresses, the shorter domain first.
+pub fn pci_order(a: &str, b: &str) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+/// `0000:00:1f.2` and the rest of `pci-0000:00:1f.2-ata-1.0`; other buses have no address to tell apart.
+fn split_bus(by_path: &str) -> (&str, &str) {
+    let Some(rest) = by_path.strip_prefix("pci-") else { return ("", by_path) };
+    rest.split_once('-').unwrap_or((rest, ""))
 }
 
 #[cfg(test)]
@@ -70,7 +99,25 @@ mod tests {
         let path = "/sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/nvme/nvme0/nvme0n1";
         assert_eq!(pci(path), Some(("0000:01:00.0", "/sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0")));
         assert_eq!(pci("/sys/devices/virtual/block/loop0"), None);
+        let dasd = "/sys/devices/css0/0.0.0019/0.0.1234/block/dasda";
+        assert_eq!(by_path_of_bus(dasd).as_deref(), Some("ccw-0.0.1234"));
         assert_eq!(by_path_of_bus("/sys/devices/platform/fe.mmc/mmc_host/mmc0").as_deref(), Some("platform-fe.mmc"));
+    }
+
+    #[test]
+    fn places_in_order() {
+        let sorted = [
+            "pci-0000:00:02.0-nvme-1",
+            "pci-0000:00:02.0-nvme-10",
+            "pci-0000:00:1f.2-ata-1.0",
+            "pci-0000:00:1f.2-ata-2.0",
+            "pci-0000:0a:00.0",
+            "pci-10000:e1:00.0-nvme-1",
+        ];
+        for pair in sorted.windows(2) {
+            assert_eq!(order(Some(pair[0]), Some(pair[1])), Ordering::Less, "{pair:?}");
+        }
+        assert_eq!(order(None, Some("pci-0000:00:02.0")), Ordering::Greater);
     }
 
     #[test]

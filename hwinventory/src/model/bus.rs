@@ -17,6 +17,10 @@ record! {
         driver: Option<String>,
         numa_node: Option<u64>,
         iommu_group: Option<u64>,
+        /// Address of the bridge it is below.
+        parent: Option<String>,
+        /// PCI Express: `endpoint`, `root-port`, `upstream`, `downstream`, `integrated-endpoint`, ...
+        port: Option<String>,
         link: Option<PciLink>,
         /// A display controller or accelerator.
         gpu: bool,

@@ -18,6 +18,8 @@ record! {
         possible: Option<String>,
         /// One per distinct kind of processor core; more than one on hybrid machines.
         models: Vec<CpuModel>,
+        /// The board's sockets, empty ones too.
+        packages: Vec<CpuSocket>,
         caches: Vec<Cache>,
         /// Sorted.
         flags: Vec<String>,
@@ -37,12 +39,46 @@ record! {
         /// x86 stepping, or `rNpM` on arm64.
         stepping: Option<String>,
         microcode: Option<String>,
+        /// Of hybrid processors: `performance`, `efficiency` or `low-power`.
+        core_type: Option<String>,
         min_frequency: Option<u64>,
         max_frequency: Option<u64>,
         base_frequency: Option<u64>,
         /// Logical CPUs of this kind.
         threads: Option<u64>,
         cpus: Option<String>,
+    }
+}
+
+record! {
+    /// SMBIOS type 4.
+    CpuSocket {
+        designation: Option<String>,
+        populated: bool,
+        /// `Enabled`, `Disabled By BIOS`, ...
+        status: Option<String>,
+        kind: Option<String>,
+        family: Option<String>,
+        manufacturer: Option<String>,
+        version: Option<String>,
+        serial_number: Option<String>,
+        asset_tag: Option<String>,
+        part_number: Option<String>,
+        /// The eight bytes of the processor id, hexadecimal; on x86 the registers EAX and EDX of CPUID 1.
+        id: Option<String>,
+        /// Millivolts.
+        voltage: Option<u64>,
+        external_clock: Option<u64>,
+        /// What the socket supports, not what the processor is rated at.
+        max_speed: Option<u64>,
+        /// At boot.
+        current_speed: Option<u64>,
+        /// How it is fixed to the board, e.g. `Socket SP3`.
+        upgrade: Option<String>,
+        cores: Option<u64>,
+        enabled_cores: Option<u64>,
+        threads: Option<u64>,
+        characteristics: Vec<String>,
     }
 }
 

@@ -181,7 +181,14 @@ record! {
         slaves: Vec<String>,
         /// Of the disk, its partitions and everything held by them; absent when the mount table was not read.
         mounts: Option<Vec<Mount>>,
+        /// Of an array its own state; of a disk the first array that it, or a partition of it, is a member of.
         md: Option<MdMembership>,
+        /// Of a path (`multipath_member`).
+        multipath: Option<Multipath>,
+        /// Of a multipath device.
+        paths: Vec<DiskPath>,
+        /// What two sources tell differently.
+        conflicts: Vec<Conflict>,
         /// Name and UUID of a device-mapper map.
         dm_name: Option<String>,
         dm_uuid: Option<String>,
@@ -231,6 +238,7 @@ record! {
         flags: Option<u64>,
         signatures: Option<Vec<Signature>>,
         holders: Vec<String>,
+        md: Option<MdMembership>,
     }
 }
 
@@ -260,7 +268,7 @@ record! {
 }
 
 record! {
-    /// Of an md array: its own state. Of a member: the array it belongs to.
+    /// Of an md array: its own state. Of a member: the array it belongs to, and its part in it.
     MdMembership {
         /// Kernel name of the array, when it is assembled.
         array: Option<String>,
@@ -271,7 +279,74 @@ record! {
         raid_disks: Option<u64>,
         degraded: Option<u64>,
         metadata_version: Option<String>,
+        /// Bytes.
+        chunk_size: Option<u64>,
+        /// `idle`, `resync`, `recover`, `check`, ...
+        sync_action: Option<String>,
+        /// Of a member: `active`, `rebuilding`, `spare`, `faulty`, `journal` or `replacement`.
         role: Option<String>,
+        /// Of a member: its place in the array.
+        slot: Option<u64>,
+        /// Of a member: kernel name of the disk or partition that is one.
+        device: Option<String>,
+        /// Of an array: by slot, those without one behind.
+        members: Vec<MdMember>,
+    }
+}
+
+record! {
+    MdMember {
+        /// Kernel name of a disk or partition.
+        device: String,
+        role: Option<String>,
+        slot: Option<u64>,
+        /// Read errors that were corrected.
+        errors: Option<u64>,
+    }
+}
+
+record! {
+    /// The multipath device that a disk is a path of.
+    Multipath {
+        /// Kernel name of the map; absent while nothing has assembled it.
+        map: Option<String>,
+        /// The map's name.
+        name: Option<String>,
+        uuid: Option<String>,
+        /// Asymmetric access state (ALUA) of this path, e.g. `active/optimized`.
+        access_state: Option<String>,
+        preferred: Option<bool>,
+    }
+}
+
+record! {
+    /// A path below a multipath device.
+    DiskPath {
+        /// Kernel name.
+        name: String,
+        /// NVMe controller or SCSI `host:channel:target:lun`.
+        through: Option<String>,
+        /// The PCI function or the transport address.
+        address: Option<String>,
+        /// Of the device or controller, e.g. `running`, `live`.
+        state: Option<String>,
+        /// ALUA or ANA state, e.g. `active/optimized`, `optimized`.
+        access_state: Option<String>,
+    }
+}
+
+record! {
+    /// Two sources that tell one thing differently.
+    Conflict {
+        /// Field of the record it stands in.
+        field: String,
+        /// What the inventory follows, and where it is from.
+        kept: String,
+        kept_source: String,
+        other: String,
+        other_source: String,
+        /// Why the one is kept.
+        reason: String,
     }
 }
 
@@ -322,7 +397,27 @@ record! {
         hosts: Vec<String>,
         /// Kernel names of the disks behind it.
         disks: Vec<String>,
-        /// A RAID controller presents volumes: the drives behind it are not seen by the kernel.
+        /// It presents volumes, or swallows drives: what is behind it is not seen by the kernel.
         hides_drives: bool,
+        /// How many drives are hidden; absent where the kernel cannot tell.
+        hidden_drive_count: Option<u64>,
+        /// Hidden drives that the controller lets the SCSI layer see.
+        hidden_drives: Vec<HiddenDrive>,
+    }
+}
+
+record! {
+    /// A drive behind a controller that no block device stands for.
+    HiddenDrive {
+        /// SCSI `host:channel:target:lun`.
+        hctl: String,
+        vendor: Option<String>,
+        model: Option<String>,
+        serial: Option<String>,
+        firmware: Option<String>,
+        wwn: Option<String>,
+        state: Option<String>,
+        /// Always false: nothing can be written to it.
+        visible: bool,
     }
 }

@@ -19,5 +19,7 @@ record! {
         message: String,
         expected: Option<String>,
         actual: Option<String>,
+        /// Where two sources disagree, the one that the inventory follows; `message` says why.
+        trusted: Option<String>,
     }
 }

@@ -17,19 +17,19 @@ mod section;
 mod system;
 
 pub use bus::{PciDevice, PciLink, UsbDevice};
-pub use cpu::{Cache, CacheKind, Cpu, CpuModel, Numa, NumaNode, Vulnerability};
+pub use cpu::{Cache, CacheKind, Cpu, CpuModel, CpuSocket, Numa, NumaNode, Vulnerability};
 pub use disk::{
-    AtaSecurity, Disk, DiskClass, Erase, Identity, IdentityKind, MdMembership, Media, Mount, NvmeNamespace, Partition,
-    Signature, StorageController, Strength, Transport,
+    AtaSecurity, Conflict, Disk, DiskClass, DiskPath, Erase, HiddenDrive, Identity, IdentityKind, MdMember,
+    MdMembership, Media, Mount, Multipath, NvmeNamespace, Partition, Signature, StorageController, Strength, Transport,
 };
 pub use finding::{Finding, Severity};
 pub use firmware::{BootEntry, BootMode, Firmware};
 pub use health::{Health, HealthState};
 pub use memory::{Dimm, EccCounter, Memory, MemoryArray};
 pub use nic::{Address, LldpNeighbour, LldpVlan, Nic, SrIov};
-pub use platform::{Bmc, Kernel, Tpm, TpmBank, Watchdog};
+pub use platform::{Bmc, BmcAddress, EndorsementKey, HostInterface, Kernel, RedfishService, Tpm, TpmBank, Watchdog};
 pub use section::{Problem, Section, Status};
-pub use system::{Baseboard, Bios, Chassis, PowerSupply, System, SystemSlot};
+pub use system::{Baseboard, Bios, Chassis, OnboardDevice, PowerSupply, System, SystemSlot};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

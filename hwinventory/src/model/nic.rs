@@ -49,6 +49,8 @@ record! {
         sriov: Option<SrIov>,
         addresses: Vec<Address>,
         lldp: Vec<LldpNeighbour>,
+        /// The card has an LLDP agent of its own, and whether it is on: then it keeps the frames from the kernel.
+        lldp_agent: Option<bool>,
         /// Kernel name of the bond, bridge or team it is part of.
         master: Option<String>,
         infiniband_node_guid: Option<String>,

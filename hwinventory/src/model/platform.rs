@@ -7,8 +7,24 @@ record! {
         firmware: Option<String>,
         driver: Option<String>,
         banks: Vec<TpmBank>,
-        /// SHA-256 of the endorsement key certificate, where the TPM holds one.
+        /// SHA-256 of the first endorsement key certificate, where the TPM holds one.
         ek_certificate_sha256: Option<String>,
+        endorsement_keys: Vec<EndorsementKey>,
+    }
+}
+
+record! {
+    /// What the TPM is known by. The same key has the same `public_sha256` wherever it was read from.
+    EndorsementKey {
+        /// `rsa-2048`, `ecc-p256`, ...
+        algorithm: String,
+        /// `certificate` (in non-volatile storage), `persistent` (a key that somebody made before) or `derived` (from
+        /// the TPM's seed and the default template, by TPM2_CreatePrimary).
+        source: String,
+        /// SHA-256 of the public key as SubjectPublicKeyInfo in DER.
+        public_sha256: Option<String>,
+        /// SHA-256 of the certificate in DER.
+        certificate_sha256: Option<String>,
     }
 }
 
@@ -41,7 +57,53 @@ record! {
         /// `static`, `dhcp`, `bios`, `other`.
         address_source: Option<String>,
         vlan: Option<u64>,
-        ipv6_addresses: Vec<String>,
+        ipv6_addresses: Vec<BmcAddress>,
+        /// IPv6 is switched on.
+        ipv6_enabled: Option<bool>,
+        /// From SMBIOS type 42.
+        host_interfaces: Vec<HostInterface>,
+    }
+}
+
+record! {
+    BmcAddress {
+        /// With prefix length.
+        address: String,
+        /// `static`, `slaac`, `dhcp`.
+        source: Option<String>,
+        /// `active`, `disabled`, `pending`, `failed`, `deprecated`, `invalid`.
+        status: Option<String>,
+    }
+}
+
+record! {
+    /// SMBIOS type 42: a way from the host to its management controller.
+    HostInterface {
+        /// `network`, `KCS`, `OEM`, ...
+        kind: Option<String>,
+        /// `usb` or `pci`, with the ids to find the device by.
+        device: Option<String>,
+        vendor_id: Option<String>,
+        product_id: Option<String>,
+        mac: Option<String>,
+        protocols: Vec<String>,
+        redfish: Option<RedfishService>,
+    }
+}
+
+record! {
+    /// Where the Redfish service listens for the host (DSP0270).
+    RedfishService {
+        uuid: Option<String>,
+        host_address_source: Option<String>,
+        host_address: Option<String>,
+        host_netmask: Option<String>,
+        address_source: Option<String>,
+        address: Option<String>,
+        netmask: Option<String>,
+        port: Option<u64>,
+        vlan: Option<u64>,
+        hostname: Option<String>,
     }
 }
 

@@ -1,5 +1,5 @@
 record! {
-    /// Who made the machine and what it is called (SMBIOS types 0, 1, 2, 3, 9, 11, 39). Placeholders that firmware
+    /// Who made the machine and what it is called (SMBIOS types 0, 1, 2, 3, 9, 11, 39, 41). Placeholders that firmware
     /// ships unfilled ("To Be Filled By O.E.M.", "Default string") are left out.
     System {
         manufacturer: Option<String>,
@@ -17,6 +17,7 @@ record! {
         slots: Vec<SystemSlot>,
         oem_strings: Vec<String>,
         power_supplies: Vec<PowerSupply>,
+        onboard_devices: Vec<OnboardDevice>,
         /// Version of the SMBIOS specification the tables claim, `major.minor`.
         smbios_version: Option<String>,
         /// DMI says that it is a guest, or the CPU has a hypervisor bit: its name where known.
@@ -50,6 +51,7 @@ record! {
         serial_number: Option<String>,
         asset_tag: Option<String>,
         location: Option<String>,
+        kind: Option<String>,
     }
 }
 
@@ -72,7 +74,10 @@ record! {
     SystemSlot {
         designation: Option<String>,
         kind: Option<String>,
+        /// Data lanes, e.g. `x8`.
+        width: Option<String>,
         usage: Option<String>,
+        length: Option<String>,
         id: Option<u64>,
         pci_address: Option<String>,
     }
@@ -90,5 +95,17 @@ record! {
         /// Milliwatts.
         max_power: Option<u64>,
         present: Option<bool>,
+    }
+}
+
+record! {
+    /// SMBIOS type 41 (or 10, which it replaced).
+    OnboardDevice {
+        designation: Option<String>,
+        kind: Option<String>,
+        enabled: Option<bool>,
+        /// Counts the devices of one kind.
+        instance: Option<u64>,
+        pci_address: Option<String>,
     }
 }

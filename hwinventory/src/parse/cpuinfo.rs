@@ -1,4 +1,4 @@
-//! `/proc/cpuinfo` of x86 and arm64.
+//! `/proc/cpuinfo`, of x86 and arm64 as far as it goes, of other architectures what they have in common with these.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,11 @@ pub struct Processor {
     pub flags: Vec<String>,
 }
 
-/// One entry per `processor` block.
+/// One entry per CPU. Every architecture has a format of its own; what is not in it is left out.
 pub fn parse(text: &str) -> Vec<Processor> {
     let mut processors = Vec::new();
-    // Old arm kernels write what is common to all CPUs after the last block.
+    // What is common to all CPUs stands in a block of its own: the last one on POWER and old arm, the first on s390 and
+    // sparc.
     let mut common = BTreeMap::new();
     for block in text.split("\n\n") {
         let fields: BTreeMap<&str, &str> =
@@ -26,8 +27,13 @@ pub fn parse(text: &str) -> Vec<Processor> {
         if fields.contains_key("processor") {
             processors.push(fields);
         } else {
-            common.extend(fields);
+            for (key, value) in fields {
+                common.entry(key).or_insert(value);
+            }
         }
+    }
+    if processors.is_empty() {
+        return without_blocks(&common);
     }
     processors
         .into_iter()
@@ -36,10 +42,30 @@ pub fn parse(text: &str) -> Vec<Processor> {
         .collect()
 }
 
+/// s390 has one line for each CPU, sparc none: `processor 0: version = FF,  identification = 0133E8,  machine = 2964`.
+fn without_blocks(common: &BTreeMap<&str, &str>) -> Vec<Processor> {
+    let mut found: Vec<Processor> = common
+        .iter()
+        .filter_map(|(key, value)| {
+            let number = key.strip_prefix("processor ")?.trim().parse().ok()?;
+            let machine = value.split(',').find_map(|part| part.trim().strip_prefix("machine = "));
+            let all = processor(number, |key| common.get(key).copied());
+            Some(Processor { number, model: machine.and_then(|m| m.parse().ok()), ..all })
+        })
+        .collect();
+    found.sort_by_key(|p| p.number);
+    if found.is_empty() && (common.contains_key("cpu") || common.contains_key("cpu model")) {
+        found.push(processor(0, |key| common.get(key).copied()));
+    }
+    found
+}
+
 fn processor<'a>(index: u32, get: impl Fn(&str) -> Option<&'a str>) -> Processor {
-    let text = |key: &str| get(key).filter(|v| !v.is_empty()).map(str::to_owned);
-    let mut flags: Vec<String> =
-        get("flags").or_else(|| get("Features")).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let first = |keys: &[&str]| keys.iter().find_map(|key| get(key)).filter(|v| !v.is_empty());
+    let text = |keys: &[&str]| first(keys).map(str::to_owned);
+    // x86; arm and loongarch; s390 and ia64; riscv.
+    let flags = first(&["flags", "Features", "features", "isa"]).unwrap_or_default();
+    let mut flags: Vec<String> = flags.split([' ', '\t', ',']).filter(|f| !f.is_empty()).map(str::to_owned).collect();
     flags.sort();
     flags.dedup();
     let number = get("processor").and_then(|v| v.parse().ok()).unwrap_or(index);
@@ -52,7 +78,7 @@ fn processor<'a>(index: u32, get: impl Fn(&str) -> Option<&'a str>) -> Processor
             Processor {
                 number,
                 vendor: Some(vendor.map_or_else(|| format!("0x{implementer:02x}"), str::to_owned)),
-                name: name.map(str::to_owned).or_else(|| text("model name")),
+                name: name.map(str::to_owned).or_else(|| text(&["model name", "Processor"])),
                 family: None,
                 model: part,
                 stepping: variant.zip(revision).map(|(v, r)| format!("r{v}p{r}")),
@@ -62,13 +88,14 @@ fn processor<'a>(index: u32, get: impl Fn(&str) -> Option<&'a str>) -> Processor
         }
         None => Processor {
             number,
-            vendor: text("vendor_id"),
-            // POWER calls it `cpu`.
-            name: text("model name").or_else(|| text("cpu")),
-            family: get("cpu family").and_then(|v| v.parse().ok()),
+            vendor: text(&["vendor_id", "vendor", "mvendorid"]),
+            // loongarch, POWER and sparc, mips and alpha, riscv, old arm.
+            name: text(&["model name", "Model Name", "cpu", "cpu model", "uarch", "Processor"]),
+            family: first(&["cpu family", "CPU Family"]).and_then(|v| v.parse().ok()),
             model: get("model").and_then(|v| v.parse().ok()),
-            stepping: text("stepping"),
-            microcode: text("microcode"),
+            // POWER and loongarch call it revision.
+            stepping: text(&["stepping", "revision", "CPU Revision"]),
+            microcode: text(&["microcode"]),
             flags,
         },
     }
@@ -106,5 +133,37 @@ mod tests {
         assert_eq!(cpus[0].name.as_deref(), Some("Neoverse-N1"));
         assert_eq!(cpus[0].vendor.as_deref(), Some("ARM"));
         assert_eq!(cpus[0].stepping.as_deref(), Some("r3p1"));
+    }
+
+    #[test]
+    fn s390x() {
+        let cpus = parse(
+            "vendor_id       : IBM/S390\n# processors    : 2\nfeatures\t: esan3 zarch stfle \nfacilities      : 0 1 2\n\
+             processor 0: version = FF,  identification = 0133E8,  machine = 2964\n\
+             processor 1: version = FF,  identification = 0133E8,  machine = 2964\n\ncpu number      : 0\n\n",
+        );
+        assert_eq!(cpus.iter().map(|c| c.number).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!((cpus[1].vendor.as_deref(), cpus[1].model), (Some("IBM/S390"), Some(2964)));
+        assert_eq!(cpus[0].flags, ["esan3", "stfle", "zarch"]);
+    }
+
+    #[test]
+    fn power_riscv_and_sparc() {
+        let power = parse(
+            "processor\t: 0\ncpu\t\t: POWER9, altivec supported\nrevision\t: 2.2 (pvr 004e 1202)\n\n\
+             processor\t: 4\ncpu\t\t: POWER9, altivec supported\n\nplatform\t: PowerNV\nmodel\t\t: 9006-22P\n",
+        );
+        assert_eq!((power.len(), power[1].number), (2, 4));
+        assert_eq!(power[0].name.as_deref(), Some("POWER9, altivec supported"));
+        assert_eq!(power[0].stepping.as_deref(), Some("2.2 (pvr 004e 1202)"));
+        let riscv =
+            parse("processor\t: 0\nhart\t\t: 1\nisa\t\t: rv64imafdc\nmmu\t\t: sv39\nuarch\t\t: sifive,u74-mc\n\n");
+        assert_eq!(
+            (riscv[0].name.as_deref(), riscv[0].flags.as_slice()),
+            (Some("sifive,u74-mc"), &["rv64imafdc".to_owned()][..])
+        );
+        let sparc = parse("cpu\t\t: UltraSparc T1 (Niagara)\ntype\t\t: sun4v\nncpus active\t: 24\n");
+        assert_eq!(sparc[0].name.as_deref(), Some("UltraSparc T1 (Niagara)"));
+        assert_eq!(parse(""), []);
     }
 }

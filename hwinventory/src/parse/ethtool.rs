@@ -30,6 +30,38 @@ pub fn wake_on_lan(data: &[u8]) -> Option<bool> {
     (supported != 0).then(|| le32(data, 8)).flatten().map(|options| options != 0)
 }
 
+/// `ETH_SS_PRIV_FLAGS`: the set of strings that names a driver's private flags.
+pub const PRIVATE_FLAGS: u32 = 2;
+
+/// How many private flags the driver has, from `ETHTOOL_GDRVINFO`.
+pub fn private_flag_count(driver_info: &[u8]) -> Option<u32> {
+    le32(driver_info, 176)
+}
+
+/// The private flag that stands for the card's own LLDP agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LldpFlag {
+    pub bit: u32,
+    pub agent_on: bool,
+}
+
+/// From `ETHTOOL_GSTRINGS` and `ETHTOOL_GPFLAGS`. i40e has a flag that switches the agent off; ice one that switches it
+/// on, which its first versions called otherwise.
+pub fn lldp_flag(names: &[u8], flags: &[u8]) -> Option<LldpFlag> {
+    let count = le32(names, 8)?.min(32);
+    let value = le32(flags, 4)?;
+    (0..count).find_map(|bit| {
+        let name = slice(names, 12 + bit as usize * 32, 32)?.split(|&b| b == 0).next()?;
+        let set = value >> bit & 1 != 0;
+        let agent_on = match name {
+            b"disable-fw-lldp" => !set,
+            b"fw-lldp-agent" | b"enable-fw-lldp" => set,
+            _ => return None,
+        };
+        Some(LldpFlag { bit, agent_on })
+    })
+}
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LinkSettings {
     /// bit/s
@@ -170,6 +202,28 @@ const MODES: &[(u8, u64, &str)] = &[
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_flag_of_the_lldp_agent() {
+        let names = |flags: &[&str]| {
+            let mut bytes = [0x1bu32, PRIVATE_FLAGS, flags.len() as u32].map(u32::to_le_bytes).concat();
+            for flag in flags {
+                let mut field = flag.as_bytes().to_vec();
+                field.resize(32, 0);
+                bytes.extend(field);
+            }
+            bytes
+        };
+        let value = |bits: u32| [0x27u32, bits].map(u32::to_le_bytes).concat();
+        let i40e = names(&["MFP", "LinkPolling", "flow-director-atr", "disable-fw-lldp", "rs-fec"]);
+        assert_eq!(lldp_flag(&i40e, &value(0x10)), Some(LldpFlag { bit: 3, agent_on: true }));
+        assert_eq!(lldp_flag(&i40e, &value(0x08)), Some(LldpFlag { bit: 3, agent_on: false }));
+        let ice = names(&["link-down-on-close", "fw-lldp-agent"]);
+        assert_eq!(lldp_flag(&ice, &value(2)), Some(LldpFlag { bit: 1, agent_on: true }));
+        assert_eq!(lldp_flag(&ice, &value(1)), Some(LldpFlag { bit: 1, agent_on: false }));
+        assert_eq!(lldp_flag(&names(&["legacy-rx"]), &value(1)), None);
+        assert_eq!(lldp_flag(&ice[..40], &value(2)), None);
+    }
 
     #[test]
     fn a_gigabit_port() {

@@ -48,6 +48,8 @@ pub fn controller(data: &[u8]) -> Option<Controller> {
 /// Identify Namespace (NVM command set 4.1.5.1).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Namespace {
+    /// In bytes.
+    pub size: Option<u64>,
     pub block_size: Option<u64>,
     pub metadata_size: Option<u64>,
     /// Block sizes without metadata, best relative performance first.
@@ -79,6 +81,7 @@ pub fn namespace(data: &[u8]) -> Option<Namespace> {
     let id = |at: usize, length: usize| slice(data, at, length).filter(|b| b.iter().any(|&b| b != 0)).map(hex);
     let current = format(current);
     Some(Namespace {
+        size: current.zip(le64(data, 0)).and_then(|((_, size, _), blocks)| blocks.checked_mul(size)),
         block_size: current.map(|(_, size, _)| size),
         metadata_size: current.map(|(metadata, ..)| u64::from(metadata)),
         formats: formats.into_iter().map(|(_, size)| size).collect(),

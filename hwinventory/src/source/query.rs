@@ -34,6 +34,8 @@ pub enum Query {
     Lldp {
         interface: String,
         seconds: u32,
+        /// Switch the card's own LLDP agent off meanwhile, where it has one and it is on.
+        agent_off: bool,
     },
     /// An IPMI request; the answer starts with the completion code.
     Ipmi {

@@ -4,12 +4,14 @@
 //! shape wherever it stands in the recording, as text or in its binary forms, so that the replayed machine is the same
 //! machine under other names: two disks that shared an id still share it.
 
+mod forms;
+
 use super::recording::Recording;
 use crate::model::Inventory;
-use crate::parse::cmdline;
 use crate::parse::names::{is_hypervisor_default, is_placeholder};
+use crate::parse::{bytes, cmdline, ethtool, smbios};
+use forms::{Pair, binary_forms, family, hexadecimal, replaced_text, text_forms};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Fields of the inventory that identify one machine.
@@ -44,6 +46,14 @@ pub fn redact(recording: &mut Recording, inventory: &Inventory, key: &[u8]) {
     if let Some(Ok(line)) = recording.files.get_mut("/proc/cmdline") {
         *line = cmdline::masked(&String::from_utf8_lossy(line)).into_bytes();
     }
+    for (_, bytes) in recording.files.iter_mut().filter(|(path, _)| path.ends_with("/config")) {
+        if let Ok(bytes) = bytes {
+            // The extended part of PCI configuration space may hold a serial number, made from the hardware address.
+            bytes.truncate(256);
+        }
+    }
+    // Endorsement keys are names of the machine through and through: nothing of them would be left.
+    recording.queries.retain(|key, _| !key.starts_with("tpm_") || !is_key_material(key));
     let mut values = BTreeSet::new();
     if let Ok(document) = serde_json::to_value(inventory) {
         gather(&document, &mut values);
@@ -52,6 +62,13 @@ pub fn redact(recording: &mut Recording, inventory: &Inventory, key: &[u8]) {
         if let Some(Ok(bytes)) = recording.files.get(path) {
             gather_uuids(&String::from_utf8_lossy(bytes), &mut values);
         }
+    }
+    for (_, answer) in recording.queries.iter().filter(|(key, _)| key.starts_with("lldp_")) {
+        gather_senders(answer.as_deref().unwrap_or_default(), &mut values);
+    }
+    if let Some(Ok(table)) = recording.files.get_mut("/sys/firmware/dmi/tables/DMI") {
+        // Batteries, and what makers put where the specification does not look.
+        smbios::blank(table, |kind| kind == 22 || kind >= 128);
     }
     let replacements = Replacements::new(&values, key);
     for bytes in recording.files.values_mut().chain(recording.queries.values_mut()).flatten() {
@@ -67,6 +84,12 @@ pub fn redact(recording: &mut Recording, inventory: &Inventory, key: &[u8]) {
     recording.manifest.redacted = true;
 }
 
+/// By the command code in the query's key: TPM2_NV_Read, TPM2_ReadPublic, TPM2_CreatePrimary.
+fn is_key_material(key: &str) -> bool {
+    let command = key.rsplit('_').next().unwrap_or_default();
+    matches!(command.get(12..20), Some("0000014e" | "00000173" | "00000131"))
+}
+
 fn rename<T>(map: BTreeMap<String, T>, replacements: &Replacements) -> BTreeMap<String, T> {
     map.into_iter().map(|(path, value)| (replacements.text(&path), value)).collect()
 }
@@ -76,6 +99,10 @@ fn gather(value: &Value, found: &mut BTreeSet<String>) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 match value {
+                    Value::String(text) if name == "by_path" => gather_addresses(text, found),
+                    Value::String(text) if name == "port_id" && fields.get("port_id_kind") == Some(&"mac".into()) => {
+                        found.insert(text.clone());
+                    }
                     Value::String(text) if FIELDS.contains(&name.as_str()) => drop(found.insert(text.clone())),
                     other => gather(other, found),
                 }
@@ -86,6 +113,22 @@ fn gather(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
+/// `0x5000c500a1b2c3d5`: addresses of SAS and Fibre Channel ports in the name of a place.
+fn gather_addresses(place: &str, found: &mut BTreeSet<String>) {
+    for (at, _) in place.match_indices("0x") {
+        let digits = place.get(at + 2..at + 18).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+        found.extend(digits.map(str::to_owned));
+    }
+}
+
+/// Whose frames were heard: the sender's address stands before what LLDP says.
+fn gather_senders(mut frames: &[u8], found: &mut BTreeSet<String>) {
+    while let Some(length) = bytes::be16(frames, 0).map(usize::from) {
+        found.extend(bytes::slice(frames, 8, 6).filter(|_| length >= 12).map(ethtool::address));
+        frames = frames.get(2 + length..).unwrap_or_default();
+    }
+}
+
 fn gather_uuids(text: &str, found: &mut BTreeSet<String>) {
     for word in text.split(|c: char| !c.is_ascii_hexdigit() && c != '-') {
         if word.len() == 36 && uuid::Uuid::parse_str(word).is_ok() {
@@ -93,9 +136,6 @@ fn gather_uuids(text: &str, found: &mut BTreeSet<String>) {
         }
     }
 }
-
-/// Bytes, and others of the same length.
-type Pair = (Vec<u8>, Vec<u8>);
 
 /// Old bytes to new ones, found by their first four.
 struct Replacements {
@@ -117,7 +157,9 @@ impl Replacements {
                 continue;
             }
             match hexadecimal(bare) {
-                Some(raw) => pairs.extend(binary_forms(&raw, &replaced_bytes(&raw, key))),
+                Some(raw) => {
+                    pairs.extend(family(&raw, key).iter().flat_map(|(old, new)| binary_forms(old, new)));
+                }
                 None => pairs.extend(text_forms(bare, &replaced_text(bare, key))),
             }
         }
@@ -163,95 +205,9 @@ impl Replacements {
     }
 }
 
-/// Six bytes or more written in hexadecimal, with or without separators.
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let separated = text.contains([':', '-']);
-    let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-')).collect();
-    let even = digits.len().is_multiple_of(2) && digits.len() >= 12 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    // Twelve digits without separators may as well be a serial number; longer runs are ids.
-    if !even || !(separated || digits.len() >= 16) {
-        return None;
-    }
-    digits.as_bytes().chunks_exact(2).map(|p| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok()).collect()
-}
-
-fn hash(key: &[u8], value: &[u8]) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    digest.update((key.len() as u64).to_le_bytes());
-    digest.update(key);
-    digest.update(value);
-    digest.finalize().into()
-}
-
-/// The first byte stays: it says what kind of address or id it is.
-fn replaced_bytes(raw: &[u8], key: &[u8]) -> Vec<u8> {
-    let stream = hash(key, raw);
-    raw.iter()
-        .enumerate()
-        .map(|(i, &old)| if i == 0 { old } else { stream.get(i % 32).copied().unwrap_or(old) })
-        .collect()
-}
-
-/// Digits become digits, letters letters.
-fn replaced_text(text: &str, key: &[u8]) -> String {
-    let stream = hash(key, text.as_bytes());
-    text.chars()
-        .enumerate()
-        .map(|(i, c)| {
-            let n = stream.get(i % 32).copied().unwrap_or(0).wrapping_add((i / 32) as u8);
-            match c {
-                '0'..='9' => char::from(b'0' + n % 10),
-                'a'..='z' => char::from(b'a' + n % 26),
-                'A'..='Z' => char::from(b'A' + n % 26),
-                other => other,
-            }
-        })
-        .collect()
-}
-
-fn swapped(bytes: &[u8]) -> Vec<u8> {
-    bytes.chunks(2).flat_map(|pair| pair.iter().rev().copied()).collect()
-}
-
-/// How an id is written: raw, raw with words swapped (ATA), as a little-endian GUID, and in hexadecimal.
-fn binary_forms(old: &[u8], new: &[u8]) -> Vec<Pair> {
-    let mut pairs: Vec<Pair> = vec![(old.to_vec(), new.to_vec()), (swapped(old), swapped(new))];
-    if let (Ok(old), Ok(new)) = (<[u8; 16]>::try_from(old), <[u8; 16]>::try_from(new)) {
-        let (old, new) = (uuid::Uuid::from_bytes(old), uuid::Uuid::from_bytes(new));
-        pairs.push((old.to_bytes_le().to_vec(), new.to_bytes_le().to_vec()));
-        pairs.push((old.hyphenated().to_string().into_bytes(), new.hyphenated().to_string().into_bytes()));
-    }
-    for separator in ["", ":", "-", " "] {
-        let join = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(separator);
-        pairs.push((join(old).into_bytes(), join(new).into_bytes()));
-    }
-    let upper: Vec<_> = pairs
-        .iter()
-        .skip(2)
-        // An id without letters has one form only, and that is replaced in lower case.
-        .filter(|(old, _)| old.is_ascii() && old.iter().any(u8::is_ascii_lowercase))
-        .map(|(old, new)| (old.to_ascii_uppercase(), new.to_ascii_uppercase()))
-        .collect();
-    pairs.extend(upper);
-    pairs
-}
-
-/// How a serial number is written: as it is, and in ATA's field of twenty characters with swapped bytes.
-fn text_forms(old: &str, new: &str) -> Vec<Pair> {
-    let mut pairs = vec![(old.as_bytes().to_vec(), new.as_bytes().to_vec())];
-    if old.len() <= 20 {
-        for pad in [|t: &str| format!("{t:<20}"), |t: &str| format!("{t:>20}")] {
-            pairs.push((swapped(pad(old).as_bytes()), swapped(pad(new).as_bytes())));
-        }
-    }
-    // NVMe's fallback wwid and by-id names write the serial number in hexadecimal.
-    let hex = |t: &str| crate::parse::bytes::hex(t.as_bytes()).into_bytes();
-    pairs.push((hex(old), hex(new)));
-    pairs
-}
-
 #[cfg(test)]
 mod tests {
+    use super::forms::swapped;
     use super::*;
     use crate::model::{Disk, Nic};
 
@@ -295,6 +251,68 @@ mod tests {
         assert_eq!(file("/chance"), b"xAB12x");
         assert_eq!(file("/sys/bus/usb/devices/usb1/serial"), b"0000:00:06.0\n", "places stay");
         assert!(recording.manifest.redacted);
+    }
+
+    #[test]
+    fn keys_and_serial_numbers_of_cards_are_left_out() {
+        use crate::parse::tpm;
+        use crate::source::Query;
+        let (mut recording, inventory) = recording();
+        recording.files.insert("/sys/devices/pci0000:00/0000:00:02.0/config".into(), Ok(vec![7; 4096]));
+        let commands = [
+            (tpm::get_properties(), true),
+            (tpm::nv_read_public(0x01c0_0002), true),
+            (tpm::nv_read(0x01c0_0002, false, 512, 0), false),
+            (tpm::read_public(0x8101_0001), false),
+            (tpm::create_primary(&tpm::ek_template(true, &[])), false),
+        ];
+        let keys = commands.map(|(command, kept)| (Query::Tpm { device: "/dev/tpmrm0".into(), command }.key(), kept));
+        for (key, _) in &keys {
+            recording.queries.insert(key.clone(), Ok(vec![1]));
+        }
+        redact(&mut recording, &inventory, b"key");
+        assert_eq!(recording.files["/sys/devices/pci0000:00/0000:00:02.0/config"].as_ref().map(Vec::len), Ok(256));
+        for (key, kept) in keys {
+            assert_eq!(recording.queries.contains_key(&key), kept, "{key}");
+        }
+    }
+
+    /// The ways in which a name hides: UEFI's wide strings, IPv6 addresses, neighbours of a SAS address, frames, tables.
+    #[test]
+    fn hidden_forms_are_found() {
+        let (mut recording, mut inventory) = recording();
+        let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let mut put = |path: &str, bytes: Vec<u8>| drop(recording.files.insert(path.to_owned(), Ok(bytes)));
+        put("/boot", [wide("UEFI Samsung S4EVNF0M1234"), wide("MAC:525400123456")].concat());
+        put("/sas", b"0x5000c500a1b2c3d5\n".to_vec());
+        put("/page83", vec![0x50, 0, 0xc5, 0, 0xa1, 0xb2, 0xc3, 0xd6]);
+        put("/expander", b"0x500056b3a1b2c3ff\n".to_vec());
+        let table = [&[22u8, 4, 1, 0][..], b"BATTERY-SERIAL\0\0", &[200, 6, 2, 0, 7, 7], b"SERVICETAG\0\0"].concat();
+        put("/sys/firmware/dmi/tables/DMI", table);
+        let mut frame = vec![0, 14, 1, 0x80, 0xc2, 0, 0, 0x0e, 0, 0x1c, 0x73, 1, 2, 3, 0x88, 0xcc];
+        recording.queries.insert("lldp_eth0".into(), Ok(std::mem::take(&mut frame)));
+        let link_local = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0x50, 0x54, 0, 0xff, 0xfe, 0x12, 0x34, 0x56];
+        recording.queries.insert("addresses".into(), Ok(link_local.to_vec()));
+        inventory.disks.data.push(Disk {
+            wwn: Some("naa.5000c500a1b2c3d4".into()),
+            by_path: Some("pci-0000:01:00.0-sas-exp0x500056b3a1b2c3ff-phy3-lun-0".into()),
+            ..Disk::default()
+        });
+        redact(&mut recording, &inventory, b"key");
+        let file = |path: &str| recording.files[path].clone().unwrap_or_default();
+        let has = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).any(|w| w == what);
+        assert!(!has(&file("/boot"), &wide("S4EVNF0M1234")) && !has(&file("/boot"), &wide("525400123456")));
+        assert!(has(&file("/boot"), &wide("UEFI Samsung ")));
+        assert!(!has(&file("/sas"), b"c500a1b2") && file("/sas").ends_with(b"5\n"), "the last digit stays");
+        assert_eq!(file("/page83").last().map(|b| b & 0x0f), Some(6));
+        assert!(!has(&file("/page83"), &[0xc5, 0, 0xa1, 0xb2]));
+        assert!(!has(&file("/expander"), b"56b3a1b2"));
+        let table = file("/sys/firmware/dmi/tables/DMI");
+        assert!(!has(&table, b"BATTERY") && !has(&table, b"SERVICETAG"), "{table:?}");
+        assert_eq!(smbios::Table::parse(None, &table).structures.len(), 2, "the table is still one");
+        let query = |key: &str| recording.queries[key].clone().unwrap_or_default();
+        assert!(!has(&query("lldp_eth0"), &[0x1c, 0x73, 1, 2, 3]));
+        assert!(!has(&query("addresses"), &[0x54, 0, 0xff, 0xfe]), "{:x?}", query("addresses"));
     }
 
     #[test]

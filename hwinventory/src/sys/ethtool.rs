@@ -1,4 +1,5 @@
 use super::buffer;
+use crate::parse::ethtool::{LldpFlag, PRIVATE_FLAGS, lldp_flag, private_flag_count};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,8 +16,15 @@ struct InterfaceRequest {
     rest: [u8; 16],
 }
 
-/// GDRVINFO, GWOL, GPERMADDR and GLINKSETTINGS: the commands that only read.
-const READS: &[u32] = &[0x03, 0x05, 0x20, GLINKSETTINGS];
+pub const GDRVINFO: u32 = 0x03;
+const GPERMADDR: u32 = 0x20;
+pub const GSTRINGS: u32 = 0x1b;
+pub const GPFLAGS: u32 = 0x27;
+const SPFLAGS: u32 = 0x28;
+/// The commands that only read; 0x05 is GWOL.
+const READS: &[u32] = &[GDRVINFO, 0x05, GPERMADDR, GSTRINGS, GPFLAGS, GLINKSETTINGS];
+/// Private flags are bits of one word.
+const MOST_FLAGS: usize = 32;
 
 /// The command's structure as the kernel filled it.
 pub fn get(interface: &str, command: u32, length: u32) -> io::Result<Vec<u8>> {
@@ -26,9 +34,20 @@ pub fn get(interface: &str, command: u32, length: u32) -> io::Result<Vec<u8>> {
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let mut data = buffer(length);
     put(&mut data, 0, &command.to_ne_bytes());
-    if command == 0x20 {
-        // GPERMADDR: how many bytes fit behind the header.
-        put(&mut data, 4, &32u32.to_ne_bytes());
+    match command {
+        // How many bytes fit behind the header.
+        GPERMADDR => put(&mut data, 4, &32u32.to_ne_bytes()),
+        GSTRINGS => {
+            // The names of private flags. The kernel writes as many as the driver has, whatever fits.
+            let mut driver = buffer(least(GDRVINFO));
+            put(&mut driver, 0, &GDRVINFO.to_ne_bytes());
+            call(&socket, interface, &mut driver)?;
+            if private_flag_count(&driver).is_none_or(|n| n == 0 || n as usize > MOST_FLAGS) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            put(&mut data, 4, &PRIVATE_FLAGS.to_ne_bytes());
+        }
+        _ => {}
     }
     call(&socket, interface, &mut data)?;
     if command == GLINKSETTINGS {
@@ -58,8 +77,9 @@ fn call(socket: &OwnedFd, interface: &str, data: &mut [u8]) -> io::Result<()> {
     }
     put(&mut request.name, 0, interface.as_bytes());
     // SAFETY: `request` is at least as large as `struct ifreq` and has its name and pointer in place; `data` is longer
-    // than the structure of each command in `READS` (for GLINKSETTINGS with the number of mask words it names), and lives
-    // through the call.
+    // than the structure of each command in `READS` and of SPFLAGS (for GLINKSETTINGS with the number of mask words it
+    // names, for GSTRINGS with as many names as there can be private flags, which the driver was asked about before), and
+    // lives through the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &mut request) };
     if result < 0 {
         let error = io::Error::last_os_error();
@@ -71,12 +91,46 @@ fn call(socket: &OwnedFd, interface: &str, data: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the card's own LLDP agent is on; `None` where it has none.
+pub fn lldp_agent(interface: &str) -> io::Result<Option<bool>> {
+    Ok(agent_flag(interface)?.map(|(flag, _)| flag.agent_on))
+}
+
+/// Sets the one private flag that stands for the card's LLDP agent, and no other.
+pub fn switch_lldp_agent(interface: &str, on: bool) -> io::Result<()> {
+    let Some((flag, value)) = agent_flag(interface)? else { return Err(io::ErrorKind::NotFound.into()) };
+    if flag.agent_on == on {
+        return Ok(());
+    }
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let mut data = buffer(least(SPFLAGS));
+    put(&mut data, 0, &SPFLAGS.to_ne_bytes());
+    put(&mut data, 4, &(value ^ 1 << flag.bit).to_ne_bytes());
+    call(&socket, interface, &mut data)
+}
+
+fn agent_flag(interface: &str) -> io::Result<Option<(LldpFlag, u32)>> {
+    let absent = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(None) } else { Err(error) };
+    let names = match get(interface, GSTRINGS, least(GSTRINGS)) {
+        Ok(names) => names,
+        Err(error) => return absent(error),
+    };
+    let flags = match get(interface, GPFLAGS, least(GPFLAGS)) {
+        Ok(flags) => flags,
+        Err(error) => return absent(error),
+    };
+    let value = crate::parse::bytes::le32(&flags, 4).unwrap_or(0);
+    Ok(lldp_flag(&names, &flags).map(|flag| (flag, value)))
+}
+
 /// Size of the command's structure in <linux/ethtool.h>.
 fn least(command: u32) -> u32 {
     match command {
-        0x03 => 196,
+        GDRVINFO => 196,
         0x05 => 20,
-        0x20 => 8 + 32,
+        GPERMADDR => 8 + 32,
+        GSTRINGS => 12 + 32 * MOST_FLAGS as u32,
+        GPFLAGS | SPFLAGS => 8,
         _ => 48,
     }
 }

@@ -1,3 +1,5 @@
+use super::ethtool;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket};
 use std::io;
@@ -10,10 +12,14 @@ const GROUPS: [[u8; 6]; 3] =
     [[0x01, 0x80, 0xc2, 0, 0, 0x0e], [0x01, 0x80, 0xc2, 0, 0, 0x03], [0x01, 0x80, 0xc2, 0, 0, 0x00]];
 const MOST_FRAMES: usize = 16;
 
+/// After a first neighbour, how long a second one is waited for: a port has one, behind a hub or on a mirrored port two.
+const SECOND: Duration = Duration::from_secs(2);
+
 /// Listens for LLDP frames. Each in the answer is preceded by its length as a big-endian u16.
-pub fn listen(interface: &str, seconds: u32) -> io::Result<Vec<u8>> {
+pub fn listen(interface: &str, seconds: u32, agent_off: bool) -> io::Result<Vec<u8>> {
     let index = nix::net::if_::if_nametoindex(interface)?;
-    // Protocol 0: nothing is received before the socket is bound to one interface.
+    // Protocol 0: nothing is received before the socket is bound to one interface. Bound to one protocol it does not
+    // hear what this machine sends.
     let socket = socket(
         AddressFamily::Packet,
         SockType::Raw,
@@ -24,25 +30,57 @@ pub fn listen(interface: &str, seconds: u32) -> io::Result<Vec<u8>> {
     for group in GROUPS {
         join(&socket, index, group)?;
     }
-    let deadline = Instant::now() + Duration::from_secs(u64::from(seconds));
+    let _agent = if agent_off { QuietAgent::new(interface)? } else { None };
+    let mut deadline = Instant::now() + Duration::from_secs(u64::from(seconds));
     let mut answer = Vec::new();
     let mut frame = vec![0u8; 2048];
-    for _ in 0..MOST_FRAMES {
+    let mut frames = 0;
+    while frames < MOST_FRAMES {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        if poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
+        // Rounded up: a wait of less than a millisecond would spin.
+        let timeout = PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX);
+        if left.is_zero() || poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
             break;
         }
-        let length = recv(socket.as_raw_fd(), &mut frame, MsgFlags::empty())?;
+        let length = match recv(socket.as_raw_fd(), &mut frame, MsgFlags::empty()) {
+            Ok(length) => length,
+            // The link went down, perhaps because of the switch above: it may come back.
+            Err(Errno::ENETDOWN | Errno::EAGAIN | Errno::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+        };
         let received = frame.get(..length).unwrap_or_default();
         answer.extend((received.len() as u16).to_be_bytes());
         answer.extend_from_slice(received);
-        // One neighbour is what a port has; give a second one a moment.
-        if left > Duration::from_secs(2) && !answer.is_empty() {
-            break;
-        }
+        frames += 1;
+        deadline = deadline.min(Instant::now() + SECOND);
     }
     Ok(answer)
+}
+
+/// The card's own LLDP agent, switched off until this is dropped.
+struct QuietAgent {
+    interface: String,
+}
+
+impl QuietAgent {
+    /// `None` where there is no agent, or it is off already.
+    fn new(interface: &str) -> io::Result<Option<QuietAgent>> {
+        if ethtool::lldp_agent(interface)? != Some(true) {
+            return Ok(None);
+        }
+        log::info!("{interface}: the card's LLDP agent is switched off while listening");
+        let agent = QuietAgent { interface: interface.to_owned() };
+        ethtool::switch_lldp_agent(interface, false)?;
+        Ok(Some(agent))
+    }
+}
+
+impl Drop for QuietAgent {
+    fn drop(&mut self) {
+        if let Err(error) = ethtool::switch_lldp_agent(&self.interface, true) {
+            log::warn!("{}: the card's LLDP agent could not be switched on again: {error}", self.interface);
+        }
+    }
 }
 
 fn bind(socket: &OwnedFd, index: u32) -> io::Result<()> {

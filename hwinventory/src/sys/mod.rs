@@ -1,4 +1,5 @@
-//! The only place with `unsafe`: ioctls, netlink and raw sockets behind safe functions. Everything here only reads.
+//! The only place with `unsafe`: ioctls, netlink and raw sockets behind safe functions. Everything here only reads,
+//! but for the one switch of a card's LLDP agent, which is asked for by name and put back.
 #![allow(unsafe_code)]
 
 mod ethtool;
@@ -27,7 +28,7 @@ pub(crate) fn answer(query: &Query) -> io::Result<Vec<u8>> {
         Query::Ethtool { interface, command, length } => ethtool::get(interface, *command, *length),
         Query::Links => netlink::links(),
         Query::Addresses => netlink::addresses(),
-        Query::Lldp { interface, seconds } => lldp::listen(interface, *seconds),
+        Query::Lldp { interface, seconds, agent_off } => lldp::listen(interface, *seconds, *agent_off),
         Query::Ipmi { device, netfn, command, data } => ipmi::request(device, *netfn, *command, data),
         Query::Tpm { device, command } => tpm::command(device, command),
     }

@@ -82,10 +82,18 @@ fn edges(file: &File) -> io::Result<String> {
     let size = (&mut &*file).seek(SeekFrom::End(0))?;
     let length = EDGE.min(size);
     let mut hash = Sha256::new();
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-    for offset in [0, size - length] {
-        file.read_exact_at(&mut bytes, offset)?;
-        hash.update(&bytes);
+    // Little by little: dozens of disks are read at once.
+    let mut bytes = [0u8; 32 << 10];
+    for start in [0, size - length] {
+        let mut at = 0;
+        while at < length {
+            let left = usize::try_from(length - at).unwrap_or(usize::MAX);
+            let end = left.min(bytes.len());
+            let part = bytes.get_mut(..end).unwrap_or_default();
+            file.read_exact_at(part, start + at)?;
+            hash.update(&*part);
+            at += end as u64;
+        }
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

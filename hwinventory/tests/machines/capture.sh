@@ -17,7 +17,7 @@ depmod -b kernel "$release"
 mkdir -p root/proc root/sys root/dev root/run root/mods
 gcc -static -O1 -o root/init "$here/init.c"
 strip -o root/hwinventory "$binary"
-modules="virtio_pci nvme ahci sd_mod sr_mod virtio_blk virtio_scsi virtio_net e1000e megaraid_sas mptsas xhci_pci uas
+modules="virtio_pci nvme ahci sd_mod sr_mod virtio_blk virtio_scsi virtio_net e1000e vmxnet3 megaraid_sas mptsas xhci_pci uas
     usb_storage ipmi_si ipmi_devintf tpm_tis tpm_crb efivarfs i6300esb ext4 af_packet"
 for module in $modules; do
     modprobe -d "$work/kernel" -S "$release" --show-depends "$module" 2>/dev/null | awk '/^insmod/ { print $2 }'
@@ -36,19 +36,37 @@ for disk in ext4 gpt blank scsi raid usb native; do
     drives="${drives:-} -drive file=$disk.img,if=none,id=$disk,format=raw"
 done
 
+# machine NAME ARGUMENT...: under SeaBIOS as NAME-bios, under OVMF as NAME-uefi. The NIC `dark` has no carrier.
 machine() {
     name=$1
     shift
+    rm -rf tpm && mkdir tpm
+    snapshot "$name-bios" "$@"
+    cp /usr/share/OVMF/OVMF_VARS_4M.fd vars.fd
+    rm -rf tpm && mkdir tpm
+    snapshot "$name-uefi" "$@" -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
+        -drive if=pflash,format=raw,file=vars.fd
+}
+
+snapshot() {
+    name=$1
+    shift
+    swtpm socket --tpm2 --tpmstate dir=tpm --ctrl type=unixio,path=tpm/sock --terminate &
+    tpm=$!
+    while [ ! -S tpm/sock ]; do sleep 0.1; done
     # shellcheck disable=SC2086
-    timeout 600 qemu-system-x86_64 -accel "$accel" -cpu max -machine q35 -display none -no-reboot \
-        -kernel "kernel/boot/vmlinuz-$release" -initrd initrd.gz -serial "file:$name.log" -serial "file:$name.tar.zst" \
-        $drives "$@"
+    echo set_link dark off | timeout 600 qemu-system-x86_64 -accel "$accel" -cpu max -machine q35 -display none \
+        -no-reboot -monitor stdio -kernel "kernel/boot/vmlinuz-$release" -initrd initrd.gz \
+        -serial "file:$name.log" -serial "file:$name.tar.zst" $drives "$@" >/dev/null
+    # A machine without a TPM has not asked for it.
+    kill "$tpm" 2>/dev/null || true
+    wait "$tpm" 2>/dev/null || true
     # OVMF clears the screen on this port too, before zstd's magic.
     at=$(LC_ALL=C grep -abo "$(printf '\050\265\057\375')" "$name.tar.zst" | head -n 1 | cut -d : -f 1)
     tail -c "+$((at + 1))" "$name.tar.zst" >"$here/$name.tar.zst"
 }
 
-machine q35-bios -smp 4,sockets=2,cores=2 -m 1024 -append "console=ttyS0 quiet panic=1 BOOTIF=01-52-54-00-00-00-01" \
+machine q35 -smp 4,sockets=2,cores=2 -m 1024 -append "console=ttyS0 quiet panic=1 BOOTIF=01-52-54-00-00-00-01" \
     -object memory-backend-ram,id=m0,size=512M -object memory-backend-ram,id=m1,size=512M \
     -numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,cpus=2-3,memdev=m1 \
     -device nvme,id=nv0,serial=NVME0001 \
@@ -61,20 +79,18 @@ machine q35-bios -smp 4,sockets=2,cores=2 -m 1024 -append "console=ttyS0 quiet p
     -device megasas,id=ms -device scsi-hd,drive=raid,bus=ms.0,serial=MEGA0001 \
     -device qemu-xhci -device usb-storage,drive=usb,serial=USB00001,removable=on \
     -netdev user,id=n0,restrict=on -device virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01,romfile= \
-    -device e1000e,mac=52:54:00:00:00:02,romfile= \
+    -netdev user,id=n1,restrict=on -device virtio-net-pci,id=dark,netdev=n1,mac=52:54:00:00:00:02,romfile= \
+    -netdev user,id=n2,restrict=on -device e1000e,netdev=n2,mac=52:54:00:00:00:03,romfile= \
+    -netdev user,id=n3,restrict=on -device vmxnet3,netdev=n3,mac=52:54:00:00:00:04,romfile= \
     -device ipmi-bmc-sim,id=bmc -device isa-ipmi-kcs,bmc=bmc \
     -smbios type=0,vendor=BurinBIOS,version=1.2,date=01/02/2026 \
     -smbios type=1,manufacturer=Burin,product=TestRig,serial=SYS0001,uuid=00112233-4455-6677-8899-aabbccddeeff \
     -smbios type=17,loc_pfx=DIMM_A,manufacturer=Micron,serial=DIMMSN1,part=PN-1,speed=3200
 
-mkdir tpm
-swtpm socket --tpm2 --tpmstate dir=tpm --ctrl type=unixio,path=tpm/sock --terminate &
-cp /usr/share/OVMF/OVMF_VARS_4M.fd vars.fd
-sleep 1
-machine q35-uefi -smp 2 -m 768 -append "console=ttyS0 quiet panic=1" \
-    -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd -drive if=pflash,format=raw,file=vars.fd \
+machine sas -smp 2 -m 768 -append "console=ttyS0 quiet panic=1" \
     -chardev socket,id=tpm,path=tpm/sock -tpmdev emulator,id=t0,chardev=tpm -device tpm-tis,tpmdev=t0 \
     -device mptsas1068,id=ms -device scsi-hd,drive=raid,bus=ms.0,serial=SASDISK1,wwn=0x5000c50012345678 \
     -device virtio-blk-pci,drive=blank \
-    -netdev user,id=n0,restrict=on -device e1000e,netdev=n0,mac=52:54:00:00:00:11,romfile= \
+    -netdev user,id=n0,restrict=on -device e1000e,id=dark,netdev=n0,mac=52:54:00:00:00:11,romfile= \
+    -netdev user,id=n1,restrict=on -device virtio-net-pci,netdev=n1,mac=52:54:00:00:00:12,romfile= \
     -device i6300esb -action watchdog=none

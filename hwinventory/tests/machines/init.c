@@ -1,10 +1,14 @@
-/* PID 1 of the machines that capture.sh starts: loads the modules in /mods/list, runs hwinventory, and sends the
- * snapshot over the second serial port. */
+/* PID 1 of the machines that capture.sh starts: loads the modules in /mods/list, switches all NICs on (one that is off
+ * does not know its carrier), runs hwinventory, and sends the snapshot over the second serial port. */
+#include <dirent.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -36,6 +40,23 @@ static void send_file(const char *file, const char *tty)
     tcdrain(out);
 }
 
+static void switch_nics_on(void)
+{
+    int sock = socket(AF_INET, SOCK_DGRAM, 0);
+    DIR *nics = opendir("/sys/class/net");
+    for (struct dirent *nic; nics && (nic = readdir(nics));) {
+        struct ifreq request = {0};
+        snprintf(request.ifr_name, sizeof request.ifr_name, "%s", nic->d_name);
+        if (ioctl(sock, SIOCGIFFLAGS, &request))
+            continue;
+        request.ifr_flags |= IFF_UP;
+        ioctl(sock, SIOCSIFFLAGS, &request);
+    }
+    if (nics)
+        closedir(nics);
+    close(sock);
+}
+
 int main(void)
 {
     char line[256], path[300];
@@ -56,7 +77,8 @@ int main(void)
         close(module);
     }
     mount("efivarfs", "/sys/firmware/efi/efivars", "efivarfs", 0, 0);
-    sleep(6); /* disks appear */
+    switch_nics_on();
+    sleep(6); /* disks appear, links come up */
     run((char *[]){"/hwinventory", "collect", "--deadline", "20000", 0});
     run((char *[]){"/hwinventory", "snapshot", "/run/snapshot", "--deadline", "20000", 0});
     send_file("/run/snapshot", "/dev/ttyS1");

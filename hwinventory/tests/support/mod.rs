@@ -21,6 +21,15 @@ pub fn fixtures() -> Option<PathBuf> {
     None
 }
 
+/// The dumps of one kind, by name.
+pub fn archives(kind: &str) -> Vec<PathBuf> {
+    let Some(folder) = fixtures() else { return Vec::new() };
+    let mut found: Vec<_> =
+        std::fs::read_dir(folder.join(kind)).map(|d| d.flatten().map(|e| e.path()).collect()).unwrap_or_default();
+    found.sort();
+    found
+}
+
 /// Whether an oracle is installed, with a word about it if not.
 pub fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
@@ -60,6 +69,8 @@ pub fn collect(source: Arc<dyn Source>) -> Inventory {
 pub struct Machine {
     pub files: BTreeMap<String, Vec<u8>>,
     pub links: BTreeMap<String, String>,
+    /// Answers by the key of the query.
+    pub queries: BTreeMap<String, Vec<u8>>,
     /// Devices whose queries hang.
     pub hung: Vec<(String, Duration)>,
     /// Devices whose queries panic, as a stand-in for a collector's bug.
@@ -74,6 +85,19 @@ impl Machine {
 
     pub fn link(&mut self, path: &str, target: &str) -> &mut Self {
         self.links.insert(path.to_owned(), target.to_owned());
+        self
+    }
+
+    pub fn answer(&mut self, query: &Query, answer: &[u8]) -> &mut Self {
+        self.queries.insert(query.key(), answer.to_vec());
+        self
+    }
+
+    /// An SMBIOS table with its entry point, as `dmidecode --dump-bin` writes them.
+    pub fn smbios(&mut self, dump: &[u8]) -> &mut Self {
+        let at = hwinventory::fuzz::table_offset(dump).expect("a dump has a table");
+        self.files.insert("/sys/firmware/dmi/tables/smbios_entry_point".into(), dump[..at].to_vec());
+        self.files.insert("/sys/firmware/dmi/tables/DMI".into(), dump[at..].to_vec());
         self
     }
 
@@ -121,6 +145,6 @@ impl Source for Machine {
             std::thread::sleep(*time);
         }
         assert!(!self.broken.iter().any(|device| key.contains(&format!("_{device}"))), "a bug in a parser");
-        Err(io::ErrorKind::NotFound.into())
+        self.queries.get(&key).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }

@@ -1,17 +1,23 @@
-//! The agent's own API with a stand-in for the engine, for programs that try what it does with any input.
+//! The agent's own API with a made-up machine behind it, for programs that try what it does with any input.
 //!
-//! No disk is touched: no order finds a disk here.
+//! Orders are planned by the real planner, on an inventory of two disks that do not exist; a plan that is applied is
+//! receipted at once. No disk of this host is looked at.
 
-use burin::api::{Door, LogRing, Options, Server};
+use burin::api::{Door, LogRing, Options, Server, Work};
 use burin::controller::{ControlFlag, Emitter, Limits};
-use burin::protocol::{Hello, Identity, Problem, Secret, hello};
+use burin::error::Coded;
+use burin::protocol::event::StageFinished;
+use burin::protocol::{Hello, Identity, Kind, Order, Plan, Problem, Receipt, Secret, hello, receipt};
 use clap::Parser;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The agent's API without a machine behind it.
+/// The agent's API with a made-up machine behind it.
 #[derive(Debug, Parser)]
 #[command(name = "agent-api")]
 struct Arguments {
@@ -22,6 +28,8 @@ struct Arguments {
     #[arg(long)]
     token: String,
 }
+
+const BOOT: &str = "stand-in";
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -34,32 +42,73 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let boot_id = "stand-in";
     let hello = Hello {
         version: hello::VERSION.to_owned(),
-        identity: Identity::default(),
-        boot_id: boot_id.to_owned(),
-        instance: "stand-in".to_owned(),
+        identity: Identity { serial: Some("STAND-IN".to_owned()), ..Identity::default() },
+        boot_id: BOOT.to_owned(),
+        instance: BOOT.to_owned(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         capabilities: vec![],
-        inventory: serde_json::Value::Null,
+        inventory: machine(),
         last_crash: None,
         last_state: None,
         api: None,
     };
-    let emitter = Emitter::open(None, boot_id, "/", &[], Limits::default())?;
-    let planner = Arc::new(|_: &_| {
-        let message = "there are no disks behind this stand-in".to_owned();
-        Err(Problem { code: "plan.none".to_owned(), message, causes: vec![], hint: None })
-    });
-    let door = Door::new(hello, ControlFlag::default(), &emitter, LogRing::new(1 << 16), planner);
+    let emitter = Emitter::open(None, BOOT, "/", &[], Limits::default())?;
+    let mut log = LogRing::new(1 << 16);
+    log.write_all(b"a made-up machine\n")?;
+    let door = Door::new(hello, ControlFlag::default(), &emitter, log, Arc::new(plan));
     door.set_token(Secret::new(arguments.token.clone()));
-    door.set_inventory(serde_json::json!({"version": "inventory/v1"}));
-    let options = Options { listen: arguments.listen, addresses: vec![arguments.listen.ip()] };
+    door.set_inventory(machine());
+    let options = Options { listen: arguments.listen, addresses: vec![arguments.listen.ip()], callers: None };
     let server = Server::start(&options, door.clone())?;
     println!("listening on {} {}", server.endpoint().url, server.endpoint().fingerprint);
     loop {
-        // The planner refuses every order, so that there is never more to do than to reboot, which is not done.
-        door.next_work(Duration::from_secs(3600));
+        // Whoever wants this machine to reboot is told yes, and nothing happens.
+        let Some(Work::Apply { order, plan_digest }) = door.next_work(Duration::from_secs(3600)) else { continue };
+        emitter.emit(Kind::StageFinished(StageFinished { stage: "write".to_owned(), duration_ms: 1 }));
+        door.finish(&Receipt {
+            version: receipt::VERSION.to_owned(),
+            order: order.id.clone(),
+            attempt: 1,
+            boot_id: BOOT.to_owned(),
+            plan_digest: Some(plan_digest),
+            problem: None,
+            images: vec![],
+            changes: vec![],
+            stages: vec![],
+        });
     }
+}
+
+fn plan(order: &Order) -> Result<Plan, Problem> {
+    let inventory = serde_json::from_value(machine()).map_err(|error| Problem {
+        code: "stand-in.inventory".to_owned(),
+        message: error.to_string(),
+        causes: vec![],
+        hint: None,
+    })?;
+    burin::plan::plan(&inventory, order, &BTreeMap::new()).map_err(|refusal| refusal.problem())
+}
+
+/// `inventory/v1` of a server with an NVMe disk and a hard disk, both empty.
+fn machine() -> Value {
+    let section = |data: Value| json!({"status": "ok", "data": data});
+    let disk = |name: &str, class: &str, serial: &str, size: u64| {
+        let identity = json!({"kind": "serial", "value": format!("ACME_{serial}"), "strength": "strong"});
+        json!({
+            "name": name, "path": format!("/dev/{name}"), "status": "ok", "mounts": [], "signatures": [],
+            "logical_block_size": 512, "class": class, "size": size, "serial": serial,
+            "identity": identity, "identities": [identity],
+        })
+    };
+    let disks = json!([disk("nvme0n1", "nvme", "N1", 480_103_981_056), disk("sda", "hdd", "H1", 4_000_787_030_016)]);
+    json!({
+        "schema_version": "inventory/v1",
+        "system": section(json!({"serial_number": "STAND-IN"})),
+        "firmware": section(json!({"boot_mode": "uefi"})),
+        "cpu": section(json!({"architecture": "x86_64"})),
+        "disks": section(disks),
+        "nics": section(json!([{"name": "eth0", "status": "ok", "mac": "02:00:00:00:00:01"}])),
+    })
 }

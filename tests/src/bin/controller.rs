@@ -50,6 +50,9 @@ struct Arguments {
     /// Private key, PEM
     #[arg(long, requires = "certificate")]
     key: Option<PathBuf>,
+    /// CAs, PEM: machines have to show a certificate by one of them
+    #[arg(long, requires = "certificate")]
+    client_ca: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -85,6 +88,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         let (certificates, key) = (std::fs::read_to_string(certificate)?, std::fs::read_to_string(key)?);
         options.tls = Some(Tls { certificates, key });
     }
+    options.client_ca = arguments.client_ca.map(std::fs::read_to_string).transpose()?;
     let controller = Controller::start(options)?;
     let observations = controller.subscribe();
     println!("listening on {}", controller.url());

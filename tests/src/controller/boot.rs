@@ -3,10 +3,12 @@
 use super::server::Shared;
 use super::watch::Observation;
 use axum::extract::{Query, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use burin::protocol::Identity;
+use burin::protocol::{Identity, Secret};
+use burin_initramfs::cpio::{Archive, Node};
 use serde::Deserialize;
+use std::io;
 use std::sync::Arc;
 
 #[derive(Debug, Deserialize)]
@@ -40,14 +42,38 @@ const TO_DISK: &str = "#!ipxe\necho burin: nothing to do, booting from disk\nexi
 fn to_agent(shared: &Shared) -> String {
     let base = shared.public_url();
     let options = &shared.options;
+    // Behind the ramdisk, so that its file counts. The kernel echoes its command line: no token may stand there.
+    let (named, site) = match options.join_token {
+        Some(_) => (format!(" initrd={SITE}"), format!("initrd --name {SITE} {base}/ipxe/{SITE}\n")),
+        None => (String::new(), String::new()),
+    };
     format!(
         "#!ipxe\n\
-         kernel {base}/boot/{kernel} initrd={initramfs} burin.controller={base} \
+         kernel {base}/boot/{kernel} initrd={initramfs}{named} burin.controller={base} \
          BOOTIF=01-${{netX/mac:hexhyp}} {cmdline}\n\
          initrd --name {initramfs} {base}/boot/{initramfs}\n\
-         boot\n",
+         {site}boot\n",
         kernel = options.kernel,
         initramfs = options.initramfs,
         cmdline = options.cmdline,
     )
+}
+
+const SITE: &str = "site.img";
+
+/// A ramdisk of one file, `/etc/burin/cmdline`, with what must not stand on the kernel command line.
+pub(super) async fn site(State(shared): State<Arc<Shared>>) -> Response {
+    let Some(token) = &shared.options.join_token else { return StatusCode::NOT_FOUND.into_response() };
+    match site_archive(token) {
+        Ok(bytes) => ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Packed: where it begins does not matter to the kernel then.
+pub fn site_archive(join_token: &Secret) -> io::Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    let words = format!("burin.token={}\n", join_token.reveal());
+    archive.add("/etc/burin/cmdline", 0o600, Node::File(words.into_bytes())).map_err(io::Error::other)?;
+    zstd::encode_all(archive.to_bytes(0).map_err(io::Error::other)?.as_slice(), 1)
 }

@@ -13,10 +13,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 /// Certificate chain and key of a server, PEM.
@@ -33,15 +34,26 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    pub(super) fn acceptor(&self) -> io::Result<TlsAcceptor> {
+    pub(super) fn acceptor(&self, client_ca: Option<&str>) -> io::Result<TlsAcceptor> {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(self.certificates.as_bytes())
             .collect::<Result<_, _>>()
             .map_err(io::Error::other)?;
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(io::Error::other)?;
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-            .map_err(io::Error::other)?;
+        let provider = Arc::new(ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider.clone());
+        let config = config.with_safe_default_protocol_versions().map_err(io::Error::other)?;
+        let config = match client_ca {
+            None => config.with_no_client_auth(),
+            Some(pem) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+                    roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                config.with_client_cert_verifier(verifier.map_err(io::Error::other)?)
+            }
+        };
+        let config = config.with_single_cert(chain, key).map_err(io::Error::other)?;
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }

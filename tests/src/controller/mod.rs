@@ -14,6 +14,7 @@ mod server;
 mod state;
 mod watch;
 
+pub use boot::site_archive;
 pub use faults::{Call, Fault, Faults, ImageFault};
 pub use listener::Tls;
 pub use server::{Controller, Options, StartError};

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
@@ -48,6 +49,8 @@ pub struct Options {
     pub join_token: Option<Secret>,
     pub heartbeat_seconds: Option<u32>,
     pub tls: Option<Tls>,
+    /// PEM of CAs: with TLS, machines have to show a certificate by one of them.
+    pub client_ca: Option<String>,
     /// Keep receipts in state `posted` until [`Controller::acknowledge`].
     pub hold_receipts: bool,
 }
@@ -69,6 +72,7 @@ impl Options {
             join_token: None,
             heartbeat_seconds: None,
             tls: None,
+            client_ca: None,
             hold_receipts: false,
         }
     }
@@ -121,7 +125,12 @@ impl Controller {
         for record in records {
             state.apply(record);
         }
-        let acceptor = options.tls.as_ref().map(Tls::acceptor).transpose().map_err(StartError::Tls)?;
+        let acceptor = options
+            .tls
+            .as_ref()
+            .map(|tls| tls.acceptor(options.client_ca.as_deref()))
+            .transpose()
+            .map_err(StartError::Tls)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("controller")
@@ -129,9 +138,8 @@ impl Controller {
             .build()
             .map_err(StartError::Runtime)?;
         let address = options.listen;
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind(address))
-            .map_err(|source| StartError::Listen { address, source })?;
+        let listener =
+            runtime.block_on(async { listen(address) }).map_err(|source| StartError::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
         let held = Mutex::new(options.hold_receipts);
         let shared = Arc::new(Shared {
@@ -245,6 +253,18 @@ impl Drop for Controller {
     }
 }
 
+/// Connections that may wait to be accepted. Racks are powered on together: where the queue runs over, the kernel answers
+/// with cookies and forgets, and machines that had already sent their hello are reset.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart has to find its port again, whoever was connected.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 fn router(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/hello", post(calls::hello))
@@ -256,6 +276,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/machines/{machine}/receipts", post(calls::receipt))
         .route("/v1/machines/{machine}/receipts/{order}/{attempt}", get(calls::receipt_state))
         .route("/ipxe", get(boot::script))
+        .route("/ipxe/site.img", get(boot::site))
         .route("/boot/{*path}", get(files::artefact))
         .route("/images/{*path}", get(files::image))
         .layer(DefaultBodyLimit::max(16 << 20))

@@ -3,6 +3,7 @@
 
 mod artefacts;
 mod order;
+mod patchwork;
 mod pki;
 mod proof;
 mod run;
@@ -12,10 +13,11 @@ mod tree;
 
 pub use artefacts::{Image, Netboot, built};
 pub use order::OrderBuilder;
+pub use patchwork::{Patchwork, extents};
 pub use pki::Pki;
 pub use proof::{Proof, fingerprint};
 pub use run::{Deployment, News};
-pub use scene::{Bystander, Scene, start_controller, start_controller_with};
+pub use scene::{Bystander, Scene, start_controller, start_controller_as, start_controller_with};
 pub use small::SMALL_MARK;
 pub use tree::SmallDebian;
 

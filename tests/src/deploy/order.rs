@@ -70,6 +70,12 @@ impl OrderBuilder {
         self
     }
 
+    /// A line of user data that nobody but the installed system may see.
+    pub fn secret(mut self, secret: &str) -> Self {
+        self.order["seed"]["user_data"] = json!(format!("{REPORT}# {secret}\n"));
+        self
+    }
+
     pub fn json(&self) -> String {
         self.order.to_string()
     }

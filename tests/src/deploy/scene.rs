@@ -4,6 +4,7 @@ use super::order::OrderBuilder;
 use super::{DeployError, Deployment, Image, Netboot};
 use crate::controller::{Controller, Options, Tls};
 use crate::vm::{Boot, Bus, Dirt, Disk, DiskFile, Firmware, HOST_FROM_GUEST, MachineSpec, Nic, NicModel};
+use burin::protocol::Secret;
 use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
@@ -30,6 +31,8 @@ pub struct Scene {
     pub target: DiskFile,
     pub bystander: Bystander,
     pub controller: Controller,
+    /// What the machine was told, and must not tell: the join token, and a line of the seed.
+    pub secrets: Vec<String>,
     pub(super) spec: MachineSpec,
 }
 
@@ -48,9 +51,13 @@ impl Scene {
         Dirt::new(3 * GIB, 128 * MIB, 2).create(&file)?;
         let bystander = Bystander { digest: file.digest()?, file };
 
-        let controller = start_controller(dir, netboot, &image.dir)?;
+        let secrets = ["join", "seed"].map(|name| format!("{name}-5ecret-{}", uuid::Uuid::new_v4().simple()));
+        let [join, line] = &secrets;
+        let controller = start_controller_as(dir, netboot, &image.dir, |options| {
+            options.join_token = Some(Secret::new(join));
+        })?;
         let url = guest_url(&controller);
-        let order = OrderBuilder::new(&order_id, &hostname, &format!("{url}/images"), image);
+        let order = OrderBuilder::new(&order_id, &hostname, &format!("{url}/images"), image).secret(line);
         controller.put_order(&unique.to_string(), order.json()).map_err(DeployError::Order)?;
 
         let tftp = boot_script(dir, &url)?;
@@ -74,7 +81,17 @@ impl Scene {
             .disk(Disk::new(Bus::Sata, bystander.file.path(), BYSTANDER_SERIAL))
             .nic(nic)
             .boot(boot);
-        Ok(Self { firmware, hostname, order_id, image: image.clone(), target, bystander, controller, spec })
+        Ok(Self {
+            firmware,
+            hostname,
+            order_id,
+            image: image.clone(),
+            target,
+            bystander,
+            controller,
+            secrets: secrets.to_vec(),
+            spec,
+        })
     }
 
     /// Press the power button.
@@ -95,6 +112,16 @@ pub fn start_controller_with(
     images: &Path,
     tls: Option<Tls>,
 ) -> Result<Controller, DeployError> {
+    start_controller_as(dir, netboot, images, |options| options.tls = tls)
+}
+
+/// The same, with anything else changed.
+pub fn start_controller_as(
+    dir: &Path,
+    netboot: &Netboot,
+    images: &Path,
+    change: impl FnOnce(&mut Options),
+) -> Result<Controller, DeployError> {
     let mut options = Options::new(&dir.join("controller"));
     options.artefacts = Some(netboot.dir.clone());
     options.images = Some(images.to_owned());
@@ -103,9 +130,9 @@ pub fn start_controller_with(
     options.cmdline = "console=tty0 console=ttyS0,115200".to_owned();
     // The port has to be known before machines can be told how to reach it.
     options.listen = free_port().map_err(DeployError::Order)?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
+    change(&mut options);
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
     options.public_url = Some(format!("{scheme}://{HOST_FROM_GUEST}:{}", options.listen.port()));
-    options.tls = tls;
     Ok(Controller::start(options)?)
 }
 

@@ -27,6 +27,25 @@ impl Dirt {
         Self { size, dense: dense.min(size), stride: 64 << 20, seed }
     }
 
+    /// What the file holds, but for the partition table in its first and last MiB.
+    pub fn contents(&self) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(self.size).unwrap_or(0)];
+        let mut chunk = noise(self.seed);
+        for (number, place) in bytes.chunks_mut(CHUNK).enumerate() {
+            let offset = (number * CHUNK) as u64;
+            if self.is_noise(offset) {
+                stamp(&mut chunk, self.seed, offset);
+                place.copy_from_slice(&chunk[..place.len()]);
+            }
+        }
+        bytes
+    }
+
+    fn is_noise(&self, offset: u64) -> bool {
+        let last = offset + (CHUNK as u64) >= self.size;
+        offset < self.dense || last || offset.is_multiple_of(self.stride)
+    }
+
     /// Make (or make anew) the file.
     pub fn create(&self, disk: &DiskFile) -> Result<(), VmError> {
         self.create_named(disk, "old-esp")
@@ -39,8 +58,7 @@ impl Dirt {
         file.set_len(self.size).map_err(VmError::file(path))?;
         let mut chunk = noise(self.seed);
         for offset in (0..self.size).step_by(CHUNK) {
-            let last = offset + (CHUNK as u64) >= self.size;
-            if offset < self.dense || last || offset % self.stride == 0 {
+            if self.is_noise(offset) {
                 stamp(&mut chunk, self.seed, offset);
                 let room = usize::try_from(self.size - offset).unwrap_or(CHUNK).min(CHUNK);
                 file.write_all_at(&chunk[..room], offset).map_err(VmError::file(path))?;

@@ -1,7 +1,10 @@
 //! A running machine.
 
 use super::spec::{Firmware, MachineSpec};
+use super::tpm::Tpm;
 use super::{Console, Qmp, VmError, args};
+use serde_json::json;
+use std::io::Write;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,6 +16,7 @@ pub struct Machine {
     child: Child,
     console: Console,
     spec: MachineSpec,
+    _tpm: Option<Tpm>,
 }
 
 impl Machine {
@@ -25,6 +29,7 @@ impl Machine {
         if spec.firmware == Firmware::Uefi && !vars.exists() {
             std::fs::copy(args::OVMF_VARS, &vars).map_err(VmError::file(args::OVMF_VARS))?;
         }
+        let tpm = spec.tpm.then(|| Tpm::start(&spec.dir)).transpose()?;
         let errors = spec.dir.join("qemu.log");
         let stderr = std::fs::File::create(&errors).map_err(VmError::file(&errors))?;
         // setpriv: no machine outlives a test runner that was killed.
@@ -39,7 +44,7 @@ impl Machine {
         let log = spec.dir.join("console.log");
         let Some(stdout) = child.stdout.take() else { unreachable!("stdout was asked to be a pipe") };
         let console = Console::follow(stdout, &log).map_err(VmError::file(&log))?;
-        let mut machine = Self { child, console, spec: spec.clone() };
+        let mut machine = Self { child, console, spec: spec.clone(), _tpm: tpm };
         machine.await_monitor()?;
         for (number, nic) in spec.nics.iter().enumerate() {
             if !nic.carrier {
@@ -55,6 +60,18 @@ impl Machine {
 
     pub fn qmp(&self) -> Result<Qmp, VmError> {
         Qmp::connect(&self.spec.dir.join("qmp.sock"))
+    }
+
+    /// The kernel's magic SysRq key on the serial console: a break, then the key.
+    pub fn sysrq(&mut self, key: char) -> Result<(), VmError> {
+        self.qmp()?.execute("chardev-send-break", json!({ "id": "console" }))?;
+        // After the break, not with it.
+        std::thread::sleep(Duration::from_millis(200));
+        let written = self.child.stdin.as_mut().map_or(Ok(()), |stdin| {
+            stdin.write_all(key.to_string().as_bytes())?;
+            stdin.flush()
+        });
+        written.map_err(|source| VmError::Monitor { source })
     }
 
     pub fn is_running(&mut self) -> bool {

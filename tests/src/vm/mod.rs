@@ -20,6 +20,7 @@ mod qmp;
 mod slot;
 mod spec;
 mod tools;
+mod tpm;
 
 pub use console::{Console, ConsoleError, Line};
 pub use dirt::{Dirt, OLD_MARK};
@@ -28,7 +29,7 @@ pub use machine::Machine;
 pub use members::{OldMember, lvm_label};
 pub use qmp::Qmp;
 pub use slot::Slot;
-pub use spec::{Boot, Bus, Disk, Firmware, MachineSpec, Nic, NicModel};
+pub use spec::{BadSector, Boot, Bus, Disk, Firmware, MachineSpec, Nic, NicModel};
 pub use tools::missing_tools;
 
 use std::path::PathBuf;

@@ -25,8 +25,7 @@ impl Qmp {
     /// Run one command and return what it answers.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, VmError> {
         let request = json!({ "execute": command, "arguments": arguments });
-        let monitor = |source| VmError::Monitor { source };
-        self.stream.get_mut().write_all(format!("{request}\n").as_bytes()).map_err(monitor)?;
+        self.send(&request)?;
         loop {
             // Events may come in between.
             let mut answer = self.read()?;
@@ -39,6 +38,27 @@ impl Qmp {
         }
     }
 
+    /// Take out a disk, numbered as in the spec; returns once it is gone. What the guest asks of it from then on fails.
+    pub fn unplug(&mut self, disk: usize) -> Result<(), VmError> {
+        let id = format!("dev{disk}");
+        let request = json!({ "execute": "device_del", "arguments": { "id": id } });
+        self.send(&request)?;
+        loop {
+            let answer = self.read()?;
+            if answer.get("error").is_some() {
+                return Err(VmError::Refused { answer: answer.to_string() });
+            }
+            if answer["event"] == "DEVICE_DELETED" && answer["data"]["device"] == *id {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The machine's memory from address 0, `length` bytes of it, into a file.
+    pub fn save_memory(&mut self, length: u64, file: &Path) -> Result<(), VmError> {
+        self.execute("pmemsave", json!({ "val": 0, "size": length, "filename": file })).map(drop)
+    }
+
     /// The reset button.
     pub fn reset(&mut self) -> Result<(), VmError> {
         self.execute("system_reset", json!({})).map(drop)
@@ -49,9 +69,23 @@ impl Qmp {
         self.execute("system_powerdown", json!({})).map(drop)
     }
 
+    /// At most so many bytes are read from a disk in a second, numbered as in the spec; 0 is no limit.
+    pub fn throttle_reads(&mut self, disk: usize, bytes: u64) -> Result<(), VmError> {
+        let mut limits = json!({ "device": format!("disk{disk}"), "bps_rd": bytes });
+        for other in ["bps", "bps_wr", "iops", "iops_rd", "iops_wr"] {
+            limits[other] = json!(0);
+        }
+        self.execute("block_set_io_throttle", limits).map(drop)
+    }
+
     /// Plug the cable of a NIC, numbered as in the spec, in or out.
     pub fn set_link(&mut self, nic: usize, up: bool) -> Result<(), VmError> {
         self.execute("set_link", json!({ "name": format!("nic{nic}"), "up": up })).map(drop)
+    }
+
+    fn send(&mut self, request: &Value) -> Result<(), VmError> {
+        let line = format!("{request}\n");
+        self.stream.get_mut().write_all(line.as_bytes()).map_err(|source| VmError::Monitor { source })
     }
 
     fn read(&mut self) -> Result<Value, VmError> {

@@ -22,11 +22,29 @@ impl std::fmt::Display for Firmware {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bus {
+    /// A controller of its own, with one namespace.
     Nvme,
-    /// AHCI.
+    /// Namespaces of one controller, numbered from 1 in the order given; its serial number is the first one's.
+    NvmeNamespace,
+    /// AHCI, ports in the order given.
     Sata,
+    /// AHCI, a read-only medium in a drive.
+    Cdrom,
     VirtioBlk,
     VirtioScsi,
+    /// LSI MegaRAID: each disk is a logical volume.
+    MegaRaid,
+    /// LSI SAS 1068.
+    Sas,
+    /// USB storage.
+    Usb,
+}
+
+/// What a disk does wrong: requests of this kind that touch the byte fail with EIO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadSector {
+    Write(u64),
+    Read(u64),
 }
 
 /// A raw file as a disk.
@@ -38,11 +56,42 @@ pub struct Disk {
     /// Logical sector size in bytes, 512 or 4096. AHCI in QEMU knows 512 only.
     pub sector: u32,
     pub read_only: bool,
+    pub(super) bad: Option<BadSector>,
+    pub(super) hotplug: bool,
+    pub(super) properties: String,
 }
 
 impl Disk {
     pub fn new(bus: Bus, path: impl Into<PathBuf>, serial: &str) -> Self {
-        Self { bus, path: path.into(), serial: serial.to_owned(), sector: 512, read_only: false }
+        Self {
+            bus,
+            path: path.into(),
+            serial: serial.to_owned(),
+            sector: 512,
+            read_only: bus == Bus::Cdrom,
+            bad: None,
+            hotplug: false,
+            properties: String::new(),
+        }
+    }
+
+    /// QEMU's blkdebug lies between the file and the disk.
+    pub fn bad(mut self, bad: BadSector) -> Self {
+        self.bad = Some(bad);
+        self
+    }
+
+    /// In a PCIe slot of its own, from which [`super::Qmp::unplug`] can take it. For NVMe and virtio-blk; SCSI and USB
+    /// disks can be taken out anyway.
+    pub fn in_a_slot(mut self) -> Self {
+        self.hotplug = true;
+        self
+    }
+
+    /// More properties of QEMU's device, verbatim: `wwn=0x5000c500a1b2c3d4`.
+    pub fn with(mut self, properties: &str) -> Self {
+        self.properties += &format!(",{properties}");
+        self
     }
 
     /// Native 4096-byte sectors.
@@ -61,9 +110,10 @@ impl Disk {
 pub enum NicModel {
     Virtio,
     E1000e,
+    Vmxnet3,
 }
 
-/// A network card with iPXE in its ROM, on a user network of its own where the host's loopback is 10.0.2.2.
+/// A network card with iPXE in its ROM (vmxnet3: BIOS only), on a user network of its own where the host's loopback is 10.0.2.2.
 #[derive(Debug, Clone)]
 pub struct Nic {
     pub model: NicModel,
@@ -74,11 +124,13 @@ pub struct Nic {
     pub bootfile: Option<String>,
     /// Cable plugged in.
     pub carrier: bool,
+    /// A port of the host's loopback that leads to a port of the guest.
+    pub forward: Option<(u16, u16)>,
 }
 
 impl Nic {
     pub fn new(model: NicModel, mac: &str) -> Self {
-        Self { model, mac: mac.to_owned(), tftp: None, bootfile: None, carrier: true }
+        Self { model, mac: mac.to_owned(), tftp: None, bootfile: None, carrier: true, forward: None }
     }
 
     pub fn bootfile(mut self, bootfile: impl Into<String>) -> Self {
@@ -88,6 +140,12 @@ impl Nic {
 
     pub fn tftp(mut self, root: impl Into<PathBuf>) -> Self {
         self.tftp = Some(root.into());
+        self
+    }
+
+    /// What comes to this port of the host's loopback goes to that of the guest.
+    pub fn forward(mut self, host: u16, guest: u16) -> Self {
+        self.forward = Some((host, guest));
         self
     }
 
@@ -117,6 +175,8 @@ pub struct MachineSpec {
     pub(super) firmware: Firmware,
     pub(super) memory_mib: u32,
     pub(super) cpus: u32,
+    pub(super) sockets: u32,
+    pub(super) tpm: bool,
     pub(super) disks: Vec<Disk>,
     pub(super) nics: Vec<Nic>,
     pub(super) boot: Boot,
@@ -133,6 +193,8 @@ impl MachineSpec {
             firmware,
             memory_mib: 1024,
             cpus: 2,
+            sockets: 1,
+            tpm: false,
             disks: Vec::new(),
             nics: Vec::new(),
             boot: Boot::Network,
@@ -150,6 +212,18 @@ impl MachineSpec {
 
     pub fn cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;
+        self
+    }
+
+    /// The CPUs are spread over this many sockets. Each is a NUMA node with its share of the memory.
+    pub fn sockets(mut self, sockets: u32) -> Self {
+        self.sockets = sockets;
+        self
+    }
+
+    /// A TPM 2.0 (swtpm) that has never been used.
+    pub fn tpm(mut self) -> Self {
+        self.tpm = true;
         self
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 /// Names what is missing for running machines, or nothing. Tests then say `skipped: ...` and pass.
 pub fn missing_tools() -> Option<String> {
     let mut missing = Vec::new();
-    for program in ["qemu-system-x86_64", "sgdisk", "sfdisk", "setpriv"] {
+    for program in ["qemu-system-x86_64", "sgdisk", "sfdisk", "setpriv", "swtpm"] {
         if !on_path(program) {
             missing.push(program.to_owned());
         }

@@ -35,6 +35,17 @@ impl Child {
     pub fn spawn(command: &mut Command) -> Self {
         Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
+
+    /// Of a command whose standard output is piped; once.
+    pub fn stdout(&mut self) -> std::process::ChildStdout {
+        self.0.stdout.take().expect("standard output was asked to be a pipe")
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Drop for Child {

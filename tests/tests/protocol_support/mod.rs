@@ -1,6 +1,10 @@
 //! What the protocol tests share: a controller, and an agent without a machine.
 #![allow(dead_code)]
 
+pub mod caller;
+pub mod host;
+pub mod wire;
+
 use burin::controller::{
     CONTROLLER, Clock, Emitter, Limits, Memory, Options, Retry, Session, Timeouts, Trust, TrustFiles,
 };

@@ -1,4 +1,4 @@
-//! Module parameters and refusals from the kernel command line, as modprobe takes them.
+//! Modules, their parameters and refusals from the kernel command line, as modprobe and systemd-modules-load take them.
 
 use super::canonical;
 use crate::config::{Word, words};
@@ -8,13 +8,21 @@ use std::collections::{HashMap, HashSet};
 pub struct Options {
     parameters: HashMap<String, String>,
     refused: HashSet<String>,
+    wanted: Vec<String>,
 }
 
 impl Options {
-    /// `MODULE.PARAMETER[=VALUE]`, and `modprobe.blacklist=A,B`.
+    /// `MODULE.PARAMETER[=VALUE]`, `modprobe.blacklist=A,B`, and `modules_load=A,B` or `rd.modules_load=A,B`.
     pub fn parse(cmdline: &str) -> Self {
         let mut options = Self::default();
-        for Word { key, value } in words(cmdline) {
+        for word in words(cmdline) {
+            let folded = word.folded();
+            let Word { key, value } = word;
+            if matches!(folded.as_str(), "modules_load" | "rd.modules_load") {
+                let names = value.iter().flat_map(|list| list.split(',')).filter(|name| !name.is_empty());
+                options.wanted.extend(names.map(str::to_owned));
+                continue;
+            }
             let Some((module, parameter)) = key.split_once('.') else { continue };
             if (module, parameter) == ("modprobe", "blacklist") {
                 options.refused.extend(value.iter().flat_map(|list| list.split(',')).map(canonical));
@@ -37,6 +45,11 @@ impl Options {
 
     pub fn parameters(&self, module: &str) -> &str {
         self.parameters.get(module).map_or("", String::as_str)
+    }
+
+    /// Modules to be loaded though no device asks for them, in the order given.
+    pub fn wanted(&self) -> &[String] {
+        &self.wanted
     }
 
     /// True for modules that must not be loaded because a device or a list asks for them.

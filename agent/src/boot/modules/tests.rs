@@ -107,6 +107,16 @@ fn each_module_is_inserted_once_with_its_parameters() {
 }
 
 #[test]
+fn modules_of_the_command_line_are_loaded_with_their_parameters() {
+    let fake = Fake::default();
+    let options = Options::parse("modules-load=jbd2,,crc16 mbcache.mb=64 rd.modules_load=mbcache modules_load mbcache.z=0");
+    let wanted = options.wanted().to_vec();
+    assert_eq!(wanted, ["jbd2", "crc16", "mbcache"]);
+    let order = run(&fake, options, 1, &wanted.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(order, ["jbd2()", "crc16()", "mbcache(mb=64 z=0)"]);
+}
+
+#[test]
 fn a_module_that_fails_does_not_stop_the_rest() {
     let fake = Fake { failing: Some("crc16"), ..Fake::default() };
     let order = run(&fake, Options::default(), 4, &["ext4", "failover"]);

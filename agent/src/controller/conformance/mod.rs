@@ -1,8 +1,12 @@
-//! Plays an agent against somebody's controller and tells, point by point, what of the protocol it keeps.
+//! Plays one side of the protocol against somebody's other side and tells, point by point, what of it that keeps.
 //!
-//! No disk is looked at, and the machine is made up. A grant that a controller gives to it is used for nothing.
+//! [`check`] is an agent against a controller: no disk is looked at, and the machine is made up; a grant that a
+//! controller gives to it is used for nothing. [`check_agent`] is an orchestrator against an agent's API: nothing is
+//! applied, cancelled or switched off, and the one order that it places fits no disk.
 
+mod callee;
 mod points;
+mod sheet;
 mod voice;
 
 use super::http::{self, Timeouts};
@@ -28,7 +32,7 @@ pub enum Verdict {
     Untried,
 }
 
-/// One rule of docs/protocol.md and how the controller keeps it.
+/// One rule of docs/protocol.md and how the other side keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Point {
     /// Stable, e.g. `events.gap`.
@@ -43,5 +47,11 @@ pub struct Point {
 /// Plays once through the protocol. Takes seconds; never retries, so that what comes is what is judged.
 pub fn check(subject: &Subject, trust: &Trust) -> Vec<Point> {
     let agent = http::agent(trust, &Timeouts::CALLS);
-    points::play(&voice::Voice::new(agent, subject), subject)
+    points::play(&voice::Voice::new(agent, &subject.url, subject.join_token.clone()), subject)
+}
+
+/// As [`check`], from the other side: `url` is an agent's API, `token` that of its boot.
+pub fn check_agent(url: &str, token: &Secret, trust: &Trust) -> Vec<Point> {
+    let agent = http::agent(trust, &Timeouts::CALLS);
+    callee::play(&voice::Voice::new(agent, url, None), token)
 }

@@ -1,44 +1,19 @@
 //! The rules, in the order in which an agent meets them.
 
+use super::sheet::Sheet;
 use super::voice::{Answer, Heard, Standing, Voice};
-use super::{Point, Subject, Verdict};
+use super::{Point, Subject};
 use crate::controller::order::parse_order;
 use crate::protocol::event::BATCH_CONTENT_TYPE;
 use crate::protocol::{
-    Ack, Decision, GrantReply, HelloReply, Problem, ReceiptReply, ReceiptState, Secret, grant, hello, receipt,
+    Ack, Decision, GrantReply, HelloReply, ReceiptReply, ReceiptState, Secret, grant, hello, receipt,
 };
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
 
-#[derive(Default)]
-struct Points(Vec<Point>);
-
-impl Points {
-    fn push(&mut self, name: &'static str, rule: &'static str, verdict: Verdict, detail: String) {
-        self.0.push(Point { name, rule, verdict, detail });
-    }
-
-    fn judge<T>(&mut self, name: &'static str, rule: &'static str, heard: Heard<T>) -> Option<T> {
-        match heard {
-            Ok(value) => {
-                self.push(name, rule, Verdict::Right, String::new());
-                Some(value)
-            }
-            Err(why) => {
-                self.push(name, rule, Verdict::Wrong, why);
-                None
-            }
-        }
-    }
-
-    fn untried(&mut self, name: &'static str, rule: &'static str, why: &str) {
-        self.push(name, rule, Verdict::Untried, why.to_owned());
-    }
-}
-
 pub fn play(voice: &Voice, subject: &Subject) -> Vec<Point> {
-    let mut points = Points::default();
+    let mut points = Sheet::default();
     let boot = uuid::Uuid::new_v4().to_string();
     if let Some(standing) = hellos(&mut points, voice, subject, &boot) {
         tokens(&mut points, voice, &standing);
@@ -70,21 +45,7 @@ fn standing(answer: Answer) -> Heard<(Standing, HelloReply)> {
     Ok((Standing { machine: reply.machine.clone(), token: reply.token.clone() }, reply))
 }
 
-/// An error status, whose body is a Problem or nothing.
-fn refused(answer: Answer, status: u16, code: Option<&str>) -> Heard<()> {
-    let answer = answer.wants(status)?;
-    if answer.body.is_empty() && code.is_none() {
-        return Ok(());
-    }
-    let problem: Problem =
-        serde_json::from_value(answer.json()?).map_err(|error| format!("the body is no problem: {error}"))?;
-    match code {
-        Some(code) if problem.code != code => Err(format!("the code is {:?}, not {code:?}", problem.code)),
-        _ => Ok(()),
-    }
-}
-
-fn hellos(points: &mut Points, voice: &Voice, subject: &Subject, boot: &str) -> Option<Standing> {
+fn hellos(points: &mut Sheet, voice: &Voice, subject: &Subject, boot: &str) -> Option<Standing> {
     let introduction = introduction(subject, boot, "first");
     let known = voice.hello(&introduction).and_then(standing).and_then(|(standing, reply)| match reply.acked {
         0 => Ok(standing),
@@ -106,28 +67,20 @@ fn hellos(points: &mut Points, voice: &Voice, subject: &Subject, boot: &str) -> 
 
     let mut other = introduction;
     other["version"] = json!("hello/v99");
-    let other = voice.hello(&other).and_then(|answer| refused(answer, 400, Some("protocol.version")));
+    let other = voice.hello(&other).and_then(|answer| answer.refused(400, Some("protocol.version")));
     points.judge("hello.version", "a version that is not known is refused with 400 protocol.version", other);
     Some(later.map(|(standing, _)| standing).or(again).unwrap_or(known))
 }
 
-fn tokens(points: &mut Points, voice: &Voice, standing: &Standing) {
+fn tokens(points: &mut Sheet, voice: &Voice, standing: &Standing) {
     let path = standing.path("events");
     let wrong = Secret::new("not the token");
     let none = voice.post(&path, None, BATCH_CONTENT_TYPE, &json!([]));
-    points.judge(
-        "token.missing",
-        "a call without the token is 401",
-        none.and_then(|answer| refused(answer, 401, None)),
-    );
+    points.judge("token.missing", "a call without the token is 401", none.and_then(|answer| answer.refused(401, None)));
     let other = voice.post(&path, Some(&wrong), BATCH_CONTENT_TYPE, &json!([]));
-    points.judge(
-        "token.wrong",
-        "a call with another token is 401",
-        other.and_then(|answer| refused(answer, 401, None)),
-    );
+    points.judge("token.wrong", "a call with another token is 401", other.and_then(|answer| answer.refused(401, None)));
     let order = voice.get(&standing.path("order?wait=0"), Some(&wrong), None);
-    points.judge("token.order", "so is asking for an order", order.and_then(|answer| refused(answer, 401, None)));
+    points.judge("token.order", "so is asking for an order", order.and_then(|answer| answer.refused(401, None)));
 }
 
 fn event(boot: &str, sequence: u64, kind: &str, data: Value) -> Value {
@@ -137,7 +90,7 @@ fn event(boot: &str, sequence: u64, kind: &str, data: Value) -> Value {
     })
 }
 
-fn events(points: &mut Points, voice: &Voice, subject: &Subject, boot: &str, standing: Standing) -> Standing {
+fn events(points: &mut Sheet, voice: &Voice, subject: &Subject, boot: &str, standing: Standing) -> Standing {
     let started = |sequence| event(boot, sequence, "dev.burin.stage.started", json!({"stage": "conformance"}));
     let send = |standing: &Standing, events: Vec<Value>, wanted: u64| -> Heard<()> {
         let (path, token) = (standing.path("events"), Some(&standing.token));
@@ -181,7 +134,7 @@ struct Offer {
     attempt: u32,
 }
 
-fn orders(points: &mut Points, voice: &Voice, standing: &Standing) -> Option<Offer> {
+fn orders(points: &mut Sheet, voice: &Voice, standing: &Standing) -> Option<Offer> {
     let path = standing.path("order?wait=1");
     let ask = |etag: Option<&str>| voice.get(&path, Some(&standing.token), etag);
     let heard = ask(None).and_then(|answer| match answer.status {
@@ -214,7 +167,7 @@ fn orders(points: &mut Points, voice: &Voice, standing: &Standing) -> Option<Off
     Some(offer)
 }
 
-fn grants(points: &mut Points, voice: &Voice, standing: &Standing, boot: &str, offer: Option<&Offer>) {
+fn grants(points: &mut Sheet, voice: &Voice, standing: &Standing, boot: &str, offer: Option<&Offer>) {
     let path = standing.path("grants");
     let ask = |request: &Value| voice.post(&path, Some(&standing.token), JSON, request);
     let decided = |request: &Value| -> Heard<Decision> {
@@ -233,7 +186,7 @@ fn grants(points: &mut Points, voice: &Voice, standing: &Standing, boot: &str, o
     points.judge("grant.unknown", "an order that is not the machine's is not granted", not_granted(&request));
     let mut other = request.clone();
     other["version"] = json!("grant/v99");
-    let other = ask(&other).and_then(|answer| refused(answer, 400, Some("protocol.version")));
+    let other = ask(&other).and_then(|answer| answer.refused(400, Some("protocol.version")));
     points.judge("grant.version", "a version that is not known is refused with 400 protocol.version", other);
 
     let rules = [
@@ -279,7 +232,7 @@ fn grants(points: &mut Points, voice: &Voice, standing: &Standing, boot: &str, o
     }
 }
 
-fn receipts(points: &mut Points, voice: &Voice, standing: &Standing, boot: &str, offer: Option<&Offer>) {
+fn receipts(points: &mut Sheet, voice: &Voice, standing: &Standing, boot: &str, offer: Option<&Offer>) {
     let rules = [
         ("receipt", "a receipt is posted or acknowledged"),
         ("receipt.again", "the same receipt again is harmless"),

@@ -1,10 +1,13 @@
 //! Single calls, and what came back, unjudged.
 
-use super::Subject;
-use crate::controller::client::{ORDER_LIMIT, segment};
-use crate::protocol::Secret;
+use crate::controller::client::segment;
+use crate::protocol::{Problem, Secret};
 use serde_json::Value;
-use ureq::http::{HeaderMap, Request, header};
+use std::io::{BufRead, Read};
+use ureq::http::{HeaderMap, HeaderName, Method, Request, header};
+
+/// More than any answer needs: an inventory of a large machine is the longest.
+const ANSWER_LIMIT: u64 = 16 << 20;
 
 pub struct Voice {
     agent: ureq::Agent,
@@ -35,9 +38,8 @@ impl Standing {
 pub type Heard<T> = Result<T, String>;
 
 impl Voice {
-    pub fn new(agent: ureq::Agent, subject: &Subject) -> Self {
-        let base = subject.url.trim_end_matches('/').to_owned();
-        Self { agent, base, join: subject.join_token.clone() }
+    pub fn new(agent: ureq::Agent, url: &str, join: Option<Secret>) -> Self {
+        Self { agent, base: url.trim_end_matches('/').to_owned(), join }
     }
 
     pub fn hello(&self, body: &Value) -> Heard<Answer> {
@@ -45,32 +47,73 @@ impl Voice {
     }
 
     pub fn post(&self, path: &str, token: Option<&Secret>, kind: &str, body: &Value) -> Heard<Answer> {
-        let request = Request::post(format!("{}{path}", self.base)).header(header::CONTENT_TYPE, kind);
-        let request = authorised(request, token).body(body.to_string()).map_err(|error| error.to_string())?;
-        answer(self.agent.run(request))
+        self.send(Method::POST, path, token, &[(header::CONTENT_TYPE, kind)], body.to_string().into_bytes())
     }
 
     pub fn get(&self, path: &str, token: Option<&Secret>, etag: Option<&str>) -> Heard<Answer> {
-        let mut request = authorised(Request::get(format!("{}{path}", self.base)), token);
-        if let Some(etag) = etag {
-            request = request.header(header::IF_NONE_MATCH, etag);
+        let headers: Vec<_> = etag.map(|etag| (header::IF_NONE_MATCH, etag)).into_iter().collect();
+        self.send(Method::GET, path, token, &headers, Vec::new())
+    }
+
+    /// A call with any headers.
+    pub fn send(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&Secret>,
+        headers: &[(HeaderName, &str)],
+        body: Vec<u8>,
+    ) -> Heard<Answer> {
+        let (parts, mut body) = self.run(method, path, token, headers, body)?.into_parts();
+        let read = body.with_config().limit(ANSWER_LIMIT).read_to_vec();
+        let body = read.map_err(|error| format!("the body did not come: {error}"))?;
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
+    /// The first lines of an answer that does not end, up to the one that `last` knows.
+    pub fn lines(
+        &self,
+        path: &str,
+        token: &Secret,
+        headers: &[(HeaderName, &str)],
+        last: impl Fn(&str) -> bool,
+    ) -> Heard<Answer> {
+        let (parts, body) = self.run(Method::GET, path, Some(token), headers, Vec::new())?.into_parts();
+        let mut text = String::new();
+        let reader = std::io::BufReader::new(body.into_reader().take(ANSWER_LIMIT));
+        for line in reader.lines() {
+            let line = line.map_err(|error| format!("the lines did not come: {error}"))?;
+            text.push_str(&line);
+            text.push('\n');
+            if last(&line) {
+                break;
+            }
         }
-        answer(self.agent.run(request.body(()).map_err(|error| error.to_string())?))
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: text.into_bytes() })
     }
-}
 
-fn authorised(request: ureq::http::request::Builder, token: Option<&Secret>) -> ureq::http::request::Builder {
-    match token {
-        Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal())),
-        None => request,
+    fn run(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&Secret>,
+        headers: &[(HeaderName, &str)],
+        body: Vec<u8>,
+    ) -> Heard<ureq::http::Response<ureq::Body>> {
+        let mut request = Request::builder().method(method.clone()).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
+        }
+        let wrong = |error: ureq::http::Error| error.to_string();
+        let answer = match method == Method::GET {
+            true => self.agent.run(request.body(()).map_err(wrong)?),
+            false => self.agent.run(request.body(body).map_err(wrong)?),
+        };
+        answer.map_err(|error| format!("no answer: {error}"))
     }
-}
-
-fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Heard<Answer> {
-    let (parts, mut body) = response.map_err(|error| format!("no answer: {error}"))?.into_parts();
-    let read = body.with_config().limit(ORDER_LIMIT).read_to_vec();
-    let body = read.map_err(|error| format!("the body did not come: {error}"))?;
-    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
 }
 
 impl Answer {
@@ -80,6 +123,20 @@ impl Answer {
 
     pub fn wants(self, status: u16) -> Heard<Self> {
         if self.status == status { Ok(self) } else { Err(format!("status {}, not {status}", self.status)) }
+    }
+
+    /// An error status, whose body is a Problem with this code, or with any; where none is wanted, it may be missing.
+    pub fn refused(self, status: u16, code: Option<&str>) -> Heard<()> {
+        let answer = self.wants(status)?;
+        if answer.body.is_empty() && code.is_none() {
+            return Ok(());
+        }
+        let problem: Problem =
+            serde_json::from_value(answer.json()?).map_err(|error| format!("the body is no problem: {error}"))?;
+        match code {
+            Some(code) if problem.code != code => Err(format!("the code is {:?}, not {code:?}", problem.code)),
+            _ => Ok(()),
+        }
     }
 
     /// A body that is JSON and says so.

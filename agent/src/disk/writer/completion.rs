@@ -1,7 +1,7 @@
 //! What follows from an operation that ended: the rest of a short write, zeros written where zeroing fails, a check.
 
 use super::super::{CHUNK, DiskError};
-use super::{Completion, Op, Rate, Work, Writer};
+use super::{Completion, HOLES_JUDGED, Op, Work, Writer};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,10 +31,11 @@ impl Writer<'_> {
             }
             (Work::Part { group, started, .. }, Op::Zero { offset, len }) => match completion.result {
                 Ok(_) => {
-                    let mut rate = Rate::default();
-                    rate.add(len, started.elapsed());
-                    // A short first request says nothing about rates.
-                    if len >= CHUNK as u64 && self.write_rate.bytes > 0 && rate.slower_than(&self.write_rate) {
+                    // A short request says nothing about rates.
+                    if len >= CHUNK as u64 {
+                        self.zero_rate.add(len, started.elapsed());
+                    }
+                    if self.punch && self.holes_are_slow() {
                         log::info!("{}: zeroing is slower than writing zeros", self.target.path().display());
                         self.punch = false;
                     }
@@ -65,6 +66,11 @@ impl Writer<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn holes_are_slow(&self) -> bool {
+        let judged = self.zero_rate.bytes >= HOLES_JUDGED && self.write_rate.bytes > 0;
+        judged && self.zero_rate.slower_than(&self.write_rate)
     }
 
     fn count_write(&self, zeros: bool, bytes: u64) {

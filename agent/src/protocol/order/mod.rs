@@ -88,6 +88,8 @@ pub enum Finish {
     #[default]
     Reboot,
     Poweroff,
+    /// Start the installed kernel past the firmware; where that cannot be loaded, reboot.
+    Kexec,
     /// Stay up and wait for the next order.
     Hold,
 }

@@ -1,6 +1,6 @@
-use super::{Kind, Settings, byid, bypath, classify, identity, partitions, scsi};
+use super::{Kind, Settings, byid, bypath, classify, identity, md, partitions, scsi};
 use crate::collect::place;
-use crate::model::{Disk, NvmeNamespace};
+use crate::model::{Disk, DiskPath, Multipath, NvmeNamespace};
 use crate::source::Reader;
 
 /// What kind of block device this is. Cheap: nothing is asked of the device.
@@ -23,7 +23,10 @@ pub fn kind_of(reader: &Reader, name: &str, real: &str, settings: Settings) -> K
     if digits_after("ram") || (digits_after("nbd") && attribute("size").as_deref() == Some("0")) {
         return Kind::Ignored;
     }
-    if digits_after("dm-") || digits_after("md") || digits_after("zram") || name.starts_with("md_") {
+    // Built by device-mapper, md, bcache, ZFS, or out of memory.
+    if ["dm-", "md", "md_d", "zram", "bcache", "zd"].iter().any(|prefix| digits_after(prefix))
+        || name.starts_with("md_")
+    {
         return Kind::Volume;
     }
     Kind::Disk
@@ -55,7 +58,7 @@ pub fn collect(reader: &Reader, name: String, real: &str, settings: Settings, pu
 }
 
 /// Derives what depends on several sources.
-pub(super) fn settle(disk: &mut Disk) {
+pub fn settle(disk: &mut Disk) {
     disk.identities = identity::identities(disk);
     disk.identity = identity::best(&disk.identities);
     disk.by_id = byid::by_id(disk);
@@ -100,9 +103,19 @@ fn controller(reader: &Reader, device: &str, disk: &mut Disk) {
     disk.numa_node = place::numa_node(reader, device);
     disk.driver = place::driver(reader, device).filter(|d| d != "virtio-pci");
     disk.state = reader.text(&format!("{device}/state"));
+    // Only SCSI devices with a device handler (ALUA) have it.
+    if let Some(access_state) = reader.quiet_text(&format!("{device}/access_state")) {
+        let preferred = reader.quiet_number(&format!("{device}/preferred_path")).map(|n| n != 0);
+        disk.multipath = Some(Multipath { access_state: Some(access_state), preferred, ..Multipath::default() });
+    }
     if disk.driver.is_none() {
-        // virtio and platform devices: the driver of the device itself.
-        disk.driver = reader.link_name(&format!("{device}/driver")).filter(|d| d != "sd" && d != "sr");
+        // virtio and platform devices: the driver of the device itself, or of the nearest that it hangs on.
+        let above = std::iter::successors(Some(device), |path| Some(path.rsplit_once('/')?.0));
+        let driver = |path: &str| reader.link_name(&format!("{path}/driver"));
+        disk.driver = above
+            .take_while(|path| path.starts_with("/sys/devices/"))
+            .filter_map(driver)
+            .find(|driver| !matches!(driver.as_str(), "sd" | "sr" | "virtio-pci" | "pcieport"));
     }
 }
 
@@ -142,7 +155,32 @@ fn nvme(reader: &Reader, real: &str, device: &str, disk: &mut Disk) {
             controller(reader, &real, disk);
             disk.state = reader.text(&format!("{real}/state"));
         }
+        disk.paths = nvme_paths(reader, &disk.name);
     }
+}
+
+/// The hidden devices `nvmeScCnN` below the namespace `nvmeSnN`: one for each controller that leads to it.
+fn nvme_paths(reader: &Reader, name: &str) -> Vec<DiskPath> {
+    let Some((subsystem, namespace)) = name.rsplit_once('n') else { return Vec::new() };
+    let names = reader.source().list(super::BLOCK).unwrap_or_default();
+    let own = names.iter().filter(|path| {
+        path.rsplit_once('n').is_some_and(|(head, tail)| {
+            tail == namespace && head.strip_prefix(subsystem).is_some_and(|rest| rest.starts_with('c'))
+        })
+    });
+    let paths = own.filter_map(|path| {
+        let real = reader.follow(super::BLOCK, path)?;
+        let (controller, _) = real.rsplit_once('/')?;
+        let text = |file: String| reader.quiet_text(&file);
+        Some(DiskPath {
+            name: path.clone(),
+            through: controller.rsplit('/').next().map(str::to_owned),
+            address: text(format!("{controller}/address")).or_else(|| place::pci(&real).map(|(a, _)| a.to_owned())),
+            state: text(format!("{controller}/state")),
+            access_state: text(format!("{real}/ana_state")),
+        })
+    });
+    paths.collect()
 }
 
 /// virtio-blk, MMC, Xen: a handful of attributes each.
@@ -152,6 +190,10 @@ fn simple_buses(reader: &Reader, real: &str, device: &str, disk: &mut Disk) {
         disk.model = text(format!("{device}/name"));
         disk.serial = text(format!("{device}/serial")).map(|s| s.trim_start_matches("0x").to_owned());
         disk.firmware = text(format!("{device}/fwrev"));
+    } else if disk.name.starts_with("dasd") {
+        disk.vendor = text(format!("{device}/vendor"));
+        disk.model = text(format!("{device}/devtype"));
+        disk.serial = text(format!("{device}/uid"));
     } else if disk.name.starts_with("vd") {
         disk.serial = text(format!("{real}/serial"));
     }
@@ -179,6 +221,6 @@ fn volume(reader: &Reader, real: &str, disk: &mut Disk) {
     disk.dm_uuid = reader.quiet_text(&format!("{real}/dm/uuid"));
     disk.backing_file = reader.quiet_text(&format!("{real}/loop/backing_file"));
     if reader.has_directory(&format!("{real}/md")) {
-        disk.md = Some(partitions::array(reader, real));
+        disk.md = Some(md::array(reader, real));
     }
 }

@@ -43,7 +43,8 @@ pub fn by_id(disk: &Disk) -> Vec<String> {
         names.extend(model_serial.map(|_| {
             let (model, serial) =
                 (disk.model.as_deref().unwrap_or_default(), disk.serial.as_deref().unwrap_or_default());
-            format!("mmc-{}_0x{}", words(model), words(serial))
+            let area = super::identity::emmc_area(&disk.name).map(|a| format!("-{a}")).unwrap_or_default();
+            format!("mmc-{}_0x{}{area}", words(model), words(serial))
         }));
     }
     names.extend(disk.dm_name.as_deref().map(|n| format!("dm-name-{n}")));

@@ -30,6 +30,8 @@ pub fn identities(disk: &Disk) -> Vec<Identity> {
             parts.iter().flatten().map(|p| p.split_whitespace().collect::<Vec<_>>().join("_")).collect();
         // Several namespaces share the serial number of their controller.
         value.extend(disk.nvme.as_ref().and_then(|n| n.namespace_id).filter(|&n| n > 1).map(|n| n.to_string()));
+        // So do the boot areas of an eMMC and the rest of it.
+        value.extend(emmc_area(&disk.name).map(str::to_owned));
         let mut identity = judged(IdentityKind::Serial, serial);
         identity.value = value.join("_");
         found.push(identity);
@@ -41,6 +43,12 @@ pub fn identities(disk: &Disk) -> Vec<Identity> {
     // A strong name of any kind before a weak one; kinds are in order of rank already.
     found.sort_by_key(|i| i.strength == Strength::Weak);
     found
+}
+
+/// `boot0` of `mmcblk0boot0`.
+pub fn emmc_area(name: &str) -> Option<&str> {
+    let area = name.strip_prefix("mmcblk")?.trim_start_matches(|c: char| c.is_ascii_digit());
+    (!area.is_empty()).then_some(area)
 }
 
 /// The first, or a weak nothing.
@@ -161,6 +169,19 @@ mod tests {
             assert_eq!((identity.kind, identity.strength, identity.reason.as_deref()), (kind, strength, reason));
         }
         assert_eq!(disk("1", None, Some("ZA1234")).identity.value, "ATA_Disk_X_ZA1234");
+    }
+
+    #[test]
+    fn areas_of_an_emmc_are_told_apart() {
+        let mut disks: Vec<Disk> = ["mmcblk0", "mmcblk0boot0", "mmcblk0boot1"]
+            .map(|name| {
+                let mut disk = Disk { name: name.into(), hctl: None, ..disk("1", None, Some("0x1a2b3c4d")) };
+                disk.identities = identities(&disk);
+                disk
+            })
+            .into();
+        mark_duplicates(&mut disks);
+        assert!(disks.iter().all(|d| d.identity.strength == Strength::Strong), "{disks:?}");
     }
 
     #[test]

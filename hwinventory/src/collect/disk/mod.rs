@@ -5,6 +5,7 @@ mod byid;
 mod bypath;
 mod classify;
 mod identity;
+mod md;
 mod partitions;
 mod probe;
 mod scsi;
@@ -13,9 +14,9 @@ mod smart;
 use super::isolate::{self, SectionTask};
 use super::{Options, place};
 use crate::model::{Disk, Status};
-use crate::parse::names::natural;
 use std::time::Duration;
 
+pub use attributes::settle;
 pub use identity::mark_duplicates;
 
 const BLOCK: &str = "/sys/block";
@@ -74,7 +75,7 @@ pub enum Kind {
 
 /// By place, then identity, then size: never by name.
 fn order(a: &Disk, b: &Disk) -> std::cmp::Ordering {
-    natural(place::sort_key(&a.by_path), place::sort_key(&b.by_path))
+    place::order(a.by_path.as_deref(), b.by_path.as_deref())
         .then_with(|| a.identity.value.cmp(&b.identity.value))
         .then_with(|| a.size.cmp(&b.size))
         .then_with(|| a.device_number.cmp(&b.device_number))

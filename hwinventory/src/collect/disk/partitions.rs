@@ -1,4 +1,4 @@
-use crate::model::{Disk, MdMembership, Partition};
+use crate::model::{Disk, Partition};
 use crate::source::Reader;
 
 /// Partitions as the kernel has them, by number.
@@ -32,20 +32,4 @@ pub fn collect(reader: &Reader, real: &str, disk: &mut Disk) {
     }
     disk.holders.sort();
     disk.partitions = partitions;
-}
-
-/// An assembled md array's own attributes.
-pub fn array(reader: &Reader, real: &str) -> MdMembership {
-    let text = |name: &str| reader.quiet_text(&format!("{real}/md/{name}"));
-    MdMembership {
-        array: real.rsplit('/').next().map(str::to_owned),
-        uuid: text("uuid"),
-        name: None,
-        level: text("level"),
-        state: text("array_state"),
-        raid_disks: text("raid_disks").and_then(|t| t.split_whitespace().next()?.parse().ok()),
-        degraded: text("degraded").and_then(|t| t.parse().ok()),
-        metadata_version: text("metadata_version"),
-        role: None,
-    }
 }

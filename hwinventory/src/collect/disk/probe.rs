@@ -1,7 +1,7 @@
 //! Questions to the device itself. Each may hang, so what is known is published between them.
 
 use super::{Settings, attributes, classify, scsi as scsi_pages, smart};
-use crate::model::{Disk, DiskClass, MdMembership, Media, Transport};
+use crate::model::{Conflict, Disk, DiskClass, Media, Transport};
 use crate::parse::{ata, nvme, probed, scsi};
 use crate::source::{Query, Reader};
 
@@ -42,8 +42,8 @@ fn nvme_identify(reader: &Reader, disk: &mut Disk) {
     let nsid = disk.nvme.as_ref().and_then(|n| n.namespace_id).and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
     let controller = reader.query(&nvme_query(disk, IDENTIFY, 0, 1, 4096)).and_then(|data| nvme::controller(&data));
     let namespace = reader.query(&nvme_query(disk, IDENTIFY, nsid, 0, 4096)).and_then(|data| nvme::namespace(&data));
-    let Some(own) = &mut disk.nvme else { return };
-    let erase = disk.erase.get_or_insert_default();
+    let Some(mut own) = disk.nvme.take() else { return };
+    let mut erase = disk.erase.take().unwrap_or_default();
     if let Some(controller) = controller {
         own.version = controller.version;
         own.controller_id = own.controller_id.or(Some(controller.controller_id));
@@ -51,6 +51,16 @@ fn nvme_identify(reader: &Reader, disk: &mut Disk) {
         own.total_capacity = controller.total_capacity;
         own.unallocated_capacity = controller.unallocated_capacity;
         own.subsystem_nqn = own.subsystem_nqn.take().or(controller.subsystem_nqn);
+        let (serial, firmware) = (disk.serial.clone(), disk.firmware.clone());
+        let why = "the kernel reads it when the controller starts, and knows the disk by it";
+        compare(disk, "serial", (&serial, "kernel"), (&controller.serial, "NVMe Identify"), why);
+        compare(
+            disk,
+            "firmware",
+            (&firmware, "kernel"),
+            (&controller.firmware, "NVMe Identify"),
+            "the kernel tells what was running when the controller started",
+        );
         disk.model = disk.model.take().or(controller.model);
         disk.serial = disk.serial.take().or(controller.serial);
         disk.firmware = disk.firmware.take().or(controller.firmware);
@@ -67,6 +77,40 @@ fn nvme_identify(reader: &Reader, disk: &mut Disk) {
         own.metadata_size = namespace.metadata_size;
         erase.discard_zeroes = namespace.deallocated_zero;
         disk.logical_block_size = disk.logical_block_size.or(namespace.block_size);
+        // With metadata in the blocks the kernel counts otherwise.
+        if namespace.metadata_size == Some(0)
+            && let Some(size) = namespace.size.filter(|&s| s != disk.size)
+        {
+            disk.conflicts.push(Conflict {
+                field: "size".to_owned(),
+                kept: disk.size.to_string(),
+                kept_source: "kernel".to_owned(),
+                other: size.to_string(),
+                other_source: "NVMe Identify".to_owned(),
+                reason: "what is written goes through the kernel".to_owned(),
+            });
+        }
+    }
+    (disk.nvme, disk.erase) = (Some(own), Some(erase));
+}
+
+/// Notes that two sources tell a name differently; padding and case do not count.
+pub fn compare(disk: &mut Disk, field: &str, kept: (&Option<String>, &str), other: (&Option<String>, &str), why: &str) {
+    let bare = |text: &str| text.split_whitespace().collect::<String>().to_ascii_lowercase();
+    if let (Some(a), Some(b)) = (kept.0, other.0)
+        && bare(a) != bare(b)
+    {
+        let conflict = Conflict {
+            field: field.to_owned(),
+            kept: a.clone(),
+            kept_source: kept.1.to_owned(),
+            other: b.clone(),
+            other_source: other.1.to_owned(),
+            reason: why.to_owned(),
+        };
+        if !disk.conflicts.contains(&conflict) {
+            disk.conflicts.push(conflict);
+        }
     }
 }
 
@@ -142,21 +186,5 @@ fn signatures(reader: &Reader, disk: &mut Disk) {
             partition.flags = Some(entry.flags);
         }
         partition.signatures = ask(&super::node(&partition.name)).map(|found| found.signatures);
-    }
-    raid_membership(disk);
-}
-
-/// A disk is a member of an md array as a whole or with a partition.
-fn raid_membership(disk: &mut Disk) {
-    let parts = disk.partitions.iter().flat_map(|p| p.signatures.iter().flatten());
-    let member = disk.signatures.iter().flatten().chain(parts).find(|s| s.kind == "linux_raid_member");
-    if let (Some(member), None) = (member, &disk.md) {
-        disk.md = Some(MdMembership {
-            array: disk.holders.iter().find(|h| h.starts_with("md")).cloned(),
-            uuid: member.uuid.clone(),
-            name: member.label.clone(),
-            metadata_version: member.version.clone(),
-            ..MdMembership::default()
-        });
     }
 }

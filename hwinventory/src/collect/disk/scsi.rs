@@ -1,5 +1,6 @@
 //! What the kernel already knows of a SCSI device: INQUIRY data and VPD pages are kept in sysfs.
 
+use super::probe::compare;
 use crate::model::Disk;
 use crate::parse::{ata, scsi};
 use crate::source::Reader;
@@ -34,6 +35,12 @@ pub fn from_sysfs(reader: &Reader, device: &str, disk: &mut Disk) {
 
 /// What IDENTIFY DEVICE says is fuller: the SCSI side cuts the model to 16 characters and the revision to 4.
 pub fn ata_identity(identify: ata::Identify, disk: &mut Disk) {
+    let (serial, wwn) = (disk.serial.clone(), disk.wwn.clone().filter(|w| w.starts_with("naa.")));
+    let ata_wwn = identify.wwn.as_ref().map(|w| format!("naa.{w}"));
+    let why = "the drive's own word; the other is a translation of it";
+    compare(disk, "serial", (&identify.serial, "ATA IDENTIFY"), (&serial, "SCSI page 80h"), why);
+    let why = "the kernel and udev know the disk by it";
+    compare(disk, "wwn", (&wwn, "SCSI page 83h"), (&ata_wwn, "ATA IDENTIFY"), why);
     disk.model = identify.model.or(disk.model.take());
     disk.firmware = identify.firmware.or(disk.firmware.take());
     disk.serial = identify.serial.or(disk.serial.take());

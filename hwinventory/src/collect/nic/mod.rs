@@ -8,15 +8,18 @@ use super::isolate::{self, SectionTask};
 use super::place;
 use crate::model::{Nic, Status};
 use crate::parse::cmdline;
-use crate::parse::names::natural;
 use std::time::Duration;
 
 const CLASS: &str = "/sys/class/net";
 
 pub fn start(options: &Options, limit: Duration) -> SectionTask<Vec<Nic>> {
     let seconds = u32::try_from(options.lldp_wait.as_secs()).unwrap_or(u32::MAX);
-    let deadline = options.device_deadline + options.lldp_wait;
-    isolate::section("nics", "sysfs, ethtool, netlink", &options.source, limit + options.lldp_wait, move |reader| {
+    let listening = probe::Listening { seconds, agent_off: options.lldp_agent_off };
+    // Switching an agent off and on again resets some cards: seconds that are not the device's fault.
+    let switching = if options.lldp_agent_off { Duration::from_secs(10) } else { Duration::ZERO };
+    let limit = limit + options.lldp_wait + switching;
+    let deadline = options.device_deadline + options.lldp_wait + switching;
+    isolate::section("nics", "sysfs, ethtool, netlink", &options.source, limit, move |reader| {
         let names = reader.try_list(CLASS)?;
         let bootif = reader.text("/proc/cmdline").and_then(|line| cmdline::bootif(&line));
         let mut tasks = Vec::new();
@@ -30,7 +33,7 @@ pub fn start(options: &Options, limit: Duration) -> SectionTask<Vec<Nic>> {
                 move |reader, publish| {
                     let mut nic = attributes::collect(reader, name, &real, &device, bootif.as_deref());
                     publish(&nic);
-                    probe::collect(reader, &mut nic, seconds, publish);
+                    probe::collect(reader, &mut nic, listening, publish);
                 }
             });
             tasks.push((name, task));
@@ -51,6 +54,7 @@ pub fn start(options: &Options, limit: Duration) -> SectionTask<Vec<Nic>> {
 
 /// By place in the machine, then by address: never by name.
 fn order(a: &Nic, b: &Nic) -> std::cmp::Ordering {
-    let (place_a, place_b) = (place::sort_key(&a.by_path), place::sort_key(&b.by_path));
-    natural(place_a, place_b).then_with(|| a.port.cmp(&b.port)).then_with(|| a.mac.cmp(&b.mac))
+    place::order(a.by_path.as_deref(), b.by_path.as_deref())
+        .then_with(|| a.port.cmp(&b.port))
+        .then_with(|| a.mac.cmp(&b.mac))
 }

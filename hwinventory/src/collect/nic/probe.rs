@@ -4,11 +4,20 @@ use crate::model::{Address, Nic};
 use crate::parse::{ethtool, lldp, netlink};
 use crate::source::{Query, Reader};
 
-pub fn collect(reader: &Reader, nic: &mut Nic, lldp_seconds: u32, publish: &dyn Fn(&Nic)) {
+/// How to listen for neighbours.
+#[derive(Debug, Clone, Copy)]
+pub struct Listening {
+    pub seconds: u32,
+    pub agent_off: bool,
+}
+
+pub fn collect(reader: &Reader, nic: &mut Nic, listening: Listening, publish: &dyn Fn(&Nic)) {
     let ask = |command: u32, length: u32| {
         reader.quiet_query(&Query::Ethtool { interface: nic.name.clone(), command, length }).ok()
     };
-    let driver = ask(0x03, 196).and_then(|d| ethtool::driver_info(&d));
+    let driver = ask(0x03, 196);
+    let private_flags = driver.as_deref().and_then(ethtool::private_flag_count).unwrap_or(0);
+    let driver = driver.and_then(|d| ethtool::driver_info(&d));
     let settings = ask(0x4c, 48 + 3 * 4 * 64).and_then(|d| ethtool::link_settings(&d));
     let wake = ask(0x05, 64).and_then(|d| ethtool::wake_on_lan(&d));
     let permanent = ask(0x20, 64).and_then(|d| ethtool::permanent_address(&d));
@@ -29,11 +38,17 @@ pub fn collect(reader: &Reader, nic: &mut Nic, lldp_seconds: u32, publish: &dyn 
         }
     }
     nic.wake_on_lan = wake;
+    if private_flags > 0
+        && let Some((names, flags)) = ask(0x1b, 12 + 32 * 32).zip(ask(0x27, 8))
+    {
+        nic.lldp_agent = ethtool::lldp_flag(&names, &flags).map(|flag| flag.agent_on);
+    }
     nic.permanent_mac = permanent.or(nic.permanent_mac.take());
     netlink(reader, nic);
     publish(nic);
-    if lldp_seconds > 0 && nic.carrier == Some(true) {
-        let query = Query::Lldp { interface: nic.name.clone(), seconds: lldp_seconds };
+    let Listening { seconds, agent_off } = listening;
+    if seconds > 0 && nic.carrier == Some(true) {
+        let query = Query::Lldp { interface: nic.name.clone(), seconds, agent_off };
         nic.lldp = reader.query(&query).map(|frames| lldp::frames(&frames)).unwrap_or_default();
         publish(nic);
     }

@@ -3,7 +3,7 @@ use super::words;
 use crate::model::{Baseboard, Bios, Chassis, PowerSupply, System, SystemSlot};
 use crate::parse::names::real;
 
-/// Types 0, 1, 2, 3, 9, 11 and 39.
+/// Types 0, 1, 2, 3, 9, 11, 39 and 41.
 pub fn system(table: &Table<'_>) -> System {
     let mut system = System {
         smbios_version: Some(format!("{}.{}", table.version.0, table.version.1)),
@@ -12,6 +12,7 @@ pub fn system(table: &Table<'_>) -> System {
         chassis: table.of(3).map(chassis).collect(),
         slots: table.of(9).map(slot).collect(),
         oem_strings: table.of(11).flat_map(|s| s.strings().collect::<Vec<_>>()).collect(),
+        onboard_devices: super::devices::onboard(table),
         power_supplies: table.of(39).map(power_supply).collect(),
         ..System::default()
     };
@@ -82,6 +83,7 @@ fn baseboard(s: &Structure<'_>) -> Baseboard {
         serial_number: s.string(0x07),
         asset_tag: s.string(0x08),
         location: s.string(0x0a),
+        kind: s.byte(0x0d).and_then(words::board),
     }
 }
 
@@ -102,20 +104,23 @@ fn chassis(s: &Structure<'_>) -> Chassis {
     }
 }
 
+/// Segment, bus, device and function; all ones where the firmware knows no address.
+pub fn pci_address(segment: Option<u16>, bus: Option<u8>, function: Option<u8>) -> Option<String> {
+    match (segment?, bus?, function?) {
+        (0xffff, 0xff, 0xff) => None,
+        (segment, bus, function) => Some(format!("{segment:04x}:{bus:02x}:{:02x}.{}", function >> 3, function & 7)),
+    }
+}
+
 fn slot(s: &Structure<'_>) -> SystemSlot {
-    let pci_address = match (s.word(0x0d), s.byte(0x0f), s.byte(0x10)) {
-        (Some(0xffff), _, _) | (_, Some(0xff), Some(0xff)) => None,
-        (Some(segment), Some(bus), Some(function)) => {
-            Some(format!("{segment:04x}:{bus:02x}:{:02x}.{}", function >> 3, function & 7))
-        }
-        _ => None,
-    };
     SystemSlot {
         designation: s.string(0x04),
         kind: s.byte(0x05).and_then(words::slot_kind),
+        width: s.byte(0x06).and_then(words::slot_width),
         usage: s.byte(0x07).and_then(words::slot_use),
+        length: s.byte(0x08).and_then(words::slot_length),
         id: s.word(0x09).map(u64::from),
-        pci_address,
+        pci_address: pci_address(s.word(0x0d), s.byte(0x0f), s.byte(0x10)),
     }
 }
 
@@ -127,7 +132,8 @@ fn power_supply(s: &Structure<'_>) -> PowerSupply {
         serial_number: s.string(0x08),
         asset_tag: s.string(0x09),
         part_number: s.string(0x0a),
-        max_power: s.word(0x0c).filter(|&w| w != 0x8000).map(u64::from),
+        // In watts.
+        max_power: s.word(0x0c).filter(|&w| w != 0x8000 && w != 0).map(|w| u64::from(w) * 1000),
         present: s.word(0x0e).map(|c| c & 0x02 != 0),
     }
 }

@@ -57,6 +57,25 @@ impl<'a> Table<'a> {
     }
 }
 
+/// Overwrites the contents of structures of some types, and leaves the table as long as it was.
+pub fn blank(table: &mut [u8], wanted: impl Fn(u8) -> bool) {
+    let mut at = 0;
+    while let (Some(kind), Some(length)) = (u8_at(table, at), u8_at(table, at + 1)) {
+        let strings = at + usize::from(length);
+        let Some(end) = table.get(strings..).and_then(|rest| rest.windows(2).position(|w| w == [0, 0])) else { return };
+        if length < 4 {
+            return;
+        }
+        if wanted(kind) {
+            table.get_mut(at + 4..strings).unwrap_or_default().fill(0);
+            for byte in table.get_mut(strings..strings + end).unwrap_or_default().iter_mut().filter(|b| **b != 0) {
+                *byte = b'x';
+            }
+        }
+        at = strings + end + 2;
+    }
+}
+
 fn version(entry_point: &[u8]) -> Option<(u8, u8)> {
     if entry_point.starts_with(b"_SM3_") {
         Some((u8_at(entry_point, 7)?, u8_at(entry_point, 8)?))

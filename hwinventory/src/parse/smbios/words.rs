@@ -1,6 +1,6 @@
 //! The enumerations of DSP0134, in dmidecode's words where it has them.
 
-fn word(table: &[&str], first: u8, value: u8) -> Option<String> {
+pub fn word(table: &[&str], first: u8, value: u8) -> Option<String> {
     let index = usize::from(value.checked_sub(first)?);
     table.get(index).filter(|w| !matches!(**w, "" | "Unknown")).map(|w| (*w).to_owned())
 }
@@ -167,6 +167,13 @@ pub fn memory_technology(value: u8) -> Option<String> {
 
 /// 7.17.1
 pub fn array_location(value: u8) -> Option<String> {
+    const LATER: &[&str] = &[
+        "PC-98/C20 Add-on Card",
+        "PC-98/C24 Add-on Card",
+        "PC-98/E Add-on Card",
+        "PC-98/Local Bus Add-on Card",
+        "CXL Flexbus 1.0",
+    ];
     const WORDS: &[&str] = &[
         "Other",
         "Unknown",
@@ -179,7 +186,7 @@ pub fn array_location(value: u8) -> Option<String> {
         "Proprietary Add-on Card",
         "NuBus",
     ];
-    word(WORDS, 1, value)
+    if value >= 0xa0 { word(LATER, 0xa0, value) } else { word(WORDS, 1, value) }
 }
 
 /// 7.17.2
@@ -230,8 +237,21 @@ pub fn slot_kind(value: u8) -> Option<String> {
         "MXM 3.0 Type B",
         "PCI Express 2 SFF-8639 (U.2)",
         "PCI Express 3 SFF-8639 (U.2)",
+        "PCI Express Mini 52-pin with bottom-side keep-outs",
+        "PCI Express Mini 52-pin without bottom-side keep-outs",
+        "PCI Express Mini 76-pin",
+        "PCI Express 4 SFF-8639 (U.2)",
+        "PCI Express 5 SFF-8639 (U.2)",
+        "OCP NIC 3.0 Small Form Factor (SFF)",
+        "OCP NIC 3.0 Large Form Factor (LFF)",
+        "OCP NIC Prior to 3.0",
     ];
-    const EXPRESS: &[&str] = &[
+    const LATER: &[&str] = &[
+        "PC-98/C20",
+        "PC-98/C24",
+        "PC-98/E",
+        "PC-98/Local Bus",
+        "PC-98/Card",
         "PCI Express",
         "PCI Express x1",
         "PCI Express x2",
@@ -267,12 +287,106 @@ pub fn slot_kind(value: u8) -> Option<String> {
         "EDSFF E1",
         "EDSFF E3",
     ];
-    if value >= 0xa5 { word(EXPRESS, 0xa5, value) } else { word(LEGACY, 1, value) }
+    match value {
+        0x30 => Some("CXL FLexbus 1.0".to_owned()),
+        0xa0.. => word(LATER, 0xa0, value),
+        _ => word(LEGACY, 1, value),
+    }
 }
 
 /// 7.10.3
 pub fn slot_use(value: u8) -> Option<String> {
     word(&["Other", "Unknown", "Available", "In Use", "Unavailable"], 1, value)
+}
+
+/// 7.10.2
+pub fn slot_width(value: u8) -> Option<String> {
+    const WORDS: &[&str] = &[
+        "Other", "Unknown", "8-bit", "16-bit", "32-bit", "64-bit", "128-bit", "x1", "x2", "x4", "x8", "x12", "x16",
+        "x32",
+    ];
+    word(WORDS, 1, value).filter(|w| w != "Other")
+}
+
+/// 7.10.4
+pub fn slot_length(value: u8) -> Option<String> {
+    const WORDS: &[&str] = &["Other", "Unknown", "Short", "Long", "2.5\" drive form factor", "3.5\" drive form factor"];
+    word(WORDS, 1, value)
+}
+
+/// 7.3.2
+pub fn board(value: u8) -> Option<String> {
+    const WORDS: &[&str] = &[
+        "Unknown",
+        "Other",
+        "Server Blade",
+        "Connectivity Switch",
+        "System Management Module",
+        "Processor Module",
+        "I/O Module",
+        "Memory Module",
+        "Daughter Board",
+        "Motherboard",
+        "Processor+Memory Module",
+        "Processor+I/O Module",
+        "Interconnect Board",
+    ];
+    word(WORDS, 1, value)
+}
+
+/// 7.42.2
+pub fn onboard(value: u8) -> Option<String> {
+    const WORDS: &[&str] = &[
+        "Other",
+        "Unknown",
+        "Video",
+        "SCSI Controller",
+        "Ethernet",
+        "Token Ring",
+        "Sound",
+        "PATA Controller",
+        "SATA Controller",
+        "SAS Controller",
+        "Wireless LAN",
+        "Bluetooth",
+        "WWAN",
+        "eMMC",
+        "NVMe Controller",
+        "UFS Controller",
+    ];
+    word(WORDS, 1, value)
+}
+
+/// 7.11.1: the first ten of the above.
+pub fn onboard_obsolete(value: u8) -> Option<String> {
+    (value <= 10).then(|| onboard(value)).flatten()
+}
+
+/// 7.43.1 (DSP0239)
+pub fn host_interface(value: u8) -> Option<String> {
+    match value {
+        0x02 => Some("KCS".to_owned()),
+        0x03 => Some("8250 UART".to_owned()),
+        0x04 => Some("16450 UART".to_owned()),
+        0x05 => Some("16550 UART".to_owned()),
+        0x06 => Some("16650 UART".to_owned()),
+        0x07 => Some("16750 UART".to_owned()),
+        0x08 => Some("16850 UART".to_owned()),
+        0x40 => Some("network".to_owned()),
+        0xf0 => Some("OEM".to_owned()),
+        _ => None,
+    }
+}
+
+/// 7.43.2
+pub fn host_protocol(value: u8) -> Option<String> {
+    match value {
+        0x02 => Some("IPMI".to_owned()),
+        0x03 => Some("MCTP".to_owned()),
+        0x04 => Some("Redfish over IP".to_owned()),
+        0xf0 => Some("OEM".to_owned()),
+        _ => None,
+    }
 }
 
 /// 7.39.1

@@ -1,0 +1,48 @@
+//! What a boot loader's configuration says, whichever it was.
+
+/// A kernel to start; paths are below the filesystem that the configuration lies on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub kernel: String,
+    pub initrds: Vec<String>,
+    /// The kernel command line.
+    pub options: String,
+}
+
+impl Entry {
+    /// Paths and words as they stand in a file. A boot loader's variables are not known here: words with one are left out.
+    pub(super) fn new<'a>(kernel: &str, initrds: impl IntoIterator<Item = &'a str>, options: &str) -> Self {
+        let known: Vec<&str> = options.split_whitespace().filter(|word| !word.contains('$')).collect();
+        let initrds = initrds.into_iter().map(path).filter(|path| !path.contains('$'));
+        Self { kernel: path(kernel), initrds: initrds.collect(), options: known.join(" ") }
+    }
+
+    /// Without a root the kernel would stop in a panic, far from anybody.
+    pub(super) fn has_root(&self) -> bool {
+        let root =
+            |word: &str| ["root=", "rootflags=subvol", "rd.", "cryptdevice="].iter().any(|key| word.starts_with(key));
+        self.options.split_whitespace().any(root)
+    }
+}
+
+/// GRUB may put a device before a path: `($root)/boot/vmlinuz`.
+fn path(text: &str) -> String {
+    let bare = match text.strip_prefix('(') {
+        Some(rest) => rest.split_once(')').map_or(text, |(_, path)| path),
+        None => text,
+    };
+    bare.trim_matches(['"', '\'']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_and_variables_are_not_of_this_world() {
+        let entry = Entry::new("($root)/boot/vmlinuz", ["/a", "$extra"], "root=UUID=x ro $tuned ${more} quiet");
+        assert_eq!((entry.kernel.as_str(), entry.options.as_str()), ("/boot/vmlinuz", "root=UUID=x ro quiet"));
+        assert_eq!(entry.initrds, ["/a"]);
+        assert!(entry.has_root() && !Entry::new("/k", [], "quiet").has_root());
+    }
+}

@@ -1,0 +1,69 @@
+use crate::error::Coded;
+use std::io;
+use std::path::PathBuf;
+
+/// Why the installed kernel cannot be started past the firmware.
+#[derive(Debug, thiserror::Error)]
+pub enum KexecError {
+    #[error("no kernel was found on {disks}")]
+    NoKernel { disks: String },
+    #[error("the partitions of a disk cannot be listed in {path}")]
+    Sysfs { path: PathBuf, source: io::Error },
+    #[error("{path} cannot be opened")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("the ramdisks do not fit into memory")]
+    Memory { source: io::Error },
+    #[error("the running kernel does not take {kernel}")]
+    Refused { kernel: PathBuf, source: io::Error },
+}
+
+impl Coded for KexecError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoKernel { .. } => "kexec.no-kernel",
+            Self::Sysfs { .. } => "kexec.sysfs",
+            Self::Read { .. } => "kexec.read",
+            Self::Memory { .. } => "kexec.memory",
+            Self::Refused { source, .. } => match source.raw_os_error() {
+                Some(libc::ENOSYS) => "kexec.unsupported",
+                Some(libc::EPERM) => "kexec.locked-down",
+                Some(libc::ENOKEY | libc::EKEYREJECTED | libc::EBADMSG) => "kexec.signature",
+                _ => "kexec.refused",
+            },
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(
+            match self.code() {
+                "kexec.no-kernel" => {
+                    "a kernel inside an EFI program, or on RAID, LVM or LUKS, is not found: use reboot"
+                }
+                "kexec.unsupported" => "the ramdisk's kernel has no CONFIG_KEXEC_FILE: use reboot",
+                "kexec.locked-down" => {
+                    "with Secure Boot, lockdown or kexec_load_disabled no kernel is taken: use reboot"
+                }
+                "kexec.signature" => "the installed kernel's key is not one of the ramdisk kernel's: use reboot",
+                _ => "use reboot",
+            }
+            .to_owned(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_of_the_kernel_has_its_code() {
+        let code = |errno| {
+            let source = io::Error::from_raw_os_error(errno);
+            KexecError::Refused { kernel: "/dev/sda1/vmlinuz".into(), source }.code()
+        };
+        assert_eq!(code(libc::EPERM), "kexec.locked-down");
+        assert_eq!(code(libc::ENOSYS), "kexec.unsupported");
+        assert_eq!(code(libc::EKEYREJECTED), "kexec.signature");
+        assert_eq!(code(libc::ENOEXEC), "kexec.refused");
+    }
+}

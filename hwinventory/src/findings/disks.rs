@@ -1,0 +1,88 @@
+//! Disks, arrays and their controllers.
+
+use super::{against, finding, giga, subject};
+use crate::model::{Disk, Finding, HealthState, Inventory, Media, Severity, Status, StorageController, Strength};
+
+pub fn findings(inventory: &Inventory, found: &mut Vec<Finding>) {
+    for disk in &inventory.disks.data {
+        let name = subject(disk);
+        state(disk, &name, found);
+        identity(disk, &name, found);
+        if let (Some(speed), Some(max)) = (disk.link_speed, disk.max_link_speed)
+            && speed < max
+        {
+            let text = format!("disk {}: link runs at {} of {} Gbit/s", disk.name, giga(speed), giga(max));
+            found.push(against(finding("disk.link-speed", Severity::Warning, &name, text), max, speed));
+        }
+    }
+    inventory.volumes.data.iter().for_each(|volume| array(volume, found));
+    inventory.storage_controllers.data.iter().filter(|c| c.hides_drives).for_each(|c| hidden(c, found));
+}
+
+fn state(disk: &Disk, name: &str, found: &mut Vec<Finding>) {
+    if disk.status == Status::Timeout {
+        found.push(finding("disk.hung", Severity::Critical, name, format!("disk {} does not answer", disk.name)));
+    }
+    if let Some(health) = &disk.health {
+        let reasons = health.reasons.join("; ");
+        match health.state {
+            HealthState::Failing => {
+                let text = format!("disk {} is failing: {reasons}", disk.name);
+                found.push(finding("disk.failing", Severity::Critical, name, text));
+            }
+            HealthState::Warning => {
+                let text = format!("disk {}: {reasons}", disk.name);
+                found.push(finding("disk.health", Severity::Warning, name, text));
+            }
+            _ => {}
+        }
+    }
+    if disk.size == 0 && disk.media == Media::Disk {
+        found.push(finding("disk.size-zero", Severity::Warning, name, format!("disk {} has size 0", disk.name)));
+    }
+}
+
+fn identity(disk: &Disk, name: &str, found: &mut Vec<Finding>) {
+    if disk.identity.strength == Strength::Weak && disk.media == Media::Disk {
+        let reason = disk.identity.reason.as_deref().unwrap_or("unknown");
+        let text = format!("disk {} has no identity to rely on ({reason})", disk.name);
+        found.push(finding("disk.weak-identity", Severity::Info, name, text));
+    }
+    for conflict in &disk.conflicts {
+        let text = format!(
+            "disk {}: {} is {} by {}, {} by {}; the former is kept: {}",
+            disk.name,
+            conflict.field,
+            conflict.kept,
+            conflict.kept_source,
+            conflict.other,
+            conflict.other_source,
+            conflict.reason
+        );
+        let mut finding = finding("disk.sources-disagree", Severity::Warning, name, text);
+        finding.trusted = Some(conflict.kept_source.clone());
+        found.push(against(finding, &conflict.kept, &conflict.other));
+    }
+}
+
+fn array(volume: &Disk, found: &mut Vec<Finding>) {
+    let Some(md) = volume.md.as_ref().filter(|m| m.array.as_deref() == Some(volume.name.as_str())) else { return };
+    let name = md.uuid.as_deref().unwrap_or(&volume.name);
+    if md.degraded.is_some_and(|n| n > 0) {
+        let text = format!("array {} is degraded", volume.name);
+        found.push(finding("raid.degraded", Severity::Critical, name, text));
+    }
+    for member in md.members.iter().filter(|m| m.role.as_deref() == Some("faulty")) {
+        let text = format!("{} has failed in array {}", member.device, volume.name);
+        found.push(finding("raid.member-faulty", Severity::Critical, name, text));
+    }
+}
+
+fn hidden(controller: &StorageController, found: &mut Vec<Finding>) {
+    let name = controller.pci_address.as_deref().unwrap_or("controller");
+    let text = match controller.hidden_drive_count {
+        Some(count) => format!("{count} drives behind this controller are not visible as disks"),
+        None => "this controller does not tell the kernel which drives are behind it".to_owned(),
+    };
+    found.push(finding("storage.hidden-drives", Severity::Info, name, text));
+}

@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# Programs from PyPI that tests use, in a directory of their own. Needs common.sh and cache.sh.
+
+PYTHON_TOOLS=(schemathesis==4.32.5 openapi-spec-validator==0.9.0)
+
+# Prints the directory of these programs, each started by its name.
+python_tools() {
+    local key
+    key=$({
+        python3 --version
+        echo "${PYTHON_TOOLS[@]}"
+    } | cache_key)
+    cached python-tools "$key" install_python_tools
+}
+
+# An environment cannot be moved once it is made, but plain modules and a starter for each program can.
+install_python_tools() {
+    local out=$1 work
+    work=$(mktemp -d "${TMPDIR:-/tmp}/burin-python.XXXXXX")
+    say "installing ${PYTHON_TOOLS[*]} from PyPI"
+    if ! quietly python3 -m venv "$work" ||
+        ! quietly "$work/bin/pip" --disable-pip-version-check install --target "$out/modules" "${PYTHON_TOOLS[@]}"; then
+        rm -rf "$work"
+        return 1
+    fi
+    rm -rf "$work"
+    starter "$out/schemathesis" schemathesis.cli
+    starter "$out/openapi-spec-validator" openapi_spec_validator
+}
+
+starter() { # FILE MODULE
+    # shellcheck disable=SC2016 # expanded when the starter runs
+    printf '#!/bin/sh\nPYTHONPATH=$(dirname "$0")/modules exec python3 -m %s "$@"\n' "$2" >"$1"
+    chmod 755 "$1"
+}

@@ -1,0 +1,46 @@
+//! An agent on this host, for tests that kill it: all of it but PID 1 and the network, on a machine that a file
+//! describes. It sees no disk but those of that file.
+
+use burin::controller::Clock;
+use burin::run::{Agent, Look, Surroundings};
+use clap::Parser;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// An agent on this host, on a machine that a file describes.
+#[derive(Debug, Parser)]
+#[command(name = "host-agent")]
+struct Arguments {
+    /// Reads proc/cmdline and keeps its state below this directory
+    #[arg(long)]
+    root: PathBuf,
+    /// The machine, as `inventory/v1`; looked at whenever the agent looks at the machine
+    #[arg(long)]
+    machine: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut agent = match Agent::new(&arguments.root) {
+        Ok(agent) => agent,
+        Err(error) => {
+            eprintln!("host-agent: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    agent.paths.mounts = arguments.root.join("mnt");
+    let machine = arguments.machine;
+    // A machine that cannot be read has no disks, and no order fits it.
+    let look = move || {
+        let text = std::fs::read(&machine).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_else(|error| {
+            eprintln!("host-agent: {}: {error}", machine.display());
+            Default::default()
+        })
+    };
+    agent.look = Look(Arc::new(look));
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    agent.run_in(Surroundings { clock: Clock::trusted(), addresses: vec![local], listen: local }).into()
+}
