@@ -17,6 +17,7 @@ use crate::controller::{
 };
 use crate::error::Coded;
 use crate::exit::Exit;
+use crate::finalize::mount;
 use crate::net::{Network, clock};
 use crate::protocol::Identity;
 use crate::stage::{Failure, Stages};
@@ -179,6 +180,8 @@ impl Agent {
         surroundings: Surroundings,
     ) -> Result<Exit, Failure> {
         let Surroundings { clock, addresses, listen } = surroundings;
+        // What an agent that was killed left mounted would keep its disks from being chosen again.
+        stages.run("clear-mounts", || mount::clear(&self.paths.mounts))?;
         let inventory = facts::inventory(stages, self)?;
         let identity = facts::identity(&inventory, &self.config);
         stages.emitter().set_source(&identity.source(&boot_id));

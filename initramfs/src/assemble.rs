@@ -11,7 +11,7 @@ use crate::cpio::{Archive, CpioError};
 use crate::debian::{self, DebianError, Package};
 use crate::digest::{megabytes, sha256};
 use crate::kernel::{Kernel, KernelError};
-use crate::manifest::{Builder, Content, Manifest, OutputFile, Ramdisk, SCHEMA_VERSION};
+use crate::manifest::{Builder, Content, Manifest, OutputFile, Ramdisk, SCHEMA_VERSION, ToolEntry};
 use crate::modules::{Closure, ClosureError, ModuleTree, Rules, RulesError, TreeError};
 use crate::netboot::{self, Boot};
 use crate::notice::{self, Carried};
@@ -19,7 +19,7 @@ use crate::options::{KernelSource, Options, Stub};
 use crate::pack::{self, PackError};
 use crate::parallel;
 use crate::ramdisk::{self, RamdiskError};
-use crate::tools::{self, ToolError};
+use crate::tools::{self, Taken, ToolError};
 use crate::uki::{self, UkiError};
 
 /// File names in the output directory.
@@ -122,7 +122,7 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
     let firmware = ramdisk::firmware(&mut archive, &closure, &options.firmware, options.firmware_all)
         .map_err(BuildError::Ramdisk)?;
     ramdisk::configuration(&mut archive, options).map_err(BuildError::Ramdisk)?;
-    let tools = tools::collect(&options.tools, Path::new("/"), kernel.arch).map_err(BuildError::Tools)?;
+    let tools = collect_tools(options, kernel.arch, say).map_err(BuildError::Tools)?;
     ramdisk::tools(&mut archive, &tools).map_err(BuildError::Ramdisk)?;
     let mut others = other_packages(options, kernel.arch);
     if !tools.is_empty() {
@@ -196,6 +196,7 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
         agent: Content { size: agent.data.len() as u64, sha256: sha256(&agent.data) },
         ramdisk: Ramdisk { entries, unpacked_size, mtime: options.mtime },
         modules: packed.iter().map(|m| m.entry(chosen.get(&m.name))).collect(),
+        tools: tools.iter().map(tool_entry).collect(),
         firmware_wanted: firmware.wanted,
         packages: files.package.into_iter().chain(others.into_iter().filter_map(|(p, _)| p)).collect(),
     };
@@ -221,6 +222,22 @@ fn kernel_files(options: &Options, arch: Arch, say: &mut dyn FnMut(&str)) -> Res
     say(&format!("kernel package: {} {}", deb.package.name, deb.package.version));
     let unpacked = debian::unpack_kernel(&deb, &options.cache).map_err(BuildError::Debian)?;
     Ok(KernelFiles { kernel: unpacked.kernel, modules: unpacked.modules, package: Some(deb.package) })
+}
+
+fn collect_tools(options: &Options, arch: Arch, say: &mut dyn FnMut(&str)) -> Result<Vec<Taken>, ToolError> {
+    match &options.tools_root {
+        Some(root) => tools::collect(&options.tools, &mut tools::Root::new(root, arch), arch),
+        None => tools::collect(&options.tools, &mut tools::Packages::new(&options.cache, arch, say), arch),
+    }
+}
+
+fn tool_entry(one: &Taken) -> ToolEntry {
+    ToolEntry {
+        path: one.path.clone(),
+        size: one.data.len() as u64,
+        sha256: sha256(&one.data),
+        package: one.package.as_ref().map(|package| package.name.clone()),
+    }
 }
 
 fn rules(options: &Options) -> Result<Rules, BuildError> {

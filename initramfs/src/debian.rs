@@ -75,11 +75,7 @@ pub enum DebianError {
 pub fn fetch_kernel(name: &str, cache: &Path, say: &mut dyn FnMut(&str)) -> Result<Deb, DebianError> {
     let mut wanted = name.to_owned();
     for _ in 0..4 {
-        let text = run("apt-cache", ["show", "--no-all-versions", &wanted], None).map_err(|e| match e {
-            DebianError::Failed { .. } => DebianError::Unknown(wanted.clone()),
-            other => other,
-        })?;
-        let record = Record::parse(&text);
+        let record = show(&wanted)?;
         if let Some(next) = record.get("Depends").and_then(image_dependency) {
             say(&format!("{wanted} stands for {next}"));
             wanted = match name.split_once(':') {
@@ -121,6 +117,30 @@ fn fetch(name: &str, record: &Record, cache: &Path, say: &mut dyn FnMut(&str)) -
     Ok(Deb { path: file, package })
 }
 
+/// Fetches the package `name` of an architecture into `cache`, with what apt's lists say of it.
+pub fn fetch_package(
+    name: &str,
+    arch: &str,
+    cache: &Path,
+    say: &mut dyn FnMut(&str),
+) -> Result<(Deb, Record), DebianError> {
+    let wanted = format!("{name}:{arch}");
+    let record = show(&wanted)?;
+    let deb = fetch(&wanted, &record, cache, say)?;
+    Ok((deb, record))
+}
+
+/// What apt's lists say of the version that would be installed.
+fn show(name: &str) -> Result<Record, DebianError> {
+    let text = run("apt-cache", ["show", "--no-all-versions", name], None).map_err(|error| match error {
+        DebianError::Failed { .. } => DebianError::Unknown(name.to_owned()),
+        other => other,
+    })?;
+    let record = Record::parse(&text);
+    // A name that others only provide has no record, and no failure either.
+    if record.get("Package").is_none() { Err(DebianError::Unknown(name.to_owned())) } else { Ok(record) }
+}
+
 /// Reads what a package file says about itself.
 pub fn open_deb(path: &Path) -> Result<Deb, DebianError> {
     let text = run("dpkg-deb", [OsStr::new("-f"), path.as_os_str()], None)?;
@@ -128,8 +148,8 @@ pub fn open_deb(path: &Path) -> Result<Deb, DebianError> {
     Ok(Deb { path: path.to_owned(), package })
 }
 
-/// Unpacks a kernel package below `cache`, once for each package file.
-pub fn unpack_kernel(deb: &Deb, cache: &Path) -> Result<UnpackedKernel, DebianError> {
+/// Unpacks a package below `cache`, once for each package file.
+pub fn unpack(deb: &Deb, cache: &Path) -> Result<PathBuf, DebianError> {
     let io = |path: &Path, source| DebianError::Io { path: path.to_owned(), source };
     let digest = sha256_file(&deb.path)?;
     let dir = cache.join("unpacked").join(digest.get(..32).unwrap_or(&digest));
@@ -146,6 +166,12 @@ pub fn unpack_kernel(deb: &Deb, cache: &Path) -> Result<UnpackedKernel, DebianEr
             return Err(io(&dir, source));
         }
     }
+    Ok(dir)
+}
+
+/// Unpacks a kernel package, and finds what of it is needed.
+pub fn unpack_kernel(deb: &Deb, cache: &Path) -> Result<UnpackedKernel, DebianError> {
+    let dir = unpack(deb, cache)?;
     let contents = |what| DebianError::Contents { path: deb.path.clone(), what };
     let boot = dir.join("boot");
     let mut kernels: Vec<PathBuf> = list(&boot).unwrap_or_default();
@@ -171,16 +197,17 @@ pub fn installed(name: &str) -> Option<Package> {
 }
 
 /// One stanza of a control file. Continuation lines are left out: no field that is read here has any.
-struct Record(Vec<(String, String)>);
+#[derive(Debug, Clone)]
+pub struct Record(Vec<(String, String)>);
 
 impl Record {
-    fn parse(text: &str) -> Record {
+    pub fn parse(text: &str) -> Record {
         let stanza = text.lines().take_while(|l| !l.trim().is_empty());
         let fields = stanza.filter(|l| !l.starts_with([' ', '\t'])).filter_map(|l| l.split_once(':'));
         Record(fields.map(|(k, v)| (k.to_owned(), v.trim().to_owned())).collect())
     }
 
-    fn get(&self, key: &str) -> Option<&str> {
+    pub fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 

@@ -84,9 +84,12 @@ struct BuildArgs {
     /// Take all of the firmware directory.
     #[arg(long, requires = "firmware", help_heading = "Ramdisk")]
     firmware_all: bool,
-    /// Programs for layouts that are made afresh: ext4, xfs, btrfs, vfat, swap, raid. Taken from this host.
+    /// Programs for layouts that are made afresh: ext4, xfs, btrfs, vfat, swap, raid. Their Debian packages are fetched.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Ramdisk")]
     tools: Vec<Tool>,
+    /// Take them from the system in this directory instead, such as / for this host's own.
+    #[arg(long, value_name = "DIR", requires = "tools", help_heading = "Ramdisk")]
+    tools_root: Option<PathBuf>,
     /// An extra file, or a directory with all below it.
     #[arg(long = "file", value_name = "SRC:DEST", value_parser = parse_extra_file, help_heading = "Ramdisk")]
     files: Vec<ExtraFile>,
@@ -215,6 +218,7 @@ fn options(args: BuildArgs) -> Result<Options, String> {
         firmware: args.firmware,
         firmware_all: args.firmware_all,
         tools: args.tools,
+        tools_root: args.tools_root,
         files: args.files,
         ca_bundle: (!args.no_ca_bundle).then_some(args.ca_bundle),
         ca: args.ca,

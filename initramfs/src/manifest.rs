@@ -30,6 +30,8 @@ pub struct Manifest {
     pub ramdisk: Ramdisk,
     /// Modules in the ramdisk, in the kernel build's order.
     pub modules: Vec<ModuleEntry>,
+    /// Programs for what no ioctl does, and what they load.
+    pub tools: Vec<ToolEntry>,
     /// Firmware that those modules may ask for.
     pub firmware_wanted: Vec<FirmwareEntry>,
     /// Debian packages that the output was taken from.
@@ -94,6 +96,20 @@ pub struct ModuleEntry {
     /// The rule that chose it; absent for a dependency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+}
+
+/// A program, a library or a loader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ToolEntry {
+    /// Absolute path in the ramdisk.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Hexadecimal.
+    pub sha256: String,
+    /// Debian package that it is from; its version is in `packages`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
 }
 
 /// A firmware file that modules name.

@@ -43,8 +43,10 @@ pub struct Options {
     pub firmware: Vec<PathBuf>,
     /// Take all of those directories, not only what chosen modules name.
     pub firmware_all: bool,
-    /// Programs of this host that the agent runs, with their libraries.
+    /// Programs that the agent runs, with their libraries.
     pub tools: Vec<Tool>,
+    /// The system that they are taken from; `None` fetches their Debian packages.
+    pub tools_root: Option<PathBuf>,
     /// Extra files.
     pub files: Vec<ExtraFile>,
     /// Public CA certificates (PEM); `None` leaves them out.
@@ -85,6 +87,7 @@ impl Options {
             firmware: Vec::new(),
             firmware_all: false,
             tools: Vec::new(),
+            tools_root: None,
             files: Vec::new(),
             ca_bundle: Some(PathBuf::from(CA_BUNDLE)),
             ca: None,

@@ -16,7 +16,7 @@ build_tools() { (cd "$BURIN_ROOT" && cargo build --bins "$@" >&2); }
 netboot_artefacts() {
     # Level 9: a ramdisk that is thrown away is not worth the minute that the last few per cent cost. scsi_debug is a SCSI
     # disk in the machine's memory, for tests; it is loaded only where the kernel command line says so.
-    local agent builder key kernel=linux-image-amd64 options=(--module scsi_debug --tools ext4,vfat --level 9)
+    local agent builder key package kernel=linux-image-amd64 options=(--module scsi_debug --tools ext4,vfat,raid --level 9)
     agent=$(agent_path)
     builder=$(tools_dir)/burin-initramfs
     [ -n "$(candidate_version $kernel)" ] || quietly apt-get -q update
@@ -26,6 +26,8 @@ netboot_artefacts() {
         echo "${options[@]}"
         apt-cache depends $kernel
         candidate_version $kernel
+        # The packages of the tools, and of what they are linked with.
+        for package in e2fsprogs dosfstools mdadm libc6 libblkid1 libuuid1 libudev1; do candidate_version $package; done
         installed_versions ca-certificates systemd-boot-efi
     } | cache_key)
     cached netboot "$key" "$builder" build --quiet --agent "$agent" --kernel-package $kernel \

@@ -5,6 +5,7 @@ use crate::finalize::bootloader::BootError;
 use crate::finalize::filesystem::FilesystemError;
 use crate::finalize::grow::GrowError;
 use crate::finalize::kernel::KernelError;
+use crate::finalize::md::MdError;
 use crate::finalize::mount::MountError;
 use crate::finalize::rootfs::RootError;
 use crate::finalize::seed_write::SeedError;
@@ -54,6 +55,12 @@ pub enum ApplyError {
     ToolFailed { tool: &'static str, device: PathBuf, status: String, said: String },
     #[error("{device}: {wanted} was made, {found} is found", device = device.display())]
     Made { device: PathBuf, wanted: String, found: String },
+    #[error("{array}: a member or state is not as it was made: {what}", array = array.display())]
+    Array { array: PathBuf, what: String },
+    #[error("{array}: the array cannot be stopped", array = array.display())]
+    StopArray { array: PathBuf, source: io::Error },
+    #[error("the tree has no mdadm, and its filesystems are on an array")]
+    NoMdadm,
     #[error("{device}: what the image brought is on other disks already: {found}", device = device.display())]
     Collision { device: PathBuf, found: String },
     #[error("{} of {of} disks failed: {}", failed.len(), failed.join(", "))]
@@ -79,6 +86,8 @@ pub enum ApplyError {
     #[error(transparent)]
     Root(#[from] RootError),
     #[error(transparent)]
+    Md(#[from] MdError),
+    #[error(transparent)]
     Mount(#[from] MountError),
     #[error(transparent)]
     Seed(#[from] SeedError),
@@ -100,6 +109,7 @@ impl ApplyError {
             Self::Filesystem(error) => error,
             Self::Grow(error) => error,
             Self::Root(error) => error,
+            Self::Md(error) => error,
             Self::Mount(error) => error,
             Self::Seed(error) => error,
             Self::Loader(error) => error,
@@ -131,6 +141,9 @@ impl Coded for ApplyError {
             Self::Tool { .. } => "apply.tool",
             Self::ToolFailed { .. } => "apply.tool_failed",
             Self::Made { .. } => "apply.made",
+            Self::Array { .. } => "apply.array",
+            Self::StopArray { .. } => "apply.stop_array",
+            Self::NoMdadm => "apply.no_mdadm",
             Self::Collision { .. } => "apply.collision",
             Self::Cancelled => "cancelled",
             _ => self.part().map_or("apply.failed", Coded::code),
@@ -145,6 +158,10 @@ impl Coded for ApplyError {
             Self::Unsupported { .. } => Some("take it out of the layout".to_owned()),
             Self::NoTool { package, .. } => {
                 Some(format!("build the ramdisk with --tools; the program is of the Debian package {package}"))
+            }
+            Self::StopArray { .. } => Some("something uses it: a mount, swap, or a device built upon it".to_owned()),
+            Self::NoMdadm => {
+                Some("without it nothing assembles the array at boot: put the package mdadm into the tree".to_owned())
             }
             Self::NotPreserved { .. } => {
                 Some("something else writes to this disk, or it was replaced; look at it before trusting it".to_owned())

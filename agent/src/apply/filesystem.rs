@@ -1,7 +1,7 @@
 //! The filesystem step: made by the filesystem's own program, then looked at.
 
 use super::tools::Tool;
-use super::{ApplyError, Context, table};
+use super::{ApplyError, Context, raid, table};
 use crate::finalize::filesystem;
 use crate::protocol::order::FsType;
 use crate::protocol::plan::{Device, PlannedFilesystem};
@@ -58,7 +58,7 @@ pub fn node(context: &Context<'_>, on: &Device) -> Result<PathBuf, ApplyError> {
     match on {
         Device::Disk { disk } => Ok(context.path(context.disk(*disk)?)),
         Device::Partition { disk, name, .. } => table::node_by_name(context, context.disk(*disk)?, name),
-        Device::Raid { name } => Err(ApplyError::Unsupported { step: format!("a filesystem on the array {name}") }),
+        Device::Raid { name } => Ok(raid::node(context, name)),
     }
 }
 

@@ -10,7 +10,9 @@ mod fetch;
 mod filesystem;
 mod image;
 mod install;
+mod mdadm_conf;
 mod preserve;
+mod raid;
 mod seed;
 mod table;
 mod tools;
@@ -23,12 +25,13 @@ use crate::finalize::mount;
 use crate::image::Cancel;
 use crate::plan::SeedFiles;
 use crate::protocol::order::Order;
-use crate::protocol::plan::{Device, Plan, PlannedDisk, SeedTarget, Step};
+use crate::protocol::plan::{Plan, PlannedDisk, Step};
 use crate::protocol::receipt::Change;
 use crate::protocol::{Control, ImageReceipt};
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use preserve::Evidence;
+use raid::Arrays;
 use serde::Serialize;
 use std::path::PathBuf;
 use tree::Mounts;
@@ -87,32 +90,14 @@ pub fn pin(plan: &Plan, agreed: &str) -> Result<(), ApplyError> {
     Err(ApplyError::Changed { agreed: agreed.to_owned(), now: plan.digest.clone() })
 }
 
-/// Refuses a plan with a step that this agent cannot do, or has no program for, before the first one is done.
+/// Refuses a plan with a step that this ramdisk has no program for, before the first one is done.
 pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
-    let unsupported = |step: &Step| Err(ApplyError::Unsupported { step: name(step).to_owned() });
     for step in &plan.steps {
         match step {
-            Step::Mount { on: Device::Raid { .. }, .. } => return unsupported(step),
-            Step::MakeFilesystem { on: Device::Raid { .. }, .. } => return unsupported(step),
+            Step::CreateRaid { .. } => raid::check(&paths.root)?,
             Step::MakeFilesystem { filesystem, .. } => filesystem::check(filesystem.kind, &paths.root)?,
-            Step::Preserve { .. }
-            | Step::Mount { .. }
-            | Step::UnpackTree { .. }
-            | Step::WriteFstab { .. }
-            | Step::InstallBoot { .. }
-            | Step::Wipe { .. }
-            | Step::CreateTable { .. }
-            | Step::WriteImage { .. }
-            | Step::RelocateBackupGpt { .. }
-            | Step::SetGuids { .. }
-            | Step::GrowPartition { .. }
-            | Step::GrowFilesystem { .. }
-            | Step::AddPartition { .. }
-            | Step::BootEntry { .. } => {}
-            Step::WriteSeed { target: SeedTarget::Tree, .. } => {}
-            Step::WriteSeed { target: SeedTarget::ImagePartition { .. }, .. } => {}
-            Step::WriteSeed { target: SeedTarget::Own { .. }, .. } => {}
-            _ => return unsupported(step),
+            // Needs nothing but the kernel.
+            _ => {}
         }
     }
     let preserved = plan.steps.iter().filter_map(|step| match step {
@@ -131,6 +116,8 @@ pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
 pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> Result<(), Failure> {
     stages.run("clear-mounts", || mount::clear(&context.paths.mounts))?;
     let mut preserved = Vec::new();
+    // Dropped after the mounts, as it is declared before them.
+    let mut arrays = Arrays::default();
     let mut mounts = Mounts::default();
     let mut images = context.plan.steps.iter().any(|step| matches!(step, Step::WriteImage { .. }));
     for step in &context.plan.steps {
@@ -140,7 +127,8 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
         }
         // Firmware gets to know of the new system when all of it is on the disk and has been read back.
         if matches!(step, Step::BootEntry { .. }) && !mounts.is_empty() {
-            stages.run("settle", || mounts.settle(context))?;
+            stages.run("settle", || mounts.settle(context, &arrays))?;
+            stop_arrays(&mut arrays, context, stages, done)?;
         }
         let emitter = stages.emitter().clone();
         stages.run(name(step), || {
@@ -153,16 +141,17 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
                 }
                 return Ok(());
             }
-            perform(context, step, &emitter, &mut mounts, done)
+            perform(context, step, &emitter, (&mut arrays, &mut mounts), done)
         })?;
     }
     if images {
         find_collisions(context, stages, done)?;
     }
     stages.run("settle", || {
-        mounts.settle(context)?;
+        mounts.settle(context, &arrays)?;
         mount::clear(&context.paths.mounts).map_err(ApplyError::from)
     })?;
+    stop_arrays(&mut arrays, context, stages, done)?;
     if preserved.is_empty() {
         return Ok(());
     }
@@ -170,6 +159,24 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
         for (index, before) in &preserved {
             let receipt = before.compare(context, context.disk(*index)?)?;
             done.changes.push(change("preserve", &receipt.device, &receipt));
+        }
+        Ok::<_, ApplyError>(())
+    })
+}
+
+/// Every member knows that it is whole before anybody is told so.
+fn stop_arrays(
+    arrays: &mut Arrays,
+    context: &Context<'_>,
+    stages: &mut Stages,
+    done: &mut Applied,
+) -> Result<(), Failure> {
+    if arrays.is_empty() {
+        return Ok(());
+    }
+    stages.run("stop-arrays", || {
+        for receipt in arrays.stop(context)? {
+            done.changes.push(change("stop-arrays", &receipt.device, &receipt));
         }
         Ok::<_, ApplyError>(())
     })
@@ -190,6 +197,7 @@ fn find_collisions(context: &Context<'_>, stages: &mut Stages, done: &mut Applie
 pub fn name(step: &Step) -> &'static str {
     match step {
         Step::Preserve { .. } => "preserve",
+        Step::StopArrays { .. } => "stop-arrays",
         Step::WriteImage { .. } => "write-image",
         Step::RelocateBackupGpt { .. } => "relocate-backup-gpt",
         Step::SetGuids { .. } => "set-guids",
@@ -203,6 +211,7 @@ pub fn name(step: &Step) -> &'static str {
         Step::Mount { .. } => "mount",
         Step::UnpackTree { .. } => "unpack-tree",
         Step::WriteFstab { .. } => "write-fstab",
+        Step::WriteMdadmConf { .. } => "write-mdadm-conf",
         Step::InstallBoot { .. } => "install-boot",
         Step::WriteSeed { .. } => "write-seed",
         Step::BootEntry { .. } => "boot-entry",
@@ -213,10 +222,26 @@ fn perform(
     context: &Context<'_>,
     step: &Step,
     emitter: &crate::controller::Emitter,
-    mounts: &mut Mounts,
+    (arrays, mounts): (&mut Arrays, &mut Mounts),
     done: &mut Applied,
 ) -> Result<(), ApplyError> {
     match step {
+        Step::StopArrays { disks, .. } => {
+            let disks = disks.iter().map(|&index| Ok(context.path(context.disk(index)?)));
+            let disks: Vec<PathBuf> = disks.collect::<Result<_, ApplyError>>()?;
+            for receipt in raid::stop_old(&context.paths, &disks)? {
+                done.note(step, &receipt.device, &receipt);
+            }
+        }
+        Step::CreateRaid { name, uuid, level, metadata, members } => {
+            let wanted = raid::Wanted { name, uuid, level: *level, metadata };
+            let receipt = arrays.create(context, wanted, members)?;
+            done.note(step, &receipt.device, &receipt);
+        }
+        Step::WriteMdadmConf { arrays } => {
+            mounts.mdadm_conf(arrays)?;
+            done.note(step, "tree", arrays);
+        }
         Step::WriteImage { image, disks, verify } => {
             image::write(context, disks, image, *verify, emitter, &mut done.images)?;
         }
@@ -243,7 +268,7 @@ fn perform(
             mounts.mount(context, on, at, *kind)?;
         }
         Step::UnpackTree { image, verify } => {
-            let receipt = mounts.unpack(context, image, *verify)?;
+            let receipt = mounts.unpack(context, arrays, image, *verify)?;
             done.note(step, "tree", &receipt);
         }
         Step::WriteFstab { entries } => {

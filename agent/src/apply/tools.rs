@@ -2,6 +2,7 @@
 
 use super::ApplyError;
 use crate::sys::signal;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -27,8 +28,16 @@ impl Tool {
 
     /// Runs it on `device`, the last argument.
     pub fn run(self, root: &Path, arguments: &[String], device: &Path) -> Result<(), ApplyError> {
+        let all: Vec<&OsStr> = arguments.iter().map(OsStr::new).chain([device.as_os_str()]).collect();
+        self.run_with(root, &all, device)
+    }
+
+    /// Runs it with these arguments; errors name `device`.
+    pub fn run_with(self, root: &Path, arguments: &[&OsStr], device: &Path) -> Result<(), ApplyError> {
         let mut command = Command::new(self.find(root)?);
-        command.args(arguments).arg(device).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+        command.args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+        // No udev makes nodes here: mdadm is to make its own.
+        command.env("MDADM_NO_UDEV", "1");
         signal::end_with_parent(&mut command);
         let output = command.stdin(Stdio::null()).output();
         let output = output.map_err(|source| ApplyError::Tool { tool: self.name, source })?;

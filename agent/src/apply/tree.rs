@@ -1,13 +1,14 @@
 //! The steps of a tree: filesystems mounted below each other, the archive unpacked and read back, fstab written.
 
 use super::fetch::{self, Fetched};
-use super::{ApplyError, Context, filesystem};
+use super::raid::Arrays;
+use super::{ApplyError, Context, filesystem, mdadm_conf};
 use crate::finalize::mount::{Access, Mounted};
 use crate::finalize::root::Root;
 use crate::image::{self, Source};
 use crate::protocol::image::Verify;
 use crate::protocol::order::FsType;
-use crate::protocol::plan::{Device, FstabEntry};
+use crate::protocol::plan::{ArrayEntry, Device, FstabEntry};
 use crate::tree::{self, Manifest, TreeError, Unpacked, Verified};
 use serde::Serialize;
 use std::fs::File;
@@ -54,6 +55,9 @@ pub struct TreeReceipt {
     /// What was read back from filesystems that were mounted anew, and found to be as it was unpacked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verified>,
+    /// On a mirror: how many members all of that was read from, each by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_members: Option<usize>,
 }
 
 impl Mounts {
@@ -127,7 +131,13 @@ impl Mounts {
     }
 
     /// With `verify: readback`, all filesystems are mounted anew, and every file compared with what was unpacked.
-    pub fn unpack(&mut self, context: &Context<'_>, name: &str, verify: Verify) -> Result<TreeReceipt, ApplyError> {
+    pub fn unpack(
+        &mut self,
+        context: &Context<'_>,
+        arrays: &Arrays,
+        name: &str,
+        verify: Verify,
+    ) -> Result<TreeReceipt, ApplyError> {
         let spec = context.order.images.get(name).ok_or_else(|| ApplyError::NoImage { name: name.to_owned() })?;
         let Fetched { http, digest, signature } = fetch::prepare(context, spec)?;
         let root = self.root()?;
@@ -137,20 +147,36 @@ impl Mounts {
             tree::unpack(reader, &root, manifest.as_mut(), &stopped)
         })?;
         drop(root);
-        let verified = manifest.map(|manifest| self.verify(context, &manifest)).transpose()?;
+        let verified = manifest.map(|manifest| self.verify(context, arrays, &manifest)).transpose()?;
+        let verified_members = verified.as_ref().map(|_| arrays.copies()).filter(|copies| *copies > 1);
         let image::ReadReceipt { name: url, compression, wire_bytes, bytes: archive_bytes, digest } = read;
-        Ok(TreeReceipt { url, compression, wire_bytes, archive_bytes, digest, verify, unpacked, verified })
+        Ok(TreeReceipt {
+            url,
+            compression,
+            wire_bytes,
+            archive_bytes,
+            digest,
+            verify,
+            unpacked,
+            verified,
+            verified_members,
+        })
     }
 
-    fn verify(&mut self, context: &Context<'_>, manifest: &Manifest) -> Result<Verified, ApplyError> {
-        self.detach()?;
-        self.attach(context, Access::ReadOnly)?;
-        let root = self.root()?;
-        let verified = manifest.verify(&root, &|| context.cancel.is_cancelled())?;
-        drop(root);
-        self.detach()?;
+    fn verify(&mut self, context: &Context<'_>, arrays: &Arrays, manifest: &Manifest) -> Result<Verified, ApplyError> {
+        let mut verified = Verified::default();
+        self.each_copy(context, arrays, |root| {
+            verified = manifest.verify(root, &|| context.cancel.is_cancelled())?;
+            Ok(())
+        })?;
         self.attach(context, Access::ReadWrite)?;
         Ok(verified)
+    }
+
+    /// The tree's own mdadm.conf, with a line for each array.
+    pub fn mdadm_conf(&mut self, arrays: &[ArrayEntry]) -> Result<(), ApplyError> {
+        let file = mdadm_conf::prepare(&self.root()?, arrays)?;
+        self.write(file.directory, file.name, file.text.into_bytes(), 0o644)
     }
 
     pub fn fstab(&mut self, entries: &[FstabEntry]) -> Result<(), ApplyError> {
@@ -179,12 +205,14 @@ impl Mounts {
     }
 
     /// Unmounts all, and compares what was written since the archive was read back. Nothing is left to do the second time.
-    pub fn settle(&mut self, context: &Context<'_>) -> Result<(), ApplyError> {
+    pub fn settle(&mut self, context: &Context<'_>, arrays: &Arrays) -> Result<(), ApplyError> {
         self.detach()?;
         let written = std::mem::take(&mut self.written);
-        if !written.is_empty() {
-            self.attach(context, Access::ReadOnly)?;
-            let root = self.root()?;
+        if written.is_empty() {
+            self.filesystems.clear();
+            return Ok(());
+        }
+        self.each_copy(context, arrays, |root| {
             for (path, wanted) in &written {
                 let failed = |source| TreeError::Io { path: path.clone(), action: "read back", source };
                 let same = match wanted {
@@ -199,11 +227,27 @@ impl Mounts {
                     return Err(TreeError::Differs { path: path.clone(), what }.into());
                 }
             }
-            drop(root);
-            self.detach()?;
-        }
+            Ok(())
+        })?;
         self.filesystems.clear();
         Ok(())
+    }
+
+    /// Mounts all anew and lets `look` read, once from each copy that arrays keep. Nothing is mounted afterwards.
+    fn each_copy(
+        &mut self,
+        context: &Context<'_>,
+        arrays: &Arrays,
+        mut look: impl FnMut(&Root) -> Result<(), ApplyError>,
+    ) -> Result<(), ApplyError> {
+        for copy in 0..arrays.copies() {
+            self.detach()?;
+            arrays.read_from(Some(copy))?;
+            self.attach(context, Access::ReadOnly)?;
+            look(&self.root()?)?;
+            self.detach()?;
+        }
+        arrays.read_from(None)
     }
 }
 

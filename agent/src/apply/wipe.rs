@@ -53,6 +53,12 @@ pub fn partitions(context: &Context<'_>, disk: &PlannedDisk, new: &[PlannedParti
     Ok(())
 }
 
+/// Both ends of an array that was just made: old contents of its members show through.
+pub fn array(path: &Path) -> Result<u64, ApplyError> {
+    let target = Target::open_device(path).map_err(ImageError::from)?;
+    erase(&target, &wipe::beyond(0, target.size(), &[]))
+}
+
 /// Opened exclusively, and of the size that the plan was made for.
 fn target(context: &Context<'_>, disk: &PlannedDisk) -> Result<Target, ApplyError> {
     let path = context.path(disk);

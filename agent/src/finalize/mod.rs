@@ -15,6 +15,7 @@ pub mod guid;
 pub mod kernel;
 pub mod layout;
 pub mod mbr;
+pub mod md;
 pub mod mount;
 pub mod root;
 pub mod rootfs;

@@ -13,6 +13,7 @@ pub enum Identifier {
     FilesystemUuid(String),
     FilesystemLabel(String),
     ArrayName(String),
+    ArrayUuid(String),
     VolumeGroup(String),
 }
 
@@ -24,6 +25,7 @@ impl std::fmt::Display for Identifier {
             Identifier::FilesystemUuid(text) => write!(f, "UUID {text}"),
             Identifier::FilesystemLabel(text) => write!(f, "label {text}"),
             Identifier::ArrayName(text) => write!(f, "array name {text}"),
+            Identifier::ArrayUuid(text) => write!(f, "array UUID {text}"),
             Identifier::VolumeGroup(text) => write!(f, "volume group {text}"),
         }
     }
@@ -43,7 +45,7 @@ impl std::fmt::Display for Collision {
     }
 }
 
-/// Which of `wanted` are on disks that are not overwritten. `overwritten` names device paths. An image's identifiers are
+/// Which of `wanted` are on disks and volumes that stay. `overwritten` names the device paths of the others. An image's identifiers are
 /// known only when it is written: whoever writes it asks again with those.
 pub fn find(inventory: &Inventory, overwritten: &[&str], wanted: &BTreeSet<Identifier>) -> Vec<Collision> {
     let wanted: BTreeSet<Identifier> = wanted.iter().map(normal).collect();
@@ -55,7 +57,7 @@ pub fn find(inventory: &Inventory, overwritten: &[&str], wanted: &BTreeSet<Ident
             }
         }
     }
-    for volume in &inventory.volumes.data {
+    for volume in inventory.volumes.data.iter().filter(|volume| !overwritten.contains(&volume.path.as_str())) {
         for identifier in of_volume(volume) {
             if wanted.contains(&identifier) {
                 found.insert(Collision { identifier, on: volume.path.clone() });
@@ -87,7 +89,10 @@ pub fn written(plan: &Plan) -> (BTreeSet<Identifier>, Vec<Identifier>) {
                 add(Identifier::DiskGuid(guid.clone()));
                 partitions.iter().for_each(|partition| add(Identifier::PartitionGuid(partition.guid.clone())));
             }
-            Step::CreateRaid { name, .. } => add(Identifier::ArrayName(name.clone())),
+            Step::CreateRaid { name, uuid, .. } => {
+                add(Identifier::ArrayName(name.clone()));
+                add(Identifier::ArrayUuid(uuid.clone()));
+            }
             Step::MakeFilesystem { filesystem, .. } => {
                 add(Identifier::FilesystemUuid(filesystem.uuid.clone()));
                 filesystem.label.iter().cloned().map(Identifier::FilesystemLabel).for_each(&mut add);
@@ -110,6 +115,7 @@ fn normal(identifier: &Identifier) -> Identifier {
         Identifier::DiskGuid(text) => Identifier::DiskGuid(text.to_ascii_lowercase()),
         Identifier::PartitionGuid(text) => Identifier::PartitionGuid(text.to_ascii_lowercase()),
         Identifier::FilesystemUuid(text) => Identifier::FilesystemUuid(text.to_ascii_lowercase()),
+        Identifier::ArrayUuid(text) => Identifier::ArrayUuid(text.to_ascii_lowercase()),
         // FAT labels come back in capitals, and cloud-init looks for both.
         Identifier::FilesystemLabel(text) => Identifier::FilesystemLabel(text.to_ascii_lowercase()),
         other => other.clone(),
@@ -133,7 +139,8 @@ fn of_signature(signature: &Signature) -> Vec<Identifier> {
 /// What something that libblkid recognises is looked for by; `kind` is its name there.
 pub fn of_content(kind: &str, uuid: Option<&str>, label: Option<&str>) -> Vec<Identifier> {
     if kind == "linux_raid_member" {
-        return label.into_iter().map(array_name).collect();
+        let uuid = uuid.map(|uuid| Identifier::ArrayUuid(uuid.to_owned()));
+        return label.into_iter().map(array_name).chain(uuid).collect();
     }
     let uuid = uuid.map(|uuid| Identifier::FilesystemUuid(uuid.to_owned()));
     uuid.into_iter().chain(label.map(|label| Identifier::FilesystemLabel(label.to_owned()))).collect()

@@ -124,7 +124,7 @@ fn select_set(
 ) -> Result<Vec<usize>, Reason> {
     let mut asked = Vec::new();
     for (position, facts) in machine.disks.iter().enumerate() {
-        let mut gates = facts.gates(&set.allow);
+        let mut gates = machine.gates(facts, &set.allow);
         for (code, by) in [("protected", protected.get(&position)), ("taken", taken.get(&position))] {
             let observed = by.map(|by| format!("by disk set `{by}`"));
             gates.extend(observed.map(|observed| GateFinding { code: code.to_owned(), observed }));

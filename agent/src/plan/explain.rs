@@ -36,7 +36,7 @@ pub fn explain(plan: &Plan) -> String {
     }
     out.push_str("\nSteps\n");
     for (i, step) in plan.steps.iter().enumerate() {
-        let _ = writeln!(out, "  {:>2}. {}", i + 1, step_words(step));
+        let _ = writeln!(out, "  {:>2}. {}", i + 1, step_words(plan, step));
     }
     let _ = writeln!(out, "  then {}", word(&plan.finish));
     for warning in &plan.warnings {
@@ -137,8 +137,12 @@ fn candidates(what: &str, set: &SetTrace, out: &mut String) {
 }
 
 /// A step in one line.
-fn step_words(step: &Step) -> String {
+fn step_words(plan: &Plan, step: &Step) -> String {
     match step {
+        Step::StopArrays { disks, arrays } => {
+            let uuids = if arrays.is_empty() { String::new() } else { format!(" (UUID {})", arrays.join(", ")) };
+            format!("stop the arrays that run on {}{uuids}", list(disks))
+        }
         Step::Preserve { disks } => format!("watch that {} stay as they are", list(disks)),
         Step::WriteImage { image, disks, verify } => {
             format!("write image `{image}` to {}, verify: {}", list(disks), word(verify))
@@ -165,9 +169,12 @@ fn step_words(step: &Step) -> String {
                 .collect();
             format!("[{disk}] create a GPT: {}", parts.join(", "))
         }
-        Step::CreateRaid { name, level, metadata, members, .. } => {
-            let members: Vec<String> = members.iter().map(device).collect();
-            format!("create array {name} ({}, metadata {metadata}) of {}", word(level), members.join(", "))
+        Step::CreateRaid { name, uuid, level, metadata, members } => {
+            let size = |member: &Device| member_size(plan, member).map(|bytes| format!(" {}", decimal(bytes)));
+            let each = |member: &Device| format!("{}{}", device(member), size(member).unwrap_or_default());
+            let members: Vec<String> = members.iter().map(each).collect();
+            let members = members.join(", ");
+            format!("create array {name} ({}, metadata {metadata}, UUID {uuid}) of {members}", word(level))
         }
         Step::MakeFilesystem { on, filesystem } => {
             let label = filesystem.label.as_deref().map(|label| format!(" \"{label}\"")).unwrap_or_default();
@@ -176,6 +183,10 @@ fn step_words(step: &Step) -> String {
         Step::Mount { on, at, .. } => format!("mount {} at {at}", device(on)),
         Step::UnpackTree { image, .. } => format!("unpack tree `{image}`"),
         Step::WriteFstab { entries } => format!("write /etc/fstab with {} entries", entries.len()),
+        Step::WriteMdadmConf { arrays } => {
+            let names: Vec<&str> = arrays.iter().map(|array| array.name.as_str()).collect();
+            format!("name the array {} in the tree's mdadm.conf", names.join(", "))
+        }
         Step::InstallBoot { bootloader, esps, .. } => {
             let esps: Vec<String> = esps.iter().map(device).collect();
             format!("install the boot loader ({}) on {}", word(bootloader), esps.join(", "))
@@ -192,6 +203,17 @@ fn step_words(step: &Step) -> String {
             format!("make UEFI boot entry \"{label}\" for {} ({})", list(disks), word(order))
         }
     }
+}
+
+/// Bytes of a partition that an earlier step makes.
+pub fn member_size(plan: &Plan, member: &Device) -> Option<u64> {
+    let Device::Partition { disk: on, name: wanted, .. } = member else { return None };
+    plan.steps.iter().find_map(|step| match step {
+        Step::CreateTable { disk, partitions, .. } if disk == on => {
+            partitions.iter().find(|partition| partition.name == *wanted).map(|partition| partition.size)
+        }
+        _ => None,
+    })
 }
 
 fn list(disks: &[usize]) -> String {

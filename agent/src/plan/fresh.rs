@@ -4,7 +4,7 @@ use super::refusal::Reason;
 use super::steps::{self, Context};
 use super::{guid, table, types};
 use crate::protocol::order::{Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Partition, Raid, RaidLevel, Tree};
-use crate::protocol::plan::{Device, FstabEntry, PlannedDisk, PlannedFilesystem, PlannedPartition, Step};
+use crate::protocol::plan::{ArrayEntry, Device, FstabEntry, PlannedDisk, PlannedFilesystem, PlannedPartition, Step};
 
 /// A filesystem on its way to the plan.
 struct Made {
@@ -155,11 +155,12 @@ fn members(context: Context<'_>, name: &str, raid: &Raid) -> Result<Vec<Device>,
     let partitions = context.layout.disks.get(set).map(|set| set.partitions.as_slice()).unwrap_or_default();
     let number =
         partitions.iter().zip(numbers(partitions)).find(|(p, _)| p.name == partition).map(|(_, number)| number);
-    Ok(context
-        .of_set(set)
-        .into_iter()
-        .map(|(disk, _)| Device::Partition { disk, name: partition.to_owned(), number })
-        .collect())
+    let disks = context.of_set(set);
+    if disks.len() < 2 {
+        return Err(Reason::Unsupported { what: format!("a mirror of fewer than two disks (`{name}`)") });
+    }
+    let member = |(disk, _)| Device::Partition { disk, name: partition.to_owned(), number };
+    Ok(disks.into_iter().map(member).collect())
 }
 
 fn on_words(context: Context<'_>, members: &[Device]) -> String {
@@ -192,6 +193,10 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
     entries.extend(made.iter().filter(|made| made.filesystem.kind == FsType::Swap).map(fstab));
     let root = mounts.iter().find(|made| made.mount.as_deref() == Some("/"));
     steps.push(Step::WriteFstab { entries });
+    let arrays: Vec<ArrayEntry> = steps.iter().filter_map(array).collect();
+    if !arrays.is_empty() {
+        steps.push(Step::WriteMdadmConf { arrays });
+    }
     if let (Some(root), true) = (root, tree.bootloader != Bootloader::None) {
         steps.push(Step::InstallBoot {
             bootloader: tree.bootloader,
@@ -201,6 +206,11 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
         });
     }
     Ok(())
+}
+
+fn array(step: &Step) -> Option<ArrayEntry> {
+    let Step::CreateRaid { name, uuid, metadata, .. } = step else { return None };
+    Some(ArrayEntry { name: name.clone(), uuid: uuid.clone(), metadata: metadata.clone() })
 }
 
 fn fstab(made: &Made) -> FstabEntry {

@@ -3,9 +3,10 @@
 use crate::protocol::order::{Gate, Size};
 use crate::protocol::plan::{GateFinding, Identity};
 use hwinventory::model::{Disk, HealthState, Media, Status};
+use std::collections::BTreeSet;
 
-/// The gates that the disk does not pass.
-pub fn findings(disk: &Disk, identity: Option<&Identity>, allow: &[Gate]) -> Vec<GateFinding> {
+/// The gates that the disk does not pass. `idle` are kernel names of arrays that nothing uses: they do not keep it.
+pub fn findings(disk: &Disk, identity: Option<&Identity>, allow: &[Gate], idle: &BTreeSet<String>) -> Vec<GateFinding> {
     let mut found = Vec::new();
     let mut gate = |code: &str, shut: bool, observed: &dyn Fn() -> String| {
         if shut {
@@ -28,6 +29,7 @@ pub fn findings(disk: &Disk, identity: Option<&Identity>, allow: &[Gate]) -> Vec
     let held: Vec<&str> = (disk.holders.iter())
         .chain(disk.partitions.iter().flat_map(|partition| &partition.holders))
         .map(String::as_str)
+        .filter(|holder| !idle.contains(*holder))
         .collect();
     gate("in-use", !held.is_empty(), &|| format!("held by {} devices", held.len()));
     match &disk.mounts {

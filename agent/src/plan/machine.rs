@@ -1,15 +1,18 @@
 //! The inventory made ready to be asked: JSON forms, identities, and an order of devices that does not depend on how
 //! the kernel found them.
 
+use super::arrays;
 use super::attributes::Attributes;
 use super::canonical;
 use super::eval::{Counted, View};
 use super::gates;
 use super::identity;
+use crate::protocol::order::Gate;
 use crate::protocol::plan::{GateFinding, Identity, Strength};
 use hwinventory::Inventory;
 use hwinventory::model::{Disk, Nic, Status};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// A disk with what is derived from it.
 #[derive(Debug, Clone)]
@@ -36,6 +39,8 @@ pub struct Machine<'a> {
     pub nics: Vec<NicFacts<'a>>,
     /// Sections without their wrapping: what `when` sees.
     pub value: Value,
+    /// Kernel names of arrays that nothing uses.
+    idle: BTreeSet<String>,
     usable_disks: Vec<(Value, bool)>,
     countable_nics: Vec<(Value, bool)>,
 }
@@ -71,13 +76,19 @@ impl<'a> Machine<'a> {
             .collect();
         nics.sort_by_cached_key(|facts| (mac(facts.nic).map(str::to_owned), unnamed(&facts.value)));
 
+        let idle = arrays::idle(inventory);
         let usable_disks = disks
             .iter()
-            .filter(|facts| gates::findings(facts.disk, facts.identity.as_ref(), &[]).is_empty())
+            .filter(|facts| gates::findings(facts.disk, facts.identity.as_ref(), &[], &idle).is_empty())
             .map(|facts| (facts.value.clone(), facts.complete))
             .collect();
         let countable_nics = nics.iter().map(|facts| (facts.value.clone(), facts.complete)).collect();
-        Self { inventory, disks, nics, value: sections(inventory), usable_disks, countable_nics }
+        Self { inventory, disks, nics, value: sections(inventory), idle, usable_disks, countable_nics }
+    }
+
+    /// The gates that a disk of this machine does not pass.
+    pub fn gates(&self, facts: &DiskFacts<'_>, allow: &[Gate]) -> Vec<GateFinding> {
+        gates::findings(facts.disk, facts.identity.as_ref(), allow, &self.idle)
     }
 
     /// For `when`.
@@ -100,10 +111,6 @@ impl DiskFacts<'_> {
         let identity = self.identity.as_ref().filter(|identity| identity.strength == Strength::Strong)?;
         // The kind's number comes first, so that kinds sort by strength.
         Some(format!("{:02} {}", identity.kind as u8, identity.value))
-    }
-
-    pub fn gates(&self, allow: &[crate::protocol::order::Gate]) -> Vec<GateFinding> {
-        gates::findings(self.disk, self.identity.as_ref(), allow)
     }
 
     /// Model and size, for people.

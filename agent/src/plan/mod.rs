@@ -3,6 +3,7 @@
 //! Attributes are merged, a layout is chosen, each disk set gets its disks, network roles their NICs, and what is to be
 //! done becomes a list of steps. Nothing depends on what the kernel calls a device or in which order it found it.
 
+mod arrays;
 mod attributes;
 mod candidates;
 mod canonical;
@@ -124,7 +125,13 @@ fn planned(
         seed_digest: seed_digest.as_deref(),
         optimal_io: &optimal_io,
     };
-    let steps = steps::steps(context)?;
+    let arrays = arrays::fates(inventory, layout, &disks);
+    if !arrays.split.is_empty() {
+        return Err(Reason::SplitArray(arrays.split));
+    }
+    let mut steps = steps::steps(context)?;
+    let first = usize::from(matches!(steps.first(), Some(Step::Preserve { .. })));
+    steps.splice(first..first, arrays.stop);
 
     let mut plan = Plan {
         version: VERSION.to_owned(),
@@ -139,7 +146,8 @@ fn planned(
         trace: Trace::default(),
     };
     plan.warnings = warnings(&plan);
-    collide(inventory, order, &mut plan)?;
+    plan.warnings.extend(arrays.warnings);
+    collide(inventory, order, &mut plan, &arrays.stopped)?;
     Ok(plan)
 }
 
@@ -198,15 +206,25 @@ fn warnings(plan: &Plan) -> Vec<Warning> {
                 format!("{} disks get the image `{image}`: its filesystem UUIDs and labels are on each", disks.len());
             warnings.push(Warning { code: "plan.same_image_twice".to_owned(), message });
         }
+        if let Step::CreateRaid { name, members, .. } = step {
+            let sizes = || members.iter().filter_map(|member| explain::member_size(plan, member));
+            if let (Some(least), Some(most)) = (sizes().min(), sizes().max())
+                && most - least > most / 100
+            {
+                let lost = machine::decimal(most - least);
+                let message = format!("the members of the array `{name}` differ: {lost} of the largest stay unused");
+                warnings.push(Warning { code: "plan.uneven_array".to_owned(), message });
+            }
+        }
     }
     warnings
 }
 
-/// Identifiers that would be on the machine twice.
-fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan) -> Result<(), Reason> {
+/// Identifiers that would be on the machine twice. `stopped` are volumes that go with the disks below them.
+fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan, stopped: &[String]) -> Result<(), Reason> {
     let (wanted, twice) = collisions::written(plan);
-    let overwritten: Vec<&str> =
-        plan.disks.iter().filter(|disk| disk.fate == Fate::Overwritten).map(|disk| disk.device.as_str()).collect();
+    let disks = plan.disks.iter().filter(|disk| disk.fate == Fate::Overwritten).map(|disk| disk.device.as_str());
+    let overwritten: Vec<&str> = disks.chain(stopped.iter().map(String::as_str)).collect();
     let mut found: Vec<String> = twice.iter().map(|identifier| format!("{identifier} is written twice")).collect();
     found.extend(find_collisions(inventory, &overwritten, &wanted).iter().map(Collision::to_string));
     if found.is_empty() {

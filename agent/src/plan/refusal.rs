@@ -32,6 +32,8 @@ pub enum Reason {
     OnExisting { set: String, disk: String, found: String },
     #[error("what would be written is on other disks already: {}", .0.join("; "))]
     Collision(Vec<String>),
+    #[error("a part of what would be lost stays behind: {}", .0.join("; "))]
+    SplitArray(Vec<String>),
     #[error("disk set `{set}`: {disk} has {have} bytes for partitions that need {need}")]
     TooSmall { set: String, disk: String, need: u64, have: u64 },
     #[error("disk set `{set}`: the image `{image}` is for {want}-byte sectors, {disk} has {have}")]
@@ -56,6 +58,7 @@ impl Coded for Refusal {
             Reason::Overlap { .. } => "plan.overlap",
             Reason::OnExisting { .. } => "plan.on_existing",
             Reason::Collision(_) => "plan.collision",
+            Reason::SplitArray(_) => "plan.split_array",
             Reason::TooSmall { .. } => "plan.too_small",
             Reason::SectorSize { .. } => "plan.sector_size",
             Reason::Unsupported { .. } => "plan.unsupported",
@@ -82,6 +85,9 @@ impl Coded for Refusal {
             Reason::Overlap { .. } => "let one of them name the other in `except`",
             Reason::OnExisting { .. } => "if it may be lost, the order says \"on_existing\": \"destroy\"",
             Reason::Collision(_) => "take the other disk out, or let `policies.collisions` be `warn`",
+            Reason::SplitArray(_) => {
+                "choose the other disk too, take it out, or let the set say \"allow\": [\"split-array\"]"
+            }
             Reason::TooSmall { .. } => "choose larger disks in `match`, or smaller partitions",
             Reason::SectorSize { .. } => {
                 "make an image for such disks, or choose others: `logical_block_size` in `match`"

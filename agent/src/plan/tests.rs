@@ -224,6 +224,7 @@ fn a_mirror_has_its_array_and_an_esp_on_each_disk() {
             "mount",
             "unpack-tree",
             "write-fstab",
+            "write-mdadm-conf",
             "install-boot",
             "boot-entry"
         ]

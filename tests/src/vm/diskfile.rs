@@ -6,6 +6,7 @@ use nix::unistd::{Whence, lseek};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,6 +33,11 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// Where it is, in bytes.
+    pub fn extent(&self) -> Range<u64> {
+        self.start * 512..(self.start + self.size) * 512
+    }
+
     pub fn number(&self) -> Option<u32> {
         let digits = self.node.len() - self.node.bytes().rev().take_while(u8::is_ascii_digit).count();
         self.node[digits..].parse().ok()
@@ -80,6 +86,28 @@ impl DiskFile {
         let file = File::open(&self.path).map_err(VmError::file(&self.path))?;
         file.read_exact_at(&mut bytes, offset).map_err(VmError::file(&self.path))?;
         Ok(bytes)
+    }
+
+    /// Puts bytes where they shall be, while no machine runs.
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), VmError> {
+        let file = File::options().write(true).open(&self.path).map_err(VmError::file(&self.path))?;
+        file.write_all_at(bytes, offset).map_err(VmError::file(&self.path))
+    }
+
+    /// A part of it as a file of its own, with holes where there are zeros.
+    pub fn extract(&self, extent: &Range<u64>, to: &Path) -> Result<DiskFile, VmError> {
+        let file = File::create(to).map_err(VmError::file(to))?;
+        file.set_len(extent.end - extent.start).map_err(VmError::file(to))?;
+        let mut written = Ok(());
+        self.each_chunk(extent.start, extent.end, |offset, bytes| {
+            // The first chunk may begin before the extent.
+            let before = extent.start.saturating_sub(offset);
+            let bytes = bytes.get(before as usize..).unwrap_or_default();
+            let result = file.write_all_at(bytes, offset + before - extent.start);
+            written = std::mem::replace(&mut written, Ok(())).and(result);
+        })?;
+        written.map_err(VmError::file(to))?;
+        Ok(DiskFile::new(to))
     }
 
     /// The partition table as sfdisk reads it, ordered by start; none where there is no table.
@@ -179,6 +207,18 @@ mod tests {
         assert_ne!(bit.digest().unwrap(), zeros.digest().unwrap());
         let (_d, longer) = file(b"x", 5 * MIB);
         assert_ne!(longer.digest().unwrap(), holes.digest().unwrap());
+    }
+
+    #[test]
+    fn an_extract_is_that_part_and_nothing_else() {
+        let mut bytes = vec![0; 3 * MIB as usize];
+        bytes[MIB as usize - 1] = 1;
+        bytes[MIB as usize + 512] = 2;
+        bytes[2 * MIB as usize + 100] = 3;
+        let (dir, disk) = file(&bytes, 3 * MIB);
+        let extent = MIB + 512..2 * MIB + 1024;
+        let part = disk.extract(&extent, &dir.path().join("part")).unwrap();
+        assert_eq!(std::fs::read(part.path()).unwrap(), &bytes[extent.start as usize..extent.end as usize]);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) 
     for (name, raid) in &layout.raid {
         let at = format!("{at}/raid/{}", token(name));
         base(&raid.members, format!("{at}/members"), mistakes);
+        let expected = "expected a letter and up to 26 more letters, digits, `.`, `_` or `-`: it becomes /dev/md/NAME";
+        mistakes.ensure(is_array_name(name), &at, expected);
         let metadata = raid.metadata.as_deref().is_none_or(|version| matches!(version, "1.0" | "1.1" | "1.2"));
         mistakes.ensure(metadata, &format!("{at}/metadata"), "expected 1.0, 1.1 or 1.2");
         optional(raid.filesystem.as_ref(), raid.mount.as_deref(), &at, mistakes);
@@ -52,6 +54,12 @@ pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) 
     }
     tree(order, layout, at, mistakes);
     boot(order, layout, at, mistakes);
+}
+
+/// The superblock has 32 bytes for `any:NAME` and an end; a number alone would be a minor number to mdadm.
+fn is_array_name(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=27).contains(&name.len()) && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(fits)
 }
 
 fn exists(layout: &Layout, reference: &DeviceRef) -> bool {

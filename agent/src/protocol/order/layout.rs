@@ -131,6 +131,9 @@ pub enum Gate {
     Remote,
     /// The disk reports that it is failing.
     Failing,
+    /// It belongs to an array or pool of which another disk stays: what is left there may be of no use. The only one
+    /// that is asked after the choice.
+    SplitArray,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -8,7 +8,7 @@ mod step;
 mod trace;
 
 pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, PlannedDisk, Strength};
-pub use step::{Device, FstabEntry, PlannedFilesystem, PlannedPartition, SeedTarget, Step};
+pub use step::{ArrayEntry, Device, FstabEntry, PlannedFilesystem, PlannedPartition, SeedTarget, Step};
 pub use trace::{
     AttributeSource, AttributeTrace, Candidate, Check, GateFinding, LayoutTrace, LayoutVerdict, SetTrace, Trace, Truth,
     Verdict,

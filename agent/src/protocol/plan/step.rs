@@ -13,6 +13,12 @@ pub enum Step {
     Preserve {
         disks: Vec<usize>,
     },
+    /// Arrays that the running kernel has assembled of members on these disks, and that nothing uses.
+    StopArrays {
+        disks: Vec<usize>,
+        /// Their UUIDs, as far as they are known.
+        arrays: Vec<String>,
+    },
     /// One download, written to each of these disks, and what lies behind it made harmless.
     WriteImage {
         image: String,
@@ -57,6 +63,7 @@ pub enum Step {
         guid: String,
         partitions: Vec<PlannedPartition>,
     },
+    /// `/dev/md/NAME` over these members, in their order.
     CreateRaid {
         name: String,
         uuid: String,
@@ -82,6 +89,10 @@ pub enum Step {
     /// By UUID.
     WriteFstab {
         entries: Vec<FstabEntry>,
+    },
+    /// The tree's mdadm.conf names its arrays.
+    WriteMdadmConf {
+        arrays: Vec<ArrayEntry>,
     },
     /// Onto every one of these ESPs.
     InstallBoot {
@@ -162,6 +173,14 @@ pub struct FstabEntry {
     pub pass: u8,
 }
 
+/// An `ARRAY` line of mdadm.conf(5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ArrayEntry {
+    pub name: String,
+    pub uuid: String,
+    pub metadata: String,
+}
+
 /// Where the seed goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -178,7 +197,7 @@ impl Step {
     /// The disks that this step writes to, where it names any.
     pub fn disks(&self) -> Vec<usize> {
         match self {
-            Step::WriteImage { disks, .. } => disks.clone(),
+            Step::WriteImage { disks, .. } | Step::StopArrays { disks, .. } => disks.clone(),
             Step::RelocateBackupGpt { disk }
             | Step::SetGuids { disk, .. }
             | Step::GrowPartition { disk, .. }
@@ -195,6 +214,7 @@ impl Step {
             | Step::Mount { .. }
             | Step::UnpackTree { .. }
             | Step::WriteFstab { .. }
+            | Step::WriteMdadmConf { .. }
             | Step::WriteSeed { .. }
             | Step::BootEntry { .. } => Vec::new(),
         }

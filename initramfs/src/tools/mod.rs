@@ -1,0 +1,221 @@
+//! Programs that the agent runs for what no ioctl does, with the shared libraries and the loader that they want.
+//!
+//! They come from Debian packages that apt fetches (they need not be installed, and nothing of them is run), or from a
+//! system that is there. What a loader would load (DT_NEEDED, over and over) is found by reading the files. Symbols that
+//! a program looks up while it runs (dlopen) are not seen; none of these needs any for what the agent asks of it.
+
+mod elf;
+mod packages;
+mod root;
+
+pub use packages::Packages;
+pub use root::Root;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::arch::Arch;
+use crate::debian::{DebianError, Package};
+use elf::Wants;
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tool {
+    Ext4,
+    Xfs,
+    Btrfs,
+    Vfat,
+    Swap,
+    Raid,
+}
+
+/// Name, program, Debian package.
+const TOOLS: [(Tool, &str, &str, &str); 6] = [
+    (Tool::Ext4, "ext4", "mkfs.ext4", "e2fsprogs"),
+    (Tool::Xfs, "xfs", "mkfs.xfs", "xfsprogs"),
+    (Tool::Btrfs, "btrfs", "mkfs.btrfs", "btrfs-progs"),
+    (Tool::Vfat, "vfat", "mkfs.vfat", "dosfstools"),
+    (Tool::Swap, "swap", "mkswap", "util-linux"),
+    (Tool::Raid, "raid", "mdadm", "mdadm"),
+];
+
+impl Tool {
+    /// Every one that there is.
+    pub fn all() -> Vec<Tool> {
+        TOOLS.iter().map(|(tool, ..)| *tool).collect()
+    }
+
+    fn row(self) -> (&'static str, &'static str, &'static str) {
+        let row = TOOLS.iter().find(|(tool, ..)| *tool == self);
+        row.map_or(("", "", ""), |&(_, name, program, package)| (name, program, package))
+    }
+}
+
+impl FromStr for Tool {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Tool, String> {
+        let known = || TOOLS.map(|(_, name, ..)| name).join(", ");
+        let found = TOOLS.iter().find(|(_, name, ..)| *name == text).map(|(tool, ..)| *tool);
+        found.ok_or_else(|| format!("`{text}` is none of {}", known()))
+    }
+}
+
+/// Why a program cannot go in.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    #[error("no {program} below {}: install the Debian package {package}", root.display())]
+    Missing { program: &'static str, package: &'static str, root: PathBuf },
+    #[error("the Debian package {package} has no {program}")]
+    NotInPackage { program: &'static str, package: &'static str },
+    #[error("{wanted_by}: wants {library}, which is not there")]
+    Library { library: String, wanted_by: String },
+    #[error("{} is not a 64-bit ELF file", path.display())]
+    NotElf { path: PathBuf, source: object::Error },
+    #[error("{} is not built for {expected}, as the agent is", path.display())]
+    Arch { path: PathBuf, expected: Arch },
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("a package cannot be had")]
+    Debian(#[from] DebianError),
+}
+
+/// A file for the ramdisk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Absolute path in the ramdisk.
+    pub path: String,
+    pub data: Vec<u8>,
+    /// What it is from, where that is known.
+    pub package: Option<Package>,
+}
+
+/// A file that a source has: where a loader looks for it, and where it is on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Absolute path in the ramdisk.
+    pub path: String,
+    /// Links followed.
+    pub file: PathBuf,
+    pub package: Option<Package>,
+}
+
+/// Where programs and libraries are taken from.
+pub trait Source {
+    fn program(&mut self, program: &'static str, package: &'static str) -> Result<Found, ToolError>;
+
+    /// A library by its soname, or a loader by its absolute path; `by` wants it.
+    fn library(&mut self, name: &str, by: &Found) -> Result<Option<Found>, ToolError>;
+}
+
+/// The programs for `tools` and all that they load, sorted by path.
+pub fn collect(tools: &[Tool], source: &mut dyn Source, arch: Arch) -> Result<Vec<Taken>, ToolError> {
+    let mut taken: BTreeMap<String, Taken> = BTreeMap::new();
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for tool in tools.iter().collect::<BTreeSet<_>>() {
+        let (_, program, package) = tool.row();
+        let found = source.program(program, package)?;
+        // Always the same place, wherever it was: the agent looks there first.
+        let mut queue = vec![Found { path: format!("/usr/sbin/{program}"), ..found }];
+        while let Some(one) = queue.pop() {
+            let data =
+                fs::read(&one.file).map_err(|error| ToolError::Read { path: one.file.clone(), source: error })?;
+            let wants = Wants::read(&data, &one.file, arch)?;
+            for name in wants.loader.into_iter().chain(wants.libraries) {
+                if !known.insert(name.clone()) {
+                    continue;
+                }
+                let missing = || ToolError::Library { library: name.clone(), wanted_by: one.path.clone() };
+                queue.push(source.library(&name, &one)?.ok_or_else(missing)?);
+            }
+            taken.insert(one.path.clone(), Taken { path: one.path, data, package: one.package });
+        }
+    }
+    Ok(taken.into_values().collect())
+}
+
+/// The packages that the files are from, each once, with what is taken of it.
+pub fn packages(taken: &[Taken]) -> Vec<(Option<Package>, String)> {
+    let mut known: BTreeMap<Option<&Package>, Vec<&str>> = BTreeMap::new();
+    for one in taken {
+        known.entry(one.package.as_ref()).or_default().push(&one.path);
+    }
+    let terms = "licences in the package's copyright file";
+    known.into_iter().map(|(package, paths)| (package.cloned(), format!("{} ({terms})", paths.join(", ")))).collect()
+}
+
+/// Where a loader looks for a soname, best first. What it looks for without a multiarch directory stays there: other
+/// distributions' loaders do not know that directory.
+fn library_paths(name: &str, arch: Arch) -> Vec<String> {
+    if let Some(path) = name.strip_prefix('/') {
+        // A loader. Packages of a merged system have it below usr alone.
+        return vec![path.to_owned(), format!("usr/{path}")];
+    }
+    let multiarch = match arch {
+        Arch::X86_64 => "x86_64-linux-gnu",
+        Arch::Aarch64 => "aarch64-linux-gnu",
+    };
+    let directories = [
+        format!("lib/{multiarch}"),
+        format!("usr/lib/{multiarch}"),
+        "lib64".into(),
+        "usr/lib64".into(),
+        "lib".into(),
+        "usr/lib".into(),
+    ];
+    directories.iter().map(|directory| format!("{directory}/{name}")).collect()
+}
+
+/// The first of `paths` that is a file below `root`. Links are followed as if `root` were `/`: those of an unpacked
+/// package must not lead to this host's files.
+fn first_file<'a>(root: &Path, paths: &'a [String]) -> Option<(&'a str, PathBuf)> {
+    paths.iter().find_map(|path| {
+        let file = inside(root, Path::new(path))?;
+        file.is_file().then_some((path.as_str(), file))
+    })
+}
+
+/// Where `path` leads below `root`; none where a link goes on for ever.
+fn inside(root: &Path, path: &Path) -> Option<PathBuf> {
+    use std::path::Component;
+    let mut rest: Vec<std::ffi::OsString> = components(path);
+    let mut reached = PathBuf::new();
+    let mut links = 0;
+    while let Some(name) = rest.pop() {
+        if name == ".." {
+            reached.pop();
+            continue;
+        }
+        let next = reached.join(&name);
+        match fs::read_link(root.join(&next)) {
+            Ok(target) => {
+                links += 1;
+                if links > 40 {
+                    return None;
+                }
+                if target.components().next() == Some(Component::RootDir) {
+                    reached = PathBuf::new();
+                }
+                rest.extend(components(&target));
+            }
+            Err(_) => reached = next,
+        }
+    }
+    Some(root.join(reached))
+}
+
+/// Names on the way, the first one last.
+fn components(path: &Path) -> Vec<std::ffi::OsString> {
+    use std::path::Component;
+    let names = path.components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
+    let mut names: Vec<_> = names.map(|part| part.as_os_str().to_owned()).collect();
+    names.reverse();
+    names
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,154 @@
+//! Tools out of Debian packages: the program's own, and of those that it depends on as many as hold a library that is
+//! wanted.
+
+use std::path::{Path, PathBuf};
+
+use super::root::PROGRAMS;
+use super::{Found, Source, ToolError, first_file, library_paths};
+use crate::arch::Arch;
+use crate::debian::{self, Package, Record};
+
+/// Packages as they are fetched and unpacked, in a cache that outlives the build.
+pub struct Packages<'a> {
+    cache: PathBuf,
+    arch: Arch,
+    say: &'a mut dyn FnMut(&str),
+    unpacked: Vec<Unpacked>,
+}
+
+struct Unpacked {
+    package: Package,
+    root: PathBuf,
+    /// Names of packages that it depends on, without those that are fetched.
+    depends: Vec<String>,
+}
+
+impl std::fmt::Debug for Packages<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packages").field("cache", &self.cache).field("arch", &self.arch).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Packages<'a> {
+    pub fn new(cache: &Path, arch: Arch, say: &'a mut dyn FnMut(&str)) -> Packages<'a> {
+        Packages { cache: cache.to_owned(), arch, say, unpacked: Vec::new() }
+    }
+
+    /// The place of the package in `unpacked`.
+    fn fetch(&mut self, name: &str) -> Result<usize, ToolError> {
+        if let Some(known) = self.unpacked.iter().position(|one| one.package.name == name) {
+            return Ok(known);
+        }
+        let (deb, record) = debian::fetch_package(name, self.arch.debian(), &self.cache, self.say)?;
+        let root = debian::unpack(&deb, &self.cache)?;
+        self.unpacked.push(Unpacked { package: deb.package, root, depends: depends(&record) });
+        Ok(self.unpacked.len() - 1)
+    }
+
+    fn look(&self, name: &str) -> Option<Found> {
+        let paths = library_paths(name, self.arch);
+        self.unpacked.iter().find_map(|one| {
+            let (path, file) = first_file(&one.root, &paths)?;
+            // A loader stays where the program says, wherever it was found.
+            let path = if name.starts_with('/') { name.to_owned() } else { format!("/{path}") };
+            Some(Found { path, file, package: Some(one.package.clone()) })
+        })
+    }
+}
+
+impl Source for Packages<'_> {
+    fn program(&mut self, program: &'static str, package: &'static str) -> Result<Found, ToolError> {
+        let place = self.fetch(package)?;
+        let paths = PROGRAMS.map(|directory| format!("{directory}/{program}"));
+        let missing = || ToolError::NotInPackage { program, package };
+        let one = self.unpacked.get(place).ok_or_else(missing)?;
+        let (path, file) = first_file(&one.root, &paths).ok_or_else(missing)?;
+        Ok(Found { path: format!("/{path}"), file, package: Some(one.package.clone()) })
+    }
+
+    /// A package depends on those whose libraries it is linked with (Debian Policy, 8.6): the one that is wanted is
+    /// among them, and its name mostly says so.
+    fn library(&mut self, name: &str, by: &Found) -> Result<Option<Found>, ToolError> {
+        if let Some(found) = self.look(name) {
+            return Ok(Some(found));
+        }
+        let from = self.unpacked.iter().find(|one| Some(&one.package) == by.package.as_ref());
+        let mut candidates = from.map(|one| one.depends.clone()).unwrap_or_default();
+        candidates.sort_by_key(|package| likeness(name, package));
+        for package in candidates.iter().filter(|package| likeness(name, package) < UNLIKE) {
+            match self.fetch(package) {
+                // An alternative that this release does not have.
+                Err(ToolError::Debian(debian::DebianError::Unknown(_))) => continue,
+                other => other?,
+            };
+            if let Some(found) = self.look(name) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Not worth a download.
+const UNLIKE: u8 = 4;
+
+/// How much a package's name looks as if it held the library; smaller is better.
+fn likeness(library: &str, package: &str) -> u8 {
+    if package == "libc6" && (library.starts_with('/') || library.starts_with("libc.so")) {
+        return 0;
+    }
+    let (stem, version) = library.split_once(".so.").unwrap_or((library, ""));
+    let stem = stem.replace('_', "-").to_ascii_lowercase();
+    let hyphen = if stem.ends_with(|c: char| c.is_ascii_digit()) { "-" } else { "" };
+    let whole = format!("{stem}{hyphen}{version}");
+    match package {
+        _ if package == whole || package.strip_suffix("t64") == Some(&whole) => 0,
+        _ if package.starts_with(&stem) => 1,
+        "libc6" => 2,
+        _ if package.contains("lib") => 3,
+        _ => UNLIKE,
+    }
+}
+
+/// Every package named, alternatives included, without versions and architectures.
+fn depends(record: &Record) -> Vec<String> {
+    let fields = ["Pre-Depends", "Depends"].iter().filter_map(|field| record.get(field));
+    let names = fields.flat_map(|text| text.split([',', '|'])).filter_map(|one| one.split_whitespace().next());
+    let mut names: Vec<String> = names.filter_map(|name| name.split(':').next()).map(str::to_owned).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_package_that_holds_a_library_is_tried_first() {
+        let order = |library: &str, packages: &[&str]| {
+            let mut packages: Vec<String> = packages.iter().map(|&name| name.to_owned()).collect();
+            packages.sort_by_key(|package| likeness(library, package));
+            packages.retain(|package| likeness(library, package) < UNLIKE);
+            packages
+        };
+        let e2fsprogs = ["libblkid1", "libc6", "libcom-err2", "libext2fs2", "libss2", "libuuid1", "logsave"];
+        assert_eq!(order("libcom_err.so.2", &e2fsprogs)[0], "libcom-err2");
+        assert_eq!(order("libc.so.6", &e2fsprogs)[0], "libc6");
+        assert_eq!(order("/lib64/ld-linux-x86-64.so.2", &e2fsprogs)[0], "libc6");
+        assert!(order("libe2p.so.2", &e2fsprogs).contains(&"libext2fs2".to_owned()));
+        assert!(!order("libe2p.so.2", &e2fsprogs).contains(&"logsave".to_owned()));
+        assert_eq!(order("libz.so.1", &["debconf", "zlib1g"]), ["zlib1g"]);
+        assert_eq!(order("libext2fs.so.2", &["libblkid1", "libext2fs2t64"])[0], "libext2fs2t64");
+        assert_eq!(order("liblz4.so.1", &["liblzma5", "liblz4-1"])[0], "liblz4-1");
+    }
+
+    #[test]
+    fn dependencies_are_names_and_nothing_else() {
+        let text = "Package: x\nPre-Depends: init-system-helpers (>= 1.54~)\nDepends: libc6 (>= 2.34), debconf (>= 0.5) | debconf-2.0, python3:any\n";
+        assert_eq!(
+            depends(&Record::parse(text)),
+            ["debconf", "debconf-2.0", "init-system-helpers", "libc6", "python3"]
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! Tools of a system that is there: this host, or one that is unpacked in a directory.
+
+use std::path::{Path, PathBuf};
+
+use super::{Found, Source, ToolError, first_file, library_paths};
+use crate::arch::Arch;
+use crate::debian;
+
+/// Where programs are.
+pub(super) const PROGRAMS: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
+
+/// A system's root directory.
+#[derive(Debug, Clone)]
+pub struct Root {
+    root: PathBuf,
+    arch: Arch,
+}
+
+impl Root {
+    pub fn new(root: &Path, arch: Arch) -> Root {
+        Root { root: root.to_owned(), arch }
+    }
+
+    fn found(&self, path: &str, file: PathBuf) -> Found {
+        // dpkg knows the files of this host and of no other.
+        let package = if self.root == Path::new("/") { debian::owner(&file) } else { None };
+        Found { path: format!("/{path}"), file, package }
+    }
+}
+
+impl Source for Root {
+    fn program(&mut self, program: &'static str, package: &'static str) -> Result<Found, ToolError> {
+        let paths = PROGRAMS.map(|directory| format!("{directory}/{program}"));
+        let missing = || ToolError::Missing { program, package, root: self.root.clone() };
+        let (path, file) = first_file(&self.root, &paths).ok_or_else(missing)?;
+        Ok(self.found(path, file))
+    }
+
+    fn library(&mut self, name: &str, _by: &Found) -> Result<Option<Found>, ToolError> {
+        let paths = library_paths(name, self.arch);
+        Ok(first_file(&self.root, &paths).map(|(path, file)| {
+            // A loader stays where the program says, wherever it was found.
+            let path = name.strip_prefix('/').unwrap_or(path);
+            self.found(path, file)
+        }))
+    }
+}
