@@ -5,7 +5,7 @@ use super::{ApplyError, Context, table};
 use crate::controller::Emitter;
 use crate::error::Coded;
 use crate::finalize::filesystem::{self, FilesystemError};
-use crate::finalize::table::Label;
+use crate::finalize::table::{Label, TableError};
 use crate::plan::{self, Identifier};
 use crate::protocol::Kind;
 use crate::protocol::event::Anomaly;
@@ -56,11 +56,18 @@ fn on(context: &Context<'_>, disk: &PlannedDisk, emitter: &Emitter) -> Result<Co
 
 fn identifiers(context: &Context<'_>, disk: &PlannedDisk) -> Result<BTreeSet<Identifier>, ApplyError> {
     let mut all = BTreeSet::new();
-    if let Label::Gpt(gpt) = table::read(context, disk)? {
-        all.insert(Identifier::DiskGuid(gpt.header.disk_guid.to_string()));
-        all.extend(gpt.partitions().iter().map(|one| Identifier::PartitionGuid(one.guid.to_string())));
-    }
-    for node in table::nodes(context, disk)? {
+    let nodes = match table::read(context, disk) {
+        Ok(Label::Gpt(gpt)) => {
+            all.insert(Identifier::DiskGuid(gpt.header.disk_guid.to_string()));
+            all.extend(gpt.partitions().iter().map(|one| Identifier::PartitionGuid(one.guid.to_string())));
+            table::nodes(context, disk)?
+        }
+        Ok(Label::Mbr(_)) => table::nodes(context, disk)?,
+        // The image is one filesystem, or something of its own kind.
+        Err(ApplyError::Table(TableError::Missing { .. })) => vec![context.path(disk)],
+        Err(error) => return Err(error),
+    };
+    for node in nodes {
         let content = match filesystem::probe(&node) {
             // Nothing at boot finds it by name either.
             Err(FilesystemError::Ambivalent { .. }) => continue,

@@ -1,7 +1,7 @@
 //! Making a disk forget: every place where a partition table, filesystem, RAID, LVM or LUKS keeps its signature.
 
 use super::{ApplyError, Context};
-use crate::disk::{CHUNK, DiskError, Target, wipe, zero};
+use crate::disk::{CHUNK, Target, wipe, zero};
 use crate::finalize::filesystem;
 use crate::finalize::kernel::KernelDisk;
 use crate::image::ImageError;
@@ -11,10 +11,6 @@ use serde::Serialize;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// For a disk that something holds to be let go.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What was erased. Bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,7 +58,7 @@ pub fn array(path: &Path) -> Result<u64, ApplyError> {
 /// Opened exclusively, and of the size that the plan was made for.
 fn target(context: &Context<'_>, disk: &PlannedDisk) -> Result<Target, ApplyError> {
     let path = context.path(disk);
-    let target = open(&path)?;
+    let target = Target::open_device(&path).map_err(ImageError::from)?;
     let sector = (u64::from(disk.logical_block_size), u64::from(target.sector()));
     for (what, (planned, found)) in [("bytes large", (disk.size, target.size())), ("bytes a sector", sector)] {
         if planned != found {
@@ -70,17 +66,6 @@ fn target(context: &Context<'_>, disk: &PlannedDisk) -> Result<Target, ApplyErro
         }
     }
     Ok(target)
-}
-
-/// A program that an agent before this one had started may be about to end.
-fn open(path: &Path) -> Result<Target, ApplyError> {
-    let deadline = Instant::now() + BUSY_TIMEOUT;
-    loop {
-        match Target::open_device(path) {
-            Err(DiskError::Held { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
-            target => return Ok(target.map_err(ImageError::from)?),
-        }
-    }
 }
 
 /// Zeros the ranges from the last to the first, each on the medium before the next, and reads them back.

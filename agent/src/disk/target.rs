@@ -7,6 +7,10 @@ use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// For a device that the kernel calls busy, and that nobody is known to hold, to be let go.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Where sysfs and procfs are.
 #[derive(Debug, Clone)]
@@ -104,7 +108,7 @@ impl Target {
             return Err(DiskError::SectorSize { device: device(), bytes: sector });
         }
         drop(probe);
-        let file = open_direct(path, libc::O_EXCL)?;
+        let file = open_exclusively(path)?;
         Ok(Self { path: device(), kind: Kind::BlockDevice, file, size, sector, limits: limits(roots, &number) })
     }
 
@@ -192,6 +196,18 @@ impl Target {
 
 fn metadata(path: &Path) -> Result<fs::Metadata, DiskError> {
     fs::metadata(path).map_err(|source| open_error(path, source))
+}
+
+/// Nobody is known to hold the device. What an agent before this one had started may still be about to end: a program, or
+/// the I/O ring of a killed process, which the kernel takes down in the background.
+fn open_exclusively(path: &Path) -> Result<Arc<File>, DiskError> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match open_direct(path, libc::O_EXCL) {
+            Err(DiskError::Held { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+            opened => return opened,
+        }
+    }
 }
 
 fn open_direct(path: &Path, flags: i32) -> Result<Arc<File>, DiskError> {
