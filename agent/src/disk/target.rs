@@ -184,8 +184,11 @@ impl Target {
     }
 
     pub(super) fn io_error(&self, operation: &'static str, offset: u64, source: io::Error) -> DiskError {
-        // A block device that was taken out has no size any more; what the kernel answers then (ENOSPC, say) misleads.
-        let gone = self.kind == Kind::BlockDevice && blockdev::size(&*self.file).map_or(true, |size| size == 0);
+        // A block device that was taken out is said not to be there, or has shrunk: what the kernel answers then (ENOSPC
+        // for what lies beyond its end) misleads.
+        let absent = matches!(source.raw_os_error(), Some(libc::ENODEV | libc::ENXIO));
+        let shrunk = || blockdev::size(&*self.file).map_or(true, |size| size < self.size);
+        let gone = self.kind == Kind::BlockDevice && (absent || shrunk());
         let device = self.path.clone();
         match gone {
             true => DiskError::Gone { device, operation, offset, source },
