@@ -26,7 +26,7 @@ use logs::Logs;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Orders that iPXE or the ramdisk's builder placed.
@@ -59,6 +59,12 @@ pub struct Agent {
 pub struct Look(pub Arc<dyn Fn() -> Inventory + Send + Sync>);
 
 impl Look {
+    /// Listens for LLDP while it looks for the first time; the neighbours of then are those of later inventories.
+    fn hearing(wait: Duration) -> Self {
+        let heard = OnceLock::new();
+        Self(Arc::new(move || facts::with_neighbours(wait, &heard)))
+    }
+
     fn inventory(&self) -> Inventory {
         (self.0)()
     }
@@ -66,7 +72,7 @@ impl Look {
 
 impl Default for Look {
     fn default() -> Self {
-        Self(Arc::new(facts::collect))
+        Self::hearing(Duration::ZERO)
     }
 }
 
@@ -127,7 +133,8 @@ impl Agent {
             config.order = placed.map(OrderSource::Path);
         }
         let log = LogRing::new(LOG_KEPT);
-        Ok(Self { root: root.to_owned(), config, paths: Paths::default(), log, look: Look::default() })
+        let look = Look::hearing(config.lldp);
+        Ok(Self { root: root.to_owned(), config, paths: Paths::default(), log, look })
     }
 
     /// From the first event to what PID 1 is to do next.

@@ -14,6 +14,8 @@ pub enum ConfigError {
     Ca { value: String, why: &'static str },
     #[error("burin.log={value}: no such level")]
     Log { value: String },
+    #[error("burin.lldp={value}: not a number of seconds up to 300")]
+    Lldp { value: String },
     #[error("burin.finish={value}: no such way to finish")]
     Finish { value: String },
     #[error("burin.api={value}: neither off nor a port")]
@@ -37,6 +39,7 @@ impl Coded for ConfigError {
             Self::Url { .. } => "config.url",
             Self::Ca { .. } => "config.ca",
             Self::Log { .. } => "config.log",
+            Self::Lldp { .. } => "config.lldp",
             Self::Finish { .. } => "config.finish",
             Self::Api { .. } => "config.api",
             Self::BootIf { .. } => "config.bootif",
@@ -50,6 +53,7 @@ impl Coded for ConfigError {
             Self::Url { word, .. } => return Some(format!("write {word}=http://HOST[:PORT]/PATH or https://...")),
             Self::Ca { .. } => "write burin.ca=/etc/burin/ca.pem or burin.ca=sha256:<64 hexadecimal digits>",
             Self::Log { .. } => "write error, warn, info, debug or trace",
+            Self::Lldp { .. } => "write burin.lldp=31: switches speak every 30 seconds",
             Self::Finish { .. } => "write reboot, poweroff, kexec or hold",
             Self::Api { .. } => "write burin.api=off or burin.api=8443",
             Self::BootIf { .. } => "in iPXE write BOOTIF=01-${net0/mac:hexhyp}",

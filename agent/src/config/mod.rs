@@ -23,6 +23,7 @@ pub use value::{ApiDoor, HttpUrl, Mac, OrderSource, Trust};
 use crate::protocol::order::Finish;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 /// Everything the agent was told at boot, validated.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -43,6 +44,8 @@ pub struct Config {
     pub log: Option<log::LevelFilter>,
     /// Time server, before those of DHCP.
     pub ntp: Option<String>,
+    /// How long the first inventory listens for LLDP. Zero: not at all.
+    pub lldp: Duration,
     /// Overrides the order's `finish`.
     pub finish: Option<Finish>,
     /// The agent's own API.

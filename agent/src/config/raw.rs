@@ -1,13 +1,13 @@
 //! The words we know, unvalidated, and the step from there to a [`Config`].
 
 use super::cmdline::{Word, words};
-use super::value::{parse_api, parse_boot_mac, parse_finish, parse_level, parse_order, parse_trust};
+use super::value::{parse_api, parse_boot_mac, parse_finish, parse_level, parse_lldp, parse_order, parse_trust};
 use super::{Config, ConfigError, HttpUrl, IpMethod, Secret};
 use std::collections::BTreeMap;
 use std::fmt;
 
 const ATTRIBUTE: &str = "burin.attr.";
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 11] = [
     "burin.controller",
     "burin.ca",
     "burin.token",
@@ -15,6 +15,7 @@ const KNOWN: [&str; 10] = [
     "burin.events",
     "burin.log",
     "burin.ntp",
+    "burin.lldp",
     "burin.finish",
     "burin.api",
     "burin.attr.NAME",
@@ -30,6 +31,7 @@ pub struct Raw {
     pub events: Option<String>,
     pub log: Option<String>,
     pub ntp: Option<String>,
+    pub lldp: Option<String>,
     pub finish: Option<String>,
     pub api: Option<String>,
     pub bootif: Option<String>,
@@ -85,6 +87,7 @@ impl Raw {
             "burin.events" => &mut self.events,
             "burin.log" => &mut self.log,
             "burin.ntp" => &mut self.ntp,
+            "burin.lldp" => &mut self.lldp,
             "burin.finish" => &mut self.finish,
             "burin.api" => &mut self.api,
             "BOOTIF" => &mut self.bootif,
@@ -123,6 +126,7 @@ impl Raw {
             attributes: self.attributes,
             log: self.log.as_deref().map(parse_level).transpose()?,
             ntp: self.ntp,
+            lldp: self.lldp.as_deref().map(parse_lldp).transpose()?.unwrap_or_default(),
             finish: self.finish.as_deref().map(parse_finish).transpose()?,
             api: self.api.as_deref().map(parse_api).transpose()?.unwrap_or_default(),
             boot_mac: None,

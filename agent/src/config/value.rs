@@ -4,6 +4,7 @@ use super::ConfigError;
 use crate::protocol::order::Finish;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 use ureq::http::Uri;
 
 /// An absolute `http` or `https` URL with a host. Shown without its user information.
@@ -132,6 +133,12 @@ pub(super) fn parse_level(text: &str) -> Result<log::LevelFilter, ConfigError> {
         _ => None,
     }
     .ok_or_else(|| ConfigError::Log { value: text.to_owned() })
+}
+
+/// Switches speak every 30 seconds; nobody waits longer than five minutes.
+pub(super) fn parse_lldp(text: &str) -> Result<Duration, ConfigError> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= 300);
+    seconds.map(Duration::from_secs).ok_or_else(|| ConfigError::Lldp { value: text.to_owned() })
 }
 
 pub(super) fn parse_finish(text: &str) -> Result<Finish, ConfigError> {

@@ -8,8 +8,11 @@ use crate::protocol::event::Anomaly;
 use crate::protocol::{Identity, Kind};
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
+use hwinventory::model::{LldpNeighbour, Nic};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// A device of a slow or emulated machine may take seconds to answer; whoever plans waits rather than refuse.
@@ -36,11 +39,44 @@ pub fn inventory(stages: &mut Stages, agent: &Agent) -> Result<Inventory, Failur
     stages.run("inventory", || Ok::<_, Infallible>(agent.look.inventory()))
 }
 
-/// The inventory as it is now, without a stage of its own.
-pub fn collect() -> Inventory {
+/// LLDP neighbours by the permanent address of the NIC that heard them.
+pub type Heard = OnceLock<BTreeMap<String, Vec<LldpNeighbour>>>;
+
+/// The inventory as it is now, without a stage of its own. Only the first time waits for neighbours: cables do not move
+/// between a plan and its application, and half a minute at each look would.
+pub fn with_neighbours(wait: Duration, heard: &Heard) -> Inventory {
+    let Some(heard) = heard.get() else {
+        let inventory = collect(wait);
+        let _ = heard.set(neighbours(&inventory));
+        return inventory;
+    };
+    let mut inventory = collect(Duration::ZERO);
+    recall(&mut inventory, heard);
+    inventory
+}
+
+fn neighbours(inventory: &Inventory) -> BTreeMap<String, Vec<LldpNeighbour>> {
+    inventory.nics.data.iter().filter_map(|nic| Some((address(nic)?, nic.lldp.clone()))).collect()
+}
+
+/// A NIC that came since is without neighbours.
+fn recall(inventory: &mut Inventory, heard: &BTreeMap<String, Vec<LldpNeighbour>>) {
+    for nic in &mut inventory.nics.data {
+        if let Some(neighbours) = address(nic).and_then(|address| heard.get(&address)) {
+            nic.lldp.clone_from(neighbours);
+        }
+    }
+}
+
+fn address(nic: &Nic) -> Option<String> {
+    nic.permanent_mac.clone().or_else(|| nic.mac.clone())
+}
+
+fn collect(lldp_wait: Duration) -> Inventory {
     let options = hwinventory::Options {
         agent_version: concat!("burin ", env!("CARGO_PKG_VERSION")).to_owned(),
         device_deadline: DEVICE_DEADLINE,
+        lldp_wait,
         ..hwinventory::Options::default()
     };
     let inventory = hwinventory::collect(&options);
@@ -87,4 +123,32 @@ pub fn identity(inventory: &Inventory, config: &Config) -> Identity {
     macs.sort();
     macs.dedup();
     Identity { system_uuid: system.uuid.clone(), serial: system.serial_number.clone(), macs, boot_mac }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nics(list: &serde_json::Value) -> Inventory {
+        let inventory =
+            serde_json::json!({ "schema_version": "inventory/v1", "nics": { "status": "ok", "data": list } });
+        serde_json::from_value(inventory).unwrap()
+    }
+
+    #[test]
+    fn neighbours_that_were_heard_once_stay_with_their_nic() {
+        let first = nics(&serde_json::json!([
+            { "name": "eth0", "mac": "52:54:00:00:00:01", "lldp": [{ "system_name": "leaf-7" }] },
+            { "name": "eth1", "mac": "52:54:00:00:00:02", "lldp": [] }
+        ]));
+        let mut later = nics(&serde_json::json!([
+            { "name": "eth0", "mac": "52:54:00:00:00:02", "lldp": [] },
+            { "name": "eth1", "mac": "02:00:00:00:00:09", "permanent_mac": "52:54:00:00:00:01", "lldp": [] },
+            { "name": "eth2", "mac": "52:54:00:00:00:03", "lldp": [] }
+        ]));
+        recall(&mut later, &neighbours(&first));
+        let names: Vec<Option<&str>> =
+            later.nics.data.iter().map(|nic| nic.lldp.first()?.system_name.as_deref()).collect();
+        assert_eq!(names, [None, Some("leaf-7"), None]);
+    }
 }
