@@ -1,15 +1,17 @@
 //! A whole agent on this machine, but for PID 1 and the network: driven by callers, told to a controller.
 //!
-//! No order here finds a disk, and none is opened for writing.
+//! The only disk that is ever written is a loop device of this test.
 
 mod protocol_support;
 
 use burin::exit::Exit;
 use burin::protocol::hello::ApiEndpoint;
 use burin::protocol::{Kind, Phase, Secret};
+use burin_tests::deploy::{Image, OrderBuilder, SMALL_MARK};
 use protocol_support::caller::{Caller, LOCAL, start};
+use protocol_support::host::{Host, has_loops};
 use protocol_support::{Bench, eventually};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const JOIN: &str = "join-5ecret-of-one-boot";
 
@@ -149,4 +151,44 @@ fn fingerprint_at(port: u16) -> String {
     let certificate = client.peer_certificates().unwrap().first().unwrap().clone();
     let hex: String = Sha256::digest(&certificate).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
+}
+
+#[test]
+fn a_callers_order_is_written_read_back_and_told_to_that_caller() {
+    if !has_loops() {
+        return;
+    }
+    let images = tempfile::tempdir().unwrap();
+    let bench = Bench::new(|options| options.images = Some(images.path().to_owned()));
+    let image = Image::small(images.path(), "small.raw.zst", 64 << 20).unwrap();
+    let host = Host::new(&format!("burin.controller={} burin.api=0", bench.controller().url()));
+    let agent = host.start();
+    eventually("hello", || !bench.controller().machines().is_empty());
+    let machine = bench.controller().machines().remove(0);
+    let endpoint = bench.controller().machine(&machine).unwrap().hello.unwrap().api.unwrap();
+    let token = bench.controller().token(&machine).unwrap().reveal().to_owned();
+    let caller = Caller::new(&host.root(), &endpoint, &token);
+    eventually("the door opens", || caller.call("GET", "/v1/status", "").1["phase"] == "idle");
+
+    let order = OrderBuilder::new("called", "nobody", &format!("{}/images", bench.controller().url()), &image)
+        .set("/layouts/0/disks/system/match", json!({ "serial": "LOOP" }))
+        .set("/layouts/0/disks/system/grow", Value::Null)
+        .set("/seed", Value::Null);
+    assert_eq!(caller.call("PUT", "/v1/order", &order.json()).0, 200);
+    let before = host.disk.digest().unwrap();
+    let (status, plan) = caller.call("POST", "/v1/plan", "");
+    assert_eq!((status, host.disk.digest().unwrap()), (200, before), "a plan changes nothing: {plan}");
+    let apply = json!({ "plan_digest": plan["digest"] }).to_string();
+    assert_eq!(caller.call("POST", "/v1/apply", &apply).0, 202);
+    let phase = || caller.call("GET", "/v1/status", "").1["phase"].clone();
+    eventually("the work ends", || phase() == "done" || phase() == "failed");
+
+    let receipt = caller.call("GET", "/v1/receipt", "").1;
+    assert_eq!((&receipt["order"], &receipt["problem"]), (&json!("called"), &Value::Null), "{receipt}");
+    assert_eq!(receipt["images"][0]["digest"]["content"].as_str(), image.content.as_str().into());
+    assert_eq!(host.disk.partitions().unwrap()[0].name, SMALL_MARK);
+    let view = bench.controller().machine(&machine).unwrap();
+    assert!(view.grants.is_empty() && view.receipts.is_empty(), "the controller has no part in it");
+    assert_eq!(caller.call("POST", "/v1/power", &json!({ "action": "poweroff" }).to_string()).0, 202);
+    assert_eq!(agent.wait(), Some(71));
 }
