@@ -162,14 +162,43 @@ fn zstd_frames_small_and_large_even_and_odd_keep_their_order() {
                 wire.extend_from_slice(&[0x5e, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
             }
         }
-        for workers in [1, 2, 3] {
+        // The last with so few buffers that the frames have to wait for each other's.
+        for (workers, buffers) in [(1, 12), (2, 12), (3, 12), (4, 0)] {
             let target = dirty_file(dir.path(), 25 * MIB);
             let mut request = from_bytes(wire.clone());
-            request.options.workers = workers;
+            (request.options.workers, request.options.buffers) = (workers, buffers);
             request.digest.content = Some(sha256(&image));
             write_to_file(request, &target).unwrap_or_else(|error| panic!("{cut:?}, {workers}: {error:?}"));
             assert_written(&fs::read(&target).unwrap(), &image);
         }
+    }
+}
+
+#[test]
+fn frames_of_zeros_that_come_again_and_again_are_zeros_every_time() {
+    let dir = tempfile::tempdir().unwrap();
+    for (frame, count) in [(8 * MIB, 12), (3 * MIB, 24), (MIB, 70), (MIB / 4, 200), (700_001, 100)] {
+        let mut image = vec![0; frame * count];
+        // Data in front, then here and there, once as little as can be, and in the last byte but a frame of zeros.
+        image[..3000].copy_from_slice(&noise(3000, 3));
+        let middle = count / 2 * frame;
+        image[middle..middle + frame / 2].copy_from_slice(&noise(frame / 2, 4));
+        image[(count - 4) * frame] = 1;
+        image[(count - 1) * frame - 1] = 1;
+        let pack = |part: &[u8]| zstd::bulk::compress(part, 3).unwrap();
+        let mut wire: Vec<u8> = image.chunks(frame).flat_map(pack).collect();
+        // A last one of another length.
+        wire.extend(pack(&[0; 5000]));
+        image.resize(image.len() + 5000, 0);
+        let target = dir.path().join("target");
+        let dirt = dirt(32 * MIB);
+        let old: Vec<u8> = dirt.iter().cycle().take(image.len() + MIB).copied().collect();
+        fs::write(&target, old).unwrap();
+        let mut request = from_bytes(wire);
+        request.digest.content = Some(sha256(&image));
+        let receipt = write_to_file(request, &target).unwrap_or_else(|error| panic!("{frame}: {error:?}"));
+        assert!(receipt.verified_bytes >= image.len() as u64, "{frame}: {receipt:?}");
+        assert_written(&fs::read(&target).unwrap(), &image);
     }
 }
 

@@ -3,14 +3,14 @@
 use super::zero::{self, Segment};
 use crate::sys::aligned::AlignedBuf;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use twox_hash::XxHash3_128;
 
 /// Unit of writing and of read-back.
 pub const CHUNK: usize = 1 << 20;
 
-/// Buffers of one size, [`CHUNK`] bytes unless said otherwise.
+/// Buffers of [`CHUNK`] bytes.
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<Inner>);
 
@@ -18,8 +18,6 @@ pub struct Pool(Arc<Inner>);
 struct Inner {
     free: Mutex<Free>,
     returned: Condvar,
-    /// Of each buffer.
-    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -38,16 +36,16 @@ impl Free {
 impl Pool {
     pub fn new(count: usize) -> Self {
         let made = (0..count).map(|_| AlignedBuf::zeroed(CHUNK)).collect();
-        Self::with(Free { made, unmade: 0 }, CHUNK)
+        Self::with(Free { made, unmade: 0 })
     }
 
-    /// Buffers of another size, each made when it is first needed.
-    pub fn with_size(count: usize, bytes: usize) -> Self {
-        Self::with(Free { made: Vec::new(), unmade: count }, bytes)
+    /// Buffers that are made when they are first needed.
+    pub fn lazy(count: usize) -> Self {
+        Self::with(Free { made: Vec::new(), unmade: count })
     }
 
-    fn with(free: Free, bytes: usize) -> Self {
-        Self(Arc::new(Inner { free: Mutex::new(free), returned: Condvar::new(), bytes }))
+    fn with(free: Free) -> Self {
+        Self(Arc::new(Inner { free: Mutex::new(free), returned: Condvar::new() }))
     }
 
     fn free(&self) -> MutexGuard<'_, Free> {
@@ -66,15 +64,23 @@ impl Pool {
 
     /// A free buffer, with whatever an earlier user left in it; none if none came back within `timeout`.
     pub fn take_within(&self, timeout: Duration) -> Option<PoolBuf> {
+        self.take_beyond(&|| 0, timeout)
+    }
+
+    /// As [`Pool::take_within`], but leaves as many buffers to others as `kept` says, which is asked again after
+    /// [`Pool::ask_again`].
+    pub fn take_beyond(&self, kept: &dyn Fn() -> usize, timeout: Duration) -> Option<PoolBuf> {
         let deadline = Instant::now() + timeout;
         let mut free = self.free();
         loop {
-            if free.made.is_empty() && free.unmade > 0 {
-                free.unmade -= 1;
-                free.made.push(AlignedBuf::zeroed(self.0.bytes));
-            }
-            if let Some(buf) = free.made.pop() {
-                return Some(PoolBuf { buf: Some(buf), pool: self.clone() });
+            if free.count() > kept() {
+                if free.made.is_empty() {
+                    free.unmade -= 1;
+                    free.made.push(AlignedBuf::zeroed(CHUNK));
+                }
+                if let Some(buf) = free.made.pop() {
+                    return Some(PoolBuf { buf: Some(buf), pool: self.clone() });
+                }
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -84,17 +90,11 @@ impl Pool {
         }
     }
 
-    /// Waits until so many buffers are free at once, or for `timeout`; how many are free then.
-    pub fn wait_for_free(&self, count: usize, timeout: Duration) -> usize {
-        let deadline = Instant::now() + timeout;
-        let mut free = self.free();
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if free.count() >= count || left.is_zero() {
-                return free.count();
-            }
-            free = self.0.returned.wait_timeout(free, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+    /// What somebody shall leave to others has changed.
+    pub fn ask_again(&self) {
+        // Whoever is between asking and waiting holds the lock.
+        drop(self.free());
+        self.0.returned.notify_all();
     }
 
     fn put(&self, buf: AlignedBuf) {
@@ -144,8 +144,6 @@ pub struct Chunk {
     /// XXH3-128 of the padded bytes; none where all are zero. It tells a device's errors, not an attacker's.
     pub digest: Option<u128>,
     buf: Option<Arc<AlignedBuf>>,
-    /// Where in `buf` it begins.
-    base: usize,
     pool: Pool,
 }
 
@@ -156,44 +154,29 @@ impl Chunk {
         let padded = len.next_multiple_of(sector.max(1) as usize).min(buf.len());
         buf[len..padded].fill(0);
         let segments = zero::segments(&buf[..padded]);
-        let digest = match segments.as_slice() {
-            [only] if only.zero => None,
-            _ => Some(checksum(&buf[..padded])),
+        let pool = buf.pool.clone();
+        let (digest, buf) = match segments.as_slice() {
+            // Its buffer is of use to others, and still in the processor's cache.
+            [only] if only.zero => (None, Some(zeros())),
+            _ => (Some(checksum(&buf[..padded])), buf.buf.take().map(Arc::new)),
         };
-        let (buf, pool) = (buf.buf.take().map(Arc::new), buf.pool.clone());
-        Self { offset, len, padded, segments, digest, buf, base: 0, pool }
+        Self { offset, len, padded, segments, digest, buf, pool }
     }
 
-    /// Cuts `buf[..len]` into whole chunks that share it, the first at `offset` 0; none where it does not come out
-    /// even. The buffer goes back to its pool with the last of them.
-    pub fn cut(mut buf: PoolBuf, len: usize) -> Result<Vec<Self>, PoolBuf> {
-        if len == 0 || len > buf.len() || !len.is_multiple_of(CHUNK) {
-            return Err(buf);
-        }
-        let pool = buf.pool.clone();
-        let Some(shared) = buf.buf.take().map(Arc::new) else { return Err(buf) };
-        let mut chunks = Vec::with_capacity(len / CHUNK);
-        for (index, bytes) in shared[..len].chunks_exact(CHUNK).enumerate() {
-            let segments = zero::segments(bytes);
-            let digest = match segments.as_slice() {
-                [only] if only.zero => None,
-                _ => Some(checksum(bytes)),
-            };
-            let base = index * CHUNK;
-            let (buf, pool) = (Some(shared.clone()), pool.clone());
-            chunks.push(Self { offset: base as u64, len: CHUNK, padded: CHUNK, segments, digest, buf, base, pool });
-        }
-        drop(shared);
-        Ok(chunks)
+    /// A whole chunk of zeros, which takes no buffer.
+    pub fn zeros(offset: u64, pool: &Pool) -> Self {
+        let segments = vec![Segment { range: 0..CHUNK, zero: true }];
+        let (buf, pool) = (Some(zeros()), pool.clone());
+        Self { offset, len: CHUNK, padded: CHUNK, segments, digest: None, buf, pool }
     }
 
     pub fn bytes(&self) -> &[u8] {
-        self.buf.as_ref().and_then(|buf| buf.get(self.base..self.base + self.padded)).unwrap_or_default()
+        self.buf.as_ref().and_then(|buf| buf.get(..self.padded)).unwrap_or_default()
     }
 
-    /// The buffer, and where in it the chunk begins.
-    pub fn shared(&self) -> Option<(Arc<AlignedBuf>, usize)> {
-        self.buf.clone().map(|buf| (buf, self.base))
+    /// The buffer that begins with the chunk.
+    pub fn shared(&self) -> Option<Arc<AlignedBuf>> {
+        self.buf.clone()
     }
 
     /// The same chunk for another writer. The buffer goes back with the last of them.
@@ -205,7 +188,6 @@ impl Chunk {
             segments: self.segments.clone(),
             digest: self.digest,
             buf: self.buf.clone(),
-            base: self.base,
             pool: self.pool.clone(),
         }
     }
@@ -224,6 +206,12 @@ impl Drop for Chunk {
     }
 }
 
+/// [`CHUNK`] zeros, one buffer for the whole process.
+pub fn zeros() -> Arc<AlignedBuf> {
+    static ZEROS: OnceLock<Arc<AlignedBuf>> = OnceLock::new();
+    ZEROS.get_or_init(|| Arc::new(AlignedBuf::zeroed(CHUNK))).clone()
+}
+
 /// The digest that read-back compares: XXH3-128.
 pub fn checksum(bytes: &[u8]) -> u128 {
     XxHash3_128::oneshot(bytes)
@@ -236,10 +224,13 @@ mod tests {
     #[test]
     fn buffers_go_round() {
         let pool = Pool::new(2);
-        let (first, second) = (pool.take_within(Duration::ZERO).unwrap(), pool.take_within(Duration::ZERO).unwrap());
+        let (mut first, second) =
+            (pool.take_within(Duration::ZERO).unwrap(), pool.take_within(Duration::ZERO).unwrap());
         assert_eq!(pool.free_count(), 0);
+        first[3] = 1;
         let chunk = Chunk::new(0, first, 10, 512);
         drop(second);
+        assert_eq!(pool.free_count(), 1);
         drop(chunk);
         assert_eq!(pool.free_count(), 2);
     }
@@ -252,26 +243,41 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_frame_goes_back_with_its_last_chunk() {
-        let pool = Pool::with_size(1, 3 * CHUNK);
+    fn some_buffers_are_kept_for_others() {
+        let pool = Pool::lazy(2);
+        let kept = std::sync::atomic::AtomicUsize::new(1);
+        let take = |timeout| pool.take_beyond(&|| kept.load(std::sync::atomic::Ordering::SeqCst), timeout);
+        let first = take(Duration::ZERO).unwrap();
+        assert!(take(Duration::ZERO).is_none());
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| take(Duration::from_secs(60)));
+            kept.store(0, std::sync::atomic::Ordering::SeqCst);
+            pool.ask_again();
+            assert!(waiting.join().unwrap().is_some());
+        });
+        drop(first);
+        assert_eq!(pool.free_count(), 2);
+    }
+
+    #[test]
+    fn zeros_take_no_buffer() {
+        let pool = Pool::new(1);
         let mut buf = pool.take_within(Duration::ZERO).unwrap();
-        buf[CHUNK + 5] = 1;
-        let mut chunks = Chunk::cut(buf, 2 * CHUNK).unwrap();
-        assert_eq!((chunks[0].digest, chunks[1].offset), (None, CHUNK as u64));
-        assert_eq!(chunks[1].digest, Some(checksum(chunks[1].bytes())));
-        assert_eq!(chunks[1].bytes()[5], 1);
-        chunks.pop();
-        assert_eq!(pool.free_count(), 0);
-        chunks.pop();
+        buf.fill(0);
+        for chunk in [Chunk::new(0, buf, 700, 512), Chunk::zeros(CHUNK as u64, &pool)] {
+            assert_eq!((pool.free_count(), chunk.digest, chunk.segments.len()), (1, None, 1));
+            assert_eq!(chunk.bytes().len(), chunk.padded);
+            assert!(zero::is_zero(chunk.bytes()));
+        }
         assert_eq!(pool.free_count(), 1);
-        let buf = pool.take_within(Duration::ZERO).unwrap();
-        assert!(Chunk::cut(buf, CHUNK + 1).is_err());
     }
 
     #[test]
     fn a_shared_chunk_goes_back_with_its_last_holder() {
         let pool = Pool::new(1);
-        let chunk = Chunk::new(0, pool.take_within(Duration::ZERO).unwrap(), 10, 512);
+        let mut buf = pool.take_within(Duration::ZERO).unwrap();
+        buf[3] = 1;
+        let chunk = Chunk::new(0, buf, 10, 512);
         let mut other = chunk.share();
         drop(chunk);
         assert_eq!(pool.free_count(), 0);

@@ -9,7 +9,7 @@ mod completion;
 mod readback;
 
 use super::queue::{Completion, Op, Queue};
-use super::{CHUNK, Chunk, DiskError, Target, wipe};
+use super::{CHUNK, Chunk, DiskError, Target, buffer, wipe};
 use crate::sys::aligned::AlignedBuf;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -60,9 +60,9 @@ pub struct Options {
 const BACKLOG: usize = 8 * 1024;
 /// Reads at once: they have buffers of their own.
 const READS: usize = 4;
-/// Memory of a writer beside the chunks that it is given: read-back buffers, one of zeros, and the checks that wait
-/// (twice their limit, as the deque doubles).
-pub const WRITER_BYTES: usize = (READS + 1) * CHUNK + BACKLOG * 2 * size_of::<Check>();
+/// Memory of a writer beside the chunks that it is given: read-back buffers, and the checks that wait (twice their limit,
+/// as the deque doubles).
+pub const WRITER_BYTES: usize = READS * CHUNK + BACKLOG * 2 * size_of::<Check>();
 /// Longest single hole, so that cancelling is never far away.
 const LONGEST_ZERO: u64 = 64 << 20;
 /// Holes are compared with writing once so many bytes were punched: a single one may just have waited its turn.
@@ -194,7 +194,7 @@ impl<'a> Writer<'a> {
             backlog: VecDeque::new(),
             reads: 0,
             spare: Vec::new(),
-            zeros: Arc::new(AlignedBuf::zeroed(CHUNK)),
+            zeros: buffer::zeros(),
             zero_run: None,
             punch: true,
             write_rate: Rate::default(),

@@ -6,20 +6,23 @@ use super::source::{PIECE, PIECES};
 use super::stages::CHUNKS;
 use crate::disk::{self, CHUNK};
 
-/// Largest decoded zstd frame that a worker takes whole: what pzstd makes by default. It stands in for the window.
+/// Largest zstd frame, compressed or decoded, that a worker takes: what pzstd makes by default.
 pub const LARGEST_FRAME: usize = 8 << 20;
-/// Bytes of zstd frames under way, compressed ones and decoded ones together. One more compressed frame may be coming in.
+/// Bytes for zstd frames under way beside the chunks: compressed frames, the windows of those who decode them, and, where
+/// the image does not look like many frames, what compares a device with an index. One more compressed frame may be
+/// coming in: it stands in for the one window of a plain stream.
 pub const IN_FLIGHT: usize = 24 << 20;
-/// A frame that does not compress must fit.
-const _: () = assert!(2 * LARGEST_FRAME <= IN_FLIGHT);
+/// What many frames have of it; chunks get the rest.
+const PACKED: usize = 18 << 20;
+/// A frame that does not compress, with the pieces that it begins and ends in, must fit beside windows, which take half.
+const _: () = assert!(LARGEST_FRAME + 2 * PIECE <= PACKED / 2);
 /// Pieces in hands between the queues: one each in source, digest and decoder.
 const IN_HAND: usize = 3;
 
 /// Chunks that each device beyond the first may have on their way besides.
 const CHUNKS_A_DEVICE: usize = 8;
 
-/// How the budget is divided. Frames that are decoded side by side have buffers of their own, which leaves the others
-/// to the few bytes between them.
+/// How the budget is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// Buffers of [`CHUNK`] bytes between decoder and devices.
@@ -30,18 +33,19 @@ pub struct Share {
 
 /// `frames`: whether the image looks like many zstd frames. If it turns out otherwise, all still works, less fast.
 pub fn share(options: &Options, devices: usize, frames: bool) -> Share {
-    let spare = if frames { options.buffers.saturating_sub(LEAST_BUFFERS) } else { 0 };
-    Share { buffers: buffers(options, devices) - spare, in_flight: IN_FLIGHT + spare * CHUNK }
+    let in_flight = if frames { PACKED } else { IN_FLIGHT };
+    Share { buffers: buffers(options, devices) + (IN_FLIGHT - in_flight) / CHUNK, in_flight }
 }
 
 /// Bytes of buffers that a write with these options holds at most, onto so many devices, with so many connections.
 /// Beside them are the decoder's window (at most 2^`window_log` bytes, as many as the image asks for; in its place
-/// [`LARGEST_FRAME`] where frames are decoded whole), stacks and the program itself.
+/// [`LARGEST_FRAME`] where frames are decoded side by side), stacks and the program itself.
 pub fn bytes(options: &Options, devices: usize, connections: usize) -> usize {
     // A queue on either side of the digest of the download.
     let pieces = (2 * PIECES + IN_HAND) * PIECE;
     let parts = if connections > 1 { connections * (PART as usize + PIECE) } else { 0 };
-    buffers(options, devices) * CHUNK + pieces + parts + IN_FLIGHT + devices.max(1) * disk::WRITER_BYTES
+    // One buffer more: of zeros, for everybody.
+    (buffers(options, devices) + 1) * CHUNK + pieces + parts + IN_FLIGHT + devices.max(1) * disk::WRITER_BYTES
 }
 
 /// Buffers of [`CHUNK`] bytes.
@@ -51,9 +55,11 @@ pub fn buffers(options: &Options, devices: usize) -> usize {
 
 /// Fewer would stop the stages: one being filled, some between them, one being written, the first withheld.
 pub const LEAST_BUFFERS: usize = CHUNKS + 2;
+const _: () = assert!(LEAST_BUFFERS > super::unpack::KEPT);
 
 #[cfg(test)]
 mod tests {
+    use super::super::unpack::KEPT;
     use super::*;
 
     #[test]
@@ -63,8 +69,10 @@ mod tests {
             let (plain, frames) = (share(&options, devices, false), share(&options, devices, true));
             let bytes = |share: Share| share.buffers * CHUNK + share.in_flight;
             assert_eq!(bytes(plain), bytes(frames));
-            // Three frames of pzstd, of which one is written while two are decoded, and their compressed bytes.
-            assert!(frames.in_flight >= 3 * LARGEST_FRAME + (4 << 20));
+            // Of the frame whose turn it is some chunks, of another all.
+            assert!(frames.buffers >= LEAST_BUFFERS + KEPT + LARGEST_FRAME / CHUNK);
+            // Three compressed frames of pzstd, and the windows of two.
+            assert!(frames.in_flight >= 3 * (3 << 20) + 2 * (2 << 20));
         }
     }
 
@@ -73,6 +81,6 @@ mod tests {
         let one = bytes(&Options::default(), 1, 1);
         assert!(one <= 48 << 20, "{one}");
         let more = bytes(&Options::default(), 2, 1) - one;
-        assert!(more <= 15 << 20, "{more}");
+        assert!(more <= 13 << 20, "{more}");
     }
 }

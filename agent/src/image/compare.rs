@@ -83,7 +83,7 @@ fn read(
     out: &Producer<Held>,
     over: &dyn Fn() -> bool,
 ) {
-    let pool = Pool::with_size(BUFFERS, CHUNK);
+    let pool = Pool::lazy(BUFFERS);
     for offset in (first as u64 * CHUNK as u64..index.length).step_by(threads * CHUNK) {
         let len = (index.length - offset).min(CHUNK as u64) as usize;
         let mut buf = loop {

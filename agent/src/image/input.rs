@@ -1,6 +1,7 @@
 //! The wire bytes as the decoders read them.
 
 use super::ImageError;
+use super::packed::Packed;
 use super::source::Stream;
 use std::io::{self, BufRead, Read};
 
@@ -23,11 +24,19 @@ pub struct Input {
     position: u64,
     ended: bool,
     failed: Option<ImageError>,
+    kept: Option<Kept>,
+}
+
+/// What is consumed, but not thrown away.
+struct Kept {
+    packed: Packed,
+    /// Where in the present piece that goes on.
+    from: usize,
 }
 
 impl Input {
     pub fn new(pieces: Box<dyn Pieces>) -> Self {
-        Self { pieces, piece: Vec::new(), used: 0, position: 0, ended: false, failed: None }
+        Self { pieces, piece: Vec::new(), used: 0, position: 0, ended: false, failed: None, kept: None }
     }
 
     /// Bytes taken so far.
@@ -40,12 +49,33 @@ impl Input {
         self.failed.take()
     }
 
+    /// From here on, what is consumed is kept.
+    pub fn keep(&mut self) {
+        self.kept = Some(Kept { packed: Packed::default(), from: self.used });
+    }
+
+    /// All that was consumed since [`Input::keep`]. Pieces are handed out as they came, only the last is copied.
+    pub fn kept(&mut self) -> Packed {
+        let Some(Kept { mut packed, from }) = self.kept.take() else { return Packed::default() };
+        packed.push(self.piece[from..self.used].to_vec(), 0);
+        packed
+    }
+
     /// Up to `len` bytes without taking them; fewer only at the end.
     pub fn peek(&mut self, len: usize) -> Result<&[u8], ImageError> {
         while self.piece.len() - self.used < len && !self.ended {
             match self.pieces.next()? {
-                Some(more) if self.used == self.piece.len() => (self.piece, self.used) = (more, 0),
+                Some(more) if self.used == self.piece.len() => {
+                    let piece = std::mem::replace(&mut self.piece, more);
+                    self.used = 0;
+                    if let Some(Kept { packed, from }) = &mut self.kept {
+                        packed.push(piece, std::mem::take(from));
+                    }
+                }
                 Some(more) => {
+                    if let Some(Kept { packed, from }) = &mut self.kept {
+                        packed.push(self.piece[std::mem::take(from)..self.used].to_vec(), 0);
+                    }
                     self.piece.drain(..self.used);
                     self.used = 0;
                     self.piece.extend_from_slice(&more);
@@ -83,5 +113,60 @@ impl Read for Input {
         let count = available.read(out)?;
         self.consume(count);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Given(std::vec::IntoIter<Vec<u8>>);
+
+    impl Pieces for Given {
+        fn next(&mut self) -> Result<Option<Vec<u8>>, ImageError> {
+            Ok(self.0.next())
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_consumed_is_kept(
+            sizes in proptest::collection::vec(1usize..50, 1..10),
+            steps in proptest::collection::vec((0usize..40, 0usize..12), 1..20), before in 0usize..60,
+        ) {
+            let all: Vec<u8> = (0..sizes.iter().sum::<usize>()).map(|index| index as u8).collect();
+            let mut rest = all.as_slice();
+            let mut piece = |size: &usize| {
+                let (piece, after) = rest.split_at(*size);
+                rest = after;
+                piece.to_vec()
+            };
+            let pieces: Vec<Vec<u8>> = sizes.iter().map(&mut piece).collect();
+            let mut input = Input::new(Box::new(Given(pieces.into_iter())));
+            let skip = |input: &mut Input, mut count: usize| {
+                while count > 0 {
+                    let now = input.fill_buf().unwrap().len().min(count);
+                    if now == 0 {
+                        break;
+                    }
+                    input.consume(now);
+                    count -= now;
+                }
+            };
+            skip(&mut input, before);
+            let start = input.position() as usize;
+            input.keep();
+            for (count, ahead) in steps {
+                skip(&mut input, count);
+                let place = input.position() as usize;
+                assert_eq!(input.peek(ahead).unwrap(), &all[place..all.len().min(place + ahead)]);
+            }
+            let end = input.position() as usize;
+            let mut packed = input.kept();
+            assert_eq!(packed.len(), end - start);
+            let mut kept = Vec::new();
+            packed.read_to_end(&mut kept).unwrap();
+            assert_eq!(kept, &all[start..end]);
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::sniff::{self, Container};
 use super::source::{Stream, TICK};
 use super::wire::WireCheck;
 use super::{ImageError, Stop};
-use crate::disk::{Chunk, Fed, Feed, Pool, PoolBuf, Waker};
+use crate::disk::{CHUNK, Chunk, Fed, Feed, Pool, PoolBuf, Waker};
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -199,27 +199,48 @@ pub fn refuse_container(name: &str, head: &[u8]) -> Result<(), ImageError> {
     Err(ImageError::Unsupported { source_name: name.to_owned(), what })
 }
 
-impl Chunker<'_> {
-    /// Takes chunks of a frame as they are, if they fall on chunk boundaries here; copies them otherwise.
-    pub fn take(&mut self, chunks: Vec<Chunk>) -> Result<(), Fault> {
-        for mut chunk in chunks {
-            // The first chunk is withheld to the very end: it must not keep a whole frame's buffer.
-            if self.filled > 0 || self.offset == 0 {
-                self.fill(&mut chunk.bytes())?;
-                continue;
+impl<'a> Chunker<'a> {
+    /// Takes a whole chunk as it is, if it falls on a chunk's boundary here; copies it otherwise.
+    pub fn take(&mut self, mut chunk: Chunk) -> Result<(), Fault> {
+        // What the first chunk holds has to be looked at.
+        if self.filled > 0 || self.offset == 0 {
+            return self.fill(&mut chunk.bytes());
+        }
+        chunk.offset = self.offset;
+        self.send(chunk).map_err(Fault::Sink)
+    }
+
+    /// The next `len` bytes are zeros.
+    pub fn zeros(&mut self, mut len: usize) -> Result<(), Fault> {
+        while len > 0 {
+            self.check().map_err(Fault::Sink)?;
+            let count = len.min(CHUNK - self.filled);
+            if count == CHUNK && self.offset > 0 {
+                self.send(Chunk::zeros(self.offset, self.ports.pool)).map_err(Fault::Sink)?;
+            } else {
+                self.fill(&mut std::io::repeat(0).take(count as u64))?;
             }
-            chunk.offset = self.offset;
-            self.send(chunk).map_err(Fault::Sink)?;
+            len -= count;
         }
         Ok(())
     }
 
-    /// A buffer of `pool`, once there is one; an error when the write stops.
-    pub fn wait_for(&self, pool: &Pool) -> Result<PoolBuf, ImageError> {
+    /// Where chunks come from.
+    pub fn pool(&self) -> &'a Pool {
+        self.ports.pool
+    }
+
+    /// Counts the time in which decoding waits for the stages behind it.
+    pub fn waited(&self) -> &'a AtomicU64 {
+        self.ports.waited
+    }
+
+    /// A buffer, once there is one; an error when the write stops.
+    fn buffer(&self) -> Result<PoolBuf, ImageError> {
         timed(self.ports.waited, || {
             loop {
                 self.ports.stop.check()?;
-                if let Some(buf) = pool.take_within(TICK) {
+                if let Some(buf) = self.ports.pool.take_within(TICK) {
                     return Ok(buf);
                 }
             }
@@ -237,28 +258,21 @@ impl Chunker<'_> {
         self.ports.stages.image_bytes.store(self.offset, Ordering::Relaxed);
     }
 
-    /// Returns once so many of `pool`'s buffers are free; an error when the write stops.
-    pub fn wait_until_free(&self, pool: &Pool, count: usize) -> Result<(), ImageError> {
-        timed(self.ports.waited, || {
-            loop {
-                self.ports.stop.check()?;
-                if pool.wait_for_free(count, TICK) >= count {
-                    return Ok(());
-                }
-            }
-        })
-    }
-
     /// Takes all that `reader` gives. Errors of the reader come back as [`Fault::Read`].
     pub fn fill(&mut self, reader: &mut dyn Read) -> Result<(), Fault> {
         loop {
             self.ports.stop.check().map_err(Fault::Sink)?;
             if self.buf.is_none() {
-                self.buf = Some(self.wait_for(self.ports.pool).map_err(Fault::Sink)?);
+                self.buf = Some(self.buffer().map_err(Fault::Sink)?);
             }
             let Some(buf) = &mut self.buf else { continue };
             match reader.read(&mut buf[self.filled..]) {
-                Ok(0) => return Ok(()),
+                Ok(0) => {
+                    if self.filled == 0 {
+                        self.buf = None;
+                    }
+                    return Ok(());
+                }
                 Ok(count) => self.filled += count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Fault::Read(error)),

@@ -43,7 +43,7 @@ impl Writer<'_> {
     }
 
     fn write_chunk(&mut self, chunk: Chunk) {
-        let Some((buf, base)) = chunk.shared() else { return };
+        let Some(buf) = chunk.shared() else { return };
         let mut ops = Vec::new();
         for segment in &chunk.segments {
             let offset = chunk.offset + segment.range.start as u64;
@@ -53,7 +53,7 @@ impl Writer<'_> {
             }
             for start in segment.range.clone().step_by(self.options.request) {
                 let len = self.options.request.min(segment.range.end - start);
-                ops.push(Op::Write { buf: buf.clone(), start: base + start, len, offset: chunk.offset + start as u64 });
+                ops.push(Op::Write { buf: buf.clone(), start, len, offset: chunk.offset + start as u64 });
             }
         }
         let check = Check { offset: chunk.offset, len: chunk.padded as u64, digest: chunk.digest, attempts: 0 };

@@ -59,12 +59,12 @@ impl Writer<'_> {
 
     /// The head in one piece: fewer states that a power cut can leave.
     fn write_chunk_whole(&mut self, chunk: Chunk) {
-        let Some((buf, base)) = chunk.shared() else { return };
+        let Some(buf) = chunk.shared() else { return };
         let mut ops = Vec::new();
         // The first sectors last among equals: queue order is the best that can be asked for.
         for start in (0..chunk.padded).step_by(self.options.request) {
             let len = self.options.request.min(chunk.padded - start);
-            ops.push(Op::Write { buf: buf.clone(), start: base + start, len, offset: chunk.offset + start as u64 });
+            ops.push(Op::Write { buf: buf.clone(), start, len, offset: chunk.offset + start as u64 });
         }
         ops.reverse();
         let check = Check { offset: chunk.offset, len: chunk.padded as u64, digest: chunk.digest, attempts: 0 };
