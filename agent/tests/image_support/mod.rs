@@ -13,10 +13,12 @@ use std::time::Duration;
 mod chunks;
 mod proxy;
 mod server;
+mod socks;
 
 pub use chunks::Chunks;
-pub use proxy::Proxy;
+pub use proxy::{Fault, Proxy};
 pub use server::{Answer, Server};
+pub use socks::Socks;
 
 pub const MIB: usize = 1 << 20;
 
