@@ -120,7 +120,8 @@ impl Queue for Faulty {
 /// Writes `image` through a queue that fails once. The number of operations it took.
 fn write(path: &Path, image: &[u8], backend: Backend, at: usize, fault: Fault) -> (Result<Written, DiskError>, usize) {
     let target = Target::open_file(path).unwrap();
-    let pool = Pool::new(64);
+    // As many as the image has chunks: the feed must not wait for one.
+    let pool = Pool::new(image.len().div_ceil(MIB) + 1);
     let inner = open_queue(&target, backend, 8, &pool).unwrap();
     let count = Arc::new(AtomicUsize::new(0));
     let queue = Faulty { inner, count: count.clone(), at, fault, altered: Vec::new(), ready: Vec::new() };
@@ -138,13 +139,14 @@ fn write(path: &Path, image: &[u8], backend: Backend, at: usize, fault: Fault) -
 }
 
 fn check(path: &Path, image: &[u8], target_len: usize, backend: Backend, at: usize, fault: Fault) {
-    fs::write(path, dirt(target_len)).unwrap();
+    dirty(path, target_len);
     match write(path, image, backend, at, fault).0 {
         Ok(_) => assert_written(&fs::read(path).unwrap(), image),
         Err(error) => {
             assert!(matches!(error.code(), "disk.io" | "disk.readback_mismatch"), "{error:?}");
             let head = &fs::read(path).unwrap()[..MIB];
-            assert!(head.iter().all(|byte| *byte == 0), "{fault:?} at {at}: {error:?} left a head");
+            // Slices are compared at once, bytes one by one.
+            assert!(*head == [0; MIB], "{fault:?} at {at}: {error:?} left a head");
         }
     }
 }
@@ -189,7 +191,7 @@ fn a_failing_hole_is_written_instead() {
     let (_, operations) = write(&path, &image, Backend::Threads, usize::MAX, Fault::None);
     let mut fell_back = 0;
     for at in 0..operations {
-        fs::write(&path, dirt(8 * MIB)).unwrap();
+        dirty(&path, 8 * MIB);
         if let (Ok(written), _) = write(&path, &image, Backend::Threads, at, Fault::Errno(libc::EOPNOTSUPP)) {
             fell_back += usize::from(!written.punched);
             assert_written(&fs::read(&path).unwrap(), &image);

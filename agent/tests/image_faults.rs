@@ -4,7 +4,7 @@ mod image_support;
 
 use burin::disk::Target;
 use burin::error::Coded;
-use burin::image::{self, Cancel, ImageError, Source, WriteRequest};
+use burin::image::{self, Cancel, Http, ImageError, Source, WriteRequest};
 use image_support::*;
 use std::fs;
 use std::path::Path;
@@ -17,8 +17,17 @@ fn zst(dir: &Path, image: &[u8]) -> Vec<u8> {
 
 /// Writes from `urls` onto a dirty file.
 fn attempt(dir: &Path, urls: Vec<String>) -> Result<Vec<u8>, ImageError> {
+    write(dir, http(urls))
+}
+
+/// The same for one that fails whatever is tried: there is nothing to be gained from another try.
+fn attempt_once(dir: &Path, url: &str) -> Result<Vec<u8>, ImageError> {
+    write(dir, Http { patience: Duration::ZERO, ..http(vec![url.to_owned()]) })
+}
+
+fn write(dir: &Path, http: Http) -> Result<Vec<u8>, ImageError> {
     let target = dirty_file(dir, 12 * MIB);
-    let written = write_to_file(from_http(urls), &target);
+    let written = write_to_file(WriteRequest::new(Source::Http(http)), &target);
     if let Err(error) = &written {
         match error {
             ImageError::Stopped { .. } => assert_unbootable(&target),
@@ -189,16 +198,16 @@ fn refusals_keep_their_codes_and_leave_the_target_alone() {
     let dir = tempfile::tempdir().unwrap();
     for (status, code) in [(404, "image.not_found"), (403, "image.denied"), (400, "image.http_status")] {
         let server = Server::new(Vec::new(), []).always(Answer::Status(status));
-        let error = attempt(dir.path(), vec![server.url.clone()]).unwrap_err();
+        let error = attempt_once(dir.path(), &server.url).unwrap_err();
         assert_eq!(error.code(), code);
         assert!(!matches!(error, ImageError::Stopped { .. }));
     }
     let server = Server::new(Vec::new(), []).always(Answer::Status(503));
-    assert_eq!(attempt(dir.path(), vec![server.url.clone()]).unwrap_err().code(), "image.http_status");
+    assert_eq!(attempt_once(dir.path(), &server.url).unwrap_err().code(), "image.http_status");
     let nobody = "http://127.0.0.1:9/image".to_owned();
-    assert_eq!(attempt(dir.path(), vec![nobody]).unwrap_err().code(), "image.unreachable");
+    assert_eq!(attempt_once(dir.path(), &nobody).unwrap_err().code(), "image.unreachable");
     let empty = Server::new(Vec::new(), []);
-    assert_eq!(attempt(dir.path(), vec![empty.url.clone()]).unwrap_err().code(), "image.truncated");
+    assert_eq!(attempt_once(dir.path(), &empty.url).unwrap_err().code(), "image.truncated");
 }
 
 #[test]
@@ -215,11 +224,11 @@ fn a_body_shorter_than_its_length_is_truncated() {
     let dir = tempfile::tempdir().unwrap();
     let image = image(3 * MIB);
     let server = Server::new(image.clone(), []).always(Answer::Length(image.len() as u64 + 5));
-    assert_eq!(attempt(dir.path(), vec![server.url.clone()]).unwrap_err().code(), "image.truncated");
+    assert_eq!(attempt_once(dir.path(), &server.url).unwrap_err().code(), "image.truncated");
     // Too short a length cuts a compressed image, and its end is missed.
     let wire = zst(dir.path(), &image);
     let server = Server::new(wire.clone(), []).always(Answer::Length(wire.len() as u64 - 5));
-    assert_eq!(attempt(dir.path(), vec![server.url.clone()]).unwrap_err().code(), "image.truncated");
+    assert_eq!(attempt_once(dir.path(), &server.url).unwrap_err().code(), "image.truncated");
 }
 
 #[test]

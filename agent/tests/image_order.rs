@@ -174,7 +174,7 @@ fn credentials_rate_and_connections_of_an_order_are_kept_and_not_told() {
     let dir = tempfile::tempdir().unwrap();
     let Some(device) = disk(dir.path()) else { return };
     let server = Server::new(signed(), []).wants("Basic dXNlcjpodW50ZXIy");
-    let proxy = Proxy::new(None);
+    let proxy = Proxy::new();
     let transfer = json!({
         "credentials": { "basic": { "user": "user", "password": "hunter2" } },
         "proxy": format!("http://me:hunter2@{}", proxy.address), "rate": 50_000_000, "connections": 3

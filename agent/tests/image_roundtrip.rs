@@ -293,14 +293,20 @@ fn loop_devices_of_both_sector_sizes() {
                 request.options.backend = backend;
                 let target = Target::open_device(&device.device).unwrap();
                 assert_eq!(target.sector(), sector);
-                // Held: nobody else gets it meanwhile.
-                assert_eq!(Target::open_device(&device.device).unwrap_err().code(), "disk.held");
                 image::write(request, &target, &(), &Cancel::default()).unwrap();
                 drop(target);
                 assert_written(&fs::read(&device.device).unwrap(), &image);
             }
         }
     }
+}
+
+#[test]
+fn nobody_else_gets_a_device_that_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(device) = Loop::new(dir.path(), MIB, 512) else { return };
+    let _held = Target::open_device(&device.device).unwrap();
+    assert_eq!(Target::open_device(&device.device).unwrap_err().code(), "disk.held");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Proxies, CAs, credentials, redirects, rates and parallel ranges, each with a real server on this machine.
 
+mod image_proxies;
 mod image_support;
 
 use burin::error::Coded;
-use burin::image::{self, Cancel, Credentials, Http, ImageError, Proxies, Source, WriteRequest};
+use burin::image::{Credentials, Http, ImageError, Source, WriteRequest};
 use burin::protocol::Secret;
 use image_support::*;
 use std::fs;
@@ -28,54 +29,6 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn a_proxy_is_used_where_one_is_named_and_where_the_environment_says() {
-    let dir = tempfile::tempdir().unwrap();
-    let target = dirty_file(dir.path(), 3 * MIB);
-    let image = image(2 * MIB);
-    let server = Server::new(image.clone(), []);
-    let url = |proxy: &Proxy| format!("http://user:hunter2@{}", proxy.address);
-    let named = Proxy::new(None);
-    let output = run(&server.url, &target, &["--proxy", &url(&named)], &[]);
-    assert_eq!(code(&output), "receipt", "{output:?}");
-    assert_written(&fs::read(&target).unwrap(), &image);
-    assert!(!text(&output).contains("hunter2"), "{output:?}");
-    let heads = named.requests();
-    let host = server.url.trim_start_matches("http://").trim_end_matches("/image");
-    assert!(heads[0].starts_with(&format!("CONNECT {host} HTTP/1.1\r\n")), "{heads:?}");
-    assert!(heads[0].contains("Proxy-Authorization: Basic dXNlcjpodW50ZXIy"), "{heads:?}");
-
-    let environment = Proxy::new(None);
-    let address = url(&environment);
-    let output = run(&server.url, &target, &[], &[("http_proxy", &address)]);
-    assert_eq!((code(&output).as_str(), environment.requests().len()), ("receipt", 1));
-    // The environment's exceptions, and what is said on the command line, go before it.
-    for (more, variables) in [
-        (&[][..], &[("http_proxy", address.as_str()), ("no_proxy", "example.com,127.0.0.1")][..]),
-        (&["--proxy", ""], &[("http_proxy", &address)]),
-    ] {
-        assert_eq!(code(&run(&server.url, &target, more, variables)), "receipt");
-    }
-    assert_eq!(environment.requests().len(), 1);
-}
-
-#[test]
-fn a_proxy_that_refuses_is_named_and_a_nonsense_one_is_not_echoed() {
-    let dir = tempfile::tempdir().unwrap();
-    let target = dirty_file(dir.path(), 3 * MIB);
-    let server = Server::new(image(MIB), []);
-    let proxy = Proxy::new(Some("403 Forbidden"));
-    let address = format!("http://u:hunter2@{}", proxy.address);
-    let output = run(&server.url, &target, &["--proxy", &address], &[]);
-    assert_eq!((code(&output).as_str(), output.status.code()), ("image.proxy", Some(1)));
-    assert!(text(&output).contains("403") && !text(&output).contains("hunter2"), "{output:?}");
-    assert!(server.requests().is_empty());
-    let output = run(&server.url, &target, &["--proxy", "socks9://hunter2@x"], &[]);
-    assert_eq!(code(&output), "image.proxy_url");
-    assert!(!text(&output).contains("hunter2"), "{output:?}");
-    assert_eq!(fs::read(&target).unwrap(), dirt(3 * MIB), "the target was touched");
-}
-
-#[test]
 fn a_ca_of_ones_own_is_trusted_when_it_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let target = dirty_file(dir.path(), 3 * MIB);
@@ -89,11 +42,6 @@ fn a_ca_of_ones_own_is_trusted_when_it_is_named() {
     let output = run(&server.url, &target, &["--ca", ca], &[]);
     assert_eq!(code(&output), "receipt", "{output:?}");
     assert_written(&fs::read(&target).unwrap(), &image);
-    // Through a tunnel it is the server's certificate that counts.
-    let proxy = Proxy::new(None);
-    let address = format!("http://{}", proxy.address);
-    let output = run(&server.url, &target, &["--ca", ca], &[("https_proxy", &address)]);
-    assert_eq!((code(&output).as_str(), proxy.requests().len()), ("receipt", 1));
 }
 
 #[test]
@@ -246,19 +194,4 @@ fn parts_that_fail_are_fetched_again_and_parts_of_something_else_are_never_used(
     assert_eq!(attempt(&[&replaced], None).unwrap_err().code(), "image.changed");
     let lying = Server::new(image.clone(), [Answer::Proper, Answer::Proper]).always(Answer::Other(other));
     assert_eq!(attempt(&[&lying], Some(digest)).unwrap_err().code(), "image.digest_mismatch");
-}
-
-#[test]
-fn proxies_are_for_images_that_name_them_only() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::new(image(MIB), []);
-    let proxy = Proxy::new(None);
-    let target = dirty_file(dir.path(), 2 * MIB);
-    let opened = burin::disk::Target::open_file(&target).unwrap();
-    let mut through = http(vec![server.url.clone()]);
-    through.proxies = Proxies::all(&format!("http://{}", proxy.address)).unwrap();
-    for (http, wanted) in [(http(vec![server.url.clone()]), 0), (through, 1)] {
-        image::write(WriteRequest::new(Source::Http(http)), &opened, &(), &Cancel::default()).unwrap();
-        assert_eq!(proxy.requests().len(), wanted);
-    }
 }

@@ -1,5 +1,6 @@
 //! Debian packages: finding, fetching and unpacking a kernel, and knowing where the source of something is.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -117,17 +118,30 @@ fn fetch(name: &str, record: &Record, cache: &Path, say: &mut dyn FnMut(&str)) -
     Ok(Deb { path: file, package })
 }
 
-/// Fetches the package `name` of an architecture into `cache`, with what apt's lists say of it.
+/// Fetches the package `name` of an architecture, of which apt's lists say `record`, into `cache`.
 pub fn fetch_package(
     name: &str,
     arch: &str,
+    record: &Record,
     cache: &Path,
     say: &mut dyn FnMut(&str),
-) -> Result<(Deb, Record), DebianError> {
-    let wanted = format!("{name}:{arch}");
-    let record = show(&wanted)?;
-    let deb = fetch(&wanted, &record, cache, say)?;
-    Ok((deb, record))
+) -> Result<Deb, DebianError> {
+    fetch(&format!("{name}:{arch}"), record, cache, say)
+}
+
+/// What apt's lists say of the versions of `names` that would be installed, by name; nothing of those that they do not
+/// have. Reading the lists is what takes time, however many packages are asked for.
+pub fn records(names: &[String], arch: &str) -> Result<BTreeMap<String, Record>, DebianError> {
+    let wanted = names.iter().map(|name| format!("{name}:{arch}"));
+    let options = ["show", "--no-all-versions"].map(str::to_owned);
+    let text = match run("apt-cache", options.into_iter().chain(wanted), None) {
+        Ok(text) => text,
+        // It knows none of them.
+        Err(DebianError::Failed { .. }) => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error),
+    };
+    let records = text.split("\n\n").map(Record::parse);
+    Ok(records.filter_map(|record| Some((record.get("Package")?.to_owned(), record))).collect())
 }
 
 /// What apt's lists say of the version that would be installed.

@@ -33,7 +33,7 @@ impl Scene {
             options.images = Some(images.clone());
             change(options);
         });
-        let image = Image::small(&images, "small.raw.zst", 64 * MIB).unwrap();
+        let image = Image::small(&images, "small.raw.zst", 40 * MIB).unwrap();
         let host = Host::new(&format!("burin.controller={} burin.api=off", bench.controller().url()));
         Some(Self { bench, host, image })
     }

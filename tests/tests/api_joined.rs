@@ -160,7 +160,7 @@ fn a_callers_order_is_written_read_back_and_told_to_that_caller() {
     }
     let images = tempfile::tempdir().unwrap();
     let bench = Bench::new(|options| options.images = Some(images.path().to_owned()));
-    let image = Image::small(images.path(), "small.raw.zst", 64 << 20).unwrap();
+    let image = Image::small(images.path(), "small.raw.zst", 40 << 20).unwrap();
     let host = Host::new(&format!("burin.controller={} burin.api=0", bench.controller().url()));
     let agent = host.start();
     eventually("hello", || !bench.controller().machines().is_empty());

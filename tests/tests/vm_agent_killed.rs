@@ -6,16 +6,13 @@
 use burin::controller::{Ca, Clock, Timeouts, Trust, TrustFiles, http};
 use burin::protocol::{Control, Decision, Hello, Kind, Receipt, Secret};
 use burin_tests::controller::{Call, Controller, Fault, ImageFault, Observation, site_archive};
-use burin_tests::deploy::{Image, Netboot, OrderBuilder, SMALL_MARK, built, start_controller_as};
-use burin_tests::vm::{
-    Boot, Bus, Dirt, Disk, DiskFile, Firmware, HOST_FROM_GUEST, Machine, MachineSpec, Nic, NicModel, Slot,
-};
+use burin_tests::deploy::{Image, Netboot, OrderBuilder, SMALL_MARK, Watch, built, start_controller_as};
+use burin_tests::vm::{Boot, Bus, Dirt, Disk, DiskFile, Firmware, Machine, MachineSpec, Nic, NicModel, Slot};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
@@ -29,7 +26,7 @@ const SIGNATURE: &str = "s1gnature-of-the-image-url";
 struct Bench {
     machine: Machine,
     controller: Controller,
-    seen: Receiver<Observation>,
+    watch: Watch,
     disk: DiskFile,
     image: Image,
     api: u16,
@@ -75,7 +72,7 @@ impl Bench {
             initrd: with_token(dir, netboot),
             cmdline: format!(
                 "console=ttyS0,115200 sysrq_always_enabled burin.controller={} BOOTIF=01-{}",
-                guest_url(&controller),
+                controller.public_url(),
                 MAC.replace(':', "-")
             ),
         };
@@ -89,7 +86,8 @@ impl Bench {
             .start()
             .unwrap();
         let secrets = [JOIN, PASSWORD, SIGNATURE].map(str::to_owned).into();
-        Self { machine, controller, seen, disk, image, api, secrets, said: String::new() }
+        let watch = Watch::new(seen, &machine);
+        Self { machine, controller, watch, disk, image, api, secrets, said: String::new() }
     }
 
     fn killed_at_hello(&mut self) -> Hello {
@@ -162,7 +160,7 @@ impl Bench {
         self.order("steps", |order| order);
         self.event("progress of the image", |kind| matches!(kind, Kind::Progress(now) if now.written_bytes > 0));
         self.controller.control(&machine, Control::Hold);
-        self.console("held by the controller", position);
+        self.watch.console("held by the controller", position);
         self.calls_in();
         self.machine.qmp().unwrap().reset().unwrap();
         self.controller.control(&machine, Control::Continue);
@@ -193,15 +191,15 @@ impl Bench {
     /// The image is a system of a kernel and a ramdisk: burin's own, which says hello again.
     fn starts_what_it_installed(&mut self, dir: &Path, netboot: &Netboot) {
         println!("-- kexec into what was installed");
-        self.image = bootable(dir, netboot, &guest_url(&self.controller));
+        self.image = bootable(dir, netboot, &self.controller.public_url());
         let position = self.machine.console().position();
         self.order("kexec", |order| order.set("/policies/finish", json!("kexec")));
         let receipt = self.receipt("kexec");
         assert_eq!(receipt.problem, None);
         assert!(receipt.stages.iter().any(|time| time.stage == "kexec"), "{:?}", receipt.stages);
-        self.console("starting the loaded kernel", position);
+        self.watch.console("starting the loaded kernel", position);
         let hello = self.hello();
-        self.console("burin.attr.started=kexec", position);
+        self.watch.console("burin.attr.started=kexec", position);
         assert_ne!(hello.boot_id, receipt.boot_id);
         let text = self.machine.console().text();
         let firmware = text.get(position..).unwrap_or_default().contains("SeaBIOS");
@@ -251,7 +249,7 @@ impl Bench {
     }
 
     fn order(&self, id: &str, change: impl FnOnce(OrderBuilder) -> OrderBuilder) {
-        let images = format!("{}/images", guest_url(&self.controller));
+        let images = format!("{}/images", self.controller.public_url());
         let url = format!("{images}/{}?signature={SIGNATURE}", self.image.file);
         let user_data = format!("#cloud-config\nchpasswd: {{list: 'root:{PASSWORD}'}}\n");
         let order = OrderBuilder::new(id, "nobody", &images, &self.image)
@@ -290,7 +288,7 @@ impl Bench {
     fn kill(&mut self) {
         let position = self.machine.console().position();
         self.machine.sysrq('f').unwrap();
-        self.console("killed by SIGKILL; starting it again", position);
+        self.watch.console("killed by SIGKILL; starting it again", position);
     }
 
     fn struck(&self, call: Call) {
@@ -303,7 +301,7 @@ impl Bench {
 
     fn hello(&mut self) -> Hello {
         let mut found = None;
-        self.observe("hello", |seen| {
+        self.watch.observe("hello", |seen| {
             if let Observation::Hello { hello, .. } = seen {
                 found = Some(hello.as_ref().clone());
             }
@@ -315,7 +313,7 @@ impl Bench {
 
     fn receipt(&mut self, order: &str) -> Receipt {
         let mut found = None;
-        self.observe("receipt", |seen| {
+        self.watch.observe("receipt", |seen| {
             if let Observation::Receipt { receipt, .. } = seen
                 && receipt.order == order
             {
@@ -327,31 +325,12 @@ impl Bench {
     }
 
     fn event(&self, what: &str, wanted: impl Fn(&Kind) -> bool) {
-        self.observe(what, |seen| match seen {
+        self.watch.observe(what, |seen| match seen {
             Observation::Event { event, .. } => event.kind().is_some_and(|kind| wanted(&kind)),
             Observation::Receipt { receipt, .. } => panic!("no {what}, but {receipt:?}"),
             _ => false,
         });
     }
-
-    fn observe(&self, what: &str, mut wanted: impl FnMut(&Observation) -> bool) {
-        let until = Instant::now() + LONG;
-        loop {
-            match self.seen.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(seen) if wanted(&seen) => return,
-                Ok(_) => {}
-                Err(_) => panic!("the controller saw no {what}; the console:\n{}", self.machine.console().tail(60)),
-            }
-        }
-    }
-
-    fn console(&self, text: &str, position: usize) {
-        self.machine.console().wait_for_after(position, text, LONG).unwrap_or_else(|error| panic!("{error}"));
-    }
-}
-
-fn guest_url(controller: &Controller) -> String {
-    format!("http://{HOST_FROM_GUEST}:{}", controller.address().port())
 }
 
 /// The ramdisk with what iPXE would put behind it: the join token, where the kernel does not echo it.

@@ -4,17 +4,13 @@
 
 use burin::protocol::{Decision, Kind};
 use burin_tests::controller::{Call, Controller, Fault, ImageFault, Observation};
-use burin_tests::deploy::{Image, Netboot, OrderBuilder, SMALL_MARK, built, start_controller};
-use burin_tests::vm::{
-    Boot, Bus, Dirt, Disk, DiskFile, Firmware, HOST_FROM_GUEST, Machine, MachineSpec, Nic, NicModel, OLD_MARK, Slot,
-};
+use burin_tests::deploy::{Image, Netboot, OrderBuilder, SMALL_MARK, Watch, built, start_controller};
+use burin_tests::vm::{Boot, Bus, Dirt, Disk, DiskFile, Firmware, Machine, MachineSpec, Nic, NicModel, OLD_MARK, Slot};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
-const LONG: Duration = Duration::from_secs(300);
 /// How long the controller is away in mid-image.
 const AWAY: Duration = Duration::from_secs(60);
 const MAC: &str = "52:54:00:b0:00:02";
@@ -32,7 +28,7 @@ struct Case {
 struct Bench {
     machine: Machine,
     controller: Controller,
-    seen: Receiver<Observation>,
+    watch: Watch,
     target: DiskFile,
     others: Vec<(DiskFile, String)>,
     image: Image,
@@ -82,7 +78,7 @@ impl Bench {
             initrd: netboot.initramfs(),
             cmdline: format!(
                 "console=ttyS0,115200 burin.controller={} BOOTIF=01-{}",
-                guest_url(&controller),
+                controller.public_url(),
                 MAC.replace(':', "-")
             ),
         };
@@ -104,10 +100,11 @@ impl Bench {
         controller.faults().refuse_all();
         let seen = controller.subscribe();
         let machine = spec.start().unwrap();
-        let bench = Self { machine, controller, seen, target, others: others.into(), image };
-        bench.console("; again in ", 0);
+        let watch = Watch::new(seen, &machine);
+        let bench = Self { machine, controller, watch, target, others: others.into(), image };
+        bench.watch.console("; again in ", 0);
         bench.controller.faults().heal();
-        bench.observe("hello", |seen| matches!(seen, Observation::Hello { .. }));
+        bench.watch.observe("hello", |seen| matches!(seen, Observation::Hello { .. }));
         bench
     }
 
@@ -120,7 +117,7 @@ impl Bench {
         };
         let matching = |id, rule: Value| order(id).set("/layouts/0/disks/system/match", rule).json().into_bytes();
         let wrong = format!("sha256:{}", "00".repeat(32));
-        let file = |name: &str| json!([format!("{}/images/{name}", guest_url(&self.controller))]);
+        let file = |name: &str| json!([format!("{}/images/{name}", self.controller.public_url())]);
         vec![
             case("not JSON", b"{ \"version\": \"order/v1\", oops".to_vec(), &["order.not_json"]),
             case(
@@ -186,7 +183,7 @@ impl Bench {
     }
 
     fn order(&self, id: &str) -> OrderBuilder {
-        let images = format!("{}/images", guest_url(&self.controller));
+        let images = format!("{}/images", self.controller.public_url());
         OrderBuilder::new(id, "nobody", &images, &self.image)
             .set("/layouts/0/disks/system/match", json!({ "class": "nvme" }))
             .set("/layouts/0/disks/system/grow", Value::Null)
@@ -203,7 +200,7 @@ impl Bench {
         self.controller.put_order(MAC, &case.order).unwrap();
         let code = self.problem();
         assert!(case.codes.contains(&code.as_str()), "{}: {code}, expected {:?}", case.name, case.codes);
-        self.console(&format!("[{code}]"), position);
+        self.watch.console(&format!("[{code}]"), position);
         self.controller.faults().heal();
         self.nobody_else_was_touched(case.name);
         if case.untouched {
@@ -220,7 +217,7 @@ impl Bench {
     /// The code of the next refusal, or of the next failed receipt, which an event has told of before.
     fn problem(&self) -> String {
         let (mut code, mut told) = (None, None);
-        self.observe("a problem", |seen| {
+        self.watch.observe("a problem", |seen| {
             match seen {
                 Observation::Receipt { receipt, .. } => match &receipt.problem {
                     Some(problem) => code = Some(problem.code.clone()),
@@ -265,16 +262,17 @@ impl Bench {
         let order = self.order("good").set("/policies/finish", json!("reboot"));
         self.controller.put_order(MAC, order.json()).unwrap();
         let path = format!("/images/{}", self.image.file);
-        self.observe("the download", |seen| matches!(seen, Observation::File { path: asked, .. } if *asked == path));
+        self.watch
+            .observe("the download", |seen| matches!(seen, Observation::File { path: asked, .. } if *asked == path));
         faults.refuse_all();
-        self.console("; trying again", position);
+        self.watch.console("; trying again", position);
         std::thread::sleep(AWAY);
         assert!(self.machine.is_running());
         self.controller.faults().heal();
         self.controller.faults().set(Call::Receipt, Fault::Drop, 2);
         let (mut resumed, mut asked) = (false, 0);
         let mut digest = None;
-        self.observe("the receipt", |seen| {
+        self.watch.observe("the receipt", |seen| {
             match seen {
                 Observation::File { range, .. } => {
                     asked += 1;
@@ -300,7 +298,7 @@ impl Bench {
 
     /// The machine has rebooted into the agent, as a machine does that is set to boot from the network for ever.
     fn does_not_repeat_itself(&mut self) {
-        self.observe("the next hello", |seen| {
+        self.watch.observe("the next hello", |seen| {
             let granted = matches!(seen, Observation::Grant { reply, .. } if reply.decision == Decision::Granted);
             assert!(!granted, "leave to write was given twice");
             matches!(seen, Observation::Hello { .. })
@@ -313,23 +311,4 @@ impl Bench {
         self.nobody_else_was_touched("a reboot");
         assert!(self.machine.is_running());
     }
-
-    fn observe(&self, what: &str, mut wanted: impl FnMut(&Observation) -> bool) {
-        let until = Instant::now() + LONG;
-        loop {
-            match self.seen.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(seen) if wanted(&seen) => return,
-                Ok(_) => {}
-                Err(_) => panic!("the controller saw no {what}; the console:\n{}", self.machine.console().tail(60)),
-            }
-        }
-    }
-
-    fn console(&self, text: &str, position: usize) {
-        self.machine.console().wait_for_after(position, text, LONG).unwrap_or_else(|error| panic!("{error}"));
-    }
-}
-
-fn guest_url(controller: &Controller) -> String {
-    format!("http://{HOST_FROM_GUEST}:{}", controller.address().port())
 }

@@ -6,21 +6,16 @@ mod vm_storage_support;
 
 use burin::protocol::{Kind, Receipt};
 use burin_tests::controller::{Controller, ImageFault, Observation};
-use burin_tests::deploy::{Netboot, Patchwork, built, extents, start_controller};
-use burin_tests::vm::{
-    Boot, Bus, Dirt, Disk, DiskFile, Firmware, HOST_FROM_GUEST, Machine, MachineSpec, Nic, NicModel, Slot,
-};
+use burin_tests::deploy::{Netboot, Patchwork, Watch, built, extents, start_controller};
+use burin_tests::vm::{Boot, Bus, Dirt, Disk, DiskFile, Firmware, Machine, MachineSpec, Nic, NicModel, Slot};
 use hwinventory::Inventory;
 use serde_json::{Value, json};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
 use vm_storage_support::inventory;
 use vm_storage_support::memory::{Memory, PAGE};
 
 const MIB: usize = 1 << 20;
-const LONG: Duration = Duration::from_secs(300);
 /// Of all noise, those of images included, so that a block tells where it is from.
 const SEEDS: u64 = 4000;
 const PACKED: u64 = SEEDS + 1;
@@ -53,7 +48,7 @@ struct Images {
 struct Bench {
     machine: Machine,
     controller: Controller,
-    seen: Receiver<Observation>,
+    watch: Watch,
     disks: Vec<Known>,
     images: Images,
     inventory: Inventory,
@@ -119,7 +114,7 @@ impl Bench {
             // Pages are zeroed when they are freed: what is found in memory is in use.
             cmdline: format!(
                 "console=ttyS0,115200 init_on_free=1 burin.controller={} BOOTIF=01-{} {debug}",
-                url(&controller),
+                controller.public_url(),
                 inventory::BOOT_MAC.replace(':', "-")
             ),
         };
@@ -139,14 +134,15 @@ impl Bench {
             spec = spec.disk(inventory::dress(name, disk));
         }
         let machine = inventory::platform(spec).start().unwrap();
-        let mut bench = Self { machine, controller, seen, disks, images, inventory: Inventory::default() };
+        let watch = Watch::new(seen, &machine);
+        let mut bench = Self { machine, controller, watch, disks, images, inventory: Inventory::default() };
         bench.inventory = bench.hello();
         bench
     }
 
     fn hello(&self) -> Inventory {
         let mut inventory = None;
-        self.observe("hello", |seen| {
+        self.watch.observe("hello", |seen| {
             if let Observation::Hello { hello, .. } = seen {
                 inventory = Some(serde_json::from_value(hello.inventory.clone()).unwrap());
             }
@@ -213,10 +209,10 @@ impl Bench {
         self.controller.faults().set_image(&image.file, ImageFault::Cut(image.wire_size / 2), 1);
         self.put(name, json!({ "system": imaged(by_serial(name), "packed") }));
         let path = format!("/images/{}", image.file);
-        self.observe("the download", |seen| matches!(seen, Observation::File { path: asked, .. } if *asked == path));
+        self.watch
+            .observe("the download", |seen| matches!(seen, Observation::File { path: asked, .. } if *asked == path));
         self.controller.faults().refuse_all();
-        let waiting = self.machine.console().wait_for_after(position, "; trying again", LONG);
-        waiting.unwrap_or_else(|error| panic!("{error}"));
+        self.watch.console("; trying again", position);
         let number = DISKS.iter().position(|(disk, ..)| *disk == name).unwrap();
         self.machine.qmp().unwrap().unplug(number).unwrap();
         self.controller.faults().heal();
@@ -291,7 +287,7 @@ impl Bench {
     fn put(&self, id: &str, sets: Value) {
         println!("-- {id}");
         let image = |image: &Patchwork| {
-            let url = format!("{}/images/{}", url(&self.controller), image.image.file);
+            let url = format!("{}/images/{}", self.controller.public_url(), image.image.file);
             json!({ "urls": [url], "digest": { "wire": image.image.wire, "content": image.image.content } })
         };
         let order = json!({
@@ -310,7 +306,7 @@ impl Bench {
 
     fn receipt(&self, id: &str) -> Receipt {
         let mut found = None;
-        self.observe("receipt", |seen| {
+        self.watch.observe("receipt", |seen| {
             match seen {
                 Observation::Receipt { receipt, .. } if receipt.order == id => found = Some((**receipt).clone()),
                 Observation::Event { event, .. } => {
@@ -323,17 +319,6 @@ impl Bench {
             found.is_some()
         });
         found.unwrap_or_else(|| unreachable!("observed"))
-    }
-
-    fn observe(&self, what: &str, mut wanted: impl FnMut(&Observation) -> bool) {
-        let until = Instant::now() + LONG;
-        loop {
-            match self.seen.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(seen) if wanted(&seen) => return,
-                Ok(_) => {}
-                Err(_) => panic!("the controller saw no {what}; the console:\n{}", self.machine.console().tail(60)),
-            }
-        }
     }
 }
 
@@ -388,8 +373,4 @@ fn by_serial(name: &str) -> Value {
 /// The disk in the machine's memory.
 fn debug() -> Value {
     json!({ "vendor": "Linux" })
-}
-
-fn url(controller: &Controller) -> String {
-    format!("http://{HOST_FROM_GUEST}:{}", controller.address().port())
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Download")]
 pub struct TransferArgs {
-    /// HTTP proxy that tunnels (CONNECT), instead of http_proxy, https_proxy and no_proxy of the environment; an empty
-    /// one means none
+    /// Proxy (http, https, socks5 or socks5h), instead of http_proxy, https_proxy, all_proxy and no_proxy of the
+    /// environment; an empty one means none
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
     /// Also trust this CA file (PEM), or the server certificate with this fingerprint (sha256:HEX)

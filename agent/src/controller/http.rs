@@ -1,12 +1,13 @@
 //! The HTTP client of the whole agent: one place that knows trust and time limits.
 
+use super::proxy::ProxyConnector;
 use super::tls::TlsConnector;
 use super::trust::Trust;
 use std::time::Duration;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, NextTimeout, TcpConnector};
+use ureq::unversioned::transport::{Connector, NextTimeout, TcpConnector};
 use ureq::{Agent, Error};
 
 /// Limits that turn a silent peer into an error.
@@ -60,7 +61,7 @@ pub fn agent(trust: &Trust, timeouts: &Timeouts) -> Agent {
         .build();
     // Only a request that names a proxy goes through one: images may, calls of the protocol never do.
     let connector =
-        ().chain(ConnectProxyConnector::default())
+        ().chain(ProxyConnector::new(config.clone()))
             .chain(TcpConnector::default())
             .chain(TlsConnector::new(trust.config().clone()));
     Agent::with_parts(config, connector, Names::default())

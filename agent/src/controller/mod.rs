@@ -2,7 +2,7 @@
 //!
 //! The order of use: an [`Emitter`] from the first moment (events before the network is up are kept), then
 //! [`Session::connect`], which starts the sender thread; or, without a controller, [`fetch_order`] and [`Sink`].
-//! [`http::agent`] builds every HTTP client of the agent, image downloads included.
+//! [`http::agent`] builds every HTTP client of the agent, image downloads included; [`proxy`] is their way through proxies.
 
 mod backoff;
 mod client;
@@ -16,6 +16,7 @@ mod link;
 mod memory;
 mod order;
 mod outlet;
+pub mod proxy;
 mod sender;
 mod session;
 mod sink;

@@ -1,6 +1,7 @@
 //! What a server answers, and what that means for the fetching: its headers, its status, its pace.
 
 use super::ImageError;
+use crate::controller::proxy::ProxyError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, Response, StatusCode};
@@ -70,8 +71,9 @@ pub enum Failure {
     Passing(ImageError),
 }
 
-pub fn status_failure(url: &str, offset: u64, status: u16) -> Option<Failure> {
-    let url = display(url);
+/// `name` is the URL's for messages.
+pub fn status_failure(name: &str, offset: u64, status: u16) -> Option<Failure> {
+    let url = name.to_owned();
     match status {
         200 | 206 => None,
         404 | 410 => Some(Failure::Final(ImageError::NotFound { source_name: url })),
@@ -85,15 +87,23 @@ pub fn status_failure(url: &str, offset: u64, status: u16) -> Option<Failure> {
     }
 }
 
-pub fn refused(url: &str, offset: u64, error: ureq::Error) -> Failure {
-    if let ureq::Error::ConnectProxyFailed(why) = error {
-        return Failure::Passing(ImageError::Proxy { url: display(url), why });
-    }
+/// Nothing was answered, or nothing that makes sense. `name` is the URL's for messages.
+pub fn refused(url: &str, name: &str, offset: u64, error: ureq::Error) -> Failure {
+    let error = match error {
+        ureq::Error::Other(other) => match other.downcast::<ProxyError>() {
+            Ok(error) => {
+                let (url, proxy, source) = (display(url), error.proxy, error.source.into_io());
+                return Failure::Passing(ImageError::Proxy { url, proxy, source });
+            }
+            Err(other) => ureq::Error::Other(other),
+        },
+        other => other,
+    };
     let never = matches!(
         error,
         ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::TooManyRedirects | ureq::Error::InvalidProxyUrl
     );
-    let error = ImageError::Transfer { url: display(url), offset, source: error.into_io() };
+    let error = ImageError::Transfer { url: name.to_owned(), offset, source: error.into_io() };
     if never { Failure::Final(error) } else { Failure::Passing(error) }
 }
 

@@ -2,7 +2,7 @@
 
 use super::ImageError;
 use super::lane::{Popped, lane};
-use super::source::TICK;
+use super::pieces::TICK;
 
 /// Runs `work` in a thread of its own and waits for it, or until `stopped` says so. Then the thread is left behind; it
 /// ends with its request.

@@ -3,18 +3,14 @@
 
 use super::fan::Left;
 use super::opened::Opened;
-use super::pipeline::{Disk, Run};
+use super::pipeline::{Disk, Ended, Run};
 use super::progress::{Phase, Stages};
 use super::report::{Report, tell_notes};
 use super::{Cancel, Destination, ImageError, Stop, WriteRequest};
 use crate::disk::Counters;
-use crate::protocol::ImageReceipt;
 use crate::protocol::image::DeltaReceipt;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// How it ended on each device, in their order. The outer error: nothing was touched.
-pub type Ended = Result<Vec<Result<ImageReceipt, ImageError>>, ImageError>;
 
 pub fn write(request: WriteRequest, destinations: &[Destination<'_>], cancel: &Cancel) -> Ended {
     // An index that turns out to be of another image has to be noticed only once: then the image is written whole.

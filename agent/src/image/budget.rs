@@ -2,7 +2,7 @@
 
 use super::Options;
 use super::fetch::PART;
-use super::source::{PIECE, PIECES};
+use super::pieces::{PIECE, PIECES};
 use super::stages::CHUNKS;
 use crate::disk::{self, CHUNK};
 

@@ -2,7 +2,7 @@
 
 use super::caibx::{self, Caibx};
 use super::lane::{Consumer, Popped, Producer, lane};
-use super::source::TICK;
+use super::pieces::TICK;
 use super::{ImageError, Stop};
 use crate::disk::{CHUNK, Pool, PoolBuf};
 use std::os::unix::fs::FileExt;

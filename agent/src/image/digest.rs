@@ -38,9 +38,14 @@ impl Expected {
         }
     }
 
-    /// `actual` is what [`Hasher::finish`] gave.
-    pub fn matches(&self, actual: &str) -> bool {
-        self.to_string() == actual
+    /// An error unless `actual`, which [`Hasher::finish`] gave, is this. `what` of the source `name` has it.
+    pub fn check(&self, actual: &str, name: &str, what: &'static str) -> Result<(), ImageError> {
+        let expected = self.to_string();
+        if expected == actual {
+            return Ok(());
+        }
+        let (source_name, actual) = (name.to_owned(), actual.to_owned());
+        Err(ImageError::DigestMismatch { source_name, what, expected, actual })
     }
 }
 
@@ -96,7 +101,9 @@ mod tests {
         hasher.update(b"bc");
         let actual = hasher.finish();
         assert_eq!(actual, sha256);
-        assert!(expected.matches(&actual));
+        expected.check(&actual, "abc", "content").unwrap();
+        let error = expected.check("sha256:0", "abc", "content").unwrap_err();
+        assert!(matches!(error, ImageError::DigestMismatch { .. }), "{error:?}");
         let mut hasher = Hasher::Sha512(Sha512::new());
         hasher.update(b"abc");
         assert!(hasher.finish().starts_with("sha512:ddaf35a193617abacc417349ae204131"));

@@ -60,8 +60,8 @@ pub enum ImageError {
     SignatureLegacy { url: String },
     #[error("{key:?} is not a minisign public key")]
     SignatureKey { key: String, source: minisign_verify::Error },
-    #[error("{url}: the proxy does not let it through: {why}")]
-    Proxy { url: String, why: String },
+    #[error("{url}: no way through the proxy {proxy}")]
+    Proxy { url: String, proxy: String, source: io::Error },
     #[error("{what} is not a proxy's URL")]
     ProxyUrl { what: String },
     #[error("cancelled")]
@@ -142,6 +142,12 @@ impl Coded for ImageError {
         match self {
             Self::NotFound { .. } => Some("check the path; on the server, that the file is published".into()),
             Self::Denied { .. } => Some("the server wants credentials, or other ones".into()),
+            Self::Proxy { .. } => {
+                Some("check the proxy's URL, user and password, and that it lets the server through".into())
+            }
+            Self::ProxyUrl { .. } => {
+                Some("http://HOST:PORT; https, socks5 and socks5h are the other schemes that there are".into())
+            }
             Self::Truncated { .. } => Some("the file is incomplete at its source: publish it again".into()),
             Self::DigestMismatch { .. } => {
                 Some("either the digest belongs to another build, or the bytes were changed on their way".into())

@@ -2,7 +2,7 @@
 
 use super::ImageError;
 use super::lane::{Consumer, Popped, Producer};
-use super::source::TICK;
+use super::pieces::TICK;
 use crate::disk::{Chunk, Waker};
 use std::sync::{Arc, Mutex, PoisonError};
 

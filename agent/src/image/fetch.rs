@@ -2,11 +2,11 @@
 //! side, each bound by validator, place and length to the first answer, and handed on in order.
 
 use super::ImageError;
-use super::answer::{Failure, Head, Pace, display, refused, status_failure};
-use super::http::{Http, MOST_CONNECTIONS};
+use super::answer::{Failure, Head, Pace};
 use super::lane::{Consumer, Popped, Producer, lane};
+use super::pieces::{PIECE, TICK, pump};
 use super::progress::Stages;
-use super::source::{PIECE, TICK, pump};
+use super::request::{Http, MOST_CONNECTIONS};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -68,20 +68,19 @@ impl Fetch {
 
     /// The bytes from `start` to `last`, or to the end.
     fn ask(&self, last: Option<u64>) -> Result<(Response<Body>, Head), Failure> {
-        let mut request = self.http.get(&self.url);
-        if self.resumed || self.start > 0 || last.is_some() {
-            let last = last.map(|last| last.to_string()).unwrap_or_default();
-            request = request.header("range", format!("bytes={}-{last}", self.start));
-            if let Some(validator) = &self.validator {
-                request = request.header("if-range", validator);
+        let response = self.http.send(&self.url, self.start, |request| {
+            if !self.resumed && self.start == 0 && last.is_none() {
+                return request;
             }
-        }
-        let response = request.call().map_err(|error| refused(&self.url, self.start, error))?;
+            let last = last.map(|last| last.to_string()).unwrap_or_default();
+            let request = request.header("range", format!("bytes={}-{last}", self.start));
+            match &self.validator {
+                Some(validator) => request.header("if-range", validator),
+                None => request,
+            }
+        })?;
         let head = Head::of(&response);
-        match status_failure(&self.url, self.start, head.status) {
-            Some(failure) => Err(failure),
-            None => Ok((response, head)),
-        }
+        Ok((response, head))
     }
 
     fn pump(&self, mut body: impl Read, out: &Producer<Piece>) {
@@ -145,7 +144,7 @@ impl Fetch {
                 let _ = out.push(Err(io::Error::other(error)));
             }
             Ok((_, head)) if !fetch.fits(&head, total) => {
-                let (url, why) = (display(&fetch.url), "a part of another image was sent".to_owned());
+                let (url, why) = (fetch.http.name(&fetch.url), "a part of another image was sent".to_owned());
                 let _ = out.push(Err(io::Error::other(ImageError::Changed { url, offset: start, why })));
             }
             Ok((response, _)) => fetch.pump(response.into_body().into_reader().take(last + 1 - start), &out),

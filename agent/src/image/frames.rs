@@ -11,8 +11,8 @@ use super::decode::{Decoder, Fault, skip};
 use super::input::Input;
 use super::lane::{Consumer, Popped, Producer, lane};
 use super::packed::{Collected, Packed, collect};
+use super::pieces::TICK;
 use super::sniff;
-use super::source::TICK;
 use super::stages::Chunker;
 use super::unpack::{self, Held, Job, PARTS, Part, Queue, Shared};
 use std::collections::VecDeque;
@@ -176,7 +176,7 @@ impl Order<'_, '_> {
 mod tests {
     use super::*;
     use crate::image::budget::{self, LARGEST_FRAME};
-    use crate::image::{Options, source::PIECE};
+    use crate::image::{Options, pieces::PIECE};
 
     #[test]
     fn frames_in_flight_stay_within_the_budget() {

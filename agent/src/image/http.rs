@@ -9,47 +9,17 @@ use super::answer::{Failure, Head, Pace};
 use super::fetch::Fetch;
 use super::lane::{Consumer, Popped, lane};
 use super::mirrors::Mirrors;
+use super::pieces::{PIECES, TICK};
 use super::progress::Stages;
-use super::source::{PIECES, TICK};
-use super::{Credentials, ImageError, Proxies, Stop};
+use super::request::Http;
+use super::{ImageError, Stop};
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use twox_hash::xxhash3_128::Hasher;
 
 /// Bytes fetched again and compared on a resume.
 const OVERLAP: usize = 64 * 1024;
-
-/// More would not fit what a write may hold in memory, and servers do not like it.
-pub const MOST_CONNECTIONS: usize = 8;
-
-/// How an image is fetched.
-#[derive(Debug, Clone)]
-pub struct Http {
-    /// Mirrors: URLs of the same bytes.
-    pub urls: Vec<String>,
-    /// Carries TLS trust and proxies.
-    pub agent: ureq::Agent,
-    /// Sent to the server that they are for. Never logged.
-    pub credentials: Option<Credentials>,
-    pub proxies: Proxies,
-    /// Nothing received for so long: the connection is given up.
-    pub stall: Duration,
-    /// Nothing received for so long over all attempts: the write is given up.
-    pub patience: Duration,
-    /// Bytes per second, over all connections.
-    pub rate: Option<u64>,
-    /// Ranges that are fetched side by side, at most [`MOST_CONNECTIONS`]; 1 is one stream.
-    pub connections: usize,
-}
-
-impl Http {
-    pub fn new(agent: ureq::Agent, urls: Vec<String>) -> Self {
-        let (stall, patience) = (Duration::from_secs(20), Duration::from_secs(120));
-        let (credentials, proxies) = (None, Proxies::default());
-        Self { urls, agent, credentials, proxies, stall, patience, rate: None, connections: 1 }
-    }
-}
 
 /// One connection, read by a thread of its own, so that a stall is seen from outside.
 struct Connection {

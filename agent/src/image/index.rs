@@ -6,10 +6,11 @@ use super::decode::{self, Limits};
 use super::digest::Expected;
 use super::input::Input;
 use super::lane::{Popped, lane};
-use super::opened::{Opened, check_digest};
+use super::opened::Opened;
+use super::pieces::TICK;
 use super::progress::Stages;
 use super::sniff::Compression;
-use super::source::{Source, TICK};
+use super::source::Source;
 use super::stages::{CHUNKS, Chunker, Ports, Replay};
 use super::{Cancel, ImageError, Options, Signed, Stop, WriteRequest};
 use crate::disk::Pool;
@@ -85,7 +86,7 @@ pub fn fetch_index(
     if let Some(expected) = expected {
         let mut hasher = expected.hasher();
         hasher.update(&bytes);
-        check_digest(stream.name(), "index", &expected, &hasher.finish())?;
+        expected.check(&hasher.finish(), stream.name(), "index")?;
     }
     if let Some(signature) = signature {
         signature.check(&bytes)?;

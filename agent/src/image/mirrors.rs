@@ -1,7 +1,8 @@
 //! The servers of one image, and what follows when one of them fails: the next, a pause, or the end.
 
-use super::answer::{Failure, Head, display};
-use super::{Http, ImageError, Stop};
+use super::answer::{Failure, Head};
+use super::request::Http;
+use super::{ImageError, Stop};
 use std::time::{Duration, Instant};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -9,16 +10,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Mirrors still in the race, and what each said at first.
 pub struct Mirrors {
-    mirrors: Vec<(String, Option<Head>)>,
+    mirrors: Vec<Mirror>,
     current: usize,
     last_byte: Instant,
     pause: Duration,
     patience: Duration,
 }
 
+struct Mirror {
+    url: String,
+    /// For messages.
+    name: String,
+    /// What it said at first.
+    head: Option<Head>,
+}
+
 impl Mirrors {
     pub fn new(http: &Http) -> Result<Self, ImageError> {
-        let mirrors: Vec<_> = http.urls.iter().map(|url| (url.clone(), None)).collect();
+        let mirror = |url: &String| Mirror { url: url.clone(), name: http.name(url), head: None };
+        let mirrors: Vec<_> = http.urls.iter().map(mirror).collect();
         if mirrors.is_empty() {
             return Err(ImageError::NoSource);
         }
@@ -27,18 +37,19 @@ impl Mirrors {
 
     /// The one whose turn it is, and what it said at first.
     pub fn current(&self) -> Result<(String, Option<Head>), Failure> {
-        self.mirrors.get(self.current).cloned().ok_or(Failure::Final(ImageError::NoSource))
+        let mirror = self.mirrors.get(self.current).ok_or(Failure::Final(ImageError::NoSource))?;
+        Ok((mirror.url.clone(), mirror.head.clone()))
     }
 
     /// For messages.
     pub fn name(&self) -> String {
-        self.mirrors.get(self.current).map(|(url, _)| display(url)).unwrap_or_default()
+        self.mirrors.get(self.current).map(|mirror| mirror.name.clone()).unwrap_or_default()
     }
 
     /// Keeps what the current one said, if it says so for the first time.
     pub fn answered(&mut self, head: Head) {
-        if let Some((_, known)) = self.mirrors.get_mut(self.current) {
-            known.get_or_insert(head);
+        if let Some(mirror) = self.mirrors.get_mut(self.current) {
+            mirror.head.get_or_insert(head);
         }
     }
 

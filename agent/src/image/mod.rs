@@ -38,9 +38,12 @@ mod lane;
 mod lz4;
 mod mirrors;
 mod opened;
+mod origin;
 mod packed;
+mod pieces;
 mod pipeline;
 mod progress;
+mod proxies;
 mod qcow2;
 mod ranges;
 mod read;
@@ -59,11 +62,11 @@ mod wire;
 pub use caibx::Caibx;
 pub use error::ImageError;
 pub use estimate::DeltaRequest;
-pub use http::{Http, MOST_CONNECTIONS};
 pub use index::{fetch_index, index};
 pub use progress::{Cancel, Phase, Progress, Snapshot};
+pub use proxies::Proxies;
 pub use read::{ReadReceipt, read};
-pub use request::{Credentials, Proxies};
+pub use request::{Credentials, Http, MOST_CONNECTIONS};
 pub use signature::{Minisign, Signed};
 pub use sniff::Compression;
 pub use source::Source;
@@ -219,7 +222,7 @@ impl Stop {
             && !left.is_zero()
         {
             self.check()?;
-            std::thread::sleep(left.min(source::TICK));
+            std::thread::sleep(left.min(pieces::TICK));
         }
         self.check()
     }

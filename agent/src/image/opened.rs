@@ -253,14 +253,6 @@ fn sampled(estimate: Estimate) -> DeltaReceipt {
     DeltaReceipt { sampled_mib, matching_mib, ..DeltaReceipt::default() }
 }
 
-pub fn check_digest(name: &str, what: &'static str, expected: &Expected, actual: &str) -> Result<(), ImageError> {
-    if expected.matches(actual) {
-        return Ok(());
-    }
-    let (source_name, expected, actual) = (name.to_owned(), expected.to_string(), actual.to_owned());
-    Err(ImageError::DigestMismatch { source_name, what, expected, actual })
-}
-
 fn mismatch(source_name: String, found: &str, stated: ImageFormat) -> ImageError {
     let stated = match stated {
         ImageFormat::Raw => "a raw image",

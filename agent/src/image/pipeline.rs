@@ -1,7 +1,6 @@
 //! What is done once the source is open: prepare, stream, check digests, commit. One download for one device or several:
 //! what they share stops all of them, what is a device's own stops that one.
 
-use super::attempt::Ended;
 use super::budget;
 use super::decode::{self, Limits};
 use super::delta::Delta;
@@ -9,11 +8,12 @@ use super::digest::Expected;
 use super::fan::{Branch, Left, fan};
 use super::input::{Input, Pieces};
 use super::lane::{Consumer, lane};
-use super::opened::{Facts, check_digest};
+use super::opened::Facts;
+use super::pieces::PIECES;
 use super::progress::{Phase, Stages};
 use super::report::{Common, Report, tell_notes};
 use super::sniff::{self, Compression};
-use super::source::{PIECES, Stream};
+use super::source::Stream;
 use super::stages::{self, CHUNKS, Chunker, Last, Piped, Ports, Replay, Waiting};
 use super::{ImageError, Stop};
 use crate::disk::{self, Body, Chunk, DiskError, Failure, Pool, Target, Waker, Writer};
@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(200);
+
+/// How it ended on each device, in their order. The outer error: nothing was touched.
+pub type Ended = Result<Vec<Result<ImageReceipt, ImageError>>, ImageError>;
 
 pub struct Disk<'a> {
     pub report: Report<'a>,
@@ -334,7 +337,7 @@ impl Run<'_> {
     fn check_content(&self, actual: ImageDigests) -> Result<ImageDigests, ImageError> {
         if let Some(expected) = &self.opened.content {
             let content = actual.content.as_deref().ok_or(ImageError::Broken { stage: "digest" })?;
-            check_digest(&self.opened.name, "content", expected, content)?;
+            expected.check(content, &self.opened.name, "content")?;
         }
         Ok(actual)
     }

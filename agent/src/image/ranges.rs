@@ -1,9 +1,9 @@
 //! Random access over HTTP, for formats that are read by ranges.
 
-use super::answer::{Failure, Head, Pace, display, refused, status_failure};
-use super::http::Http;
+use super::answer::{Failure, Head, Pace};
 use super::mirrors::Mirrors;
 use super::progress::{Stages, timed};
+use super::request::Http;
 use super::{ImageError, Stop};
 use std::io::Read;
 use std::sync::Arc;
@@ -61,26 +61,25 @@ impl Ranges {
     /// One request. Runs in the source's own thread, which a cancelled write does not wait for.
     fn attempt(&mut self, start: u64, end: u64, bytes: &mut Vec<u8>) -> Result<(), Failure> {
         let (url, known) = self.mirrors.current()?;
-        let mut request = self.http.get(&url).header("range", format!("bytes={start}-{end}"));
-        if let Some(validator) = known.as_ref().and_then(|head| head.validator.as_ref()) {
-            request = request.header("if-range", validator);
-        }
-        // A range is short: a whole stall's time for it is generous, and no watcher is needed.
-        let limits = request.config().timeout_recv_response(Some(self.http.stall));
-        let answer = limits.timeout_recv_body(Some(self.http.stall)).build().call();
-        let response = answer.map_err(|error| refused(&url, start, error))?;
+        let response = self.http.send(&url, start, |request| {
+            let mut request = request.header("range", format!("bytes={start}-{end}"));
+            if let Some(validator) = known.as_ref().and_then(|head| head.validator.as_ref()) {
+                request = request.header("if-range", validator);
+            }
+            // A range is short: a whole stall's time for it is generous, and no watcher is needed.
+            let limits = request.config().timeout_recv_response(Some(self.http.stall));
+            limits.timeout_recv_body(Some(self.http.stall)).build()
+        })?;
         let head = Head::of(&response);
-        if let Some(failure) = status_failure(&url, start, head.status) {
-            return Err(failure);
-        }
+        let name = self.mirrors.name();
         let changed =
-            |why: &str| Failure::Final(ImageError::Changed { url: display(&url), offset: start, why: why.to_owned() });
+            |why: &str| Failure::Final(ImageError::Changed { url: name.clone(), offset: start, why: why.to_owned() });
         if head.status != 206 {
             if known.is_some() {
                 return Err(changed("it is no longer what it was"));
             }
             let what = "must be read in parts, and its server does not send ranges".to_owned();
-            return Err(Failure::Final(ImageError::Unsupported { source_name: display(&url), what }));
+            return Err(Failure::Final(ImageError::Unsupported { source_name: name, what }));
         }
         if head.start != start {
             return Err(changed("another range than the one asked for was sent"));
@@ -101,7 +100,7 @@ impl Ranges {
         match read {
             Ok(_) => Ok(()),
             Err(source) => {
-                let (url, offset) = (display(&url), start + count as u64);
+                let (url, offset) = (name, start + count as u64);
                 Err(Failure::Passing(ImageError::Transfer { url, offset, source }))
             }
         }

@@ -4,9 +4,8 @@ use super::decode::{self, Limits};
 use super::digest::{Expected, Hasher};
 use super::input::{Input, Pieces};
 use super::lane::{Consumer, Popped, lane};
-use super::opened::check_digest;
+use super::pieces::{PIECES, TICK};
 use super::progress::Stages;
-use super::source::{PIECES, TICK};
 use super::stages::{self, Chunker, Piped, Ports, Replay};
 use super::wire::WireCheck;
 use super::{Cancel, ImageError, Options, Signed, Source, Stop, sniff};
@@ -111,7 +110,7 @@ pub fn read<T, E: From<ImageError>>(
 
     let digest = ImageDigests { wire, content: reader.hasher.take().map(Hasher::finish) };
     if let (Some(expected), Some(actual)) = (&content, &digest.content) {
-        check_digest(&name, "content", expected, actual)?;
+        expected.check(actual, &name, "content")?;
     }
     let wire_bytes = stages.wire_bytes.load(Ordering::Relaxed);
     let receipt = ReadReceipt { name, compression: compression.name(), wire_bytes, bytes: reader.bytes, digest };

@@ -1,11 +1,42 @@
-//! One GET as every part of a transfer sends it: through the proxy that is meant, with credentials where they belong.
+//! How an image is fetched, and one GET as every part of that sends it: through the proxy that is meant, with credentials
+//! where they belong, after redirects.
 
-use super::{Http, ImageError};
+use super::answer::{Failure, refused, status_failure};
+use super::origin::{Origin, join};
+use super::{ImageError, Proxies, answer};
+use crate::controller::proxy;
 use crate::protocol::Secret;
-use ureq::config::RedirectAuthHeaders;
-use ureq::http::Uri;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use std::io;
+use std::time::Duration;
+use ureq::http::Response;
 use ureq::typestate::WithoutBody;
-use ureq::{Proxy, RequestBuilder};
+use ureq::{Body, Proxy, RequestBuilder};
+
+/// More would not fit what a write may hold in memory, and servers do not like it.
+pub const MOST_CONNECTIONS: usize = 8;
+const MOST_REDIRECTS: usize = 5;
+
+/// How an image is fetched.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Mirrors: URLs of the same bytes.
+    pub urls: Vec<String>,
+    /// Carries TLS trust, and knows the way through proxies if it is one of [`crate::controller::http::agent`].
+    pub agent: ureq::Agent,
+    /// Sent to the server that they are for. Never logged.
+    pub credentials: Option<Credentials>,
+    pub proxies: Proxies,
+    /// Nothing received for so long: the connection is given up.
+    pub stall: Duration,
+    /// Nothing received for so long over all attempts: the write is given up.
+    pub patience: Duration,
+    /// Bytes per second, over all connections.
+    pub rate: Option<u64>,
+    /// Ranges that are fetched side by side, at most [`MOST_CONNECTIONS`]; 1 is one stream.
+    pub connections: usize,
+}
 
 /// What a server wants to see before it hands out an image. Never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,8 +55,8 @@ impl std::fmt::Debug for Credentials {
 impl Credentials {
     /// RFC 7617. For the server of `url`.
     pub fn basic(url: &str, user: &str, password: &Secret) -> Option<Self> {
-        let pair = format!("{user}:{}", password.reveal());
-        Some(Self { header: Secret::new(format!("Basic {}", base64(pair.as_bytes()))), origin: Origin::of(url)? })
+        let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.reveal()));
+        Some(Self { header: Secret::new(format!("Basic {pair}")), origin: Origin::of(url)? })
     }
 
     /// RFC 6750. For the server of `url`.
@@ -34,188 +65,110 @@ impl Credentials {
     }
 }
 
-/// RFC 6454.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Origin {
-    scheme: String,
-    host: String,
-    port: u16,
-}
-
-impl Origin {
-    fn of(url: &str) -> Option<Self> {
-        let uri: Uri = url.parse().ok()?;
-        let scheme = uri.scheme_str()?.to_ascii_lowercase();
-        let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-        Some(Self { host: uri.host()?.to_ascii_lowercase(), scheme, port })
-    }
-}
-
-/// Through whom requests go. Tunnels by CONNECT, for http and https alike.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Proxies {
-    http: Option<Proxy>,
-    https: Option<Proxy>,
-    /// Hosts that are asked directly: a name with all below it, an address, or `*`.
-    direct: Vec<String>,
-}
-
-impl std::fmt::Debug for Proxies {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let host = |proxy: &Option<Proxy>| proxy.as_ref().map(|proxy| format!("{}:{}", proxy.host(), proxy.port()));
-        write!(f, "Proxies {{ http: {:?}, https: {:?} }}", host(&self.http), host(&self.https))
-    }
-}
-
-impl Proxies {
-    /// One for everything.
-    pub fn all(url: &str) -> Result<Self, ImageError> {
-        let proxy = parse(url, "what --proxy or the order names")?;
-        Ok(Self { http: Some(proxy.clone()), https: Some(proxy), direct: Vec::new() })
-    }
-
-    /// From `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in small or, all but the first, capital letters
-    /// (HTTP_PROXY is what a CGI script's caller may set).
-    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ImageError> {
-        let get = |name: &str| {
-            let capital = (name != "http_proxy").then(|| name.to_ascii_uppercase());
-            let value = variable(name).or_else(|| variable(&capital?));
-            value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-        };
-        let proxy = |name: &str| {
-            let value = get(name).or_else(|| get("all_proxy"));
-            value.map(|value| parse(&value, name)).transpose()
-        };
-        let direct = get("no_proxy").unwrap_or_default();
-        let direct = direct.split([',', ' ']).map(|host| host.trim().to_ascii_lowercase());
-        let direct = direct.filter(|host| !host.is_empty()).collect();
-        Ok(Self { http: proxy("http_proxy")?, https: proxy("https_proxy")?, direct })
-    }
-
-    fn for_url(&self, url: &str) -> Option<Proxy> {
-        let origin = Origin::of(url)?;
-        if self.direct.iter().any(|name| covers(name, &origin)) {
-            return None;
-        }
-        if origin.scheme == "https" { self.https.clone() } else { self.http.clone() }
-    }
-}
-
-/// `name` of no_proxy: `example.com` and `.example.com` cover the domain and all below it, with `:PORT` only that port.
-fn covers(name: &str, origin: &Origin) -> bool {
-    let (name, port) = match name.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse::<u16>() {
-            Ok(port) => (host, Some(port)),
-            Err(_) => (name, None),
-        },
-        _ => (name, None),
-    };
-    let name = name.trim_start_matches('*').trim_start_matches('.');
-    let host = origin.host.trim_start_matches('[').trim_end_matches(']');
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    let below = || host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
-    port.is_none_or(|port| port == origin.port) && (name.is_empty() || host == name || below())
-}
-
-fn parse(url: &str, what: &str) -> Result<Proxy, ImageError> {
-    let bad = || ImageError::ProxyUrl { what: what.to_owned() };
-    let proxy = Proxy::new(url).map_err(|_| bad())?;
-    // SOCKS is not built in.
-    let http = matches!(proxy.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https);
-    if http { Ok(proxy) } else { Err(bad()) }
-}
-
 impl Http {
-    /// Statuses are answers; redirects are followed, and credentials stay on their host and never leave TLS.
-    pub(super) fn get(&self, url: &str) -> RequestBuilder<WithoutBody> {
-        let mut request = self.agent.get(url).header("accept-encoding", "identity");
-        if let Some(credentials) =
-            self.credentials.as_ref().filter(|known| Origin::of(url).as_ref() == Some(&known.origin))
-        {
-            request = request.header("authorization", credentials.header.reveal());
-        }
-        let config = request.config().http_status_as_error(false).proxy(self.proxies.for_url(url));
-        config.redirect_auth_headers(RedirectAuthHeaders::SameHost).build()
+    pub fn new(agent: ureq::Agent, urls: Vec<String>) -> Self {
+        let (stall, patience) = (Duration::from_secs(20), Duration::from_secs(120));
+        let (credentials, proxies) = (None, Proxies::default());
+        Self { urls, agent, credentials, proxies, stall, patience, rate: None, connections: 1 }
     }
 
     /// The same way to another URL.
     pub fn at(&self, url: &str) -> Self {
         Self { urls: vec![url.to_owned()], connections: 1, ..self.clone() }
     }
+
+    /// `url` as it may be told, with the proxy that it is fetched through.
+    pub(super) fn name(&self, url: &str) -> String {
+        name(url, self.proxies.for_url(url).as_ref())
+    }
+
+    /// GETs `url` and follows redirects; each hop has the proxy that is meant for it. `also` adds what is wanted of the
+    /// server and how long to wait for it. The answer is 200 or 206; `offset` is for messages.
+    pub(super) fn send(
+        &self,
+        url: &str,
+        offset: u64,
+        also: impl Fn(RequestBuilder<WithoutBody>) -> RequestBuilder<WithoutBody>,
+    ) -> Result<Response<Body>, Failure> {
+        let mut hop = url.to_owned();
+        let mut credentials = self.credentials_for(url);
+        for _ in 0..=MOST_REDIRECTS {
+            let proxy = self.proxies.for_url(&hop);
+            let name = name(url, proxy.as_ref());
+            let mut request = self.agent.get(&hop).header("accept-encoding", "identity");
+            if let Some(credentials) = credentials {
+                request = request.header("authorization", credentials.header.reveal());
+            }
+            // Statuses are answers, redirects too.
+            let config = request.config().http_status_as_error(false).max_redirects(0).proxy(proxy.clone());
+            let response = also(config.build()).call().map_err(|error| refused(url, &name, offset, error))?;
+            let status = response.status().as_u16();
+            if let (Some(proxy), 407) = (&proxy, status) {
+                let source = io::Error::other("it wants a user and a password, or other ones (HTTP status 407)");
+                let (url, proxy) = (answer::display(url), proxy::name(proxy));
+                return Err(Failure::Final(ImageError::Proxy { url, proxy, source }));
+            }
+            let Some(location) = location(&response) else {
+                return match status_failure(&name, offset, status) {
+                    Some(failure) => Err(failure),
+                    None => Ok(response),
+                };
+            };
+            let lost = |what: &str| ureq::Error::BadUri(answer::display(what));
+            let next = join(&hop, location).ok_or_else(|| refused(url, &name, offset, lost(location)))?;
+            credentials = credentials.filter(|_| match (Origin::of(&hop), Origin::of(&next)) {
+                (Some(here), Some(there)) => here.trusts(&there),
+                _ => false,
+            });
+            hop = next;
+        }
+        Err(refused(url, &self.name(url), offset, ureq::Error::TooManyRedirects))
+    }
+
+    fn credentials_for(&self, url: &str) -> Option<&Credentials> {
+        self.credentials.as_ref().filter(|known| Origin::of(url).as_ref() == Some(&known.origin))
+    }
 }
 
-/// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let number = group.iter().fold(0u32, |number, byte| number << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let letter = LETTERS[(number >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= group.len() { char::from(letter) } else { '=' });
-        }
+fn name(url: &str, proxy: Option<&Proxy>) -> String {
+    let url = answer::display(url);
+    match proxy {
+        Some(proxy) => format!("{url} (through {})", proxy::name(proxy)),
+        None => url,
     }
-    text
+}
+
+/// Where a redirect leads.
+fn location(response: &Response<Body>) -> Option<&str> {
+    match response.status().as_u16() {
+        301 | 302 | 303 | 307 | 308 => response.headers().get("location")?.to_str().ok(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
-
-    fn proxies(variables: &[(&str, &str)]) -> Result<Proxies, ImageError> {
-        let variables: HashMap<_, _> = variables.iter().copied().collect();
-        Proxies::from_environment(|name| variables.get(name).map(|&value| value.to_owned()))
-    }
-
-    #[test]
-    fn base64_as_in_the_standard() {
-        // RFC 4648, section 10.
-        for (plain, wanted) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")]
-        {
-            assert_eq!(base64(plain.as_bytes()), wanted);
-        }
-    }
-
-    #[test]
-    fn each_scheme_has_its_proxy() {
-        let both = proxies(&[("http_proxy", "http://one:3128"), ("HTTPS_PROXY", "http://u:p@two:8080")]).unwrap();
-        assert_eq!(both.for_url("http://images/a").unwrap().host(), "one");
-        assert_eq!(both.for_url("https://images/a").unwrap().host(), "two");
-        assert!(!format!("{both:?}").contains("u:p"));
-        let all = proxies(&[("ALL_PROXY", "three:1"), ("HTTP_PROXY", "http://evil")]).unwrap();
-        assert_eq!(all.for_url("http://images/a").unwrap().host(), "three");
-        assert!(proxies(&[]).unwrap().for_url("http://images/a").is_none());
-        assert!(proxies(&[("http_proxy", "socks5://x:1")]).is_err());
-        let error = proxies(&[("http_proxy", "http://user:secret@")]).unwrap_err();
-        assert!(!error.to_string().contains("secret"), "{error}");
-    }
-
-    #[test]
-    fn no_proxy_means_hosts_and_all_below_them() {
-        let direct = |list: &str, url: &str| {
-            proxies(&[("all_proxy", "http://p"), ("no_proxy", list)]).unwrap().for_url(url).is_none()
-        };
-        assert!(direct("a.test, lan", "http://x.lan/") && direct("lan", "https://LAN:1/") && direct("*", "http://y/"));
-        assert!(
-            direct(".lan", "http://x.lan/") && direct("*.lan", "http://x.lan/") && direct("::1", "http://[::1]:8/")
-        );
-        assert!(direct("x.lan:81", "http://x.lan:81/") && !direct("x.lan:81", "http://x.lan/"));
-        assert!(!direct("lan", "http://x.plan/") && !direct("10.0.0.1", "http://10.0.0.11/"));
-    }
 
     #[test]
     fn credentials_are_for_one_origin_and_are_not_shown() {
         let secret = Secret::new("hunter2");
         let mut http = Http::new(ureq::Agent::new_with_defaults(), Vec::new());
         http.credentials = Credentials::basic("https://images/a", "me", &secret);
-        assert!(!format!("{http:?}").contains("hunter2") && !format!("{http:?}").contains(&base64(b"me:hunter2")));
-        let sent = |url: &str| {
-            let request = http.get(url);
-            request.headers_ref().is_some_and(|headers| headers.contains_key("authorization"))
-        };
+        let known = http.credentials.as_ref().unwrap();
+        // RFC 7617, section 2.
+        assert_eq!(known.header.reveal(), "Basic bWU6aHVudGVyMg==");
+        assert!(!format!("{http:?}").contains("hunter2") && !format!("{http:?}").contains("bWU6aHVudGVyMg"));
+        let sent = |url: &str| http.credentials_for(url).is_some();
         assert!(sent("https://images/b.minisig") && sent("https://IMAGES:443/c"));
         assert!(!sent("http://images/a") && !sent("https://images:8443/a") && !sent("https://other/a"));
+    }
+
+    #[test]
+    fn a_url_is_told_with_its_proxy_and_without_secrets() {
+        let mut http = Http::new(ureq::Agent::new_with_defaults(), Vec::new());
+        assert_eq!(http.name("http://u:p@images/a?signature=s"), "http://images/a");
+        http.proxies = Proxies::all("http://me:hunter2@proxy:3128").unwrap();
+        assert_eq!(http.name("http://u:p@images/a?signature=s"), "http://images/a (through http://proxy:3128)");
     }
 }

@@ -1,12 +1,13 @@
 //! Small files beside an image: sums and signatures, by URL or path.
 
-use super::answer::{Failure, display, refused};
+use super::answer::{Failure, refused};
 use super::aside::aside;
 use super::{Cancel, Http, ImageError};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
+use ureq::RequestBuilder;
 
 /// Such a file is text; more than this is something else.
 const LARGEST: u64 = 1 << 20;
@@ -37,16 +38,18 @@ impl Small {
 }
 
 fn get(http: &Http, url: &str) -> Result<Vec<u8>, ImageError> {
-    let request = http.get(url).config().timeout_global(Some(TIMEOUT)).build();
-    let failed = |error: ureq::Error| match refused(url, 0, error) {
+    let failed = |failure| match failure {
         Failure::Final(error) | Failure::Passing(error) => error,
     };
-    let mut response = request.call().map_err(failed)?;
+    let limited = |request: RequestBuilder<_>| request.config().timeout_global(Some(TIMEOUT)).build();
+    let mut response = http.send(url, 0, limited).map_err(failed)?;
     match response.status().as_u16() {
-        200 => response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(failed),
-        404 | 410 => Err(ImageError::NotFound { source_name: display(url) }),
-        status @ (401 | 403) => Err(ImageError::Denied { url: display(url), status }),
-        status => Err(ImageError::Status { url: display(url), status }),
+        200 => {
+            let body = response.body_mut().with_config().limit(LARGEST).read_to_vec();
+            body.map_err(|error| failed(refused(url, &http.name(url), 0, error)))
+        }
+        // A part, which was not asked for.
+        status => Err(ImageError::Status { url: http.name(url), status }),
     }
 }
 

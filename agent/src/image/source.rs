@@ -1,24 +1,18 @@
 //! Where the bytes of an image come from.
 
 use super::blocks::{Blocks, LocalFile, ReadAt, Seals};
-use super::http::{Http, HttpStream, MOST_CONNECTIONS};
-use super::lane::{Consumer, Popped, Producer, lane};
-use super::progress::{Stages, timed};
+use super::http::HttpStream;
+use super::lane::{Consumer, Popped, lane};
+use super::pieces::{PIECES, TICK, pump};
+use super::progress::Stages;
 use super::ranges::Ranges;
+use super::request::{Http, MOST_CONNECTIONS};
 use super::{ImageError, Stop};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-/// Bytes per piece on the way from source to decoder.
-pub const PIECE: usize = 256 * 1024;
-/// Pieces that may wait between two stages.
-pub const PIECES: usize = 8;
-/// How often a waiting stage looks whether it should stop.
-pub const TICK: Duration = Duration::from_millis(100);
+use std::sync::atomic::Ordering;
 
 /// Where an image is.
 #[expect(clippy::large_enum_variant, reason = "one is made for each image")]
@@ -233,32 +227,5 @@ fn typed(error: io::Error, path: &Path) -> ImageError {
     match error.downcast::<ImageError>() {
         Ok(error) => error,
         Err(source) => ImageError::ReadFile { path: path.to_owned(), source },
-    }
-}
-
-/// Reads until the end, an error, or until nobody listens. `each` sees the length of every piece, after its push.
-pub fn pump(
-    reader: &mut dyn Read,
-    producer: &Producer<io::Result<Vec<u8>>>,
-    busy: &AtomicU64,
-    mut each: impl FnMut(usize),
-) {
-    loop {
-        let mut piece = Vec::with_capacity(PIECE);
-        let read = timed(busy, || reader.take(PIECE as u64).read_to_end(&mut piece));
-        let len = piece.len();
-        // What came before an error is good: it need not be fetched again.
-        if len > 0 && producer.push(Ok(piece)).is_err() {
-            return;
-        }
-        each(len);
-        match read {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) => {
-                let _ = producer.push(Err(error));
-                return;
-            }
-        }
     }
 }

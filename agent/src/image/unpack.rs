@@ -3,7 +3,7 @@
 use super::lane::{Consumer, Popped, Producer};
 use super::packed::Packed;
 use super::progress::timed;
-use super::source::TICK;
+use super::pieces::TICK;
 use super::stages::Chunker;
 use super::{Stop, budget};
 use crate::disk::{CHUNK, Chunk, Pool, PoolBuf, is_zero};

@@ -2,7 +2,6 @@
 
 use super::ImageError;
 use super::digest::{Expected, Hasher};
-use super::opened::check_digest;
 use super::signature::Signed;
 use minisign_verify::StreamVerifier;
 
@@ -57,7 +56,7 @@ impl WireSum<'_> {
     pub fn finish(self, name: &str) -> Result<Option<String>, ImageError> {
         let actual = self.hasher.map(Hasher::finish);
         if let (Some(expected), Some(actual)) = (self.expected, &actual) {
-            check_digest(name, "download", expected, actual)?;
+            expected.check(actual, name, "download")?;
         }
         if let Some((signed, verifier)) = self.signature {
             signed.finish(verifier)?;

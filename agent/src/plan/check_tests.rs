@@ -76,6 +76,7 @@ fn every_mistake_is_found_at_its_place() {
         ),
         ("/images/i", json!({"urls": ["http://x"], "transfer": {"connections": 9}}), "/images/i/transfer/connections"),
         ("/images/i", json!({"urls": ["http://x"], "transfer": {"proxy": "p:1"}}), "/images/i/transfer/proxy"),
+        ("/images/i", json!({"urls": ["http://x"], "transfer": {"proxy": "socks4://p"}}), "/images/i/transfer/proxy"),
         ("/images/i", json!({"urls": ["http://x"], "transfer": {"rate": 0}}), "/images/i/transfer/rate"),
         ("/policies", json!({"require_signature": true}), "/images/i"),
         ("/layouts/-", json!({"name": "l", "disks": {"a": {"image": "i"}}}), "/layouts/1/name"),

@@ -75,7 +75,8 @@ pub struct ImageIndex {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Transfer {
-    /// URL of an HTTP proxy that tunnels (CONNECT); it may hold user and password.
+    /// URL of a proxy: http, https, socks5 (names are resolved here) or socks5h (names are resolved there). It may hold
+    /// user and password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Secret>,
     /// For the server of the first URL, and for no other.

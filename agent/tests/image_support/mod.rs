@@ -5,6 +5,7 @@ use burin::disk::Target;
 use burin::image::{self, Cancel, Http, ImageError, Progress, Source, WriteRequest};
 use burin::protocol::ImageReceipt;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex};
@@ -13,10 +14,12 @@ use std::time::Duration;
 mod chunks;
 mod proxy;
 mod server;
+mod socks;
 
 pub use chunks::Chunks;
-pub use proxy::Proxy;
+pub use proxy::{Fault, Proxy};
 pub use server::{Answer, Server};
+pub use socks::Socks;
 
 pub const MIB: usize = 1 << 20;
 
@@ -64,8 +67,18 @@ pub fn image(len: usize) -> Vec<u8> {
 /// A file of noise to be written over.
 pub fn dirty_file(dir: &Path, len: usize) -> PathBuf {
     let path = dir.join("target");
-    fs::write(&path, dirt(len)).unwrap();
+    dirty(&path, len);
     path
+}
+
+/// Noise over what a file or device holds. Its blocks stay where they are: to free them and to find others is what takes
+/// most of the time on a filesystem.
+pub fn dirty(path: &Path, len: usize) {
+    let mut file = fs::File::options().write(true).create(true).truncate(false).open(path).unwrap();
+    file.write_all(dirt(len)).unwrap();
+    if file.metadata().unwrap().is_file() {
+        file.set_len(len as u64).unwrap();
+    }
 }
 
 /// Runs `command` of Debian over `input`.

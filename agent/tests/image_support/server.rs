@@ -57,16 +57,8 @@ impl Server {
 
     /// With TLS, by a certificate for `localhost` that is its own CA. Also that certificate, as PEM.
     pub fn tls(body: Vec<u8>) -> (Self, String) {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let pem = made.cert.pem();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-        (Self::start(body, [], Some(Arc::new(config))), pem)
+        let (config, pem) = tls();
+        (Self::start(body, [], Some(config)), pem)
     }
 
     fn start(body: Vec<u8>, script: impl IntoIterator<Item = Answer>, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
@@ -131,6 +123,20 @@ impl Server {
     pub fn requests(&self) -> Vec<String> {
         self.shared.requests.lock().unwrap().clone()
     }
+}
+
+/// What a server on `localhost` speaks TLS with, and its certificate as PEM.
+pub fn tls() -> (Arc<rustls::ServerConfig>, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let pem = made.cert.pem();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    (Arc::new(config), pem)
 }
 
 fn serve(mut stream: impl Read + Write, shared: &Shared) {

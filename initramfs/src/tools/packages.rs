@@ -1,10 +1,11 @@
 //! Tools out of Debian packages: the program's own, and of those that it depends on as many as hold a library that is
 //! wanted.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::root::PROGRAMS;
-use super::{Found, Source, ToolError, first_file, library_paths};
+use super::{Found, Source, Tool, ToolError, first_file, library_paths};
 use crate::arch::Arch;
 use crate::debian::{self, Package, Record};
 
@@ -13,6 +14,8 @@ pub struct Packages<'a> {
     cache: PathBuf,
     arch: Arch,
     say: &'a mut dyn FnMut(&str),
+    /// None: apt's lists do not have it.
+    records: BTreeMap<String, Option<Record>>,
     unpacked: Vec<Unpacked>,
 }
 
@@ -31,7 +34,7 @@ impl std::fmt::Debug for Packages<'_> {
 
 impl<'a> Packages<'a> {
     pub fn new(cache: &Path, arch: Arch, say: &'a mut dyn FnMut(&str)) -> Packages<'a> {
-        Packages { cache: cache.to_owned(), arch, say, unpacked: Vec::new() }
+        Packages { cache: cache.to_owned(), arch, say, records: BTreeMap::new(), unpacked: Vec::new() }
     }
 
     /// The place of the package in `unpacked`.
@@ -39,10 +42,37 @@ impl<'a> Packages<'a> {
         if let Some(known) = self.unpacked.iter().position(|one| one.package.name == name) {
             return Ok(known);
         }
-        let (deb, record) = debian::fetch_package(name, self.arch.debian(), &self.cache, self.say)?;
+        self.learn(name)?;
+        let record = self.records.get(name).and_then(Option::as_ref);
+        let record = record.ok_or_else(|| debian::DebianError::Unknown(name.to_owned()))?;
+        let deb = debian::fetch_package(name, self.arch.debian(), record, &self.cache, self.say)?;
         let root = debian::unpack(&deb, &self.cache)?;
-        self.unpacked.push(Unpacked { package: deb.package, root, depends: depends(&record) });
+        self.unpacked.push(Unpacked { package: deb.package, root, depends: depends(record) });
         Ok(self.unpacked.len() - 1)
+    }
+
+    /// Asks apt's lists for `name` and for whatever else may be wanted, in few questions: each reads the lists anew, which
+    /// takes longer than all the rest.
+    fn learn(&mut self, name: &str) -> Result<(), ToolError> {
+        if self.records.contains_key(name) {
+            return Ok(());
+        }
+        let tools = Tool::all().into_iter().map(|tool| tool.row().2.to_owned());
+        let mut wanted: BTreeSet<String> = tools.chain([name.to_owned()]).collect();
+        loop {
+            wanted.retain(|name| !self.records.contains_key(name));
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            let asked: Vec<String> = wanted.into_iter().collect();
+            let mut found = debian::records(&asked, self.arch.debian())?;
+            // Other packages hold no library.
+            wanted = found.values().flat_map(depends).filter(|name| name.contains("lib")).collect();
+            self.records.extend(asked.into_iter().map(|name| {
+                let record = found.remove(&name);
+                (name, record)
+            }));
+        }
     }
 
     fn look(&self, name: &str) -> Option<Found> {

@@ -1,10 +1,11 @@
 //! Tools of a system that is there: this host, or one that is unpacked in a directory.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Found, Source, ToolError, first_file, library_paths};
 use crate::arch::Arch;
-use crate::debian;
+use crate::debian::{self, Package};
 
 /// Where programs are.
 pub(super) const PROGRAMS: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
@@ -14,16 +15,21 @@ pub(super) const PROGRAMS: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
 pub struct Root {
     root: PathBuf,
     arch: Arch,
+    /// Asking dpkg reads the lists of all packages.
+    owners: BTreeMap<PathBuf, Option<Package>>,
 }
 
 impl Root {
     pub fn new(root: &Path, arch: Arch) -> Root {
-        Root { root: root.to_owned(), arch }
+        Root { root: root.to_owned(), arch, owners: BTreeMap::new() }
     }
 
-    fn found(&self, path: &str, file: PathBuf) -> Found {
+    fn found(&mut self, path: &str, file: PathBuf) -> Found {
         // dpkg knows the files of this host and of no other.
-        let package = if self.root == Path::new("/") { debian::owner(&file) } else { None };
+        let package = match self.root == Path::new("/") {
+            true => self.owners.entry(file.clone()).or_insert_with(|| debian::owner(&file)).clone(),
+            false => None,
+        };
         Found { path: format!("/{path}"), file, package }
     }
 }
@@ -38,10 +44,9 @@ impl Source for Root {
 
     fn library(&mut self, name: &str, _by: &Found) -> Result<Option<Found>, ToolError> {
         let paths = library_paths(name, self.arch);
-        Ok(first_file(&self.root, &paths).map(|(path, file)| {
-            // A loader stays where the program says, wherever it was found.
-            let path = name.strip_prefix('/').unwrap_or(path);
-            self.found(path, file)
-        }))
+        let Some((path, file)) = first_file(&self.root, &paths) else { return Ok(None) };
+        // A loader stays where the program says, wherever it was found.
+        let path = name.strip_prefix('/').unwrap_or(path);
+        Ok(Some(self.found(path, file)))
     }
 }

@@ -170,6 +170,11 @@ impl Controller {
         self.shared.url()
     }
 
+    /// As agents reach it: [`Options::public_url`], or else [`Controller::url`].
+    pub fn public_url(&self) -> String {
+        self.shared.public_url()
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.shared.address
     }

@@ -10,6 +10,7 @@ mod run;
 mod scene;
 mod small;
 mod tree;
+mod watch;
 
 pub use artefacts::{Image, Netboot, built};
 pub use order::OrderBuilder;
@@ -20,6 +21,7 @@ pub use run::{Deployment, News};
 pub use scene::{Bystander, Scene, start_controller, start_controller_as, start_controller_with};
 pub use small::SMALL_MARK;
 pub use tree::SmallDebian;
+pub use watch::Watch;
 
 use crate::controller::StartError;
 use crate::vm::VmError;

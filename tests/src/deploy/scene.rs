@@ -56,7 +56,7 @@ impl Scene {
         let controller = start_controller_as(dir, netboot, &image.dir, |options| {
             options.join_token = Some(Secret::new(join));
         })?;
-        let url = guest_url(&controller);
+        let url = controller.public_url();
         let order = OrderBuilder::new(&order_id, &hostname, &format!("{url}/images"), image).secret(line);
         controller.put_order(&unique.to_string(), order.json()).map_err(DeployError::Order)?;
 
@@ -138,10 +138,6 @@ pub fn start_controller_as(
 
 fn free_port() -> std::io::Result<std::net::SocketAddr> {
     std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()
-}
-
-fn guest_url(controller: &Controller) -> String {
-    format!("http://{HOST_FROM_GUEST}:{}", controller.address().port())
 }
 
 /// What a site's own TFTP server would hold: hand over to the controller, saying who is asking.

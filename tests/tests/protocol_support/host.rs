@@ -28,7 +28,7 @@ impl Host {
     pub fn new(words: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let disk = DiskFile::new(directory.path().join("disk.raw"));
-        Dirt::new(128 * MIB, 80 * MIB, 71).create(&disk).unwrap();
+        Dirt::new(64 * MIB, 48 * MIB, 71).create(&disk).unwrap();
         let mut losetup = Command::new("losetup");
         losetup.args(["--find", "--show", "--direct-io=on"]).arg(disk.path());
         let output = losetup.output().expect("losetup");

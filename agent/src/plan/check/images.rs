@@ -6,6 +6,8 @@ use crate::protocol::image::{ImageSignature, ImageSpec};
 /// Connections that an image may be fetched with.
 const CONNECTIONS: std::ops::RangeInclusive<u8> = 1..=8;
 
+const PROXIES: [&str; 4] = ["http://", "https://", "socks5://", "socks5h://"];
+
 /// `at` points to the image.
 pub fn check(image: &ImageSpec, at: &str, require_signature: bool, mistakes: &mut Mistakes) {
     mistakes.ensure(!image.urls.is_empty(), &format!("{at}/urls"), "an image has at least one URL");
@@ -36,8 +38,12 @@ pub fn check(image: &ImageSpec, at: &str, require_signature: bool, mistakes: &mu
         "`policies.require_signature` wants a `signature`, or `sums` with one",
     );
     let transfer = &image.transfer;
-    let proxy = transfer.proxy.as_ref().is_none_or(|proxy| is_url(proxy.reveal()));
-    mistakes.ensure(proxy, &format!("{at}/transfer/proxy"), "expected an http:// or https:// URL");
+    let proxy = transfer.proxy.as_ref().is_none_or(|proxy| is_of(&PROXIES, proxy.reveal()));
+    mistakes.ensure(
+        proxy,
+        &format!("{at}/transfer/proxy"),
+        "expected an http://, https://, socks5:// or socks5h:// URL",
+    );
     mistakes.ensure(transfer.rate != Some(0), &format!("{at}/transfer/rate"), "expected 1 or more");
     let connections = transfer.connections.is_none_or(|count| CONNECTIONS.contains(&count));
     mistakes.ensure(connections, &format!("{at}/transfer/connections"), "expected 1 to 8");
@@ -57,7 +63,11 @@ fn url(url: &str, at: &str, mistakes: &mut Mistakes) {
 }
 
 fn is_url(url: &str) -> bool {
-    ["http://", "https://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme))
+    is_of(&["http://", "https://"], url)
+}
+
+fn is_of(schemes: &[&str], url: &str) -> bool {
+    schemes.iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme))
 }
 
 fn digest(text: Option<&str>, at: &str, mistakes: &mut Mistakes) {
