@@ -47,10 +47,7 @@ fn used(disk: &Loop) {
     let file = disk.directory.path().join("table");
     fs::write(&file, script).expect("writes");
     run("sh", &["-c", &format!("sfdisk --quiet --wipe=never {} < {}", disk.node(), file.display())]);
-    // Not every kernel reads the table anew when asked in whole.
-    let device = Device::open(&disk.node).expect("opens");
-    let receipt = adjust::adjust(&device, &TableChange::default(), MIB).expect("a table");
-    disk.kernel().sync(&receipt.partitions).expect("the kernel takes it");
+    disk.sync();
     run("mkfs.btrfs", &["-q", "-f", disk.partition(1).to_str().expect("UTF-8")]);
     run("mkfs.xfs", &["-q", "-f", disk.partition(2).to_str().expect("UTF-8")]);
 }
