@@ -158,7 +158,7 @@ fn a_tree_on_ext4() {
     if unable() {
         return;
     }
-    tree_scene("ext4", "32MiB", 96 * MIB).sweep(21);
+    tree_scene("ext4", "32MiB", 96 * MIB).sweep(14);
 }
 
 #[test]
