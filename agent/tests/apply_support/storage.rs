@@ -6,6 +6,7 @@ use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
     LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
+use nix::mount::{MntFlags, umount2};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -228,7 +229,7 @@ pub struct FailingDisk {
     session: Option<BackgroundSession>,
     state: Arc<Mutex<State>>,
     // Goes last: the filesystem is mounted in it.
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl FailingDisk {
@@ -242,7 +243,7 @@ impl FailingDisk {
         let disk = Loop::over(&directory.path().join(NAME), tempfile::tempdir()?, 512);
         // What attaching it takes does not count.
         *lock(&state) = State { plan, ..State::default() };
-        Ok(Self { disk: Some(disk), session: Some(session), state, _directory: directory })
+        Ok(Self { disk: Some(disk), session: Some(session), state, directory })
     }
 
     pub fn disk(&self) -> &Loop {
@@ -274,6 +275,10 @@ impl Drop for FailingDisk {
         // Whoever looks at new devices may have it open for a moment.
         let deadline = Instant::now() + Duration::from_secs(30);
         while attached.exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // The driver lets go of the file a little later.
+        while umount2(self.directory.path(), MntFlags::empty()) == Err(nix::Error::EBUSY) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
         if let Some(session) = self.session.take() {
