@@ -5,20 +5,18 @@
 
 mod apply_support;
 
-use apply_support::{Loop, MIB, apply_on, machine, may_grow_ext4, paths, run, serve, skipped};
+use apply_support::orders::{IMAGE, holds_image, holds_tree, image, image_order, order, tree, tree_order};
+use apply_support::{Loop, MIB, apply_on, machine, paths, run, serve, skipped};
 use burin::apply::Paths;
 use burin::finalize::filesystem;
-use burin::finalize::mount::{Access, Mounted};
 use burin::plan;
 use burin::protocol::Control;
-use burin::protocol::order::Order;
 use hwinventory::Inventory;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,127 +24,6 @@ use std::process::{Command, Stdio};
 /// What a child process of these tests is to apply.
 const CHILD: &str = "BURIN_TEST_APPLY";
 const ON: &str = "stage-begins";
-
-fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
-}
-
-/// Bytes that no compression makes small.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    std::iter::repeat_with(&mut next).flatten().take(length).collect()
-}
-
-fn tree(size: usize) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
-    let mut add = |path: &str, bytes: &[u8]| {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o640);
-        header.set_mtime(1_000_000_000);
-        archive.append_data(&mut header, path, bytes).expect("appends");
-    };
-    add("etc/os-release", b"ID=tree\n");
-    add("srv/data/noise", &noise(size));
-    archive.into_inner().expect("bytes")
-}
-
-fn tree_order(url: &str, bytes: &[u8]) -> Value {
-    let partition = |name: &str, size: &str, mount: &str| json!({ "name": name, "type": "linux", "size": size, "mount": mount, "filesystem": { "type": "ext4" } });
-    json!({
-        "version": "order/v1", "id": "faults", "seed": { "hostname": "survivor" },
-        "images": { "tree": { "urls": [url], "format": "tar", "digest": { "wire": digest(bytes) } } },
-        "layouts": [{
-            "name": "tree", "tree": { "image": "tree", "bootloader": "none" },
-            "disks": { "system": { "on_existing": "destroy", "match": { "serial": "S1" }, "partitions": [
-                partition("srv", "64MiB", "/srv"), partition("root", "48MiB", "/"),
-            ] } }
-        }]
-    })
-}
-
-/// A disk with one ext4, numbered 3, and what is in it.
-fn image(disk: &Loop) -> Vec<u8> {
-    let script = disk.directory.path().join("script");
-    fs::write(
-        &script,
-        "label: gpt\n3: start=1MiB, size=40MiB, name=\"root\", type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\n",
-    )
-    .expect("writes");
-    run("sh", &["-c", &format!("sfdisk --quiet {} < {}", disk.node(), script.display())]);
-    let device = burin::finalize::device::Device::open(&disk.node).expect("opens");
-    let receipt = burin::finalize::adjust::adjust(&device, &Default::default(), MIB).expect("a table");
-    disk.kernel().sync(&receipt.partitions).expect("the kernel takes it");
-    drop(device);
-    run("mkfs.ext4", &["-q", "-F", "-L", "image-root", disk.partition(3).to_str().expect("UTF-8")]);
-    let mounted = Mounted::mount(&disk.partition(3), "ext4", Access::ReadWrite, &paths(disk).mounts).expect("mounts");
-    fs::create_dir(mounted.path().join("etc")).expect("etc");
-    fs::write(mounted.path().join("etc/os-release"), "ID=image\n").expect("writes");
-    mounted.unmount().expect("unmounts");
-    let mut bytes = vec![0; (44 * MIB) as usize];
-    fs::File::open(&disk.node).and_then(|mut file| file.read_exact(&mut bytes)).expect("reads");
-    bytes
-}
-
-fn image_order(url: &str, bytes: &[u8]) -> Value {
-    json!({
-        "version": "order/v1", "id": "faults", "seed": { "hostname": "survivor" },
-        "images": { "image": { "urls": [url], "digest": { "content": digest(bytes) } } },
-        "policies": { "boot_order": "keep" },
-        "layouts": [{ "name": "image", "disks": { "system": {
-            "on_existing": "destroy", "match": { "serial": "S1" }, "image": "image",
-            "grow": { "partition": "root", "filesystem": may_grow_ext4() },
-            "guids": { "disk": "new", "partitions": { "3": "new" } },
-            "add": [{ "name": "data", "type": "linux", "size": "8MiB", "filesystem": { "type": "ext4" } }]
-        } } }]
-    })
-}
-
-fn order(value: &Value) -> Order {
-    burin::protocol::order::parse(&value.to_string()).expect("an order")
-}
-
-fn holds_tree(disk: &Loop, size: usize) {
-    let mounted = |number| Mounted::mount(&disk.partition(number), "ext4", Access::ReadOnly, &paths(disk).mounts);
-    let root = mounted(2).expect("mounts");
-    let table = fs::read_to_string(root.path().join("etc/fstab")).expect("fstab");
-    assert_eq!(table.lines().count(), 2, "{table}");
-    assert!(
-        fs::read_to_string(root.path().join("var/lib/cloud/seed/nocloud/meta-data"))
-            .expect("a seed")
-            .contains("survivor")
-    );
-    root.unmount().expect("unmounts");
-    let srv = mounted(1).expect("mounts");
-    assert!(fs::read(srv.path().join("data/noise")).expect("reads") == noise(size));
-    srv.unmount().expect("unmounts");
-    for number in [1, 2] {
-        run("fsck.ext4", &["-f", "-n", disk.partition(number).to_str().expect("UTF-8")]);
-    }
-}
-
-fn holds_image(disk: &Loop) {
-    run("sfdisk", &["--verify", "--quiet", disk.node()]);
-    run("fsck.ext4", &["-f", "-n", disk.partition(3).to_str().expect("UTF-8")]);
-    let mounted = Mounted::mount(&disk.partition(3), "ext4", Access::ReadOnly, &paths(disk).mounts).expect("mounts");
-    assert!(mounted.path().join("etc/os-release").is_file());
-    assert!(
-        fs::read_to_string(mounted.path().join("var/lib/cloud/seed/nocloud/meta-data"))
-            .expect("a seed")
-            .contains("survivor")
-    );
-    mounted.unmount().expect("unmounts");
-    let size = filesystem::size(&disk.partition(3), filesystem::Kind::Ext4).expect("a size").bytes();
-    assert!(size > 100 * MIB || !may_grow_ext4(), "{size}");
-    assert!(run("sfdisk", &["--dump", disk.node()]).contains("name=\"data\""), "the added one");
-}
 
 /// Not a test of its own: what the next ones start, to kill it.
 #[test]
@@ -203,7 +80,7 @@ fn an_image_killed_at_any_step_is_made_good_by_the_next_run() {
     if skipped() {
         return;
     }
-    let bytes = image(&Loop::new(44 * MIB, 512));
+    let bytes = image(&Loop::new(IMAGE, 512));
     let (disk, url) = (Loop::new(192 * MIB, 512), serve(bytes.clone()));
     survives_kills(&disk, &image_order(&url, &bytes), &|| holds_image(&disk));
 }
@@ -309,12 +186,12 @@ fn what_an_image_brings_is_looked_for_on_other_disks() {
     if skipped() {
         return;
     }
-    let source = Loop::new(44 * MIB, 512);
+    let source = Loop::new(IMAGE, 512);
     let bytes = image(&source);
     let uuid = filesystem::probe(&source.partition(3)).expect("ext4").uuid.expect("a UUID");
     drop(source);
     let (disk, url) = (Loop::new(192 * MIB, 512), serve(bytes.clone()));
-    let mut twin = json!({ "name": "sdx", "path": "/dev/sdx", "status": "ok", "mounts": [], "size": 44 * MIB, "serial": "S2",
+    let mut twin = json!({ "name": "sdx", "path": "/dev/sdx", "status": "ok", "mounts": [], "size": IMAGE, "serial": "S2",
         "logical_block_size": 512, "class": "ssd", "signatures": [{ "kind": "ext4", "uuid": uuid.to_uppercase() }] });
     twin["identity"] = json!({ "kind": "serial", "value": "S2", "strength": "strong" });
     twin["identities"] = json!([twin["identity"]]);

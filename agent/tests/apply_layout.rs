@@ -7,8 +7,6 @@ mod apply_support;
 
 use apply_support::{Loop, MIB, apply, paths, planned, run, serve, skipped};
 use burin::apply::{self as room, Paths};
-use burin::finalize::adjust::{self, TableChange};
-use burin::finalize::device::Device;
 use burin::finalize::filesystem;
 use burin::finalize::mount::{Access, Mounted};
 use burin::protocol::Control;
@@ -43,15 +41,15 @@ fn filesystems() -> Value {
 /// Signatures of an earlier life: a table with a btrfs and an swap just where the new partitions will be and where not,
 /// and a filesystem on what will become the inside of a partition.
 fn used(disk: &Loop) {
-    let script = "label: gpt\nstart=1MiB, size=200MiB\nstart=700MiB, size=310MiB\n";
+    let script = "label: gpt\nstart=3MiB, size=200MiB\nstart=700MiB, size=310MiB\n";
     let file = disk.directory.path().join("table");
     fs::write(&file, script).expect("writes");
     run("sh", &["-c", &format!("sfdisk --quiet --wipe=never {} < {}", disk.node(), file.display())]);
-    // Not every kernel reads the table anew when asked in whole.
-    let device = Device::open(&disk.node).expect("opens");
-    let receipt = adjust::adjust(&device, &TableChange::default(), MIB).expect("a table");
-    disk.kernel().sync(&receipt.partitions).expect("the kernel takes it");
+    disk.sync();
     run("mkfs.btrfs", &["-q", "-f", disk.partition(1).to_str().expect("UTF-8")]);
+    let mut copy = [0; 8];
+    fs::File::open(&disk.node).expect("opens").read_exact_at(&mut copy, 67 * MIB + 64).expect("reads");
+    assert_eq!(copy, *b"_BHRfS_M", "btrfs has its copies where it is said to");
     run("mkfs.xfs", &["-q", "-f", disk.partition(2).to_str().expect("UTF-8")]);
 }
 
@@ -88,10 +86,15 @@ fn a_fresh_layout_over_an_old_one_twice() {
             assert_eq!(found, wanted.map(|kind| kind.map(str::to_owned)));
             run("fsck.vfat", &["-n", disk.partition(2).to_str().expect("UTF-8")]);
             run("fsck.ext4", &["-f", "-n", disk.partition(4).to_str().expect("UTF-8")]);
-            // Where the old second partition began there is none now, and nothing to be found.
-            let mut bytes = vec![1; 4096];
-            fs::File::open(&disk.node).expect("opens").read_exact_at(&mut bytes, 700 * MIB).expect("reads");
-            assert_ne!(bytes[..4], *b"XFSB");
+            // Where the old second partition began there is none now, and nothing to be found; nor where the first one
+            // had a copy of its superblock.
+            let read = |at| {
+                let mut bytes = vec![1; 4096];
+                fs::File::open(&disk.node).expect("opens").read_exact_at(&mut bytes, at).expect("reads");
+                bytes
+            };
+            assert_ne!(read(700 * MIB)[..4], *b"XFSB");
+            assert_ne!(read(67 * MIB)[64..72], *b"_BHRfS_M");
         }
     }
 }

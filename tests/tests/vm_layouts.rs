@@ -1,6 +1,7 @@
-//! Disks of 4096-byte sectors under UEFI. An order that could mean either disk is refused, and so is an image made for
-//! 512-byte sectors. A tree goes onto a fresh layout over what LVM and a filesystem left, an image onto the other disk,
-//! and each of the two boots to its login prompt by the entry that the agent made.
+//! Fresh layouts and images under UEFI. An order that could mean either of two disks of 4096-byte sectors is refused, and
+//! so is an image made for 512-byte sectors. A tree goes onto a fresh layout over what LVM and a filesystem left, the same
+//! tree with GRUB onto a disk of 512-byte sectors, an image onto the third, and each of them boots to its login prompt by
+//! the entry that the agent made.
 
 use burin::protocol::Receipt;
 use burin_tests::controller::Controller;
@@ -28,10 +29,11 @@ struct Bench {
     machine: Machine,
     system: DiskFile,
     data: DiskFile,
+    grub: DiskFile,
 }
 
 #[test]
-fn trees_and_images_on_4096_byte_sectors() {
+fn trees_and_images_boot_from_disks_of_both_sector_sizes() {
     let (netboot, debian) = match (built(), SmallDebian::built()) {
         (Ok((netboot, _)), Ok(debian)) => (netboot, debian),
         (Err(reason), _) | (_, Err(reason)) => return println!("skipped: {reason}"),
@@ -47,6 +49,7 @@ fn trees_and_images_on_4096_byte_sectors() {
     };
     let (system, data) = (disk("system.raw", 31), disk("data.raw", 32));
     an_old_life(&system);
+    let grub = disk("grub.raw", 33);
 
     // One directory to serve from.
     let images = dir.path().join("images");
@@ -66,19 +69,22 @@ fn trees_and_images_on_4096_byte_sectors() {
     let machine = spec(dir.path())
         .disk(Disk::new(Bus::Nvme, system.path(), "TREE-4K").four_k())
         .disk(Disk::new(Bus::Nvme, data.path(), "IMAGE-4K").four_k())
+        .disk(Disk::new(Bus::VirtioBlk, grub.path(), "GRUB-512"))
         .nic(Nic::new(NicModel::Virtio, MAC))
         .boot(boot)
         .exit_on_reboot()
         .start()
         .unwrap();
     let (dir, images) = (dir.path().to_owned(), format!("{url}/images"));
-    let mut bench = Bench { dir, controller, images, machine, system, data };
+    let mut bench = Bench { dir, controller, images, machine, system, data, grub };
 
     bench.refuses_what_could_mean_either();
     bench.refuses_an_image_for_other_sectors(&small);
-    bench.engraves_a_tree(&debian.tree);
+    bench.engraves_a_tree(&debian.tree, ("tree-4k", "TREE-4K"), "systemd-boot");
+    bench.engraves_a_tree(&debian.tree, ("grub-512", "GRUB-512"), "grub");
+    assert_ne!(bench.system.read(512, 8).unwrap(), b"LABELONE");
     bench.engraves_an_image(&debian.disk);
-    bench.boots_both();
+    bench.boots_all();
 }
 
 fn spec(dir: &Path) -> MachineSpec {
@@ -163,29 +169,28 @@ impl Bench {
         assert_eq!(self.system.digest().unwrap(), before);
     }
 
-    fn engraves_a_tree(&self, tree: &Image) {
+    fn engraves_a_tree(&self, tree: &Image, (id, serial): (&str, &str), bootloader: &str) {
         let layout = json!({
             "name": "tree",
-            "disks": { "system": { "match": { "serial": "TREE-4K" }, "on_existing": "destroy", "partitions": [
+            "disks": { "system": { "match": { "serial": serial }, "on_existing": "destroy", "partitions": [
                 { "name": "esp", "type": "esp", "size": "160MiB", "filesystem": { "type": "vfat" }, "mount": "/boot/efi" },
                 { "name": "root", "type": "root", "filesystem": { "type": "ext4" }, "mount": "/" },
             ] } },
-            "tree": { "image": "tree", "bootloader": "systemd-boot", "cmdline": ["console=ttyS0,115200"] },
+            "tree": { "image": "tree", "bootloader": bootloader, "cmdline": ["console=ttyS0,115200"] },
         });
-        let receipt = self.gives(&self.order("tree-4k", ("tree", tree, json!({ "format": "tar" })), layout));
+        let receipt = self.gives(&self.order(id, ("tree", tree, json!({ "format": "tar" })), layout));
         assert_eq!(receipt.problem, None, "{}", self.machine.console().tail(80));
         let detail = |step: &str| &receipt.changes.iter().find(|change| change.step == step).expect(step).detail;
         let unpacked = detail("unpack-tree");
         assert_eq!(unpacked["verify"], "readback");
         assert!(unpacked["verified"]["entries"].as_u64() > Some(3000), "{unpacked}");
         assert_eq!(unpacked["verified"]["file_bytes"], unpacked["file_bytes"]);
-        assert_eq!(detail("install-boot")["bootloader"], "systemd-boot");
+        assert_eq!(detail("install-boot")["bootloader"], bootloader);
         // Nothing that boots was there before the data had been read back.
         let stages: Vec<&str> = receipt.stages.iter().map(|stage| stage.stage.as_str()).collect();
         let wanted = ["unpack-tree", "write-fstab", "install-boot", "write-seed", "settle", "boot-entry"];
         let places = wanted.map(|name| stages.iter().position(|stage| *stage == name));
         assert!(places.is_sorted() && places.iter().all(Option::is_some), "{stages:?}");
-        assert_ne!(self.system.read(512, 8).unwrap(), b"LABELONE");
     }
 
     fn engraves_an_image(&mut self, disk: &Image) {
@@ -200,25 +205,37 @@ impl Bench {
         self.machine.wait_exit(LONG).unwrap();
     }
 
-    /// The entry made last leads; without its disk the other one's does.
-    fn boots_both(&self) {
-        let image = || Disk::new(Bus::Nvme, self.data.path(), "IMAGE-4K").four_k();
-        let tree = || Disk::new(Bus::Nvme, self.system.path(), "TREE-4K").four_k();
-        let found = boots(spec(&self.dir).disk(tree()).disk(image()), "image-4k", "IMAGE-4K");
+    /// The entry made last leads; without its disk the one made before it does.
+    fn boots_all(&self) {
+        let image = Disk::new(Bus::Nvme, self.data.path(), "IMAGE-4K").four_k();
+        let tree = Disk::new(Bus::Nvme, self.system.path(), "TREE-4K").four_k();
+        let grub = Disk::new(Bus::VirtioBlk, self.grub.path(), "GRUB-512");
+        let all = spec(&self.dir).disk(tree.clone()).disk(image).disk(grub.clone());
+        let (found, _) = boots(all, "image-4k", ("IMAGE-4K", 4096));
         assert_eq!(found["partition"], "1", "the image's numbers are kept");
         grown(&found);
 
-        let found = boots(spec(&self.dir).disk(tree()), "tree-4k", "TREE-4K");
-        assert_eq!(found["partition"], "2");
-        assert_eq!(found["mounts"], "/,/boot/efi");
-        grown(&found);
-        assert_eq!(found["cap"], "/usr/bin/pingcap_net_raw=ep");
-        assert_eq!(found["links"], "2");
-        assert_eq!(found["xattr"], "/srv/onecap_net_raw=ep");
-        let (size, blocks) = found["sparse"].split_once(':').unwrap();
-        assert_eq!(size, "50331648");
-        assert!(blocks.parse::<u64>().unwrap() < 1024, "{blocks} blocks");
+        let (found, said) = boots(spec(&self.dir).disk(tree.clone()).disk(grub), "grub-512", ("GRUB-512", 512));
+        // The lines of a boot loader are its own.
+        assert!(said.contains("Welcome to GRUB!"), "{said}");
+        holds_the_tree(&found);
+
+        let (found, said) = boots(spec(&self.dir).disk(tree), "tree-4k", ("TREE-4K", 4096));
+        assert!(!said.contains("GRUB"), "{said}");
+        holds_the_tree(&found);
     }
+}
+
+fn holds_the_tree(found: &BTreeMap<String, String>) {
+    assert_eq!(found["partition"], "2");
+    assert_eq!(found["mounts"], "/,/boot/efi");
+    grown(found);
+    assert_eq!(found["cap"], "/usr/bin/pingcap_net_raw=ep");
+    assert_eq!(found["links"], "2");
+    assert_eq!(found["xattr"], "/srv/onecap_net_raw=ep");
+    let (size, blocks) = found["sparse"].split_once(':').unwrap();
+    assert_eq!(size, "50331648");
+    assert!(blocks.parse::<u64>().unwrap() < 1024, "{blocks} blocks");
 }
 
 fn grown(found: &BTreeMap<String, String>) {
@@ -227,8 +244,9 @@ fn grown(found: &BTreeMap<String, String>) {
     assert!(number("filesystem") > number("size") * 9 / 10, "{found:?}");
 }
 
-/// To the login prompt of this name, on the disk of this serial number. What the system says of itself.
-fn boots(spec: MachineSpec, hostname: &str, serial: &str) -> BTreeMap<String, String> {
+/// To the login prompt of this name, on the disk of this serial number and sector size. What the system says of itself,
+/// and what was on the console.
+fn boots(spec: MachineSpec, hostname: &str, (serial, sector): (&str, u32)) -> (BTreeMap<String, String>, String) {
     let machine = spec.boot(Boot::FirmwareOrder).start().unwrap();
     let console = machine.console();
     console.wait_for(&format!("{hostname} login:"), LONG).unwrap_or_else(|error| panic!("{error}"));
@@ -242,10 +260,10 @@ fn boots(spec: MachineSpec, hostname: &str, serial: &str) -> BTreeMap<String, St
     let found: BTreeMap<String, String> = words.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     assert_eq!(
         (found["serial"].as_str(), found["sector"].as_str(), found["failed"].as_str()),
-        (serial, "4096", "0"),
+        (serial, sector.to_string().as_str(), "0"),
         "{text}"
     );
-    found
+    (found, text)
 }
 
 /// Never fetched.

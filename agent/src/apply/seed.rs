@@ -5,9 +5,10 @@ use super::{ApplyError, Context, table};
 use crate::finalize::device::Device as Disk;
 use crate::finalize::mount::{Access, Mounted};
 use crate::finalize::root::Root;
-use crate::finalize::seed_write::{self, SeedReceipt, VolumeLabel};
+use crate::finalize::seed_write::{self, SeedError, SeedReceipt, VolumeLabel};
 use crate::protocol::order::{PartitionPick, PickName, SeedFormat};
 use crate::protocol::plan::{Device, PlannedDisk, SeedTarget};
+use std::path::{Path, PathBuf};
 
 /// The device that now holds the seed, and what was written.
 pub fn write(
@@ -22,13 +23,10 @@ pub fn write(
         SeedTarget::ImagePartition { disk, partition } => {
             let disk = context.disk(*disk)?;
             let (node, kind, prefix) = root_of(context, disk, *partition)?;
-            let mounted = Mounted::mount(&node, kind, Access::ReadWrite, &context.paths.mounts)?;
-            let written = Root::open(mounted.path())
-                .and_then(|root| if prefix.as_os_str().is_empty() { Ok(root) } else { root.subtree(&prefix) })
-                .map_err(|source| ApplyError::Open { device: node.clone(), source })
-                .and_then(|root| Ok(seed_write::write_files(&root, files)?));
-            mounted.unmount()?;
-            Ok((node.display().to_string(), written?))
+            let root = (node.as_path(), kind, prefix.as_path());
+            let receipt = visit(context, root, Access::ReadWrite, |root| seed_write::write_files(root, files))?;
+            visit(context, root, Access::ReadOnly, |root| seed_write::compare_files(root, files))?;
+            Ok((node.display().to_string(), receipt))
         }
         SeedTarget::Own { on: Device::Partition { disk, name, .. } } => {
             let node = table::node_by_name(context, context.disk(*disk)?, name)?;
@@ -53,11 +51,27 @@ pub fn write(
     }
 }
 
+/// Mounts a root filesystem, a directory of it for some, for as long as `work` takes.
+fn visit<T>(
+    context: &Context<'_>,
+    (node, kind, prefix): (&Path, &str, &Path),
+    access: Access,
+    work: impl FnOnce(&Root) -> Result<T, SeedError>,
+) -> Result<T, ApplyError> {
+    let mounted = Mounted::mount(node, kind, access, &context.paths.mounts)?;
+    let done = Root::open(mounted.path())
+        .and_then(|root| if prefix.as_os_str().is_empty() { Ok(root) } else { root.subtree(prefix) })
+        .map_err(|source| ApplyError::Open { device: node.to_owned(), source })
+        .and_then(|root| Ok(work(&root)?));
+    mounted.unmount()?;
+    done
+}
+
 fn root_of(
     context: &Context<'_>,
     disk: &PlannedDisk,
     pick: PartitionPick,
-) -> Result<(std::path::PathBuf, &'static str, std::path::PathBuf), ApplyError> {
+) -> Result<(PathBuf, &'static str, PathBuf), ApplyError> {
     if pick == PartitionPick::Named(PickName::Root) {
         let root = table::root(context, disk)?;
         return Ok((root.node, root.kind.name(), root.prefix));
@@ -69,5 +83,5 @@ fn root_of(
         device: node.clone(),
         wanted: format!("a root filesystem (it holds {found})"),
     })?;
-    Ok((node, kind.name(), std::path::PathBuf::new()))
+    Ok((node, kind.name(), PathBuf::new()))
 }

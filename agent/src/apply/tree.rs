@@ -11,7 +11,6 @@ use crate::protocol::order::FsType;
 use crate::protocol::plan::{ArrayEntry, Device, FstabEntry};
 use crate::tree::{self, Manifest, TreeError, Unpacked, Verified};
 use serde::Serialize;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// The new system's filesystems while it is made. Dropping it unmounts them, the innermost first.
@@ -101,11 +100,9 @@ impl Mounts {
     /// Everything on stable storage, and in no cache any more.
     fn detach(&mut self) -> Result<(), ApplyError> {
         for one in self.filesystems.iter_mut().rev() {
-            let Some(mounted) = one.mounted.take() else { continue };
-            mounted.unmount()?;
-            // Not every filesystem asks the device itself to flush.
-            let flushed = File::open(&one.node).and_then(|device| device.sync_all());
-            flushed.map_err(|source| ApplyError::Open { device: one.node.clone(), source })?;
+            if let Some(mounted) = one.mounted.take() {
+                mounted.unmount()?;
+            }
         }
         Ok(())
     }

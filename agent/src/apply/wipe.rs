@@ -12,6 +12,11 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+/// btrfs keeps copies of its superblock at these distances from its beginning (btrfs on-disk format, "Superblock";
+/// `btrfs_sb_offset` in fs/btrfs/volumes.h), and tools for rescue find them.
+const BTRFS_COPIES: [u64; 2] = [64 << 20, 256 << 30];
+const BTRFS_SUPERBLOCK: u64 = 4096;
+
 /// What was erased. Bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WipeReceipt {
@@ -28,7 +33,7 @@ pub fn disk(context: &Context<'_>, disk: &PlannedDisk) -> Result<WipeReceipt, Ap
     let target = target(context, disk)?;
     let known = disk.existing.partitions.iter().map(|old| old.start..old.start.saturating_add(old.size));
     let stale: Vec<Range<u64>> = wipe::old_partitions(&target).into_iter().chain(known).collect();
-    let ranges = wipe::beyond(0, target.size(), &stale);
+    let ranges = signatures(0..target.size(), &stale);
     KernelDisk::open(&path, &context.paths.sys, &context.paths.dev)?.sync(&[])?;
     let zeroed_bytes = erase(&target, &ranges)?;
     drop(target);
@@ -44,7 +49,7 @@ pub fn partitions(context: &Context<'_>, disk: &PlannedDisk, new: &[PlannedParti
     for partition in new {
         let start = partition.start.unwrap_or(0);
         let end = start.saturating_add(partition.size).min(target.size());
-        erase(&target, &wipe::beyond(start, end, &[]))?;
+        erase(&target, &inside(start..end))?;
     }
     Ok(())
 }
@@ -52,7 +57,24 @@ pub fn partitions(context: &Context<'_>, disk: &PlannedDisk, new: &[PlannedParti
 /// Both ends of an array that was just made: old contents of its members show through.
 pub fn array(path: &Path) -> Result<u64, ApplyError> {
     let target = Target::open_device(path).map_err(ImageError::from)?;
-    erase(&target, &wipe::beyond(0, target.size(), &[]))
+    erase(&target, &inside(0..target.size()))
+}
+
+/// Where signatures may be: on the whole device and on each of the areas on it that count, sorted.
+fn signatures(device: Range<u64>, areas: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut ranges = wipe::beyond(device.start, device.end, areas);
+    for area in areas.iter().chain([&device]) {
+        let copies = BTRFS_COPIES.map(|at| area.start.saturating_add(at));
+        let copies = copies.map(|at| at..at.saturating_add(BTRFS_SUPERBLOCK).min(area.end).min(device.end));
+        ranges.extend(copies.into_iter().filter(|copy| copy.start < copy.end));
+    }
+    ranges.sort_by_key(|range| range.start);
+    ranges
+}
+
+/// The same of one area with nothing in it that counts.
+fn inside(area: Range<u64>) -> Vec<Range<u64>> {
+    signatures(area, &[])
 }
 
 /// Opened exclusively, and of the size that the plan was made for.
@@ -93,4 +115,27 @@ fn erase(target: &Target, ranges: &[Range<u64>]) -> Result<u64, ApplyError> {
         }
     }
     Ok(total)
+}
+
+#[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "lists of ranges are what is meant")]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn both_ends_and_the_copies_of_btrfs() {
+        let copy = |at: u64| at..at + BTRFS_SUPERBLOCK;
+        let (size, old) = (100 * MIB, 3 * MIB..80 * MIB);
+        let wanted =
+            [0..MIB, 3 * MIB..4 * MIB, copy(64 * MIB), copy(67 * MIB), 79 * MIB..80 * MIB, 99 * MIB..100 * MIB];
+        assert_eq!(signatures(0..size, &[old]), wanted);
+        // What ends before a copy, or claims to end beyond the disk.
+        assert_eq!(inside(0..64 * MIB), [0..MIB, 63 * MIB..64 * MIB]);
+        assert_eq!(inside(MIB..65 * MIB + 512).last(), Some(&(65 * MIB..65 * MIB + 512)));
+        let ranges = signatures(0..300 << 30, &[MIB..u64::MAX]);
+        assert!(ranges.contains(&copy((256 << 30) + MIB)) && ranges.contains(&copy(256 << 30)), "{ranges:?}");
+        assert!(ranges.iter().all(|range| range.end <= 300 << 30));
+    }
 }

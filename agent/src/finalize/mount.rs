@@ -54,6 +54,7 @@ pub enum Access {
 #[derive(Debug)]
 pub struct Mounted {
     path: PathBuf,
+    device: PathBuf,
     mounted: bool,
     /// The mount point was made for this mount alone.
     own: bool,
@@ -91,7 +92,7 @@ impl Mounted {
         if let Err(error) = mount(Some(device), path, Some(kind), flags, Some(options(kind, access))) {
             return Err(MountError::Mount { device: device.to_owned(), kind: kind.to_owned(), source: error.into() });
         }
-        Ok(Self { path: path.to_owned(), mounted: true, own })
+        Ok(Self { path: path.to_owned(), device: device.to_owned(), mounted: true, own })
     }
 
     pub fn path(&self) -> &Path {
@@ -100,10 +101,16 @@ impl Mounted {
 
     /// All data of the filesystem on stable storage, then gone.
     pub fn unmount(mut self) -> Result<(), MountError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| MountError::Sync { path, source }
+        };
         let sync = File::open(&self.path).and_then(|directory| Ok(nix::unistd::syncfs(directory)?));
         let gone = self.detach();
-        sync.map_err(|source| MountError::Sync { path: self.path.clone(), source })?;
-        gone
+        sync.map_err(failed(&self.path))?;
+        gone?;
+        // Unmounting writes too, and tells nobody how that went; not every filesystem has the device itself flush.
+        File::open(&self.device).and_then(|device| device.sync_all()).map_err(failed(&self.device))
     }
 
     fn detach(&mut self) -> Result<(), MountError> {
@@ -166,6 +173,8 @@ fn options(kind: &str, access: Access) -> &'static str {
         ("xfs", Access::ReadWrite) => "nouuid",
         ("xfs", Access::ReadOnly) => "nouuid,norecovery",
         ("ext4", Access::ReadOnly) => "noload",
+        // By default it goes on after an error, and the system would start with a filesystem that is marked as broken.
+        ("ext4", Access::ReadWrite) => "errors=remount-ro",
         // FAT has no owners and modes; what a tree says of them is no error.
         ("vfat", Access::ReadWrite) => "quiet",
         ("btrfs", Access::ReadOnly) => "rescue=nologreplay",

@@ -43,6 +43,22 @@ fn files_are_for_root_alone_and_a_second_run_gives_the_same() {
     assert!(!root.path().join(DIRECTORY).join("network-config").exists());
 }
 
+#[test]
+fn files_that_are_not_as_they_were_written_are_told() {
+    let root = tempfile::tempdir().expect("a directory");
+    let compare = || compare_files(&Root::open(root.path()).expect("root"), &nocloud()).map_err(|error| error.code());
+    write(root.path(), &nocloud()).expect("writes");
+    assert_eq!(compare(), Ok(()));
+    let file = root.path().join(DIRECTORY).join("user-data");
+    let text = fs::read_to_string(&file).expect("reads");
+    for other in [text.to_uppercase(), format!("{text} "), String::new()] {
+        fs::write(&file, other).expect("writes");
+        assert_eq!(compare(), Err("finalize.seed_readback"));
+    }
+    fs::remove_file(&file).expect("removes");
+    assert_eq!(compare(), Err("finalize.seed_readback"));
+}
+
 /// Whoever may set labels finds them inherited; an enforcing system could not read its seed otherwise.
 #[test]
 fn selinux_labels_are_inherited() {

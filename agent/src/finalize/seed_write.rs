@@ -32,6 +32,10 @@ pub enum SeedError {
     TooSmall { device: PathBuf, need: u64, have: u64 },
     #[error("{device}: the seed volume read back differs from what was written")]
     ReadBack { device: PathBuf },
+    #[error("{path}: cannot be read back")]
+    Lost { path: PathBuf, source: io::Error },
+    #[error("{path}: read back, it differs from what was written")]
+    FileReadBack { path: PathBuf },
 }
 
 impl Coded for SeedError {
@@ -41,7 +45,7 @@ impl Coded for SeedError {
             Self::Volume { .. } => "finalize.seed_volume",
             Self::Format { .. } => "finalize.seed_format",
             Self::TooSmall { .. } => "finalize.seed_too_small",
-            Self::ReadBack { .. } => "finalize.seed_readback",
+            Self::ReadBack { .. } | Self::Lost { .. } | Self::FileReadBack { .. } => "finalize.seed_readback",
         }
     }
 }
@@ -94,14 +98,24 @@ pub fn write_files(root: &Root, files: &[SeedFile]) -> Result<SeedReceipt, SeedE
         root.remove(SEED_DIRECTORY, name).map_err(failed(name))?;
     }
     root.set_mode(SEED_DIRECTORY, 0o700).map_err(failed(""))?;
+    Ok(receipt("files".to_owned(), files))
+}
+
+/// Compares what [`write_files`] wrote. Proves something where the filesystem was mounted anew in between: before that,
+/// a cache answers.
+pub fn compare_files(root: &Root, files: &[SeedFile]) -> Result<(), SeedError> {
     for file in files {
-        let length = file.contents.len() as u64;
-        let same = root.read(&place(file), length).is_ok_and(|bytes| bytes == file.contents.as_bytes());
-        if !same {
-            return Err(failed(file.path)(io::Error::new(io::ErrorKind::InvalidData, "reads back differently")));
+        let path = || root.path().join(place(file));
+        let found = root.read(&place(file), file.contents.len() as u64);
+        let found = match found {
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Vec::new(),
+            found => found.map_err(|source| SeedError::Lost { path: path(), source })?,
+        };
+        if found != file.contents.as_bytes() {
+            return Err(SeedError::FileReadBack { path: path() });
         }
     }
-    Ok(receipt("files".to_owned(), files))
+    Ok(())
 }
 
 /// Where [`write_files`] puts a file.

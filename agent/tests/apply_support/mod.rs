@@ -1,8 +1,13 @@
 //! Loop devices as disks, plans for them and their application.
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub mod orders;
+pub mod storage;
+
 use burin::apply::{self, Applied, Context, Paths};
 use burin::controller::Emitter;
+use burin::finalize::adjust::{self, TableChange};
+use burin::finalize::device::Device;
 use burin::finalize::kernel::KernelDisk;
 use burin::image::Cancel;
 use burin::plan;
@@ -58,6 +63,12 @@ impl Loop {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("disk");
         fs::File::create(&file).and_then(|file| file.set_len(bytes)).expect("a sparse file");
+        Self::over(&file, directory, sector)
+    }
+
+    /// Over a file that is there, and stays where it is not in `directory`.
+    pub fn over(file: &Path, directory: tempfile::TempDir, sector: u32) -> Self {
+        let bytes = fs::metadata(file).expect("a file").len();
         let size = sector.to_string();
         let file = file.to_str().expect("UTF-8");
         let options = ["--find", "--show", "--partscan", "--direct-io=on", "--sector-size", &size, file];
@@ -76,6 +87,13 @@ impl Loop {
 
     pub fn kernel(&self) -> KernelDisk {
         KernelDisk::open(&self.node, Path::new("/sys"), Path::new("/dev")).expect("a kernel disk")
+    }
+
+    /// Makes the partitions of its table known: not every kernel reads it by itself.
+    pub fn sync(&self) {
+        let device = Device::open(&self.node).expect("opens");
+        let receipt = adjust::adjust(&device, &TableChange::default(), MIB).expect("a table");
+        self.kernel().sync(&receipt.partitions).expect("the kernel takes it");
     }
 
     pub fn described(&self, serial: &str) -> Value {

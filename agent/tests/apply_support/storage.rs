@@ -1,0 +1,292 @@
+//! Disks that fail: a loop device over a file of a FUSE filesystem of our own, which does wrong to one request, or to all
+//! from one on.
+
+use super::Loop;
+use fuser::{
+    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
+};
+use nix::mount::{MntFlags, umount2};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+/// What is done wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    ReadError,
+    /// Nothing is written, and that is said.
+    WriteError,
+    /// Half of it is written, and an error is told.
+    WriteTorn,
+    /// Half of it is written, and only so much is said to be. The loop driver may take that for all of it.
+    WriteShort,
+    /// A lie: half of it is written, all of it is said to be.
+    WriteCut,
+    /// A lie: nothing is written, all of it is said to be.
+    WriteLost,
+    FlushError,
+}
+
+impl Fault {
+    pub const ALL: [Self; 7] = [
+        Self::ReadError,
+        Self::WriteError,
+        Self::WriteTorn,
+        Self::WriteShort,
+        Self::WriteCut,
+        Self::WriteLost,
+        Self::FlushError,
+    ];
+
+    /// Nobody need be told of it.
+    pub fn is_silent(self) -> bool {
+        matches!(self, Self::WriteShort | Self::WriteCut | Self::WriteLost)
+    }
+}
+
+/// A fault, and when it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    pub fault: Fault,
+    /// Requests of its kind that go well before.
+    pub after: u64,
+    /// All that follow too.
+    pub lasting: bool,
+}
+
+/// Requests so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Requests {
+    pub reads: u64,
+    pub writes: u64,
+    pub flushes: u64,
+}
+
+impl Requests {
+    /// Those that a fault is about.
+    pub fn of(self, fault: Fault) -> u64 {
+        match fault {
+            Fault::ReadError => self.reads,
+            Fault::FlushError => self.flushes,
+            _ => self.writes,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    requests: Requests,
+    plan: Option<Plan>,
+    /// What was done wrong: offset and length of each request.
+    done: Vec<(u64, usize)>,
+}
+
+impl State {
+    /// The fault for this request, if it gets one.
+    fn next(&mut self, kinds: &[Fault], offset: u64, length: usize) -> Option<Fault> {
+        let count = match kinds {
+            [Fault::ReadError] => &mut self.requests.reads,
+            [Fault::FlushError] => &mut self.requests.flushes,
+            _ => &mut self.requests.writes,
+        };
+        let number = *count;
+        *count += 1;
+        let plan = self.plan.filter(|plan| kinds.contains(&plan.fault))?;
+        let due = number == plan.after || plan.lasting && number > plan.after;
+        due.then(|| self.done.push((offset, length)))?;
+        Some(plan.fault)
+    }
+}
+
+/// The filesystem: one file.
+struct OneFile {
+    backing: File,
+    size: u64,
+    state: Arc<Mutex<State>>,
+}
+
+const FILE: INodeNo = INodeNo(2);
+const NAME: &str = "disk";
+const FOREVER: Duration = Duration::from_secs(3600);
+const WRITES: [Fault; 5] = [Fault::WriteError, Fault::WriteTorn, Fault::WriteShort, Fault::WriteCut, Fault::WriteLost];
+
+impl OneFile {
+    fn attributes(&self, inode: INodeNo) -> FileAttr {
+        let (kind, perm, size) = match inode {
+            FILE => (FileType::RegularFile, 0o600, self.size),
+            _ => (FileType::Directory, 0o700, 0),
+        };
+        FileAttr {
+            ino: inode,
+            size,
+            blocks: size / 512,
+            atime: UNIX_EPOCH,
+            mtime: UNIX_EPOCH,
+            ctime: UNIX_EPOCH,
+            crtime: UNIX_EPOCH,
+            kind,
+            perm,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            blksize: 4096,
+            flags: 0,
+        }
+    }
+
+    fn next(&self, kinds: &[Fault], offset: u64, length: usize) -> Option<Fault> {
+        lock(&self.state).next(kinds, offset, length)
+    }
+}
+
+impl Filesystem for OneFile {
+    fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        if name == NAME {
+            reply.entry(&FOREVER, &self.attributes(FILE), Generation(0));
+        } else {
+            reply.error(Errno::ENOENT);
+        }
+    }
+
+    fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        reply.attr(&FOREVER, &self.attributes(inode));
+    }
+
+    fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        // A cache here would be one more that believes what is not so.
+        reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let mut bytes = vec![0; size as usize];
+        let fault = self.next(&[Fault::ReadError], offset, bytes.len());
+        match self.backing.read_at(&mut bytes, offset) {
+            Ok(count) if fault.is_none() => reply.data(&bytes[..count]),
+            _ => reply.error(Errno::EIO),
+        }
+    }
+
+    fn write(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        bytes: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let fault = self.next(&WRITES, offset, bytes.len());
+        let half = bytes.len() / 2 / 512 * 512;
+        let (kept, told) = match fault {
+            None => (bytes.len(), Some(bytes.len())),
+            Some(Fault::WriteTorn) => (half, None),
+            Some(Fault::WriteShort) => (half, Some(half)),
+            Some(Fault::WriteCut) => (half, Some(bytes.len())),
+            Some(Fault::WriteLost) => (0, Some(bytes.len())),
+            Some(_) => (0, None),
+        };
+        match (self.backing.write_all_at(&bytes[..kept], offset), told) {
+            (Ok(()), Some(told)) => reply.written(told as u32),
+            _ => reply.error(Errno::EIO),
+        }
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        match self.next(&[Fault::FlushError], 0, 0) {
+            None => reply.ok(),
+            Some(_) => reply.error(Errno::EIO),
+        }
+    }
+}
+
+/// A disk that is about to fail. Its contents are in the backing file, and outlive it.
+pub struct FailingDisk {
+    /// None once it is taken away.
+    disk: Option<Loop>,
+    session: Option<BackgroundSession>,
+    state: Arc<Mutex<State>>,
+    // Goes last: the filesystem is mounted in it.
+    directory: tempfile::TempDir,
+}
+
+impl FailingDisk {
+    pub fn over(backing: &Path, plan: Option<Plan>) -> io::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let state = Arc::new(Mutex::new(State::default()));
+        let file = File::options().read(true).write(true).open(backing)?;
+        let size = file.metadata()?.len();
+        let served = OneFile { backing: file, size, state: Arc::clone(&state) };
+        let session = fuser::spawn_mount(served, directory.path(), &Config::default())?;
+        let disk = Loop::over(&directory.path().join(NAME), tempfile::tempdir()?, 512);
+        // What attaching it takes does not count.
+        *lock(&state) = State { plan, ..State::default() };
+        Ok(Self { disk: Some(disk), session: Some(session), state, directory })
+    }
+
+    pub fn disk(&self) -> &Loop {
+        self.disk.as_ref().expect("it is there")
+    }
+
+    /// Every request of the kind from here on.
+    pub fn fail_from_now(&self, fault: Fault) {
+        let mut state = lock(&self.state);
+        state.plan = Some(Plan { fault, after: state.requests.of(fault), lasting: true });
+    }
+
+    pub fn requests(&self) -> Requests {
+        lock(&self.state).requests
+    }
+
+    /// What was done wrong so far: offsets and lengths.
+    pub fn done(&self) -> Vec<(u64, usize)> {
+        lock(&self.state).done.clone()
+    }
+}
+
+impl Drop for FailingDisk {
+    fn drop(&mut self) {
+        lock(&self.state).plan = None;
+        let Some(disk) = self.disk.take() else { return };
+        let attached = Path::new("/sys/block").join(disk.node.file_name().unwrap_or_default()).join("loop");
+        drop(disk);
+        // Whoever looks at new devices may have it open for a moment.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while attached.exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // The driver lets go of the file a little later.
+        while umount2(self.directory.path(), MntFlags::empty()) == Err(nix::Error::EBUSY) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if let Some(session) = self.session.take() {
+            let _ = session.umount_and_join();
+        }
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
