@@ -111,6 +111,23 @@ fn a_loop_device_whose_file_vanishes_is_an_error() {
     }
 }
 
+/// SCSI disks do so: what they are asked fails as if by a bad medium, and the kernel takes them away a moment later.
+#[test]
+fn a_device_that_fails_before_it_goes_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = noise(4 * MIB, 1);
+    let Some(device) = Loop::new(dir.path(), 16 * MIB, 512) else { return };
+    let target = Target::open_device(&device.device).unwrap();
+    let pool = Pool::new(64);
+    let inner = open_queue(&target, Backend::Threads, 8, &pool).unwrap();
+    let queue = Box::new(Gone { inner, count: 0, from: 0, errno: libc::EIO, ready: Vec::new() });
+    let failure = std::thread::scope(|scope| {
+        scope.spawn(|| device.pull());
+        drive(&target, queue, &mut Chunks { pool, image: &image, offset: 0 }, &|| false).unwrap_err()
+    });
+    assert_eq!(failure.error.code(), "disk.gone", "{failure:?}");
+}
+
 /// Does something once so many chunks were taken.
 struct Then<'a> {
     chunks: Chunks<'a>,

@@ -7,7 +7,7 @@ use burin::protocol::Receipt;
 use burin_tests::controller::Controller;
 use burin_tests::deploy::{Image, SmallDebian, built, start_controller};
 use burin_tests::vm::{
-    Boot, Bus, Dirt, Disk, DiskFile, Firmware, HOST_FROM_GUEST, Machine, MachineSpec, Nic, NicModel, Slot,
+    BadSector, Boot, Bus, Dirt, Disk, DiskFile, Firmware, HOST_FROM_GUEST, Machine, MachineSpec, Nic, NicModel, Slot,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -58,6 +58,10 @@ fn trees_and_images_boot_from_disks_of_both_sector_sizes() {
         std::os::unix::fs::symlink(image.dir.join(&image.file), images.join(&image.file)).unwrap();
     }
     let small = Image::small(&images, "small-512.raw.zst", 64 * MIB).unwrap();
+    let bare = Image::small_tree(&images, "bare.tar", 24 << 20).unwrap();
+    let (no_write, no_read) = (disk("no-write.raw", 34), disk("no-read.raw", 35));
+    // In the ESP, where the kernel's file will lie.
+    let bad = 16 * MIB;
 
     let controller = start_controller(dir.path(), &netboot, &images).unwrap();
     let url = format!("http://{HOST_FROM_GUEST}:{}", controller.address().port());
@@ -70,6 +74,8 @@ fn trees_and_images_boot_from_disks_of_both_sector_sizes() {
         .disk(Disk::new(Bus::Nvme, system.path(), "TREE-4K").four_k())
         .disk(Disk::new(Bus::Nvme, data.path(), "IMAGE-4K").four_k())
         .disk(Disk::new(Bus::VirtioBlk, grub.path(), "GRUB-512"))
+        .disk(Disk::new(Bus::VirtioBlk, no_write.path(), "ESP-WRITE").bad(BadSector::Write(bad)))
+        .disk(Disk::new(Bus::VirtioBlk, no_read.path(), "ESP-READ").bad(BadSector::Read(bad)))
         .nic(Nic::new(NicModel::Virtio, MAC))
         .boot(boot)
         .exit_on_reboot()
@@ -80,6 +86,7 @@ fn trees_and_images_boot_from_disks_of_both_sector_sizes() {
 
     bench.refuses_what_could_mean_either();
     bench.refuses_an_image_for_other_sectors(&small);
+    bench.fails_where_an_esp_does_not_hold(&bare);
     bench.engraves_a_tree(&debian.tree, ("tree-4k", "TREE-4K"), "systemd-boot");
     bench.engraves_a_tree(&debian.tree, ("grub-512", "GRUB-512"), "grub");
     assert_ne!(bench.system.read(512, 8).unwrap(), b"LABELONE");
@@ -169,15 +176,32 @@ impl Bench {
         assert_eq!(self.system.digest().unwrap(), before);
     }
 
-    fn engraves_a_tree(&self, tree: &Image, (id, serial): (&str, &str), bootloader: &str) {
-        let layout = json!({
+    fn tree_onto(serial: &str, bootloader: &str) -> Value {
+        json!({
             "name": "tree",
             "disks": { "system": { "match": { "serial": serial }, "on_existing": "destroy", "partitions": [
                 { "name": "esp", "type": "esp", "size": "160MiB", "filesystem": { "type": "vfat" }, "mount": "/boot/efi" },
                 { "name": "root", "type": "root", "filesystem": { "type": "ext4" }, "mount": "/" },
             ] } },
             "tree": { "image": "tree", "bootloader": bootloader, "cmdline": ["console=ttyS0,115200"] },
-        });
+        })
+    }
+
+    /// A sector under the kernel's file that takes nothing, or gives nothing back: no success, and nothing that boots it.
+    fn fails_where_an_esp_does_not_hold(&self, tree: &Image) {
+        for serial in ["ESP-WRITE", "ESP-READ"] {
+            let layout = Self::tree_onto(serial, "systemd-boot");
+            let order = self.order(&serial.to_lowercase(), ("tree", tree, json!({ "format": "tar" })), layout);
+            let receipt = self.gives(&order);
+            let problem = receipt.problem.expect("a failure");
+            println!("{serial}: {problem:?} {:?}", receipt.stages);
+            let stages: Vec<&str> = receipt.stages.iter().map(|stage| stage.stage.as_str()).collect();
+            assert!(stages.contains(&"unpack-tree") && !stages.contains(&"boot-entry"), "{stages:?}");
+        }
+    }
+
+    fn engraves_a_tree(&self, tree: &Image, (id, serial): (&str, &str), bootloader: &str) {
+        let layout = Self::tree_onto(serial, bootloader);
         let receipt = self.gives(&self.order(id, ("tree", tree, json!({ "format": "tar" })), layout));
         assert_eq!(receipt.problem, None, "{}", self.machine.console().tail(80));
         let detail = |step: &str| &receipt.changes.iter().find(|change| change.step == step).expect(step).detail;

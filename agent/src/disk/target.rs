@@ -6,11 +6,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// For a device that the kernel calls busy, and that nobody is known to hold, to be let go.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+/// For a device that fails requests because it was taken out to be taken away by the kernel, too.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// Where sysfs and procfs are.
 #[derive(Debug, Clone)]
@@ -76,6 +78,8 @@ pub struct Target {
     /// Bytes; a power of two from 512 to 4096.
     sector: u32,
     limits: Limits,
+    /// When a request failed first.
+    failed: OnceLock<Instant>,
 }
 
 impl Target {
@@ -109,7 +113,8 @@ impl Target {
         }
         drop(probe);
         let file = open_exclusively(path)?;
-        Ok(Self { path: device(), kind: Kind::BlockDevice, file, size, sector, limits: limits(roots, &number) })
+        let limits = limits(roots, &number);
+        Ok(Self { path: device(), kind: Kind::BlockDevice, file, size, sector, limits, failed: OnceLock::new() })
     }
 
     /// Opens an existing ordinary file for direct I/O. It keeps its length.
@@ -130,6 +135,7 @@ impl Target {
             size: meta.len(),
             sector: 4096,
             limits: Limits::default(),
+            failed: OnceLock::new(),
         })
     }
 
@@ -184,15 +190,27 @@ impl Target {
     }
 
     pub(super) fn io_error(&self, operation: &'static str, offset: u64, source: io::Error) -> DiskError {
-        // A block device that was taken out is said not to be there, or has shrunk: what the kernel answers then (ENOSPC
-        // for what lies beyond its end) misleads.
         let absent = matches!(source.raw_os_error(), Some(libc::ENODEV | libc::ENXIO));
-        let shrunk = || blockdev::size(&*self.file).map_or(true, |size| size < self.size);
-        let gone = self.kind == Kind::BlockDevice && (absent || shrunk());
+        let gone = self.kind == Kind::BlockDevice && (absent || self.leaves());
         let device = self.path.clone();
         match gone {
             true => DiskError::Gone { device, operation, offset, source },
             false => DiskError::Io { device, operation, offset, source },
+        }
+    }
+
+    /// Whether a block device that failed is about to go, or has shrunk: what the kernel answers then (EIO at first, ENOSPC
+    /// for what lies beyond its end) misleads. All failures together wait once.
+    fn leaves(&self) -> bool {
+        let since = *self.failed.get_or_init(Instant::now);
+        loop {
+            if blockdev::size(&*self.file).map_or(true, |size| size < self.size) {
+                return true;
+            }
+            if since.elapsed() > LEAVING {
+                return false;
+            }
+            std::thread::sleep(LEAVING / 40);
         }
     }
 }

@@ -1,9 +1,10 @@
-//! A disk image that is small and boots nothing, for tests that write it often.
+//! A disk image and a tree that are small and boot nothing, for tests that write them often.
 
 use super::{DeployError, Image};
 use crate::vm::{Dirt, DiskFile};
 use sha2::{Digest, Sha256};
 use std::path::Path;
+use std::process::Command;
 
 /// What its bytes are known by on a disk: the first partition's name.
 pub const SMALL_MARK: &str = "small-image";
@@ -32,6 +33,39 @@ impl Image {
             wire: digest(&packed),
             content: digest(&bytes),
         })
+    }
+
+    /// Makes a tar in `dir` of what systemd-boot is installed from: a kernel of so many bytes of noise, none of it a program.
+    pub fn small_tree(dir: &Path, name: &str, kernel: usize) -> Result<Self, DeployError> {
+        let error = |why: String| DeployError::Artefact { path: dir.join(name), why };
+        let root = tempfile::tempdir().map_err(|why| error(why.to_string()))?;
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let noise = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        });
+        let kernel: Vec<u8> = b"MZ".iter().copied().chain(noise.flatten()).take(kernel).collect();
+        let files: [(&str, &[u8]); 4] = [
+            ("etc/os-release", b"ID=small\n"),
+            ("boot/vmlinuz-1", &kernel),
+            ("boot/initrd.img-1", b"nothing"),
+            ("usr/lib/systemd/boot/efi/systemd-bootx64.efi", b"MZ"),
+        ];
+        for (path, bytes) in files {
+            let path = root.path().join(path);
+            let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+            made.and_then(|()| std::fs::write(&path, bytes)).map_err(|why| error(why.to_string()))?;
+        }
+        let tar = Command::new("tar").arg("-C").arg(root.path()).arg("-cf").arg(dir.join(name)).arg(".").status();
+        if !tar.map_err(|why| error(why.to_string()))?.success() {
+            return Err(error("tar failed".to_owned()));
+        }
+        let bytes = std::fs::read(dir.join(name)).map_err(|why| error(why.to_string()))?;
+        let (size, digest) = (bytes.len() as u64, digest(&bytes));
+        let (wire, content) = (digest.clone(), digest);
+        Ok(Self { dir: dir.to_owned(), file: name.to_owned(), size, wire_size: size, wire, content })
     }
 }
 
