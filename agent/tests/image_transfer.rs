@@ -164,7 +164,8 @@ fn parts_that_fail_are_fetched_again_and_parts_of_something_else_are_never_used(
     let dir = tempfile::tempdir().unwrap();
     let image = noise(9 * MIB, 3);
     let mut other = image.clone();
-    other[5 * MIB] ^= 1;
+    // Whichever part is asked for third: threads of a busy machine ask in any order.
+    other.iter_mut().step_by(MIB / 8).for_each(|byte| *byte ^= 1);
     let other = Arc::new(other);
     let digest = sha256(&image);
     let attempt = |servers: &[&Server], digest: Option<String>| {
