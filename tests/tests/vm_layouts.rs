@@ -194,9 +194,8 @@ impl Bench {
             let order = self.order(&serial.to_lowercase(), ("tree", tree, json!({ "format": "tar" })), layout);
             let receipt = self.gives(&order);
             let problem = receipt.problem.expect("a failure");
-            println!("{serial}: {problem:?} {:?}", receipt.stages);
             let stages: Vec<&str> = receipt.stages.iter().map(|stage| stage.stage.as_str()).collect();
-            assert!(stages.contains(&"unpack-tree") && !stages.contains(&"boot-entry"), "{stages:?}");
+            assert!(stages.contains(&"unpack-tree") && !stages.contains(&"boot-entry"), "{problem:?} {stages:?}");
         }
     }
 
