@@ -39,14 +39,9 @@ impl Image {
     pub fn small_tree(dir: &Path, name: &str, kernel: usize) -> Result<Self, DeployError> {
         let error = |why: String| DeployError::Artefact { path: dir.join(name), why };
         let root = tempfile::tempdir().map_err(|why| error(why.to_string()))?;
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let noise = std::iter::repeat_with(|| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()
-        });
-        let kernel: Vec<u8> = b"MZ".iter().copied().chain(noise.flatten()).take(kernel).collect();
+        let size = kernel as u64;
+        let mut kernel = Dirt { size, dense: size, stride: size, seed: 78 }.contents();
+        kernel[..2].copy_from_slice(b"MZ");
         let files: [(&str, &[u8]); 4] = [
             ("etc/os-release", b"ID=small\n"),
             ("boot/vmlinuz-1", &kernel),
