@@ -123,7 +123,7 @@ impl Bench {
     fn order(&self, id: &str, image: (&str, &Image, Value), layout: Value) -> Value {
         let (name, image, more) = image;
         let url = format!("{}/{}", self.images, image.file);
-        let mut spec = json!({ "urls": [url], "digest": { "wire": image.wire, "content": image.content } });
+        let mut spec = json!({ "urls": [url], "digest": { "content": image.content } });
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         json!({
             "version": "order/v1", "id": id, "images": { name: spec }, "layouts": [layout],

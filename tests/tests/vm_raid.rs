@@ -258,7 +258,7 @@ fn order(url: &str, tree: &Image) -> Value {
         "id": ORDER,
         "images": { "tree": {
             "urls": [format!("{url}/images/{}", tree.file)],
-            "digest": { "wire": tree.wire, "content": tree.content },
+            "digest": { "wire": tree.wire },
             "format": "tar",
         } },
         "layouts": [{

@@ -6,7 +6,6 @@ use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use nix::sys::statfs::{MSDOS_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Whence, lseek};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -15,29 +14,35 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use twox_hash::XxHash3_128;
+use twox_hash::xxhash3_128::Hasher;
 
 /// Bytes written, compared and left out at once.
 pub(super) const BLOCK: usize = 64 * 1024;
 
+/// XXH3-128. What is read back is held against what was written a moment ago: a disk errs, it does not forge. Many a
+/// server has no instructions for SHA-256, and would spend more time on it than on everything else.
+pub(super) type Digest = u128;
+
 /// Digest of a file's contents: of every block that is not zero, with its place, and of the length. Holes and written
 /// zeros are the same.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Contents(Sha256);
+#[derive(Clone, Default)]
+pub(super) struct Contents(Hasher);
 
 impl Contents {
     /// A block that is not zero; `offset` is a multiple of [`BLOCK`].
     pub fn block(&mut self, offset: u64, bytes: &[u8]) {
-        self.0.update(offset.to_le_bytes());
-        self.0.update(bytes);
+        self.0.write(&offset.to_le_bytes());
+        self.0.write(bytes);
     }
 
-    pub fn finish(mut self, length: u64) -> [u8; 32] {
-        self.0.update(length.to_le_bytes());
-        self.0.finalize().into()
+    pub fn finish(mut self, length: u64) -> Digest {
+        self.0.write(&length.to_le_bytes());
+        self.0.finish_128()
     }
 
     /// Of an open file.
-    pub fn of(file: &File, stopped: &dyn Fn() -> bool) -> io::Result<[u8; 32]> {
+    pub fn of(file: &File, stopped: &dyn Fn() -> bool) -> io::Result<Digest> {
         let (mut digest, mut block, mut offset) = (Self::default(), vec![0; BLOCK], 0);
         let length = file.metadata()?.len();
         while offset < length && !stopped() {
@@ -83,9 +88,9 @@ struct Record {
     rdev: u64,
     size: u64,
     /// Of a file's contents, or of a link's target.
-    contents: [u8; 32],
+    contents: Digest,
     /// Names and digests of values.
-    extended: Box<[(OsString, [u8; 32])]>,
+    extended: Box<[(OsString, Digest)]>,
     /// The same for all names of one file.
     file: u32,
 }
@@ -111,12 +116,12 @@ impl Manifest {
         path: PathBuf,
         directory: BorrowedFd<'_>,
         name: &OsStr,
-        contents: [u8; 32],
+        contents: Digest,
         extended: &[(OsString, Vec<u8>)],
     ) -> nix::Result<()> {
         let found = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         self.files = self.files.wrapping_add(1);
-        let extended = extended.iter().map(|(name, value)| (name.clone(), Sha256::digest(value).into())).collect();
+        let extended = extended.iter().map(|(name, value)| (name.clone(), XxHash3_128::oneshot(value))).collect();
         let record = Record { contents, extended, file: self.files, ..Record::of(&found) };
         self.records.insert(path, record);
         Ok(())
@@ -186,7 +191,7 @@ impl Manifest {
             let place = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
             for (attribute, digest) in &record.extended {
                 let value = xattr::get(&place, attribute).map_err(failed)?;
-                if value.is_none_or(|value| <[u8; 32]>::from(Sha256::digest(&value)) != *digest) {
+                if value.is_none_or(|value| XxHash3_128::oneshot(&value) != *digest) {
                     return differs("an extended attribute differs");
                 }
             }
@@ -197,8 +202,8 @@ impl Manifest {
 }
 
 /// In place of the contents of a symbolic link.
-pub(super) fn link_digest(target: &[u8]) -> [u8; 32] {
-    Sha256::digest(target).into()
+pub(super) fn link_digest(target: &[u8]) -> Digest {
+    XxHash3_128::oneshot(target)
 }
 
 /// FAT has no owners, modes and exact times; the rest of a file is compared there too.
@@ -217,7 +222,7 @@ impl Record {
             rdev: found.st_rdev,
             // Of a directory, the filesystem's own affair.
             size: if directory { 0 } else { u64::try_from(found.st_size).unwrap_or(0) },
-            contents: [0; 32],
+            contents: 0,
             extended: Box::default(),
             file: 0,
         }

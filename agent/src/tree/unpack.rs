@@ -1,7 +1,7 @@
 //! The entries of a tar, made one after the other below a directory that nothing leads out of.
 
 use super::archive::{self, Archive, Entry};
-use super::manifest::{BLOCK, Contents, Manifest, fill, link_digest};
+use super::manifest::{BLOCK, Contents, Digest, Manifest, fill, link_digest};
 use super::{TreeError, acl};
 use crate::disk::zero;
 use crate::finalize::root::Root;
@@ -46,7 +46,7 @@ pub fn unpack(
     // Their times last: making what is in them changes those. Of two entries for one directory the later counts.
     let mut directories: BTreeMap<PathBuf, Attributes> = BTreeMap::new();
     // Those with ACLs of names that the tree did not know yet.
-    let mut late: BTreeMap<PathBuf, (Attributes, [u8; 32])> = BTreeMap::new();
+    let mut late: BTreeMap<PathBuf, (Attributes, Digest)> = BTreeMap::new();
     while let Some(entry) = archive.next().map_err(failed)? {
         if stopped() {
             return Err(TreeError::Stopped);
@@ -57,7 +57,7 @@ pub fn unpack(
         let place = Place::new(root, &path)?;
         late.remove(&path);
         done.entries += 1;
-        let mut contents = [0; 32];
+        let mut contents = 0;
         match entry.kind {
             EntryType::Directory => {
                 place.directory()?;
@@ -105,7 +105,7 @@ pub fn unpack(
         if place.is_directory() {
             attributes.resolve(root).map_err(|what| place.unsupported(&what))?;
             place.set(&attributes, true)?;
-            place.note(root, manifest.as_deref_mut(), [0; 32], &attributes)?;
+            place.note(root, manifest.as_deref_mut(), 0, &attributes)?;
         }
     }
     Ok(done)
@@ -246,7 +246,7 @@ impl Place {
     }
 
     /// Blocks that are zero stay holes. Returns the digest of the contents.
-    fn file(&self, entry: &Entry, stored: &mut Archive<'_>, stopped: &dyn Fn() -> bool) -> Result<[u8; 32], TreeError> {
+    fn file(&self, entry: &Entry, stored: &mut Archive<'_>, stopped: &dyn Fn() -> bool) -> Result<Digest, TreeError> {
         self.clear()?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = openat(&self.parent, self.name(), flags, Mode::S_IRUSR | Mode::S_IWUSR);
@@ -352,7 +352,7 @@ impl Place {
         &self,
         root: &Root,
         manifest: Option<&mut Manifest>,
-        contents: [u8; 32],
+        contents: Digest,
         attributes: &Attributes,
     ) -> Result<(), TreeError> {
         let Some(manifest) = manifest else { return Ok(()) };
