@@ -1,5 +1,6 @@
 //! Why a step failed. The parts know best: codes and hints are theirs.
 
+use super::tree::Mounts;
 use crate::error::Coded;
 use crate::finalize::bootloader::BootError;
 use crate::finalize::filesystem::FilesystemError;
@@ -98,6 +99,17 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// Names the device that has the file which the error is about: a path of the tree tells nobody which disk to replace.
+    pub(super) fn on(mut self, mounts: &Mounts) -> Self {
+        if let Self::Boot(BootError::Io { path, .. } | BootError::Differs { path })
+        | Self::Tree(TreeError::Io { path, .. } | TreeError::Differs { path, .. }) = &mut self
+            && let Some(device) = mounts.holding(path)
+        {
+            *path = format!("{}: {path}", device.display());
+        }
+        self
+    }
+
     fn part(&self) -> Option<&dyn Coded> {
         Some(match self {
             Self::Disks { source, .. } => source.as_ref(),

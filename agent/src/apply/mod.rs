@@ -127,7 +127,7 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
         }
         // Firmware gets to know of the new system when all of it is on the disk and has been read back.
         if matches!(step, Step::BootEntry { .. }) && !mounts.is_empty() {
-            stages.run("settle", || mounts.settle(context, &arrays))?;
+            stages.run("settle", || mounts.settle(context, &arrays).map_err(|error| error.on(&mounts)))?;
             stop_arrays(&mut arrays, context, stages, done)?;
         }
         let emitter = stages.emitter().clone();
@@ -141,14 +141,14 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
                 }
                 return Ok(());
             }
-            perform(context, step, &emitter, (&mut arrays, &mut mounts), done)
+            perform(context, step, &emitter, (&mut arrays, &mut mounts), done).map_err(|error| error.on(&mounts))
         })?;
     }
     if images {
         find_collisions(context, stages, done)?;
     }
     stages.run("settle", || {
-        mounts.settle(context, &arrays)?;
+        mounts.settle(context, &arrays).map_err(|error| error.on(&mounts))?;
         mount::clear(&context.paths.mounts).map_err(ApplyError::from)
     })?;
     stop_arrays(&mut arrays, context, stages, done)?;

@@ -122,6 +122,13 @@ impl Mounts {
         self.filesystems.iter().find(|one| one.on == *on).map(|one| one.at.as_str())
     }
 
+    /// The device with the filesystem that has this path of the tree.
+    pub fn holding(&self, path: &str) -> Option<&Path> {
+        let path = Path::new("/").join(path);
+        let above = self.filesystems.iter().filter(|one| path.starts_with(&one.at));
+        above.max_by_key(|one| one.at.len()).map(|one| one.node.as_path())
+    }
+
     /// Mount points in the new system, and what is mounted there.
     pub fn places(&self) -> impl Iterator<Item = (&str, &Device)> {
         self.filesystems.iter().map(|one| (one.at.as_str(), &one.on))
@@ -277,6 +284,28 @@ fn fstab(entries: &[FstabEntry]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_on_the_innermost_filesystem() {
+        let filesystem = |at: &str, node: &str| Filesystem {
+            on: Device::Raid { name: node.to_owned() },
+            node: node.into(),
+            kind: "ext4",
+            at: at.to_owned(),
+            mounted: None,
+        };
+        let filesystems =
+            [("/", "root"), ("/boot/efi", "esp"), ("/boot", "boot")].map(|(at, node)| filesystem(at, node));
+        let mounts = Mounts { filesystems: filesystems.into(), written: Vec::new() };
+        for (path, node) in [("boot/efi/a", "esp"), ("boot/efile", "boot"), ("/bootx", "root"), ("etc/fstab", "root")] {
+            assert_eq!(mounts.holding(path), Some(Path::new(node)), "{path}");
+        }
+        let error = ApplyError::Tree(TreeError::Differs { path: "boot/efi/a".into(), what: "its contents differ" });
+        assert_eq!(
+            error.on(&mounts).to_string(),
+            "esp: boot/efi/a: is not on the disk as it was unpacked: its contents differ"
+        );
+    }
 
     #[test]
     fn a_line_a_filesystem() {
