@@ -1,11 +1,9 @@
 //! A recorded machine replays as the machine it was.
 
-mod support;
-
+use crate::support::{self, Machine};
 use hwinventory::Inventory;
 use hwinventory::source::{Recorder, Recording, redact};
 use std::sync::Arc;
-use support::Machine;
 
 fn machine() -> Machine {
     let mut machine = Machine::default();

@@ -1,7 +1,6 @@
 //! Captured machines with many sockets and nodes, counted as hwloc counts them.
 
-mod support;
-
+use crate::support;
 use hwinventory::model::CacheKind;
 use std::collections::BTreeMap;
 use std::path::Path;

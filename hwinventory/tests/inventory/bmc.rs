@@ -1,11 +1,9 @@
 //! A BMC that answers over IPMI.
 
-mod support;
-
+use crate::support::{self, Machine};
 use hwinventory::model::Status;
 use hwinventory::source::Query;
 use std::sync::Arc;
-use support::Machine;
 
 fn ask(machine: &mut Machine, netfn: u8, command: u8, data: &[u8], answer: &[u8]) {
     let query = Query::Ipmi { device: "/dev/ipmi0".into(), netfn, command, data: data.to_vec() };

@@ -1,7 +1,5 @@
 //! The listener, between the two ends of a virtual cable in a network namespace of its own. Needs to be root.
 
-mod support;
-
 use hwinventory::model::LldpNeighbour;
 use hwinventory::source::{FsSource, Query, Source};
 use nix::sched::{CloneFlags, unshare};

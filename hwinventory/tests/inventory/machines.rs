@@ -1,7 +1,6 @@
 //! Snapshots of QEMU machines (see tests/machines/README.md), replayed and checked value by value.
 
-mod support;
-
+use crate::support;
 use hwinventory::Inventory;
 use hwinventory::model::{BootMode, Disk, DiskClass, HealthState, IdentityKind, Media, Status, Strength, Transport};
 use std::path::Path;

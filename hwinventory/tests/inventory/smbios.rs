@@ -1,8 +1,7 @@
 //! SMBIOS tables, compared value by value with dmidecode: captured ones, and made ones that hold every word of every
 //! enumeration.
 
-mod support;
-
+use crate::support;
 use hwinventory::Inventory;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! Machines for tests: captured dumps that live outside the repository, and a machine made of a map.
-#![allow(dead_code)]
 
 use hwinventory::source::{FsSource, Query, Source};
 use hwinventory::{Inventory, Options};

@@ -1,10 +1,8 @@
 //! Arrays, multipath devices, and drives that their controllers hide.
 
-mod support;
-
+use crate::support::{self, Machine};
 use hwinventory::model::{Disk, Status};
 use std::sync::Arc;
-use support::Machine;
 
 const SATA: &str = "/sys/devices/pci0000:00/0000:00:17.0";
 

@@ -1,6 +1,6 @@
 //! A bounded run of the fuzz targets over their corpora and mutations of them.
 
-#[path = "../fuzz/noise.rs"]
+#[path = "../../fuzz/noise.rs"]
 mod noise;
 
 use hwinventory::fuzz::TARGETS;

@@ -1,11 +1,9 @@
 //! Captured machines, compared value by value with lsblk and lscpu.
 
-mod support;
-
+use crate::support::{self, archives};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
-use support::archives;
 
 fn json(program: &str, arguments: &[&str], root: &Path) -> Option<Value> {
     let output = Command::new(program).args(arguments).arg("--sysroot").arg(root).env("LC_ALL", "C").output().ok()?;

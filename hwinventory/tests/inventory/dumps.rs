@@ -1,8 +1,7 @@
 //! Captured machines of every kind, compared with the files of the dump itself, and what becomes of a machine whose files
 //! are missing or may not be read.
 
-mod support;
-
+use crate::support;
 use hwinventory::Inventory;
 use hwinventory::model::Status;
 use hwinventory::source::{FsSource, Query, Source};

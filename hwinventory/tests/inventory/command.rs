@@ -1,7 +1,5 @@
 //! The binary as its users meet it: pages, exit codes, JSON.
 
-mod support;
-
 use hwinventory::Inventory;
 use hwinventory::model::{Dimm, Disk, Identity, IdentityKind, LldpNeighbour, Nic, Strength};
 use serde_json::Value;

@@ -1,10 +1,8 @@
 //! Arrangements of disks that QEMU's machines do not have.
 
-mod support;
-
+use crate::support::{self, Machine};
 use hwinventory::model::{DiskClass, Transport};
 use std::sync::Arc;
-use support::Machine;
 
 /// With native multipath the kernel hangs namespaces below the subsystem and hides the paths.
 #[test]

@@ -1,12 +1,10 @@
 //! One sick device costs only its own record.
 
-mod support;
-
+use crate::support::{self, Machine};
 use hwinventory::model::Status;
 use hwinventory::{Options, collect};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::Machine;
 
 fn machine() -> Machine {
     let mut machine = Machine::default();

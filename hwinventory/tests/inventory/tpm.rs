@@ -1,8 +1,7 @@
 //! Endorsement keys of a software TPM (swtpm), asked over its socket instead of /dev/tpmrm0, with tpm2-tools and openssl
 //! as oracles.
 
-mod support;
-
+use crate::support::{self, Machine};
 use hwinventory::model::{EndorsementKey, Status};
 use hwinventory::source::{Query, Source};
 use sha2::{Digest, Sha256};
@@ -12,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::Machine;
 
 struct Swtpm {
     process: Child,

@@ -1,4 +1,4 @@
-//! The schema in docs/ is the one that the types give. `UPDATE_SCHEMA=1 cargo test -p hwinventory --test schema` writes it.
+//! The schema in docs/ is the one that the types give. `UPDATE_SCHEMA=1 cargo test -p hwinventory schema` writes it.
 
 #[test]
 fn the_checked_in_schema_is_current() {
