@@ -1,5 +1,4 @@
 //! Loop devices as disks, plans for them and their application.
-#![allow(dead_code, reason = "no test uses all of it")]
 
 pub mod orders;
 pub mod storage;
@@ -73,6 +72,7 @@ impl Loop {
         let file = file.to_str().expect("UTF-8");
         let options = ["--find", "--show", "--partscan", "--direct-io=on", "--sector-size", &size, file];
         let node = PathBuf::from(run("losetup", &options).trim());
+        // The flag outlives a loop device's last user.
         run("blockdev", &["--setrw", node.to_str().expect("UTF-8")]);
         Self { node, directory, bytes, sector }
     }
@@ -85,14 +85,22 @@ impl Loop {
         self.kernel().node(number).expect("a partition")
     }
 
+    pub fn device(&self) -> Device {
+        Device::open(&self.node).expect("the loop device")
+    }
+
+    /// Where its filesystems are mounted.
+    pub fn mounts(&self) -> PathBuf {
+        self.directory.path().join("mnt")
+    }
+
     pub fn kernel(&self) -> KernelDisk {
         KernelDisk::open(&self.node, Path::new("/sys"), Path::new("/dev")).expect("a kernel disk")
     }
 
     /// Makes the partitions of its table known: not every kernel reads it by itself.
     pub fn sync(&self) {
-        let device = Device::open(&self.node).expect("opens");
-        let receipt = adjust::adjust(&device, &TableChange::default(), MIB).expect("a table");
+        let receipt = adjust::adjust(&self.device(), &TableChange::default(), MIB).expect("a table");
         self.kernel().sync(&receipt.partitions).expect("the kernel takes it");
     }
 
@@ -128,7 +136,7 @@ pub fn planned(order: &Order, disks: &[Value]) -> Plan {
 }
 
 pub fn paths(disk: &Loop) -> Paths {
-    Paths { mounts: disk.directory.path().join("mnt"), ..Paths::default() }
+    Paths { mounts: disk.mounts(), ..Paths::default() }
 }
 
 pub fn apply(

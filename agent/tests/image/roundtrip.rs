@@ -1,12 +1,10 @@
 //! Every compression, digest, sector size and backend, onto targets full of noise, compared byte by byte.
 
-mod image_support;
-
+use crate::support::*;
 use burin::disk::{Backend, Target};
 use burin::error::Coded;
 use burin::image::{self, Cancel, Source, WriteRequest};
 use burin::protocol::image::{ImageDigests, Verify};
-use image_support::*;
 use std::fs;
 
 const COMPRESSIONS: [(&str, &[&str]); 11] = [

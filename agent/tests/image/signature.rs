@@ -1,11 +1,9 @@
 //! minisign signatures (made by minisign 0.11): of the image while it streams, and of its file of digests. Whatever is
 //! wrong has its code, and nothing bootable is left.
 
-mod image_support;
-
+use crate::support::*;
 use burin::error::Coded;
 use burin::image::{self, Cancel, ImageError, Minisign, Signed, WriteRequest};
-use image_support::*;
 use std::fs;
 use std::path::Path;
 

@@ -1,12 +1,10 @@
 //! Same-position delta: what is on the target already stays, what differs is fetched by ranges, and nothing else is.
 
-mod image_support;
-
+use crate::support::*;
 use burin::disk::Target;
 use burin::image::{self, Caibx, Cancel, DeltaRequest, ImageError, Options, Source, WriteRequest};
 use burin::protocol::ImageReceipt;
 use burin::protocol::image::{DeltaReceipt, ImageDigests, Verify};
-use image_support::*;
 use std::fs;
 use std::path::Path;
 

@@ -1,11 +1,9 @@
 //! What bad sources get: a stable code, a first MiB of zeros, and never success.
 
-mod image_support;
-
+use crate::support::*;
 use burin::disk::Target;
 use burin::error::Coded;
 use burin::image::{self, Cancel, Http, ImageError, Source, WriteRequest};
-use image_support::*;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

@@ -6,13 +6,11 @@
 //!
 //! Needs root, loop devices, /dev/fuse, util-linux, e2fsprogs, xfsprogs and btrfs-progs; else it says that it was skipped.
 
-mod apply_support;
-
-use apply_support::orders::{
+use crate::support::orders::{
     IMAGE, has_image, has_tree, holds_image, holds_tree, image, image_order, order, tree, tree_order_on,
 };
-use apply_support::storage::{FailingDisk, Fault, Plan, Requests};
-use apply_support::{Loop, MIB, apply_on, machine, paths, run, serve, skipped};
+use crate::support::storage::{FailingDisk, Fault, Plan, Requests};
+use crate::support::{Loop, MIB, apply_on, machine, paths, run, serve, skipped};
 use burin::plan;
 use burin::protocol::Control;
 use burin::protocol::plan::Step;

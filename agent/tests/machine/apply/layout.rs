@@ -3,9 +3,7 @@
 //!
 //! Needs root, util-linux, e2fsprogs, xfsprogs, btrfs-progs and dosfstools; without root it says that it was skipped.
 
-mod apply_support;
-
-use apply_support::{Loop, MIB, apply, paths, planned, run, serve, skipped};
+use crate::support::{Loop, MIB, apply, paths, planned, run, serve, skipped};
 use burin::apply::{self as room, Paths};
 use burin::finalize::filesystem;
 use burin::finalize::mount::{Access, Mounted};

@@ -1,8 +1,6 @@
 //! `burin write` as scripts meet it: exit status, lines of JSON, and what a kill leaves behind.
 
-mod image_support;
-
-use image_support::*;
+use crate::support::{self, *};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -11,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 fn burin() -> Command {
-    image_support::burin("write")
+    support::burin("write")
 }
 
 fn run(source: &str, target: &Path, more: &[&str]) -> Output {

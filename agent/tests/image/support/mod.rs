@@ -1,5 +1,4 @@
 //! What the image tests share: images, noise, a web server that misbehaves on request, loop devices.
-#![allow(dead_code, unused_imports)]
 
 use burin::disk::Target;
 use burin::image::{self, Cancel, Http, ImageError, Progress, Source, WriteRequest};

@@ -1,8 +1,6 @@
 //! `burin index`: the same bytes as casync makes, whatever the image comes in.
 
-mod image_support;
-
-use image_support::*;
+use crate::support::*;
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -1,13 +1,11 @@
 //! Devices that fail: EIO, ENOSPC, short writes, lost and torn writes, at every operation. Success must be impossible
 //! where bytes are wrong, and whatever fails leaves nothing bootable.
 
-mod image_support;
-
+use crate::support::*;
 use burin::disk::{
     Backend, Completion, Counters, DiskError, Op, Options, Pool, Queue, Target, Waker, Writer, Written, open_queue,
 };
 use burin::error::Coded;
-use image_support::*;
 use proptest::prelude::*;
 use std::fs;
 use std::io;

@@ -1,12 +1,11 @@
 //! Proxies, CAs, credentials, redirects, rates and parallel ranges, each with a real server on this machine.
 
-mod image_proxies;
-mod image_support;
+mod proxies;
 
+use crate::support::*;
 use burin::error::Coded;
 use burin::image::{Credentials, Http, ImageError, Source, WriteRequest};
 use burin::protocol::Secret;
-use image_support::*;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -23,6 +22,14 @@ fn code(output: &Output) -> String {
     last["data"]["code"].as_str().or(last["event"].as_str()).unwrap().to_owned()
 }
 
+/// A server over TLS, and the file in `dir` that holds its CA.
+fn tls_server(dir: &Path, body: &[u8]) -> (Server, String) {
+    let (server, pem) = Server::tls(body.to_vec());
+    let ca = dir.join("ca.pem");
+    fs::write(&ca, pem).unwrap();
+    (server, ca.to_str().unwrap().to_owned())
+}
+
 /// Everything that came out, to look for secrets.
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -33,13 +40,10 @@ fn a_ca_of_ones_own_is_trusted_when_it_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let target = dirty_file(dir.path(), 3 * MIB);
     let image = image(2 * MIB);
-    let (server, pem) = Server::tls(image.clone());
-    let ca = dir.path().join("ca.pem");
-    fs::write(&ca, pem).unwrap();
-    let ca = ca.to_str().unwrap();
+    let (server, ca) = tls_server(dir.path(), &image);
     assert_eq!(code(&run(&server.url, &target, &[], &[])), "image.unreachable");
     assert_eq!(code(&run(&server.url, &target, &["--ca", "/no/such/file"], &[])), "controller.ca.file");
-    let output = run(&server.url, &target, &["--ca", ca], &[]);
+    let output = run(&server.url, &target, &["--ca", &ca], &[]);
     assert_eq!(code(&output), "receipt", "{output:?}");
     assert_written(&fs::read(&target).unwrap(), &image);
 }

@@ -1,8 +1,6 @@
-//! Memory does not grow with the image. One test a file: it looks at a process of its own.
+//! Memory does not grow with the image: what the program itself takes, measured from outside.
 
-mod image_support;
-
-use image_support::*;
+use crate::support::*;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;

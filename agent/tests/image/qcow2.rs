@@ -1,11 +1,9 @@
 //! qcow2 images of Debian's qemu-img, read by ranges.
 
-mod image_support;
-
+use crate::support::*;
 use burin::error::Coded;
 use burin::image::{ImageError, Source, WriteRequest};
 use burin::protocol::image::ImageFormat;
-use image_support::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,10 +3,8 @@
 //!
 //! Needs root, util-linux and e2fsprogs; without root it says that it was skipped.
 
-mod apply_support;
-
-use apply_support::orders::{IMAGE, holds_image, holds_tree, image, image_order, order, tree, tree_order};
-use apply_support::{Loop, MIB, apply_on, machine, paths, run, serve, skipped};
+use crate::support::orders::{IMAGE, holds_image, holds_tree, image, image_order, order, tree, tree_order};
+use crate::support::{Loop, MIB, apply_on, machine, paths, run, serve, skipped};
 use burin::apply::Paths;
 use burin::finalize::filesystem;
 use burin::plan;
@@ -48,7 +46,7 @@ fn survives_kills(disk: &Loop, order_text: &Value, check: &dyn Fn()) {
     for step in 1..=steps {
         let case = json!({ "disk": disk.described("S1"), "order": order_text, "mounts": paths(disk).mounts });
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "child", "--nocapture"])
+            .args(["--exact", "apply::faults::child", "--nocapture"])
             .env(CHILD, case.to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -1,13 +1,11 @@
 //! Devices that go away in the middle, and what a write that stopped says about how far it came.
 
-mod image_support;
-
+use crate::support::*;
 use burin::disk::{
     Backend, Completion, Counters, DiskError, Failure, Fed, Feed, Op, Options, Pool, Queue, Target, Waker, Writer,
     Written, open_queue,
 };
 use burin::error::Coded;
-use image_support::*;
 use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,15 +2,13 @@
 //!
 //! Needs root; without it says that it was skipped.
 
-mod image_support;
-
+use crate::support::*;
 use burin::apply::{self, Applied, Context, Paths};
 use burin::controller::Emitter;
 use burin::image::Cancel;
 use burin::plan;
 use burin::protocol::{Control, Kind, order};
 use burin::stage::{Failure, Stages};
-use image_support::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,12 +3,10 @@
 //! "At once" is measured by what happens, not by a clock: progress is told every 200 ms at most, so that a write that
 //! ends within a second tells it no more than five times after it was called off.
 
-mod image_support;
-
+use crate::support::*;
 use burin::disk::Target;
 use burin::error::Coded;
 use burin::image::{self, Cancel, DeltaRequest, ImageError, Options, Phase, Progress, Snapshot, Source, WriteRequest};
-use image_support::*;
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;

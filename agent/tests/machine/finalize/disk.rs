@@ -3,13 +3,13 @@
 //! Needs root, util-linux, gdisk, e2fsprogs, xfsprogs, btrfs-progs, dosfstools and mtools; without root it says that it
 //! was skipped.
 
+use crate::support::{Loop, MIB, may_grow_ext4, run, skipped};
 use burin::error::Coded;
 use burin::finalize::adjust::{self, Grow, TableChange, TableReceipt};
 use burin::finalize::device::Device;
 use burin::finalize::filesystem::{self, Kind};
 use burin::finalize::grow;
 use burin::finalize::guid::{self, Arch};
-use burin::finalize::kernel::KernelDisk;
 use burin::finalize::layout::{self, NewPartition};
 use burin::finalize::mount::{Access, Mounted};
 use burin::finalize::root::Root;
@@ -17,89 +17,21 @@ use burin::finalize::rootfs::{self, Candidate};
 use burin::finalize::seed_write::{self, VolumeLabel};
 use burin::plan::SeedFile;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-const MIB: u64 = 1 << 20;
-
-fn skipped() -> bool {
-    let root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
-    let able = root && Path::new("/dev/loop-control").exists();
-    if !able {
-        println!("skipped: needs root and loop devices");
-    }
-    !able
-}
-
-fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {}\n{text}", output.status);
-    text
-}
 
 /// What the program printed, without its complaints.
 fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}")).stdout
 }
 
-/// Growing ext4 takes CAP_SYS_RESOURCE (bit 24), which containers and sandboxes withhold even from root.
-fn may_grow_ext4() -> bool {
-    let status = fs::read_to_string("/proc/self/status").expect("our status");
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("capabilities");
-    u64::from_str_radix(effective.trim(), 16).expect("a mask") & (1 << 24) != 0
-}
-
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// A sparse file behind a loop device; both go away with it.
-struct Loop {
-    node: PathBuf,
-    directory: tempfile::TempDir,
-}
-
-impl Loop {
-    fn new(bytes: u64, sector: u32) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("disk");
-        fs::File::create(&file).and_then(|file| file.set_len(bytes)).expect("a sparse file");
-        let sector = sector.to_string();
-        let options = ["--find", "--show", "--partscan", "--direct-io=on", "--sector-size", &sector, text(&file)];
-        let node = PathBuf::from(run("losetup", &options).trim());
-        // The flag outlives a loop device's last user.
-        run("blockdev", &["--setrw", text(&node)]);
-        Self { node, directory }
-    }
-
-    fn device(&self) -> Device {
-        Device::open(&self.node).expect("the loop device")
-    }
-
-    fn kernel(&self) -> KernelDisk {
-        KernelDisk::open(&self.node, Path::new("/sys"), Path::new("/dev")).expect("a kernel disk")
-    }
-
-    fn partition(&self, number: u32) -> PathBuf {
-        self.kernel().node(number).expect("a node")
-    }
-
-    fn mounts(&self) -> PathBuf {
-        self.directory.path().join("mnt")
-    }
-
-    fn candidates(&self, numbers: &[u32]) -> Vec<Candidate> {
-        let candidate = |&number| Candidate { number, type_guid: None, node: self.partition(number) };
-        numbers.iter().map(candidate).collect()
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.node).status();
-    }
+fn candidates(disk: &Loop, numbers: &[u32]) -> Vec<Candidate> {
+    let candidate = |&number| Candidate { number, type_guid: None, node: disk.partition(number) };
+    numbers.iter().map(candidate).collect()
 }
 
 fn partition(name: &str, kind: &str, mib: u64, number: u32) -> NewPartition {
@@ -189,7 +121,7 @@ fn grows(kind: Kind, sector: u32, extra: &[&str]) {
     let again = grow::grow(&node, &disk.mounts()).expect("again");
     assert_eq!((again.before, again.after), (grown.after, grown.after));
 
-    let root = rootfs::find(&disk.candidates(&[1, 14, 15]), Arch::native(), &disk.mounts()).expect("a root");
+    let root = rootfs::find(&candidates(&disk, &[1, 14, 15]), Arch::native(), &disk.mounts()).expect("a root");
     assert_eq!((root.number, root.kind), (1, kind));
     let mounted = Mounted::mount(&node, kind.name(), Access::ReadOnly, &disk.mounts()).expect("mounts");
     assert!(fs::read(mounted.path().join("content")).expect("content") == content);
@@ -326,7 +258,7 @@ fn the_root_is_found_by_type_then_by_content_and_never_guessed() {
     }
     let disk = Loop::new(256 * MIB, 512);
     lay_out(&disk, &[partition("a", "linux-generic", 64, 1), partition("b", "linux-generic", 64, 2)]);
-    let all = disk.candidates(&[1, 2]);
+    let all = candidates(&disk, &[1, 2]);
     let find = |candidates: &[Candidate]| rootfs::find(candidates, Arch::native(), &disk.mounts());
     assert_eq!(find(&all).expect_err("blank").code(), "finalize.root_none");
     for candidate in &all {
@@ -351,7 +283,7 @@ fn a_btrfs_root_in_a_subvolume_is_found() {
     }
     let disk = Loop::new(256 * MIB, 512);
     lay_out(&disk, &[partition("a", "linux-generic", 200, 1)]);
-    let all = disk.candidates(&[1]);
+    let all = candidates(&disk, &[1]);
     mkfs(Kind::Btrfs, &all[0].node, &[]);
     let mounted = Mounted::mount(&all[0].node, "btrfs", Access::ReadWrite, &disk.mounts()).expect("mounts");
     let subvolume = mounted.path().join("@rootfs");

@@ -1,12 +1,10 @@
 //! One download onto several devices: each is written and read back, and one that fails fails alone.
 
-mod image_support;
-
+use crate::support::*;
 use burin::disk::{Backend, Target};
 use burin::error::Coded;
 use burin::image::{self, Cancel, Destination, ImageError, Progress, Snapshot, Source, WriteRequest};
 use burin::protocol::ImageReceipt;
-use image_support::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -1,7 +1,7 @@
 //! The ways through proxies: which one, in what form, with whose password, and what is told when there is no way.
 
-use super::image_support::*;
-use super::{code, run, text};
+use super::{code, run, text, tls_server};
+use crate::support::*;
 use burin::controller::{Clock, Timeouts, Trust, TrustFiles, http::agent};
 use burin::image::{self, Cancel, Credentials, Http, Proxies, Source, Sums, WriteRequest};
 use burin::protocol::Secret;
@@ -66,11 +66,8 @@ fn https_goes_through_a_tunnel_and_a_proxy_may_speak_tls_itself() {
     let dir = tempfile::tempdir().unwrap();
     let target = dirty_file(dir.path(), 3 * MIB);
     let image = image(2 * MIB);
-    let ca = dir.path().join("ca.pem");
-    let trusting = ["--ca", ca.to_str().unwrap()];
-
-    let (server, pem) = Server::tls(image.clone());
-    fs::write(&ca, pem).unwrap();
+    let (server, ca) = tls_server(dir.path(), &image);
+    let trusting = ["--ca", &ca];
     let proxy = Proxy::new();
     let output = run(&server.url, &target, &trusting, &[("https_proxy", &url("http", &proxy.address))]);
     assert_eq!(code(&output), "receipt", "{output:?}");
@@ -163,9 +160,7 @@ fn each_hop_of_a_redirect_has_its_own_proxy() {
     let dir = tempfile::tempdir().unwrap();
     let target = dirty_file(dir.path(), 3 * MIB);
     let image = image(2 * MIB);
-    let (real, pem) = Server::tls(image.clone());
-    let ca = dir.path().join("ca.pem");
-    fs::write(&ca, pem).unwrap();
+    let (real, ca) = tls_server(dir.path(), &image);
     let front = Server::new(Vec::new(), []).always(Answer::Redirect(real.url.clone()));
     for (exceptions, tunnels) in [("example.com", 1), ("localhost", 0)] {
         let (plain, tls) = (Proxy::new(), Proxy::new());
@@ -176,7 +171,7 @@ fn each_hop_of_a_redirect_has_its_own_proxy() {
             ("BURIN_BEARER", "hunter3".to_owned()),
         ];
         let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let output = run(&front.url, &target, &["--ca", ca.to_str().unwrap()], &variables);
+        let output = run(&front.url, &target, &["--ca", &ca], &variables);
         assert_eq!(code(&output), "receipt", "{output:?}");
         assert_written(&fs::read(&target).unwrap(), &image);
         assert_eq!((plain.requests().len(), tls.requests().len()), (1, tunnels));
@@ -191,16 +186,14 @@ fn a_socks_proxy_carries_http_and_https() {
     let dir = tempfile::tempdir().unwrap();
     let target = dirty_file(dir.path(), 3 * MIB);
     let image = image(2 * MIB);
-    let (tls, pem) = Server::tls(image.clone());
-    let ca = dir.path().join("ca.pem");
-    fs::write(&ca, pem).unwrap();
+    let (tls, ca) = tls_server(dir.path(), &image);
     let plain = Server::new(image.clone(), [Answer::Cut(MIB)]);
     for server in [&plain, &tls] {
         let named = server.url.replace("127.0.0.1", "localhost");
         for (scheme, asked) in [("socks5", "127.0.0.1"), ("socks5h", "localhost")] {
             let socks = Socks::new("me", "hunter2");
             fs::write(&target, dirt(3 * MIB)).unwrap();
-            let more = ["--proxy", &url(scheme, &socks.address), "--ca", ca.to_str().unwrap()];
+            let more = ["--proxy", &url(scheme, &socks.address), "--ca", &ca];
             let output = run(&named, &target, &more, &[]);
             assert_eq!(code(&output), "receipt", "{output:?}");
             assert_kept(&output, &[server]);
@@ -218,8 +211,8 @@ fn a_socks_proxy_carries_http_and_https() {
 }
 
 /// Downloads as the agent makes them, through `proxy`.
-fn through(proxy: &str, ca: &Path, urls: Vec<String>) -> Http {
-    let ca = burin::controller::Ca::File(ca.to_owned());
+fn through(proxy: &str, ca: &str, urls: Vec<String>) -> Http {
+    let ca = burin::controller::Ca::File(ca.into());
     let trust = Trust::downloads(Some(&ca), &TrustFiles::below(Path::new("/no/such")), Clock::trusted()).unwrap();
     let mut http = Http::new(agent(&trust, &Timeouts::DOWNLOADS), urls);
     http.proxies = Proxies::all(proxy).unwrap();
@@ -278,9 +271,7 @@ fn a_real_proxy_carries_image_sums_and_ranges() {
     let address = url("http", &proxy.address);
     let image = noise(7 * MIB, 3);
     let sums = format!("{}  image\n", sha256(&image).trim_start_matches("sha256:"));
-    let (tls, pem) = Server::tls(image.clone());
-    let ca = dir.path().join("ca.pem");
-    fs::write(&ca, pem).unwrap();
+    let (tls, ca) = tls_server(dir.path(), &image);
     let plain = Server::new(image.clone(), [Answer::Cut(MIB)]);
     for (server, connections) in [(plain, 1), (Server::new(image.clone(), []), 3), (tls, 3)] {
         let server = server.beside("/SHA256SUMS", sums.clone());
@@ -322,9 +313,7 @@ fn proxies_are_for_images_that_name_them_only() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::new(image(MIB), []);
     let proxy = Proxy::new();
-    let (_, pem) = Server::tls(Vec::new());
-    let ca = dir.path().join("ca.pem");
-    fs::write(&ca, pem).unwrap();
+    let (_, ca) = tls_server(dir.path(), &[]);
     let through = through(&format!("http://{}", proxy.address), &ca, vec![server.url.clone()]);
     let direct = Http { proxies: Proxies::default(), ..through.clone() };
     let target = dirty_file(dir.path(), 2 * MIB);
