@@ -1,5 +1,4 @@
-//! Running the agent's program on this host, where it may.
-#![allow(dead_code)] // Each test file uses its part.
+//! Programs on this host: the agent's, where it may run, and servers.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,7 +26,7 @@ pub fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// A server that ends with the test.
+/// A process that ends with the test.
 #[derive(Debug)]
 pub struct Child(std::process::Child);
 
@@ -41,11 +40,13 @@ impl Child {
         self.0.stdout.take().expect("standard output was asked to be a pipe")
     }
 
-    /// SIGKILL, and waits for the end.
-    pub fn kill(mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+    /// The exit status of one that ends by itself.
+    pub fn wait(mut self) -> Option<i32> {
+        self.0.wait().expect("it can be waited for").code()
     }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(self) {}
 }
 
 impl Drop for Child {

@@ -7,7 +7,7 @@ use burin::protocol::Receipt;
 use burin_tests::controller::Controller;
 use burin_tests::deploy::{Image, SmallDebian, built, start_controller};
 use burin_tests::vm::{
-    BadSector, Boot, Bus, Dirt, Disk, DiskFile, Firmware, HOST_FROM_GUEST, Machine, MachineSpec, Nic, NicModel, Slot,
+    BadSector, Boot, Bus, Dirt, Disk, DiskFile, Firmware, Machine, MachineSpec, Nic, NicModel, Slot,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -64,7 +64,7 @@ fn trees_and_images_boot_from_disks_of_both_sector_sizes() {
     let bad = 16 * MIB;
 
     let controller = start_controller(dir.path(), &netboot, &images).unwrap();
-    let url = format!("http://{HOST_FROM_GUEST}:{}", controller.address().port());
+    let url = controller.public_url();
     let boot = Boot::Kernel {
         kernel: netboot.kernel(),
         initrd: netboot.initramfs(),

@@ -1,9 +1,7 @@
 //! The reference controller's image faults are what they say: the tests of the engine rely on them.
 
-mod protocol_support;
-
+use crate::support::*;
 use burin_tests::controller::ImageFault;
-use protocol_support::*;
 use std::time::Duration;
 
 const SIZE: usize = 300_000;

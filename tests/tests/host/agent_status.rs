@@ -1,9 +1,7 @@
 //! `burin agent` that cannot start: exit status 73 and the code on standard error. What needs an order ends in a
-//! machine of its own (vm_faults): an agent on this host would configure its network and see its disks.
+//! machine of its own (vm/faults.rs): an agent on this host would configure its network and see its disks.
 
-mod host_support;
-
-use host_support::agent;
+use crate::support::program::agent;
 use std::process::Command;
 
 fn refused(cmdline: &str, code: &str) {

@@ -45,7 +45,7 @@ fn the_schemas_are_those_of_the_types() {
             stale.push(path);
         }
     }
-    assert!(stale.is_empty(), "BURIN_BLESS=1 cargo test -p burin-tests --test protocol_documents renews {stale:?}");
+    assert!(stale.is_empty(), "BURIN_BLESS=1 cargo test -p burin-tests documents renews {stale:?}");
     for entry in std::fs::read_dir(&directory).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(schemas.iter().any(|(known, _)| name == format!("{known}.json")), "{name} is nobody's schema");

@@ -1,15 +1,16 @@
 //! A machine on this host: one loop device, and an agent process that may be killed.
 
+use super::program::{Child, is_root};
 use burin_tests::vm::{Dirt, DiskFile};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 const MIB: u64 = 1 << 20;
 
 /// Whether loop devices can be had here; if not, said aloud.
 pub fn has_loops() -> bool {
-    let able = nix::unistd::geteuid().is_root() && Path::new("/dev/loop-control").exists();
+    let able = is_root() && Path::new("/dev/loop-control").exists();
     if !able {
         println!("skipped: loop devices are root's, and not everywhere");
     }
@@ -73,38 +74,15 @@ impl Host {
         std::fs::write(self.root().join("proc/sys/kernel/random/boot_id"), id).unwrap();
     }
 
-    pub fn start(&self) -> HostAgent {
+    pub fn start(&self) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_host-agent"));
         command.arg("--root").arg(self.root()).arg("--machine").arg(self.machine());
-        HostAgent(command.stdin(Stdio::null()).spawn().unwrap())
+        Child::spawn(command.stdin(Stdio::null()))
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
         let _ = Command::new("losetup").args(["--detach", &self.node]).status();
-    }
-}
-
-/// A process that ends with the test.
-pub struct HostAgent(Child);
-
-impl HostAgent {
-    /// SIGKILL, and waits for the end.
-    pub fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    /// The exit status of an agent that ends by itself.
-    pub fn wait(mut self) -> Option<i32> {
-        self.0.wait().unwrap().code()
-    }
-}
-
-impl Drop for HostAgent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

@@ -1,14 +1,12 @@
 //! Whom the agent believes: CA files, fingerprints, and clocks that are years off; and who believes the agent.
 
-mod protocol_support;
-
+use crate::support::*;
 use burin::api;
 use burin::controller::{Ca, Clock, ControlFlag, ControllerError, Emitter, Limits, Session, Timeouts};
 use burin::controller::{Trust, TrustFiles, http};
 use burin::error::Coded;
 use burin::protocol::{Order, Plan, Problem, Secret};
 use burin_tests::controller::Tls;
-use protocol_support::*;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;

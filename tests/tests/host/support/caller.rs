@@ -7,20 +7,40 @@ use burin::protocol::Secret;
 use burin::protocol::hello::ApiEndpoint;
 use burin::run::{Agent, Surroundings};
 use serde_json::Value;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 
 pub const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// The agent as `words` on its kernel command line make it.
-pub fn start(root: &Path, words: &str) -> (LogRing, JoinHandle<Exit>) {
+/// Of the agents of this process: it has one logger, and they all hear everything.
+static LOGS: Mutex<Vec<LogRing>> = Mutex::new(Vec::new());
+
+struct Logs;
+
+impl Write for Logs {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        LOGS.lock().unwrap().iter_mut().try_for_each(|log| log.write_all(text))?;
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The agent as `words` on its kernel command line make it. Its log has all that there is to say.
+pub fn start(root: &Path, words: &str) -> JoinHandle<Exit> {
     std::fs::create_dir_all(root.join("proc")).unwrap();
     std::fs::write(root.join("proc/cmdline"), words).unwrap();
     let agent = Agent::new(root).unwrap();
-    let log = agent.log.clone();
+    LOGS.lock().unwrap().push(agent.log.clone());
+    // Refused from the second agent on.
+    let _ = simplelog::WriteLogger::init(simplelog::LevelFilter::Trace, simplelog::Config::default(), Logs);
     let surroundings = Surroundings { clock: Clock::trusted(), addresses: vec![LOCAL], listen: LOCAL };
-    (log, std::thread::spawn(move || agent.run_in(surroundings)))
+    std::thread::spawn(move || agent.run_in(surroundings))
 }
 
 pub struct Caller {

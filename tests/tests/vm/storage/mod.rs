@@ -2,18 +2,18 @@
 //! compares every byte of every disk afterwards. Disks with bad sectors and disks that are taken out in mid-write fail
 //! their orders with a code, and nothing else.
 
-mod vm_storage_support;
+mod inventory;
+mod memory;
 
 use burin::protocol::{Kind, Receipt};
 use burin_tests::controller::{Controller, ImageFault, Observation};
 use burin_tests::deploy::{Netboot, Patchwork, Watch, built, extents, start_controller};
 use burin_tests::vm::{Boot, Bus, Dirt, Disk, DiskFile, Firmware, Machine, MachineSpec, Nic, NicModel, Slot};
 use hwinventory::Inventory;
+use memory::{Memory, PAGE};
 use serde_json::{Value, json};
 use std::ops::Range;
 use std::path::Path;
-use vm_storage_support::inventory;
-use vm_storage_support::memory::{Memory, PAGE};
 
 const MIB: usize = 1 << 20;
 /// Of all noise, those of images included, so that a block tells where it is from.

@@ -1,13 +1,11 @@
 //! The protocol as it goes when nothing is wrong, and what each side refuses.
 
-mod protocol_support;
-
+use crate::support::*;
 use burin::controller::{ControllerError, Next, Offer, SINK};
 use burin::error::Coded;
 use burin::protocol::event::OrderRefused;
 use burin::protocol::{Control, Kind, LastState, Secret};
 use burin_tests::controller::{Call, Fault, Observation};
-use protocol_support::*;
 use std::time::Duration;
 
 fn offer(next: Next) -> Offer {

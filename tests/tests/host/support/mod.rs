@@ -1,8 +1,8 @@
-//! What the protocol tests share: a controller, and an agent without a machine.
-#![allow(dead_code)]
+//! A controller, and an agent without a machine.
 
 pub mod caller;
 pub mod host;
+pub mod program;
 pub mod wire;
 
 use burin::controller::{

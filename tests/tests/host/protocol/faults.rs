@@ -1,13 +1,11 @@
 //! The fault matrix: whatever goes wrong on the way, both sides end in the same, right state.
 
-mod protocol_support;
-
+use crate::support::wire::Wire;
+use crate::support::*;
 use burin::controller::{ControllerError, Next, Session, Timeouts};
 use burin::error::Coded;
 use burin::protocol::{Decision, Kind};
 use burin_tests::controller::{Call, Fault};
-use protocol_support::wire::Wire;
-use protocol_support::*;
 use std::time::Duration;
 
 const CALLS: [Call; 5] = [Call::Hello, Call::Order, Call::Events, Call::Grant, Call::Receipt];

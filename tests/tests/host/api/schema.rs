@@ -1,9 +1,7 @@
 //! docs/openapi.yaml is a valid OpenAPI 3.1 document, and the agent's API and the reference controller keep to it
 //! whatever they are sent: schemathesis makes the requests up from the document and compares every answer with it.
 
-mod host_support;
-
-use host_support::Child;
+use crate::support::program::Child;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

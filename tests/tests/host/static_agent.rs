@@ -1,10 +1,8 @@
 //! The agent as it ships: it needs nothing of a system, and still finds servers by name and knows whom to believe.
 
-mod host_support;
-
+use crate::support::program::{Child, agent, is_root, run};
 use burin_tests::controller::{Controller, Options};
 use burin_tests::deploy::{Image, Pki};
-use host_support::{Child, agent, is_root, run};
 use nix::sched::{CloneFlags, unshare};
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,13 +1,11 @@
 //! Whatever happens in whatever order: faults, controllers that are restarted, agents that are killed, machines that are
 //! reset. The real client speaks to the real reference controller; only the disk is a list of what was done to it.
 
-mod protocol_support;
-
+use crate::support::*;
 use burin::controller::{Next, Session};
 use burin::protocol::{Decision, Problem, Receipt};
 use burin_tests::controller::{Call, Fault};
 use proptest::prelude::*;
-use protocol_support::*;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;

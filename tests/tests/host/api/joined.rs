@@ -2,15 +2,13 @@
 //!
 //! The only disk that is ever written is a loop device of this test.
 
-mod protocol_support;
-
+use crate::support::caller::{Caller, LOCAL, start};
+use crate::support::host::{Host, has_loops};
+use crate::support::{Bench, PATIENCE, eventually};
 use burin::exit::Exit;
 use burin::protocol::hello::ApiEndpoint;
 use burin::protocol::{Kind, Phase, Secret};
 use burin_tests::deploy::{Image, OrderBuilder, SMALL_MARK};
-use protocol_support::caller::{Caller, LOCAL, start};
-use protocol_support::host::{Host, has_loops};
-use protocol_support::{Bench, eventually};
 use serde_json::{Value, json};
 
 const JOIN: &str = "join-5ecret-of-one-boot";
@@ -28,9 +26,7 @@ fn callers_and_controller_see_one_agent_and_no_secret_leaves_it() {
     let bench = Bench::new(|options| options.join_token = Some(Secret::new(JOIN)));
     let root = tempfile::tempdir().unwrap();
     let words = format!("burin.controller={} burin.token={JOIN} burin.api=0", bench.controller().url());
-    let (log, agent) = start(root.path(), &words);
-    let config = simplelog::ConfigBuilder::new().build();
-    let _ = simplelog::WriteLogger::init(simplelog::LevelFilter::Trace, config, log);
+    let agent = start(root.path(), &words);
 
     eventually("hello", || !bench.controller().machines().is_empty());
     let machine = bench.controller().machines().remove(0);
@@ -50,7 +46,7 @@ fn callers_and_controller_see_one_agent_and_no_secret_leaves_it() {
 
     // A controller's order shows at the door too.
     bench.controller().put_order("default", order("ordered")).unwrap();
-    let (_, receipt) = bench.controller().wait_receipt("ordered", protocol_support::PATIENCE).unwrap();
+    let (_, receipt) = bench.controller().wait_receipt("ordered", PATIENCE).unwrap();
     assert_eq!(receipt.problem.as_ref().map(|problem| problem.code.as_str()), Some("plan.no_match"));
     assert_eq!(caller.call("GET", "/v1/receipt", "").1["order"], "ordered");
     let status = caller.call("GET", "/v1/status", "").1;
@@ -85,12 +81,11 @@ fn callers_and_controller_see_one_agent_and_no_secret_leaves_it() {
 #[test]
 fn without_a_controller_a_token_is_enough_and_switched_off_is_off() {
     let root = tempfile::tempdir().unwrap();
-    let (_, agent) = start(root.path(), &format!("burin.token={JOIN} burin.api=off"));
+    let agent = start(root.path(), &format!("burin.token={JOIN} burin.api=off"));
     assert_eq!(agent.join().unwrap(), Exit::Failed);
     // A port that nobody else has: the endpoint cannot be asked for without knowing it.
     let port = std::net::TcpListener::bind((LOCAL, 0)).unwrap().local_addr().unwrap().port();
-    let (log, agent) = start(root.path(), &format!("burin.token={JOIN} burin.api={port}"));
-    let _ = log;
+    let agent = start(root.path(), &format!("burin.token={JOIN} burin.api={port}"));
     eventually("the port is open", || std::net::TcpStream::connect((LOCAL, port)).is_ok());
     let fingerprint = fingerprint_at(port);
     let endpoint = ApiEndpoint { url: format!("https://127.0.0.1:{port}"), fingerprint };

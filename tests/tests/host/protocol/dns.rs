@@ -1,12 +1,10 @@
 //! Names that cannot be resolved, and then can: a name server of our own, in a network and with an /etc/resolv.conf that
 //! nobody else sees.
 
-mod protocol_support;
-
+use crate::support::*;
 use burin::controller::{ControllerError, Next};
 use burin::error::Coded;
 use nix::mount::{MsFlags, mount};
-use protocol_support::*;
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
@@ -15,12 +13,13 @@ use std::sync::{Arc, Mutex};
 
 #[test]
 fn dns_fails_and_then_heals() {
-    if !nix::unistd::geteuid().is_root() {
+    if !program::is_root() {
         return println!("skipped: namespaces are root's");
     }
     let mut inside = Command::new("unshare");
     inside.args(["--net", "--mount", "--propagation", "private", "--"]).arg(std::env::current_exe().unwrap());
-    let output = inside.args(["--exact", "inside_of_a_namespace", "--ignored", "--nocapture"]).output().unwrap();
+    let output =
+        inside.args(["--exact", "protocol::dns::inside_of_a_namespace", "--ignored", "--nocapture"]).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
     assert!(said.contains("1 passed"), "{said}");

@@ -3,11 +3,10 @@
 //! the machine boots with either of them pulled.
 
 use burin::protocol::{Kind, Receipt};
-use burin_tests::controller::{Call, Controller, Fault, Observation, Options};
-use burin_tests::deploy::{Image, Netboot, SmallDebian, built};
+use burin_tests::controller::{Call, Controller, Fault, Observation};
+use burin_tests::deploy::{Image, Netboot, SmallDebian, built, start_controller_as};
 use burin_tests::vm::{
-    Boot, Bus, Dirt, Disk, DiskFile, Firmware, HOST_FROM_GUEST, Machine, MachineSpec, Nic, NicModel, OldMember, Slot,
-    lvm_label,
+    Boot, Bus, Dirt, Disk, DiskFile, Firmware, Machine, MachineSpec, Nic, NicModel, OldMember, Slot, lvm_label,
 };
 use serde_json::{Value, json};
 use std::ops::Range;
@@ -144,8 +143,8 @@ impl Bench {
             .unwrap();
         let before = other.digest().unwrap();
 
-        let controller = controller(dir, netboot, tree);
-        let url = format!("http://{HOST_FROM_GUEST}:{}", controller.address().port());
+        let controller = start_controller_as(dir, netboot, &tree.dir, |options| options.max_attempts = 2).unwrap();
+        let url = controller.public_url();
         controller.put_order(MAC, order(&url, tree).to_string()).unwrap();
         let boot = Boot::Kernel {
             kernel: netboot.kernel(),
@@ -279,15 +278,6 @@ fn order(url: &str, tree: &Image) -> Value {
         "seed": { "hostname": HOST },
         "policies": { "finish": "hold" },
     })
-}
-
-/// One that gives a second attempt.
-fn controller(dir: &Path, netboot: &Netboot, tree: &Image) -> Controller {
-    let mut options = Options::new(&dir.join("controller"));
-    options.artefacts = Some(netboot.dir.clone());
-    options.images = Some(tree.dir.clone());
-    options.max_attempts = 2;
-    Controller::start(options).unwrap()
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {

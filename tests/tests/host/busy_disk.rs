@@ -1,10 +1,9 @@
 //! A disk that cannot be had: `burin write` says why, exits with 1, and changes nothing on it. Nothing in the ramdisk
 //! holds a disk (it has no LVM, and assembles no array), so this is tried on the host, with loop devices.
 
-mod host_support;
-
+use crate::support::host::has_loops;
+use crate::support::program::{agent, run};
 use burin_tests::vm::{Dirt, DiskFile};
-use host_support::{agent, is_root, run};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -32,11 +31,7 @@ impl Drop for Mounted<'_> {
 
 /// The agent, if it may be tried here.
 fn ready() -> Option<PathBuf> {
-    if !is_root() || !Path::new("/dev/loop-control").exists() {
-        println!("skipped: loop devices are root's, and not everywhere");
-        return None;
-    }
-    agent()
+    if has_loops() { agent() } else { None }
 }
 
 fn write(agent: &Path, dir: &Path, device: &str) -> Output {

@@ -1,14 +1,12 @@
 //! The agent killed at every stage of an order, on this host: an agent process on a machine whose one disk is a loop
 //! device. Whatever happened, both sides end right: no write without a grant, no grant twice, and no success that is none.
-//! `vm_agent_killed` does the same with PID 1 and a real kernel.
+//! `vm/agent_killed.rs` does the same with PID 1 and a real kernel.
 
-mod protocol_support;
-
+use crate::support::host::{Host, has_loops};
+use crate::support::{Bench, PATIENCE, eventually};
 use burin::protocol::{Decision, Receipt};
 use burin_tests::controller::{Call, Fault, ImageFault, Options};
 use burin_tests::deploy::{Image, OrderBuilder, SMALL_MARK};
-use protocol_support::host::{Host, has_loops};
-use protocol_support::{Bench, PATIENCE, eventually};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,12 +1,10 @@
 //! The agent's own API over real TLS, with a stand-in for the engine.
 
-mod protocol_support;
-
+use crate::support::*;
 use burin::api::{Door, LogRing, Options, Server, Work};
 use burin::controller::{Ca, Clock, ControlFlag, Emitter, Limits, Timeouts, Trust, TrustFiles, http};
 use burin::protocol::event::StageStarted;
 use burin::protocol::{Control, Kind, Phase, Plan, Power, Problem, Secret, Status};
-use protocol_support::*;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};

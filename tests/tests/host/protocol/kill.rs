@@ -1,12 +1,11 @@
 //! The reference controller as a process, killed with SIGKILL while many agents talk to it.
 
-mod protocol_support;
-
+use crate::support::program::Child;
+use crate::support::*;
 use burin::controller::{CONTROLLER, Emitter, Limits, Session};
-use protocol_support::*;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 struct Process {
     child: Child,
@@ -15,13 +14,10 @@ struct Process {
 
 impl Process {
     fn start(directory: &Path, listen: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_controller"))
-            .args(["--listen", listen, "--state"])
-            .arg(directory)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_controller"));
+        command.args(["--listen", listen, "--state"]).arg(directory).stdout(Stdio::piped());
+        let mut child = Child::spawn(&mut command);
+        let mut lines = BufReader::new(child.stdout()).lines();
         let first = lines.next().unwrap().unwrap();
         let url = first.strip_prefix("listening on ").unwrap().to_owned();
         // Somebody has to read on, or the controller would stop at a full pipe.
@@ -29,14 +25,8 @@ impl Process {
         Self { child, url }
     }
 
-    /// SIGKILL.
-    fn kill(self) {}
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    fn kill(self) {
+        self.child.kill();
     }
 }
 

@@ -1,8 +1,8 @@
 //! The conformance kit, from both sides: the reference controller and the agent pass it, and those with the usual
 //! mistakes do not.
 
-mod protocol_support;
-
+use crate::support::caller::{Caller, start};
+use crate::support::{Bench, eventually, order, trust};
 use axum::body::Bytes;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
@@ -11,8 +11,6 @@ use burin::controller::conformance::{Point, Subject, Verdict, check, check_agent
 use burin::controller::{Ca, Clock, Trust, TrustFiles};
 use burin::exit::Exit;
 use burin::protocol::Secret;
-use protocol_support::caller::{Caller, start};
-use protocol_support::{Bench, eventually, order, trust};
 use serde_json::{Value, json};
 
 const MACHINE: &str = "c0ffee00-0000-4000-8000-000000000001";
@@ -107,9 +105,7 @@ fn the_usual_mistakes_are_found() {
 fn the_agents_own_api_gets_everything_right() {
     let bench = Bench::new(|_| {});
     let root = tempfile::tempdir().unwrap();
-    let (log, agent) = start(root.path(), &format!("burin.controller={} burin.api=0", bench.controller().url()));
-    let config = simplelog::ConfigBuilder::new().build();
-    let _ = simplelog::WriteLogger::init(simplelog::LevelFilter::Info, config, log);
+    let agent = start(root.path(), &format!("burin.controller={} burin.api=0", bench.controller().url()));
     eventually("hello", || !bench.controller().machines().is_empty());
     let machine = bench.controller().machines().remove(0);
     let endpoint = bench.controller().machine(&machine).unwrap().hello.unwrap().api.unwrap();
