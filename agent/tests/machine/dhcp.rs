@@ -25,8 +25,12 @@ struct Lab {
 }
 
 fn ip(arguments: &str) {
-    let output = Command::new("ip").args(arguments.split_whitespace()).output().unwrap();
-    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    succeeds(Command::new("ip").args(arguments.split_whitespace()));
+}
+
+fn succeeds(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn shown(arguments: &str) -> String {
@@ -42,22 +46,34 @@ impl Lab {
         Self { namespace, directory: tempfile::tempdir().unwrap(), servers: Vec::new() }
     }
 
+    /// A program behind the cable. Not by `ip netns exec` or `ip -n`: these copy all mounts, and disks that other tests
+    /// have mounted at that moment stay busy.
+    fn behind(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", self.namespace)).arg(program);
+        command
+    }
+
+    fn ip_behind(&self, arguments: &str) {
+        succeeds(self.behind("ip").args(arguments.split_whitespace()));
+    }
+
     /// A cable `name`, whose other end has the address `10.9.NET.1/24`; dark while that end is down.
     fn cable(&self, name: &str, mac: &str, net: u8, lit: bool) {
         let far = format!("{name}-far");
         ip(&format!("link add {name} address {mac} type veth peer name {far}"));
         ip(&format!("link set {far} netns {}", self.namespace));
-        ip(&format!("-n {} addr add 10.9.{net}.1/24 dev {far}", self.namespace));
+        self.ip_behind(&format!("addr add 10.9.{net}.1/24 dev {far}"));
         if lit {
-            ip(&format!("-n {} link set {far} up", self.namespace));
+            self.ip_behind(&format!("link set {far} up"));
         }
     }
 
     fn serve(&mut self, name: &str, net: u8, options: &[&str]) {
         let path = |what: &str| self.directory.path().join(format!("{name}.{what}")).display().to_string();
-        let mut command = Command::new("ip");
+        let mut command = self.behind("dnsmasq");
         command
-            .args(["netns", "exec", &self.namespace, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null"])
+            .args(["--keep-in-foreground", "--conf-file=/dev/null"])
             .args(["--port=0", "--user=root", "--bind-interfaces", "--log-dhcp", "--no-ping", "--dhcp-authoritative"])
             .arg(format!("--interface={name}-far"))
             .arg(format!("--dhcp-range=10.9.{net}.50,10.9.{net}.60,255.255.255.0,1h"))
@@ -203,7 +219,7 @@ fn carrier_that_comes_late_is_used() {
         lab.cable("late0", BOOT_MAC, 2, false);
         let network = Network::start(&Config::parse(&[""]).unwrap(), lab.directory.path()).unwrap();
         assert_eq!(network.wait(Duration::from_millis(500)).unwrap_err().code(), "net.no-carrier");
-        ip(&format!("-n {} link set late0-far up", lab.namespace));
+        lab.ip_behind("link set late0-far up");
         lab.serve("late0", 2, &[]);
         network.wait(LIMIT).unwrap();
         assert_eq!(network.state().interfaces[0].name, "late0");
@@ -264,7 +280,7 @@ fn a_server_that_moves_gives_a_new_address() {
         let mut old = lab.servers.remove(0);
         old.kill().unwrap();
         old.wait().unwrap();
-        ip(&format!("-n {} addr add 10.9.3.1/24 dev lit0-far", lab.namespace));
+        lab.ip_behind("addr add 10.9.3.1/24 dev lit0-far");
         lab.serve("lit0", 3, &[]);
         eventually("a new address", || {
             let now = addresses(&network.state());

@@ -1,25 +1,35 @@
 //! Names that cannot be resolved, and then can: a name server of our own, in a network and with an /etc/resolv.conf that
-//! nobody else sees.
+//! nobody else sees. A root directory of its own, and no mount namespace: that would copy the mounts of other tests, whose
+//! disks then stay busy.
 
 use crate::support::*;
 use burin::controller::{ControllerError, Next};
 use burin::error::Coded;
-use nix::mount::{MsFlags, mount};
 use std::net::UdpSocket;
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+
+/// Where the test inside finds its root directory.
+const ROOT: &str = "BURIN_TEST_ROOT";
 
 #[test]
 fn dns_fails_and_then_heals() {
     if !program::is_root() {
         return println!("skipped: namespaces are root's");
     }
+    // Not in /tmp, where device files may be forbidden.
+    let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (etc, dev) = (root.path().join("etc"), root.path().join("dev"));
+    std::fs::create_dir(&etc).unwrap();
+    std::fs::create_dir(&dev).unwrap();
+    assert!(Command::new("cp").args(["-a", "/dev/random", "/dev/urandom"]).arg(dev).status().unwrap().success());
+    std::fs::write(etc.join("resolv.conf"), "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n").unwrap();
+    std::fs::write(etc.join("nsswitch.conf"), "hosts: files dns\n").unwrap();
     let mut inside = Command::new("unshare");
-    inside.args(["--net", "--mount", "--propagation", "private", "--"]).arg(std::env::current_exe().unwrap());
-    let output =
-        inside.args(["--exact", "protocol::dns::inside_of_a_namespace", "--ignored", "--nocapture"]).output().unwrap();
+    inside.args(["--net", "--"]).arg(std::env::current_exe().unwrap());
+    inside.args(["--exact", "protocol::dns::inside_of_a_namespace", "--ignored", "--nocapture"]);
+    let output = inside.env(ROOT, root.path()).env("TMPDIR", "/").output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
     assert!(said.contains("1 passed"), "{said}");
@@ -32,12 +42,12 @@ const SILENT: u8 = 2;
 const ANSWER: u8 = 3;
 
 #[test]
-#[ignore = "the other test of this file starts it in a namespace of its own"]
+#[ignore = "the other test of this file starts it in a network and a root directory of its own"]
 fn inside_of_a_namespace() {
+    let root = std::env::var_os(ROOT).unwrap();
     assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
-    let directory = tempfile::tempdir().unwrap();
-    replace(directory.path(), "resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
-    replace(directory.path(), "nsswitch.conf", "hosts: files dns\n");
+    std::os::unix::fs::chroot(root).unwrap();
+    std::env::set_current_dir("/").unwrap();
     let (mood, asked) = serve();
 
     let bench = Bench::new(|_| {});
@@ -63,15 +73,6 @@ fn inside_of_a_namespace() {
     session.post_receipt(&receipt_for("o1", offer.attempt, "boot-1"), PATIENCE).unwrap();
     assert_eq!(bench.stages(), ["write"]);
     assert_eq!(bench.view().receipts.len(), 1);
-}
-
-/// A file of /etc, for this process's namespace alone.
-fn replace(directory: &Path, name: &str, text: &str) {
-    let (ours, theirs) = (directory.join(name), Path::new("/etc").join(name));
-    std::fs::write(&ours, text).unwrap();
-    if theirs.exists() {
-        mount(Some(&ours), &theirs, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
-    }
 }
 
 /// RFC 1035 in a few lines: one question, and 127.0.0.1 for whoever asks for an A record.
