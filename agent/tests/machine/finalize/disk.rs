@@ -38,7 +38,7 @@ fn partition(name: &str, kind: &str, mib: u64, number: u32) -> NewPartition {
     NewPartition {
         number: Some(number),
         type_guid: guid::partition_type(kind, Arch::native()).expect("a type"),
-        guid: guid::derived(&["finalize_disk", name]),
+        guid: guid::derived(&["finalize", name]),
         name: name.to_owned(),
         attributes: 0,
         min: mib * MIB,
