@@ -9,6 +9,7 @@ use burin::exit::Exit;
 use burin::protocol::hello::ApiEndpoint;
 use burin::protocol::{Kind, Phase, Secret};
 use burin_tests::deploy::{Image, OrderBuilder, SMALL_MARK};
+use log::LevelFilter;
 use serde_json::{Value, json};
 
 const JOIN: &str = "join-5ecret-of-one-boot";
@@ -26,7 +27,7 @@ fn callers_and_controller_see_one_agent_and_no_secret_leaves_it() {
     let bench = Bench::new(|options| options.join_token = Some(Secret::new(JOIN)));
     let root = tempfile::tempdir().unwrap();
     let words = format!("burin.controller={} burin.token={JOIN} burin.api=0", bench.controller().url());
-    let agent = start(root.path(), &words);
+    let agent = start(root.path(), &words, LevelFilter::Trace);
 
     eventually("hello", || !bench.controller().machines().is_empty());
     let machine = bench.controller().machines().remove(0);
@@ -81,11 +82,11 @@ fn callers_and_controller_see_one_agent_and_no_secret_leaves_it() {
 #[test]
 fn without_a_controller_a_token_is_enough_and_switched_off_is_off() {
     let root = tempfile::tempdir().unwrap();
-    let agent = start(root.path(), &format!("burin.token={JOIN} burin.api=off"));
+    let agent = start(root.path(), &format!("burin.token={JOIN} burin.api=off"), LevelFilter::Info);
     assert_eq!(agent.join().unwrap(), Exit::Failed);
     // A port that nobody else has: the endpoint cannot be asked for without knowing it.
     let port = std::net::TcpListener::bind((LOCAL, 0)).unwrap().local_addr().unwrap().port();
-    let agent = start(root.path(), &format!("burin.token={JOIN} burin.api={port}"));
+    let agent = start(root.path(), &format!("burin.token={JOIN} burin.api={port}"), LevelFilter::Info);
     eventually("the port is open", || std::net::TcpStream::connect((LOCAL, port)).is_ok());
     let fingerprint = fingerprint_at(port);
     let endpoint = ApiEndpoint { url: format!("https://127.0.0.1:{port}"), fingerprint };

@@ -11,6 +11,7 @@ use burin::controller::conformance::{Point, Subject, Verdict, check, check_agent
 use burin::controller::{Ca, Clock, Trust, TrustFiles};
 use burin::exit::Exit;
 use burin::protocol::Secret;
+use log::LevelFilter;
 use serde_json::{Value, json};
 
 const MACHINE: &str = "c0ffee00-0000-4000-8000-000000000001";
@@ -105,7 +106,8 @@ fn the_usual_mistakes_are_found() {
 fn the_agents_own_api_gets_everything_right() {
     let bench = Bench::new(|_| {});
     let root = tempfile::tempdir().unwrap();
-    let agent = start(root.path(), &format!("burin.controller={} burin.api=0", bench.controller().url()));
+    let agent =
+        start(root.path(), &format!("burin.controller={} burin.api=0", bench.controller().url()), LevelFilter::Info);
     eventually("hello", || !bench.controller().machines().is_empty());
     let machine = bench.controller().machines().remove(0);
     let endpoint = bench.controller().machine(&machine).unwrap().hello.unwrap().api.unwrap();

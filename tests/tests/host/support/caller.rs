@@ -6,7 +6,9 @@ use burin::exit::Exit;
 use burin::protocol::Secret;
 use burin::protocol::hello::ApiEndpoint;
 use burin::run::{Agent, Surroundings};
+use log::LevelFilter;
 use serde_json::Value;
+use simplelog::{Config, WriteLogger};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -31,14 +33,17 @@ impl Write for Logs {
     }
 }
 
-/// The agent as `words` on its kernel command line make it. Its log has all that there is to say.
-pub fn start(root: &Path, words: &str) -> JoinHandle<Exit> {
+/// The agent as `words` on its kernel command line make it. Its log has at least this level.
+pub fn start(root: &Path, words: &str, level: LevelFilter) -> JoinHandle<Exit> {
     std::fs::create_dir_all(root.join("proc")).unwrap();
     std::fs::write(root.join("proc/cmdline"), words).unwrap();
     let agent = Agent::new(root).unwrap();
-    LOGS.lock().unwrap().push(agent.log.clone());
-    // Refused from the second agent on.
-    let _ = simplelog::WriteLogger::init(simplelog::LevelFilter::Trace, simplelog::Config::default(), Logs);
+    let mut logs = LOGS.lock().unwrap();
+    // The first one's logger stays; what it is told is what the most curious agent wants.
+    let first = WriteLogger::init(LevelFilter::Trace, Config::default(), Logs).is_ok();
+    log::set_max_level(if first { level } else { level.max(log::max_level()) });
+    logs.push(agent.log.clone());
+    drop(logs);
     let surroundings = Surroundings { clock: Clock::trusted(), addresses: vec![LOCAL], listen: LOCAL };
     std::thread::spawn(move || agent.run_in(surroundings))
 }
