@@ -1,7 +1,8 @@
 //! `cargo bench -p hwinventory`: a machine with 24 disks, healthy and with one disk that hangs for 30 seconds. Reports the
 //! time of a collection and the peak of resident memory; fails when the goals are missed.
 
-#[path = "../tests/support/mod.rs"]
+#[allow(dead_code)] // The tests use the rest.
+#[path = "../tests/inventory/support.rs"]
 mod support;
 
 use hwinventory::{Options, collect};

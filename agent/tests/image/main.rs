@@ -1,0 +1,18 @@
+//! Images from a source onto files and loop devices: by the library, by the program, and as orders have them.
+
+mod cancel;
+mod cli;
+mod corpus;
+mod delta;
+mod device;
+mod faults;
+mod index;
+mod memory;
+mod order;
+mod qcow2;
+mod roundtrip;
+mod several;
+mod signature;
+mod stopped;
+mod support;
+mod transfer;

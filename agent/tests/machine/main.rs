@@ -1,0 +1,7 @@
+//! What the agent does to a machine beside writing images: plans carried out on loop devices, partition tables,
+//! filesystems and firmware variables, and the network.
+
+mod apply;
+mod dhcp;
+mod finalize;
+mod support;

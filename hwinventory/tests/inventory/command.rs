@@ -1,0 +1,159 @@
+//! The binary as its users meet it: pages, exit codes, JSON.
+
+use hwinventory::Inventory;
+use hwinventory::model::{Dimm, Disk, Identity, IdentityKind, LldpNeighbour, Nic, Strength};
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hwinventory")).args(arguments).output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn snapshot(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machines").join(name).display().to_string()
+}
+
+/// A server as it was bought.
+fn server() -> Inventory {
+    let mut inventory = Inventory::default();
+    inventory.system.data.manufacturer = Some("Burin".into());
+    let bios = hwinventory::model::Bios { version: Some("2.1".into()), ..Default::default() };
+    inventory.system.data.bios = Some(bios);
+    inventory.bmc.data.firmware = Some("7.10".into());
+    let dimm = |slot: &str, serial: &str| Dimm {
+        locator: Some(slot.into()),
+        populated: true,
+        size: Some(32 << 30),
+        manufacturer: Some("Micron".into()),
+        serial_number: Some(serial.into()),
+        ..Dimm::default()
+    };
+    inventory.memory.data.dimms = vec![dimm("A1", "S1"), dimm("A2", "S2"), dimm("B1", "S3")];
+    let disk = |place: &str, serial: &str| Disk {
+        name: "sdx".into(),
+        size: 960_197_124_096,
+        by_path: Some(place.into()),
+        serial: Some(serial.into()),
+        model: Some("PM893".into()),
+        firmware: Some("JXTC304Q".into()),
+        identity: Identity {
+            kind: IdentityKind::Serial,
+            value: format!("PM893_{serial}"),
+            strength: Strength::Strong,
+            reason: None,
+        },
+        ..Disk::default()
+    };
+    inventory.disks.data = vec![disk("pci-0000:00:17.0-ata-1.0", "D1"), disk("pci-0000:00:17.0-ata-2.0", "D2")];
+    let port =
+        LldpNeighbour { system_name: Some("tor-1".into()), port_id: "Eth1/7".into(), ..LldpNeighbour::default() };
+    inventory.nics.data = vec![Nic {
+        name: "eth0".into(),
+        permanent_mac: Some("00:25:90:01:02:03".into()),
+        firmware: Some("20.5".into()),
+        lldp: vec![port],
+        ..Nic::default()
+    }];
+    inventory
+}
+
+/// Exit code, lines, and the codes of the JSON.
+fn diff(expected: &Inventory, actual: &Inventory) -> (Option<i32>, String, Vec<(String, String)>) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let write = |name: &str, inventory: &Inventory| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, serde_json::to_vec(inventory).expect("JSON")).expect("a file");
+        path.display().to_string()
+    };
+    let (expected, actual) = (write("expected.json", expected), write("actual.json", actual));
+    let page = run(&["diff", &expected, &actual]);
+    let json = run(&["diff", &expected, &actual, "--json"]);
+    assert_eq!(page.status.code(), json.status.code());
+    let drift: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    let word = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+    let codes = drift.as_array().expect("a list").iter().map(|d| (word(d, "code"), word(d, "subject"))).collect();
+    (page.status.code(), text(&page.stdout), codes)
+}
+
+#[test]
+fn the_same_machine_is_no_drift() {
+    let (code, page, codes) = diff(&server(), &server());
+    assert_eq!((code, page.as_str(), codes.len()), (Some(0), "no drift\n", 0));
+}
+
+#[test]
+fn what_went_missing_was_replaced_moved_or_flashed() {
+    let mut actual = server();
+    actual.memory.data.dimms[1] = Dimm { locator: Some("A2".into()), ..Dimm::default() };
+    actual.disks.data[1].serial = Some("D9".into());
+    actual.disks.data[1].identity.value = "PM893_D9".into();
+    actual.disks.data[0].firmware = Some("JXTC404Q".into());
+    actual.nics.data[0].lldp[0].port_id = "Eth1/8".into();
+    if let Some(bios) = &mut actual.system.data.bios {
+        bios.version = Some("2.2".into());
+    }
+    actual.bmc.data.firmware = Some("7.20".into());
+    let (code, page, codes) = diff(&server(), &actual);
+    assert_eq!(code, Some(1));
+    let expected = [
+        ("system.firmware", "bios"),
+        ("bmc.firmware", "bmc"),
+        ("memory.dimm.missing", "A2"),
+        ("disk.firmware", "PM893_D1"),
+        ("disk.replaced", "pci-0000:00:17.0-ata-2.0"),
+        ("nic.switch-port", "00:25:90:01:02:03"),
+    ];
+    assert_eq!(codes, expected.map(|(c, s)| (c.to_owned(), s.to_owned())));
+    for line in [
+        "- memory.dimm.missing A2: 32 GiB Micron S2",
+        "~ disk.replaced pci-0000:00:17.0-ata-2.0: 960.1 GB PM893 D2 -> 960.1 GB PM893 D9",
+        "~ nic.switch-port 00:25:90:01:02:03: tor-1 Eth1/7 -> tor-1 Eth1/8",
+        "~ system.firmware bios: 2.1 -> 2.2",
+    ] {
+        assert!(page.contains(line), "{line:?} is not in\n{page}");
+    }
+}
+
+#[test]
+fn a_diff_of_nothing_readable_is_an_error_of_its_own() {
+    let output = run(&["diff", "/nonexistent/a.json", "/nonexistent/b.json"]);
+    assert_eq!(output.status.code(), Some(2), "1 is drift");
+    assert!(text(&output.stderr).contains("/nonexistent/a.json"), "{}", text(&output.stderr));
+    let wrong = run(&["diff", "only-one"]);
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn a_snapshot_as_a_page_and_as_a_document() {
+    let file = snapshot("q35-bios.tar.zst");
+    let page = run(&["collect", "--root", &file, "--deadline", "60000"]);
+    assert_eq!(page.status.code(), Some(0), "{}", text(&page.stderr));
+    let page = text(&page.stdout);
+    for line in ["Burin TestRig", "2 sockets", "nvme0n1", "BURINDISK", "megaraid_sas", "Findings"] {
+        assert!(page.contains(line), "{line:?} is not in\n{page}");
+    }
+    assert!(!page.contains('\x1b'), "colour is for terminals");
+    let document = run(&["collect", "--root", &file, "--deadline", "60000", "--json"]);
+    let document: Value = serde_json::from_slice(&document.stdout).expect("JSON");
+    assert_eq!(document["schema_version"], "inventory/v1");
+    assert_eq!(run(&["diff", &file, &file]).status.code(), Some(0));
+}
+
+#[test]
+fn the_schema_is_printed() {
+    let output = run(&["schema"]);
+    let schema: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(schema["properties"]["disks"].is_object());
+}
+
+#[test]
+fn a_root_that_is_nothing_is_an_error() {
+    let output = run(&["collect", "--root", "/nonexistent"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("/nonexistent"), "{}", text(&output.stderr));
+}

@@ -1,0 +1,18 @@
+//! Inventories of captured machines, of machines made of files, of virtual ones, and of devices of this host.
+
+mod bmc;
+mod command;
+mod corpus;
+mod dumps;
+mod hwloc;
+mod isolation;
+mod lldp;
+mod machines;
+mod memberships;
+mod oracles;
+mod schema;
+mod smbios;
+mod snapshot;
+mod support;
+mod topologies;
+mod tpm;

@@ -1,0 +1,4 @@
+//! The builder as a program, and on a real kernel.
+
+mod cli;
+mod debian_kernel;

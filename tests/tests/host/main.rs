@@ -1,0 +1,10 @@
+//! What needs no virtual machine: controller and agent, and the agent's program, on this host.
+
+mod agent_killed;
+mod agent_status;
+mod api;
+mod busy_disk;
+mod protocol;
+mod script_messages;
+mod static_agent;
+mod support;

@@ -1,0 +1,9 @@
+mod conformance;
+mod dns;
+mod documents;
+mod faults;
+mod images;
+mod kill;
+mod property;
+mod story;
+mod tls;

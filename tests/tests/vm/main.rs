@@ -1,0 +1,9 @@
+//! Whole machines: firmware, kernel, agent, disks and the system that boots from them.
+
+mod agent_killed;
+mod clock;
+mod faults;
+mod layouts;
+mod main_job;
+mod raid;
+mod storage;
