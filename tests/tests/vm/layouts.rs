@@ -189,13 +189,16 @@ impl Bench {
 
     /// A sector under the kernel's file that takes nothing, or gives nothing back: no success, and nothing that boots it.
     fn fails_where_an_esp_does_not_hold(&self, tree: &Image) {
-        for serial in ["ESP-WRITE", "ESP-READ"] {
+        for (serial, code) in [("ESP-WRITE", "finalize.boot_io"), ("ESP-READ", "tree.io")] {
             let layout = Self::tree_onto(serial, "systemd-boot");
             let order = self.order(&serial.to_lowercase(), ("tree", tree, json!({ "format": "tar" })), layout);
             let receipt = self.gives(&order);
             let problem = receipt.problem.expect("a failure");
             let stages: Vec<&str> = receipt.stages.iter().map(|stage| stage.stage.as_str()).collect();
             assert!(stages.contains(&"unpack-tree") && !stages.contains(&"boot-entry"), "{problem:?} {stages:?}");
+            let said = format!("{} {} {}", problem.code, problem.message, problem.causes.join(" "));
+            let names = [code, "/dev/vd", ": boot/efi/small/1/linux: ", "Input/output error"];
+            assert!(names.iter().all(|name| said.contains(name)), "{said}");
         }
     }
 
