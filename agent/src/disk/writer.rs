@@ -6,8 +6,10 @@
 mod chunks;
 mod commit;
 mod completion;
+mod judge;
 mod readback;
 
+use self::judge::Judge;
 use super::queue::{Completion, Op, Queue};
 use super::{CHUNK, Chunk, DiskError, Target, buffer, wipe};
 use crate::sys::aligned::AlignedBuf;
@@ -65,8 +67,6 @@ const READS: usize = 4;
 pub const WRITER_BYTES: usize = READS * CHUNK + BACKLOG * 2 * size_of::<Check>();
 /// Longest single hole, so that cancelling is never far away.
 const LONGEST_ZERO: u64 = 64 << 20;
-/// Holes are compared with writing once so many bytes were punched: a single one may just have waited its turn.
-const HOLES_JUDGED: u64 = 64 << 20;
 /// How often a waiting writer looks at its interrupt.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -89,7 +89,7 @@ struct Group {
 
 #[derive(Debug)]
 enum Work {
-    Part { group: u64, started: Instant, hole: bool },
+    Part { group: u64, hole: bool },
     Check(Check),
     Flush,
 }
@@ -100,7 +100,8 @@ pub struct Writer<'a> {
     options: Options,
     counters: &'a Counters,
     interrupt: Interrupt<'a>,
-    work: HashMap<u64, Work>,
+    /// With the moment in which the device was given it.
+    work: HashMap<u64, (Work, Instant)>,
     pending: VecDeque<(Work, Op)>,
     groups: HashMap<u64, Group>,
     next: u64,
@@ -111,8 +112,7 @@ pub struct Writer<'a> {
     zero_run: Option<Range<u64>>,
     /// Whether holes are punched; false once that failed or proved slower than writing.
     punch: bool,
-    write_rate: Rate,
-    zero_rate: Rate,
+    judge: Judge,
     head: Option<Chunk>,
     tail: Vec<u8>,
     end: u64,
@@ -123,25 +123,6 @@ pub struct Writer<'a> {
 impl std::fmt::Debug for Writer<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Writer").field("target", &self.target.path()).field("end", &self.end).finish_non_exhaustive()
-    }
-}
-
-/// Bytes and the nanoseconds they took in the queue.
-#[derive(Debug, Default, Clone, Copy)]
-struct Rate {
-    bytes: u64,
-    nanos: u64,
-}
-
-impl Rate {
-    fn add(&mut self, bytes: u64, took: Duration) {
-        self.bytes += bytes;
-        self.nanos += took.as_nanos() as u64;
-    }
-
-    fn slower_than(&self, other: &Rate) -> bool {
-        let cost = |a: &Rate, b: &Rate| u128::from(a.nanos) * u128::from(b.bytes);
-        cost(self, other) > cost(other, self)
     }
 }
 
@@ -197,8 +178,7 @@ impl<'a> Writer<'a> {
             zeros: buffer::zeros(),
             zero_run: None,
             punch: true,
-            write_rate: Rate::default(),
-            zero_rate: Rate::default(),
+            judge: Judge::default(),
             head: None,
             tail: Vec::new(),
             end: 0,
@@ -244,7 +224,7 @@ impl<'a> Writer<'a> {
         self.groups.insert(group, Group { left: ops.len(), _chunk: chunk, check });
         for op in ops {
             let hole = matches!(op, Op::Zero { .. });
-            self.pending.push_back((Work::Part { group, started: Instant::now(), hole }, op));
+            self.pending.push_back((Work::Part { group, hole }, op));
         }
     }
 
@@ -253,12 +233,9 @@ impl<'a> Writer<'a> {
         self.next
     }
 
-    fn submit(&mut self, mut work: Work, op: Op) {
-        if let Work::Part { started, .. } = &mut work {
-            *started = Instant::now();
-        }
+    fn submit(&mut self, work: Work, op: Op) {
         let token = self.token();
-        self.work.insert(token, work);
+        self.work.insert(token, (work, Instant::now()));
         self.queue.submit(token, op);
     }
 
@@ -329,7 +306,7 @@ impl<'a> Writer<'a> {
 
     fn flush(&mut self) -> Result<(), DiskError> {
         self.submit(Work::Flush, Op::Flush);
-        while self.work.values().any(|work| matches!(work, Work::Flush)) {
+        while self.work.values().any(|(work, _)| matches!(work, Work::Flush)) {
             if (self.interrupt)() {
                 return Err(DiskError::Interrupted { device: self.target.path().to_owned() });
             }

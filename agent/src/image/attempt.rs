@@ -44,14 +44,14 @@ fn attempt(request: WriteRequest, destinations: &[Destination<'_>], cancel: &Can
     if let Some(first) = destinations.first() {
         tell_notes(&stop, first.progress);
     }
-    let Opened { facts, first, stream, wire_digest, delta, decided } = opened?;
+    let Opened { facts, first, stream, wire_digest, parts, decided } = opened?;
     let disks = destinations.iter().map(|&Destination { target, progress }| Disk {
         report: Report { target, progress, counters: Counters::default() },
         left: Left::default(),
     });
     let disks: Vec<Disk<'_>> = disks.collect();
     let run = Run { opened: &facts, disks: &disks, stop, stages, began };
-    let mut ended = run.write(first, stream, delta)?;
+    let mut ended = run.write(first, stream, parts)?;
     run.tell(Phase::Finishing);
     for receipt in ended.iter_mut().flatten() {
         if receipt.digest.wire.is_none() {

@@ -32,6 +32,20 @@ pub trait Fetch: Send {
     fn fetch(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ImageError>;
 }
 
+impl Fetch for Box<dyn Fetch> {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn fetch(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ImageError> {
+        (**self).fetch(offset, len)
+    }
+}
+
 pub struct LocalFile {
     pub file: File,
     pub path: PathBuf,
@@ -163,10 +177,8 @@ impl<F: Fetch> ReadAt for Blocks<F> {
     }
 
     fn read_exact_at(&mut self, mut out: &mut [u8], mut offset: u64) -> Result<(), ImageError> {
+        within(&self.source, out.len(), offset)?;
         let total = self.source.len();
-        if offset.checked_add(out.len() as u64).is_none_or(|end| end > total) {
-            return Err(ImageError::Truncated { source_name: self.source.name(), offset: total, expected: None });
-        }
         while !out.is_empty() {
             let within = (offset % BLOCK as u64) as usize;
             let rest = self.block(offset / BLOCK as u64)?.get(within..).unwrap_or_default();
@@ -179,6 +191,32 @@ impl<F: Fetch> ReadAt for Blocks<F> {
             offset += count as u64;
         }
         Ok(())
+    }
+}
+
+/// A source read without a cache: what is asked for is fetched, no more and no less.
+pub struct Exact<F>(pub F);
+
+impl<F: Fetch> ReadAt for Exact<F> {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_exact_at(&mut self, out: &mut [u8], offset: u64) -> Result<(), ImageError> {
+        within(&self.0, out.len(), offset)?;
+        if !out.is_empty() {
+            out.copy_from_slice(&self.0.fetch(offset, out.len())?);
+        }
+        Ok(())
+    }
+}
+
+/// An error where a source does not reach so far.
+fn within(source: &impl Fetch, len: usize, offset: u64) -> Result<(), ImageError> {
+    let total = source.len();
+    match offset.checked_add(len as u64) {
+        Some(end) if end <= total => Ok(()),
+        _ => Err(ImageError::Truncated { source_name: source.name(), offset: total, expected: None }),
     }
 }
 

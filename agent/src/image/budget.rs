@@ -38,6 +38,7 @@ pub fn share(options: &Options, devices: usize, frames: bool) -> Share {
 }
 
 /// Bytes of buffers that a write with these options holds at most, onto so many devices, with so many connections.
+/// A delta and a qcow2 image stay within it, too: they have no pieces, and what they hold instead is less.
 /// Beside them are the decoder's window (at most 2^`window_log` bytes, as many as the image asks for; in its place
 /// [`LARGEST_FRAME`] where frames are decoded side by side), stacks and the program itself.
 pub fn bytes(options: &Options, devices: usize, connections: usize) -> usize {
@@ -46,6 +47,18 @@ pub fn bytes(options: &Options, devices: usize, connections: usize) -> usize {
     let parts = if connections > 1 { connections * (PART as usize + PIECE) } else { 0 };
     // One buffer more: of zeros, for everybody.
     (buffers(options, devices) + 1) * CHUNK + pieces + parts + IN_FLIGHT + devices.max(1) * disk::WRITER_BYTES
+}
+
+/// How many workers decode what differs from a device, and how many MiB of it may be under way, where frames are at most
+/// of so many bytes. Comparing has buffers of its own: this is in place of those that a whole image goes through.
+pub fn patching(options: &Options, frame: usize) -> (usize, usize) {
+    let most = buffers(options, 1) * CHUNK;
+    // The frames of one MiB begin before it and end behind it; a worker keeps one that it needs in part.
+    let fits = |workers: usize| 2 * workers * (CHUNK + 2 * frame) + workers * frame <= most;
+    match (1..=options.workers()).rev().find(|workers| fits(*workers)) {
+        Some(workers) => (workers, 2 * workers),
+        None => (1, 1),
+    }
 }
 
 /// Buffers of [`CHUNK`] bytes.
@@ -74,6 +87,13 @@ mod tests {
             // Three compressed frames of pzstd, and the windows of two.
             assert!(frames.in_flight >= 3 * (3 << 20) + 2 * (2 << 20));
         }
+    }
+
+    #[test]
+    fn large_frames_are_patched_by_fewer_workers() {
+        let with = |workers: usize, frame: usize| patching(&Options { workers, ..Options::default() }, frame);
+        assert_eq!((with(1, 256 << 10), with(2, 256 << 10), with(2, 1)), ((1, 2), (2, 4), (2, 4)));
+        assert_eq!((with(4, 256 << 10), with(4, 1 << 20), with(4, LARGEST_FRAME)), ((3, 6), (1, 2), (1, 1)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::caibx::Caibx;
 use super::qcow2::Qcow2;
 use super::seekable::Seekable;
 use super::{Cancel, ImageError, Options, Source, answer, index, signature, sniff, sums};
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 
 pub type Target = fn(&[u8]);
 
@@ -44,8 +44,11 @@ fn memory(bytes: &[u8]) -> Box<dyn ReadAt> {
 }
 
 fn qcow2(bytes: &[u8]) {
-    if let Ok(image) = Qcow2::open(memory(bytes), "fuzz") {
-        let _ = std::io::copy(&mut image.take(ENOUGH), &mut std::io::sink());
+    if let Ok(mut image) = Qcow2::open(memory(bytes), "fuzz") {
+        let mut out = vec![0; image.size().min(ENOUGH) as usize];
+        if let Ok(stretch) = image.fetch(0, out.len()) {
+            let _ = image.unpacker().unpack(&stretch, &mut out);
+        }
     }
 }
 
@@ -62,9 +65,11 @@ fn sniffing(bytes: &[u8]) {
 
 fn seekable(bytes: &[u8]) {
     let Ok(mut image) = Seekable::open(memory(bytes), "fuzz") else { return };
-    let (len, mut part) = (image.len(), vec![0; 4096]);
+    let (len, mut part, mut unpacker) = (image.len(), vec![0; 4096], image.unpacker());
     for offset in [0, len / 2, len.saturating_sub(4096)] {
-        let _ = image.read_exact_at(&mut part, offset);
+        for packed in image.fetch(offset..offset + part.len() as u64).unwrap_or_default() {
+            let _ = unpacker.unpack(&packed, &mut part, offset);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::decode::{self, Limits};
 use super::digest::Expected;
 use super::input::Input;
 use super::lane::{Popped, lane};
-use super::opened::Opened;
+use super::opened::{Opened, Parts};
 use super::pieces::TICK;
 use super::progress::Stages;
 use super::sniff::Compression;
@@ -22,8 +22,9 @@ use std::thread;
 pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx, ImageError> {
     let (stop, stages) = (Arc::new(Stop::new(cancel)), Arc::new(Stages::default()));
     let request = WriteRequest { options, ..WriteRequest::new(source) };
-    let Opened { facts, first, stream, .. } = Opened::new(request, u64::MAX, None, &stop, &stages)?;
-    let pool = Pool::new(options.buffers.max(LEAST_BUFFERS));
+    let Opened { facts, first, stream, parts, .. } = Opened::new(request, u64::MAX, None, &stop, &stages)?;
+    let buffers = options.buffers.max(LEAST_BUFFERS);
+    let pool = Pool::new(buffers);
     let (out, chunks) = lane(CHUNKS);
     let (stop, stages, facts, pool) = (&*stop, &*stages, &facts, &pool);
     thread::scope(|scope| {
@@ -43,6 +44,10 @@ pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx,
                 tables: Vec::new(),
                 compressed: facts.compression != Compression::None,
             });
+            if let Some(Parts::Qcow2(image)) = parts {
+                image.run(options.workers(), buffers, &mut chunker)?;
+                return chunker.finish();
+            }
             let in_flight = budget::IN_FLIGHT;
             let limits = Limits { workers: options.workers(), window_log: options.window_log, in_flight };
             decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker)?;

@@ -22,6 +22,7 @@ mod blocks;
 mod budget;
 mod caibx;
 mod compare;
+mod crew;
 mod decode;
 mod delta;
 mod digest;

@@ -1,8 +1,8 @@
 //! A source opened and checked: format, length, digests' form. The target is not touched here.
 
 use super::aside::aside;
-use super::blocks::{ReadAt, Sealer};
-use super::delta::Delta;
+use super::blocks::{Blocks, Exact, ReadAt, Sealer};
+use super::delta::{Delta, Image};
 use super::digest::Expected;
 use super::estimate::{DeltaRequest, Estimate};
 use super::progress::{Stages, timed};
@@ -15,7 +15,7 @@ use super::wire::WireCheck;
 use super::{ImageError, Stop, WriteRequest};
 use crate::disk::Target;
 use crate::protocol::image::{DeltaReceipt, ImageFormat, Verify};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// What is known once the source is open and before the target is touched.
 pub struct Facts {
@@ -32,14 +32,21 @@ pub struct Facts {
     pub connections: usize,
 }
 
+/// Images that are read in parts.
+pub enum Parts {
+    /// Only what differs is fetched.
+    Delta(Delta),
+    Qcow2(Qcow2),
+}
+
 pub struct Opened {
     pub facts: Facts,
     pub first: Vec<Vec<u8>>,
     pub stream: Stream,
     /// The digest of the download, where it is known to be right already.
     pub wire_digest: Option<String>,
-    /// Where only what differs is fetched; `stream` is empty then.
-    pub delta: Option<Delta>,
+    /// What is not read from `stream`, which is empty then.
+    pub parts: Option<Parts>,
     /// What was decided about an index, where one was given.
     pub decided: Option<DeltaReceipt>,
 }
@@ -125,7 +132,7 @@ impl Opened {
             connections,
         };
         let Some(request) = request.delta else {
-            return Ok(Self { facts, first, stream, wire_digest: None, delta: None, decided: None });
+            return Ok(Self { facts, first, stream, wire_digest: None, parts: None, decided: None });
         };
         let mut estimate = Estimate::default();
         match Self::delta(&facts, &request, again, room, only, &mut estimate, stop, stages) {
@@ -133,20 +140,20 @@ impl Opened {
                 drop(stream);
                 facts.image_total = Some(request.index.length);
                 facts.wire = WireCheck::default();
-                let stream = Stream::inside(Box::new(std::io::empty()), &facts.name, 0, stop, stages)?;
+                let stream = Stream::nothing(&facts.name, stop, stages)?;
                 let used = DeltaReceipt { used: true, ..sampled(estimate) };
                 Ok(Self {
                     facts,
                     first: Vec::new(),
                     stream,
                     wire_digest: None,
-                    delta: Some(delta),
+                    parts: Some(Parts::Delta(delta)),
                     decided: Some(used),
                 })
             }
             Err(error) => {
                 let decided = Some(whole(&request, estimate, error, stop)?);
-                Ok(Self { facts, first, stream, wire_digest: None, delta: None, decided })
+                Ok(Self { facts, first, stream, wire_digest: None, parts: None, decided })
             }
         }
     }
@@ -183,22 +190,23 @@ impl Opened {
         if !request.always && !estimate.wins() {
             return Err(unsupported("would not be written faster by its index: too little of it is on the device"));
         }
-        let file = again.random(facts.wire_total, None, stop, stages)?;
+        let mut file = Exact(again.random(facts.wire_total, stop, stages)?);
         let (zstd, named) = (facts.compression == Compression::Zstd, name.clone());
-        let open = move || -> Result<Box<dyn ReadAt>, ImageError> {
-            let mut file: Box<dyn ReadAt> = if zstd { Box::new(Seekable::open(file, &named)?) } else { file };
-            // Shows that its server sends ranges at all.
-            let mut last = [0];
-            let len = file.len();
-            file.read_exact_at(&mut last, len.saturating_sub(1))?;
-            Ok(file)
+        let open = move || match zstd {
+            true => Seekable::open(Box::new(file), &named).map(Image::Frames),
+            false => {
+                // Shows that its server sends ranges at all.
+                let len = file.len();
+                file.read_exact_at(&mut [0], len.saturating_sub(1))?;
+                Ok(Image::Plain(Box::new(file)))
+            }
         };
         let image = aside("delta", &|| stop.is_set(), open)?;
         if image.len() != index.length {
             let what = format!("the index is of {} bytes, the image has {}", index.length, image.len());
             return Err(ImageError::Damaged { source_name: name, format: "indexed", what });
         }
-        Ok(Delta { index: index.clone(), image: Arc::new(Mutex::new(image)), name })
+        Ok(Delta { index: index.clone(), image, name })
     }
 
     /// Reads by ranges. A digest of the download needs it whole once; what is read afterwards is bound to that.
@@ -219,9 +227,9 @@ impl Opened {
             let (actual, made) = sealer.finish(&facts.name)?;
             (seals, wire_digest) = (Some(made), actual);
         }
-        let file = again.random(facts.wire_total, seals, stop, stages)?;
+        let file = Blocks::new(again.random(facts.wire_total, stop, stages)?, seals);
         let named = facts.name.clone();
-        let qcow2 = aside("qcow2", &|| stop.is_set(), move || Qcow2::open(file, &named))?;
+        let qcow2 = aside("qcow2", &|| stop.is_set(), move || Qcow2::open(Box::new(file), &named))?;
         let size = qcow2.size();
         if size > room {
             let (source_name, device) = (facts.name, room);
@@ -229,8 +237,9 @@ impl Opened {
         }
         facts.image_total = Some(size);
         facts.wire = WireCheck::default();
-        let stream = Stream::inside(Box::new(qcow2), &facts.name, size, stop, stages)?;
-        Ok(Self { facts, first: Vec::new(), stream, wire_digest, delta: None, decided: None })
+        let stream = Stream::nothing(&facts.name, stop, stages)?;
+        let parts = Some(Parts::Qcow2(qcow2));
+        Ok(Self { facts, first: Vec::new(), stream, wire_digest, parts, decided: None })
     }
 }
 

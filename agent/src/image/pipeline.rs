@@ -1,14 +1,13 @@
 //! What is done once the source is open: prepare, stream, check digests, commit. One download for one device or several:
 //! what they share stops all of them, what is a device's own stops that one.
 
-use super::budget;
+use super::budget::{self, Share};
 use super::decode::{self, Limits};
-use super::delta::Delta;
 use super::digest::Expected;
 use super::fan::{Branch, Left, fan};
 use super::input::{Input, Pieces};
 use super::lane::{Consumer, lane};
-use super::opened::Facts;
+use super::opened::{Facts, Parts};
 use super::pieces::PIECES;
 use super::progress::{Phase, Stages};
 use super::report::{Common, Report, tell_notes};
@@ -57,7 +56,7 @@ struct Streamed<'a> {
 }
 
 impl Run<'_> {
-    pub fn write(&self, first: Vec<Vec<u8>>, stream: Stream, delta: Option<Delta>) -> Ended {
+    pub fn write(&self, first: Vec<Vec<u8>>, stream: Stream, parts: Option<Parts>) -> Ended {
         let interrupt = |disk: &'_ Disk<'_>| {
             let (stop, left) = (self.stop.clone(), disk.left.clone());
             move || stop.is_set() || left.has_left()
@@ -69,7 +68,11 @@ impl Run<'_> {
             && self.opened.options.workers() > 1
             && sniff::many_frames(head, budget::LARGEST_FRAME as u64);
         let share = budget::share(&self.opened.options, self.disks.len(), frames);
-        let pool = Pool::new(share.buffers);
+        let pool = match parts {
+            // What is compared has buffers of its own.
+            Some(Parts::Delta(_)) => Pool::lazy(share.buffers),
+            _ => Pool::new(share.buffers),
+        };
         let mut ready = Vec::new();
         for ((index, disk), interrupt) in self.disks.iter().enumerate().zip(&interrupts) {
             let target = disk.report.target;
@@ -99,7 +102,7 @@ impl Run<'_> {
             }
         }
         if !prepared.is_empty() {
-            let streamed = self.stream((first, stream, delta), (&pool, share.in_flight), prepared);
+            let streamed = self.stream((first, stream, parts), (&pool, share), prepared);
             let checked = streamed.digests.and_then(|digests| self.check_content(digests));
             let (digests, shared) = match checked {
                 Ok(digests) => (digests, None),
@@ -157,8 +160,8 @@ impl Run<'_> {
     /// Runs the stages until everything but the first MiB is on the devices.
     fn stream<'w>(
         &self,
-        (first, stream, delta): (Vec<Vec<u8>>, Stream, Option<Delta>),
-        (pool, in_flight): (&Pool, usize),
+        (first, stream, parts): (Vec<Vec<u8>>, Stream, Option<Parts>),
+        (pool, share): (&Pool, Share),
         ready: Vec<Ready<'w>>,
     ) -> Streamed<'w> {
         let facts = self.opened;
@@ -199,19 +202,20 @@ impl Run<'_> {
             };
             let mut digest_content = None;
             // With a delta only a part of the content comes by here.
-            let (chunks_out, chunker_waker) = match facts.content.as_ref().filter(|_| delta.is_none()) {
-                None => (content_out, waker),
-                Some(expected) => {
-                    let (out, chunks) = lane(CHUNKS);
-                    closers.push(chunks.closer());
-                    let hasher = expected.hasher();
-                    let named = thread::Builder::new().name("burin-sum".into());
-                    let body =
-                        move || stages::digest_content(&chunks, hasher, content_out, waker.as_ref(), stop, stages);
-                    digest_content = named.spawn_scoped(scope, body).map_err(&mut fail).ok();
-                    (out, None)
-                }
-            };
+            let (chunks_out, chunker_waker) =
+                match facts.content.as_ref().filter(|_| !matches!(parts, Some(Parts::Delta(_)))) {
+                    None => (content_out, waker),
+                    Some(expected) => {
+                        let (out, chunks) = lane(CHUNKS);
+                        closers.push(chunks.closer());
+                        let hasher = expected.hasher();
+                        let named = thread::Builder::new().name("burin-sum".into());
+                        let body =
+                            move || stages::digest_content(&chunks, hasher, content_out, waker.as_ref(), stop, stages);
+                        digest_content = named.spawn_scoped(scope, body).map_err(&mut fail).ok();
+                        (out, None)
+                    }
+                };
             let decode_waited = waited.clone();
             let only = self.disks.first().map(|disk| (disk.report.target, &disk.report.counters));
             let decoder = thread::Builder::new().name("burin-decode".into()).spawn_scoped(scope, move || {
@@ -230,13 +234,15 @@ impl Run<'_> {
                     tables,
                     compressed: facts.compression != Compression::None,
                 });
-                let decoded = match (delta, only) {
-                    (Some(delta), Some((target, counters))) => {
+                let workers = facts.options.workers();
+                let decoded = match (parts, only) {
+                    (Some(Parts::Delta(delta)), Some((target, counters))) => {
                         let hasher = facts.content.as_ref().map(Expected::hasher);
-                        delta.run(target, &mut chunker, counters, hasher)
+                        delta.run(target, &facts.options, &mut chunker, counters, hasher)
                     }
+                    (Some(Parts::Qcow2(image)), _) => image.run(workers, share.buffers, &mut chunker).map(|()| None),
                     _ => {
-                        let (workers, window_log) = (facts.options.workers(), facts.options.window_log);
+                        let (window_log, in_flight) = (facts.options.window_log, share.in_flight);
                         let limits = Limits { workers, window_log, in_flight };
                         let decoded = decode::decode(&mut input, facts.compression, limits, &facts.name, &mut chunker);
                         decoded.map(|()| None)

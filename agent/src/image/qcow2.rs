@@ -3,9 +3,14 @@
 //! Read at random through [`ReadAt`], so nothing is spooled. Compressed clusters (deflate, zstd), zero clusters and
 //! internal snapshots' presence are fine; backing files, external data files, encryption and subclusters are refused.
 
-use super::ImageError;
 use super::blocks::ReadAt;
-use std::io::{self, Read};
+use super::crew::Crew;
+use super::decode::Fault;
+use super::stages::Chunker;
+use super::{ImageError, Stop};
+use crate::disk::{CHUNK, Chunk, Pool, PoolBuf};
+use std::io;
+use zstd::stream::raw::{InBuffer, Operation, OutBuffer};
 
 const MAGIC: u32 = 0x5146_49fb;
 /// More would not fit a disk: 8 EiB needs less with clusters of 2 MiB.
@@ -112,7 +117,31 @@ fn place(entry: u64, header: &Header) -> Option<Place> {
     offset.is_multiple_of(header.cluster()).then_some(Place::At(offset))
 }
 
-/// Reads the disk inside from its beginning to its end.
+/// A stretch of the disk inside, as it is in the image.
+pub struct Stretch {
+    parts: Vec<Part>,
+    /// What the parts need, one after the other.
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+struct Part {
+    cluster: u64,
+    /// Where in the cluster it begins.
+    within: usize,
+    len: usize,
+    how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Zero,
+    Plain,
+    /// So many bytes that decompress to the whole cluster.
+    Compressed(usize),
+}
+
+/// Fetches the disk inside.
 pub struct Qcow2 {
     file: Box<dyn ReadAt>,
     name: String,
@@ -121,10 +150,6 @@ pub struct Qcow2 {
     /// The L2 table in use, and which it is.
     l2: Vec<u8>,
     l2_index: Option<u64>,
-    position: u64,
-    /// The compressed cluster in use, decoded.
-    decoded: Vec<u8>,
-    decoded_index: Option<u64>,
 }
 
 impl Qcow2 {
@@ -138,9 +163,7 @@ impl Qcow2 {
         let header = Header::parse(&head).map_err(refused)?;
         let mut l1 = vec![0; usize::try_from(header.l1_entries * 8).unwrap_or(0)];
         file.read_exact_at(&mut l1, header.l1_offset)?;
-        let (l2, decoded) = (Vec::new(), Vec::new());
-        let name = name.to_owned();
-        Ok(Self { file, name, header, l1, l2, l2_index: None, position: 0, decoded, decoded_index: None })
+        Ok(Self { file, name: name.to_owned(), header, l1, l2: Vec::new(), l2_index: None })
     }
 
     /// Length in bytes of the disk inside.
@@ -172,53 +195,190 @@ impl Qcow2 {
         entry.ok_or_else(|| damaged(&self.name, format!("the entry of cluster {cluster} is not aligned")))
     }
 
-    fn decode(&mut self, cluster: u64, offset: u64, len: u64) -> Result<(), ImageError> {
-        if self.decoded_index == Some(cluster) {
-            return Ok(());
+    /// What it takes to make `len` bytes of the disk inside, which begin at `offset` and lie within it.
+    pub fn fetch(&mut self, mut offset: u64, len: usize) -> Result<Stretch, ImageError> {
+        let mut stretch = Stretch { parts: Vec::new(), bytes: Vec::new(), len };
+        let mut left = len;
+        while left > 0 {
+            let (cluster, within) = (offset / self.header.cluster(), offset % self.header.cluster());
+            let count = usize::try_from(self.header.cluster() - within).unwrap_or(usize::MAX).min(left);
+            let how = match self.lookup(cluster)? {
+                Place::Zero => How::Zero,
+                Place::At(place) => {
+                    self.append(&mut stretch.bytes, place + within, count)?;
+                    How::Plain
+                }
+                Place::Compressed { offset, len } => {
+                    // The last sector need not be there in full.
+                    let len = usize::try_from(len.min(self.file.len().saturating_sub(offset))).unwrap_or(0);
+                    self.append(&mut stretch.bytes, offset, len)?;
+                    How::Compressed(len)
+                }
+            };
+            stretch.parts.push(Part { cluster, within: within as usize, len: count, how });
+            offset += count as u64;
+            left -= count;
         }
-        // The last sector need not be there in full.
-        let len = len.min(self.file.len().saturating_sub(offset));
-        let mut packed = vec![0; usize::try_from(len).unwrap_or(0)];
-        self.file.read_exact_at(&mut packed, offset)?;
-        self.decoded_index = None;
-        self.decoded.resize(1 << self.header.cluster_bits, 0);
-        let unpacked = match self.header.zstd {
-            true => zstd::stream::read::Decoder::with_buffer(packed.as_slice())
-                .and_then(|mut decoder| decoder.read_exact(&mut self.decoded)),
-            false => flate2::bufread::DeflateDecoder::new(packed.as_slice()).read_exact(&mut self.decoded),
-        };
-        unpacked.map_err(|error| damaged(&self.name, format!("cluster {cluster} does not decompress: {error}")))?;
-        self.decoded_index = Some(cluster);
-        Ok(())
+        Ok(stretch)
     }
 
-    fn fill(&mut self, out: &mut [u8]) -> Result<usize, ImageError> {
-        let (cluster, within) = (self.position / self.header.cluster(), self.position % self.header.cluster());
-        let left = (self.header.size - self.position).min(self.header.cluster() - within);
-        let count = usize::try_from(left).unwrap_or(usize::MAX).min(out.len());
-        let out = &mut out[..count];
-        match self.lookup(cluster)? {
-            Place::Zero => out.fill(0),
-            Place::At(offset) => self.file.read_exact_at(out, offset + within)?,
-            Place::Compressed { offset, len } => {
-                self.decode(cluster, offset, len)?;
-                let within = usize::try_from(within).unwrap_or(usize::MAX);
-                let bytes = self.decoded.get(within..).and_then(|rest| rest.get(..count));
-                out.copy_from_slice(bytes.ok_or_else(|| damaged(&self.name, "a cluster is short".into()))?);
-            }
+    fn append(&mut self, bytes: &mut Vec<u8>, offset: u64, len: usize) -> Result<(), ImageError> {
+        let start = bytes.len();
+        bytes.resize(start + len, 0);
+        self.file.read_exact_at(&mut bytes[start..], offset)
+    }
+
+    pub fn unpacker(&self) -> Unpacker {
+        Unpacker {
+            name: self.name.clone(),
+            cluster: 1 << self.header.cluster_bits,
+            zstd: self.header.zstd,
+            codec: None,
         }
-        self.position += count as u64;
-        Ok(count)
+    }
+
+    /// Sends all of the disk inside to `sink`, decompressed by so many workers as `buffers` are enough for.
+    pub fn run(mut self, workers: usize, buffers: usize, sink: &mut Chunker<'_>) -> Result<(), ImageError> {
+        let (size, unpacker, pool, stop) = (self.header.size, self.unpacker(), sink.pool(), sink.stop());
+        // Each may hold one that waits for its turn and one that it fills. The others: the image's first chunk, which is
+        // withheld to the end, and what is being written.
+        let workers = workers.min(buffers.saturating_sub(2) / 2);
+        std::thread::scope(|scope| {
+            let fetch = move |(offset, len)| self.fetch(offset, len);
+            let decode = || {
+                let mut unpacker = unpacker.clone();
+                move |stretch| unpacker.piece(&stretch, pool, stop)
+            };
+            let mut crew = Crew::start(scope, (workers, 2 * workers), stop, fetch, decode)?;
+            let mut jobs = (0..size).step_by(CHUNK).map(|offset| (offset, (size - offset).min(CHUNK as u64) as usize));
+            let mut left = size.div_ceil(CHUNK as u64);
+            while left > 0 {
+                while crew.has_room()
+                    && let Some(job) = jobs.next()
+                {
+                    crew.put(job)?;
+                }
+                let taken = match crew.next()? {
+                    Piece::Zeros(len) => sink.zeros(len),
+                    Piece::Chunk(chunk) => sink.take(chunk),
+                    Piece::Rest(buf, len) => sink.fill(&mut &buf[..len]),
+                };
+                taken.map_err(|fault| match fault {
+                    Fault::Sink(error) => error,
+                    Fault::Read(_) => ImageError::Broken { stage: "unpack" },
+                })?;
+                left -= 1;
+            }
+            Ok(())
+        })
     }
 }
 
-impl Read for Qcow2 {
-    /// An `ImageError` is inside of the `io::Error`.
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if out.is_empty() || self.position >= self.header.size {
-            return Ok(0);
+/// Decoded bytes of a stretch.
+enum Piece {
+    Zeros(usize),
+    Chunk(Chunk),
+    /// Fewer bytes than a chunk has: the last.
+    Rest(PoolBuf, usize),
+}
+
+/// Makes the bytes of stretches.
+pub struct Unpacker {
+    name: String,
+    cluster: usize,
+    zstd: bool,
+    codec: Option<Codec>,
+}
+
+impl Clone for Unpacker {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), codec: None, ..*self }
+    }
+}
+
+enum Codec {
+    Deflate(flate2::Decompress),
+    Zstd(zstd::stream::raw::Decoder<'static>),
+}
+
+impl Unpacker {
+    fn piece(&mut self, stretch: &Stretch, pool: &Pool, stop: &Stop) -> Result<Piece, ImageError> {
+        if stretch.parts.iter().all(|part| part.how == How::Zero) {
+            return Ok(Piece::Zeros(stretch.len));
         }
-        self.fill(out).map_err(io::Error::other)
+        let mut buf = loop {
+            stop.check()?;
+            if let Some(buf) = pool.take_within(super::pieces::TICK) {
+                break buf;
+            }
+        };
+        self.unpack(stretch, &mut buf)?;
+        match stretch.len {
+            CHUNK => Ok(Piece::Chunk(Chunk::new(0, buf, CHUNK, 1))),
+            len => Ok(Piece::Rest(buf, len)),
+        }
+    }
+
+    /// Fills the beginning of `out`, which has room for all of `stretch`.
+    pub fn unpack(&mut self, stretch: &Stretch, mut out: &mut [u8]) -> Result<(), ImageError> {
+        let mut bytes = stretch.bytes.as_slice();
+        for part in &stretch.parts {
+            let (to, rest) = std::mem::take(&mut out).split_at_mut(part.len);
+            out = rest;
+            match part.how {
+                How::Zero => to.fill(0),
+                How::Plain => {
+                    let (from, rest) = bytes.split_at(part.len);
+                    to.copy_from_slice(from);
+                    bytes = rest;
+                }
+                How::Compressed(packed) => {
+                    let (from, rest) = bytes.split_at(packed);
+                    bytes = rest;
+                    let unpacked = if part.len == self.cluster {
+                        self.decompress(from, to)
+                    } else {
+                        // A cluster larger than a chunk, or the disk's last.
+                        let mut whole = vec![0; self.cluster];
+                        let unpacked = self.decompress(from, &mut whole);
+                        to.copy_from_slice(&whole[part.within..part.within + part.len]);
+                        unpacked
+                    };
+                    unpacked.map_err(|error| {
+                        damaged(&self.name, format!("cluster {} does not decompress: {error}", part.cluster))
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills all of `out`. Bytes may follow, as clusters are compressed into whole sectors.
+    fn decompress(&mut self, packed: &[u8], out: &mut [u8]) -> io::Result<()> {
+        let codec = match (&mut self.codec, self.zstd) {
+            (Some(codec), _) => codec,
+            (none, false) => none.insert(Codec::Deflate(flate2::Decompress::new(false))),
+            (none, true) => none.insert(Codec::Zstd(zstd::stream::raw::Decoder::new()?)),
+        };
+        let full = match codec {
+            Codec::Deflate(decoder) => {
+                decoder.reset(false);
+                decoder.decompress(packed, out, flate2::FlushDecompress::Finish)?;
+                decoder.total_out() == out.len() as u64
+            }
+            Codec::Zstd(decoder) => {
+                decoder.reinit()?;
+                let (mut input, mut output) = (InBuffer::around(packed), OutBuffer::around(out));
+                loop {
+                    let before = (input.pos(), output.pos());
+                    let ended = decoder.run(&mut input, &mut output)? == 0;
+                    if ended || before == (input.pos(), output.pos()) {
+                        break output.pos() == output.capacity();
+                    }
+                }
+            }
+        };
+        if full { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 
@@ -257,8 +417,15 @@ mod tests {
     fn read(file: Vec<u8>) -> Result<Vec<u8>, String> {
         let mut image = Qcow2::open(Box::new(file), "test").map_err(|error| error.to_string())?;
         // A damaged size may promise anything.
-        let mut bytes = Vec::new();
-        Read::by_ref(&mut image).take(1 << 16).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        let len = image.size().min(1 << 16) as usize;
+        let mut bytes = vec![1; len];
+        let (mut unpacker, mut offset) = (image.unpacker(), 0);
+        // Pieces that fall on no cluster's boundary.
+        for part in bytes.chunks_mut(700) {
+            let stretch = image.fetch(offset, part.len()).map_err(|error| error.to_string())?;
+            unpacker.unpack(&stretch, part).map_err(|error| error.to_string())?;
+            offset += part.len() as u64;
+        }
         Ok(bytes)
     }
 
@@ -267,6 +434,34 @@ mod tests {
         let bytes = read(small()).unwrap();
         assert_eq!(bytes.len(), 1024);
         assert!(bytes[..512].iter().all(|byte| *byte == 0) && bytes[512..].iter().all(|byte| *byte == 0xaa));
+    }
+
+    /// As [`small`], with the second cluster compressed to `packed`.
+    fn compressed(packed: &[u8], zstd: bool) -> Vec<u8> {
+        let mut file = small();
+        file[79] = if zstd { 8 } else { 0 };
+        file[104] = u8::from(zstd);
+        // One sector, as the number of further ones is zero.
+        file[1032..1040].copy_from_slice(&(1536u64 | 1 << 62).to_be_bytes());
+        file.truncate(1536);
+        file.extend_from_slice(packed);
+        file
+    }
+
+    #[test]
+    fn compressed_clusters_are_decompressed_whatever_follows_them() {
+        let cluster: Vec<u8> = (0..512u32).map(|index| (index / 9) as u8).collect();
+        let mut deflate = flate2::read::DeflateEncoder::new(&cluster[..], flate2::Compression::best());
+        let mut packed = Vec::new();
+        std::io::Read::read_to_end(&mut deflate, &mut packed).unwrap();
+        for (packed, zstd) in [(packed, false), (zstd::stream::encode_all(&cluster[..], 3).unwrap(), true)] {
+            for behind in [0, 9, 512] {
+                let bytes = read(compressed(&[&packed[..], &vec![7; behind]].concat(), zstd)).unwrap();
+                assert!(bytes[..512].iter().all(|byte| *byte == 0) && bytes[512..] == cluster, "{behind} {zstd}");
+            }
+            let error = read(compressed(&packed[..packed.len() / 2], zstd)).unwrap_err();
+            assert!(error.contains("cluster 1 does not decompress"), "{error}");
+        }
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use super::ImageError;
 use super::blocks::ReadAt;
 use super::budget::LARGEST_FRAME;
+use std::ops::Range;
+use std::sync::Arc;
+use zstd::bulk::Decompressor;
 
 const MAGIC: u32 = 0x8f92_eab1;
 const SKIPPABLE: u32 = 0x184d_2a5e;
@@ -23,9 +26,24 @@ pub struct Seekable {
     file: Box<dyn ReadAt>,
     frames: Vec<Frame>,
     len: u64,
-    /// The frame that was decoded last.
-    cached: Option<(usize, Vec<u8>)>,
+    /// The frame that was fetched last: the next stretch may begin in it.
+    last: Option<Packed>,
     name: String,
+}
+
+/// A compressed frame.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    number: usize,
+    frame: Frame,
+    bytes: Arc<Vec<u8>>,
+}
+
+impl Packed {
+    /// Where it is in the image.
+    pub fn range(&self) -> Range<u64> {
+        self.frame.start..self.frame.start + self.frame.len as u64
+    }
 }
 
 impl Seekable {
@@ -72,50 +90,109 @@ impl Seekable {
         if packed != begin {
             return Err(damaged("its seek table tells of more or less than the file holds"));
         }
-        Ok(Self { file, frames, len: start, cached: None, name: name.to_owned() })
+        Ok(Self { file, frames, len: start, last: None, name: name.to_owned() })
     }
 
-    fn frame(&mut self, offset: u64) -> Result<(u64, &[u8]), ImageError> {
-        // The last that begins at or before: empty ones have the same beginning as what follows.
-        let number = self.frames.partition_point(|frame| frame.start <= offset).saturating_sub(1);
-        let frame = *self.frames.get(number).ok_or_else(|| damaged(&self.name, "it has no frames"))?;
-        if self.cached.as_ref().is_none_or(|(cached, _)| *cached != number) {
-            let mut packed = vec![0; frame.packed_len];
-            self.file.read_exact_at(&mut packed, frame.packed)?;
-            let unpacked = zstd::bulk::decompress(&packed, frame.len);
-            match unpacked {
-                Ok(bytes) if bytes.len() == frame.len => self.cached = Some((number, bytes)),
-                _ => return Err(damaged(&self.name, &format!("the frame at byte {} is broken", frame.packed))),
+    /// Bytes of the image.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The largest frame, compressed or decoded.
+    pub fn largest(&self) -> usize {
+        self.frames.iter().map(|frame| frame.packed_len.max(frame.len)).max().unwrap_or(0)
+    }
+
+    /// The frames that hold `range` of the image, in order, by one request.
+    pub fn fetch(&mut self, range: Range<u64>) -> Result<Vec<Packed>, ImageError> {
+        // Empty ones have the same beginning as what follows.
+        let first = self.frames.partition_point(|frame| frame.start + frame.len as u64 <= range.start);
+        let wanted = self.frames.get(first..).unwrap_or_default().iter().take_while(|frame| frame.start < range.end);
+        let wanted: Vec<(usize, Frame)> = (first..).zip(wanted.copied()).collect();
+        let mut fetched: Vec<Packed> = self.last.take_if(|last| last.number == first).into_iter().collect();
+        let missing = wanted.get(fetched.len()..).unwrap_or_default();
+        if let (Some((_, from)), Some((_, to))) = (missing.first(), missing.last()) {
+            let packed = to.packed + to.packed_len as u64 - from.packed;
+            // Only frames that are made to take memory are much larger than what they hold.
+            if packed > 2 * (range.end - range.start) + 2 * LARGEST_FRAME as u64 {
+                return Err(damaged(&self.name, "its frames take far more than they hold"));
+            }
+            let mut bytes = vec![0; usize::try_from(packed).unwrap_or(0)];
+            self.file.read_exact_at(&mut bytes, from.packed)?;
+            let mut rest = bytes.as_slice();
+            for &(number, frame) in missing {
+                let (now, later) = rest.split_at(frame.packed_len);
+                fetched.push(Packed { number, frame, bytes: Arc::new(now.to_vec()) });
+                rest = later;
             }
         }
-        Ok((frame.start, self.cached.as_ref().map_or(&[], |(_, bytes)| bytes)))
+        self.last = fetched.last().cloned();
+        Ok(fetched)
+    }
+
+    pub fn unpacker(&self) -> Unpacker {
+        Unpacker { name: self.name.clone(), decoder: None, whole: Vec::new(), number: None }
+    }
+}
+
+/// Decodes frames.
+pub struct Unpacker {
+    name: String,
+    decoder: Option<Decompressor<'static>>,
+    /// The last frame that was wanted in part, decoded.
+    whole: Vec<u8>,
+    number: Option<usize>,
+}
+
+impl Clone for Unpacker {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), decoder: None, whole: Vec::new(), number: None }
+    }
+}
+
+impl Unpacker {
+    /// Puts what `packed` has of the image at `offset` into `out`.
+    pub fn unpack(&mut self, packed: &Packed, out: &mut [u8], offset: u64) -> Result<(), ImageError> {
+        let range = packed.range();
+        let (from, to) = (range.start.max(offset), range.end.min(offset + out.len() as u64));
+        if from >= to {
+            return Ok(());
+        }
+        let to_usize = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
+        let out = &mut out[to_usize(from - offset)..to_usize(to - offset)];
+        if out.len() == packed.frame.len {
+            return decode(&mut self.decoder, packed, out, &self.name);
+        }
+        if self.number != Some(packed.number) {
+            self.number = None;
+            self.whole.resize(packed.frame.len, 0);
+            decode(&mut self.decoder, packed, &mut self.whole, &self.name)?;
+            self.number = Some(packed.number);
+        }
+        out.copy_from_slice(&self.whole[to_usize(from - range.start)..to_usize(to - range.start)]);
+        Ok(())
+    }
+}
+
+fn decode(
+    decoder: &mut Option<Decompressor<'static>>,
+    packed: &Packed,
+    out: &mut [u8],
+    name: &str,
+) -> Result<(), ImageError> {
+    let broken = || damaged(name, &format!("the frame at byte {} is broken", packed.frame.packed));
+    let decoder = match decoder {
+        Some(decoder) => decoder,
+        none => none.insert(Decompressor::new().map_err(|_| broken())?),
+    };
+    match decoder.decompress_to_buffer(&packed.bytes, out) {
+        Ok(len) if len == out.len() => Ok(()),
+        _ => Err(broken()),
     }
 }
 
 fn damaged(name: &str, what: &str) -> ImageError {
     ImageError::Damaged { source_name: name.to_owned(), format: "seekable zstd", what: what.to_owned() }
-}
-
-impl ReadAt for Seekable {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_exact_at(&mut self, mut out: &mut [u8], mut offset: u64) -> Result<(), ImageError> {
-        while !out.is_empty() {
-            let name = self.name.clone();
-            let (start, bytes) = self.frame(offset)?;
-            let rest = usize::try_from(offset - start).ok().and_then(|within| bytes.get(within..)).unwrap_or_default();
-            let count = rest.len().min(out.len());
-            if count == 0 {
-                return Err(ImageError::Truncated { source_name: name, offset, expected: None });
-            }
-            out[..count].copy_from_slice(&rest[..count]);
-            out = &mut out[count..];
-            offset += count as u64;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -141,22 +218,49 @@ mod tests {
         file
     }
 
+    /// A stretch of the image, decoded into one that begins and ends elsewhere.
+    fn read(file: &mut Seekable, unpacker: &mut Unpacker, range: Range<u64>) -> Result<Vec<u8>, ImageError> {
+        let mut out = vec![0; (range.end - range.start) as usize];
+        let fetched = file.fetch(range.clone())?;
+        assert!(fetched.windows(2).all(|two| two[0].range().end == two[1].range().start));
+        assert!(fetched.iter().all(|packed| packed.range().end > range.start && packed.range().start < range.end));
+        fetched.iter().try_for_each(|packed| unpacker.unpack(packed, &mut out, range.start))?;
+        Ok(out)
+    }
+
     #[test]
     fn any_part_is_read() {
         let bytes: Vec<u8> = (0..100_000u32).flat_map(|number| number.to_le_bytes()).collect();
         for checksums in [false, true] {
             let mut file = Seekable::open(Box::new(packed(&bytes, 30_000, checksums)), "test").unwrap();
             assert_eq!(file.len(), bytes.len() as u64);
-            for (offset, len) in [(0, 10), (29_990, 20), (70_000, 100_000), (399_999, 1), (0, 400_000)] {
-                let mut out = vec![0; len];
-                file.read_exact_at(&mut out, offset as u64).unwrap();
-                assert_eq!(out, &bytes[offset..offset + len]);
+            let mut unpacker = file.unpacker();
+            for (offset, len) in
+                [(0, 10), (29_990, 20), (30_000, 30_000), (70_000, 100_000), (399_999, 1), (0, 400_000)]
+            {
+                let range = offset as u64..(offset + len) as u64;
+                assert_eq!(read(&mut file, &mut unpacker, range).unwrap(), &bytes[offset..offset + len]);
             }
-            assert!(file.read_exact_at(&mut [0; 2], 399_999).is_err());
         }
         let plain = zstd::bulk::compress(&bytes, 1).unwrap();
         let Err(error) = Seekable::open(Box::new(plain), "test") else { panic!("opened") };
         assert!(error.to_string().contains("no seek table"), "{error}");
+    }
+
+    #[test]
+    fn frames_that_hold_next_to_nothing_do_not_take_all_memory() {
+        let (count, each) = (4, 5 << 20);
+        let mut file = vec![0; count * each];
+        file.extend(SKIPPABLE.to_le_bytes());
+        file.extend((count as u32 * 8 + 9).to_le_bytes());
+        (0..count).for_each(|_| file.extend([(each as u32).to_le_bytes(), 1u32.to_le_bytes()].concat()));
+        file.extend((count as u32).to_le_bytes());
+        file.push(0);
+        file.extend(MAGIC.to_le_bytes());
+        let mut file = Seekable::open(Box::new(file), "test").unwrap();
+        assert_eq!(file.fetch(0..2).unwrap().len(), 2);
+        let error = file.fetch(0..4).unwrap_err();
+        assert!(error.to_string().contains("more than they hold"), "{error}");
     }
 
     proptest! {
@@ -169,7 +273,8 @@ mod tests {
             file[at] = byte;
             file.truncate(file.len() - cut.saturating_sub(20));
             if let Ok(mut file) = Seekable::open(Box::new(file), "test") {
-                let _ = file.read_exact_at(&mut [0; 5000], 2000);
+                let mut unpacker = file.unpacker();
+                let _ = read(&mut file, &mut unpacker, 2000..7000);
             }
         }
 

@@ -1,6 +1,6 @@
 //! Where the bytes of an image come from.
 
-use super::blocks::{Blocks, LocalFile, ReadAt, Seals};
+use super::blocks::{Fetch, LocalFile};
 use super::http::HttpStream;
 use super::lane::{Consumer, Popped, lane};
 use super::pieces::{PIECES, TICK, pump};
@@ -99,23 +99,21 @@ impl Again {
     pub fn random(
         self,
         total: Option<u64>,
-        seals: Option<Seals>,
         stop: &Arc<Stop>,
         stages: &Arc<Stages>,
-    ) -> Result<Box<dyn ReadAt>, ImageError> {
+    ) -> Result<Box<dyn Fetch>, ImageError> {
         match self {
             Self::Http(http) => {
                 let name = http.urls.first().map(|url| super::answer::display(url)).unwrap_or_default();
                 let what = "must be read in parts, and its server does not tell its length".to_owned();
                 let total = total.ok_or(ImageError::Unsupported { source_name: name, what })?;
-                let ranges = Ranges::new(http, total, stop.clone(), stages.clone())?;
-                Ok(Box::new(Blocks::new(ranges, seals)))
+                Ok(Box::new(Ranges::new(http, total, stop.clone(), stages.clone())?))
             }
             Self::File(path) => {
                 let failed = |source| ImageError::ReadFile { path: path.clone(), source };
                 let file = File::open(&path).map_err(failed)?;
                 let len = file.metadata().map_err(failed)?.len();
-                Ok(Box::new(Blocks::new(LocalFile { file, path, len }, seals)))
+                Ok(Box::new(LocalFile { file, path, len }))
             }
         }
     }
@@ -132,21 +130,13 @@ pub struct Stream {
 enum Kind {
     Http(Box<HttpStream>),
     Local(Local),
-    /// Not wire bytes: what a container holds.
-    Inside(Local),
 }
 
 impl Stream {
-    /// The disk inside of a container, as its reader gives it.
-    pub fn inside(
-        reader: Box<dyn Read + Send>,
-        name: &str,
-        total: u64,
-        stop: &Arc<Stop>,
-        stages: &Arc<Stages>,
-    ) -> Result<Self, ImageError> {
-        let local = Local::start(reader, name.into(), Some(total), stages)?;
-        Ok(Self { kind: Kind::Inside(local), name: name.to_owned(), stop: stop.clone(), stages: stages.clone() })
+    /// In the place of an image that is read in parts.
+    pub fn nothing(name: &str, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Self, ImageError> {
+        let local = Local::start(Box::new(io::empty()), name.into(), Some(0), stages)?;
+        Ok(Self { kind: Kind::Local(local), name: name.to_owned(), stop: stop.clone(), stages: stages.clone() })
     }
 
     pub fn name(&self) -> &str {
@@ -157,7 +147,7 @@ impl Stream {
     pub fn total(&self) -> Option<u64> {
         match &self.kind {
             Kind::Http(http) => http.total(),
-            Kind::Local(local) | Kind::Inside(local) => local.total,
+            Kind::Local(local) => local.total,
         }
     }
 
@@ -166,7 +156,6 @@ impl Stream {
         let piece = match &mut self.kind {
             Kind::Http(http) => http.next()?,
             Kind::Local(local) => local.next(&self.stop)?,
-            Kind::Inside(local) => return local.next(&self.stop),
         };
         let count = piece.as_ref().map_or(0, Vec::len) as u64;
         self.stages.wire_bytes.fetch_add(count, Ordering::Relaxed);

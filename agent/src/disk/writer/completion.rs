@@ -1,19 +1,26 @@
 //! What follows from an operation that ended: the rest of a short write, zeros written where zeroing fails, a check.
 
-use super::super::{CHUNK, DiskError};
-use super::{Completion, HOLES_JUDGED, Op, Work, Writer};
+use super::super::DiskError;
+use super::judge::Kind;
+use super::{Completion, Op, Work, Writer};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 impl Writer<'_> {
     pub(super) fn complete(&mut self, completion: Completion) -> Result<(), DiskError> {
-        let Some(work) = self.work.remove(&completion.token) else { return Ok(()) };
+        let Some((work, given)) = self.work.remove(&completion.token) else { return Ok(()) };
+        let (kind, bytes) = match (&completion.op, &completion.result) {
+            (Op::Write { .. }, Ok(count)) => (Kind::Write, *count as u64),
+            (Op::Zero { len, .. }, Ok(_)) => (Kind::Hole, *len),
+            _ => (Kind::Other, 0),
+        };
+        self.judge.done(kind, bytes, given, Instant::now());
         match (work, completion.op) {
-            (Work::Part { group, started, hole }, Op::Write { buf, start, len, offset }) => {
+            (Work::Part { group, hole }, Op::Write { buf, start, len, offset }) => {
                 let count = completion.result.map_err(|source| self.failed("write", offset, source))?;
                 let count = count.min(len);
-                self.write_rate.add(count as u64, started.elapsed());
                 if count == len {
                     self.count_write(hole || Arc::ptr_eq(&buf, &self.zeros), len as u64);
                     // The chunk gives its buffer back to the pool as the last owner only.
@@ -27,16 +34,13 @@ impl Writer<'_> {
                 }
                 self.count_write(Arc::ptr_eq(&buf, &self.zeros), count as u64);
                 let rest = Op::Write { buf, start: start + count, len: len - count, offset: offset + count as u64 };
-                self.pending.push_front((Work::Part { group, started, hole }, rest));
+                self.pending.push_front((Work::Part { group, hole }, rest));
             }
-            (Work::Part { group, started, .. }, Op::Zero { offset, len }) => match completion.result {
+            (Work::Part { group, .. }, Op::Zero { offset, len }) => match completion.result {
                 Ok(_) => {
-                    // A short request says nothing about rates.
-                    if len >= CHUNK as u64 {
-                        self.zero_rate.add(len, started.elapsed());
-                    }
-                    if self.punch && self.holes_are_slow() {
-                        log::info!("{}: zeroing is slower than writing zeros", self.target.path().display());
+                    if self.punch && self.judge.holes_are_slow() {
+                        let name = self.target.path().display();
+                        log::info!("{name}: zeroing is slower than writing zeros: {:?}", self.judge);
                         self.punch = false;
                     }
                     self.counters.zeroed.fetch_add(len, Ordering::Relaxed);
@@ -51,7 +55,7 @@ impl Writer<'_> {
                         group.left += ops.len().saturating_sub(1);
                     }
                     for op in ops {
-                        self.pending.push_back((Work::Part { group, started, hole: true }, op));
+                        self.pending.push_back((Work::Part { group, hole: true }, op));
                     }
                 }
             },
@@ -66,11 +70,6 @@ impl Writer<'_> {
             _ => {}
         }
         Ok(())
-    }
-
-    fn holes_are_slow(&self) -> bool {
-        let judged = self.zero_rate.bytes >= HOLES_JUDGED && self.write_rate.bytes > 0;
-        judged && self.zero_rate.slower_than(&self.write_rate)
     }
 
     fn count_write(&self, zeros: bool, bytes: u64) {
