@@ -27,6 +27,8 @@ pub enum DiskError {
     Io { device: PathBuf, operation: &'static str, offset: u64, source: io::Error },
     #[error("{device}: is gone: {operation} failed at byte {offset}")]
     Gone { device: PathBuf, operation: &'static str, offset: u64, source: io::Error },
+    #[error("{device}: a request has had no answer for {seconds} s")]
+    Hung { device: PathBuf, seconds: u64 },
     #[error("{device}: what was read back at byte {offset} ({len} bytes) is not what was written")]
     ReadbackMismatch { device: PathBuf, offset: u64, len: u64 },
     #[error("{device}: interrupted")]
@@ -46,6 +48,7 @@ impl Coded for DiskError {
             Self::SectorSize { .. } => "disk.sector_size",
             Self::Io { .. } => "disk.io",
             Self::Gone { .. } => "disk.gone",
+            Self::Hung { .. } => "disk.hung",
             Self::ReadbackMismatch { .. } => "disk.readback_mismatch",
             Self::Interrupted { .. } => "cancelled",
         }
@@ -60,6 +63,9 @@ impl Coded for DiskError {
             Self::ReadOnly { .. } => Some("look for a write-protect switch, or `blockdev --setrw`".into()),
             Self::Held { .. } => Some("unmount or stop what uses it first; burin never takes a disk away".into()),
             Self::Gone { .. } => Some("it was taken out, or its link failed: look at the kernel log".into()),
+            Self::Hung { .. } => Some(
+                "the disk or its controller hangs, and the kernel waits for it: look at its log, cut the power".into(),
+            ),
             Self::ReadbackMismatch { .. } => Some("the device loses or changes data: replace it".into()),
             // The block layer says ENODATA of a medium error that the device itself names, as NVMe and SCSI do.
             Self::Io { source, .. } if matches!(source.raw_os_error(), Some(libc::EIO | libc::ENODATA)) => {

@@ -14,5 +14,5 @@ pub use buffer::{CHUNK, Chunk, Pool, PoolBuf};
 pub use error::DiskError;
 pub use queue::{Backend, Completion, Op, Queue, Waker, open as open_queue};
 pub use target::{Kind, Limits, Roots, Target};
-pub use writer::{Body, Counters, Failure, Fed, Feed, Interrupt, Options, WRITER_BYTES, Writer, Written};
+pub use writer::{Body, Counters, Failure, Fed, Feed, Interrupt, Options, PATIENCE, WRITER_BYTES, Writer, Written};
 pub use zero::is_zero;

@@ -56,7 +56,13 @@ pub struct Options {
     pub depth: usize,
     /// Largest write in bytes.
     pub request: usize,
+    /// How long a request may go without an answer: [`PATIENCE`], but in tests.
+    pub patience: Duration,
 }
+
+/// By then the kernel has failed a request that a disk does not answer: a SCSI command is tried six times, for 30 s each,
+/// and an NVMe controller is reset sooner. Who is not done then hangs, and shall not hold up the other disks of a machine.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Checks that may wait; beyond it reading back goes first, so that memory does not grow with the image.
 const BACKLOG: usize = 8 * 1024;
@@ -291,7 +297,7 @@ impl<'a> Writer<'a> {
 
     fn reap(&mut self) -> Result<(), DiskError> {
         let done = self.queue.wait(TICK).map_err(|source| self.target.io_error("wait", self.position, source))?;
-        let mut outcome = Ok(());
+        let mut outcome = if done.is_empty() { self.answered() } else { Ok(()) };
         for completion in done {
             // Of several that fail at once the first counts; the others are over all the same.
             match outcome {
@@ -302,6 +308,15 @@ impl<'a> Writer<'a> {
             }
         }
         outcome
+    }
+
+    /// An error where a request has waited too long.
+    fn answered(&self) -> Result<(), DiskError> {
+        let longest = self.work.values().map(|(_, given)| given.elapsed()).max().unwrap_or_default();
+        if longest < self.options.patience {
+            return Ok(());
+        }
+        Err(DiskError::Hung { device: self.target.path().to_owned(), seconds: longest.as_secs() })
     }
 
     fn flush(&mut self) -> Result<(), DiskError> {

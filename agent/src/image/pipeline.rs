@@ -152,6 +152,7 @@ impl Run<'_> {
             overlap: !limits.rotational,
             depth: limits.depth,
             request: limits.request,
+            patience: disk::PATIENCE,
         };
         let waker = queue.waker();
         Ok((Writer::new(target, queue, options, &disk.report.counters, interrupt), waker))

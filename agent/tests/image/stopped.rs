@@ -2,13 +2,13 @@
 
 use crate::support::*;
 use burin::disk::{
-    Backend, Completion, Counters, DiskError, Failure, Fed, Feed, Op, Options, Pool, Queue, Target, Waker, Writer,
-    Written, open_queue,
+    Backend, Completion, Counters, DiskError, Failure, Fed, Feed, Op, Options, PATIENCE, Pool, Queue, Target, Waker,
+    Writer, Written, open_queue,
 };
 use burin::error::Coded;
 use std::fs;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn errno(number: i32) -> io::Error {
@@ -49,6 +49,36 @@ impl Queue for Gone {
     }
 }
 
+/// From operation number `from` on, nothing is answered.
+struct Hung {
+    inner: Box<dyn Queue>,
+    count: usize,
+    from: usize,
+    kept: Vec<Op>,
+}
+
+impl Queue for Hung {
+    fn submit(&mut self, token: u64, op: Op) {
+        self.count += 1;
+        match self.count > self.from {
+            true => self.kept.push(op),
+            false => self.inner.submit(token, op),
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration) -> io::Result<Vec<Completion>> {
+        self.inner.wait(timeout)
+    }
+
+    fn waker(&self) -> Waker {
+        self.inner.waker()
+    }
+
+    fn name(&self) -> &'static str {
+        "hung"
+    }
+}
+
 /// The writer over a queue of the test's own, to its end.
 fn drive(
     target: &Target,
@@ -56,7 +86,17 @@ fn drive(
     feed: &mut dyn Feed,
     interrupt: &(dyn Fn() -> bool + Sync),
 ) -> Result<Written, Failure> {
-    let options = Options { readback: true, overlap: true, depth: 4, request: 512 * 1024 };
+    drive_for(target, queue, feed, interrupt, PATIENCE)
+}
+
+fn drive_for(
+    target: &Target,
+    queue: Box<dyn Queue>,
+    feed: &mut dyn Feed,
+    interrupt: &(dyn Fn() -> bool + Sync),
+    patience: Duration,
+) -> Result<Written, Failure> {
+    let options = Options { readback: true, overlap: true, depth: 4, request: 512 * 1024, patience };
     let counters = Counters::default();
     let mut writer = Writer::new(target, queue, options, &counters, interrupt);
     writer.prepare()?;
@@ -89,6 +129,54 @@ fn a_device_removed_at_any_moment_is_an_error_and_nothing_boots() {
             assert_unbootable(&path);
         }
     }
+}
+
+#[test]
+fn a_device_that_never_answers_is_an_error_and_is_not_asked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("target");
+    let image = [noise(3 * MIB + 70_000, 1), vec![0; MIB], noise(9000, 2)].concat();
+    let (mut erased, mut unknown) = (0, 0);
+    for from in 0.. {
+        fs::write(&path, dirt(6 * MIB)).unwrap();
+        let target = Target::open_file(&path).unwrap();
+        let pool = Pool::new(64);
+        let inner = open_queue(&target, Backend::Threads, 8, &pool).unwrap();
+        let queue = Box::new(Hung { inner, count: 0, from, kept: Vec::new() });
+        let mut feed = Chunks { pool, image: &image, offset: 0 };
+        let patience = Duration::from_millis(300);
+        let Err(failure) = drive_for(&target, queue, &mut feed, &|| false, patience) else {
+            assert!(from > 15, "it takes only {from} operations");
+            assert_written(&fs::read(&path).unwrap(), &image);
+            break;
+        };
+        assert_eq!(failure.error.code(), "disk.hung", "{failure:?}");
+        match failure.head_erased {
+            true => {
+                assert_unbootable(&path);
+                erased += 1;
+            }
+            false => unknown += 1,
+        }
+    }
+    // In the preparation and with the first chunk: nobody knows what became of it, and nobody says so.
+    assert!(erased >= 4 && unknown >= 4, "{erased} {unknown}");
+}
+
+#[test]
+fn a_cancellation_does_not_wait_for_a_device_that_hangs() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("target");
+    fs::write(&path, dirt(6 * MIB)).unwrap();
+    let target = Target::open_file(&path).unwrap();
+    let pool = Pool::new(64);
+    let inner = open_queue(&target, Backend::Threads, 8, &pool).unwrap();
+    let queue = Box::new(Hung { inner, count: 0, from: 0, kept: Vec::new() });
+    let mut feed = Chunks { pool, image: &[], offset: 0 };
+    let looks = AtomicUsize::new(0);
+    let cancelled = || looks.fetch_add(1, Ordering::Relaxed) > 0;
+    let failure = drive(&target, queue, &mut feed, &cancelled).unwrap_err();
+    assert!(matches!(failure.error, DiskError::Interrupted { .. }) && !failure.head_erased, "{failure:?}");
 }
 
 #[test]
@@ -161,7 +249,8 @@ fn a_failed_write_tells_how_far_the_image_came() {
         let failure = drive(&target, queue, &mut feed, &|| stopped.load(Ordering::Relaxed)).unwrap_err();
         assert!(matches!(failure.error, DiskError::Interrupted { .. }), "{failure:?}");
         // At most what the feed gave, and no byte behind the image.
-        assert!(failure.offset <= ((after + 1) * MIB).min(image.len()) as u64, "{after}: {}", failure.offset);
+        assert!(failure.offset <= feed.chunks.offset as u64, "{after}: {}", failure.offset);
+        assert!(feed.chunks.offset < image.len() || after == 6, "it went on after it was stopped");
         assert_unbootable(&path);
     }
     // A chunk that fails names its place, far before what was wiped in the preparation.

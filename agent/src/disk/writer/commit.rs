@@ -73,7 +73,8 @@ impl Writer<'_> {
 
     /// What to say after a failure while the first chunk itself was being written.
     pub(super) fn failure_with_head(&mut self, error: DiskError) -> Failure {
-        let head_erased = self.erase_head();
+        // What is asked of a device that hangs would hang, too.
+        let head_erased = !matches!(error, DiskError::Hung { .. }) && self.erase_head();
         Failure { offset: self.position, head_erased, error }
     }
 
@@ -87,8 +88,12 @@ impl Writer<'_> {
                 self.work.remove(&completion.token);
             }
         }
+        if !self.work.is_empty() {
+            // It would hang, too, or be undone by what is still under way.
+            return false;
+        }
         match wipe::erase_head(self.target) {
-            Ok(()) => self.work.is_empty(),
+            Ok(()) => true,
             Err(error) => {
                 log::error!("{error}");
                 false
