@@ -6,17 +6,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-words! {
-    Change {
-        /// Expected, not there.
-        Missing,
-        /// There, not expected.
-        Added,
-        /// Another thing in the same place.
-        Replaced,
-        #[default]
-        Changed,
-    }
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Expected, not there.
+    Missing,
+    /// There, not expected.
+    Added,
+    /// Another thing in the same place.
+    Replaced,
+    #[default]
+    Changed,
 }
 
 /// One difference.

@@ -6,9 +6,6 @@
 //! println!("{}", serde_json::to_string_pretty(&inventory).unwrap());
 //! ```
 
-#[macro_use]
-pub mod model;
-
 pub mod diff;
 pub mod page;
 pub mod source;
@@ -19,6 +16,7 @@ mod parse;
 mod sys;
 
 pub use collect::{Options, collect};
+pub use hwinventory_types as model;
 pub use model::Inventory;
 pub use parse::mounts::unescape as unescape_mount_path;
 

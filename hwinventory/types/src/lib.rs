@@ -1,9 +1,10 @@
-//! The inventory's types. They are the wire format: field names are snake_case, sizes are bytes, link and bus speeds are
-//! bit/s, frequencies are Hz, temperatures are degrees Celsius, times name their unit. A value that could not be read is
-//! left out; a list that was read and is empty is `[]`.
+//! The types of a hardware inventory: its wire format. No collectors, no C and no I/O, so that a controller can link them.
+//!
+//! Field names are snake_case, sizes are bytes, link and bus speeds are bit/s, frequencies are Hz, temperatures are degrees
+//! Celsius, times name their unit. A value that could not be read is left out; a list that was read and is empty is `[]`.
 
 #[macro_use]
-pub(crate) mod record;
+mod record;
 mod bus;
 mod cpu;
 mod disk;

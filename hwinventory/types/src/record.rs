@@ -27,12 +27,12 @@ macro_rules! record {
         pub struct $name {
             $(
                 $(#[$field_meta])*
-                #[serde(skip_serializing_if = "crate::model::record::Unset::is_unset")]
+                #[serde(skip_serializing_if = "crate::record::Unset::is_unset")]
                 pub $field: $type,
             )*
         }
 
-        impl crate::model::record::Unset for $name {}
+        impl crate::record::Unset for $name {}
     };
 }
 
@@ -49,6 +49,6 @@ macro_rules! words {
             $($(#[$variant_meta])* $variant,)*
         }
 
-        impl crate::model::record::Unset for $name {}
+        impl crate::record::Unset for $name {}
     };
 }
