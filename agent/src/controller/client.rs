@@ -1,11 +1,11 @@
 //! One call, one try: URL, token, limits, content types, and errors with names.
 
-use super::backoff::retry_after;
-use super::clock::Clock;
 use super::error::ControllerError;
-use super::http::{Timeouts, agent};
-use super::trust::Trust;
 use crate::protocol::{Problem, Secret};
+use burin_http::Clock;
+use burin_http::Trust;
+use burin_http::backoff::retry_after;
+use burin_http::{Timeouts, agent};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, SystemTime};
 use ureq::http::{HeaderMap, Method, Request, StatusCode, header};

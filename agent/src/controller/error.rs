@@ -1,6 +1,6 @@
-use super::http::NameError;
 use crate::error::Coded;
 use crate::protocol::{Problem, VersionError};
+use burin_http::NameError;
 use std::time::Duration;
 
 /// What can go wrong between agent and controller.

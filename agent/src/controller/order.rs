@@ -2,10 +2,10 @@
 
 use super::client::{Call, Client, ORDER_LIMIT};
 use super::error::ControllerError;
-use super::http::Timeouts;
-use super::trust::Trust;
 use crate::protocol::Order;
 use crate::protocol::order::{self, OrderError};
+use burin_http::Timeouts;
+use burin_http::Trust;
 use std::io::Read;
 use std::path::Path;
 

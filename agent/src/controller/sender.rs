@@ -1,9 +1,9 @@
 //! The thread that empties an outlet. It retries for ever, and nobody waits for it.
 
-use super::backoff::{Backoff, Retry};
 use super::error::ControllerError;
 use super::outlet::Outlet;
 use crate::protocol::Event;
+use burin_http::backoff::{Backoff, Retry};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

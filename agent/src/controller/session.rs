@@ -1,23 +1,23 @@
 //! A machine's standing with its controller, from hello to the acknowledged receipt.
 
-use super::backoff::{Backoff, Retry};
 use super::client::{Call, Client, ORDER_LIMIT, segment};
 use super::control::ControlFlag;
 use super::emitter::Emitter;
 use super::error::ControllerError;
-use super::http::Timeouts;
 use super::link::{Batches, Link};
 use super::memory::Memory;
 use super::order::parse_order;
 use super::outlet::CONTROLLER;
 use super::sender::Sender;
-use super::trust::Trust;
 use crate::error::Coded;
 use crate::protocol::event::OrderRefused;
 use crate::protocol::{
     Decision, GrantReply, GrantRequest, Hello, Kind, Order, Problem, Receipt, ReceiptReply, ReceiptState, Secret,
     grant, receipt,
 };
+use burin_http::Timeouts;
+use burin_http::Trust;
+use burin_http::backoff::{Backoff, Retry};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;

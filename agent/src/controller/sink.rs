@@ -1,14 +1,14 @@
 //! Events without a controller: POSTed to any URL that takes CloudEvents (`burin.events=URL`).
 
-use super::backoff::Retry;
 use super::client::{Call, Client};
 use super::emitter::Emitter;
 use super::error::ControllerError;
-use super::http::Timeouts;
 use super::outlet::SINK;
 use super::sender::{Deliver, Sender};
-use super::trust::Trust;
 use crate::protocol::{Event, event};
+use burin_http::Timeouts;
+use burin_http::Trust;
+use burin_http::backoff::Retry;
 use std::time::Duration;
 use ureq::http::Method;
 

@@ -9,9 +9,9 @@ mod points;
 mod sheet;
 mod voice;
 
-use super::http::{self, Timeouts};
-use super::trust::Trust;
 use crate::protocol::Secret;
+use burin_http::Timeouts;
+use burin_http::Trust;
 use serde::Serialize;
 
 /// Whom to play against, and as whom.
@@ -46,12 +46,12 @@ pub struct Point {
 
 /// Plays once through the protocol. Takes seconds; never retries, so that what comes is what is judged.
 pub fn check(subject: &Subject, trust: &Trust) -> Vec<Point> {
-    let agent = http::agent(trust, &Timeouts::CALLS);
+    let agent = burin_http::agent(trust, &Timeouts::CALLS);
     points::play(&voice::Voice::new(agent, &subject.url, subject.join_token.clone()), subject)
 }
 
 /// As [`check`], from the other side: `url` is an agent's API, `token` that of its boot.
 pub fn check_agent(url: &str, token: &Secret, trust: &Trust) -> Vec<Point> {
-    let agent = http::agent(trust, &Timeouts::CALLS);
+    let agent = burin_http::agent(trust, &Timeouts::CALLS);
     callee::play(&voice::Voice::new(agent, url, None), token)
 }

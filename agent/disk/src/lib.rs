@@ -1,0 +1,18 @@
+//! Block devices: exclusive direct-I/O targets, aligned buffers, zeroing, read-back, wiping.
+
+mod buffer;
+mod error;
+mod holders;
+mod queue;
+mod target;
+mod threads;
+pub mod wipe;
+mod writer;
+pub mod zero;
+
+pub use buffer::{CHUNK, Chunk, Pool, PoolBuf};
+pub use error::DiskError;
+pub use queue::{Backend, Completion, Op, Queue, Waker, open as open_queue};
+pub use target::{Kind, Limits, Roots, Target};
+pub use writer::{Body, Counters, Failure, Fed, Feed, Interrupt, Options, PATIENCE, WRITER_BYTES, Writer, Written};
+pub use zero::is_zero;

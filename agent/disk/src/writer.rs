@@ -1,0 +1,332 @@
+//! Drives chunks to the device, holes included, and reads them back.
+//!
+//! [`Writer::prepare`] makes the old contents unbootable, [`Writer::run`] writes everything but the first chunk,
+//! [`Body::commit`] checks it, wipes what lies beyond and writes the withheld first chunk last.
+
+mod chunks;
+mod commit;
+mod completion;
+mod judge;
+mod readback;
+
+use self::judge::Judge;
+use super::queue::{Completion, Op, Queue};
+use super::{CHUNK, Chunk, DiskError, Target, buffer, wipe};
+use burin_sys::aligned::AlignedBuf;
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Bytes done so far, for whoever shows progress.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub written: AtomicU64,
+    pub zeroed: AtomicU64,
+    pub verified: AtomicU64,
+    pub skipped: AtomicU64,
+    /// Nanoseconds in which the device waited for chunks.
+    pub starved_ns: AtomicU64,
+}
+
+/// Where chunks come from. `next` never blocks: the queue's waker is rung for each new chunk and at the end.
+pub trait Feed {
+    fn next(&mut self) -> Fed;
+}
+
+#[derive(Debug)]
+pub enum Fed {
+    Chunk(Chunk),
+    /// Nothing now.
+    Empty,
+    End,
+}
+
+/// True asks the writer to stop.
+pub type Interrupt<'a> = &'a (dyn Fn() -> bool + Sync);
+
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Read everything back and compare.
+    pub readback: bool,
+    /// Read back while chunks still come in, whenever the device would idle.
+    pub overlap: bool,
+    /// Operations at once.
+    pub depth: usize,
+    /// Largest write in bytes.
+    pub request: usize,
+    /// How long a request may go without an answer: [`PATIENCE`], but in tests.
+    pub patience: Duration,
+}
+
+/// By then the kernel has failed a request that a disk does not answer: a SCSI command is tried six times, for 30 s each,
+/// and an NVMe controller is reset sooner. Who is not done then hangs, and shall not hold up the other disks of a machine.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Checks that may wait; beyond it reading back goes first, so that memory does not grow with the image.
+const BACKLOG: usize = 8 * 1024;
+/// Reads at once: they have buffers of their own.
+const READS: usize = 4;
+/// Memory of a writer beside the chunks that it is given: read-back buffers, and the checks that wait (twice their limit,
+/// as the deque doubles).
+pub const WRITER_BYTES: usize = READS * CHUNK + BACKLOG * 2 * size_of::<Check>();
+/// Longest single hole, so that cancelling is never far away.
+const LONGEST_ZERO: u64 = 64 << 20;
+/// How often a waiting writer looks at its interrupt.
+const TICK: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+struct Check {
+    offset: u64,
+    len: u64,
+    /// None: all zero.
+    digest: Option<u128>,
+    attempts: u32,
+}
+
+/// Operations of one chunk, checked once all are done.
+#[derive(Debug)]
+struct Group {
+    left: usize,
+    _chunk: Option<Chunk>,
+    check: Check,
+}
+
+#[derive(Debug)]
+enum Work {
+    Part { group: u64, hole: bool },
+    Check(Check),
+    Flush,
+}
+
+pub struct Writer<'a> {
+    target: &'a Target,
+    queue: Box<dyn Queue>,
+    options: Options,
+    counters: &'a Counters,
+    interrupt: Interrupt<'a>,
+    /// With the moment in which the device was given it.
+    work: HashMap<u64, (Work, Instant)>,
+    pending: VecDeque<(Work, Op)>,
+    groups: HashMap<u64, Group>,
+    next: u64,
+    backlog: VecDeque<Check>,
+    reads: usize,
+    spare: Vec<AlignedBuf>,
+    zeros: Arc<AlignedBuf>,
+    zero_run: Option<Range<u64>>,
+    /// Whether holes are punched; false once that failed or proved slower than writing.
+    punch: bool,
+    judge: Judge,
+    head: Option<Chunk>,
+    tail: Vec<u8>,
+    end: u64,
+    stale: Vec<Range<u64>>,
+    position: u64,
+}
+
+impl std::fmt::Debug for Writer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("target", &self.target.path()).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+/// Why writing stopped, and in which state it left the device.
+#[derive(Debug)]
+pub struct Failure {
+    /// Where it stopped.
+    pub offset: u64,
+    /// Whether the first chunk is known to be zeros now.
+    pub head_erased: bool,
+    pub error: DiskError,
+}
+
+/// Everything but the first chunk is on the device, flushed and, if asked for, read back.
+#[derive(Debug)]
+pub struct Body<'a>(Writer<'a>);
+
+/// The image is on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Length of the image in bytes.
+    pub image: u64,
+    /// Whether holes were punched to the end; false: zeros were written at least in part.
+    pub punched: bool,
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(
+        target: &'a Target,
+        queue: Box<dyn Queue>,
+        options: Options,
+        counters: &'a Counters,
+        interrupt: Interrupt<'a>,
+    ) -> Self {
+        let options = Options {
+            depth: options.depth.max(1),
+            request: options.request.clamp(4096, CHUNK) / 4096 * 4096,
+            ..options
+        };
+        Self {
+            target,
+            queue,
+            options,
+            counters,
+            interrupt,
+            work: HashMap::new(),
+            pending: VecDeque::new(),
+            groups: HashMap::new(),
+            next: 0,
+            backlog: VecDeque::new(),
+            reads: 0,
+            spare: Vec::new(),
+            zeros: buffer::zeros(),
+            zero_run: None,
+            punch: true,
+            judge: Judge::default(),
+            head: None,
+            tail: Vec::new(),
+            end: 0,
+            stale: Vec::new(),
+            position: 0,
+        }
+    }
+
+    /// Makes the old contents unbootable: zeros over the first chunk and over a backup GPT. On the medium at return.
+    pub fn prepare(&mut self) -> Result<(), Failure> {
+        self.stale = wipe::old_partitions(self.target);
+        let size = self.target.direct_size();
+        self.write_zeros(0..size.min(CHUNK as u64));
+        self.write_zeros(size.saturating_sub(wipe::MARGIN).max(CHUNK as u64).min(size)..size);
+        let prepared = self.drive(None).and_then(|()| self.flush()).and_then(|()| self.check_all());
+        prepared.map_err(|error| self.failure_with_head(error))?;
+        // Progress counts the image, not the preparation.
+        for counter in [&self.counters.written, &self.counters.zeroed, &self.counters.verified] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Writes what `feed` gives, except the first chunk, which is withheld for [`Body::commit`].
+    pub fn run(mut self, feed: &mut dyn Feed) -> Result<Body<'a>, Failure> {
+        match self.run_inner(feed) {
+            Ok(()) => Ok(Body(self)),
+            Err(error) => Err(Failure { offset: self.position, head_erased: true, error }),
+        }
+    }
+
+    fn run_inner(&mut self, feed: &mut dyn Feed) -> Result<(), DiskError> {
+        self.drive(Some(feed))?;
+        self.flush()?;
+        self.check_all()
+    }
+
+    fn enqueue(&mut self, ops: Vec<Op>, chunk: Option<Chunk>, check: Check) {
+        if ops.is_empty() {
+            return;
+        }
+        let group = self.token();
+        self.groups.insert(group, Group { left: ops.len(), _chunk: chunk, check });
+        for op in ops {
+            let hole = matches!(op, Op::Zero { .. });
+            self.pending.push_back((Work::Part { group, hole }, op));
+        }
+    }
+
+    fn token(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn submit(&mut self, work: Work, op: Op) {
+        let token = self.token();
+        self.work.insert(token, (work, Instant::now()));
+        self.queue.submit(token, op);
+    }
+
+    /// Runs until everything pending, and everything that `feed` gives, is done.
+    fn drive(&mut self, mut feed: Option<&mut dyn Feed>) -> Result<(), DiskError> {
+        loop {
+            if (self.interrupt)() {
+                return Err(DiskError::Interrupted { device: self.target.path().to_owned() });
+            }
+            let mut starved = false;
+            while self.work.len() < self.options.depth {
+                if self.backlog.len() > BACKLOG {
+                    if self.reads == READS {
+                        break;
+                    }
+                    self.submit_check();
+                } else if let Some((work, op)) = self.pending.pop_front() {
+                    self.submit(work, op);
+                } else if let Some(source) = &mut feed {
+                    match source.next() {
+                        Fed::Chunk(chunk) => self.accept(chunk),
+                        Fed::Empty => {
+                            starved = true;
+                            break;
+                        }
+                        Fed::End => {
+                            feed = None;
+                            self.end_zero_run();
+                        }
+                    }
+                } else {
+                    break;
+                }
+            }
+            if starved && self.options.overlap {
+                while !self.backlog.is_empty() && self.reads < self.options.depth.div_ceil(2).min(READS) {
+                    if self.work.len() >= self.options.depth {
+                        break;
+                    }
+                    self.submit_check();
+                }
+            }
+            if self.work.is_empty() && self.pending.is_empty() && feed.is_none() {
+                return Ok(());
+            }
+            let before = Instant::now();
+            self.reap()?;
+            if starved {
+                self.counters.starved_ns.fetch_add(before.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn reap(&mut self) -> Result<(), DiskError> {
+        let done = self.queue.wait(TICK).map_err(|source| self.target.io_error("wait", self.position, source))?;
+        let mut outcome = if done.is_empty() { self.answered() } else { Ok(()) };
+        for completion in done {
+            // Of several that fail at once the first counts; the others are over all the same.
+            match outcome {
+                Ok(()) => outcome = self.complete(completion),
+                Err(_) => {
+                    self.work.remove(&completion.token);
+                }
+            }
+        }
+        outcome
+    }
+
+    /// An error where a request has waited too long.
+    fn answered(&self) -> Result<(), DiskError> {
+        let longest = self.work.values().map(|(_, given)| given.elapsed()).max().unwrap_or_default();
+        if longest < self.options.patience {
+            return Ok(());
+        }
+        Err(DiskError::Hung { device: self.target.path().to_owned(), seconds: longest.as_secs() })
+    }
+
+    fn flush(&mut self) -> Result<(), DiskError> {
+        self.submit(Work::Flush, Op::Flush);
+        while self.work.values().any(|(work, _)| matches!(work, Work::Flush)) {
+            if (self.interrupt)() {
+                return Err(DiskError::Interrupted { device: self.target.path().to_owned() });
+            }
+            self.reap()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! The agent's HTTP client, built in one place: whom TLS trusts, the way through proxies, time limits, a clock that a
+//! server's `Date` header may set, and how long to wait before the next try.
+//!
+//! [`agent`] builds every client of burin; image downloads and calls of the protocol differ by their [`Trust`] and
+//! [`Timeouts`] only.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use burin_http::{Clock, Timeouts, Trust, TrustFiles, agent};
+//! let trust = Trust::downloads(None, &TrustFiles::below("/".as_ref()), Clock::trusted())?;
+//! let reply = agent(&trust, &Timeouts::DOWNLOADS).get("https://images.example/debian.raw.zst").call()?;
+//! println!("{}", reply.status());
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod backoff;
+mod client;
+mod clock;
+pub mod proxy;
+mod tls;
+mod trust;
+mod verifier;
+
+pub use backoff::{Backoff, Retry};
+pub use client::{NameError, Timeouts, USER_AGENT, agent};
+pub use clock::Clock;
+pub use trust::{Ca, Trust, TrustError, TrustFiles, certificates};

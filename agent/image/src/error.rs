@@ -1,0 +1,175 @@
+use super::Compression;
+use burin_disk::DiskError;
+use burin_protocol::error::Coded;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why an image is not on the disk.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    #[error("no source is given")]
+    NoSource,
+    #[error("{source_name}: not found")]
+    NotFound { source_name: String },
+    #[error("{url}: refused with HTTP status {status}")]
+    Denied { url: String, status: u16 },
+    #[error("{url}: answered with HTTP status {status}")]
+    Status { url: String, status: u16 },
+    #[error("{url}: cannot be fetched (at byte {offset})")]
+    Transfer { url: String, offset: u64, source: io::Error },
+    #[error("{url}: nothing came for {seconds} s (at byte {offset})")]
+    Stalled { url: String, offset: u64, seconds: u64 },
+    #[error("{url}: changed while it was being fetched (at byte {offset}): {why}")]
+    Changed { url: String, offset: u64, why: String },
+    #[error("{path}: cannot be read", path = path.display())]
+    ReadFile { path: PathBuf, source: io::Error },
+    #[error("{source_name}: ends early, after {offset} bytes{}", of(*expected))]
+    Truncated { source_name: String, offset: u64, expected: Option<u64> },
+    #[error("{source_name}: not valid {compression} data near byte {offset}")]
+    Corrupt { source_name: String, compression: Compression, offset: u64, source: io::Error },
+    #[error("{source_name}: {compression} data ends at byte {offset}, and something else follows")]
+    TrailingGarbage { source_name: String, compression: Compression, offset: u64 },
+    #[error("{source_name}: needs a {compression} window beyond the limit of {limit} bytes")]
+    Window { source_name: String, compression: Compression, limit: u64 },
+    #[error("{source_name}: {what}")]
+    Unsupported { source_name: String, what: String },
+    #[error("{source_name}: is {found}, but {stated} was ordered")]
+    FormatMismatch { source_name: String, found: String, stated: String },
+    #[error("{source_name}: damaged {format} image: {what}")]
+    Damaged { source_name: String, format: &'static str, what: String },
+    #[error("{source_name}: what it holds at byte {offset} is not what the index tells")]
+    NotIndexed { source_name: String, offset: u64 },
+    #[error("{source_name}: the image has {} bytes{}, the device {device}", at_least.max(&1), or_more(*exact))]
+    TooLarge { source_name: String, at_least: u64, exact: bool, device: u64 },
+    #[error("{source_name}: the partition table is for disks of {image}-byte sectors, this one's have {device}")]
+    SectorSize { source_name: String, image: u32, device: u32 },
+    #[error("{text:?} is not a digest (sha256:HEX or sha512:HEX)")]
+    DigestInvalid { text: String },
+    #[error("{source_name}: the {what} has {actual}, not {expected}")]
+    DigestMismatch { source_name: String, what: &'static str, expected: String, actual: String },
+    #[error("{url}: holds no digest of {name}")]
+    NoPublishedDigest { url: String, name: String },
+    #[error("{url}: the signature is not valid")]
+    Signature { url: String, source: minisign_verify::Error },
+    #[error("{url}: there is no signature")]
+    SignatureMissing { url: String },
+    #[error("{url}: signed with another key than the one that is asked for")]
+    SignatureOtherKey { url: String },
+    #[error("{url}: a legacy signature, which would need the whole image in memory")]
+    SignatureLegacy { url: String },
+    #[error("{key:?} is not a minisign public key")]
+    SignatureKey { key: String, source: minisign_verify::Error },
+    #[error("{url}: no way through the proxy {proxy}")]
+    Proxy { url: String, proxy: String, source: io::Error },
+    #[error("{what} is not a proxy's URL")]
+    ProxyUrl { what: String },
+    #[error("cancelled")]
+    Cancelled,
+    #[error("the {stage} stage ended unexpectedly")]
+    Broken { stage: &'static str },
+    #[error("a thread cannot be started")]
+    Thread { source: io::Error },
+    #[error("the device's queue cannot be opened")]
+    Queue { source: io::Error },
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The device was touched: everything that stopped a write half-way comes wrapped in this.
+    #[error("{device}: writing stopped while {phase}, at byte {offset}; {}", left(*head_erased), device = device.display())]
+    Stopped { device: PathBuf, phase: &'static str, offset: u64, head_erased: bool, source: Arc<ImageError> },
+}
+
+fn of(expected: Option<u64>) -> String {
+    expected.map(|bytes| format!(" of {bytes}")).unwrap_or_default()
+}
+
+fn or_more(exact: bool) -> &'static str {
+    if exact { "" } else { " or more" }
+}
+
+fn left(head_erased: bool) -> &'static str {
+    if head_erased { "its first MiB is zeroed and it does not boot" } else { "ITS FIRST MiB COULD NOT BE ZEROED" }
+}
+
+impl ImageError {
+    /// The error itself, without the frame that says where writing stopped.
+    pub fn cause(&self) -> &ImageError {
+        match self {
+            Self::Stopped { source, .. } => source.cause(),
+            other => other,
+        }
+    }
+}
+
+impl Coded for ImageError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoSource => "image.no_source",
+            Self::NotFound { .. } => "image.not_found",
+            Self::Denied { .. } => "image.denied",
+            Self::Status { .. } => "image.http_status",
+            Self::Transfer { .. } => "image.unreachable",
+            Self::Stalled { .. } => "image.stalled",
+            Self::Changed { .. } => "image.changed",
+            Self::ReadFile { .. } => "image.unreadable",
+            Self::Truncated { .. } => "image.truncated",
+            Self::Corrupt { .. } | Self::Damaged { .. } => "image.corrupt",
+            Self::TrailingGarbage { .. } => "image.trailing_garbage",
+            Self::Window { .. } => "image.window_too_large",
+            Self::Unsupported { .. } => "image.unsupported",
+            Self::FormatMismatch { .. } => "image.format_mismatch",
+            Self::NotIndexed { .. } => "image.index_mismatch",
+            Self::TooLarge { .. } => "image.too_large",
+            Self::SectorSize { .. } => "image.sector_size",
+            Self::DigestInvalid { .. } => "image.digest_invalid",
+            Self::DigestMismatch { .. } => "image.digest_mismatch",
+            Self::NoPublishedDigest { .. } => "image.digest_unpublished",
+            Self::Signature { .. } => "image.signature_invalid",
+            Self::SignatureMissing { .. } => "image.signature_missing",
+            Self::SignatureOtherKey { .. } => "image.signature_other_key",
+            Self::SignatureLegacy { .. } => "image.signature_legacy",
+            Self::SignatureKey { .. } => "image.signature_key",
+            Self::Proxy { .. } => "image.proxy",
+            Self::ProxyUrl { .. } => "image.proxy_url",
+            Self::Cancelled => "cancelled",
+            Self::Broken { .. } | Self::Thread { .. } | Self::Queue { .. } => "image.internal",
+            Self::Disk(error) => error.code(),
+            Self::Stopped { source, .. } => source.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound { .. } => Some("check the path; on the server, that the file is published".into()),
+            Self::Denied { .. } => Some("the server wants credentials, or other ones".into()),
+            Self::Proxy { .. } => {
+                Some("check the proxy's URL, user and password, and that it lets the server through".into())
+            }
+            Self::ProxyUrl { .. } => {
+                Some("http://HOST:PORT; https, socks5 and socks5h are the other schemes that there are".into())
+            }
+            Self::Truncated { .. } => Some("the file is incomplete at its source: publish it again".into()),
+            Self::DigestMismatch { .. } => {
+                Some("either the digest belongs to another build, or the bytes were changed on their way".into())
+            }
+            Self::SignatureMissing { .. } => {
+                Some("sign it: minisign -S -m FILE, and publish FILE.minisig beside it".into())
+            }
+            Self::SignatureOtherKey { .. } => Some("give the key that belongs to it, or find out who signed it".into()),
+            Self::SignatureLegacy { .. } => Some("sign it again, without -l: minisign -S -m FILE".into()),
+            Self::Signature { .. } => {
+                Some("the file was changed after it was signed, or the signature is of another".into())
+            }
+            Self::SignatureKey { .. } => Some("give the second line of minisign.pub".into()),
+            Self::NotIndexed { .. } => Some("make the index anew: burin index IMAGE".into()),
+            Self::TooLarge { .. } => Some("choose a larger disk or a smaller image".into()),
+            Self::SectorSize { .. } => {
+                Some("make the image for such disks, or choose others (`match` on logical_block_size)".into())
+            }
+            Self::Window { .. } => Some("raise the window limit, or compress without --long/--ultra".into()),
+            Self::Disk(error) => error.hint(),
+            Self::Stopped { source, .. } => source.hint(),
+            _ => None,
+        }
+    }
+}

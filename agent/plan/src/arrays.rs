@@ -1,0 +1,113 @@
+//! Arrays and pools that chosen disks are members of already. Those that are lost as a whole are stopped where the
+//! kernel runs them; those of which a part would stay are refused.
+
+use burin_protocol::order::{Gate, Layout};
+use burin_protocol::plan::{Content, Fate, PlannedDisk, Step, Warning};
+use hwinventory_types::Inventory;
+use hwinventory_types::{Disk, Signature};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Kinds of membership whose UUID is that of the whole (libblkid's names).
+const MEMBERS: [&str; 3] = ["linux_raid_member", "ddf_raid_member", "zfs_member"];
+
+/// What becomes of the arrays on overwritten disks.
+#[derive(Debug, Default, PartialEq)]
+pub struct Fates {
+    /// The step that stops those that are assembled.
+    pub stop: Option<Step>,
+    /// Device paths of these.
+    pub stopped: Vec<String>,
+    /// Those of which a part stays, in words.
+    pub split: Vec<String>,
+    /// The same where the order allows it.
+    pub warnings: Vec<Warning>,
+}
+
+/// Kernel names of assembled MD arrays that nothing uses: neither mounted nor swapped on nor built upon. The kernel
+/// takes them apart without a loss.
+pub fn idle(inventory: &Inventory) -> BTreeSet<String> {
+    inventory.volumes.data.iter().filter(|volume| is_idle(volume)).map(|volume| volume.name.clone()).collect()
+}
+
+fn is_idle(volume: &Disk) -> bool {
+    let array = volume.md.as_ref().and_then(|md| md.array.as_deref()) == Some(volume.name.as_str());
+    let held = volume.holders.iter().chain(volume.partitions.iter().flat_map(|part| &part.holders)).next().is_some();
+    array && !held && volume.mounts.as_ref().is_some_and(Vec::is_empty)
+}
+
+/// Looks at every overwritten disk of the plan.
+pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> Fates {
+    let lost: BTreeMap<&str, usize> = disks
+        .iter()
+        .enumerate()
+        .filter(|(_, disk)| disk.fate == Fate::Overwritten)
+        .map(|(index, disk)| (disk.device.as_str(), index))
+        .collect();
+    let mut split: BTreeSet<(String, usize)> = BTreeSet::new();
+    for (&device, &index) in &lost {
+        let Some(disk) = disks.get(index) else { continue };
+        for member in members(disk) {
+            let stays = inventory.disks.data.iter().filter(|other| !lost.contains_key(other.path.as_str()));
+            for other in stays.filter(|other| other.path != device && carries(other, member)) {
+                split.insert((format!("{} of {device} is on {} too", words(member), other.path), index));
+            }
+        }
+    }
+    let idle = idle(inventory);
+    let mut found = Fates::default();
+    let (mut on, mut uuids) = (BTreeSet::new(), BTreeSet::new());
+    for volume in inventory.volumes.data.iter().filter(|volume| idle.contains(&volume.name)) {
+        let below: Vec<&Disk> = volume.slaves.iter().filter_map(|name| disk_of(inventory, name)).collect();
+        let indices: BTreeSet<usize> = below.iter().filter_map(|disk| lost.get(disk.path.as_str()).copied()).collect();
+        let Some(&first) = indices.first() else { continue };
+        for disk in below.iter().filter(|disk| !lost.contains_key(disk.path.as_str())) {
+            split.insert((format!("the running array {} is on {} too", volume.path, disk.path), first));
+        }
+        found.stopped.push(volume.path.clone());
+        uuids.extend(volume.md.as_ref().and_then(|md| md.uuid.clone()));
+        on.extend(indices);
+    }
+    if !on.is_empty() {
+        found.stop = Some(Step::StopArrays { disks: on.into_iter().collect(), arrays: uuids.into_iter().collect() });
+    }
+    for (what, index) in split {
+        let set = disks.get(index).and_then(|disk| layout.disks.get(&disk.set));
+        if set.is_some_and(|set| set.allow.contains(&Gate::SplitArray)) {
+            let message = format!("{what}, and stays there without what is lost");
+            found.warnings.push(Warning { code: "plan.split_array".to_owned(), message });
+        } else {
+            found.split.push(what);
+        }
+    }
+    found
+}
+
+fn members(disk: &PlannedDisk) -> impl Iterator<Item = &Content> {
+    let inside = disk.existing.partitions.iter().flat_map(|partition| &partition.contents);
+    disk.existing.contents.iter().chain(inside).filter(|content| MEMBERS.contains(&content.kind.as_str()))
+}
+
+fn carries(disk: &Disk, member: &Content) -> bool {
+    let inside = disk.partitions.iter().filter_map(|partition| partition.signatures.as_deref());
+    let mut all = disk.signatures.iter().map(Vec::as_slice).chain(inside).flatten();
+    let same = |uuid: &Option<String>| match (uuid, &member.uuid) {
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+        _ => false,
+    };
+    all.any(|signature: &Signature| signature.kind == member.kind && same(&signature.uuid))
+}
+
+fn words(member: &Content) -> String {
+    let name = member.label.as_deref().map(|label| format!(" \"{label}\"")).unwrap_or_default();
+    format!("{}{name} {}", member.kind, member.uuid.as_deref().unwrap_or_default())
+}
+
+/// The disk that has this kernel name, or a partition of it.
+fn disk_of<'a>(inventory: &'a Inventory, name: &str) -> Option<&'a Disk> {
+    let is = |disk: &&Disk| disk.name == name || disk.partitions.iter().any(|partition| partition.name == name);
+    inventory.disks.data.iter().find(is)
+}
+
+#[cfg(test)]
+#[path = "arrays_tests.rs"]
+mod tests;

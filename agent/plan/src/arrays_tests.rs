@@ -1,0 +1,161 @@
+use super::super::testing::machine;
+use super::super::{explain, plan};
+use burin_protocol::Plan;
+use burin_protocol::error::Coded;
+use burin_protocol::order::{Order, parse_value};
+use burin_protocol::plan::Step;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const OLD: &str = "11111111-2222-3333-4444-555555555555";
+
+fn mirror(set: Value) -> Order {
+    let mut os = json!({ "count": 2, "on_existing": "destroy", "match": { "class": "ssd" }, "partitions": [
+        { "name": "esp", "type": "esp", "size": "512MiB", "filesystem": { "type": "vfat" } },
+        { "name": "root", "type": "raid" }
+    ] });
+    os.as_object_mut().unwrap().extend(set.as_object().cloned().unwrap_or_default());
+    parse_value(&json!({
+        "version": "order/v1", "id": "mirror",
+        "layouts": [ { "name": "mirror", "disks": { "os": os },
+            "raid": { "root": { "level": "raid1", "members": { "partition": "os/root" },
+                "filesystem": { "type": "ext4" } } } } ]
+    }))
+    .unwrap()
+}
+
+fn run(disks: Value, volumes: Value, order: &Order) -> Result<Plan, super::super::Refusal> {
+    plan(&machine(&json!({ "disks": disks, "volumes": volumes })), order, &BTreeMap::new())
+}
+
+/// A disk whose second partition is a member of the array `OLD`.
+fn member(name: &str, class: &str, label: &str, holders: Value) -> Value {
+    let signature = json!({ "kind": "linux_raid_member", "uuid": OLD, "label": label });
+    let part = json!({ "number": 2, "name": format!("{name}2"), "start": 1 << 20, "size": 1 << 30, "signatures": [signature],
+        "holders": holders.clone() });
+    json!({ "name": name, "serial": name, "class": class, "partition_table": "gpt", "partitions": [part], "holders": holders })
+}
+
+fn array(mounts: Value) -> Value {
+    json!({ "name": "md127", "md": { "array": "md127", "uuid": OLD }, "slaves": ["sda2", "sdb2"], "mounts": mounts,
+        "signatures": [{ "kind": "ext4", "uuid": "99999999-2222-3333-4444-555555555555" }] })
+}
+
+fn first(plan: &Plan) -> &Step {
+    plan.steps.first().unwrap()
+}
+
+#[test]
+fn the_plan_says_sizes_metadata_and_uuid_for_people() {
+    let plan = run(json!([{ "serial": "A" }, { "serial": "B" }]), json!([]), &mirror(json!({}))).unwrap();
+    let text = explain(&plan);
+    let line = text.lines().find(|line| line.contains("create array root")).unwrap();
+    for word in ["raid1", "metadata 1.2", "UUID ", "[0] \"root\" 479.6 GB", "[1] \"root\" 479.6 GB"] {
+        assert!(line.contains(word), "{word}: {line}");
+    }
+    assert!(plan.warnings.is_empty());
+}
+
+#[test]
+fn members_that_differ_are_warned_about_and_one_is_no_mirror() {
+    let disks = json!([{ "serial": "A" }, { "serial": "B", "size": 960_197_124_096u64 }]);
+    let plan = run(disks, json!([]), &mirror(json!({}))).unwrap();
+    assert_eq!(plan.warnings[0].code, "plan.uneven_array");
+    assert!(plan.warnings[0].message.contains("480.1 GB"), "{}", plan.warnings[0].message);
+    let refusal = run(json!([{ "serial": "A" }]), json!([]), &mirror(json!({ "count": 1 }))).unwrap_err();
+    assert_eq!(refusal.code(), "plan.unsupported");
+}
+
+#[test]
+fn an_old_array_that_is_lost_as_a_whole_is_no_obstacle() {
+    let both = json!([member("sda", "ssd", "x:old", json!([])), member("sdb", "ssd", "x:old", json!([]))]);
+    let plan = run(both, json!([]), &mirror(json!({}))).unwrap();
+    assert!(matches!(first(&plan), Step::Wipe { .. }), "nothing runs, nothing is stopped");
+    assert!(explain(&plan).contains("linux_raid_member \"x:old\""));
+}
+
+#[test]
+fn an_array_of_which_a_disk_stays_is_refused_unless_the_set_allows_it() {
+    let disks = || json!([{ "serial": "A" }, member("sda", "ssd", "x:old", json!([])), member("sdc", "hdd", "x:old", json!([]))]);
+    let refusal = run(disks(), json!([]), &mirror(json!({}))).unwrap_err();
+    assert_eq!(refusal.code(), "plan.split_array");
+    let text = refusal.to_string();
+    assert!(text.contains("/dev/sda") && text.contains("/dev/sdc") && text.contains("x:old"), "{text}");
+    let plan = run(disks(), json!([]), &mirror(json!({ "allow": ["split-array"] }))).unwrap();
+    assert_eq!(plan.warnings[0].code, "plan.split_array");
+    // The set says `refuse`: that comes first.
+    let refusal = run(disks(), json!([]), &mirror(json!({ "on_existing": "refuse" }))).unwrap_err();
+    assert_eq!(refusal.code(), "plan.on_existing");
+}
+
+#[test]
+fn an_array_that_runs_unused_is_stopped_and_a_used_one_keeps_its_disks() {
+    let disks =
+        || json!([member("sda", "ssd", "x:old", json!(["md127"])), member("sdb", "ssd", "x:old", json!(["md127"]))]);
+    let plan = run(disks(), json!([array(json!([]))]), &mirror(json!({}))).unwrap();
+    assert_eq!(*first(&plan), Step::StopArrays { disks: vec![0, 1], arrays: vec![OLD.to_owned()] });
+    assert!(explain(&plan).contains("stop the arrays that run on [0] [1]"));
+    let mounted = json!([{ "device": "md127", "mountpoint": "/srv" }]);
+    assert_eq!(run(disks(), json!([array(mounted)]), &mirror(json!({}))).unwrap_err().code(), "plan.no_match");
+    let mut built_upon = array(json!([]));
+    built_upon["holders"] = json!(["dm-0"]);
+    assert_eq!(run(disks(), json!([built_upon]), &mirror(json!({}))).unwrap_err().code(), "plan.no_match");
+    // Whether it is mounted is not known.
+    assert_eq!(run(disks(), json!([array(Value::Null)]), &mirror(json!({}))).unwrap_err().code(), "plan.no_match");
+}
+
+/// An agent that was killed left its own array running: the same order plans again, and its own identifiers, which the
+/// array carries, are no collision.
+#[test]
+fn an_array_of_the_same_order_does_not_collide_with_itself() {
+    let empty = json!([{ "name": "sda", "serial": "sda" }, { "name": "sdb", "serial": "sdb" }]);
+    let before = run(empty, json!([]), &mirror(json!({}))).unwrap();
+    let made = |step: &Step| match step {
+        Step::CreateRaid { uuid, .. } => Some(uuid.clone()),
+        _ => None,
+    };
+    let uuid = before.steps.iter().find_map(made).unwrap();
+    let filesystem = before.steps.iter().find_map(|step| match step {
+        Step::MakeFilesystem { on: burin_protocol::plan::Device::Raid { .. }, filesystem } => {
+            Some(filesystem.uuid.clone())
+        }
+        _ => None,
+    });
+    let text =
+        json!([member("sda", "ssd", "any:root", json!(["md127"])), member("sdb", "ssd", "any:root", json!(["md127"]))]);
+    let disks = serde_json::from_str(&text.to_string().replace(OLD, &uuid)).unwrap();
+    let mut volume: Value = serde_json::from_str(&array(json!([])).to_string().replace(OLD, &uuid)).unwrap();
+    volume["signatures"][0]["uuid"] = json!(filesystem);
+    let plan = run(disks, json!([volume]), &mirror(json!({}))).unwrap();
+    assert_eq!(plan.steps.iter().find_map(made), Some(uuid), "the same array again");
+}
+
+#[test]
+fn names_and_uuids_of_arrays_on_other_disks_collide() {
+    let other = |label: &str, uuid: &str| {
+        let signature = json!({ "kind": "linux_raid_member", "uuid": uuid, "label": label });
+        json!([{ "serial": "A" }, { "serial": "B" }, { "serial": "C", "class": "hdd", "signatures": [signature] }])
+    };
+    let refusal = run(other("old:root", OLD), json!([]), &mirror(json!({}))).unwrap_err();
+    assert_eq!(refusal.code(), "plan.collision");
+    assert!(refusal.to_string().contains("array name root is on"), "{refusal}");
+    let plan = run(json!([{ "serial": "A" }, { "serial": "B" }]), json!([]), &mirror(json!({}))).unwrap();
+    let uuid = plan.steps.iter().find_map(|step| match step {
+        Step::CreateRaid { uuid, .. } => Some(uuid.to_uppercase()),
+        _ => None,
+    });
+    let refusal = run(other("old:data", &uuid.unwrap()), json!([]), &mirror(json!({}))).unwrap_err();
+    assert!(refusal.to_string().contains("array UUID"), "{refusal}");
+    run(other("old:data", OLD), json!([]), &mirror(json!({}))).unwrap();
+}
+
+#[test]
+fn array_names_are_what_mdadm_and_the_superblock_take() {
+    for (name, right) in [("root", true), ("data_1.x-y", true), ("0", false), ("a/b", false), ("", false)] {
+        let mut order = serde_json::to_value(mirror(json!({}))).unwrap();
+        let raid = order["layouts"][0]["raid"]["root"].take();
+        order["layouts"][0]["raid"] = json!({ name: raid });
+        let order: Order = serde_json::from_value(order).unwrap();
+        assert_eq!(super::super::check(&order).is_ok(), right, "{name:?}");
+    }
+}

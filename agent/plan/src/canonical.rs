@@ -1,0 +1,78 @@
+//! Canonical JSON and digests over it: object keys sorted, no blanks, numbers as serde_json writes them.
+
+use burin_protocol::Plan;
+use burin_protocol::order::Order;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// The bytes that are digested.
+pub fn bytes(value: &Value) -> Vec<u8> {
+    let mut out = String::new();
+    write(value, &mut out);
+    out.into_bytes()
+}
+
+fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(b.0));
+            out.push('{');
+            for (i, (key, value)) in entries.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                let _ = write!(out, "{}:", Value::String(key.clone()));
+                write(value, out);
+            }
+            out.push('}');
+        }
+        Value::Array(list) => {
+            out.push('[');
+            for (i, value) in list.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write(value, out);
+            }
+            out.push(']');
+        }
+        scalar => {
+            let _ = write!(out, "{scalar}");
+        }
+    }
+}
+
+/// `sha256:HEX`.
+pub fn digest(value: &Value) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(bytes(value))))
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+pub fn order_digest(order: &Order) -> String {
+    digest(&serde_json::to_value(order).unwrap_or(Value::Null))
+}
+
+/// Over what would be done, not over how the kernel counts disks today, nor over readings such as temperatures that
+/// only the trace holds.
+pub fn plan_digest(plan: &Plan) -> String {
+    let mut value = serde_json::to_value(plan).unwrap_or(Value::Null);
+    if let Some(map) = value.as_object_mut() {
+        map.remove("digest");
+        map.remove("trace");
+        map.remove("warnings");
+    }
+    for disk in value.get_mut("disks").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(disk) = disk.as_object_mut() {
+            disk.remove("device");
+        }
+    }
+    digest(&value)
+}

@@ -1,0 +1,190 @@
+//! What is built over partitions: that it refers to something, that nothing is used twice, that a tree has a root.
+
+use super::super::{steps, types};
+use super::{Mistakes, token};
+use burin_protocol::image::ImageFormat;
+use burin_protocol::order::{BootOrder, Bootloader, DeviceRef, Filesystem, FsType, Layout, Order, Unlock};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {
+    let mut used = BTreeSet::new();
+    let mut base = |reference: &DeviceRef, at: String, mistakes: &mut Mistakes| {
+        mistakes.ensure(exists(layout, reference), &at, "there is no such device in this layout");
+        let free = used.insert(format!("{reference:?}"));
+        mistakes.ensure(free, &at, "something else is built on this already");
+    };
+    for (name, raid) in &layout.raid {
+        let at = format!("{at}/raid/{}", token(name));
+        base(&raid.members, format!("{at}/members"), mistakes);
+        let expected = "expected a letter and up to 26 more letters, digits, `.`, `_` or `-`: it becomes /dev/md/NAME";
+        mistakes.ensure(is_array_name(name), &at, expected);
+        let metadata = raid.metadata.as_deref().is_none_or(|version| matches!(version, "1.0" | "1.1" | "1.2"));
+        mistakes.ensure(metadata, &format!("{at}/metadata"), "expected 1.0, 1.1 or 1.2");
+        optional(raid.filesystem.as_ref(), raid.mount.as_deref(), &at, mistakes);
+        if let DeviceRef::Partition(reference) = &raid.members {
+            let filesystem = partition(layout, reference).and_then(|partition| partition.filesystem.as_ref());
+            mistakes.ensure(
+                filesystem.is_none(),
+                &format!("{at}/members"),
+                "its members have filesystems of their own",
+            );
+        }
+    }
+    for (name, crypt) in &layout.luks {
+        let at = format!("{at}/luks/{}", token(name));
+        base(&crypt.on, format!("{at}/on"), mistakes);
+        mistakes.ensure(!crypt.unlock.is_empty(), &format!("{at}/unlock"), "expected at least one way to open it");
+        for (i, unlock) in crypt.unlock.iter().enumerate() {
+            if let Unlock::Tpm2 { pcrs } = unlock {
+                let right = !pcrs.is_empty() && pcrs.iter().all(|pcr| *pcr < 24);
+                mistakes.ensure(right, &format!("{at}/unlock/{i}/tpm2/pcrs"), "expected numbers from 0 to 23");
+            }
+        }
+        optional(crypt.filesystem.as_ref(), crypt.mount.as_deref(), &at, mistakes);
+    }
+    for (name, group) in &layout.lvm {
+        let at = format!("{at}/lvm/{}", token(name));
+        base(&group.on, format!("{at}/on"), mistakes);
+        let growing = group.volumes.values().filter(|volume| volume.size.is_none()).count();
+        mistakes.ensure(growing <= 1, &format!("{at}/volumes"), "only one volume can take the rest of the group");
+        for (volume_name, volume) in &group.volumes {
+            let at = format!("{at}/volumes/{}", token(volume_name));
+            optional(volume.filesystem.as_ref(), volume.mount.as_deref(), &at, mistakes);
+        }
+    }
+    tree(order, layout, at, mistakes);
+    boot(order, layout, at, mistakes);
+}
+
+/// The superblock has 32 bytes for `any:NAME` and an end; a number alone would be a minor number to mdadm.
+fn is_array_name(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=27).contains(&name.len()) && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(fits)
+}
+
+fn exists(layout: &Layout, reference: &DeviceRef) -> bool {
+    match reference {
+        DeviceRef::Partition(name) => partition(layout, name).is_some(),
+        DeviceRef::Disks(set) => layout.disks.contains_key(set),
+        DeviceRef::Raid(name) => layout.raid.contains_key(name),
+        DeviceRef::Luks(name) => layout.luks.contains_key(name),
+        DeviceRef::Volume(name) => {
+            name.split_once('/').and_then(|(group, volume)| layout.lvm.get(group)?.volumes.get(volume)).is_some()
+        }
+    }
+}
+
+fn partition<'a>(layout: &'a Layout, reference: &str) -> Option<&'a burin_protocol::order::Partition> {
+    let (set, name) = reference.split_once('/')?;
+    layout.disks.get(set)?.partitions.iter().find(|partition| partition.name == name)
+}
+
+fn optional(filesystem: Option<&Filesystem>, mount: Option<&str>, at: &str, mistakes: &mut Mistakes) {
+    if let Some(filesystem) = filesystem {
+        self::filesystem(filesystem, &format!("{at}/filesystem"), mistakes);
+    }
+    if let Some(mount) = mount {
+        self::mount(mount, filesystem, &format!("{at}/mount"), mistakes);
+    }
+}
+
+pub fn filesystem(filesystem: &Filesystem, at: &str, mistakes: &mut Mistakes) {
+    let longest = match filesystem.kind {
+        FsType::Ext4 => 16,
+        FsType::Xfs => 12,
+        FsType::Btrfs => 255,
+        FsType::Vfat => 11,
+        FsType::Swap => 16,
+    };
+    let label = filesystem.label.as_deref().is_none_or(|label| (1..=longest).contains(&label.len()));
+    mistakes.ensure(label, &format!("{at}/label"), &format!("expected 1 to {longest} bytes"));
+    let uuid = match (&filesystem.uuid, filesystem.kind) {
+        (None, _) => true,
+        (Some(uuid), FsType::Vfat) => is_volume_id(uuid),
+        (Some(uuid), _) => types::is_guid(uuid),
+    };
+    mistakes.ensure(uuid, &format!("{at}/uuid"), "expected a UUID, or XXXX-XXXX for vfat");
+}
+
+fn is_volume_id(text: &str) -> bool {
+    text.len() == 9 && text.bytes().enumerate().all(|(i, b)| if i == 4 { b == b'-' } else { b.is_ascii_hexdigit() })
+}
+
+pub fn mount(mount: &str, filesystem: Option<&Filesystem>, at: &str, mistakes: &mut Mistakes) {
+    let parts = mount.strip_prefix('/').map(|rest| rest.split('/').collect::<Vec<_>>());
+    let right = mount == "/"
+        || parts.is_some_and(|parts| parts.iter().all(|part| !matches!(*part, "" | "." | "..")))
+            && !mount.chars().any(|c| c.is_control() || c.is_whitespace());
+    mistakes.ensure(right, at, "expected an absolute path without blanks, `.`, `..` or a trailing `/`");
+    match filesystem {
+        None => mistakes.add(at, "there is no filesystem to mount"),
+        Some(filesystem) => mistakes.ensure(filesystem.kind != FsType::Swap, at, "swap is not mounted"),
+    }
+}
+
+fn tree(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {
+    let mut mounts: BTreeMap<&str, String> = BTreeMap::new();
+    let mut all: Vec<(&str, String)> = Vec::new();
+    for (name, set) in &layout.disks {
+        for (i, partition) in set.partitions.iter().enumerate() {
+            let place = format!("{at}/disks/{}/partitions/{i}/mount", token(name));
+            all.extend(partition.mount.as_deref().map(|mount| (mount, place)));
+        }
+    }
+    let over = |kind: &str, name: &str| format!("{at}/{kind}/{}/mount", token(name));
+    all.extend(layout.raid.iter().filter_map(|(name, raid)| Some((raid.mount.as_deref()?, over("raid", name)))));
+    all.extend(layout.luks.iter().filter_map(|(name, crypt)| Some((crypt.mount.as_deref()?, over("luks", name)))));
+    for (group, volumes) in &layout.lvm {
+        all.extend(volumes.volumes.iter().filter_map(|(name, volume)| {
+            Some((volume.mount.as_deref()?, format!("{at}/lvm/{}/volumes/{}/mount", token(group), token(name))))
+        }));
+    }
+    for (mount, place) in all {
+        if let Some(other) = mounts.insert(mount, place.clone()) {
+            mistakes.add(place, format!("{other} is mounted at {mount} too"));
+        }
+    }
+
+    let Some(tree) = &layout.tree else {
+        for place in mounts.values().filter(|place| !place.contains("/disks/")) {
+            mistakes.add(place, "without a `tree` nothing is mounted");
+        }
+        return;
+    };
+    let at = format!("{at}/tree");
+    mistakes.ensure(mounts.contains_key("/"), &at, "a tree needs a filesystem with `mount`: `/`");
+    match order.images.get(&tree.image) {
+        None => mistakes.add(format!("{at}/image"), "there is no image of this name"),
+        Some(image) => {
+            let tar = matches!(image.format, None | Some(ImageFormat::Tar));
+            mistakes.ensure(tar, &format!("{at}/image"), "a tree is a tar, and this image says it is something else");
+        }
+    }
+    let esp = layout.disks.values().flat_map(|set| &set.partitions).any(|p| p.kind == "esp" && p.filesystem.is_some());
+    let boots = tree.bootloader != Bootloader::None;
+    mistakes.ensure(esp || !boots, &at, "a tree that boots needs a partition of type `esp` with a vfat filesystem");
+    for (i, word) in tree.cmdline.iter().enumerate() {
+        let plain = !word.is_empty() && !word.chars().any(|c| c.is_control() || c.is_whitespace());
+        mistakes.ensure(plain, &format!("{at}/cmdline/{i}"), "expected one word of a kernel command line");
+    }
+    let images = layout.disks.values().any(|set| set.image.is_some());
+    mistakes.ensure(!images, &at, "expected either a `tree` or whole-disk images in one layout");
+}
+
+fn boot(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {
+    if let Some(boot) = &layout.boot {
+        let set = layout.disks.get(&boot.set);
+        mistakes.ensure(set.is_some(), &format!("{at}/boot/set"), "there is no such disk set");
+        let writes = set.is_none_or(|set| !set.is_preserved());
+        mistakes.ensure(writes, &format!("{at}/boot/set"), "nothing is put on these disks, so nothing boots from them");
+        return;
+    }
+    let systems = layout.disks.values().any(|set| set.image.is_some()) || layout.tree.is_some();
+    let wanted = order.policies.boot_order != BootOrder::Keep
+        && layout.tree.as_ref().is_none_or(|tree| tree.bootloader != Bootloader::None);
+    mistakes.ensure(
+        !systems || !wanted || steps::boot_set(layout).is_some(),
+        &format!("{at}/boot"),
+        "nothing says which disk set firmware boots from: expected {\"set\": NAME}",
+    );
+}

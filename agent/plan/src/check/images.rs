@@ -1,0 +1,85 @@
+//! What an order says about one image: URLs, digests, signatures, the way it is fetched.
+
+use super::Mistakes;
+use burin_protocol::image::{ImageSignature, ImageSpec};
+
+/// Connections that an image may be fetched with.
+const CONNECTIONS: std::ops::RangeInclusive<u8> = 1..=8;
+
+const PROXIES: [&str; 4] = ["http://", "https://", "socks5://", "socks5h://"];
+
+/// `at` points to the image.
+pub fn check(image: &ImageSpec, at: &str, require_signature: bool, mistakes: &mut Mistakes) {
+    mistakes.ensure(!image.urls.is_empty(), &format!("{at}/urls"), "an image has at least one URL");
+    for (i, address) in image.urls.iter().enumerate() {
+        url(address, &format!("{at}/urls/{i}"), mistakes);
+    }
+    let sector = image.sector_size.is_none_or(|size| matches!(size, 512 | 4096));
+    mistakes.ensure(sector, &format!("{at}/sector_size"), "expected 512 or 4096");
+    digest(image.digest.wire.as_deref(), &format!("{at}/digest/wire"), mistakes);
+    digest(image.digest.content.as_deref(), &format!("{at}/digest/content"), mistakes);
+    signature(image.signature.as_ref(), &format!("{at}/signature"), mistakes);
+    if let Some(sums) = &image.sums {
+        let at = format!("{at}/sums");
+        url(&sums.url, &format!("{at}/url"), mistakes);
+        signature(sums.signature.as_ref(), &format!("{at}/signature"), mistakes);
+        mistakes.ensure(image.digest.wire.is_none(), &at, "expected either this or `digest.wire`, not both");
+    }
+    if let Some(index) = &image.delta {
+        let at = format!("{at}/delta");
+        url(&index.url, &format!("{at}/url"), mistakes);
+        digest(index.digest.as_deref(), &format!("{at}/digest"), mistakes);
+        signature(index.signature.as_ref(), &format!("{at}/signature"), mistakes);
+    }
+    let signed = image.signature.is_some() || image.sums.as_ref().is_some_and(|sums| sums.signature.is_some());
+    mistakes.ensure(
+        signed || !require_signature,
+        at,
+        "`policies.require_signature` wants a `signature`, or `sums` with one",
+    );
+    let transfer = &image.transfer;
+    let proxy = transfer.proxy.as_ref().is_none_or(|proxy| is_of(&PROXIES, proxy.reveal()));
+    mistakes.ensure(
+        proxy,
+        &format!("{at}/transfer/proxy"),
+        "expected an http://, https://, socks5:// or socks5h:// URL",
+    );
+    mistakes.ensure(transfer.rate != Some(0), &format!("{at}/transfer/rate"), "expected 1 or more");
+    let connections = transfer.connections.is_none_or(|count| CONNECTIONS.contains(&count));
+    mistakes.ensure(connections, &format!("{at}/transfer/connections"), "expected 1 to 8");
+}
+
+fn signature(signature: Option<&ImageSignature>, at: &str, mistakes: &mut Mistakes) {
+    let Some(signature) = signature else { return };
+    let key = minisign_verify::PublicKey::from_base64(signature.key.trim()).is_ok();
+    mistakes.ensure(key, &format!("{at}/key"), "expected the second line of a minisign.pub");
+    if let Some(address) = &signature.url {
+        url(address, &format!("{at}/url"), mistakes);
+    }
+}
+
+fn url(url: &str, at: &str, mistakes: &mut Mistakes) {
+    mistakes.ensure(is_url(url), at, "expected an http:// or https:// URL");
+}
+
+fn is_url(url: &str) -> bool {
+    is_of(&["http://", "https://"], url)
+}
+
+fn is_of(schemes: &[&str], url: &str) -> bool {
+    schemes.iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme))
+}
+
+fn digest(text: Option<&str>, at: &str, mistakes: &mut Mistakes) {
+    mistakes.ensure(text.is_none_or(is_digest), at, "expected sha256:HEX or sha512:HEX");
+}
+
+fn is_digest(text: &str) -> bool {
+    let Some((kind, hex)) = text.split_once(':') else { return false };
+    let length = match kind {
+        "sha256" => 64,
+        "sha512" => 128,
+        _ => return false,
+    };
+    hex.len() == length && hex.bytes().all(|b| b.is_ascii_hexdigit())
+}

@@ -1,0 +1,161 @@
+//! Disk sets: how they choose, and that what is put on them makes sense.
+
+use super::super::fields::Scope;
+use super::super::types;
+use super::names::{circles, counts};
+use super::{Mistakes, predicates, token};
+use burin_protocol::order::{DiskSet, FsType, Layout, OnExisting, Order, Partition};
+use std::collections::BTreeSet;
+
+pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {
+    mistakes.ensure(!layout.disks.is_empty(), &format!("{at}/disks"), "a layout has at least one disk set");
+    for (name, set) in &layout.disks {
+        let at = format!("{at}/disks/{}", token(name));
+        mistakes.ensure(!name.is_empty() && !name.contains('/'), &at, "expected a name without `/`");
+        choosing(layout, set, &at, mistakes);
+        contents(order, layout, set, &at, mistakes);
+    }
+    let edges = layout.disks.iter().map(|(name, set)| (name.as_str(), set.except.as_slice()));
+    circles(edges, &format!("{at}/disks"), mistakes);
+}
+
+fn choosing(layout: &Layout, set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
+    if let Some(predicate) = &set.matches {
+        predicates::check(predicate, Scope::Disk, &format!("{at}/match"), mistakes);
+    }
+    counts(set.count, set.min, set.max, at, mistakes);
+    for (i, field) in set.same.iter().enumerate() {
+        predicates::plain_field(field, Scope::Disk, &format!("{at}/same/{i}"), mistakes);
+    }
+    if let Some(field) = &set.spread {
+        predicates::plain_field(field, Scope::Disk, &format!("{at}/spread"), mistakes);
+    }
+    predicates::keys(&set.order_by, Scope::Disk, &format!("{at}/order_by"), mistakes);
+    for (i, other) in set.except.iter().enumerate() {
+        mistakes.ensure(layout.disks.contains_key(other), &format!("{at}/except/{i}"), "there is no such disk set");
+    }
+}
+
+fn contents(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
+    let writes = set.image.is_some() || !set.partitions.is_empty();
+    if set.protect {
+        mistakes.ensure(set.matches.is_some(), at, "what is protected? `match` says it");
+        let plain = set.order_by.is_empty() && set.same.is_empty() && set.spread.is_none() && set.except.is_empty();
+        mistakes.ensure(plain, at, "`protect` takes every disk that matches: there is nothing to choose among");
+        let silent = set.on_existing == OnExisting::Refuse;
+        mistakes.ensure(silent, &format!("{at}/on_existing"), "`protect` says it already");
+    }
+    if set.is_preserved() {
+        mistakes.ensure(!writes, at, "nothing may be put on disks that are protected or preserved");
+    } else if !writes {
+        mistakes.add(
+            at,
+            "nothing is put on these disks: expected `image`, `partitions`, `protect` or `on_existing`: `preserve`",
+        );
+    }
+    mistakes.ensure(
+        set.image.is_none() || set.partitions.is_empty(),
+        &format!("{at}/partitions"),
+        "expected either `image` or `partitions`; partitions beside an image go into `add`",
+    );
+    match &set.image {
+        Some(image) => {
+            mistakes.ensure(order.images.contains_key(image), &format!("{at}/image"), "there is no image of this name");
+        }
+        None => {
+            for (word, given) in
+                [("grow", set.grow.is_some()), ("guids", set.guids.is_some()), ("add", !set.add.is_empty())]
+            {
+                mistakes.ensure(!given, &format!("{at}/{word}"), "this changes an image, and there is none");
+            }
+        }
+    }
+    guids(set, at, mistakes);
+
+    let several = set.count.map_or(set.min.is_some() || set.max.is_none_or(|max| max > 1), |count| count > 1)
+        && (set.count.is_some() || set.min.is_some() || set.max.is_some());
+    for (word, list) in [("partitions", &set.partitions), ("add", &set.add)] {
+        let mut names = BTreeSet::new();
+        let mut numbers = BTreeSet::new();
+        for (i, partition) in list.iter().enumerate() {
+            let at = format!("{at}/{word}/{i}");
+            mistakes.ensure(names.insert(&partition.name), &format!("{at}/name"), "another partition has this name");
+            let free = partition.number.is_none_or(|number| numbers.insert(number));
+            mistakes.ensure(free, &format!("{at}/number"), "another partition has this number");
+            self::partition(partition, &at, mistakes);
+            if word == "add" {
+                mistakes.ensure(partition.size.is_some(), &at, "an added partition has a `size`");
+                mistakes.ensure(
+                    partition.mount.is_none(),
+                    &format!("{at}/mount"),
+                    "the image's own fstab decides what is mounted",
+                );
+            } else if partition.mount.is_some() {
+                mistakes.ensure(
+                    !several || partition.kind == "esp",
+                    &format!("{at}/mount"),
+                    "the same partition of several disks cannot be mounted at one place: put an array over them",
+                );
+                mistakes.ensure(layout.tree.is_some(), &format!("{at}/mount"), "without a `tree` nothing is mounted");
+            }
+            if several && partition.guid.is_some() {
+                mistakes.add(format!("{at}/guid"), "several disks would get the same partition GUID");
+            }
+            if several && partition.filesystem.as_ref().is_some_and(|filesystem| filesystem.uuid.is_some()) {
+                mistakes.add(format!("{at}/filesystem/uuid"), "several disks would get the same filesystem UUID");
+            }
+        }
+    }
+}
+
+fn guids(set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
+    let Some(guids) = &set.guids else { return };
+    let right = |text: &str| text == "new" || types::is_guid(text);
+    let disk = guids.disk.as_deref().is_none_or(right);
+    mistakes.ensure(disk, &format!("{at}/guids/disk"), "expected `new` or a GUID");
+    for (number, guid) in &guids.partitions {
+        let at = format!("{at}/guids/partitions/{}", token(number));
+        let number = number.parse::<u32>().is_ok_and(|n| (1..=128).contains(&n));
+        mistakes.ensure(number, &at, "expected a partition number as key");
+        mistakes.ensure(right(guid), &at, "expected `new` or a GUID");
+    }
+}
+
+fn partition(partition: &Partition, at: &str, mistakes: &mut Mistakes) {
+    let length = partition.name.encode_utf16().count();
+    let named =
+        (1..=36).contains(&length) && !partition.name.contains('/') && !partition.name.chars().any(char::is_control);
+    mistakes.ensure(named, &format!("{at}/name"), "expected 1 to 36 characters without `/`");
+    if !types::is_known(&partition.kind) {
+        let names: Vec<&str> = types::names().collect();
+        mistakes.add(format!("{at}/type"), format!("expected a GUID or one of {}", names.join(", ")));
+    }
+    if partition.size.is_some() {
+        for (word, given) in
+            [("min", partition.min.is_some()), ("max", partition.max.is_some()), ("weight", partition.weight.is_some())]
+        {
+            mistakes.ensure(!given, &format!("{at}/{word}"), "a partition with a `size` does not grow");
+        }
+        mistakes.ensure(
+            partition.size.is_some_and(|size| size.bytes() > 0),
+            &format!("{at}/size"),
+            "expected more than 0",
+        );
+    }
+    if let (Some(min), Some(max)) = (partition.min, partition.max) {
+        mistakes.ensure(min <= max, &format!("{at}/min"), "expected no more than `max`");
+    }
+    mistakes.ensure(partition.weight != Some(0), &format!("{at}/weight"), "expected 1 or more");
+    let number = partition.number.is_none_or(|number| (1..=128).contains(&number));
+    mistakes.ensure(number, &format!("{at}/number"), "expected 1 to 128");
+    let guid = partition.guid.as_deref().is_none_or(types::is_guid);
+    mistakes.ensure(guid, &format!("{at}/guid"), "expected a GUID");
+    if let Some(filesystem) = &partition.filesystem {
+        super::devices::filesystem(filesystem, &format!("{at}/filesystem"), mistakes);
+    }
+    if let Some(mount) = &partition.mount {
+        super::devices::mount(mount, partition.filesystem.as_ref(), &format!("{at}/mount"), mistakes);
+    }
+    let vfat = partition.filesystem.as_ref().is_none_or(|filesystem| filesystem.kind == FsType::Vfat);
+    mistakes.ensure(partition.kind != "esp" || vfat, &format!("{at}/filesystem"), "firmware reads only vfat on an ESP");
+}

@@ -1,0 +1,136 @@
+use super::check;
+use burin_protocol::order::parse_value;
+use serde_json::{Value, json};
+
+fn base() -> Value {
+    json!({
+        "version": "order/v1", "id": "x",
+        "images": { "i": { "urls": ["http://x/y"] }, "t": { "urls": ["http://x/t.tar"], "format": "tar" } },
+        "layouts": [ { "name": "l", "disks": { "root": { "image": "i" } } } ]
+    })
+}
+
+/// The mistakes of the base order with one value set.
+fn mistakes(pointer: &str, value: Value) -> Vec<(String, String)> {
+    let mut order = base();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    match order.pointer_mut(parent).unwrap() {
+        Value::Array(list) => list.push(value),
+        object => object[key] = value,
+    }
+    match check(&parse_value(&order).unwrap()) {
+        Ok(()) => Vec::new(),
+        Err(error) => error.mistakes().iter().map(|m| (m.pointer.clone(), m.message.clone())).collect(),
+    }
+}
+
+#[test]
+fn a_sound_order_has_no_mistakes() {
+    assert_eq!(mistakes("/id", json!("y")), []);
+}
+
+#[test]
+fn a_misspelt_field_is_named_with_the_nearest_one() {
+    let found = mistakes("/layouts/0/disks/root/match", json!({"any": [{"modle": "x"}]}));
+    assert_eq!(found[0].0, "/layouts/0/disks/root/match/any/0/modle");
+    assert!(found[0].1.contains("did you mean `model`"), "{found:?}");
+    let found = mistakes("/layouts/0/when", json!({"system.manufactuer": "x"}));
+    assert!(found[0].1.contains("`system.manufacturer`"), "{found:?}");
+}
+
+#[test]
+fn kernel_names_are_no_rule() {
+    for field in ["name", "path", "hctl", "holders"] {
+        let found = mistakes("/layouts/0/disks/root/match", json!({ field: "sda" }));
+        assert!(found[0].1.contains("changes between boots"), "{found:?}");
+    }
+    let found = mistakes("/layouts/0/disks/root/order_by", json!([{"asc": "name"}]));
+    assert_eq!(found[0].0, "/layouts/0/disks/root/order_by/0/asc");
+}
+
+#[test]
+fn every_mistake_is_found_at_its_place() {
+    let root = "/layouts/0/disks/root";
+    let partition = |over: Value| {
+        let mut partition = json!({"name": "p", "type": "linux"});
+        partition.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
+        json!([partition])
+    };
+    let cases = [
+        ("/id", json!(""), "/id"),
+        ("/layouts", json!([]), "/layouts"),
+        ("/images/i", json!({"urls": []}), "/images/i/urls"),
+        ("/images/i", json!({"urls": ["file:///x"]}), "/images/i/urls/0"),
+        ("/images/i", json!({"urls": ["http://x"], "digest": {"wire": "md5:0"}}), "/images/i/digest/wire"),
+        ("/images/i", json!({"urls": ["http://x"], "sums": {"url": "x"}}), "/images/i/sums/url"),
+        (
+            "/images/i",
+            json!({"urls": ["http://x"], "digest": {"wire": format!("sha256:{}", "0".repeat(64))}, "sums": {"url": "http://s"}}),
+            "/images/i/sums",
+        ),
+        ("/images/i", json!({"urls": ["http://x"], "signature": {"key": "RWQ"}}), "/images/i/signature/key"),
+        (
+            "/images/i",
+            json!({"urls": ["http://x"], "delta": {"url": "http://d", "digest": "0"}}),
+            "/images/i/delta/digest",
+        ),
+        ("/images/i", json!({"urls": ["http://x"], "transfer": {"connections": 9}}), "/images/i/transfer/connections"),
+        ("/images/i", json!({"urls": ["http://x"], "transfer": {"proxy": "p:1"}}), "/images/i/transfer/proxy"),
+        ("/images/i", json!({"urls": ["http://x"], "transfer": {"proxy": "socks4://p"}}), "/images/i/transfer/proxy"),
+        ("/images/i", json!({"urls": ["http://x"], "transfer": {"rate": 0}}), "/images/i/transfer/rate"),
+        ("/policies", json!({"require_signature": true}), "/images/i"),
+        ("/layouts/-", json!({"name": "l", "disks": {"a": {"image": "i"}}}), "/layouts/1/name"),
+        ("/layouts/0/disks/root", json!({}), root),
+        ("/layouts/0/disks/root/image", json!("none"), "/layouts/0/disks/root/image"),
+        ("/layouts/0/disks/root/match", json!({"size": {"ge": "480G"}}), "/layouts/0/disks/root/match/size/ge"),
+        ("/layouts/0/disks/root/match", json!({"size": {"glob": "4*"}}), "/layouts/0/disks/root/match/size/glob"),
+        ("/layouts/0/disks/root/match", json!({"model": {"lt": 4}}), "/layouts/0/disks/root/match/model/lt"),
+        ("/layouts/0/disks/root/match", json!({"class": "nvmee"}), "/layouts/0/disks/root/match/class"),
+        ("/layouts/0/disks/root/match", json!({"removable": "no"}), "/layouts/0/disks/root/match/removable"),
+        ("/layouts/0/disks/root/match", json!({"health": "ok"}), "/layouts/0/disks/root/match/health"),
+        ("/layouts/0/disks/root/match", json!({"any": []}), "/layouts/0/disks/root/match/any"),
+        ("/layouts/0/disks/root/match", json!({"disks": {"ge": 1}}), "/layouts/0/disks/root/match/disks"),
+        ("/layouts/0/disks/root/count", json!(0), "/layouts/0/disks/root/count"),
+        ("/layouts/0/disks/root/except", json!(["b"]), "/layouts/0/disks/root/except/0"),
+        ("/layouts/0/disks/root/except", json!(["root"]), "/layouts/0/disks/root/except"),
+        ("/layouts/0/disks/root/protect", json!(true), root),
+        ("/layouts/0/disks/root/on_existing", json!("preserve"), root),
+        ("/layouts/0/disks/root/partitions", partition(json!({})), "/layouts/0/disks/root/partitions"),
+        ("/layouts/0/disks/root/add", partition(json!({})), "/layouts/0/disks/root/add/0"),
+        (
+            "/layouts/0/disks/root/add",
+            partition(json!({"size": "1GB", "type": "lnx"})),
+            "/layouts/0/disks/root/add/0/type",
+        ),
+        (
+            "/layouts/0/disks/root/add",
+            partition(json!({"size": "1GB", "min": "1GB"})),
+            "/layouts/0/disks/root/add/0/min",
+        ),
+        ("/layouts/0/disks/root/guids", json!({"disk": "x"}), "/layouts/0/disks/root/guids/disk"),
+        (
+            "/layouts/0/disks/root/guids",
+            json!({"partitions": {"x": "new"}}),
+            "/layouts/0/disks/root/guids/partitions/x",
+        ),
+        ("/layouts/0/disks", json!({"a": {"image": "i"}, "b": {"image": "i"}}), "/layouts/0/boot"),
+        ("/layouts/0/boot", json!({"set": "none"}), "/layouts/0/boot/set"),
+        ("/layouts/0/tree", json!({"image": "t"}), "/layouts/0/tree"),
+        (
+            "/layouts/0/raid",
+            json!({"r": {"level": "raid1", "members": {"partition": "root/x"}}}),
+            "/layouts/0/raid/r/members",
+        ),
+        ("/seed", json!({"set": "none"}), "/seed/set"),
+        ("/network", json!({"lan": {}}), "/network"),
+        ("/network", json!({"UPPER": {}}), "/network/UPPER"),
+        ("/network", json!({"lan": {"count": 2, "interface": {"addresses": ["10.0.0.1/8"]}}}), "/network/lan"),
+        ("/network", json!({"lan": {"bond": {"mode": "fast"}}}), "/network/lan/bond/mode"),
+        ("/network", json!({"lan": {"vlans": {"v": {"id": 0}}}}), "/network/lan/vlans/v/id"),
+        ("/network", json!({"lan": {"match": {"name": "eth0"}}}), "/network/lan/match/name"),
+    ];
+    for (pointer, value, expected) in cases {
+        let found = mistakes(pointer, value.clone());
+        assert!(found.iter().any(|(at, _)| at == expected), "{pointer} = {value}: {found:?}");
+    }
+}

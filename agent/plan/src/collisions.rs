@@ -1,0 +1,193 @@
+//! Identifiers that would be on the machine twice: a boot loader or fstab that looks for one finds the wrong disk.
+
+use burin_protocol::plan::{Plan, SeedTarget, Step};
+use hwinventory_types::Inventory;
+use hwinventory_types::{Disk, Signature};
+use std::collections::BTreeSet;
+
+/// Something that is looked for at boot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Identifier {
+    DiskGuid(String),
+    PartitionGuid(String),
+    FilesystemUuid(String),
+    FilesystemLabel(String),
+    ArrayName(String),
+    ArrayUuid(String),
+    VolumeGroup(String),
+}
+
+impl std::fmt::Display for Identifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Identifier::DiskGuid(text) => write!(f, "disk GUID {text}"),
+            Identifier::PartitionGuid(text) => write!(f, "partition GUID {text}"),
+            Identifier::FilesystemUuid(text) => write!(f, "UUID {text}"),
+            Identifier::FilesystemLabel(text) => write!(f, "label {text}"),
+            Identifier::ArrayName(text) => write!(f, "array name {text}"),
+            Identifier::ArrayUuid(text) => write!(f, "array UUID {text}"),
+            Identifier::VolumeGroup(text) => write!(f, "volume group {text}"),
+        }
+    }
+}
+
+/// An identifier, and the disk that has it already.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Collision {
+    pub identifier: Identifier,
+    /// Device path of the disk or volume, as the inventory has it.
+    pub on: String,
+}
+
+impl std::fmt::Display for Collision {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{} is on {} too", self.identifier, self.on)
+    }
+}
+
+/// Which of `wanted` are on disks and volumes that stay. `overwritten` names the device paths of the others. An image's identifiers are
+/// known only when it is written: whoever writes it asks again with those.
+pub fn find(inventory: &Inventory, overwritten: &[&str], wanted: &BTreeSet<Identifier>) -> Vec<Collision> {
+    let wanted: BTreeSet<Identifier> = wanted.iter().map(normal).collect();
+    let mut found = BTreeSet::new();
+    for disk in inventory.disks.data.iter().filter(|disk| !overwritten.contains(&disk.path.as_str())) {
+        for identifier in of_disk(disk) {
+            if wanted.contains(&identifier) {
+                found.insert(Collision { identifier, on: disk.path.clone() });
+            }
+        }
+    }
+    for volume in inventory.volumes.data.iter().filter(|volume| !overwritten.contains(&volume.path.as_str())) {
+        for identifier in of_volume(volume) {
+            if wanted.contains(&identifier) {
+                found.insert(Collision { identifier, on: volume.path.clone() });
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Everything that the plan's steps will write, and what of it they write twice.
+pub fn written(plan: &Plan) -> (BTreeSet<Identifier>, Vec<Identifier>) {
+    let (mut all, mut twice) = (BTreeSet::new(), Vec::new());
+    let mut add = |identifier: Identifier| {
+        let identifier = normal(&identifier);
+        // ESPs of a mirrored pair have one label by design.
+        let may_repeat = matches!(identifier, Identifier::FilesystemLabel(_));
+        if !all.insert(identifier.clone()) && !may_repeat {
+            twice.push(identifier);
+        }
+    };
+    for step in &plan.steps {
+        match step {
+            Step::SetGuids { disk_guid, partitions, .. } => {
+                disk_guid.iter().cloned().map(Identifier::DiskGuid).for_each(&mut add);
+                partitions.values().cloned().map(Identifier::PartitionGuid).for_each(&mut add);
+            }
+            Step::AddPartition { partition, .. } => add(Identifier::PartitionGuid(partition.guid.clone())),
+            Step::CreateTable { guid, partitions, .. } => {
+                add(Identifier::DiskGuid(guid.clone()));
+                partitions.iter().for_each(|partition| add(Identifier::PartitionGuid(partition.guid.clone())));
+            }
+            Step::CreateRaid { name, uuid, .. } => {
+                add(Identifier::ArrayName(name.clone()));
+                add(Identifier::ArrayUuid(uuid.clone()));
+            }
+            Step::MakeFilesystem { filesystem, .. } => {
+                add(Identifier::FilesystemUuid(filesystem.uuid.clone()));
+                filesystem.label.iter().cloned().map(Identifier::FilesystemLabel).for_each(&mut add);
+            }
+            Step::WriteSeed { format, target: SeedTarget::Own { .. }, .. } => {
+                format
+                    .volume_label()
+                    .map(|label| Identifier::FilesystemLabel(label.to_owned()))
+                    .into_iter()
+                    .for_each(&mut add);
+            }
+            _ => {}
+        }
+    }
+    (all, twice)
+}
+
+fn normal(identifier: &Identifier) -> Identifier {
+    match identifier {
+        Identifier::DiskGuid(text) => Identifier::DiskGuid(text.to_ascii_lowercase()),
+        Identifier::PartitionGuid(text) => Identifier::PartitionGuid(text.to_ascii_lowercase()),
+        Identifier::FilesystemUuid(text) => Identifier::FilesystemUuid(text.to_ascii_lowercase()),
+        Identifier::ArrayUuid(text) => Identifier::ArrayUuid(text.to_ascii_lowercase()),
+        // FAT labels come back in capitals, and cloud-init looks for both.
+        Identifier::FilesystemLabel(text) => Identifier::FilesystemLabel(text.to_ascii_lowercase()),
+        other => other.clone(),
+    }
+}
+
+fn of_disk(disk: &Disk) -> Vec<Identifier> {
+    let mut all: Vec<Identifier> = disk.partition_table_id.iter().cloned().map(Identifier::DiskGuid).collect();
+    all.extend(disk.signatures.iter().flatten().flat_map(of_signature));
+    for partition in &disk.partitions {
+        all.extend(partition.uuid.iter().cloned().map(Identifier::PartitionGuid));
+        all.extend(partition.signatures.iter().flatten().flat_map(of_signature));
+    }
+    all.iter().map(normal).collect()
+}
+
+fn of_signature(signature: &Signature) -> Vec<Identifier> {
+    of_content(&signature.kind, signature.uuid.as_deref(), signature.label.as_deref())
+}
+
+/// What something that libblkid recognises is looked for by; `kind` is its name there.
+pub fn of_content(kind: &str, uuid: Option<&str>, label: Option<&str>) -> Vec<Identifier> {
+    if kind == "linux_raid_member" {
+        let uuid = uuid.map(|uuid| Identifier::ArrayUuid(uuid.to_owned()));
+        return label.into_iter().map(array_name).chain(uuid).collect();
+    }
+    let uuid = uuid.map(|uuid| Identifier::FilesystemUuid(uuid.to_owned()));
+    uuid.into_iter().chain(label.map(|label| Identifier::FilesystemLabel(label.to_owned()))).collect()
+}
+
+fn of_volume(volume: &Disk) -> Vec<Identifier> {
+    let mut all: Vec<Identifier> = volume.md.iter().filter_map(|md| md.name.as_deref()).map(array_name).collect();
+    if volume.dm_uuid.as_deref().is_some_and(|uuid| uuid.starts_with("LVM-")) {
+        all.extend(volume.dm_name.as_deref().map(volume_group));
+    }
+    all.extend(of_disk(volume));
+    all.iter().map(normal).collect()
+}
+
+/// Superblocks say `host:name`.
+fn array_name(text: &str) -> Identifier {
+    Identifier::ArrayName(text.rsplit(':').next().unwrap_or(text).to_owned())
+}
+
+/// Device-mapper joins group and volume by one hyphen, and doubles those inside either.
+fn volume_group(name: &str) -> Identifier {
+    let hidden = name.replace("--", "\u{0}");
+    let group = hidden.split('-').next().unwrap_or(&hidden).replace('\u{0}', "-");
+    Identifier::VolumeGroup(group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_apart_as_their_tools_join_them() {
+        assert_eq!(volume_group("my--vg-root"), Identifier::VolumeGroup("my-vg".to_owned()));
+        assert_eq!(array_name("web-17:root"), Identifier::ArrayName("root".to_owned()));
+    }
+
+    #[test]
+    fn only_disks_that_stay_collide_whatever_the_letter_case() {
+        let disk = |path: &str| Disk {
+            path: path.to_owned(),
+            partition_table_id: Some("AAAAAAAA-0000-0000-0000-000000000001".to_owned()),
+            ..Disk::default()
+        };
+        let mut inventory = Inventory::default();
+        inventory.disks.data = vec![disk("/dev/a"), disk("/dev/b")];
+        let wanted = [Identifier::DiskGuid("aaaaaaaa-0000-0000-0000-000000000001".to_owned())].into();
+        let found = find(&inventory, &["/dev/a"], &wanted);
+        assert_eq!(found.iter().map(|c| c.on.as_str()).collect::<Vec<_>>(), ["/dev/b"]);
+    }
+}

@@ -1,0 +1,73 @@
+//! What is on a disk now, as the plan shows it to whoever is about to lose it.
+
+use burin_protocol::plan::{Content, Existing, ExistingPartition};
+use hwinventory_types::{Disk, Signature};
+
+pub fn existing(disk: &Disk) -> Existing {
+    let mut partitions: Vec<ExistingPartition> = disk
+        .partitions
+        .iter()
+        .map(|partition| ExistingPartition {
+            number: u32::try_from(partition.number).unwrap_or(u32::MAX),
+            start: partition.start,
+            size: partition.size,
+            name: partition.label.clone(),
+            guid: partition.uuid.clone(),
+            type_id: partition.kind.clone(),
+            contents: contents(partition.signatures.as_deref().unwrap_or_default()),
+        })
+        .collect();
+    partitions.sort_by_key(|partition| (partition.number, partition.start));
+    Existing {
+        read: disk.signatures.is_some() && disk.partitions.iter().all(|partition| partition.signatures.is_some()),
+        table: disk.partition_table.clone(),
+        table_id: disk.partition_table_id.clone(),
+        partitions,
+        contents: contents(disk.signatures.as_deref().unwrap_or_default()),
+    }
+}
+
+fn contents(signatures: &[Signature]) -> Vec<Content> {
+    let mut all: Vec<Content> = signatures
+        .iter()
+        .map(|signature| Content {
+            kind: signature.kind.clone(),
+            label: signature.label.clone(),
+            uuid: signature.uuid.clone(),
+        })
+        .collect();
+    all.sort_by(|a, b| (&a.kind, &a.uuid, &a.label).cmp(&(&b.kind, &b.uuid, &b.label)));
+    all.dedup();
+    all
+}
+
+/// For people, in one line.
+pub fn words(existing: &Existing) -> String {
+    let mut parts = Vec::new();
+    if let Some(table) = &existing.table {
+        parts.push(format!("a {table} partition table"));
+    }
+    for partition in &existing.partitions {
+        let name = partition.name.as_deref().filter(|name| !name.is_empty());
+        let name = name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
+        let holds = if partition.contents.is_empty() {
+            String::new()
+        } else {
+            format!(" with {}", partition.contents.iter().map(content).collect::<Vec<_>>().join(" and "))
+        };
+        parts.push(format!("partition {}{name}{holds}", partition.number));
+    }
+    let table = existing.table.as_deref();
+    parts.extend(existing.contents.iter().filter(|c| Some(c.kind.as_str()) != table).map(content));
+    if !existing.read {
+        parts.push("contents that could not be read".to_owned());
+    }
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+}
+
+fn content(content: &Content) -> String {
+    match &content.label {
+        Some(label) if !label.is_empty() => format!("{} \"{label}\"", content.kind),
+        _ => content.kind.clone(),
+    }
+}

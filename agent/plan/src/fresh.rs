@@ -1,0 +1,236 @@
+//! Steps of a fresh layout: table, arrays, filesystems, the tree and what makes it boot.
+
+use super::refusal::Reason;
+use super::steps::{self, Context};
+use super::{guid, table, types};
+use burin_protocol::order::{Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Partition, Raid, RaidLevel, Tree};
+use burin_protocol::plan::{ArrayEntry, Device, FstabEntry, PlannedDisk, PlannedFilesystem, PlannedPartition, Step};
+
+/// A filesystem on its way to the plan.
+struct Made {
+    on: Device,
+    filesystem: PlannedFilesystem,
+    mount: Option<String>,
+    options: Vec<String>,
+    is_esp: bool,
+    /// One of several disks of its set.
+    several: bool,
+}
+
+pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> {
+    let mut made = Vec::new();
+    for (name, set) in context.layout.disks.iter().filter(|(_, set)| !set.partitions.is_empty()) {
+        for (index, disk) in context.of_set(name) {
+            steps.push(Step::Wipe { disk: index });
+            steps.push(create_table(context, name, set, index, disk)?);
+            made.extend(partition_filesystems(context, name, set, index, disk));
+        }
+    }
+    for (name, raid) in &context.layout.raid {
+        let members = members(context, name, raid)?;
+        let uuid = guid::derived(&[&context.order.id, "raid", name, &on_words(context, &members)]);
+        let metadata = raid.metadata.clone().unwrap_or_else(|| "1.2".to_owned());
+        let on = Device::Raid { name: name.clone() };
+        if let Some(planned) = filesystem(context, raid.filesystem.as_ref(), &uuid, name) {
+            let options = raid.filesystem.as_ref().map(|f| f.mount_options.clone()).unwrap_or_default();
+            let mount = raid.mount.clone();
+            made.push(Made { on, filesystem: planned, mount, options, is_esp: false, several: false });
+        }
+        steps.push(Step::CreateRaid { name: name.clone(), uuid, level: raid.level, metadata, members });
+    }
+    for made in &made {
+        steps.push(Step::MakeFilesystem { on: made.on.clone(), filesystem: made.filesystem.clone() });
+    }
+    if let Some(tree) = &context.layout.tree {
+        grow_tree(context, tree, &made, steps)?;
+    }
+    Ok(())
+}
+
+pub fn type_guid(context: Context<'_>, partition: &Partition) -> Result<String, Reason> {
+    types::guid(&partition.kind, context.architecture).ok_or_else(|| Reason::Unsupported {
+        what: format!(
+            "the partition type `{}` on the architecture {}",
+            partition.kind,
+            context.architecture.unwrap_or("that the inventory does not name")
+        ),
+    })
+}
+
+pub fn partition_guid(context: Context<'_>, disk: &PlannedDisk, partition: &Partition) -> String {
+    match &partition.guid {
+        Some(guid) => guid.to_ascii_lowercase(),
+        None => context.derive(disk, &format!("partition {}", partition.name)),
+    }
+}
+
+pub fn filesystem(
+    context: Context<'_>,
+    wanted: Option<&Filesystem>,
+    on: &str,
+    what: &str,
+) -> Option<PlannedFilesystem> {
+    wanted.map(|wanted| PlannedFilesystem {
+        kind: wanted.kind,
+        label: wanted.label.clone(),
+        uuid: context.filesystem_uuid(wanted.kind, wanted.uuid.as_deref(), on, what),
+        options: wanted.options.clone(),
+    })
+}
+
+fn create_table(
+    context: Context<'_>,
+    name: &str,
+    set: &DiskSet,
+    index: usize,
+    disk: &PlannedDisk,
+) -> Result<Step, Reason> {
+    let mut wanted = set.partitions.clone();
+    wanted.extend(steps::own_seed_label(context, name, index).map(steps::seed_partition));
+    let alignment = table::alignment(context.optimal_io.get(index).copied().flatten());
+    let placed = table::place(&wanted, disk.size, u64::from(disk.logical_block_size), alignment).map_err(|small| {
+        Reason::TooSmall { set: name.to_owned(), disk: disk.device.clone(), need: small.need, have: small.have }
+    })?;
+    let numbers = numbers(&wanted);
+    let partitions = wanted
+        .iter()
+        .zip(placed)
+        .zip(numbers)
+        .map(|((partition, placed), number)| {
+            Ok(PlannedPartition {
+                number: Some(number),
+                name: partition.name.clone(),
+                type_guid: type_guid(context, partition)?,
+                guid: partition_guid(context, disk, partition),
+                start: Some(placed.start),
+                size: placed.size,
+            })
+        })
+        .collect::<Result<_, Reason>>()?;
+    Ok(Step::CreateTable { disk: index, guid: context.derive(disk, "disk"), partitions })
+}
+
+/// Given numbers stay; the others get the lowest that are free, in their order.
+fn numbers(partitions: &[Partition]) -> Vec<u32> {
+    let given: Vec<u32> = partitions.iter().filter_map(|partition| partition.number).collect();
+    let mut free = (1..).filter(|number| !given.contains(number));
+    partitions.iter().map(|partition| partition.number.or_else(|| free.next()).unwrap_or(0)).collect()
+}
+
+fn partition_filesystems(
+    context: Context<'_>,
+    name: &str,
+    set: &DiskSet,
+    index: usize,
+    disk: &PlannedDisk,
+) -> Vec<Made> {
+    let of_set = context.of_set(name);
+    let is_first = of_set.first().is_some_and(|(first, _)| *first == index);
+    set.partitions
+        .iter()
+        .zip(numbers(&set.partitions))
+        .filter_map(|(partition, number)| {
+            let wanted = partition.filesystem.as_ref()?;
+            let planned = filesystem(context, Some(wanted), &disk.identity.value, &partition.name)?;
+            Some(Made {
+                on: Device::Partition { disk: index, name: partition.name.clone(), number: Some(number) },
+                filesystem: planned,
+                mount: partition.mount.clone().filter(|_| is_first),
+                options: wanted.mount_options.clone(),
+                is_esp: partition.kind == "esp",
+                several: of_set.len() > 1,
+            })
+        })
+        .collect()
+}
+
+fn members(context: Context<'_>, name: &str, raid: &Raid) -> Result<Vec<Device>, Reason> {
+    if raid.level != RaidLevel::Raid1 {
+        return Err(Reason::Unsupported { what: format!("an array of level {:?} (`{name}`)", raid.level) });
+    }
+    let DeviceRef::Partition(reference) = &raid.members else {
+        return Err(Reason::Unsupported { what: format!("an array over anything but partitions (`{name}`)") });
+    };
+    let (set, partition) = reference.split_once('/').unwrap_or((reference, ""));
+    let partitions = context.layout.disks.get(set).map(|set| set.partitions.as_slice()).unwrap_or_default();
+    let number =
+        partitions.iter().zip(numbers(partitions)).find(|(p, _)| p.name == partition).map(|(_, number)| number);
+    let disks = context.of_set(set);
+    if disks.len() < 2 {
+        return Err(Reason::Unsupported { what: format!("a mirror of fewer than two disks (`{name}`)") });
+    }
+    let member = |(disk, _)| Device::Partition { disk, name: partition.to_owned(), number };
+    Ok(disks.into_iter().map(member).collect())
+}
+
+fn on_words(context: Context<'_>, members: &[Device]) -> String {
+    let identities = members.iter().filter_map(|device| context.disks.get(device.disk()?));
+    identities.map(|disk| disk.identity.value.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// Mounts (parents first), the tree, fstab and the boot loader.
+fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<Step>) -> Result<(), Reason> {
+    if !context.uefi && tree.bootloader != Bootloader::None {
+        // Boot sectors and core images would have to be made by GRUB's own programs.
+        let what =
+            "a tree that boots on a machine that was not started by UEFI firmware (`bootloader` other than `none`)";
+        return Err(Reason::Unsupported { what: what.to_owned() });
+    }
+    let mut mounts: Vec<&Made> =
+        made.iter().filter(|made| made.mount.is_some() && made.filesystem.kind != FsType::Swap).collect();
+    mounts.sort_by_key(|made| made.mount.as_deref().map(|at| (at.split('/').filter(|p| !p.is_empty()).count(), at)));
+    for made in &mounts {
+        steps.push(Step::Mount {
+            on: made.on.clone(),
+            at: made.mount.clone().unwrap_or_default(),
+            kind: made.filesystem.kind,
+            options: made.options.clone(),
+        });
+    }
+    steps.push(Step::UnpackTree { image: tree.image.clone(), verify: context.order.policies.verify });
+
+    let mut entries: Vec<FstabEntry> = mounts.iter().map(|made| fstab(made)).collect();
+    entries.extend(made.iter().filter(|made| made.filesystem.kind == FsType::Swap).map(fstab));
+    let root = mounts.iter().find(|made| made.mount.as_deref() == Some("/"));
+    steps.push(Step::WriteFstab { entries });
+    let arrays: Vec<ArrayEntry> = steps.iter().filter_map(array).collect();
+    if !arrays.is_empty() {
+        steps.push(Step::WriteMdadmConf { arrays });
+    }
+    if let (Some(root), true) = (root, tree.bootloader != Bootloader::None) {
+        steps.push(Step::InstallBoot {
+            bootloader: tree.bootloader,
+            esps: made.iter().filter(|made| made.is_esp).map(|made| made.on.clone()).collect(),
+            root_uuid: root.filesystem.uuid.clone(),
+            cmdline: tree.cmdline.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn array(step: &Step) -> Option<ArrayEntry> {
+    let Step::CreateRaid { name, uuid, metadata, .. } = step else { return None };
+    Some(ArrayEntry { name: name.clone(), uuid: uuid.clone(), metadata: metadata.clone() })
+}
+
+fn fstab(made: &Made) -> FstabEntry {
+    let kind = made.filesystem.kind;
+    let at = if kind == FsType::Swap { "none" } else { made.mount.as_deref().unwrap_or("none") };
+    let mut options = made.options.clone();
+    if options.is_empty() {
+        options.push(if kind == FsType::Swap { "sw" } else { "defaults" }.to_owned());
+        if made.is_esp {
+            options.push("umask=0077".to_owned());
+        }
+    }
+    // The machine must still boot when the disk that it is on has been pulled.
+    if made.several && !options.iter().any(|option| option == "nofail") {
+        options.push("nofail".to_owned());
+    }
+    let pass = match kind {
+        FsType::Xfs | FsType::Btrfs | FsType::Swap => 0,
+        FsType::Ext4 | FsType::Vfat if at == "/" => 1,
+        FsType::Ext4 | FsType::Vfat => 2,
+    };
+    FstabEntry { uuid: made.filesystem.uuid.clone(), at: at.to_owned(), kind, options, pass }
+}

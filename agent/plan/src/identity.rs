@@ -1,0 +1,105 @@
+//! What tells a disk from all others. An identity that two devices of the machine share tells nothing.
+
+use burin_protocol::plan::{Identity, IdentityKind, Strength};
+use hwinventory_types::Disk;
+use std::collections::BTreeMap;
+
+/// The strongest identity of each disk, in their order. `None`: the disk can not be found again.
+pub fn identities(disks: &[Disk]) -> Vec<Option<Identity>> {
+    let mut seen: BTreeMap<(IdentityKind, String), usize> = BTreeMap::new();
+    let all: Vec<Vec<Identity>> = disks.iter().map(candidates).collect();
+    for identity in all.iter().flatten() {
+        *seen.entry((identity.kind, identity.value.clone())).or_default() += 1;
+    }
+    let shared = |identity: &Identity| seen.get(&(identity.kind, identity.value.clone())).is_some_and(|n| *n > 1);
+    all.iter()
+        .map(|candidates| {
+            let mut usable: Vec<Identity> = candidates.iter().filter(|identity| !shared(identity)).cloned().collect();
+            usable.sort_by(|a, b| (a.strength, a.kind, &a.value).cmp(&(b.strength, b.kind, &b.value)));
+            usable.into_iter().next()
+        })
+        .collect()
+}
+
+fn candidates(disk: &Disk) -> Vec<Identity> {
+    let mut found: Vec<Identity> = Vec::new();
+    for identity in disk.identities.iter().chain([&disk.identity]) {
+        let Some(kind) = kind(identity.kind) else { continue };
+        let value = identity.value.trim();
+        if value.is_empty() {
+            continue;
+        }
+        let strong = identity.strength == hwinventory_types::Strength::Strong && !is_blank(value);
+        // A weak name is worse than the place: it may be anybody's.
+        if strong {
+            let identity = Identity { kind, value: value.to_owned(), strength: Strength::Strong };
+            if !found.contains(&identity) {
+                found.push(identity);
+            }
+        }
+    }
+    if let Some(path) = disk.by_path.as_deref().filter(|path| !path.trim().is_empty()) {
+        found.push(Identity { kind: IdentityKind::ByPath, value: path.to_owned(), strength: Strength::Weak });
+    }
+    found
+}
+
+/// Only zeros, or only `f`s.
+fn is_blank(value: &str) -> bool {
+    let mut digits = value.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase());
+    match digits.next() {
+        Some(first @ ('0' | 'f')) => digits.all(|digit| digit == first),
+        Some(_) => false,
+        None => true,
+    }
+}
+
+fn kind(kind: hwinventory_types::IdentityKind) -> Option<IdentityKind> {
+    Some(match kind {
+        hwinventory_types::IdentityKind::Nguid => IdentityKind::Nguid,
+        hwinventory_types::IdentityKind::Eui64 => IdentityKind::Eui64,
+        hwinventory_types::IdentityKind::Uuid => IdentityKind::Uuid,
+        hwinventory_types::IdentityKind::Naa => IdentityKind::Naa,
+        hwinventory_types::IdentityKind::T10 => IdentityKind::T10,
+        hwinventory_types::IdentityKind::Serial => IdentityKind::Serial,
+        hwinventory_types::IdentityKind::Volume | hwinventory_types::IdentityKind::None => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(kind: hwinventory_types::IdentityKind, value: &str, path: Option<&str>) -> Disk {
+        let identity = hwinventory_types::Identity {
+            kind,
+            value: value.to_owned(),
+            strength: hwinventory_types::Strength::Strong,
+            reason: None,
+        };
+        Disk { identities: vec![identity.clone()], identity, by_path: path.map(str::to_owned), ..Disk::default() }
+    }
+
+    #[test]
+    fn the_strongest_wins_and_what_is_shared_or_blank_does_not_count() {
+        use hwinventory_types::IdentityKind::{Naa, Nguid};
+        let found = identities(&[
+            disk(Naa, "5000c500a1b2c3d4", Some("pci-1")),
+            disk(Nguid, "00000000000000000000000000000000", Some("pci-2")),
+            disk(Naa, "5000000000000001", Some("pci-3")),
+            disk(Naa, "5000000000000001", Some("pci-4")),
+            disk(Nguid, "FFFFFFFF", None),
+        ]);
+        let kinds: Vec<_> = found.iter().map(|i| i.as_ref().map(|i| (i.kind, i.strength))).collect();
+        assert_eq!(
+            kinds,
+            [
+                Some((IdentityKind::Naa, Strength::Strong)),
+                Some((IdentityKind::ByPath, Strength::Weak)),
+                Some((IdentityKind::ByPath, Strength::Weak)),
+                Some((IdentityKind::ByPath, Strength::Weak)),
+                None
+            ]
+        );
+    }
+}

@@ -1,0 +1,249 @@
+//! Pure: (Inventory, Order) -> Plan or a typed refusal. No I/O, no clock.
+//!
+//! Attributes are merged, a layout is chosen, each disk set gets its disks, network roles their NICs, and what is to be
+//! done becomes a list of steps. Nothing depends on what the kernel calls a device or in which order it found it.
+
+mod arrays;
+mod attributes;
+mod candidates;
+mod canonical;
+mod check;
+mod collisions;
+mod disks;
+mod eval;
+mod existing;
+mod explain;
+mod fields;
+mod fresh;
+mod gates;
+mod glob;
+mod guid;
+mod identity;
+mod layout;
+mod machine;
+mod netplan;
+mod network_data;
+mod nics;
+mod quantity;
+mod refusal;
+mod seed;
+mod select;
+mod simulate;
+mod steps;
+mod table;
+mod types;
+
+pub use attributes::PREFIX as ATTRIBUTE_PREFIX;
+pub use check::check;
+pub use collisions::{Collision, Identifier, find as find_collisions, of_content as content_identifiers};
+pub use explain::{explain, explain_refusal, explain_trace};
+pub use identity::identities;
+pub use refusal::{Reason, Refusal};
+pub use seed::{SeedFile, SeedFiles};
+pub use simulate::{Outcome, Overlap, Row, overlaps, simulate};
+
+use attributes::Attributes;
+use burin_protocol::Plan;
+use burin_protocol::order::{Collisions, Layout, OnExisting, Order};
+use burin_protocol::plan::{Fate, PlannedDisk, Step, Strength, Trace, VERSION, Warning};
+use hwinventory_types::BootMode;
+use hwinventory_types::Inventory;
+use machine::Machine;
+use std::collections::BTreeMap;
+
+/// What is to be done to this machine. `command_line` holds the `burin.attr.` words of the kernel command line, by name
+/// without that prefix.
+pub fn plan(inventory: &Inventory, order: &Order, command_line: &BTreeMap<String, String>) -> Result<Plan, Refusal> {
+    let mut trace = Trace::default();
+    match planned(inventory, order, command_line, &mut trace) {
+        Ok(mut plan) => {
+            plan.trace = trace;
+            plan.digest = canonical::plan_digest(&plan);
+            Ok(plan)
+        }
+        Err(reason) => Err(Refusal { reason, trace: Box::new(trace) }),
+    }
+}
+
+/// The seed of a planned order: what `Step::WriteSeed` writes. `None`: the order has none.
+pub fn seed(
+    inventory: &Inventory,
+    order: &Order,
+    command_line: &BTreeMap<String, String>,
+) -> Result<Option<SeedFiles>, Refusal> {
+    let mut trace = Trace::default();
+    let attributes = Attributes::gather(inventory, order, command_line);
+    let machine = Machine::new(inventory);
+    seed_files(order, &machine, &attributes, &mut trace).map_err(|reason| Refusal { reason, trace: Box::new(trace) })
+}
+
+fn seed_files(
+    order: &Order,
+    machine: &Machine<'_>,
+    attributes: &Attributes,
+    trace: &mut Trace,
+) -> Result<Option<SeedFiles>, Reason> {
+    if order.network.is_empty() {
+        return seed::files(order, attributes, None);
+    }
+    let (chosen, traces) = nics::choose(&order.network, machine, attributes);
+    trace.roles = traces;
+    let config = netplan::netplan(&order.network, &chosen?, attributes)?;
+    seed::files(order, attributes, Some(&config))
+}
+
+fn planned(
+    inventory: &Inventory,
+    order: &Order,
+    command_line: &BTreeMap<String, String>,
+    trace: &mut Trace,
+) -> Result<Plan, Reason> {
+    check(order).map_err(Reason::Order)?;
+    let attributes = Attributes::gather(inventory, order, command_line);
+    trace.attributes = attributes.trace();
+    let machine = Machine::new(inventory);
+
+    let (layout, traces) = layout::choose(&order.layouts, machine.view(&attributes));
+    trace.layouts = traces;
+    let layout = order.layouts.get(layout?).ok_or_else(|| Reason::NoLayout(Vec::new()))?;
+
+    let (chosen, traces) = disks::choose(layout, &machine, &attributes);
+    trace.sets = traces;
+    let (disks, optimal_io) = planned_disks(layout, &machine, &chosen?)?;
+
+    let seed = seed_files(order, &machine, &attributes, trace)?;
+    let seed_digest = seed.as_ref().map(SeedFiles::digest);
+    let architecture = &inventory.cpu.data.architecture;
+    let architecture = architecture.as_deref().or(inventory.kernel.data.architecture.as_deref());
+    let context = steps::Context {
+        order,
+        layout,
+        disks: &disks,
+        architecture,
+        uefi: inventory.firmware.data.boot_mode == BootMode::Uefi,
+        seed_digest: seed_digest.as_deref(),
+        optimal_io: &optimal_io,
+    };
+    let arrays = arrays::fates(inventory, layout, &disks);
+    if !arrays.split.is_empty() {
+        return Err(Reason::SplitArray(arrays.split));
+    }
+    let mut steps = steps::steps(context)?;
+    let first = usize::from(matches!(steps.first(), Some(Step::Preserve { .. })));
+    steps.splice(first..first, arrays.stop);
+
+    let mut plan = Plan {
+        version: VERSION.to_owned(),
+        order: order.id.clone(),
+        order_digest: canonical::order_digest(order),
+        digest: String::new(),
+        layout: layout.name.clone(),
+        disks,
+        steps,
+        finish: order.policies.finish,
+        warnings: Vec::new(),
+        trace: Trace::default(),
+    };
+    plan.warnings = warnings(&plan);
+    plan.warnings.extend(arrays.warnings);
+    collide(inventory, order, &mut plan, &arrays.stopped)?;
+    Ok(plan)
+}
+
+/// The chosen disks in the order of their sets, with what is on them; and their optimal I/O sizes.
+fn planned_disks(
+    layout: &Layout,
+    machine: &Machine<'_>,
+    chosen: &disks::Chosen,
+) -> Result<(Vec<PlannedDisk>, Vec<Option<u64>>), Reason> {
+    let (mut planned, mut optimal) = (Vec::new(), Vec::new());
+    for (name, set) in &layout.disks {
+        for facts in chosen.get(name).into_iter().flatten().filter_map(|position| machine.disks.get(*position)) {
+            let existing = existing::existing(facts.disk);
+            if !set.is_preserved() && set.on_existing == OnExisting::Refuse && !existing.is_blank() {
+                let found = existing::words(&existing);
+                return Err(Reason::OnExisting { set: name.clone(), disk: facts.name(), found });
+            }
+            // Protected disks may be any: whether they can be found again is no concern.
+            let Some(identity) = facts.identity.clone() else { continue };
+            planned.push(PlannedDisk {
+                set: name.clone(),
+                identity,
+                by_path: facts.disk.by_path.clone(),
+                device: facts.disk.path.clone(),
+                model: facts.disk.model.clone(),
+                serial: facts.disk.serial.clone(),
+                size: facts.disk.size,
+                logical_block_size: facts.disk.logical_block_size.and_then(|n| u32::try_from(n).ok()).unwrap_or(512),
+                // What is preserved may be in use, and is compared at the end.
+                edges: facts.disk.edges.clone().filter(|_| !set.is_preserved()),
+                fate: if set.is_preserved() { Fate::Preserved } else { Fate::Overwritten },
+                existing,
+            });
+            optimal.push(facts.disk.optimal_io_size);
+        }
+    }
+    Ok((planned, optimal))
+}
+
+fn warnings(plan: &Plan) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for disk in plan.disks.iter().filter(|disk| disk.fate == Fate::Overwritten) {
+        if disk.identity.strength == Strength::Weak {
+            let message = format!(
+                "{} has no identity of its own; it is found again by its place {} and its size",
+                disk.device, disk.identity.value
+            );
+            warnings.push(Warning { code: "plan.weak_identity".to_owned(), message });
+        }
+    }
+    for step in &plan.steps {
+        if let Step::WriteImage { image, disks, .. } = step
+            && disks.len() > 1
+        {
+            let message =
+                format!("{} disks get the image `{image}`: its filesystem UUIDs and labels are on each", disks.len());
+            warnings.push(Warning { code: "plan.same_image_twice".to_owned(), message });
+        }
+        if let Step::CreateRaid { name, members, .. } = step {
+            let sizes = || members.iter().filter_map(|member| explain::member_size(plan, member));
+            if let (Some(least), Some(most)) = (sizes().min(), sizes().max())
+                && most - least > most / 100
+            {
+                let lost = machine::decimal(most - least);
+                let message = format!("the members of the array `{name}` differ: {lost} of the largest stay unused");
+                warnings.push(Warning { code: "plan.uneven_array".to_owned(), message });
+            }
+        }
+    }
+    warnings
+}
+
+/// Identifiers that would be on the machine twice. `stopped` are volumes that go with the disks below them.
+fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan, stopped: &[String]) -> Result<(), Reason> {
+    let (wanted, twice) = collisions::written(plan);
+    let disks = plan.disks.iter().filter(|disk| disk.fate == Fate::Overwritten).map(|disk| disk.device.as_str());
+    let overwritten: Vec<&str> = disks.chain(stopped.iter().map(String::as_str)).collect();
+    let mut found: Vec<String> = twice.iter().map(|identifier| format!("{identifier} is written twice")).collect();
+    found.extend(find_collisions(inventory, &overwritten, &wanted).iter().map(Collision::to_string));
+    if found.is_empty() {
+        return Ok(());
+    }
+    match order.policies.collisions {
+        Collisions::Refuse => Err(Reason::Collision(found)),
+        Collisions::Warn => {
+            let warning = |message| Warning { code: "plan.collision".to_owned(), message };
+            plan.warnings.extend(found.into_iter().map(warning));
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Why there is no plan. Every refusal carries the trace as far as it got.
+
+use burin_protocol::error::Coded;
+use burin_protocol::order::OrderError;
+use burin_protocol::plan::Trace;
+
+/// No plan, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    pub reason: Reason,
+    pub trace: Box<Trace>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    #[error("{0}")]
+    Order(OrderError),
+    #[error("no layout applies: {}", .0.join("; "))]
+    NoLayout(Vec<String>),
+    #[error("the layouts {} all apply at priority {priority}", names.join(", "))]
+    TwoLayouts { names: Vec<String>, priority: i32 },
+    #[error("the inventory has no {section} to choose from: it was not read ({status})")]
+    Unread { section: &'static str, status: &'static str },
+    #[error("{what} `{name}` wants {wanted}, {found} can be had{}", nearest.as_ref().map(|n| format!(" (nearest miss: {n})")).unwrap_or_default())]
+    NoMatch { what: &'static str, name: String, wanted: String, found: usize, nearest: Option<String> },
+    #[error("{what} `{name}` wants {wanted} and nothing says which of these: {}", tied.join("; "))]
+    Ambiguous { what: &'static str, name: String, wanted: String, tied: Vec<String> },
+    #[error("{subject} is wanted by {} at once", names.join(" and "))]
+    Overlap { subject: String, names: Vec<String> },
+    #[error("disk set `{set}`: {disk} is not empty: {found}")]
+    OnExisting { set: String, disk: String, found: String },
+    #[error("what would be written is on other disks already: {}", .0.join("; "))]
+    Collision(Vec<String>),
+    #[error("a part of what would be lost stays behind: {}", .0.join("; "))]
+    SplitArray(Vec<String>),
+    #[error("disk set `{set}`: {disk} has {have} bytes for partitions that need {need}")]
+    TooSmall { set: String, disk: String, need: u64, have: u64 },
+    #[error("disk set `{set}`: the image `{image}` is for {want}-byte sectors, {disk} has {have}")]
+    SectorSize { set: String, disk: String, image: String, want: u32, have: u32 },
+    #[error("{what} is not supported yet")]
+    Unsupported { what: String },
+    #[error("the attribute `{name}` that {at} refers to is not set")]
+    NoAttribute { name: String, at: String },
+    #[error("{at}: {message}")]
+    BadValue { at: String, message: String },
+}
+
+impl Coded for Refusal {
+    fn code(&self) -> &'static str {
+        match &self.reason {
+            Reason::Order(error) => error.code(),
+            Reason::NoLayout(_) => "plan.no_layout",
+            Reason::TwoLayouts { .. } => "plan.two_layouts",
+            Reason::Unread { .. } => "plan.unread",
+            Reason::NoMatch { .. } => "plan.no_match",
+            Reason::Ambiguous { .. } => "plan.ambiguous",
+            Reason::Overlap { .. } => "plan.overlap",
+            Reason::OnExisting { .. } => "plan.on_existing",
+            Reason::Collision(_) => "plan.collision",
+            Reason::SplitArray(_) => "plan.split_array",
+            Reason::TooSmall { .. } => "plan.too_small",
+            Reason::SectorSize { .. } => "plan.sector_size",
+            Reason::Unsupported { .. } => "plan.unsupported",
+            Reason::NoAttribute { .. } => "plan.no_attribute",
+            Reason::BadValue { .. } => "plan.bad_value",
+        }
+    }
+
+    fn trace(&self) -> Option<&Trace> {
+        Some(&self.trace)
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match &self.reason {
+            Reason::Order(error) => return error.hint(),
+            Reason::NoLayout(_) => "add a layout for this machine, or correct the condition that is named",
+            Reason::TwoLayouts { .. } => {
+                "give one of them a higher `priority`, or make their `when` exclude each other"
+            }
+            Reason::Unread { .. } | Reason::NoMatch { .. } => {
+                "`burin plan` shows every candidate with the value that was observed"
+            }
+            Reason::Ambiguous { .. } => "narrow `match`, add `order_by`, or let `tie` decide by `identity` or `path`",
+            Reason::Overlap { .. } => "let one of them name the other in `except`",
+            Reason::OnExisting { .. } => "if it may be lost, the order says \"on_existing\": \"destroy\"",
+            Reason::Collision(_) => "take the other disk out, or let `policies.collisions` be `warn`",
+            Reason::SplitArray(_) => {
+                "choose the other disk too, take it out, or let the set say \"allow\": [\"split-array\"]"
+            }
+            Reason::TooSmall { .. } => "choose larger disks in `match`, or smaller partitions",
+            Reason::SectorSize { .. } => {
+                "make an image for such disks, or choose others: `logical_block_size` in `match`"
+            }
+            Reason::Unsupported { .. } => return None,
+            Reason::NoAttribute { .. } => {
+                "set it in the order's `attributes`, or as burin.attr.NAME=VALUE on the kernel command line"
+            }
+            Reason::BadValue { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+}

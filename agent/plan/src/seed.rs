@@ -1,0 +1,171 @@
+//! The seed's files, ready to be written. Their contents may be secret: `Debug` shows names only.
+
+use super::attributes::Attributes;
+use super::canonical::hex;
+use super::network_data::network_data;
+use super::refusal::Reason;
+use burin_protocol::order::{Order, SeedFormat};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// What the installed system's cloud-init is to find.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SeedFiles {
+    pub format: SeedFormat,
+    pub files: Vec<SeedFile>,
+}
+
+/// One file, its path relative to the seed's root: `/var/lib/cloud/seed/nocloud` or the partition of its own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SeedFile {
+    pub path: &'static str,
+    pub contents: String,
+}
+
+impl fmt::Debug for SeedFile {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} ({} bytes)", self.path, self.contents.len())
+    }
+}
+
+impl fmt::Debug for SeedFiles {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("SeedFiles").field("format", &self.format).field("files", &self.files).finish()
+    }
+}
+
+impl SeedFiles {
+    /// `sha256:HEX` over names, lengths and contents.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for file in &self.files {
+            for part in [file.path, &file.contents] {
+                hash.update((part.len() as u64).to_le_bytes());
+                hash.update(part.as_bytes());
+            }
+        }
+        format!("sha256:{}", hex(&hash.finalize()))
+    }
+}
+
+/// `None`: the order has no seed. `network` is the generated configuration, where the order has network roles.
+pub fn files(order: &Order, attributes: &Attributes, network: Option<&Value>) -> Result<Option<SeedFiles>, Reason> {
+    let Some(seed) = &order.seed else { return Ok(None) };
+    let text = |text: &Option<_>, at: &str| text.as_ref().map(|text| attributes.text(text, at)).transpose();
+    let instance_id = text(&seed.instance_id, "/seed/instance_id")?.unwrap_or_else(|| order.id.clone());
+    let hostname = text(&seed.hostname, "/seed/hostname")?;
+    if let Some(name) = hostname.as_deref().filter(|name| !is_hostname(name)) {
+        let message = format!("`{name}` is not a host name (RFC 1123: letters, digits and hyphens between dots)");
+        return Err(Reason::BadValue { at: "/seed/hostname".to_owned(), message });
+    }
+    let keys = attributes.texts(&seed.ssh_authorized_keys, "/seed/ssh_authorized_keys")?;
+    if let Some(i) = keys.iter().position(|key| !is_ssh_key(key)) {
+        let message = "not one line of an OpenSSH public key (`ssh-ed25519 AAAA... comment`)".to_owned();
+        return Err(Reason::BadValue { at: format!("/seed/ssh_authorized_keys/{i}"), message });
+    }
+    let user_data = text(&seed.user_data, "/seed/user_data")?;
+    let vendor_data = text(&seed.vendor_data, "/seed/vendor_data")?;
+    let network = seed.network_config.as_ref().or(network);
+
+    let files = match seed.format {
+        SeedFormat::Nocloud | SeedFormat::Cidata => {
+            let mut meta = Map::new();
+            meta.insert("instance-id".to_owned(), json!(instance_id));
+            if let Some(name) = &hostname {
+                meta.insert("local-hostname".to_owned(), json!(name));
+            }
+            if !keys.is_empty() {
+                meta.insert("public-keys".to_owned(), json!(keys));
+            }
+            // JSON is YAML; cloud-init takes no seed without a user-data file.
+            let mut files = vec![
+                SeedFile { path: "meta-data", contents: lines(&Value::Object(meta)) },
+                SeedFile { path: "user-data", contents: user_data.unwrap_or_else(|| "#cloud-config\n{}\n".to_owned()) },
+            ];
+            files.extend(vendor_data.map(|contents| SeedFile { path: "vendor-data", contents }));
+            files.extend(network.map(|config| SeedFile { path: "network-config", contents: lines(config) }));
+            files
+        }
+        SeedFormat::ConfigDrive => {
+            let mut meta = Map::new();
+            meta.insert("uuid".to_owned(), json!(instance_id));
+            if let Some(name) = &hostname {
+                meta.insert("hostname".to_owned(), json!(name));
+                meta.insert("name".to_owned(), json!(name));
+            }
+            let named: Map<String, Value> =
+                keys.iter().enumerate().map(|(i, key)| (format!("key{i}"), json!(key))).collect();
+            meta.insert("public_keys".to_owned(), Value::Object(named));
+            let mut files =
+                vec![SeedFile { path: "openstack/latest/meta_data.json", contents: lines(&Value::Object(meta)) }];
+            if let Some(network) = network {
+                let contents = lines(&network_data(network)?);
+                files.push(SeedFile { path: "openstack/latest/network_data.json", contents });
+            }
+            files.extend(user_data.map(|contents| SeedFile { path: "openstack/latest/user_data", contents }));
+            files.extend(vendor_data.map(|contents| SeedFile { path: "openstack/latest/vendor_data.json", contents }));
+            files
+        }
+    };
+    Ok(Some(SeedFiles { format: seed.format, files }))
+}
+
+/// JSON that every YAML reader takes: characters that YAML does not allow to stand for themselves are escaped (YAML 1.1,
+/// section 5.1: printable characters).
+fn lines(value: &Value) -> String {
+    let json = format!("{value:#}\n");
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            // What is below a blank JSON has escaped already.
+            '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}' => {
+                text.push_str(&format!("\\u{:04x}", character as u32));
+            }
+            _ => text.push(character),
+        }
+    }
+    text
+}
+
+fn is_hostname(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+/// `[options] type base64 [comment]` on one line.
+fn is_ssh_key(key: &str) -> bool {
+    let typed = |word: &str| ["ssh-", "ecdsa-", "sk-"].iter().any(|start| word.starts_with(start));
+    let mut words = key.split_whitespace().skip_while(|word| !typed(word)).skip(1);
+    !key.trim().contains(['\n', '\r']) && words.next().is_some_and(|data| data.starts_with("AAAA"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn debug_output_shows_no_contents() {
+        let file = SeedFile { path: "user-data", contents: "password: hunter2".to_owned() };
+        let shown = format!("{:?}", SeedFiles { format: SeedFormat::Nocloud, files: vec![file] });
+        assert!(shown.contains("user-data") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    proptest! {
+        /// Characters that YAML does not allow never stand for themselves, and JSON readers see the same value.
+        #[test]
+        fn any_text_survives_and_is_printable(text in any::<String>()) {
+            let written = lines(&json!({ "key": text }));
+            let printable =
+                |c: char| matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+            prop_assert!(written.chars().all(printable), "{written:?}");
+            prop_assert_eq!(serde_json::from_str::<Value>(&written).expect("JSON"), json!({ "key": text }));
+        }
+    }
+}

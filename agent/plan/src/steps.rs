@@ -1,0 +1,268 @@
+//! What is done to the chosen disks, in order.
+
+use super::refusal::Reason;
+use super::{fresh, guid};
+use burin_protocol::order::{
+    BootOrder, Bootloader, DiskSet, FsType, Grow, Layout, Order, Partition, PartitionPick, PickName, SeedPlace, Size,
+};
+use burin_protocol::plan::{Device, PlannedDisk, PlannedFilesystem, PlannedPartition, SeedTarget, Step};
+use std::collections::BTreeMap;
+
+/// Room for a partition that holds nothing but a seed.
+const SEED_PARTITION: u64 = 8 << 20;
+/// What alignment can cost when partitions are added behind each other.
+const SLACK: u64 = 1 << 20;
+
+/// What steps are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    pub order: &'a Order,
+    pub layout: &'a Layout,
+    pub disks: &'a [PlannedDisk],
+    /// As `uname -m` has it.
+    pub architecture: Option<&'a str>,
+    pub uefi: bool,
+    /// `sha256:HEX` of the seed's files, where there is a seed.
+    pub seed_digest: Option<&'a str>,
+    /// Optimal I/O sizes of `disks`.
+    pub optimal_io: &'a [Option<u64>],
+}
+
+impl<'a> Context<'a> {
+    /// The planned disks of a set, with their indices.
+    pub fn of_set(&self, set: &str) -> Vec<(usize, &'a PlannedDisk)> {
+        self.disks.iter().enumerate().filter(|(_, disk)| disk.set == set).collect()
+    }
+
+    /// Something derived for one disk.
+    pub fn derive(&self, disk: &PlannedDisk, what: &str) -> String {
+        guid::derived(&[&self.order.id, &disk.identity.value, what])
+    }
+
+    pub fn filesystem_uuid(&self, kind: FsType, given: Option<&str>, on: &str, what: &str) -> String {
+        match given {
+            Some(uuid) => uuid.to_owned(),
+            None if kind == FsType::Vfat => guid::volume_id(&[&self.order.id, on, what, "filesystem"]),
+            None => guid::derived(&[&self.order.id, on, what, "filesystem"]),
+        }
+    }
+}
+
+pub fn steps(context: Context<'_>) -> Result<Vec<Step>, Reason> {
+    let layout = context.layout;
+    if !layout.luks.is_empty() {
+        return Err(Reason::Unsupported { what: format!("LUKS (layout `{}`)", layout.name) });
+    }
+    if !layout.lvm.is_empty() {
+        return Err(Reason::Unsupported { what: format!("LVM (layout `{}`)", layout.name) });
+    }
+
+    let mut steps = Vec::new();
+    let preserved: Vec<usize> = layout
+        .disks
+        .iter()
+        .filter(|(_, set)| set.is_preserved())
+        .flat_map(|(name, _)| context.of_set(name))
+        .map(|(i, _)| i)
+        .collect();
+    if !preserved.is_empty() {
+        steps.push(Step::Preserve { disks: preserved });
+    }
+    images(context, &mut steps)?;
+    fresh::steps(context, &mut steps)?;
+    seed(context, &mut steps);
+    boot(context, &mut steps);
+    Ok(steps)
+}
+
+/// Every image once, to all disks of all sets that want it; then what is changed on each copy.
+fn images(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> {
+    let mut targets: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (name, set) in &context.layout.disks {
+        if let Some(image) = &set.image {
+            let want = context.order.images.get(image).and_then(|spec| spec.sector_size);
+            for (_, disk) in context.of_set(name) {
+                if let Some(want) = want.filter(|want| *want != disk.logical_block_size) {
+                    let (set, disk, have) = (name.clone(), disk.device.clone(), disk.logical_block_size);
+                    return Err(Reason::SectorSize { set, disk, image: image.clone(), want, have });
+                }
+            }
+            targets.entry(image).or_default().extend(context.of_set(name).iter().map(|(i, _)| *i));
+        }
+    }
+    let verify = context.order.policies.verify;
+    for (image, mut disks) in targets.into_iter().filter(|(_, disks)| !disks.is_empty()) {
+        disks.sort_unstable();
+        steps.push(Step::WriteImage { image: image.to_owned(), disks, verify });
+    }
+    for (name, set) in context.layout.disks.iter().filter(|(_, set)| set.image.is_some()) {
+        for (index, disk) in context.of_set(name) {
+            change(context, name, set, index, disk, steps)?;
+        }
+    }
+    Ok(())
+}
+
+/// Changes to one disk after its image.
+fn change(
+    context: Context<'_>,
+    name: &str,
+    set: &DiskSet,
+    index: usize,
+    disk: &PlannedDisk,
+    steps: &mut Vec<Step>,
+) -> Result<(), Reason> {
+    steps.push(Step::RelocateBackupGpt { disk: index });
+    if let Some(guids) = &set.guids {
+        let value = |text: &String, what: &str| {
+            if text == "new" { context.derive(disk, what) } else { text.to_ascii_lowercase() }
+        };
+        let partitions = guids
+            .partitions
+            .iter()
+            .filter_map(|(number, text)| Some((number.parse().ok()?, value(text, &format!("partition {number}")))))
+            .collect();
+        let disk_guid = guids.disk.as_ref().map(|text| value(text, "disk"));
+        steps.push(Step::SetGuids { disk: index, disk_guid, partitions });
+    }
+
+    let mut added: Vec<(PlannedPartition, Option<PlannedFilesystem>)> = Vec::new();
+    for partition in &set.add {
+        let planned = PlannedPartition {
+            number: partition.number,
+            name: partition.name.clone(),
+            type_guid: fresh::type_guid(context, partition)?,
+            guid: fresh::partition_guid(context, disk, partition),
+            start: None,
+            size: partition.size.or(partition.min).map_or(SLACK, Size::bytes),
+        };
+        let on = &disk.identity.value;
+        added.push((planned, fresh::filesystem(context, partition.filesystem.as_ref(), on, &partition.name)));
+    }
+    if let Some(label) = own_seed_label(context, name, index) {
+        let planned = PlannedPartition {
+            number: None,
+            name: label.to_owned(),
+            type_guid: fresh::type_guid(context, &seed_partition(label))?,
+            guid: context.derive(disk, label),
+            start: None,
+            size: SEED_PARTITION,
+        };
+        // No filesystem step: writing the seed makes the small vfat that holds it.
+        added.push((planned, None));
+    }
+
+    let reserved =
+        added.iter().fold(0u64, |sum, (partition, _)| sum.saturating_add(partition.size).saturating_add(SLACK));
+    let leave = set.grow.as_ref().map_or(0, Grow::leave).saturating_add(reserved);
+    if leave >= disk.size {
+        return Err(Reason::TooSmall { set: name.to_owned(), disk: disk.device.clone(), need: leave, have: disk.size });
+    }
+    if let Some(grow) = &set.grow {
+        steps.push(Step::GrowPartition { disk: index, partition: grow.partition(), leave });
+    }
+    let grown = set.grow.as_ref().filter(|grow| grow.filesystem()).map(Grow::partition);
+    // Growing comes before adding: `last` is the last of the image's own partitions.
+    if let Some(partition) = grown {
+        steps.push(Step::GrowFilesystem { disk: index, partition });
+    }
+    for (partition, filesystem) in added {
+        let on = Device::Partition { disk: index, name: partition.name.clone(), number: partition.number };
+        steps.push(Step::AddPartition { disk: index, partition });
+        if let Some(filesystem) = filesystem {
+            steps.push(Step::MakeFilesystem { on, filesystem });
+        }
+    }
+    Ok(())
+}
+
+// ---- seed ----
+
+/// The set that the seed goes to: named, or the only one that can be meant.
+pub fn seed_set<'a>(order: &'a Order, layout: &'a Layout) -> Option<&'a str> {
+    if let Some(set) = order.seed.as_ref().and_then(|seed| seed.set.as_deref()) {
+        return Some(set);
+    }
+    system_set(layout)
+}
+
+/// The only set that gets an image or the tree's root.
+pub fn system_set(layout: &Layout) -> Option<&str> {
+    let is_root = |set: &DiskSet| set.partitions.iter().any(|partition| partition.mount.as_deref() == Some("/"));
+    let holds_root = |name: &str| {
+        layout.raid.values().any(|raid| raid.mount.as_deref() == Some("/") && raid.members.set() == Some(name))
+    };
+    let mut candidates =
+        layout.disks.iter().filter(|(name, set)| set.image.is_some() || is_root(set) || holds_root(name));
+    match (candidates.next(), candidates.next()) {
+        (Some((name, _)), None) => Some(name),
+        _ => None,
+    }
+}
+
+/// The label of the seed partition that this disk gets, if it is the one.
+pub fn own_seed_label(context: Context<'_>, set: &str, index: usize) -> Option<&'static str> {
+    let seed = context.order.seed.as_ref()?;
+    let label = seed.format.volume_label()?;
+    let first = context.of_set(set).first().map(|(first, _)| *first);
+    (seed_set(context.order, context.layout) == Some(set) && first == Some(index)).then_some(label)
+}
+
+pub fn seed_partition(label: &str) -> Partition {
+    Partition {
+        name: label.to_owned(),
+        kind: "linux".to_owned(),
+        size: Some(Size::from_bytes(SEED_PARTITION)),
+        min: None,
+        max: None,
+        weight: None,
+        number: None,
+        guid: None,
+        filesystem: None,
+        mount: None,
+    }
+}
+
+fn seed(context: Context<'_>, steps: &mut Vec<Step>) {
+    let (Some(seed), Some(digest)) = (&context.order.seed, context.seed_digest) else { return };
+    let Some(set) = seed_set(context.order, context.layout) else { return };
+    let target = |disk: usize| match seed.format.place() {
+        SeedPlace::OwnPartition => {
+            let name = own_seed_label(context, set, disk).unwrap_or_default().to_owned();
+            SeedTarget::Own { on: Device::Partition { disk, name, number: None } }
+        }
+        SeedPlace::RootFilesystem if context.layout.tree.is_some() => SeedTarget::Tree,
+        SeedPlace::RootFilesystem => SeedTarget::ImagePartition {
+            disk,
+            partition: seed.partition.unwrap_or(PartitionPick::Named(PickName::Root)),
+        },
+    };
+    // Into every copy of an image, but a partition of its own is only wanted once.
+    let disks = context.of_set(set);
+    let once = seed.format.place() == SeedPlace::OwnPartition || context.layout.tree.is_some();
+    for (disk, _) in disks.into_iter().take(if once { 1 } else { usize::MAX }) {
+        steps.push(Step::WriteSeed { format: seed.format, target: target(disk), digest: digest.to_owned() });
+    }
+}
+
+// ---- boot ----
+
+/// The set that firmware boots from: named, or the only one that can be meant.
+pub fn boot_set(layout: &Layout) -> Option<&str> {
+    layout.boot.as_ref().map(|boot| boot.set.as_str()).or_else(|| system_set(layout))
+}
+
+fn boot(context: Context<'_>, steps: &mut Vec<Step>) {
+    let order = context.order.policies.boot_order;
+    let bootable = context.layout.tree.as_ref().is_none_or(|tree| tree.bootloader != Bootloader::None);
+    if !context.uefi || !bootable || order == BootOrder::Keep {
+        return;
+    }
+    let Some(set) = boot_set(context.layout) else { return };
+    let disks: Vec<usize> = context.of_set(set).iter().map(|(i, _)| *i).collect();
+    let label = context.layout.boot.as_ref().and_then(|boot| boot.label.clone());
+    let label = label.unwrap_or_else(|| context.order.id.clone());
+    if !disks.is_empty() {
+        steps.push(Step::BootEntry { disks, label, order });
+    }
+}

@@ -1,0 +1,119 @@
+//! `order/v1`: what a controller wants of a machine. Immutable, with an id.
+//!
+//! The types here are the document as written. `parse::parse` reads one with errors that carry the JSON pointer;
+//! `crate::plan` checks what the types cannot say and turns it into a plan.
+
+mod layout;
+mod maps;
+mod network;
+mod parse;
+mod predicate;
+mod seed;
+mod size;
+mod value;
+mod volumes;
+
+pub use layout::{
+    Boot, Bootloader, DiskSet, Gate, Grow, GrowDetailed, Guids, Key, Layout, OnExisting, Partition, PartitionPick,
+    PickName, Tie, Tree,
+};
+pub use network::{Bond, Dns, Interface, Role, Route, Vlan};
+pub use parse::nearest;
+pub use parse::{Mistake, OrderError, parse, parse_value};
+pub use predicate::{Clause, Condition, Count, Operand, Operands, Predicate, Scalar, Test};
+pub use seed::{Seed, SeedFormat, SeedPlace};
+pub use size::{Size, SizeError};
+pub use value::{Text, Texts};
+pub use volumes::{Crypt, DeviceRef, Filesystem, FsType, LogicalVolume, Raid, RaidLevel, Unlock, VolumeGroup};
+
+use super::image::{ImageSpec, Verify};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+pub const VERSION: &str = "order/v1";
+
+/// What one machine is to become.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// Always `order/v1`.
+    pub version: String,
+    /// Names this order for good: an order is never edited, a new one gets a new id.
+    pub id: String,
+    /// Facts about the machine that only its owner knows. These win over the kernel command line's
+    /// (`burin.attr.NAME=VALUE`), which win over the firmware's (SMBIOS OEM strings of the same form).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "maps::unique")]
+    pub attributes: BTreeMap<String, serde_json::Value>,
+    /// Images by name; layouts refer to these names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "maps::unique")]
+    pub images: BTreeMap<String, ImageSpec>,
+    /// Of these exactly one must apply at the highest priority that applies.
+    pub layouts: Vec<Layout>,
+    /// Network interfaces by role, from which a netplan v2 configuration is generated for the seed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "maps::unique")]
+    pub network: BTreeMap<String, Role>,
+    /// What the installed system's cloud-init is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Seed>,
+    #[serde(default)]
+    pub policies: Policies,
+}
+
+/// How the run is to behave.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Policies {
+    /// How what was written is checked.
+    #[serde(default)]
+    pub verify: Verify,
+    /// Every image has to be signed: itself, or the file that tells its digest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_signature: bool,
+    /// What the machine does after an acknowledged receipt.
+    #[serde(default)]
+    pub finish: Finish,
+    /// Where the new UEFI boot entry goes.
+    #[serde(default)]
+    pub boot_order: BootOrder,
+    /// What is done when an identifier to be written is already on another disk of the machine.
+    #[serde(default)]
+    pub collisions: Collisions,
+}
+
+/// What the machine does after an acknowledged receipt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Finish {
+    #[default]
+    Reboot,
+    Poweroff,
+    /// Start the installed kernel past the firmware; where that cannot be loaded, reboot.
+    Kexec,
+    /// Stay up and wait for the next order.
+    Hold,
+}
+
+/// Where the new UEFI boot entry goes in BootOrder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootOrder {
+    /// The installed disk first.
+    #[default]
+    DiskFirst,
+    /// What booted this time (the network) stays first, the disk follows.
+    NetworkFirst,
+    /// No entry is made.
+    Keep,
+}
+
+/// What a GUID, UUID, label or volume name that another disk already carries leads to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Collisions {
+    /// No plan.
+    #[default]
+    Refuse,
+    /// A plan with a warning.
+    Warn,
+}

@@ -1,0 +1,53 @@
+//! `plan/v1`: what will be done to which disks and why. A pure function of (Inventory, Order).
+//!
+//! Disks are named by their index in `disks`; what they are on the machine is found again by `Identity` when the plan
+//! is applied. Sizes and offsets are bytes.
+
+mod disk;
+mod step;
+mod trace;
+mod truth;
+
+pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, PlannedDisk, Strength};
+pub use step::{ArrayEntry, Device, FstabEntry, PlannedFilesystem, PlannedPartition, SeedTarget, Step};
+pub use trace::{
+    AttributeSource, AttributeTrace, Candidate, Check, GateFinding, LayoutTrace, LayoutVerdict, SetTrace, Trace, Truth,
+    Verdict,
+};
+
+use super::order::Finish;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub const VERSION: &str = "plan/v1";
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// Always `plan/v1`.
+    pub version: String,
+    /// The order's id.
+    pub order: String,
+    /// `sha256:HEX` over the order's canonical JSON, so that a plan fits one order and no other.
+    pub order_digest: String,
+    /// `sha256:HEX` over the canonical JSON of the plan without this field, `trace`, `warnings` and `device`
+    /// names: it changes when what would be done changes, not when the kernel counts disks differently.
+    pub digest: String,
+    /// The layout that was chosen.
+    pub layout: String,
+    pub disks: Vec<PlannedDisk>,
+    /// In the order in which they are done.
+    pub steps: Vec<Step>,
+    pub finish: Finish,
+    /// What the order's author should know, although it stops nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+    /// Why these disks and not others.
+    pub trace: Trace,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Warning {
+    /// Stable and dotted, as errors' codes are.
+    pub code: String,
+    pub message: String,
+}

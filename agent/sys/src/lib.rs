@@ -1,0 +1,15 @@
+//! The only room with `unsafe`: ioctls and raw syscalls behind safe functions.
+#![allow(unsafe_code)]
+
+pub mod aligned;
+pub mod blockdev;
+pub mod clock;
+pub mod efivar;
+pub mod grow;
+pub mod kexec;
+#[doc(hidden)]
+pub mod module;
+pub mod packet;
+pub mod partition;
+pub mod signal;
+pub mod uring;
