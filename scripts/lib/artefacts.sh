@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # What the demo and the tests boot: programs, netboot artefacts, disk image. Needs common.sh, packages.sh and cache.sh.
 
-target_dir() { echo "${CARGO_TARGET_DIR:-$BURIN_ROOT/target}/x86_64-unknown-linux-gnu"; }
+# .cargo/config.toml names this machine's own target, so cargo puts its files below that name.
+target_dir() { echo "${CARGO_TARGET_DIR:-$BURIN_ROOT/target}/$(rustc -vV | sed -n 's/^host: //p')"; }
 
 # The agent in the profile it ships in: what is tested is what is shipped.
 agent_path() { echo "$(target_dir)/release/burin"; }

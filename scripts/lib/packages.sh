@@ -87,12 +87,32 @@ install_packages() {
     fi
 }
 
+# Debian 12 keeps a second, current Rust in its security archive, for its browsers.
+DEBIAN_RUST=(rustc-web cargo-web rust-web-clippy rustfmt-web)
+
+# cargo, clippy and rustfmt of at least the version that Cargo.toml asks for: rustup's where it is there, else Debian's.
 need_cargo() {
-    if ! command -v cargo >/dev/null; then
-        say "error: cargo is missing. Rust is not taken from apt because Debian's is too old; install it with"
-        say "    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c clippy -c rustfmt"
-        say "and run this script again."
-        exit 1
+    if ! command -v cargo >/dev/null || ! cargo --version >/dev/null 2>&1; then
+        install_rust
+    fi
+    local found wanted
+    found=$(rustc --version | awk '{ print $2 }')
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$BURIN_ROOT/Cargo.toml")
+    if [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" != "$wanted" ]; then
+        die "rustc is $found ($(command -v rustc)), burin needs $wanted: run 'rustup update stable', or remove that rustc and let this script install Debian's"
     fi
     command -v cc >/dev/null || die "no C compiler: install gcc"
+}
+
+install_rust() {
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        say "error: cargo is missing. On Debian 12 it is in the security archive:"
+        say "    sudo apt-get install ${DEBIAN_RUST[*]}"
+        say "elsewhere take it from https://rustup.rs. Then run this script again."
+        exit 1
+    fi
+    say "installing ${DEBIAN_RUST[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    [ -n "$(candidate_version rustc-web)" ] || quietly apt-get -q update
+    quietly apt-get -q -y --no-install-recommends install "${DEBIAN_RUST[@]}"
 }
