@@ -17,6 +17,7 @@ pub mod netlink;
 pub mod nvme;
 pub mod pcie;
 pub mod probed;
+pub mod samples;
 pub mod scsi;
 pub mod smbios;
 pub mod tpm;

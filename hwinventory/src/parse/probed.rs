@@ -12,6 +12,8 @@ pub struct Probed {
     pub partitions: Vec<ProbedPartition>,
     /// SHA-256 over the first and the last MiB of a whole disk.
     pub edges: Option<String>,
+    /// Id of the order whose mark the first sector of a whole disk holds.
+    pub unfinished: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -21,6 +21,10 @@ pub enum Query {
     Signatures {
         device: String,
     },
+    /// Whether a disk looks empty, as the JSON of [`crate::model::Samples`].
+    Samples {
+        device: String,
+    },
     /// A `SIOCETHTOOL` command structure that reads, as the kernel filled it.
     Ethtool {
         interface: String,
@@ -60,6 +64,7 @@ impl Query {
             }
             Query::Scsi { device, cdb, length } => format!("scsi_{}_{}_{length}", safe(device), hex(cdb)),
             Query::Signatures { device } => format!("signatures_{}", safe(device)),
+            Query::Samples { device } => format!("samples_{}", safe(device)),
             Query::Ethtool { interface, command, length } => {
                 format!("ethtool_{}_{command:x}_{length}", safe(interface))
             }

@@ -7,6 +7,7 @@ mod ipmi;
 mod lldp;
 mod netlink;
 mod nvme;
+mod samples;
 mod sg;
 mod signatures;
 mod tpm;
@@ -25,6 +26,7 @@ pub(crate) fn answer(query: &Query) -> io::Result<Vec<u8>> {
         }
         Query::Scsi { device, cdb, length } => sg::command(device, cdb, *length),
         Query::Signatures { device } => signatures::probe(device),
+        Query::Samples { device } => samples::look(device),
         Query::Ethtool { interface, command, length } => ethtool::get(interface, *command, *length),
         Query::Links => netlink::links(),
         Query::Addresses => netlink::addresses(),

@@ -1,5 +1,6 @@
 use super::open_device;
 use crate::model::Signature;
+use crate::model::unfinished::{self, MARK_LENGTH};
 use crate::parse::probed::{Probed, ProbedPartition};
 use blkid::prober::{ProbeState, Prober};
 use blkid::{PartitionsFlags, SuperblocksFlags};
@@ -68,8 +69,13 @@ pub fn probe(device: &str) -> io::Result<Vec<u8>> {
     if probed.table.is_some() {
         probed.partitions = partitions(&prober);
     }
-    // A disk that is at its end for some bytes has other ways to say so.
-    probed.edges = if is_partition(device) { None } else { edges(&File::from(file)).ok() };
+    if !is_partition(device) {
+        // A disk that is at its end for some bytes has other ways to say so.
+        let file = File::from(file);
+        probed.edges = edges(&file).ok();
+        let mut sector = [0u8; MARK_LENGTH];
+        probed.unfinished = file.read_exact_at(&mut sector, 0).ok().and_then(|()| unfinished::parse(&sector));
+    }
     serde_json::to_vec(&probed).map_err(io::Error::other)
 }
 

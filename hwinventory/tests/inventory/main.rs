@@ -2,6 +2,7 @@
 
 mod bmc;
 mod command;
+mod contents;
 mod corpus;
 mod dumps;
 mod hwloc;

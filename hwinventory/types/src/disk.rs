@@ -99,6 +99,8 @@ record! {
         path: String,
         /// `major:minor`.
         device_number: Option<String>,
+        /// The kernel's count of disks: no other gets this number in this boot, not even one in the same place.
+        diskseq: Option<u64>,
         /// How the reading of this device ended.
         status: Status,
         problems: Vec<Problem>,
@@ -175,6 +177,10 @@ record! {
         signatures: Option<Vec<Signature>>,
         /// SHA-256 over the first and the last MiB, in hexadecimal; absent when they were not read.
         edges: Option<String>,
+        /// Whether the disk looks empty; absent when it was not read.
+        samples: Option<Samples>,
+        /// Id of the order that left the disk half written, from the mark in its first sector.
+        unfinished: Option<String>,
         /// Kernel names of the devices built on this disk or its partitions.
         holders: Vec<String>,
         /// Kernel names of the devices this one is built on.
@@ -196,6 +202,16 @@ record! {
 
         health: Option<Health>,
         erase: Option<Erase>,
+    }
+}
+
+record! {
+    /// A look at a disk here and there: the first and the last MiB, and 32 blocks of 4 KiB evenly spread between them.
+    Samples {
+        /// How many bytes were read. The looking ends with the first block that is not blank.
+        looked_at_bytes: u64,
+        /// Each block of 4 KiB was all zeros, or all 0xff.
+        blank: bool,
     }
 }
 

@@ -16,12 +16,14 @@ mod nic;
 mod platform;
 mod section;
 mod system;
+pub mod unfinished;
 
 pub use bus::{PciDevice, PciLink, UsbDevice};
 pub use cpu::{Cache, CacheKind, Cpu, CpuModel, CpuSocket, Numa, NumaNode, Vulnerability};
 pub use disk::{
     AtaSecurity, Conflict, Disk, DiskClass, DiskPath, Erase, HiddenDrive, Identity, IdentityKind, MdMember,
-    MdMembership, Media, Mount, Multipath, NvmeNamespace, Partition, Signature, StorageController, Strength, Transport,
+    MdMembership, Media, Mount, Multipath, NvmeNamespace, Partition, Samples, Signature, StorageController, Strength,
+    Transport,
 };
 pub use finding::{Finding, Severity};
 pub use firmware::{BootEntry, BootMode, Firmware};

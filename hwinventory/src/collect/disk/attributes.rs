@@ -70,6 +70,7 @@ fn queue(reader: &Reader, real: &str, disk: &mut Disk) {
     let number = |name: &str| reader.number(&format!("{real}/{name}"));
     let text = |name: &str| reader.text(&format!("{real}/{name}"));
     disk.device_number = text("dev");
+    disk.diskseq = number("diskseq");
     match number("size") {
         // In units of 512 bytes, whatever the block size.
         Some(sectors) => disk.size = sectors.saturating_mul(512),

@@ -1,7 +1,7 @@
 //! Questions to the device itself. Each may hang, so what is known is published between them.
 
 use super::{Settings, attributes, classify, scsi as scsi_pages, smart};
-use crate::model::{Conflict, Disk, DiskClass, Media, Transport};
+use crate::model::{Conflict, Disk, DiskClass, Media, Samples, Transport};
 use crate::parse::{ata, nvme, probed, scsi};
 use crate::source::{Query, Reader};
 
@@ -26,6 +26,16 @@ pub fn device(reader: &Reader, real: &str, settings: Settings, disk: &mut Disk, 
         disk.health = smart::health(reader, disk);
         publish(disk);
     }
+    // Last, because it may take a while: a disk that has to move its head, or that is asleep.
+    if settings.probe_signatures && disk.size > 0 && disk.media == Media::Disk {
+        disk.samples = samples(reader, disk);
+        publish(disk);
+    }
+}
+
+fn samples(reader: &Reader, disk: &Disk) -> Option<Samples> {
+    let answer = reader.query(&Query::Samples { device: disk.path.clone() })?;
+    serde_json::from_slice(&answer).ok()
 }
 
 /// Behind USB bridges and RAID controllers ATA commands do harm or reach nobody.
@@ -178,6 +188,7 @@ fn signatures(reader: &Reader, disk: &mut Disk) {
     disk.partition_table_id = whole.table_id;
     disk.signatures = Some(whole.signatures);
     disk.edges = whole.edges;
+    disk.unfinished = whole.unfinished;
     for partition in &mut disk.partitions {
         if let Some(entry) = whole.partitions.iter().find(|p| p.number == partition.number) {
             partition.uuid = entry.uuid.as_deref().map(str::to_ascii_lowercase);
