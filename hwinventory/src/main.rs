@@ -1,6 +1,7 @@
 //! `hwinventory`: what this machine is.
 
 use clap::{Args, Parser, Subcommand};
+use hwinventory::format::IpaOptions;
 use hwinventory::source::{self, Recorder};
 use hwinventory::{Inventory, Options};
 use std::io::{self, IsTerminal, Write};
@@ -20,6 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   hwinventory collect                          this machine, as a page
   hwinventory collect --json --lldp 31         as a document, with the switch ports it is plugged into
+  hwinventory collect --format ipa             the body of Ironic's inspection
   hwinventory snapshot machine.tar.zst         everything that was read, redacted, for somebody else to replay
   hwinventory collect --root machine.tar.zst   that machine, anywhere
   hwinventory diff expected.json /             drift of this machine from a document
@@ -43,11 +45,29 @@ struct Collect {
     /// Machine to describe: `/`, a directory with copies of /proc and /sys, or a snapshot
     #[arg(long, default_value = "/", value_name = "PATH")]
     root: PathBuf,
-    /// Print JSON instead of a page
-    #[arg(long)]
+    /// Print JSON instead of a page: short for `--format json`
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Page, value_name = "FORMAT")]
+    format: Format,
+    /// For `--format ipa`: collectors to add, as in `ipa-inspection-collectors`
+    #[arg(long, value_delimiter = ',', default_value = "default", value_name = "NAMES")]
+    ipa_collectors: Vec<String>,
     #[command(flatten)]
     limits: Limits,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Page,
+    /// The inventory's own document
+    Json,
+    /// What ironic-python-agent posts to Ironic's inspection
+    Ipa,
+    /// The tree that `lshw -json` prints
+    LshwJson,
 }
 
 #[derive(Args)]
@@ -112,12 +132,7 @@ fn run(command: Command) -> io::Result<ExitCode> {
     match command {
         Command::Collect(arguments) => {
             let inventory = hwinventory::collect(&options(&arguments.root, &arguments.limits)?);
-            if arguments.json {
-                print_json(&mut out, &inventory)?;
-            } else {
-                let text = hwinventory::page::render(&inventory, colour());
-                out.write_all(text.as_bytes())?;
-            }
+            print_inventory(&mut out, &inventory, &arguments)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Snapshot(arguments) => snapshot(&arguments),
@@ -135,6 +150,21 @@ fn run(command: Command) -> io::Result<ExitCode> {
             print_json(&mut out, &hwinventory::schema())?;
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+fn print_inventory(out: &mut impl Write, inventory: &Inventory, arguments: &Collect) -> io::Result<()> {
+    match arguments.format {
+        Format::Json => print_json(out, inventory),
+        Format::Page if arguments.json => print_json(out, inventory),
+        Format::Page => out.write_all(hwinventory::page::render(inventory, colour()).as_bytes()),
+        Format::Ipa => {
+            let managers = vec![("hwinventory".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
+            let options =
+                IpaOptions { collectors: arguments.ipa_collectors.clone(), managers, ..IpaOptions::default() };
+            print_json(out, &hwinventory::format::ipa(inventory, &options))
+        }
+        Format::LshwJson => print_json(out, &hwinventory::format::lshw(inventory)),
     }
 }
 

@@ -1,3 +1,4 @@
+use super::threads;
 use crate::model::{Cache, CacheKind, Cpu, CpuModel, Vulnerability};
 use crate::parse::cpuinfo::{self, Processor};
 use crate::parse::cpulist;
@@ -40,11 +41,14 @@ pub fn collect(reader: &Reader) -> Option<Cpu> {
         models: models(reader, &processors),
         packages,
         caches: caches(reader, present.intersection(&online)),
+        topology: threads::of(reader, present.intersection(&online)),
+        cache_instances: threads::caches(reader, present.intersection(&online)),
         flags: processors.first().map(|p| p.flags.clone()).unwrap_or_default(),
         vulnerabilities: vulnerabilities(reader),
         frequency_boost: reader.flag(&format!("{BASE}/cpufreq/boost")),
         ..Cpu::default()
     };
+    threads::frequencies(&processors, &mut cpu);
     let has = |flag: &str| cpu.flags.iter().any(|f| f == flag);
     cpu.virtualization =
         [("vmx", "VT-x"), ("svm", "AMD-V")].iter().find(|(flag, _)| has(flag)).map(|(_, name)| (*name).to_owned());
@@ -153,8 +157,7 @@ fn models(reader: &Reader, processors: &[Processor]) -> Vec<CpuModel> {
             min_frequency: frequency("cpuinfo_min_freq"),
             max_frequency: frequency("cpuinfo_max_freq"),
             base_frequency: frequency("base_frequency"),
-            threads: None,
-            cpus: None,
+            ..CpuModel::default()
         };
         match groups.iter_mut().find(|(known, _)| same_kind(known, &model)) {
             Some((known, cpus)) => {
@@ -237,7 +240,7 @@ fn caches<'a>(reader: &Reader, cpus: impl Iterator<Item = &'a u32>) -> Vec<Cache
 }
 
 /// `32K`, `1024K`, `2M`.
-fn size(text: &str) -> Option<u64> {
+pub(super) fn size(text: &str) -> Option<u64> {
     let (digits, unit) = match text.strip_suffix(['K', 'k']) {
         Some(digits) => (digits, 10),
         None => match text.strip_suffix('M') {

@@ -8,6 +8,7 @@ mod dmi;
 mod firmware;
 mod ids;
 mod isolate;
+mod joined;
 mod link;
 mod membership;
 mod memory;
@@ -17,6 +18,7 @@ mod pci;
 mod place;
 mod platform;
 mod system;
+mod threads;
 mod tpm;
 mod usb;
 
@@ -26,6 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use disk::node as device_node;
 pub(crate) use place::is_pci_address;
 
 /// What to collect from, and how long to wait.
@@ -131,6 +134,7 @@ pub fn collect(options: &Options) -> Inventory {
         ..Inventory::default()
     };
     link::all(options, &mut inventory);
+    joined::all(&mut inventory);
     inventory.findings = crate::findings::findings(&inventory);
     inventory.milliseconds = started.elapsed().as_millis() as u64;
     inventory

@@ -13,6 +13,28 @@ pub struct Processor {
     pub stepping: Option<String>,
     pub microcode: Option<String>,
     pub flags: Vec<String>,
+    /// At the time of reading.
+    pub hertz: Option<u64>,
+}
+
+impl Processor {
+    /// What the maker wrote into the name: `Intel(R) Xeon(R) CPU E5-2650 v4 @ 2.20GHz`.
+    pub fn nominal_hertz(&self) -> Option<u64> {
+        let (_, rate) = self.name.as_deref()?.rsplit_once('@')?;
+        let rate = rate.trim().to_ascii_lowercase();
+        let (number, unit) =
+            [("ghz", 9), ("mhz", 6)].iter().find_map(|(unit, power)| Some((rate.strip_suffix(unit)?, *power)))?;
+        decimal(number.trim(), unit)
+    }
+}
+
+/// A number with a fraction, times a power of ten.
+fn decimal(text: &str, power: u32) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits: String = fraction.chars().chain(std::iter::repeat('0')).take(power as usize).collect();
+    let whole: u64 = whole.parse().ok()?;
+    let hertz = whole.checked_mul(10u64.checked_pow(power)?)?.checked_add(digits.parse().ok()?)?;
+    Some(hertz).filter(|&n| n > 0)
 }
 
 /// One entry per CPU. Every architecture has a format of its own; what is not in it is left out.
@@ -69,6 +91,9 @@ fn processor<'a>(index: u32, get: impl Fn(&str) -> Option<&'a str>) -> Processor
     flags.sort();
     flags.dedup();
     let number = get("processor").and_then(|v| v.parse().ok()).unwrap_or(index);
+    // x86 and loongarch; POWER (`3800.000000MHz`); s390.
+    let hertz = first(&["cpu MHz", "CPU MHz", "clock", "cpu MHz dynamic"]).map(|v| v.trim_end_matches("MHz"));
+    let hertz = hertz.and_then(|v| decimal(v, 6));
     match get("CPU implementer").and_then(number_of) {
         Some(implementer) => {
             let part = get("CPU part").and_then(number_of);
@@ -84,6 +109,7 @@ fn processor<'a>(index: u32, get: impl Fn(&str) -> Option<&'a str>) -> Processor
                 stepping: variant.zip(revision).map(|(v, r)| format!("r{v}p{r}")),
                 microcode: None,
                 flags,
+                hertz,
             }
         }
         None => Processor {
@@ -97,6 +123,7 @@ fn processor<'a>(index: u32, get: impl Fn(&str) -> Option<&'a str>) -> Processor
             stepping: text(&["stepping", "revision", "CPU Revision"]),
             microcode: text(&["microcode"]),
             flags,
+            hertz,
         },
     }
 }
@@ -122,6 +149,18 @@ mod tests {
         assert_eq!((cpus[0].family, cpus[0].model), (Some(6), Some(85)));
         assert_eq!(cpus[0].flags, ["fpu", "vmx"]);
         assert_eq!(cpus[1].number, 1);
+    }
+
+    #[test]
+    fn clock_rates() {
+        let text = "processor : 0\nmodel name : Intel(R) Xeon(R) CPU E5-2650 v4 @ 2.20GHz\ncpu MHz : 1199.978\n\n";
+        let cpu = &parse(text)[0];
+        assert_eq!((cpu.hertz, cpu.nominal_hertz()), (Some(1_199_978_000), Some(2_200_000_000)));
+        let power = &parse("processor : 0\ncpu : POWER9\nclock : 3800.000000MHz\n\n")[0];
+        assert_eq!((power.hertz, power.nominal_hertz()), (Some(3_800_000_000), None));
+        assert_eq!(decimal("99999999999999999999", 9), None);
+        assert_eq!(decimal("é", 6), None);
+        assert_eq!(decimal("1.é", 6), None);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! LLDP frames (IEEE 802.1AB-2016, with the 802.1 and 802.3 organisation TLVs).
 
-use super::bytes::{ascii, be16, slice, u8_at};
+use super::bytes::{ascii, be16, hex, slice, u8_at};
 use super::ethtool::address;
 use super::netlink::ip;
-use crate::model::{LldpNeighbour, LldpVlan};
+use crate::model::{LldpNeighbour, LldpTlv, LldpVlan};
 
 /// Frames as the source keeps them, each preceded by its length. The same neighbour is listed once.
 pub fn frames(mut bytes: &[u8]) -> Vec<LldpNeighbour> {
@@ -35,6 +35,7 @@ pub fn neighbour(frame: &[u8]) -> Option<LldpNeighbour> {
         let (kind, length) = (head >> 9, usize::from(head & 0x1ff));
         // A TLV that runs over the end of the frame makes it malformed; what stood before is kept.
         let Some(value) = slice(rest, 2, length) else { break };
+        neighbour.tlvs.push(LldpTlv { kind: u64::from(kind), value: hex(value) });
         match (number, kind) {
             (0, 1) => (neighbour.chassis_id_kind, neighbour.chassis_id) = identifier(value, CHASSIS)?,
             (1, 2) => (neighbour.port_id_kind, neighbour.port_id) = identifier(value, PORT)?,
@@ -60,7 +61,7 @@ fn identifier(value: &[u8], kinds: &'static [&'static str]) -> Option<(String, S
     let kind = kinds.get(usize::from(subtype)).copied().filter(|k| !k.is_empty()).unwrap_or("reserved");
     let text = match kind {
         "mac" => address(id),
-        "network" => id.get(1..).and_then(ip).map_or_else(|| super::bytes::hex(id), |ip| ip.to_string()),
+        "network" => id.get(1..).and_then(ip).map_or_else(|| hex(id), |ip| ip.to_string()),
         _ => text(id)?,
     };
     Some((kind.to_owned(), text))
@@ -174,6 +175,8 @@ mod tests {
         assert_eq!(neighbour.management_addresses, ["192.0.2.1"]);
         assert_eq!(neighbour.port_vlan, Some(42));
         assert_eq!(neighbour.vlans, [LldpVlan { id: 42, name: "prod".into() }]);
+        assert_eq!(neighbour.tlvs.len(), 9, "up to the end, and no further");
+        assert_eq!(neighbour.tlvs[3], LldpTlv { kind: 5, value: "746f722d31".into() });
     }
 
     #[test]

@@ -21,6 +21,10 @@ record! {
         /// The board's sockets, empty ones too.
         packages: Vec<CpuSocket>,
         caches: Vec<Cache>,
+        /// One per CPU that is online, by number.
+        topology: Vec<CpuThread>,
+        /// Every cache, with the CPUs that share it.
+        cache_instances: Vec<CacheInstance>,
         /// Sorted.
         flags: Vec<String>,
         virtualization: Option<String>,
@@ -44,6 +48,11 @@ record! {
         min_frequency: Option<u64>,
         max_frequency: Option<u64>,
         base_frequency: Option<u64>,
+        /// Of the kind's first CPU while it was read; on machines without a cpufreq driver all there is to know beside
+        /// `nominal_frequency`.
+        current_frequency: Option<u64>,
+        /// What the name says (`@ 2.50GHz`), or the socket's firmware table.
+        nominal_frequency: Option<u64>,
         /// Logical CPUs of this kind.
         threads: Option<u64>,
         cpus: Option<String>,
@@ -103,6 +112,30 @@ record! {
         ways: Option<u64>,
         line_size: Option<u64>,
         sets: Option<u64>,
+    }
+}
+
+record! {
+    /// Where a logical CPU sits. The numbers are the kernel's: a core's is unique only together with its die and package.
+    CpuThread {
+        cpu: u64,
+        core: Option<u64>,
+        cluster: Option<u64>,
+        die: Option<u64>,
+        package: Option<u64>,
+        numa_node: Option<u64>,
+    }
+}
+
+record! {
+    CacheInstance {
+        level: u64,
+        kind: CacheKind,
+        size: Option<u64>,
+        /// The kernel's number, unique among the caches of one level and kind.
+        id: Option<u64>,
+        /// CPU list.
+        cpus: String,
     }
 }
 

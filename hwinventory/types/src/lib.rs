@@ -19,7 +19,7 @@ mod system;
 pub mod unfinished;
 
 pub use bus::{PciDevice, PciLink, UsbDevice};
-pub use cpu::{Cache, CacheKind, Cpu, CpuModel, CpuSocket, Numa, NumaNode, Vulnerability};
+pub use cpu::{Cache, CacheInstance, CacheKind, Cpu, CpuModel, CpuSocket, CpuThread, Numa, NumaNode, Vulnerability};
 pub use disk::{
     AtaSecurity, Conflict, Disk, DiskClass, DiskPath, Erase, HiddenDrive, Identity, IdentityKind, MdMember,
     MdMembership, Media, Mount, Multipath, NvmeNamespace, Partition, Samples, Signature, StorageController, Strength,
@@ -29,7 +29,7 @@ pub use finding::{Finding, Severity};
 pub use firmware::{BootEntry, BootMode, Firmware};
 pub use health::{Health, HealthState};
 pub use memory::{Dimm, EccCounter, Memory, MemoryArray};
-pub use nic::{Address, LldpNeighbour, LldpVlan, Nic, SrIov};
+pub use nic::{Address, LldpNeighbour, LldpTlv, LldpVlan, Nic, SrIov};
 pub use platform::{Bmc, BmcAddress, EndorsementKey, HostInterface, Kernel, RedfishService, Tpm, TpmBank, Watchdog};
 pub use section::{Problem, Section, Status};
 pub use system::{Baseboard, Bios, Chassis, OnboardDevice, PowerSupply, System, SystemSlot};

@@ -95,6 +95,17 @@ record! {
         vlans: Vec<LldpVlan>,
         link_aggregation: Option<bool>,
         max_frame_size: Option<u64>,
+        /// Everything that was heard, in order, for those who know more of it.
+        tlvs: Vec<LldpTlv>,
+    }
+}
+
+record! {
+    LldpTlv {
+        /// 0 to 127; 127 is an organisation's own.
+        kind: u64,
+        /// Hexadecimal.
+        value: String,
     }
 }
 

@@ -1,0 +1,88 @@
+//! Which logical CPU is of which core, die and package, which caches it shares, and how fast it runs.
+
+use crate::model::{CacheInstance, CacheKind, Cpu, CpuThread, Inventory};
+use crate::parse::cpuinfo::Processor;
+use crate::parse::cpulist;
+use crate::source::Reader;
+use std::collections::{BTreeMap, BTreeSet};
+
+const BASE: &str = "/sys/devices/system/cpu";
+
+pub fn of<'a>(reader: &Reader, cpus: impl Iterator<Item = &'a u32>) -> Vec<CpuThread> {
+    cpus.map(|cpu| {
+        // -1 where the kernel does not know, which is no number of anything.
+        let id = |name: &str| reader.quiet_number(&format!("{BASE}/cpu{cpu}/topology/{name}"));
+        CpuThread {
+            cpu: u64::from(*cpu),
+            core: id("core_id"),
+            cluster: id("cluster_id").filter(|&n| n < u64::from(u16::MAX)),
+            die: id("die_id"),
+            package: id("physical_package_id"),
+            numa_node: None,
+        }
+    })
+    .collect()
+}
+
+/// A cache is read once, at the first of the CPUs that share it.
+pub fn caches<'a>(reader: &Reader, cpus: impl Iterator<Item = &'a u32>) -> Vec<CacheInstance> {
+    let mut seen: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for cpu in cpus {
+        let directory = format!("{BASE}/cpu{cpu}/cache");
+        for index in 0..MOST_CACHES {
+            let index = format!("index{index}");
+            let known = seen.entry(index.clone()).or_default();
+            if known.contains(cpu) {
+                continue;
+            }
+            let text = |name: &str| reader.quiet_text(&format!("{directory}/{index}/{name}"));
+            let Some(level) = text("level").and_then(|t| t.parse().ok()) else { break };
+            let shared = match (text("shared_cpu_list"), text("shared_cpu_map")) {
+                (Some(list), _) => cpulist::parse(&list),
+                (None, Some(mask)) => cpulist::parse_mask(&mask),
+                (None, None) => BTreeSet::from([*cpu]),
+            };
+            let kind = match text("type").as_deref() {
+                Some("Data") => CacheKind::Data,
+                Some("Instruction") => CacheKind::Instruction,
+                _ => CacheKind::Unified,
+            };
+            found.push(CacheInstance {
+                level,
+                kind,
+                size: text("size").and_then(|t| super::cpu::size(&t)),
+                id: text("id").and_then(|t| t.parse().ok()),
+                cpus: cpulist::format(&shared),
+            });
+            known.extend(shared);
+        }
+    }
+    found.sort_by_key(|cache| (cache.level, cache.kind));
+    found
+}
+
+/// Two of the first level, one of each further: no processor has more than five.
+const MOST_CACHES: u32 = 8;
+
+/// Rates that need no cpufreq driver: of the first CPU of each kind, of its name, of the sockets' firmware tables.
+pub fn frequencies(processors: &[Processor], cpu: &mut Cpu) {
+    let socket = cpu.packages.iter().filter(|p| p.populated).find_map(|p| p.current_speed).filter(|&hz| hz > 0);
+    for model in &mut cpu.models {
+        let cpus = model.cpus.as_deref().map(cpulist::parse).unwrap_or_default();
+        let Some(first) = processors.iter().find(|p| cpus.contains(&p.number)) else { continue };
+        model.current_frequency = first.hertz;
+        model.nominal_frequency = first.nominal_hertz().or(socket);
+    }
+}
+
+/// Nodes are read elsewhere; they list their CPUs.
+pub fn nodes(inventory: &mut Inventory) {
+    let mut node_of = BTreeMap::new();
+    for node in &inventory.numa.data.nodes {
+        node_of.extend(cpulist::parse(&node.cpus).into_iter().map(|cpu| (u64::from(cpu), node.node)));
+    }
+    for thread in &mut inventory.cpu.data.topology {
+        thread.numa_node = node_of.get(&thread.cpu).copied();
+    }
+}
