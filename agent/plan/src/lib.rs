@@ -242,6 +242,8 @@ fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan, stopped: &[Str
 #[cfg(test)]
 mod docs_tests;
 #[cfg(test)]
+mod examples_tests;
+#[cfg(test)]
 mod property_tests;
 #[cfg(test)]
 mod testing;

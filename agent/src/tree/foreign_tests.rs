@@ -126,7 +126,7 @@ fn goes_round(program: &str, arguments: &[&str], keeps: Keeps) {
     let (from, to, archive) = (dir.path().join("from"), dir.path().join("to"), dir.path().join("archive"));
     fs::create_dir(&from).and_then(|()| fs::create_dir(&to)).expect("directories");
     if !root || !there || !furnish(&from, keeps) {
-        println!("skipped: needs root, {program}, setfacl, and a filesystem with ACLs and attributes");
+        burin_skip::skip!("needs root, {program}, setfacl, and a filesystem with ACLs and attributes");
         return;
     }
     let made = Command::new(program).args(arguments).arg("-cf").arg(&archive).arg("-C").arg(&from).arg(".").output();

@@ -48,7 +48,7 @@ impl Made {
 fn is_root() -> bool {
     let root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
     if !root {
-        println!("skipped: only root gives files away");
+        burin_skip::skip!("only root gives files away");
     }
     root
 }
@@ -110,7 +110,7 @@ fn capabilities_and_acls_are_kept() {
     let probe = root.path().join("probe");
     fs::write(&probe, "").expect("writes");
     if let Err(error) = xattr::set(&probe, "security.capability", capability) {
-        println!("skipped: capabilities cannot be set here: {error}");
+        burin_skip::skip!("capabilities cannot be set here: {error}");
         return;
     }
     let made = Made::new().pax(&[("SCHILY.xattr.security.capability", capability)]).file("ping", b"x");

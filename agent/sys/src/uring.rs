@@ -231,7 +231,7 @@ mod tests {
         match Ring::new(file.clone(), depth, &pool) {
             Ok(ring) => pool.pop().map(|buf| (ring, file, buf)),
             Err(error) => {
-                println!("skipped: no io_uring here: {error}");
+                burin_skip::skip!("no io_uring here: {error}");
                 None
             }
         }

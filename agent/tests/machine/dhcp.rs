@@ -115,7 +115,7 @@ fn in_namespace(test: impl FnOnce(&mut Lab) + Send + 'static) {
         ["/usr/sbin", "/sbin", "/usr/bin"].iter().any(|directory| Path::new(directory).join(tool).exists())
     });
     if !nix::unistd::geteuid().is_root() || !tools {
-        println!("skipped: needs root, iproute2 and dnsmasq");
+        burin_skip::skip!("needs root, iproute2 and dnsmasq");
         return;
     }
     let outcome = thread::spawn(move || {

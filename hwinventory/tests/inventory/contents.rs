@@ -22,7 +22,7 @@ impl Loop {
         file.write_all(content).expect("room for it");
         let output = Command::new("losetup").args(["--find", "--show"]).arg(file.path()).output();
         let Some(output) = output.ok().filter(|o| o.status.success()) else {
-            println!("skipped: no loop devices here");
+            burin_skip::skip!("no loop devices here");
             return None;
         };
         let node = String::from_utf8(output.stdout).expect("a path").trim().to_owned();

@@ -18,7 +18,7 @@ fn ip(arguments: &str) -> bool {
 fn with_cable(work: impl FnOnce() + Send + 'static) {
     let thread = std::thread::spawn(|| {
         if unshare(CloneFlags::CLONE_NEWNET).is_err() || !ip("link add near type veth peer name far") {
-            println!("skipped: no network namespace, or no virtual cable in it (root and `ip` are needed)");
+            burin_skip::skip!("no network namespace, or no virtual cable in it (root and `ip` are needed)");
             return;
         }
         assert!(ip("link set near up") && ip("link set far up"), "the cable has two ends");
@@ -137,7 +137,7 @@ impl Drop for Daemon {
 #[test]
 fn lldpd_is_understood() {
     if Command::new("lldpd").arg("-v").output().is_err() {
-        println!("skipped: lldpd is not installed");
+        burin_skip::skip!("lldpd is not installed");
         return;
     }
     with_cable(|| {
@@ -154,7 +154,7 @@ fn lldpd_is_understood() {
             let _ = faster.stdout(Stdio::null()).stderr(Stdio::null()).status();
         });
         if found.is_empty() && daemon.0.try_wait().is_ok_and(|status| status.is_some()) {
-            println!("skipped: lldpd does not stay up here");
+            burin_skip::skip!("lldpd does not stay up here");
             return;
         }
         let neighbour = found.first().expect("lldpd speaks");

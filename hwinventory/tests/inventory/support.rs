@@ -16,7 +16,7 @@ pub fn fixtures() -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path);
     }
-    println!("skipped: no captured hardware in {}", path.display());
+    burin_skip::skip!("no captured hardware in {}", path.display());
     None
 }
 
@@ -33,7 +33,7 @@ pub fn archives(kind: &str) -> Vec<PathBuf> {
 pub fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
-        println!("skipped: {program} is not installed");
+        burin_skip::skip!("{program} is not installed");
     }
     found
 }
@@ -53,7 +53,7 @@ pub fn unpack(archive: &Path) -> Option<PathBuf> {
         let directory = tempfile::tempdir_in(&folder).expect("a temporary directory");
         let status = Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(directory.path()).status();
         if !status.is_ok_and(|s| s.success()) {
-            println!("skipped: tar cannot unpack {}", archive.display());
+            burin_skip::skip!("tar cannot unpack {}", archive.display());
             return None;
         }
         std::fs::rename(directory.keep(), &unpacked).expect("a new name");

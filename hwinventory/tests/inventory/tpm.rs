@@ -157,7 +157,7 @@ fn oracle(tpm: &Swtpm, algorithm: &str) -> Option<String> {
         .stderr(Stdio::null())
         .status();
     if !made.is_ok_and(|status| status.success()) {
-        println!("skipped: tpm2_createek is not installed, or does not reach swtpm");
+        burin_skip::skip!("tpm2_createek is not installed, or does not reach swtpm");
         return None;
     }
     hash(&std::fs::read(file).ok()?)
@@ -191,7 +191,7 @@ fn a_certificate_counts_before_the_key() {
     let request =
         ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key", "-subj", "/CN=ek", "-outform", "der"];
     let Some(certificate) = openssl(&request, directory) else {
-        println!("skipped: openssl is not installed");
+        burin_skip::skip!("openssl is not installed");
         return;
     };
     let public =
@@ -218,7 +218,7 @@ fn a_persistent_key_is_read() {
         .stderr(Stdio::null())
         .status();
     if !made.is_ok_and(|status| status.success()) {
-        println!("skipped: tpm2_createek is not installed, or does not reach swtpm");
+        burin_skip::skip!("tpm2_createek is not installed, or does not reach swtpm");
         return;
     }
     let found = keys(&tpm).0;

@@ -72,7 +72,7 @@ fn run_alone(tools: &[Tool], taken: &[Taken]) {
         let output = command.arg(root.path()).arg(format!("/usr/sbin/{program}")).arg(version).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         if said.contains("cannot change root") {
-            println!("skipped: {said}");
+            burin_skip::skip!("{said}");
             return;
         }
         assert!(!said.contains("shared libraries") && output.status.code() != Some(127), "{program}: {said}");
@@ -87,7 +87,7 @@ fn what_this_host_has_runs_alone() {
     let there: Vec<Tool> =
         Tool::all().into_iter().filter(|tool| collect(&[*tool], &mut host, native()).is_ok()).collect();
     if there.is_empty() {
-        println!("skipped: this host has none of the programs");
+        burin_skip::skip!("this host has none of the programs");
         return;
     }
     run_alone(&there, &collect(&there, &mut host, native()).unwrap());
@@ -97,14 +97,14 @@ fn what_this_host_has_runs_alone() {
 fn what_packages_hold_runs_alone_and_is_the_same_again() {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let Some(cache) = cache.map(|cache| cache.join("burin")) else { return println!("skipped: no cache directory") };
+    let Some(cache) = cache.map(|cache| cache.join("burin")) else { return burin_skip::skip!("no cache directory") };
     let all = Tool::all();
     let take = |tools: &[Tool]| collect(tools, &mut Packages::new(&cache, native(), &mut |_| ()), native());
     let taken = match take(&all) {
         Ok(taken) => taken,
         // No apt, no lists, no network.
         Err(error @ ToolError::Debian(_)) => {
-            return println!("skipped: {error}: {:?}", std::error::Error::source(&error));
+            return burin_skip::skip!("{error}: {:?}", std::error::Error::source(&error));
         }
         Err(error) => panic!("{error}"),
     };

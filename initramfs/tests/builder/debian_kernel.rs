@@ -30,7 +30,7 @@ fn kernel() -> Option<&'static debian::UnpackedKernel> {
             match deb.and_then(|deb| debian::unpack_kernel(&deb, &cache)) {
                 Ok(unpacked) => Some(unpacked),
                 Err(error) => {
-                    println!("skipped: {error}");
+                    burin_skip::skip!("{error}");
                     None
                 }
             }
@@ -46,7 +46,7 @@ fn tree(unpacked: &debian::UnpackedKernel) -> ModuleTree {
 fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !found {
-        println!("skipped: {program} is not installed");
+        burin_skip::skip!("{program} is not installed");
     }
     found
 }
@@ -199,7 +199,7 @@ fn the_output_holds_what_the_contract_says() {
     if stub {
         options.stub = Some(Stub::Standard);
     } else {
-        println!("skipped in part: systemd-boot-efi is not installed");
+        burin_skip::skip!("in part: systemd-boot-efi is not installed");
     }
     let manifest = build(&options, &mut |_| ()).unwrap();
 

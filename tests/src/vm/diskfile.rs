@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn dirt_is_the_same_for_a_seed_and_carries_a_table() {
         if let Some(reason) = missing_tools() {
-            println!("skipped: {reason}");
+            burin_skip::skip!("{reason}");
             return;
         }
         let dir = tempfile::tempdir().unwrap();

@@ -140,7 +140,7 @@ mod tests {
             let member = OldMember { metadata, uuid: *b"0123456789abcdef", name: "elsewhere:old", role: 1 };
             member.write(&disk, &(0..SIZE)).unwrap();
             let Ok(output) = Command::new("/usr/sbin/mdadm").arg("--examine").arg(disk.path()).output() else {
-                return println!("skipped: mdadm is not installed");
+                return burin_skip::skip!("mdadm is not installed");
             };
             let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{metadata}: {said}");

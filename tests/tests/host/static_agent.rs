@@ -22,7 +22,7 @@ fn it_asks_for_no_loader_and_no_library() {
 fn it_resolves_names_and_speaks_tls_in_an_empty_root() {
     let Some(agent) = agent() else { return };
     if !is_root() {
-        return println!("skipped: chroot and network namespaces are root's");
+        return burin_skip::skip!("chroot and network namespaces are root's");
     }
     // A network namespace belongs to the thread and to what it starts: the tests beside this one keep theirs.
     std::thread::spawn(move || in_an_empty_root(&agent)).join().unwrap();

@@ -39,7 +39,7 @@ struct Bench {
 fn the_agent_is_killed_in_every_stage() {
     let netboot = match built() {
         Ok((netboot, _)) => netboot,
-        Err(reason) => return println!("skipped: {reason}"),
+        Err(reason) => return burin_skip::skip!("{reason}"),
     };
     let _slot = Slot::wait().unwrap();
     let dir = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ const MAC: &str = "52:54:00:b0:00:03";
 fn a_clock_in_2001_does_not_break_tls() {
     let netboot = match built() {
         Ok((netboot, _)) => netboot,
-        Err(reason) => return println!("skipped: {reason}"),
+        Err(reason) => return burin_skip::skip!("{reason}"),
     };
     let _slot = Slot::wait().unwrap();
     let dir = tempfile::tempdir().unwrap();

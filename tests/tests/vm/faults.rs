@@ -38,7 +38,7 @@ struct Bench {
 fn bad_orders_and_a_controller_that_goes_away() {
     let netboot = match built() {
         Ok((netboot, _)) => netboot,
-        Err(reason) => return println!("skipped: {reason}"),
+        Err(reason) => return burin_skip::skip!("{reason}"),
     };
     let _slot = Slot::wait().unwrap();
     let dir = tempfile::tempdir().unwrap();

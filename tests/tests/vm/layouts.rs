@@ -36,7 +36,7 @@ struct Bench {
 fn trees_and_images_boot_from_disks_of_both_sector_sizes() {
     let (netboot, debian) = match (built(), SmallDebian::built()) {
         (Ok((netboot, _)), Ok(debian)) => (netboot, debian),
-        (Err(reason), _) | (_, Err(reason)) => return println!("skipped: {reason}"),
+        (Err(reason), _) | (_, Err(reason)) => return burin_skip::skip!("{reason}"),
     };
     let _slot = Slot::wait().unwrap();
     let dir = tempfile::tempdir().unwrap();

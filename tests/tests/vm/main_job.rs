@@ -12,7 +12,7 @@ fn main_job(firmware: Firmware) -> Option<(Proof, String, String)> {
     let (netboot, image) = match built() {
         Ok(both) => both,
         Err(reason) => {
-            println!("skipped: {reason}");
+            burin_skip::skip!("{reason}");
             return None;
         }
     };

@@ -26,7 +26,7 @@ const OLD: [u8; 16] = *b"\x11old-array-uuid\x11";
 fn a_mirror_over_old_members_twice() {
     let (netboot, debian) = match (built(), SmallDebian::built()) {
         (Ok((netboot, _)), Ok(debian)) => (netboot, debian),
-        (Err(reason), _) | (_, Err(reason)) => return println!("skipped: {reason}"),
+        (Err(reason), _) | (_, Err(reason)) => return burin_skip::skip!("{reason}"),
     };
     let _slot = Slot::wait().unwrap();
     let dir = tempfile::tempdir().unwrap();

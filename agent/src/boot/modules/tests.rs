@@ -232,7 +232,7 @@ fn glob_follows_fnmatch() {
 #[test]
 fn a_real_index() {
     let Some(directory) = std::env::var_os("BURIN_MODULES").map(PathBuf::from) else {
-        println!("skipped: BURIN_MODULES is not set");
+        burin_skip::skip!("BURIN_MODULES is not set");
         return;
     };
     let index = Index::load(&directory).unwrap();

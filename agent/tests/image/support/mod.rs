@@ -95,7 +95,7 @@ pub fn have(program: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
     let found = found.is_ok_and(|output| output.status.success());
     if !found {
-        println!("skipped: {program} is not installed");
+        burin_skip::skip!("{program} is not installed");
     }
     found
 }
@@ -210,7 +210,7 @@ impl Loop {
 
     pub fn with(dir: &Path, len: usize, sector: u32, more: &[&str]) -> Option<Self> {
         if !nix::unistd::geteuid().is_root() {
-            println!("skipped: loop devices need root");
+            burin_skip::skip!("loop devices need root");
             return None;
         }
         let backing = dir.join(format!("loop-{sector}"));
@@ -224,7 +224,7 @@ impl Loop {
         let made = match made {
             Ok(made) if made.status.success() => made,
             other => {
-                println!("skipped: no loop device to be had: {other:?}");
+                burin_skip::skip!("no loop device to be had: {other:?}");
                 return None;
             }
         };

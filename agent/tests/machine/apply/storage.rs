@@ -29,7 +29,7 @@ fn unable() -> bool {
     }
     let able = File::options().read(true).write(true).open("/dev/fuse").is_ok();
     if !able {
-        println!("skipped: needs /dev/fuse");
+        burin_skip::skip!("needs /dev/fuse");
     }
     !able
 }

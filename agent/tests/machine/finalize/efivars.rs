@@ -17,7 +17,7 @@ struct Nvram(tempfile::TempDir);
 impl Nvram {
     fn new() -> Option<Self> {
         if fs::metadata("/proc/self").map_or(true, |metadata| metadata.uid() != 0) {
-            println!("skipped: needs root");
+            burin_skip::skip!("needs root");
             return None;
         }
         let directory = tempfile::tempdir().expect("a directory");
@@ -43,7 +43,7 @@ fn an_immutable_variable_is_unlocked_and_set() {
     let file = nvram.path().join(format!("BootOrder-{GLOBAL}"));
     let locked = Command::new("chattr").arg("+i").arg(&file).status().expect("chattr");
     if !locked.success() {
-        println!("skipped: no inode flags on this kernel's tmpfs");
+        burin_skip::skip!("no inode flags on this kernel's tmpfs");
         return;
     }
     assert!(fs::write(&file, "x").is_err(), "the flag holds");

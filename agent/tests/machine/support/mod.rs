@@ -30,7 +30,7 @@ pub fn skipped() -> bool {
     let root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
     let able = root && Path::new("/dev/loop-control").exists();
     if !able {
-        println!("skipped: needs root and loop devices");
+        burin_skip::skip!("needs root and loop devices");
     }
     !able
 }

@@ -12,7 +12,7 @@ const TOKEN: &str = "t0ps3cret";
 fn tool(name: &str) -> Option<PathBuf> {
     let tools = std::env::var_os("BURIN_PYTHON_TOOLS");
     if tools.is_none() {
-        println!("skipped: BURIN_PYTHON_TOOLS is not set; scripts/test sets it");
+        burin_skip::skip!("BURIN_PYTHON_TOOLS is not set; scripts/test sets it");
     }
     tools.map(|directory| Path::new(&directory).join(name))
 }

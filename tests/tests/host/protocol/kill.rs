@@ -34,7 +34,7 @@ impl Process {
 #[test]
 fn the_documented_calls_work() {
     if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
-        println!("skipped: no curl");
+        burin_skip::skip!("no curl");
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -340,7 +340,7 @@ fn a_thousand_machines_may_knock_at_once() {
     let bench = Bench::new(|_| {});
     let port = bench.controller().address().port();
     let output = std::process::Command::new("ss").args(["-Hltn", &format!("sport = :{port}")]).output();
-    let Ok(output) = output else { return println!("skipped: no ss (iproute2)") };
+    let Ok(output) = output else { return burin_skip::skip!("no ss (iproute2)") };
     let line = String::from_utf8(output.stdout).unwrap();
     // State, Recv-Q, Send-Q: of a listening socket, the last one is how many may wait.
     let places: u32 = line.split_whitespace().nth(2).unwrap().parse().unwrap();

@@ -12,7 +12,7 @@ const MIB: u64 = 1 << 20;
 pub fn has_loops() -> bool {
     let able = is_root() && Path::new("/dev/loop-control").exists();
     if !able {
-        println!("skipped: loop devices are root's, and not everywhere");
+        burin_skip::skip!("loop devices are root's, and not everywhere");
     }
     able
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 pub fn agent() -> Option<PathBuf> {
     let path = std::env::var_os("BURIN_AGENT").map(PathBuf::from);
     if path.is_none() {
-        println!("skipped: BURIN_AGENT is not set; scripts/test sets it");
+        burin_skip::skip!("BURIN_AGENT is not set; scripts/test sets it");
     }
     path
 }

@@ -76,7 +76,7 @@ const BYSTANDERS: [&str; 4] = ["megaraid", "sas", "usb", "cdrom"];
 fn a_disk_of_every_kind() {
     let netboot = match built() {
         Ok((netboot, _)) => netboot,
-        Err(reason) => return println!("skipped: {reason}"),
+        Err(reason) => return burin_skip::skip!("{reason}"),
     };
     let manifest = std::fs::read_to_string(netboot.dir.join("manifest.json")).unwrap();
     assert!(manifest.contains("scsi_debug"), "the ramdisk was not built with --module scsi_debug");
