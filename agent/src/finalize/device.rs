@@ -1,4 +1,6 @@
-//! Sector-wise access to a disk, aligned for direct I/O. A trait, so that tests can inject faults.
+//! Sector-wise access to a disk, aligned for direct I/O.
+
+pub use burin_table::Sectors;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
@@ -7,21 +9,6 @@ use std::path::{Path, PathBuf};
 
 /// Alignment that satisfies direct I/O on every logical sector size we accept.
 const ALIGN: usize = 4096;
-
-/// A disk, or a file that stands for one. Offsets and lengths in bytes.
-pub trait Sectors {
-    /// For messages.
-    fn path(&self) -> &Path;
-    /// Logical sector size.
-    fn sector_size(&self) -> u32;
-    fn size(&self) -> u64;
-    /// Fills `buffer` from `offset`, or fails.
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
-    /// Writes all of `bytes`; offset and length are whole sectors.
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Returns once everything written is on stable storage.
-    fn flush(&self) -> io::Result<()>;
-}
 
 /// A block device or disk image file, opened for direct I/O where the file allows it.
 ///

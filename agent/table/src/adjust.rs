@@ -1,6 +1,6 @@
 //! Changes to the partition table of a just-written image, and fresh tables, each as one restartable commit.
 
-use super::device::Sectors;
+use super::Sectors;
 use super::gpt::{self, Partition};
 use super::layout::{self, LayoutError, NewPartition, Space};
 use super::mbr::{self, Primary};

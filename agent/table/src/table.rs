@@ -1,10 +1,10 @@
 //! The partition table on a disk: read either copy, change, write both so that one is valid at every instant.
 
-use super::device::Sectors;
+use super::Sectors;
 use super::gpt::{Array, Fault, Header, Partition};
 use super::layout::LayoutError;
 use super::mbr::{self, Mbr, Primary};
-use crate::error::Coded;
+use burin_protocol::error::Coded;
 use std::io;
 use std::path::PathBuf;
 use uuid::Uuid;
@@ -255,7 +255,7 @@ fn protected(disk: &dyn Sectors, mut sector0: Vec<u8>) -> Vec<u8> {
 }
 
 /// Writes what differs and flushes; returns the number of writes.
-pub(super) fn write_changed(disk: &dyn Sectors, group: &[(u64, Vec<u8>)]) -> Result<u32, TableError> {
+pub(crate) fn write_changed(disk: &dyn Sectors, group: &[(u64, Vec<u8>)]) -> Result<u32, TableError> {
     let mut count = 0;
     for (offset, bytes) in group {
         if read_bytes(disk, *offset, bytes.len())? != *bytes {
@@ -269,13 +269,13 @@ pub(super) fn write_changed(disk: &dyn Sectors, group: &[(u64, Vec<u8>)]) -> Res
     Ok(count)
 }
 
-pub(super) fn read_bytes(disk: &dyn Sectors, offset: u64, length: usize) -> Result<Vec<u8>, TableError> {
+pub(crate) fn read_bytes(disk: &dyn Sectors, offset: u64, length: usize) -> Result<Vec<u8>, TableError> {
     let mut bytes = vec![0; length];
     disk.read_at(offset, &mut bytes).map_err(|source| error(disk, "reading", source))?;
     Ok(bytes)
 }
 
-pub(super) fn sector_at(disk: &dyn Sectors, offset: u64) -> Result<Vec<u8>, TableError> {
+pub(crate) fn sector_at(disk: &dyn Sectors, offset: u64) -> Result<Vec<u8>, TableError> {
     read_bytes(disk, offset, disk.sector_size() as usize)
 }
 
@@ -283,7 +283,7 @@ fn error(disk: &dyn Sectors, action: &'static str, source: io::Error) -> TableEr
     TableError::Io { device: disk.path().to_owned(), action, source }
 }
 
-pub(super) fn last_lba(disk: &dyn Sectors) -> Result<u64, TableError> {
+pub(crate) fn last_lba(disk: &dyn Sectors) -> Result<u64, TableError> {
     let sectors = disk.size() / u64::from(disk.sector_size());
     // Room for the MBR, two headers and two arrays of the smallest kind.
     if sectors < 8 {

@@ -1,11 +1,11 @@
 //! The table under faults: whatever a cut leaves, one copy is valid, and a re-run ends where an uncut run does.
 
 use super::*;
-use crate::finalize::adjust::{self, Grow, TableChange, TableReceipt};
-use crate::finalize::fault_disk::FaultDisk;
-use crate::finalize::gpt;
-use crate::finalize::guid;
-use crate::finalize::layout::NewPartition;
+use crate::adjust::{self, Grow, TableChange, TableReceipt};
+use crate::fault_disk::FaultDisk;
+use crate::gpt;
+use crate::guid;
+use crate::layout::NewPartition;
 use proptest::prelude::*;
 
 const MIB: u64 = 1 << 20;

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 fn new(name: &str, min: u64, max: Option<u64>) -> NewPartition {
     NewPartition {
         number: None,
-        type_guid: crate::finalize::guid::LINUX_GENERIC,
-        guid: crate::finalize::guid::derived(&["layout", name]),
+        type_guid: crate::guid::LINUX_GENERIC,
+        guid: crate::guid::derived(&["layout", name]),
         name: name.to_owned(),
         attributes: 0,
         min,

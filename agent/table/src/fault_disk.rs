@@ -1,6 +1,6 @@
 //! For tests: a disk in memory that loses its power.
 
-use super::device::Sectors;
+use super::Sectors;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::Path;
