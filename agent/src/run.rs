@@ -229,14 +229,19 @@ impl Agent {
         }
         let ntp: Vec<_> = state.interfaces.iter().flat_map(|interface| interface.ntp.iter().copied()).collect();
         let addresses = state.interfaces.iter().map(|interface| interface.address.into()).collect();
+        let emitter = stages.emitter().clone();
         let clock = stages.run("clock", || {
             let known = clock::sync(&self.config, &ntp);
             // The Date of an HTTP reply has whole seconds, and the reply was some time on its way.
             let host = self.config.controller.as_ref().map(ToString::to_string).unwrap_or_default();
             let set = move |time| {
-                clock::set_from(time, Duration::from_secs(2), clock::ClockSource::HttpDate(host.clone()));
+                clock::set_from(time, Duration::from_secs(2), clock::ClockSource::HttpDate(host.clone())).trusted
             };
-            Ok::<_, crate::net::NetError>(if known.trusted { Clock::trusted() } else { Clock::untrusted(set) })
+            let disputed = facts::disputed(&emitter);
+            Ok::<_, crate::net::NetError>(match known.trusted {
+                true => Clock::by_time_server(clock::floor(), disputed),
+                false => Clock::untrusted(clock::floor(), set),
+            })
         })?;
         Ok((clock, addresses))
     }

@@ -1,104 +1,144 @@
-//! Whether the system's clock may be believed, and how the first believable hint corrects it.
+//! Whether the system's clock may be believed, and which certificates it lets pass.
+//!
+//! A netbooted machine may come up in 1970, or in the year that a dead battery left. Until somebody who can be believed
+//! has told the time, certificates are judged by what is certain: the build time of this program is past. From then on
+//! time counts as everywhere. Where a time server and the controller disagree, neither is believed: a certificate has to
+//! be valid by both.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// No true clock shows an earlier time, and no certificate that ended earlier is ever accepted: 2026-01-01T00:00:00Z.
-pub const FLOOR: Duration = Duration::from_secs(1_767_225_600);
-
-/// Smaller differences are not worth a jump.
+/// Smaller differences are not worth a jump, nor a word.
 const TOLERANCE: Duration = Duration::from_secs(120);
+/// Who runs a program this long after it was built has a clock that is wrong, rather.
+const LIFETIME: Duration = Duration::from_secs(10 * 365 * 86400);
 
-type Setter = dyn Fn(SystemTime) + Send + Sync;
+/// Sets the clock, and says whether it now shows this time.
+type Setter = dyn Fn(SystemTime) -> bool + Send + Sync;
+/// Hears once by how much a time server and the controller differ.
+type Dispute = dyn Fn(Duration) + Send + Sync;
 
-/// Shared by whoever can tell the time (NTP, the controller's `Date`) and whoever needs it (certificate validity).
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Belief {
+    /// Nobody has told the time yet.
+    None,
+    /// The system's clock is right: somebody else keeps it, or the controller's reply has set it.
+    System,
+    /// A time server has set it; the controller has not contradicted.
+    Server,
+    /// The controller's clock is ahead of (`true`) or behind the system's by this much.
+    Disputed(bool, Duration),
+}
+
+/// Shared by whoever can tell the time and whoever needs it. Cheap to clone.
 #[derive(Clone)]
 pub struct Clock {
-    trusted: Arc<AtomicBool>,
+    belief: Arc<Mutex<Belief>>,
+    /// No true clock shows an earlier time.
+    floor: SystemTime,
     set: Arc<Setter>,
+    dispute: Arc<Dispute>,
 }
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Clock {{ trusted: {} }}", self.is_trusted())
+        write!(f, "Clock {{ {:?} }}", self.belief())
     }
+}
+
+/// At which times a certificate has to be valid.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Validity {
+    At(SystemTime),
+    /// By both of two clocks that disagree.
+    AtBoth(SystemTime, SystemTime),
+    /// It must not have ended at this time; that it has not begun yet says nothing.
+    NotEndedAt(SystemTime),
 }
 
 impl Clock {
     /// The clock of a running system, kept by somebody else.
     pub fn trusted() -> Self {
-        Self { trusted: Arc::new(AtomicBool::new(true)), set: Arc::new(|_| {}) }
+        Self::new(Belief::System, UNIX_EPOCH, |_| false, |_| {})
     }
 
-    /// A clock that may be years off; `set` sets it once a `Date` header of the controller tells the time.
-    pub fn untrusted(set: impl Fn(SystemTime) + Send + Sync + 'static) -> Self {
-        Self { trusted: Arc::new(AtomicBool::new(false)), set: Arc::new(set) }
+    /// A clock that may be years off. `floor` is the build time of this program. `set` sets the clock once a reply of the
+    /// controller over TLS tells the time, and says whether that worked.
+    pub fn untrusted(floor: SystemTime, set: impl Fn(SystemTime) -> bool + Send + Sync + 'static) -> Self {
+        Self::new(Belief::None, floor, set, |_| {})
     }
 
+    /// A clock that a time server has set. Such servers are not authenticated: `dispute` hears where the controller's
+    /// own clock differs.
+    pub fn by_time_server(floor: SystemTime, dispute: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        Self::new(Belief::Server, floor, |_| false, dispute)
+    }
+
+    fn new(
+        belief: Belief,
+        floor: SystemTime,
+        set: impl Fn(SystemTime) -> bool + Send + Sync + 'static,
+        dispute: impl Fn(Duration) + Send + Sync + 'static,
+    ) -> Self {
+        Self { belief: Arc::new(Mutex::new(belief)), floor, set: Arc::new(set), dispute: Arc::new(dispute) }
+    }
+
+    fn belief(&self) -> Belief {
+        *self.belief.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn believe(&self, belief: Belief) {
+        *self.belief.lock().unwrap_or_else(PoisonError::into_inner) = belief;
+    }
+
+    /// Whether the time is known.
     pub fn is_trusted(&self) -> bool {
-        self.trusted.load(Ordering::Relaxed)
+        matches!(self.belief(), Belief::System | Belief::Server)
     }
 
-    /// Somebody (NTP) has set the clock.
-    pub fn trust(&self) {
-        self.trusted.store(true, Ordering::Relaxed);
-    }
-
-    /// A `Date` header (RFC 9110 section 6.6.1) of a reply that came at `now`.
+    /// A `Date` header (RFC 9110 section 6.6.1) of a reply of the controller itself that came over TLS at `now`. What
+    /// comes over plain http, or from anybody else, must not be told here.
     pub fn observe(&self, date: &str, now: SystemTime) {
-        if self.is_trusted() {
-            return;
-        }
         let Ok(date) = httpdate::parse_http_date(date) else { return };
-        if date < SystemTime::UNIX_EPOCH + FLOOR {
+        if date < self.floor || date > self.floor.checked_add(LIFETIME).unwrap_or(date) && self.floor > UNIX_EPOCH {
             return;
         }
-        let apart = date.duration_since(now).unwrap_or_else(|error| error.duration());
-        if apart > TOLERANCE {
-            log::info!("setting the clock by the controller's, it was {} s off", apart.as_secs());
-            (self.set)(date);
+        let (ahead, apart) = match date.duration_since(now) {
+            Ok(apart) => (true, apart),
+            Err(error) => (false, error.duration()),
+        };
+        match self.belief() {
+            Belief::None if apart <= TOLERANCE => self.believe(Belief::System),
+            Belief::None => {
+                log::info!("setting the clock by the controller's, it was {} s off", apart.as_secs());
+                if (self.set)(date) {
+                    self.believe(Belief::System);
+                }
+            }
+            Belief::Server if apart > TOLERANCE => {
+                self.believe(Belief::Disputed(ahead, apart));
+                (self.dispute)(apart);
+            }
+            Belief::System | Belief::Server | Belief::Disputed(..) => {}
         }
-        self.trust();
+    }
+
+    /// When a certificate has to be valid to pass, where the system's clock shows `now`.
+    pub fn validity(&self, now: SystemTime) -> Validity {
+        match self.belief() {
+            Belief::System | Belief::Server => Validity::At(now),
+            Belief::Disputed(true, apart) => Validity::AtBoth(now, now.checked_add(apart).unwrap_or(now)),
+            Belief::Disputed(false, apart) => Validity::AtBoth(now, now.checked_sub(apart).unwrap_or(now)),
+            Belief::None => {
+                let end = self.floor.checked_add(LIFETIME).unwrap_or(self.floor);
+                let plausible = self.floor <= now && now < end;
+                Validity::NotEndedAt(if plausible { now } else { self.floor })
+            }
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Mutex;
-
-    const DATE: &str = "Sun, 22 Nov 2026 09:00:00 GMT";
-
-    fn recording() -> (Clock, Arc<Mutex<Vec<SystemTime>>>) {
-        let set = Arc::new(Mutex::new(Vec::new()));
-        let seen = set.clone();
-        (Clock::untrusted(move |time| seen.lock().unwrap().push(time)), set)
-    }
-
-    #[test]
-    fn the_first_date_sets_a_wrong_clock_once() {
-        let (clock, set) = recording();
-        clock.observe(DATE, SystemTime::UNIX_EPOCH);
-        clock.observe("Mon, 23 Nov 2026 09:00:00 GMT", SystemTime::UNIX_EPOCH);
-        assert_eq!(*set.lock().unwrap(), [httpdate::parse_http_date(DATE).unwrap()]);
-        assert!(clock.is_trusted());
-    }
-
-    #[test]
-    fn a_right_clock_is_believed_and_not_set() {
-        let (clock, set) = recording();
-        clock.observe(DATE, httpdate::parse_http_date(DATE).unwrap() + Duration::from_secs(30));
-        assert!(clock.is_trusted() && set.lock().unwrap().is_empty());
-    }
-
-    #[test]
-    fn nonsense_tells_nothing() {
-        let (clock, set) = recording();
-        for date in ["", "yesterday", "Thu, 01 Jan 1970 00:00:00 GMT"] {
-            clock.observe(date, SystemTime::UNIX_EPOCH);
-        }
-        assert!(!clock.is_trusted() && set.lock().unwrap().is_empty());
-    }
-}
+#[path = "clock_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! Judges server certificates: by fingerprint, or by chain and name with the time as the clock allows.
 
-use super::clock::{Clock, FLOOR};
+use super::clock::{Clock, Validity};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -9,6 +9,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// SHA-256 of a certificate's DER.
 pub type Fingerprint = [u8; 32];
@@ -33,35 +34,48 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A chain has few certificates, each with two ends of its validity.
+/// A chain has few certificates, each with one beginning.
 const MOST_TIMES: usize = 8;
 
 impl Verifier {
-    /// Chain and name as ever. Where only the time is wrong and the clock is not believed, the chain is judged at a time
-    /// inside the validity of the certificate that objected; all of it still has to be valid at one common moment.
-    fn leniently(
+    /// Chain and name as ever; when it has to be valid says the clock.
+    fn by_chain(
         &self,
         chain: &WebPkiServerVerifier,
         certificates: (&CertificateDer<'_>, &[CertificateDer<'_>]),
         name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let mut time = UnixTime::since_unix_epoch(FLOOR).max(now);
-        let mut result = chain.verify_server_cert(certificates.0, certificates.1, name, &[], time);
-        for _ in 0..MOST_TIMES {
-            time = match &result {
-                Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }))
-                    if not_after.as_secs() >= FLOOR.as_secs() =>
-                {
-                    *not_after
-                }
-                Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) => *not_before,
-                _ => return result,
-            };
-            result = chain.verify_server_cert(certificates.0, certificates.1, name, &[], time);
+        let at = |time| chain.verify_server_cert(certificates.0, certificates.1, name, &[], unix(time));
+        match self.clock.validity(UNIX_EPOCH + Duration::from_secs(now.as_secs())) {
+            Validity::At(time) => at(time),
+            Validity::AtBoth(one, other) => at(one).and_then(|_| at(other)),
+            Validity::NotEndedAt(time) => leniently(chain, certificates, name, unix(time)),
         }
-        result
     }
+}
+
+fn unix(time: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// Where a certificate is only not valid yet, the chain is judged when that one begins: nothing of it may have ended at
+/// `time`, and all of it has to be valid at one common moment.
+fn leniently(
+    chain: &WebPkiServerVerifier,
+    certificates: (&CertificateDer<'_>, &[CertificateDer<'_>]),
+    name: &ServerName<'_>,
+    mut time: UnixTime,
+) -> Result<ServerCertVerified, Error> {
+    let mut result = chain.verify_server_cert(certificates.0, certificates.1, name, &[], time);
+    for _ in 0..MOST_TIMES {
+        let Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) = &result else {
+            return result;
+        };
+        time = *not_before;
+        result = chain.verify_server_cert(certificates.0, certificates.1, name, &[], time);
+    }
+    result
 }
 
 impl ServerCertVerifier for Verifier {
@@ -81,10 +95,7 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         match &self.chain {
-            Some(chain) if self.clock.is_trusted() => {
-                chain.verify_server_cert(end_entity, intermediates, server_name, &[], now)
-            }
-            Some(chain) => self.leniently(chain, (end_entity, intermediates), server_name, now),
+            Some(chain) => self.by_chain(chain, (end_entity, intermediates), server_name, now),
             None if self.pins.is_empty() => Err(CertificateError::UnknownIssuer.into()),
             None => Err(Error::General(format!(
                 "the server's certificate is sha256:{}, not the pinned one",

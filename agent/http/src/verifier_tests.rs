@@ -52,7 +52,11 @@ const LEAF: Months = ((2026, 2), (2026, 5));
 const CLOCKS: [(i32, u8); 4] = [(1970, 1), (2025, 6), (2026, 3), (2099, 1)];
 
 fn untrusted() -> Clock {
-    Clock::untrusted(|_| {})
+    Clock::untrusted(system(2026, 1), |_| true)
+}
+
+fn system(year: i32, month: u8) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(at(year, month).as_secs())
 }
 
 #[test]
@@ -79,7 +83,8 @@ fn with_a_wrong_clock_chain_and_name_still_count() {
         assert!(judge(&verifier, &leaf, &[], "other", now).is_err(), "{year}-{month}");
         assert!(judge(&verifier, &foreign, &[], "host", now).is_err(), "{year}-{month}");
     }
-    verifier.clock.trust();
+    verifier.clock.observe("Sun, 01 Mar 2026 00:00:00 GMT", UNIX_EPOCH);
+    assert!(verifier.clock.is_trusted());
     assert!(judge(&verifier, &leaf, &[], "host", at(2099, 1)).is_err());
 }
 
@@ -126,4 +131,27 @@ fn a_self_signed_server_is_its_own_ca_file() {
     verifier.own.push(server.der.clone());
     assert_eq!(judge(&verifier, &server, &[], "host", at(2026, 3)), Ok(()));
     assert!(judge(&verifier, &server, &[], "other", at(2026, 3)).is_err());
+}
+
+#[test]
+fn what_ended_by_a_plausible_clock_is_refused_though_nobody_has_confirmed_it() {
+    let ca = make("ca", true, CA, None);
+    let leaf = make("host", false, LEAF, Some(&ca));
+    let verifier = verifier(Some(&ca), untrusted());
+    assert!(judge(&verifier, &leaf, &[], "host", at(2026, 6)).is_err());
+    assert_eq!(judge(&verifier, &leaf, &[], "host", at(2026, 1)), Ok(()), "not yet valid by a clock that may be slow");
+}
+
+#[test]
+fn where_time_server_and_controller_disagree_a_certificate_must_be_valid_by_both() {
+    let ca = make("ca", true, CA, None);
+    let stolen = make("host", false, LEAF, Some(&ca));
+    let good = make("host", false, ((2026, 2), (2027, 5)), Some(&ca));
+    let clock = Clock::by_time_server(system(2026, 1), |_| {});
+    let verifier = verifier(Some(&ca), clock.clone());
+    let turned_back = at(2026, 3);
+    assert_eq!(judge(&verifier, &stolen, &[], "host", turned_back), Ok(()));
+    clock.observe("Sun, 01 Nov 2026 00:00:00 GMT", system(2026, 3));
+    assert!(judge(&verifier, &stolen, &[], "host", turned_back).is_err());
+    assert_eq!(judge(&verifier, &good, &[], "host", turned_back), Ok(()));
 }

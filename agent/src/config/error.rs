@@ -51,7 +51,9 @@ impl Coded for ConfigError {
         let hint = match self {
             Self::Read { .. } => return None,
             Self::Url { word, .. } => return Some(format!("write {word}=http://HOST[:PORT]/PATH or https://...")),
-            Self::Ca { .. } => "write burin.ca=/etc/burin/ca.pem or burin.ca=sha256:<64 hexadecimal digits>",
+            Self::Ca { .. } => {
+                "write burin.ca=/etc/burin/ca.pem or burin.ca=sha256:<64 hexadecimal digits>, and URLs that begin with https://"
+            }
             Self::Log { .. } => "write error, warn, info, debug or trace",
             Self::Lldp { .. } => "write burin.lldp=31: switches speak every 30 seconds",
             Self::Finish { .. } => "write reboot, poweroff, kexec or hold",

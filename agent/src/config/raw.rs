@@ -2,7 +2,7 @@
 
 use super::cmdline::{Word, words};
 use super::value::{parse_api, parse_boot_mac, parse_finish, parse_level, parse_lldp, parse_order, parse_trust};
-use super::{Config, ConfigError, HttpUrl, IpMethod, Secret};
+use super::{Config, ConfigError, HttpUrl, IpMethod, OrderSource, Secret};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -133,6 +133,12 @@ impl Raw {
             ip: self.ip.as_deref().map(IpMethod::parse).transpose()?.unwrap_or_default(),
             warnings: self.warnings,
         };
+        if let Some(ca) = &self.ca
+            && let Some((word, url)) = unprotected(&config)
+        {
+            let why = "nothing that is told over plain http can be checked by a certificate";
+            return Err(ConfigError::Ca { value: format!("{ca} with {word}={url}"), why });
+        }
         // A boot loader writes BOOTIF, not a person: an odd one (InfiniBand, an unexpanded iPXE variable) must not
         // keep a machine from booting that would find its network by carrier.
         match self.bootif.as_deref().map(parse_boot_mac) {
@@ -142,6 +148,16 @@ impl Raw {
         }
         Ok(config)
     }
+}
+
+/// A URL of plain http: whoever named a CA or a pin believes that it protects him.
+fn unprotected(config: &Config) -> Option<(&'static str, &HttpUrl)> {
+    let order = config.order.as_ref().and_then(|order| match order {
+        OrderSource::Url(url) => Some(url),
+        OrderSource::Path(_) => None,
+    });
+    let named = [("burin.controller", config.controller.as_ref()), ("burin.order", order)];
+    named.into_iter().find_map(|(word, url)| Some((word, url.filter(|url| !url.is_https())?)))
 }
 
 fn unknown_word(key: &str) -> String {

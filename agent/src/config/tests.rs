@@ -112,6 +112,17 @@ fn fingerprints() {
 }
 
 #[test]
+fn a_ca_or_pin_does_not_go_with_plain_http() {
+    for ca in ["/etc/burin/ca.pem".to_owned(), format!("sha256:{}", "ab".repeat(32))] {
+        assert_eq!(code(&format!("burin.ca={ca} burin.controller=http://c.example:8080")), "config.ca");
+        assert_eq!(code(&format!("burin.order=http://c.example/order.json burin.ca={ca}")), "config.ca");
+        parse(&format!("burin.ca={ca} burin.controller=https://c.example burin.events=http://e.example"));
+        parse(&format!("burin.ca={ca} burin.order=/order.json"));
+    }
+    parse("burin.controller=http://c.example:8080");
+}
+
+#[test]
 fn secrets_do_not_show() {
     let text = "a burin.token=hunter2 \"burin.token=hunter2 x\" burin.controller=http://u:hunter2@h/";
     let config = parse(text);

@@ -8,7 +8,8 @@ use burin_http::backoff::retry_after;
 use burin_http::{Timeouts, agent};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, SystemTime};
-use ureq::http::{HeaderMap, Method, Request, StatusCode, header};
+use ureq::ResponseExt;
+use ureq::http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 
 /// More than any reply of the protocol but an order needs.
 pub(super) const REPLY_LIMIT: u64 = 256 << 10;
@@ -80,8 +81,10 @@ impl Client {
                 self.agent.run(self.patient(request, call.wait))
             }
         };
-        let (parts, mut body) = response.map_err(failed)?.into_parts();
-        if let Some(date) = parts.headers.get(header::DATE).and_then(|date| date.to_str().ok()) {
+        let response = response.map_err(failed)?;
+        let proven = proves_itself(&url, response.get_uri());
+        let (parts, mut body) = response.into_parts();
+        if let Some(date) = parts.headers.get(header::DATE).and_then(|date| date.to_str().ok()).filter(|_| proven) {
             self.clock.observe(date, SystemTime::now());
         }
         let body = body.with_config().limit(limit).read_to_vec().map_err(failed)?;
@@ -105,6 +108,13 @@ impl Client {
             .timeout_global(longer(total))
             .build()
     }
+}
+
+/// Whether a reply from `answered` is the controller's own, by TLS: only such a one may tell the time.
+fn proves_itself(asked: &str, answered: &Uri) -> bool {
+    let asked: Option<Uri> = asked.parse().ok();
+    answered.scheme_str() == Some("https")
+        && asked.is_some_and(|asked| asked.scheme() == answered.scheme() && asked.authority() == answered.authority())
 }
 
 impl Reply {

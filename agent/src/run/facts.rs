@@ -3,6 +3,7 @@
 use super::{Agent, SETTLE_PATIENCE, SETTLE_QUIET};
 use crate::boot::{self, CrashReport};
 use crate::config::Config;
+use crate::controller::Emitter;
 use crate::error::Coded;
 use crate::protocol::event::Anomaly;
 use crate::protocol::{Identity, Kind};
@@ -112,6 +113,33 @@ impl Coded for Crashed {
 pub fn crash(report: &CrashReport) -> Kind {
     let problem = Crashed { seconds: report.seconds, reason: report.reason.clone() }.problem();
     Kind::Anomaly(Anomaly { device: None, problem })
+}
+
+/// A time server is not authenticated; the controller over TLS is. Neither is taken for right where they differ.
+#[derive(Debug, thiserror::Error)]
+#[error("the time server and the controller differ by {seconds} s")]
+struct Disputed {
+    seconds: u64,
+}
+
+impl Coded for Disputed {
+    fn code(&self) -> &'static str {
+        "clock.disputed"
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("correct the clock of the one that is wrong; until then certificates have to be valid by both".to_owned())
+    }
+}
+
+/// What is done when they do: it is told once, on the console and as an event.
+pub fn disputed(emitter: &Emitter) -> impl Fn(Duration) + Send + Sync + use<> {
+    let emitter = emitter.clone();
+    move |apart| {
+        let problem = Disputed { seconds: apart.as_secs() }.problem();
+        log::warn!("{} [{}]", problem.message, problem.code);
+        emitter.emit(Kind::Anomaly(Anomaly { device: None, problem }));
+    }
 }
 
 pub fn identity(inventory: &Inventory, config: &Config) -> Identity {
