@@ -1,6 +1,7 @@
 //! Inventories of captured machines, of machines made of files, of virtual ones, and of devices of this host.
 
 mod bmc;
+mod builder;
 mod command;
 mod contents;
 mod corpus;
@@ -11,6 +12,7 @@ mod lldp;
 mod machines;
 mod memberships;
 mod oracles;
+mod redaction;
 mod schema;
 mod smbios;
 mod snapshot;
