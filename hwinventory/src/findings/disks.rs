@@ -39,13 +39,17 @@ fn state(disk: &Disk, name: &str, found: &mut Vec<Finding>) {
             _ => {}
         }
     }
-    if disk.size == 0 && disk.media == Media::Disk {
+    // Card readers and virtual floppies without a medium are as they should be.
+    if disk.size == 0 && disk.media == Media::Disk && !disk.removable && !disk.virtual_media {
         found.push(finding("disk.size-zero", Severity::Warning, name, format!("disk {} has size 0", disk.name)));
     }
 }
 
 fn identity(disk: &Disk, name: &str, found: &mut Vec<Finding>) {
-    if disk.identity.strength == Strength::Weak && disk.media == Media::Disk {
+    // Paths to one disk share its name on purpose; where there is no medium, nothing is to be told apart.
+    let told = disk.multipath_member && disk.identity.reason.as_deref() == Some("duplicate");
+    let empty = disk.size == 0 && (disk.removable || disk.virtual_media);
+    if disk.identity.strength == Strength::Weak && disk.media == Media::Disk && !told && !empty {
         let reason = disk.identity.reason.as_deref().unwrap_or("unknown");
         let text = format!("disk {} has no identity to rely on ({reason})", disk.name);
         found.push(finding("disk.weak-identity", Severity::Info, name, text));
