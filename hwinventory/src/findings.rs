@@ -10,7 +10,7 @@ use crate::model::{Disk, Finding, Inventory, Severity, Strength};
 pub fn findings(inventory: &Inventory) -> Vec<Finding> {
     let mut found = Vec::new();
     links::findings(inventory, &mut found);
-    memory::findings(&inventory.memory.data, &mut found);
+    memory::findings(inventory, &mut found);
     disks::findings(inventory, &mut found);
     sources::findings(inventory, &mut found);
     found.sort_by(|a, b| {

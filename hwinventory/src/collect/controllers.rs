@@ -1,6 +1,6 @@
 //! Storage controllers, and the drives that they keep to themselves.
 
-use super::place;
+use super::{by_path, place};
 use crate::model::{HiddenDrive, StorageController};
 use crate::parse::names::natural;
 use crate::parse::scsi;
@@ -17,7 +17,8 @@ pub fn collect(reader: &Reader) -> Option<Vec<StorageController>> {
     }
     for name in hosts.unwrap_or_default() {
         let Some(real) = reader.follow("/sys/class/scsi_host", &name) else { continue };
-        let key = place::by_path_of_bus(&real).unwrap_or_else(|| name.clone());
+        let key = place::pci(&real).map(|(address, _)| address.to_owned());
+        let key = key.or_else(|| by_path::of_device(reader, &real)).unwrap_or_else(|| name.clone());
         let controller = found.entry(key).or_insert_with(|| pci_controller(reader, &real));
         let driver = reader.quiet_text(&format!("{real}/proc_name")).filter(|d| d != "<NULL>" && d != "(null)");
         controller.driver = controller.driver.take().filter(|d| d != "virtio-pci").or(driver);

@@ -15,8 +15,9 @@ pub fn collect(reader: &Reader) -> Option<Cpu> {
     if text.is_none() && names.is_empty() && packages.is_empty() {
         return None;
     }
-    let present: BTreeSet<u32> = names.iter().filter_map(|n| n.strip_prefix("cpu")?.parse().ok()).collect();
     let list = |name: &str| reader.text(&format!("{BASE}/{name}"));
+    let directories = || names.iter().filter_map(|n| n.strip_prefix("cpu")?.parse().ok()).collect();
+    let present: BTreeSet<u32> = list("present").map_or_else(directories, |text| cpulist::parse(&text));
     let online_text = list("online");
     let online: BTreeSet<u32> = match &online_text {
         Some(text) => cpulist::parse(text),
@@ -35,7 +36,7 @@ pub fn collect(reader: &Reader) -> Option<Cpu> {
         threads: Some(online.len() as u64).filter(|&n| n > 0),
         threads_per_core: topology.threads_per_core(),
         online: Some(cpulist::format(&online)).filter(|t| !t.is_empty()),
-        offline: list("offline"),
+        offline: offline(&present, &online),
         present: list("present"),
         possible: list("possible"),
         models: models(reader, &processors),
@@ -54,6 +55,12 @@ pub fn collect(reader: &Reader) -> Option<Cpu> {
         [("vmx", "VT-x"), ("svm", "AMD-V")].iter().find(|(flag, _)| has(flag)).map(|(_, name)| (*name).to_owned());
     cpu.hypervisor = has("hypervisor").then(|| "present".to_owned());
     Some(cpu)
+}
+
+/// The kernel's own list has all CPUs that the board could hold, those that nobody put in too.
+fn offline(present: &BTreeSet<u32>, online: &BTreeSet<u32>) -> Option<String> {
+    let absent = present.difference(online).copied().collect();
+    Some(cpulist::format(&absent)).filter(|list| !list.is_empty() && !online.is_empty())
 }
 
 fn architecture(reader: &Reader, processors: &[Processor]) -> Option<String> {
@@ -106,7 +113,10 @@ impl Topology {
                 topology.most_threads = topology.most_threads.max(threads);
                 topology.cores.insert(core);
             }
-            if let Some((die, _)) = get(&["die_cpus_list", "die_cpus"]) {
+            // Where the kernel does not know the die (-1), versions 5.2 to 5.16 say that each CPU is one.
+            if let Some((die, _)) = get(&["die_cpus_list", "die_cpus"])
+                && get(&["die_id"]).is_none_or(|(id, _)| id != "-1")
+            {
                 topology.dies.insert(die);
             }
             let package = get(&["package_cpus_list", "core_siblings_list", "package_cpus", "core_siblings"]);
@@ -126,7 +136,7 @@ impl Topology {
     }
 
     fn dies(&self) -> Option<u64> {
-        Topology::count(&self.dies).or_else(|| self.sockets())
+        Topology::count(&self.dies)
     }
 
     fn sockets(&self) -> Option<u64> {

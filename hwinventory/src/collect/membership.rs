@@ -80,7 +80,8 @@ fn membership(
         (None, None) => return None,
     };
     if let Some(superblock) = superblock {
-        membership.uuid = membership.uuid.or(superblock.uuid.clone());
+        let named = |uuid: &String| uuid.bytes().any(|b| !matches!(b, b'0' | b'-' | b':'));
+        membership.uuid = membership.uuid.or(superblock.uuid.clone().filter(named));
         membership.name = membership.name.or(superblock.label.clone());
         membership.metadata_version = membership.metadata_version.or(superblock.version.clone());
     }

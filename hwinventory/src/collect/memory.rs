@@ -11,9 +11,11 @@ pub fn collect(reader: &Reader) -> Option<Memory> {
     }
     let field = |name: &str| text.as_deref().and_then(|t| meminfo(t, name));
     let (arrays, dimms) = tables.unwrap_or_default();
-    let installed: u64 = dimms.iter().filter_map(|d| d.size).sum();
+    let installed: u64 = dimms.iter().filter_map(|d| d.volatile_size.or(d.size)).sum();
+    let persistent: u64 = dimms.iter().filter_map(|d| d.non_volatile_size).sum();
     let mut memory = Memory {
         physical: Some(installed).filter(|&n| n > 0).or_else(|| memory_blocks(reader)),
+        persistent: Some(persistent).filter(|&n| n > 0),
         usable: field("MemTotal"),
         available: field("MemAvailable"),
         swap: field("SwapTotal"),

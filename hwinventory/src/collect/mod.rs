@@ -1,6 +1,7 @@
 //! Collectors: each section in a thread of its own, each device in one of its own inside that.
 
 mod bmc;
+mod by_path;
 mod controllers;
 mod cpu;
 mod disk;

@@ -45,39 +45,20 @@ pub fn driver(reader: &Reader, path: &str) -> Option<String> {
     reader.link_name(&format!("{directory}/driver"))
 }
 
-/// The part of `/dev/disk/by-path` names that stands for the bus, e.g. `pci-0000:00:1f.2` or `platform-fe300000.mmc`.
-pub fn by_path_of_bus(path: &str) -> Option<String> {
-    if let Some((address, _)) = pci(path) {
-        return Some(format!("pci-{address}"));
-    }
-    // Channel-attached devices of s390; the last one is the device, those before it are subchannels.
-    if let Some(ccw) = path.split('/').rfind(|part| is_ccw(part)) {
-        return Some(format!("ccw-{ccw}"));
-    }
-    let mut parts = path.split('/');
-    let platform = parts.by_ref().find(|p| *p == "platform").and_then(|_| {
-        // The device nearest to the disk that is not yet the disk's own controller class.
-        parts.next()
-    })?;
-    Some(format!("platform-{platform}"))
-}
-
-/// `0.0.1234`: channel subsystem, subchannel set, device number.
-fn is_ccw(text: &str) -> bool {
-    let hex = |part: Option<&str>, length: usize| {
-        part.is_some_and(|p| p.len() == length && p.bytes().all(|b| b.is_ascii_hexdigit()))
-    };
-    let mut parts = text.split('.');
-    hex(parts.next(), 1) && hex(parts.next(), 1) && hex(parts.next(), 4) && parts.next().is_none()
-}
-
 /// By bus, in the order of addresses, then by port; what is not placed comes last. PCI addresses are hexadecimal of a
 /// fixed width: device 02 comes before 1f, which the natural order of decimal numbers does not know.
 pub fn order(a: Option<&str>, b: Option<&str>) -> Ordering {
     let (Some(a), Some(b)) = (a, b) else { return b.is_some().cmp(&a.is_some()) };
     let ((bus_a, rest_a), (bus_b, rest_b)) = (split_bus(a), split_bus(b));
-    pci_order(bus_a, bus_b).then_with(|| natural(rest_a, rest_b))
+    let below = || match (rest_a.starts_with(PCI), rest_b.starts_with(PCI)) {
+        // Behind Intel's VMD: a second domain below the first.
+        (true, true) => order(Some(rest_a), Some(rest_b)),
+        _ => natural(rest_a, rest_b),
+    };
+    pci_order(bus_a, bus_b).then_with(below)
 }
+
+const PCI: &str = "pci-";
 
 /// PCI addresses, the shorter domain first.
 pub fn pci_order(a: &str, b: &str) -> Ordering {
@@ -86,7 +67,7 @@ pub fn pci_order(a: &str, b: &str) -> Ordering {
 
 /// `0000:00:1f.2` and the rest of `pci-0000:00:1f.2-ata-1.0`; other buses have no address to tell apart.
 fn split_bus(by_path: &str) -> (&str, &str) {
-    let Some(rest) = by_path.strip_prefix("pci-") else { return ("", by_path) };
+    let Some(rest) = by_path.strip_prefix(PCI) else { return ("", by_path) };
     rest.split_once('-').unwrap_or((rest, ""))
 }
 
@@ -99,9 +80,6 @@ mod tests {
         let path = "/sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/nvme/nvme0/nvme0n1";
         assert_eq!(pci(path), Some(("0000:01:00.0", "/sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0")));
         assert_eq!(pci("/sys/devices/virtual/block/loop0"), None);
-        let dasd = "/sys/devices/css0/0.0.0019/0.0.1234/block/dasda";
-        assert_eq!(by_path_of_bus(dasd).as_deref(), Some("ccw-0.0.1234"));
-        assert_eq!(by_path_of_bus("/sys/devices/platform/fe.mmc/mmc_host/mmc0").as_deref(), Some("platform-fe.mmc"));
     }
 
     #[test]
@@ -112,6 +90,8 @@ mod tests {
             "pci-0000:00:1f.2-ata-1.0",
             "pci-0000:00:1f.2-ata-2.0",
             "pci-0000:0a:00.0",
+            "pci-0000:b2:05.5-pci-10000:09:00.0-nvme-1",
+            "pci-0000:b2:05.5-pci-10000:0a:00.0-nvme-1",
             "pci-10000:e1:00.0-nvme-1",
         ];
         for pair in sorted.windows(2) {

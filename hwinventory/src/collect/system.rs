@@ -1,6 +1,6 @@
 use super::dmi;
 use crate::model::{Baseboard, Bios, Chassis, System};
-use crate::parse::names::real;
+use crate::parse::names::{real, real_uuid};
 use crate::parse::smbios;
 use crate::source::Reader;
 
@@ -23,7 +23,7 @@ fn from_class(reader: &Reader) -> Option<System> {
         product_name: get("product_name"),
         version: get("product_version"),
         serial_number: get("product_serial"),
-        uuid: get("product_uuid"),
+        uuid: real_uuid(get("product_uuid").map(|t| t.to_ascii_lowercase())),
         sku_number: get("product_sku"),
         family: get("product_family"),
         bios: Some(Bios {
@@ -58,7 +58,7 @@ fn from_class(reader: &Reader) -> Option<System> {
 fn device_tree(reader: &Reader) -> Option<System> {
     let base = "/sys/firmware/devicetree/base";
     let product_name = reader.text(&format!("{base}/model"))?;
-    let serial_number = reader.text(&format!("{base}/serial-number"));
+    let serial_number = real(reader.text(&format!("{base}/serial-number")));
     // `vendor,board`, most specific first, separated by NUL.
     let compatible = reader.text(&format!("{base}/compatible"));
     let manufacturer = compatible.as_deref().and_then(|c| c.split([',', '\0']).next()).map(str::to_owned);

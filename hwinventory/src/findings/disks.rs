@@ -2,6 +2,7 @@
 
 use super::{against, finding, giga, subject};
 use crate::model::{Disk, Finding, HealthState, Inventory, Media, Severity, Status, StorageController, Strength};
+use std::collections::BTreeMap;
 
 pub fn findings(inventory: &Inventory, found: &mut Vec<Finding>) {
     for disk in &inventory.disks.data {
@@ -15,6 +16,7 @@ pub fn findings(inventory: &Inventory, found: &mut Vec<Finding>) {
             found.push(against(finding("disk.link-speed", Severity::Warning, &name, text), max, speed));
         }
     }
+    collisions(&inventory.disks.data, found);
     inventory.volumes.data.iter().for_each(|volume| array(volume, found));
     inventory.storage_controllers.data.iter().filter(|c| c.hides_drives).for_each(|c| hidden(c, found));
 }
@@ -37,13 +39,17 @@ fn state(disk: &Disk, name: &str, found: &mut Vec<Finding>) {
             _ => {}
         }
     }
-    if disk.size == 0 && disk.media == Media::Disk {
+    // Card readers and virtual floppies without a medium are as they should be.
+    if disk.size == 0 && disk.media == Media::Disk && !disk.removable && !disk.virtual_media {
         found.push(finding("disk.size-zero", Severity::Warning, name, format!("disk {} has size 0", disk.name)));
     }
 }
 
 fn identity(disk: &Disk, name: &str, found: &mut Vec<Finding>) {
-    if disk.identity.strength == Strength::Weak && disk.media == Media::Disk {
+    // Paths to one disk share its name on purpose; where there is no medium, nothing is to be told apart.
+    let told = disk.multipath_member && disk.identity.reason.as_deref() == Some("duplicate");
+    let empty = disk.size == 0 && (disk.removable || disk.virtual_media);
+    if disk.identity.strength == Strength::Weak && disk.media == Media::Disk && !told && !empty {
         let reason = disk.identity.reason.as_deref().unwrap_or("unknown");
         let text = format!("disk {} has no identity to rely on ({reason})", disk.name);
         found.push(finding("disk.weak-identity", Severity::Info, name, text));
@@ -62,6 +68,27 @@ fn identity(disk: &Disk, name: &str, found: &mut Vec<Finding>) {
         let mut finding = finding("disk.sources-disagree", Severity::Warning, name, text);
         finding.trusted = Some(conflict.kept_source.clone());
         found.push(against(finding, &conflict.kept, &conflict.other));
+    }
+}
+
+/// Two disks that udev calls alike: who writes to the one by that name may hit the other. Paths to one disk are meant to.
+fn collisions(disks: &[Disk], found: &mut Vec<Finding>) {
+    let mut places: BTreeMap<&str, Vec<&Disk>> = BTreeMap::new();
+    let mut names: BTreeMap<&str, Vec<&Disk>> = BTreeMap::new();
+    for disk in disks {
+        if let Some(place) = &disk.by_path {
+            places.entry(place).or_default().push(disk);
+        }
+        for name in disk.by_id.iter().filter(|_| !disk.multipath_member) {
+            names.entry(name).or_default().push(disk);
+        }
+    }
+    for (code, what, all) in [("disk.same-place", "place", places), ("disk.same-name", "name", names)] {
+        for (name, disks) in all.into_iter().filter(|(_, disks)| disks.len() > 1) {
+            let list = disks.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
+            let text = format!("disks {list} have the same {what} {name}: it tells none of them");
+            found.push(finding(code, Severity::Warning, name, text));
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! Memory modules that are missing, slow, mixed or sick.
 
 use super::{against, finding};
-use crate::model::{Dimm, Finding, Memory, Severity};
+use crate::model::{Dimm, Finding, Inventory, Severity};
+use crate::parse::names::is_placeholder;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub fn findings(memory: &Memory, found: &mut Vec<Finding>) {
-    for dimm in memory.dimms.iter().filter(|d| d.populated) {
-        module(dimm, found);
-    }
-    missing(&memory.dimms, found);
-    let sizes: BTreeSet<u64> = memory.dimms.iter().filter(|d| d.populated).filter_map(|d| d.size).collect();
+pub fn findings(inventory: &Inventory, found: &mut Vec<Finding>) {
+    let memory = &inventory.memory.data;
+    let modules: Vec<&Dimm> = memory.dimms.iter().filter(|d| d.populated && is_main_memory(d)).collect();
+    modules.iter().for_each(|dimm| module(dimm, found));
+    missing(inventory, found);
+    let sizes: BTreeSet<u64> = modules.iter().filter_map(|d| d.size).collect();
     if sizes.len() > 1 {
         let text = "DIMMs of different sizes are mixed".to_owned();
         found.push(finding("memory.dimm-mixed", Severity::Info, "memory", text));
@@ -19,6 +20,11 @@ pub fn findings(memory: &Memory, found: &mut Vec<Finding>) {
     for controller in memory.ecc.iter().filter(|_| !named) {
         errors(&controller.controller, "memory controller", controller.corrected, controller.uncorrected, found);
     }
+}
+
+/// Firmware lists its flash chip, and persistent memory, among the modules.
+fn is_main_memory(dimm: &Dimm) -> bool {
+    dimm.volatile_size != Some(0)
 }
 
 fn slot(dimm: &Dimm) -> &str {
@@ -56,44 +62,79 @@ struct Bank<'a> {
     named: bool,
 }
 
-/// An empty slot in a bank that holds memory. Many machines are meant to be so, with the second slot of each channel
-/// free; but where other banks of the same shape hold more, a module is missing or not seen.
-fn missing(dimms: &[Dimm], found: &mut Vec<Finding>) {
-    for (name, bank) in banks(dimms) {
+/// Empty slots of one kind, as one finding: firmware lists dozens.
+#[derive(Default)]
+struct Missing<'a> {
+    slots: Vec<&'a str>,
+    banks: Vec<String>,
+    /// How many modules the fullest bank holds, and how many the first of these.
+    fullest: usize,
+    held: usize,
+}
+
+/// Empty slots in banks that hold memory, or less than others of their shape. Many machines are meant to be so, with the
+/// second slot of each channel free; but where other banks of the same shape hold more, a module is missing or not seen.
+fn missing(inventory: &Inventory, found: &mut Vec<Finding>) {
+    // A hypervisor lists what a guest could be given. Slots of a socket without a processor are of no use.
+    let guest = inventory.system.data.hypervisor.is_some();
+    let packages = &inventory.cpu.data.packages;
+    let socket_empty = packages.iter().any(|p| !p.populated);
+    let (mut less, mut free) = (Missing::default(), Missing::default());
+    for (name, bank) in banks(&inventory.memory.data.dimms) {
         let slots = bank.0.empty.len() + bank.0.populated;
         if bank.0.empty.is_empty() || slots < 2 {
             continue;
         }
         let fullest = bank.1.max(bank.0.populated);
-        let less = bank.0.populated < fullest;
-        let half_full = bank.0.named && bank.0.populated > 0;
-        if !less && !half_full {
+        let all = if bank.0.populated < fullest && !guest && !(socket_empty && bank.0.populated == 0) {
+            &mut less
+        } else if bank.0.populated < fullest || (bank.0.named && bank.0.populated > 0) {
+            &mut free
+        } else {
             continue;
+        };
+        if all.slots.is_empty() {
+            (all.fullest, all.held) = (fullest, bank.0.populated);
         }
-        for dimm in &bank.0.empty {
-            let slot = slot(dimm);
-            let (severity, text) = if less {
-                let text = format!(
-                    "slot {slot} is empty: bank {name} holds {} modules where others hold {fullest}",
-                    bank.0.populated
-                );
-                (Severity::Warning, text)
-            } else {
-                (Severity::Info, format!("slot {slot} is empty in bank {name}, which holds memory"))
-            };
-            found.push(against(finding("memory.dimm-missing", severity, slot, text), fullest, bank.0.populated));
-        }
+        all.slots.extend(bank.0.empty.iter().map(|d| slot(d)));
+        all.banks.push(format!("{name} ({})", bank.0.populated));
     }
+    for (severity, missing) in [(Severity::Warning, less), (Severity::Info, free)] {
+        let (Some(first), count) = (missing.slots.first().copied(), missing.slots.len()) else { continue };
+        let banks = missing.banks.join(", ");
+        let why = match severity {
+            Severity::Warning => format!("others hold {} modules, bank {banks}", missing.fullest),
+            _ => format!("of bank {banks} modules are there"),
+        };
+        let (subject, text) = match count {
+            1 => (first, format!("slot {first} is empty: {why}")),
+            _ => ("memory", format!("{count} slots are empty ({}): {why}", shortened(&missing.slots))),
+        };
+        let finding = finding("memory.dimm-missing", severity, subject, text);
+        found.push(against(finding, missing.fullest, missing.held));
+    }
+}
+
+/// The first few, so that a list of 64 stays readable.
+fn shortened(slots: &[&str]) -> String {
+    const MOST: usize = 8;
+    let shown = slots.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
+    if slots.len() > MOST { format!("{shown}, ...") } else { shown }
 }
 
 /// Each bank with the most modules that a bank with as many slots holds.
 fn banks(dimms: &[Dimm]) -> Vec<(String, (Bank<'_>, usize))> {
-    let shared = |bank: &str| dimms.iter().filter(|d| d.bank.as_deref() == Some(bank)).count() > 1;
-    // Firmware that calls each slot a bank of its own says nothing by it.
-    let named = dimms.iter().any(|d| d.bank.as_deref().is_some_and(shared));
+    // Firmware that calls each slot a bank of its own, or all of them "Not Specified", says nothing by it.
+    let bank = |dimm: &Dimm| dimm.bank.clone().filter(|name| !is_placeholder(name));
+    let mut members: BTreeMap<String, usize> = BTreeMap::new();
+    for name in dimms.iter().filter_map(bank) {
+        *members.entry(name).or_default() += 1;
+    }
+    let named = members.len() > 1 && members.values().any(|&count| count > 1);
+    let named = named || (members.len() == 1 && dimms.len() < 4 && members.values().any(|&count| count > 1));
     let mut banks: BTreeMap<String, Bank<'_>> = BTreeMap::new();
-    for dimm in dimms {
-        let name = if named { dimm.bank.clone() } else { dimm.locator.as_deref().map(stem) };
+    for dimm in dimms.iter().filter(|d| is_main_memory(d)) {
+        let name = if named { bank(dimm) } else { dimm.locator.as_deref().map(stem) };
         let Some(name) = name.filter(|n| !n.is_empty()) else { continue };
         let bank = banks.entry(name).or_default();
         bank.named = named;

@@ -1,7 +1,7 @@
 //! Two sources that tell the same thing differently: which one the inventory follows, and why.
 
 use super::{against, finding, giga};
-use crate::model::{Finding, Inventory, Severity};
+use crate::model::{CpuSocket, Finding, Inventory, Memory, Severity};
 
 pub fn findings(inventory: &Inventory, found: &mut Vec<Finding>) {
     memory(inventory, found);
@@ -23,32 +23,43 @@ fn memory(inventory: &Inventory, found: &mut Vec<Finding>) {
         let text = "the kernel has more memory than SMBIOS says is installed; the kernel's number counts: it uses it";
         let finding = disagree("memory.sources-disagree", Severity::Warning, "memory", "kernel", text);
         found.push(against(finding, physical, usable));
-    } else if usable < physical / 8 * 7 && physical > 4 << 30 {
+    } else if usable < reachable(memory, physical) / 8 * 7 && physical > 4 << 30 {
         let text = "the kernel can use much less memory than is installed".to_owned();
         found.push(against(finding("memory.unusable", Severity::Warning, "memory", text), physical, usable));
     }
 }
 
+/// In memory mode persistent modules are the main memory, and DRAM is their cache.
+fn reachable(memory: &Memory, physical: u64) -> u64 {
+    let persistent = memory.dimms.iter().filter(|d| d.technology.as_deref().is_some_and(|t| t.contains("Optane")));
+    let in_memory_mode: u64 = persistent.filter_map(|d| d.volatile_size).sum();
+    if in_memory_mode > 0 { in_memory_mode } else { physical }
+}
+
 fn processors(inventory: &Inventory, found: &mut Vec<Finding>) {
     let cpu = &inventory.cpu.data;
     let present: Vec<_> = cpu.packages.iter().filter(|p| p.populated).collect();
-    for package in &present {
-        let socket = package.designation.as_deref().unwrap_or("cpu");
-        if let Some(status) = package.status.as_deref().filter(|s| s.starts_with("Disabled")) {
-            let text = format!("processor {socket} is there, but {}", status.to_lowercase());
-            found.push(finding("cpu.disabled", Severity::Warning, socket, text));
-        }
+    let is_disabled = |p: &&&CpuSocket| p.status.as_deref().is_some_and(|s| s.starts_with("Disabled"));
+    let guest = inventory.system.data.hypervisor.is_some();
+    let disabled: Vec<&str> =
+        present.iter().filter(is_disabled).map(|p| p.designation.as_deref().unwrap_or("cpu")).collect();
+    // A hypervisor lists the sockets that a guest could be given as populated and disabled.
+    if let Some(first) = disabled.first().filter(|_| !guest) {
+        let subject = if disabled.len() == 1 { first } else { "cpu" };
+        let text = format!("processor {} is there, but disabled by the firmware", disabled.join(", "));
+        found.push(finding("cpu.disabled", Severity::Warning, subject, text));
     }
     // With CPUs offline the kernel does not count what is on them.
     let offline = cpu.offline.as_deref().is_some_and(|o| !o.is_empty());
     if present.is_empty() || offline {
         return;
     }
-    let enabled = present.iter().filter(|p| p.status.as_deref().is_none_or(|s| !s.starts_with("Disabled")));
+    let enabled = present.iter().filter(|p| !is_disabled(p));
+    let severity = if guest { Severity::Info } else { Severity::Warning };
     let sockets = enabled.clone().count() as u64;
     if cpu.sockets.is_some_and(|n| n != sockets) {
         let text = "SMBIOS and the kernel count processors differently; the kernel's number counts: it runs on them";
-        let finding = disagree("cpu.sources-disagree", Severity::Warning, "sockets", "kernel", text);
+        let finding = disagree("cpu.sources-disagree", severity, "sockets", "kernel", text);
         found.push(against(finding, sockets, cpu.sockets.unwrap_or(0)));
     }
     let cores: Option<u64> = enabled.map(|p| p.enabled_cores.or(p.cores)).sum();

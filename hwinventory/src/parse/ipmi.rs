@@ -35,7 +35,7 @@ pub fn device_id(answer: &[u8]) -> Option<DeviceId> {
 /// Get System GUID (22.14), in the byte order SMBIOS uses.
 pub fn guid(answer: &[u8]) -> Option<String> {
     let bytes: [u8; 16] = slice(data(answer)?, 0, 16)?.try_into().ok()?;
-    bytes.iter().any(|&b| b != 0 && b != 0xff).then(|| uuid::Uuid::from_bytes_le(bytes).to_string())
+    super::names::real_uuid(Some(uuid::Uuid::from_bytes_le(bytes).to_string()))
 }
 
 /// The value of a LAN configuration parameter (23.2), behind its revision.

@@ -49,12 +49,75 @@ const PLACEHOLDERS: &[&str] = &[
     "0123456789abcdef",
     "123456789abcdef",
     "abcdefghijkl",
+    "1234567",
+    "filled by o.e.m.",
+    "to be filled by o.e.m.to be filled by o.e.m.",
+    "oem_serial",
+    "notspecified",
+    "serialnumber",
+    "system sku",
+    "board serial number",
+    "board asset tag",
+    "chassis asset tag",
+    "product serial",
+    "mb-1234567890",
+    "bsn12345678901234567",
+    "unknow",
 ];
+
+/// Placeholders that are numbered: AMI's firmware has one for every slot.
+const NUMBERED: &[&str] =
+    &["sernum", "serialnumber", "assettagnum", "manufacturer", "modulepartnumber", "partnum", "array1_partnumber"];
 
 /// Whether a string only stands where a value should be.
 pub fn is_placeholder(text: &str) -> bool {
     let text = text.trim().to_ascii_lowercase();
-    text.is_empty() || PLACEHOLDERS.contains(&text.as_str()) || is_uniform(&text)
+    let numbered = |prefix: &str| {
+        text.strip_prefix(prefix)
+            .is_some_and(|n| !n.is_empty() && n.len() <= 2 && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    text.is_empty()
+        || PLACEHOLDERS.contains(&text.as_str())
+        || is_uniform(&text)
+        || NUMBERED.iter().any(|p| numbered(p))
+}
+
+/// UUIDs that firmware ships unfilled, as they are written with the first three fields little-endian.
+const PLACEHOLDER_UUIDS: &[&str] = &[
+    // AMI.
+    "03000200-0400-0500-0006-000700080009",
+    "12345678-1234-5678-90ab-cddeefaabbcc",
+    "12345678-1234-1234-1234-123456789abc",
+    "12345678-90ab-cdef-1234-567890abcdef",
+    "01234567-89ab-cdef-0123-456789abcdef",
+    "11111111-2222-3333-4444-555555555555",
+    "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+    // Dell's, made of a service tag of blanks.
+    "4c4c4544-0020-2010-8020-80c04f202020",
+    "4c4c4544-0000-2010-8020-80c04f202020",
+];
+
+/// Whether a UUID is on thousands of machines: one byte or two over and over, bytes that count, and what makers leave in.
+pub fn is_placeholder_uuid(uuid: &uuid::Uuid) -> bool {
+    let known = |id: &uuid::Uuid| PLACEHOLDER_UUIDS.contains(&id.hyphenated().to_string().as_str());
+    // Either byte order: some firmware forgot to swap.
+    let swapped = uuid::Uuid::from_bytes(uuid.to_bytes_le());
+    known(uuid) || known(&swapped) || counts(uuid.as_bytes()) || counts(swapped.as_bytes())
+}
+
+fn counts(bytes: &[u8; 16]) -> bool {
+    let distinct: std::collections::BTreeSet<u8> = bytes.iter().copied().collect();
+    let mut steps = bytes.windows(2).map(|pair| match pair {
+        [a, b] => b.wrapping_sub(*a),
+        _ => 0,
+    });
+    let first = steps.next();
+    distinct.len() <= 2 || steps.all(|step| Some(step) == first)
+}
+
+/// A UUID as text, unless it is a placeholder.
+pub fn real_uuid(text: Option<String>) -> Option<String> {
+    text.filter(|t| uuid::Uuid::parse_str(t).is_ok_and(|uuid| !is_placeholder_uuid(&uuid)))
 }
 
 /// `00000000`, `ffff-ffff`, `........`: one character over and over.
@@ -124,6 +187,41 @@ mod tests {
         }
         for text in ["7", "S3Z1NB0K", "00000001", "Dell Inc.", "f"] {
             assert!(!is_placeholder(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn placeholders_with_numbers() {
+        for text in ["SerNum0", "SerNum00", "AssetTagNum3", "Manufacturer01", "ModulePartNumber00"] {
+            assert!(is_placeholder(text), "{text:?}");
+        }
+        for text in ["SerNum", "SerNum001", "Manufacturer", "SN01"] {
+            assert!(!is_placeholder(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn uuids_that_tell_no_machine() {
+        for text in [
+            "03000200-0400-0500-0006-000700080009",
+            "00020003-0004-0005-0006-000700080009",
+            "00010203-0405-0607-0809-0a0b0c0d0e0f",
+            "03020100-0504-0706-0809-0a0b0c0d0e0f",
+            "00112233-4455-6677-8899-aabbccddeeff",
+            "fefefefe-fefe-fefe-fefe-fefefefefefe",
+            "ffffffff-ffff-ffff-ffff-fffffffffff0",
+            "12345678-1234-5678-90ab-cddeefaabbcc",
+            "78563412-3412-7856-90ab-cddeefaabbcc",
+            "4c4c4544-0020-2010-8020-80c04f202020",
+        ] {
+            assert_eq!(real_uuid(Some(text.into())), None, "{text}");
+        }
+        for text in [
+            "4c4c4544-0042-4410-8034-b7c04f4e3432",
+            "00000000-0000-0000-0000-ac1f6b012345",
+            "b6a7f8d2-0f0e-4f0a-9c53-1d2c3b4a5f60",
+        ] {
+            assert!(real_uuid(Some(text.into())).is_some(), "{text}");
         }
     }
 

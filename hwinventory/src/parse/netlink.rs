@@ -54,16 +54,20 @@ pub fn permanent_addresses(dump: &[u8]) -> Vec<(u64, Vec<u8>)> {
         .collect()
 }
 
-/// Every hardware address in a dump of links: of bridges and tunnels too, and of virtual functions.
+/// Every hardware address in a dump of links: of bridges and tunnels too, of virtual functions, ports and switches.
 pub fn hardware_addresses(dump: &[u8]) -> Vec<Vec<u8>> {
     const IFLA_ADDRESS: u16 = 1;
     const IFLA_VFINFO_LIST: u16 = 22;
+    const IFLA_PHYS_PORT_ID: u16 = 34;
+    const IFLA_PHYS_SWITCH_ID: u16 = 36;
     const IFLA_PERM_ADDRESS: u16 = 54;
     let mut found = Vec::new();
     for message in messages(dump).into_iter().filter(|m| m.kind == NEW_LINK) {
         for (kind, value) in message.bytes.get(32..).map(attributes).unwrap_or_default() {
             match kind {
-                IFLA_ADDRESS | IFLA_PERM_ADDRESS => found.push(value.to_vec()),
+                IFLA_ADDRESS | IFLA_PERM_ADDRESS | IFLA_PHYS_PORT_ID | IFLA_PHYS_SWITCH_ID => {
+                    found.push(value.to_vec())
+                }
                 // Lists of lists; the first attribute of each function is its number and its address in 32 bytes.
                 IFLA_VFINFO_LIST => {
                     let functions = attributes(value).into_iter().flat_map(|(_, one)| attributes(one));

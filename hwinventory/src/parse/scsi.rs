@@ -28,13 +28,22 @@ pub fn serial(bytes: &[u8]) -> Option<String> {
 
 /// Page 0x83: designators of the logical unit (7.7.6), not those of ports and targets.
 pub fn designators(bytes: &[u8]) -> Vec<Designator> {
+    read_designators(bytes, |association| association == 0)
+}
+
+/// Page 0x83: designators of the logical unit, of the port and of the target.
+pub fn all_designators(bytes: &[u8]) -> Vec<Designator> {
+    read_designators(bytes, |_| true)
+}
+
+fn read_designators(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> Vec<Designator> {
     let mut found = Vec::new();
     let mut rest = page(bytes, 0x83).unwrap_or_default();
     while let (Some(code_set), Some(kind), Some(length)) = (u8_at(rest, 0), u8_at(rest, 1), u8_at(rest, 3)) {
         let Some(value) = slice(rest, 4, usize::from(length)) else { break };
         let association = kind >> 4 & 3;
         let kind = kind & 0x0f;
-        if association == 0 {
+        if wanted(association) {
             let text = match (kind, code_set & 0x0f) {
                 (1 | 8, _) => ascii(value),
                 (2 | 3, 1) => Some(hex(value)),

@@ -54,14 +54,15 @@ impl Reader {
         self.note(path, self.source.read(path))
     }
 
-    /// Text without surrounding white space; `None` when empty.
+    /// Text without surrounding white space; `None` when empty. A value of sysfs is one line: what else stands in it, such as
+    /// the line feed in the middle of a name that some firmware has, is a space.
     pub fn text(&self, path: &str) -> Option<String> {
-        self.bytes(path).and_then(tidy)
+        self.bytes(path).and_then(|bytes| tidy(path, bytes))
     }
 
     /// Like [`Reader::text`], for attributes that answer with an error as a matter of course.
     pub fn quiet_text(&self, path: &str) -> Option<String> {
-        self.source.read(path).ok().and_then(tidy)
+        self.source.read(path).ok().and_then(|bytes| tidy(path, bytes))
     }
 
     pub fn number(&self, path: &str) -> Option<u64> {
@@ -115,10 +116,20 @@ impl Reader {
     }
 }
 
-fn tidy(bytes: Vec<u8>) -> Option<String> {
+fn tidy(path: &str, bytes: Vec<u8>) -> Option<String> {
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    (!text.is_empty()).then(|| text.to_owned())
+    if text.is_empty() || is_document(path) {
+        return Some(text.to_owned()).filter(|text| !text.is_empty());
+    }
+    // NUL stands between the strings of a device tree's property.
+    Some(text.chars().map(|c| if c.is_control() && c != '\0' { ' ' } else { c }).collect())
+}
+
+/// Files of many lines: those of procfs, and the few of sysfs.
+fn is_document(path: &str) -> bool {
+    const NAMES: &[&str] = &["uevent", "resource", "meminfo", "numastat", "vmstat"];
+    !path.starts_with("/sys/") || path.rsplit('/').next().is_some_and(|name| NAMES.contains(&name))
 }
 
 /// `target` as seen from `directory`, without `.` and `..`.

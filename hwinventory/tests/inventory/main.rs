@@ -1,6 +1,7 @@
 //! Inventories of captured machines, of machines made of files, of virtual ones, and of devices of this host.
 
 mod bmc;
+mod builder;
 mod command;
 mod contents;
 mod corpus;
@@ -10,10 +11,15 @@ mod isolation;
 mod lldp;
 mod machines;
 mod memberships;
+mod modules;
 mod oracles;
+mod places;
+mod processors;
+mod redaction;
 mod schema;
 mod smbios;
 mod snapshot;
 mod support;
 mod topologies;
 mod tpm;
+mod udev;

@@ -442,7 +442,7 @@ fn numbers_are_as_dmidecode_reads_them() {
             body(0x1a, &[(0x09, 0xff), (0x18, 0x20), (0x14, 1), (0x15, 9), (0x16, 0xff), (0x17, 0xff)]),
             &[] as &[&str],
         ),
-        (1, body(0x1b, &(0..16).map(|i| (0x08 + i, i as u8 + 1)).collect::<Vec<_>>()), &[]),
+        (1, body(0x1b, &(0..16).map(|i| (0x08 + i, i as u8 * i as u8 + 1)).collect::<Vec<_>>()), &[]),
         (3, body(0x19, &[(0x05, 0x97), (0x11, 2), (0x13, 1), (0x14, 3), (0x18, 1)]), &["SKU7"]),
         // 64 GiB by the extended size, 5600 MT/s by the extended speed.
         dimm(&[(0x0c, 0xff), (0x0d, 0x7f), (0x1d, 0), (0x1e, 1), (0x10, 1), (0x11, 2)]),
@@ -496,7 +496,7 @@ fn host_interfaces_are_as_dmidecode_reads_them() {
         wide.resize(16, 0);
         wide
     };
-    let mut redfish: Vec<u8> = (1..=16).collect();
+    let mut redfish: Vec<u8> = (1..=16).map(|n: u8| n.wrapping_mul(n)).collect();
     redfish.extend([1, 1]);
     redfish.extend(address([169, 254, 0, 2]));
     redfish.extend(address([255, 255, 0, 0]));

@@ -4,7 +4,7 @@ record! {
         architecture: Option<String>,
         /// Populated sockets.
         sockets: Option<u64>,
-        /// Dies in the whole machine.
+        /// Dies in the whole machine; absent where the kernel does not know them.
         dies: Option<u64>,
         /// Physical cores in the whole machine, of the online CPUs.
         cores: Option<u64>,
@@ -13,6 +13,7 @@ record! {
         threads_per_core: Option<u64>,
         /// Kernel CPU lists, e.g. `0-7,16`.
         online: Option<String>,
+        /// Those present that are not online; absent when all are.
         offline: Option<String>,
         present: Option<String>,
         possible: Option<String>,

@@ -1,7 +1,9 @@
 record! {
     Memory {
-        /// Installed, as the sum of the DIMMs (SMBIOS) or of the kernel's memory blocks.
+        /// Installed, as the sum of what modules have as main memory (SMBIOS) or of the kernel's memory blocks.
         physical: Option<u64>,
+        /// Persistent memory in modules, as far as it is not used as main memory.
+        persistent: Option<u64>,
         /// What the kernel can use (`MemTotal`).
         usable: Option<u64>,
         available: Option<u64>,
@@ -33,6 +35,12 @@ record! {
         bank: Option<String>,
         populated: bool,
         size: Option<u64>,
+        /// How much of it is main memory: 0 of flash chips, of video memory, and of persistent memory that is used as such.
+        volatile_size: Option<u64>,
+        /// How much of it keeps its content.
+        non_volatile_size: Option<u64>,
+        /// What the array is for that it belongs to, e.g. `System Memory`, `Flash Memory`.
+        usage: Option<String>,
         kind: Option<String>,
         form_factor: Option<String>,
         /// Type detail bits: `registered`, `synchronous`, ...

@@ -1,5 +1,5 @@
-use super::{Kind, Settings, byid, bypath, classify, identity, md, partitions, scsi};
-use crate::collect::place;
+use super::{Kind, Settings, byid, classify, identity, md, partitions, scsi};
+use crate::collect::{by_path, place};
 use crate::model::{Disk, DiskPath, Multipath, NvmeNamespace};
 use crate::source::Reader;
 
@@ -52,7 +52,7 @@ pub fn collect(reader: &Reader, name: String, real: &str, settings: Settings, pu
     disk.remote = classify::is_remote(disk.transport);
     disk.virtual_media = classify::is_virtual_media(&disk);
     disk.class = classify::class(reader, real, &disk);
-    disk.by_path = bypath::by_path(reader, real, &disk);
+    disk.by_path = by_path::of_disk(reader, real, &disk);
     partitions::collect(reader, real, &mut disk);
     settle(&mut disk);
     publish(&disk);

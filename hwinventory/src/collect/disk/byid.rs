@@ -2,15 +2,14 @@
 
 use crate::model::{Disk, Media, Transport};
 
+/// Text as udev makes it part of a name.
+fn words(text: &str) -> String {
+    let joined = text.split_whitespace().collect::<Vec<_>>().join("_");
+    joined.chars().map(|c| if c.is_ascii_alphanumeric() || "#+-.:=@_".contains(c) { c } else { '_' }).collect()
+}
+
 pub fn by_id(disk: &Disk) -> Vec<String> {
     let mut names = Vec::new();
-    let words = |text: &str| {
-        let joined = text.split_whitespace().collect::<Vec<_>>().join("_");
-        joined
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || "#+-.:=@_".contains(c) { c } else { '_' })
-            .collect::<String>()
-    };
     let model_serial =
         disk.model.as_deref().zip(disk.serial.as_deref()).map(|(m, s)| format!("{}_{}", words(m), words(s)));
     if let Some(nvme) = &disk.nvme {
@@ -49,12 +48,32 @@ pub fn by_id(disk: &Disk) -> Vec<String> {
     }
     names.extend(disk.dm_name.as_deref().map(|n| format!("dm-name-{n}")));
     names.extend(disk.dm_uuid.as_deref().map(|n| format!("dm-uuid-{n}")));
+    names.extend(disk.dm_uuid.as_deref().and_then(|n| n.strip_prefix("mpath-")).map(multipath).unwrap_or_default());
     let array = disk.md.as_ref().filter(|m| m.array.as_deref() == Some(disk.name.as_str()));
-    names.extend(array.and_then(|m| m.uuid.as_deref()).map(|u| format!("md-uuid-{u}")));
+    names.extend(array.and_then(|m| m.uuid.as_deref()).map(|u| format!("md-uuid-{}", md_uuid(u))));
     names.extend(array.and_then(|m| m.name.as_deref()).map(|n| format!("md-name-{n}")));
     names.sort();
     names.dedup();
     names
+}
+
+/// A map has the names of the disk that its paths lead to (kpartx_id): its WWID is the kind of designator, and the
+/// designator.
+fn multipath(wwid: &str) -> Vec<String> {
+    let Some((kind, id)) = wwid.split_at_checked(1) else { return Vec::new() };
+    let is_hex = !id.is_empty() && id.bytes().all(|b| b.is_ascii_hexdigit());
+    match kind {
+        "2" | "3" if is_hex => vec![format!("scsi-{wwid}"), format!("wwn-0x{id}")],
+        "0" | "1" | "8" | "S" if !id.is_empty() => vec![format!("scsi-{}", words(wwid))],
+        _ => Vec::new(),
+    }
+}
+
+/// mdadm writes four words with colons between them.
+fn md_uuid(uuid: &str) -> String {
+    let digits: String = uuid.chars().filter(char::is_ascii_hexdigit).collect();
+    let words: Vec<&str> = (0..4).filter_map(|n| digits.get(n * 8..n * 8 + 8)).collect();
+    if digits.len() == 32 { words.join(":") } else { uuid.to_owned() }
 }
 
 #[cfg(test)]

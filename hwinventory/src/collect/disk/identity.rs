@@ -1,7 +1,7 @@
 //! Names by which a disk can be found again, and how far they can be trusted.
 
 use crate::model::{Disk, Identity, IdentityKind, Strength};
-use crate::parse::names::{is_hypervisor_default, is_placeholder};
+use crate::parse::names::{is_hypervisor_default, is_placeholder, is_placeholder_uuid};
 
 /// All names the disk has, strongest kind first.
 pub fn identities(disk: &Disk) -> Vec<Identity> {
@@ -85,6 +85,11 @@ fn weakness(kind: IdentityKind, value: &str) -> Option<&'static str> {
     };
     if !enough {
         return Some("short");
+    }
+    if matches!(kind, IdentityKind::Nguid | IdentityKind::Uuid)
+        && uuid::Uuid::parse_str(&bare).is_ok_and(|uuid| is_placeholder_uuid(&uuid))
+    {
+        return Some("placeholder");
     }
     // An NAA id starts with its format (SPC-5 7.7.6.6); only 2, 3, 5 and 6 are assigned, and 3 is local.
     if kind == IdentityKind::Naa && !matches!(bare.as_bytes().first(), Some(b'2' | b'5' | b'6')) {

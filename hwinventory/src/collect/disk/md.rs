@@ -14,7 +14,8 @@ pub fn array(reader: &Reader, real: &str) -> MdMembership {
     members.sort_by(|a, b| (a.slot.is_none(), a.slot, &a.device).cmp(&(b.slot.is_none(), b.slot, &b.device)));
     MdMembership {
         array: real.rsplit('/').next().map(str::to_owned),
-        uuid: text("uuid"),
+        // External metadata (IMSM, DDF) has none: zeros are no name.
+        uuid: text("uuid").filter(|uuid| uuid.bytes().any(|b| !matches!(b, b'0' | b'-' | b':'))),
         level: text("level"),
         state: text("array_state"),
         raid_disks: number("raid_disks"),

@@ -2,7 +2,6 @@
 
 mod attributes;
 mod byid;
-mod bypath;
 mod classify;
 mod identity;
 mod md;
@@ -17,7 +16,7 @@ use crate::model::{Disk, Status};
 use std::time::Duration;
 
 pub use attributes::settle;
-pub use identity::mark_duplicates;
+pub use identity::{emmc_area, mark_duplicates};
 
 const BLOCK: &str = "/sys/block";
 

@@ -1,4 +1,4 @@
-use crate::collect::place;
+use crate::collect::{by_path, place};
 use crate::model::{Nic, SrIov};
 use crate::source::Reader;
 
@@ -18,7 +18,7 @@ pub fn collect(reader: &Reader, name: String, real: &str, device: &str, bootif: 
         port: number("dev_port"),
         physical_port_id: text("phys_port_id"),
         physical_port_name: text("phys_port_name"),
-        by_path: place::by_path_of_bus(device),
+        by_path: by_path::of_device(reader, device),
         up: flags.map(|f| f & 1 != 0),
         carrier: text("carrier").map(|c| c == "1"),
         carrier_changes: number("carrier_changes"),

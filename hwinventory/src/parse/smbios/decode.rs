@@ -1,7 +1,7 @@
 use super::table::{Structure, Table};
 use super::words;
 use crate::model::{Baseboard, Bios, Chassis, PowerSupply, System, SystemSlot};
-use crate::parse::names::real;
+use crate::parse::names::{real, real_uuid};
 
 /// Types 0, 1, 2, 3, 9, 11, 39 and 41.
 pub fn system(table: &Table<'_>) -> System {
@@ -36,7 +36,7 @@ fn uuid(bytes: &[u8], little_endian: bool) -> Option<String> {
         return None;
     }
     let uuid = if little_endian { uuid::Uuid::from_bytes_le(bytes) } else { uuid::Uuid::from_bytes(bytes) };
-    Some(uuid.to_string())
+    real_uuid(Some(uuid.to_string()))
 }
 
 fn bios(s: &Structure<'_>) -> Bios {

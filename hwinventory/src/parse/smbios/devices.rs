@@ -2,6 +2,7 @@ use super::table::{Structure, Table};
 use super::words;
 use crate::model::{HostInterface, OnboardDevice, RedfishService};
 use crate::parse::bytes::{ascii, le16, le32, slice, u8_at};
+use crate::parse::names::real_uuid;
 use crate::parse::netlink::ip;
 
 /// Type 41, and the obsolete type 10 where there is no type 41.
@@ -104,7 +105,7 @@ fn redfish(data: &[u8]) -> Option<RedfishService> {
     let uuid: [u8; 16] = slice(data, 0, 16)?.try_into().ok()?;
     let hostname = u8_at(data, 90).and_then(|length| slice(data, 91, usize::from(length))).and_then(ascii);
     Some(RedfishService {
-        uuid: uuid.iter().any(|&b| b != 0).then(|| uuid::Uuid::from_bytes_le(uuid).to_string()),
+        uuid: real_uuid(Some(uuid::Uuid::from_bytes_le(uuid).to_string())),
         host_address_source: assignment(u8_at(data, 16)),
         host_address: address(17, 18),
         host_netmask: address(17, 34),

@@ -4,7 +4,11 @@ use crate::model::{Dimm, MemoryArray};
 
 /// Types 16 and 17, in the order of the table.
 pub fn memory(table: &Table<'_>) -> (Vec<MemoryArray>, Vec<Dimm>) {
-    (table.of(16).map(array).collect(), table.of(17).map(dimm).collect())
+    let dimms = table.of(17).map(|s| {
+        let array = s.word(0x04).and_then(|handle| table.of(16).find(|array| array.word(0x02) == Some(handle)));
+        dimm(s, array.and_then(|array| array.byte(0x05)))
+    });
+    (table.of(16).map(array).collect(), dimms.collect())
 }
 
 fn array(s: &Structure<'_>) -> MemoryArray {
@@ -23,7 +27,7 @@ fn array(s: &Structure<'_>) -> MemoryArray {
     }
 }
 
-fn dimm(s: &Structure<'_>) -> Dimm {
+fn dimm(s: &Structure<'_>, array_use: Option<u8>) -> Dimm {
     let size = size(s);
     // A slot whose size is unknown (0xffff) is populated; only zero means that nothing is in it.
     let populated = s.word(0x0c).is_some_and(|raw| raw != 0);
@@ -34,6 +38,8 @@ fn dimm(s: &Structure<'_>) -> Dimm {
         return dimm;
     }
     dimm.size = size;
+    (dimm.volatile_size, dimm.non_volatile_size) = portions(s, size, array_use);
+    dimm.usage = array_use.and_then(words::array_use);
     dimm.kind = s.byte(0x12).and_then(words::memory_kind);
     dimm.form_factor = s.byte(0x0e).and_then(words::form_factor);
     dimm.detail = s.word(0x13).map(words::memory_detail).unwrap_or_default();
@@ -52,11 +58,37 @@ fn dimm(s: &Structure<'_>) -> Dimm {
     dimm
 }
 
-/// 7.18.4: MiB, or KiB with bit 15; 0x7fff refers to the extended size, in MiB.
+/// What of a module is main memory, and what keeps its content. Tables from 3.2 on may say so (7.18.11, 7.18.12); before,
+/// and where both are left at zero, kind and technology and the use of the array decide.
+fn portions(s: &Structure<'_>, size: Option<u64>, array_use: Option<u8>) -> (Option<u64>, Option<u64>) {
+    let Some(size) = size else { return (None, None) };
+    let told = |at: usize| s.qword(at).filter(|&n| n != u64::MAX && n <= size);
+    let (non_volatile, volatile) = (told(0x34), told(0x3c));
+    // Video, flash, non-volatile RAM and cache: all but system memory and what is not known.
+    let other_use = array_use.is_some_and(|array_use| matches!(array_use, 4..=7));
+    // VRAM, SRAM, ROM, flash and the like.
+    let other_kind = s.byte(0x12).is_some_and(|kind| matches!(kind, 0x05 | 0x06 | 0x08..=0x0c));
+    // "Logical non-volatile device", or a technology of NVDIMM-N, -F, -P and Optane.
+    let persistent = s.byte(0x12) == Some(0x1f) || s.byte(0x28).is_some_and(|technology| matches!(technology, 4..=7));
+    if other_use || other_kind {
+        (Some(0), non_volatile.filter(|&n| n > 0))
+    } else if volatile.is_some_and(|n| n > 0) {
+        (volatile, non_volatile.filter(|&n| n > 0))
+    } else if persistent || non_volatile.is_some_and(|n| n > 0) {
+        (Some(0), non_volatile.filter(|&n| n > 0).or(Some(size)))
+    } else {
+        (Some(size), None)
+    }
+}
+
+/// 7.18.4: MiB, or KiB with bit 15; 0x7fff refers to the extended size, in MiB, where the table is of 2.7 or later.
 fn size(s: &Structure<'_>) -> Option<u64> {
     match s.word(0x0c)? {
         0 | 0xffff => None,
-        0x7fff => s.dword(0x1c).map(|mib| u64::from(mib & 0x7fff_ffff) << 20),
+        0x7fff => {
+            let extended = s.dword(0x1c).map(|mib| u64::from(mib & 0x7fff_ffff)).filter(|&mib| mib != 0);
+            Some(extended.unwrap_or(0x7fff) << 20)
+        }
         kib if kib & 0x8000 != 0 => Some(u64::from(kib & 0x7fff) << 10),
         mib => Some(u64::from(mib) << 20),
     }

@@ -1,20 +1,27 @@
 //! The forms in which one value is written, and the other value that takes its place in each.
 
+use crate::parse::bytes::hex;
 use sha2::{Digest, Sha256};
 
 /// Bytes, and others of the same length.
 pub type Pair = (Vec<u8>, Vec<u8>);
 
-/// Six bytes or more written in hexadecimal, with or without separators.
+/// An id written in hexadecimal: sixteen digits or more, or with the separators that hardware addresses, UUIDs and GUIDs
+/// have. Others (`1234-5678-90`) are text, whatever they are made of.
 pub fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let separated = text.contains([':', '-']);
     let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-')).collect();
-    let even = digits.len().is_multiple_of(2) && digits.len() >= 12 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    // Twelve digits without separators may as well be a serial number; longer runs are ids.
-    if !even || !(separated || digits.len() >= 16) {
+    if !digits.len().is_multiple_of(2) || digits.len() < 12 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
-    digits.as_bytes().chunks_exact(2).map(|p| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok()).collect()
+    let groups: Vec<usize> = text.split([':', '-']).map(str::len).collect();
+    let even = |length: usize, least: usize| groups.len() >= least && groups.iter().all(|&n| n == length);
+    let known = match groups.as_slice() {
+        [one] => *one >= 16,
+        [8, 4, 4, 4, 12] => true,
+        _ => even(2, 6) || (text.contains(':') && (even(4, 4) || even(8, 4))),
+    };
+    let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok();
+    if known { digits.as_bytes().chunks_exact(2).map(pair).collect() } else { None }
 }
 
 fn hash(key: &[u8], value: &[u8]) -> [u8; 32] {
@@ -26,7 +33,7 @@ fn hash(key: &[u8], value: &[u8]) -> [u8; 32] {
 }
 
 /// The first byte stays: it says what kind of address or id it is.
-pub fn replaced_bytes(raw: &[u8], key: &[u8]) -> Vec<u8> {
+fn replaced_bytes(raw: &[u8], key: &[u8]) -> Vec<u8> {
     let stream = hash(key, raw);
     raw.iter()
         .enumerate()
@@ -34,21 +41,33 @@ pub fn replaced_bytes(raw: &[u8], key: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// Digits become digits, letters letters.
+/// Digits become digits, letters letters, of hexadecimal where all are. The number of an array (`host:0`) stays.
 pub fn replaced_text(text: &str, key: &[u8]) -> String {
     let stream = hash(key, text.as_bytes());
-    text.chars()
+    let letters = if text.chars().all(|c| !c.is_ascii_alphabetic() || c.is_ascii_hexdigit()) { 6 } else { 26 };
+    let numbered = text.rsplit_once(':').filter(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    let end = numbered.map_or(text.len(), |(head, _)| head.len());
+    text.char_indices()
         .enumerate()
-        .map(|(i, c)| {
+        .map(|(i, (at, c))| {
             let n = stream.get(i % 32).copied().unwrap_or(0).wrapping_add((i / 32) as u8);
             match c {
+                _ if at >= end => c,
                 '0'..='9' => char::from(b'0' + n % 10),
-                'a'..='z' => char::from(b'a' + n % 26),
-                'A'..='Z' => char::from(b'A' + n % 26),
+                'a'..='z' => char::from(b'a' + n % letters),
+                'A'..='Z' => char::from(b'A' + n % letters),
                 other => other,
             }
         })
         .collect()
+}
+
+/// `new` in the spelling of `old`: its separators, its case.
+pub fn rewritten(old: &str, new: &[u8]) -> String {
+    let upper = old.bytes().any(|b| b.is_ascii_uppercase());
+    let digits = if upper { hex(new).to_ascii_uppercase() } else { hex(new) };
+    let mut digits = digits.chars();
+    old.chars().map(|c| if c.is_ascii_hexdigit() { digits.next().unwrap_or(c) } else { c }).collect()
 }
 
 pub fn swapped(bytes: &[u8]) -> Vec<u8> {
@@ -63,8 +82,9 @@ pub fn binary_forms(old: &[u8], new: &[u8]) -> Vec<Pair> {
         pairs.push((old.to_bytes_le().to_vec(), new.to_bytes_le().to_vec()));
         pairs.push((old.hyphenated().to_string().into_bytes(), new.hyphenated().to_string().into_bytes()));
     }
-    for separator in ["", ":", "-", " "] {
-        let join = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(separator);
+    // Bytes in a group, and what stands between the groups: addresses, GUIDs of InfiniBand, UUIDs of md, switches.
+    for (bytes, separator) in [(64, ""), (1, ":"), (1, "-"), (1, " "), (2, ":"), (2, "."), (4, ":")] {
+        let join = |id: &[u8]| id.chunks(bytes).map(hex).collect::<Vec<_>>().join(separator);
         pairs.push((join(old).into_bytes(), join(new).into_bytes()));
     }
     if let (Some(old), Some(new)) = (interface_id(old), interface_id(new)) {
@@ -95,35 +115,66 @@ fn utf16(ascii: &[u8]) -> Vec<u8> {
     ascii.iter().flat_map(|&b| [b, 0]).collect()
 }
 
-/// An id and its neighbours. The addresses of a SAS disk's ports and of its logical unit differ in the last digit only
-/// (NAA 5, SPC-5 7.7.6.6.4): they stay neighbours under their other names.
+/// An id and its neighbours, the id itself first. The addresses of a SAS disk's ports and of its logical unit differ in the
+/// last digit only (NAA 5, SPC-5 7.7.6.6.4), and so do the GUIDs of an InfiniBand adapter and its ports: they stay
+/// neighbours under their other names. What stands before the GUID in a GID and in an address of IP over InfiniBand
+/// (RFC 4391 9.1.1) is no name.
 pub fn family(raw: &[u8], key: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let Some((&last, head)) =
-        raw.split_last().filter(|(_, head)| head.len() == 7 && head.first().is_some_and(|b| b >> 4 == 5))
-    else {
+    let prefix = match raw {
+        [0xfe, 0x80, 0, 0, 0, 0, 0, 0, ..] if raw.len() == 16 => 8,
+        _ if raw.len() == 20 => 12,
+        _ => 0,
+    };
+    let (before, id) = raw.split_at_checked(prefix).unwrap_or((&[], raw));
+    let whole = |id: &[u8]| [before, id].concat();
+    let Some((&last, head)) = id.split_last().filter(|(_, head)| head.len() == 7) else {
         return vec![(raw.to_vec(), replaced_bytes(raw, key))];
     };
     let with = |head: &[u8], last: u8, digit: u8| [head, &[last & 0xf0 | digit]].concat();
     let new = replaced_bytes(&with(head, last, 0), key);
     let (Some((&new_last, new_head)), own) = (new.split_last(), last & 0x0f) else { return Vec::new() };
-    // The id itself first: it is what has to be there.
     let digits = std::iter::once(own).chain((0..16).filter(|&digit| digit != own));
-    digits.map(|digit| (with(head, last, digit), with(new_head, new_last, digit))).collect()
+    digits.map(|digit| (whole(&with(head, last, digit)), whole(&with(new_head, new_last, digit)))).collect()
 }
 
-/// How a serial number is written: as it is, and in ATA's field of twenty characters with swapped bytes.
+/// How a name is written: as it is and in the other case, in ATA's fields with swapped bytes, in UTF-16, and in
+/// hexadecimal, as NVMe's fallback wwid and by-id names have it.
 pub fn text_forms(old: &str, new: &str) -> Vec<Pair> {
-    let mut pairs = vec![(old.as_bytes().to_vec(), new.as_bytes().to_vec())];
-    if old.len() <= 20 {
-        for pad in [|t: &str| format!("{t:<20}"), |t: &str| format!("{t:>20}")] {
+    let mut pairs: Vec<Pair> = Vec::new();
+    let cases = [str::to_owned, str::to_ascii_uppercase, str::to_ascii_lowercase] as [fn(&str) -> String; 3];
+    for case in cases {
+        pairs.push((case(old).into_bytes(), case(new).into_bytes()));
+    }
+    // It may start in the middle of a pair; what it shares the pair with is padding.
+    for (before, after) in [("", ""), ("", " "), (" ", ""), (" ", " "), ("", "\0"), ("\0", "")] {
+        let pad = |text: &str| format!("{before}{text}{after}");
+        if pad(old).len().is_multiple_of(2) {
             pairs.push((swapped(pad(old).as_bytes()), swapped(pad(new).as_bytes())));
         }
     }
-    // NVMe's fallback wwid and by-id names write the serial number in hexadecimal.
-    let hex = |t: &str| crate::parse::bytes::hex(t.as_bytes()).into_bytes();
-    pairs.push((hex(old), hex(new)));
+    let in_hex = |text: &str| hex(text.as_bytes()).into_bytes();
+    pairs.push((in_hex(old), in_hex(new)));
     if old.is_ascii() {
         pairs.push((utf16(old.as_bytes()), utf16(new.as_bytes())));
     }
+    if old.len() == 32 {
+        // LVM writes its ids with dashes, and without them in names of maps.
+        pairs.extend(lvm(old).zip(lvm(new)));
+    }
+    if let (Some(old), Some(new)) = (mbr_signature(old), mbr_signature(new)) {
+        pairs.push((old, new));
+    }
     pairs
+}
+
+fn lvm(id: &str) -> Option<Vec<u8>> {
+    const GROUPS: [(usize, usize); 7] = [(0, 6), (6, 10), (10, 14), (14, 18), (18, 22), (22, 26), (26, 32)];
+    let groups: Option<Vec<&str>> = GROUPS.iter().map(|&(start, end)| id.get(start..end)).collect();
+    Some(groups?.join("-").into_bytes())
+}
+
+/// The id of an MBR disk in UEFI's device path (UEFI 2.10, 10.3.5.1): little-endian, in a field of sixteen bytes.
+fn mbr_signature(id: &str) -> Option<Vec<u8>> {
+    let number = u32::from_str_radix(id, 16).ok().filter(|_| id.len() == 8)?;
+    Some([&number.to_le_bytes()[..], &[0; 12]].concat())
 }
