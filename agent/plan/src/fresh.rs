@@ -2,9 +2,10 @@
 
 use super::refusal::Reason;
 use super::steps::{self, Context};
-use super::{guid, table, types};
+use super::table;
 use burin_protocol::order::{Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Partition, Raid, RaidLevel, Tree};
 use burin_protocol::plan::{ArrayEntry, Device, FstabEntry, PlannedDisk, PlannedFilesystem, PlannedPartition, Step};
+use burin_table::{gpt, guid, layout, types};
 
 /// A filesystem on its way to the plan.
 struct Made {
@@ -28,7 +29,7 @@ pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> 
     }
     for (name, raid) in &context.layout.raid {
         let members = members(context, name, raid)?;
-        let uuid = guid::derived(&[&context.order.id, "raid", name, &on_words(context, &members)]);
+        let uuid = guid::derived(&[&context.order.id, "raid", name, &on_words(context, &members)]).to_string();
         let metadata = raid.metadata.clone().unwrap_or_else(|| "1.2".to_owned());
         let on = Device::Raid { name: name.clone() };
         if let Some(planned) = filesystem(context, raid.filesystem.as_ref(), &uuid, name) {
@@ -48,7 +49,8 @@ pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> 
 }
 
 pub fn type_guid(context: Context<'_>, partition: &Partition) -> Result<String, Reason> {
-    types::guid(&partition.kind, context.architecture).ok_or_else(|| Reason::Unsupported {
+    let found = types::guid(&partition.kind, context.architecture).map(|guid| guid.to_string());
+    found.ok_or_else(|| Reason::Unsupported {
         what: format!(
             "the partition type `{}` on the architecture {}",
             partition.kind,
@@ -87,11 +89,14 @@ fn create_table(
 ) -> Result<Step, Reason> {
     let mut wanted = set.partitions.clone();
     wanted.extend(steps::own_seed_label(context, name, index).map(steps::seed_partition));
-    let alignment = table::alignment(context.optimal_io.get(index).copied().flatten());
-    let placed = table::place(&wanted, disk.size, u64::from(disk.logical_block_size), alignment).map_err(|small| {
+    let alignment = layout::alignment(context.optimal_io(index));
+    let placed = table::place(&wanted, disk.size, disk.logical_block_size, alignment).map_err(|small| {
         Reason::TooSmall { set: name.to_owned(), disk: disk.device.clone(), need: small.need, have: small.have }
     })?;
-    let numbers = numbers(&wanted);
+    let numbers = given_numbers(&wanted).map_err(|(index, number)| Reason::BadValue {
+        at: format!("disk set `{name}`: partition {}", index + 1),
+        message: format!("there is no number {number} for it: a table has {} of them", gpt::ENTRY_COUNT),
+    })?;
     let partitions = wanted
         .iter()
         .zip(placed)
@@ -110,11 +115,14 @@ fn create_table(
     Ok(Step::CreateTable { disk: index, guid: context.derive(disk, "disk"), partitions })
 }
 
-/// Given numbers stay; the others get the lowest that are free, in their order.
+fn given_numbers(partitions: &[Partition]) -> Result<Vec<u32>, (usize, u32)> {
+    let given: Vec<Option<u32>> = partitions.iter().map(|partition| partition.number).collect();
+    layout::numbers(&given, &[], gpt::ENTRY_COUNT)
+}
+
+/// Of partitions that a table was made of already.
 fn numbers(partitions: &[Partition]) -> Vec<u32> {
-    let given: Vec<u32> = partitions.iter().filter_map(|partition| partition.number).collect();
-    let mut free = (1..).filter(|number| !given.contains(number));
-    partitions.iter().map(|partition| partition.number.or_else(|| free.next()).unwrap_or(0)).collect()
+    given_numbers(partitions).unwrap_or_default()
 }
 
 fn partition_filesystems(

@@ -17,7 +17,6 @@ mod fields;
 mod fresh;
 mod gates;
 mod glob;
-mod guid;
 mod identity;
 mod layout;
 mod machine;
@@ -31,7 +30,6 @@ mod select;
 mod simulate;
 mod steps;
 mod table;
-mod types;
 
 pub use attributes::PREFIX as ATTRIBUTE_PREFIX;
 pub use check::check;

@@ -1,17 +1,18 @@
 //! What is done to the chosen disks, in order.
 
+use super::fresh;
 use super::refusal::Reason;
-use super::{fresh, guid};
 use burin_protocol::order::{
     BootOrder, Bootloader, DiskSet, FsType, Grow, Layout, Order, Partition, PartitionPick, PickName, SeedPlace, Size,
 };
 use burin_protocol::plan::{Device, PlannedDisk, PlannedFilesystem, PlannedPartition, SeedTarget, Step};
+use burin_table::{guid, layout};
 use std::collections::BTreeMap;
 
 /// Room for a partition that holds nothing but a seed.
 const SEED_PARTITION: u64 = 8 << 20;
-/// What alignment can cost when partitions are added behind each other.
-const SLACK: u64 = 1 << 20;
+/// An added partition that says nothing of its size.
+const LEAST: u64 = 1 << 20;
 
 /// What steps are made from.
 #[derive(Debug, Clone, Copy)]
@@ -34,16 +35,21 @@ impl<'a> Context<'a> {
         self.disks.iter().enumerate().filter(|(_, disk)| disk.set == set).collect()
     }
 
+    /// The optimal I/O size of a planned disk; 0 where it does not say.
+    pub fn optimal_io(&self, disk: usize) -> u64 {
+        self.optimal_io.get(disk).copied().flatten().unwrap_or(0)
+    }
+
     /// Something derived for one disk.
     pub fn derive(&self, disk: &PlannedDisk, what: &str) -> String {
-        guid::derived(&[&self.order.id, &disk.identity.value, what])
+        guid::derived(&[&self.order.id, &disk.identity.value, what]).to_string()
     }
 
     pub fn filesystem_uuid(&self, kind: FsType, given: Option<&str>, on: &str, what: &str) -> String {
         match given {
             Some(uuid) => uuid.to_owned(),
             None if kind == FsType::Vfat => guid::volume_id(&[&self.order.id, on, what, "filesystem"]),
-            None => guid::derived(&[&self.order.id, on, what, "filesystem"]),
+            None => guid::derived(&[&self.order.id, on, what, "filesystem"]).to_string(),
         }
     }
 }
@@ -134,7 +140,7 @@ fn change(
             type_guid: fresh::type_guid(context, partition)?,
             guid: fresh::partition_guid(context, disk, partition),
             start: None,
-            size: partition.size.or(partition.min).map_or(SLACK, Size::bytes),
+            size: partition.size.or(partition.min).map_or(LEAST, Size::bytes),
         };
         let on = &disk.identity.value;
         added.push((planned, fresh::filesystem(context, partition.filesystem.as_ref(), on, &partition.name)));
@@ -152,8 +158,8 @@ fn change(
         added.push((planned, None));
     }
 
-    let reserved =
-        added.iter().fold(0u64, |sum, (partition, _)| sum.saturating_add(partition.size).saturating_add(SLACK));
+    let sizes: Vec<u64> = added.iter().map(|(partition, _)| partition.size).collect();
+    let reserved = layout::reserve(&sizes, layout::alignment(context.optimal_io(index)));
     let leave = set.grow.as_ref().map_or(0, Grow::leave).saturating_add(reserved);
     if leave >= disk.size {
         return Err(Reason::TooSmall { set: name.to_owned(), disk: disk.device.clone(), need: leave, have: disk.size });

@@ -125,6 +125,11 @@ impl Header {
     }
 }
 
+/// Sectors of an array of `entries` entries of the usual size.
+pub fn array_sectors(entries: u32, sector_size: u32) -> u64 {
+    (u64::from(entries) * ENTRY_LEN as u64).div_ceil(u64::from(sector_size))
+}
+
 /// One used entry. LBAs inclusive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {

@@ -6,9 +6,15 @@ pub mod adjust;
 pub mod fault_disk;
 pub mod gpt;
 pub mod guid;
+pub mod head;
 pub mod layout;
 pub mod mbr;
+pub mod rehearsal;
 mod sectors;
+pub mod signature;
 pub mod table;
+pub mod types;
 
+pub use head::Head;
+pub use rehearsal::Rehearsal;
 pub use sectors::Sectors;

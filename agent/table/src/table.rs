@@ -2,15 +2,13 @@
 
 use super::Sectors;
 use super::gpt::{Array, Fault, Header, Partition};
-use super::layout::LayoutError;
+use super::layout::{LayoutError, SECTOR_SIZES};
 use super::mbr::{self, Mbr, Primary};
 use burin_protocol::error::Coded;
 use std::io;
 use std::path::PathBuf;
 use uuid::Uuid;
 
-/// Sector sizes that a table may have been made for.
-const SECTOR_SIZES: [u32; 4] = [512, 1024, 2048, 4096];
 const REVISION: u32 = 0x0001_0000;
 
 #[derive(Debug, thiserror::Error)]

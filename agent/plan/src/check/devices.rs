@@ -1,9 +1,10 @@
 //! What is built over partitions: that it refers to something, that nothing is used twice, that a tree has a root.
 
-use super::super::{steps, types};
+use super::super::steps;
 use super::{Mistakes, token};
 use burin_protocol::image::ImageFormat;
 use burin_protocol::order::{BootOrder, Bootloader, DeviceRef, Filesystem, FsType, Layout, Order, Unlock};
+use burin_table::types;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {

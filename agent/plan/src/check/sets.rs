@@ -1,10 +1,10 @@
 //! Disk sets: how they choose, and that what is put on them makes sense.
 
 use super::super::fields::Scope;
-use super::super::types;
 use super::names::{circles, counts};
 use super::{Mistakes, predicates, token};
 use burin_protocol::order::{DiskSet, FsType, Layout, OnExisting, Order, Partition};
+use burin_table::types;
 use std::collections::BTreeSet;
 
 pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {

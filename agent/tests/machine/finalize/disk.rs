@@ -257,7 +257,7 @@ fn the_root_is_found_by_type_then_by_content_and_never_guessed() {
         return;
     }
     let disk = Loop::new(256 * MIB, 512);
-    lay_out(&disk, &[partition("a", "linux-generic", 64, 1), partition("b", "linux-generic", 64, 2)]);
+    lay_out(&disk, &[partition("a", "linux", 64, 1), partition("b", "linux-generic", 64, 2)]);
     let all = candidates(&disk, &[1, 2]);
     let find = |candidates: &[Candidate]| rootfs::find(candidates, Arch::native(), &disk.mounts());
     assert_eq!(find(&all).expect_err("blank").code(), "finalize.root_none");
@@ -282,7 +282,7 @@ fn a_btrfs_root_in_a_subvolume_is_found() {
         return;
     }
     let disk = Loop::new(256 * MIB, 512);
-    lay_out(&disk, &[partition("a", "linux-generic", 200, 1)]);
+    lay_out(&disk, &[partition("a", "linux", 200, 1)]);
     let all = candidates(&disk, &[1]);
     mkfs(Kind::Btrfs, &all[0].node, &[]);
     let mounted = Mounted::mount(&all[0].node, "btrfs", Access::ReadWrite, &disk.mounts()).expect("mounts");
@@ -344,7 +344,7 @@ fn a_seed_volume_is_a_clean_fat_filesystem_on_both_sector_sizes() {
     }
     for sector in [512, 4096] {
         let disk = Loop::new(160 * MIB, sector);
-        lay_out(&disk, &[partition("seed", "linux-generic", 120, 3)]);
+        lay_out(&disk, &[partition("seed", "linux", 120, 3)]);
         let node = disk.partition(3);
         // What was there before must not show through.
         mkfs(Kind::Btrfs, &node, &["--mixed"]);

@@ -1,0 +1,220 @@
+//! What the first bytes of a whole-disk image tell: its table, for which sectors it was made, its partitions, or the
+//! filesystem that it is. Bytes in, values out: whoever writes an image asks here before it touches a disk.
+
+use super::gpt::{self, Array, Fault, Header};
+use super::layout::SECTOR_SIZES;
+use super::mbr::{self, Mbr};
+use super::{signature, types};
+use uuid::Uuid;
+
+/// Offset of the end of a boot sector's code; the disk signature and the MBR's entries follow.
+const BOOT_CODE: usize = 440;
+const MBR_SWAP: u8 = 0x82;
+const MBR_LVM: u8 = 0x8e;
+const MBR_ESP: u8 = 0xef;
+const MBR_RAID: u8 = 0xfd;
+
+/// What kind of partition table there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableKind {
+    None,
+    Gpt,
+    /// Primary partitions; logical ones are not in the first bytes.
+    Mbr,
+}
+
+/// What a partition's type says it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Esp,
+    /// Read by the boot loader of a BIOS machine, or by the firmware of another kind of machine.
+    BootLoader,
+    Swap,
+    Root,
+    /// A member of an array, volume group or encrypted volume.
+    Member,
+    /// Logical partitions are inside.
+    Extended,
+    Other,
+}
+
+/// A partition as the table has it. Bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadPartition {
+    pub number: u32,
+    /// `None` on an MBR.
+    pub type_guid: Option<Uuid>,
+    /// `None` on an MBR.
+    pub guid: Option<Uuid>,
+    /// Empty on an MBR.
+    pub name: String,
+    pub purpose: Purpose,
+    pub start: u64,
+    pub size: u64,
+}
+
+impl HeadPartition {
+    /// One past its last byte.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.size)
+    }
+}
+
+/// The first bytes of an image, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub table: TableKind,
+    /// Sector size that the table was made for, where that can be seen. An MBR does not say it: it is seen where a
+    /// filesystem that is known starts within the bytes.
+    pub sector_size: Option<u32>,
+    /// Why a GPT whose signature is there cannot be believed. [`Fault::Length`]: its array is not within the bytes.
+    pub fault: Option<Fault>,
+    /// In the order of their numbers. Those of an MBR are in sectors of [`Head::sector_size`], or of 512 bytes.
+    pub partitions: Vec<HeadPartition>,
+    /// What the whole image is where it has no table, as libblkid names it: `ext4`, `iso9660`, ...
+    pub filesystem: Option<&'static str>,
+    /// The first sector holds something that firmware could start: the signature, and code that is not all zero.
+    pub boot_code: bool,
+    bytes: Vec<u8>,
+}
+
+impl Head {
+    /// Reads what there is. The first MiB is enough for every ordinary image.
+    pub fn parse(bytes: Vec<u8>) -> Self {
+        let signed = bytes.get(510..512) == Some(&[0x55, 0xaa]);
+        let code = bytes.get(..BOOT_CODE).is_some_and(|code| code.iter().any(|&byte| byte != 0));
+        let mut head = Self {
+            table: TableKind::None,
+            sector_size: None,
+            fault: None,
+            partitions: Vec::new(),
+            filesystem: None,
+            boot_code: signed && code,
+            bytes,
+        };
+        // A FAT or NTFS boot sector has the signature of an MBR, and letters where the entries would be.
+        let filesystem = signature::find(&head.bytes);
+        match mbr::parse(head.bytes.get(..512).unwrap_or_default()) {
+            Mbr::Plain(entries) if filesystem.is_none_or(|name| name == "iso9660") => head.read_mbr(&entries),
+            Mbr::Plain(_) => {}
+            _ => head.read_gpt(),
+        }
+        if head.table == TableKind::None || filesystem == Some("iso9660") {
+            head.filesystem = filesystem;
+        }
+        head
+    }
+
+    /// The bytes that it was read from.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Neither a table nor a filesystem nor a boot sector: nothing that a machine could make use of.
+    pub fn is_unknown(&self) -> bool {
+        self.table == TableKind::None && self.filesystem.is_none() && self.fault.is_none() && !self.boot_code
+    }
+
+    /// Where the last partition ends, in bytes: an image that is shorter was cut short. `None` without partitions.
+    pub fn reach(&self) -> Option<u64> {
+        self.partitions.iter().map(HeadPartition::end).max()
+    }
+
+    pub fn get(&self, number: u32) -> Option<&HeadPartition> {
+        self.partitions.iter().find(|partition| partition.number == number)
+    }
+
+    /// The partition that ends last.
+    pub fn last(&self) -> Option<&HeadPartition> {
+        self.partitions.iter().max_by_key(|partition| partition.end())
+    }
+
+    /// Partitions that may hold the root filesystem: the one that has such a type, or all whose type does not say that
+    /// they are something else.
+    pub fn roots(&self) -> Vec<&HeadPartition> {
+        let of = |purpose| self.partitions.iter().filter(move |one| one.purpose == purpose);
+        let typed: Vec<&HeadPartition> = of(Purpose::Root).collect();
+        if typed.is_empty() { of(Purpose::Other).chain(of(Purpose::Member)).collect() } else { typed }
+    }
+
+    /// Logical partitions, of which the first bytes tell nothing.
+    pub fn has_logical(&self) -> bool {
+        self.partitions.iter().any(|partition| partition.purpose == Purpose::Extended)
+    }
+
+    fn read_mbr(&mut self, entries: &[mbr::Primary]) {
+        self.table = TableKind::Mbr;
+        let starts = |size: u32| {
+            let start = |entry: &mbr::Primary| usize::try_from(u64::from(entry.first_lba) * u64::from(size)).ok();
+            let there = |entry| start(entry).and_then(|at| self.bytes.get(at..)).and_then(signature::find).is_some();
+            entries.iter().any(there)
+        };
+        self.sector_size = SECTOR_SIZES.into_iter().find(|&size| starts(size));
+        let sector = u64::from(self.sector_size.unwrap_or(512));
+        let partition = |entry: &mbr::Primary| HeadPartition {
+            number: entry.number,
+            type_guid: None,
+            guid: None,
+            name: String::new(),
+            purpose: match entry.kind {
+                MBR_ESP => Purpose::Esp,
+                MBR_SWAP => Purpose::Swap,
+                MBR_LVM | MBR_RAID => Purpose::Member,
+                _ if mbr::is_extended(entry) => Purpose::Extended,
+                _ => Purpose::Other,
+            },
+            start: u64::from(entry.first_lba) * sector,
+            size: u64::from(entry.sectors) * sector,
+        };
+        self.partitions = entries.iter().map(partition).collect();
+    }
+
+    fn read_gpt(&mut self) {
+        for size in SECTOR_SIZES {
+            match read_array(&self.bytes, size) {
+                // No header, or a leftover of another table in the middle of this one.
+                Err(Fault::Signature | Fault::Misplaced) => {}
+                Err(fault) => {
+                    self.fault.get_or_insert(fault);
+                    self.sector_size.get_or_insert(size);
+                    self.table = TableKind::Gpt;
+                }
+                Ok(array) => {
+                    (self.table, self.sector_size, self.fault) = (TableKind::Gpt, Some(size), None);
+                    self.partitions = array.partitions().into_iter().map(|one| partition(one, size)).collect();
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn read_array(bytes: &[u8], sector_size: u32) -> Result<Array, Fault> {
+    let sector = sector_size as usize;
+    let header = Header::parse(bytes.get(sector..sector * 2).unwrap_or_default())?;
+    if header.this_lba != 1 {
+        return Err(Fault::Misplaced);
+    }
+    let length = usize::try_from(header.array_sectors(sector_size) * u64::from(sector_size)).ok();
+    let start = header.array_lba.checked_mul(u64::from(sector_size)).and_then(|start| usize::try_from(start).ok());
+    let range = start.zip(length).and_then(|(start, length)| Some(start..start.checked_add(length)?));
+    let array = range.and_then(|range| bytes.get(range)).ok_or(Fault::Length)?;
+    Array::parse(&header, array.to_vec())
+}
+
+fn partition(one: gpt::Partition, sector_size: u32) -> HeadPartition {
+    let sector = u64::from(sector_size);
+    HeadPartition {
+        number: one.number,
+        type_guid: Some(one.type_guid),
+        guid: Some(one.guid),
+        purpose: types::purpose(one.type_guid),
+        start: one.first_lba.saturating_mul(sector),
+        size: one.sectors().saturating_mul(sector),
+        name: one.name,
+    }
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;
