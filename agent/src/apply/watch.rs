@@ -5,10 +5,11 @@
 //! its own, which owns what it needs, and the caller waits in ticks.
 
 use super::ApplyError;
-use super::bound::BoundDisk;
+use super::bound::{BoundDisk, Until};
 use crate::disk;
 use crate::image::Cancel;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,11 +42,14 @@ pub fn run<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApplyError> + Send + 'static,
 ) -> Result<T, ApplyError> {
     let (tell, told) = mpsc::channel();
+    let ended = Arc::new(AtomicBool::new(false));
+    let ends = Ends(ended.clone());
     let spawned = thread::Builder::new().name(step.to_owned()).spawn(move || {
+        let _ends = ends;
         let _ = tell.send(work());
     });
     spawned.map_err(|source| ApplyError::Thread { step, source })?;
-    let mut watch = Watch { step, disks, patience, seen: None, moved: Instant::now() };
+    let mut watch = Watch { step, disks, patience, ended, seen: None, moved: Instant::now() };
     let mut called_off: Option<Instant> = None;
     loop {
         match told.recv_timeout(TICK) {
@@ -63,10 +67,20 @@ pub fn run<T: Send + 'static>(
     }
 }
 
+/// Says that a thread is over, also where it panics.
+struct Ends(Arc<AtomicBool>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 struct Watch<'a> {
     step: &'static str,
     disks: &'a [Arc<BoundDisk>],
     patience: Patience,
+    ended: Arc<AtomicBool>,
     /// Answered requests of all disks together.
     seen: Option<u64>,
     moved: Instant,
@@ -84,19 +98,16 @@ impl Watch<'_> {
         if still < self.patience.progress {
             return Ok(());
         }
-        let waiting: Vec<_> = counted.iter().filter(|(_, requests)| requests.waiting > 0).map(|(disk, _)| *disk).collect();
+        let waiting: Vec<_> =
+            counted.iter().filter(|(_, requests)| requests.waiting > 0).map(|(disk, _)| *disk).collect();
         if let Some(first) = waiting.first() {
-            for disk in &waiting {
-                disk.set_hung();
-            }
+            waiting.iter().for_each(|disk| disk.keep_off(Until::Boot));
             let (device, seconds) = (first.name().to_owned(), still.as_secs());
             return Err(ApplyError::Hung { device, step: self.step, seconds });
         }
         // A kernel that does not count, or work that waits for something else.
         if still >= self.patience.progress * IDLE {
-            for disk in self.disks {
-                disk.set_hung();
-            }
+            self.keep_off();
             return Err(ApplyError::Stalled { step: self.step, seconds: still.as_secs() });
         }
         Ok(())
@@ -106,10 +117,12 @@ impl Watch<'_> {
     fn left_behind(&self) -> ApplyError {
         let disks: Vec<String> = self.disks.iter().map(|disk| disk.name().display().to_string()).collect();
         log::warn!("{}: called off, and does not end: left behind with {}", self.step, disks.join(", "));
-        for disk in self.disks {
-            disk.set_hung();
-        }
+        self.keep_off();
         ApplyError::Cancelled
+    }
+
+    fn keep_off(&self) {
+        self.disks.iter().for_each(|disk| disk.keep_off(Until::Ended(self.ended.clone())));
     }
 }
 

@@ -1,17 +1,16 @@
 //! What makes a disk boot, kept in memory until the order is done: its first and its last MiB, with boot code, partition
 //! table and backup table.
 //!
-//! From the first change on, both are zeros on the disk but for a mark in the first sector ([`mark`]), which says whose
+//! From the first change on, both are zeros on the disk but for a mark in the first sector
+//! ([`hwinventory::model::unfinished`]), which says whose
 //! work this is and carries no boot signature. Steps that read or change the table do it through [`Shadowed`]. The kernel
 //! is told of partitions one by one (BLKPG) and reads no table. [`BootArea::commit`] puts everything on the disk, the
 //! first sector last of all. Whatever stops the work before leaves a disk that firmware finds nothing on.
 
 mod error;
-mod mark;
 mod overlay;
 
 pub use error::AreaError;
-pub use mark::mark;
 
 use crate::finalize::adjust::Extent;
 use crate::finalize::device::Sectors;
@@ -135,6 +134,12 @@ pub struct Committed {
 pub struct Shadowed<'a> {
     pub disk: &'a dyn Sectors,
     pub area: &'a BootArea,
+}
+
+impl std::fmt::Debug for Shadowed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Shadowed").field(&self.disk.path()).finish()
+    }
 }
 
 impl Sectors for Shadowed<'_> {

@@ -1,9 +1,10 @@
 //! Bytes that lie over the two ends of a disk.
 
-use super::{AreaError, Committed, mark};
+use super::{AreaError, Committed};
 use crate::finalize::adjust::Extent;
 use crate::finalize::device::Sectors;
 use crate::finalize::gpt::Header;
+use hwinventory::model::unfinished;
 use sha2::{Digest, Sha256};
 use std::io;
 use std::path::Path;
@@ -72,7 +73,7 @@ impl Overlay {
 
     /// Zeros both places on the disk, with the mark in the first sector, and looks that it is so.
     pub fn blank(&self, disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
-        let mut head = mark(order, self.sector);
+        let mut head = unfinished::mark(order);
         head.resize(self.head.len().max(self.sector), 0);
         // The first sector first: without it firmware looks no further.
         let tail = vec![0; self.tail.len()];

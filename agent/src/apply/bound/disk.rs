@@ -2,11 +2,12 @@
 
 use super::super::boot_area::BootArea;
 use super::super::{ApplyError, Paths};
-use super::{hung, node, proof};
+use super::hung::{self, Until};
+use super::{node, proof};
 use crate::finalize::adjust::Extent;
 use crate::finalize::kernel::{KernelDisk, KernelError, Known};
-use crate::protocol::plan::PlannedDisk;
-use crate::protocol::receipt;
+use crate::protocol::plan::{Fate, PlannedDisk};
+
 use crate::sys::blockdev;
 use hwinventory::model::Disk;
 use nix::fcntl::{Flock, FlockArg};
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use receipt::OpenedDisk;
+pub use crate::protocol::receipt::OpenedDisk;
 
 /// For a udevd that looks at the disk just now to be done.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -38,6 +39,7 @@ pub struct BoundDisk {
     number: u64,
     sequence: Option<u64>,
     opened: OpenedDisk,
+    fate: Fate,
     /// Start and length of partitions that a step told the kernel of, in bytes.
     placed: Mutex<BTreeMap<u32, (u64, u64)>>,
     area: BootArea,
@@ -80,8 +82,8 @@ impl BoundDisk {
         }
         let number = metadata.rdev();
         let sequence = blockdev::disk_sequence(&file).ok();
-        if hung::is(number, sequence) {
-            return Err(ApplyError::Hung { device: name, step: "bind", seconds: 0 });
+        if hung::is((number, sequence)) {
+            return Err(ApplyError::KeptOff { device: name });
         }
         let (size, sector) =
             blockdev::size(&file).and_then(|size| Ok((size, blockdev::logical_sector(&file)?))).map_err(failed)?;
@@ -111,6 +113,7 @@ impl BoundDisk {
             number,
             sequence,
             opened,
+            fate: planned.fate,
         };
         disk.is_planned(planned, seen, &sysfs)?;
         Ok(disk)
@@ -129,16 +132,21 @@ impl BoundDisk {
             return differs("sector size", &planned.logical_block_size, &found.logical_block_size);
         }
         // sysfs answers for the number that we hold, so that it cannot be another disk's by now.
-        if let (Some(opened), Some(listed)) = (self.sequence, text(sysfs, "diskseq").and_then(|text| text.parse().ok()))
+        if let (Some(opened), Some(listed)) =
+            (self.sequence, text(sysfs, "diskseq").and_then(|text| text.parse::<u64>().ok()))
             && opened != listed
         {
             return differs("disk sequence", &listed, &opened);
         }
         let Some(seen) = seen else { return Ok(()) };
-        if let (Some(opened), Some(looked_at)) = (self.sequence, sequence_of(seen))
+        if let (Some(opened), Some(looked_at)) = (self.sequence, seen.diskseq)
             && opened != looked_at
         {
             return differs("disk sequence", &looked_at, &opened);
+        }
+        if seen.serial != planned.serial {
+            let words = |serial: &Option<String>| serial.clone().unwrap_or_else(|| "none".to_owned());
+            return differs("serial number", &words(&planned.serial), &words(&seen.serial));
         }
         Ok(())
     }
@@ -158,6 +166,16 @@ impl BoundDisk {
     /// Logical sectors, bytes.
     pub fn sector(&self) -> u32 {
         self.opened.logical_block_size
+    }
+
+    /// Whether this plan overwrites it.
+    pub fn was_written(&self) -> bool {
+        self.fate == Fate::Overwritten
+    }
+
+    /// Where our own nodes are.
+    pub fn directory(&self) -> PathBuf {
+        self.nodes.clone()
     }
 
     /// What makes it boot.
@@ -181,13 +199,13 @@ impl BoundDisk {
         Ok(())
     }
 
-    /// Nothing is done with it any more, in this boot.
-    pub fn set_hung(&self) {
-        hung::note(self.number, self.sequence);
+    /// Nothing is done with it any more.
+    pub fn keep_off(&self, until: Until) {
+        hung::note((self.number, self.sequence), until);
     }
 
     pub fn is_hung(&self) -> bool {
-        hung::is(self.number, self.sequence)
+        hung::is((self.number, self.sequence))
     }
 
     /// Requests that the kernel has completed and sectors of them, and requests that it waits for: what
@@ -199,7 +217,7 @@ impl BoundDisk {
 
     pub(super) fn usable(&self) -> Result<(), ApplyError> {
         match self.is_hung() {
-            true => Err(ApplyError::Hung { device: self.name.clone(), step: "open", seconds: 0 }),
+            true => Err(ApplyError::KeptOff { device: self.name.clone() }),
             false => Ok(()),
         }
     }
@@ -262,10 +280,6 @@ impl Requests {
         let done = [0, 2, 4, 6, 11, 13, 15].iter().filter_map(|at| fields.get(*at));
         Some(Self { done: done.fold(0, |sum, count| sum.wrapping_add(*count)), waiting: *fields.get(8)? })
     }
-}
-
-fn sequence_of(_seen: &Disk) -> Option<u64> {
-    None
 }
 
 fn lock(file: File, name: &Path) -> Handle {

@@ -11,6 +11,8 @@ mod node;
 mod proof;
 
 pub use disk::{BoundDisk, OpenedDisk};
+pub use hung::Until;
+pub use node::make as make_node;
 pub use proof::{Access, Proven};
 
 use super::{ApplyError, Paths};

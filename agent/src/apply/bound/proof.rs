@@ -2,7 +2,10 @@
 
 use super::super::ApplyError;
 use super::{BoundDisk, Part, node};
+use crate::disk::Target;
+use crate::finalize::device::Device;
 use crate::finalize::kernel::Known;
+use crate::image::ImageError;
 use crate::sys::blockdev;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -26,10 +29,6 @@ pub struct Proven {
 }
 
 impl Proven {
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-
     /// For those who open by themselves: mount(2) and programs.
     pub fn node(&self) -> &Path {
         &self.node
@@ -50,9 +49,15 @@ impl Proven {
         self.number
     }
 
-    /// For sector-wise access; flags are those that it was opened with.
-    pub fn into_file(self) -> File {
-        self.file
+    /// For sector-wise access.
+    pub fn into_device(self) -> Result<Device, ApplyError> {
+        let name = self.name.clone();
+        Device::over(self.name, self.file).map_err(|source| ApplyError::Open { device: name, source })
+    }
+
+    /// What is no partition and no disk of the plan, and was looked at by whoever opened it.
+    pub(in super::super) fn array(file: File, node: PathBuf, name: PathBuf) -> Self {
+        Self { file, node, name, number: None }
     }
 }
 
@@ -81,6 +86,14 @@ impl BoundDisk {
                 Ok(Proven { file, node, name, number: Some(number) })
             }
         }
+    }
+
+    /// The whole disk for writing, held exclusively.
+    pub fn target(&self) -> Result<Target, ApplyError> {
+        self.usable()?;
+        let target = Target::open_device_as(self.node(), self.name()).map_err(ImageError::from)?;
+        self.prove(&target.file(), self.number(), self.name())?;
+        Ok(target)
     }
 
     fn reopen(&self, node: &Path, name: &Path, access: Access) -> Result<File, ApplyError> {
