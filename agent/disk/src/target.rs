@@ -88,6 +88,11 @@ impl Target {
         Self::open_device_with(path, &Roots::default())
     }
 
+    /// The same under the name by which messages call it.
+    pub fn open_device_as(node: &Path, name: &Path) -> Result<Self, DiskError> {
+        Self::open_device_with(node, &Roots::default()).map(|target| Self { path: name.to_owned(), ..target })
+    }
+
     pub fn open_device_with(path: &Path, roots: &Roots) -> Result<Self, DiskError> {
         let device = || path.to_owned();
         let meta = metadata(path)?;

@@ -2,6 +2,7 @@
 //! kernel runs them; those of which a part would stay are refused.
 
 use burin_protocol::order::{Gate, Layout};
+use burin_protocol::plan::steps::StopArrays;
 use burin_protocol::plan::{Content, Fate, PlannedDisk, Step, Warning};
 use hwinventory_types::Inventory;
 use hwinventory_types::{Disk, Signature};
@@ -68,7 +69,8 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
         on.extend(indices);
     }
     if !on.is_empty() {
-        found.stop = Some(Step::StopArrays { disks: on.into_iter().collect(), arrays: uuids.into_iter().collect() });
+        found.stop =
+            Some(Step::StopArrays(StopArrays { disks: on.into_iter().collect(), arrays: uuids.into_iter().collect() }));
     }
     for (what, index) in split {
         let set = disks.get(index).and_then(|disk| layout.disks.get(&disk.set));

@@ -4,6 +4,7 @@ use burin_protocol::Plan;
 use burin_protocol::error::Coded;
 use burin_protocol::order::{Order, parse_value};
 use burin_protocol::plan::Step;
+use burin_protocol::plan::steps::{CreateRaid, MakeFilesystem, StopArrays};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -70,7 +71,7 @@ fn members_that_differ_are_warned_about_and_one_is_no_mirror() {
 fn an_old_array_that_is_lost_as_a_whole_is_no_obstacle() {
     let both = json!([member("sda", "ssd", "x:old", json!([])), member("sdb", "ssd", "x:old", json!([]))]);
     let plan = run(both, json!([]), &mirror(json!({}))).unwrap();
-    assert!(matches!(first(&plan), Step::Wipe { .. }), "nothing runs, nothing is stopped");
+    assert!(matches!(first(&plan), Step::Wipe(_)), "nothing runs, nothing is stopped");
     assert!(explain(&plan).contains("linux_raid_member \"x:old\""));
 }
 
@@ -93,7 +94,7 @@ fn an_array_that_runs_unused_is_stopped_and_a_used_one_keeps_its_disks() {
     let disks =
         || json!([member("sda", "ssd", "x:old", json!(["md127"])), member("sdb", "ssd", "x:old", json!(["md127"]))]);
     let plan = run(disks(), json!([array(json!([]))]), &mirror(json!({}))).unwrap();
-    assert_eq!(*first(&plan), Step::StopArrays { disks: vec![0, 1], arrays: vec![OLD.to_owned()] });
+    assert_eq!(*first(&plan), Step::StopArrays(StopArrays { disks: vec![0, 1], arrays: vec![OLD.to_owned()] }));
     assert!(explain(&plan).contains("stop the arrays that run on [0] [1]"));
     let mounted = json!([{ "device": "md127", "mountpoint": "/srv" }]);
     assert_eq!(run(disks(), json!([array(mounted)]), &mirror(json!({}))).unwrap_err().code(), "plan.no_match");
@@ -111,12 +112,12 @@ fn an_array_of_the_same_order_does_not_collide_with_itself() {
     let empty = json!([{ "name": "sda", "serial": "sda" }, { "name": "sdb", "serial": "sdb" }]);
     let before = run(empty, json!([]), &mirror(json!({}))).unwrap();
     let made = |step: &Step| match step {
-        Step::CreateRaid { uuid, .. } => Some(uuid.clone()),
+        Step::CreateRaid(CreateRaid { uuid, .. }) => Some(uuid.clone()),
         _ => None,
     };
     let uuid = before.steps.iter().find_map(made).unwrap();
     let filesystem = before.steps.iter().find_map(|step| match step {
-        Step::MakeFilesystem { on: burin_protocol::plan::Device::Raid { .. }, filesystem } => {
+        Step::MakeFilesystem(MakeFilesystem { on: burin_protocol::plan::Device::Raid { .. }, filesystem }) => {
             Some(filesystem.uuid.clone())
         }
         _ => None,
@@ -141,7 +142,7 @@ fn names_and_uuids_of_arrays_on_other_disks_collide() {
     assert!(refusal.to_string().contains("array name root is on"), "{refusal}");
     let plan = run(json!([{ "serial": "A" }, { "serial": "B" }]), json!([]), &mirror(json!({}))).unwrap();
     let uuid = plan.steps.iter().find_map(|step| match step {
-        Step::CreateRaid { uuid, .. } => Some(uuid.to_uppercase()),
+        Step::CreateRaid(CreateRaid { uuid, .. }) => Some(uuid.to_uppercase()),
         _ => None,
     });
     let refusal = run(other("old:data", &uuid.unwrap()), json!([]), &mirror(json!({}))).unwrap_err();

@@ -1,35 +1,9 @@
 //! Identifiers that would be on the machine twice: a boot loader or fstab that looks for one finds the wrong disk.
 
-use burin_protocol::plan::{Plan, SeedTarget, Step};
+use burin_protocol::plan::{Identifier, Plan, Step};
 use hwinventory_types::Inventory;
 use hwinventory_types::{Disk, Signature};
 use std::collections::BTreeSet;
-
-/// Something that is looked for at boot.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Identifier {
-    DiskGuid(String),
-    PartitionGuid(String),
-    FilesystemUuid(String),
-    FilesystemLabel(String),
-    ArrayName(String),
-    ArrayUuid(String),
-    VolumeGroup(String),
-}
-
-impl std::fmt::Display for Identifier {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match self {
-            Identifier::DiskGuid(text) => write!(f, "disk GUID {text}"),
-            Identifier::PartitionGuid(text) => write!(f, "partition GUID {text}"),
-            Identifier::FilesystemUuid(text) => write!(f, "UUID {text}"),
-            Identifier::FilesystemLabel(text) => write!(f, "label {text}"),
-            Identifier::ArrayName(text) => write!(f, "array name {text}"),
-            Identifier::ArrayUuid(text) => write!(f, "array UUID {text}"),
-            Identifier::VolumeGroup(text) => write!(f, "volume group {text}"),
-        }
-    }
-}
 
 /// An identifier, and the disk that has it already.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,35 +52,7 @@ pub fn written(plan: &Plan) -> (BTreeSet<Identifier>, Vec<Identifier>) {
             twice.push(identifier);
         }
     };
-    for step in &plan.steps {
-        match step {
-            Step::SetGuids { disk_guid, partitions, .. } => {
-                disk_guid.iter().cloned().map(Identifier::DiskGuid).for_each(&mut add);
-                partitions.values().cloned().map(Identifier::PartitionGuid).for_each(&mut add);
-            }
-            Step::AddPartition { partition, .. } => add(Identifier::PartitionGuid(partition.guid.clone())),
-            Step::CreateTable { guid, partitions, .. } => {
-                add(Identifier::DiskGuid(guid.clone()));
-                partitions.iter().for_each(|partition| add(Identifier::PartitionGuid(partition.guid.clone())));
-            }
-            Step::CreateRaid { name, uuid, .. } => {
-                add(Identifier::ArrayName(name.clone()));
-                add(Identifier::ArrayUuid(uuid.clone()));
-            }
-            Step::MakeFilesystem { filesystem, .. } => {
-                add(Identifier::FilesystemUuid(filesystem.uuid.clone()));
-                filesystem.label.iter().cloned().map(Identifier::FilesystemLabel).for_each(&mut add);
-            }
-            Step::WriteSeed { format, target: SeedTarget::Own { .. }, .. } => {
-                format
-                    .volume_label()
-                    .map(|label| Identifier::FilesystemLabel(label.to_owned()))
-                    .into_iter()
-                    .for_each(&mut add);
-            }
-            _ => {}
-        }
-    }
+    plan.steps.iter().flat_map(Step::identifiers).for_each(&mut add);
     (all, twice)
 }
 

@@ -4,6 +4,9 @@ use super::refusal::Reason;
 use super::steps::{self, Context};
 use super::table;
 use burin_protocol::order::{Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Partition, Raid, RaidLevel, Tree};
+use burin_protocol::plan::steps::{
+    CreateRaid, CreateTable, InstallBoot, MakeFilesystem, Mount, UnpackTree, Wipe, WriteFstab, WriteMdadmConf,
+};
 use burin_protocol::plan::{ArrayEntry, Device, FstabEntry, PlannedDisk, PlannedFilesystem, PlannedPartition, Step};
 use burin_table::{gpt, guid, layout, types};
 
@@ -22,7 +25,7 @@ pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> 
     let mut made = Vec::new();
     for (name, set) in context.layout.disks.iter().filter(|(_, set)| !set.partitions.is_empty()) {
         for (index, disk) in context.of_set(name) {
-            steps.push(Step::Wipe { disk: index });
+            steps.push(Step::Wipe(Wipe { disk: index }));
             steps.push(create_table(context, name, set, index, disk)?);
             made.extend(partition_filesystems(context, name, set, index, disk));
         }
@@ -37,10 +40,10 @@ pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> 
             let mount = raid.mount.clone();
             made.push(Made { on, filesystem: planned, mount, options, is_esp: false, several: false });
         }
-        steps.push(Step::CreateRaid { name: name.clone(), uuid, level: raid.level, metadata, members });
+        steps.push(Step::CreateRaid(CreateRaid { name: name.clone(), uuid, level: raid.level, metadata, members }));
     }
     for made in &made {
-        steps.push(Step::MakeFilesystem { on: made.on.clone(), filesystem: made.filesystem.clone() });
+        steps.push(Step::MakeFilesystem(MakeFilesystem { on: made.on.clone(), filesystem: made.filesystem.clone() }));
     }
     if let Some(tree) = &context.layout.tree {
         grow_tree(context, tree, &made, steps)?;
@@ -112,7 +115,7 @@ fn create_table(
             })
         })
         .collect::<Result<_, Reason>>()?;
-    Ok(Step::CreateTable { disk: index, guid: context.derive(disk, "disk"), partitions })
+    Ok(Step::CreateTable(CreateTable { disk: index, guid: context.derive(disk, "disk"), partitions }))
 }
 
 fn given_numbers(partitions: &[Partition]) -> Result<Vec<u32>, (usize, u32)> {
@@ -188,36 +191,36 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
         made.iter().filter(|made| made.mount.is_some() && made.filesystem.kind != FsType::Swap).collect();
     mounts.sort_by_key(|made| made.mount.as_deref().map(|at| (at.split('/').filter(|p| !p.is_empty()).count(), at)));
     for made in &mounts {
-        steps.push(Step::Mount {
+        steps.push(Step::Mount(Mount {
             on: made.on.clone(),
             at: made.mount.clone().unwrap_or_default(),
             kind: made.filesystem.kind,
             options: made.options.clone(),
-        });
+        }));
     }
-    steps.push(Step::UnpackTree { image: tree.image.clone(), verify: context.order.policies.verify });
+    steps.push(Step::UnpackTree(UnpackTree { image: tree.image.clone(), verify: context.order.policies.verify }));
 
     let mut entries: Vec<FstabEntry> = mounts.iter().map(|made| fstab(made)).collect();
     entries.extend(made.iter().filter(|made| made.filesystem.kind == FsType::Swap).map(fstab));
     let root = mounts.iter().find(|made| made.mount.as_deref() == Some("/"));
-    steps.push(Step::WriteFstab { entries });
+    steps.push(Step::WriteFstab(WriteFstab { entries }));
     let arrays: Vec<ArrayEntry> = steps.iter().filter_map(array).collect();
     if !arrays.is_empty() {
-        steps.push(Step::WriteMdadmConf { arrays });
+        steps.push(Step::WriteMdadmConf(WriteMdadmConf { arrays }));
     }
     if let (Some(root), true) = (root, tree.bootloader != Bootloader::None) {
-        steps.push(Step::InstallBoot {
+        steps.push(Step::InstallBoot(InstallBoot {
             bootloader: tree.bootloader,
             esps: made.iter().filter(|made| made.is_esp).map(|made| made.on.clone()).collect(),
             root_uuid: root.filesystem.uuid.clone(),
             cmdline: tree.cmdline.clone(),
-        });
+        }));
     }
     Ok(())
 }
 
 fn array(step: &Step) -> Option<ArrayEntry> {
-    let Step::CreateRaid { name, uuid, metadata, .. } = step else { return None };
+    let Step::CreateRaid(CreateRaid { name, uuid, metadata, .. }) = step else { return None };
     Some(ArrayEntry { name: name.clone(), uuid: uuid.clone(), metadata: metadata.clone() })
 }
 

@@ -32,8 +32,9 @@ mod steps;
 mod table;
 
 pub use attributes::PREFIX as ATTRIBUTE_PREFIX;
+pub use burin_protocol::plan::Identifier;
 pub use check::check;
-pub use collisions::{Collision, Identifier, find as find_collisions, of_content as content_identifiers};
+pub use collisions::{Collision, find as find_collisions, of_content as content_identifiers};
 pub use explain::{explain, explain_refusal, explain_trace};
 pub use identity::identities;
 pub use refusal::{Reason, Refusal};
@@ -43,7 +44,8 @@ pub use simulate::{Outcome, Overlap, Row, overlaps, simulate};
 use attributes::Attributes;
 use burin_protocol::Plan;
 use burin_protocol::order::{Collisions, Layout, OnExisting, Order};
-use burin_protocol::plan::{Fate, PlannedDisk, Step, Strength, Trace, VERSION, Warning};
+use burin_protocol::plan::steps::{CreateRaid, WriteImage};
+use burin_protocol::plan::{Fate, PlannedDisk, Step, Strength, Trace, VERSION, Warning, words};
 use hwinventory_types::BootMode;
 use hwinventory_types::Inventory;
 use machine::Machine;
@@ -127,7 +129,7 @@ fn planned(
         return Err(Reason::SplitArray(arrays.split));
     }
     let mut steps = steps::steps(context)?;
-    let first = usize::from(matches!(steps.first(), Some(Step::Preserve { .. })));
+    let first = usize::from(matches!(steps.first(), Some(Step::Preserve(_))));
     steps.splice(first..first, arrays.stop);
 
     let mut plan = Plan {
@@ -196,19 +198,19 @@ fn warnings(plan: &Plan) -> Vec<Warning> {
         }
     }
     for step in &plan.steps {
-        if let Step::WriteImage { image, disks, .. } = step
+        if let Step::WriteImage(WriteImage { image, disks, .. }) = step
             && disks.len() > 1
         {
             let message =
                 format!("{} disks get the image `{image}`: its filesystem UUIDs and labels are on each", disks.len());
             warnings.push(Warning { code: "plan.same_image_twice".to_owned(), message });
         }
-        if let Step::CreateRaid { name, members, .. } = step {
-            let sizes = || members.iter().filter_map(|member| explain::member_size(plan, member));
+        if let Step::CreateRaid(CreateRaid { name, members, .. }) = step {
+            let sizes = || members.iter().filter_map(|member| plan.size_of(member));
             if let (Some(least), Some(most)) = (sizes().min(), sizes().max())
                 && most - least > most / 100
             {
-                let lost = machine::decimal(most - least);
+                let lost = words::decimal(most - least);
                 let message = format!("the members of the array `{name}` differ: {lost} of the largest stay unused");
                 warnings.push(Warning { code: "plan.uneven_array".to_owned(), message });
             }

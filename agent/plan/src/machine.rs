@@ -8,6 +8,7 @@ use super::eval::{Counted, View};
 use super::gates;
 use super::identity;
 use burin_protocol::order::Gate;
+use burin_protocol::plan::words::decimal;
 use burin_protocol::plan::{GateFinding, Identity, Strength};
 use hwinventory_types::Inventory;
 use hwinventory_types::{Disk, Nic, Status};
@@ -135,16 +136,6 @@ impl NicFacts<'_> {
 /// The address that stays: burnt in, or the current one where there is no other.
 pub fn mac(nic: &Nic) -> Option<&str> {
     nic.permanent_mac.as_deref().or(nic.mac.as_deref())
-}
-
-/// `480.1 GB`.
-pub fn decimal(bytes: u64) -> String {
-    let units = [("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
-    let bytes = bytes as f64;
-    match units.iter().find(|(_, factor)| bytes >= *factor) {
-        Some((unit, factor)) => format!("{:.1} {unit}", bytes / factor),
-        None => format!("{bytes} B"),
-    }
 }
 
 /// A disk or NIC with the PCI device that it is, or is behind, as `pci`: so that rules can name a slot.

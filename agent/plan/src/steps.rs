@@ -5,6 +5,10 @@ use super::refusal::Reason;
 use burin_protocol::order::{
     BootOrder, Bootloader, DiskSet, FsType, Grow, Layout, Order, Partition, PartitionPick, PickName, SeedPlace, Size,
 };
+use burin_protocol::plan::steps::{
+    AddPartition, BootEntry, GrowFilesystem, GrowPartition, MakeFilesystem, Preserve, RelocateBackupGpt, SetGuids,
+    WriteImage, WriteSeed,
+};
 use burin_protocol::plan::{Device, PlannedDisk, PlannedFilesystem, PlannedPartition, SeedTarget, Step};
 use burin_table::{guid, layout};
 use std::collections::BTreeMap;
@@ -72,7 +76,7 @@ pub fn steps(context: Context<'_>) -> Result<Vec<Step>, Reason> {
         .map(|(i, _)| i)
         .collect();
     if !preserved.is_empty() {
-        steps.push(Step::Preserve { disks: preserved });
+        steps.push(Step::Preserve(Preserve { disks: preserved }));
     }
     images(context, &mut steps)?;
     fresh::steps(context, &mut steps)?;
@@ -99,7 +103,7 @@ fn images(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> {
     let verify = context.order.policies.verify;
     for (image, mut disks) in targets.into_iter().filter(|(_, disks)| !disks.is_empty()) {
         disks.sort_unstable();
-        steps.push(Step::WriteImage { image: image.to_owned(), disks, verify });
+        steps.push(Step::WriteImage(WriteImage { image: image.to_owned(), disks, verify }));
     }
     for (name, set) in context.layout.disks.iter().filter(|(_, set)| set.image.is_some()) {
         for (index, disk) in context.of_set(name) {
@@ -118,7 +122,7 @@ fn change(
     disk: &PlannedDisk,
     steps: &mut Vec<Step>,
 ) -> Result<(), Reason> {
-    steps.push(Step::RelocateBackupGpt { disk: index });
+    steps.push(Step::RelocateBackupGpt(RelocateBackupGpt { disk: index }));
     if let Some(guids) = &set.guids {
         let value = |text: &String, what: &str| {
             if text == "new" { context.derive(disk, what) } else { text.to_ascii_lowercase() }
@@ -129,7 +133,7 @@ fn change(
             .filter_map(|(number, text)| Some((number.parse().ok()?, value(text, &format!("partition {number}")))))
             .collect();
         let disk_guid = guids.disk.as_ref().map(|text| value(text, "disk"));
-        steps.push(Step::SetGuids { disk: index, disk_guid, partitions });
+        steps.push(Step::SetGuids(SetGuids { disk: index, disk_guid, partitions }));
     }
 
     let mut added: Vec<(PlannedPartition, Option<PlannedFilesystem>)> = Vec::new();
@@ -165,18 +169,18 @@ fn change(
         return Err(Reason::TooSmall { set: name.to_owned(), disk: disk.device.clone(), need: leave, have: disk.size });
     }
     if let Some(grow) = &set.grow {
-        steps.push(Step::GrowPartition { disk: index, partition: grow.partition(), leave });
+        steps.push(Step::GrowPartition(GrowPartition { disk: index, partition: grow.partition(), leave }));
     }
     let grown = set.grow.as_ref().filter(|grow| grow.filesystem()).map(Grow::partition);
     // Growing comes before adding: `last` is the last of the image's own partitions.
     if let Some(partition) = grown {
-        steps.push(Step::GrowFilesystem { disk: index, partition });
+        steps.push(Step::GrowFilesystem(GrowFilesystem { disk: index, partition }));
     }
     for (partition, filesystem) in added {
         let on = Device::Partition { disk: index, name: partition.name.clone(), number: partition.number };
-        steps.push(Step::AddPartition { disk: index, partition });
+        steps.push(Step::AddPartition(AddPartition { disk: index, partition }));
         if let Some(filesystem) = filesystem {
-            steps.push(Step::MakeFilesystem { on, filesystem });
+            steps.push(Step::MakeFilesystem(MakeFilesystem { on, filesystem }));
         }
     }
     Ok(())
@@ -247,7 +251,7 @@ fn seed(context: Context<'_>, steps: &mut Vec<Step>) {
     let disks = context.of_set(set);
     let once = seed.format.place() == SeedPlace::OwnPartition || context.layout.tree.is_some();
     for (disk, _) in disks.into_iter().take(if once { 1 } else { usize::MAX }) {
-        steps.push(Step::WriteSeed { format: seed.format, target: target(disk), digest: digest.to_owned() });
+        steps.push(Step::WriteSeed(WriteSeed { format: seed.format, target: target(disk), digest: digest.to_owned() }));
     }
 }
 
@@ -269,6 +273,6 @@ fn boot(context: Context<'_>, steps: &mut Vec<Step>) {
     let label = context.layout.boot.as_ref().and_then(|boot| boot.label.clone());
     let label = label.unwrap_or_else(|| context.order.id.clone());
     if !disks.is_empty() {
-        steps.push(Step::BootEntry { disks, label, order });
+        steps.push(Step::BootEntry(BootEntry { disks, label, order }));
     }
 }

@@ -2,6 +2,7 @@ use super::testing::machine;
 use super::*;
 use burin_protocol::error::Coded;
 use burin_protocol::order::{self, parse_value};
+use burin_protocol::plan::steps::{BootEntry, CreateRaid, InstallBoot, Mount, Preserve, WriteFstab, WriteSeed};
 use burin_protocol::plan::{Device, Verdict};
 use serde_json::{Value, json};
 
@@ -124,7 +125,7 @@ fn what_is_on_a_disk_is_refused_destroyed_or_preserved() {
 
     let set = json!({"keep": {"on_existing": "preserve"}});
     let plan = run(used, &order(set)).unwrap();
-    assert_eq!(plan.steps, [Step::Preserve { disks: vec![0] }]);
+    assert_eq!(plan.steps, [Step::Preserve(Preserve { disks: vec![0] })]);
     assert_eq!(plan.disks[0].fate, Fate::Preserved);
 
     // What could not be read may be anything.
@@ -232,24 +233,27 @@ fn a_mirror_has_its_array_and_an_esp_on_each_disk() {
     let mounts: Vec<_> = plan
         .steps
         .iter()
-        .filter_map(|s| if let Step::Mount { at, .. } = s { Some(at.as_str()) } else { None })
+        .filter_map(|s| if let Step::Mount(Mount { at, .. }) = s { Some(at.as_str()) } else { None })
         .collect();
     assert_eq!(mounts, ["/", "/boot/efi"]);
-    let Some(Step::CreateRaid { members, .. }) = plan.steps.get(4) else { panic!() };
+    let Some(Step::CreateRaid(CreateRaid { members, .. })) = plan.steps.get(4) else { panic!() };
     assert_eq!(
         members.clone(),
         [0, 1].map(|disk| Device::Partition { disk, name: "root".to_owned(), number: Some(2) })
     );
-    let Some(Step::InstallBoot { esps, .. }) = plan.steps.iter().find(|s| matches!(s, Step::InstallBoot { .. })) else {
+    let Some(Step::InstallBoot(InstallBoot { esps, .. })) =
+        plan.steps.iter().find(|s| matches!(s, Step::InstallBoot(_)))
+    else {
         panic!()
     };
     assert_eq!(esps.len(), 2);
-    let Some(Step::WriteFstab { entries }) = plan.steps.iter().find(|s| matches!(s, Step::WriteFstab { .. })) else {
+    let Some(Step::WriteFstab(WriteFstab { entries })) = plan.steps.iter().find(|s| matches!(s, Step::WriteFstab(_)))
+    else {
         panic!()
     };
     let esp = entries.iter().find(|entry| entry.at == "/boot/efi").unwrap();
     assert!(esp.options.contains(&"nofail".to_owned()), "the machine boots with either disk pulled");
-    let Some(Step::BootEntry { disks, .. }) = plan.steps.last() else { panic!() };
+    let Some(Step::BootEntry(BootEntry { disks, .. })) = plan.steps.last() else { panic!() };
     assert_eq!(disks, &[0, 1]);
 }
 
@@ -334,7 +338,8 @@ fn the_seed_holds_what_was_injected_and_its_debug_does_not_show_it() {
     assert!(!format!("{files:?}").contains("hunter2"));
     let planned = plan(&inventory, &order, &BTreeMap::new()).unwrap();
     assert!(!serde_json::to_string(&planned).unwrap().contains("hunter2"));
-    let Some(Step::WriteSeed { digest, .. }) = planned.steps.iter().find(|s| matches!(s, Step::WriteSeed { .. }))
+    let Some(Step::WriteSeed(WriteSeed { digest, .. })) =
+        planned.steps.iter().find(|s| matches!(s, Step::WriteSeed(_)))
     else {
         panic!()
     };

@@ -15,6 +15,12 @@ pub struct Receipt {
     pub attempt: u32,
     pub boot_id: String,
     pub plan_digest: Option<String>,
+    /// `sha256:HEX` over the order's canonical JSON, as the plan has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_digest: Option<String>,
+    /// The plan's disks as they were opened, once and for the whole attempt; in the plan's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<OpenedDisk>,
     /// None is success; a failed attempt carries its problem.
     pub problem: Option<Problem>,
     pub images: Vec<ImageReceipt>,
@@ -23,6 +29,26 @@ pub struct Receipt {
     pub changes: Vec<Change>,
     /// Milliseconds per stage, in the order they ran.
     pub stages: Vec<StageTime>,
+}
+
+/// A disk as the agent held it open: what was written was written to this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenedDisk {
+    /// The kernel's name for it, in this boot.
+    pub device: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// WWN, NGUID or EUI-64, as sysfs has it (`wwid`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wwid: Option<String>,
+    /// The kernel's count of disks (BLKGETDISKSEQ): no other disk of this boot has the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// Bytes.
+    pub size: u64,
+    pub logical_block_size: u32,
 }
 
 /// One step other than an image.

@@ -1,16 +1,14 @@
 //! What an image brought with it, looked for on the disks that stay: a boot loader or fstab that finds the other one would
 //! start the wrong system. It is known only now, and nothing has been told to firmware yet.
 
-use super::{ApplyError, Context, table};
-use crate::controller::Emitter;
-use crate::error::Coded;
-use crate::finalize::filesystem::{self, FilesystemError};
+use super::bound::{Access, BoundDisk, Part};
+use super::work::Work;
+use super::{ApplyError, table, whole};
+use crate::finalize::filesystem::{self, Content, FilesystemError};
 use crate::finalize::table::{Label, TableError};
 use crate::plan::{self, Identifier};
-use crate::protocol::Kind;
-use crate::protocol::event::Anomaly;
 use crate::protocol::order::Collisions;
-use crate::protocol::plan::{Fate, PlannedDisk, Step};
+use crate::protocol::plan::{Fate, Step};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -25,56 +23,65 @@ pub struct CollisionReceipt {
 }
 
 /// Every disk that got an image.
-pub fn find(context: &Context<'_>, emitter: &Emitter) -> Result<Vec<CollisionReceipt>, ApplyError> {
-    let written = context.plan.steps.iter().filter_map(|step| match step {
-        Step::WriteImage { disks, .. } => Some(disks),
+pub fn find(work: &Work) -> Result<(), ApplyError> {
+    let written = work.plan.steps.iter().filter_map(|step| match step {
+        Step::WriteImage(step) => Some(&step.disks),
         _ => None,
     });
     let disks: BTreeSet<usize> = written.flatten().copied().collect();
-    disks.into_iter().map(|index| on(context, context.disk(index)?, emitter)).collect()
+    for index in disks {
+        let receipt = on(work, index)?;
+        work.note("find-collisions", &receipt.device, &receipt);
+    }
+    Ok(())
 }
 
-fn on(context: &Context<'_>, disk: &PlannedDisk, emitter: &Emitter) -> Result<CollisionReceipt, ApplyError> {
-    let identifiers = identifiers(context, disk)?;
-    let overwritten = context.plan.disks.iter().filter(|disk| disk.fate == Fate::Overwritten);
+fn on(work: &Work, index: usize) -> Result<CollisionReceipt, ApplyError> {
+    let (disk, device) = (work.disks.disk(index)?, work.planned(index)?.device.clone());
+    let identifiers = identifiers(disk)?;
+    let overwritten = work.plan.disks.iter().filter(|disk| disk.fate == Fate::Overwritten);
     let overwritten: Vec<&str> = overwritten.map(|disk| disk.device.as_str()).collect();
-    let found = plan::find_collisions(context.inventory, &overwritten, &identifiers);
+    let found = plan::find_collisions(&work.inventory, &overwritten, &identifiers);
     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
     if !found.is_empty() {
-        let error = ApplyError::Collision { device: context.path(disk), found: found.join("; ") };
-        match context.order.policies.collisions {
+        let error = ApplyError::Collision { device: disk.name().to_owned(), found: found.join("; ") };
+        match work.order.policies.collisions {
             Collisions::Refuse => return Err(error),
-            Collisions::Warn => {
-                let problem = error.problem();
-                log::warn!("{} [{}]", problem.message, problem.code);
-                emitter.emit(Kind::Anomaly(Anomaly { device: Some(disk.device.clone()), problem }));
-            }
+            Collisions::Warn => work.anomaly(&device, &error),
         }
     }
-    Ok(CollisionReceipt { device: disk.device.clone(), identifiers: identifiers.len(), found })
+    Ok(CollisionReceipt { device, identifiers: identifiers.len(), found })
 }
 
-fn identifiers(context: &Context<'_>, disk: &PlannedDisk) -> Result<BTreeSet<Identifier>, ApplyError> {
+fn identifiers(disk: &BoundDisk) -> Result<BTreeSet<Identifier>, ApplyError> {
     let mut all = BTreeSet::new();
-    let nodes = match table::read(context, disk) {
+    match table::read(disk) {
         Ok(Label::Gpt(gpt)) => {
             all.insert(Identifier::DiskGuid(gpt.header.disk_guid.to_string()));
             all.extend(gpt.partitions().iter().map(|one| Identifier::PartitionGuid(one.guid.to_string())));
-            table::nodes(context, disk)?
         }
-        Ok(Label::Mbr(_)) => table::nodes(context, disk)?,
+        Ok(Label::Mbr(_)) => {}
         // The image is one filesystem, or something of its own kind.
-        Err(ApplyError::Table(TableError::Missing { .. })) => vec![context.path(disk)],
+        Err(ApplyError::Table(TableError::Missing { .. })) => {
+            add(&mut all, whole::probe(disk))?;
+            return Ok(all);
+        }
         Err(error) => return Err(error),
-    };
-    for node in nodes {
-        let content = match filesystem::probe(&node) {
-            // Nothing at boot finds it by name either.
-            Err(FilesystemError::Ambivalent { .. }) => continue,
-            content => content?,
-        };
-        let kind = content.kind.as_deref().unwrap_or_default();
-        all.extend(plan::content_identifiers(kind, content.uuid.as_deref(), content.label.as_deref()));
+    }
+    for extent in table::partitions(disk)? {
+        let proven = disk.open(Part::Number(extent.number), Access::Read)?;
+        add(&mut all, filesystem::probe(proven.node()).map_err(ApplyError::from))?;
     }
     Ok(all)
+}
+
+fn add(all: &mut BTreeSet<Identifier>, content: Result<Content, ApplyError>) -> Result<(), ApplyError> {
+    let content = match content {
+        // Nothing at boot finds it by name either.
+        Err(ApplyError::Filesystem(FilesystemError::Ambivalent { .. })) => return Ok(()),
+        content => content?,
+    };
+    let kind = content.kind.as_deref().unwrap_or_default();
+    all.extend(plan::content_identifiers(kind, content.uuid.as_deref(), content.label.as_deref()));
+    Ok(())
 }

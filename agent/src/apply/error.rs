@@ -1,6 +1,7 @@
 //! Why a step failed. The parts know best: codes and hints are theirs.
 
-use super::tree::Mounts;
+use super::boot_area::AreaError;
+use super::tree::Tree;
 use crate::error::Coded;
 use crate::finalize::bootloader::BootError;
 use crate::finalize::filesystem::FilesystemError;
@@ -22,6 +23,26 @@ use std::path::PathBuf;
 pub enum ApplyError {
     #[error("the machine is not as it was planned: the plan was {agreed}, now it would be {now}")]
     Changed { agreed: String, now: String },
+    #[error("{device}: is another disk than the one that was planned for: its {what} is {found}, it was to be {planned}", device = device.display())]
+    OtherDisk { device: PathBuf, what: String, planned: String, found: String },
+    #[error("{device}: the disk is gone", device = device.display())]
+    Gone { device: PathBuf },
+    #[error("{device}: nothing was answered for {seconds} s while at the step {step}", device = device.display())]
+    Hung { device: PathBuf, step: &'static str, seconds: u64 },
+    #[error("{device}: is left alone: it gave no answer, or work on it could not be called back", device = device.display())]
+    KeptOff { device: PathBuf },
+    #[error("the step {step} has made no progress for {seconds} s, and no disk is waited for")]
+    Stalled { step: &'static str, seconds: u64 },
+    #[error("the step {step} cannot be begun")]
+    Thread { step: &'static str, source: io::Error },
+    #[error("the step {step} broke down; its message is on the console")]
+    Broken { step: &'static str },
+    #[error("{path}: a device node cannot be made", path = path.display())]
+    Node { path: PathBuf, source: io::Error },
+    #[error("the ramdisk's kernel has no {module}")]
+    NoModule { module: &'static str },
+    #[error("the plan uses the array {name:?}, which no step has made")]
+    NoArray { name: String },
     #[error("the step {step} is not supported by this agent")]
     Unsupported { step: String },
     #[error("the plan names disk {index}, which it does not have")]
@@ -30,8 +51,6 @@ pub enum ApplyError {
     NoImage { name: String },
     #[error("the plan writes a seed, the order has none")]
     NoSeed,
-    #[error("{device} is {found} {what}, the plan says {planned}")]
-    Geometry { device: PathBuf, what: &'static str, planned: u64, found: u64 },
     #[error("{device}: not a GUID: {text}")]
     Guid { device: String, text: String },
     #[error("{device}: cannot be opened")]
@@ -71,6 +90,8 @@ pub enum ApplyError {
     #[error("{at}: cannot be mounted before the root, or twice")]
     NoRoot { at: String },
     #[error(transparent)]
+    Area(#[from] AreaError),
+    #[error(transparent)]
     Boot(#[from] BootError),
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -100,10 +121,10 @@ pub enum ApplyError {
 
 impl ApplyError {
     /// Names the device that has the file which the error is about: a path of the tree tells nobody which disk to replace.
-    pub(super) fn on(mut self, mounts: &Mounts) -> Self {
+    pub(super) fn on(mut self, tree: &Tree) -> Self {
         if let Self::Boot(BootError::Io { path, .. } | BootError::Differs { path })
         | Self::Tree(TreeError::Io { path, .. } | TreeError::Differs { path, .. }) = &mut self
-            && let Some(device) = mounts.holding(path)
+            && let Some(device) = tree.holding(path)
         {
             *path = format!("{}: {path}", device.display());
         }
@@ -114,6 +135,7 @@ impl ApplyError {
         Some(match self {
             Self::Disks { source, .. } => source.as_ref(),
             Self::Image(error) => error,
+            Self::Area(error) => error,
             Self::Boot(error) => error,
             Self::Tree(error) => error,
             Self::Table(error) => error,
@@ -135,11 +157,19 @@ impl Coded for ApplyError {
     fn code(&self) -> &'static str {
         match self {
             Self::Changed { .. } => "apply.changed",
+            Self::OtherDisk { .. } => "apply.other_disk",
+            Self::Gone { .. } => "disk.gone",
+            Self::Hung { .. } | Self::KeptOff { .. } => "disk.hung",
+            Self::Stalled { .. } => "apply.stalled",
+            Self::Thread { .. } => "apply.thread",
+            Self::Broken { .. } => "apply.broken",
+            Self::Node { .. } => "apply.node",
+            Self::NoModule { .. } => "apply.no_module",
+            Self::NoArray { .. } => "apply.no_array",
             Self::Unsupported { .. } => "apply.unsupported",
             Self::NoDisk { .. } => "apply.no_disk",
             Self::NoImage { .. } => "apply.no_image",
             Self::NoSeed => "apply.no_seed",
-            Self::Geometry { .. } => "apply.geometry",
             Self::Guid { .. } => "apply.guid",
             Self::Open { .. } => "apply.open",
             Self::NoPartition { .. } => "apply.no_partition",
@@ -167,6 +197,19 @@ impl Coded for ApplyError {
             Self::Changed { .. } => Some(
                 "something changed a disk since the plan was made; plan again and look at the difference".to_owned(),
             ),
+            Self::OtherDisk { .. } => Some(
+                "a disk was swapped, or came back under another name: nothing was written to it; run the order again"
+                    .to_owned(),
+            ),
+            Self::Gone { .. } => Some("it was taken out, or its link failed: look at the kernel log".to_owned()),
+            Self::Hung { .. } | Self::KeptOff { .. } => Some(
+                "the disk or its controller hangs, and the kernel waits for it: look at its log, cut the power"
+                    .to_owned(),
+            ),
+            Self::Stalled { .. } | Self::Broken { .. } => {
+                Some("the disks do not boot; run the order again, and report this with the log".to_owned())
+            }
+            Self::NoModule { .. } => Some("build the ramdisk with this module".to_owned()),
             Self::Unsupported { .. } => Some("take it out of the layout".to_owned()),
             Self::NoTool { package, .. } => {
                 Some(format!("build the ramdisk with --tools; the program is of the Debian package {package}"))

@@ -1,6 +1,6 @@
 //! How an image of the order is fetched, and what it must be: sums and signatures are fetched before the image is.
 
-use super::Context;
+use super::work::Work;
 use crate::image::{
     self, Cancel, Credentials, DeltaRequest, Http, ImageError, Minisign, Proxies, Signed, Source, Sums,
 };
@@ -14,8 +14,8 @@ pub struct Fetched {
 }
 
 /// Reads sums and signature, as far as the order names some.
-pub fn prepare(context: &Context<'_>, spec: &ImageSpec) -> Result<Fetched, ImageError> {
-    let mut http = Http::new(context.download.clone(), spec.urls.clone());
+pub fn prepare(work: &Work, spec: &ImageSpec) -> Result<Fetched, ImageError> {
+    let mut http = Http::new(work.download.clone(), spec.urls.clone());
     let first = spec.urls.first().map(String::as_str).unwrap_or_default();
     let transfer = &spec.transfer;
     http.credentials = transfer.credentials.as_ref().and_then(|credentials| match credentials {
@@ -31,9 +31,9 @@ pub fn prepare(context: &Context<'_>, spec: &ImageSpec) -> Result<Fetched, Image
     let mut digest = spec.digest.clone();
     if let Some(sums) = &spec.sums {
         let sums = Sums { url: sums.url.clone(), minisign: sums.signature.as_ref().map(minisign) };
-        digest.wire = Some(image::published(&http, &sums, first, &context.cancel)?);
+        digest.wire = Some(image::published(&http, &sums, first, &work.cancel)?);
     }
-    let signature = spec.signature.as_ref().map(|signature| minisign(signature).fetch(&http, first, &context.cancel));
+    let signature = spec.signature.as_ref().map(|signature| minisign(signature).fetch(&http, first, &work.cancel));
     Ok(Fetched { digest, signature: signature.transpose()?, http })
 }
 

@@ -1,12 +1,11 @@
 //! Disks that must not change: what they were before the first step is compared with what they are after the last.
 
-use super::{ApplyError, Context};
+use super::ApplyError;
+use super::bound::{Access, BoundDisk, Part};
 use crate::finalize::device::{Device, Sectors};
-use crate::protocol::plan::PlannedDisk;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes compared at each end of the disk: partition tables, and the superblocks of what uses it whole.
@@ -39,12 +38,11 @@ pub struct PreserveReceipt {
 }
 
 impl Evidence {
-    pub fn take(context: &Context<'_>, disk: &PlannedDisk) -> Result<Self, ApplyError> {
-        let device = context.path(disk);
+    pub fn take(disk: &BoundDisk) -> Result<Self, ApplyError> {
+        let device = disk.name().to_owned();
         let failed = |source| ApplyError::Open { device: device.clone(), source };
-        let file = Device::open_read_only(&device).map_err(failed)?;
-        let number = fs::metadata(&device).map_err(failed)?.rdev();
-        let sysfs = context.paths.sys.join(format!("dev/block/{}:{}", libc::major(number), libc::minor(number)));
+        let sysfs = disk.sysfs();
+        let file = disk.open(Part::Whole, Access::Read)?.into_device()?;
         let edges = edges(&file).map_err(failed)?;
         let counted = text(&sysfs, "queue/iostats").as_deref() == Some("1");
         Ok(Self {
@@ -58,8 +56,8 @@ impl Evidence {
     }
 
     /// Takes it again and compares.
-    pub fn compare(&self, context: &Context<'_>, disk: &PlannedDisk) -> Result<PreserveReceipt, ApplyError> {
-        let now = Self::take(context, disk)?;
+    pub fn compare(&self, disk: &BoundDisk) -> Result<PreserveReceipt, ApplyError> {
+        let now = Self::take(disk)?;
         let same = [
             ("size", self.size == now.size, true),
             ("attachment", self.sequence == now.sequence, self.sequence.is_some()),

@@ -1,15 +1,21 @@
 //! Programs that the ramdisk carries for what no ioctl does: found, run, and their failures told.
 
 use super::ApplyError;
+use crate::image::Cancel;
 use crate::sys::signal;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Where Debian puts them.
 const DIRECTORIES: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
 /// Bytes of a program's complaints that go into an error.
-const SAID: usize = 1000;
+const SAID: u64 = 1000;
+const TICK: Duration = Duration::from_millis(20);
 
 /// A program and the Debian package that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,30 +33,52 @@ impl Tool {
     }
 
     /// Runs it on `device`, the last argument.
-    pub fn run(self, root: &Path, arguments: &[String], device: &Path) -> Result<(), ApplyError> {
+    pub fn run(self, root: &Path, arguments: &[String], device: &Path, cancel: &Cancel) -> Result<(), ApplyError> {
         let all: Vec<&OsStr> = arguments.iter().map(OsStr::new).chain([device.as_os_str()]).collect();
-        self.run_with(root, &all, device)
+        self.run_with(root, &all, device, cancel)
     }
 
-    /// Runs it with these arguments; errors name `device`.
-    pub fn run_with(self, root: &Path, arguments: &[&OsStr], device: &Path) -> Result<(), ApplyError> {
+    /// Runs it with these arguments; errors name `device`. Ends it when the work is called off.
+    pub fn run_with(self, root: &Path, arguments: &[&OsStr], device: &Path, cancel: &Cancel) -> Result<(), ApplyError> {
+        let failed = |source| ApplyError::Tool { tool: self.name, source };
         let mut command = Command::new(self.find(root)?);
         command.args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
         // No udev makes nodes here: mdadm is to make its own.
         command.env("MDADM_NO_UDEV", "1");
         signal::end_with_parent(&mut command);
-        let output = command.stdin(Stdio::null()).output();
-        let output = output.map_err(|source| ApplyError::Tool { tool: self.name, source })?;
-        if output.status.success() {
+        let mut said = File::from(memfd_create("said", MFdFlags::MFD_CLOEXEC).map_err(|error| failed(error.into()))?);
+        let output = || said.try_clone().map(Stdio::from);
+        command.stdin(Stdio::null()).stdout(output().map_err(failed)?).stderr(output().map_err(failed)?);
+        let mut child = command.spawn().map_err(failed)?;
+        let status = loop {
+            if let Some(status) = child.try_wait().map_err(failed)? {
+                break status;
+            }
+            if cancel.is_cancelled() {
+                child.kill().map_err(failed)?;
+                child.wait().map_err(failed)?;
+                return Err(ApplyError::Cancelled);
+            }
+            std::thread::sleep(TICK);
+        };
+        if status.success() {
             return Ok(());
         }
-        let text = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(text.get(text.len().saturating_sub(SAID)..).unwrap_or_default());
+        let said = last(&mut said).unwrap_or_default();
         Err(ApplyError::ToolFailed {
             tool: self.name,
             device: device.to_owned(),
-            status: output.status.to_string(),
+            status: status.to_string(),
             said: said.split_whitespace().collect::<Vec<_>>().join(" "),
         })
     }
+}
+
+/// The end of what a program said.
+fn last(said: &mut File) -> std::io::Result<String> {
+    let length = said.seek(SeekFrom::End(0))?;
+    said.seek(SeekFrom::Start(length.saturating_sub(SAID)))?;
+    let mut text = Vec::new();
+    said.take(SAID).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -1,22 +1,27 @@
-//! The steps of a tree: filesystems mounted below each other, the archive unpacked and read back, fstab written.
+//! The tree of a new system while it is made: filesystems mounted below each other, the archive unpacked and read back,
+//! what was written afterwards compared.
 
+use super::bound::{Access, BoundDisk};
 use super::fetch::{self, Fetched};
-use super::raid::Arrays;
-use super::{ApplyError, Context, filesystem, mdadm_conf};
-use crate::finalize::mount::{Access, Mounted};
+use super::live::{Closed, Live};
+use super::steps::make_filesystem::name as filesystem_name;
+use super::work::Work;
+use super::{ApplyError, resolve};
+use crate::finalize::mount::{Access as Mode, Mounted};
 use crate::finalize::root::Root;
 use crate::image::{self, Source};
 use crate::protocol::image::Verify;
 use crate::protocol::order::FsType;
-use crate::protocol::plan::{ArrayEntry, Device, FstabEntry};
+use crate::protocol::plan::Device;
 use crate::tree::{self, Manifest, TreeError, Unpacked, Verified};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The new system's filesystems while it is made. Dropping it unmounts them, the innermost first.
+/// The new system's filesystems while it is made.
 #[derive(Debug, Default)]
-pub struct Mounts {
-    filesystems: Vec<Filesystem>,
+pub struct Tree {
+    filesystems: Vec<Arc<Filesystem>>,
     /// What was written after the archive, to be compared when all is done: paths below the root, and contents.
     written: Vec<(String, Written)>,
 }
@@ -25,10 +30,12 @@ pub struct Mounts {
 #[derive(Debug)]
 struct Filesystem {
     on: Device,
-    node: PathBuf,
+    disks: Vec<Arc<BoundDisk>>,
+    /// For people.
+    device: PathBuf,
     kind: &'static str,
     at: String,
-    mounted: Option<Mounted>,
+    mounted: Mutex<Option<Mounted>>,
 }
 
 #[derive(Debug)]
@@ -36,6 +43,33 @@ enum Written {
     Bytes(Vec<u8>),
     /// SHA-256.
     Digest([u8; 32]),
+}
+
+impl Filesystem {
+    fn mounted(&self) -> MutexGuard<'_, Option<Mounted>> {
+        self.mounted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        self.mounted().as_ref().map(|mounted| mounted.path().to_owned())
+    }
+}
+
+impl Live for Filesystem {
+    fn name(&self) -> String {
+        format!("the mount of {}", self.device.display())
+    }
+
+    fn disks(&self) -> Vec<Arc<BoundDisk>> {
+        self.disks.clone()
+    }
+
+    /// Everything on stable storage, and in no cache any more.
+    fn close(&self) -> Result<Option<Closed>, ApplyError> {
+        let taken = self.mounted().take();
+        taken.map(Mounted::unmount).transpose()?;
+        Ok(None)
+    }
 }
 
 /// Proof of a tree.
@@ -59,62 +93,67 @@ pub struct TreeReceipt {
     pub verified_members: Option<usize>,
 }
 
-impl Mounts {
+impl Tree {
     /// Parents come before children. Mount options of the order are the installed system's business.
-    pub fn mount(&mut self, context: &Context<'_>, on: &Device, at: &str, kind: FsType) -> Result<PathBuf, ApplyError> {
-        let (node, at) = (filesystem::node(context, on)?, at.to_owned());
+    pub fn mount(&mut self, work: &Work, on: &Device, at: &str, kind: FsType) -> Result<(), ApplyError> {
+        let at = at.to_owned();
         if self.filesystems.is_empty() != (at == "/") {
             return Err(ApplyError::NoRoot { at });
         }
-        let kind = filesystem::name(kind);
-        self.filesystems.push(Filesystem { on: on.clone(), node: node.clone(), kind, at, mounted: None });
-        self.attach(context, Access::ReadWrite)?;
-        Ok(node)
+        let disks = work.plan.disks_below(on).into_iter().map(|index| work.disks.disk(index).cloned());
+        let filesystem = Filesystem {
+            on: on.clone(),
+            disks: disks.collect::<Result<_, _>>()?,
+            device: resolve::open(work, on, Access::Read)?.name().to_owned(),
+            kind: filesystem_name(kind),
+            at,
+            mounted: Mutex::default(),
+        };
+        self.filesystems.push(Arc::new(filesystem));
+        self.attach(work, Mode::ReadWrite)
     }
 
     /// Mounts what is not mounted, the outermost first.
-    fn attach(&mut self, context: &Context<'_>, access: Access) -> Result<(), ApplyError> {
+    fn attach(&mut self, work: &Work, mode: Mode) -> Result<(), ApplyError> {
         let mut root: Option<PathBuf> = None;
-        for one in &mut self.filesystems {
-            if one.mounted.is_none() {
-                one.mounted = Some(match &root {
-                    None => Mounted::mount(&one.node, one.kind, access, &context.paths.mounts)?,
+        for one in &self.filesystems {
+            if one.mounted().is_none() {
+                let proven = resolve::open(work, &one.on, Access::Read)?;
+                let mounted = match &root {
+                    None => Mounted::mount(proven.node(), one.kind, mode, &work.paths.mounts)?,
                     Some(root) => {
                         let relative = Path::new(one.at.trim_start_matches('/'));
                         let path = root.join(relative);
                         let tree = Root::open(root);
-                        let made = tree.and_then(|root| match access {
-                            Access::ReadWrite => root.make_directories(relative).map(|_| ()),
-                            Access::ReadOnly => Ok(()),
+                        let made = tree.and_then(|root| match mode {
+                            Mode::ReadWrite => root.make_directories(relative).map(|_| ()),
+                            Mode::ReadOnly => Ok(()),
                         });
                         made.map_err(|source| ApplyError::Open { device: path.clone(), source })?;
-                        Mounted::mount_at(&one.node, one.kind, access, &path)?
+                        Mounted::mount_at(proven.node(), one.kind, mode, &path)?
                     }
-                });
+                };
+                *one.mounted() = Some(mounted);
+                work.stack.push(one.clone());
             }
-            root = root.or_else(|| one.mounted.as_ref().map(|mounted| mounted.path().to_owned()));
+            root = root.or_else(|| one.path());
         }
         Ok(())
     }
 
-    /// Everything on stable storage, and in no cache any more.
-    fn detach(&mut self) -> Result<(), ApplyError> {
-        for one in self.filesystems.iter_mut().rev() {
-            if let Some(mounted) = one.mounted.take() {
-                mounted.unmount()?;
-            }
+    fn detach(&mut self, work: &Work) -> Result<(), ApplyError> {
+        for one in self.filesystems.iter().rev() {
+            one.close()?;
+            let live: Arc<dyn Live> = one.clone();
+            work.stack.forget(&live);
         }
         Ok(())
     }
 
     pub fn root(&self) -> Result<Root, ApplyError> {
-        let first = self.filesystems.first().and_then(|first| first.mounted.as_ref());
-        let path = first.ok_or(ApplyError::NoRoot { at: "/".to_owned() })?.path().to_owned();
+        let path = self.filesystems.first().and_then(|first| first.path());
+        let path = path.ok_or(ApplyError::NoRoot { at: "/".to_owned() })?;
         Root::open(&path).map_err(|source| ApplyError::Open { device: path, source })
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.filesystems.is_empty()
     }
 
     /// Where a filesystem is mounted in the new system.
@@ -126,7 +165,7 @@ impl Mounts {
     pub fn holding(&self, path: &str) -> Option<&Path> {
         let path = Path::new("/").join(path);
         let above = self.filesystems.iter().filter(|one| path.starts_with(&one.at));
-        above.max_by_key(|one| one.at.len()).map(|one| one.node.as_path())
+        above.max_by_key(|one| one.at.len()).map(|one| one.device.as_path())
     }
 
     /// Mount points in the new system, and what is mounted there.
@@ -135,24 +174,18 @@ impl Mounts {
     }
 
     /// With `verify: readback`, all filesystems are mounted anew, and every file compared with what was unpacked.
-    pub fn unpack(
-        &mut self,
-        context: &Context<'_>,
-        arrays: &Arrays,
-        name: &str,
-        verify: Verify,
-    ) -> Result<TreeReceipt, ApplyError> {
-        let spec = context.order.images.get(name).ok_or_else(|| ApplyError::NoImage { name: name.to_owned() })?;
-        let Fetched { http, digest, signature } = fetch::prepare(context, spec)?;
+    pub fn unpack(&mut self, work: &Work, name: &str, verify: Verify) -> Result<TreeReceipt, ApplyError> {
+        let spec = work.order.images.get(name).ok_or_else(|| ApplyError::NoImage { name: name.to_owned() })?;
+        let Fetched { http, digest, signature } = fetch::prepare(work, spec)?;
         let root = self.root()?;
-        let stopped = || context.cancel.is_cancelled();
+        let stopped = || work.cancel.is_cancelled();
         let mut manifest = (verify == Verify::Readback).then(Manifest::default);
-        let (unpacked, read) = image::read(Source::Http(http), &digest, signature, &context.cancel, |reader| {
+        let (unpacked, read) = image::read(Source::Http(http), &digest, signature, &work.cancel, |reader| {
             tree::unpack(reader, &root, manifest.as_mut(), &stopped)
         })?;
         drop(root);
-        let verified = manifest.map(|manifest| self.verify(context, arrays, &manifest)).transpose()?;
-        let verified_members = verified.as_ref().map(|_| arrays.copies()).filter(|copies| *copies > 1);
+        let verified = manifest.map(|manifest| self.verify(work, &manifest)).transpose()?;
+        let verified_members = verified.as_ref().map(|_| copies(work)).filter(|copies| *copies > 1);
         let image::ReadReceipt { name: url, compression, wire_bytes, bytes: archive_bytes, digest } = read;
         Ok(TreeReceipt {
             url,
@@ -167,24 +200,14 @@ impl Mounts {
         })
     }
 
-    fn verify(&mut self, context: &Context<'_>, arrays: &Arrays, manifest: &Manifest) -> Result<Verified, ApplyError> {
+    fn verify(&mut self, work: &Work, manifest: &Manifest) -> Result<Verified, ApplyError> {
         let mut verified = Verified::default();
-        self.each_copy(context, arrays, |root| {
-            verified = manifest.verify(root, &|| context.cancel.is_cancelled())?;
+        self.each_copy(work, |root| {
+            verified = manifest.verify(root, &|| work.cancel.is_cancelled())?;
             Ok(())
         })?;
-        self.attach(context, Access::ReadWrite)?;
+        self.attach(work, Mode::ReadWrite)?;
         Ok(verified)
-    }
-
-    /// The tree's own mdadm.conf, with a line for each array.
-    pub fn mdadm_conf(&mut self, arrays: &[ArrayEntry]) -> Result<(), ApplyError> {
-        let file = mdadm_conf::prepare(&self.root()?, arrays)?;
-        self.write(file.directory, file.name, file.text.into_bytes(), 0o644)
-    }
-
-    pub fn fstab(&mut self, entries: &[FstabEntry]) -> Result<(), ApplyError> {
-        self.write("etc", "fstab", fstab(entries).into_bytes(), 0o644)
     }
 
     /// A small file of our own in the tree.
@@ -209,14 +232,14 @@ impl Mounts {
     }
 
     /// Unmounts all, and compares what was written since the archive was read back. Nothing is left to do the second time.
-    pub fn settle(&mut self, context: &Context<'_>, arrays: &Arrays) -> Result<(), ApplyError> {
-        self.detach()?;
+    pub fn settle(&mut self, work: &Work) -> Result<(), ApplyError> {
+        self.detach(work)?;
         let written = std::mem::take(&mut self.written);
         if written.is_empty() {
             self.filesystems.clear();
             return Ok(());
         }
-        self.each_copy(context, arrays, |root| {
+        self.each_copy(work, |root| {
             for (path, wanted) in &written {
                 let failed = |source| TreeError::Io { path: path.clone(), action: "read back", source };
                 let same = match wanted {
@@ -240,45 +263,27 @@ impl Mounts {
     /// Mounts all anew and lets `look` read, once from each copy that arrays keep. Nothing is mounted afterwards.
     fn each_copy(
         &mut self,
-        context: &Context<'_>,
-        arrays: &Arrays,
+        work: &Work,
         mut look: impl FnMut(&Root) -> Result<(), ApplyError>,
     ) -> Result<(), ApplyError> {
-        for copy in 0..arrays.copies() {
-            self.detach()?;
-            arrays.read_from(Some(copy))?;
-            self.attach(context, Access::ReadOnly)?;
+        for copy in 0..copies(work) {
+            self.detach(work)?;
+            read_from(work, Some(copy))?;
+            self.attach(work, Mode::ReadOnly)?;
             look(&self.root()?)?;
-            self.detach()?;
+            self.detach(work)?;
         }
-        arrays.read_from(None)
+        read_from(work, None)
     }
 }
 
-impl Drop for Mounts {
-    fn drop(&mut self) {
-        while let Some(one) = self.filesystems.pop() {
-            drop(one);
-        }
-    }
+/// How many times everything is kept, at most: each copy is to be read by itself.
+fn copies(work: &Work) -> usize {
+    work.arrays().iter().map(|array| array.members.len()).max().unwrap_or(1)
 }
 
-/// fstab(5): blanks, tabs, line breaks and backslashes in octal.
-fn fstab(entries: &[FstabEntry]) -> String {
-    let field = |text: &str| -> String {
-        text.chars()
-            .map(|character| match character {
-                ' ' | '\t' | '\n' | '\\' => format!("\\{:03o}", u32::from(character)),
-                other => other.to_string(),
-            })
-            .collect()
-    };
-    let line = |entry: &FstabEntry| {
-        let options = if entry.options.is_empty() { "defaults".to_owned() } else { entry.options.join(",") };
-        let (at, kind) = (field(&entry.at), filesystem::name(entry.kind));
-        format!("UUID={} {at} {kind} {} 0 {}\n", field(&entry.uuid), field(&options), entry.pass)
-    };
-    entries.iter().map(line).collect()
+fn read_from(work: &Work, copy: Option<usize>) -> Result<(), ApplyError> {
+    work.arrays().iter().try_for_each(|array| array.read_from(copy))
 }
 
 #[cfg(test)]
@@ -289,41 +294,22 @@ mod tests {
     fn a_path_is_on_the_innermost_filesystem() {
         let filesystem = |at: &str, node: &str| Filesystem {
             on: Device::Raid { name: node.to_owned() },
-            node: node.into(),
+            disks: Vec::new(),
+            device: node.into(),
             kind: "ext4",
             at: at.to_owned(),
-            mounted: None,
+            mounted: Mutex::default(),
         };
         let filesystems =
-            [("/", "root"), ("/boot/efi", "esp"), ("/boot", "boot")].map(|(at, node)| filesystem(at, node));
-        let mounts = Mounts { filesystems: filesystems.into(), written: Vec::new() };
+            [("/", "root"), ("/boot/efi", "esp"), ("/boot", "boot")].map(|(at, node)| Arc::new(filesystem(at, node)));
+        let tree = Tree { filesystems: filesystems.into(), written: Vec::new() };
         for (path, node) in [("boot/efi/a", "esp"), ("boot/efile", "boot"), ("/bootx", "root"), ("etc/fstab", "root")] {
-            assert_eq!(mounts.holding(path), Some(Path::new(node)), "{path}");
+            assert_eq!(tree.holding(path), Some(Path::new(node)), "{path}");
         }
         let error = ApplyError::Tree(TreeError::Differs { path: "boot/efi/a".into(), what: "its contents differ" });
         assert_eq!(
-            error.on(&mounts).to_string(),
+            error.on(&tree).to_string(),
             "esp: boot/efi/a: is not on the disk as it was unpacked: its contents differ"
         );
-    }
-
-    #[test]
-    fn a_line_a_filesystem() {
-        let entry = |at: &str, kind, options: &[&str], pass| FstabEntry {
-            uuid: "0B5E-11CE".to_owned(),
-            at: at.to_owned(),
-            kind,
-            options: options.iter().map(|&word| word.to_owned()).collect(),
-            pass,
-        };
-        let text = fstab(&[
-            entry("/", FsType::Ext4, &["noatime", "errors=remount-ro"], 1),
-            entry("/srv/my data", FsType::Xfs, &[], 0),
-            entry("none", FsType::Swap, &["sw"], 0),
-        ]);
-        let wanted = "UUID=0B5E-11CE / ext4 noatime,errors=remount-ro 0 1\n\
-                      UUID=0B5E-11CE /srv/my\\040data xfs defaults 0 0\n\
-                      UUID=0B5E-11CE none swap sw 0 0\n";
-        assert_eq!(text, wanted);
     }
 }

@@ -1,16 +1,15 @@
 //! Making a disk forget: every place where a partition table, filesystem, RAID, LVM or LUKS keeps its signature.
 
-use super::{ApplyError, Context};
+use super::ApplyError;
+use super::bound::{Access, BoundDisk, Part, Proven};
 use crate::disk::{CHUNK, Target, wipe, zero};
 use crate::finalize::filesystem;
-use crate::finalize::kernel::KernelDisk;
 use crate::image::ImageError;
-use crate::protocol::plan::{PlannedDisk, PlannedPartition};
+use crate::protocol::plan::{Existing, PlannedPartition};
 use crate::sys::aligned::AlignedBuf;
 use serde::Serialize;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 /// btrfs keeps copies of its superblock at these distances from its beginning (btrfs on-disk format, "Superblock";
 /// `btrfs_sb_offset` in fs/btrfs/volumes.h), and tools for rescue find them.
@@ -28,24 +27,24 @@ pub struct WipeReceipt {
 
 /// Both ends of the disk, and of each partition that it has or had when the plan was made. The primary partition table
 /// goes last: killed before, a new run still finds the old partitions.
-pub fn disk(context: &Context<'_>, disk: &PlannedDisk) -> Result<WipeReceipt, ApplyError> {
-    let path = context.path(disk);
-    let target = target(context, disk)?;
-    let known = disk.existing.partitions.iter().map(|old| old.start..old.start.saturating_add(old.size));
+pub fn disk(disk: &BoundDisk, existing: &Existing) -> Result<WipeReceipt, ApplyError> {
+    let target = disk.target()?;
+    let known = existing.partitions.iter().map(|old| old.start..old.start.saturating_add(old.size));
     let stale: Vec<Range<u64>> = wipe::old_partitions(&target).into_iter().chain(known).collect();
     let ranges = signatures(0..target.size(), &stale);
-    KernelDisk::open(&path, &context.paths.sys, &context.paths.dev)?.sync(&[])?;
+    disk.tell_kernel(&[])?;
     let zeroed_bytes = erase(&target, &ranges)?;
     drop(target);
-    if let Some(found) = filesystem::probe(&path)?.kind {
-        return Err(ApplyError::Signature { device: path, found });
+    let proven = disk.open(Part::Whole, Access::Read)?;
+    if let Some(found) = filesystem::probe(proven.node())?.kind {
+        return Err(ApplyError::Signature { device: disk.name().to_owned(), found });
     }
-    Ok(WipeReceipt { device: path.display().to_string(), partitions: stale.len(), zeroed_bytes })
+    Ok(WipeReceipt { device: proven.device(), partitions: stale.len(), zeroed_bytes })
 }
 
 /// The ends of partitions that are about to be: what lay there may be the inside of something older.
-pub fn partitions(context: &Context<'_>, disk: &PlannedDisk, new: &[PlannedPartition]) -> Result<(), ApplyError> {
-    let target = target(context, disk)?;
+pub fn partitions(disk: &BoundDisk, new: &[PlannedPartition]) -> Result<(), ApplyError> {
+    let target = disk.target()?;
     for partition in new {
         let start = partition.start.unwrap_or(0);
         let end = start.saturating_add(partition.size).min(target.size());
@@ -54,10 +53,11 @@ pub fn partitions(context: &Context<'_>, disk: &PlannedDisk, new: &[PlannedParti
     Ok(())
 }
 
-/// Both ends of an array that was just made: old contents of its members show through.
-pub fn array(path: &Path) -> Result<u64, ApplyError> {
-    let target = Target::open_device(path).map_err(ImageError::from)?;
-    erase(&target, &inside(0..target.size()))
+/// Both ends of an array that was just made: old contents of its members show through. Its size in bytes.
+pub fn array(array: &Proven) -> Result<u64, ApplyError> {
+    let target = Target::open_device_as(array.node(), array.name()).map_err(ImageError::from)?;
+    erase(&target, &inside(0..target.size()))?;
+    Ok(target.size())
 }
 
 /// Where signatures may be: on the whole device and on each of the areas on it that count, sorted.
@@ -75,19 +75,6 @@ fn signatures(device: Range<u64>, areas: &[Range<u64>]) -> Vec<Range<u64>> {
 /// The same of one area with nothing in it that counts.
 fn inside(area: Range<u64>) -> Vec<Range<u64>> {
     signatures(area, &[])
-}
-
-/// Opened exclusively, and of the size that the plan was made for.
-fn target(context: &Context<'_>, disk: &PlannedDisk) -> Result<Target, ApplyError> {
-    let path = context.path(disk);
-    let target = Target::open_device(&path).map_err(ImageError::from)?;
-    let sector = (u64::from(disk.logical_block_size), u64::from(target.sector()));
-    for (what, (planned, found)) in [("bytes large", (disk.size, target.size())), ("bytes a sector", sector)] {
-        if planned != found {
-            return Err(ApplyError::Geometry { device: path, what, planned, found });
-        }
-    }
-    Ok(target)
 }
 
 /// Zeros the ranges from the last to the first, each on the medium before the next, and reads them back.

@@ -57,6 +57,12 @@ impl Device {
         Self::new(path.to_owned(), file, sector_size, false)
     }
 
+    /// A block device that is open already, with O_DIRECT; `path` is for messages.
+    pub fn over(path: PathBuf, file: File) -> io::Result<Self> {
+        let sector_size = crate::sys::partition::logical_sector_size(&file)?;
+        Self::new(path, file, sector_size, true)
+    }
+
     fn new(path: PathBuf, mut file: File, sector_size: u32, direct: bool) -> io::Result<Self> {
         if !(512..=ALIGN as u32).contains(&sector_size) || !sector_size.is_power_of_two() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, format!("sector size {sector_size}")));

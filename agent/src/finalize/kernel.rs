@@ -78,10 +78,13 @@ pub struct KernelDisk {
 
 /// The kernel's idea of a partition; bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Known {
-    name: String,
-    start: u64,
-    length: u64,
+pub struct Known {
+    /// `sda3`.
+    pub name: String,
+    /// Major and minor number of its block device.
+    pub device: (u32, u32),
+    pub start: u64,
+    pub length: u64,
 }
 
 impl KernelDisk {
@@ -93,9 +96,13 @@ impl KernelDisk {
         if !metadata.file_type().is_block_device() {
             return Err(KernelError::NotBlock { device: device.to_owned() });
         }
-        let (major, minor) = (libc::major(metadata.rdev()), libc::minor(metadata.rdev()));
-        let sysfs = sys.join(format!("dev/block/{major}:{minor}"));
-        Ok(Self { device: device.to_owned(), file, sysfs, dev: dev.to_owned() })
+        Ok(Self::over(device, file, metadata.rdev(), sys, dev))
+    }
+
+    /// The disk that `file` is open on, whose number is `number`; `device` is for messages.
+    pub fn over(device: &Path, file: File, number: u64, sys: &Path, dev: &Path) -> Self {
+        let sysfs = sys.join(format!("dev/block/{}:{}", libc::major(number), libc::minor(number)));
+        Self { device: device.to_owned(), file, sysfs, dev: dev.to_owned() }
     }
 
     /// Optimal I/O size in bytes, 0 where the device does not say: what [`super::layout::alignment`] takes.
@@ -157,7 +164,8 @@ impl KernelDisk {
         Ok(node)
     }
 
-    fn partitions(&self) -> Result<BTreeMap<u32, Known>, KernelError> {
+    /// By number.
+    pub fn partitions(&self) -> Result<BTreeMap<u32, Known>, KernelError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| KernelError::Io { path, source }
@@ -175,8 +183,12 @@ impl KernelDisk {
             }
             // sysfs has '!' where device names have '/'.
             let name = path.file_name().unwrap_or_default().to_string_lossy().replace('!', "/");
+            let dev = path.join("dev");
+            let text = fs::read_to_string(&dev).map_err(io(&dev))?;
+            let device = pair(text.trim()).ok_or(io::ErrorKind::InvalidData).map_err(|kind| io(&dev)(kind.into()))?;
             let known = Known {
                 name,
+                device,
                 start: number_in(path.join("start"))? * SYSFS_SECTOR,
                 length: number_in(path.join("size"))? * SYSFS_SECTOR,
             };
@@ -184,4 +196,10 @@ impl KernelDisk {
         }
         Ok(found)
     }
+}
+
+/// `8:3`.
+fn pair(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }

@@ -1,6 +1,7 @@
 //! Mounting a partition of the new system for a moment, at a place of our own.
 
 use crate::error::Coded;
+use crate::sys::blockdev;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -58,6 +59,8 @@ pub struct Mounted {
     mounted: bool,
     /// The mount point was made for this mount alone.
     own: bool,
+    /// The device refuses writes for as long as this lasts.
+    locked: bool,
 }
 
 impl Mounted {
@@ -79,20 +82,39 @@ impl Mounted {
         mounted
     }
 
-    /// The same at a directory that exists and stays.
+    /// Read-only, of an image that is looked into: the kernel writes nothing to the partition by then, whatever the
+    /// filesystem's own settings say.
+    pub fn look(device: &Path, kind: &str, base: &Path) -> Result<Self, MountError> {
+        quiet();
+        let locked = File::open(device).and_then(|file| blockdev::set_read_only(&file, true)).is_ok();
+        match Self::mount(device, kind, Access::ReadOnly, base) {
+            Ok(mut mounted) => {
+                mounted.locked = locked;
+                Ok(mounted)
+            }
+            Err(error) => {
+                unlock(device, locked);
+                Err(error)
+            }
+        }
+    }
+
+    /// The same as [`Mounted::mount`] at a directory that exists and stays.
     pub fn mount_at(device: &Path, kind: &str, access: Access, path: &Path) -> Result<Self, MountError> {
         Self::attach(device, kind, access, path, false)
     }
 
     fn attach(device: &Path, kind: &str, access: Access, path: &Path, own: bool) -> Result<Self, MountError> {
         let mut flags = MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NOATIME;
-        if access == Access::ReadOnly {
-            flags |= MsFlags::MS_RDONLY;
+        match access {
+            Access::ReadOnly => flags |= MsFlags::MS_RDONLY,
+            // An agent that was killed while it looked into the image left it so.
+            Access::ReadWrite => unlock(device, File::open(device).and_then(blockdev::read_only).unwrap_or(false)),
         }
         if let Err(error) = mount(Some(device), path, Some(kind), flags, Some(options(kind, access))) {
             return Err(MountError::Mount { device: device.to_owned(), kind: kind.to_owned(), source: error.into() });
         }
-        Ok(Self { path: path.to_owned(), device: device.to_owned(), mounted: true, own })
+        Ok(Self { path: path.to_owned(), device: device.to_owned(), mounted: true, own, locked: false })
     }
 
     pub fn path(&self) -> &Path {
@@ -122,8 +144,22 @@ impl Mounted {
                     .map_err(|source| MountError::MountPoint { path: self.path.clone(), source })?;
             }
         }
+        unlock(&self.device, std::mem::take(&mut self.locked));
         Ok(())
     }
+}
+
+/// Lets the device take writes again.
+fn unlock(device: &Path, locked: bool) {
+    if locked && let Err(error) = File::open(device).and_then(|file| blockdev::set_read_only(&file, false)) {
+        log::warn!("{}: stays read-only: {error}", device.display());
+    }
+}
+
+/// XFS halts the kernel for what this mask names; an image is no reason to.
+fn quiet() {
+    // Missing where XFS is not loaded, and then the mask is what it begins with: nothing.
+    let _ = fs::write("/proc/sys/fs/xfs/panic_mask", "0");
 }
 
 /// A program that is just being started has what we had open, for a moment.
@@ -172,7 +208,8 @@ fn options(kind: &str, access: Access) -> &'static str {
     match (kind, access) {
         ("xfs", Access::ReadWrite) => "nouuid",
         ("xfs", Access::ReadOnly) => "nouuid,norecovery",
-        ("ext4", Access::ReadOnly) => "noload",
+        // The superblock may ask for a kernel panic at the first error.
+        ("ext4", Access::ReadOnly) => "noload,errors=continue",
         // By default it goes on after an error, and the system would start with a filesystem that is marked as broken.
         ("ext4", Access::ReadWrite) => "errors=remount-ro",
         // FAT has no owners and modes; what a tree says of them is no error.

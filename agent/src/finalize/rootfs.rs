@@ -2,7 +2,7 @@
 
 use super::filesystem::{self, FilesystemError, Kind};
 use super::guid::Arch;
-use super::mount::{Access, MountError, Mounted};
+use super::mount::{MountError, Mounted};
 use super::root::Root;
 use crate::error::Coded;
 use std::io;
@@ -110,7 +110,7 @@ pub fn find(candidates: &[Candidate], arch: Arch, mount_base: &Path) -> Result<R
 }
 
 fn look(candidate: &Candidate, kind: Kind, mount_base: &Path) -> Result<Option<PathBuf>, RootError> {
-    let mounted = Mounted::mount(&candidate.node, kind.name(), Access::ReadOnly, mount_base)?;
+    let mounted = Mounted::look(&candidate.node, kind.name(), mount_base)?;
     let prefix = prefix(mounted.path(), kind);
     mounted.unmount()?;
     prefix

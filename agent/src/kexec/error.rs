@@ -1,3 +1,4 @@
+use crate::apply::ApplyError;
 use crate::error::Coded;
 use std::io;
 use std::path::PathBuf;
@@ -7,8 +8,8 @@ use std::path::PathBuf;
 pub enum KexecError {
     #[error("no kernel was found on {disks}")]
     NoKernel { disks: String },
-    #[error("the partitions of a disk cannot be listed in {path}")]
-    Sysfs { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Disk(#[from] ApplyError),
     #[error("{path} cannot be opened")]
     Read { path: PathBuf, source: io::Error },
     #[error("the ramdisks do not fit into memory")]
@@ -20,13 +21,13 @@ pub enum KexecError {
 impl Coded for KexecError {
     fn code(&self) -> &'static str {
         match self {
-            Self::NoKernel { .. } => "kexec.no-kernel",
-            Self::Sysfs { .. } => "kexec.sysfs",
+            Self::NoKernel { .. } => "kexec.no_kernel",
+            Self::Disk(error) => error.code(),
             Self::Read { .. } => "kexec.read",
             Self::Memory { .. } => "kexec.memory",
             Self::Refused { source, .. } => match source.raw_os_error() {
                 Some(libc::ENOSYS) => "kexec.unsupported",
-                Some(libc::EPERM) => "kexec.locked-down",
+                Some(libc::EPERM) => "kexec.locked_down",
                 Some(libc::ENOKEY | libc::EKEYREJECTED | libc::EBADMSG) => "kexec.signature",
                 _ => "kexec.refused",
             },
@@ -36,11 +37,11 @@ impl Coded for KexecError {
     fn hint(&self) -> Option<String> {
         Some(
             match self.code() {
-                "kexec.no-kernel" => {
+                "kexec.no_kernel" => {
                     "a kernel inside an EFI program, or on RAID, LVM or LUKS, is not found: use reboot"
                 }
                 "kexec.unsupported" => "the ramdisk's kernel has no CONFIG_KEXEC_FILE: use reboot",
-                "kexec.locked-down" => {
+                "kexec.locked_down" => {
                     "with Secure Boot, lockdown or kexec_load_disabled no kernel is taken: use reboot"
                 }
                 "kexec.signature" => "the installed kernel's key is not one of the ramdisk kernel's: use reboot",
@@ -61,7 +62,7 @@ mod tests {
             let source = io::Error::from_raw_os_error(errno);
             KexecError::Refused { kernel: "/dev/sda1/vmlinuz".into(), source }.code()
         };
-        assert_eq!(code(libc::EPERM), "kexec.locked-down");
+        assert_eq!(code(libc::EPERM), "kexec.locked_down");
         assert_eq!(code(libc::ENOSYS), "kexec.unsupported");
         assert_eq!(code(libc::EKEYREJECTED), "kexec.signature");
         assert_eq!(code(libc::ENOEXEC), "kexec.refused");

@@ -13,12 +13,11 @@ mod grub;
 pub use entry::Entry;
 pub use error::KexecError;
 
-use crate::apply::Paths;
+use crate::apply::bound::{Access, Part, Proven};
+use crate::apply::{Bound, Paths};
 use crate::finalize::filesystem::{self, Kind};
-use crate::finalize::mount::{Access, Mounted};
+use crate::finalize::mount::Mounted;
 use crate::finalize::root::Root;
-use crate::protocol::Plan;
-use crate::protocol::plan::Fate;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Seek};
@@ -35,48 +34,30 @@ pub struct Loaded {
 /// EFI system partitions, on which entries may lie, beside the filesystems that a root may be.
 const ESP: &str = "vfat";
 
-/// Loads the kernel of the system that this plan has installed.
-pub fn load(plan: &Plan, paths: &Paths) -> Result<Loaded, KexecError> {
-    let written = plan.disks.iter().filter(|disk| disk.fate == Fate::Overwritten);
-    let disks: Vec<&str> = written.map(|disk| disk.device.as_str()).collect();
-    for disk in &disks {
-        // Where no step had to do with the table of a copied disk, the kernel does not know its partitions yet. Where one is
-        // in use it knows them.
-        if let Ok(device) = File::open(disk) {
-            let _ = crate::sys::blockdev::reread_partitions(&device);
-        }
-        for partition in partitions(Path::new(disk), paths)? {
+/// Loads the kernel of the system that was installed on these disks. Those that were not written to are theirs, too, who
+/// preserve them: they are left alone.
+pub fn load(disks: &Bound, paths: &Paths) -> Result<Loaded, KexecError> {
+    let written: Vec<_> = disks.all().iter().filter(|disk| disk.was_written()).collect();
+    for disk in &written {
+        let known = disk.kernel().and_then(|kernel| Ok(kernel.partitions()?))?;
+        for number in known.into_keys() {
+            let partition = disk.open(Part::Number(number), Access::Read)?;
             if let Some(loaded) = from(&partition, &paths.mounts)? {
                 return Ok(loaded);
             }
         }
     }
-    Err(KexecError::NoKernel { disks: disks.join(", ") })
-}
-
-/// Device nodes of a disk's partitions, by number.
-fn partitions(disk: &Path, paths: &Paths) -> Result<Vec<PathBuf>, KexecError> {
-    let name = disk.file_name().unwrap_or_default();
-    let directory = paths.sys.join("class/block").join(name);
-    let failed = |source| KexecError::Sysfs { path: directory.clone(), source };
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(&directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        // Only partitions have this file.
-        let Ok(number) = std::fs::read_to_string(entry.path().join("partition")) else { continue };
-        let number: u32 = number.trim().parse().unwrap_or(u32::MAX);
-        found.push((number, paths.dev.join(entry.file_name())));
-    }
-    found.sort();
-    Ok(found.into_iter().map(|(_, node)| node).collect())
+    let names: Vec<String> = written.iter().map(|disk| disk.name().display().to_string()).collect();
+    Err(KexecError::NoKernel { disks: names.join(", ") })
 }
 
 /// None where this partition has no kernel, or cannot be looked into.
-fn from(partition: &Path, mounts: &Path) -> Result<Option<Loaded>, KexecError> {
-    let Ok(content) = filesystem::probe(partition) else { return Ok(None) };
+fn from(proven: &Proven, mounts: &Path) -> Result<Option<Loaded>, KexecError> {
+    let partition = proven.name();
+    let Ok(content) = filesystem::probe(proven.node()) else { return Ok(None) };
     let esp = || (content.kind.as_deref() == Some(ESP)).then_some(ESP);
     let Some(kind) = content.filesystem().map(Kind::name).or_else(esp) else { return Ok(None) };
-    let mounted = match Mounted::mount(partition, kind, Access::ReadOnly, mounts) {
+    let mounted = match Mounted::look(proven.node(), kind, mounts) {
         Ok(mounted) => mounted,
         Err(error) => {
             log::warn!("no kernel is looked for on {}: {error}", partition.display());
@@ -140,20 +121,5 @@ mod tests {
         let mut bytes = Vec::new();
         whole.read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, b"12345\0\0\0abcdx\0\0\0");
-    }
-
-    #[test]
-    fn partitions_come_by_number_and_nothing_else_is_one() {
-        let root = tempfile::tempdir().unwrap();
-        let block = root.path().join("sys/class/block/nvme0n1");
-        for (name, number) in [("nvme0n1p10", "10\n"), ("nvme0n1p2", "2\n")] {
-            std::fs::create_dir_all(block.join(name)).unwrap();
-            std::fs::write(block.join(name).join("partition"), number).unwrap();
-        }
-        std::fs::create_dir_all(block.join("queue")).unwrap();
-        let paths = Paths { sys: root.path().join("sys"), dev: "/dev".into(), ..Paths::default() };
-        let found = partitions(Path::new("/dev/nvme0n1"), &paths).unwrap();
-        assert_eq!(found, [Path::new("/dev/nvme0n1p2"), Path::new("/dev/nvme0n1p10")]);
-        assert!(matches!(partitions(Path::new("/dev/sdz"), &paths), Err(KexecError::Sysfs { .. })));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Agent;
 use crate::api::Door;
-use crate::apply::{self, Applied, ApplyError, Context};
+use crate::apply::{self, Applied, ApplyError, Bound, Context, Patience};
 use crate::controller::ControlFlag;
 use crate::error::Coded;
 use crate::image::Cancel;
@@ -51,6 +51,15 @@ struct Planned {
     seed: Option<SeedFiles>,
 }
 
+/// What was done, as far as it came.
+#[derive(Default)]
+struct Done {
+    applied: Applied,
+    plan_digest: Option<String>,
+    order_digest: Option<String>,
+    disks: Vec<receipt::OpenedDisk>,
+}
+
 impl Attempt<'_> {
     /// `grant` is asked with the plan's digest, before the first byte of a disk changes.
     pub fn run<E: Coded>(&self, stages: &mut Stages, grant: impl FnOnce(&str) -> Result<(), E>) -> Outcome {
@@ -60,9 +69,9 @@ impl Attempt<'_> {
         log::info!("order {order}, attempt {}", self.number);
         stages.emitter().emit(Kind::OrderAccepted(OrderAccepted { order: order.clone(), attempt: self.number }));
 
-        let (mut done, mut digest) = (Applied::default(), None);
-        let worked = self.work(stages, grant, &mut digest, &mut done);
-        let kernel = worked.as_ref().is_ok_and(|plan| self.finish == Finish::Kexec && self.load_kernel(stages, plan));
+        let mut done = Done::default();
+        let worked = self.work(stages, grant, &mut done);
+        let kernel = worked.as_ref().is_ok_and(|disks| self.finish == Finish::Kexec && self.load_kernel(stages, disks));
         let problem = worked.err().map(|failure| failure.problem);
         match &problem {
             None => log::info!("order {order}: done and verified"),
@@ -73,18 +82,20 @@ impl Attempt<'_> {
             order: order.clone(),
             attempt: self.number,
             boot_id: self.boot_id.to_owned(),
-            plan_digest: digest,
+            plan_digest: done.plan_digest,
+            order_digest: done.order_digest,
+            disks: done.disks,
             problem,
-            images: done.images,
-            changes: done.changes,
+            images: done.applied.images,
+            changes: done.applied.changes,
             stages: stages.times(),
         };
         Outcome { receipt, kernel }
     }
 
     /// What is on the disk is right, whether or not its kernel can be started past the firmware.
-    fn load_kernel(&self, stages: &mut Stages, plan: &Plan) -> bool {
-        let loaded = stages.run("kexec", || kexec::load(plan, &self.agent.paths));
+    fn load_kernel(&self, stages: &mut Stages, disks: &Bound) -> bool {
+        let loaded = stages.run("kexec", || kexec::load(disks, &self.agent.paths));
         if loaded.is_err() {
             log::warn!("the installed system will be started by the firmware instead");
         }
@@ -95,11 +106,11 @@ impl Attempt<'_> {
         &self,
         stages: &mut Stages,
         grant: impl FnOnce(&str) -> Result<(), E>,
-        digest: &mut Option<String>,
-        done: &mut Applied,
-    ) -> Result<Plan, Failure> {
+        done: &mut Done,
+    ) -> Result<Bound, Failure> {
         let planned = stages.run("plan", || self.plan(self.inventory))?;
-        let agreed = digest.insert(planned.plan.digest.clone());
+        done.order_digest = Some(planned.plan.order_digest.clone());
+        let agreed = done.plan_digest.insert(planned.plan.digest.clone()).clone();
         if let Some(door) = self.door {
             door.set_plan(&planned.plan);
         }
@@ -108,16 +119,18 @@ impl Attempt<'_> {
             log::info!("{line}");
         }
         stages.run("check", || apply::check(&planned.plan, &self.agent.paths))?;
-        stages.run("grant", || grant(agreed))?;
+        stages.run("grant", || grant(&agreed))?;
         // The machine once more, as it is now: somebody may have pulled a disk while the grant was waited for.
-        let (inventory, fresh) = stages.run("probe", || {
+        let (inventory, fresh, disks) = stages.run("probe", || {
             let inventory = self.agent.look.inventory();
             let fresh = self.plan(&inventory).map_err(ProbeError::Refused)?;
-            apply::pin(&fresh.plan, agreed).map_err(ProbeError::Changed)?;
-            Ok::<_, ProbeError>((inventory, fresh))
+            apply::pin(&fresh.plan, &agreed).map_err(ProbeError::Changed)?;
+            let disks = Bound::new(&fresh.plan, &inventory, &self.agent.paths).map_err(ProbeError::Changed)?;
+            Ok::<_, ProbeError>((inventory, fresh, disks))
         })?;
-        self.apply(stages, &inventory, &fresh, done)?;
-        Ok(fresh.plan)
+        done.disks = disks.all().iter().map(|disk| disk.opened().clone()).collect();
+        self.apply(stages, inventory, fresh, disks.clone(), &mut done.applied)?;
+        Ok(disks)
     }
 
     /// A refusal is told with everything that was looked at; its event carries the same.
@@ -139,21 +152,24 @@ impl Attempt<'_> {
     fn apply(
         &self,
         stages: &mut Stages,
-        inventory: &Inventory,
-        planned: &Planned,
+        inventory: Inventory,
+        planned: Planned,
+        disks: Bound,
         done: &mut Applied,
     ) -> Result<(), Failure> {
         let cancel = Cancel::default();
         let safe_point = || self.safe_point();
         let context = Context {
-            order: self.order,
-            plan: &planned.plan,
-            inventory,
-            seed: planned.seed.as_ref(),
+            order: Arc::new(self.order.clone()),
+            plan: Arc::new(planned.plan),
+            inventory: Arc::new(inventory),
+            seed: planned.seed.map(Arc::new),
             download: self.download.clone(),
             cancel: cancel.clone(),
             safe_point: &safe_point,
             paths: self.agent.paths.clone(),
+            disks,
+            patience: Patience::default(),
         };
         let over = Arc::new(AtomicBool::new(false));
         let watch = self.control.clone().map(|control| {

@@ -4,6 +4,7 @@ use super::attempt::Attempt;
 use super::{Agent, Ready, facts};
 use crate::api::{self, Door, Planner, Server, Work};
 use crate::apply::ApplyError;
+use crate::apply::Bound;
 use crate::config::ApiDoor;
 use crate::controller::{Memory, Timeouts, http};
 use crate::error::Coded;
@@ -50,8 +51,12 @@ impl Agent {
             plan::plan(&look.inventory(), order, &words).map_err(|refusal| refusal.problem())
         });
         let door = Door::new(hello.clone(), ready.control.clone(), stages.emitter(), self.log.clone(), planner);
-        let paths = self.paths.clone();
-        door.set_kexec(Arc::new(move |plan| kexec::load(plan, &paths).map(drop).map_err(|error| error.problem())));
+        let (paths, look) = (self.paths.clone(), self.look.clone());
+        // The disks of the order that was done, as they are at that moment.
+        door.set_kexec(Arc::new(move |plan| {
+            let disks = Bound::new(plan, &look.inventory(), &paths).map_err(|error| error.problem())?;
+            kexec::load(&disks, &paths).map(drop).map_err(|error| error.problem())
+        }));
         door.set_inventory(hello.inventory.clone());
         let callers = Some(self.root.join(CALLERS_CA)).filter(|path| path.exists());
         let (listen, addresses) = ((ready.listen, port).into(), ready.addresses.clone());

@@ -4,6 +4,7 @@ use super::asker::Asker;
 use super::callers::Callers;
 use super::{Agent, FLUSH_PATIENCE, Ready, facts};
 use crate::api::Door;
+use crate::apply;
 use crate::boot;
 use crate::config::HttpUrl;
 use crate::controller::{ControllerError, Memory, Next, Offer, Options, Session, Timeouts, http};
@@ -150,7 +151,7 @@ impl Agent {
             boot_id: ready.boot_id.clone(),
             instance: uuid::Uuid::new_v4().to_string(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: CAPABILITIES.iter().map(|&capability| capability.to_owned()).collect(),
+            capabilities: CAPABILITIES.iter().map(|&word| word.to_owned()).chain(apply::capabilities()).collect(),
             inventory: serde_json::to_value(&ready.inventory).unwrap_or_default(),
             last_crash: boot::last_crash(&self.root).and_then(|report| serde_json::to_value(report).ok()),
             last_state: memory.last_state(),
@@ -160,22 +161,16 @@ impl Agent {
 }
 
 /// What an order may ask of this agent.
-const CAPABILITIES: [&str; 16] = [
+const CAPABILITIES: [&str; 10] = [
     "order/v1",
     "format.raw",
+    "format.qcow2",
+    "format.tar",
     "compression.gzip",
     "compression.xz",
     "compression.zstd",
     "compression.lz4",
     "compression.bzip2",
-    "step.write-image",
-    "step.relocate-backup-gpt",
-    "step.set-guids",
-    "step.grow-partition",
-    "step.grow-filesystem",
-    "step.add-partition",
-    "step.write-seed",
-    "step.boot-entry",
     "verify.readback",
 ];
 

@@ -8,6 +8,8 @@ mod raw {
     nix::ioctl_read_bad!(blksszget, nix::request_code_none!(0x12, 104), libc::c_int);
     nix::ioctl_read_bad!(blkroget, nix::request_code_none!(0x12, 94), libc::c_int);
     nix::ioctl_none!(blkrrpart, 0x12, 95);
+    nix::ioctl_write_ptr_bad!(blkroset, nix::request_code_none!(0x12, 93), libc::c_int);
+    nix::ioctl_read!(blkgetdiskseq, 0x12, 128, u64);
 }
 
 /// BLKGETSIZE64: the device's size in bytes.
@@ -42,6 +44,23 @@ pub fn reread_partitions(device: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// BLKROSET: makes the device refuse writes, whoever asks for them, or take them again.
+pub fn set_read_only(device: impl AsFd, refuse: bool) -> io::Result<()> {
+    let flag = libc::c_int::from(refuse);
+    // SAFETY: the kernel reads one int through the pointer, which points at a live int.
+    unsafe { raw::blkroset(device.as_fd().as_raw_fd(), &raw const flag) }?;
+    Ok(())
+}
+
+/// BLKGETDISKSEQ (Linux 5.15): the kernel's count of disks, which no other disk of this boot has or gets. Of a partition
+/// it is that of its disk. ENOTTY from a kernel that does not know it.
+pub fn disk_sequence(device: impl AsFd) -> io::Result<u64> {
+    let mut sequence: u64 = 0;
+    // SAFETY: the kernel stores one u64 through the pointer, which points at a live u64.
+    unsafe { raw::blkgetdiskseq(device.as_fd().as_raw_fd(), &raw mut sequence) }?;
+    Ok(sequence)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +70,8 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(size(&file).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
         assert_eq!(logical_sector(&file).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+        assert_eq!(disk_sequence(&file).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+        assert_eq!(set_read_only(&file, true).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
         assert_eq!(read_only(&file).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
     }
 }

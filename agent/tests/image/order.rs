@@ -3,16 +3,19 @@
 //! Needs root; without it says that it was skipped.
 
 use crate::support::*;
-use burin::apply::{self, Applied, Context, Paths};
+use burin::apply::{self, Applied, Bound, Context, Paths, Patience};
 use burin::controller::Emitter;
+use burin::error::Coded;
 use burin::image::Cancel;
 use burin::plan;
 use burin::protocol::{Control, Kind, order};
 use burin::stage::{Failure, Stages};
+use hwinventory::Inventory;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Made by minisign 0.11: the key, and its signature of the index of `noise(6 MiB, 43)`.
 const KEY: &str = "RWRV5YaSboPdjiub4G6fJcNVHwqgBH0y/m1CkFQDftWOUCtuzCgOXrTr";
@@ -58,23 +61,33 @@ fn apply(image: Value, disks: &[(&Loop, usize)], spoil: &dyn Fn()) -> (Result<()
         "cpu": section(json!({ "architecture": "x86_64" })), "disks": section(json!(described)),
         "volumes": section(json!([])), "nics": section(json!([])), "pci": section(json!([])),
     });
-    let inventory = serde_json::from_value(inventory).unwrap();
+    let inventory: Inventory = serde_json::from_value(inventory).unwrap();
     let mut plan = plan::plan(&inventory, &order, &BTreeMap::new()).unwrap();
     // Only the images are of interest here: they are no disks that could boot.
-    plan.steps.retain(|step| apply::name(step) == "write-image");
+    plan.steps.retain(|step| step.name() == "write-image");
     spoil();
     let mounts = tempfile::tempdir().unwrap();
     let emitter = Emitter::disconnected();
     let events = emitter.listen(1000);
+    let paths = Paths { mounts: mounts.path().join("mnt"), ..Paths::default() };
+    let disks = match Bound::new(&plan, &inventory, &paths) {
+        Ok(disks) => disks,
+        Err(error) => {
+            let failure = Failure { stage: "probe".to_owned(), problem: error.problem() };
+            return (Err(failure), Applied::default(), Vec::new());
+        }
+    };
     let context = Context {
-        order: &order,
-        plan: &plan,
-        inventory: &inventory,
+        order: Arc::new(order),
+        plan: Arc::new(plan),
+        inventory: Arc::new(inventory),
         seed: None,
         download: agent(),
         cancel: Cancel::default(),
         safe_point: &|| Control::Continue,
-        paths: Paths { mounts: mounts.path().join("mnt"), ..Paths::default() },
+        paths,
+        disks,
+        patience: Patience::default(),
     };
     let mut done = Applied::default();
     let result = apply::apply(&context, &mut Stages::new(emitter), &mut done);

@@ -4,12 +4,17 @@
 //! is applied. Sizes and offsets are bytes.
 
 mod disk;
-mod step;
+mod identifier;
+mod parts;
+pub mod steps;
 mod trace;
 mod truth;
+pub mod words;
 
 pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, PlannedDisk, Strength};
-pub use step::{ArrayEntry, Device, FstabEntry, PlannedFilesystem, PlannedPartition, SeedTarget, Step};
+pub use identifier::Identifier;
+pub use parts::{ArrayEntry, Device, FstabEntry, PlannedFilesystem, PlannedPartition, SeedTarget};
+pub use steps::Step;
 pub use trace::{
     AttributeSource, AttributeTrace, Candidate, Check, GateFinding, LayoutTrace, LayoutVerdict, SetTrace, Trace, Truth,
     Verdict,
@@ -50,4 +55,46 @@ pub struct Warning {
     /// Stable and dotted, as errors' codes are.
     pub code: String,
     pub message: String,
+}
+
+impl Plan {
+    /// Bytes of a partition that a step makes with a fresh table.
+    pub fn size_of(&self, device: &Device) -> Option<u64> {
+        let Device::Partition { disk: on, name: wanted, .. } = device else { return None };
+        self.steps.iter().find_map(|step| match step {
+            Step::CreateTable(table) if table.disk == *on => {
+                let found = table.partitions.iter().find(|partition| partition.name == *wanted);
+                found.map(|partition| partition.size)
+            }
+            _ => None,
+        })
+    }
+
+    /// The disks that a device lies on, through arrays: each once.
+    pub fn disks_below(&self, device: &Device) -> Vec<usize> {
+        let mut found: Vec<usize> = match device {
+            Device::Disk { disk } | Device::Partition { disk, .. } => vec![*disk],
+            Device::Raid { name } => {
+                let raid = self.steps.iter().find_map(|step| match step {
+                    Step::CreateRaid(raid) if raid.name == *name => Some(raid),
+                    _ => None,
+                });
+                raid.into_iter().flat_map(|raid| &raid.members).flat_map(|member| self.disks_below(member)).collect()
+            }
+        };
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// How a partition that a step makes is found in its table again: by its number, or else by its GUID.
+    pub fn made(&self, disk: usize, name: &str) -> Option<&PlannedPartition> {
+        self.steps.iter().find_map(|step| match step {
+            Step::CreateTable(table) if table.disk == disk => {
+                table.partitions.iter().find(|partition| partition.name == name)
+            }
+            Step::AddPartition(add) if add.disk == disk && add.partition.name == name => Some(&add.partition),
+            _ => None,
+        })
+    }
 }

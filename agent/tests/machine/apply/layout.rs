@@ -10,6 +10,7 @@ use burin::finalize::mount::{Access, Mounted};
 use burin::protocol::Control;
 use burin::protocol::order::Order;
 use burin::protocol::plan::Step;
+use burin::protocol::plan::steps::CreateTable;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -67,7 +68,9 @@ fn a_fresh_layout_over_an_old_one_twice() {
             let steps: Vec<&str> = done.changes.iter().map(|change| change.step.as_str()).collect();
             assert_eq!(steps[..3], ["wipe", "create-table", "make-filesystem"]);
             assert_eq!(steps.len(), 7);
-            let Some(Step::CreateTable { partitions, guid, .. }) = plan.steps.get(1) else { panic!("no table") };
+            let Some(Step::CreateTable(CreateTable { partitions, guid, .. })) = plan.steps.get(1) else {
+                panic!("no table")
+            };
             assert_eq!(run("blkid", &["-p", "-s", "PTUUID", "-o", "value", disk.node()]).trim(), guid);
             for partition in partitions {
                 let number = partition.number.expect("a number");

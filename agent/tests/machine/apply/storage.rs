@@ -200,7 +200,7 @@ fn a_seed_that_reaches_an_images_cache_alone_is_no_success() {
     let disk = FailingDisk::over(&backing, None).expect("a disk");
     let inventory = machine(&[disk.disk().described("S1")]);
     let plan = plan::plan(&inventory, &order(&scene.order), &BTreeMap::new()).expect("a plan");
-    let seed = plan.steps.iter().position(|step| matches!(step, Step::WriteSeed { .. })).expect("a seed");
+    let seed = plan.steps.iter().position(|step| matches!(step, Step::WriteSeed(_))).expect("a seed");
     let result = scene.apply_with(disk.disk(), &|step| {
         if step == seed {
             disk.fail_from_now(Fault::WriteLost);

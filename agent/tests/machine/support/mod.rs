@@ -3,7 +3,7 @@
 pub mod orders;
 pub mod storage;
 
-use burin::apply::{self, Applied, Context, Paths};
+use burin::apply::{self, Applied, Bound, Context, Paths, Patience};
 use burin::controller::Emitter;
 use burin::finalize::adjust::{self, TableChange};
 use burin::finalize::device::Device;
@@ -23,6 +23,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 pub const MIB: u64 = 1 << 20;
 
@@ -145,14 +146,45 @@ pub fn apply(
     paths: &Paths,
     safe_point: &dyn Fn() -> Control,
 ) -> (Applied, Result<(), Failure>) {
+    apply_in(order, plan, &Inventory::default(), None, paths, safe_point)
+}
+
+fn apply_in(
+    order: &Order,
+    plan: &Plan,
+    inventory: &Inventory,
+    seed: Option<plan::SeedFiles>,
+    paths: &Paths,
+    safe_point: &dyn Fn() -> Control,
+) -> (Applied, Result<(), Failure>) {
     apply::check(plan, paths).expect("a plan that can be applied");
-    let download = ureq::Agent::new_with_defaults();
-    let (cancel, paths, inventory) = (Cancel::default(), paths.clone(), Inventory::default());
-    let inventory = &inventory;
-    let context = Context { order, plan, inventory, seed: None, download, cancel, safe_point, paths };
+    let context = context(order, plan, inventory, seed, paths, safe_point);
     let mut done = Applied::default();
     let result = apply::apply(&context, &mut Stages::new(Emitter::disconnected()), &mut done);
     (done, result)
+}
+
+/// With the plan's disks bound.
+pub fn context<'a>(
+    order: &Order,
+    plan: &Plan,
+    inventory: &Inventory,
+    seed: Option<plan::SeedFiles>,
+    paths: &Paths,
+    safe_point: &'a dyn Fn() -> Control,
+) -> Context<'a> {
+    Context {
+        order: Arc::new(order.clone()),
+        plan: Arc::new(plan.clone()),
+        inventory: Arc::new(inventory.clone()),
+        seed: seed.map(Arc::new),
+        download: ureq::Agent::new_with_defaults(),
+        cancel: Cancel::default(),
+        safe_point,
+        paths: paths.clone(),
+        disks: Bound::new(plan, inventory, paths).expect("the plan's disks"),
+        patience: Patience::default(),
+    }
 }
 
 /// Plans for this machine and applies, seed and all.
@@ -164,13 +196,7 @@ pub fn apply_on(
 ) -> (Applied, Result<(), Failure>) {
     let plan = plan::plan(inventory, order, &BTreeMap::new()).expect("a plan");
     let seed = plan::seed(inventory, order, &BTreeMap::new()).expect("a seed");
-    apply::check(&plan, paths).expect("a plan that can be applied");
-    let (plan, seed) = (&plan, seed.as_ref());
-    let (download, cancel, paths) = (ureq::Agent::new_with_defaults(), Cancel::default(), paths.clone());
-    let context = Context { order, plan, inventory, seed, download, cancel, safe_point, paths };
-    let mut done = Applied::default();
-    let result = apply::apply(&context, &mut Stages::new(Emitter::disconnected()), &mut done);
-    (done, result)
+    apply_in(order, &plan, inventory, seed, paths, safe_point)
 }
 
 /// Serves one body over HTTP on the loopback until the process ends.

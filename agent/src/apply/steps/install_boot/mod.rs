@@ -1,10 +1,12 @@
 //! The boot loader step: the same files onto every ESP of the new system.
 
-use super::tree::Mounts;
-use super::{ApplyError, Context, filesystem};
+use super::{ApplyError, InstallBoot, Perform, Ramdisk, Work};
+use crate::apply::bound::Access;
+use crate::apply::resolve;
+use crate::apply::tree::Tree;
 use crate::finalize::bootloader::{self, BootError, BootFile, Source, System};
 use crate::finalize::guid::Arch;
-use crate::finalize::mount::{Access, Mounted};
+use crate::finalize::mount::{Access as Mode, Mounted};
 use crate::finalize::root::{self, Root};
 use crate::protocol::order::Bootloader;
 use crate::protocol::plan::{Device, Step};
@@ -22,28 +24,36 @@ pub struct InstallReceipt {
     pub files: Vec<String>,
 }
 
-pub fn boot(
-    context: &Context<'_>,
-    mounts: &mut Mounts,
-    wanted: Bootloader,
-    esps: &[Device],
-    root_uuid: &str,
-    cmdline: &[String],
-) -> Result<InstallReceipt, ApplyError> {
+impl Perform for InstallBoot {
+    fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
+        ramdisk.module("vfat")
+    }
+
+    fn perform(&self, work: &Work) -> Result<(), ApplyError> {
+        let mut tree = work.tree();
+        let installed = install(self, work, &mut tree);
+        let receipt = installed.map_err(|error| error.on(&tree))?;
+        work.note("install-boot", "tree", &receipt);
+        Ok(())
+    }
+}
+
+fn install(step: &InstallBoot, work: &Work, mounts: &mut Tree) -> Result<InstallReceipt, ApplyError> {
     let tree = mounts.root()?;
     let filesystems: Vec<(String, String)> =
-        mounts.places().filter_map(|(at, on)| Some((at.to_owned(), uuid(context, on)?))).collect();
-    let esp = esps.iter().find_map(|esp| mounts.place(esp)).map(str::to_owned);
+        mounts.places().filter_map(|(at, on)| Some((at.to_owned(), uuid(work, on)?))).collect();
+    let esp = step.esps.iter().find_map(|esp| mounts.place(esp)).map(str::to_owned);
+    let (root_uuid, cmdline) = (step.root_uuid.as_str(), step.cmdline.as_slice());
     let arch = Arch::native();
     let system = System { tree: &tree, filesystems: &filesystems, esp: esp.as_deref(), root_uuid, cmdline, arch };
-    let made = bootloader::prepare(system, wanted)?;
+    let made = bootloader::prepare(system, step.bootloader)?;
     for file in &made.tree {
         let digest = copy(&tree, file, &tree, "")?;
         mounts.copied(file.path(), digest);
     }
-    let mut nodes = Vec::new();
-    for on in esps {
-        let node = filesystem::node(context, on)?;
+    let mut esps = Vec::new();
+    for on in &step.esps {
+        let proven = resolve::open(work, on, Access::Read)?;
         match mounts.place(on).map(|at| at.trim_start_matches('/').to_owned()) {
             // It is read back with the rest of the tree, once that is unmounted.
             Some(at) => {
@@ -53,26 +63,27 @@ pub fn boot(
                 }
             }
             None => {
-                let mounted = Mounted::mount(&node, "vfat", Access::ReadWrite, &context.paths.mounts)?;
-                let written = write(&tree, &made.esp, &mounted);
-                mounted.unmount()?;
+                let mounted = |mode| Mounted::mount(proven.node(), "vfat", mode, &work.paths.mounts);
+                let esp = mounted(Mode::ReadWrite)?;
+                let written = write(&tree, &made.esp, &esp);
+                esp.unmount()?;
                 let written = written?;
-                let mounted = Mounted::mount(&node, "vfat", Access::ReadOnly, &context.paths.mounts)?;
-                let compared = compare(&made.esp, &written, &mounted);
-                mounted.unmount()?;
+                let esp = mounted(Mode::ReadOnly)?;
+                let compared = compare(&made.esp, &written, &esp);
+                esp.unmount()?;
                 compared?;
             }
         }
-        nodes.push(node.display().to_string());
+        esps.push(proven.device());
     }
     let files = made.esp.iter().map(BootFile::path).collect();
-    Ok(InstallReceipt { bootloader: made.bootloader, kernel: made.kernel, esps: nodes, files })
+    Ok(InstallReceipt { bootloader: made.bootloader, kernel: made.kernel, esps, files })
 }
 
 /// Of a filesystem that an earlier step of the plan made.
-fn uuid(context: &Context<'_>, on: &Device) -> Option<String> {
-    context.plan.steps.iter().find_map(|step| match step {
-        Step::MakeFilesystem { on: made, filesystem } if made == on => Some(filesystem.uuid.clone()),
+fn uuid(work: &Work, on: &Device) -> Option<String> {
+    work.plan.steps.iter().find_map(|step| match step {
+        Step::MakeFilesystem(made) if made.on == *on => Some(made.filesystem.uuid.clone()),
         _ => None,
     })
 }

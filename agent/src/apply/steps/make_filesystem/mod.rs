@@ -1,12 +1,13 @@
 //! The filesystem step: made by the filesystem's own program, then looked at.
 
-use super::tools::Tool;
-use super::{ApplyError, Context, raid, table};
+use super::{ApplyError, MakeFilesystem, Perform, Ramdisk, Work};
+use crate::apply::bound::Access;
+use crate::apply::resolve;
+use crate::apply::tools::Tool;
 use crate::finalize::filesystem;
 use crate::protocol::order::FsType;
-use crate::protocol::plan::{Device, PlannedFilesystem};
+use crate::protocol::plan::PlannedFilesystem;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
 
 /// A filesystem as it was found after it was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,7 +19,7 @@ pub struct FilesystemReceipt {
     pub label: Option<String>,
 }
 
-pub fn tool(kind: FsType) -> Tool {
+fn tool(kind: FsType) -> Tool {
     match kind {
         FsType::Ext4 => Tool { name: "mkfs.ext4", package: "e2fsprogs" },
         FsType::Xfs => Tool { name: "mkfs.xfs", package: "xfsprogs" },
@@ -39,26 +40,27 @@ pub fn name(kind: FsType) -> &'static str {
     }
 }
 
-pub fn make(context: &Context<'_>, on: &Device, wanted: &PlannedFilesystem) -> Result<FilesystemReceipt, ApplyError> {
-    let device = node(context, on)?;
-    tool(wanted.kind).run(&context.paths.root, &arguments(wanted), &device)?;
-    let found = filesystem::probe(&device)?;
-    let same_uuid = found.uuid.as_deref().is_some_and(|uuid| uuid.eq_ignore_ascii_case(&wanted.uuid));
-    if found.kind.as_deref() != Some(name(wanted.kind)) || !same_uuid {
-        let words = |kind: &str, uuid: &str| format!("{kind} {uuid}");
-        let found = words(&found.kind.unwrap_or_default(), &found.uuid.unwrap_or_default());
-        return Err(ApplyError::Made { device, wanted: words(name(wanted.kind), &wanted.uuid), found });
+impl Perform for MakeFilesystem {
+    fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
+        ramdisk.program(tool(self.filesystem.kind))
     }
-    let (kind, uuid) = (name(wanted.kind).to_owned(), wanted.uuid.clone());
-    Ok(FilesystemReceipt { device: device.display().to_string(), kind, uuid, label: found.label })
-}
 
-/// The device node of something with blocks that earlier steps made.
-pub fn node(context: &Context<'_>, on: &Device) -> Result<PathBuf, ApplyError> {
-    match on {
-        Device::Disk { disk } => Ok(context.path(context.disk(*disk)?)),
-        Device::Partition { disk, name, .. } => table::node_by_name(context, context.disk(*disk)?, name),
-        Device::Raid { name } => Ok(raid::node(context, name)),
+    fn perform(&self, work: &Work) -> Result<(), ApplyError> {
+        let wanted = &self.filesystem;
+        let proven = resolve::open(work, &self.on, Access::Read)?;
+        tool(wanted.kind).run(&work.paths.root, &arguments(wanted), proven.node(), &work.cancel)?;
+        let found = filesystem::probe(proven.node())?;
+        let same_uuid = found.uuid.as_deref().is_some_and(|uuid| uuid.eq_ignore_ascii_case(&wanted.uuid));
+        if found.kind.as_deref() != Some(name(wanted.kind)) || !same_uuid {
+            let words = |kind: &str, uuid: &str| format!("{kind} {uuid}");
+            let found = words(&found.kind.unwrap_or_default(), &found.uuid.unwrap_or_default());
+            let device = proven.name().to_owned();
+            return Err(ApplyError::Made { device, wanted: words(name(wanted.kind), &wanted.uuid), found });
+        }
+        let (kind, uuid) = (name(wanted.kind).to_owned(), wanted.uuid.clone());
+        let receipt = FilesystemReceipt { device: proven.device(), kind, uuid, label: found.label };
+        work.note("make-filesystem", &receipt.device, &receipt);
+        Ok(())
     }
 }
 
@@ -78,9 +80,4 @@ fn arguments(wanted: &PlannedFilesystem) -> Vec<String> {
     }
     arguments.extend(wanted.options.iter().cloned());
     arguments
-}
-
-/// Whether the program for it is there, before anything is destroyed.
-pub fn check(kind: FsType, root: &Path) -> Result<(), ApplyError> {
-    tool(kind).find(root).map(|_| ())
 }

@@ -1,0 +1,92 @@
+//! What steps are about: partitions, filesystems, devices, files of a tree.
+
+use super::super::order::{FsType, PartitionPick};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A partition to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedPartition {
+    /// Left out on a copied table: the lowest free number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// The GPT name.
+    pub name: String,
+    /// GPT type.
+    pub type_guid: String,
+    pub guid: String,
+    /// Byte offset. Left out on a copied table, where it is found from the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<u64>,
+    pub size: u64,
+}
+
+/// Something with blocks.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Device {
+    Disk {
+        disk: usize,
+    },
+    /// By GPT name; the number too where the plan decides it.
+    Partition {
+        disk: usize,
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<u32>,
+    },
+    Raid {
+        name: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedFilesystem {
+    pub kind: FsType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// For vfat the volume id, `XXXX-XXXX`.
+    pub uuid: String,
+    pub options: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FstabEntry {
+    pub uuid: String,
+    /// `none` for swap.
+    pub at: String,
+    pub kind: FsType,
+    pub options: Vec<String>,
+    /// fsck order: 1 for the root, 2 for others, 0 for none.
+    pub pass: u8,
+}
+
+/// An `ARRAY` line of mdadm.conf(5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ArrayEntry {
+    pub name: String,
+    pub uuid: String,
+    pub metadata: String,
+}
+
+/// Where the seed goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum SeedTarget {
+    /// Files in the root filesystem of an image.
+    ImagePartition { disk: usize, partition: PartitionPick },
+    /// Files in the mounted tree.
+    Tree,
+    /// A partition of its own, made by an earlier step; the vfat on it is made with the seed.
+    Own { on: Device },
+}
+
+impl Device {
+    /// The planned disk that it is on, where it is on one.
+    pub fn disk(&self) -> Option<usize> {
+        match self {
+            Device::Disk { disk } | Device::Partition { disk, .. } => Some(*disk),
+            Device::Raid { .. } => None,
+        }
+    }
+}

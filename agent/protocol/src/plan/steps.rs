@@ -1,0 +1,152 @@
+//! The table of steps. A kind is one row here, and one folder in the agent's `apply/steps/`: its wire type (which this
+//! crate compiles from there), what it does, and its tests. Everything that has to know all kinds is made from this table
+//! and has no wildcard: a kind that is forgotten somewhere does not compile.
+
+use super::identifier::Identifier;
+use super::parts::{ArrayEntry, Device, FstabEntry, PlannedFilesystem, PlannedPartition, SeedTarget};
+use super::{Plan, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::super::image::Verify;
+use super::super::order::{BootOrder, Bootloader, FsType, PartitionPick, RaidLevel, SeedFormat, Size};
+
+#[path = "../../../src/apply/steps/add_partition/wire.rs"]
+mod add_partition;
+#[path = "../../../src/apply/steps/boot_entry/wire.rs"]
+mod boot_entry;
+#[path = "../../../src/apply/steps/create_raid/wire.rs"]
+mod create_raid;
+#[path = "../../../src/apply/steps/create_table/wire.rs"]
+mod create_table;
+#[path = "../../../src/apply/steps/grow_filesystem/wire.rs"]
+mod grow_filesystem;
+#[path = "../../../src/apply/steps/grow_partition/wire.rs"]
+mod grow_partition;
+#[path = "../../../src/apply/steps/install_boot/wire.rs"]
+mod install_boot;
+#[path = "../../../src/apply/steps/make_filesystem/wire.rs"]
+mod make_filesystem;
+#[path = "../../../src/apply/steps/mount/wire.rs"]
+mod mount;
+#[path = "../../../src/apply/steps/preserve/wire.rs"]
+mod preserve;
+#[path = "../../../src/apply/steps/relocate_backup_gpt/wire.rs"]
+mod relocate_backup_gpt;
+#[path = "../../../src/apply/steps/set_guids/wire.rs"]
+mod set_guids;
+#[path = "../../../src/apply/steps/stop_arrays/wire.rs"]
+mod stop_arrays;
+#[path = "../../../src/apply/steps/unpack_tree/wire.rs"]
+mod unpack_tree;
+#[path = "../../../src/apply/steps/wipe/wire.rs"]
+mod wipe;
+#[path = "../../../src/apply/steps/write_fstab/wire.rs"]
+mod write_fstab;
+#[path = "../../../src/apply/steps/write_image/wire.rs"]
+mod write_image;
+#[path = "../../../src/apply/steps/write_mdadm_conf/wire.rs"]
+mod write_mdadm_conf;
+#[path = "../../../src/apply/steps/write_seed/wire.rs"]
+mod write_seed;
+
+/// Calls the macro `$each` with all rows: module, type, name on the wire.
+#[macro_export]
+macro_rules! for_each_step {
+    ($each:ident) => {
+        $each! {
+            preserve Preserve "preserve",
+            stop_arrays StopArrays "stop-arrays",
+            write_image WriteImage "write-image",
+            relocate_backup_gpt RelocateBackupGpt "relocate-backup-gpt",
+            set_guids SetGuids "set-guids",
+            grow_partition GrowPartition "grow-partition",
+            grow_filesystem GrowFilesystem "grow-filesystem",
+            add_partition AddPartition "add-partition",
+            wipe Wipe "wipe",
+            create_table CreateTable "create-table",
+            create_raid CreateRaid "create-raid",
+            make_filesystem MakeFilesystem "make-filesystem",
+            mount Mount "mount",
+            unpack_tree UnpackTree "unpack-tree",
+            write_fstab WriteFstab "write-fstab",
+            write_mdadm_conf WriteMdadmConf "write-mdadm-conf",
+            install_boot InstallBoot "install-boot",
+            write_seed WriteSeed "write-seed",
+            boot_entry BootEntry "boot-entry",
+        }
+    };
+}
+
+/// What every kind says of itself.
+pub trait Wire {
+    /// The disks that it writes to, by their index in the plan, where it names any.
+    fn disks(&self) -> Vec<usize>;
+    /// The disks that it only reads.
+    fn reads(&self) -> Vec<usize>;
+    /// One line for people.
+    fn words(&self, plan: &Plan) -> String;
+    /// What it writes that is looked for at boot.
+    fn identifiers(&self) -> Vec<Identifier>;
+}
+
+macro_rules! steps {
+    ($($module:ident $kind:ident $name:literal,)*) => {
+        $(pub use $module::$kind;)*
+
+        /// What is done, step by step. `disk` is an index into the plan's `disks`.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(tag = "step")]
+        pub enum Step {
+            $(#[serde(rename = $name)] $kind($kind),)*
+        }
+
+        impl Step {
+            /// Of all kinds, as the JSON has them.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// As the JSON has it.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(_) => $name,)*
+                }
+            }
+
+            fn wire(&self) -> &dyn Wire {
+                match self {
+                    $(Self::$kind(step) => step,)*
+                }
+            }
+        }
+
+        $(impl From<$kind> for Step {
+            fn from(step: $kind) -> Self {
+                Self::$kind(step)
+            }
+        })*
+    };
+}
+
+crate::for_each_step!(steps);
+
+impl Step {
+    /// The disks that this step writes to, where it names any.
+    pub fn disks(&self) -> Vec<usize> {
+        self.wire().disks()
+    }
+
+    /// The disks that it only reads.
+    pub fn reads(&self) -> Vec<usize> {
+        self.wire().reads()
+    }
+
+    /// One line for people.
+    pub fn words(&self, plan: &Plan) -> String {
+        self.wire().words(plan)
+    }
+
+    /// What it writes that is looked for at boot.
+    pub fn identifiers(&self) -> Vec<Identifier> {
+        self.wire().identifiers()
+    }
+}

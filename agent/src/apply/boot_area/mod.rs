@@ -1,0 +1,178 @@
+//! What makes a disk boot, kept in memory until the order is done: its first and its last MiB, with boot code, partition
+//! table and backup table.
+//!
+//! From the first change on, both are zeros on the disk but for a mark in the first sector
+//! ([`hwinventory::model::unfinished`]), which says whose
+//! work this is and carries no boot signature. Steps that read or change the table do it through [`Shadowed`]. The kernel
+//! is told of partitions one by one (BLKPG) and reads no table. [`BootArea::commit`] puts everything on the disk, the
+//! first sector last of all. Whatever stops the work before leaves a disk that firmware finds nothing on.
+
+mod error;
+mod overlay;
+
+pub use error::AreaError;
+
+use crate::finalize::adjust::Extent;
+use crate::finalize::device::Sectors;
+use overlay::Overlay;
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Bytes at each end of a disk that are withheld.
+pub const LENGTH: u64 = 1 << 20;
+
+/// One disk's two ends.
+#[derive(Debug)]
+pub struct BootArea {
+    size: u64,
+    sector: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing was changed yet, or all of it is there.
+    OnDisk,
+    Withheld(Overlay),
+}
+
+impl BootArea {
+    pub fn new(size: u64, sector: u32) -> Self {
+        Self { size, sector, state: Mutex::new(State::OnDisk) }
+    }
+
+    /// Lengths of head and tail in bytes: whole sectors, apart from each other.
+    pub fn lengths(&self) -> (usize, usize) {
+        let sector = u64::from(self.sector.max(1));
+        let head = LENGTH.min(self.size) / sector * sector;
+        let tail = LENGTH.min(self.size - head) / sector * sector;
+        (usize::try_from(head).unwrap_or(0), usize::try_from(tail).unwrap_or(0))
+    }
+
+    /// Takes what shall be at both ends, and sees to it that on the disk there is nothing but the mark of `order`.
+    pub fn withhold(&self, disk: &dyn Sectors, head: Vec<u8>, tail: Vec<u8>, order: &str) -> Result<(), AreaError> {
+        let overlay = Overlay::new(self.size, self.sector, head, tail)
+            .ok_or_else(|| AreaError::Lengths { device: disk.path().to_owned() })?;
+        let mut state = self.lock();
+        overlay.blank(disk, order)?;
+        *state = State::Withheld(overlay);
+        Ok(())
+    }
+
+    /// The same of a disk that shall have nothing at its ends so far.
+    pub fn withhold_nothing(&self, disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
+        let (head, tail) = self.lengths();
+        self.withhold(disk, vec![0; head], vec![0; tail], order)
+    }
+
+    /// Takes both ends as they are on the disk.
+    pub fn withhold_present(&self, disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
+        let (head, tail) = self.lengths();
+        let (mut head, mut tail) = (vec![0; head], vec![0; tail]);
+        let failed = |source| AreaError::io(disk, "read", source);
+        disk.read_at(0, &mut head).map_err(failed)?;
+        disk.read_at(self.size - tail.len() as u64, &mut tail).map_err(failed)?;
+        self.withhold(disk, head, tail, order)
+    }
+
+    /// What lies inside of partitions is theirs, and the kernel reads it from the disk.
+    pub fn release(&self, disk: &dyn Sectors, partitions: &[Extent]) -> Result<(), AreaError> {
+        match &mut *self.lock() {
+            State::OnDisk => Ok(()),
+            State::Withheld(overlay) => overlay.release(disk, partitions),
+        }
+    }
+
+    /// Whether something waits for [`BootArea::commit`].
+    pub fn is_withheld(&self) -> bool {
+        matches!(&*self.lock(), State::Withheld(_))
+    }
+
+    /// Everything to the disk: the tail, the head but for its first sector, the first sector, each flushed; then all is
+    /// read back. What fails is undone as far as the disk obeys. Nothing to do where nothing is withheld.
+    pub fn commit(&self, disk: &dyn Sectors, order: &str) -> Result<Option<Committed>, AreaError> {
+        let mut state = self.lock();
+        let State::Withheld(overlay) = &*state else { return Ok(None) };
+        if let Err(error) = overlay.commit(disk) {
+            if let Err(error) = overlay.blank(disk, order) {
+                log::error!("{error}");
+            }
+            return Err(error);
+        }
+        let committed = overlay.committed(disk.path());
+        *state = State::OnDisk;
+        Ok(Some(committed))
+    }
+
+    /// The bytes of both ends as they are, or as they shall be.
+    pub fn ends(&self, disk: &dyn Sectors) -> io::Result<(Vec<u8>, Vec<u8>)> {
+        let (head, tail) = self.lengths();
+        let (mut head, mut tail) = (vec![0; head], vec![0; tail]);
+        let shadowed = Shadowed { disk, area: self };
+        shadowed.read_at(0, &mut head)?;
+        shadowed.read_at(self.size - tail.len() as u64, &mut tail)?;
+        Ok((head, tail))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came to the disk last.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Committed {
+    pub device: String,
+    pub head_bytes: u64,
+    pub tail_bytes: u64,
+    /// SHA-256 over both, as they were read back.
+    pub sha256: String,
+}
+
+/// A disk with its withheld ends laid over it.
+pub struct Shadowed<'a> {
+    pub disk: &'a dyn Sectors,
+    pub area: &'a BootArea,
+}
+
+impl std::fmt::Debug for Shadowed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Shadowed").field(&self.disk.path()).finish()
+    }
+}
+
+impl Sectors for Shadowed<'_> {
+    fn path(&self) -> &Path {
+        self.disk.path()
+    }
+
+    fn sector_size(&self) -> u32 {
+        self.disk.sector_size()
+    }
+
+    fn size(&self) -> u64 {
+        self.disk.size()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        match &*self.area.lock() {
+            State::OnDisk => self.disk.read_at(offset, buffer),
+            State::Withheld(overlay) => overlay.read_at(self.disk, offset, buffer),
+        }
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        match &mut *self.area.lock() {
+            State::OnDisk => self.disk.write_at(offset, bytes),
+            State::Withheld(overlay) => overlay.write_at(self.disk, offset, bytes),
+        }
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.disk.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests;

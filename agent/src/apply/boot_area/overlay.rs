@@ -1,0 +1,181 @@
+//! Bytes that lie over the two ends of a disk.
+
+use super::{AreaError, Committed};
+use crate::finalize::adjust::Extent;
+use crate::finalize::device::Sectors;
+use crate::finalize::gpt::Header;
+use hwinventory::model::unfinished;
+use sha2::{Digest, Sha256};
+use std::io;
+use std::path::Path;
+
+/// Head from byte 0, tail to the last byte; whole sectors each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlay {
+    size: u64,
+    sector: usize,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Overlay {
+    /// None where they are no whole sectors, overlap, or miss the first sector.
+    pub fn new(size: u64, sector: u32, head: Vec<u8>, tail: Vec<u8>) -> Option<Self> {
+        let sector = sector as usize;
+        let whole = |bytes: &[u8]| sector > 0 && bytes.len().is_multiple_of(sector);
+        let fits = (head.len() + tail.len()) as u64 <= size && head.len() >= sector;
+        (whole(&head) && whole(&tail) && fits).then_some(Self { size, sector, head, tail })
+    }
+
+    fn tail_start(&self) -> u64 {
+        self.size - self.tail.len() as u64
+    }
+
+    pub fn read_at(&self, disk: &dyn Sectors, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let (before, middle, after) = self.split(offset, buffer.len())?;
+        let (first, rest) = buffer.split_at_mut(before);
+        let (second, third) = rest.split_at_mut(middle);
+        copy(first, &self.head, offset)?;
+        if middle > 0 {
+            disk.read_at(offset + before as u64, second)?;
+        }
+        if after > 0 {
+            copy(third, &self.tail, offset + (before + middle) as u64 - self.tail_start())?;
+        }
+        Ok(())
+    }
+
+    pub fn write_at(&mut self, disk: &dyn Sectors, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let (before, middle, after) = self.split(offset, bytes.len())?;
+        let (first, rest) = bytes.split_at(before);
+        let (second, third) = rest.split_at(middle);
+        put(&mut self.head, first, offset)?;
+        if middle > 0 {
+            disk.write_at(offset + before as u64, second)?;
+        }
+        if after > 0 {
+            let at = offset + (before + middle) as u64 - self.tail_start();
+            put(&mut self.tail, third, at)?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes of a range are in the head, on the disk, in the tail.
+    fn split(&self, offset: u64, length: usize) -> io::Result<(usize, usize, usize)> {
+        let end = offset.checked_add(length as u64).filter(|end| *end <= self.size);
+        let end = end.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "beyond the end of the disk"))?;
+        let (head, tail) = (self.head.len() as u64, self.tail_start());
+        let before = head.clamp(offset, end) - offset;
+        let after = end - tail.clamp(offset, end);
+        let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        Ok((number(before), length.saturating_sub(number(before + after)), number(after)))
+    }
+
+    /// Zeros both places on the disk, with the mark in the first sector, and looks that it is so.
+    pub fn blank(&self, disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
+        let mut head = unfinished::mark(order);
+        head.resize(self.head.len().max(self.sector), 0);
+        // The first sector first: without it firmware looks no further.
+        let tail = vec![0; self.tail.len()];
+        let (first, rest) = head.split_at(self.sector);
+        for (at, bytes) in [(0, first), (self.sector as u64, rest), (self.tail_start(), tail.as_slice())] {
+            write(disk, at, bytes)?;
+        }
+        compare(disk, 0, &head)?;
+        compare(disk, self.tail_start(), &tail)
+    }
+
+    /// Writes what lies inside of partitions to the disk, and has it no more. A partition that begins in front of the end
+    /// of the table is a hybrid's that means the whole disk: nothing is let go for it.
+    pub fn release(&mut self, disk: &dyn Sectors, partitions: &[Extent]) -> Result<(), AreaError> {
+        let floor = self.table_end();
+        let inner = || partitions.iter().filter(|one| one.start >= floor && one.length > 0);
+        let first = inner().map(|one| one.start).min().and_then(|start| usize::try_from(start).ok());
+        if let Some(start) = first.filter(|start| *start < self.head.len()) {
+            let start = start / self.sector * self.sector;
+            let bytes = self.head.get(start..).unwrap_or_default();
+            write(disk, start as u64, bytes)?;
+            compare(disk, start as u64, bytes)?;
+            self.head.truncate(start);
+        }
+        let end = inner().map(|one| one.start.saturating_add(one.length)).max().unwrap_or(0).min(self.size);
+        let tail = self.tail_start();
+        if end > tail {
+            let count = usize::try_from(end - tail).unwrap_or(0).next_multiple_of(self.sector).min(self.tail.len());
+            let bytes = self.tail.get(..count).unwrap_or_default();
+            write(disk, tail, bytes)?;
+            compare(disk, tail, bytes)?;
+            self.tail.drain(..count);
+        }
+        Ok(())
+    }
+
+    /// Bytes up to the end of the primary table: of a GPT its array, else the first sector.
+    fn table_end(&self) -> u64 {
+        let sector = self.sector as u64;
+        let header = self.head.get(self.sector..self.sector * 2).and_then(|sector| Header::parse(sector).ok());
+        let end = header.map(|header| {
+            header.array_lba.saturating_add(header.array_sectors(u32::try_from(self.sector).unwrap_or(512)))
+        });
+        end.map_or(sector, |lba| lba.saturating_mul(sector))
+    }
+
+    pub fn commit(&self, disk: &dyn Sectors) -> Result<(), AreaError> {
+        let (first, rest) = self.head.split_at(self.sector.min(self.head.len()));
+        write(disk, self.tail_start(), &self.tail)?;
+        write(disk, self.sector as u64, rest)?;
+        write(disk, 0, first)?;
+        compare(disk, self.tail_start(), &self.tail)?;
+        compare(disk, 0, &self.head)
+    }
+
+    pub fn committed(&self, device: &Path) -> Committed {
+        let mut digest = Sha256::new();
+        digest.update(&self.head);
+        digest.update(&self.tail);
+        Committed {
+            device: device.display().to_string(),
+            head_bytes: self.head.len() as u64,
+            tail_bytes: self.tail.len() as u64,
+            sha256: digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
+    }
+}
+
+/// Writes and flushes.
+fn write(disk: &dyn Sectors, offset: u64, bytes: &[u8]) -> Result<(), AreaError> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let written = disk.write_at(offset, bytes).and_then(|()| disk.flush());
+    written.map_err(|source| AreaError::io(disk, "written", source))
+}
+
+fn compare(disk: &dyn Sectors, offset: u64, wanted: &[u8]) -> Result<(), AreaError> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let mut found = vec![0; wanted.len()];
+    disk.read_at(offset, &mut found).map_err(|source| AreaError::io(disk, "read back", source))?;
+    if found == wanted { Ok(()) } else { Err(AreaError::ReadBack { device: disk.path().to_owned() }) }
+}
+
+fn copy(to: &mut [u8], from: &[u8], at: u64) -> io::Result<()> {
+    if to.is_empty() {
+        return Ok(());
+    }
+    let at = usize::try_from(at).unwrap_or(usize::MAX);
+    let from = at.checked_add(to.len()).and_then(|end| from.get(at..end)).ok_or(io::ErrorKind::InvalidInput)?;
+    to.copy_from_slice(from);
+    Ok(())
+}
+
+fn put(to: &mut [u8], bytes: &[u8], at: u64) -> io::Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let at = usize::try_from(at).unwrap_or(usize::MAX);
+    let place = at.checked_add(bytes.len()).and_then(|end| to.get_mut(at..end));
+    place.ok_or(io::ErrorKind::InvalidInput)?.copy_from_slice(bytes);
+    Ok(())
+}

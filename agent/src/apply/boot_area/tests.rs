@@ -1,0 +1,143 @@
+use super::*;
+use crate::finalize::adjust::{self, TableChange};
+use crate::finalize::fault_disk::FaultDisk;
+use crate::finalize::guid;
+use crate::finalize::layout::NewPartition;
+use crate::finalize::table::{self, Label};
+use uuid::Uuid;
+
+const MIB: u64 = 1 << 20;
+const ORDER: &str = "order-7";
+
+fn new(name: &str, size: u64) -> NewPartition {
+    let guid = guid::derived(&[name]);
+    let (name, type_guid) = (name.to_owned(), guid::LINUX_GENERIC);
+    NewPartition { number: None, type_guid, guid, name, attributes: 0, min: size, max: Some(size) }
+}
+
+/// What firmware and boot sectors could start from.
+fn boots(disk: &FaultDisk) -> bool {
+    let bytes = disk.bytes.borrow();
+    let sector = disk.sector as usize;
+    let gpt = |at: usize| bytes[at..].starts_with(b"EFI PART");
+    bytes[510..512] == [0x55, 0xaa] || gpt(sector) || gpt(bytes.len() - sector)
+}
+
+fn shadowed<'a>(disk: &'a FaultDisk, area: &'a BootArea) -> Shadowed<'a> {
+    Shadowed { disk, area }
+}
+
+#[test]
+fn a_table_that_is_made_and_changed_is_nowhere_on_the_disk_before_it_is_committed() {
+    for sector in [512, 4096] {
+        let disk = FaultDisk::new(64 * MIB, sector);
+        let area = BootArea::new(64 * MIB, sector);
+        area.withhold_nothing(&disk, ORDER).unwrap();
+        let over = shadowed(&disk, &area);
+        adjust::write_fresh(&over, Uuid::from_u128(7), &[new("a", 8 * MIB), new("b", 8 * MIB)], MIB).unwrap();
+        let change = TableChange { add: vec![new("c", 4 * MIB)], ..TableChange::default() };
+        let receipt = adjust::adjust(&over, &change, MIB).unwrap();
+        area.release(&disk, &receipt.partitions).unwrap();
+        assert_eq!(receipt.partitions.len(), 3);
+        assert!(!boots(&disk));
+        assert!(matches!(table::read(&disk), Err(table::TableError::Missing { .. })));
+        let sector0 = disk.bytes.borrow()[..512].to_vec();
+        assert_eq!(hwinventory::model::unfinished::parse(&sector0), Some(ORDER.to_owned()));
+
+        let committed = area.commit(&disk, ORDER).unwrap().unwrap();
+        assert!(boots(&disk) && committed.head_bytes == MIB && committed.tail_bytes == MIB);
+        let Label::Gpt(gpt) = table::read(&disk).unwrap() else { panic!("no GPT") };
+        assert_eq!(gpt.partitions().len(), 3);
+        assert_eq!(area.commit(&disk, ORDER).unwrap(), None);
+    }
+}
+
+#[test]
+fn both_ends_of_an_image_leave_the_disk_and_come_back_as_they_were() {
+    let bytes: Vec<u8> = (0..8 * MIB).map(|at| (at / 7 % 251) as u8).collect();
+    let disk = FaultDisk::of(bytes.clone(), 512);
+    let area = BootArea::new(8 * MIB, 512);
+    area.withhold_present(&disk, ORDER).unwrap();
+    assert!(disk.bytes.borrow()[512..MIB as usize].iter().all(|byte| *byte == 0));
+    assert!(disk.bytes.borrow()[7 * MIB as usize..].iter().all(|byte| *byte == 0));
+    assert_eq!(disk.bytes.borrow()[MIB as usize..7 * MIB as usize], bytes[MIB as usize..7 * MIB as usize]);
+    // Whoever reads through it sees what was there, also across the borders.
+    let mut seen = vec![0; 8 * MIB as usize];
+    shadowed(&disk, &area).read_at(0, &mut seen).unwrap();
+    assert!(seen == bytes);
+    area.commit(&disk, ORDER).unwrap();
+    assert!(*disk.bytes.borrow() == bytes);
+}
+
+#[test]
+fn what_lies_in_partitions_is_on_the_disk_for_the_kernel_to_find() {
+    let size = 8 * MIB + 512 * 1024;
+    let bytes: Vec<u8> = (0..size).map(|at| (at / 5 % 253) as u8).collect();
+    let disk = FaultDisk::of(bytes.clone(), 512);
+    let area = BootArea::new(size, 512);
+    area.withhold_present(&disk, ORDER).unwrap();
+    let extent = |start: u64, length: u64| Extent { number: 1, start, length, guid: None };
+    // As old partitioning tools have it: from sector 63, and almost to the end.
+    area.release(&disk, &[extent(63 * 512, size - 63 * 512 - 33 * 512)]).unwrap();
+    assert!(disk.bytes.borrow()[63 * 512..(size - 33 * 512) as usize] == bytes[63 * 512..(size - 33 * 512) as usize]);
+    assert!(disk.bytes.borrow()[512..63 * 512].iter().all(|byte| *byte == 0));
+    assert!(disk.bytes.borrow()[(size - 33 * 512) as usize..].iter().all(|byte| *byte == 0));
+    // What is written there now is not undone by the commit.
+    disk.write_at(64 * 512, &[9; 512]).unwrap();
+    area.commit(&disk, ORDER).unwrap();
+    assert_eq!(disk.bytes.borrow()[64 * 512..65 * 512], [9; 512]);
+    assert!(disk.bytes.borrow()[..63 * 512] == bytes[..63 * 512]);
+}
+
+#[test]
+fn a_hybrid_partition_from_the_first_sector_lets_nothing_go() {
+    let disk = FaultDisk::of(vec![7; 8 * MIB as usize], 512);
+    let area = BootArea::new(8 * MIB, 512);
+    area.withhold_present(&disk, ORDER).unwrap();
+    area.release(&disk, &[Extent { number: 1, start: 0, length: 8 * MIB, guid: None }]).unwrap();
+    assert!(disk.bytes.borrow()[512..MIB as usize].iter().all(|byte| *byte == 0));
+    assert!(disk.bytes.borrow()[7 * MIB as usize..].iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn a_cut_at_any_write_of_the_commit_leaves_all_of_it_or_no_boot_sector() {
+    let mut whole = 0;
+    for writes in 0..12 {
+        for seed in 0..8u32 {
+            let mut disk = FaultDisk::new(8 * MIB, 512);
+            let area = BootArea::new(8 * MIB, 512);
+            area.withhold_nothing(&disk, ORDER).unwrap();
+            adjust::write_fresh(&shadowed(&disk, &area), Uuid::from_u128(7), &[new("a", 4 * MIB)], MIB).unwrap();
+            disk.writes_left = std::cell::Cell::new(writes);
+            let committed = area.commit(&disk, ORDER).is_ok();
+            let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
+            let disk = disk.power_cut(|| {
+                state ^= state << 13;
+                state ^= state >> 17;
+                state ^= state << 5;
+                state & 1 == 1
+            });
+            let first = disk.bytes.borrow()[510..512] == [0x55, 0xaa];
+            // The first sector comes when everything else is there, and has been flushed.
+            if first {
+                whole += 1;
+                assert!(matches!(table::read(&disk), Ok(Label::Gpt(_))), "{writes} writes");
+            } else {
+                assert!(!committed);
+            }
+        }
+    }
+    assert!(whole > 0);
+}
+
+#[test]
+fn what_cannot_be_kept_or_fits_nowhere_is_an_error() {
+    let mut disk = FaultDisk::new(8 * MIB, 512);
+    disk.deaf = true;
+    let area = BootArea::new(8 * MIB, 512);
+    assert!(matches!(area.withhold_nothing(&disk, ORDER), Err(AreaError::ReadBack { .. })));
+    let area = BootArea::new(8 * MIB, 512);
+    let lengths = area.withhold(&FaultDisk::new(8 * MIB, 512), vec![0; 100], Vec::new(), ORDER);
+    assert!(matches!(lengths, Err(AreaError::Lengths { .. })));
+    assert_eq!(BootArea::new(MIB + 4096, 512).lengths(), (MIB as usize, 4096));
+}

@@ -1,0 +1,305 @@
+//! One held disk: what it was when it was opened, and what the kernel was told of its partitions.
+
+use super::super::boot_area::BootArea;
+use super::super::{ApplyError, Paths};
+use super::hung::{self, Until};
+use super::{node, proof};
+use crate::finalize::adjust::Extent;
+use crate::finalize::kernel::{KernelDisk, KernelError, Known};
+use crate::protocol::plan::{Fate, PlannedDisk};
+
+use crate::sys::blockdev;
+use hwinventory::model::Disk;
+use nix::fcntl::{Flock, FlockArg};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+pub use crate::protocol::receipt::OpenedDisk;
+
+/// For a udevd that looks at the disk just now to be done.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A disk of the plan, held open.
+#[derive(Debug)]
+pub struct BoundDisk {
+    /// `/dev/sda`, for people.
+    name: PathBuf,
+    /// Our own.
+    node: PathBuf,
+    /// Where nodes of its partitions go.
+    nodes: PathBuf,
+    sys: PathBuf,
+    dev: PathBuf,
+    /// Locked (flock), so that a udevd of a live system neither probes nor rescans.
+    file: Handle,
+    number: u64,
+    sequence: Option<u64>,
+    opened: OpenedDisk,
+    fate: Fate,
+    /// Start and length of partitions that a step told the kernel of, in bytes.
+    placed: Mutex<BTreeMap<u32, (u64, u64)>>,
+    area: BootArea,
+}
+
+/// Locked where nobody else has a lock: then it goes on without.
+#[derive(Debug)]
+enum Handle {
+    Locked(Flock<File>),
+    Plain(File),
+}
+
+impl Handle {
+    fn file(&self) -> &File {
+        match self {
+            Self::Locked(lock) => lock,
+            Self::Plain(file) => file,
+        }
+    }
+}
+
+impl BoundDisk {
+    /// `seen` is the inventory's word on it.
+    pub(super) fn open_planned(
+        planned: &PlannedDisk,
+        seen: Option<&Disk>,
+        paths: &Paths,
+        nodes: &Path,
+    ) -> Result<Self, ApplyError> {
+        let name = match planned.device.strip_prefix('/') {
+            Some(_) => PathBuf::from(&planned.device),
+            None => paths.dev.join(&planned.device),
+        };
+        let failed = |source| proof::gone_or(&name, source);
+        let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(&name).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.file_type().is_block_device() {
+            return Err(KernelError::NotBlock { device: name }.into());
+        }
+        let number = metadata.rdev();
+        let sequence = blockdev::disk_sequence(&file).ok();
+        if hung::is((number, sequence)) {
+            return Err(ApplyError::KeptOff { device: name });
+        }
+        let (size, sector) =
+            blockdev::size(&file).and_then(|size| Ok((size, blockdev::logical_sector(&file)?))).map_err(failed)?;
+        let sysfs = paths.sys.join(format!("dev/block/{}:{}", libc::major(number), libc::minor(number)));
+        let wwid = text(&sysfs, "wwid").or_else(|| text(&sysfs, "device/wwid"));
+        let opened = OpenedDisk {
+            device: name.display().to_string(),
+            model: planned.model.clone(),
+            serial: planned.serial.clone(),
+            wwid,
+            sequence,
+            size,
+            logical_block_size: sector,
+        };
+        let kernel_name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let pair = (libc::major(number), libc::minor(number));
+        let node = node::make(nodes, &kernel_name, pair)?;
+        let disk = Self {
+            file: lock(file, &name),
+            area: BootArea::new(size, sector),
+            placed: Mutex::default(),
+            nodes: nodes.to_owned(),
+            sys: paths.sys.clone(),
+            dev: paths.dev.clone(),
+            name,
+            node,
+            number,
+            sequence,
+            opened,
+            fate: planned.fate,
+        };
+        disk.is_planned(planned, seen, &sysfs)?;
+        Ok(disk)
+    }
+
+    /// What was opened against what the plan was made from.
+    fn is_planned(&self, planned: &PlannedDisk, seen: Option<&Disk>, sysfs: &Path) -> Result<(), ApplyError> {
+        let differs = |what: &str, planned: &dyn ToString, found: &dyn ToString| {
+            Err(self.other(what, planned.to_string(), found.to_string()))
+        };
+        let found = &self.opened;
+        if found.size != planned.size {
+            return differs("size", &planned.size, &found.size);
+        }
+        if found.logical_block_size != planned.logical_block_size {
+            return differs("sector size", &planned.logical_block_size, &found.logical_block_size);
+        }
+        // sysfs answers for the number that we hold, so that it cannot be another disk's by now.
+        if let (Some(opened), Some(listed)) =
+            (self.sequence, text(sysfs, "diskseq").and_then(|text| text.parse::<u64>().ok()))
+            && opened != listed
+        {
+            return differs("disk sequence", &listed, &opened);
+        }
+        let Some(seen) = seen else { return Ok(()) };
+        if let (Some(opened), Some(looked_at)) = (self.sequence, seen.diskseq)
+            && opened != looked_at
+        {
+            return differs("disk sequence", &looked_at, &opened);
+        }
+        if seen.serial != planned.serial {
+            let words = |serial: &Option<String>| serial.clone().unwrap_or_else(|| "none".to_owned());
+            return differs("serial number", &words(&planned.serial), &words(&seen.serial));
+        }
+        Ok(())
+    }
+
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    pub fn opened(&self) -> &OpenedDisk {
+        &self.opened
+    }
+
+    pub fn size(&self) -> u64 {
+        self.opened.size
+    }
+
+    /// Logical sectors, bytes.
+    pub fn sector(&self) -> u32 {
+        self.opened.logical_block_size
+    }
+
+    /// Whether this plan overwrites it.
+    pub fn was_written(&self) -> bool {
+        self.fate == Fate::Overwritten
+    }
+
+    /// Where our own nodes are.
+    pub fn directory(&self) -> PathBuf {
+        self.nodes.clone()
+    }
+
+    /// What makes it boot.
+    pub fn area(&self) -> &BootArea {
+        &self.area
+    }
+
+    /// The kernel's view of it.
+    pub fn kernel(&self) -> Result<KernelDisk, ApplyError> {
+        self.usable()?;
+        let file = self.file.file().try_clone();
+        let file = file.map_err(|source| ApplyError::Open { device: self.name.clone(), source })?;
+        Ok(KernelDisk::over(&self.name, file, self.number, &self.sys, &self.dev))
+    }
+
+    /// Makes the kernel's partitions those of the table, and remembers where they are.
+    pub fn tell_kernel(&self, extents: &[Extent]) -> Result<(), ApplyError> {
+        self.kernel()?.sync(extents)?;
+        let placed = extents.iter().map(|extent| (extent.number, (extent.start, extent.length))).collect();
+        *self.placed.lock().unwrap_or_else(PoisonError::into_inner) = placed;
+        Ok(())
+    }
+
+    /// Nothing is done with it any more.
+    pub fn keep_off(&self, until: Until) {
+        hung::note((self.number, self.sequence), until);
+    }
+
+    pub fn is_hung(&self) -> bool {
+        hung::is((self.number, self.sequence))
+    }
+
+    /// Requests that the kernel has completed and sectors of them, and requests that it waits for: what
+    /// `/sys/dev/block/M:m/stat` counts (Documentation/block/stat.rst). None where the kernel does not count.
+    pub fn requests(&self) -> Option<Requests> {
+        let stat = text(&self.sysfs(), "stat")?;
+        Requests::parse(&stat)
+    }
+
+    pub(super) fn usable(&self) -> Result<(), ApplyError> {
+        match self.is_hung() {
+            true => Err(ApplyError::KeptOff { device: self.name.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn partition(&self, number: u32) -> Result<Known, ApplyError> {
+        let missing = || KernelError::NoPartition { device: self.name.clone(), number };
+        let mut all = self.kernel()?.partitions()?;
+        Ok(all.remove(&number).ok_or_else(missing)?)
+    }
+
+    pub(super) fn placed(&self, number: u32) -> Option<(u64, u64)> {
+        self.placed.lock().unwrap_or_else(PoisonError::into_inner).get(&number).copied()
+    }
+
+    /// `/dev/NAME` of a partition.
+    pub(super) fn sibling(&self, name: &str) -> PathBuf {
+        self.dev.join(name)
+    }
+
+    pub(super) fn node(&self) -> &Path {
+        &self.node
+    }
+
+    pub(super) fn nodes(&self) -> &Path {
+        &self.nodes
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn sequence(&self) -> Option<u64> {
+        self.sequence
+    }
+
+    pub(super) fn other(&self, what: &str, planned: String, found: String) -> ApplyError {
+        ApplyError::OtherDisk { device: self.name.clone(), what: what.to_owned(), planned, found }
+    }
+
+    /// `/sys/dev/block/MAJOR:MINOR`.
+    pub fn sysfs(&self) -> PathBuf {
+        let (major, minor) = (libc::major(self.number), libc::minor(self.number));
+        self.sys.join(format!("dev/block/{major}:{minor}"))
+    }
+}
+
+/// The kernel's counters of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requests {
+    /// Grows with every request that is answered.
+    pub done: u64,
+    /// Sent and not answered.
+    pub waiting: u64,
+}
+
+impl Requests {
+    fn parse(stat: &str) -> Option<Self> {
+        let fields: Vec<u64> = stat.split_whitespace().map_while(|field| field.parse().ok()).collect();
+        // Reads, writes, discards and flushes, and the sectors of the first three.
+        let done = [0, 2, 4, 6, 11, 13, 15].iter().filter_map(|at| fields.get(*at));
+        Some(Self { done: done.fold(0, |sum, count| sum.wrapping_add(*count)), waiting: *fields.get(8)? })
+    }
+}
+
+fn lock(file: File, name: &Path) -> Handle {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    let mut file = file;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Handle::Locked(lock),
+            Err((back, nix::Error::EWOULDBLOCK)) if Instant::now() < deadline => {
+                file = back;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err((back, error)) => {
+                log::warn!("{}: somebody else holds a lock on it; going on without one: {error}", name.display());
+                return Handle::Plain(back);
+            }
+        }
+    }
+}
+
+fn text(sysfs: &Path, name: &str) -> Option<String> {
+    fs::read_to_string(sysfs.join(name)).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}

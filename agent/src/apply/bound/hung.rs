@@ -1,0 +1,52 @@
+//! Disks that nothing may touch: those that gave no answer, for the rest of this boot, and those that work was left behind
+//! with, until it ends.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Device number and disk sequence.
+type Key = (u64, Option<u64>);
+
+/// What waits for a disk that hangs cannot be called back.
+#[derive(Debug, Clone)]
+pub enum Until {
+    /// The machine is started anew.
+    Boot,
+    /// This is set.
+    Ended(Arc<AtomicBool>),
+}
+
+static HUNG: Mutex<BTreeMap<Key, Vec<Until>>> = Mutex::new(BTreeMap::new());
+
+pub fn note(key: Key, until: Until) {
+    lock().entry(key).or_default().push(until);
+}
+
+pub fn is(key: Key) -> bool {
+    lock().get(&key).is_some_and(|reasons| {
+        reasons.iter().any(|until| match until {
+            Until::Boot => true,
+            Until::Ended(ended) => !ended.load(Ordering::Acquire),
+        })
+    })
+}
+
+fn lock() -> MutexGuard<'static, BTreeMap<Key, Vec<Until>>> {
+    HUNG.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn left_behind_work_gives_its_disk_back_and_a_hanging_disk_stays_away() {
+        let (ended, left, hangs) = (Arc::new(AtomicBool::new(false)), (u64::MAX, Some(1)), (u64::MAX, Some(2)));
+        note(left, Until::Ended(ended.clone()));
+        note(hangs, Until::Boot);
+        assert!(is(left) && is(hangs) && !is((u64::MAX, Some(3))));
+        ended.store(true, Ordering::Release);
+        assert!(!is(left) && is(hangs));
+    }
+}

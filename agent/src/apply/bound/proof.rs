@@ -1,0 +1,142 @@
+//! One opening, proven to be of the disk that was bound.
+
+use super::super::ApplyError;
+use super::{BoundDisk, Part, node};
+use crate::disk::Target;
+use crate::finalize::device::Device;
+use crate::finalize::kernel::Known;
+use crate::image::ImageError;
+use crate::sys::blockdev;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What is done with what is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+/// A disk or partition that was looked at after it was opened. While it lives, `node` leads there.
+#[derive(Debug)]
+pub struct Proven {
+    file: File,
+    node: PathBuf,
+    name: PathBuf,
+    number: Option<u32>,
+}
+
+impl Proven {
+    /// For those who open by themselves: mount(2) and programs.
+    pub fn node(&self) -> &Path {
+        &self.node
+    }
+
+    /// For people: `/dev/sda3`.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// As receipts have it.
+    pub fn device(&self) -> String {
+        self.name.display().to_string()
+    }
+
+    /// Number of the partition.
+    pub fn number(&self) -> Option<u32> {
+        self.number
+    }
+
+    /// For sector-wise access.
+    pub fn into_device(self) -> Result<Device, ApplyError> {
+        let name = self.name.clone();
+        Device::over(self.name, self.file).map_err(|source| ApplyError::Open { device: name, source })
+    }
+
+    /// What is no partition and no disk of the plan, and was looked at by whoever opened it.
+    pub(in super::super) fn array(file: File, node: PathBuf, name: PathBuf) -> Self {
+        Self { file, node, name, number: None }
+    }
+}
+
+impl BoundDisk {
+    /// Opens the disk or a partition of it, past the page cache. The kernel has to know the partition already.
+    pub fn open(&self, part: Part, access: Access) -> Result<Proven, ApplyError> {
+        self.usable()?;
+        match part {
+            Part::Whole => {
+                let file = self.reopen(self.node(), self.name(), access)?;
+                self.prove(&file, self.number(), self.name())?;
+                Ok(Proven { file, node: self.node().to_owned(), name: self.name().to_owned(), number: None })
+            }
+            Part::Number(number) => {
+                let known = self.partition(number)?;
+                self.expected(number, &known)?;
+                let name = self.sibling(&known.name);
+                let node = node::make(self.nodes(), &known.name, known.device)?;
+                let file = self.reopen(&node, &name, access)?;
+                let (major, minor) = known.device;
+                self.prove(&file, libc::makedev(major, minor), &name)?;
+                // The number was looked up by name: what was opened has to be the same as what was found.
+                if self.partition(number)? != known {
+                    return Err(self.other("partition", number.to_string(), "another one by now".to_owned()));
+                }
+                Ok(Proven { file, node, name, number: Some(number) })
+            }
+        }
+    }
+
+    /// The whole disk for writing, held exclusively.
+    pub fn target(&self) -> Result<Target, ApplyError> {
+        self.usable()?;
+        let target = Target::open_device_as(self.node(), self.name()).map_err(ImageError::from)?;
+        self.prove(&target.file(), self.number(), self.name())?;
+        Ok(target)
+    }
+
+    fn reopen(&self, node: &Path, name: &Path, access: Access) -> Result<File, ApplyError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(access == Access::Write).custom_flags(libc::O_DIRECT | libc::O_CLOEXEC);
+        options.open(node).map_err(|source| gone_or(name, source))
+    }
+
+    /// The number is that of the node; that the disk behind it is ours, its sequence tells.
+    fn prove(&self, file: &File, number: u64, name: &Path) -> Result<(), ApplyError> {
+        let opened = file.metadata().map_err(|source| gone_or(name, source))?.rdev();
+        if opened != number {
+            return Err(self.other("device number", words(number), words(opened)));
+        }
+        let sequence = blockdev::disk_sequence(file).ok();
+        if sequence != self.sequence() {
+            let words = |sequence: Option<u64>| sequence.map_or("none".to_owned(), |number| number.to_string());
+            return Err(self.other("disk sequence", words(self.sequence()), words(sequence)));
+        }
+        Ok(())
+    }
+
+    /// A partition that a step told the kernel of has to lie where that step put it.
+    fn expected(&self, number: u32, known: &Known) -> Result<(), ApplyError> {
+        let Some((start, length)) = self.placed(number) else { return Ok(()) };
+        if (start, length) == (known.start, known.length) {
+            return Ok(());
+        }
+        let words = |start: u64, length: u64| format!("{length} bytes at {start}");
+        let what = format!("partition {number}");
+        Err(self.other(&what, words(start, length), words(known.start, known.length)))
+    }
+}
+
+/// What the kernel says of a disk that was taken out: the number leads nowhere.
+pub(super) fn gone_or(device: &Path, source: io::Error) -> ApplyError {
+    let device = device.to_owned();
+    match source.raw_os_error() {
+        Some(libc::ENXIO | libc::ENODEV | libc::ENOENT) => ApplyError::Gone { device },
+        _ => ApplyError::Open { device, source },
+    }
+}
+
+fn words(number: u64) -> String {
+    format!("{}:{}", libc::major(number), libc::minor(number))
+}

@@ -1,0 +1,157 @@
+//! The order of events: steps, what is looked for between them, and what comes last. The only place that knows it.
+
+use super::bound::{Access, BoundDisk, Part};
+use super::steps::{self, boot_entry};
+use super::work::Work;
+use super::{Applied, ApplyError, Context, collide, watch};
+use crate::finalize::mount;
+use crate::image::Cancel;
+use crate::protocol::Control;
+use crate::protocol::plan::Step;
+use crate::stage::{Failure, Stages};
+use std::sync::Arc;
+
+/// Carries out every step. What was done before a failure is in `done` all the same.
+///
+/// Whatever stops it, what is open is closed, and a disk that an image or a layout was on its way to does not boot.
+pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> Result<(), Failure> {
+    let work = Arc::new(Work::new(context, stages.emitter().clone()));
+    let sequence = Sequence { work: &work, safe_point: context.safe_point };
+    let result = sequence.run(stages);
+    if result.is_err() {
+        // That error is the one to report.
+        let (changes, _) = work.stack.close(work.patience);
+        changes.into_iter().for_each(|change| work.add(change));
+    }
+    let Applied { images, changes } = work.take_done();
+    done.images.extend(images);
+    done.changes.extend(changes);
+    result
+}
+
+struct Sequence<'a> {
+    work: &'a Arc<Work>,
+    safe_point: &'a dyn Fn() -> Control,
+}
+
+impl Sequence<'_> {
+    fn run(&self, stages: &mut Stages) -> Result<(), Failure> {
+        let overwritten = self.work.overwritten();
+        self.stage(stages, "clear-mounts", &[], |work| Ok(mount::clear(&work.paths.mounts)?))?;
+        let mut images = self.work.plan.steps.iter().any(|step| matches!(step, Step::WriteImage(_)));
+        for (index, step) in self.work.plan.steps.iter().enumerate() {
+            // What the image brought is known now, and nothing has been told to it or to firmware.
+            if images && matches!(step, Step::WriteSeed(_) | Step::BootEntry(_)) {
+                images = false;
+                self.stage(stages, "find-collisions", &overwritten, collide::find)?;
+            }
+            // A loader is looked for when all of it is on the disk and has been read back.
+            if matches!(step, Step::BootEntry(_)) {
+                self.settle(stages, &overwritten)?;
+            }
+            self.step(stages, index, step)?;
+        }
+        if images {
+            self.stage(stages, "find-collisions", &overwritten, collide::find)?;
+        }
+        self.settle(stages, &overwritten)?;
+        self.verify_preserved(stages)?;
+        self.make_bootable(stages, &overwritten)?;
+        if !self.work.found().is_empty() {
+            self.stage(stages, "tell-firmware", &[], boot_entry::tell_firmware)?;
+        }
+        Ok(())
+    }
+
+    fn step(&self, stages: &mut Stages, index: usize, step: &Step) -> Result<(), Failure> {
+        let disks = self.work.watched(step);
+        stages.run(step.name(), || {
+            if (self.safe_point)() == Control::Cancel {
+                return Err(ApplyError::Cancelled);
+            }
+            self.watched(step.name(), &disks, move |work| match work.plan.steps.get(index) {
+                Some(step) => steps::perform(step, work),
+                None => Ok(()),
+            })
+        })
+    }
+
+    /// Everything is closed, read back, and in no cache any more; arrays know that they are whole. Nothing is left to do
+    /// the second time.
+    fn settle(&self, stages: &mut Stages, disks: &[Arc<BoundDisk>]) -> Result<(), Failure> {
+        self.stage(stages, "settle", disks, |work| {
+            let mut tree = work.tree();
+            let settled = tree.settle(work);
+            settled.map_err(|error| error.on(&tree))?;
+            Ok(mount::clear(&work.paths.mounts)?)
+        })?;
+        if self.work.stack.is_empty() {
+            return Ok(());
+        }
+        stages.run("stop-arrays", || {
+            let (changes, failed) = self.work.stack.close(self.work.patience);
+            changes.into_iter().for_each(|change| self.work.add(change));
+            failed.map_or(Ok(()), Err)
+        })
+    }
+
+    fn verify_preserved(&self, stages: &mut Stages) -> Result<(), Failure> {
+        let evidence = self.work.evidence();
+        if evidence.is_empty() {
+            return Ok(());
+        }
+        let disks: Vec<Arc<BoundDisk>> =
+            evidence.iter().filter_map(|(index, _)| self.work.disks.disk(*index).ok().cloned()).collect();
+        self.stage(stages, "verify-preserved", &disks, move |work| {
+            for (index, before) in &evidence {
+                let receipt = before.compare(work.disks.disk(*index)?)?;
+                work.note("preserve", &receipt.device, &receipt);
+            }
+            Ok(())
+        })
+    }
+
+    /// The last writes of the order. From the first of them on it is not called off: they take no time.
+    fn make_bootable(&self, stages: &mut Stages, disks: &[Arc<BoundDisk>]) -> Result<(), Failure> {
+        let waiting: Vec<Arc<BoundDisk>> = disks.iter().filter(|disk| disk.area().is_withheld()).cloned().collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        stages.run("make-bootable", || {
+            if (self.safe_point)() == Control::Cancel || self.work.cancel.is_cancelled() {
+                return Err(ApplyError::Cancelled);
+            }
+            for disk in waiting {
+                let (work, one) = (self.work.clone(), disk.clone());
+                watch::run("make-bootable", &[disk], self.work.patience, &Cancel::default(), move || {
+                    let device = one.open(Part::Whole, Access::Write)?.into_device()?;
+                    if let Some(committed) = one.area().commit(&device, &work.order.id)? {
+                        work.note("make-bootable", &committed.device, &committed);
+                    }
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    fn stage(
+        &self,
+        stages: &mut Stages,
+        name: &'static str,
+        disks: &[Arc<BoundDisk>],
+        act: impl FnOnce(&Work) -> Result<(), ApplyError> + Send + 'static,
+    ) -> Result<(), Failure> {
+        stages.run(name, || self.watched(name, disks, act))
+    }
+
+    fn watched(
+        &self,
+        name: &'static str,
+        disks: &[Arc<BoundDisk>],
+        act: impl FnOnce(&Work) -> Result<(), ApplyError> + Send + 'static,
+    ) -> Result<(), ApplyError> {
+        let work = self.work.clone();
+        watch::run(name, disks, self.work.patience, &self.work.cancel, move || act(&work))
+    }
+}

@@ -1,0 +1,45 @@
+//! From what a plan calls a device to an open one. Devices are a graph: an array lies on partitions, these on disks.
+
+use super::bound::{Access, Part, Proven};
+use super::work::Work;
+use super::{ApplyError, table};
+use crate::protocol::plan::Device;
+
+/// Opens a device that earlier steps made.
+pub fn open(work: &Work, device: &Device, access: Access) -> Result<Proven, ApplyError> {
+    match device {
+        Device::Disk { disk } => {
+            let bound = work.disks.disk(*disk)?;
+            if bound.area().is_withheld() {
+                // Whoever opens it by itself would miss what lies at its ends.
+                return Err(ApplyError::Unsupported { step: "a filesystem on a whole disk".to_owned() });
+            }
+            bound.open(Part::Whole, access)
+        }
+        Device::Partition { disk, .. } => {
+            let number = number(work, device)?;
+            work.disks.disk(*disk)?.open(Part::Number(number), access)
+        }
+        Device::Raid { name } => {
+            let array = work.arrays().into_iter().find(|array| array.is(name));
+            array.ok_or_else(|| ApplyError::NoArray { name: name.clone() })?.open(access)
+        }
+    }
+}
+
+/// The number of a planned partition: the plan's own, or that of the GUID which the plan gave it. Its name says nothing:
+/// an image may have a partition of the same.
+pub fn number(work: &Work, device: &Device) -> Result<u32, ApplyError> {
+    let Device::Partition { disk, name, number } = device else {
+        return Err(ApplyError::Unsupported { step: "a partition that is none".to_owned() });
+    };
+    let bound = work.disks.disk(*disk)?;
+    let planned = work.plan.made(*disk, name);
+    if let Some(number) = number.or_else(|| planned.and_then(|planned| planned.number)) {
+        return Ok(number);
+    }
+    let missing =
+        || ApplyError::NoPartition { device: bound.name().to_owned(), wanted: format!("what the plan calls {name:?}") };
+    let guid = table::guid(bound, &planned.ok_or_else(missing)?.guid)?;
+    table::by_guid(bound, guid)?.ok_or_else(missing)
+}

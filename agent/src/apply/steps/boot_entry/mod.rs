@@ -1,0 +1,93 @@
+//! What firmware is told. The loader is looked for with the other steps; the entry is made when the disks boot.
+
+use super::{ApplyError, BootEntry, Perform, Ramdisk, Work};
+use crate::apply::bound::Access;
+use crate::apply::table;
+use crate::error::Coded;
+use crate::finalize::guid::{self, Arch};
+use crate::finalize::mount::Mounted;
+use crate::finalize::table::Label;
+use crate::finalize::uefi::entry::{self, Target};
+use crate::finalize::uefi::loader;
+use crate::finalize::uefi::variables::Variables;
+use crate::protocol::order::{BootOrder, PartitionPick};
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// A loader on one disk, on its way to firmware.
+#[derive(Debug, Clone)]
+pub struct Found {
+    device: String,
+    target: Target,
+    order: BootOrder,
+}
+
+impl Perform for BootEntry {
+    fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
+        ramdisk.module("vfat")
+    }
+
+    fn perform(&self, work: &Work) -> Result<(), ApplyError> {
+        if self.order == BootOrder::Keep || !work.paths.sys.join("firmware/efi").exists() {
+            return Ok(());
+        }
+        // The last one made is the first in the order: they are made from the last disk to the first.
+        for &index in self.disks.iter().rev() {
+            work.add_found(look(self, work, index)?);
+        }
+        Ok(())
+    }
+}
+
+fn look(step: &BootEntry, work: &Work, index: usize) -> Result<Found, ApplyError> {
+    let (disk, planned) = (work.disks.disk(index)?, work.planned(index)?);
+    let arch = Arch::native();
+    let no_esp = || ApplyError::NoEsp { device: disk.name().to_owned() };
+    let Label::Gpt(gpt) = table::read(disk)? else { return Err(no_esp()) };
+    let esp_type = guid::partition_type("esp", arch);
+    let esp = gpt.partitions().into_iter().find(|one| Some(one.type_guid) == esp_type).ok_or_else(no_esp)?;
+
+    let proven = table::open(work, disk, PartitionPick::Number(esp.number), Access::Read)?;
+    let mounted = Mounted::look(proven.node(), "vfat", &work.paths.mounts)?;
+    let found = loader::find(mounted.path(), arch);
+    mounted.unmount()?;
+
+    let guids = |partitions: &[crate::protocol::plan::ExistingPartition]| -> Vec<Uuid> {
+        partitions.iter().filter_map(|old| old.guid.as_deref()?.parse().ok()).collect()
+    };
+    // Another disk, perhaps one that is preserved, may have the same: a clone.
+    let elsewhere = work.inventory.disks.data.iter().filter(|other| other.path != planned.device);
+    let elsewhere: Vec<Uuid> = elsewhere
+        .flat_map(|other| &other.partitions)
+        .filter_map(|partition| partition.uuid.as_deref()?.parse().ok())
+        .collect();
+    let stays = |old: &Uuid| elsewhere.contains(old) || gpt.partitions().iter().any(|new| new.guid == *old);
+    let gone = guids(&planned.existing.partitions).into_iter().filter(|old| !stays(old)).collect();
+    let target = Target { label: step.label.clone(), esp: entry::hard_drive(&esp), loader: found?.path, gone };
+    Ok(Found { device: planned.device.clone(), target, order: step.order })
+}
+
+/// Makes the entries, and reads them back.
+pub fn tell_firmware(work: &Work) -> Result<(), ApplyError> {
+    let directory: PathBuf = work.paths.sys.join("firmware/efi/efivars");
+    for Found { device, target, order } in work.found() {
+        let installed = Variables::open(&directory).and_then(|variables| entry::install(&variables, &target, order));
+        match installed {
+            Ok(receipt) => {
+                log::info!("boot order: {} (was {})", receipt.order_after.join(" "), receipt.order_before.join(" "));
+                work.note("boot-entry", &device, &receipt);
+            }
+            // The system is whole and firmware finds \EFI\BOOT by itself: said aloud, and no reason to fail.
+            Err(error) if found_by_default(&target.loader) => {
+                log::warn!("no boot entry [{}]; firmware will look for \\EFI\\BOOT", error.code());
+                work.anomaly(&device, &error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn found_by_default(loader: &str) -> bool {
+    loader.to_ascii_uppercase().starts_with("\\EFI\\BOOT\\")
+}

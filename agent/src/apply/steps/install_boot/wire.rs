@@ -1,0 +1,33 @@
+//! The boot loader of a tree, as the plan has it.
+
+use super::{Bootloader, Device, Identifier, Plan, Wire, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Onto every one of these ESPs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InstallBoot {
+    pub bootloader: Bootloader,
+    pub esps: Vec<Device>,
+    pub root_uuid: String,
+    pub cmdline: Vec<String>,
+}
+
+impl Wire for InstallBoot {
+    fn disks(&self) -> Vec<usize> {
+        self.esps.iter().filter_map(Device::disk).collect()
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        let esps: Vec<String> = self.esps.iter().map(words::device).collect();
+        format!("install the boot loader ({}) on {}", words::word(&self.bootloader), esps.join(", "))
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,33 @@
+//! A new filesystem, as the plan has it.
+
+use super::{Device, Identifier, Plan, PlannedFilesystem, Wire, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// By the program of its kind, and looked at afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MakeFilesystem {
+    pub on: Device,
+    pub filesystem: PlannedFilesystem,
+}
+
+impl Wire for MakeFilesystem {
+    fn disks(&self) -> Vec<usize> {
+        self.on.disk().into_iter().collect()
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        let PlannedFilesystem { kind, label, uuid, .. } = &self.filesystem;
+        let label = label.as_deref().map(|label| format!(" \"{label}\"")).unwrap_or_default();
+        format!("make {}{label} on {}, UUID {uuid}", words::word(kind), words::device(&self.on))
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        let label = self.filesystem.label.iter().cloned().map(Identifier::FilesystemLabel);
+        [Identifier::FilesystemUuid(self.filesystem.uuid.clone())].into_iter().chain(label).collect()
+    }
+}

@@ -1,0 +1,43 @@
+//! One folder a kind of step: what it is on the wire (`wire.rs`, compiled into the protocol's crate), whether this ramdisk
+//! can do it and how it is done (`mod.rs`), and its tests. The dispatch is made from the protocol's table
+//! ([`crate::protocol::for_each_step`]): a kind without a folder here does not compile.
+
+mod ramdisk;
+mod report;
+
+pub use ramdisk::Ramdisk;
+
+use super::ApplyError;
+use super::work::Work;
+use crate::protocol::plan::Step;
+use crate::protocol::plan::steps::*;
+
+/// What every kind of step can be asked for.
+trait Perform {
+    /// Whether this agent and its ramdisk can do it. Asked before anything is changed.
+    fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError>;
+    /// Does it. It is on the disk, and was looked at, when this returns.
+    fn perform(&self, work: &Work) -> Result<(), ApplyError>;
+}
+
+macro_rules! dispatch {
+    ($($module:ident $kind:ident $name:literal,)*) => {
+        $(pub mod $module;)*
+
+        /// Refuses what cannot be done here.
+        pub fn able(step: &Step, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
+            match step {
+                $(Step::$kind(step) => Perform::able(step, ramdisk),)*
+            }
+        }
+
+        /// Carries a step out.
+        pub fn perform(step: &Step, work: &Work) -> Result<(), ApplyError> {
+            match step {
+                $(Step::$kind(step) => Perform::perform(step, work),)*
+            }
+        }
+    };
+}
+
+crate::protocol::for_each_step!(dispatch);

@@ -1,0 +1,33 @@
+//! A filesystem of a tree in its place, as the plan has it.
+
+use super::{Device, FsType, Identifier, Plan, Wire, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Below the new root; parents come before children.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Mount {
+    pub on: Device,
+    pub at: String,
+    pub kind: FsType,
+    pub options: Vec<String>,
+}
+
+impl Wire for Mount {
+    /// The filesystem is made by another step, which names them.
+    fn disks(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        format!("mount {} at {}", words::device(&self.on), self.at)
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,30 @@
+//! Disks that stay as they are, as the plan has it.
+
+use super::{Identifier, Plan, Wire, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Prove that these disks are as they were, at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Preserve {
+    pub disks: Vec<usize>,
+}
+
+impl Wire for Preserve {
+    /// It only reads.
+    fn disks(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        self.disks.clone()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        format!("watch that {} stay as they are", words::list(&self.disks))
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        Vec::new()
+    }
+}

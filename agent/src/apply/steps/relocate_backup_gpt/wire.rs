@@ -1,0 +1,29 @@
+//! A copied table fitted to its disk, as the plan has it.
+
+use super::{Identifier, Plan, Wire};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Move the backup GPT to the real end of the disk and correct the protective MBR. Nothing to do without a GPT.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RelocateBackupGpt {
+    pub disk: usize,
+}
+
+impl Wire for RelocateBackupGpt {
+    fn disks(&self) -> Vec<usize> {
+        vec![self.disk]
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        format!("[{}] move the backup GPT to the end of the disk", self.disk)
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,25 @@
+//! New GUIDs for a copied table.
+
+use super::{ApplyError, Perform, Ramdisk, SetGuids, Work};
+use crate::apply::table;
+use crate::finalize::adjust::TableChange;
+
+impl Perform for SetGuids {
+    fn able(&self, _: &Ramdisk<'_>) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    fn perform(&self, work: &Work) -> Result<(), ApplyError> {
+        let disk = work.disks.disk(self.disk)?;
+        let mut change = TableChange {
+            disk_guid: self.disk_guid.as_deref().map(|text| table::guid(disk, text)).transpose()?,
+            ..TableChange::default()
+        };
+        for (&number, text) in &self.partitions {
+            change.partition_guids.push((number, table::guid(disk, text)?));
+        }
+        let receipt = table::commit(disk, &change)?;
+        work.note("set-guids", &receipt.device, &receipt);
+        Ok(())
+    }
+}

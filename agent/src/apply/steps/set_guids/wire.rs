@@ -1,0 +1,36 @@
+//! New GUIDs for a copied table, as the plan has it.
+
+use super::{Identifier, Plan, Wire};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Partitions by number. What is not named stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SetGuids {
+    pub disk: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_guid: Option<String>,
+    pub partitions: BTreeMap<u32, String>,
+}
+
+impl Wire for SetGuids {
+    fn disks(&self) -> Vec<usize> {
+        vec![self.disk]
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        let mut parts: Vec<String> = self.disk_guid.iter().map(|guid| format!("disk {guid}")).collect();
+        parts.extend(self.partitions.iter().map(|(number, guid)| format!("partition {number} {guid}")));
+        format!("[{}] set GUIDs: {}", self.disk, parts.join(", "))
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        let disk = self.disk_guid.iter().cloned().map(Identifier::DiskGuid);
+        disk.chain(self.partitions.values().cloned().map(Identifier::PartitionGuid)).collect()
+    }
+}

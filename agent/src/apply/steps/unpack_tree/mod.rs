@@ -1,0 +1,17 @@
+//! The archive of a tree, unpacked onto its filesystems and read back.
+
+use super::{ApplyError, Perform, Ramdisk, UnpackTree, Work};
+
+impl Perform for UnpackTree {
+    fn able(&self, _: &Ramdisk<'_>) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    fn perform(&self, work: &Work) -> Result<(), ApplyError> {
+        let mut tree = work.tree();
+        let unpacked = tree.unpack(work, &self.image, self.verify);
+        let receipt = unpacked.map_err(|error| error.on(&tree))?;
+        work.note("unpack-tree", "tree", &receipt);
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! An archive unpacked, as the plan has it.
+
+use super::{Identifier, Plan, Verify, Wire};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Onto the filesystems that are mounted by then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnpackTree {
+    pub image: String,
+    pub verify: Verify,
+}
+
+impl Wire for UnpackTree {
+    fn disks(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        format!("unpack tree `{}`", self.image)
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        Vec::new()
+    }
+}

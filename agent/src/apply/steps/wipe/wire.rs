@@ -1,0 +1,29 @@
+//! A disk that forgets, as the plan has it.
+
+use super::{Identifier, Plan, Wire};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Remove every signature: partition tables at both ends, filesystems, RAID, LVM and LUKS, inside old partitions too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Wipe {
+    pub disk: usize,
+}
+
+impl Wire for Wipe {
+    fn disks(&self) -> Vec<usize> {
+        vec![self.disk]
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        format!("[{}] remove every signature", self.disk)
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,33 @@
+//! An image on its way to disks, as the plan has it.
+
+use super::{Identifier, Plan, Verify, Wire, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One download, written to each of these disks, and what lies behind it made harmless.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WriteImage {
+    pub image: String,
+    pub disks: Vec<usize>,
+    pub verify: Verify,
+}
+
+impl Wire for WriteImage {
+    fn disks(&self) -> Vec<usize> {
+        self.disks.clone()
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        let Self { image, disks, verify } = self;
+        format!("write image `{image}` to {}, verify: {}", words::list(disks), words::word(verify))
+    }
+
+    /// Those of the image, which are known when it is written.
+    fn identifiers(&self) -> Vec<Identifier> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,46 @@
+//! The seed in its place, as the plan has it.
+
+use super::{Identifier, Plan, SeedFormat, SeedTarget, Wire, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The contents come from the order; `digest` is `sha256:HEX` over them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WriteSeed {
+    pub format: SeedFormat,
+    pub target: SeedTarget,
+    pub digest: String,
+}
+
+impl Wire for WriteSeed {
+    fn disks(&self) -> Vec<usize> {
+        match &self.target {
+            SeedTarget::ImagePartition { disk, .. } => vec![*disk],
+            SeedTarget::Own { on } => on.disk().into_iter().collect(),
+            SeedTarget::Tree => Vec::new(),
+        }
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        let target = match &self.target {
+            SeedTarget::ImagePartition { disk, partition } => format!("{} of [{disk}]", words::pick(*partition)),
+            SeedTarget::Tree => "the tree".to_owned(),
+            SeedTarget::Own { on } => words::device(on),
+        };
+        format!("write the seed ({}) to {target}", words::word(&self.format))
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        match self.target {
+            SeedTarget::Own { .. } => {
+                let label = self.format.volume_label().map(|label| Identifier::FilesystemLabel(label.to_owned()));
+                label.into_iter().collect()
+            }
+            SeedTarget::ImagePartition { .. } | SeedTarget::Tree => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Work on disks in a thread that can be left behind: a device that does not answer holds up neither a cancellation nor
+//! the other disks of the machine.
+//!
+//! Whoever waits for a device inside the kernel cannot be called back, not even by a signal. So the work gets a thread of
+//! its own, which owns what it needs, and the caller waits in ticks.
+
+use super::ApplyError;
+use super::bound::{BoundDisk, Until};
+use crate::disk;
+use crate::image::Cancel;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long is waited for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Without any progress of a step's disks. A little longer than the writer's own, which knows more.
+    pub progress: Duration,
+    /// For work to end by itself once it is called off.
+    pub cancel: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { progress: disk::PATIENCE + Duration::from_secs(30), cancel: Duration::from_millis(1500) }
+    }
+}
+
+const TICK: Duration = Duration::from_millis(50);
+/// No request waits at any disk, and still nothing happens: so many times the patience until that is given up too.
+const IDLE: u32 = 2;
+
+/// Runs `work`, which does something to `disks`, and waits for it to end.
+pub fn run<T: Send + 'static>(
+    step: &'static str,
+    disks: &[Arc<BoundDisk>],
+    patience: Patience,
+    cancel: &Cancel,
+    work: impl FnOnce() -> Result<T, ApplyError> + Send + 'static,
+) -> Result<T, ApplyError> {
+    let (tell, told) = mpsc::channel();
+    let ended = Arc::new(AtomicBool::new(false));
+    let ends = Ends(ended.clone());
+    let spawned = thread::Builder::new().name(step.to_owned()).spawn(move || {
+        let _ends = ends;
+        let _ = tell.send(work());
+    });
+    spawned.map_err(|source| ApplyError::Thread { step, source })?;
+    let mut watch = Watch { step, disks, patience, ended, seen: None, moved: Instant::now() };
+    let mut called_off: Option<Instant> = None;
+    loop {
+        match told.recv_timeout(TICK) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Disconnected) => return Err(ApplyError::Broken { step }),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if cancel.is_cancelled() {
+            let since = *called_off.get_or_insert_with(Instant::now);
+            if since.elapsed() >= patience.cancel {
+                return Err(watch.left_behind());
+            }
+        }
+        watch.look()?;
+    }
+}
+
+/// Says that a thread is over, also where it panics.
+struct Ends(Arc<AtomicBool>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+struct Watch<'a> {
+    step: &'static str,
+    disks: &'a [Arc<BoundDisk>],
+    patience: Patience,
+    ended: Arc<AtomicBool>,
+    /// Answered requests of all disks together.
+    seen: Option<u64>,
+    moved: Instant,
+}
+
+impl Watch<'_> {
+    /// An error once nothing has moved for too long.
+    fn look(&mut self) -> Result<(), ApplyError> {
+        let counted: Vec<_> = self.disks.iter().filter_map(|disk| Some((disk, disk.requests()?))).collect();
+        let done = counted.iter().fold(0u64, |sum, (_, requests)| sum.wrapping_add(requests.done));
+        if self.seen.replace(done) != Some(done) {
+            self.moved = Instant::now();
+        }
+        let still = self.moved.elapsed();
+        if still < self.patience.progress {
+            return Ok(());
+        }
+        let waiting: Vec<_> =
+            counted.iter().filter(|(_, requests)| requests.waiting > 0).map(|(disk, _)| *disk).collect();
+        if let Some(first) = waiting.first() {
+            waiting.iter().for_each(|disk| disk.keep_off(Until::Boot));
+            let (device, seconds) = (first.name().to_owned(), still.as_secs());
+            return Err(ApplyError::Hung { device, step: self.step, seconds });
+        }
+        // A kernel that does not count, or work that waits for something else.
+        if still >= self.patience.progress * IDLE {
+            self.keep_off();
+            return Err(ApplyError::Stalled { step: self.step, seconds: still.as_secs() });
+        }
+        Ok(())
+    }
+
+    /// The thread goes on without us, perhaps for ever: nothing else may touch its disks.
+    fn left_behind(&self) -> ApplyError {
+        let disks: Vec<String> = self.disks.iter().map(|disk| disk.name().display().to_string()).collect();
+        log::warn!("{}: called off, and does not end: left behind with {}", self.step, disks.join(", "));
+        self.keep_off();
+        ApplyError::Cancelled
+    }
+
+    fn keep_off(&self) {
+        self.disks.iter().for_each(|disk| disk.keep_off(Until::Ended(self.ended.clone())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patience(millis: u64) -> Patience {
+        Patience { progress: Duration::from_millis(millis), cancel: Duration::from_millis(50) }
+    }
+
+    #[test]
+    fn what_ends_is_what_comes_back() {
+        let cancel = Cancel::default();
+        assert_eq!(run("wipe", &[], Patience::default(), &cancel, || Ok(7)).unwrap(), 7);
+        let error = run::<()>("wipe", &[], Patience::default(), &cancel, || Err(ApplyError::NoSeed)).unwrap_err();
+        assert!(matches!(error, ApplyError::NoSeed));
+    }
+
+    #[test]
+    fn a_panic_is_an_error_of_the_step() {
+        let error = run::<()>("wipe", &[], Patience::default(), &Cancel::default(), || panic!("on purpose"));
+        assert!(matches!(error.unwrap_err(), ApplyError::Broken { step: "wipe" }));
+    }
+
+    #[test]
+    fn work_that_does_not_end_is_left_behind_when_called_off_or_out_of_patience() {
+        let (hold, held) = mpsc::channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(held));
+        let forever = || {
+            let held = held.clone();
+            move || {
+                let _ = held.lock().map(|held| held.recv());
+                Ok(())
+            }
+        };
+        let error = run("wipe", &[], patience(20), &Cancel::default(), forever()).unwrap_err();
+        assert!(matches!(error, ApplyError::Stalled { .. }));
+        let cancel = Cancel::default();
+        cancel.cancel();
+        let error = run("wipe", &[], Patience { cancel: Duration::ZERO, ..Patience::default() }, &cancel, forever());
+        assert!(matches!(error.unwrap_err(), ApplyError::Cancelled));
+        drop(hold);
+    }
+}

@@ -1,0 +1,149 @@
+//! What the steps of one order share. A step's thread may outlive its caller, so everything here is shared by count, and
+//! locked only as long as it takes.
+
+use super::arrays::Array;
+use super::bound::{Bound, BoundDisk};
+use super::live::Stack;
+use super::preserve::Evidence;
+use super::steps::boot_entry::Found;
+use super::tree::Tree;
+use super::watch::Patience;
+use super::{Applied, ApplyError, Context, Paths, change};
+use crate::controller::Emitter;
+use crate::error::Coded;
+use crate::image::Cancel;
+use crate::plan::SeedFiles;
+use crate::protocol::event::Anomaly;
+use crate::protocol::order::Order;
+use crate::protocol::plan::{Fate, Plan, PlannedDisk, Step};
+use crate::protocol::receipt::Change;
+use crate::protocol::{ImageReceipt, Kind};
+use hwinventory::Inventory;
+use serde::Serialize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// An order in work.
+#[derive(Debug)]
+pub struct Work {
+    pub order: Arc<Order>,
+    pub plan: Arc<Plan>,
+    /// What the plan was made from: it knows what is on the disks that stay.
+    pub inventory: Arc<Inventory>,
+    /// The values of the seed, attributes resolved.
+    pub seed: Option<Arc<SeedFiles>>,
+    /// For images.
+    pub download: ureq::Agent,
+    pub cancel: Cancel,
+    pub paths: Paths,
+    pub patience: Patience,
+    pub emitter: Emitter,
+    pub disks: Bound,
+    /// What is open.
+    pub stack: Stack,
+    tree: Mutex<Tree>,
+    arrays: Mutex<Vec<Arc<Array>>>,
+    evidence: Mutex<Vec<(usize, Evidence)>>,
+    found: Mutex<Vec<Found>>,
+    done: Mutex<Applied>,
+}
+
+impl Work {
+    pub fn new(context: &Context<'_>, emitter: Emitter) -> Self {
+        Self {
+            order: context.order.clone(),
+            plan: context.plan.clone(),
+            inventory: context.inventory.clone(),
+            seed: context.seed.clone(),
+            download: context.download.clone(),
+            cancel: context.cancel.clone(),
+            paths: context.paths.clone(),
+            patience: context.patience,
+            emitter,
+            disks: context.disks.clone(),
+            stack: Stack::default(),
+            tree: Mutex::default(),
+            arrays: Mutex::default(),
+            evidence: Mutex::default(),
+            found: Mutex::default(),
+            done: Mutex::default(),
+        }
+    }
+
+    pub fn planned(&self, index: usize) -> Result<&PlannedDisk, ApplyError> {
+        self.plan.disks.get(index).ok_or(ApplyError::NoDisk { index })
+    }
+
+    /// The disks that a step may keep waiting: those that it names, else all that are written to.
+    pub fn watched(&self, step: &Step) -> Vec<Arc<BoundDisk>> {
+        let (mut named, reads) = (step.disks(), step.reads());
+        named.extend(reads);
+        if named.is_empty() {
+            return self.overwritten();
+        }
+        named.iter().filter_map(|index| self.disks.disk(*index).ok().cloned()).collect()
+    }
+
+    pub fn overwritten(&self) -> Vec<Arc<BoundDisk>> {
+        let written = self.plan.disks.iter().zip(self.disks.all()).filter(|(disk, _)| disk.fate == Fate::Overwritten);
+        written.map(|(_, bound)| bound.clone()).collect()
+    }
+
+    /// The new system's filesystems. Held by the step at work on them.
+    pub fn tree(&self) -> MutexGuard<'_, Tree> {
+        lock(&self.tree)
+    }
+
+    /// Arrays that this order made and that run.
+    pub fn arrays(&self) -> Vec<Arc<Array>> {
+        lock(&self.arrays).clone()
+    }
+
+    pub fn add_array(&self, array: Arc<Array>) {
+        lock(&self.arrays).push(array);
+    }
+
+    pub fn add_evidence(&self, disk: usize, evidence: Evidence) {
+        lock(&self.evidence).push((disk, evidence));
+    }
+
+    pub fn evidence(&self) -> Vec<(usize, Evidence)> {
+        lock(&self.evidence).clone()
+    }
+
+    /// A loader that firmware is to be told of.
+    pub fn add_found(&self, found: Found) {
+        lock(&self.found).push(found);
+    }
+
+    pub fn found(&self) -> Vec<Found> {
+        lock(&self.found).clone()
+    }
+
+    /// For the receipt, under the name of a step.
+    pub fn note(&self, step: &str, device: &str, detail: &impl Serialize) {
+        self.add(change(step, device, detail));
+    }
+
+    pub fn add(&self, change: Change) {
+        lock(&self.done).changes.push(change);
+    }
+
+    pub fn add_image(&self, receipt: ImageReceipt) {
+        lock(&self.done).images.push(receipt);
+    }
+
+    pub fn take_done(&self) -> Applied {
+        std::mem::take(&mut *lock(&self.done))
+    }
+
+    /// Something that is worth telling and stops nothing.
+    pub fn anomaly(&self, device: &str, error: &impl Coded) {
+        let problem = error.problem();
+        log::warn!("{device}: {} [{}]", problem.message, problem.code);
+        self.emitter.emit(Kind::Anomaly(Anomaly { device: Some(device.to_owned()), problem }));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
