@@ -1,7 +1,6 @@
 //! The boot entry step: the loader found on the ESP, the entry made and read back.
 
 use super::{ApplyError, Context, table};
-use crate::controller::Emitter;
 use crate::error::Coded;
 use crate::finalize::guid::{self, Arch};
 use crate::finalize::mount::{Access, Mounted};
@@ -13,6 +12,7 @@ use crate::protocol::Kind;
 use crate::protocol::event::Anomaly;
 use crate::protocol::order::{BootOrder, PartitionPick};
 use crate::protocol::plan::PlannedDisk;
+use crate::report::Emitter;
 use uuid::Uuid;
 
 /// None where there is nothing to do: firmware without EFI variables, or an order that keeps the boot entries.

@@ -2,7 +2,6 @@
 //! start the wrong system. It is known only now, and nothing has been told to firmware yet.
 
 use super::{ApplyError, Context, table};
-use crate::controller::Emitter;
 use crate::error::Coded;
 use crate::finalize::filesystem::{self, FilesystemError};
 use crate::finalize::table::{Label, TableError};
@@ -11,6 +10,7 @@ use crate::protocol::Kind;
 use crate::protocol::event::Anomaly;
 use crate::protocol::order::Collisions;
 use crate::protocol::plan::{Fate, PlannedDisk, Step};
+use crate::report::Emitter;
 use serde::Serialize;
 use std::collections::BTreeSet;
 

@@ -1,7 +1,6 @@
 //! The image step: targets checked against the plan, engine run, progress told.
 
 use super::{ApplyError, Context, fetch};
-use crate::controller::Emitter;
 use crate::disk::Target;
 use crate::error::Coded;
 use crate::image::{self, Destination, Phase, Progress as _, Snapshot, Source, WriteRequest};
@@ -9,6 +8,7 @@ use crate::protocol::event::{Anomaly, Progress};
 use crate::protocol::image::Verify;
 use crate::protocol::plan::PlannedDisk;
 use crate::protocol::{ImageReceipt, Kind, Problem};
+use crate::report::Emitter;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

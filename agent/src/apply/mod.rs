@@ -221,7 +221,7 @@ pub fn name(step: &Step) -> &'static str {
 fn perform(
     context: &Context<'_>,
     step: &Step,
-    emitter: &crate::controller::Emitter,
+    emitter: &crate::report::Emitter,
     (arrays, mounts): (&mut Arrays, &mut Mounts),
     done: &mut Applied,
 ) -> Result<(), ApplyError> {

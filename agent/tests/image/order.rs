@@ -4,10 +4,10 @@
 
 use crate::support::*;
 use burin::apply::{self, Applied, Context, Paths};
-use burin::controller::Emitter;
 use burin::image::Cancel;
 use burin::plan;
 use burin::protocol::{Control, Kind, order};
+use burin::report::Emitter;
 use burin::stage::{Failure, Stages};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -5,11 +5,11 @@ pub mod host;
 pub mod program;
 pub mod wire;
 
-use burin::controller::{
-    CONTROLLER, Clock, Emitter, Limits, Memory, Options, Retry, Session, Timeouts, Trust, TrustFiles,
-};
+use burin::dialect::native::{Options, Session};
+use burin::http::{Clock, Retry, Timeouts, Trust, TrustFiles};
 use burin::protocol::event::{Progress, StageFinished, StageStarted};
 use burin::protocol::{Hello, Identity, Kind, Receipt, hello, receipt};
+use burin::report::{CONTROLLER, Emitter, Limits, Memory};
 use burin_tests::controller::{Controller, MachineView, Options as Served};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
