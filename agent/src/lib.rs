@@ -5,16 +5,20 @@
 
 pub mod api;
 pub mod apply;
+pub mod bell;
 pub mod boot;
+pub mod calls;
 pub mod cli;
 pub mod config;
-pub mod controller;
+pub mod conformance;
+pub mod control;
+pub mod dialect;
 pub mod exit;
 pub mod finalize;
 pub mod kexec;
 pub mod net;
+pub mod report;
 pub mod run;
-pub mod stage;
 pub mod tree;
 
 pub use burin_disk as disk;
@@ -24,3 +28,4 @@ pub use burin_plan as plan;
 pub use burin_protocol as protocol;
 pub use burin_protocol::error;
 pub use burin_sys as sys;
+pub use report::stage;

@@ -1,25 +1,24 @@
 //! The stage sequence of an agent, and nothing else.
 
-mod asker;
+mod api;
 mod attempt;
-mod callers;
-mod controlled;
 mod facts;
-mod local;
+mod hello;
 mod logs;
+mod serve;
 
 use crate::api::LogRing;
 use crate::apply::Paths;
 use crate::boot;
 use crate::config::{self, ApiDoor, Config, OrderSource};
-use crate::controller::{
-    CONTROLLER, Ca, Clock, ControlFlag, Emitter, Limits, Retry, SINK, Sink, Trust, TrustError, TrustFiles,
-};
+use crate::control::ControlFlag;
 use crate::error::Coded;
 use crate::exit::Exit;
 use crate::finalize::mount;
+use crate::http::{Ca, Clock, Retry, Trust, TrustError, TrustFiles};
 use crate::net::{Network, clock};
 use crate::protocol::Identity;
+use crate::report::{CONTROLLER, Emitter, Limits, SINK, Sink};
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use logs::Logs;
@@ -27,7 +26,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Orders that iPXE or the ramdisk's builder placed.
 const PLACED_ORDERS: [&str; 2] = ["order.json", "etc/burin/order.json"];
@@ -112,6 +111,8 @@ pub struct Surroundings {
 struct Ready {
     boot_id: String,
     inventory: Inventory,
+    /// When that was; none once it may not be so any more.
+    looked: Option<Instant>,
     identity: Identity,
     /// For calls of the protocol.
     trust: Trust,
@@ -179,6 +180,11 @@ impl Agent {
         self.config.controller.is_some() || self.config.order.is_some() || callers
     }
 
+    /// Whether a controller of burin's own protocol gives the orders. An order that was placed goes before it.
+    fn is_controlled(&self) -> bool {
+        self.config.controller.is_some() && self.config.order.is_none()
+    }
+
     fn work(
         &self,
         stages: &mut Stages,
@@ -202,13 +208,9 @@ impl Agent {
         let sink = |url: &config::HttpUrl| Sink::start(url.as_str(), &trust, &Retry::default(), &emitter);
         let _sink = self.config.events.as_ref().map(|url| stages.run("events", || sink(url))).transpose()?;
 
-        let control = ControlFlag::default();
-        let ready = Ready { boot_id, inventory, identity, trust, downloads, logs, control, addresses, listen };
-        match (&self.config.controller, &self.config.order) {
-            (_, Some(source)) => self.local(stages, &ready, source),
-            (Some(url), None) => self.controlled(stages, ready, url),
-            (None, None) => self.orchestrated(stages, &ready),
-        }
+        let (control, looked) = (ControlFlag::default(), Some(Instant::now()));
+        let ready = Ready { boot_id, inventory, looked, identity, trust, downloads, logs, control, addresses, listen };
+        self.serve(stages, ready)
     }
 
     /// Waits as long as it takes: a machine without a network can do nothing, and a cable may yet be plugged in.
@@ -248,8 +250,7 @@ impl Agent {
 
     fn emitter(&self, boot_id: &str) -> Emitter {
         let mut outlets = Vec::new();
-        // A run by a placed order has no controller, even where one is named.
-        if self.config.controller.is_some() && self.config.order.is_none() {
+        if self.is_controlled() {
             outlets.push(CONTROLLER);
         }
         if self.config.events.is_some() {

@@ -43,6 +43,14 @@ impl Backoff {
         self.next_with(asked, u32::from_le_bytes(random))
     }
 
+    /// As [`Backoff::next`], with the longest time at once: for what will not change by itself soon.
+    pub fn slowest(&mut self, asked: Option<Duration>) -> Duration {
+        let tries = std::mem::replace(&mut self.tries, u32::MAX);
+        let wait = self.next(asked);
+        self.tries = tries.saturating_add(1);
+        wait
+    }
+
     fn next_with(&mut self, asked: Option<Duration>, random: u32) -> Duration {
         let factor = 1_u32 << self.tries.min(20);
         self.tries = self.tries.saturating_add(1);
@@ -82,6 +90,9 @@ mod tests {
         }
         let mut backoff = Backoff { retry, tries: u32::MAX };
         assert!(backoff.next_with(None, 7) <= Duration::from_secs(10));
+        backoff.reset();
+        assert!(backoff.slowest(None) >= Duration::from_secs(5), "the longest at once");
+        assert_eq!(backoff.tries, 1);
     }
 
     #[test]

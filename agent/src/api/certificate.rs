@@ -1,7 +1,7 @@
 //! A certificate for one boot: self-signed, known by its fingerprint, which hello carries.
 
 use super::error::ApiError;
-use crate::controller::certificates;
+use crate::http::certificates;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};

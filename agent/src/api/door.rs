@@ -2,11 +2,14 @@
 
 use super::history::History;
 use super::log_ring::LogRing;
-use crate::controller::{ControlFlag, Emitter, parse_order};
+use crate::bell::Bell;
+use crate::control::ControlFlag;
 use crate::error::Coded;
+use crate::protocol::order::parse_bytes;
 use crate::protocol::{
     ApplyReply, ApplyRequest, Event, Hello, Kind, Order, Phase, Plan, Power, Problem, Receipt, Secret, Status, api,
 };
+use crate::report::Emitter;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::fmt;
@@ -51,6 +54,7 @@ struct Inner {
     control: ControlFlag,
     planner: Planner,
     kexec: OnceLock<Kexec>,
+    bell: OnceLock<Bell>,
     log: LogRing,
     history: History,
     state: Mutex<State>,
@@ -87,8 +91,8 @@ impl Door {
     /// `emitter`'s events are shown from now on; `control` is the one that the session has.
     pub fn new(hello: Hello, control: ControlFlag, emitter: &Emitter, log: LogRing, planner: Planner) -> Self {
         let (history, state, changed) = (History::default(), Mutex::default(), Condvar::new());
-        let door =
-            Self(Arc::new(Inner { hello, control, planner, kexec: OnceLock::new(), log, history, state, changed }));
+        let (kexec, bell) = (OnceLock::new(), OnceLock::new());
+        let door = Self(Arc::new(Inner { hello, control, planner, kexec, bell, log, history, state, changed }));
         let (events, weak) = (emitter.listen(4096), Arc::downgrade(&door.0));
         // Ends with the emitter, or when the door is gone.
         let pump = move || {
@@ -113,6 +117,19 @@ impl Door {
     pub fn set_kexec(&self, kexec: Kexec) {
         // The first one stays.
         let _ = self.0.kexec.set(kexec);
+    }
+
+    /// Rung whenever there is work.
+    pub fn set_bell(&self, bell: Bell) {
+        // The first one stays.
+        let _ = self.0.bell.set(bell);
+    }
+
+    fn wake(&self) {
+        self.0.changed.notify_all();
+        if let Some(bell) = self.0.bell.get() {
+            bell.ring();
+        }
     }
 
     /// From now on this token opens the door; before, none does.
@@ -199,7 +216,8 @@ impl Door {
         Some(self.lock().inventory.clone()).filter(|inventory| !inventory.is_null())
     }
 
-    pub(super) fn order(&self) -> Option<Vec<u8>> {
+    /// As it was placed.
+    pub fn order(&self) -> Option<Vec<u8>> {
         self.lock().order.as_ref().map(|placed| placed.raw.clone())
     }
 
@@ -213,7 +231,7 @@ impl Door {
 
     /// Places an order. The same bytes again change nothing.
     pub(super) fn put_order(&self, raw: &[u8]) -> Result<(), Refusal> {
-        let order = parse_order(raw).map_err(|error| Refusal { status: 422, problem: error.problem() })?;
+        let order = parse_bytes(raw).map_err(|error| Refusal { status: 422, problem: error.problem() })?;
         let mut state = self.lock();
         if state.order.as_ref().is_some_and(|placed| placed.raw == raw) {
             return Ok(());
@@ -269,7 +287,7 @@ impl Door {
         state.applied = key.map(|key| (key.to_owned(), reply.clone()));
         state.phase = Phase::Applying;
         state.work.push_back(Work::Apply { order: Box::new(order), plan_digest: reply.plan_digest.clone() });
-        self.0.changed.notify_all();
+        self.wake();
         Ok(reply)
     }
 
@@ -303,7 +321,7 @@ impl Door {
         let mut state = self.lock();
         state.not_busy()?;
         state.work.push_back(Work::Power(action));
-        self.0.changed.notify_all();
+        self.wake();
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! Whatever callers and controllers want in whatever order: one order at a time, and nothing that nobody agreed to.
 
 use super::*;
-use crate::controller::Limits;
 use crate::protocol::{hello, receipt};
+use crate::report::Limits;
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-use crate::controller::TrustError;
 use crate::error::Coded;
+use crate::http::TrustError;
 use std::net::SocketAddr;
 
 /// Why the agent's own API cannot be served.

@@ -1,8 +1,8 @@
 //! `burin conformance`: what of the protocol a controller gets right, or an agent's own API.
 
 use super::fail;
-use crate::controller::conformance::{Point, Subject, Verdict, check, check_agent};
-use crate::controller::{Ca, Clock, Trust, TrustError, TrustFiles};
+use crate::conformance::{Point, Subject, Verdict, check, check_agent};
+use crate::http::{Ca, Clock, Trust, TrustError, TrustFiles};
 use crate::protocol::Secret;
 use std::fmt::Write;
 use std::path::Path;

@@ -11,8 +11,9 @@ pub mod simulate;
 pub mod transfer;
 pub mod write;
 
-use crate::controller::{Ca, Clock, Timeouts, Trust, TrustError, TrustFiles, http};
 use crate::error::Coded;
+use crate::http;
+use crate::http::{Ca, Clock, Timeouts, Trust, TrustError, TrustFiles};
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! How downloads go, for every command that downloads images: trust, proxy, credentials, rate, connections.
 
-use crate::controller::{Ca, TrustError};
 use crate::error::Coded;
+use crate::http::{Ca, TrustError};
 use crate::image::{Credentials, Http, ImageError, MOST_CONNECTIONS, Proxies};
 use crate::protocol::Secret;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The words we know, unvalidated, and the step from there to a [`Config`].
 
 use super::cmdline::{Word, words};
-use super::value::{parse_api, parse_boot_mac, parse_finish, parse_level, parse_lldp, parse_order, parse_trust};
+use super::value::{parse_api, parse_boot_mac, parse_bytes, parse_finish, parse_level, parse_lldp, parse_trust};
 use super::{Config, ConfigError, HttpUrl, IpMethod, OrderSource, Secret};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -121,7 +121,7 @@ impl Raw {
             controller: url("burin.controller", self.controller)?,
             trust: self.ca.as_deref().map(parse_trust).transpose()?.unwrap_or_default(),
             token: self.token,
-            order: self.order.as_deref().map(parse_order).transpose()?,
+            order: self.order.as_deref().map(parse_bytes).transpose()?,
             events: url("burin.events", self.events)?,
             attributes: self.attributes,
             log: self.log.as_deref().map(parse_level).transpose()?,

@@ -120,7 +120,7 @@ pub enum OrderSource {
     Path(PathBuf),
 }
 
-pub(super) fn parse_order(text: &str) -> Result<OrderSource, ConfigError> {
+pub(super) fn parse_bytes(text: &str) -> Result<OrderSource, ConfigError> {
     if text.starts_with('/') {
         return Ok(OrderSource::Path(PathBuf::from(text)));
     }

@@ -3,7 +3,7 @@
 use super::Agent;
 use crate::api::Door;
 use crate::apply::{self, Applied, ApplyError, Bound, Context, Patience};
-use crate::controller::ControlFlag;
+use crate::control::ControlFlag;
 use crate::error::Coded;
 use crate::image::Cancel;
 use crate::kexec;
@@ -30,7 +30,7 @@ pub struct Attempt<'a> {
     pub inventory: &'a Inventory,
     /// For images.
     pub download: ureq::Agent,
-    pub control: Option<ControlFlag>,
+    pub control: ControlFlag,
     pub boot_id: &'a str,
     /// Where callers look on.
     pub door: Option<&'a Door>,
@@ -172,32 +172,27 @@ impl Attempt<'_> {
             patience: Patience::default(),
         };
         let over = Arc::new(AtomicBool::new(false));
-        let watch = self.control.clone().map(|control| {
-            let over = over.clone();
-            thread::spawn(move || {
-                while !over.load(Ordering::Relaxed) {
-                    if control.is_cancelled() {
-                        return cancel.cancel();
-                    }
-                    thread::sleep(Duration::from_millis(100));
+        let (control, ended) = (self.control.clone(), over.clone());
+        let watch = thread::spawn(move || {
+            while !ended.load(Ordering::Relaxed) {
+                if control.is_cancelled() {
+                    return cancel.cancel();
                 }
-            })
+                thread::sleep(Duration::from_millis(100));
+            }
         });
         let result = apply::apply(&context, stages, done);
         over.store(true, Ordering::Relaxed);
-        if let Some(watch) = watch {
-            let _ = watch.join();
-        }
+        let _ = watch.join();
         result
     }
 
     fn safe_point(&self) -> Control {
-        let Some(control) = &self.control else { return Control::Continue };
-        if control.get() == Control::Hold {
+        if self.control.get() == Control::Hold {
             log::info!("held by the controller");
         }
         loop {
-            match control.wait_while_held(HOLD_PATIENCE) {
+            match self.control.wait_while_held(HOLD_PATIENCE) {
                 Control::Hold => {}
                 word => return word,
             }
@@ -241,7 +236,10 @@ impl Coded for ProbeError {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::controller::{Clock, Emitter, Timeouts, Trust, TrustFiles, http, parse_order};
+    use crate::http;
+    use crate::http::{Clock, Timeouts, Trust, TrustFiles};
+    use crate::protocol::order::parse_bytes;
+    use crate::report::Emitter;
     use crate::run::Look;
 
     #[test]
@@ -253,7 +251,7 @@ mod tests {
         let layouts = serde_json::json!([{"name": "only-disk", "disks": {"root": {"image": "debian"}}}]);
         let images = serde_json::json!({"debian": {"urls": ["http://boot.lan/debian.raw"]}});
         let order = serde_json::json!({"version": "order/v1", "id": "o", "images": images, "layouts": layouts});
-        let order = parse_order(order.to_string().as_bytes()).unwrap();
+        let order = parse_bytes(order.to_string().as_bytes()).unwrap();
         let trust = Trust::downloads(None, &TrustFiles::below(root.path()), Clock::trusted()).unwrap();
         let emitter = Emitter::disconnected();
         let events = emitter.listen(100);
@@ -264,7 +262,7 @@ mod tests {
             // No disks at all.
             inventory: &Inventory::default(),
             download: http::agent(&trust, &Timeouts::DOWNLOADS),
-            control: None,
+            control: ControlFlag::default(),
             boot_id: "boot-1",
             door: None,
             finish: Finish::Kexec,

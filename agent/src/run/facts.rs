@@ -3,10 +3,10 @@
 use super::{Agent, SETTLE_PATIENCE, SETTLE_QUIET};
 use crate::boot::{self, CrashReport};
 use crate::config::Config;
-use crate::controller::Emitter;
 use crate::error::Coded;
 use crate::protocol::event::Anomaly;
 use crate::protocol::{Identity, Kind};
+use crate::report::Emitter;
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use hwinventory::model::{LldpNeighbour, Nic};

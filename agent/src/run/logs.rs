@@ -1,9 +1,9 @@
 //! The agent's log as events, so that who is far from the console reads it too.
 
 use crate::api::LogRing;
-use crate::controller::Emitter;
 use crate::protocol::Kind;
 use crate::protocol::event::LogChunk;
+use crate::report::Emitter;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;

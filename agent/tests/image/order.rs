@@ -4,11 +4,11 @@
 
 use crate::support::*;
 use burin::apply::{self, Applied, Bound, Context, Paths, Patience};
-use burin::controller::Emitter;
 use burin::error::Coded;
 use burin::image::Cancel;
 use burin::plan;
 use burin::protocol::{Control, Kind, order};
+use burin::report::Emitter;
 use burin::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use serde_json::{Value, json};

@@ -4,10 +4,11 @@
 //! receipted at once. No disk of this host is looked at.
 
 use burin::api::{Door, LogRing, Options, Server, Work};
-use burin::controller::{ControlFlag, Emitter, Limits};
+use burin::control::ControlFlag;
 use burin::error::Coded;
 use burin::protocol::event::StageFinished;
 use burin::protocol::{Hello, Identity, Kind, Order, Plan, Problem, Receipt, Secret, hello, receipt};
+use burin::report::{Emitter, Limits};
 use clap::Parser;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -73,6 +74,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
             attempt: 1,
             boot_id: BOOT.to_owned(),
             plan_digest: Some(plan_digest),
+            order_digest: None,
+            disks: Vec::new(),
             problem: None,
             images: vec![],
             changes: vec![],

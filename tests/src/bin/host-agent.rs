@@ -1,7 +1,7 @@
 //! An agent on this host, for tests that kill it: all of it but PID 1 and the network, on a machine that a file
 //! describes. It sees no disk but those of that file.
 
-use burin::controller::Clock;
+use burin::http::Clock;
 use burin::run::{Agent, Look, Surroundings};
 use clap::Parser;
 use std::net::{IpAddr, Ipv4Addr};

@@ -3,7 +3,8 @@
 //!
 //! The agent is killed by the guest's own means: the kernel's OOM killer, called by SysRq, takes the largest process.
 
-use burin::controller::{Ca, Clock, Timeouts, Trust, TrustFiles, http};
+use burin::http;
+use burin::http::{Ca, Clock, Timeouts, Trust, TrustFiles};
 use burin::protocol::{Control, Decision, Hello, Kind, Receipt, Secret};
 use burin_tests::controller::{Call, Controller, Fault, ImageFault, Observation, site_archive};
 use burin_tests::deploy::{Image, Netboot, OrderBuilder, SMALL_MARK, Watch, built, start_controller_as};

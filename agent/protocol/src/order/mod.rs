@@ -19,7 +19,7 @@ pub use layout::{
 };
 pub use network::{Bond, Dns, Interface, Role, Route, Vlan};
 pub use parse::nearest;
-pub use parse::{Mistake, OrderError, parse, parse_value};
+pub use parse::{Mistake, OrderError, parse, parse_bytes, parse_value};
 pub use predicate::{Clause, Condition, Count, Operand, Operands, Predicate, Scalar, Test};
 pub use seed::{Seed, SeedFormat, SeedPlace};
 pub use size::{Size, SizeError};

@@ -71,6 +71,22 @@ pub fn parse(text: &str) -> Result<Order, OrderError> {
     version(order)
 }
 
+/// Bytes that claim to be an order, wherever they come from. The version is looked at first: of another version, unknown keys are no mistake.
+pub fn parse_bytes(body: &[u8]) -> Result<Order, OrderError> {
+    let value: serde_json::Value = serde_json::from_slice(body).map_err(|source| OrderError::NotJson {
+        line: source.line(),
+        column: source.column(),
+        source,
+    })?;
+    if let Some(found) = value.get("version").and_then(|version| version.as_str())
+        && found != VERSION
+    {
+        return Err(OrderError::Version(found.chars().take(64).collect()));
+    }
+    // What is JSON is UTF-8. From the text and not from the value, which has lost duplicate keys.
+    parse(&String::from_utf8_lossy(body))
+}
+
 /// The same for a document that is JSON already, such as part of an answer of the controller.
 pub fn parse_value(value: &serde_json::Value) -> Result<Order, OrderError> {
     version(serde_path_to_error::deserialize(value).map_err(typed)?)

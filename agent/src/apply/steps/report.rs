@@ -1,9 +1,9 @@
 //! An image on its way, told as events and as lines on the console.
 
-use crate::controller::Emitter;
 use crate::image::{self, Phase, Snapshot};
 use crate::protocol::event::{Anomaly, Progress};
 use crate::protocol::{Kind, Problem};
+use crate::report::Emitter;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

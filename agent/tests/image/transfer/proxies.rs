@@ -2,7 +2,7 @@
 
 use super::{code, run, text, tls_server};
 use crate::support::*;
-use burin::controller::{Clock, Timeouts, Trust, TrustFiles, http::agent};
+use burin::http::{Clock, Timeouts, Trust, TrustFiles, agent};
 use burin::image::{self, Cancel, Credentials, Http, Proxies, Source, Sums, WriteRequest};
 use burin::protocol::Secret;
 use std::fs;
@@ -212,7 +212,7 @@ fn a_socks_proxy_carries_http_and_https() {
 
 /// Downloads as the agent makes them, through `proxy`.
 fn through(proxy: &str, ca: &str, urls: Vec<String>) -> Http {
-    let ca = burin::controller::Ca::File(ca.into());
+    let ca = burin::http::Ca::File(ca.into());
     let trust = Trust::downloads(Some(&ca), &TrustFiles::below(Path::new("/no/such")), Clock::trusted()).unwrap();
     let mut http = Http::new(agent(&trust, &Timeouts::DOWNLOADS), urls);
     http.proxies = Proxies::all(proxy).unwrap();

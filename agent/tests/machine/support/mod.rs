@@ -4,7 +4,6 @@ pub mod orders;
 pub mod storage;
 
 use burin::apply::{self, Applied, Bound, Context, Paths, Patience};
-use burin::controller::Emitter;
 use burin::finalize::adjust::{self, TableChange};
 use burin::finalize::device::Device;
 use burin::finalize::kernel::KernelDisk;
@@ -13,6 +12,7 @@ use burin::plan;
 use burin::protocol::Control;
 use burin::protocol::order::Order;
 use burin::protocol::plan::Plan;
+use burin::report::Emitter;
 use burin::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use serde_json::{Value, json};

@@ -2,9 +2,12 @@
 
 use crate::support::*;
 use burin::api::{Door, LogRing, Options, Server, Work};
-use burin::controller::{Ca, Clock, ControlFlag, Emitter, Limits, Timeouts, Trust, TrustFiles, http};
+use burin::control::ControlFlag;
+use burin::http;
+use burin::http::{Ca, Clock, Timeouts, Trust, TrustFiles};
 use burin::protocol::event::StageStarted;
 use burin::protocol::{Control, Kind, Phase, Plan, Power, Problem, Secret, Status};
+use burin::report::{Emitter, Limits};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};

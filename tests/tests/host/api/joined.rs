@@ -79,6 +79,36 @@ fn callers_and_controller_see_one_agent_and_no_secret_leaves_it() {
     assert_eq!(agent.join().unwrap(), Exit::PowerOff);
 }
 
+/// A controller that takes the receipt but does not act upon it keeps neither callers nor, later, its own orders away.
+#[test]
+fn a_receipt_that_nobody_acknowledges_keeps_nobody_waiting() {
+    let bench = Bench::new(|options| options.hold_receipts = true);
+    let root = tempfile::tempdir().unwrap();
+    let words = format!("burin.controller={} burin.api=0", bench.controller().url());
+    let agent = start(root.path(), &words, LevelFilter::Info);
+    eventually("hello", || !bench.controller().machines().is_empty());
+    let machine = bench.controller().machines().remove(0);
+    let view = || bench.controller().machine(&machine).unwrap();
+    let endpoint = view().hello.unwrap().api.unwrap();
+    let token = bench.controller().token(&machine).unwrap().reveal().to_owned();
+    let caller = Caller::new(root.path(), &endpoint, &token);
+    bench.controller().put_order("default", order("first")).unwrap();
+    eventually("the receipt is posted", || view().receipts.iter().any(|receipt| receipt.order == "first"));
+    bench.controller().put_order("default", order("second")).unwrap();
+
+    // Whoever calls in is served, from the first call to the wish that ends the machine.
+    assert_eq!(caller.call("PUT", "/v1/order", &order("called")).0, 200);
+    let (status, problem) = caller.call("POST", "/v1/plan", "");
+    assert_eq!((status, &problem["code"]), (422, &json!("plan.no_match")), "{problem}");
+    assert!(!view().receipts.iter().any(|receipt| receipt.order == "second"), "not before the first is done with");
+    bench.controller().acknowledge();
+    eventually("the next order", || view().receipts.iter().any(|receipt| receipt.order == "second"));
+    assert_eq!(caller.call("GET", "/v1/receipt", "").1["order"], "second");
+    // The second one waits for its acknowledgement now, and nobody cares.
+    assert_eq!(caller.call("POST", "/v1/power", r#"{"action":"poweroff"}"#).0, 202);
+    assert_eq!(agent.join().unwrap(), Exit::PowerOff);
+}
+
 #[test]
 fn without_a_controller_a_token_is_enough_and_switched_off_is_off() {
     let root = tempfile::tempdir().unwrap();

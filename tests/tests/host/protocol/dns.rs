@@ -3,7 +3,8 @@
 //! disks then stay busy.
 
 use crate::support::*;
-use burin::controller::{ControllerError, Next};
+use burin::calls::ControllerError;
+use burin::dialect::native::Next;
 use burin::error::Coded;
 use std::net::UdpSocket;
 use std::process::Command;

@@ -93,8 +93,10 @@ fn the_table_of_codes_has_those_of_the_sources_and_no_others() {
     let rows: BTreeSet<&str> =
         table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |").map(|(code, _)| code)).collect();
     let mut found = BTreeSet::new();
-    for path in sources(&repository().join("agent/src")) {
-        found.extend(codes(&path));
+    let crates = std::fs::read_dir(repository().join("agent")).unwrap();
+    let crates = crates.map(|entry| entry.unwrap().path()).filter(|path| path.join("Cargo.toml").is_file());
+    for folder in crates.map(|path| path.join("src")).chain([repository().join("agent/src")]) {
+        sources(&folder).iter().for_each(|path| found.extend(codes(path)));
     }
     for path in sources(&repository().join("agent/src/api")) {
         found.extend(refusals(&path, "api."));

@@ -2,8 +2,10 @@
 
 use crate::support::wire::Wire;
 use crate::support::*;
-use burin::controller::{ControllerError, Next, Session, Timeouts};
+use burin::calls::ControllerError;
+use burin::dialect::native::{Next, Session};
 use burin::error::Coded;
+use burin::http::Timeouts;
 use burin::protocol::{Decision, Kind};
 use burin_tests::controller::{Call, Fault};
 use std::time::Duration;

@@ -30,9 +30,8 @@ fn images() -> Images {
 
 impl Images {
     fn get(&self, range: Option<&str>) -> Answer {
-        let timeouts =
-            burin::controller::Timeouts { read: Duration::from_secs(2), ..burin::controller::Timeouts::DOWNLOADS };
-        let agent = burin::controller::http::agent(&trust(self.bench.directory.path()), &timeouts);
+        let timeouts = burin::http::Timeouts { read: Duration::from_secs(2), ..burin::http::Timeouts::DOWNLOADS };
+        let agent = burin::http::agent(&trust(self.bench.directory.path()), &timeouts);
         let mut request = agent.get(format!("{}/images/disk.raw", self.bench.controller().url()));
         if let Some(range) = range {
             request = request.header("Range", range);

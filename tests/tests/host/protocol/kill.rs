@@ -2,7 +2,8 @@
 
 use crate::support::program::Child;
 use crate::support::*;
-use burin::controller::{CONTROLLER, Emitter, Limits, Session};
+use burin::dialect::native::Session;
+use burin::report::{CONTROLLER, Emitter, Limits};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -2,7 +2,7 @@
 //! reset. The real client speaks to the real reference controller; only the disk is a list of what was done to it.
 
 use crate::support::*;
-use burin::controller::{Next, Session};
+use burin::dialect::native::{Next, Session};
 use burin::protocol::{Decision, Problem, Receipt};
 use burin_tests::controller::{Call, Fault};
 use proptest::prelude::*;

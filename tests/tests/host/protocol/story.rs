@@ -1,11 +1,15 @@
 //! The protocol as it goes when nothing is wrong, and what each side refuses.
 
 use crate::support::*;
-use burin::controller::{ControllerError, Next, Offer, SINK};
+use burin::calls::ControllerError;
+use burin::dialect::native::{Next, Offer, Session};
 use burin::error::Coded;
 use burin::protocol::event::OrderRefused;
 use burin::protocol::{Control, Kind, LastState, Secret};
+use burin::report::SINK;
 use burin_tests::controller::{Call, Fault, Observation};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn offer(next: Next) -> Offer {
@@ -95,20 +99,36 @@ fn what_is_not_an_order_is_refused_once_and_reported() {
     assert_eq!(offer(session.next_order(PATIENCE).unwrap()).order.id, "right");
 }
 
+/// Connects, and tells how long each failed try was followed by silence, and with which code.
+fn waits_of(mut agent: crate::support::Agent, most: usize) -> Vec<(&'static str, Duration)> {
+    let waits = Arc::new(Mutex::new(Vec::new()));
+    let told = waits.clone();
+    agent.options.notify = Arc::new(move |waiting| {
+        let mut told = told.lock().unwrap();
+        told.push((waiting.error.code(), waiting.next));
+        if told.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let _ = Session::connect(agent.options.clone(), agent.hello.clone(), &agent.emitter);
+    let waits = waits.lock().unwrap();
+    waits.clone()
+}
+
 #[test]
-fn an_unknown_version_is_refused_by_both_sides() {
+fn another_version_is_asked_again_at_the_longest_back_off() {
     let bench = Bench::new(|_| {});
+    let longest = bench.agent("boot-1").options.retry.most / 2;
     let mut agent = bench.agent("boot-1");
     agent.hello.version = "hello/v9".into();
-    let error = burin::controller::Session::connect(agent.options.clone(), agent.hello.clone(), &agent.emitter);
-    let error = error.unwrap_err();
-    assert!(error.is_final() && error.to_string().contains("hello/v9"), "{error}");
+    let waits = waits_of(agent, 2);
+    assert_eq!(waits.len(), 2);
+    assert!(waits.iter().all(|wait| wait.1 >= longest), "{waits:?}");
 
+    // The controller was updated meanwhile: the agent goes on by itself.
     let body = br#"{"version":"hello/v7","moved":true}"#;
-    bench.controller().faults().set(Call::Hello, Fault::Body(body.to_vec()), 1);
-    let agent = bench.agent("boot-1");
-    let error = burin::controller::Session::connect(agent.options.clone(), agent.hello.clone(), &agent.emitter);
-    assert_eq!(error.unwrap_err().code(), "controller.version");
+    bench.controller().faults().set(Call::Hello, Fault::Body(body.to_vec()), 2);
+    let waits = waits_of(bench.agent("boot-1"), 9);
+    assert_eq!(waits.len(), 2);
+    assert!(waits.iter().all(|wait| wait.0 == "controller.version" && wait.1 >= longest), "{waits:?}");
 }
 
 #[test]
@@ -232,7 +252,7 @@ fn a_join_token_is_asked_for_and_shown() {
     let bench = Bench::new(|options| options.join_token = Some(Secret::new("let-me-in")));
     let stranger = bench.agent("boot-1").impatient();
     let error =
-        burin::controller::Session::connect(stranger.options.clone(), stranger.hello.clone(), &stranger.emitter);
+        burin::dialect::native::Session::connect(stranger.options.clone(), stranger.hello.clone(), &stranger.emitter);
     let ControllerError::GaveUp { source, .. } = error.unwrap_err() else { panic!() };
     assert_eq!(source.code(), "controller.token");
     let mut agent = bench.agent("boot-1");
@@ -293,19 +313,19 @@ fn without_a_controller_events_go_to_any_url_and_orders_come_from_anywhere() {
     for place in
         [format!("{}/images/order.json", bench.controller().url()), directory.join("order.json").display().to_string()]
     {
-        let body = burin::controller::fetch_order(&place, &trust).unwrap();
-        assert_eq!(burin::controller::parse_order(&body).unwrap().id, "alone");
+        let body = burin::dialect::file::fetch_order(&place, &trust).unwrap();
+        assert_eq!(burin::protocol::order::parse_bytes(&body).unwrap().id, "alone");
     }
     let missing = format!("{}/images/none.json", bench.controller().url());
-    assert_eq!(burin::controller::fetch_order(&missing, &trust).unwrap_err().code(), "controller.status");
-    assert_eq!(burin::controller::fetch_order("/none.json", &trust).unwrap_err().code(), "controller.order-file");
+    assert_eq!(burin::dialect::file::fetch_order(&missing, &trust).unwrap_err().code(), "controller.status");
+    assert_eq!(burin::dialect::file::fetch_order("/none.json", &trust).unwrap_err().code(), "controller.order-file");
 
     // The reference controller is not such a sink, but answers the path with 2xx and 4xx as faults say.
     let sink = sink::Sink::new();
-    let limits = burin::controller::Limits::default();
-    let emitter = burin::controller::Emitter::open(None, "b", "/", &[SINK], limits).unwrap();
+    let limits = burin::report::Limits::default();
+    let emitter = burin::report::Emitter::open(None, "b", "/", &[SINK], limits).unwrap();
     let retry = options("http://x", trust.clone(), bench.directory.path()).retry;
-    let _sink = burin::controller::Sink::start(&sink.url(), &trust, &retry, &emitter).unwrap();
+    let _sink = burin::report::Sink::start(&sink.url(), &trust, &retry, &emitter).unwrap();
     emitter.emit(started("write"));
     emitter.emit(finished("write"));
     assert!(emitter.flush(PATIENCE));

@@ -2,10 +2,15 @@
 
 use crate::support::*;
 use burin::api;
-use burin::controller::{Ca, Clock, ControlFlag, ControllerError, Emitter, Limits, Session, Timeouts};
-use burin::controller::{Trust, TrustFiles, http};
+use burin::calls::ControllerError;
+use burin::control::ControlFlag;
+use burin::dialect::native::Session;
 use burin::error::Coded;
+use burin::http;
+use burin::http::{Ca, Clock, Timeouts};
+use burin::http::{Trust, TrustFiles};
 use burin::protocol::{Order, Plan, Problem, Secret};
+use burin::report::{Emitter, Limits};
 use burin_tests::controller::Tls;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::UnixTime;

@@ -1,8 +1,9 @@
 //! A whole agent of this process, but for PID 1 and the network, and somebody who calls it.
 
 use burin::api::LogRing;
-use burin::controller::{Ca, Clock, Timeouts, Trust, TrustFiles, http};
 use burin::exit::Exit;
+use burin::http;
+use burin::http::{Ca, Clock, Timeouts, Trust, TrustFiles};
 use burin::protocol::Secret;
 use burin::protocol::hello::ApiEndpoint;
 use burin::run::{Agent, Surroundings};

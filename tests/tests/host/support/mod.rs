@@ -5,11 +5,11 @@ pub mod host;
 pub mod program;
 pub mod wire;
 
-use burin::controller::{
-    CONTROLLER, Clock, Emitter, Limits, Memory, Options, Retry, Session, Timeouts, Trust, TrustFiles,
-};
+use burin::dialect::native::{Options, Session};
+use burin::http::{Clock, Retry, Timeouts, Trust, TrustFiles};
 use burin::protocol::event::{Progress, StageFinished, StageStarted};
 use burin::protocol::{Hello, Identity, Kind, Receipt, hello, receipt};
+use burin::report::{CONTROLLER, Emitter, Limits, Memory};
 use burin_tests::controller::{Controller, MachineView, Options as Served};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -165,6 +165,8 @@ pub fn receipt_for(order: &str, attempt: u32, boot: &str) -> Receipt {
         attempt,
         boot_id: boot.into(),
         plan_digest: Some("sha256:00".into()),
+        order_digest: None,
+        disks: Vec::new(),
         problem: None,
         images: vec![],
         changes: vec![],

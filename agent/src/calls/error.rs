@@ -86,7 +86,7 @@ impl Coded for ControllerError {
 }
 
 impl ControllerError {
-    pub(super) fn transport(url: &str, error: ureq::Error, limit: u64) -> Self {
+    pub fn transport(url: &str, error: ureq::Error, limit: u64) -> Self {
         let url = url.to_owned();
         match error {
             ureq::Error::Rustls(source) if is_about_us(&source) => Self::Distrusted { url, source },
@@ -104,25 +104,30 @@ impl ControllerError {
         }
     }
 
-    /// Whether asking again cannot help: the two sides do not speak the same language.
+    /// Whether asking again cannot help.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Url { .. } | Self::Version { .. } | Self::Refused { .. } | Self::Thread { .. })
+        matches!(self, Self::Url { .. } | Self::Refused { .. } | Self::Thread { .. })
+    }
+
+    /// Whether the two sides do not speak the same version, so that one of them has to be updated first.
+    pub fn is_other_version(&self) -> bool {
+        matches!(self, Self::Version { .. })
             || matches!(self, Self::Status { problem: Some(problem), .. } if problem.code == "protocol.version")
     }
 
     /// The controller understood the request and will not have it.
-    pub(super) fn rejects_request(&self) -> bool {
+    pub fn rejects_request(&self) -> bool {
         matches!(self, Self::Status { status: 400 | 409 | 413 | 415 | 422, .. })
     }
 
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
 
-    pub(super) fn status(&self) -> Option<u16> {
+    pub fn status(&self) -> Option<u16> {
         match self {
             Self::Status { status, .. } => Some(*status),
             _ => None,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The outlet that a [`super::Session`] empties.
+/// The outlet that a controller's front empties.
 pub const CONTROLLER: &str = "controller";
 /// The outlet that a [`super::Sink`] empties.
 pub const SINK: &str = "sink";
@@ -45,7 +45,7 @@ struct Journal {
 }
 
 #[derive(Debug)]
-pub(super) struct Outlet {
+pub struct Outlet {
     pub name: &'static str,
     state: Mutex<(Spool, Option<Journal>)>,
     changed: Condvar,

@@ -1,6 +1,6 @@
 //! Stages: each is announced, timed and its failure told once, on the console and as an event alike.
 
-use crate::controller::Emitter;
+use super::Emitter;
 use crate::error::Coded;
 use crate::protocol::event::{StageFailed, StageFinished, StageStarted};
 use crate::protocol::receipt::StageTime;

@@ -3,10 +3,11 @@
 use crate::protocol::{LastState, Receipt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Two small files in the state directory, each replaced whole.
+/// Small files in the state directory, each replaced whole.
 #[derive(Debug, Clone)]
 pub struct Memory {
     directory: PathBuf,
@@ -33,6 +34,15 @@ impl Memory {
 
     pub fn receipt(&self) -> Option<Receipt> {
         self.read("receipt.json")
+    }
+
+    /// One more attempt of this order begins in this boot; how many that makes.
+    pub fn count_attempt(&self, order: &str) -> io::Result<u32> {
+        let mut attempts: BTreeMap<String, u32> = self.read("attempts.json").unwrap_or_default();
+        let attempt = attempts.get(order).copied().unwrap_or(0).saturating_add(1);
+        attempts.insert(order.to_owned(), attempt);
+        self.write("attempts.json", Some(&attempts))?;
+        Ok(attempt)
     }
 
     fn write(&self, name: &str, value: Option<&impl Serialize>) -> io::Result<()> {

@@ -12,19 +12,19 @@ use ureq::ResponseExt;
 use ureq::http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 
 /// More than any reply of the protocol but an order needs.
-pub(super) const REPLY_LIMIT: u64 = 256 << 10;
+const REPLY_LIMIT: u64 = 256 << 10;
 /// More than any order needs.
-pub(super) const ORDER_LIMIT: u64 = 4 << 20;
+pub const ORDER_LIMIT: u64 = 4 << 20;
 
 #[derive(Debug)]
-pub(super) struct Client {
+pub struct Client {
     agent: ureq::Agent,
     base: String,
     clock: Clock,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Call<'a> {
+pub struct Call<'a> {
     pub method: Method,
     /// Below the base URL, starting with a slash.
     pub path: &'a str,
@@ -38,7 +38,7 @@ pub(super) struct Call<'a> {
 }
 
 #[derive(Debug)]
-pub(super) struct Reply {
+pub struct Reply {
     pub url: String,
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -149,7 +149,7 @@ impl Reply {
     }
 }
 
-pub(super) fn check_url(url: &str) -> Result<(), ControllerError> {
+pub fn check_url(url: &str) -> Result<(), ControllerError> {
     let error = || ControllerError::Url { url: shown(url) };
     let uri: ureq::http::Uri = url.parse().map_err(|_| error())?;
     let web = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty());
@@ -157,7 +157,7 @@ pub(super) fn check_url(url: &str) -> Result<(), ControllerError> {
 }
 
 /// A URL as it may be logged: without user name, password and query.
-pub(super) fn shown(url: &str) -> String {
+pub fn shown(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     match url.split_once("://") {
         Some((scheme, rest)) => {
@@ -170,7 +170,7 @@ pub(super) fn shown(url: &str) -> String {
 }
 
 /// A path segment, percent-encoded (RFC 3986 section 3.3).
-pub(super) fn segment(text: &str) -> String {
+pub fn segment(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte);
     let mut out = String::new();
     for (at, byte) in text.bytes().enumerate() {

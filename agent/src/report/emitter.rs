@@ -98,12 +98,12 @@ impl Emitter {
         &self.0.boot_id
     }
 
-    pub(super) fn outlet(&self, name: &str) -> Option<Arc<Outlet>> {
+    pub fn outlet(&self, name: &str) -> Option<Arc<Outlet>> {
         self.0.outlets.iter().find(|outlet| outlet.name == name).cloned()
     }
 
     /// A controller may know higher sequences of this boot than this process does.
-    pub(super) fn skip_to(&self, sequence: u64) {
+    pub fn skip_to(&self, sequence: u64) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.last = state.last.max(sequence.min(LAST_SEQUENCE));
     }

@@ -1,23 +1,18 @@
 //! A machine's standing with its controller, from hello to the acknowledged receipt.
 
-use super::client::{Call, Client, ORDER_LIMIT, segment};
-use super::control::ControlFlag;
-use super::emitter::Emitter;
-use super::error::ControllerError;
 use super::link::{Batches, Link};
-use super::memory::Memory;
-use super::order::parse_order;
-use super::outlet::CONTROLLER;
-use super::sender::Sender;
+use crate::calls::{Call, Client, ControllerError, ORDER_LIMIT, segment, shown};
+use crate::control::ControlFlag;
 use crate::error::Coded;
 use crate::protocol::event::OrderRefused;
+use crate::protocol::order::parse_bytes;
 use crate::protocol::{
     Decision, GrantReply, GrantRequest, Hello, Kind, Order, Problem, Receipt, ReceiptReply, ReceiptState, Secret,
     grant, receipt,
 };
-use burin_http::Timeouts;
-use burin_http::Trust;
+use crate::report::{CONTROLLER, Emitter, Memory, Sender};
 use burin_http::backoff::{Backoff, Retry};
+use burin_http::{Timeouts, Trust};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -75,7 +70,7 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Options {{ url: {} }}", super::client::shown(&self.url))
+        write!(f, "Options {{ url: {} }}", shown(&self.url))
     }
 }
 
@@ -129,7 +124,7 @@ impl fmt::Debug for Session {
 impl Session {
     /// Says hello until somebody answers, then starts to send the emitter's events.
     ///
-    /// Fails only where trying again cannot help (URL, protocol version), or where `notify` gave up.
+    /// Fails only where trying again cannot help (URL), or where `notify` gave up.
     pub fn connect(options: Options, hello: Hello, emitter: &Emitter) -> Result<Self, ControllerError> {
         let client = Client::new(&options.url, &options.trust, &options.timeouts)?;
         let (token, control) = (options.join_token.clone(), options.control.clone());
@@ -194,7 +189,7 @@ impl Session {
         }
         let etag = reply.header("etag").map(str::to_owned);
         let attempt = reply.header("burin-attempt").and_then(|attempt| attempt.parse().ok()).unwrap_or(1);
-        match parse_order(&reply.body) {
+        match parse_bytes(&reply.body) {
             Ok(order) => Ok(Next::Order(Box::new(Offer { order, etag, attempt, raw: reply.body }))),
             Err(error) => {
                 let problem = error.problem();
@@ -312,7 +307,11 @@ fn patiently<T>(
             Err(error) if error.is_final() => return Err(error),
             Err(error) => error,
         };
-        let mut next = backoff.next(error.retry_after());
+        let mut next = match error.is_other_version() {
+            // Somebody has to update one of the two sides, which takes its time.
+            true => backoff.slowest(error.retry_after()),
+            false => backoff.next(error.retry_after()),
+        };
         if let Some(end) = end {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -322,7 +321,7 @@ fn patiently<T>(
         }
         let waiting = Waiting { call: name, tries: backoff.tries, error: &error, next };
         if (options.notify)(&waiting).is_break() {
-            let url = super::client::shown(&options.url);
+            let url = shown(&options.url);
             return Err(ControllerError::GaveUp { url, source: Box::new(error) });
         }
         std::thread::sleep(next);

@@ -3,8 +3,8 @@
 use super::sheet::Sheet;
 use super::voice::{Answer, Heard, Standing, Voice};
 use super::{Point, Subject};
-use crate::controller::order::parse_order;
 use crate::protocol::event::BATCH_CONTENT_TYPE;
+use crate::protocol::order::parse_bytes;
 use crate::protocol::{
     Ack, Decision, GrantReply, HelloReply, ReceiptReply, ReceiptState, Secret, grant, hello, receipt,
 };
@@ -144,7 +144,7 @@ fn orders(points: &mut Sheet, voice: &Voice, standing: &Standing) -> Option<Offe
             let attempt = attempt.parse().ok().filter(|attempt| *attempt > 0);
             let attempt = attempt.ok_or("Burin-Attempt is not a number from 1")?;
             answer.json()?;
-            let order = parse_order(&answer.body).map_err(|error| format!("it is no order: {error}"))?;
+            let order = parse_bytes(&answer.body).map_err(|error| format!("it is no order: {error}"))?;
             Ok(Some((etag, Offer { id: order.id, attempt })))
         }
         204 if answer.body.is_empty() => Ok(None),
@@ -258,7 +258,7 @@ fn receipts(points: &mut Sheet, voice: &Voice, standing: &Standing, boot: &str, 
     let [(name, rule), (again, again_rule), (done, done_rule)] = rules;
     points.judge(name, rule, post());
     points.judge(again, again_rule, post());
-    let order = crate::controller::client::segment(&offer.id);
+    let order = crate::calls::segment(&offer.id);
     let path = standing.path(&format!("receipts/{order}/{}?wait=10", offer.attempt));
     match voice.get(&path, Some(&standing.token), None).and_then(state) {
         Ok(ReceiptState::Posted) => points.untried(done, done_rule, "it was still posted after a long-poll"),

@@ -1,3 +1,5 @@
+//! What the outside wants of the work in hand.
+
 use crate::protocol::Control;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The thread that empties an outlet. It retries for ever, and nobody waits for it.
 
-use super::error::ControllerError;
 use super::outlet::Outlet;
+use crate::calls::ControllerError;
 use crate::protocol::Event;
 use burin_http::backoff::{Backoff, Retry};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ const MOST_EVENTS: usize = 256;
 const MOST_BYTES: usize = 512 << 10;
 
 /// Takes a batch somewhere.
-pub(super) trait Deliver: Send + 'static {
+pub trait Deliver: Send + 'static {
     /// The highest sequence that is safe now. An empty batch only asks for news.
     fn deliver(&mut self, batch: &[Event]) -> Result<u64, ControllerError>;
 
@@ -26,7 +26,7 @@ pub(super) trait Deliver: Send + 'static {
 
 /// Stops its thread when dropped, without waiting for a call that may hang.
 #[derive(Debug)]
-pub(super) struct Sender {
+pub struct Sender {
     stop: Arc<AtomicBool>,
     outlet: Arc<Outlet>,
 }

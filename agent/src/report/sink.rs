@@ -1,10 +1,10 @@
 //! Events without a controller: POSTed to any URL that takes CloudEvents (`burin.events=URL`).
 
-use super::client::{Call, Client};
 use super::emitter::Emitter;
-use super::error::ControllerError;
 use super::outlet::SINK;
 use super::sender::{Deliver, Sender};
+use crate::calls::ControllerError;
+use crate::calls::{Call, Client};
 use crate::protocol::{Event, event};
 use burin_http::Timeouts;
 use burin_http::Trust;

@@ -1,12 +1,9 @@
 //! Calls with the standing that hello gave: machine, token, and another hello where the token is not known any more.
 
-use super::client::{Call, Client, segment};
-use super::control::ControlFlag;
-use super::emitter::Emitter;
-use super::error::ControllerError;
-use super::outlet::CONTROLLER;
-use super::sender::Deliver;
+use crate::calls::{Call, Client, ControllerError, segment};
+use crate::control::ControlFlag;
 use crate::protocol::{Ack, Event, Hello, HelloReply, Secret, event, hello, version};
+use crate::report::{CONTROLLER, Deliver, Emitter};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

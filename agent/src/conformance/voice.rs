@@ -1,6 +1,6 @@
 //! Single calls, and what came back, unjudged.
 
-use crate::controller::client::segment;
+use crate::calls::segment;
 use crate::protocol::{Problem, Secret};
 use serde_json::Value;
 use std::io::{BufRead, Read};

@@ -1,0 +1,54 @@
+//! Those who call in at the agent's own API: what they want done goes the way of every other order.
+
+use super::{Ending, Front, Ground, Job, Leave, Wish};
+use crate::api::{Door, Work};
+use crate::exit::Exit;
+use crate::protocol::{Power, Receipt};
+use crate::report::stage::{Failure, Stages};
+use std::time::Duration;
+
+/// None where the API is off. Without a controller, the token of the command line opens it.
+pub fn front(ground: &Ground<'_>) -> Option<Box<dyn Front>> {
+    let door = ground.door?.clone();
+    door.set_bell(ground.bell.clone());
+    Some(Box::new(Callers(door)))
+}
+
+struct Callers(Door);
+
+impl Front for Callers {
+    fn greet(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn next(&mut self, _: &mut Stages) -> Result<Wish, Failure> {
+        Ok(match self.0.next_work(Duration::ZERO) {
+            None => Wish::Nothing,
+            // The call is the leave: it named the plan. Whatever the order says, the caller fetches the receipt and says
+            // what next.
+            Some(Work::Apply { order, plan_digest }) => Wish::Job(Box::new(Job {
+                order: *order,
+                raw: self.0.order().unwrap_or_default(),
+                attempt: 1,
+                leave: Leave::Given(plan_digest),
+                ending: Ending::STAY,
+            })),
+            Some(Work::Power(action)) => {
+                log::info!("a caller wants: {action:?}");
+                Wish::Exit(match action {
+                    Power::Reboot => Exit::Reboot,
+                    Power::Poweroff => Exit::PowerOff,
+                    // The door has loaded the kernel before it said yes.
+                    Power::Kexec => Exit::Kexec,
+                })
+            }
+        })
+    }
+
+    /// The door shows what comes of every job, and callers fetch it.
+    fn done(&mut self, _: &Job, _: &Receipt) {}
+
+    fn deliver(&mut self) -> bool {
+        true
+    }
+}

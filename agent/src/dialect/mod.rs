@@ -1,0 +1,155 @@
+//! Where orders come from: one folder for each way of giving them, all behind the trait [`Front`].
+//!
+//! A front turns what its side says into a neutral [`Job`], and tells its side what came of it. The one loop that asks
+//! all fronts and does their jobs is in [`crate::run`]. Another controller's protocol is one folder here, one word of
+//! the configuration, and one row of [`ALL`].
+
+pub mod door;
+pub mod file;
+pub mod native;
+
+use crate::api::Door;
+use crate::bell::Bell;
+use crate::calls::ControllerError;
+use crate::config::Config;
+use crate::control::ControlFlag;
+use crate::exit::Exit;
+use crate::http::Trust;
+use crate::protocol::order::{Finish, Order};
+use crate::protocol::{Hello, Receipt};
+use crate::report::Emitter;
+use crate::report::stage::{Failure, Stages};
+use hwinventory::Inventory;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An order to carry out, whoever gave it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    pub order: Order,
+    /// As received, for those who look on.
+    pub raw: Vec<u8>,
+    /// Counts from 1.
+    pub attempt: u32,
+    pub leave: Leave,
+    pub ending: Ending,
+}
+
+/// What has to be asked before the first byte of a disk changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leave {
+    /// Whoever gave the job, with the plan's digest: [`Front::leave`].
+    Asked,
+    /// It was given beforehand, for the plan with this digest.
+    Given(String),
+    /// Nobody: the order's own `on_existing` is all there is.
+    Unneeded,
+}
+
+/// What follows a job that is over and told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    pub finish: Finish,
+    /// Instead of kexec, where no kernel could be loaded.
+    pub without_kernel: Exit,
+    /// Nobody will give another job: the agent ends with this one, even if it failed.
+    pub last: bool,
+}
+
+impl Ending {
+    /// Whatever the order says, the agent stays for what comes next.
+    pub const STAY: Self = Self { finish: Finish::Hold, without_kernel: Exit::Reboot, last: false };
+
+    /// None: stay for the next job.
+    pub fn exit(&self, failed: bool, kernel: bool) -> Option<Exit> {
+        match self.finish {
+            _ if failed => self.last.then_some(Exit::Failed),
+            Finish::Hold => self.last.then_some(Exit::Stop),
+            Finish::Kexec if !kernel => Some(self.without_kernel),
+            finish => Some(finish.into()),
+        }
+    }
+}
+
+/// What a front has for the loop.
+#[derive(Debug)]
+pub enum Wish {
+    Nothing,
+    Job(Box<Job>),
+    /// End the agent, and with it perhaps the machine.
+    Exit(Exit),
+}
+
+/// Somebody who gives jobs. Nothing here waits for anybody but [`Front::leave`]: calls go out on threads of their own,
+/// which ring the [`Bell`] when there is news.
+pub trait Front {
+    /// Makes itself known, once, before anything else.
+    fn greet(&mut self) -> Result<(), Failure>;
+
+    /// What it wants done now. After a job, nothing until that is delivered.
+    fn next(&mut self, stages: &mut Stages) -> Result<Wish, Failure>;
+
+    /// Leave to destroy what the plan names, for a job with [`Leave::Asked`]. Waits as long as the answer takes.
+    fn leave(&mut self, _job: &Job, _plan_digest: &str) -> Result<(), ControllerError> {
+        Ok(())
+    }
+
+    /// The job is over.
+    fn done(&mut self, job: &Job, receipt: &Receipt);
+
+    /// Whether everything that was done has reached whom it is for. Asked again and again; others are heard meanwhile.
+    fn deliver(&mut self) -> bool;
+}
+
+/// What fronts are made of.
+#[derive(Clone)]
+pub struct Ground<'a> {
+    pub config: &'a Config,
+    pub root: &'a Path,
+    /// What the next agent process of this boot finds.
+    pub state: &'a Path,
+    pub hello: &'a Hello,
+    pub inventory: &'a Inventory,
+    /// Looks at the machine again.
+    pub look: Arc<dyn Fn() -> Inventory + Send + Sync>,
+    /// For calls to a controller.
+    pub trust: &'a Trust,
+    /// For orders by URL.
+    pub downloads: &'a Trust,
+    pub emitter: &'a Emitter,
+    pub control: &'a ControlFlag,
+    /// The agent's own API, where it is open.
+    pub door: Option<&'a Door>,
+    pub bell: &'a Bell,
+}
+
+impl fmt::Debug for Ground<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ground {{ root: {} }}", self.root.display())
+    }
+}
+
+/// Makes a front where the configuration asks for it.
+type Make = fn(&Ground<'_>) -> Option<Box<dyn Front>>;
+
+/// Every front there is. Those who call in come first.
+pub const ALL: [Make; 3] = [door::front, file::front, native::front];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_ends_the_agent_only_where_that_was_said() {
+        let ending = |finish, last| Ending { finish, without_kernel: Exit::PowerOff, last };
+        assert_eq!(ending(Finish::Reboot, false).exit(false, false), Some(Exit::Reboot));
+        assert_eq!(ending(Finish::Reboot, false).exit(true, false), None, "a controller may have another order");
+        assert_eq!(ending(Finish::Reboot, true).exit(true, false), Some(Exit::Failed));
+        assert_eq!(ending(Finish::Hold, false).exit(false, false), None);
+        assert_eq!(ending(Finish::Hold, true).exit(false, false), Some(Exit::Stop));
+        assert_eq!(ending(Finish::Kexec, true).exit(false, true), Some(Exit::Kexec));
+        assert_eq!(ending(Finish::Kexec, true).exit(false, false), Some(Exit::PowerOff));
+        assert_eq!(Ending::STAY.exit(false, true), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! The session on a thread of its own, so that others are heard while a controller is silent.
+
+use super::session::{Next, Options, Session};
+use crate::bell::Bell;
+use crate::calls::ControllerError;
+use crate::error::Coded;
+use crate::protocol::{Hello, Receipt};
+use crate::report::Emitter;
+use crate::report::stage::{Failure, Stages};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::Duration;
+
+/// How long one question for an order waits at the controller.
+const ORDER_WAIT: Duration = Duration::from_secs(30);
+/// A receipt is posted again after so long, for ever: nothing else may be said before it.
+const RECEIPT_ROUND: Duration = Duration::from_secs(3600);
+
+const RECEIPT_PAUSE: Duration = Duration::from_secs(30);
+
+/// What the thread has to tell.
+pub enum News {
+    Hello(Arc<Session>),
+    Order(Result<Next, ControllerError>),
+    Acknowledged,
+    /// There will be no more news.
+    Failed(Failure),
+}
+
+/// What the thread is asked to do, one after the other.
+enum Task {
+    Ask,
+    Post(Box<Receipt>),
+}
+
+pub struct Worker {
+    emitter: Emitter,
+    setup: Option<(Options, Hello, Bell)>,
+    tasks: Option<Sender<Task>>,
+    news: Option<Receiver<News>>,
+}
+
+impl Worker {
+    pub fn new(options: Options, hello: Hello, emitter: Emitter, bell: Bell) -> Self {
+        Self { emitter, setup: Some((options, hello, bell)), tasks: None, news: None }
+    }
+
+    pub fn emitter(&self) -> &Emitter {
+        &self.emitter
+    }
+
+    /// Says hello until somebody answers, then does what it is asked.
+    pub fn start(&mut self) -> Result<(), ControllerError> {
+        let Some((options, hello, bell)) = self.setup.take() else { return Ok(()) };
+        let (tasks, todo) = channel();
+        let (teller, news) = channel();
+        let emitter = self.emitter.clone();
+        let work = move || {
+            let tell = |news| {
+                let heard = teller.send(news).is_ok();
+                bell.ring();
+                heard
+            };
+            let mut stages = Stages::new(emitter.clone());
+            match stages.run("hello", || Session::connect(options, hello, &emitter)) {
+                Err(failure) => drop(tell(News::Failed(failure))),
+                Ok(session) => serve(&Arc::new(session), &mut stages, &todo, &tell),
+            }
+        };
+        let thread = std::thread::Builder::new().name("controller".to_owned());
+        thread.spawn(work).map_err(|source| ControllerError::Thread { source })?;
+        (self.tasks, self.news) = (Some(tasks), Some(news));
+        Ok(())
+    }
+
+    /// Asks for an order.
+    pub fn ask(&self) {
+        self.give(Task::Ask);
+    }
+
+    /// Brings a receipt, and is through with it once it is acknowledged.
+    pub fn post(&self, receipt: Receipt) {
+        self.give(Task::Post(Box::new(receipt)));
+    }
+
+    fn give(&self, task: Task) {
+        if let Some(tasks) = &self.tasks {
+            // A thread that is gone shows in its news.
+            let _ = tasks.send(task);
+        }
+    }
+
+    /// Does not wait.
+    pub fn news(&self) -> Option<News> {
+        match self.news.as_ref()?.try_recv() {
+            Ok(news) => Some(news),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => {
+                let source = std::io::Error::other("the thread that speaks with the controller has ended");
+                let problem = ControllerError::Thread { source }.problem();
+                Some(News::Failed(Failure { stage: "order".to_owned(), problem }))
+            }
+        }
+    }
+}
+
+fn serve(session: &Arc<Session>, stages: &mut Stages, todo: &Receiver<Task>, tell: &impl Fn(News) -> bool) {
+    let mut heard = tell(News::Hello(session.clone()));
+    while heard {
+        let Ok(task) = todo.recv() else { return };
+        heard = match task {
+            Task::Ask => tell(News::Order(session.next_order(ORDER_WAIT))),
+            Task::Post(receipt) => {
+                let posted = stages.run("receipt", || post(session, &receipt));
+                tell(posted.map_or_else(News::Failed, |()| News::Acknowledged))
+            }
+        };
+    }
+}
+
+/// However long it takes. Who waits for the machine may look at it meanwhile: its own API answers.
+fn post(session: &Session, receipt: &Receipt) -> Result<(), ControllerError> {
+    loop {
+        match session.post_receipt(receipt, RECEIPT_ROUND) {
+            Err(error @ ControllerError::Unacknowledged { .. }) => {
+                log::warn!("{error}; it is posted again");
+                std::thread::sleep(RECEIPT_PAUSE);
+            }
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What the agent tells: events with their spool and those who collect them, stages, and what an agent process leaves
+//! to its successor.
+//!
+//! An [`Emitter`] is there from the first moment: events before the network is up are kept. A controller's front
+//! empties the outlet [`CONTROLLER`], a [`Sink`] the outlet [`SINK`].
+
+mod emitter;
+mod memory;
+mod outlet;
+mod sender;
+mod sink;
+mod spool;
+pub mod stage;
+
+pub use emitter::Emitter;
+pub use memory::Memory;
+pub use outlet::{CONTROLLER, SINK, SpoolError};
+pub use sender::{Deliver, Sender};
+pub use sink::Sink;
+pub use spool::Limits;

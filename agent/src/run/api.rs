@@ -1,0 +1,66 @@
+//! The agent's own API, joined to the engine.
+
+use super::{Agent, Ready};
+use crate::api::{self, Door, Planner, Server};
+use crate::apply::Bound;
+use crate::config::ApiDoor;
+use crate::error::Coded;
+use crate::kexec;
+use crate::plan;
+use crate::protocol::Hello;
+use crate::protocol::hello::ApiEndpoint;
+use crate::protocol::order::Order;
+use crate::stage::Stages;
+use std::sync::Arc;
+
+/// Where the ramdisk says whose certificates callers have to show.
+const CALLERS_CA: &str = "etc/burin/callers.pem";
+
+/// An open door, until dropped.
+pub struct OpenDoor {
+    pub door: Door,
+    server: Server,
+}
+
+impl OpenDoor {
+    /// For hello.
+    pub fn endpoint(&self) -> ApiEndpoint {
+        self.server.endpoint().clone()
+    }
+}
+
+impl Agent {
+    /// None where it is switched off, or nobody could ever have its token. A port that is taken costs the API, not the
+    /// machine.
+    pub(super) fn open_door(&self, stages: &mut Stages, ready: &Ready, hello: &Hello) -> Option<OpenDoor> {
+        let ApiDoor::Port(port) = self.config.api else { return None };
+        // A controller's hello brings a token of its own; without one, there is only that of the command line.
+        let own_token = self.config.token.clone().filter(|_| !self.is_controlled());
+        if own_token.is_none() && !self.is_controlled() {
+            return None;
+        }
+        let (words, look) = (self.config.attributes.clone(), self.look.clone());
+        // On the machine as it is at that moment.
+        let planner: Planner = Arc::new(move |order: &Order| {
+            plan::plan(&look.inventory(), order, &words).map_err(|refusal| refusal.problem())
+        });
+        let door = Door::new(hello.clone(), ready.control.clone(), stages.emitter(), self.log.clone(), planner);
+        let (paths, look) = (self.paths.clone(), self.look.clone());
+        // The disks of the order that was done, as they are at that moment.
+        door.set_kexec(Arc::new(move |plan| {
+            let disks = Bound::new(plan, &look.inventory(), &paths).map_err(|error| error.problem())?;
+            kexec::load(&disks, &paths).map(drop).map_err(|error| error.problem())
+        }));
+        door.set_inventory(hello.inventory.clone());
+        let callers = Some(self.root.join(CALLERS_CA)).filter(|path| path.exists());
+        let (listen, addresses) = ((ready.listen, port).into(), ready.addresses.clone());
+        let options = api::Options { listen, addresses, callers };
+        let server = stages.run("api", || Server::start(&options, door.clone())).ok()?;
+        let endpoint = server.endpoint();
+        log::info!("callers are heard at {}, certificate {}", endpoint.url, endpoint.fingerprint);
+        if let Some(token) = own_token {
+            door.set_token(token);
+        }
+        Some(OpenDoor { door, server })
+    }
+}

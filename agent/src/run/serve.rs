@@ -1,0 +1,204 @@
+//! The one loop: every front is asked for jobs, one job at a time is done, and what came of it is delivered while all
+//! are heard.
+
+use super::api::OpenDoor;
+use super::attempt::{Attempt, Outcome};
+use super::{Agent, Ready, StartError, facts};
+use crate::api::Door;
+use crate::apply::ApplyError;
+use crate::bell::Bell;
+use crate::calls::ControllerError;
+use crate::dialect::{self, Front, Ground, Job, Leave, Wish};
+use crate::error::Coded;
+use crate::exit::Exit;
+use crate::http::{self, Timeouts};
+use crate::report::Memory;
+use crate::stage::{Failure, Stages};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// Fronts ring when there is news; this is for what nobody rings for.
+const TURN: Duration = Duration::from_secs(1);
+/// How long the answer to whoever ends the machine may take: the server goes away with this process.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
+/// How long the last events may take before somebody's wish ends the machine.
+const POWER_PATIENCE: Duration = Duration::from_secs(5);
+/// An order is planned on what the machine is now; so long an inventory is that.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// A front, and what is to follow once it has delivered.
+struct Seat {
+    front: Box<dyn Front>,
+    /// Offered, but callers came first.
+    parked: Option<Box<Job>>,
+    then: Option<Exit>,
+}
+
+impl Agent {
+    pub(super) fn serve(&self, stages: &mut Stages, mut ready: Ready) -> Result<Exit, Failure> {
+        let (state, bell, emitter) = (self.state(), Bell::default(), stages.emitter().clone());
+        let mut hello = self.hello(&ready, Memory::new(&state).last_state());
+        let open = self.open_door(stages, &ready, &hello);
+        hello.api = open.as_ref().map(OpenDoor::endpoint);
+        let door = open.as_ref().map(|open| &open.door);
+        let look = self.look.clone();
+        let ground = Ground {
+            config: &self.config,
+            root: &self.root,
+            state: &state,
+            hello: &hello,
+            inventory: &ready.inventory,
+            look: Arc::new(move || look.inventory()),
+            trust: &ready.trust,
+            downloads: &ready.downloads,
+            emitter: &emitter,
+            control: &ready.control,
+            door,
+            bell: &bell,
+        };
+        let made = dialect::ALL.iter().filter_map(|make| make(&ground));
+        let mut seats: Vec<Seat> = made.map(|front| Seat { front, parked: None, then: None }).collect();
+        if seats.is_empty() {
+            return stages.run("start", || Err(StartError::NothingToDo));
+        }
+        for seat in &mut seats {
+            seat.front.greet()?;
+        }
+        loop {
+            match self.turn(stages, &mut ready, &mut seats, door)? {
+                Turn::End(exit) => return Ok(exit),
+                Turn::Busy => {}
+                Turn::Idle => bell.wait(TURN),
+            }
+        }
+    }
+
+    /// Asks each front once. Whoever got something done, the first is asked again first: that is where callers are.
+    fn turn(
+        &self,
+        stages: &mut Stages,
+        ready: &mut Ready,
+        seats: &mut [Seat],
+        door: Option<&Door>,
+    ) -> Result<Turn, Failure> {
+        for at in 0..seats.len() {
+            let Some(seat) = seats.get_mut(at) else { continue };
+            if let Some(exit) = seat.then
+                && seat.front.deliver()
+            {
+                return Ok(Turn::End(exit));
+            }
+            let wish = match seat.parked.take() {
+                Some(job) => Wish::Job(job),
+                None => seat.front.next(stages)?,
+            };
+            match wish {
+                Wish::Nothing => {}
+                Wish::Exit(exit) => {
+                    thread::sleep(ANSWER_PATIENCE);
+                    ready.logs.send();
+                    stages.emitter().flush(POWER_PATIENCE);
+                    return Ok(Turn::End(exit));
+                }
+                Wish::Job(job) => {
+                    // A caller's job is at the door already.
+                    let begun = matches!(job.leave, Leave::Given(_))
+                        || door.is_none_or(|door| door.begin(&job.order, &job.raw));
+                    if !begun {
+                        seat.parked = Some(job);
+                        return Ok(Turn::Busy);
+                    }
+                    let exit = self.serve_job(stages, ready, seat.front.as_mut(), &job, door)?;
+                    // What follows is what the last job says.
+                    seats.iter_mut().for_each(|seat| seat.then = None);
+                    if let Some(seat) = seats.get_mut(at) {
+                        seat.then = exit;
+                    }
+                    return Ok(Turn::Busy);
+                }
+            }
+        }
+        Ok(Turn::Idle)
+    }
+
+    /// One job, from its plan to its receipt; what is to follow.
+    fn serve_job(
+        &self,
+        stages: &mut Stages,
+        ready: &mut Ready,
+        front: &mut dyn Front,
+        job: &Job,
+        door: Option<&Door>,
+    ) -> Result<Option<Exit>, Failure> {
+        if ready.looked.is_none_or(|looked| looked.elapsed() > FRESH) {
+            ready.inventory = facts::inventory(stages, self)?;
+        }
+        let attempt = Attempt {
+            agent: self,
+            order: &job.order,
+            number: job.attempt,
+            inventory: &ready.inventory,
+            download: http::agent(&ready.downloads, &Timeouts::DOWNLOADS),
+            control: ready.control.clone(),
+            boot_id: &ready.boot_id,
+            door,
+            finish: job.ending.finish,
+        };
+        let outcome = attempt.run(stages, |digest| leave(front, job, digest));
+        // The disks are not what they were.
+        ready.looked = None;
+        let Outcome { receipt, kernel } = outcome;
+        if let Some(door) = door {
+            door.finish(&receipt);
+        }
+        ready.logs.send();
+        front.done(job, &receipt);
+        stages.emitter().set_subject(None);
+        Ok(job.ending.exit(receipt.problem.is_some(), kernel))
+    }
+}
+
+/// What a round of questions came to.
+enum Turn {
+    /// Ask again at once.
+    Busy,
+    Idle,
+    End(Exit),
+}
+
+fn leave(front: &mut dyn Front, job: &Job, now: &str) -> Result<(), LeaveError> {
+    match &job.leave {
+        Leave::Unneeded => Ok(()),
+        Leave::Asked => front.leave(job, now).map_err(LeaveError::Refused),
+        Leave::Given(agreed) if agreed == now => Ok(()),
+        Leave::Given(agreed) => {
+            Err(LeaveError::Changed(ApplyError::Changed { agreed: agreed.clone(), now: now.to_owned() }))
+        }
+    }
+}
+
+/// Why nothing may be written.
+#[derive(Debug, thiserror::Error)]
+enum LeaveError {
+    #[error(transparent)]
+    Refused(ControllerError),
+    #[error(transparent)]
+    Changed(ApplyError),
+}
+
+impl Coded for LeaveError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(error) => error.code(),
+            Self::Changed(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused(error) => error.hint(),
+            Self::Changed(error) => error.hint(),
+        }
+    }
+}
