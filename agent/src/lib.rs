@@ -14,6 +14,7 @@ pub mod finalize;
 pub mod kexec;
 pub mod net;
 pub mod run;
+pub mod settle;
 pub mod stage;
 pub mod tree;
 
