@@ -19,6 +19,7 @@ pub mod kexec;
 pub mod net;
 pub mod report;
 pub mod run;
+pub mod settle;
 pub mod tree;
 
 pub use burin_disk as disk;

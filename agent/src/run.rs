@@ -4,6 +4,7 @@ mod api;
 mod attempt;
 mod facts;
 mod hello;
+mod late;
 mod logs;
 mod serve;
 
@@ -34,9 +35,6 @@ const PLACED_ORDERS: [&str; 2] = ["order.json", "etc/burin/order.json"];
 const FLUSH_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the network is waited for before it is said aloud why there is none.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(30);
-/// Drivers may still be looking for disks when the network is up already.
-const SETTLE_QUIET: Duration = Duration::from_millis(500);
-const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bytes of log that a caller or a slow controller can still have.
 const LOG_KEPT: usize = 1 << 20;

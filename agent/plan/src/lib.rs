@@ -103,6 +103,11 @@ fn planned(
     trace.attributes = attributes.trace();
     let machine = Machine::new(inventory);
 
+    let found = machine.usable_disks();
+    if let Some(expected) = order.policies.expected_disks.filter(|expected| found < *expected as usize) {
+        return Err(Reason::FewDisks { expected, found });
+    }
+
     let (layout, traces) = layout::choose(&order.layouts, machine.view(&attributes));
     trace.layouts = traces;
     let layout = order.layouts.get(layout?).ok_or_else(|| Reason::NoLayout(Vec::new()))?;

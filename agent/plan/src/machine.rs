@@ -92,6 +92,11 @@ impl<'a> Machine<'a> {
         gates::findings(facts.disk, facts.identity.as_ref(), allow, &self.idle)
     }
 
+    /// How many disks pass all gates.
+    pub fn usable_disks(&self) -> usize {
+        self.usable_disks.len()
+    }
+
     /// For `when`.
     pub fn view<'b>(&'b self, attributes: &'b Attributes) -> View<'b> {
         let read = |status: Status| matches!(status, Status::Ok | Status::Partial | Status::Absent);

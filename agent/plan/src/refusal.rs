@@ -22,6 +22,8 @@ pub enum Reason {
     TwoLayouts { names: Vec<String>, priority: i32 },
     #[error("the inventory has no {section} to choose from: it was not read ({status})")]
     Unread { section: &'static str, status: &'static str },
+    #[error("the order expects {expected} disks in this machine, {found} can be had")]
+    FewDisks { expected: u32, found: usize },
     #[error("{what} `{name}` wants {wanted}, {found} can be had{}", nearest.as_ref().map(|n| format!(" (nearest miss: {n})")).unwrap_or_default())]
     NoMatch { what: &'static str, name: String, wanted: String, found: usize, nearest: Option<String> },
     #[error("{what} `{name}` wants {wanted} and nothing says which of these: {}", tied.join("; "))]
@@ -46,6 +48,27 @@ pub enum Reason {
     BadValue { at: String, message: String },
 }
 
+impl Refusal {
+    /// Whether there might be a plan if another disk or NIC were there: one that is late, say.
+    pub fn lacks_a_device(&self) -> bool {
+        match self.reason {
+            Reason::NoLayout(_) | Reason::FewDisks { .. } | Reason::NoMatch { .. } | Reason::Unread { .. } => true,
+            Reason::Order(_)
+            | Reason::TwoLayouts { .. }
+            | Reason::Ambiguous { .. }
+            | Reason::Overlap { .. }
+            | Reason::OnExisting { .. }
+            | Reason::Collision(_)
+            | Reason::SplitArray(_)
+            | Reason::TooSmall { .. }
+            | Reason::SectorSize { .. }
+            | Reason::Unsupported { .. }
+            | Reason::NoAttribute { .. }
+            | Reason::BadValue { .. } => false,
+        }
+    }
+}
+
 impl Coded for Refusal {
     fn code(&self) -> &'static str {
         match &self.reason {
@@ -53,6 +76,7 @@ impl Coded for Refusal {
             Reason::NoLayout(_) => "plan.no_layout",
             Reason::TwoLayouts { .. } => "plan.two_layouts",
             Reason::Unread { .. } => "plan.unread",
+            Reason::FewDisks { .. } => "plan.few_disks",
             Reason::NoMatch { .. } => "plan.no_match",
             Reason::Ambiguous { .. } => "plan.ambiguous",
             Reason::Overlap { .. } => "plan.overlap",
@@ -77,6 +101,9 @@ impl Coded for Refusal {
             Reason::NoLayout(_) => "add a layout for this machine, or correct the condition that is named",
             Reason::TwoLayouts { .. } => {
                 "give one of them a higher `priority`, or make their `when` exclude each other"
+            }
+            Reason::FewDisks { .. } => {
+                "look for a disk, cable or controller that has failed, or correct `policies.expected_disks`"
             }
             Reason::Unread { .. } | Reason::NoMatch { .. } => {
                 "`burin plan` shows every candidate with the value that was observed"

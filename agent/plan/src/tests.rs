@@ -584,3 +584,23 @@ fn absurd_sizes_are_no_arithmetic() {
     let set = json!({"root": {"partitions": [big, other]}});
     assert_eq!(refused(json!({"disks": [{"serial": "A"}]}), &order(set)).code(), "plan.too_small");
 }
+
+#[test]
+fn fewer_disks_than_the_order_expects_are_no_plan() {
+    let expecting = |count: u32| {
+        let mut order = order(json!({"root": {"image": "debian", "match": {"serial": "A"}}}));
+        order.policies.expected_disks = Some(count);
+        order
+    };
+    // A stick that an order may not touch anyway is none of them.
+    let short = json!({"disks": [{"serial": "A"}, {"serial": "B"}, {"serial": "USB", "removable": true}]});
+    assert_eq!(run(short.clone(), &expecting(2)).unwrap().disks.len(), 1);
+    let refusal = refused(short.clone(), &expecting(3));
+    assert_eq!(refusal.code(), "plan.few_disks");
+    assert!(refusal.to_string().contains("expects 3 disks in this machine, 2 can be had"), "{refusal}");
+    assert!(refusal.lacks_a_device());
+    let missing = refused(short, &order(json!({"root": {"image": "debian", "match": {"serial": "C"}}})));
+    assert!(missing.lacks_a_device());
+    let full = json!({"disks": [{"serial": "A", "signatures": [{"kind": "ext4"}]}]});
+    assert!(run(full, &expecting(1)).is_err_and(|refusal| !refusal.lacks_a_device()));
+}

@@ -112,7 +112,7 @@ fn request(loader: &Loader, alias: &str) {
 /// Looks at all devices until a look shows nothing new: a bus driver brings devices, which need drivers.
 fn look_until_quiet(devices: &Path, loader: &Loader, seen: &mut BTreeSet<String>) {
     loop {
-        loader.wait();
+        loader.wait_for_devices();
         if !request_new(devices, loader, seen) {
             return;
         }
@@ -167,6 +167,11 @@ pub enum Settled {
     Quiet,
     /// Still busy when the limit was reached.
     Busy,
+}
+
+/// True in the ramdisk, where PID 1 is ours and devices come up while the agent runs.
+pub fn is_ours(root: &Path) -> bool {
+    root.join(FILE).exists()
 }
 
 /// True when PID 1 loads nothing right now. Outside of the ramdisk (no state file) always true.

@@ -12,7 +12,7 @@ mod supervise;
 mod tuning;
 
 pub use crash::{CrashReport, forget_last_crash, last_crash};
-pub use devices::{DeviceState, Settled, idle, settle};
+pub use devices::{DeviceState, Settled, idle, is_ours, settle};
 pub use modprobe::{is_modprobe, modprobe};
 pub use shutdown::End;
 

@@ -16,6 +16,8 @@ pub enum ConfigError {
     Log { value: String },
     #[error("burin.lldp={value}: not a number of seconds up to 300")]
     Lldp { value: String },
+    #[error("burin.settle={value}: not a number of seconds up to 3600")]
+    Settle { value: String },
     #[error("burin.finish={value}: no such way to finish")]
     Finish { value: String },
     #[error("burin.api={value}: neither off nor a port")]
@@ -40,6 +42,7 @@ impl Coded for ConfigError {
             Self::Ca { .. } => "config.ca",
             Self::Log { .. } => "config.log",
             Self::Lldp { .. } => "config.lldp",
+            Self::Settle { .. } => "config.settle",
             Self::Finish { .. } => "config.finish",
             Self::Api { .. } => "config.api",
             Self::BootIf { .. } => "config.bootif",
@@ -56,6 +59,7 @@ impl Coded for ConfigError {
             }
             Self::Log { .. } => "write error, warn, info, debug or trace",
             Self::Lldp { .. } => "write burin.lldp=31: switches speak every 30 seconds",
+            Self::Settle { .. } => "write burin.settle=60 where disks may come up to a minute late",
             Self::Finish { .. } => "write reboot, poweroff, kexec or hold",
             Self::Api { .. } => "write burin.api=off or burin.api=8443",
             Self::BootIf { .. } => "in iPXE write BOOTIF=01-${net0/mac:hexhyp}",

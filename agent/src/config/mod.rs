@@ -46,6 +46,8 @@ pub struct Config {
     pub ntp: Option<String>,
     /// How long the first inventory listens for LLDP. Zero: not at all.
     pub lldp: Duration,
+    /// Disks are chosen no earlier than so long after the agent has looked for the first time.
+    pub settle: Duration,
     /// Overrides the order's `finish`.
     pub finish: Option<Finish>,
     /// The agent's own API.

@@ -1,13 +1,15 @@
 //! The words we know, unvalidated, and the step from there to a [`Config`].
 
 use super::cmdline::{Word, words};
-use super::value::{parse_api, parse_boot_mac, parse_bytes, parse_finish, parse_level, parse_lldp, parse_trust};
+use super::value::{
+    parse_api, parse_boot_mac, parse_bytes, parse_finish, parse_level, parse_lldp, parse_settle, parse_trust,
+};
 use super::{Config, ConfigError, HttpUrl, IpMethod, OrderSource, Secret};
 use std::collections::BTreeMap;
 use std::fmt;
 
 const ATTRIBUTE: &str = "burin.attr.";
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "burin.controller",
     "burin.ca",
     "burin.token",
@@ -16,6 +18,7 @@ const KNOWN: [&str; 11] = [
     "burin.log",
     "burin.ntp",
     "burin.lldp",
+    "burin.settle",
     "burin.finish",
     "burin.api",
     "burin.attr.NAME",
@@ -32,6 +35,7 @@ pub struct Raw {
     pub log: Option<String>,
     pub ntp: Option<String>,
     pub lldp: Option<String>,
+    pub settle: Option<String>,
     pub finish: Option<String>,
     pub api: Option<String>,
     pub bootif: Option<String>,
@@ -88,6 +92,7 @@ impl Raw {
             "burin.log" => &mut self.log,
             "burin.ntp" => &mut self.ntp,
             "burin.lldp" => &mut self.lldp,
+            "burin.settle" => &mut self.settle,
             "burin.finish" => &mut self.finish,
             "burin.api" => &mut self.api,
             "BOOTIF" => &mut self.bootif,
@@ -127,6 +132,7 @@ impl Raw {
             log: self.log.as_deref().map(parse_level).transpose()?,
             ntp: self.ntp,
             lldp: self.lldp.as_deref().map(parse_lldp).transpose()?.unwrap_or_default(),
+            settle: self.settle.as_deref().map(parse_settle).transpose()?.unwrap_or_default(),
             finish: self.finish.as_deref().map(parse_finish).transpose()?,
             api: self.api.as_deref().map(parse_api).transpose()?.unwrap_or_default(),
             boot_mac: None,

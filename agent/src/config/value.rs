@@ -141,6 +141,12 @@ pub(super) fn parse_lldp(text: &str) -> Result<Duration, ConfigError> {
     seconds.map(Duration::from_secs).ok_or_else(|| ConfigError::Lldp { value: text.to_owned() })
 }
 
+/// An enclosure with staggered spin-up takes minutes, nothing takes an hour.
+pub(super) fn parse_settle(text: &str) -> Result<Duration, ConfigError> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= 3600);
+    seconds.map(Duration::from_secs).ok_or_else(|| ConfigError::Settle { value: text.to_owned() })
+}
+
 pub(super) fn parse_finish(text: &str) -> Result<Finish, ConfigError> {
     match text {
         "reboot" => Ok(Finish::Reboot),

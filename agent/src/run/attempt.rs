@@ -1,6 +1,6 @@
 //! One order on this machine: plan, grant, apply. A receipt comes out in any case.
 
-use super::Agent;
+use super::{Agent, late};
 use crate::api::Door;
 use crate::apply::{self, Applied, ApplyError, Bound, Context, Patience};
 use crate::control::ControlFlag;
@@ -46,7 +46,7 @@ pub struct Outcome {
 }
 
 /// A plan, and what its seed step writes.
-struct Planned {
+pub(super) struct Planned {
     plan: Plan,
     seed: Option<SeedFiles>,
 }
@@ -108,7 +108,7 @@ impl Attempt<'_> {
         grant: impl FnOnce(&str) -> Result<(), E>,
         done: &mut Done,
     ) -> Result<Bound, Failure> {
-        let planned = stages.run("plan", || self.plan(self.inventory))?;
+        let (looked, planned) = stages.run("plan", || late::plan(self))?;
         done.order_digest = Some(planned.plan.order_digest.clone());
         let agreed = done.plan_digest.insert(planned.plan.digest.clone()).clone();
         if let Some(door) = self.door {
@@ -121,8 +121,10 @@ impl Attempt<'_> {
         stages.run("check", || apply::check(&planned.plan, &self.agent.paths))?;
         stages.run("grant", || grant(&agreed))?;
         // The machine once more, as it is now: somebody may have pulled a disk while the grant was waited for.
+        let emitter = stages.emitter().clone();
         let (inventory, fresh, disks) = stages.run("probe", || {
             let inventory = self.agent.look.inventory();
+            late::tell(&emitter, &looked, &inventory);
             let fresh = self.plan(&inventory).map_err(ProbeError::Refused)?;
             apply::pin(&fresh.plan, &agreed).map_err(ProbeError::Changed)?;
             let disks = Bound::new(&fresh.plan, &inventory, &self.agent.paths).map_err(ProbeError::Changed)?;
@@ -134,7 +136,7 @@ impl Attempt<'_> {
     }
 
     /// A refusal is told with everything that was looked at; its event carries the same.
-    fn plan(&self, inventory: &Inventory) -> Result<Planned, plan::Refusal> {
+    pub(super) fn plan(&self, inventory: &Inventory) -> Result<Planned, plan::Refusal> {
         self.planned(inventory).inspect_err(|refusal| {
             for line in plan::explain_refusal(refusal).lines() {
                 log::warn!("{line}");
@@ -142,7 +144,7 @@ impl Attempt<'_> {
         })
     }
 
-    fn planned(&self, inventory: &Inventory) -> Result<Planned, plan::Refusal> {
+    pub(super) fn planned(&self, inventory: &Inventory) -> Result<Planned, plan::Refusal> {
         let words = &self.agent.config.attributes;
         let plan = plan::plan(inventory, self.order, words)?;
         let seed = plan::seed(inventory, self.order, words)?;

@@ -1,12 +1,13 @@
 //! What the machine says about itself before anybody asks it to do something.
 
-use super::{Agent, SETTLE_PATIENCE, SETTLE_QUIET};
-use crate::boot::{self, CrashReport};
+use super::Agent;
+use crate::boot::CrashReport;
 use crate::config::Config;
 use crate::error::Coded;
 use crate::protocol::event::Anomaly;
 use crate::protocol::{Identity, Kind};
 use crate::report::Emitter;
+use crate::settle;
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use hwinventory::model::{LldpNeighbour, Nic};
@@ -34,7 +35,7 @@ pub fn boot_id(root: &Path) -> String {
 /// Waits for drivers to be through with their devices, then looks.
 pub fn inventory(stages: &mut Stages, agent: &Agent) -> Result<Inventory, Failure> {
     stages.run("devices", || {
-        boot::settle(&agent.root, SETTLE_QUIET, SETTLE_PATIENCE);
+        settle::settle(&agent.root, settle::Moment::Hello, &|| false);
         Ok::<_, Infallible>(())
     })?;
     stages.run("inventory", || Ok::<_, Infallible>(agent.look.inventory()))

@@ -83,14 +83,13 @@ pub(super) async fn hello(
     speaks(version.get("version").and_then(|v| v.as_str()).unwrap_or_default(), hello::VERSION)?;
     let hello: Hello = parse(&body)?;
     let token = uuid::Uuid::new_v4().simple().to_string();
-    let names = super::orders::keys(None, &hello.identity);
-    let machine = match names.first().filter(|name| *name != "default") {
-        Some(name) => name.clone(),
-        None => super::orders::key(&hello.boot_id),
-    };
+    let (written, machine) = shared.keep_if(|state| {
+        let machine = state.name(&hello.identity, &hello.boot_id);
+        let record = Record::Hello { machine: machine.clone(), hello: Box::new(hello.clone()), token: digest(&token) };
+        (Some(record), machine)
+    });
     shared.tokens().insert(machine.clone(), Secret::new(token.clone()));
-    let record = Record::Hello { machine: machine.clone(), hello: Box::new(hello.clone()), token: digest(&token) };
-    durable(shared.keep(record)).await?;
+    durable(written).await?;
     let (acked, control) = {
         let state = shared.state();
         let view = state.machines.get(&machine);

@@ -7,6 +7,7 @@ mod boot;
 mod calls;
 mod faults;
 mod files;
+mod identity;
 mod journal;
 mod listener;
 mod orders;

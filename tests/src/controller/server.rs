@@ -363,7 +363,8 @@ impl Shared {
 
     /// The order of a machine, whether or not it is still to be done.
     pub fn order_file(&self, machine: Option<&str>, identity: &Identity) -> Option<OrderFile> {
-        orders::find(&self.options.orders, &orders::keys(machine, identity))
+        let keys = self.state().order_keys(machine, identity);
+        orders::find(&self.options.orders, &keys)
     }
 
     /// For the iPXE script: is there anything to do for a machine that only gave its names?
@@ -372,8 +373,8 @@ impl Shared {
         let known = state.machines.iter().find(|(_, view)| view.is(identity));
         // A known machine has more names than those in the script's query.
         let full = known.and_then(|(_, view)| view.hello.as_ref()).map_or(identity, |hello| &hello.identity);
-        let machine = known.map(|(machine, _)| machine.as_str());
-        let Some(order) = self.order_file(machine, full) else { return false };
+        let keys = state.order_keys(known.map(|(machine, _)| machine.as_str()), full);
+        let Some(order) = orders::find(&self.options.orders, &keys) else { return false };
         !order.retires() && !known.is_some_and(|(_, view)| view.finished(&order.id(), self.options.max_attempts))
     }
 }

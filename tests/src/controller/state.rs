@@ -1,5 +1,6 @@
 //! The controller's memory: records applied in order. What is on disk is these records and nothing else.
 
+use super::identity;
 use super::orders::OrderFile;
 use burin::protocol::{
     Control, Decision, Event, GrantReply, GrantRequest, Hello, Identity, Kind, Problem, Receipt, grant,
@@ -108,12 +109,9 @@ impl MachineView {
         told.clone().any(|receipt| receipt.problem.is_none()) || told.any(|receipt| receipt.attempt >= max_attempts)
     }
 
-    /// Whether any of these names is one of this machine's.
+    /// Whether these are names of this machine.
     pub fn is(&self, names: &Identity) -> bool {
-        let Some(own) = self.hello.as_ref().map(|hello| &hello.identity) else { return false };
-        let mac = |mac: &String| own.boot_mac.as_ref() == Some(mac) || own.macs.contains(mac);
-        (names.system_uuid.is_some() && names.system_uuid == own.system_uuid)
-            || (names.system_uuid.is_none() && names.boot_mac.iter().chain(&names.macs).any(mac))
+        self.hello.as_ref().is_some_and(|hello| identity::same(&hello.identity, names))
     }
 }
 

@@ -73,6 +73,10 @@ pub struct Policies {
     /// What the machine does after an acknowledged receipt.
     #[serde(default)]
     pub finish: Finish,
+    /// How many disks this machine has that could be written to: such as pass the gates. With fewer there is no plan; the
+    /// agent waits three minutes for those that are late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_disks: Option<u32>,
     /// Where the new UEFI boot entry goes.
     #[serde(default)]
     pub boot_order: BootOrder,

@@ -149,7 +149,12 @@ impl Index {
     }
 
     pub fn path(&self, id: ModuleId) -> PathBuf {
-        self.directory.join(self.modules.get(id.0).map_or(Path::new(""), |module| &module.path))
+        self.directory.join(self.relative(id))
+    }
+
+    /// Below the module directory: `kernel/drivers/...`.
+    pub fn relative(&self, id: ModuleId) -> &Path {
+        self.modules.get(id.0).map_or(Path::new(""), |module| &module.path)
     }
 
     pub fn len(&self) -> usize {

@@ -1,12 +1,13 @@
 //! Loads modules in dependency order, several at once: a driver that probes for seconds holds up only what needs it.
 
-use super::{Index, Insert, Insertion, ModuleId, Options, Urgency};
+use super::{ASIDE, Index, Insert, Insertion, ModuleId, Options, Urgency};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-/// Told after each change how many requests of devices are unfinished; those by name are not counted.
+/// Told after each change how many requests of devices are unfinished; those by name, and those for devices that are no
+/// disks and NICs ([`ASIDE`]), are not counted.
 pub type Progress = Box<dyn Fn(usize) + Send + Sync>;
 
 pub struct Loader {
@@ -26,6 +27,8 @@ struct State {
     /// Ever asked for: each module is tried once.
     asked: HashSet<ModuleId>,
     unfinished: usize,
+    /// Of these, such as may bring a disk or a NIC.
+    awaited: usize,
     for_devices: usize,
     modules: HashMap<ModuleId, Phase>,
     stopped: bool,
@@ -83,7 +86,9 @@ impl Loader {
                 let place = (urgency, state.requests, id);
                 state.queue.insert(place);
                 state.unfinished += 1;
-                state.for_devices += usize::from(urgency != Urgency::ByName);
+                let awaited = self.is_awaited(id);
+                state.awaited += usize::from(awaited);
+                state.for_devices += usize::from(awaited && urgency != Urgency::ByName);
             }
         }
         let (changed, for_devices) = (state.unfinished != before, state.for_devices);
@@ -95,11 +100,26 @@ impl Loader {
     }
 
     /// Waits until every request is finished.
+    #[cfg(test)]
     pub fn wait(&self) {
         let mut state = self.lock();
         while state.unfinished > 0 && !state.stopped {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Waits until every driver that may bring a disk or a NIC is through. One for a BMC that never answers is not waited
+    /// for.
+    pub fn wait_for_devices(&self) {
+        let mut state = self.lock();
+        while state.awaited > 0 && !state.stopped {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn is_awaited(&self, id: ModuleId) -> bool {
+        let path = self.index.relative(id);
+        !ASIDE.iter().any(|folder| path.starts_with(folder))
     }
 
     /// Loads `name` and what it needs in this thread; true when something by that name is there afterwards.
@@ -130,7 +150,10 @@ impl Loader {
             let for_devices = {
                 let mut state = self.lock();
                 state.unfinished = state.unfinished.saturating_sub(1);
-                state.for_devices = state.for_devices.saturating_sub(usize::from(urgency != Urgency::ByName));
+                let awaited = self.is_awaited(id);
+                state.awaited = state.awaited.saturating_sub(usize::from(awaited));
+                let counted = usize::from(awaited && urgency != Urgency::ByName);
+                state.for_devices = state.for_devices.saturating_sub(counted);
                 state.for_devices
             };
             (self.progress)(for_devices);

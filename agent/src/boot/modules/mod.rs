@@ -22,7 +22,7 @@ pub use index::Texts;
 pub use index::{Index, ModuleId};
 pub use kernel::{Insert, Insertion, Kernel};
 pub use loader::Loader;
-pub use names::{ALWAYS, FIRST, LATE};
+pub use names::{ALWAYS, ASIDE, FIRST, LATE};
 pub use options::Options;
 #[cfg(test)]
 pub use uevent::Uevent;

@@ -22,6 +22,19 @@ pub const ALWAYS: &[&str] = &[
     "tpm_crb",
 ];
 
+/// Drivers that bring neither a disk nor a NIC: nobody waits for them, and a BMC that never answers holds up its own
+/// driver for minutes.
+pub const ASIDE: &[&str] = &[
+    "kernel/drivers/char",
+    "kernel/drivers/edac",
+    "kernel/drivers/gpu",
+    "kernel/drivers/hid",
+    "kernel/drivers/hwmon",
+    "kernel/drivers/i2c",
+    "kernel/drivers/input",
+    "kernel/drivers/watchdog",
+];
+
 /// After the first round of coldplug: file systems and block layers that the agent mounts or assembles.
 pub const LATE: &[&str] = &[
     "crc32c_intel",

@@ -1,0 +1,142 @@
+//! Disks that come late: no order is planned while devices are known to be at work, and one whose disk is missing is
+//! planned again while devices still come.
+
+use super::attempt::{Attempt, Planned};
+use crate::boot;
+use crate::error::Coded;
+use crate::plan::{Reason, Refusal};
+use crate::protocol::event::{Anomaly, Kind};
+use crate::report::Emitter;
+use crate::settle::{self, Moment};
+use hwinventory::Inventory;
+use hwinventory::model::Disk;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A disk that gives no sign of itself may still come so long after the agent first looked.
+const YOUNG: Duration = Duration::from_secs(60);
+/// Where the order knows how many there are, it is worth waiting longer.
+const YOUNG_EXPECTING: Duration = Duration::from_secs(180);
+
+/// The plan, and the inventory that it was made of.
+pub fn plan(attempt: &Attempt<'_>) -> Result<(Inventory, Planned), Refusal> {
+    let (agent, root) = (attempt.agent, &attempt.agent.root);
+    let abort = || attempt.control.is_cancelled();
+    let moment = Moment::Plan { least: agent.config.settle };
+    let mut inventory = attempt.inventory.clone();
+    let mut told = false;
+    loop {
+        // Nobody brings this machine's devices up: they are what they are.
+        if boot::is_ours(root) {
+            settle::settle(root, moment, &abort);
+            if came(&inventory, &settle::disks(root)) {
+                inventory = agent.look.inventory();
+            }
+        }
+        let refusal = match attempt.planned(&inventory) {
+            Ok(planned) => return Ok((inventory, planned)),
+            Err(refusal) => refusal,
+        };
+        let left = patience(&refusal).max(agent.config.settle).saturating_sub(settle::age());
+        if !boot::is_ours(root) || !refusal.lacks_a_device() || left.is_zero() || abort() {
+            return attempt.plan(&inventory).map(|planned| (inventory, planned));
+        }
+        if !told {
+            told = true;
+            log::warn!("no plan yet [{}]: {refusal}", refusal.code());
+            log::info!("looking for devices that come late, for {} s more", left.as_secs());
+        }
+        if settle::news(root, left, &abort) {
+            settle::settle(root, Moment::Hello, &abort);
+            inventory = agent.look.inventory();
+        }
+    }
+}
+
+fn patience(refusal: &Refusal) -> Duration {
+    match refusal.reason {
+        Reason::FewDisks { .. } => YOUNG_EXPECTING,
+        _ => YOUNG,
+    }
+}
+
+/// Whether the kernel has other disks by now than the inventory.
+fn came(inventory: &Inventory, now: &BTreeSet<String>) -> bool {
+    let known: BTreeSet<&str> = inventory.disks.data.iter().map(|disk| disk.name.as_str()).collect();
+    now.iter().any(|name| !known.contains(name.as_str()))
+}
+
+/// A disk that the plan did not know.
+#[derive(Debug, thiserror::Error)]
+#[error("the disk {name} came after the order was planned; the plan does not count with it")]
+struct CameLate {
+    name: String,
+}
+
+impl Coded for CameLate {
+    fn code(&self) -> &'static str {
+        "disk.came_late"
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(
+            "let the order say how many disks there are (policies.expected_disks), or wait with burin.settle="
+                .to_owned(),
+        )
+    }
+}
+
+/// Tells of disks that came between plan and apply.
+pub fn tell(emitter: &Emitter, before: &Inventory, now: &Inventory) {
+    for disk in newcomers(&before.disks.data, &now.disks.data) {
+        let serial = disk.serial.as_deref().unwrap_or("no serial number");
+        let late = CameLate { name: format!("{} ({serial})", disk.path) };
+        log::warn!("{late}");
+        emitter.emit(Kind::Anomaly(Anomaly { device: Some(disk.path.clone()), problem: late.problem() }));
+    }
+}
+
+/// By what they are, not by their kernel names.
+fn newcomers<'a>(before: &[Disk], now: &'a [Disk]) -> Vec<&'a Disk> {
+    let identity = |disk: &Disk| (disk.identity.value.clone(), disk.serial.clone(), disk.by_path.clone(), disk.size);
+    let known: BTreeSet<_> = before.iter().map(identity).collect();
+    now.iter().filter(|disk| !known.contains(&identity(disk))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn disks(list: &serde_json::Value) -> Inventory {
+        let inventory = json!({ "schema_version": "inventory/v1", "disks": { "status": "ok", "data": list } });
+        serde_json::from_value(inventory).unwrap()
+    }
+
+    #[test]
+    fn who_came_between_plan_and_apply_is_told() {
+        let before = disks(&json!([{ "name": "sda", "path": "/dev/sda", "serial": "A", "size": 10 }]));
+        let now = disks(&json!([
+            { "name": "sdb", "path": "/dev/sdb", "serial": "A", "size": 10 },
+            { "name": "sda", "path": "/dev/sda", "serial": "B", "size": 5 },
+        ]));
+        let emitter = Emitter::disconnected();
+        let events = emitter.listen(8);
+        tell(&emitter, &before, &now);
+        tell(&emitter, &now, &now);
+        let told: Vec<_> = events.try_iter().filter_map(|event| event.kind()).collect();
+        let [Kind::Anomaly(anomaly)] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(anomaly.problem.code, "disk.came_late");
+        assert_eq!(anomaly.device.as_deref(), Some("/dev/sda"));
+        assert!(anomaly.problem.message.contains("(B)"), "{}", anomaly.problem.message);
+    }
+
+    #[test]
+    fn an_inventory_is_stale_when_the_kernel_has_more() {
+        let inventory = disks(&json!([{ "name": "sda", "path": "/dev/sda", "size": 10 }]));
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        assert!(!came(&inventory, &names(&["sda"])));
+        assert!(!came(&inventory, &names(&[])));
+        assert!(came(&inventory, &names(&["sda", "sdb"])));
+    }
+}

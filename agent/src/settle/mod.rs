@@ -1,0 +1,112 @@
+//! Disks that are still being looked for. Nothing says that a machine has shown all of its disks; but sysfs says of many
+//! devices that they have not: a controller that is not ready, a USB adapter without its disk, a port without its target.
+//!
+//! `sysfs` looks, `decide` judges what it has seen, the rest waits.
+
+mod decide;
+mod sought;
+mod sysfs;
+
+#[cfg(test)]
+mod tests;
+
+pub use decide::{Moment, Situation, Verdict, verdict};
+pub use sought::{Seeking, Sought};
+pub use sysfs::{disks, look};
+
+use crate::boot;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often sysfs is looked at: a state that ends (NVMe's `resetting`) is not announced.
+const TURN: Duration = Duration::from_millis(100);
+/// People are told what is waited for after this long, and again.
+const WORDS: Duration = Duration::from_secs(2);
+const WORDS_AGAIN: Duration = Duration::from_secs(10);
+
+/// Since when each device is looked for, by its directory. A controller that has shown no disk in its time is not waited
+/// for again with the next order.
+static SINCE: LazyLock<Mutex<BTreeMap<String, Instant>>> = LazyLock::new(Mutex::default);
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Time since this process first looked.
+pub fn age() -> Duration {
+    BEGAN.elapsed()
+}
+
+/// What is still looked for, each with the time that this has been so.
+fn aged(root: &Path) -> Vec<(Sought, Duration)> {
+    LazyLock::force(&BEGAN);
+    let now = Instant::now();
+    let mut since = SINCE.lock().unwrap_or_else(PoisonError::into_inner);
+    let sought = look(root).into_iter();
+    sought.map(|one| (now.duration_since(*since.entry(one.key()).or_insert(now)), one)).map(|(a, b)| (b, a)).collect()
+}
+
+/// Waits for devices as `moment` asks for it. `abort` is asked each turn.
+pub fn settle(root: &Path, moment: Moment, abort: &dyn Fn() -> bool) -> Verdict {
+    let began = Instant::now();
+    let mut last = (uevents(root), began);
+    let mut said = WORDS;
+    let mut waited = Duration::ZERO;
+    loop {
+        let now = Instant::now();
+        let count = uevents(root);
+        if !boot::idle(root) || count != last.0 {
+            last = (count, now);
+        }
+        let sought = aged(root);
+        let situation = Situation {
+            sought: &sought,
+            loading: !boot::idle(root),
+            quiet: now.duration_since(last.1),
+            waited,
+            age: age(),
+        };
+        let verdict = verdict(moment, &situation);
+        if verdict != Verdict::Wait || abort() {
+            for (one, age) in sought.iter().filter(|_| situation.waited >= WORDS) {
+                log::warn!("{one}: not waited for any longer, after {} s", age.as_secs());
+            }
+            return verdict;
+        }
+        if situation.waited >= said {
+            said += WORDS_AGAIN;
+            tell(moment, &situation);
+        }
+        thread::sleep(TURN);
+        waited = began.elapsed();
+    }
+}
+
+fn tell(moment: Moment, situation: &Situation<'_>) {
+    let waited: Vec<&Sought> = decide::waited_for(moment, situation).collect();
+    for one in &waited {
+        log::info!("waiting for disks: {one}");
+    }
+    if waited.is_empty() && situation.loading {
+        log::info!("waiting for drivers that are still at their devices");
+    } else if waited.is_empty() {
+        log::info!("waiting for devices that may still come");
+    }
+}
+
+/// Waits until the kernel announces something, a device is through, or `limit`; true when something may have changed.
+pub fn news(root: &Path, limit: Duration, abort: &dyn Fn() -> bool) -> bool {
+    let (began, before) = (Instant::now(), (uevents(root), disks(root)));
+    while began.elapsed() < limit && !abort() {
+        thread::sleep(TURN);
+        if (uevents(root), disks(root)) != before {
+            return true;
+        }
+    }
+    false
+}
+
+/// The kernel's count of announcements.
+fn uevents(root: &Path) -> Vec<u8> {
+    std::fs::read(root.join("sys/kernel/uevent_seqnum")).unwrap_or_default()
+}
