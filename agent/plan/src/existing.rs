@@ -1,5 +1,6 @@
 //! What is on a disk now, as the plan shows it to whoever is about to lose it.
 
+use burin_protocol::plan::words::decimal;
 use burin_protocol::plan::{Content, Existing, ExistingPartition};
 use hwinventory_types::{Disk, Signature};
 
@@ -18,13 +19,22 @@ pub fn existing(disk: &Disk) -> Existing {
         })
         .collect();
     partitions.sort_by_key(|partition| (partition.number, partition.start));
-    Existing {
+    let mut existing = Existing {
         read: disk.signatures.is_some() && disk.partitions.iter().all(|partition| partition.signatures.is_some()),
         table: disk.partition_table.clone(),
         table_id: disk.partition_table_id.clone(),
         partitions,
         contents: contents(disk.signatures.as_deref().unwrap_or_default()),
+        looked_at_bytes: None,
+        unknown: false,
+        unfinished: disk.unfinished.clone(),
+    };
+    if !existing.is_recognised() {
+        existing.looked_at_bytes = disk.samples.as_ref().map(|samples| samples.looked_at_bytes);
+        // The mark itself is not blank. What nobody looked at may be anything.
+        existing.unknown = existing.unfinished.is_none() && !disk.samples.as_ref().is_some_and(|samples| samples.blank);
     }
+    existing
 }
 
 fn contents(signatures: &[Signature]) -> Vec<Content> {
@@ -44,6 +54,9 @@ fn contents(signatures: &[Signature]) -> Vec<Content> {
 /// For people, in one line.
 pub fn words(existing: &Existing) -> String {
     let mut parts = Vec::new();
+    if let Some(order) = &existing.unfinished {
+        parts.push(format!("what the order {order} left half written"));
+    }
     if let Some(table) = &existing.table {
         parts.push(format!("a {table} partition table"));
     }
@@ -62,7 +75,17 @@ pub fn words(existing: &Existing) -> String {
     if !existing.read {
         parts.push("contents that could not be read".to_owned());
     }
-    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+    let looked = match existing.looked_at_bytes {
+        Some(bytes) => format!("{} looked at", decimal(bytes)),
+        None => "nobody looked".to_owned(),
+    };
+    if existing.unknown && existing.read {
+        parts.push(format!("contents that are not known ({looked})"));
+    }
+    match existing.is_blank() {
+        true => format!("nothing (both ends and samples between are blank, {looked})"),
+        false => parts.join(", "),
+    }
 }
 
 fn content(content: &Content) -> String {

@@ -17,9 +17,11 @@ mod fields;
 mod fresh;
 mod gates;
 mod glob;
+mod head;
 mod identity;
 mod layout;
 mod machine;
+mod mkfs;
 mod netplan;
 mod network_data;
 mod nics;
@@ -36,6 +38,7 @@ pub use burin_protocol::plan::Identifier;
 pub use check::check;
 pub use collisions::{Collision, find as find_collisions, of_content as content_identifiers};
 pub use explain::{explain, explain_refusal, explain_trace};
+pub use head::{HeadError, check_head};
 pub use identity::identities;
 pub use refusal::{Reason, Refusal};
 pub use seed::{SeedFile, SeedFiles};
@@ -114,7 +117,7 @@ fn planned(
 
     let (chosen, traces) = disks::choose(layout, &machine, &attributes);
     trace.sets = traces;
-    let (disks, optimal_io) = planned_disks(layout, &machine, &chosen?)?;
+    let (disks, optimal_io) = planned_disks(order, layout, &machine, &chosen?)?;
 
     let seed = seed_files(order, &machine, &attributes, trace)?;
     let seed_digest = seed.as_ref().map(SeedFiles::digest);
@@ -157,6 +160,7 @@ fn planned(
 
 /// The chosen disks in the order of their sets, with what is on them; and their optimal I/O sizes.
 fn planned_disks(
+    order: &Order,
     layout: &Layout,
     machine: &Machine<'_>,
     chosen: &disks::Chosen,
@@ -165,7 +169,8 @@ fn planned_disks(
     for (name, set) in &layout.disks {
         for facts in chosen.get(name).into_iter().flatten().filter_map(|position| machine.disks.get(*position)) {
             let existing = existing::existing(facts.disk);
-            if !set.is_preserved() && set.on_existing == OnExisting::Refuse && !existing.is_blank() {
+            let free = existing.is_blank() || existing.is_unfinished_work_of(&order.id);
+            if !set.is_preserved() && set.on_existing == OnExisting::Refuse && !free {
                 let found = existing::words(&existing);
                 return Err(Reason::OnExisting { set: name.clone(), disk: facts.name(), found });
             }
@@ -231,6 +236,13 @@ fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan, stopped: &[Str
     let overwritten: Vec<&str> = disks.chain(stopped.iter().map(String::as_str)).collect();
     let mut found: Vec<String> = twice.iter().map(|identifier| format!("{identifier} is written twice")).collect();
     found.extend(find_collisions(inventory, &overwritten, &wanted).iter().map(Collision::to_string));
+    if order.seed.is_some() {
+        // Whatever the order's own seed is: cloud-init may find the other one first.
+        let labels = seed::LABELS.map(|label| Identifier::FilesystemLabel(label.to_ascii_lowercase()));
+        let others = labels.into_iter().filter(|label| !wanted.contains(label)).collect();
+        let old = find_collisions(inventory, &overwritten, &others);
+        found.extend(old.iter().map(|one| format!("a seed of another order: {one}")));
+    }
     if found.is_empty() {
         return Ok(());
     }

@@ -9,6 +9,9 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
+/// Of volumes that cloud-init takes for a seed, whatever the letter case.
+pub const LABELS: [&str; 2] = ["CIDATA", "config-2"];
+
 /// What the installed system's cloud-init is to find.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SeedFiles {

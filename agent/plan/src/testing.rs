@@ -33,7 +33,8 @@ fn disk(i: usize, short: Value) -> Value {
     let name = short.get("name").and_then(Value::as_str).map_or_else(|| format!("sd{i}"), str::to_owned);
     let mut disk = json!({
         "name": name, "path": format!("/dev/{name}"), "status": "ok", "mounts": [], "signatures": [],
-        "logical_block_size": 512, "class": "ssd", "size": 480_103_981_056u64
+        "logical_block_size": 512, "class": "ssd", "size": 480_103_981_056u64,
+        "samples": { "looked_at_bytes": 2_228_224, "blank": true }
     });
     if let Some(serial) = short.get("serial").and_then(Value::as_str) {
         let strong = json!({ "kind": "serial", "value": format!("ACME_{serial}"), "strength": "strong" });

@@ -111,6 +111,42 @@ fn every_gate_keeps_a_disk_out_with_its_code() {
 }
 
 #[test]
+fn a_disk_is_empty_only_where_nothing_is_known_and_samples_are_blank() {
+    let set = order(json!({"root": {"image": "debian"}}));
+    let refusal = |disk: Value| refused(json!({"disks": [disk]}), &set);
+    let data = json!({"serial": "A", "samples": {"looked_at_bytes": 1_052_672, "blank": false}});
+    let found = refusal(data.clone());
+    assert_eq!(found.code(), "plan.on_existing");
+    assert!(found.to_string().contains("contents that are not known (1.1 MB looked at)"), "{found}");
+    let found = refusal(json!({"serial": "A", "samples": null}));
+    assert!(found.to_string().contains("contents that are not known (nobody looked)"), "{found}");
+
+    let blank = run(json!({"disks": [{"serial": "A"}]}), &set).unwrap();
+    assert!(
+        explain(&blank).contains("will be LOST: nothing (both ends and samples between are blank, 2.2 MB looked at)")
+    );
+    let destroy = order(json!({"root": {"image": "debian", "on_existing": "destroy"}}));
+    let lost = run(json!({"disks": [data]}), &destroy).unwrap();
+    assert!(explain(&lost).contains("will be LOST: contents that are not known"), "{}", explain(&lost));
+    assert!(lost.disks[0].existing.unknown);
+}
+
+#[test]
+fn half_written_disks_wait_for_their_own_order() {
+    let set = order(json!({"root": {"image": "debian"}}));
+    let marked = |id: &str| {
+        json!({"disks": [{
+            "serial": "A", "unfinished": id, "samples": {"looked_at_bytes": 4096, "blank": false}
+        }]})
+    };
+    let plan = run(marked(&set.id), &set).unwrap();
+    assert!(explain(&plan).contains(&format!("will be LOST: what the order {} left half written", set.id)));
+    let refusal = refused(marked("another"), &set);
+    assert_eq!(refusal.code(), "plan.on_existing");
+    assert!(refusal.to_string().contains("what the order another left half written"), "{refusal}");
+}
+
+#[test]
 fn what_is_on_a_disk_is_refused_destroyed_or_preserved() {
     let used = json!({"disks": [{
         "serial": "A", "partition_table": "gpt", "partition_table_id": "g",
@@ -542,7 +578,8 @@ fn explained_plans_and_refusals_name_the_disks_and_the_reason() {
     let two = json!({"disks": [{"serial": "A", "model": "SYS"}, {"serial": "B", "model": "DATA", "read_only": true}]});
     let plan = run(two, &order(json!({"root": {"image": "debian", "grow": "last"}}))).unwrap();
     let text = explain(&plan);
-    for part in ["SYS 480.1 GB", "read-only", "ACME_A", "will be LOST: nothing", "write image `debian`", &plan.digest] {
+    for part in ["SYS 480.1 GB", "read-only", "ACME_A", "will be LOST: nothing (", "write image `debian`", &plan.digest]
+    {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     let refusal = refused(json!({"disks": []}), &order(json!({"root": {"image": "debian"}})));

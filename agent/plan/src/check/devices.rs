@@ -1,6 +1,6 @@
 //! What is built over partitions: that it refers to something, that nothing is used twice, that a tree has a root.
 
-use super::super::steps;
+use super::super::{mkfs, steps};
 use super::{Mistakes, token};
 use burin_protocol::image::ImageFormat;
 use burin_protocol::order::{BootOrder, Bootloader, DeviceRef, Filesystem, FsType, Layout, Order, Unlock};
@@ -105,6 +105,17 @@ pub fn filesystem(filesystem: &Filesystem, at: &str, mistakes: &mut Mistakes) {
         (Some(uuid), _) => types::is_guid(uuid),
     };
     mistakes.ensure(uuid, &format!("{at}/uuid"), "expected a UUID, or XXXX-XXXX for vfat");
+    if let Err((index, message)) = mkfs::check(filesystem.kind, &filesystem.options) {
+        mistakes.add(format!("{at}/options/{index}"), message);
+    }
+    for (index, option) in filesystem.mount_options.iter().enumerate() {
+        let at = format!("{at}/mount_options/{index}");
+        mistakes.ensure(
+            mkfs::is_mount_option(option),
+            &at,
+            "expected an option of this filesystem that names no device",
+        );
+    }
 }
 
 fn is_volume_id(text: &str) -> bool {

@@ -91,12 +91,32 @@ pub struct Existing {
     /// Signatures on the whole disk.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contents: Vec<Content>,
+    /// Where nothing is recognised: how many bytes were looked at to see whether the disk is empty. Absent where something
+    /// is recognised, and where nothing was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at_bytes: Option<u64>,
+    /// Nothing is recognised, but the disk was not seen to be empty: whatever is on it may be somebody's data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
+    /// Id of the order that left the disk half written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<String>,
 }
 
 impl Existing {
-    /// Nothing that anybody could miss, and that is known.
+    /// Nothing is recognised, and what was looked at is all zeros or 0xff.
     pub fn is_blank(&self) -> bool {
-        self.read && self.table.is_none() && self.partitions.is_empty() && self.contents.is_empty()
+        self.read && !self.is_recognised() && !self.unknown && self.unfinished.is_none()
+    }
+
+    /// Somebody knows what it is.
+    pub fn is_recognised(&self) -> bool {
+        self.table.is_some() || !self.partitions.is_empty() || !self.contents.is_empty()
+    }
+
+    /// What an earlier attempt of this order left half done: nobody's data.
+    pub fn is_unfinished_work_of(&self, order: &str) -> bool {
+        self.unfinished.as_deref() == Some(order)
     }
 }
 

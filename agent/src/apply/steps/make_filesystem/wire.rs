@@ -21,9 +21,10 @@ impl Wire for MakeFilesystem {
     }
 
     fn words(&self, _: &Plan) -> String {
-        let PlannedFilesystem { kind, label, uuid, .. } = &self.filesystem;
+        let PlannedFilesystem { kind, label, uuid, options } = &self.filesystem;
+        let options = if options.is_empty() { String::new() } else { format!(", options {}", options.join(" ")) };
         let label = label.as_deref().map(|label| format!(" \"{label}\"")).unwrap_or_default();
-        format!("make {}{label} on {}, UUID {uuid}", words::word(kind), words::device(&self.on))
+        format!("make {}{label} on {}, UUID {uuid}{options}", words::word(kind), words::device(&self.on))
     }
 
     fn identifiers(&self) -> Vec<Identifier> {

@@ -1,0 +1,333 @@
+//! Whether an order's steps can be done on an image, told from its first bytes: before the first one is written.
+//!
+//! The changes are tried on a disk in memory by the same code that makes them later; so what passes here can be done.
+
+use super::seed;
+use burin_protocol::error::Coded;
+use burin_protocol::order::{Order, PartitionPick, PickName};
+use burin_protocol::plan::steps::{AddPartition, GrowPartition, SetGuids, WriteSeed};
+use burin_protocol::plan::{Plan, PlannedDisk, PlannedPartition, SeedTarget, Step, Warning};
+use burin_table::Rehearsal;
+use burin_table::adjust::{self, Grow, TableChange, TableReceipt};
+use burin_table::gpt::Fault;
+use burin_table::head::{Head, HeadPartition, Purpose, TableKind};
+use burin_table::layout::{self, NewPartition};
+use burin_table::table::TableError;
+use std::path::Path;
+use uuid::Uuid;
+
+/// Why an image cannot become what the order wants of it. Nothing has been written.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    #[error("{device}: the image was made for {table}-byte sectors; the disk has {disk}-byte sectors")]
+    SectorSize { device: String, table: u32, disk: u32 },
+    #[error("{device}: the image's MBR does not say for which sectors it was made; the disk has {disk}-byte sectors")]
+    SectorSizeUnknown { device: String, disk: u32 },
+    #[error("{device}: the image has no partition table{}, which {wanted} needs", found.map(|name| format!(" (it is {name})")).unwrap_or_default())]
+    NoTable { device: String, wanted: &'static str, found: Option<&'static str> },
+    #[error("{device}: the image's partition table is damaged ({fault})")]
+    Damaged { device: String, fault: Fault },
+    #[error("{device}: the image has no partition {number}, which {wanted} needs")]
+    NoPartition { device: String, number: u32, wanted: &'static str },
+    #[error("{device}: no partition of the image can be the root filesystem, which {wanted} needs")]
+    NoRoot { device: String, wanted: &'static str },
+    #[error("{device}: partition {number} of the image is {is}, whose filesystem cannot be grown")]
+    NotGrowable { device: String, number: u32, is: &'static str },
+    #[error("{device}: partition {number} of the image cannot grow: partition {behind} lies behind it")]
+    Blocked { device: String, number: u32, behind: u32 },
+    #[error("{device}: the image has no EFI system partition for a boot entry")]
+    NoEsp { device: String },
+    #[error("{device}: partition {number} of the image is {is}, where no seed can be put")]
+    SeedPlace { device: String, number: u32, is: &'static str },
+    #[error("{device}: partition {number} of the image is \"{name}\": its seed would be beside the order's")]
+    SecondSeed { device: String, number: u32, name: String },
+    #[error("{device}: partition {number} of the image has the GUID {guid}, which the order gives to another")]
+    GuidTaken { device: String, number: u32, guid: Uuid },
+    #[error("{device}: the partition \"{name}\" of the plan has a GUID that is none")]
+    NoGuid { device: String, name: String },
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+impl Coded for HeadError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::SectorSize { .. } | Self::SectorSizeUnknown { .. } => "image.sector_size",
+            Self::NoTable { .. } => "image.no_table",
+            Self::Damaged { .. } => "image.table_damaged",
+            Self::NoPartition { .. } => "image.no_partition",
+            Self::NoRoot { .. } => "image.no_root",
+            Self::NotGrowable { .. } => "image.not_growable",
+            Self::Blocked { .. } => "image.grow_blocked",
+            Self::NoEsp { .. } => "image.no_esp",
+            Self::SeedPlace { .. } => "image.seed_place",
+            Self::SecondSeed { .. } => "image.second_seed",
+            Self::GuidTaken { .. } => "image.guid_taken",
+            Self::NoGuid { .. } => "plan.bad_value",
+            Self::Table(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::SectorSize { table, disk, .. } => {
+                return Some(format!(
+                    "use an image for {disk}-byte sectors on this disk, or a disk with {table}-byte sectors"
+                ));
+            }
+            Self::SectorSizeUnknown { disk, .. } => {
+                return Some(format!("if it was made for such disks, let the image say \"sector_size\": {disk}"));
+            }
+            Self::NoTable { .. } => "use a whole-disk image with a GPT, or take `grow`, `guids`, `add` and `seed` out",
+            Self::Damaged { .. } => "was the image published as a whole? Make it again",
+            Self::NoPartition { .. } => "name another partition, or let the order say `last` or `root`",
+            Self::NoRoot { .. } => "give the number of the partition instead of `root`",
+            Self::NotGrowable { .. } => {
+                "grow another partition, or only this one: {\"partition\": N, \"filesystem\": false}"
+            }
+            Self::Blocked { .. } => "put the partition that grows last in the image, or grow `last`",
+            Self::NoEsp { .. } => "if it boots without an entry of its own, let `policies.boot_order` be `keep`",
+            Self::SeedPlace { .. } => {
+                "let the seed's `partition` be the root filesystem's, or its `format` be `cidata`"
+            }
+            Self::SecondSeed { .. } => "take that partition out of the image, or the seed out of the order",
+            Self::GuidTaken { .. } => "let the partition have another `guid`, or none",
+            Self::NoGuid { .. } => return None,
+            Self::Table(error) => return error.hint(),
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Whether all that the plan wants of the image `image` can be done with what its head tells, on each of its disks.
+/// `optimal_io` is the optimal I/O size in bytes of a planned disk by its index, 0 where it does not say. Answers with
+/// what should be known although it stops nothing.
+pub fn check_head(
+    order: &Order,
+    plan: &Plan,
+    image: &str,
+    head: &Head,
+    optimal_io: &dyn Fn(usize) -> u64,
+) -> Result<Vec<Warning>, HeadError> {
+    let mut warnings = Vec::new();
+    if head.is_unknown() {
+        let message = format!("the image `{image}` has neither a partition table nor a filesystem that is known");
+        warnings.push(Warning { code: "image.unknown_content".to_owned(), message });
+    }
+    let written = plan.steps.iter().find_map(|step| match step {
+        Step::WriteImage(step) if step.image == image => Some(step.disks.as_slice()),
+        _ => None,
+    });
+    let said = order.images.get(image).and_then(|spec| spec.sector_size);
+    for &index in written.unwrap_or_default() {
+        let Some(disk) = plan.disks.get(index) else { continue };
+        let alignment = layout::alignment(optimal_io(index));
+        let mut trial = Trial { head, disk, alignment, seeded: order.seed.is_some(), rehearsal: None };
+        if let Some(warning) = trial.sectors(said)? {
+            warnings.push(warning);
+            continue;
+        }
+        let path = Path::new(&disk.device);
+        trial.rehearsal = Rehearsal::new(path, disk.logical_block_size, disk.size, head.bytes());
+        for step in &plan.steps {
+            warnings.extend(trial.step(index, step, plan)?);
+        }
+    }
+    Ok(warnings)
+}
+
+/// One disk that gets the image.
+struct Trial<'a> {
+    head: &'a Head,
+    disk: &'a PlannedDisk,
+    alignment: u64,
+    seeded: bool,
+    rehearsal: Option<Rehearsal>,
+}
+
+impl Trial<'_> {
+    fn device(&self) -> String {
+        self.disk.device.clone()
+    }
+
+    /// What the order said of the sectors counts only where the image is silent. A warning: nothing can be checked.
+    fn sectors(&self, said: Option<u32>) -> Result<Option<Warning>, HeadError> {
+        let disk = self.disk.logical_block_size;
+        match self.head.sector_size {
+            Some(table) if table != disk => return Err(HeadError::SectorSize { device: self.device(), table, disk }),
+            None if self.head.table == TableKind::Mbr && disk != 512 && said != Some(disk) => {
+                return Err(HeadError::SectorSizeUnknown { device: self.device(), disk });
+            }
+            _ => {}
+        }
+        match self.head.fault {
+            None => Ok(None),
+            // Some boards keep their loader where the array usually is, and the array far behind it.
+            Some(Fault::Length) => {
+                let message = "the image's partition table lies behind its first MiB: it was not checked".to_owned();
+                Ok(Some(Warning { code: "image.unchecked".to_owned(), message }))
+            }
+            Some(fault) => Err(HeadError::Damaged { device: self.device(), fault }),
+        }
+    }
+
+    fn step(&self, index: usize, step: &Step, plan: &Plan) -> Result<Option<Warning>, HeadError> {
+        match step {
+            Step::RelocateBackupGpt(step) if step.disk == index && self.head.table == TableKind::Gpt => {
+                self.change(&TableChange::default())?;
+            }
+            Step::SetGuids(SetGuids { disk, disk_guid, partitions }) if *disk == index => {
+                self.table("`guids`")?;
+                let mut change = TableChange { disk_guid: self.guid("disk", disk_guid.as_deref())?, ..<_>::default() };
+                for (&number, text) in partitions {
+                    self.number(number, "`guids`")?;
+                    let guid = self.guid("guids", Some(text))?;
+                    change.partition_guids.extend(guid.map(|guid| (number, guid)));
+                }
+                self.change(&change)?;
+            }
+            Step::GrowPartition(GrowPartition { disk, partition, leave }) if *disk == index => {
+                let filesystem = |step: &Step| matches!(step, Step::GrowFilesystem(grow) if grow.disk == index);
+                return self.grow(*partition, *leave, plan.steps.iter().any(filesystem));
+            }
+            Step::AddPartition(AddPartition { disk, partition }) if *disk == index => {
+                self.table("`add`, or a seed's own partition,")?;
+                let new = self.new_partition(partition)?;
+                if let Some(taken) = self.head.partitions.iter().find(|one| one.guid == Some(new.guid)) {
+                    let (number, guid) = (taken.number, new.guid);
+                    return Err(HeadError::GuidTaken { device: self.device(), number, guid });
+                }
+                self.change(&TableChange { add: vec![new], ..TableChange::default() })?;
+            }
+            Step::WriteSeed(WriteSeed { target: SeedTarget::ImagePartition { disk, partition }, .. })
+                if *disk == index =>
+            {
+                self.seed(*partition)?;
+            }
+            Step::BootEntry(step) if step.disks.contains(&index) => {
+                if !self.head.partitions.iter().any(|one| one.purpose == Purpose::Esp) {
+                    return Err(HeadError::NoEsp { device: self.device() });
+                }
+            }
+            Step::WriteImage(step) if step.disks.contains(&index) && self.seeded => self.second_seed()?,
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn table(&self, wanted: &'static str) -> Result<(), HeadError> {
+        if self.head.table == TableKind::None {
+            return Err(HeadError::NoTable { device: self.device(), wanted, found: self.head.filesystem });
+        }
+        Ok(())
+    }
+
+    /// The partition, unless it is a logical one: those are not in the head.
+    fn number(&self, number: u32, wanted: &'static str) -> Result<Option<&HeadPartition>, HeadError> {
+        match self.head.get(number) {
+            None if number > 4 && self.head.has_logical() => Ok(None),
+            None => Err(HeadError::NoPartition { device: self.device(), number, wanted }),
+            some => Ok(some),
+        }
+    }
+
+    /// The partition that is meant. `None`: only a look into the filesystems can tell.
+    fn pick(&self, pick: PartitionPick, wanted: &'static str) -> Result<Option<&HeadPartition>, HeadError> {
+        self.table(wanted)?;
+        match pick {
+            PartitionPick::Number(number) => self.number(number, wanted),
+            PartitionPick::Named(PickName::Last) => Ok(self.head.last()),
+            PartitionPick::Named(PickName::Root) => match self.head.roots().as_slice() {
+                [] if self.head.has_logical() => Ok(None),
+                [] => Err(HeadError::NoRoot { device: self.device(), wanted }),
+                [one] => Ok(Some(*one)),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    fn grow(&self, pick: PartitionPick, leave: u64, filesystem: bool) -> Result<Option<Warning>, HeadError> {
+        let Some(target) = self.pick(pick, "`grow`")? else { return Ok(None) };
+        if filesystem && let Some(is) = no_system(target.purpose) {
+            return Err(HeadError::NotGrowable { device: self.device(), number: target.number, is });
+        }
+        let number = target.number;
+        let behind = self.head.partitions.iter().filter(|one| one.start >= target.end()).min_by_key(|one| one.start);
+        if let (TableKind::Mbr, Some(behind)) = (self.head.table, behind) {
+            return Err(HeadError::Blocked { device: self.device(), number, behind: behind.number });
+        }
+        let change = TableChange { grow: Some(Grow::Number(number)), leave, ..TableChange::default() };
+        let Some(receipt) = self.change(&change)? else { return Ok(None) };
+        let grown = receipt.changed.iter().any(|change| change.after.number == number);
+        match behind {
+            Some(behind) if !grown => Err(HeadError::Blocked { device: self.device(), number, behind: behind.number }),
+            Some(behind) => {
+                let message = format!(
+                    "{}: partition {number} grows no further than partition {}, which lies behind it",
+                    self.disk.device, behind.number
+                );
+                Ok(Some(Warning { code: "image.grow_limited".to_owned(), message }))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn seed(&self, pick: PartitionPick) -> Result<(), HeadError> {
+        let Some(target) = self.pick(pick, "the seed")? else { return Ok(()) };
+        match no_system(target.purpose) {
+            Some(is) => Err(HeadError::SeedPlace { device: self.device(), number: target.number, is }),
+            None => Ok(()),
+        }
+    }
+
+    /// cloud-init reads the volume that it finds first: it must be the order's.
+    fn second_seed(&self) -> Result<(), HeadError> {
+        let seed = |one: &&HeadPartition| seed::LABELS.iter().any(|label| one.name.eq_ignore_ascii_case(label));
+        match self.head.partitions.iter().find(seed) {
+            Some(one) => {
+                Err(HeadError::SecondSeed { device: self.device(), number: one.number, name: one.name.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Tried on the disk in memory, where it stays for the next step.
+    fn change(&self, change: &TableChange) -> Result<Option<TableReceipt>, HeadError> {
+        let Some(rehearsal) = &self.rehearsal else { return Ok(None) };
+        Ok(Some(adjust::adjust(rehearsal, change, self.alignment)?))
+    }
+
+    fn new_partition(&self, planned: &PlannedPartition) -> Result<NewPartition, HeadError> {
+        let bad = || HeadError::NoGuid { device: self.device(), name: planned.name.clone() };
+        Ok(NewPartition {
+            number: planned.number,
+            type_guid: planned.type_guid.parse().map_err(|_| bad())?,
+            guid: planned.guid.parse().map_err(|_| bad())?,
+            name: planned.name.clone(),
+            attributes: 0,
+            min: planned.size,
+            max: Some(planned.size),
+        })
+    }
+
+    fn guid(&self, name: &str, text: Option<&str>) -> Result<Option<Uuid>, HeadError> {
+        let bad = |_| HeadError::NoGuid { device: self.device(), name: name.to_owned() };
+        text.map(|text| text.parse().map_err(bad)).transpose()
+    }
+}
+
+/// What it is, if there is no filesystem in it that could be the root, or that burin could grow.
+fn no_system(purpose: Purpose) -> Option<&'static str> {
+    match purpose {
+        Purpose::Esp => Some("an EFI system partition"),
+        Purpose::BootLoader => Some("a boot loader's"),
+        Purpose::Swap => Some("swap"),
+        Purpose::Member => Some("a member of an array, volume group or encrypted volume"),
+        Purpose::Extended => Some("an extended partition"),
+        Purpose::Root | Purpose::Other => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;
