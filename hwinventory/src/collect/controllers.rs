@@ -38,6 +38,7 @@ pub fn collect(reader: &Reader) -> Option<Vec<StorageController>> {
         controller.serial = text("serial");
         controller.firmware = text("firmware_rev");
         controller.state = text("state");
+        controller.disks = namespaces(reader, &real);
         let key = format!("{}-{name}", controller.pci_address.clone().unwrap_or_default());
         controller.hosts.push(name);
         found.insert(key, controller);
@@ -52,6 +53,24 @@ pub fn collect(reader: &Reader) -> Option<Vec<StorageController>> {
         place::pci_order(&key(a), &key(b)).then_with(|| a.serial.cmp(&b.serial))
     });
     Some(controllers)
+}
+
+/// Disks that an NVMe controller leads to. With native multipath they hang below the subsystem, and the controller has only a
+/// hidden path `nvmeScCnN` to the namespace `nvmeSnN`.
+fn namespaces(reader: &Reader, real: &str) -> Vec<String> {
+    let names = reader.source().list(real).unwrap_or_default();
+    let mut disks: Vec<String> = names.iter().filter_map(|name| namespace(name)).collect();
+    disks.sort_by(|a, b| natural(a, b));
+    disks.dedup();
+    disks
+}
+
+fn namespace(name: &str) -> Option<String> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (controller, number) = name.strip_prefix("nvme")?.split_once('n')?;
+    let subsystem =
+        controller.split_once('c').map_or(controller, |(subsystem, path)| if is_number(path) { subsystem } else { "" });
+    (is_number(subsystem) && is_number(number)).then(|| format!("nvme{subsystem}n{number}"))
 }
 
 /// Drivers whose controllers present volumes instead of drives. Those that say so pass their drives on to the SCSI layer
@@ -135,5 +154,26 @@ fn pci_controller(reader: &Reader, real: &str) -> StorageController {
         driver: place::driver(reader, real),
         numa_node: place::numa_node(reader, real),
         ..StorageController::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::namespace;
+
+    #[test]
+    fn namespaces_of_controllers() {
+        for (name, disk) in [
+            ("nvme0n1", Some("nvme0n1")),
+            ("nvme0c1n1", Some("nvme0n1")),
+            ("nvme12c3n10", Some("nvme12n10")),
+            ("nvme0", None),
+            ("nvme0cxn1", None),
+            ("hwmon3", None),
+            ("ng0n1", None),
+            ("nvme0n1p1", None),
+        ] {
+            assert_eq!(namespace(name).as_deref(), disk, "{name}");
+        }
     }
 }

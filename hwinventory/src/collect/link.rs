@@ -31,8 +31,15 @@ fn controllers(inventory: &mut Inventory) {
         if controller.kind.as_deref() == Some("scsi") {
             controller.kind = pci.and_then(|d| d.class.clone()).or(controller.kind.take());
         }
+        let listed = std::mem::take(&mut controller.disks);
         let disks = inventory.disks.data.iter().filter(|d| match (&d.nvme, &d.hctl) {
-            (Some(nvme), _) => controller.hosts.iter().any(|h| Some(h) == nvme.controller.as_ref()),
+            (Some(nvme), _) => {
+                // Two controllers of one subsystem lead to the same disk.
+                let leads = |name: &str| controller.hosts.iter().any(|host| host == name);
+                listed.contains(&d.name)
+                    || nvme.controller.as_deref().is_some_and(leads)
+                    || d.paths.iter().any(|path| path.through.as_deref().is_some_and(leads))
+            }
             (_, Some(hctl)) => controller.hosts.iter().any(|h| h.strip_prefix("host") == hctl.split(':').next()),
             _ => false,
         });

@@ -83,13 +83,20 @@ fn collisions(disks: &[Disk], found: &mut Vec<Finding>) {
             names.entry(name).or_default().push(disk);
         }
     }
-    for (code, what, all) in [("disk.same-place", "place", places), ("disk.same-name", "name", names)] {
-        for (name, disks) in all.into_iter().filter(|(_, disks)| disks.len() > 1) {
-            let list = disks.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
-            let text = format!("disks {list} have the same {what} {name}: it tells none of them");
-            found.push(finding(code, Severity::Warning, name, text));
-        }
+    // Namespaces of one controller share the name that udev made before it knew of namespaces; they have others.
+    let has_own = |disk: &&Disk| disk.by_id.iter().any(|name| names.get(name.as_str()).is_some_and(|d| d.len() == 1));
+    for (name, disks) in names.iter().filter(|(_, disks)| disks.len() > 1) {
+        let severity = if disks.iter().all(has_own) { Severity::Info } else { Severity::Warning };
+        found.push(collision("disk.same-name", severity, name, disks));
     }
+    for (place, disks) in places.iter().filter(|(_, disks)| disks.len() > 1) {
+        found.push(collision("disk.same-place", Severity::Warning, place, disks));
+    }
+}
+
+fn collision(code: &str, severity: Severity, name: &str, disks: &[&Disk]) -> Finding {
+    let list = disks.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
+    finding(code, severity, name, format!("disks {list} are all called {name}: it tells none of them"))
 }
 
 fn array(volume: &Disk, found: &mut Vec<Finding>) {

@@ -58,6 +58,11 @@ fn bmc(inventory: &Inventory, page: &mut Page) {
     for six in &bmc.ipv6_addresses {
         page.line("", words(&[Some(&six.address), six.source.as_deref()]));
     }
+    for other in bmc.channels.iter().skip(1) {
+        let channel = format!("channel {}", other.channel);
+        let address = other.address.as_deref().or(Some("no address"));
+        page.line("", words(&[Some(&channel), address, other.mac.as_deref()]));
+    }
 }
 
 pub fn findings(inventory: &Inventory, page: &mut Page) {

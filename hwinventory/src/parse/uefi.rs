@@ -25,7 +25,7 @@ pub fn boot_entry(id: &str, value: &[u8]) -> Option<BootEntry> {
     let (text, partition_uuid) = device_path(path);
     Some(BootEntry {
         id: id.to_owned(),
-        description: String::from_utf16_lossy(&description),
+        description: String::from_utf16_lossy(&description).replace(char::is_control, " "),
         active: attributes & 1 != 0,
         device_path: Some(text).filter(|t| !t.is_empty()),
         partition_uuid,

@@ -98,3 +98,33 @@ fn a_bmc_that_says_nothing_is_there_all_the_same() {
     assert_eq!(inventory.bmc.data.device.as_deref(), Some("/dev/ipmi0"));
     assert_eq!(inventory.bmc.data.firmware, None);
 }
+
+/// A dedicated port without a cable and address, one that is shared and in use, and one with IPv6 only.
+#[test]
+fn all_ports_are_listed_and_the_one_with_an_address_comes_first() {
+    let mut machine = machine();
+    for (channel, last) in [(1u8, 1u8), (3, 3)] {
+        ask(&mut machine, 6, 0x42, &[channel], &[channel, 4, 1, 0]);
+        let mut lan = |number: u8, value: &[u8]| {
+            ask(&mut machine, 0x0c, 0x02, &[channel, number, 0, 0], &[&[0x11u8][..], value].concat());
+        };
+        lan(3, &[0; 4]);
+        lan(4, &[2]);
+        lan(5, &[0xa4, 0xbf, 1, 0, 0, last]);
+    }
+    let address = ipv6(0, 0x80, "2001:db8::33", 64, 0);
+    ask(&mut machine, 0x0c, 0x02, &[3, 56, 0, 0], &[&[0x11u8][..], &address].concat());
+    let inventory = support::collect(Arc::new(machine));
+    let bmc = &inventory.bmc.data;
+    let channels: Vec<_> = bmc.channels.iter().map(|c| (c.channel, c.address.as_deref(), c.mac.as_deref())).collect();
+    assert_eq!(
+        channels,
+        [
+            (8, Some("192.0.2.10"), Some("00:25:90:01:02:03")),
+            (3, None, Some("a4:bf:01:00:00:03")),
+            (1, None, Some("a4:bf:01:00:00:01")),
+        ]
+    );
+    assert_eq!((bmc.channel, bmc.address.as_deref()), (Some(8), Some("192.0.2.10")));
+    assert_eq!(bmc.channels[1].ipv6_addresses[0].address, "2001:db8::33/64");
+}

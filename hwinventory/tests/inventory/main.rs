@@ -6,6 +6,7 @@ mod command;
 mod contents;
 mod corpus;
 mod dumps;
+mod healthy;
 mod hwloc;
 mod isolation;
 mod lldp;

@@ -103,7 +103,7 @@ fn slots_of_an_empty_socket() {
         let sockets = [builder::socket(0x41, 8, "CPU1"), builder::socket(second, 8, "CPU2")];
         sockets.into_iter().chain(slots('A', true)).chain(slots('B', false)).collect()
     };
-    let kib = 12 * 16 << 20;
+    let kib = (12 * 16) << 20;
     assert_eq!(missing(&collect((3, 1), &table(0), kib)), [(Severity::Info, "memory")]);
     // With a processor in it they are missing: one finding, not twelve.
     let inventory = collect((3, 1), &table(0x41), kib);

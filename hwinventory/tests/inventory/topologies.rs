@@ -28,6 +28,31 @@ fn nvme_behind_native_multipath() {
     assert_eq!(disk.state.as_deref(), Some("live"));
 }
 
+/// Two controllers, in two PCI functions, lead to one disk: both say so.
+#[test]
+fn both_controllers_of_a_dual_port_disk_list_it() {
+    let mut machine = Machine::default();
+    let subsystem = "/sys/devices/virtual/nvme-subsystem/nvme-subsys0";
+    machine.link("/sys/block/nvme0n1", &format!("{subsystem}/nvme0n1"));
+    machine.link(&format!("{subsystem}/nvme0n1/device"), subsystem);
+    machine.file(&format!("{subsystem}/nvme0n1/size"), "2048\n").file(&format!("{subsystem}/nvme0n1/nsid"), "1\n");
+    for (n, function) in ["0000:81:00.0", "0000:c1:00.0"].iter().enumerate() {
+        let controller = format!("/sys/devices/pci0000:80/{function}/nvme/nvme{n}");
+        machine.file(&format!("{controller}/state"), "live\n");
+        machine.file(&format!("{controller}/nvme0c{n}n1/hidden"), "1\n");
+        machine.link(&format!("/sys/block/nvme0c{n}n1"), &format!("{controller}/nvme0c{n}n1"));
+        machine.link(&format!("/sys/class/nvme/nvme{n}"), &controller);
+        machine.link(&format!("{subsystem}/nvme{n}"), &controller);
+    }
+    let inventory = support::collect(Arc::new(machine));
+    let controllers = &inventory.storage_controllers.data;
+    let listed: Vec<_> = controllers.iter().map(|c| (c.hosts.clone(), c.disks.clone())).collect();
+    let one = |host: &str| (vec![host.to_owned()], vec!["nvme0n1".to_owned()]);
+    assert_eq!(listed, [one("nvme0"), one("nvme1")]);
+    let paths: Vec<_> = inventory.disks.data[0].paths.iter().map(|p| p.through.as_deref()).collect();
+    assert_eq!(paths, [Some("nvme0"), Some("nvme1")]);
+}
+
 /// Mounts of a volume count for the disks below it, through any number of layers.
 #[test]
 fn a_disk_below_a_mounted_volume_is_mounted() {

@@ -30,7 +30,9 @@ pub use firmware::{BootEntry, BootMode, Firmware};
 pub use health::{Health, HealthState};
 pub use memory::{Dimm, EccCounter, Memory, MemoryArray};
 pub use nic::{Address, LldpNeighbour, LldpTlv, LldpVlan, Nic, SrIov};
-pub use platform::{Bmc, BmcAddress, EndorsementKey, HostInterface, Kernel, RedfishService, Tpm, TpmBank, Watchdog};
+pub use platform::{
+    Bmc, BmcAddress, BmcChannel, EndorsementKey, HostInterface, Kernel, RedfishService, Tpm, TpmBank, Watchdog,
+};
 pub use section::{Problem, Section, Status};
 pub use system::{Baseboard, Bios, Chassis, OnboardDevice, PowerSupply, System, SystemSlot};
 

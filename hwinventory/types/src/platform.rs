@@ -49,6 +49,8 @@ record! {
         manufacturer: Option<String>,
         product_id: Option<u64>,
         guid: Option<String>,
+        /// All LAN channels: those with an address first, then by number. What follows is the first one's.
+        channels: Vec<BmcChannel>,
         channel: Option<u64>,
         address: Option<String>,
         netmask: Option<String>,
@@ -62,6 +64,23 @@ record! {
         ipv6_enabled: Option<bool>,
         /// From SMBIOS type 42.
         host_interfaces: Vec<HostInterface>,
+    }
+}
+
+record! {
+    /// A network port of the BMC: a dedicated one, or one shared with the host.
+    BmcChannel {
+        channel: u64,
+        address: Option<String>,
+        netmask: Option<String>,
+        gateway: Option<String>,
+        mac: Option<String>,
+        /// `static`, `dhcp`, `bios`, `other`.
+        address_source: Option<String>,
+        vlan: Option<u64>,
+        ipv6_addresses: Vec<BmcAddress>,
+        /// IPv6 is switched on.
+        ipv6_enabled: Option<bool>,
     }
 }
 
