@@ -46,6 +46,7 @@ pub fn write(
         request.verify = verify;
         request.digest = fetched.digest;
         request.signature = fetched.signature;
+        request.sector_size = spec.sector_size;
         if let (Some(index), [_]) = (&spec.delta, disks) {
             let note = |text: &str| first.note(text);
             request.delta = fetch::index(&fetched.http, index, &context.cancel, &note)?;
@@ -53,7 +54,7 @@ pub fn write(
         let ended = image::write_all(request, &destinations, &context.cancel)?;
         for ((path, _), ended) in targets.iter().zip(ended) {
             match ended {
-                Ok(receipt) => done.push(receipt),
+                Ok(written) => done.push(written.receipt),
                 Err(error) => failed.push((path.clone(), ApplyError::from(error))),
             }
         }
