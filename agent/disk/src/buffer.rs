@@ -170,6 +170,17 @@ impl Chunk {
         Self { offset, len: CHUNK, padded: CHUNK, segments, digest: None, buf, pool }
     }
 
+    /// Keeps only the first `padded` bytes, a multiple of the sector.
+    pub fn truncate(&mut self, padded: usize) {
+        self.padded = self.padded.min(padded);
+        self.len = self.len.min(padded);
+        self.segments.retain_mut(|segment| {
+            segment.range.end = segment.range.end.min(padded);
+            !segment.range.is_empty()
+        });
+        self.digest = self.digest.map(|_| checksum(self.bytes()));
+    }
+
     pub fn bytes(&self) -> &[u8] {
         self.buf.as_ref().and_then(|buf| buf.get(..self.padded)).unwrap_or_default()
     }

@@ -10,9 +10,11 @@ pub mod wipe;
 mod writer;
 pub mod zero;
 
-pub use buffer::{CHUNK, Chunk, Pool, PoolBuf};
+pub use buffer::{CHUNK, Chunk, Pool, PoolBuf, checksum};
 pub use error::DiskError;
 pub use queue::{Backend, Completion, Op, Queue, Waker, open as open_queue};
-pub use target::{Kind, Limits, Roots, Target};
-pub use writer::{Body, Counters, Failure, Fed, Feed, Interrupt, Options, PATIENCE, WRITER_BYTES, Writer, Written};
+pub use target::{Limits, Roots, Target, TargetKind};
+pub use writer::{
+    Body, Counters, Failure, Fed, Feed, Interrupt, Options, PATIENCE, WRITER_BYTES, Withheld, Writer, Written,
+};
 pub use zero::is_zero;

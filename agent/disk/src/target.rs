@@ -28,7 +28,7 @@ impl Default for Roots {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TargetKind {
     BlockDevice,
     /// An existing ordinary file, asked for by name.
     File,
@@ -71,7 +71,7 @@ impl Limits {
 #[derive(Debug)]
 pub struct Target {
     path: PathBuf,
-    kind: Kind,
+    kind: TargetKind,
     file: Arc<File>,
     /// Bytes.
     size: u64,
@@ -119,7 +119,7 @@ impl Target {
         drop(probe);
         let file = open_exclusively(path)?;
         let limits = limits(roots, &number);
-        Ok(Self { path: device(), kind: Kind::BlockDevice, file, size, sector, limits, failed: OnceLock::new() })
+        Ok(Self { path: device(), kind: TargetKind::BlockDevice, file, size, sector, limits, failed: OnceLock::new() })
     }
 
     /// Opens an existing ordinary file for direct I/O. It keeps its length.
@@ -135,7 +135,7 @@ impl Target {
         // Direct I/O on a file is aligned to the logical sector of whatever lies below: 4096 satisfies all.
         Ok(Self {
             path: path.to_owned(),
-            kind: Kind::File,
+            kind: TargetKind::File,
             file,
             size: meta.len(),
             sector: 4096,
@@ -148,7 +148,7 @@ impl Target {
         &self.path
     }
 
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> TargetKind {
         self.kind
     }
 
@@ -196,7 +196,7 @@ impl Target {
 
     pub(super) fn io_error(&self, operation: &'static str, offset: u64, source: io::Error) -> DiskError {
         let absent = matches!(source.raw_os_error(), Some(libc::ENODEV | libc::ENXIO));
-        let gone = self.kind == Kind::BlockDevice && (absent || self.leaves());
+        let gone = self.kind == TargetKind::BlockDevice && (absent || self.leaves());
         let device = self.path.clone();
         match gone {
             true => DiskError::Gone { device, operation, offset, source },

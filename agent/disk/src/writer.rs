@@ -1,7 +1,7 @@
 //! Drives chunks to the device, holes included, and reads them back.
 //!
 //! [`Writer::prepare`] makes the old contents unbootable, [`Writer::run`] writes everything but the first chunk,
-//! [`Body::commit`] checks it, wipes what lies beyond and writes the withheld first chunk last.
+//! [`Body::finish`] checks it, wipes what lies beyond, and writes the withheld first chunk last or hands it out.
 
 mod chunks;
 mod commit;
@@ -58,6 +58,9 @@ pub struct Options {
     pub request: usize,
     /// How long a request may go without an answer: [`PATIENCE`], but in tests.
     pub patience: Duration,
+    /// Keep both ends of the device back: [`Body::finish`] hands out the first MiB and what the image has of the last one,
+    /// and leaves zeros in both places. Otherwise the first MiB is written last.
+    pub withhold: bool,
 }
 
 /// By then the kernel has failed a request that a disk does not answer: a SCSI command is tried six times, for 30 s each,
@@ -120,7 +123,10 @@ pub struct Writer<'a> {
     punch: bool,
     judge: Judge,
     head: Option<Chunk>,
-    tail: Vec<u8>,
+    /// A file's last partial block, which direct I/O does not reach.
+    partial: Vec<u8>,
+    /// What the image has of the device's last MiB, where that is withheld.
+    withheld: Vec<u8>,
     end: u64,
     stale: Vec<Range<u64>>,
     position: u64,
@@ -146,13 +152,25 @@ pub struct Failure {
 #[derive(Debug)]
 pub struct Body<'a>(Writer<'a>);
 
-/// The image is on the device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The image is on the device, but for what was withheld.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// Length of the image in bytes.
     pub image: u64,
     /// Whether holes were punched to the end; false: zeros were written at least in part.
     pub punched: bool,
+    /// With [`Options::withhold`].
+    pub withheld: Option<Withheld>,
+}
+
+/// What the image has at both ends of the device: what firmware and kernel find a system by. It is nowhere but here; the
+/// device holds zeros in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withheld {
+    /// The device's first MiB (all of a smaller device): the image's bytes, then zeros.
+    pub head: Vec<u8>,
+    /// From this offset to the device's end, where the image reaches into its last MiB: the image's bytes, then zeros.
+    pub tail: Option<(u64, Vec<u8>)>,
 }
 
 impl<'a> Writer<'a> {
@@ -186,7 +204,8 @@ impl<'a> Writer<'a> {
             punch: true,
             judge: Judge::default(),
             head: None,
-            tail: Vec::new(),
+            partial: Vec::new(),
+            withheld: Vec::new(),
             end: 0,
             stale: Vec::new(),
             position: 0,
@@ -198,7 +217,7 @@ impl<'a> Writer<'a> {
         self.stale = wipe::old_partitions(self.target);
         let size = self.target.direct_size();
         self.write_zeros(0..size.min(CHUNK as u64));
-        self.write_zeros(size.saturating_sub(wipe::MARGIN).max(CHUNK as u64).min(size)..size);
+        self.write_zeros(self.tail_start()..size);
         let prepared = self.drive(None).and_then(|()| self.flush()).and_then(|()| self.check_all());
         prepared.map_err(|error| self.failure_with_head(error))?;
         // Progress counts the image, not the preparation.
@@ -208,7 +227,13 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes what `feed` gives, except the first chunk, which is withheld for [`Body::commit`].
+    /// Where the device's last MiB begins, which holds a backup GPT.
+    fn tail_start(&self) -> u64 {
+        let size = self.target.direct_size();
+        size.saturating_sub(wipe::MARGIN).max(CHUNK as u64).min(size)
+    }
+
+    /// Writes what `feed` gives, except the first chunk, which is withheld for [`Body::finish`].
     pub fn run(mut self, feed: &mut dyn Feed) -> Result<Body<'a>, Failure> {
         match self.run_inner(feed) {
             Ok(()) => Ok(Body(self)),

@@ -1,13 +1,12 @@
 //! What a write may hold in memory: fixed before it starts, whatever the sizes of image, disk and RAM.
 
-use super::Options;
-use super::fetch::PART;
-use super::pieces::{PIECE, PIECES};
-use super::stages::CHUNKS;
+use crate::codec::zstd::LARGEST_FRAME;
+use crate::flow::chunker::CHUNKS;
+use crate::flow::pieces::{PIECE, PIECES};
+use crate::options::Options;
+use crate::source::fetch::PART;
 use burin_disk::CHUNK;
 
-/// Largest zstd frame, compressed or decoded, that a worker takes: what pzstd makes by default.
-pub const LARGEST_FRAME: usize = 8 << 20;
 /// Bytes for zstd frames under way beside the chunks: compressed frames, the windows of those who decode them, and, where
 /// the image does not look like many frames, what compares a device with an index. One more compressed frame may be
 /// coming in: it stands in for the one window of a plain stream.
@@ -68,12 +67,12 @@ pub fn buffers(options: &Options, devices: usize) -> usize {
 
 /// Fewer would stop the stages: one being filled, some between them, one being written, the first withheld.
 pub const LEAST_BUFFERS: usize = CHUNKS + 2;
-const _: () = assert!(LEAST_BUFFERS > super::unpack::KEPT);
+const _: () = assert!(LEAST_BUFFERS > crate::codec::zstd::workers::KEPT);
 
 #[cfg(test)]
 mod tests {
-    use super::super::unpack::KEPT;
     use super::*;
+    use crate::codec::zstd::workers::KEPT;
 
     #[test]
     fn frames_get_what_the_others_give() {

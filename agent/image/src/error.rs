@@ -1,4 +1,4 @@
-use super::Compression;
+use crate::head::Refusal;
 use burin_disk::DiskError;
 use burin_protocol::error::Coded;
 use std::io;
@@ -27,11 +27,11 @@ pub enum ImageError {
     #[error("{source_name}: ends early, after {offset} bytes{}", of(*expected))]
     Truncated { source_name: String, offset: u64, expected: Option<u64> },
     #[error("{source_name}: not valid {compression} data near byte {offset}")]
-    Corrupt { source_name: String, compression: Compression, offset: u64, source: io::Error },
+    Corrupt { source_name: String, compression: &'static str, offset: u64, source: io::Error },
     #[error("{source_name}: {compression} data ends at byte {offset}, and something else follows")]
-    TrailingGarbage { source_name: String, compression: Compression, offset: u64 },
+    TrailingGarbage { source_name: String, compression: &'static str, offset: u64 },
     #[error("{source_name}: needs a {compression} window beyond the limit of {limit} bytes")]
-    Window { source_name: String, compression: Compression, limit: u64 },
+    Window { source_name: String, compression: &'static str, limit: u64 },
     #[error("{source_name}: {what}")]
     Unsupported { source_name: String, what: String },
     #[error("{source_name}: is {found}, but {stated} was ordered")]
@@ -42,8 +42,10 @@ pub enum ImageError {
     NotIndexed { source_name: String, offset: u64 },
     #[error("{source_name}: the image has {} bytes{}, the device {device}", at_least.max(&1), or_more(*exact))]
     TooLarge { source_name: String, at_least: u64, exact: bool, device: u64 },
-    #[error("{source_name}: the partition table is for disks of {image}-byte sectors, this one's have {device}")]
-    SectorSize { source_name: String, image: u32, device: u32 },
+    #[error("{source_name}: the {what} is for disks of {image}-byte sectors, this one's have {device}")]
+    SectorSize { source_name: String, what: &'static str, image: u32, device: u32 },
+    #[error(transparent)]
+    Refused(Refusal),
     #[error("{text:?} is not a digest (sha256:HEX or sha512:HEX)")]
     DigestInvalid { text: String },
     #[error("{source_name}: the {what} has {actual}, not {expected}")]
@@ -121,6 +123,7 @@ impl Coded for ImageError {
             Self::NotIndexed { .. } => "image.index_mismatch",
             Self::TooLarge { .. } => "image.too_large",
             Self::SectorSize { .. } => "image.sector_size",
+            Self::Refused(refusal) => refusal.0.code(),
             Self::DigestInvalid { .. } => "image.digest_invalid",
             Self::DigestMismatch { .. } => "image.digest_mismatch",
             Self::NoPublishedDigest { .. } => "image.digest_unpublished",
@@ -167,6 +170,7 @@ impl Coded for ImageError {
                 Some("make the image for such disks, or choose others (`match` on logical_block_size)".into())
             }
             Self::Window { .. } => Some("raise the window limit, or compress without --long/--ultra".into()),
+            Self::Refused(refusal) => refusal.0.hint(),
             Self::Disk(error) => error.hint(),
             Self::Stopped { source, .. } => source.hint(),
             _ => None,

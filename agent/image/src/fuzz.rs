@@ -1,11 +1,20 @@
 //! One entry per reader of what images, indexes and the files beside them say. For fuzzers and bounded trials: they must
 //! return for every input, and take memory by limits of their own, not by what the input says.
 
-use super::blocks::ReadAt;
-use super::caibx::Caibx;
-use super::qcow2::Qcow2;
-use super::seekable::Seekable;
-use super::{Cancel, ImageError, Options, Source, answer, index, signature, sniff, sums};
+use crate::ImageError;
+use crate::codec::sniff;
+use crate::codec::zstd::seekable::Seekable;
+use crate::container::foreign;
+use crate::container::qcow2::Qcow2;
+use crate::delta::caibx::Caibx;
+use crate::flow::progress::Cancel;
+use crate::options::Options;
+use crate::pipeline::index::index;
+use crate::proof::signature;
+use crate::published::sums;
+use crate::source::Source;
+use crate::source::answer;
+use crate::source::random::ReadAt;
 use std::io::Cursor;
 
 pub type Target = fn(&[u8]);
@@ -47,7 +56,7 @@ fn qcow2(bytes: &[u8]) {
     if let Ok(mut image) = Qcow2::open(memory(bytes), "fuzz") {
         let mut out = vec![0; image.size().min(ENOUGH) as usize];
         if let Ok(stretch) = image.fetch(0, out.len()) {
-            let _ = image.unpacker().unpack(&stretch, &mut out);
+            let _ = image.decoder().unpack(&stretch, &mut out);
         }
     }
 }
@@ -55,6 +64,8 @@ fn qcow2(bytes: &[u8]) {
 fn sniffing(bytes: &[u8]) {
     let compression = sniff::compression(bytes);
     sniff::container(bytes);
+    foreign::find(bytes);
+    foreign::trailer(bytes);
     sniff::skippable(bytes);
     sniff::announces(bytes);
     sniff::may_begin(compression, bytes);
@@ -65,10 +76,10 @@ fn sniffing(bytes: &[u8]) {
 
 fn seekable(bytes: &[u8]) {
     let Ok(mut image) = Seekable::open(memory(bytes), "fuzz") else { return };
-    let (len, mut part, mut unpacker) = (image.len(), vec![0; 4096], image.unpacker());
+    let (len, mut part, mut decoder) = (image.len(), vec![0; 4096], image.decoder());
     for offset in [0, len / 2, len.saturating_sub(4096)] {
         for packed in image.fetch(offset..offset + part.len() as u64).unwrap_or_default() {
-            let _ = unpacker.unpack(&packed, &mut part, offset);
+            let _ = decoder.unpack(&packed, &mut part, offset);
         }
     }
 }

@@ -16,169 +16,58 @@
 //! # }
 //! ```
 
-mod answer;
-mod aside;
-mod attempt;
-mod blocks;
+mod anomaly;
 mod budget;
-mod caibx;
-mod compare;
-mod crew;
-mod decode;
+mod codec;
+mod container;
 mod delta;
-mod digest;
 mod error;
-mod estimate;
-mod fan;
-mod fetch;
-mod frames;
+mod flow;
 pub mod fuzz;
-mod http;
-mod index;
-mod input;
-mod lane;
-mod lz4;
-mod mirrors;
-mod opened;
-mod origin;
-mod packed;
-mod pieces;
+mod head;
+mod options;
 mod pipeline;
-mod progress;
-mod proxies;
-mod qcow2;
-mod ranges;
-mod read;
-mod report;
+mod proof;
+mod published;
 mod request;
-mod seekable;
-mod signature;
-mod small;
-mod sniff;
 mod source;
-mod stages;
-mod sums;
-mod unpack;
-mod wire;
 
-pub use caibx::Caibx;
+pub use burin_disk::Withheld;
+pub use codec::sniff::Compression;
+pub use delta::caibx::Caibx;
+pub use delta::estimate::DeltaRequest;
+pub use delta::fetch::fetch_index;
 pub use error::ImageError;
-pub use estimate::DeltaRequest;
-pub use index::{fetch_index, index};
-pub use progress::{Cancel, Phase, Progress, Snapshot};
-pub use proxies::Proxies;
-pub use read::{ReadReceipt, read};
-pub use request::{Credentials, Http, MOST_CONNECTIONS};
-pub use signature::{Minisign, Signed};
-pub use sniff::Compression;
+pub use flow::progress::{Cancel, Phase, Progress, Snapshot};
+pub use head::{Filesystem, Head, HeadPartition, HeadTable, Inspect, Refusal, TableKind};
+pub use options::Options;
+pub use pipeline::index::index;
+pub use pipeline::read::{ReadReceipt, read};
+pub use proof::signature::Signed;
+pub use published::minisign::Minisign;
+pub use published::sums::{Sums, published};
+pub use request::{Destination, Ending, WriteRequest, Written};
 pub use source::Source;
-pub use sums::{Sums, published};
+pub use source::get::{Credentials, Http, MOST_CONNECTIONS};
+pub use source::proxies::Proxies;
 
-use burin_disk::Backend;
 use burin_protocol::ImageReceipt;
-use burin_protocol::image::{ImageDigests, ImageFormat, Verify};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-/// What to write and how it is known to be right.
-#[derive(Debug)]
-pub struct WriteRequest {
-    pub source: Source,
-    /// Found by magic unless stated; a stated format that the bytes contradict is an error.
-    pub format: Option<ImageFormat>,
-    pub digest: ImageDigests,
-    /// Of the bytes as downloaded.
-    pub signature: Option<Signed>,
-    pub verify: Verify,
-    /// The image's index: what the target holds already in its place is kept, where that is a gain. The source must be
-    /// raw, or zstd with a seek table, and can be opened more than once. The index takes memory, 32 bytes for 256 KiB of
-    /// the image.
-    pub delta: Option<DeltaRequest>,
-    pub options: Options,
-}
-
-impl WriteRequest {
-    pub fn new(source: Source) -> Self {
-        Self {
-            source,
-            format: None,
-            digest: ImageDigests::default(),
-            signature: None,
-            verify: Verify::default(),
-            delta: None,
-            options: Options::default(),
-        }
-    }
-}
-
-impl WriteRequest {
-    /// The same again, for a whole write; none where the source can be read only once.
-    fn without_delta(&self) -> Option<Self> {
-        let source = match &self.source {
-            Source::Http(http) => Source::Http(http.clone()),
-            Source::File(path) => Source::File(path.clone()),
-            Source::Reader(..) => return None,
-        };
-        let (digest, signature) = (self.digest.clone(), self.signature.clone());
-        let &Self { format, verify, options, .. } = self;
-        Some(Self { source, format, digest, signature, verify, delta: None, options })
-    }
-}
-
-/// Knobs with good defaults.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Largest zstd window and xz dictionary, as a power of two: 27 is 128 MiB.
-    pub window_log: u32,
-    pub backend: Backend,
-    /// Buffers of 1 MiB between decoder and device.
-    pub buffers: usize,
-    /// Threads that decode zstd frames side by side; 0 is one for each processor, at most four.
-    pub workers: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { window_log: 27, backend: Backend::Auto, buffers: 12, workers: 0 }
-    }
-}
-
-impl Options {
-    fn workers(&self) -> usize {
-        match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from).min(4),
-            workers => workers,
-        }
-    }
-}
+use pipeline::attempt;
 
 /// Fetches an image and writes it to `target`.
 ///
-/// The source is opened, and its format, length and digests' form are checked, before the target is touched: an error
-/// without [`ImageError::Stopped`] around it means an untouched target. From then on every failure, and a cancellation,
-/// leaves the target's first MiB zeroed.
+/// The source is opened and its first MiB is decoded and judged before the target is touched: an error without
+/// [`ImageError::Stopped`] around it means an untouched target. From then on every failure, and a cancellation, leaves the
+/// target's first MiB zeroed. [`WriteRequest::ending`] is for [`write_all`]: here the image is committed.
 pub fn write(
     request: WriteRequest,
     target: &burin_disk::Target,
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<ImageReceipt, ImageError> {
+    let request = WriteRequest { ending: Ending::Commit, ..request };
     let mut ended = attempt::write(request, &[Destination { target, progress }], cancel)?;
-    ended.pop().unwrap_or(Err(ImageError::Broken { stage: "writer" }))
-}
-
-/// A device to be written, and who watches it.
-#[derive(Clone, Copy)]
-pub struct Destination<'a> {
-    pub target: &'a burin_disk::Target,
-    pub progress: &'a dyn Progress,
-}
-
-impl std::fmt::Debug for Destination<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Destination").field(&self.target.path()).finish()
-    }
+    ended.pop().unwrap_or(Err(ImageError::Broken { stage: "writer" })).map(|written| written.receipt)
 }
 
 /// As [`write`], onto several devices with one download: how it ended on each of them, in their order. One that fails
@@ -189,51 +78,6 @@ pub fn write_all(
     request: WriteRequest,
     destinations: &[Destination<'_>],
     cancel: &Cancel,
-) -> Result<Vec<Result<ImageReceipt, ImageError>>, ImageError> {
+) -> Result<Vec<Result<Written, ImageError>>, ImageError> {
     attempt::write(request, destinations, cancel)
-}
-
-/// Tells all stages of one write to end, and carries their notes to whoever watches.
-#[derive(Debug)]
-pub(crate) struct Stop {
-    cancel: Cancel,
-    failed: AtomicBool,
-    notes: Mutex<Vec<String>>,
-}
-
-impl Stop {
-    fn new(cancel: &Cancel) -> Self {
-        Self { cancel: cancel.clone(), failed: AtomicBool::new(false), notes: Mutex::default() }
-    }
-
-    fn fail(&self) {
-        self.failed.store(true, Ordering::Relaxed);
-    }
-
-    fn is_set(&self) -> bool {
-        self.cancel.is_cancelled() || self.failed.load(Ordering::Relaxed)
-    }
-
-    fn check(&self) -> Result<(), ImageError> {
-        if self.is_set() { Err(ImageError::Cancelled) } else { Ok(()) }
-    }
-
-    fn sleep(&self, pause: Duration) -> Result<(), ImageError> {
-        let until = Instant::now() + pause;
-        while let left = until.saturating_duration_since(Instant::now())
-            && !left.is_zero()
-        {
-            self.check()?;
-            std::thread::sleep(left.min(pieces::TICK));
-        }
-        self.check()
-    }
-
-    fn note(&self, text: String) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-    }
-
-    fn take_notes(&self) -> Vec<String> {
-        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }

@@ -1,174 +1,95 @@
-//! How an image is fetched, and one GET as every part of that sends it: through the proxy that is meant, with credentials
-//! where they belong, after redirects.
+//! What to write and how it is known to be right.
 
-use super::answer::{Failure, refused, status_failure};
-use super::origin::{Origin, join};
-use super::{ImageError, Proxies, answer};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use burin_http::proxy;
-use burin_protocol::Secret;
-use std::io;
-use std::time::Duration;
-use ureq::http::Response;
-use ureq::typestate::WithoutBody;
-use ureq::{Body, Proxy, RequestBuilder};
+use crate::delta::estimate::DeltaRequest;
+use crate::flow::progress::Progress;
+use crate::head::Inspect;
+use crate::options::Options;
+use crate::proof::signature::Signed;
+use crate::source::Source;
+use burin_disk::Withheld;
+use burin_protocol::ImageReceipt;
+use burin_protocol::image::{ImageDigests, ImageFormat, Verify};
 
-/// More would not fit what a write may hold in memory, and servers do not like it.
-pub const MOST_CONNECTIONS: usize = 8;
-const MOST_REDIRECTS: usize = 5;
-
-/// How an image is fetched.
-#[derive(Debug, Clone)]
-pub struct Http {
-    /// Mirrors: URLs of the same bytes.
-    pub urls: Vec<String>,
-    /// Carries TLS trust, and knows the way through proxies if it is one of [`burin_http::http::agent`].
-    pub agent: ureq::Agent,
-    /// Sent to the server that they are for. Never logged.
-    pub credentials: Option<Credentials>,
-    pub proxies: Proxies,
-    /// Nothing received for so long: the connection is given up.
-    pub stall: Duration,
-    /// Nothing received for so long over all attempts: the write is given up.
-    pub patience: Duration,
-    /// Bytes per second, over all connections.
-    pub rate: Option<u64>,
-    /// Ranges that are fetched side by side, at most [`MOST_CONNECTIONS`]; 1 is one stream.
-    pub connections: usize,
+/// What to write and how it is known to be right.
+#[derive(Debug)]
+pub struct WriteRequest {
+    pub source: Source,
+    /// Found by magic unless stated; a stated format that the bytes contradict is an error.
+    pub format: Option<ImageFormat>,
+    pub digest: ImageDigests,
+    /// Of the bytes as downloaded.
+    pub signature: Option<Signed>,
+    pub verify: Verify,
+    /// The image's index: what the target holds already in its place is kept, where that is a gain. The source must be
+    /// raw, or zstd with a seek table, and can be opened more than once. The index takes memory, 32 bytes for 256 KiB of
+    /// the image.
+    pub delta: Option<DeltaRequest>,
+    /// Bytes of a sector of the disks that the image was made for, where somebody says it: a GPT tells, an MBR does not.
+    pub sector_size: Option<u32>,
+    /// Sees the first MiB before any target is touched, and may refuse.
+    pub inspect: Option<Inspect>,
+    pub ending: Ending,
+    pub options: Options,
 }
 
-/// What a server wants to see before it hands out an image. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    header: Secret,
-    /// They are sent there and nowhere else.
-    origin: Origin,
+/// What becomes of the ends of the disk, which make it bootable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// The first MiB is written last, when everything else is proven.
+    #[default]
+    Commit,
+    /// The first MiB, and what the image has of the device's last one, are handed back and not written: [`Written`].
+    Withhold,
 }
 
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credentials for {}://{}:{}", self.origin.scheme, self.origin.host, self.origin.port)
-    }
+/// An image on a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    pub receipt: ImageReceipt,
+    /// With [`Ending::Withhold`]. The digests of the receipt cover it, its counters of bytes do not.
+    pub withheld: Option<Withheld>,
 }
 
-impl Credentials {
-    /// RFC 7617. For the server of `url`.
-    pub fn basic(url: &str, user: &str, password: &Secret) -> Option<Self> {
-        let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.reveal()));
-        Some(Self { header: Secret::new(format!("Basic {pair}")), origin: Origin::of(url)? })
-    }
-
-    /// RFC 6750. For the server of `url`.
-    pub fn bearer(url: &str, token: &Secret) -> Option<Self> {
-        Some(Self { header: Secret::new(format!("Bearer {}", token.reveal())), origin: Origin::of(url)? })
-    }
-}
-
-impl Http {
-    pub fn new(agent: ureq::Agent, urls: Vec<String>) -> Self {
-        let (stall, patience) = (Duration::from_secs(20), Duration::from_secs(120));
-        let (credentials, proxies) = (None, Proxies::default());
-        Self { urls, agent, credentials, proxies, stall, patience, rate: None, connections: 1 }
-    }
-
-    /// The same way to another URL.
-    pub fn at(&self, url: &str) -> Self {
-        Self { urls: vec![url.to_owned()], connections: 1, ..self.clone() }
-    }
-
-    /// `url` as it may be told, with the proxy that it is fetched through.
-    pub(super) fn name(&self, url: &str) -> String {
-        name(url, self.proxies.for_url(url).as_ref())
-    }
-
-    /// GETs `url` and follows redirects; each hop has the proxy that is meant for it. `also` adds what is wanted of the
-    /// server and how long to wait for it. The answer is 200 or 206; `offset` is for messages.
-    pub(super) fn send(
-        &self,
-        url: &str,
-        offset: u64,
-        also: impl Fn(RequestBuilder<WithoutBody>) -> RequestBuilder<WithoutBody>,
-    ) -> Result<Response<Body>, Failure> {
-        let mut hop = url.to_owned();
-        let mut credentials = self.credentials_for(url);
-        for _ in 0..=MOST_REDIRECTS {
-            let proxy = self.proxies.for_url(&hop);
-            let name = name(url, proxy.as_ref());
-            let mut request = self.agent.get(&hop).header("accept-encoding", "identity");
-            if let Some(credentials) = credentials {
-                request = request.header("authorization", credentials.header.reveal());
-            }
-            // Statuses are answers, redirects too.
-            let config = request.config().http_status_as_error(false).max_redirects(0).proxy(proxy.clone());
-            let response = also(config.build()).call().map_err(|error| refused(url, &name, offset, error))?;
-            let status = response.status().as_u16();
-            if let (Some(proxy), 407) = (&proxy, status) {
-                let source = io::Error::other("it wants a user and a password, or other ones (HTTP status 407)");
-                let (url, proxy) = (answer::display(url), proxy::name(proxy));
-                return Err(Failure::Final(ImageError::Proxy { url, proxy, source }));
-            }
-            let Some(location) = location(&response) else {
-                return match status_failure(&name, offset, status) {
-                    Some(failure) => Err(failure),
-                    None => Ok(response),
-                };
-            };
-            let lost = |what: &str| ureq::Error::BadUri(answer::display(what));
-            let next = join(&hop, location).ok_or_else(|| refused(url, &name, offset, lost(location)))?;
-            credentials = credentials.filter(|_| match (Origin::of(&hop), Origin::of(&next)) {
-                (Some(here), Some(there)) => here.trusts(&there),
-                _ => false,
-            });
-            hop = next;
+impl WriteRequest {
+    pub fn new(source: Source) -> Self {
+        Self {
+            source,
+            format: None,
+            digest: ImageDigests::default(),
+            signature: None,
+            verify: Verify::default(),
+            delta: None,
+            sector_size: None,
+            inspect: None,
+            ending: Ending::default(),
+            options: Options::default(),
         }
-        Err(refused(url, &self.name(url), offset, ureq::Error::TooManyRedirects))
-    }
-
-    fn credentials_for(&self, url: &str) -> Option<&Credentials> {
-        self.credentials.as_ref().filter(|known| Origin::of(url).as_ref() == Some(&known.origin))
     }
 }
 
-fn name(url: &str, proxy: Option<&Proxy>) -> String {
-    let url = answer::display(url);
-    match proxy {
-        Some(proxy) => format!("{url} (through {})", proxy::name(proxy)),
-        None => url,
+impl WriteRequest {
+    /// The same again, for a whole write; none where the source can be read only once.
+    pub(crate) fn without_delta(&self) -> Option<Self> {
+        let source = match &self.source {
+            Source::Http(http) => Source::Http(http.clone()),
+            Source::File(path) => Source::File(path.clone()),
+            Source::Reader(..) => return None,
+        };
+        let (digest, signature, inspect) = (self.digest.clone(), self.signature.clone(), self.inspect.clone());
+        let &Self { format, verify, sector_size, ending, options, .. } = self;
+        Some(Self { source, format, digest, signature, verify, delta: None, sector_size, inspect, ending, options })
     }
 }
 
-/// Where a redirect leads.
-fn location(response: &Response<Body>) -> Option<&str> {
-    match response.status().as_u16() {
-        301 | 302 | 303 | 307 | 308 => response.headers().get("location")?.to_str().ok(),
-        _ => None,
-    }
+/// A device to be written, and who watches it.
+#[derive(Clone, Copy)]
+pub struct Destination<'a> {
+    pub target: &'a burin_disk::Target,
+    pub progress: &'a dyn Progress,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_are_for_one_origin_and_are_not_shown() {
-        let secret = Secret::new("hunter2");
-        let mut http = Http::new(ureq::Agent::new_with_defaults(), Vec::new());
-        http.credentials = Credentials::basic("https://images/a", "me", &secret);
-        let known = http.credentials.as_ref().unwrap();
-        // RFC 7617, section 2.
-        assert_eq!(known.header.reveal(), "Basic bWU6aHVudGVyMg==");
-        assert!(!format!("{http:?}").contains("hunter2") && !format!("{http:?}").contains("bWU6aHVudGVyMg"));
-        let sent = |url: &str| http.credentials_for(url).is_some();
-        assert!(sent("https://images/b.minisig") && sent("https://IMAGES:443/c"));
-        assert!(!sent("http://images/a") && !sent("https://images:8443/a") && !sent("https://other/a"));
-    }
-
-    #[test]
-    fn a_url_is_told_with_its_proxy_and_without_secrets() {
-        let mut http = Http::new(ureq::Agent::new_with_defaults(), Vec::new());
-        assert_eq!(http.name("http://u:p@images/a?signature=s"), "http://images/a");
-        http.proxies = Proxies::all("http://me:hunter2@proxy:3128").unwrap();
-        assert_eq!(http.name("http://u:p@images/a?signature=s"), "http://images/a (through http://proxy:3128)");
+impl std::fmt::Debug for Destination<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Destination").field(&self.target.path()).finish()
     }
 }

@@ -1,6 +1,6 @@
 //! What an order says about an image, and what the engine answers after writing it.
 
-use super::Secret;
+use super::{Problem, Secret};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -151,6 +151,16 @@ pub struct ImageReceipt {
     pub verify: Verify,
     /// Digests that were computed.
     pub digest: ImageDigests,
+    /// SHA-256 of the download, `sha256:HEX`, whatever the order asks for. None where the image was read in parts (by an
+    /// index; qcow2 without a digest or signature): there is no download as a whole then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire_sha256: Option<String>,
+    /// Digest of the content as it was read back from the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readback: Option<ContentDigest>,
+    /// What is odd about the image that was written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anomalies: Vec<Problem>,
     pub image_bytes: u64,
     pub wire_bytes: u64,
     pub written_bytes: u64,
@@ -166,6 +176,15 @@ pub struct ImageReceipt {
     /// Where an index was given: whether it was used, and what came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<DeltaReceipt>,
+}
+
+/// A digest of a whole image, with the algorithm that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ContentDigest {
+    /// `xxh3-128-of-mib`: the XXH3-128 of the XXH3-128 (16 bytes each, the highest first) of each MiB of the image.
+    pub algorithm: String,
+    /// Hexadecimal.
+    pub digest: String,
 }
 
 /// What a same-position delta did. Sizes in bytes.

@@ -189,7 +189,7 @@ fn write(args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ended, T
     let mut written = image::write_all(request, &destinations, cancel)?.into_iter();
     let broken = || Err(ImageError::Broken { stage: "writer" });
     let ended = opened.iter().map(|opened| match opened {
-        Ok(_) => Some(written.next().unwrap_or_else(broken)),
+        Ok(_) => Some(written.next().map_or_else(broken, |ended| ended.map(|written| written.receipt))),
         Err(_) => None,
     });
     let ended: Vec<_> = ended.collect();

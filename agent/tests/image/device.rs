@@ -124,7 +124,8 @@ fn write(path: &Path, image: &[u8], backend: Backend, at: usize, fault: Fault) -
     let inner = open_queue(&target, backend, 8, &pool).unwrap();
     let count = Arc::new(AtomicUsize::new(0));
     let queue = Faulty { inner, count: count.clone(), at, fault, altered: Vec::new(), ready: Vec::new() };
-    let options = Options { readback: true, overlap: true, depth: 4, request: 512 * 1024, patience: PATIENCE };
+    let options =
+        Options { readback: true, overlap: true, depth: 4, request: 512 * 1024, patience: PATIENCE, withhold: false };
     let counters = Counters::default();
     let never = || false;
     let mut writer = Writer::new(&target, Box::new(queue), options, &counters, &never);
@@ -133,7 +134,7 @@ fn write(path: &Path, image: &[u8], backend: Backend, at: usize, fault: Fault) -
         .prepare()
         .map_err(|failure| failure.error)
         .and_then(|()| writer.run(&mut feed).map_err(|failure| failure.error))
-        .and_then(|body| body.commit().map_err(|failure| failure.error));
+        .and_then(|body| body.finish().map_err(|failure| failure.error));
     (result, count.load(Ordering::Relaxed))
 }
 

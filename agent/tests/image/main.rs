@@ -6,6 +6,7 @@ mod corpus;
 mod delta;
 mod device;
 mod faults;
+mod head;
 mod index;
 mod memory;
 mod order;

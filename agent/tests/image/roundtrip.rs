@@ -51,7 +51,10 @@ fn every_compression_comes_out_as_it_went_in() {
             assert_eq!(receipt.wire_bytes, wire.len() as u64);
             assert!(receipt.verified_bytes >= receipt.image_bytes, "{receipt:?}");
             assert!(receipt.zeroed_bytes >= 3 * MIB as u64, "{receipt:?}");
-            assert_eq!(receipt.digest.wire, sum.then(|| sha256(&wire)));
+            assert_eq!(receipt.digest.wire, Some(sha256(&wire)));
+            assert_eq!(receipt.wire_sha256, Some(sha256(&wire)));
+            let readback = receipt.readback.expect("a digest of what was read back");
+            assert_eq!((readback.algorithm.as_str(), readback.digest), ("xxh3-128-of-mib", of_mib(&image)));
             assert_eq!(receipt.digest.content, sum.then(|| sha512(&image)));
         }
     }

@@ -22,7 +22,8 @@ fn files(dir: &Path, lengths: &[usize]) -> Vec<PathBuf> {
 fn write(request: WriteRequest, paths: &[PathBuf]) -> Vec<Result<ImageReceipt, ImageError>> {
     let targets: Vec<Target> = paths.iter().map(|path| Target::open_file(path).unwrap()).collect();
     let destinations: Vec<_> = targets.iter().map(|target| Destination { target, progress: &() }).collect();
-    image::write_all(request, &destinations, &Cancel::default()).unwrap()
+    let ended = image::write_all(request, &destinations, &Cancel::default()).unwrap();
+    ended.into_iter().map(|ended| ended.map(|written| written.receipt)).collect()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What becomes of a chunk: operations on the device, a hole among zeros, or the withheld head.
 
-use super::super::{Chunk, buffer};
+use super::super::Chunk;
 use super::{Check, LONGEST_ZERO, Op, Writer};
 use std::ops::Range;
 
@@ -11,17 +11,18 @@ impl Writer<'_> {
         let direct = usize::try_from(self.target.direct_size().saturating_sub(chunk.offset)).unwrap_or(usize::MAX);
         if direct < chunk.padded {
             // The file ends in a partial block, which direct I/O does not reach.
-            self.tail = chunk.bytes().get(direct..chunk.len).unwrap_or_default().to_vec();
-            chunk.padded = direct;
-            chunk.segments.retain_mut(|segment| {
-                segment.range.end = segment.range.end.min(direct);
-                !segment.range.is_empty()
-            });
-            chunk.digest = chunk.digest.map(|_| buffer::checksum(chunk.bytes()));
+            self.partial = chunk.bytes().get(direct..chunk.len).unwrap_or_default().to_vec();
+            chunk.truncate(direct);
         }
         if chunk.offset == 0 {
             self.head = Some(chunk);
             return;
+        }
+        if self.options.withhold {
+            self.withhold(&mut chunk);
+            if chunk.padded == 0 {
+                return;
+            }
         }
         let range = chunk.offset..chunk.offset + chunk.padded as u64;
         if chunk.digest.is_none() {
@@ -40,6 +41,17 @@ impl Writer<'_> {
         }
         self.end_zero_run();
         self.write_chunk(chunk);
+    }
+
+    /// Takes off `chunk` what lies in the device's last MiB.
+    fn withhold(&mut self, chunk: &mut Chunk) {
+        let start = self.tail_start();
+        let from = usize::try_from(start.saturating_sub(chunk.offset)).unwrap_or(usize::MAX);
+        let Some(tail) = chunk.bytes().get(from..).filter(|tail| !tail.is_empty()) else { return };
+        let place = usize::try_from(chunk.offset + from as u64 - start).unwrap_or(0);
+        self.withheld.resize(place, 0);
+        self.withheld.extend_from_slice(tail);
+        chunk.truncate(from);
     }
 
     fn write_chunk(&mut self, chunk: Chunk) {

@@ -1,7 +1,7 @@
 //! The end of a write, good or bad: the rest of the target wiped, the withheld first chunk written or erased.
 
-use super::super::{Chunk, DiskError, wipe};
-use super::{Body, Check, Failure, Op, TICK, Writer, Written};
+use super::super::{CHUNK, Chunk, DiskError, wipe};
+use super::{Body, Check, Failure, Op, TICK, Withheld, Writer, Written};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,11 @@ impl Body<'_> {
         self.0.end
     }
 
-    /// Wipes beyond the image, then writes the first chunk. Call it only when every digest is known to be right.
-    /// An error leaves the first chunk zeroed, as far as the device still obeys.
-    pub fn commit(self) -> Result<Written, Failure> {
+    /// Wipes beyond the image, then writes the first chunk, or hands it out with [`super::Options::withhold`]. Call it only
+    /// when every digest is known to be right. An error leaves the first chunk zeroed, as far as the device still obeys.
+    pub fn finish(self) -> Result<Written, Failure> {
         let mut writer = self.0;
+        let withheld = writer.options.withhold.then(|| writer.take_withheld());
         let wiped = writer.wipe_beyond().and_then(|()| writer.flush()).and_then(|()| writer.check_all());
         wiped.map_err(|error| Failure { offset: writer.position, head_erased: true, error })?;
         if let Some(head) = writer.head.take() {
@@ -31,11 +32,30 @@ impl Body<'_> {
             let written = writer.drive(None).and_then(|()| writer.flush()).and_then(|()| writer.check_all());
             written.map_err(|error| writer.failure_with_head(error))?;
         }
-        Ok(Written { image: writer.end, punched: writer.punch })
+        Ok(Written { image: writer.end, punched: writer.punch, withheld })
     }
 }
 
 impl Writer<'_> {
+    /// Both ends of the device, as the image has them.
+    fn take_withheld(&mut self) -> Withheld {
+        let size = self.target.size();
+        let mut head = self.head.take().map(|head| head.bytes().to_vec()).unwrap_or_default();
+        head.resize(usize::try_from(size).unwrap_or(CHUNK).min(CHUNK), 0);
+        let start = self.tail_start();
+        let mut tail = std::mem::take(&mut self.withheld);
+        if !self.partial.is_empty() {
+            tail.resize(usize::try_from(self.target.direct_size() - start).unwrap_or(0), 0);
+            tail.append(&mut self.partial);
+        }
+        if tail.is_empty() {
+            return Withheld { head, tail: None };
+        }
+        // At most the last MiB and a partial block.
+        tail.resize(usize::try_from(size - start).unwrap_or(0), 0);
+        Withheld { head, tail: Some((start, tail)) }
+    }
+
     /// Zeros old signatures beyond the image.
     fn wipe_beyond(&mut self) -> Result<(), DiskError> {
         let size = self.target.direct_size();
@@ -47,9 +67,9 @@ impl Writer<'_> {
         let rest = usize::try_from(self.target.size() - size).unwrap_or(0);
         if rest > 0 {
             // A file's partial block: what the image does not fill is zero.
-            self.tail.resize(rest, 0);
-            self.target.write_tail(&self.tail, size)?;
-            if self.options.readback && self.target.read_tail(rest, size)? != self.tail {
+            self.partial.resize(rest, 0);
+            self.target.write_tail(&self.partial, size)?;
+            if self.options.readback && self.target.read_tail(rest, size)? != self.partial {
                 let device = self.target.path().to_owned();
                 return Err(DiskError::ReadbackMismatch { device, offset: size, len: rest as u64 });
             }

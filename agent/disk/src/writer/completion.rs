@@ -1,7 +1,7 @@
 //! What follows from an operation that ended: the rest of a short write, zeros written where zeroing fails, a check.
 
 use super::super::DiskError;
-use super::judge::Kind;
+use super::judge::RequestKind;
 use super::{Completion, Op, Work, Writer};
 use std::io;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ impl Writer<'_> {
     pub(super) fn complete(&mut self, completion: Completion) -> Result<(), DiskError> {
         let Some((work, given)) = self.work.remove(&completion.token) else { return Ok(()) };
         let (kind, bytes) = match (&completion.op, &completion.result) {
-            (Op::Write { .. }, Ok(count)) => (Kind::Write, *count as u64),
-            (Op::Zero { len, .. }, Ok(_)) => (Kind::Hole, *len),
-            _ => (Kind::Other, 0),
+            (Op::Write { .. }, Ok(count)) => (RequestKind::Write, *count as u64),
+            (Op::Zero { len, .. }, Ok(_)) => (RequestKind::Hole, *len),
+            _ => (RequestKind::Other, 0),
         };
         self.judge.done(kind, bytes, given, Instant::now());
         match (work, completion.op) {

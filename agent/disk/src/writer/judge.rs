@@ -9,7 +9,7 @@ const JUDGED: u64 = 128 << 20;
 const MARGIN: u128 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RequestKind {
     Write,
     Hole,
     /// It only takes the device's time.
@@ -41,15 +41,15 @@ impl Rate {
 
 impl Judge {
     /// A request that the device was given at `given` is done.
-    pub fn done(&mut self, kind: Kind, bytes: u64, given: Instant, now: Instant) {
+    pub fn done(&mut self, kind: RequestKind, bytes: u64, given: Instant, now: Instant) {
         let began = self.done.map_or(given, |done| done.max(given));
         let took = now.saturating_duration_since(began);
         self.done = Some(now);
         match kind {
-            Kind::Write => self.writes.add(bytes, took),
+            RequestKind::Write => self.writes.add(bytes, took),
             // A short request says nothing about rates.
-            Kind::Hole if bytes >= CHUNK as u64 => self.holes.add(bytes, took),
-            Kind::Hole | Kind::Other => {}
+            RequestKind::Hole if bytes >= CHUNK as u64 => self.holes.add(bytes, took),
+            RequestKind::Hole | RequestKind::Other => {}
         }
     }
 
@@ -82,7 +82,7 @@ mod tests {
         }
 
         /// Gives all of them at once, waits for all, and then pauses for `idle` milliseconds.
-        fn give(&mut self, requests: &[(Kind, u64, u64)], idle: u64) {
+        fn give(&mut self, requests: &[(RequestKind, u64, u64)], idle: u64) {
             let given = self.now;
             self.free = self.free.max(given);
             for &(kind, bytes, micros) in requests {
@@ -99,12 +99,12 @@ mod tests {
         for _ in 0..40 {
             match slow {
                 true => {
-                    (0..30).for_each(|_| device.give(&[(Kind::Write, MIB, micros_a_write)], 3));
-                    device.give(&[(Kind::Hole, HOLE, micros_a_hole)], 3);
+                    (0..30).for_each(|_| device.give(&[(RequestKind::Write, MIB, micros_a_write)], 3));
+                    device.give(&[(RequestKind::Hole, HOLE, micros_a_hole)], 3);
                 }
                 false => {
-                    let mut all = vec![(Kind::Write, MIB, micros_a_write); 31];
-                    all.push((Kind::Hole, HOLE, micros_a_hole));
+                    let mut all = vec![(RequestKind::Write, MIB, micros_a_write); 31];
+                    all.push((RequestKind::Hole, HOLE, micros_a_hole));
                     device.give(&all, 0);
                 }
             }
@@ -125,8 +125,9 @@ mod tests {
     fn reads_take_the_devices_time_and_nobody_elses() {
         let mut device = Device::new();
         for _ in 0..10 {
-            let reads = [(Kind::Other, MIB, 50_000); 4];
-            device.give(&[&reads[..], &[(Kind::Hole, HOLE, 20_000), (Kind::Write, MIB, 400)]].concat(), 0);
+            let reads = [(RequestKind::Other, MIB, 50_000); 4];
+            device
+                .give(&[&reads[..], &[(RequestKind::Hole, HOLE, 20_000), (RequestKind::Write, MIB, 400)]].concat(), 0);
         }
         assert!(!device.judge.holes_are_slow());
         assert_eq!(device.judge.holes.time, Duration::from_millis(200));
@@ -135,9 +136,16 @@ mod tests {
     #[test]
     fn a_few_holes_prove_nothing() {
         let mut device = Device::new();
-        device.give(&[(Kind::Write, MIB, 100), (Kind::Hole, HOLE, 9_000_000), (Kind::Hole, 4096, 9_000_000)], 0);
+        device.give(
+            &[
+                (RequestKind::Write, MIB, 100),
+                (RequestKind::Hole, HOLE, 9_000_000),
+                (RequestKind::Hole, 4096, 9_000_000),
+            ],
+            0,
+        );
         assert!(!device.judge.holes_are_slow());
-        device.give(&[(Kind::Hole, HOLE, 9_000_000)], 0);
+        device.give(&[(RequestKind::Hole, HOLE, 9_000_000)], 0);
         assert!(device.judge.holes_are_slow());
     }
 }

@@ -246,3 +246,41 @@ impl Drop for Loop {
         let _ = Command::new("losetup").arg("-d").arg(&self.device).status();
     }
 }
+
+/// The digest of an image as receipts have it: XXH3-128 of the XXH3-128 of each MiB.
+pub fn of_mib(image: &[u8]) -> String {
+    use twox_hash::XxHash3_128;
+    let each: Vec<u8> = image.chunks(MIB).flat_map(|mib| XxHash3_128::oneshot(mib).to_be_bytes()).collect();
+    format!("{:032x}", XxHash3_128::oneshot(&each))
+}
+
+/// A whole disk with a GPT of one partition, which begins at 1 MiB and ends where the backup GPT begins.
+pub fn gpt_image(len: usize, sector: usize) -> Vec<u8> {
+    let mut disk = image(len);
+    disk[..MIB].fill(0);
+    let last = len / sector - 1;
+    let mut table = vec![0; 16384];
+    table[..16].copy_from_slice(&[7; 16]);
+    table[16..32].copy_from_slice(&[9; 16]);
+    table[32..40].copy_from_slice(&((MIB / sector) as u64).to_le_bytes());
+    table[40..48].copy_from_slice(&((last - 16384 / sector - 1) as u64).to_le_bytes());
+    table[56..64].copy_from_slice(&[b'r', 0, b'o', 0, b'o', 0, b't', 0]);
+    let mut header = |at: usize, other: usize, entries: usize| {
+        let mut header = vec![0; 92];
+        header[..16].copy_from_slice(b"EFI PART\0\0\x01\0\x5c\0\0\0");
+        header[24..32].copy_from_slice(&(at as u64).to_le_bytes());
+        header[32..40].copy_from_slice(&(other as u64).to_le_bytes());
+        header[72..80].copy_from_slice(&(entries as u64).to_le_bytes());
+        header[80..84].copy_from_slice(&128u32.to_le_bytes());
+        header[84..88].copy_from_slice(&128u32.to_le_bytes());
+        disk[at * sector..at * sector + 92].copy_from_slice(&header);
+        disk[entries * sector..entries * sector + 16384].copy_from_slice(&table);
+    };
+    header(1, last, 2);
+    header(last, 1, last - 16384 / sector);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    disk[450] = 0xee;
+    disk[454] = 1;
+    disk[458..462].fill(0xff);
+    disk
+}

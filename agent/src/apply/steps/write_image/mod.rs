@@ -6,9 +6,17 @@ use crate::apply::bound::{Access, BoundDisk, Part, Until};
 use crate::apply::fetch;
 use crate::disk::Target;
 use crate::error::Coded;
-use crate::image::{self, Destination, Progress as _, Source, WriteRequest};
-use crate::protocol::ImageReceipt;
+use crate::finalize::device::Sectors;
+use crate::image::{
+    self, Destination, Ending, Inspect, Progress as _, Refusal, Source, Withheld, WriteRequest, Written,
+};
+use crate::plan;
+use crate::protocol::event::Anomaly;
 use crate::protocol::image::ImageSpec;
+use crate::protocol::plan::Warning;
+use crate::protocol::{Kind, Problem};
+use burin_table::head::Head;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Perform for WriteImage {
@@ -32,9 +40,9 @@ impl Perform for WriteImage {
         let written = if targets.is_empty() { Vec::new() } else { write(self, work, spec, &targets)? };
         let disks: Vec<Arc<BoundDisk>> = targets.into_iter().map(|(disk, _)| disk).collect();
         for (disk, ended) in disks.into_iter().zip(written) {
-            let ended = ended.and_then(|receipt| {
+            let ended = ended.and_then(|Written { receipt, withheld }| {
                 work.add_image(receipt);
-                withhold(&disk, &work.order.id)
+                withhold(&disk, withheld, &work.order.id)
             });
             if let Err(error) = ended {
                 failed.push((disk, error));
@@ -50,7 +58,7 @@ fn write(
     work: &Work,
     spec: &ImageSpec,
     targets: &[(Arc<BoundDisk>, Target)],
-) -> Result<Vec<Result<ImageReceipt, ApplyError>>, ApplyError> {
+) -> Result<Vec<Result<Written, ApplyError>>, ApplyError> {
     let tellers: Vec<Teller<'_>> = targets.iter().map(|(disk, _)| Teller::new(disk.name(), &work.emitter)).collect();
     let destinations: Vec<Destination<'_>> =
         targets.iter().zip(&tellers).map(|((_, target), progress)| Destination { target, progress }).collect();
@@ -60,6 +68,9 @@ fn write(
     request.verify = step.verify;
     request.digest = fetched.digest;
     request.signature = fetched.signature;
+    request.sector_size = spec.sector_size;
+    request.inspect = Some(inspect(step, work)?);
+    request.ending = Ending::Withhold;
     if let (Some(index), [_], Some(first)) = (&spec.delta, step.disks.as_slice(), tellers.first()) {
         let note = |text: &str| first.note(text);
         request.delta = fetch::index(&fetched.http, index, &work.cancel, &note)?;
@@ -68,10 +79,47 @@ fn write(
     Ok(ended.into_iter().map(|ended| ended.map_err(ApplyError::from)).collect())
 }
 
-/// Takes the image's two ends off the disk again, until the order is done.
-fn withhold(disk: &BoundDisk, order: &str) -> Result<(), ApplyError> {
+/// Every later step is tried on what the image's first MiB tells, before a disk is touched.
+fn inspect(step: &WriteImage, work: &Work) -> Result<Inspect, ApplyError> {
+    let (order, plan, image) = (work.order.clone(), work.plan.clone(), step.image.clone());
+    let mut optimal = BTreeMap::new();
+    for &index in &step.disks {
+        optimal.insert(index, work.disks.disk(index)?.kernel()?.optimal_io_size()?);
+    }
+    let emitter = work.emitter.clone();
+    Ok(Inspect::new(move |head| {
+        let head = Head::parse(head.bytes.to_vec());
+        let optimal_io = |index| optimal.get(&index).copied().unwrap_or(0);
+        let warnings = plan::check_head(&order, &plan, &image, &head, &optimal_io);
+        for Warning { code, message } in warnings.map_err(|error| Refusal(Box::new(error)))? {
+            log::warn!("{message} [{code}]");
+            let problem = Problem { code, message, causes: Vec::new(), hint: None };
+            emitter.emit(Kind::Anomaly(Anomaly { device: None, problem }));
+        }
+        Ok(())
+    }))
+}
+
+/// Keeps what the engine did not write, until the order is done.
+fn withhold(disk: &BoundDisk, withheld: Option<Withheld>, order: &str) -> Result<(), ApplyError> {
     let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
-    Ok(disk.area().withhold_present(&device, order)?)
+    let Some(Withheld { mut head, tail: reached }) = withheld else {
+        return Ok(disk.area().withhold_present(&device, order)?);
+    };
+    let (head_length, tail_length) = disk.area().lengths();
+    let mut tail = vec![0; tail_length];
+    if let Some((offset, bytes)) = reached {
+        let begin = device.size() - tail_length as u64;
+        // What the image has before the tail, on a disk so small that both ends meet, is in the head.
+        let skip = usize::try_from(begin.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let at = usize::try_from(offset.saturating_sub(begin)).unwrap_or(usize::MAX);
+        let bytes = bytes.get(skip..).unwrap_or_default();
+        if let Some(room) = tail.get_mut(at..).and_then(|room| room.get_mut(..bytes.len())) {
+            room.copy_from_slice(bytes);
+        }
+    }
+    head.resize(head_length, 0);
+    Ok(disk.area().withhold(&device, head, tail, order)?)
 }
 
 /// One disk's failure is the step's; of several, each is told, and the step's names all of them.

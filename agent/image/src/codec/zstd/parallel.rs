@@ -1,0 +1,208 @@
+//! Zstandard frames side by side.
+//!
+//! pzstd, the seekable format and joined files are all just several frames (RFC 8878, 3.1). Where a frame ends is read
+//! off its block headers as it comes in, so neither a seek table nor pzstd's length headers are needed, and the source
+//! may be a stream. Frames that are small enough are decoded by workers into single chunks, each of which goes to the
+//! device as soon as all before it did; a larger frame is decoded as a stream, once those before it are done. However
+//! many workers there are, a new frame is taken in only when it fits in what `Limits::in_flight` leaves.
+
+use crate::ImageError;
+use crate::codec::decode::{Decoder, skip};
+use crate::codec::sniff;
+use crate::codec::zstd::frame::{Collected, collect};
+use crate::codec::zstd::workers::{self, Held, Job, PARTS, Part, Queue, Shared};
+use crate::flow::byte_queue::ByteQueue;
+use crate::flow::channel::{Consumer, Popped, Producer, channel};
+use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::input::Input;
+use crate::flow::pieces::TICK;
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, Scope};
+
+pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<(), ImageError> {
+    let shared = Shared::new(sink, decoder.limits.window_log);
+    thread::scope(|scope| {
+        let (jobs, queue) = channel::<Job>(1);
+        let mut order = Order {
+            scope,
+            shared: &shared,
+            queue: Arc::new(Mutex::new(queue)),
+            jobs,
+            waiting: VecDeque::new(),
+            taken: 0,
+            spawned: 0,
+            workers: decoder.limits.workers,
+            packed: Arc::default(),
+            window: 0,
+            in_flight: decoder.limits.in_flight,
+        };
+        // Dropped at its end, which ends the workers.
+        loop {
+            let announced = sniff::announces(input.peek(8)?);
+            let step = match sniff::skippable(input.peek(8)?) {
+                Some(len) => skip(input, u64::from(len) + 8),
+                None => order.frame(input, decoder, sink),
+            };
+            step.map_err(|fault| decoder.explain(input, fault))?;
+            if !decoder.another(input)? {
+                return match announced {
+                    true => Err(decoder.explain(input, Fault::Read(io::ErrorKind::UnexpectedEof.into()))),
+                    false => order.finish(sink).map_err(|fault| decoder.explain(input, fault)),
+                };
+            }
+        }
+    })
+}
+
+/// A frame whose turn has not come.
+enum Waiting {
+    Parts(Consumer<io::Result<Part>>),
+    Zeros(usize),
+}
+
+/// Frames on their way through the workers, in the order of the image.
+struct Order<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    shared: &'scope Shared<'scope>,
+    jobs: Producer<Job>,
+    queue: Queue,
+    waiting: VecDeque<Waiting>,
+    /// Frames so far.
+    taken: u64,
+    spawned: usize,
+    workers: usize,
+    /// Bytes of compressed frames that wait or are being decoded.
+    packed: Arc<AtomicUsize>,
+    /// The largest so far: a worker keeps its memory.
+    window: usize,
+    in_flight: usize,
+}
+
+/// Whether so many workers may have windows of that size. They share `in_flight` with the compressed frames, half and half.
+fn windows_fit(workers: usize, window: usize, in_flight: usize) -> bool {
+    workers.saturating_mul(window) <= in_flight / 2
+}
+
+/// Whether a frame of `more` bytes may join `packed` bytes of others.
+fn packed_fits(packed: usize, more: usize, windows: usize, in_flight: usize) -> bool {
+    // One alone always goes.
+    packed == 0 || packed + more + windows <= in_flight
+}
+
+impl Order<'_, '_> {
+    /// Takes one frame.
+    fn frame(&mut self, input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+        let rest = match collect(input).map_err(Fault::Read)? {
+            Collected::Whole { packed, window } => match self.dispatch(packed, window, sink)? {
+                Some(packed) => packed,
+                None => return Ok(()),
+            },
+            Collected::Begun(begun) => begun,
+        };
+        self.finish(sink)?;
+        decoder.zstd_frame(rest.chain(input), sink)
+    }
+
+    /// Gives a frame to the workers; back it comes where its window is too large for that.
+    fn dispatch(
+        &mut self,
+        packed: ByteQueue,
+        window: usize,
+        sink: &mut Chunker<'_>,
+    ) -> Result<Option<ByteQueue>, Fault> {
+        // One more than there are workers: they shall not idle while the oldest frame is handed on to the device.
+        while self.waiting.len() > self.spawned {
+            self.next(sink)?;
+        }
+        if let Some(len) = self.shared.zeros.len_of(&packed) {
+            self.taken += 1;
+            self.waiting.push_back(Waiting::Zeros(len));
+            return Ok(None);
+        }
+        let window = self.window.max(window);
+        if !windows_fit(self.spawned.max(1), window, self.in_flight) {
+            return Ok(Some(packed));
+        }
+        self.window = window;
+        if self.spawned < self.workers && windows_fit(self.spawned + 1, window, self.in_flight) {
+            let (queue, shared) = (self.queue.clone(), self.shared);
+            let named = thread::Builder::new().name(format!("burin-zstd-{}", self.spawned));
+            let spawned = named.spawn_scoped(self.scope, move || workers::work(&queue, shared));
+            spawned.map_err(|source| Fault::Sink(ImageError::Thread { source }))?;
+            self.spawned += 1;
+        }
+        let windows = self.spawned * self.window;
+        while !self.waiting.is_empty()
+            && !packed_fits(self.packed.load(Ordering::Relaxed), packed.memory(), windows, self.in_flight)
+        {
+            self.next(sink)?;
+        }
+        let (reply, parts) = channel(PARTS);
+        let job = Job { number: self.taken, packed: Held::new(packed, &self.packed), reply };
+        self.jobs.push(job).map_err(|_| Fault::Sink(ImageError::Broken { stage: "decode" }))?;
+        self.taken += 1;
+        self.waiting.push_back(Waiting::Parts(parts));
+        Ok(None)
+    }
+
+    /// Hands on the oldest frame.
+    fn next(&mut self, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+        let Some(frame) = self.waiting.front() else { return Ok(()) };
+        match frame {
+            Waiting::Zeros(len) => sink.zeros(*len)?,
+            Waiting::Parts(parts) => loop {
+                sink.check().map_err(Fault::Sink)?;
+                match parts.pop(TICK) {
+                    Popped::Item(Ok(Part::Chunk(chunk))) => sink.take(chunk)?,
+                    Popped::Item(Ok(Part::Rest(buf, len))) => sink.fill(&mut &buf[..len])?,
+                    Popped::Item(Ok(Part::End)) => break,
+                    Popped::Item(Err(error)) => return Err(Fault::Read(error)),
+                    Popped::Empty => {}
+                    Popped::End => return Err(Fault::Sink(ImageError::Broken { stage: "decode" })),
+                }
+            },
+        }
+        self.waiting.pop_front();
+        self.shared.turn(self.taken - self.waiting.len() as u64);
+        Ok(())
+    }
+
+    fn finish(&mut self, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+        while !self.waiting.is_empty() {
+            self.next(sink)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget;
+    use crate::codec::zstd::LARGEST_FRAME;
+    use crate::flow::pieces::PIECE;
+    use crate::options::Options;
+
+    #[test]
+    fn frames_in_flight_stay_within_the_budget() {
+        let largest = LARGEST_FRAME + 2 * PIECE;
+        for in_flight in [true, false].map(|frames| budget::share(&Options::default(), 1, frames).in_flight) {
+            assert!(windows_fit(1, LARGEST_FRAME, in_flight) && windows_fit(2, 4 << 20, in_flight));
+            assert!(!windows_fit(1, 128 << 20, in_flight) && !windows_fit(2, usize::MAX, in_flight));
+            for (workers, window) in [(1, LARGEST_FRAME), (2, 2 << 20), (4, 2 << 20), (4, 1 << 20)] {
+                let windows = workers * window;
+                assert!(windows_fit(workers, window, in_flight));
+                assert!(largest + windows <= in_flight, "one alone");
+                for packed in (0..=largest).step_by(300_000) {
+                    for more in (1..=largest).step_by(300_000) {
+                        let sum = packed + more + windows;
+                        assert_eq!(packed_fits(packed, more, windows, in_flight), packed == 0 || sum <= in_flight);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! An index that was made before.
+
+use crate::ImageError;
+use crate::delta::caibx::Caibx;
+use crate::flow::progress::{Cancel, Stages};
+use crate::flow::stop::Stop;
+use crate::proof::digest::Expected;
+use crate::proof::signature::Signed;
+use crate::source::Source;
+use std::sync::Arc;
+
+/// An index of more bytes belongs to an image of several hundred gigabytes.
+const LARGEST: usize = 64 << 20;
+
+/// Fetches an index that was made before. With a digest or a signature, only the right one counts.
+pub fn fetch_index(
+    source: Source,
+    digest: Option<&str>,
+    signature: Option<&Signed>,
+    cancel: &Cancel,
+) -> Result<Caibx, ImageError> {
+    let expected = digest.map(Expected::parse).transpose()?;
+    let mut stream = source.open(&Arc::new(Stop::new(cancel)), &Arc::new(Stages::default()))?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.next()? {
+        bytes.extend_from_slice(&piece);
+        if bytes.len() > LARGEST {
+            let what = "is larger than any index that is read (64 MiB)".to_owned();
+            return Err(ImageError::Unsupported { source_name: stream.name().to_owned(), what });
+        }
+    }
+    if let Some(expected) = expected {
+        let mut hasher = expected.hasher();
+        hasher.update(&bytes);
+        expected.check(&hasher.finish(), stream.name(), "index")?;
+    }
+    if let Some(signature) = signature {
+        signature.check(&bytes)?;
+    }
+    Caibx::parse(&bytes, stream.name())
+}

@@ -1,0 +1,202 @@
+//! Cuts the decoded stream into chunks for the device.
+
+use crate::ImageError;
+use crate::flow::channel::Producer;
+use crate::flow::pieces::TICK;
+use crate::flow::progress::{Stages, timed};
+use crate::flow::stop::Stop;
+use crate::proof::mib::MibDigest;
+use burin_disk::{CHUNK, Chunk, Pool, PoolBuf, Waker};
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Chunks that may wait between two stages.
+pub const CHUNKS: usize = 4;
+
+/// What stops a decoder.
+#[derive(Debug)]
+pub enum Fault {
+    Read(io::Error),
+    /// The image is wrong for the target, or the write stops.
+    Sink(ImageError),
+}
+
+/// Where a chunker's chunks come from and go to.
+pub struct Output<'a> {
+    pub name: &'a str,
+    pub pool: &'a Pool,
+    pub chunks: Producer<Chunk>,
+    /// Rung for each chunk, where the writer takes them directly.
+    pub waker: Option<Waker>,
+    pub stop: &'a Stop,
+    pub stages: &'a Stages,
+    pub waited: &'a AtomicU64,
+    /// Bytes the target has room for.
+    pub room: u64,
+    pub sector: u32,
+}
+
+/// Cuts the decoded stream into chunks.
+pub struct Chunker<'a> {
+    out: Output<'a>,
+    buf: Option<PoolBuf>,
+    filled: usize,
+    offset: u64,
+    sum: MibDigest,
+    last: Vec<u8>,
+}
+
+/// What came of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunked {
+    /// Bytes of the image.
+    pub length: u64,
+    /// What reading it back from a device has to give.
+    pub sum: String,
+    /// Its last 512 bytes.
+    pub last: Vec<u8>,
+}
+
+impl<'a> Chunker<'a> {
+    pub fn new(out: Output<'a>) -> Self {
+        Self { out, buf: None, filled: 0, offset: 0, sum: MibDigest::default(), last: Vec::new() }
+    }
+
+    pub fn stop(&self) -> &'a Stop {
+        self.out.stop
+    }
+
+    /// An error once the write shall stop.
+    pub fn check(&self) -> Result<(), ImageError> {
+        self.out.stop.check()
+    }
+
+    fn emit(&mut self) -> Result<(), ImageError> {
+        let Some(buf) = self.buf.take() else { return Ok(()) };
+        let len = std::mem::take(&mut self.filled);
+        let chunk = Chunk::new(self.offset, buf, len, self.out.sector);
+        self.send(chunk)
+    }
+
+    fn send(&mut self, chunk: Chunk) -> Result<(), ImageError> {
+        let end = self.offset + chunk.len as u64;
+        if end > self.out.room {
+            let (source_name, device) = (self.out.name.to_owned(), self.out.room);
+            return Err(ImageError::TooLarge { source_name, at_least: end, exact: false, device });
+        }
+        self.sum.chunk(&chunk);
+        let content = chunk.bytes().get(..chunk.len).unwrap_or_default();
+        self.last.clear();
+        self.last.extend_from_slice(content.get(content.len().saturating_sub(512)..).unwrap_or_default());
+        self.offset = end;
+        self.out.stages.image_bytes.store(end, Ordering::Relaxed);
+        timed(self.out.waited, || self.out.chunks.push(chunk)).map_err(|_| ImageError::Cancelled)?;
+        if let Some(waker) = &self.out.waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Sends what is left and ends the stream.
+    pub fn finish(mut self) -> Result<Chunked, ImageError> {
+        if self.filled > 0 {
+            self.emit()?;
+        }
+        if self.offset == 0 {
+            // Compression of nothing.
+            return Err(ImageError::Truncated { source_name: self.out.name.to_owned(), offset: 0, expected: None });
+        }
+        let (sum, last) = (std::mem::take(&mut self.sum).finish(), std::mem::take(&mut self.last));
+        let (length, waker) = (self.offset, self.out.waker.take());
+        drop(self);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(Chunked { length, sum, last })
+    }
+}
+
+impl<'a> Chunker<'a> {
+    /// Takes a whole chunk as it is, if it falls on a chunk's boundary here; copies it otherwise.
+    pub fn take(&mut self, mut chunk: Chunk) -> Result<(), Fault> {
+        if self.filled > 0 {
+            return self.fill(&mut chunk.bytes());
+        }
+        chunk.offset = self.offset;
+        self.send(chunk).map_err(Fault::Sink)
+    }
+
+    /// The next `len` bytes are zeros.
+    pub fn zeros(&mut self, mut len: usize) -> Result<(), Fault> {
+        while len > 0 {
+            self.check().map_err(Fault::Sink)?;
+            let count = len.min(CHUNK - self.filled);
+            if count == CHUNK {
+                self.send(Chunk::zeros(self.offset, self.out.pool)).map_err(Fault::Sink)?;
+            } else {
+                self.fill(&mut io::repeat(0).take(count as u64))?;
+            }
+            len -= count;
+        }
+        Ok(())
+    }
+
+    /// Where chunks come from.
+    pub fn pool(&self) -> &'a Pool {
+        self.out.pool
+    }
+
+    /// Counts the time in which decoding waits for the stages behind it.
+    pub fn waited(&self) -> &'a AtomicU64 {
+        self.out.waited
+    }
+
+    /// A buffer, once there is one; an error when the write stops.
+    pub fn buffer(&self) -> Result<PoolBuf, ImageError> {
+        timed(self.out.waited, || {
+            loop {
+                self.out.stop.check()?;
+                if let Some(buf) = self.out.pool.take_within(TICK) {
+                    return Ok(buf);
+                }
+            }
+        })
+    }
+
+    /// Sends the next chunk as it is. All but the last are whole.
+    pub fn place(&mut self, buf: PoolBuf, len: usize) -> Result<(), ImageError> {
+        self.send(Chunk::new(self.offset, buf, len, self.out.sector))
+    }
+
+    /// The next bytes are on the target already. `digest` is their XXH3-128.
+    pub fn skip(&mut self, len: usize, digest: u128) {
+        self.sum.digest(digest);
+        self.offset += len as u64;
+        self.out.stages.image_bytes.store(self.offset, Ordering::Relaxed);
+    }
+
+    /// Takes all that `reader` gives. Errors of the reader come back as [`Fault::Read`].
+    pub fn fill(&mut self, reader: &mut dyn Read) -> Result<(), Fault> {
+        loop {
+            self.out.stop.check().map_err(Fault::Sink)?;
+            if self.buf.is_none() {
+                self.buf = Some(self.buffer().map_err(Fault::Sink)?);
+            }
+            let Some(buf) = &mut self.buf else { continue };
+            match reader.read(&mut buf[self.filled..]) {
+                Ok(0) => {
+                    if self.filled == 0 {
+                        self.buf = None;
+                    }
+                    return Ok(());
+                }
+                Ok(count) => self.filled += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Fault::Read(error)),
+            }
+            if self.buf.as_ref().is_some_and(|buf| buf.len() == self.filled) {
+                self.emit().map_err(Fault::Sink)?;
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Filesystems that an image may be as a whole, by their magic in the first MiB.
+
+/// A filesystem without a partition table around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filesystem {
+    pub name: &'static str,
+    /// Its smallest unit in bytes, where that bounds the sectors of the disks that it works on.
+    pub block: Option<u32>,
+    /// Bytes that it fills, where its superblock tells.
+    pub size: Option<u64>,
+    /// Whether its boot sector is the first sector of the image, where a table would be.
+    pub(super) at_start: bool,
+}
+
+type Find = fn(&[u8]) -> Option<Option<u32>>;
+
+/// Name, whether the boot sector is its own, and what finds it and its block size.
+const TABLE: &[(&str, bool, Find)] = &[
+    ("ntfs", true, |head| at(head, 3, b"NTFS    ").then(|| u16_le(head, 11))),
+    ("exfat", true, |head| at(head, 3, b"EXFAT   ").then(|| Some(1 << head.get(108)?.clamp(&9, &12)))),
+    ("vfat", true, |head| fat(head).then(|| u16_le(head, 11))),
+    ("bitlocker", true, |head| at(head, 3, b"-FVE-FS-").then(|| u16_le(head, 11))),
+    ("xfs", true, |head| at(head, 0, b"XFSB").then(|| u16_be(head, 102))),
+    ("squashfs", true, |head| (at(head, 0, b"hsqs") || at(head, 0, b"sqsh")).then_some(None)),
+    ("luks", true, |head| at(head, 0, b"LUKS\xba\xbe").then_some(None)),
+    ("cramfs", true, |head| at(head, 0, &[0x45, 0x3d, 0xcd, 0x28]).then_some(None)),
+    ("romfs", true, |head| at(head, 0, b"-rom1fs-").then_some(None)),
+    ("ext", false, |head| {
+        at(head, 1080, &[0x53, 0xef]).then(|| Some(1024u32.checked_shl(u32_le(head, 1048)?.min(6))?))
+    }),
+    ("btrfs", false, |head| at(head, 0x1_0040, b"_BHRfS_M").then(|| u32_le(head, 0x1_0090))),
+    ("f2fs", false, |head| at(head, 1024, &[0x10, 0x20, 0xf5, 0xf2]).then_some(Some(4096))),
+    ("erofs", false, |head| at(head, 1024, &[0xe2, 0xe1, 0xf5, 0xe0]).then_some(None)),
+    ("swap", false, |head| at(head, 4086, b"SWAPSPACE2").then_some(Some(4096))),
+    ("lvm", false, |head| (0..4).any(|sector| at(head, sector * 512, b"LABELONE")).then_some(None)),
+    ("bcachefs", false, |head| at(head, 4096 + 24, &BCACHEFS).then_some(None)),
+    ("jfs", false, |head| at(head, 0x8000, b"JFS1").then_some(Some(4096))),
+    ("nilfs2", false, |head| at(head, 1024 + 6, &[0x34, 0x34]).then_some(None)),
+    ("reiserfs", false, |head| at(head, 0x1_0034, b"ReIsEr").then_some(None)),
+    ("zfs", false, |head| at(head, 0x2_0000, &ZFS_UBERBLOCK).then_some(None)),
+    ("ufs2", false, |head| at(head, 0x1_0000 + 1372, &[0x19, 0x01, 0x54, 0x19]).then_some(None)),
+    ("apfs", false, |head| at(head, 32, b"NXSB").then_some(Some(4096))),
+    ("hfsplus", false, |head| (at(head, 1024, b"H+\0\x04") || at(head, 1024, b"HX\0\x05")).then_some(None)),
+];
+
+const BCACHEFS: [u8; 16] =
+    [0xc6, 0x85, 0x73, 0xf6, 0x66, 0xce, 0x90, 0xa9, 0xd9, 0x6a, 0x60, 0xcf, 0x80, 0x3d, 0xf7, 0xef];
+const ZFS_UBERBLOCK: [u8; 8] = [0x0c, 0xb1, 0xba, 0, 0, 0, 0, 0];
+
+/// The filesystem that `head` begins with.
+pub fn find(head: &[u8]) -> Option<Filesystem> {
+    TABLE.iter().find_map(|&(name, at_start, find)| {
+        // A size that cannot be is none: the magic alone counts.
+        let block = find(head)?.filter(|block| (512..=65536).contains(block));
+        Some(Filesystem { name, block, size: size(name, head, block), at_start })
+    })
+}
+
+/// Bytes that the filesystem fills.
+fn size(name: &str, head: &[u8], block: Option<u32>) -> Option<u64> {
+    let block = u64::from(block.unwrap_or(0));
+    match name {
+        // With 64-bit block numbers the high half stands apart (INCOMPAT_64BIT, 0x80).
+        "ext" => {
+            let high = if u32_le(head, 1024 + 0x60)? & 0x80 != 0 { u32_le(head, 1024 + 0x150)? } else { 0 };
+            (u64::from(high) << 32 | u64::from(u32_le(head, 1024 + 4)?)).checked_mul(block)
+        }
+        "xfs" => {
+            let blocks = u64::from_be_bytes(head.get(8..16)?.try_into().ok()?);
+            let bytes = u32::from_be_bytes(head.get(4..8)?.try_into().ok()?);
+            blocks.checked_mul(u64::from(bytes))
+        }
+        "vfat" => {
+            let sectors = u16_le(head, 19).filter(|sectors| *sectors > 0).or_else(|| u32_le(head, 32))?;
+            u64::from(sectors).checked_mul(block)
+        }
+        "ntfs" => u64::from_le_bytes(head.get(40..48)?.try_into().ok()?).checked_mul(block),
+        "squashfs" => Some(u64::from_le_bytes(head.get(40..48)?.try_into().ok()?)),
+        _ => None,
+    }
+}
+
+/// A FAT has no magic of its own: the jump, sane sizes, and one of its names where they belong (Microsoft's FAT
+/// specification, "Boot Sector and BPB").
+fn fat(head: &[u8]) -> bool {
+    let jump = matches!(head, [0xeb, _, 0x90, ..] | [0xe9, ..]);
+    let sector = u16_le(head, 11).is_some_and(|bytes| matches!(bytes, 512 | 1024 | 2048 | 4096));
+    let cluster = head.get(13).is_some_and(|sectors| sectors.is_power_of_two());
+    let fats = head.get(16).is_some_and(|fats| matches!(fats, 1 | 2));
+    let named =
+        [b"FAT12   ", b"FAT16   ", b"FAT     "].iter().any(|name| at(head, 54, *name)) || at(head, 82, b"FAT32   ");
+    jump && sector && cluster && fats && named
+}
+
+fn at(head: &[u8], offset: usize, magic: &[u8]) -> bool {
+    head.get(offset..).is_some_and(|rest| rest.starts_with(magic))
+}
+
+fn u16_le(head: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from(u16::from_le_bytes(head.get(at..at + 2)?.try_into().ok()?)))
+}
+
+fn u16_be(head: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from(u16::from_be_bytes(head.get(at..at + 2)?.try_into().ok()?)))
+}
+
+fn u32_le(head: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?))
+}

@@ -1,0 +1,332 @@
+//! A source opened and checked: format, length, digests' form. The target is not touched here.
+
+use crate::anomaly::Anomaly;
+use crate::codec::sniff::{self, Compression, Container};
+use crate::codec::zstd::seekable::Seekable;
+use crate::container::foreign;
+use crate::container::qcow2::Qcow2;
+use crate::delta::estimate::{DeltaRequest, Estimate};
+use crate::delta::patch::{Delta, Image};
+use crate::error::ImageError;
+use crate::flow::detached::detached;
+use crate::flow::progress::{Stages, timed};
+use crate::flow::stop::Stop;
+use crate::head::{Head, Inspect};
+use crate::options::Options;
+use crate::proof::digest::Expected;
+use crate::proof::seals::Sealer;
+use crate::proof::wire::{WireCheck, WireDigests};
+use crate::request::{Ending, WriteRequest};
+use crate::source::random::{Blocks, Exact, ReadAt};
+use crate::source::{Again, Stream};
+use burin_disk::Target;
+use burin_protocol::image::{DeltaReceipt, ImageFormat, Verify};
+use std::sync::Arc;
+
+/// What is known once the source is open and before the target is touched.
+pub struct ImageInfo {
+    pub name: String,
+    pub wire_total: Option<u64>,
+    pub image_total: Option<u64>,
+    pub format: ImageFormat,
+    pub compression: Compression,
+    pub wire: WireCheck,
+    pub content: Option<Expected>,
+    pub verify: Verify,
+    pub sector_size: Option<u32>,
+    pub inspect: Option<Inspect>,
+    pub ending: Ending,
+    pub options: Options,
+    /// Ranges that are fetched side by side.
+    pub connections: usize,
+}
+
+/// No disk has smaller ones.
+const SECTOR: u64 = 512;
+
+/// Images that are read in parts.
+pub enum Parts {
+    /// Only what differs is fetched.
+    Delta(Delta),
+    Qcow2(Qcow2),
+}
+
+/// Where the bytes of an open image are.
+#[expect(clippy::large_enum_variant, reason = "one is made for each image")]
+pub enum Fetched {
+    Stream {
+        /// Pieces that were read ahead.
+        first: Vec<Vec<u8>>,
+        stream: Stream,
+    },
+    Parts(Parts),
+}
+
+pub struct OpenImage {
+    pub info: ImageInfo,
+    pub fetched: Fetched,
+    /// Digests of the download, where they are known already.
+    pub wire: WireDigests,
+    /// What was decided about an index, where one was given.
+    pub decided: Option<DeltaReceipt>,
+}
+
+/// What opening needs besides the request.
+pub struct Opening<'a> {
+    /// Bytes of the target, or of the largest.
+    pub room: u64,
+    /// The target, where it is one.
+    pub only: Option<&'a Target>,
+    pub stop: &'a Arc<Stop>,
+    pub stages: &'a Arc<Stages>,
+}
+
+impl Opening<'_> {
+    pub fn open(&self, request: WriteRequest) -> Result<OpenImage, ImageError> {
+        let wire = WireCheck::new(request.digest.wire.as_deref(), request.signature)?;
+        let content = request.digest.content.as_deref().map(Expected::parse).transpose()?;
+        let (again, connections) = (request.source.again(), request.source.connections());
+        let mut stream = request.source.open(self.stop, self.stages)?;
+        let (name, wire_total) = (stream.name().to_owned(), stream.total());
+        let (first, head) = beginning(&mut stream)?;
+        let compression = sniff::compression(&head);
+        foreign::refuse(&name, &head)?;
+        let container = if compression == Compression::None { sniff::container(&head) } else { Container::Raw };
+        let format = format(&name, container, request.format)?;
+        let raw = format == ImageFormat::Raw && compression == Compression::None;
+        let info = ImageInfo {
+            image_total: wire_total.filter(|_| raw),
+            name,
+            wire_total,
+            format,
+            compression,
+            wire,
+            content,
+            verify: request.verify,
+            sector_size: request.sector_size,
+            inspect: request.inspect,
+            ending: request.ending,
+            options: request.options,
+            connections,
+        };
+        match format {
+            ImageFormat::Qcow2 => {
+                drop(stream);
+                self.open_qcow2(info, again, request.delta)
+            }
+            _ => self.open_raw(info, Fetched::Stream { first, stream }, again, request.delta),
+        }
+    }
+
+    /// The whole of a raw image, or by its index what the target does not hold.
+    fn open_raw(
+        &self,
+        mut info: ImageInfo,
+        fetched: Fetched,
+        again: Option<Again>,
+        delta: Option<DeltaRequest>,
+    ) -> Result<OpenImage, ImageError> {
+        self.fits(&info.name, info.image_total)?;
+        let wire = WireDigests::default();
+        let Some(request) = delta else {
+            return Ok(OpenImage { info, fetched, wire, decided: None });
+        };
+        let mut estimate = Estimate::default();
+        match self.delta(&info, &request, again, &mut estimate) {
+            Ok(delta) => {
+                info.image_total = Some(request.index.length);
+                let decided = Some(DeltaReceipt { used: true, ..sampled(estimate) });
+                Ok(OpenImage { info, fetched: Fetched::Parts(Parts::Delta(delta)), wire, decided })
+            }
+            Err(error) => {
+                let decided = Some(self.whole(&request, estimate, error)?);
+                Ok(OpenImage { info, fetched, wire, decided })
+            }
+        }
+    }
+
+    fn fits(&self, name: &str, length: Option<u64>) -> Result<(), ImageError> {
+        match length.filter(|length| *length > self.room) {
+            Some(at_least) => {
+                let (source_name, device) = (name.to_owned(), self.room);
+                Err(ImageError::TooLarge { source_name, at_least, exact: true, device })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Reads by ranges what the target does not hold already; an error where that cannot be, or is no gain.
+    fn delta(
+        &self,
+        info: &ImageInfo,
+        request: &DeltaRequest,
+        again: Option<Again>,
+        estimate: &mut Estimate,
+    ) -> Result<Delta, ImageError> {
+        let (name, index) = (info.name.clone(), &request.index);
+        let unsupported = |what: &str| ImageError::Unsupported { source_name: name.clone(), what: what.to_owned() };
+        let target = self
+            .only
+            .ok_or_else(|| unsupported("is written to several devices, which may differ in different places"))?;
+        let again = again.ok_or_else(|| unsupported("cannot be read in parts, being a stream"))?;
+        if !info.wire.is_empty() && !request.proven && info.content.is_none() {
+            return Err(unsupported(
+                "is not downloaded whole: an index takes a digest or signature of its own, or the digest of the content",
+            ));
+        }
+        if !matches!(info.compression, Compression::None | Compression::Zstd) {
+            return Err(unsupported("cannot be read in parts: that takes a raw image, or zstd with a seek table"));
+        }
+        self.fits(&name, Some(index.length))?;
+        *estimate = Estimate::take(index, target, self.stop)?;
+        if !request.always && !estimate.wins() {
+            return Err(unsupported("would not be written faster by its index: too little of it is on the device"));
+        }
+        let mut file = Exact(again.random(info.wire_total, self.stop, self.stages)?);
+        let (zstd, named) = (info.compression == Compression::Zstd, name.clone());
+        let open = move || match zstd {
+            true => Seekable::open(Box::new(file), &named).map(Image::Frames),
+            false => {
+                // Shows that its server sends ranges at all.
+                let len = file.len();
+                file.read_exact_at(&mut [0], len.saturating_sub(1))?;
+                Ok(Image::Plain(Box::new(file)))
+            }
+        };
+        let image = detached("delta", &|| self.stop.is_set(), open)?;
+        if image.len() != index.length {
+            let what = format!("the index is of {} bytes, the image has {}", index.length, image.len());
+            return Err(ImageError::Damaged { source_name: name, format: "indexed", what });
+        }
+        Ok(Delta { index: index.clone(), image, name })
+    }
+
+    /// Reads by ranges. A digest of the download needs it whole once; what is read afterwards is bound to that.
+    fn open_qcow2(
+        &self,
+        mut info: ImageInfo,
+        again: Option<Again>,
+        delta: Option<DeltaRequest>,
+    ) -> Result<OpenImage, ImageError> {
+        let unsupported =
+            |what: &str| ImageError::Unsupported { source_name: info.name.clone(), what: what.to_owned() };
+        let decided = match delta {
+            Some(delta) => {
+                let error = unsupported("is a qcow2 image, which is not read by an index");
+                Some(self.whole(&delta, Estimate::default(), error)?)
+            }
+            None => None,
+        };
+        let again = again.ok_or_else(|| unsupported("is a qcow2 image, which cannot be read from a stream"))?;
+        let (mut seals, mut wire) = (None, WireDigests::default());
+        if !info.wire.is_empty() {
+            let mut sealer = Sealer::new(info.wire.begin()?);
+            let mut stream = again.stream(self.stop, self.stages)?;
+            while let Some(piece) = stream.next()? {
+                timed(&self.stages.digest_ns, || sealer.update(&piece));
+            }
+            let (digests, made) = sealer.finish(&info.name)?;
+            (seals, wire) = (Some(made), digests);
+        }
+        let file = Blocks::new(again.random(info.wire_total, self.stop, self.stages)?, seals);
+        let named = info.name.clone();
+        let qcow2 = detached("qcow2", &|| self.stop.is_set(), move || Qcow2::open(Box::new(file), &named))?;
+        info.image_total = Some(qcow2.size());
+        self.fits(&info.name, info.image_total)?;
+        Ok(OpenImage { info, fetched: Fetched::Parts(Parts::Qcow2(qcow2)), wire, decided })
+    }
+
+    /// That the whole image is written, and why; an error where that was ruled out, or would fail just the same.
+    fn whole(&self, request: &DeltaRequest, estimate: Estimate, error: ImageError) -> Result<DeltaReceipt, ImageError> {
+        if request.always || self.stop.is_set() {
+            return Err(error);
+        }
+        self.stop.note(format!("{error}; writing it whole"));
+        Ok(DeltaReceipt { why: Some(error.to_string()), ..sampled(estimate) })
+    }
+}
+
+impl ImageInfo {
+    /// What the first MiB tells.
+    pub fn head<'a>(&'a self, bytes: &'a [u8]) -> Head<'a> {
+        Head::new((&self.name, self.format, self.compression), self.image_total, bytes, self.sector_size)
+    }
+
+    /// An error where no target shall have this image.
+    pub fn judge(&self, head: &Head<'_>, stop: &Stop) -> Result<(), ImageError> {
+        foreign::refuse(&self.name, head.bytes)?;
+        let inner = sniff::compression(head.bytes);
+        if inner != Compression::None {
+            let what = match self.compression {
+                Compression::None => format!("holds {inner} data"),
+                outer => format!("is compressed twice: {inner} inside of {outer}"),
+            };
+            return Err(ImageError::Unsupported { source_name: self.name.clone(), what });
+        }
+        if let Some(length) = self.image_total {
+            self.reaches(head.least_length(), length)?;
+        }
+        if head.table.is_none() && head.filesystem.is_none() && !head.boot_signature {
+            stop.anomaly(&Anomaly::Unrecognized { source_name: self.name.clone() });
+        }
+        match &self.inspect {
+            Some(inspect) => inspect.look(head),
+            None => Ok(()),
+        }
+    }
+
+    /// An error where the image's own table or filesystem says that there has to be more of it. An image of less than a
+    /// sector is none.
+    pub fn reaches(&self, least: Option<u64>, length: u64) -> Result<(), ImageError> {
+        match least {
+            Some(least) if least > length => {
+                let (source_name, offset) = (self.name.clone(), length);
+                Err(ImageError::Truncated { source_name, offset, expected: Some(least) })
+            }
+            _ if length < SECTOR => {
+                Err(ImageError::Truncated { source_name: self.name.clone(), offset: length, expected: None })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The first pieces of a source, and the first bytes of them.
+pub fn beginning(stream: &mut Stream) -> Result<(Vec<Vec<u8>>, Vec<u8>), ImageError> {
+    let (mut first, mut head) = (Vec::new(), Vec::new());
+    while head.len() < sniff::LEN
+        && let Some(piece) = stream.next()?
+    {
+        head.extend_from_slice(piece.get(..sniff::LEN).unwrap_or(&piece));
+        first.push(piece);
+    }
+    if head.is_empty() {
+        let source_name = stream.name().to_owned();
+        return Err(ImageError::Truncated { source_name, offset: 0, expected: None });
+    }
+    Ok((first, head))
+}
+
+fn sampled(estimate: Estimate) -> DeltaReceipt {
+    let Estimate { sampled: sampled_mib, matching: matching_mib } = estimate;
+    DeltaReceipt { sampled_mib, matching_mib, ..DeltaReceipt::default() }
+}
+
+/// What the image is, where that agrees with what was stated.
+fn format(name: &str, container: Container, stated: Option<ImageFormat>) -> Result<ImageFormat, ImageError> {
+    let mismatch = |found: &str, stated| {
+        let stated = match stated {
+            ImageFormat::Raw => "a raw image",
+            ImageFormat::Qcow2 => "a qcow2 image",
+            ImageFormat::Tar => "a tar archive (which is unpacked, not written to a device)",
+        };
+        let (source_name, found, stated) = (name.to_owned(), found.to_owned(), stated.to_owned());
+        Err(ImageError::FormatMismatch { source_name, found, stated })
+    };
+    match (container, stated) {
+        (Container::Qcow2, None | Some(ImageFormat::Qcow2)) => Ok(ImageFormat::Qcow2),
+        (Container::Raw, None | Some(ImageFormat::Raw)) => Ok(ImageFormat::Raw),
+        (Container::Qcow2, Some(stated)) => mismatch("a qcow2 image", stated),
+        (Container::Raw, Some(stated)) => mismatch("not one", stated),
+    }
+}

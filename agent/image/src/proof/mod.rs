@@ -1,0 +1,7 @@
+//! What the bytes must be: digests and signatures.
+
+pub mod digest;
+pub mod mib;
+pub mod seals;
+pub mod signature;
+pub mod wire;

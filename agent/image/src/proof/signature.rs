@@ -1,0 +1,54 @@
+//! minisign signatures: of an image as it is downloaded, and of the small files beside it.
+//!
+//! An image is hashed while it streams by, so its signature must be a prehashed one (BLAKE2b-512, minisign's own
+//! default since 0.10); small files may have a legacy one too.
+
+use crate::ImageError;
+use minisign_verify::{Error, PublicKey, Signature, StreamVerifier};
+
+/// The key in `text`: one line of base64, or a minisign.pub.
+pub fn public_key(text: &str) -> Result<PublicKey, ImageError> {
+    let text = text.trim();
+    let key = if text.contains('\n') { PublicKey::decode(text) } else { PublicKey::from_base64(text) };
+    key.map_err(|source| ImageError::SignatureKey { key: text.chars().take(80).collect(), source })
+}
+
+/// A signature with the key that must have made it.
+#[derive(Clone)]
+pub struct Signed {
+    pub(crate) key: PublicKey,
+    pub(crate) signature: Signature,
+    pub(crate) url: String,
+}
+
+impl std::fmt::Debug for Signed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signed").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Signed {
+    /// Takes bytes as they come. Another key's signature and a legacy one are refused here, before any bytes.
+    pub fn verifier(&self) -> Result<StreamVerifier<'_>, ImageError> {
+        self.key.verify_stream(&self.signature).map_err(|error| self.explain(error))
+    }
+
+    /// After a verifier has seen everything.
+    pub fn finish(&self, mut verifier: StreamVerifier<'_>) -> Result<(), ImageError> {
+        verifier.finalize().map_err(|error| self.explain(error))
+    }
+
+    /// For bytes in memory, which may have a legacy signature.
+    pub fn check(&self, bytes: &[u8]) -> Result<(), ImageError> {
+        self.key.verify(bytes, &self.signature, true).map_err(|error| self.explain(error))
+    }
+
+    fn explain(&self, error: Error) -> ImageError {
+        let url = self.url.clone();
+        match error {
+            Error::UnexpectedKeyId => ImageError::SignatureOtherKey { url },
+            Error::UnsupportedLegacyMode => ImageError::SignatureLegacy { url },
+            source => ImageError::Signature { url, source },
+        }
+    }
+}

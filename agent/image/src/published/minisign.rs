@@ -1,0 +1,101 @@
+//! A minisign signature published beside what it signs.
+
+use crate::ImageError;
+use crate::flow::progress::Cancel;
+use crate::proof::signature::{Signed, public_key};
+use crate::published::small::Small;
+use crate::source::answer::display;
+use crate::source::get::Http;
+use minisign_verify::Signature;
+
+/// Who must have signed something, and where the signature is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Minisign {
+    /// Base64, as in the second line of a minisign.pub, or both lines.
+    pub key: String,
+    /// URL or path; beside what was signed, with `.minisig` added, unless given.
+    pub at: Option<String>,
+}
+
+impl Minisign {
+    /// Fetches the signature of what is at `signed`, a URL or a path. That there is none is an error of its own.
+    pub fn fetch(&self, http: &Http, signed: &str, cancel: &Cancel) -> Result<Signed, ImageError> {
+        let key = public_key(&self.key)?;
+        let at = self.at.clone().unwrap_or_else(|| beside(signed));
+        let text = match Small::fetch(http, &at, cancel) {
+            Err(ImageError::NotFound { .. }) => return Err(ImageError::SignatureMissing { url: display(&at) }),
+            text => text?,
+        };
+        let signature = Signature::decode(&text.text());
+        let signature = signature.map_err(|source| ImageError::Signature { url: display(&at), source })?;
+        let signed = Signed { key, signature, url: display(&at) };
+        match signed.verifier() {
+            Err(error @ ImageError::SignatureOtherKey { .. }) => Err(error),
+            _ => Ok(signed),
+        }
+    }
+}
+
+/// `.minisig` belongs to the path, before a query.
+fn beside(signed: &str) -> String {
+    let http = signed.starts_with("http://") || signed.starts_with("https://");
+    let end = signed.find(['?', '#']).filter(|_| http).unwrap_or(signed.len());
+    let (path, rest) = signed.split_at(end);
+    format!("{path}.minisig{rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burin_protocol::error::Coded;
+
+    // From the documentation of minisign-verify: the file holds "test".
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    const SIGNATURE: &str = "untrusted comment: signature from minisign secret key\n\
+        RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\n\
+        trusted comment: timestamp:1633700835\tfile:test\tprehashed\n\
+        wLMDjy9FLAuxZ3q4NlEvkgtyhrr0gtTu6KC4KBJdITbbOeAi1zBIYo0v4iTgt8jJpIidRJnp94ABQkJAgAooBQ==";
+
+    fn fetch(dir: &std::path::Path, key: &str, signature: &str) -> Result<Signed, ImageError> {
+        let signed = dir.join("file");
+        std::fs::write(dir.join("file.minisig"), signature).unwrap();
+        let http = Http::new(ureq::Agent::new_with_defaults(), Vec::new());
+        let minisign = Minisign { key: key.to_owned(), at: None };
+        minisign.fetch(&http, signed.to_str().unwrap(), &Cancel::default())
+    }
+
+    #[test]
+    fn signatures_are_checked_whole_and_as_a_stream() {
+        let dir = tempfile::tempdir().unwrap();
+        let signed = fetch(dir.path(), KEY, SIGNATURE).unwrap();
+        signed.check(b"test").unwrap();
+        assert_eq!(signed.check(b"tesu").unwrap_err().code(), "image.signature_invalid");
+        for (parts, right) in [([&b"te"[..], b"st"], true), ([b"te", b"su"], false)] {
+            let mut verifier = signed.verifier().unwrap();
+            parts.iter().for_each(|part| verifier.update(part));
+            assert_eq!(signed.finish(verifier).is_ok(), right);
+        }
+        let both_lines = format!("untrusted comment: minisign public key\n{KEY}\n");
+        fetch(dir.path(), &both_lines, SIGNATURE).unwrap().check(b"test").unwrap();
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_own_code() {
+        let dir = tempfile::tempdir().unwrap();
+        let code = |key: &str, signature: &str| fetch(dir.path(), key, signature).unwrap_err().code();
+        assert_eq!(code("RWQf6", SIGNATURE), "image.signature_key");
+        assert_eq!(code(KEY, "junk"), "image.signature_invalid");
+        let other = "RWRV5YaSboPdjiub4G6fJcNVHwqgBH0y/m1CkFQDftWOUCtuzCgOXrTr";
+        assert_eq!(code(other, SIGNATURE), "image.signature_other_key");
+        let minisign = Minisign { key: KEY.to_owned(), at: Some("/no/such/file.minisig".to_owned()) };
+        let http = Http::new(ureq::Agent::new_with_defaults(), Vec::new());
+        let missing = minisign.fetch(&http, "file", &Cancel::default()).unwrap_err();
+        assert_eq!(missing.code(), "image.signature_missing");
+    }
+
+    #[test]
+    fn the_signature_is_beside_the_path() {
+        assert_eq!(beside("http://host/a.raw?token=1"), "http://host/a.raw.minisig?token=1");
+        assert_eq!(beside("/srv/what?.raw"), "/srv/what?.raw.minisig");
+    }
+}

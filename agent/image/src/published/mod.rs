@@ -1,0 +1,5 @@
+//! Small files beside an image: sums and signatures.
+
+pub mod minisign;
+pub mod small;
+pub mod sums;

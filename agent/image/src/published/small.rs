@@ -1,0 +1,69 @@
+//! Small files beside an image: sums and signatures, by URL or path.
+
+use crate::ImageError;
+use crate::flow::detached::detached;
+use crate::flow::progress::Cancel;
+use crate::source::answer::{Failure, refused};
+use crate::source::get::Http;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+use ureq::RequestBuilder;
+
+/// Such a file is text; more than this is something else.
+const LARGEST: u64 = 1 << 20;
+/// For each of them.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The bytes of a small file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Small(pub Vec<u8>);
+
+impl Small {
+    /// Fetches `at` with the trust, the proxy and, on the same server, the credentials of `http`.
+    pub fn fetch(http: &Http, at: &str, cancel: &Cancel) -> Result<Self, ImageError> {
+        let (http, at) = (http.clone(), at.to_owned());
+        detached("sums", &|| cancel.is_cancelled(), move || {
+            match at.starts_with("http://") || at.starts_with("https://") {
+                true => get(&http, &at),
+                false => read(Path::new(&at)),
+            }
+        })
+        .map(Self)
+    }
+
+    /// As text. What is none has no meaning that could be right.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+}
+
+fn get(http: &Http, url: &str) -> Result<Vec<u8>, ImageError> {
+    let failed = |failure| match failure {
+        Failure::Final(error) | Failure::Passing(error) => error,
+    };
+    let limited = |request: RequestBuilder<_>| request.config().timeout_global(Some(TIMEOUT)).build();
+    let mut response = http.send(url, 0, limited).map_err(failed)?;
+    match response.status().as_u16() {
+        200 => {
+            let body = response.body_mut().with_config().limit(LARGEST).read_to_vec();
+            body.map_err(|error| failed(refused(url, &http.name(url), 0, error)))
+        }
+        // A part, which was not asked for.
+        status => Err(ImageError::Status { url: http.name(url), status }),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => ImageError::NotFound { source_name: path.display().to_string() },
+        _ => ImageError::ReadFile { path: path.to_owned(), source },
+    };
+    let mut bytes = Vec::new();
+    File::open(path).map_err(failed)?.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(failed(io::Error::other("it is larger than any file of digests (1 MiB)")));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,247 @@
+//! Where the bytes of an image come from.
+
+pub mod answer;
+pub mod fetch;
+pub mod get;
+pub mod http;
+pub mod mirrors;
+pub mod origin;
+pub mod proxies;
+pub mod random;
+pub mod ranges;
+
+use crate::ImageError;
+use crate::flow::channel::{Consumer, Popped, channel};
+use crate::flow::input::Pieces;
+use crate::flow::pieces::{PIECES, TICK, pump};
+use crate::flow::progress::Stages;
+use crate::flow::stop::Stop;
+use crate::source::get::{Http, MOST_CONNECTIONS};
+use crate::source::http::HttpStream;
+use crate::source::random::{Fetch, LocalFile};
+use crate::source::ranges::Ranges;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Where an image is.
+#[expect(clippy::large_enum_variant, reason = "one is made for each image")]
+pub enum Source {
+    /// http(s) URLs of the same bytes, tried in order.
+    Http(Http),
+    File(PathBuf),
+    /// Standard input or any other stream, with a name for messages.
+    Reader(Box<dyn Read + Send>, String),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+impl Source {
+    /// The first URL without credentials, the path, or the stream's name.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Http(http) => http.urls.first().map(|url| crate::source::answer::display(url)).unwrap_or_default(),
+            Self::File(path) => path.display().to_string(),
+            Self::Reader(_, name) => name.clone(),
+        }
+    }
+
+    /// What it takes to open it again for random access; nothing for a stream.
+    pub(super) fn again(&self) -> Option<Again> {
+        match self {
+            Self::Http(http) => Some(Again::Http(http.clone())),
+            Self::File(path) => Some(Again::File(path.clone())),
+            Self::Reader(..) => None,
+        }
+    }
+
+    /// Ranges that are fetched side by side.
+    pub(super) fn connections(&self) -> usize {
+        match self {
+            Self::Http(http) => http.connections.clamp(1, MOST_CONNECTIONS),
+            Self::File(_) | Self::Reader(..) => 1,
+        }
+    }
+
+    /// Opens the source and starts to fetch. Errors that are known at once (not found) come from here.
+    pub(super) fn open(self, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Stream, ImageError> {
+        let name = self.name();
+        let kind = match self {
+            Self::Http(http) => Kind::Http(Box::new(HttpStream::open(http, stop.clone(), stages.clone())?)),
+            Self::File(path) => {
+                let failed = |source: io::Error| match source.kind() {
+                    io::ErrorKind::NotFound => ImageError::NotFound { source_name: path.display().to_string() },
+                    _ => ImageError::ReadFile { path: path.clone(), source },
+                };
+                let file = File::open(&path).map_err(failed)?;
+                let meta = file.metadata().map_err(failed)?;
+                let total = meta.is_file().then_some(meta.len());
+                let _ = nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+                Kind::Local(Local::start(Box::new(file), path, total, stages)?)
+            }
+            Self::Reader(reader, name) => Kind::Local(Local::start(reader, name.into(), None, stages)?),
+        };
+        Ok(Stream { kind, name, stop: stop.clone(), stages: stages.clone() })
+    }
+}
+
+/// A source that can be opened more than once.
+#[expect(clippy::large_enum_variant, reason = "one is made for each image")]
+pub enum Again {
+    Http(Http),
+    File(PathBuf),
+}
+
+impl Again {
+    /// As a stream from the beginning, once more.
+    pub fn stream(&self, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Stream, ImageError> {
+        match self {
+            Self::Http(http) => Source::Http(http.clone()).open(stop, stages),
+            Self::File(path) => Source::File(path.clone()).open(stop, stages),
+        }
+    }
+
+    /// For random access. `total` is the length that the first answer told.
+    pub fn random(
+        self,
+        total: Option<u64>,
+        stop: &Arc<Stop>,
+        stages: &Arc<Stages>,
+    ) -> Result<Box<dyn Fetch>, ImageError> {
+        match self {
+            Self::Http(http) => {
+                let name = http.urls.first().map(|url| crate::source::answer::display(url)).unwrap_or_default();
+                let what = "must be read in parts, and its server does not tell its length".to_owned();
+                let total = total.ok_or(ImageError::Unsupported { source_name: name, what })?;
+                Ok(Box::new(Ranges::new(http, total, stop.clone(), stages.clone())?))
+            }
+            Self::File(path) => {
+                let failed = |source| ImageError::ReadFile { path: path.clone(), source };
+                let file = File::open(&path).map_err(failed)?;
+                let len = file.metadata().map_err(failed)?.len();
+                Ok(Box::new(LocalFile { file, path, len }))
+            }
+        }
+    }
+}
+
+/// An opened source: pieces in order.
+pub struct Stream {
+    kind: Kind,
+    name: String,
+    stop: Arc<Stop>,
+    stages: Arc<Stages>,
+}
+
+enum Kind {
+    Http(Box<HttpStream>),
+    Local(Local),
+}
+
+impl Stream {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Bytes in all, where known.
+    pub fn total(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Http(http) => http.total(),
+            Kind::Local(local) => local.total,
+        }
+    }
+
+    /// The next piece, never empty; none at the end.
+    pub fn next(&mut self) -> Result<Option<Vec<u8>>, ImageError> {
+        let piece = match &mut self.kind {
+            Kind::Http(http) => http.next()?,
+            Kind::Local(local) => local.next(&self.stop)?,
+        };
+        let count = piece.as_ref().map_or(0, Vec::len) as u64;
+        self.stages.wire_bytes.fetch_add(count, Ordering::Relaxed);
+        Ok(piece)
+    }
+}
+
+/// A file or pipe, read by a thread of its own: a read from a pipe may never return, and a write that was called off
+/// must not wait for it.
+struct Local {
+    pieces: Consumer<io::Result<Vec<u8>>>,
+    path: PathBuf,
+    total: Option<u64>,
+    position: u64,
+}
+
+impl Local {
+    fn start(
+        mut reader: Box<dyn Read + Send>,
+        path: PathBuf,
+        total: Option<u64>,
+        stages: &Arc<Stages>,
+    ) -> Result<Self, ImageError> {
+        let (producer, pieces) = channel(PIECES);
+        let stages = stages.clone();
+        let spawned = std::thread::Builder::new()
+            .name("burin-source".into())
+            .spawn(move || pump(&mut *reader, &producer, &stages.network_ns, |_| {}));
+        spawned.map_err(|source| ImageError::Thread { source })?;
+        Ok(Self { pieces, path, total, position: 0 })
+    }
+
+    fn next(&mut self, stop: &Stop) -> Result<Option<Vec<u8>>, ImageError> {
+        loop {
+            stop.check()?;
+            match self.pieces.pop(TICK) {
+                Popped::Item(Ok(piece)) => {
+                    self.position += piece.len() as u64;
+                    return Ok(Some(piece));
+                }
+                Popped::Item(Err(source)) => return Err(typed(source, &self.path)),
+                Popped::Empty => {}
+                Popped::End => {
+                    let expected = self.total;
+                    if expected.is_some_and(|total| total > self.position) {
+                        let source_name = self.path.display().to_string();
+                        return Err(ImageError::Truncated { source_name, offset: self.position, expected });
+                    }
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+/// The typed error inside of an `io::Error`, where there is one.
+fn typed(error: io::Error, path: &Path) -> ImageError {
+    match error.downcast::<ImageError>() {
+        Ok(error) => error,
+        Err(source) => ImageError::ReadFile { path: path.to_owned(), source },
+    }
+}
+
+/// Pieces that were read ahead, then those of the stream.
+pub struct Replay {
+    pub first: std::vec::IntoIter<Vec<u8>>,
+    pub stream: Stream,
+}
+
+impl Pieces for Replay {
+    fn next(&mut self) -> Result<Option<Vec<u8>>, ImageError> {
+        match self.first.next() {
+            Some(piece) => Ok(Some(piece)),
+            None => self.stream.next(),
+        }
+    }
+}
+
+impl Pieces for Stream {
+    fn next(&mut self) -> Result<Option<Vec<u8>>, ImageError> {
+        Stream::next(self)
+    }
+}
