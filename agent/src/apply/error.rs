@@ -57,6 +57,10 @@ pub enum ApplyError {
     Open { device: PathBuf, source: io::Error },
     #[error("{device}: the image has no partition that can be meant by {wanted}")]
     NoPartition { device: PathBuf, wanted: String },
+    #[error("{device}: partition {number} is swap, and would be grown", device = device.display())]
+    GrowSwap { device: PathBuf, number: u32 },
+    #[error("{device}: partition {number} cannot grow: partition {by} lies behind it, and the {free} free bytes behind that", device = device.display())]
+    GrowBlocked { device: PathBuf, number: u32, by: u32, free: u64 },
     #[error("{device}: the image has no EFI system partition")]
     NoEsp { device: PathBuf },
     #[error("{device}: the plan does not say where the partition {name:?} goes, or not in whole sectors")]
@@ -174,6 +178,8 @@ impl Coded for ApplyError {
             Self::Open { .. } => "apply.open",
             Self::NoPartition { .. } => "apply.no_partition",
             Self::NoEsp { .. } => "apply.no_esp",
+            Self::GrowSwap { .. } => "apply.grow_swap",
+            Self::GrowBlocked { .. } => "apply.grow_blocked",
             Self::NoRoot { .. } => "apply.no_root",
             Self::NoPlace { .. } => "apply.no_place",
             Self::Erase { .. } => "apply.erase",
@@ -223,6 +229,11 @@ impl Coded for ApplyError {
             }
             Self::Collision { .. } => Some(
                 "take the other disk out, give the copy new GUIDs (`guids`), or let `policies.collisions` be `warn`"
+                    .to_owned(),
+            ),
+            Self::GrowSwap { .. } => Some("name the partition that is to grow by its number".to_owned()),
+            Self::GrowBlocked { .. } => Some(
+                "leave `grow` out, or use an image whose root lies last; `add` makes a partition of the free space"
                     .to_owned(),
             ),
             Self::NoEsp { .. } => Some("UEFI firmware needs one; `boot_order: keep` makes no boot entry".to_owned()),

@@ -12,6 +12,7 @@ mod collide;
 mod engine;
 mod error;
 mod fetch;
+mod growth;
 mod live;
 mod preserve;
 mod resolve;

@@ -1,5 +1,6 @@
 //! `burin agent`: what PID 1 of the ramdisk runs.
 
+use super::one_line::OneLine;
 use crate::api::LogRing;
 use crate::config;
 use crate::error::Coded;
@@ -54,7 +55,8 @@ fn start_logger(level: LevelFilter, kept: Option<LogRing>) {
     if let Some(kept) = kept {
         loggers.push(WriteLogger::new(level, config.build(), kept));
     }
-    if let Err(error) = CombinedLogger::init(loggers) {
+    log::set_max_level(level);
+    if let Err(error) = log::set_boxed_logger(Box::new(OneLine(CombinedLogger::new(loggers)))) {
         eprintln!("burin: no log: {error}");
     }
 }

@@ -5,6 +5,7 @@ pub mod conformance;
 mod display;
 pub mod index;
 pub mod inventory;
+mod one_line;
 pub mod plan;
 pub mod signals;
 pub mod simulate;

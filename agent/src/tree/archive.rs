@@ -6,8 +6,17 @@ use std::io::{self, ErrorKind, Read};
 use tar::{EntryType, Header};
 
 pub(super) const BLOCK: usize = 512;
-/// Bytes of one entry's pax records or long name; extended attributes are at most 64 KiB each.
+/// Bytes of one entry's pax records; extended attributes are at most 64 KiB each.
 const LONGEST_EXTENSION: u64 = 8 << 20;
+/// Records of one header: each takes more memory than its bytes, and compression makes
+/// millions of them of nothing.
+const MOST_RECORDS: usize = 8192;
+/// Of all global headers together; more than a handful is not seen.
+const MOST_GLOBALS: usize = 256;
+/// Bytes of all global records together: every entry has them.
+const LONGEST_GLOBALS: usize = 1 << 20;
+/// Bytes of a long name; the kernel takes 4096.
+const LONGEST_NAME: u64 = 64 << 10;
 
 /// `KEY=VALUE`, in the order in which they were written.
 pub(super) type Records = Vec<(Vec<u8>, Vec<u8>)>;
@@ -65,7 +74,7 @@ impl<'a> Archive<'a> {
                 EntryType::XHeader => records = self.records(size)?,
                 EntryType::XGlobalHeader => {
                     let records = self.records(size)?;
-                    self.globals.extend(records);
+                    self.add_globals(records)?;
                 }
                 EntryType::GNULongName => long_path = Some(self.name(size)?),
                 EntryType::GNULongLink => long_link = Some(self.name(size)?),
@@ -161,8 +170,23 @@ impl<'a> Archive<'a> {
         Ok(())
     }
 
-    fn extension(&mut self, size: u64) -> io::Result<Vec<u8>> {
-        if size > LONGEST_EXTENSION {
+    /// The last of a name counts.
+    fn add_globals(&mut self, records: Records) -> io::Result<()> {
+        for (key, value) in records {
+            match self.globals.iter_mut().find(|(known, _)| *known == key) {
+                Some(known) => known.1 = value,
+                None => self.globals.push((key, value)),
+            }
+            let bytes: usize = self.globals.iter().map(|(key, value)| key.len() + value.len()).sum();
+            if self.globals.len() > MOST_GLOBALS || bytes > LONGEST_GLOBALS {
+                return Err(invalid("global records without end"));
+            }
+        }
+        Ok(())
+    }
+
+    fn extension(&mut self, size: u64, longest: u64) -> io::Result<Vec<u8>> {
+        if size > longest {
             return Err(invalid(&format!("an extended header of {size} bytes")));
         }
         self.expect(size);
@@ -172,13 +196,13 @@ impl<'a> Archive<'a> {
     }
 
     fn name(&mut self, size: u64) -> io::Result<Vec<u8>> {
-        let mut name = self.extension(size)?;
+        let mut name = self.extension(size, LONGEST_NAME)?;
         name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
         Ok(name)
     }
 
     fn records(&mut self, size: u64) -> io::Result<Records> {
-        let bytes = self.extension(size)?;
+        let bytes = self.extension(size, LONGEST_EXTENSION)?;
         records(&bytes).ok_or_else(|| invalid("an extended header that is not made of pax records"))
     }
 }
@@ -235,6 +259,9 @@ fn records(mut bytes: &[u8]) -> Option<Records> {
         let blank = bytes.iter().position(|byte| *byte == b' ')?;
         let length: usize = std::str::from_utf8(bytes.get(..blank)?).ok()?.parse().ok()?;
         let record = bytes.get(blank + 1..length)?.strip_suffix(b"\n")?;
+        if records.len() == MOST_RECORDS {
+            return None;
+        }
         let equals = record.iter().position(|byte| *byte == b'=')?;
         records.push((record.get(..equals)?.to_vec(), record.get(equals + 1..)?.to_vec()));
         bytes = bytes.get(length..)?;
@@ -281,6 +308,24 @@ mod tests {
         {
             assert_eq!(records(bad), None, "{}", String::from_utf8_lossy(bad));
         }
+    }
+
+    #[test]
+    fn records_without_end_are_refused() {
+        let many = |count: usize| b"5 a=\n".repeat(count);
+        assert_eq!(records(&many(MOST_RECORDS)).map(|found| found.len()), Some(MOST_RECORDS));
+        assert_eq!(records(&many(MOST_RECORDS + 1)), None);
+        let mut nothing = io::empty();
+        let mut archive = Archive::new(&mut nothing);
+        let record = |key: usize, length: usize| vec![(key.to_le_bytes().to_vec(), vec![0; length])];
+        for _ in 0..1000 {
+            archive.add_globals(record(1, 1000)).unwrap();
+        }
+        assert_eq!(archive.globals.len(), 1);
+        assert!((0..=MOST_GLOBALS).any(|key| archive.add_globals(record(key, 1)).is_err()));
+        let mut nothing = io::empty();
+        let mut archive = Archive::new(&mut nothing);
+        assert!(archive.add_globals(record(1, LONGEST_GLOBALS + 1)).is_err());
     }
 
     #[test]

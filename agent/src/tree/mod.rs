@@ -2,6 +2,7 @@
 
 mod acl;
 mod archive;
+mod attributes;
 mod error;
 mod manifest;
 mod sparse;

@@ -1,8 +1,9 @@
 //! The entries of a tar, made one after the other below a directory that nothing leads out of.
 
-use super::archive::{self, Archive, Entry};
+use super::TreeError;
+use super::archive::{Archive, Entry};
+use super::attributes::Attributes;
 use super::manifest::{BLOCK, Contents, Digest, Manifest, fill, link_digest};
-use super::{TreeError, acl};
 use crate::disk::zero;
 use crate::finalize::root::Root;
 use nix::fcntl::{AtFlags, OFlag, openat, readlink};
@@ -16,14 +17,13 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use tar::EntryType;
 
-/// Larger lists of users are not looked into.
-const DATABASE: u64 = 1 << 20;
-
+/// Bytes of attributes that wait for the end of the archive: those of directories, and ACLs of names.
+const MOST_KEPT: usize = 64 << 20;
 /// What came out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Unpacked {
@@ -46,7 +46,8 @@ pub fn unpack(
     // Their times last: making what is in them changes those. Of two entries for one directory the later counts.
     let mut directories: BTreeMap<PathBuf, Attributes> = BTreeMap::new();
     // Those with ACLs of names that the tree did not know yet.
-    let mut late: BTreeMap<PathBuf, (Attributes, Digest)> = BTreeMap::new();
+    let mut late: BTreeMap<PathBuf, (Attributes, Digest, Inode)> = BTreeMap::new();
+    let mut kept = 0usize;
     while let Some(entry) = archive.next().map_err(failed)? {
         if stopped() {
             return Err(TreeError::Stopped);
@@ -61,6 +62,7 @@ pub fn unpack(
         match entry.kind {
             EntryType::Directory => {
                 place.directory()?;
+                kept = keep(&place, kept, &attributes)?;
                 directories.insert(path, attributes);
                 continue;
             }
@@ -87,14 +89,19 @@ pub fn unpack(
             other => return Err(place.unsupported(&format!("entries of type {other:?} are not known"))),
         }
         if !attributes.named.is_empty() {
-            late.insert(path, (attributes, contents));
+            kept = keep(&place, kept, &attributes)?;
+            late.insert(path, (attributes, contents, place.inode()?));
             continue;
         }
         place.set(&attributes, entry.kind != EntryType::Symlink)?;
         place.note(root, manifest.as_deref_mut(), contents, &attributes)?;
     }
-    for (path, (mut attributes, contents)) in late {
+    for (path, (mut attributes, contents, inode)) in late {
         let place = Place::new(root, &path)?;
+        // An entry that came later, by whatever path, may have taken its place.
+        if place.inode()? != inode {
+            continue;
+        }
         attributes.resolve(root).map_err(|what| place.unsupported(&what))?;
         place.set(&attributes, true)?;
         place.note(root, manifest.as_deref_mut(), contents, &attributes)?;
@@ -111,6 +118,18 @@ pub fn unpack(
     Ok(done)
 }
 
+/// Device and number of a file.
+type Inode = Option<(u64, u64)>;
+
+/// Bytes that are kept with these attributes.
+fn keep(place: &Place, kept: usize, attributes: &Attributes) -> Result<usize, TreeError> {
+    let kept = kept.saturating_add(attributes.bytes());
+    if kept > MOST_KEPT {
+        return Err(place.unsupported("the attributes of directories, and ACLs of names, take too much memory"));
+    }
+    Ok(kept)
+}
+
 /// A path of the archive as one below the root: leading `/` and `.` mean nothing, `..` is refused.
 fn inside(bytes: &[u8]) -> Result<PathBuf, TreeError> {
     let escape = || TreeError::Escape { path: String::from_utf8_lossy(bytes).into_owned() };
@@ -123,73 +142,6 @@ fn inside(bytes: &[u8]) -> Result<PathBuf, TreeError> {
         }
     }
     if bytes.contains(&0) { Err(escape()) } else { Ok(path) }
-}
-
-/// What an entry has beside its contents.
-struct Attributes {
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    mtime: TimeSpec,
-    extended: Vec<(OsString, Vec<u8>)>,
-    /// ACLs that name somebody without a number, by their extended attribute.
-    named: Vec<(&'static str, String)>,
-}
-
-impl Attributes {
-    /// What cannot be kept is said, not left out.
-    fn read(entry: &Entry) -> Result<Self, String> {
-        let mut extended: Vec<(OsString, Vec<u8>)> = Vec::new();
-        let mut named = Vec::new();
-        let mut set = |name: OsString, value: Vec<u8>| {
-            extended.retain(|(other, _)| *other != name);
-            extended.push((name, value));
-        };
-        for (key, value) in &entry.records {
-            if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                set(OsString::from_vec(name.to_vec()), value.clone());
-            } else if key == b"RHT.security.selinux" {
-                set(OsString::from("security.selinux"), value.clone());
-            } else if key == b"SCHILY.acl.access" || key == b"SCHILY.acl.default" {
-                let name =
-                    if key.ends_with(b"access") { "system.posix_acl_access" } else { "system.posix_acl_default" };
-                let text = String::from_utf8_lossy(value);
-                match acl::attribute(&text, &|_, _| None) {
-                    Some(bytes) => set(OsString::from(name), bytes),
-                    None => named.push((name, text.into_owned())),
-                }
-            } else if key == b"SCHILY.acl.ace" {
-                return Err("ACLs of NFS version 4 are not supported".to_owned());
-            } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
-                // bsdtar writes both forms unless it is told not to; its own has names in URL encoding.
-                let plain = [b"SCHILY.xattr.", name].concat();
-                if !name.contains(&b'%') && archive::value(&entry.records, &String::from_utf8_lossy(&plain)).is_none() {
-                    let what =
-                        "extended attributes in libarchive's own form are not supported (--options xattrheader=all)";
-                    return Err(what.to_owned());
-                }
-            }
-        }
-        let id = |id: u64| u32::try_from(id).map_err(|_| format!("the owner {id} cannot be kept"));
-        let (seconds, nanoseconds) = entry.mtime;
-        let mtime = TimeSpec::new(seconds, nanoseconds);
-        Ok(Self { mode: entry.mode, uid: id(entry.uid)?, gid: id(entry.gid)?, mtime, extended, named })
-    }
-
-    /// Numbers for names, as the unpacked tree itself has them.
-    fn resolve(&mut self, root: &Root) -> Result<(), String> {
-        for (attribute, text) in std::mem::take(&mut self.named) {
-            let bytes = acl::attribute(&text, &|group, name| number(root, group, name))
-                .ok_or_else(|| format!("the ACL {:?} names somebody whom the tree does not know", text.trim()))?;
-            self.extended.push((OsString::from(attribute), bytes));
-        }
-        Ok(())
-    }
-}
-
-fn number(root: &Root, group: bool, name: &str) -> Option<u32> {
-    let bytes = root.read(if group { "etc/group" } else { "etc/passwd" }, DATABASE).ok()?;
-    acl::lookup(&String::from_utf8_lossy(&bytes), name)
 }
 
 /// Where an entry goes: its directory, opened, and its name in it; none for the root itself.
@@ -241,8 +193,21 @@ impl Place {
     }
 
     fn is_directory(&self) -> bool {
-        let found = fstatat(&self.parent, self.name(), AtFlags::AT_SYMLINK_NOFOLLOW);
-        found.is_ok_and(|found| found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits())
+        self.kind() == Some(SFlag::S_IFDIR)
+    }
+
+    fn kind(&self) -> Option<SFlag> {
+        let found = fstatat(&self.parent, self.name(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+        Some(SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT)
+    }
+
+    /// None where nothing is there any more.
+    fn inode(&self) -> Result<Inode, TreeError> {
+        match fstatat(&self.parent, self.name(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(Some((found.st_dev, found.st_ino))),
+            Err(nix::Error::ENOENT) => Ok(None),
+            Err(error) => Err(self.failed("look at")(error)),
+        }
     }
 
     /// Blocks that are zero stay holes. Returns the digest of the contents.
@@ -315,7 +280,10 @@ impl Place {
         fchownat(&self.parent, self.name(), Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
             .map_err(self.failed("give its owner to"))?;
         if has_mode {
-            // What was just made is no link.
+            // What was just made is no link; its mode would be that of a file anywhere.
+            if self.kind() == Some(SFlag::S_IFLNK) {
+                return Err(self.unsupported("it is a link by now"));
+            }
             let mode = Mode::from_bits_truncate(attributes.mode);
             fchmodat(&self.parent, self.name(), mode, FchmodatFlags::FollowSymlink)
                 .map_err(self.failed("set the mode of"))?;

@@ -164,6 +164,48 @@ fn nothing_leads_out() {
     assert_eq!(fs::read_dir(outside.path()).expect("outside").count(), 1);
 }
 
+/// An ACL of a name waits for the end of the archive; by then its file may be a link, put there by another path.
+#[test]
+fn an_acl_that_waits_goes_to_its_own_file_or_to_none() {
+    if !is_root() {
+        return;
+    }
+    let outside = tempfile::tempdir().expect("a directory");
+    let victim = outside.path().join("victim");
+    fs::write(&victim, "").expect("victim");
+    let before = fs::metadata(&victim).expect("victim").mode();
+    let target = victim.to_str().expect("UTF-8");
+    let acl: &[u8] = b"u::rw-,u:lisa:r--,g::r--,o::---,m::r--";
+    let late = || Made::new().pax(&[("SCHILY.acl.access", acl)]).file("d/f", b"x");
+    let made = late()
+        .add(EntryType::Symlink, "l", "d", 0o777, b"")
+        .add(EntryType::Symlink, "l/f", target, 0o777, b"")
+        .file("etc/passwd", b"lisa:x:1000:1000::/:\n");
+    let root = tempfile::tempdir().expect("a directory");
+    made.unpack(root.path()).expect("unpacks");
+    assert_eq!(fs::metadata(&victim).expect("victim").mode(), before);
+    assert!(root.path().join("d/f").is_symlink());
+    // Nobody in between.
+    let root = tempfile::tempdir().expect("a directory");
+    late().file("etc/passwd", b"lisa:x:1000:1000::/:\n").unpack(root.path()).expect("unpacks");
+    assert_eq!(fs::metadata(root.path().join("d/f")).expect("a file").mode() & 0o7700, 0o4600);
+}
+
+#[test]
+fn attributes_that_wait_are_bounded() {
+    let long = vec![b'#'; 60 << 10];
+    let mut made = Made::new();
+    for number in 0..1200 {
+        made = made.pax(&[("SCHILY.acl.default", &long[..]), ("SCHILY.xattr.user.x", &long[..])]);
+        made = made.add(EntryType::Directory, &format!("d{number}"), "", 0o755, b"");
+    }
+    let root = tempfile::tempdir().expect("a directory");
+    assert_eq!(made.unpack(root.path()).expect_err("too much").code(), "tree.unsupported");
+    let huge = vec![b'x'; 70 << 10];
+    let made = Made::new().pax(&[("SCHILY.xattr.user.x", &huge[..])]).file("x", b"");
+    assert_eq!(made.unpack(root.path()).expect_err("too long").code(), "tree.unsupported");
+}
+
 #[test]
 fn what_is_no_archive_or_ends_early_is_an_error() {
     let root = tempfile::tempdir().expect("a directory");

@@ -65,7 +65,6 @@ fn apply(image: Value, disks: &[(&Loop, usize)], spoil: &dyn Fn()) -> (Result<()
     let mut plan = plan::plan(&inventory, &order, &BTreeMap::new()).unwrap();
     // Only the images are of interest here: they are no disks that could boot.
     plan.steps.retain(|step| step.name() == "write-image");
-    spoil();
     let mounts = tempfile::tempdir().unwrap();
     let emitter = Emitter::disconnected();
     let events = emitter.listen(1000);
@@ -77,6 +76,7 @@ fn apply(image: Value, disks: &[(&Loop, usize)], spoil: &dyn Fn()) -> (Result<()
             return (Err(failure), Applied::default(), Vec::new());
         }
     };
+    spoil();
     let context = Context {
         order: Arc::new(order),
         plan: Arc::new(plan),

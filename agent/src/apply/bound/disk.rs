@@ -125,6 +125,9 @@ impl BoundDisk {
             Err(self.other(what, planned.to_string(), found.to_string()))
         };
         let found = &self.opened;
+        if found.size == 0 {
+            return Err(ApplyError::Gone { device: self.name.clone() });
+        }
         if found.size != planned.size {
             return differs("size", &planned.size, &found.size);
         }

@@ -67,6 +67,3 @@ impl Drop for Held {
         let _ = std::fs::remove_dir_all(&self.nodes);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -69,6 +69,10 @@ impl BoundDisk {
             Part::Whole => {
                 let file = self.reopen(self.node(), self.name(), access)?;
                 self.prove(&file, self.number(), self.name())?;
+                let size = blockdev::size(&file).map_err(|source| gone_or(self.name(), source))?;
+                if size != self.size() {
+                    return Err(self.other("size", self.size().to_string(), size.to_string()));
+                }
                 Ok(Proven { file, node: self.node().to_owned(), name: self.name().to_owned(), number: None })
             }
             Part::Number(number) => {

@@ -71,14 +71,23 @@ pub fn install(variables: &Variables, target: &Target, policy: BootOrder) -> Res
         let Some(bytes) = variables.get(&name(number))? else { continue };
         // What cannot be read is somebody else's and stays.
         let Ok(option) = LoadOption::parse(&bytes) else { continue };
-        if option == wanted && same.is_none() {
-            same = Some(number);
+        if starts_same(&option, target) {
+            // One is enough; that of an earlier order has another label, and gets this one.
+            match same {
+                None => same = Some((number, option == wanted)),
+                Some(_) => dead.push(number),
+            }
         } else if is_dead(&option, target) {
             dead.push(number);
         }
     }
     let (entry, created) = match same {
-        Some(number) => (number, false),
+        Some((number, as_wanted)) => {
+            if !as_wanted {
+                variables.set(&name(number), &wanted.encode())?;
+            }
+            (number, false)
+        }
         None => {
             // Numbers that only BootOrder knows are left alone too.
             numbers.extend(&before);
@@ -105,6 +114,12 @@ pub fn install(variables: &Variables, target: &Target, policy: BootOrder) -> Res
         order_before: shown(&before),
         order_after: shown(&order(variables)?),
     })
+}
+
+/// The same loader on the same partition: firmware cannot tell such entries apart, and neither can people.
+fn starts_same(option: &LoadOption, target: &Target) -> bool {
+    let [Node::HardDrive(drive), Node::File(file)] = option.path.as_slice() else { return false };
+    drive.signature == target.esp.signature && file.eq_ignore_ascii_case(&target.loader)
 }
 
 /// Entries for what this disk held before; with the same label, also those for the same partition.

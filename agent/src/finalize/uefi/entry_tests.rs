@@ -254,3 +254,23 @@ proptest! {
         prop_assert_eq!(option.encode(), bytes);
     }
 }
+
+#[test]
+fn orders_of_one_image_share_one_entry() {
+    let directory = machine();
+    let variables = Variables::open(directory.path()).expect("variables");
+    let first = install(&variables, &target(), BootOrder::DiskFirst).expect("an entry");
+    let before = variables.boot_numbers().expect("numbers");
+    for label in ["order-2", "order-3"] {
+        let next = Target { label: label.to_owned(), loader: "\\EFI\\Debian\\SHIMX64.EFI".to_owned(), ..target() };
+        let again = install(&variables, &next, BootOrder::DiskFirst).expect("an entry");
+        assert_eq!((&again.entry, again.created), (&first.entry, false));
+        assert_eq!(variables.boot_numbers().expect("numbers"), before);
+        let bytes = variables.get(again.entry.as_deref().expect("a name")).expect("reads").expect("there");
+        assert_eq!(LoadOption::parse(&bytes).expect("an option").description, label);
+    }
+    // What earlier versions left behind.
+    put(directory.path(), "Boot0009", &option("order-0", esp("new"), &target().loader).encode());
+    let last = install(&variables, &target(), BootOrder::DiskFirst).expect("an entry");
+    assert_eq!(last.removed, ["Boot0009"]);
+}

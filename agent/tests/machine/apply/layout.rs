@@ -67,7 +67,7 @@ fn a_fresh_layout_over_an_old_one_twice() {
             result.expect("applies");
             let steps: Vec<&str> = done.changes.iter().map(|change| change.step.as_str()).collect();
             assert_eq!(steps[..3], ["wipe", "create-table", "make-filesystem"]);
-            assert_eq!(steps.len(), 7);
+            assert_eq!((steps.len(), steps.last()), (8, Some(&"make-bootable")));
             let Some(Step::CreateTable(CreateTable { partitions, guid, .. })) = plan.steps.get(1) else {
                 panic!("no table")
             };

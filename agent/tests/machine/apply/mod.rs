@@ -1,3 +1,6 @@
+mod disks;
 mod faults;
+mod hanging;
 mod layout;
 mod storage;
+mod unfinished;

@@ -149,7 +149,7 @@ pub fn apply(
     apply_in(order, plan, &Inventory::default(), None, paths, safe_point)
 }
 
-fn apply_in(
+pub fn apply_in(
     order: &Order,
     plan: &Plan,
     inventory: &Inventory,

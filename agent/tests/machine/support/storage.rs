@@ -30,6 +30,8 @@ pub enum Fault {
     /// A lie: nothing is written, all of it is said to be.
     WriteLost,
     FlushError,
+    /// Nothing is answered until somebody lets it go on.
+    Hang,
 }
 
 impl Fault {
@@ -113,7 +115,8 @@ struct OneFile {
 const FILE: INodeNo = INodeNo(2);
 const NAME: &str = "disk";
 const FOREVER: Duration = Duration::from_secs(3600);
-const WRITES: [Fault; 5] = [Fault::WriteError, Fault::WriteTorn, Fault::WriteShort, Fault::WriteCut, Fault::WriteLost];
+const WRITES: [Fault; 6] =
+    [Fault::WriteError, Fault::WriteTorn, Fault::WriteShort, Fault::WriteCut, Fault::WriteLost, Fault::Hang];
 
 impl OneFile {
     fn attributes(&self, inode: INodeNo) -> FileAttr {
@@ -195,9 +198,12 @@ impl Filesystem for OneFile {
         reply: ReplyWrite,
     ) {
         let fault = self.next(&WRITES, offset, bytes.len());
+        while fault == Some(Fault::Hang) && lock(&self.state).plan.is_some() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let half = bytes.len() / 2 / 512 * 512;
         let (kept, told) = match fault {
-            None => (bytes.len(), Some(bytes.len())),
+            None | Some(Fault::Hang) => (bytes.len(), Some(bytes.len())),
             Some(Fault::WriteTorn) => (half, None),
             Some(Fault::WriteShort) => (half, Some(half)),
             Some(Fault::WriteCut) => (half, Some(bytes.len())),
@@ -254,6 +260,11 @@ impl FailingDisk {
     pub fn fail_from_now(&self, fault: Fault) {
         let mut state = lock(&self.state);
         state.plan = Some(Plan { fault, after: state.requests.of(fault), lasting: true });
+    }
+
+    /// Everything goes well from here on, and what hung goes on.
+    pub fn let_go(&self) {
+        lock(&self.state).plan = None;
     }
 
     pub fn requests(&self) -> Requests {

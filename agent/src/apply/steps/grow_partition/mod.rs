@@ -1,8 +1,10 @@
 //! A partition of an image made larger.
 
 use super::{ApplyError, GrowPartition, Perform, Ramdisk, Work};
-use crate::apply::table;
+use crate::apply::bound::Access;
+use crate::apply::{growth, table};
 use crate::finalize::adjust::{Grow, TableChange};
+use crate::finalize::table::read;
 use crate::protocol::order::{PartitionPick, PickName};
 
 impl Perform for GrowPartition {
@@ -17,6 +19,7 @@ impl Perform for GrowPartition {
             PartitionPick::Named(PickName::Last) => Grow::Last,
             PartitionPick::Named(PickName::Root) => Grow::Number(table::number(work, disk, self.partition)?),
         };
+        table::with(disk, Access::Read, |sectors| growth::check(sectors, &read(sectors)?, grow))?;
         let change = TableChange { grow: Some(grow), leave: self.leave, ..TableChange::default() };
         let receipt = table::commit(disk, &change)?;
         work.note("grow-partition", &receipt.device, &receipt);

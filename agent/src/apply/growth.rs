@@ -1,0 +1,105 @@
+//! Whether a partition can grow at all: by what the table says before anything is written, or else right before it grows.
+
+use super::ApplyError;
+use crate::finalize::adjust::Grow;
+use crate::finalize::device::Sectors;
+use crate::finalize::guid;
+use crate::finalize::mbr::Primary;
+use crate::finalize::table::Label;
+use std::path::Path;
+
+/// Less is left by alignment at the end of any disk.
+const WORTHWHILE: u64 = 2 << 20;
+/// Linux swap in an MBR.
+const MBR_SWAP: u8 = 0x82;
+
+/// One partition, as far as this is about it. Bytes.
+struct Place {
+    number: u32,
+    start: u64,
+    end: u64,
+    swap: bool,
+}
+
+/// Refuses to grow swap, which is `last` of an image whose author did not mean it, and what has something behind it while
+/// the space is at the end of the disk: nothing would come of it.
+pub fn check(disk: &dyn Sectors, label: &Label, grow: Grow) -> Result<(), ApplyError> {
+    let sector = u64::from(disk.sector_size());
+    let places: Vec<Place> = match label {
+        Label::Gpt(table) => {
+            let swap = guid::partition_type("swap", guid::Arch::native());
+            let place = |one: &crate::finalize::gpt::Partition| Place {
+                number: one.number,
+                start: one.first_lba.saturating_mul(sector),
+                end: one.last_lba.saturating_add(1).saturating_mul(sector),
+                swap: Some(one.type_guid) == swap,
+            };
+            table.partitions().iter().map(place).collect()
+        }
+        Label::Mbr(entries) => {
+            let place = |one: &Primary| Place {
+                number: one.number,
+                start: u64::from(one.first_lba).saturating_mul(sector),
+                end: (u64::from(one.first_lba) + u64::from(one.sectors)).saturating_mul(sector),
+                swap: one.kind == MBR_SWAP,
+            };
+            entries.iter().map(place).collect()
+        }
+    };
+    judge(disk.path(), disk.size(), &places, grow)
+}
+
+fn judge(device: &Path, size: u64, places: &[Place], grow: Grow) -> Result<(), ApplyError> {
+    let Some(last) = places.iter().max_by_key(|place| place.end) else { return Ok(()) };
+    let target = match grow {
+        Grow::Last => Some(last),
+        Grow::Number(number) => places.iter().find(|place| place.number == number),
+    };
+    // That there is no such partition others say.
+    let Some(target) = target else { return Ok(()) };
+    if target.swap {
+        return Err(ApplyError::GrowSwap { device: device.to_owned(), number: target.number });
+    }
+    let behind = places.iter().filter(|place| place.start >= target.end).min_by_key(|place| place.start);
+    let Some(behind) = behind else { return Ok(()) };
+    let gap = behind.start.saturating_sub(target.end);
+    let free = size.saturating_sub(last.end);
+    if gap < WORTHWHILE && free >= WORTHWHILE {
+        let (number, by) = (target.number, behind.number);
+        return Err(ApplyError::GrowBlocked { device: device.to_owned(), number, by, free });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Coded;
+
+    const MIB: u64 = 1 << 20;
+
+    fn code(size: u64, places: &[(u32, u64, u64, bool)], grow: Grow) -> Option<&'static str> {
+        let place = |&(number, start, end, swap): &(u32, u64, u64, bool)| Place {
+            number,
+            start: start * MIB,
+            end: end * MIB,
+            swap,
+        };
+        let places: Vec<Place> = places.iter().map(place).collect();
+        judge(Path::new("/dev/sda"), size * MIB, &places, grow).err().map(|error| error.code())
+    }
+
+    #[test]
+    fn swap_is_never_grown_and_what_cannot_grow_is_said() {
+        let swap_behind = [(1, 1, 100, false), (5, 100, 120, true)];
+        assert_eq!(code(1000, &swap_behind, Grow::Last), Some("apply.grow_swap"));
+        assert_eq!(code(1000, &swap_behind, Grow::Number(1)), Some("apply.grow_blocked"));
+        // No space anywhere, or right behind it.
+        assert_eq!(code(121, &swap_behind, Grow::Number(1)), None);
+        assert_eq!(code(1000, &[(1, 1, 100, false), (5, 150, 170, true)], Grow::Number(1)), None);
+        // The numbers of a cloud image: the root is number 1 and lies last.
+        assert_eq!(code(1000, &[(14, 1, 4, false), (15, 4, 128, false), (1, 128, 900, false)], Grow::Number(1)), None);
+        assert_eq!(code(1000, &[], Grow::Last), None);
+        assert_eq!(code(1000, &swap_behind, Grow::Number(9)), None);
+    }
+}
