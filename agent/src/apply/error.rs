@@ -178,8 +178,9 @@ impl Coded for ApplyError {
             Self::Open { .. } => "apply.open",
             Self::NoPartition { .. } => "apply.no_partition",
             Self::NoEsp { .. } => "apply.no_esp",
-            Self::GrowSwap { .. } => "apply.grow_swap",
-            Self::GrowBlocked { .. } => "apply.grow_blocked",
+            // As the planner calls them, who finds most of them before anything is written.
+            Self::GrowSwap { .. } => "image.not_growable",
+            Self::GrowBlocked { .. } => "image.grow_blocked",
             Self::NoRoot { .. } => "apply.no_root",
             Self::NoPlace { .. } => "apply.no_place",
             Self::Erase { .. } => "apply.erase",

@@ -92,8 +92,8 @@ mod tests {
     #[test]
     fn swap_is_never_grown_and_what_cannot_grow_is_said() {
         let swap_behind = [(1, 1, 100, false), (5, 100, 120, true)];
-        assert_eq!(code(1000, &swap_behind, Grow::Last), Some("apply.grow_swap"));
-        assert_eq!(code(1000, &swap_behind, Grow::Number(1)), Some("apply.grow_blocked"));
+        assert_eq!(code(1000, &swap_behind, Grow::Last), Some("image.not_growable"));
+        assert_eq!(code(1000, &swap_behind, Grow::Number(1)), Some("image.grow_blocked"));
         // No space anywhere, or right behind it.
         assert_eq!(code(121, &swap_behind, Grow::Number(1)), None);
         assert_eq!(code(1000, &[(1, 1, 100, false), (5, 150, 170, true)], Grow::Number(1)), None);

@@ -127,3 +127,27 @@ fn change(step: &str, device: &str, detail: &impl Serialize) -> Change {
     let detail = serde_json::to_value(detail).unwrap_or_default();
     Change { step: step.to_owned(), device: device.to_owned(), detail }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    /// The table of docs/layouts.md, "What apply can do".
+    #[test]
+    fn what_is_told_of_steps_is_what_there_is() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/layouts.md");
+        let text = std::fs::read_to_string(docs).unwrap();
+        let (_, section) = text.split_once("## What apply can do").unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        let told: BTreeSet<&str> =
+            cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches(['`', ' ', '|'])).collect();
+        // What the engine does by itself.
+        let between = ["find-collisions", "make-bootable"];
+        let known: BTreeSet<&str> = Step::NAMES.iter().copied().chain(between).collect();
+        assert_eq!(told, known);
+        assert!(capabilities().any(|word| word == "step.unpack-tree"));
+    }
+}

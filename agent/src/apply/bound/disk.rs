@@ -306,3 +306,20 @@ fn lock(file: File, name: &Path) -> Handle {
 fn text(sysfs: &Path, name: &str) -> Option<String> {
     fs::read_to_string(sysfs.join(name)).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_answered_request_is_progress_and_waiting_ones_are_none() {
+        let stat = |text: &str| Requests::parse(text);
+        let first = stat("10 0 80 5 20 0 160 9 3 14 14 1 0 8 2 4 1").unwrap();
+        assert_eq!((first.done, first.waiting), (10 + 80 + 20 + 160 + 1 + 8 + 4, 3));
+        let flushed = stat("10 0 80 5 20 0 160 9 3 14 14 1 0 8 2 5 1").unwrap();
+        assert!(flushed.done > first.done);
+        // Kernels before 4.18 have eleven fields.
+        assert_eq!(stat("1 0 2 0 3 0 4 0 0 0 0"), Some(Requests { done: 10, waiting: 0 }));
+        assert_eq!(stat("1 2 3"), None);
+    }
+}

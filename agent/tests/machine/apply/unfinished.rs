@@ -31,7 +31,7 @@ fn at_every_step(disk: &Loop, value: &Value, steps_before_writing: usize) {
     let (inventory, order) = (machine(&[disk.described("S1")]), order(value));
     for stop in steps_before_writing.. {
         // Something that boots, or did.
-        run("sfdisk", &["--delete", "--quiet", disk.node()]);
+        run("sh", &["-c", &format!("echo 'label: gpt' | sfdisk --quiet {}", disk.node())]);
         let count = Cell::new(0);
         let word = || {
             count.set(count.get() + 1);
@@ -61,7 +61,6 @@ fn an_image_boots_when_all_of_its_order_is_done() {
     }
     let bytes = image(&Loop::new(IMAGE, 512));
     let (disk, url) = (Loop::new(192 * MIB, 512), serve(bytes.clone()));
-    run("sh", &["-c", &format!("echo 'label: gpt' | sfdisk --quiet {}", disk.node())]);
     at_every_step(&disk, &image_order(&url, &bytes), 1);
 }
 
@@ -71,7 +70,6 @@ fn a_tree_boots_when_all_of_its_order_is_done() {
         return;
     }
     let (disk, bytes) = (Loop::new(192 * MIB, 512), tree(100_000));
-    run("sh", &["-c", &format!("echo 'label: gpt' | sfdisk --quiet {}", disk.node())]);
     at_every_step(&disk, &tree_order(&serve(bytes.clone()), &bytes), 1);
 }
 
