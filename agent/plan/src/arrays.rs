@@ -1,15 +1,12 @@
 //! Arrays and pools that chosen disks are members of already. Those that are lost as a whole are stopped where the
 //! kernel runs them; those of which a part would stay are refused.
 
+use super::groups;
 use burin_protocol::order::{Gate, Layout};
 use burin_protocol::plan::steps::StopArrays;
-use burin_protocol::plan::{Content, Fate, PlannedDisk, Step, Warning};
-use hwinventory_types::Inventory;
-use hwinventory_types::{Disk, Signature};
+use burin_protocol::plan::{Fate, PlannedDisk, Step, Warning};
+use hwinventory_types::{Disk, Inventory};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Kinds of membership whose UUID is that of the whole (libblkid's names).
-const MEMBERS: [&str; 3] = ["linux_raid_member", "ddf_raid_member", "zfs_member"];
 
 /// What becomes of the arrays on overwritten disks.
 #[derive(Debug, Default, PartialEq)]
@@ -46,11 +43,11 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
         .collect();
     let mut split: BTreeSet<(String, usize)> = BTreeSet::new();
     for (&device, &index) in &lost {
-        let Some(disk) = disks.get(index) else { continue };
-        for member in members(disk) {
+        let Some(disk) = inventory.disks.data.iter().find(|disk| disk.path == device) else { continue };
+        for member in groups::memberships(disk) {
             let stays = inventory.disks.data.iter().filter(|other| !lost.contains_key(other.path.as_str()));
-            for other in stays.filter(|other| other.path != device && carries(other, member)) {
-                split.insert((format!("{} of {device} is on {} too", words(member), other.path), index));
+            for other in stays.filter(|other| groups::memberships(other).any(|other| member.is_with(&other))) {
+                split.insert((format!("{} of {device} is on {} too", member.words(), other.path), index));
             }
         }
     }
@@ -82,26 +79,6 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
         }
     }
     found
-}
-
-fn members(disk: &PlannedDisk) -> impl Iterator<Item = &Content> {
-    let inside = disk.existing.partitions.iter().flat_map(|partition| &partition.contents);
-    disk.existing.contents.iter().chain(inside).filter(|content| MEMBERS.contains(&content.kind.as_str()))
-}
-
-fn carries(disk: &Disk, member: &Content) -> bool {
-    let inside = disk.partitions.iter().filter_map(|partition| partition.signatures.as_deref());
-    let mut all = disk.signatures.iter().map(Vec::as_slice).chain(inside).flatten();
-    let same = |uuid: &Option<String>| match (uuid, &member.uuid) {
-        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
-        _ => false,
-    };
-    all.any(|signature: &Signature| signature.kind == member.kind && same(&signature.uuid))
-}
-
-fn words(member: &Content) -> String {
-    let name = member.label.as_deref().map(|label| format!(" \"{label}\"")).unwrap_or_default();
-    format!("{}{name} {}", member.kind, member.uuid.as_deref().unwrap_or_default())
 }
 
 /// The disk that has this kernel name, or a partition of it.

@@ -160,3 +160,34 @@ fn array_names_are_what_mdadm_and_the_superblock_take() {
         assert_eq!(super::super::check(&order).is_ok(), right, "{name:?}");
     }
 }
+
+#[test]
+fn every_group_that_the_inventory_tells_is_kept_whole() {
+    let disk = |name: &str, class: &str, kind: &str, group: Value| {
+        let signature = json!({ "kind": kind, "uuid": format!("own-{name}"), "group": group });
+        json!({ "name": name, "serial": name, "class": class, "signatures": [signature] })
+    };
+    let group = json!({ "uuid": "g", "name": "vg0", "devices": 3 });
+    for (kind, group) in [("LVM2_member", group.clone()), ("bcache", group), ("nvidia_raid_member", Value::Null)] {
+        let disks = |third: &str| {
+            json!([
+                disk("sda", "ssd", kind, group.clone()),
+                disk("sdb", "ssd", kind, group.clone()),
+                disk("sdc", "hdd", third, group.clone())
+            ])
+        };
+        let refusal = run(disks(kind), json!([]), &mirror(json!({}))).unwrap_err();
+        assert_eq!(refusal.code(), "plan.split_array", "{kind}");
+        assert!(refusal.to_string().contains("of /dev/sda is on /dev/sdc too"), "{refusal}");
+        let allowed = run(disks(kind), json!([]), &mirror(json!({ "allow": ["split-array"] }))).unwrap();
+        assert!(allowed.warnings.iter().any(|warning| warning.code == "plan.split_array"));
+        assert!(run(disks("ext4"), json!([]), &mirror(json!({}))).is_ok(), "{kind}: lost as a whole");
+    }
+    let btrfs = |name: &str, class: &str, devices: u64| {
+        let signature = json!({ "kind": "btrfs", "uuid": "u", "group": { "uuid": "u", "devices": devices } });
+        json!({ "name": name, "serial": name, "class": class, "signatures": [signature] })
+    };
+    let both = |devices| json!([btrfs("sda", "ssd", devices), { "serial": "B" }, btrfs("sdc", "hdd", devices)]);
+    assert_eq!(run(both(2), json!([]), &mirror(json!({}))).unwrap_err().code(), "plan.split_array");
+    assert!(run(both(1), json!([]), &mirror(json!({}))).is_ok(), "two copies of one image");
+}

@@ -204,15 +204,17 @@ impl Trial<'_> {
             {
                 self.seed(*partition)?;
             }
-            Step::BootEntry(step) if step.disks.contains(&index) => {
-                if !self.head.partitions.iter().any(|one| one.purpose == Purpose::Esp) {
-                    return Err(HeadError::NoEsp { device: self.device() });
-                }
+            Step::BootEntry(step) if step.disks.contains(&index) && !self.has_esp() => {
+                return Err(HeadError::NoEsp { device: self.device() });
             }
             Step::WriteImage(step) if step.disks.contains(&index) && self.seeded => self.second_seed()?,
             _ => {}
         }
         Ok(None)
+    }
+
+    fn has_esp(&self) -> bool {
+        self.head.partitions.iter().any(|one| one.purpose == Purpose::Esp)
     }
 
     fn table(&self, wanted: &'static str) -> Result<(), HeadError> {

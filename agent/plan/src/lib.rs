@@ -17,6 +17,7 @@ mod fields;
 mod fresh;
 mod gates;
 mod glob;
+mod groups;
 mod head;
 mod identity;
 mod layout;

@@ -8,6 +8,7 @@ pub mod cpuinfo;
 pub mod cpulist;
 pub mod der;
 pub mod ethtool;
+pub mod group;
 pub mod ids;
 pub mod ipmi;
 pub mod lldp;

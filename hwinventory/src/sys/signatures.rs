@@ -1,6 +1,7 @@
 use super::open_device;
 use crate::model::Signature;
 use crate::model::unfinished::{self, MARK_LENGTH};
+use crate::parse::group;
 use crate::parse::probed::{Probed, ProbedPartition};
 use blkid::prober::{ProbeState, Prober};
 use blkid::{PartitionsFlags, SuperblocksFlags};
@@ -53,6 +54,7 @@ pub fn probe(device: &str) -> io::Result<Vec<u8>> {
                 label: value("LABEL"),
                 version: value("VERSION"),
                 offset: offset("SBMAGIC_OFFSET"),
+                group: None,
             });
         } else if let Some(kind) = value("PTTYPE") {
             probed.table = Some(kind.clone());
@@ -69,9 +71,14 @@ pub fn probe(device: &str) -> io::Result<Vec<u8>> {
     if probed.table.is_some() {
         probed.partitions = partitions(&prober);
     }
+    let file = File::from(file);
+    let size = (&file).seek(SeekFrom::End(0))?;
+    for signature in &mut probed.signatures {
+        // What cannot be read tells nothing of a group.
+        signature.group = group::read(&signature.kind, size, |at, part| file.read_exact_at(part, at)).ok().flatten();
+    }
     if !is_partition(device) {
         // A disk that is at its end for some bytes has other ways to say so.
-        let file = File::from(file);
         probed.edges = edges(&file).ok();
         let mut sector = [0u8; MARK_LENGTH];
         probed.unfinished = file.read_exact_at(&mut sector, 0).ok().and_then(|()| unfinished::parse(&sector));

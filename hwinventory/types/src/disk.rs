@@ -270,6 +270,18 @@ record! {
         version: Option<String>,
         /// Byte offset of the magic.
         offset: Option<u64>,
+        /// What it is a member of, where several devices make one and `uuid` is not, or not only, that of the whole.
+        group: Option<Group>,
+    }
+}
+
+record! {
+    /// Several devices that make one: a volume group, a pool, a filesystem over more than one disk.
+    Group {
+        uuid: Option<String>,
+        name: Option<String>,
+        /// How many devices there should be.
+        devices: Option<u64>,
     }
 }
 

@@ -21,7 +21,7 @@ pub mod unfinished;
 pub use bus::{PciDevice, PciLink, UsbDevice};
 pub use cpu::{Cache, CacheInstance, CacheKind, Cpu, CpuModel, CpuSocket, CpuThread, Numa, NumaNode, Vulnerability};
 pub use disk::{
-    AtaSecurity, Conflict, Disk, DiskClass, DiskPath, Erase, HiddenDrive, Identity, IdentityKind, MdMember,
+    AtaSecurity, Conflict, Disk, DiskClass, DiskPath, Erase, Group, HiddenDrive, Identity, IdentityKind, MdMember,
     MdMembership, Media, Mount, Multipath, NvmeNamespace, Partition, Samples, Signature, StorageController, Strength,
     Transport,
 };
