@@ -94,17 +94,16 @@ impl Graph {
 
     fn mounts(&self, node: usize, table: &Table) -> Vec<Mount> {
         let mut seen = vec![false; self.above.len()];
+        let mut is_new = |node: usize| seen.get_mut(node).is_some_and(|seen| !std::mem::replace(seen, true));
+        is_new(node);
         let mut queue = vec![node];
         let mut found: BTreeMap<usize, &Use> = BTreeMap::new();
         while let Some(node) = queue.pop() {
-            if std::mem::replace(seen.get_mut(node).unwrap_or(&mut true), true) {
-                continue;
-            }
             for one in self.uses.get(node).into_iter().flatten() {
                 // btrfs and overlay mounts have a device number of their own; then the path tells.
                 found.entry(one.line).and_modify(|known| *known = (*known).min(one)).or_insert(one);
             }
-            queue.extend(self.above.get(node).into_iter().flatten());
+            queue.extend(self.above.get(node).into_iter().flatten().copied().filter(|above| is_new(*above)));
         }
         found.values().filter_map(|one| mount(one, table)).collect()
     }
