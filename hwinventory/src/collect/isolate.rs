@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Collectors keep little on the stack; dozens of them run at once.
 const STACK: usize = 512 << 10;
 
-enum Message<T> {
+pub(super) enum Message<T> {
     /// What is known so far.
     Progress(T),
     Done,
@@ -20,13 +20,23 @@ enum Message<T> {
 
 /// Lets a collector hand over what it has before it asks something that may never answer.
 pub(crate) struct Progress<T> {
-    sender: Sender<Message<T>>,
+    /// Which of the works that share the channel this is.
+    number: usize,
+    sender: Sender<(usize, Message<T>)>,
 }
 
 impl<T> Progress<T> {
+    pub(super) fn of(number: usize, sender: &Sender<(usize, Message<T>)>) -> Progress<T> {
+        Progress { number, sender: sender.clone() }
+    }
+
     pub fn send(&self, value: T) {
+        self.message(Message::Progress(value));
+    }
+
+    fn message(&self, message: Message<T>) {
         // The receiver is gone when the deadline has passed: then nobody wants it.
-        let _ = self.sender.send(Message::Progress(value));
+        let _ = self.sender.send((self.number, message));
     }
 }
 
@@ -41,7 +51,7 @@ pub(crate) struct Outcome<T> {
 /// A running piece of work.
 pub(crate) struct Task<T> {
     what: String,
-    receiver: Receiver<Message<T>>,
+    receiver: Receiver<(usize, Message<T>)>,
     deadline: Instant,
     started: Instant,
 }
@@ -54,19 +64,26 @@ pub(crate) fn start<T: Send + 'static>(
 ) -> Task<T> {
     let (sender, receiver) = channel();
     let started = Instant::now();
-    let spawn_failure = sender.clone();
-    let spawned = std::thread::Builder::new().name("inventory".into()).stack_size(STACK).spawn(move || {
-        let progress = Progress { sender };
+    if let Err(error) = spawn(Progress::of(0, &sender), work) {
+        Progress::of(0, &sender).message(Message::Failed(format!("no thread: {error}")));
+    }
+    Task { what: what.to_owned(), receiver, deadline: started + limit, started }
+}
+
+/// A thread that says how it ended, whatever becomes of `work`.
+pub(super) fn spawn<T: Send + 'static>(
+    progress: Progress<T>,
+    work: impl FnOnce(&Progress<T>) + Send + 'static,
+) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new().name("inventory".into()).stack_size(STACK);
+    let spawned = thread.spawn(move || {
         let last = match catch_unwind(AssertUnwindSafe(|| work(&progress))) {
             Ok(()) => Message::Done,
             Err(payload) => Message::Panicked(panic_text(payload.as_ref())),
         };
-        let _ = progress.sender.send(last);
+        progress.message(last);
     });
-    if let Err(error) = spawned {
-        let _ = spawn_failure.send(Message::Failed(format!("no thread: {error}")));
-    }
-    Task { what: what.to_owned(), receiver, deadline: started + limit, started }
+    spawned.map(drop)
 }
 
 impl<T> Task<T> {
@@ -75,12 +92,12 @@ impl<T> Task<T> {
         loop {
             let left = self.deadline.saturating_duration_since(Instant::now());
             match self.receiver.recv_timeout(left) {
-                Ok(Message::Progress(newer)) => value = Some(newer),
-                Ok(Message::Done) => return Outcome { value, failure: None },
-                Ok(Message::Panicked(text)) => {
+                Ok((_, Message::Progress(newer))) => value = Some(newer),
+                Ok((_, Message::Done)) => return Outcome { value, failure: None },
+                Ok((_, Message::Panicked(text))) => {
                     return self.failed(value, Status::Error, format!("collector stopped unexpectedly: {text}"));
                 }
-                Ok(Message::Failed(text)) => return self.failed(value, Status::Error, text),
+                Ok((_, Message::Failed(text))) => return self.failed(value, Status::Error, text),
                 Err(RecvTimeoutError::Timeout) => {
                     let text = format!("no answer within {} ms", (self.deadline - self.started).as_millis());
                     return self.failed(value, Status::Timeout, text);
@@ -105,20 +122,6 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     } else {
         "panic".to_owned()
     }
-}
-
-/// Reads one device in a thread of its own. `work` publishes what it has before it asks something that may hang.
-pub(crate) fn device<T: Clone + Send + 'static>(
-    what: &str,
-    limit: Duration,
-    source: &Arc<dyn Source>,
-    work: impl FnOnce(&Reader, &dyn Fn(&T)) + Send + 'static,
-) -> Task<(T, Vec<Problem>)> {
-    let source = source.clone();
-    start(what, limit, move |progress| {
-        let reader = Reader::new(source);
-        work(&reader, &|value: &T| progress.send((value.clone(), reader.problems())));
-    })
 }
 
 impl<T> Outcome<(T, Vec<Problem>)> {

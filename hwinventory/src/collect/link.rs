@@ -1,16 +1,17 @@
 //! What only shows when sections are seen together: mounts, holders' mounts, shared identities, the boot medium.
 
 use super::disk::mark_duplicates;
-use super::{Options, membership};
-use crate::model::{Disk, Inventory, Mount};
+use super::{Options, membership, mounts};
+use crate::model::Inventory;
 use crate::parse::cmdline;
-use crate::parse::mounts::{self, MountLine};
-use crate::source::Reader;
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What is mounted from whom is found out in milliseconds, unless a tree is built to take long.
+const LIMIT: Duration = Duration::from_secs(5);
 
 pub fn all(options: &Options, inventory: &mut Inventory) {
-    let reader = Reader::new(options.source.clone());
-    mounts(&reader, inventory);
+    mounts::all(&options.source, options.device_deadline + LIMIT, inventory);
     membership::all(inventory);
     mark_duplicates(&mut inventory.disks.data);
     membership::settle(&mut inventory.disks.data);
@@ -50,90 +51,6 @@ fn controllers(inventory: &mut Inventory) {
         nic.vendor = pci.and_then(|d| d.vendor.clone());
         nic.model = pci.and_then(|d| d.device.clone());
     }
-}
-
-fn mounts(reader: &Reader, inventory: &mut Inventory) {
-    let text = reader.text("/proc/self/mountinfo").or_else(|| reader.text("/proc/1/mountinfo"));
-    let lines = match text {
-        Some(text) => mounts::mountinfo(&text),
-        None => match reader.text("/proc/self/mounts").or_else(|| reader.text("/proc/mounts")) {
-            Some(text) => mounts::mounts(&text),
-            None => return,
-        },
-    };
-    let swaps = reader.text("/proc/swaps").map(|t| mounts::swaps(&t)).unwrap_or_default();
-    // Who is built on whom, by kernel name.
-    let volumes: Vec<(String, Vec<String>, BTreeSet<String>, Names)> = inventory
-        .volumes
-        .data
-        .iter()
-        .map(|v| (v.name.clone(), v.holders.clone(), v.slaves.iter().cloned().collect(), Names::of(v)))
-        .collect();
-    let all = inventory.disks.data.iter_mut().chain(inventory.volumes.data.iter_mut());
-    for disk in all {
-        let mut names = vec![Names::of(disk)];
-        let mut seen: BTreeSet<String> = BTreeSet::new();
-        let mut queue: Vec<String> = disk.holders.clone();
-        let own: BTreeSet<String> = disk.partitions.iter().map(|p| p.name.clone()).chain([disk.name.clone()]).collect();
-        queue.extend(volumes.iter().filter(|(_, _, slaves, _)| !slaves.is_disjoint(&own)).map(|v| v.0.clone()));
-        while let Some(name) = queue.pop() {
-            if !seen.insert(name.clone()) {
-                continue;
-            }
-            if let Some((_, holders, _, volume_names)) = volumes.iter().find(|v| v.0 == name) {
-                names.push(volume_names.clone());
-                queue.extend(holders.iter().cloned());
-                queue.extend(volumes.iter().filter(|v| v.2.contains(&name)).map(|v| v.0.clone()));
-            }
-        }
-        disk.mounts = Some(on(&names, &lines, &swaps));
-    }
-}
-
-/// The ways in which the mount table may name a device and its partitions.
-#[derive(Debug, Clone, Default)]
-struct Names {
-    /// Device number or path, and the kernel name.
-    known: Vec<(String, String)>,
-}
-
-impl Names {
-    fn of(disk: &Disk) -> Names {
-        let mut known = vec![(disk.path.clone(), disk.name.clone())];
-        known.extend(disk.device_number.clone().map(|number| (number, disk.name.clone())));
-        known.extend(disk.dm_name.as_ref().map(|name| (format!("/dev/mapper/{name}"), disk.name.clone())));
-        for partition in &disk.partitions {
-            known.push((super::disk::node(&partition.name), partition.name.clone()));
-            known.extend(partition.device_number.clone().map(|number| (number, partition.name.clone())));
-        }
-        Names { known }
-    }
-
-    fn name_for(&self, key: &str) -> Option<&str> {
-        self.known.iter().find(|(known, _)| known == key).map(|(_, name)| name.as_str())
-    }
-}
-
-fn on(names: &[Names], lines: &[MountLine], swaps: &[String]) -> Vec<Mount> {
-    let find = |key: &str| names.iter().find_map(|n| n.name_for(key)).map(str::to_owned);
-    let mut mounts: Vec<Mount> = lines
-        .iter()
-        .filter_map(|line| {
-            // btrfs and overlay mounts have a device number of their own; then the source tells.
-            let device = find(&line.device_number).or_else(|| find(&line.source))?;
-            Some(Mount {
-                device,
-                mountpoint: line.mountpoint.clone(),
-                filesystem: Some(line.filesystem.clone()),
-                read_only: line.read_only,
-            })
-        })
-        .collect();
-    mounts.extend(swaps.iter().filter_map(|path| {
-        let device = find(path)?;
-        Some(Mount { device, mountpoint: "[SWAP]".to_owned(), filesystem: Some("swap".to_owned()), read_only: false })
-    }));
-    mounts
 }
 
 /// The disk that firmware says it started from, or that the kernel command line calls root.

@@ -13,11 +13,13 @@ mod joined;
 mod link;
 mod membership;
 mod memory;
+mod mounts;
 mod nic;
 mod numa;
 mod pci;
 mod place;
 mod platform;
+mod pool;
 mod system;
 mod threads;
 mod tpm;
@@ -91,8 +93,10 @@ pub fn collect(options: &Options) -> Inventory {
     let limit = options.device_deadline + Duration::from_secs(10);
     let one_device = options.device_deadline.max(Duration::from_secs(3));
 
-    let disks = disk::start(options, limit, disk::Kind::Disk);
-    let volumes = disk::start(options, limit, disk::Kind::Volume);
+    // Thousands of them are read in turns.
+    let many = options.device_deadline + Duration::from_secs(50);
+    let disks = disk::start(options, many, disk::Kind::Disk);
+    let volumes = disk::start(options, many, disk::Kind::Volume);
     let nics = nic::start(options, limit);
     let system = isolate::section("system", "smbios, sysfs", source, limit, system::collect);
     let firmware = isolate::section("firmware", "efivarfs, procfs", source, limit, firmware::collect);
@@ -136,7 +140,8 @@ pub fn collect(options: &Options) -> Inventory {
     };
     link::all(options, &mut inventory);
     joined::all(&mut inventory);
-    inventory.findings = crate::findings::findings(&inventory);
+    inventory.findings =
+        crate::findings::findings(&inventory, Instant::now() + options.device_deadline + Duration::from_secs(5));
     inventory.milliseconds = started.elapsed().as_millis() as u64;
     inventory
 }

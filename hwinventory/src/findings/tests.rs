@@ -1,8 +1,20 @@
-use super::*;
+use super::{findings as all_findings, *};
 use crate::model::{
     Conflict, CpuSocket, Dimm, Health, HealthState, Identity, IdentityKind, MdMember, MdMembership, Nic, PciDevice,
     PciLink, StorageController,
 };
+use std::time::Duration;
+
+fn findings(inventory: &Inventory) -> Vec<Finding> {
+    all_findings(inventory, Instant::now() + Duration::from_secs(600))
+}
+
+/// What there was no time for is not silently left out.
+#[test]
+fn there_is_a_deadline() {
+    let found = all_findings(&Inventory::default(), Instant::now() - Duration::from_secs(1));
+    assert_eq!(found.iter().map(|f| f.code.as_str()).collect::<Vec<_>>(), ["inventory.findings-cut"]);
+}
 
 fn codes(inventory: &Inventory) -> Vec<(String, String, Severity)> {
     findings(inventory).into_iter().map(|f| (f.code, f.subject, f.severity)).collect()

@@ -37,10 +37,29 @@ impl FsSource {
     }
 }
 
+impl FsSource {
+    /// Opens a file of a copied tree, and nothing else: opening a device node would ask a device of this machine, and a FIFO
+    /// would wait for somebody. What it is is found out before it is opened.
+    fn regular(&self, path: &str) -> io::Result<File> {
+        let found = self.open(path, OFlag::O_PATH)?;
+        if !found.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let own = format!("/proc/self/fd/{}", found.as_raw_fd());
+        Ok(File::from(nix::fcntl::open(
+            own.as_str(),
+            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+            nix::sys::stat::Mode::empty(),
+        )?))
+    }
+}
+
 impl Source for FsSource {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        // A FIFO or a terminal in a copied tree must not hang the reader.
-        let file = self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
+        let file = match &self.root {
+            None => self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?,
+            Some(_) => self.regular(path)?,
+        };
         let mut bytes = Vec::new();
         file.take(FILE_LIMIT).read_to_end(&mut bytes)?;
         Ok(bytes)

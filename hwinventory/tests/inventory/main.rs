@@ -1,6 +1,7 @@
 //! Inventories of captured machines, of machines made of files, of virtual ones, and of devices of this host.
 
 mod bmc;
+mod bounds;
 mod builder;
 mod command;
 mod contents;

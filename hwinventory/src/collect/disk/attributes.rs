@@ -147,10 +147,11 @@ fn nvme(reader: &Reader, real: &str, device: &str, disk: &mut Disk) {
     });
     // With native multipath the namespace hangs below the subsystem, which has no PCI address: a controller has.
     if disk.pci_address.is_none() {
-        let controllers = reader.list(device);
-        let first = controllers.iter().find(|n| {
+        let is_controller = |n: &String| {
             n.strip_prefix("nvme").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()) && !rest.is_empty())
-        });
+        };
+        let controllers: Vec<String> = reader.list(device).into_iter().filter(is_controller).collect();
+        let first = controllers.first();
         if let Some(nvme) = &mut disk.nvme {
             nvme.controller = first.cloned().or(nvme.controller.take());
         }
@@ -158,25 +159,22 @@ fn nvme(reader: &Reader, real: &str, device: &str, disk: &mut Disk) {
             controller(reader, &real, disk);
             disk.state = reader.text(&format!("{real}/state"));
         }
-        disk.paths = nvme_paths(reader, &disk.name);
+        disk.paths = nvme_paths(reader, &disk.name, &controllers);
     }
 }
 
 /// The hidden devices `nvmeScCnN` below the namespace `nvmeSnN`: one for each controller that leads to it.
-fn nvme_paths(reader: &Reader, name: &str) -> Vec<DiskPath> {
+fn nvme_paths(reader: &Reader, name: &str, controllers: &[String]) -> Vec<DiskPath> {
     let Some((subsystem, namespace)) = name.rsplit_once('n') else { return Vec::new() };
-    let names = reader.source().list(super::BLOCK).unwrap_or_default();
-    let own = names.iter().filter(|path| {
-        path.rsplit_once('n').is_some_and(|(head, tail)| {
-            tail == namespace && head.strip_prefix(subsystem).is_some_and(|rest| rest.starts_with('c'))
-        })
-    });
+    // The number behind the `c` is the controller's own.
+    let numbers = controllers.iter().filter_map(|controller| controller.strip_prefix("nvme"));
+    let own = numbers.map(|number| format!("{subsystem}c{number}n{namespace}"));
     let paths = own.filter_map(|path| {
-        let real = reader.follow(super::BLOCK, path)?;
+        let real = reader.follow(super::BLOCK, &path)?;
         let (controller, _) = real.rsplit_once('/')?;
         let text = |file: String| reader.quiet_text(&file);
         Some(DiskPath {
-            name: path.clone(),
+            name: path,
             through: controller.rsplit('/').next().map(str::to_owned),
             address: text(format!("{controller}/address")).or_else(|| place::pci(&real).map(|(a, _)| a.to_owned())),
             state: text(format!("{controller}/state")),

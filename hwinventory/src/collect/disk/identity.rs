@@ -2,6 +2,7 @@
 
 use crate::model::{Disk, Identity, IdentityKind, Strength};
 use crate::parse::names::{is_hypervisor_default, is_placeholder, is_placeholder_uuid};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// All names the disk has, strongest kind first.
 pub fn identities(disk: &Disk) -> Vec<Identity> {
@@ -106,37 +107,50 @@ fn weakness(kind: IdentityKind, value: &str) -> Option<&'static str> {
 /// A name that two disks share tells neither of them: it is weak on all of them, and where everything else is the same
 /// too, they are two paths to one disk.
 pub fn mark_duplicates(disks: &mut [Disk]) {
-    let all: Vec<(usize, IdentityKind, String)> = disks
-        .iter()
-        .enumerate()
-        .flat_map(|(at, disk)| disk.identities.iter().map(move |i| (at, i.kind, i.value.clone())))
-        .collect();
-    let signature: Vec<_> =
-        disks.iter().map(|d| (d.size, d.vendor.clone(), d.model.clone(), d.serial.clone(), d.hctl.clone())).collect();
-    for (at, disk) in disks.iter_mut().enumerate() {
-        let mut paths = false;
-        for identity in &mut disk.identities {
-            let twins = all
-                .iter()
-                .filter(|(other, kind, value)| *other != at && *kind == identity.kind && *value == identity.value);
-            for (other, ..) in twins {
-                let strong_kind =
-                    matches!(identity.kind, IdentityKind::Naa | IdentityKind::Nguid | IdentityKind::Eui64);
-                let same = |a: &(u64, Option<String>, Option<String>, Option<String>, Option<String>), b: &_| -> bool {
-                    let b: &(u64, Option<String>, Option<String>, Option<String>, Option<String>) = b;
-                    a.0 == b.0 && a.1 == b.1 && a.2 == b.2 && a.3 == b.3 && a.3.is_some() && a.4 != b.4
-                };
-                if let (Some(mine), Some(theirs)) = (signature.get(at), signature.get(*other)) {
-                    paths |= strong_kind && identity.reason.is_none() && same(mine, theirs);
-                }
-                identity.strength = Strength::Weak;
-                identity.reason.get_or_insert_with(|| "duplicate".to_owned());
-            }
+    let mut bearers: BTreeMap<(IdentityKind, String), Vec<usize>> = BTreeMap::new();
+    for (at, disk) in disks.iter().enumerate() {
+        for identity in &disk.identities {
+            bearers.entry((identity.kind, identity.value.clone())).or_default().push(at);
         }
-        disk.multipath_member |= paths;
+    }
+    bearers.retain(|_, all| all.len() > 1);
+    let shared = |((kind, value), all): (&(IdentityKind, String), &Vec<usize>)| {
+        paths(disks, all).into_iter().map(|(at, paths)| (at, *kind, value.clone(), paths)).collect::<Vec<_>>()
+    };
+    let marks: Vec<(usize, IdentityKind, String, bool)> = bearers.iter().flat_map(shared).collect();
+    for (at, kind, value, paths) in marks {
+        let Some(disk) = disks.get_mut(at) else { continue };
+        let strong = matches!(kind, IdentityKind::Naa | IdentityKind::Nguid | IdentityKind::Eui64);
+        for identity in disk.identities.iter_mut().filter(|i| i.kind == kind && i.value == value) {
+            disk.multipath_member |= paths && strong && identity.reason.is_none();
+            identity.strength = Strength::Weak;
+            identity.reason.get_or_insert_with(|| "duplicate".to_owned());
+        }
+    }
+    for disk in disks {
         disk.identities.sort_by_key(|i| i.strength == Strength::Weak);
         disk.identity = best(&disk.identities);
     }
+}
+
+/// Of disks that share a name: which have a twin that is the same in all else and sits on another SCSI address.
+fn paths(disks: &[Disk], all: &[usize]) -> Vec<(usize, bool)> {
+    let mut places: HashMap<Look<'_>, BTreeSet<Option<&str>>> = HashMap::new();
+    let of = |at: usize| disks.get(at).and_then(look);
+    for &at in all {
+        if let (Some(look), Some(disk)) = (of(at), disks.get(at)) {
+            places.entry(look).or_default().insert(disk.hctl.as_deref());
+        }
+    }
+    let several = |at: usize| of(at).and_then(|look| places.get(&look)).is_some_and(|places| places.len() > 1);
+    all.iter().map(|&at| (at, several(at))).collect()
+}
+
+type Look<'a> = (u64, Option<&'a str>, Option<&'a str>, &'a str);
+
+/// Size, vendor, model and serial number; `None` without a serial number, for then they tell nothing.
+fn look(disk: &Disk) -> Option<Look<'_>> {
+    Some((disk.size, disk.vendor.as_deref(), disk.model.as_deref(), disk.serial.as_deref()?))
 }
 
 #[cfg(test)]

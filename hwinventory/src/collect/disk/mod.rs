@@ -1,4 +1,4 @@
-//! Block devices, one thread each.
+//! Block devices, one thread each, so many at a time.
 
 mod attributes;
 mod byid;
@@ -11,6 +11,7 @@ mod scsi;
 mod smart;
 
 use super::isolate::{self, SectionTask};
+use super::pool::{self, Limits};
 use super::{Options, place};
 use crate::model::{Disk, Status};
 use std::time::Duration;
@@ -19,28 +20,30 @@ pub use attributes::settle;
 pub use identity::{emmc_area, mark_duplicates};
 
 const BLOCK: &str = "/sys/block";
+/// To put together what was read when the time for the devices is over.
+const SPARE: Duration = Duration::from_secs(5);
 
 /// Starts reading the devices of one kind, each in a thread of its own.
 pub fn start(options: &Options, limit: Duration, wanted: Kind) -> SectionTask<Vec<Disk>> {
-    let deadline = options.device_deadline;
+    let limits = Limits::new(options.device_deadline, limit);
     let settings = Settings { include_loop: options.include_loop, probe_signatures: options.probe_signatures };
     let what = if wanted == Kind::Disk { "disks" } else { "volumes" };
-    isolate::section(what, "sysfs, ioctl", &options.source, limit, move |reader| {
-        let mut tasks = Vec::new();
+    isolate::section(what, "sysfs, ioctl", &options.source, limit + SPARE, move |reader| {
+        let mut jobs = Vec::new();
         for name in reader.try_list(BLOCK)? {
             let Some(real) = reader.follow(BLOCK, &name) else { continue };
             if attributes::kind_of(reader, &name, &real, settings) != wanted {
                 continue;
             }
-            let task = isolate::device(&name.clone(), deadline, reader.source(), {
-                let name = name.clone();
-                move |reader, publish| attributes::collect(reader, name, &real, settings, publish)
-            });
-            tasks.push((name, task));
+            jobs.push((name.clone(), (name, real)));
         }
+        let names: Vec<String> = jobs.iter().map(|(name, _)| name.clone()).collect();
+        let outcomes = pool::devices(jobs, &limits, reader.source(), move |reader, (name, real), publish| {
+            attributes::collect(reader, name, &real, settings, publish);
+        });
         let mut disks = Vec::new();
-        for (name, task) in tasks {
-            let (disk, status, problems) = task.wait().into_device();
+        for (name, outcome) in names.into_iter().zip(outcomes) {
+            let (disk, status, problems) = outcome.into_device();
             let disk = Disk { path: node(&name), name, status, problems, ..disk.unwrap_or_default() };
             if status != Status::Ok {
                 reader.problem(&disk.name, status, "see the disk's own problems");

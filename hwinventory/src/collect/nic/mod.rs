@@ -6,11 +6,14 @@ mod probe;
 use super::Options;
 use super::isolate::{self, SectionTask};
 use super::place;
+use super::pool::{self, Limits};
 use crate::model::{Nic, Status};
 use crate::parse::cmdline;
 use std::time::Duration;
 
 const CLASS: &str = "/sys/class/net";
+/// To put together what was read when the time for the devices is over.
+const SPARE: Duration = Duration::from_secs(5);
 
 pub fn start(options: &Options, limit: Duration) -> SectionTask<Vec<Nic>> {
     let seconds = u32::try_from(options.lldp_wait.as_secs()).unwrap_or(u32::MAX);
@@ -18,29 +21,26 @@ pub fn start(options: &Options, limit: Duration) -> SectionTask<Vec<Nic>> {
     // Switching an agent off and on again resets some cards: seconds that are not the device's fault.
     let switching = if options.lldp_agent_off { Duration::from_secs(10) } else { Duration::ZERO };
     let limit = limit + options.lldp_wait + switching;
-    let deadline = options.device_deadline + options.lldp_wait + switching;
-    isolate::section("nics", "sysfs, ethtool, netlink", &options.source, limit, move |reader| {
+    let limits = Limits::new(options.device_deadline + options.lldp_wait + switching, limit);
+    isolate::section("nics", "sysfs, ethtool, netlink", &options.source, limit + SPARE, move |reader| {
         let names = reader.try_list(CLASS)?;
         let bootif = reader.text("/proc/cmdline").and_then(|line| cmdline::bootif(&line));
-        let mut tasks = Vec::new();
+        let mut jobs = Vec::new();
         for name in names {
             let Some(real) = reader.follow(CLASS, &name) else { continue };
             // Bridges, bonds, tunnels and the loopback have no device behind them.
             let Some(device) = reader.follow(&real, "device") else { continue };
-            let bootif = bootif.clone();
-            let task = isolate::device(&name.clone(), deadline, reader.source(), {
-                let name = name.clone();
-                move |reader, publish| {
-                    let mut nic = attributes::collect(reader, name, &real, &device, bootif.as_deref());
-                    publish(&nic);
-                    probe::collect(reader, &mut nic, listening, publish);
-                }
-            });
-            tasks.push((name, task));
+            jobs.push((name.clone(), (name, real, device)));
         }
+        let names: Vec<String> = jobs.iter().map(|(name, _)| name.clone()).collect();
+        let outcomes = pool::devices(jobs, &limits, reader.source(), move |reader, (name, real, device), publish| {
+            let mut nic = attributes::collect(reader, name, &real, &device, bootif.as_deref());
+            publish(&nic);
+            probe::collect(reader, &mut nic, listening, publish);
+        });
         let mut nics = Vec::new();
-        for (name, task) in tasks {
-            let (nic, status, problems) = task.wait().into_device();
+        for (name, outcome) in names.into_iter().zip(outcomes) {
+            let (nic, status, problems) = outcome.into_device();
             let nic = Nic { name, status, problems, ..nic.unwrap_or_default() };
             if nic.status != Status::Ok {
                 reader.problem(&nic.name, nic.status, "see the interface's own problems");
