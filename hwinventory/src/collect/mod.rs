@@ -1,11 +1,17 @@
 //! Collectors: each section in a thread of its own, each device in one of its own inside that.
 
+mod bays;
 mod bmc;
 mod by_path;
+mod clock;
 mod controllers;
 mod cpu;
 mod disk;
 mod dmi;
+mod enclosures;
+mod fabrics;
+mod fibrechannel;
+mod firmtables;
 mod firmware;
 mod ids;
 mod isolate;
@@ -13,15 +19,23 @@ mod joined;
 mod link;
 mod membership;
 mod memory;
+mod memorydevices;
+mod multipaths;
+mod netnames;
 mod nic;
 mod numa;
 mod pci;
+mod pcierrors;
 mod place;
 mod platform;
+mod rdma;
+mod sensors;
 mod system;
 mod threads;
 mod tpm;
+mod unclaimed;
 mod usb;
+mod vpd;
 
 use crate::model::{Inventory, SCHEMA_VERSION};
 use crate::source::{FsSource, Reader, Source};
@@ -109,6 +123,16 @@ pub fn collect(options: &Options) -> Inventory {
     let kernel = isolate::section("kernel", "procfs", source, limit, platform::kernel);
     let controllers = isolate::section("storage_controllers", "sysfs", source, limit, controllers::collect);
 
+    let enclosures = enclosures::start(options, limit);
+    let sensors = sensors::start(options, limit);
+    let vpd = vpd::start(options, limit);
+    let fibre_channel = isolate::section("fibre_channel", "sysfs", source, limit, fibrechannel::collect);
+    let fabrics = isolate::section("fabrics", "sysfs, acpi", source, limit, fabrics::collect);
+    let rdma = isolate::section("rdma", "sysfs", source, limit, rdma::collect);
+    let memory_devices = isolate::section("memory_devices", "sysfs", source, limit, memorydevices::collect);
+    let clock = isolate::section("clock", "sysfs, procfs", source, limit, clock::collect);
+    let unclaimed = isolate::section("unclaimed", "sysfs, modules.alias", source, limit, unclaimed::collect);
+
     let boot_id = isolate::section("boot-id", "procfs", source, limit, |r: &Reader| {
         Some(r.quiet_text("/proc/sys/kernel/random/boot_id"))
     });
@@ -132,10 +156,19 @@ pub fn collect(options: &Options) -> Inventory {
         watchdogs: watchdogs.wait(),
         kernel: kernel.wait(),
         storage_controllers: controllers.wait(),
+        enclosures: enclosures.wait(),
+        fibre_channel: fibre_channel.wait(),
+        fabrics: fabrics.wait(),
+        rdma: rdma.wait(),
+        memory_devices: memory_devices.wait(),
+        sensors: sensors.wait(),
+        clock: clock.wait(),
+        unclaimed: unclaimed.wait(),
         ..Inventory::default()
     };
     link::all(options, &mut inventory);
-    joined::all(&mut inventory);
+    vpd::join(vpd.wait(), &mut inventory);
+    joined::all(options, &mut inventory);
     inventory.findings = crate::findings::findings(&inventory);
     inventory.milliseconds = started.elapsed().as_millis() as u64;
     inventory

@@ -8,12 +8,13 @@
 mod atoms;
 mod forms;
 mod gather;
+mod names;
 mod replacements;
 
 use super::recording::Recording;
 use crate::model::Inventory;
 use crate::parse::probed;
-use crate::parse::{cmdline, smbios};
+use crate::parse::{cmdline, smbios, vpd};
 use replacements::Replacements;
 use std::collections::BTreeMap;
 
@@ -50,6 +51,9 @@ fn leave_out(recording: &mut Recording, key: &[u8]) {
             // The extended part of PCI configuration space may hold a serial number, made from the hardware address.
             bytes.truncate(256);
         }
+    }
+    for (_, bytes) in recording.files.iter_mut().filter(|(path, _)| path.ends_with("/vpd")) {
+        bytes.iter_mut().for_each(|bytes| vpd::blank_others(bytes));
     }
     if let Some(Ok(table)) = recording.files.get_mut(SMBIOS_TABLE) {
         // Batteries, and what makers put where the specification does not look.
