@@ -3,6 +3,7 @@
 mod disks;
 mod links;
 mod memory;
+mod platform;
 mod sources;
 
 use crate::model::{Disk, Finding, Inventory, Severity, Strength};
@@ -13,6 +14,7 @@ pub fn findings(inventory: &Inventory) -> Vec<Finding> {
     memory::findings(inventory, &mut found);
     disks::findings(inventory, &mut found);
     sources::findings(inventory, &mut found);
+    platform::findings(inventory, &mut found);
     found.sort_by(|a, b| {
         b.severity.cmp(&a.severity).then_with(|| a.code.cmp(&b.code)).then_with(|| a.subject.cmp(&b.subject))
     });
@@ -37,7 +39,7 @@ pub fn subject(disk: &Disk) -> String {
 }
 
 /// In units of 10^9 with one decimal.
-fn giga(n: u64) -> String {
+pub fn giga(n: u64) -> String {
     format!("{}.{}", n / 1_000_000_000, n / 100_000_000 % 10)
 }
 

@@ -2,6 +2,7 @@
 
 mod bays;
 mod bmc;
+mod bmcrecords;
 mod by_path;
 mod clock;
 mod controllers;
@@ -61,6 +62,8 @@ pub struct Options {
     /// While listening, switch off the LLDP agents of cards that keep the frames to themselves (i40e, ice), and on again
     /// afterwards. Some of them reset the link for a moment, so this is never done unasked.
     pub lldp_agent_off: bool,
+    /// How long to read the BMC's event log, FRUs and sensors. Most BMCs take seconds for them; zero does not ask.
+    pub bmc_time: Duration,
     /// Files to use instead of the built-in databases of names.
     pub pci_ids: Option<PathBuf>,
     pub usb_ids: Option<PathBuf>,
@@ -77,6 +80,7 @@ impl Default for Options {
             probe_signatures: true,
             lldp_wait: Duration::ZERO,
             lldp_agent_off: false,
+            bmc_time: Duration::ZERO,
             pci_ids: None,
             usb_ids: None,
             agent_version: concat!("hwinventory ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -123,6 +127,7 @@ pub fn collect(options: &Options) -> Inventory {
     let kernel = isolate::section("kernel", "procfs", source, limit, platform::kernel);
     let controllers = isolate::section("storage_controllers", "sysfs", source, limit, controllers::collect);
 
+    let bmc_records = bmcrecords::start(options, limit);
     let enclosures = enclosures::start(options, limit);
     let sensors = sensors::start(options, limit);
     let vpd = vpd::start(options, limit);
@@ -156,6 +161,7 @@ pub fn collect(options: &Options) -> Inventory {
         watchdogs: watchdogs.wait(),
         kernel: kernel.wait(),
         storage_controllers: controllers.wait(),
+        bmc_records: bmc_records.wait(),
         enclosures: enclosures.wait(),
         fibre_channel: fibre_channel.wait(),
         fabrics: fabrics.wait(),

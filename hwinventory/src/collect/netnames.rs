@@ -14,7 +14,7 @@ const LARGEST_INDEX: u64 = u16::MAX as u64;
 pub fn names(reader: &Reader, nic: &Nic, real: &str) -> Option<PredictableNames> {
     let text = |attribute: &str| reader.quiet_text(&format!("{real}/{attribute}"));
     // VLANs and the like are built on another interface.
-    if text("iflink")? != text("ifindex")? {
+    if text("iflink").zip(text("ifindex")).is_some_and(|(below, own)| below != own) {
         return None;
     }
     let kind = match text("uevent").as_deref().and_then(|u| u.lines().find_map(|l| l.strip_prefix("DEVTYPE="))) {

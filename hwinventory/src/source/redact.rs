@@ -7,6 +7,7 @@
 
 mod atoms;
 mod forms;
+mod fru;
 mod gather;
 mod names;
 mod replacements;
@@ -28,6 +29,7 @@ pub fn redact(recording: &mut Recording, inventory: &Inventory, key: &[u8]) {
         // Its strings end with NUL, so that short ones can be told from chance.
         replacements.apply_to_strings(table);
     }
+    fru::each(&mut recording.queries, |bytes| replacements.apply(bytes));
     for bytes in recording.files.values_mut().chain(recording.queries.values_mut()).flatten() {
         replacements.apply(bytes);
     }

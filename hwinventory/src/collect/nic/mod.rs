@@ -1,6 +1,7 @@
 //! Network interfaces with hardware of their own.
 
 mod attributes;
+mod optics;
 mod probe;
 
 use super::Options;

@@ -27,21 +27,15 @@ const NAMED: &[&str] = &["iscsi_initiator", "nvme_host_nqn", "nvme_host_id"];
 pub fn gather(field: &str, value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::String(text) if FIELDS.contains(&field) => drop(found.insert(text.clone())),
-        Value::String(text) => found.extend(qualified(text).map(str::to_owned)),
+        // Qualified names of iSCSI and NVMe are names wherever they stand.
+        Value::String(text) if text.starts_with("iqn.") || text.starts_with("nqn.") => drop(found.insert(text.clone())),
         Value::Array(items) if FIELDS.contains(&field) => items.iter().for_each(|item| gather(field, item, found)),
         Value::Object(fields) if NAMED.contains(&field) => {
             let name = fields.get("name").and_then(Value::as_str);
-            found.extend(name.map(|name| qualified(name).unwrap_or(name).to_owned()));
+            found.extend(name.map(str::to_owned));
         }
         _ => {}
     }
-}
-
-/// What is the machine's own in a qualified name: `iqn.1993-08.org.debian:01:ab12cd`,
-/// `nqn.2014-08.org.nvmexpress:uuid:...`. The naming authority stays, so that it is still a name of its kind.
-fn qualified(text: &str) -> Option<&str> {
-    let is_one = text.starts_with("iqn.") || text.starts_with("nqn.");
-    is_one.then(|| text.rsplit(':').next()).flatten().filter(|own| own.len() < text.len() && !own.is_empty())
 }
 
 #[cfg(test)]
@@ -60,9 +54,9 @@ mod tests {
         let found: Vec<_> = found.into_iter().collect();
         let expected = [
             "00112233-4455-6677-8899-aabbccddeeff",
-            "11112233-4455-6677-8899-aabbccddeeff",
             "5000c500a1b2c3d5",
-            "disk7",
+            "iqn.2003-01.org.linux-iscsi:disk7",
+            "nqn.2014-08.org.nvmexpress:uuid:11112233-4455-6677-8899-aabbccddeeff",
         ];
         assert_eq!(found, expected);
     }
