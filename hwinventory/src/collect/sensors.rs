@@ -20,6 +20,10 @@ pub fn start(options: &Options, limit: Duration) -> SectionTask<Sensors> {
         let mut tasks = Vec::new();
         for name in names {
             let Some(real) = reader.follow(HWMON, &name) else { continue };
+            // Asks the disk what its own health tells already, and there may be thousands.
+            if reader.quiet_text(&format!("{real}/name")).as_deref() == Some("drivetemp") {
+                continue;
+            }
             let task = isolate::device(&name, deadline, reader.source(), move |reader, publish| {
                 publish(&chip(reader, &real));
             });

@@ -107,11 +107,14 @@ fn bmc(inventory: &Inventory, found: &mut Vec<Finding>) {
             let text = format!("{}: {state}{}", sensor.name, value.unwrap_or_default());
             found.push(finding("bmc.sensor", Severity::Critical, &sensor.name, text));
         }
-        const BAD: &[&str] =
-            &["failure detected", "predictive failure", "input lost", "drive fault", "uncorrectable ECC"];
-        for state in sensor.states.iter().filter(|s| BAD.contains(&s.as_str())) {
+        for state in &sensor.states {
+            let severity = match state.as_str() {
+                "failure detected" | "drive fault" | "uncorrectable ECC" => Severity::Critical,
+                "predictive failure" | "input lost" | "redundancy lost" => Severity::Warning,
+                _ => continue,
+            };
             let text = format!("{}: {state}", sensor.name);
-            found.push(finding("bmc.sensor", Severity::Critical, &sensor.name, text));
+            found.push(finding("bmc.sensor", severity, &sensor.name, text));
         }
     }
     if inventory.bmc_records.data.event_log.as_ref().is_some_and(|log| log.overflow) {

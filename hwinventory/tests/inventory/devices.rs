@@ -440,7 +440,7 @@ fn a_redacted_snapshot_keeps_the_machine_and_loses_its_names() {
     assert_ne!(was.board_serial_number, is.board_serial_number);
     assert_eq!(was.board_serial_number.as_ref().map(String::len), is.board_serial_number.as_ref().map(String::len));
     let initiator = replayed.fabrics.data.iscsi_initiator.expect("a name");
-    assert!(initiator.name.starts_with("iqn.1993-08.org.debian:01:"), "{}", initiator.name);
+    assert!(initiator.name.starts_with("iqn.1993-08.org.debian:"), "{}", initiator.name);
     assert_eq!(replayed.rdma.data[0].ports, {
         let mut ports = inventory.rdma.data[0].ports.clone();
         ports[0].gid.clone_from(&replayed.rdma.data[0].ports[0].gid);
