@@ -3,6 +3,7 @@
 mod disks;
 mod links;
 mod memory;
+mod platform;
 mod sources;
 
 use crate::model::{Disk, Finding, Inventory, Severity, Strength};
@@ -11,7 +12,7 @@ use std::time::Instant;
 /// All of them, or those of the rules that were reached by the deadline, with a finding that says so.
 pub fn findings(inventory: &Inventory, deadline: Instant) -> Vec<Finding> {
     const RULES: &[fn(&Inventory, &mut Vec<Finding>)] =
-        &[links::findings, memory::findings, disks::findings, sources::findings];
+        &[links::findings, memory::findings, disks::findings, sources::findings, platform::findings];
     let mut found = Vec::new();
     for rule in RULES {
         if Instant::now() > deadline {
@@ -45,7 +46,7 @@ pub fn subject(disk: &Disk) -> String {
 }
 
 /// In units of 10^9 with one decimal.
-fn giga(n: u64) -> String {
+pub fn giga(n: u64) -> String {
     format!("{}.{}", n / 1_000_000_000, n / 100_000_000 % 10)
 }
 

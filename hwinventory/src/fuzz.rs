@@ -2,8 +2,8 @@
 //! return for every input.
 
 use crate::parse::{
-    ata, cmdline, cpuinfo, cpulist, der, ethtool, ids, ipmi, lldp, mounts, names, netlink, nvme, pcie, probed, scsi,
-    smbios, tpm, uefi,
+    ata, cmdline, cpuinfo, cpulist, der, ethtool, ibft, ids, ipmi, ipmifru, ipmisdr, ipmisel, lldp, modalias, mounts,
+    names, netlink, nvme, optics, pcie, probed, scsi, ses, smbios, spcr, tpm, uefi, vpd,
 };
 
 pub type Target = fn(&[u8]);
@@ -26,6 +26,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("cpuinfo", processors),
     ("mounts", mount_tables),
     ("lists", kernel_texts),
+    ("acpi", firmware_tables),
+    ("vpd", vital_product_data),
+    ("ses", enclosure_pages),
+    ("sdr", sensor_records),
+    ("sel", events),
+    ("fru", boards),
+    ("optics", modules_of_cages),
+    ("modalias", aliases),
 ];
 
 fn smbios_table(bytes: &[u8]) {
@@ -158,6 +166,74 @@ fn kernel_texts(bytes: &[u8]) {
     assert_eq!(names::natural(a, b), names::natural(b, a).reverse());
     names::is_placeholder(&text);
     names::is_hypervisor_default(&text);
+}
+
+fn firmware_tables(bytes: &[u8]) {
+    ibft::ibft(bytes);
+    ibft::blank_secrets(&mut bytes.to_vec());
+    ibft::nbft_host(bytes);
+    spcr::console(bytes);
+}
+
+fn vital_product_data(bytes: &[u8]) {
+    vpd::vpd(bytes);
+    vpd::blank_others(&mut bytes.to_vec());
+}
+
+/// The four pages, one behind the other, each with its length in its header.
+fn enclosure_pages(bytes: &[u8]) {
+    let mut pages = [&[][..]; 4];
+    let mut rest = bytes;
+    for page in &mut pages {
+        let length = rest.get(2..4).map_or(0, |l| usize::from(l[0]) << 8 | usize::from(l[1])) + 4;
+        let (this, after) = rest.split_at(length.min(rest.len()));
+        (*page, rest) = (this, after);
+    }
+    ses::overall(pages[1]);
+    if let Some(configuration) = ses::configuration(pages[0]) {
+        for element in ses::elements(&configuration, pages[1], pages[2], pages[3]) {
+            element.temperature();
+            element.fan_speed();
+            element.voltage();
+            element.current();
+        }
+    }
+}
+
+/// A reading of five bytes, and a record.
+fn sensor_records(bytes: &[u8]) {
+    ipmisdr::answer(bytes);
+    let (reading, record) = bytes.split_at(bytes.len().min(5));
+    if let Some(ipmisdr::Record::Sensor(sensor)) = ipmisdr::record(record) {
+        sensor.sensor(Some(reading));
+    }
+}
+
+fn events(bytes: &[u8]) {
+    ipmisel::info(bytes);
+    ipmisel::answer(bytes);
+    ipmisel::event(bytes);
+}
+
+fn boards(bytes: &[u8]) {
+    ipmifru::area(bytes);
+    ipmifru::data(bytes);
+    ipmifru::extent(bytes);
+    ipmifru::fru(bytes);
+    ipmifru::blank_others(&mut bytes.to_vec());
+}
+
+fn modules_of_cages(bytes: &[u8]) {
+    optics::module_info(bytes);
+    optics::eeprom_answer(bytes);
+    optics::module(bytes);
+}
+
+/// A modalias, and the file in the lines behind it.
+fn aliases(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (modalias, file) = text.split_once('\n').unwrap_or((&text, ""));
+    modalias::modules(file, modalias);
 }
 
 /// Runs the target of that name.

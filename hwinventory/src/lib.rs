@@ -7,6 +7,7 @@
 //! ```
 
 pub mod diff;
+pub mod fleet;
 pub mod format;
 pub mod page;
 pub mod source;

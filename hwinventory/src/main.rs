@@ -1,6 +1,7 @@
 //! `hwinventory`: what this machine is.
 
 use clap::{Args, Parser, Subcommand};
+use hwinventory::fleet::{Member, Unreadable};
 use hwinventory::format::IpaOptions;
 use hwinventory::source::{self, Recorder};
 use hwinventory::{Inventory, Options};
@@ -25,6 +26,7 @@ Examples:
   hwinventory snapshot machine.tar.zst         everything that was read, redacted, for somebody else to replay
   hwinventory collect --root machine.tar.zst   that machine, anywhere
   hwinventory diff expected.json /             drift of this machine from a document
+  hwinventory diff inventories/                which of many machines are odd ones, and in what
 
 Exit status: 0, and 1 of `diff` for drift; 2 for wrong usage and for what could not be read or written.";
 
@@ -34,7 +36,7 @@ enum Command {
     Collect(Collect),
     /// Record everything that is read into one file, for replay with `collect --root FILE`
     Snapshot(Snapshot),
-    /// Compare two inventories; exit 1 when they differ, 2 when one of them cannot be read
+    /// Compare two inventories, or all those of a folder; exit 1 when they differ, 2 when one cannot be read
     Diff(Diff),
     /// Print the JSON Schema of the inventory
     Schema,
@@ -79,6 +81,9 @@ struct Limits {
     /// again afterwards. May reset the link for a moment
     #[arg(long, requires = "lldp")]
     lldp_agent_off: bool,
+    /// Read the BMC's event log, FRUs and sensors for at most this long; 0 does not ask
+    #[arg(long, default_value_t = 3, value_name = "SECONDS")]
+    bmc: u64,
     /// Give up a device after this time
     #[arg(long, default_value_t = 1500, value_name = "MILLISECONDS")]
     deadline: u64,
@@ -106,10 +111,10 @@ struct Snapshot {
 
 #[derive(Args)]
 struct Diff {
-    /// Inventory (JSON), snapshot or directory that says how the machine should be
+    /// Inventory (JSON), snapshot or directory that says how the machine should be; alone, a folder of many machines
     expected: PathBuf,
     /// The same of how it is; `/` is this machine
-    actual: PathBuf,
+    actual: Option<PathBuf>,
     #[arg(long)]
     json: bool,
 }
@@ -137,7 +142,10 @@ fn run(command: Command) -> io::Result<ExitCode> {
         }
         Command::Snapshot(arguments) => snapshot(&arguments),
         Command::Diff(arguments) => {
-            let (expected, actual) = (load(&arguments.expected)?, load(&arguments.actual)?);
+            let Some(actual) = &arguments.actual else {
+                return fleet(&mut out, &arguments.expected, arguments.json);
+            };
+            let (expected, actual) = (load(&arguments.expected)?, load(actual)?);
             let drift = hwinventory::diff::diff(&expected, &actual);
             if arguments.json {
                 print_json(&mut out, &drift)?;
@@ -174,6 +182,7 @@ fn options(root: &Path, limits: &Limits) -> io::Result<Options> {
         source,
         device_deadline: Duration::from_millis(limits.deadline),
         lldp_wait: Duration::from_secs(limits.lldp),
+        bmc_time: Duration::from_secs(limits.bmc),
         lldp_agent_off: limits.lldp_agent_off,
         include_loop: limits.include_loop,
         probe_signatures: !limits.no_signatures,
@@ -213,7 +222,43 @@ fn load(path: &Path) -> io::Result<Inventory> {
         }
     }
     let source = source::open(path).map_err(in_file)?;
-    Ok(hwinventory::collect(&Options { source, ..Options::default() }))
+    let bmc_time = Duration::from_secs(3);
+    Ok(hwinventory::collect(&Options { source, bmc_time, ..Options::default() }))
+}
+
+/// Compares all the machines in a folder: inventories (JSON), snapshots, directories with copies of /proc and /sys.
+fn fleet(out: &mut impl Write, folder: &Path, json: bool) -> io::Result<ExitCode> {
+    let in_folder = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", folder.display()));
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).map_err(in_folder)?.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let (mut members, mut unreadable) = (Vec::new(), Vec::new());
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_machine = path.is_dir() && (path.join("proc").is_dir() || path.join("sys").is_dir());
+        if name.starts_with('.') || (path.is_dir() && !is_machine) {
+            continue;
+        }
+        let short = [".json", ".tar.zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+        match load(&path) {
+            Ok(inventory) if inventory.schema_version == hwinventory::model::SCHEMA_VERSION => {
+                members.push(Member::new(short, &inventory));
+            }
+            Ok(_) => unreadable.push(Unreadable { file: name, error: "not an inventory".to_owned() }),
+            Err(error) => unreadable.push(Unreadable { file: name, error: error.to_string() }),
+        }
+    }
+    let found = hwinventory::fleet::compare(members, unreadable);
+    if json {
+        print_json(out, &found)?;
+    } else {
+        out.write_all(hwinventory::fleet::render(&found, colour()).as_bytes())?;
+    }
+    Ok(match (found.unreadable.is_empty(), found.is_uniform()) {
+        (false, _) => ExitCode::from(2),
+        (true, true) => ExitCode::SUCCESS,
+        (true, false) => ExitCode::FAILURE,
+    })
 }
 
 fn print_json(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {

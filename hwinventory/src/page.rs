@@ -1,5 +1,6 @@
 //! The inventory as a page that a person reads.
 
+mod attached;
 mod devices;
 mod machine;
 mod platform;
@@ -15,6 +16,7 @@ pub fn render(inventory: &Inventory, colour: bool) -> String {
     devices::volumes(inventory, &mut page);
     devices::nics(inventory, &mut page);
     platform::platform(inventory, &mut page);
+    attached::attached(inventory, &mut page);
     platform::findings(inventory, &mut page);
     platform::unread(inventory, &mut page);
     page.text

@@ -1,3 +1,4 @@
+use super::firmtables;
 use crate::model::{BootMode, Firmware};
 use crate::parse::{bytes, cmdline, uefi};
 use crate::source::Reader;
@@ -10,6 +11,8 @@ pub fn collect(reader: &Reader) -> Option<Firmware> {
     let mut firmware = Firmware {
         bootif: line.as_deref().and_then(cmdline::bootif),
         cmdline: line.as_deref().map(cmdline::masked),
+        resources: firmtables::resources(reader),
+        console: firmtables::console(reader),
         ..Firmware::default()
     };
     if reader.has_directory("/sys/firmware/efi") {

@@ -1,8 +1,13 @@
 //! What one section knows of a device that stands in another.
 
-use super::threads;
+use super::{Options, bays, multipaths, threads, unclaimed};
 use crate::model::Inventory;
+use crate::source::Reader;
 
-pub fn all(inventory: &mut Inventory) {
+pub fn all(options: &Options, inventory: &mut Inventory) {
+    let reader = Reader::new(options.source.clone());
     threads::nodes(inventory);
+    bays::join(&reader, inventory);
+    multipaths::states(inventory);
+    unclaimed::names(inventory);
 }

@@ -1,11 +1,18 @@
 //! Collectors: each section in a thread of its own, each device in one of its own inside that.
 
+mod bays;
 mod bmc;
+mod bmcrecords;
 mod by_path;
+mod clock;
 mod controllers;
 mod cpu;
 mod disk;
 mod dmi;
+mod enclosures;
+mod fabrics;
+mod fibrechannel;
+mod firmtables;
 mod firmware;
 mod ids;
 mod isolate;
@@ -13,17 +20,25 @@ mod joined;
 mod link;
 mod membership;
 mod memory;
+mod memorydevices;
 mod mounts;
+mod multipaths;
+mod netnames;
 mod nic;
 mod numa;
 mod pci;
+mod pcierrors;
 mod place;
 mod platform;
 mod pool;
+mod rdma;
+mod sensors;
 mod system;
 mod threads;
 mod tpm;
+mod unclaimed;
 mod usb;
+mod vpd;
 
 use crate::model::{Inventory, SCHEMA_VERSION};
 use crate::source::{FsSource, Reader, Source};
@@ -49,6 +64,8 @@ pub struct Options {
     /// While listening, switch off the LLDP agents of cards that keep the frames to themselves (i40e, ice), and on again
     /// afterwards. Some of them reset the link for a moment, so this is never done unasked.
     pub lldp_agent_off: bool,
+    /// How long to read the BMC's event log, FRUs and sensors. Most BMCs take seconds for them; zero does not ask.
+    pub bmc_time: Duration,
     /// Files to use instead of the built-in databases of names.
     pub pci_ids: Option<PathBuf>,
     pub usb_ids: Option<PathBuf>,
@@ -65,6 +82,7 @@ impl Default for Options {
             probe_signatures: true,
             lldp_wait: Duration::ZERO,
             lldp_agent_off: false,
+            bmc_time: Duration::ZERO,
             pci_ids: None,
             usb_ids: None,
             agent_version: concat!("hwinventory ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -113,6 +131,17 @@ pub fn collect(options: &Options) -> Inventory {
     let kernel = isolate::section("kernel", "procfs", source, limit, platform::kernel);
     let controllers = isolate::section("storage_controllers", "sysfs", source, limit, controllers::collect);
 
+    let bmc_records = bmcrecords::start(options, limit);
+    let enclosures = enclosures::start(options, limit);
+    let sensors = sensors::start(options, limit);
+    let vpd = vpd::start(options, limit);
+    let fibre_channel = isolate::section("fibre_channel", "sysfs", source, limit, fibrechannel::collect);
+    let fabrics = isolate::section("fabrics", "sysfs, acpi", source, limit, fabrics::collect);
+    let rdma = isolate::section("rdma", "sysfs", source, limit, rdma::collect);
+    let memory_devices = isolate::section("memory_devices", "sysfs", source, limit, memorydevices::collect);
+    let clock = isolate::section("clock", "sysfs, procfs", source, limit, clock::collect);
+    let unclaimed = isolate::section("unclaimed", "sysfs, modules.alias", source, limit, unclaimed::collect);
+
     let boot_id = isolate::section("boot-id", "procfs", source, limit, |r: &Reader| {
         Some(r.quiet_text("/proc/sys/kernel/random/boot_id"))
     });
@@ -136,10 +165,20 @@ pub fn collect(options: &Options) -> Inventory {
         watchdogs: watchdogs.wait(),
         kernel: kernel.wait(),
         storage_controllers: controllers.wait(),
+        bmc_records: bmc_records.wait(),
+        enclosures: enclosures.wait(),
+        fibre_channel: fibre_channel.wait(),
+        fabrics: fabrics.wait(),
+        rdma: rdma.wait(),
+        memory_devices: memory_devices.wait(),
+        sensors: sensors.wait(),
+        clock: clock.wait(),
+        unclaimed: unclaimed.wait(),
         ..Inventory::default()
     };
     link::all(options, &mut inventory);
-    joined::all(&mut inventory);
+    vpd::join(vpd.wait(), &mut inventory);
+    joined::all(options, &mut inventory);
     inventory.findings =
         crate::findings::findings(&inventory, Instant::now() + options.device_deadline + Duration::from_secs(5));
     inventory.milliseconds = started.elapsed().as_millis() as u64;

@@ -1,4 +1,4 @@
-use super::{ids, place};
+use super::{ids, pcierrors, place};
 use crate::model::{PciDevice, PciLink};
 use crate::parse::ids::Names;
 use crate::parse::pcie;
@@ -61,6 +61,8 @@ fn device(reader: &Reader, address: &str, slots: &[(String, String)]) -> Option<
     let express = config.as_deref().and_then(pcie::express);
     let or = express.unwrap_or_default();
     device.port = or.port.map(str::to_owned);
+    device.link_retrained = or.retrained;
+    pcierrors::collect(reader, &directory, &mut device);
     let link = PciLink {
         speed: speed("current_link_speed").or(or.speed),
         max_speed: speed("max_link_speed").or(or.max_speed),

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// How many devices are read at once. As many again may have been given up and still hang.
 const AT_ONCE: usize = 128;
 
+/// A section that reads many devices waits this much longer than they may take, to tell what was read of them.
+pub(crate) const SPARE: Duration = Duration::from_secs(5);
+
 /// What a device's thread hands over: what it has read, and what it could not read.
 type Read<T> = (T, Vec<Problem>);
 

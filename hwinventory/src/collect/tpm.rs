@@ -22,6 +22,7 @@ pub fn collect(reader: &Reader, publish: &dyn Fn(Vec<Tpm>)) -> Option<Vec<Tpm>> 
             },
             driver: device.and_then(|d| reader.link_name(&format!("{d}/driver"))),
             banks: banks(reader, &directory),
+            event_log: super::firmtables::event_log(reader, &name),
             name,
             ..Tpm::default()
         };

@@ -63,6 +63,11 @@ fn notes(disk: &Disk) -> Vec<String> {
         let role = md.role.as_deref().unwrap_or("member");
         notes.push(format!("{role} in {}", md.array.as_deref().unwrap_or("an array")));
     }
+    if let Some(bay) = &disk.bay {
+        let slot = bay.slot.map(|n| n.to_string()).or_else(|| bay.name.clone());
+        notes.extend(slot.map(|slot| format!("bay {slot}")));
+    }
+    notes.extend(disk.path_state.as_ref().filter(|s| *s != "single").map(|s| format!("paths {s}")));
     for (on, word) in [
         (disk.read_only, "read-only"),
         (disk.removable, "removable"),

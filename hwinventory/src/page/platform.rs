@@ -88,7 +88,7 @@ pub fn findings(inventory: &Inventory, page: &mut Page) {
 /// Nobody should take for absent what was there and could not be read.
 pub fn unread(inventory: &Inventory, page: &mut Page) {
     const MOST: usize = 24;
-    let sections: [(&str, &[Problem]); 14] = [
+    let sections: [(&str, &[Problem]); 23] = [
         ("system", &inventory.system.problems),
         ("firmware", &inventory.firmware.problems),
         ("cpu", &inventory.cpu.problems),
@@ -103,6 +103,15 @@ pub fn unread(inventory: &Inventory, page: &mut Page) {
         ("kernel", &inventory.kernel.problems),
         ("disks", &inventory.disks.problems),
         ("network", &inventory.nics.problems),
+        ("memory devices", &inventory.memory_devices.problems),
+        ("enclosures", &inventory.enclosures.problems),
+        ("fibre channel", &inventory.fibre_channel.problems),
+        ("fabrics", &inventory.fabrics.problems),
+        ("rdma", &inventory.rdma.problems),
+        ("bmc records", &inventory.bmc_records.problems),
+        ("sensors", &inventory.sensors.problems),
+        ("clock", &inventory.clock.problems),
+        ("unclaimed", &inventory.unclaimed.problems),
     ];
     let own = |name: &str| {
         let disk = inventory.disks.data.iter().chain(&inventory.volumes.data).any(|d| d.name == name);

@@ -10,6 +10,9 @@ pub struct Express {
     pub max_speed: Option<u64>,
     pub width: Option<u64>,
     pub max_width: Option<u64>,
+    /// Link Bandwidth Management Status, of ports that report it: the link was retrained, or hardware lowered it to keep it
+    /// reliable.
+    pub retrained: Option<bool>,
 }
 
 /// `None` for functions without the capability, and where only the first 64 bytes could be read.
@@ -53,6 +56,8 @@ fn capability(config: &[u8], at: usize) -> Option<Express> {
         max_speed: can.and_then(speed),
         width: is.and_then(|w| width(u32::from(w))),
         max_width: can.and_then(width),
+        // Link Capabilities, bit 21; Link Status, bit 14.
+        retrained: can.zip(is).filter(|(can, _)| can >> 21 & 1 == 1).map(|(_, is)| is >> 14 & 1 == 1),
     })
 }
 
@@ -88,6 +93,7 @@ mod tests {
     #[test]
     fn the_link_of_an_endpoint() {
         let expected = Express {
+            retrained: None,
             port: Some("endpoint"),
             speed: Some(8_000_000_000),
             max_speed: Some(16_000_000_000),
@@ -96,6 +102,15 @@ mod tests {
         };
         assert_eq!(express(&endpoint()), Some(expected));
         assert_eq!(express(&endpoint()[..64]), None, "what users other than root can read");
+    }
+
+    #[test]
+    fn ports_that_watch_their_link_say_that_it_was_retrained() {
+        let mut config = endpoint();
+        config[0x7e] |= 0x20;
+        assert_eq!(express(&config).and_then(|e| e.retrained), Some(false));
+        config[0x83] |= 0x40;
+        assert_eq!(express(&config).and_then(|e| e.retrained), Some(true));
     }
 
     #[test]

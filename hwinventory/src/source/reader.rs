@@ -129,7 +129,8 @@ fn tidy(path: &str, bytes: Vec<u8>) -> Option<String> {
 /// Files of many lines: those of procfs, and the few of sysfs.
 fn is_document(path: &str) -> bool {
     const NAMES: &[&str] = &["uevent", "resource", "meminfo", "numastat", "vmstat"];
-    !path.starts_with("/sys/") || path.rsplit('/').next().is_some_and(|name| NAMES.contains(&name))
+    !path.starts_with("/sys/")
+        || path.rsplit('/').next().is_some_and(|name| NAMES.contains(&name) || name.starts_with("aer_"))
 }
 
 /// `target` as seen from `directory`, without `.` and `..`.

@@ -7,13 +7,15 @@
 
 mod atoms;
 mod forms;
+mod fru;
 mod gather;
+mod names;
 mod replacements;
 
 use super::recording::Recording;
 use crate::model::Inventory;
 use crate::parse::probed;
-use crate::parse::{cmdline, smbios};
+use crate::parse::{cmdline, smbios, vpd};
 use replacements::Replacements;
 use std::collections::BTreeMap;
 
@@ -27,6 +29,7 @@ pub fn redact(recording: &mut Recording, inventory: &Inventory, key: &[u8]) {
         // Its strings end with NUL, so that short ones can be told from chance.
         replacements.apply_to_strings(table);
     }
+    fru::each(&mut recording.queries, |bytes| replacements.apply(bytes));
     for bytes in recording.files.values_mut().chain(recording.queries.values_mut()).flatten() {
         replacements.apply(bytes);
     }
@@ -50,6 +53,9 @@ fn leave_out(recording: &mut Recording, key: &[u8]) {
             // The extended part of PCI configuration space may hold a serial number, made from the hardware address.
             bytes.truncate(256);
         }
+    }
+    for (_, bytes) in recording.files.iter_mut().filter(|(path, _)| path.ends_with("/vpd")) {
+        bytes.iter_mut().for_each(|bytes| vpd::blank_others(bytes));
     }
     if let Some(Ok(table)) = recording.files.get_mut(SMBIOS_TABLE) {
         // Batteries, and what makers put where the specification does not look.

@@ -21,8 +21,12 @@ const GPERMADDR: u32 = 0x20;
 pub const GSTRINGS: u32 = 0x1b;
 pub const GPFLAGS: u32 = 0x27;
 const SPFLAGS: u32 = 0x28;
+const GMODULEINFO: u32 = 0x42;
+const GMODULEEEPROM: u32 = 0x43;
 /// The commands that only read; 0x05 is GWOL.
-const READS: &[u32] = &[GDRVINFO, 0x05, GPERMADDR, GSTRINGS, GPFLAGS, GLINKSETTINGS];
+const READS: &[u32] = &[GDRVINFO, 0x05, GPERMADDR, GSTRINGS, GPFLAGS, GMODULEINFO, GMODULEEEPROM, GLINKSETTINGS];
+/// Command, magic, offset, length.
+const EEPROM_HEADER: u32 = 16;
 /// Private flags are bits of one word.
 const MOST_FLAGS: usize = 32;
 
@@ -37,6 +41,11 @@ pub fn get(interface: &str, command: u32, length: u32) -> io::Result<Vec<u8>> {
     match command {
         // How many bytes fit behind the header.
         GPERMADDR => put(&mut data, 4, &32u32.to_ne_bytes()),
+        // From the start, as much as fits behind the header.
+        GMODULEEEPROM => {
+            let room = (data.len() as u32).saturating_sub(EEPROM_HEADER);
+            put(&mut data, 12, &room.to_ne_bytes());
+        }
         GSTRINGS => {
             // The names of private flags. The kernel writes as many as the driver has, whatever fits.
             let mut driver = buffer(least(GDRVINFO));
@@ -78,7 +87,7 @@ fn call(socket: &OwnedFd, interface: &str, data: &mut [u8]) -> io::Result<()> {
     put(&mut request.name, 0, interface.as_bytes());
     // SAFETY: `request` is at least as large as `struct ifreq` and has its name and pointer in place; `data` is longer
     // than the structure of each command in `READS` and of SPFLAGS (for GLINKSETTINGS with the number of mask words it
-    // names, for GSTRINGS with as many names as there can be private flags, which the driver was asked about before), and
+    // names, for GMODULEEEPROM with the length that it asks for, for GSTRINGS with as many names as there can be private flags, which the driver was asked about before), and
     // lives through the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &mut request) };
     if result < 0 {
@@ -131,6 +140,8 @@ fn least(command: u32) -> u32 {
         GPERMADDR => 8 + 32,
         GSTRINGS => 12 + 32 * MOST_FLAGS as u32,
         GPFLAGS | SPFLAGS => 8,
+        GMODULEINFO => 44,
+        GMODULEEEPROM => EEPROM_HEADER + 1,
         _ => 48,
     }
 }

@@ -43,9 +43,14 @@ const WAIT_MS: u16 = 5_000;
 nix::ioctl_read!(send_command, b'i', 13, Request);
 nix::ioctl_readwrite!(receive_truncated, b'i', 11, Received);
 
-/// Get Device ID, Get System GUID, Get LAN Configuration Parameters: requests that change nothing.
+/// Get Device ID, System GUID, Channel Info, LAN Configuration Parameters, Sensor Reading, FRU Inventory Area Info, SDR,
+/// SEL Info and Entry, and Read FRU Data: requests that change nothing. Reserve SDR Repository makes another reader's
+/// reservation void, which it then renews.
 fn only_reads(netfn: u8, command: u8) -> bool {
-    matches!((netfn, command), (0x06, 0x01 | 0x37 | 0x42) | (0x0c, 0x02))
+    matches!(
+        (netfn, command),
+        (0x06, 0x01 | 0x37 | 0x42) | (0x0c, 0x02) | (0x04, 0x2d) | (0x0a, 0x10 | 0x11 | 0x22 | 0x23 | 0x40 | 0x43)
+    )
 }
 
 /// Asks the BMC. The answer starts with the completion code.

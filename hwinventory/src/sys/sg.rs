@@ -40,10 +40,10 @@ const FROM_DEVICE: i32 = -3;
 const TIMEOUT_MS: u32 = 20_000;
 const CHECK_CONDITION: u8 = 0x02;
 
-/// INQUIRY, LOG SENSE, MODE SENSE(10), READ CAPACITY(16) and the ATA commands that only read.
+/// INQUIRY, RECEIVE DIAGNOSTIC RESULTS, LOG SENSE, MODE SENSE(10), READ CAPACITY(16) and the ATA commands that only read.
 fn only_reads(cdb: &[u8]) -> bool {
     match cdb {
-        [0x12, ..] | [0x4d, ..] | [0x5a, ..] => true,
+        [0x12, ..] | [0x1c, ..] | [0x4d, ..] | [0x5a, ..] => true,
         [0x9e, 0x10, ..] => true,
         // ATA PASS-THROUGH(16): IDENTIFY, IDENTIFY PACKET, and SMART READ DATA, THRESHOLDS, RETURN STATUS.
         [0x85, ..] if cdb.len() == 16 => match (cdb.get(14), cdb.get(4)) {

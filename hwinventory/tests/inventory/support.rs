@@ -72,7 +72,8 @@ pub fn collect_directory(root: &Path) -> Inventory {
 
 /// Patient: the machine that runs the tests may be loaded.
 pub fn collect(source: Arc<dyn Source>) -> Inventory {
-    hwinventory::collect(&Options { source, device_deadline: Duration::from_secs(60), ..Options::default() })
+    let patience = Duration::from_secs(60);
+    hwinventory::collect(&Options { source, device_deadline: patience, bmc_time: patience, ..Options::default() })
 }
 
 /// A machine of files. Directories follow from paths; links and queries are given.

@@ -28,6 +28,40 @@ record! {
         /// Designation of the slot it sits in.
         slot: Option<String>,
         enabled: Option<bool>,
+        /// On the board: the number and the name that firmware gives it (SMBIOS type 41 or ACPI `_DSM`).
+        onboard_index: Option<u64>,
+        onboard_label: Option<String>,
+        /// The firmware's number, by ACPI `_DSM` alone.
+        acpi_index: Option<u64>,
+        vpd: Option<VitalProductData>,
+        /// What Advanced Error Reporting counted since boot.
+        errors: Option<PciErrors>,
+        /// The link's port has noted that the link was retrained to keep it reliable (Link Bandwidth Management Status).
+        link_retrained: Option<bool>,
+    }
+}
+
+record! {
+    /// PCI Local Bus Specification 3.0, appendix I.
+    VitalProductData {
+        product: Option<String>,
+        part_number: Option<String>,
+        serial_number: Option<String>,
+        manufacture_id: Option<String>,
+        engineering_level: Option<String>,
+        asset_tag: Option<String>,
+        /// What makers add: keyword and text.
+        other: std::collections::BTreeMap<String, String>,
+    }
+}
+
+record! {
+    PciErrors {
+        correctable: u64,
+        non_fatal: u64,
+        fatal: u64,
+        /// By the kernel's names (`RxErr`, `BadTLP`, `Rollover`, ...), those that are not zero.
+        kinds: std::collections::BTreeMap<String, u64>,
     }
 }
 

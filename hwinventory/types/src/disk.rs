@@ -1,3 +1,4 @@
+use super::enclosure::Bay;
 use super::health::Health;
 use super::section::{Problem, Status};
 
@@ -193,6 +194,12 @@ record! {
         multipath: Option<Multipath>,
         /// Of a multipath device.
         paths: Vec<DiskPath>,
+        /// Of a disk with `paths`: `optimal`, `degraded` (some of them do not work), `failed` (none works), `single`.
+        path_state: Option<String>,
+        /// Where it is plugged in.
+        bay: Option<Bay>,
+        /// Of the port that it is reached through, 16 hexadecimal digits.
+        sas_address: Option<String>,
         /// What two sources tell differently.
         conflicts: Vec<Conflict>,
         /// Name and UUID of a device-mapper map.

@@ -5,36 +5,55 @@
 
 #[macro_use]
 mod record;
+mod bmcrecords;
 mod bus;
+mod clock;
 mod cpu;
 mod disk;
+mod enclosure;
+mod fabric;
 mod finding;
 mod firmware;
 mod health;
 mod memory;
+mod memorydevices;
 mod nic;
+mod optics;
 mod platform;
 mod section;
+mod sensors;
 mod system;
+mod unclaimed;
 pub mod unfinished;
 
-pub use bus::{PciDevice, PciLink, UsbDevice};
+pub use bmcrecords::{BmcEvent, BmcRecords, BmcSensor, EventLog, Fru};
+pub use bus::{PciDevice, PciErrors, PciLink, UsbDevice, VitalProductData};
+pub use clock::{Clock, Rtc};
 pub use cpu::{Cache, CacheInstance, CacheKind, Cpu, CpuModel, CpuSocket, CpuThread, Numa, NumaNode, Vulnerability};
 pub use disk::{
     AtaSecurity, Conflict, Disk, DiskClass, DiskPath, Erase, Group, HiddenDrive, Identity, IdentityKind, MdMember,
     MdMembership, Media, Mount, Multipath, NvmeNamespace, Partition, Samples, Signature, StorageController, Strength,
     Transport,
 };
+pub use enclosure::{Bay, Enclosure, EnclosureElement, EnclosureSlot};
+pub use fabric::{
+    FcPort, FcRemotePort, Ibft, IbftNic, IbftTarget, IscsiSession, NameAndSource, NvmeController, NvmeSubsystem,
+    RdmaDevice, RdmaPort, StorageFabrics,
+};
 pub use finding::{Finding, Severity};
-pub use firmware::{BootEntry, BootMode, Firmware};
+pub use firmware::{BootEntry, BootMode, EsrtEntry, Firmware, SerialConsole};
 pub use health::{Health, HealthState};
 pub use memory::{Dimm, EccCounter, Memory, MemoryArray};
-pub use nic::{Address, LldpNeighbour, LldpTlv, LldpVlan, Nic, SrIov};
+pub use memorydevices::{CxlMemory, CxlRegion, DaxDevice, MemoryDevices, Nvdimm, NvdimmNamespace, NvdimmRegion};
+pub use nic::{Address, LldpNeighbour, LldpTlv, LldpVlan, Nic, PredictableNames, SrIov};
+pub use optics::{OpticalLane, Transceiver};
 pub use platform::{
     Bmc, BmcAddress, BmcChannel, EndorsementKey, HostInterface, Kernel, RedfishService, Tpm, TpmBank, Watchdog,
 };
 pub use section::{Problem, Section, Status};
+pub use sensors::{PowerLimit, PowerZone, Sensor, SensorChip, SensorKind, Sensors};
 pub use system::{Baseboard, Bios, Chassis, OnboardDevice, PowerSupply, System, SystemSlot};
+pub use unclaimed::UnclaimedDevice;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,16 +79,29 @@ pub struct Inventory {
     pub cpu: Section<Cpu>,
     pub numa: Section<Numa>,
     pub memory: Section<Memory>,
+    /// NVDIMMs, CXL memory, DAX devices.
+    pub memory_devices: Section<MemoryDevices>,
     /// Disks that a machine could be installed on or that are in the way: everything with a medium of its own.
     pub disks: Section<Vec<Disk>>,
     /// Block devices built out of others: device-mapper, md, bound loop devices, compressed RAM.
     pub volumes: Section<Vec<Disk>>,
     pub storage_controllers: Section<Vec<StorageController>>,
+    pub enclosures: Section<Vec<Enclosure>>,
+    pub fibre_channel: Section<Vec<FcPort>>,
+    /// iSCSI and NVMe over Fabrics.
+    pub fabrics: Section<StorageFabrics>,
     pub nics: Section<Vec<Nic>>,
+    pub rdma: Section<Vec<RdmaDevice>>,
     pub pci: Section<Vec<PciDevice>>,
     pub usb: Section<Vec<UsbDevice>>,
     pub tpm: Section<Vec<Tpm>>,
     pub bmc: Section<Bmc>,
+    /// Read only when asked for: it takes seconds on most BMCs.
+    pub bmc_records: Section<BmcRecords>,
+    pub sensors: Section<Sensors>,
+    pub clock: Section<Clock>,
+    /// Devices that no driver has taken.
+    pub unclaimed: Section<Vec<UnclaimedDevice>>,
     pub watchdogs: Section<Vec<Watchdog>>,
     pub kernel: Section<Kernel>,
     /// Anomalies, derived from the sections above.

@@ -1,3 +1,4 @@
+use super::optics::Transceiver;
 use super::section::{Problem, Status};
 
 record! {
@@ -55,6 +56,27 @@ record! {
         master: Option<String>,
         infiniband_node_guid: Option<String>,
         infiniband_port_guid: Option<String>,
+        /// As systemd would call it.
+        names: Option<PredictableNames>,
+        transceiver: Option<Transceiver>,
+    }
+}
+
+record! {
+    /// Names by systemd's naming scheme v252 (Debian 12), with what `ID_NET_NAME_*` of udev's database would be.
+    PredictableNames {
+        /// The one that the default link policy picks.
+        name: Option<String>,
+        /// `eno1`: by the index that firmware gives devices of the board.
+        onboard: Option<String>,
+        /// `ens3f1`: by the hot-plug slot.
+        slot: Option<String>,
+        /// `enp3s0f1`: by the place on the bus.
+        path: Option<String>,
+        /// `enx525400123456`
+        mac: Option<String>,
+        /// The firmware's label, as it is.
+        label: Option<String>,
     }
 }
 

@@ -10,6 +10,8 @@ record! {
         /// SHA-256 of the first endorsement key certificate, where the TPM holds one.
         ek_certificate_sha256: Option<String>,
         endorsement_keys: Vec<EndorsementKey>,
+        /// The firmware left a log of what it measured, and the kernel shows it.
+        event_log: Option<bool>,
     }
 }
 

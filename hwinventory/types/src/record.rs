@@ -14,6 +14,8 @@ impl<T> Unset for Option<T> {
 impl Unset for bool {}
 impl Unset for u32 {}
 impl Unset for u64 {}
+impl Unset for i64 {}
+impl Unset for f64 {}
 impl Unset for String {}
 impl<T> Unset for Vec<T> {}
 impl<K, V> Unset for std::collections::BTreeMap<K, V> {}

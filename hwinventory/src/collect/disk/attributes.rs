@@ -1,5 +1,5 @@
 use super::{Kind, Settings, byid, classify, identity, md, partitions, scsi};
-use crate::collect::{by_path, place};
+use crate::collect::{bays, by_path, place};
 use crate::model::{Disk, DiskPath, Multipath, NvmeNamespace};
 use crate::source::Reader;
 
@@ -45,6 +45,7 @@ pub fn collect(reader: &Reader, name: String, real: &str, settings: Settings, pu
         nvme(reader, real, device, &mut disk);
         simple_buses(reader, real, device, &mut disk);
         usb(reader, device, &mut disk);
+        bays::of_disk(reader, device, &mut disk);
     }
     volume(reader, real, &mut disk);
     disk.media = classify::media(&disk.name);

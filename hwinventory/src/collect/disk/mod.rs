@@ -11,7 +11,7 @@ mod scsi;
 mod smart;
 
 use super::isolate::{self, SectionTask};
-use super::pool::{self, Limits};
+use super::pool::{self, Limits, SPARE};
 use super::{Options, place};
 use crate::model::{Disk, Status};
 use std::time::Duration;
@@ -20,8 +20,6 @@ pub use attributes::settle;
 pub use identity::{emmc_area, mark_duplicates};
 
 const BLOCK: &str = "/sys/block";
-/// To put together what was read when the time for the devices is over.
-const SPARE: Duration = Duration::from_secs(5);
 
 /// Starts reading the devices of one kind, each in a thread of its own.
 pub fn start(options: &Options, limit: Duration, wanted: Kind) -> SectionTask<Vec<Disk>> {

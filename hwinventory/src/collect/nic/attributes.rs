@@ -1,4 +1,4 @@
-use crate::collect::{by_path, place};
+use crate::collect::{by_path, netnames, place};
 use crate::model::{Nic, SrIov};
 use crate::source::Reader;
 
@@ -53,6 +53,7 @@ pub fn collect(reader: &Reader, name: String, real: &str, device: &str, bootif: 
         }
     }
     infiniband(reader, device, &mut nic);
+    nic.names = netnames::names(reader, &nic, real);
     if nic.carrier != Some(true) {
         (nic.speed, nic.duplex) = (None, None);
     }

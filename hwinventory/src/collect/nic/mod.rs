@@ -1,19 +1,18 @@
 //! Network interfaces with hardware of their own.
 
 mod attributes;
+mod optics;
 mod probe;
 
 use super::Options;
 use super::isolate::{self, SectionTask};
 use super::place;
-use super::pool::{self, Limits};
+use super::pool::{self, Limits, SPARE};
 use crate::model::{Nic, Status};
 use crate::parse::cmdline;
 use std::time::Duration;
 
 const CLASS: &str = "/sys/class/net";
-/// To put together what was read when the time for the devices is over.
-const SPARE: Duration = Duration::from_secs(5);
 
 pub fn start(options: &Options, limit: Duration) -> SectionTask<Vec<Nic>> {
     let seconds = u32::try_from(options.lldp_wait.as_secs()).unwrap_or(u32::MAX);

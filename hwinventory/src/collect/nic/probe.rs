@@ -46,6 +46,11 @@ pub fn collect(reader: &Reader, nic: &mut Nic, listening: Listening, publish: &d
     nic.permanent_mac = permanent.or(nic.permanent_mac.take());
     netlink(reader, nic);
     publish(nic);
+    // Over a slow bus inside the card: what is known so far is handed over before.
+    nic.transceiver = super::optics::collect(reader, &nic.name);
+    if nic.transceiver.is_some() {
+        publish(nic);
+    }
     let Listening { seconds, agent_off } = listening;
     if seconds > 0 && nic.carrier == Some(true) {
         let query = Query::Lldp { interface: nic.name.clone(), seconds, agent_off };

@@ -1,6 +1,7 @@
 //! The forms in which one value is written, and the other value that takes its place in each.
 
 use crate::parse::bytes::hex;
+use crate::parse::ipmifru;
 use sha2::{Digest, Sha256};
 
 /// Bytes, and others of the same length.
@@ -151,6 +152,10 @@ pub fn text_forms(old: &str, new: &str) -> Vec<Pair> {
         if pad(old).len().is_multiple_of(2) {
             pairs.push((swapped(pad(old).as_bytes()), swapped(pad(new).as_bytes())));
         }
+    }
+    // FRU inventories may pack capitals and digits into six bits each.
+    if let (Some(old), Some(new)) = (ipmifru::packed(old), ipmifru::packed(new)) {
+        pairs.push((old, new));
     }
     let in_hex = |text: &str| hex(text.as_bytes()).into_bytes();
     pairs.push((in_hex(old), in_hex(new)));

@@ -2,6 +2,7 @@
 //! frames hold.
 
 use super::atoms::{atoms, uuids};
+use super::names;
 use crate::model::Inventory;
 use crate::parse::names::{is_hypervisor_default, is_placeholder};
 use crate::parse::{bytes, ethtool, netlink, scsi};
@@ -100,6 +101,7 @@ fn fields(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
+                names::gather(name, value, found);
                 match value {
                     Value::String(text) if name == "by_path" => addresses(text, found),
                     Value::String(text) if name == "port_id" && fields.get("port_id_kind") == Some(&"mac".into()) => {
