@@ -38,30 +38,39 @@ impl FsSource {
 }
 
 impl FsSource {
-    /// Opens a file of a copied tree, and nothing else: opening a device node would ask a device of this machine, and a FIFO
+    /// Opens a file of a copied tree, and nothing else, and says how long it is: opening a device node would ask a device of this machine, and a FIFO
     /// would wait for somebody. What it is is found out before it is opened.
-    fn regular(&self, path: &str) -> io::Result<File> {
+    fn regular(&self, path: &str) -> io::Result<(File, u64)> {
         let found = self.open(path, OFlag::O_PATH)?;
-        if !found.metadata()?.is_file() {
+        let about = nix::sys::stat::fstat(&found)?;
+        if about.st_mode & libc::S_IFMT != libc::S_IFREG {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         let own = format!("/proc/self/fd/{}", found.as_raw_fd());
-        Ok(File::from(nix::fcntl::open(
-            own.as_str(),
-            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-            nix::sys::stat::Mode::empty(),
-        )?))
+        let file = nix::fcntl::open(own.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
+        Ok((File::from(file), u64::try_from(about.st_size).unwrap_or(0)))
     }
 }
 
 impl Source for FsSource {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        let file = match &self.root {
-            None => self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?,
+        let (mut file, size) = match &self.root {
+            // sysfs does not say how long its files are.
+            None => (self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?, 0),
             Some(_) => self.regular(path)?,
         };
         let mut bytes = Vec::new();
-        file.take(FILE_LIMIT).read_to_end(&mut bytes)?;
+        if size > 0 {
+            // What is as long as it says needs no second look for its end.
+            bytes.resize(usize::try_from(size.min(FILE_LIMIT)).unwrap_or_default() + 1, 0);
+            let length = file.read(&mut bytes)?;
+            bytes.truncate(length);
+            if length as u64 == size {
+                return Ok(bytes);
+            }
+        }
+        file.take(FILE_LIMIT - bytes.len().min(FILE_LIMIT as usize) as u64).read_to_end(&mut bytes)?;
+        bytes.truncate(FILE_LIMIT as usize);
         Ok(bytes)
     }
 

@@ -119,7 +119,8 @@ impl Reader {
 fn tidy(path: &str, bytes: Vec<u8>) -> Option<String> {
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    if text.is_empty() || is_document(path) {
+    let plain = || text.bytes().all(|b| (b' '..=b'~').contains(&b));
+    if text.is_empty() || plain() || is_document(path) {
         return Some(text.to_owned()).filter(|text| !text.is_empty());
     }
     // NUL stands between the strings of a device tree's property.
