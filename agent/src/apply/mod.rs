@@ -140,8 +140,8 @@ mod tests {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/layouts.md");
         let text = std::fs::read_to_string(docs).unwrap();
         let (_, section) = text.split_once("## What apply can do").unwrap();
-        let section = section.split("\n## ").next().unwrap();
-        let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        let table = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+        let cells = table.filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
         let told: BTreeSet<&str> =
             cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches(['`', ' ', '|'])).collect();
         // What the engine does by itself.

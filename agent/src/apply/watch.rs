@@ -8,6 +8,8 @@ use super::ApplyError;
 use super::bound::{BoundDisk, Until};
 use crate::disk;
 use crate::image::Cancel;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -98,8 +100,12 @@ impl Watch<'_> {
         if still < self.patience.progress {
             return Ok(());
         }
-        let waiting: Vec<_> =
+        let mut waiting: Vec<&Arc<BoundDisk>> =
             counted.iter().filter(|(_, requests)| requests.waiting > 0).map(|(disk, _)| *disk).collect();
+        // Some drivers do not count what they wait for; that somebody waits inside the kernel says as much.
+        if waiting.is_empty() && is_blocked() {
+            waiting = self.disks.iter().collect();
+        }
         if let Some(first) = waiting.first() {
             waiting.iter().for_each(|disk| disk.keep_off(Until::Boot));
             let (device, seconds) = (first.name().to_owned(), still.as_secs());
@@ -124,6 +130,19 @@ impl Watch<'_> {
     fn keep_off(&self) {
         self.disks.iter().for_each(|disk| disk.keep_off(Until::Ended(self.ended.clone())));
     }
+}
+
+/// Whether a thread of ours, or a program that we started, waits for a device where no signal reaches it (proc(5), state D).
+fn is_blocked() -> bool {
+    let ours = std::process::id().to_string();
+    let stats = |directory: &str| fs::read_dir(directory).into_iter().flatten().flatten().map(|one| one.path());
+    let blocked = |path: PathBuf, parent: Option<&str>| {
+        let text = fs::read_to_string(path.join("stat")).unwrap_or_default();
+        let mut fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let (state, above) = (fields.next(), fields.next());
+        state == Some("D") && parent.is_none_or(|parent| above == Some(parent))
+    };
+    stats("/proc/self/task").any(|path| blocked(path, None)) || stats("/proc").any(|path| blocked(path, Some(&ours)))
 }
 
 #[cfg(test)]

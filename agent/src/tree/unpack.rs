@@ -45,8 +45,9 @@ pub fn unpack(
     let mut done = Unpacked::default();
     // Their times last: making what is in them changes those. Of two entries for one directory the later counts.
     let mut directories: BTreeMap<PathBuf, Attributes> = BTreeMap::new();
-    // Those with ACLs of names that the tree did not know yet.
-    let mut late: BTreeMap<PathBuf, (Attributes, Digest, Inode)> = BTreeMap::new();
+    // Those with ACLs of names that the tree did not know yet, by their paths without links: another entry may take the place
+    // of one of them by any other path.
+    let mut late: BTreeMap<PathBuf, (Attributes, Digest)> = BTreeMap::new();
     let mut kept = 0usize;
     while let Some(entry) = archive.next().map_err(failed)? {
         if stopped() {
@@ -56,7 +57,9 @@ pub fn unpack(
         let attributes = Attributes::read(&entry)
             .map_err(|what| TreeError::Unsupported { path: path.display().to_string(), what })?;
         let place = Place::new(root, &path)?;
-        late.remove(&path);
+        if !late.is_empty() {
+            late.remove(&place.canonical(root)?);
+        }
         done.entries += 1;
         let mut contents = 0;
         match entry.kind {
@@ -90,18 +93,14 @@ pub fn unpack(
         }
         if !attributes.named.is_empty() {
             kept = keep(&place, kept, &attributes)?;
-            late.insert(path, (attributes, contents, place.inode()?));
+            late.insert(place.canonical(root)?, (attributes, contents));
             continue;
         }
         place.set(&attributes, entry.kind != EntryType::Symlink)?;
         place.note(root, manifest.as_deref_mut(), contents, &attributes)?;
     }
-    for (path, (mut attributes, contents, inode)) in late {
+    for (path, (mut attributes, contents)) in late {
         let place = Place::new(root, &path)?;
-        // An entry that came later, by whatever path, may have taken its place.
-        if place.inode()? != inode {
-            continue;
-        }
         attributes.resolve(root).map_err(|what| place.unsupported(&what))?;
         place.set(&attributes, true)?;
         place.note(root, manifest.as_deref_mut(), contents, &attributes)?;
@@ -117,9 +116,6 @@ pub fn unpack(
     }
     Ok(done)
 }
-
-/// Device and number of a file.
-type Inode = Option<(u64, u64)>;
 
 /// Bytes that are kept with these attributes.
 fn keep(place: &Place, kept: usize, attributes: &Attributes) -> Result<usize, TreeError> {
@@ -199,15 +195,6 @@ impl Place {
     fn kind(&self) -> Option<SFlag> {
         let found = fstatat(&self.parent, self.name(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
         Some(SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT)
-    }
-
-    /// None where nothing is there any more.
-    fn inode(&self) -> Result<Inode, TreeError> {
-        match fstatat(&self.parent, self.name(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok(Some((found.st_dev, found.st_ino))),
-            Err(nix::Error::ENOENT) => Ok(None),
-            Err(error) => Err(self.failed("look at")(error)),
-        }
     }
 
     /// Blocks that are zero stay holes. Returns the digest of the contents.

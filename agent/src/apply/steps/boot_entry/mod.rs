@@ -1,18 +1,22 @@
 //! What firmware is told. The loader is looked for with the other steps; the entry is made when the disks boot.
 
 use super::{ApplyError, BootEntry, Perform, Ramdisk, Work};
-use crate::apply::bound::Access;
+use crate::apply::bound::{Access, BoundDisk};
 use crate::apply::table;
 use crate::error::Coded;
 use crate::finalize::guid::{self, Arch};
 use crate::finalize::mount::Mounted;
 use crate::finalize::table::Label;
 use crate::finalize::uefi::entry::{self, Target};
+use crate::finalize::uefi::load_option::{HardDrive, Signature};
 use crate::finalize::uefi::loader;
 use crate::finalize::uefi::variables::Variables;
 use crate::protocol::order::{BootOrder, PartitionPick};
 use std::path::PathBuf;
 use uuid::Uuid;
+
+/// An EFI system partition in an MBR.
+const MBR_ESP: u8 = 0xef;
 
 /// A loader on one disk, on its way to firmware.
 #[derive(Debug, Clone)]
@@ -42,10 +46,7 @@ impl Perform for BootEntry {
 fn look(step: &BootEntry, work: &Work, index: usize) -> Result<Found, ApplyError> {
     let (disk, planned) = (work.disks.disk(index)?, work.planned(index)?);
     let arch = Arch::native();
-    let no_esp = || ApplyError::NoEsp { device: disk.name().to_owned() };
-    let Label::Gpt(gpt) = table::read(disk)? else { return Err(no_esp()) };
-    let esp_type = guid::partition_type("esp", arch);
-    let esp = gpt.partitions().into_iter().find(|one| Some(one.type_guid) == esp_type).ok_or_else(no_esp)?;
+    let (esp, present) = esp(disk)?;
 
     let proven = table::open(work, disk, PartitionPick::Number(esp.number), Access::Read)?;
     let mounted = Mounted::look(proven.node(), "vfat", &work.paths.mounts)?;
@@ -61,10 +62,36 @@ fn look(step: &BootEntry, work: &Work, index: usize) -> Result<Found, ApplyError
         .flat_map(|other| &other.partitions)
         .filter_map(|partition| partition.uuid.as_deref()?.parse().ok())
         .collect();
-    let stays = |old: &Uuid| elsewhere.contains(old) || gpt.partitions().iter().any(|new| new.guid == *old);
+    let stays = |old: &Uuid| elsewhere.contains(old) || present.contains(old);
     let gone = guids(&planned.existing.partitions).into_iter().filter(|old| !stays(old)).collect();
-    let target = Target { label: step.label.clone(), esp: entry::hard_drive(&esp), loader: found?.path, gone };
+    let target = Target { label: step.label.clone(), esp, loader: found?.path, gone };
     Ok(Found { device: planned.device.clone(), target, order: step.order })
+}
+
+/// The EFI system partition as firmware names it, and the GUIDs of all partitions.
+fn esp(disk: &BoundDisk) -> Result<(HardDrive, Vec<Uuid>), ApplyError> {
+    let no_esp = || ApplyError::NoEsp { device: disk.name().to_owned() };
+    match table::read(disk)? {
+        Label::Gpt(gpt) => {
+            let esp_type = guid::partition_type("esp", Arch::native());
+            let partitions = gpt.partitions();
+            let esp = partitions.iter().find(|one| Some(one.type_guid) == esp_type).ok_or_else(no_esp)?;
+            Ok((entry::hard_drive(esp), partitions.iter().map(|one| one.guid).collect()))
+        }
+        // UEFI 2.10, 5.2.1: such a disk is named by the signature in its first sector.
+        Label::Mbr(entries) => {
+            let esp = entries.iter().find(|one| one.kind == MBR_ESP).ok_or_else(no_esp)?;
+            let mut first = vec![0; disk.sector() as usize];
+            table::with(disk, Access::Read, |sectors| {
+                let failed = |source| ApplyError::Open { device: disk.name().to_owned(), source };
+                sectors.read_at(0, &mut first).map_err(failed)
+            })?;
+            let signature = first.get(440..444).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
+            let (first_lba, sectors) = (u64::from(esp.first_lba), u64::from(esp.sectors));
+            let signature = Signature::Mbr(signature);
+            Ok((HardDrive { number: esp.number, first_lba, sectors, signature }, Vec::new()))
+        }
+    }
 }
 
 /// Makes the entries, and reads them back.
