@@ -110,10 +110,6 @@ pub fn check_head(
     optimal_io: &dyn Fn(usize) -> u64,
 ) -> Result<Vec<Warning>, HeadError> {
     let mut warnings = Vec::new();
-    if head.is_unknown() {
-        let message = format!("the image `{image}` has neither a partition table nor a filesystem that is known");
-        warnings.push(Warning { code: "image.unknown_content".to_owned(), message });
-    }
     let written = plan.steps.iter().find_map(|step| match step {
         Step::WriteImage(step) if step.image == image => Some(step.disks.as_slice()),
         _ => None,

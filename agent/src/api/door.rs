@@ -255,7 +255,7 @@ impl Door {
         let mut state = self.lock();
         state.not_busy()?;
         if state.placed()?.order != order {
-            return Err(refusal(409, "api.order-changed", "the order was replaced while it was planned"));
+            return Err(refusal(409, "api.order_changed", "the order was replaced while it was planned"));
         }
         (state.plan, state.phase) = (Some(plan.clone()), Phase::Planned);
         Ok(plan)
@@ -269,17 +269,17 @@ impl Door {
         {
             return match reply.plan_digest == request.plan_digest {
                 true => Ok(reply.clone()),
-                false => Err(refusal(422, "api.idempotency-key", "this key was used for another plan")),
+                false => Err(refusal(422, "api.idempotency_key", "this key was used for another plan")),
             };
         }
         state.not_busy()?;
         let order = state.placed()?.order.clone();
         let Some(plan) = state.plan.as_ref().filter(|_| state.phase == Phase::Planned) else {
-            return Err(refusal(409, "api.no-plan", "there is no plan to apply: POST /v1/plan first"));
+            return Err(refusal(409, "api.no_plan", "there is no plan to apply: POST /v1/plan first"));
         };
         if plan.digest != request.plan_digest {
             let message = format!("the plan is {}, not {}", plan.digest, request.plan_digest);
-            return Err(refusal(409, "api.plan-digest", message));
+            return Err(refusal(409, "api.plan_digest", message));
         }
         // A cancel of former work does not count; one from now on does.
         self.0.control.renew();
@@ -311,10 +311,10 @@ impl Door {
                 let state = self.lock();
                 state.not_busy()?;
                 let installed = state.plan.clone().filter(|_| state.phase == Phase::Done);
-                let nothing = || refusal(409, "api.nothing-installed", "there is no installed system to start");
+                let nothing = || refusal(409, "api.nothing_installed", "there is no installed system to start");
                 installed.ok_or_else(nothing)?
             };
-            let none = || refusal(501, "api.no-kexec", "this agent cannot start a kernel past the firmware");
+            let none = || refusal(501, "api.no_kexec", "this agent cannot start a kernel past the firmware");
             let kexec = self.0.kexec.get().ok_or_else(none)?;
             kexec(&plan).map_err(|problem| Refusal { status: 422, problem })?;
         }
@@ -360,7 +360,7 @@ impl State {
     }
 
     fn placed(&self) -> Result<&Placed, Refusal> {
-        self.order.as_ref().ok_or_else(|| refusal(409, "api.no-order", "there is no order: PUT /v1/order first"))
+        self.order.as_ref().ok_or_else(|| refusal(409, "api.no_order", "there is no order: PUT /v1/order first"))
     }
 }
 

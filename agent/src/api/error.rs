@@ -21,7 +21,7 @@ impl Coded for ApiError {
     fn code(&self) -> &'static str {
         match self {
             Self::Certificate { .. } | Self::Tls { .. } => "api.tls",
-            Self::Callers { .. } => "api.callers-ca",
+            Self::Callers { .. } => "api.callers_ca",
             Self::Listen { .. } => "api.listen",
             Self::Thread { .. } => "api.thread",
         }

@@ -96,7 +96,7 @@ type Whole = Result<Bytes, BytesRejection>;
 fn whole(body: Whole) -> Result<Bytes, Refusal> {
     body.map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            refusal(413, "api.too-large", format!("a body has at most {BODY_LIMIT} bytes"))
+            refusal(413, "api.too_large", format!("a body has at most {BODY_LIMIT} bytes"))
         }
         _ => refusal(400, "api.body", "the body did not come whole"),
     })

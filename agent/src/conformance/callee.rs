@@ -234,7 +234,7 @@ fn orders(sheet: &mut Sheet, caller: &Caller<'_>, status: &Status) {
         ("order.get", "it is given back byte by byte"),
         ("plan.refused", "an order that no disk fits is 422 with a problem"),
         ("plan.none", "and leaves no plan: 404 api.nothing"),
-        ("apply.no-plan", "without a plan nothing is applied: 409 api.no-plan"),
+        ("apply.no-plan", "without a plan nothing is applied: 409 api.no_plan"),
         ("apply.key", "an Idempotency-Key of more than 256 characters is 400"),
         ("cancel.idle", "where nothing is applied nothing is cancelled: 409 api.idle"),
     ];
@@ -272,7 +272,7 @@ fn orders(sheet: &mut Sheet, caller: &Caller<'_>, status: &Status) {
         get(),
         plan(),
         caller.get("/v1/plan").and_then(|answer| answer.refused(404, Some("api.nothing"))),
-        apply(&id).and_then(|answer| answer.refused(409, Some("api.no-plan"))),
+        apply(&id).and_then(|answer| answer.refused(409, Some("api.no_plan"))),
         apply(&"k".repeat(257)).and_then(|answer| answer.refused(400, None)),
         caller.json(Method::POST, "/v1/cancel", "").and_then(|answer| answer.refused(409, Some("api.idle"))),
     ];

@@ -26,10 +26,10 @@ impl Coded for NetError {
         match self {
             Self::Netlink { .. } => "net.kernel",
             Self::Socket { .. } => "net.socket",
-            Self::NoLink { .. } => "net.no-link",
-            Self::NoSuchDevice { .. } => "net.no-such-device",
-            Self::NoCarrier { .. } => "net.no-carrier",
-            Self::NoLease { .. } => "net.no-lease",
+            Self::NoLink { .. } => "net.no_link",
+            Self::NoSuchDevice { .. } => "net.no_such_device",
+            Self::NoCarrier { .. } => "net.no_carrier",
+            Self::NoLease { .. } => "net.no_lease",
             Self::Write { .. } => "net.write",
         }
     }

@@ -110,11 +110,6 @@ impl Head {
         &self.bytes
     }
 
-    /// Neither a table nor a filesystem nor a boot sector: nothing that a machine could make use of.
-    pub fn is_unknown(&self) -> bool {
-        self.table == TableKind::None && self.filesystem.is_none() && self.fault.is_none() && !self.boot_code
-    }
-
     /// Where the last partition ends, in bytes: an image that is shorter was cut short. `None` without partitions.
     pub fn reach(&self) -> Option<u64> {
         self.partitions.iter().map(HeadPartition::end).max()

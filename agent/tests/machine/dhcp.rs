@@ -218,7 +218,7 @@ fn carrier_that_comes_late_is_used() {
     in_namespace(|lab| {
         lab.cable("late0", BOOT_MAC, 2, false);
         let network = Network::start(&Config::parse(&[""]).unwrap(), lab.directory.path()).unwrap();
-        assert_eq!(network.wait(Duration::from_millis(500)).unwrap_err().code(), "net.no-carrier");
+        assert_eq!(network.wait(Duration::from_millis(500)).unwrap_err().code(), "net.no_carrier");
         lab.ip_behind("link set late0-far up");
         lab.serve("late0", 2, &[]);
         network.wait(LIMIT).unwrap();
@@ -259,12 +259,12 @@ fn a_static_address_needs_no_server() {
 fn what_is_missing_is_named() {
     in_namespace(|lab| {
         let short = Duration::from_millis(700);
-        assert_eq!(lab.up("", short).unwrap_err().code(), "net.no-link");
+        assert_eq!(lab.up("", short).unwrap_err().code(), "net.no_link");
         lab.cable("dark0", "02:00:00:00:00:01", 1, false);
-        assert_eq!(lab.up("", short).unwrap_err().code(), "net.no-carrier");
-        assert_eq!(lab.up("ip=:::::eth9:dhcp", short).unwrap_err().code(), "net.no-such-device");
+        assert_eq!(lab.up("", short).unwrap_err().code(), "net.no_carrier");
+        assert_eq!(lab.up("ip=:::::eth9:dhcp", short).unwrap_err().code(), "net.no_such_device");
         lab.cable("mute0", BOOT_MAC, 2, true);
-        assert_eq!(lab.up("", short).unwrap_err().code(), "net.no-lease");
+        assert_eq!(lab.up("", short).unwrap_err().code(), "net.no_lease");
         assert!(lab.up("ip=off", short).unwrap().state().interfaces.is_empty());
     });
 }

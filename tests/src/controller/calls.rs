@@ -174,7 +174,7 @@ pub(super) async fn events(
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.starts_with(event::BATCH_CONTENT_TYPE) {
         let message = format!("events come as {}", event::BATCH_CONTENT_TYPE);
-        return Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.content-type", message));
+        return Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.content_type", message));
     }
     let events: Vec<Event> = parse(&body)?;
     if let Some(event) = events.iter().find(|event| event.specversion != "1.0") {

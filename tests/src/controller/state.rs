@@ -173,7 +173,7 @@ impl State {
             reply(Decision::Refused, Some(problem))
         };
         let Some(view) = self.machines.get(machine) else {
-            return (refuse("grant.unknown-machine", format!("{machine} has not said hello")), false);
+            return (refuse("grant.unknown_machine", format!("{machine} has not said hello")), false);
         };
         if let Some((_, old)) = view.grants.iter().find(|(old, _)| old == request) {
             return (old.clone(), false);

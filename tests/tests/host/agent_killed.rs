@@ -91,7 +91,7 @@ impl Scene {
         let before = self.host.disk.digest().unwrap();
         let agent = self.host.start();
         let receipt = self.receipt();
-        assert_eq!(receipt.problem.map(|problem| problem.code).as_deref(), Some("controller.grant-refused"));
+        assert_eq!(receipt.problem.map(|problem| problem.code).as_deref(), Some("controller.grant_refused"));
         assert!(receipt.images.is_empty());
         assert_eq!(self.granted(), 1);
         assert_eq!(self.host.disk.digest().unwrap(), before, "the disk was written without a grant");

@@ -266,7 +266,7 @@ impl Bench {
     /// The next agent gets no second grant, and says so.
     fn is_refused(&mut self, order: &str) {
         let receipt = self.receipt(order);
-        assert_eq!(receipt.problem.map(|problem| problem.code).as_deref(), Some("controller.grant-refused"), "{order}");
+        assert_eq!(receipt.problem.map(|problem| problem.code).as_deref(), Some("controller.grant_refused"), "{order}");
         assert!(receipt.images.is_empty());
         assert_eq!(self.granted(order), 1, "{order}");
     }

@@ -130,17 +130,17 @@ fn from_order_to_receipt() {
     let bed = Bed::ready();
     assert_eq!(bed.status().phase, Phase::Idle);
     assert_eq!(bed.code("GET", "/v1/order", b""), refused(404, "api.nothing"));
-    assert_eq!(bed.code("POST", "/v1/plan", b""), refused(409, "api.no-order"));
+    assert_eq!(bed.code("POST", "/v1/plan", b""), refused(409, "api.no_order"));
     assert_eq!(bed.call("PUT", "/v1/order", order("o1").as_bytes()).0, 200);
     assert_eq!(bed.text("/v1/order"), order("o1"));
     let apply = json!({"plan_digest": "sha256:o1"}).to_string();
-    assert_eq!(bed.code("POST", "/v1/apply", apply.as_bytes()), refused(409, "api.no-plan"));
+    assert_eq!(bed.code("POST", "/v1/apply", apply.as_bytes()), refused(409, "api.no_plan"));
     let (status, plan) = bed.call("POST", "/v1/plan", b"");
     assert_eq!((status, plan["digest"].as_str()), (200, Some("sha256:o1")));
     assert_eq!(bed.call("GET", "/v1/plan", b"").1, plan);
     assert_eq!(bed.status().phase, Phase::Planned);
     let other = json!({"plan_digest": "sha256:other"}).to_string();
-    assert_eq!(bed.code("POST", "/v1/apply", other.as_bytes()), refused(409, "api.plan-digest"));
+    assert_eq!(bed.code("POST", "/v1/apply", other.as_bytes()), refused(409, "api.plan_digest"));
     assert_eq!(bed.code("POST", "/v1/apply", b"{"), refused(400, "api.body"));
     assert_eq!(bed.door.next_work(Duration::ZERO), None, "nothing was started by what was refused");
     assert_eq!(bed.call("POST", "/v1/apply", apply.as_bytes()).0, 202);
@@ -163,14 +163,14 @@ fn from_order_to_receipt() {
     bed.door.finish(&receipt_for("o1", 1, "boot-1"));
     assert_eq!(bed.status().phase, Phase::Done);
     assert_eq!(bed.call("GET", "/v1/receipt", b"").1["order"], "o1");
-    assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(501, "api.no-kexec"));
+    assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(501, "api.no_kexec"));
     let counted = AtomicU32::new(0);
     bed.door.set_kexec(Arc::new(move |plan| {
         assert_eq!(plan.order, "o1");
-        let problem = Problem { code: "kexec.no-kernel".into(), message: "m".into(), causes: vec![], hint: None };
+        let problem = Problem { code: "kexec.no_kernel".into(), message: "m".into(), causes: vec![], hint: None };
         if counted.fetch_add(1, Ordering::Relaxed) == 0 { Err(problem) } else { Ok(()) }
     }));
-    assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(422, "kexec.no-kernel"));
+    assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(422, "kexec.no_kernel"));
     assert_eq!(bed.door.next_work(Duration::ZERO), None, "what could not be loaded is not started");
     assert_eq!(bed.call("POST", "/v1/power", br#"{"action":"kexec"}"#).0, 202);
     assert_eq!(bed.door.next_work(PATIENCE), Some(Work::Power(Power::Kexec)));
@@ -204,7 +204,7 @@ fn bad_input_is_refused_with_a_code() {
     assert_eq!(bed.code("PUT", "/v1/order", br#"{"version":"order/v2"}"#), refused(422, "order.version"));
     assert_eq!(bed.code("PUT", "/v1/order", br#"{"version":"order/v1","x":1}"#), refused(422, "order.unknown_key"));
     assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"explode"}"#), refused(400, "api.body"));
-    assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(409, "api.nothing-installed"));
+    assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(409, "api.nothing_installed"));
     assert_eq!(bed.code("POST", "/v1/cancel", b""), refused(409, "api.idle"));
     assert_eq!(bed.code("GET", "/v1/log?offset=-1", b""), refused(400, "api.query"));
     assert_eq!(bed.code("GET", "/v1/log?offset=9223372036854775808", b""), refused(400, "api.query"));
@@ -212,7 +212,7 @@ fn bad_input_is_refused_with_a_code() {
     assert_eq!(bed.code("POST", "/v1/status", b""), refused(405, "api.method"));
     bed.call("PUT", "/v1/order", order("impossible").as_bytes());
     assert_eq!(bed.code("POST", "/v1/plan", b""), refused(422, "plan.none"));
-    assert_eq!(bed.code("PUT", "/v1/order", &vec![b' '; (4 << 20) + 1]), refused(413, "api.too-large"));
+    assert_eq!(bed.code("PUT", "/v1/order", &vec![b' '; (4 << 20) + 1]), refused(413, "api.too_large"));
     assert_eq!(bed.status().phase, Phase::Ordered);
 }
 

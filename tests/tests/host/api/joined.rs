@@ -43,7 +43,7 @@ fn callers_and_controller_see_one_agent_and_no_secret_leaves_it() {
     let (status, problem) = caller.call("POST", "/v1/plan", "");
     assert_eq!((status, &problem["code"]), (422, &json!("plan.no_match")), "{problem}");
     let apply = json!({"plan_digest": "sha256:00"}).to_string();
-    assert_eq!(caller.call("POST", "/v1/apply", &apply).1["code"], "api.no-plan");
+    assert_eq!(caller.call("POST", "/v1/apply", &apply).1["code"], "api.no_plan");
 
     // A controller's order shows at the door too.
     bench.controller().put_order("default", order("ordered")).unwrap();

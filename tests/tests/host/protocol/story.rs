@@ -318,7 +318,7 @@ fn without_a_controller_events_go_to_any_url_and_orders_come_from_anywhere() {
     }
     let missing = format!("{}/images/none.json", bench.controller().url());
     assert_eq!(burin::dialect::file::fetch_order(&missing, &trust).unwrap_err().code(), "controller.status");
-    assert_eq!(burin::dialect::file::fetch_order("/none.json", &trust).unwrap_err().code(), "controller.order-file");
+    assert_eq!(burin::dialect::file::fetch_order("/none.json", &trust).unwrap_err().code(), "controller.order_file");
 
     // The reference controller is not such a sink, but answers the path with 2xx and 4xx as faults say.
     let sink = sink::Sink::new();

@@ -217,7 +217,7 @@ fn a_controller_may_ask_for_the_machines_certificate() {
     ];
     for (name, own) in strangers {
         let error = connect(own).unwrap_err();
-        assert_eq!(error.code(), "controller.client-certificate", "{name}: {error:?}");
+        assert_eq!(error.code(), "controller.client_certificate", "{name}: {error:?}");
         assert!(error.hint().unwrap().contains("client.pem"), "{name}");
     }
     // Nobody asks: what the ramdisk has is not in the way.
@@ -238,9 +238,9 @@ fn the_agents_api_may_ask_for_the_callers_certificate() {
     let local: std::net::IpAddr = [127, 0, 0, 1].into();
     let options = api::Options { listen: (local, 0).into(), addresses: vec![local], callers: Some(ca.clone()) };
     let start = || api::Server::start(&options, door.clone());
-    assert_eq!(start().unwrap_err().code(), "api.callers-ca", "a file that is not there opens no door");
+    assert_eq!(start().unwrap_err().code(), "api.callers_ca", "a file that is not there opens no door");
     std::fs::write(&ca, "no certificate").unwrap();
-    assert_eq!(start().unwrap_err().code(), "api.callers-ca");
+    assert_eq!(start().unwrap_err().code(), "api.callers_ca");
     std::fs::write(&ca, &callers.ca).unwrap();
     let server = start().unwrap();
     let call = |own| {

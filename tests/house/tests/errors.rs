@@ -1,0 +1,95 @@
+//! Every code that a program can say is in docs/errors.md, with what is on the disk then.
+
+use burin_house::{code, literals, read, sources};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Dotted, lower case, words separated by underscores.
+fn is_code(text: &str) -> bool {
+    let word =
+        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    text.contains('.') && text.split('.').all(word)
+}
+
+/// Codes by the file that says them: what `fn code` answers, what the API refuses with, and problems and warnings made by
+/// hand.
+fn said() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for (path, text) in sources("agent") {
+        let mut add = |text: &str| {
+            for literal in literals(text) {
+                // Format strings and messages have blanks or braces.
+                if literal.contains('.') && literal.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+                    found.insert(literal, path.clone());
+                }
+            }
+        };
+        for body in text.split("fn code(&self)").skip(1) {
+            let open = body.find('{').unwrap_or_default();
+            let mut depth = 0usize;
+            let end = body[open..].find(|c| {
+                depth = match c {
+                    '{' => depth + 1,
+                    '}' => depth - 1,
+                    _ => depth,
+                };
+                depth == 0
+            });
+            add(&body[open..open + end.unwrap_or_default()]);
+        }
+        for start in ["refusal(", "code: \"", "code: String::from(\"", "Problem::new(\""] {
+            for rest in text.split(start).skip(1) {
+                let quoted = if start.ends_with('"') { format!("\"{rest}") } else { rest.to_owned() };
+                let first = quoted.split('"').nth(1).unwrap_or_default();
+                let near = quoted.find('"').is_some_and(|at| at < 20);
+                if near {
+                    add(&format!("\"{first}\""));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_code_is_in_the_table() {
+    let document = read("docs/errors.md");
+    let listed: BTreeSet<String> = code(&document).into_iter().collect();
+    let said = said();
+    assert!(said.len() > 100, "only {} codes found: has the way to say them changed?", said.len());
+    let missing: Vec<_> = said.iter().filter(|(code, _)| !listed.contains(*code)).collect();
+    assert!(missing.is_empty(), "not in docs/errors.md: {missing:#?}");
+}
+
+#[test]
+fn words_of_codes_are_separated_by_underscores() {
+    let wrong: Vec<_> = said().into_iter().filter(|(code, _)| !is_code(code)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let document = read("docs/errors.md");
+    let rows = document.lines().filter(|line| line.starts_with("| `"));
+    let wrong: Vec<String> =
+        rows.filter_map(|row| code(row).into_iter().next()).filter(|code| code.contains('-')).collect();
+    assert!(wrong.is_empty(), "docs/errors.md: {wrong:?}");
+}
+
+#[test]
+fn every_code_of_the_table_is_said_by_something() {
+    let mut all = String::new();
+    for folder in ["agent", "tests/src", "hwinventory"] {
+        sources(folder).into_iter().for_each(|(_, text)| all.push_str(&text));
+    }
+    let document = read("docs/errors.md");
+    let rows = document.lines().filter(|line| line.starts_with("| `"));
+    let codes = rows.filter_map(|row| code(row).into_iter().next()).filter(|code| code.contains('.'));
+    let stale: Vec<String> = codes.filter(|code| !all.contains(&format!("\"{code}\""))).collect();
+    assert!(stale.is_empty(), "in docs/errors.md, and nothing says them: {stale:?}");
+}
+
+#[test]
+fn every_table_says_what_is_on_the_disk() {
+    let document = read("docs/errors.md");
+    for section in document.split("\n## ").skip(1) {
+        let title = section.lines().next().unwrap_or_default();
+        let before = section.split("\n| code").next().unwrap_or_default();
+        assert!(before.contains("On the disk then:"), "docs/errors.md, \"{title}\": say what is on the disk then");
+    }
+}
