@@ -32,6 +32,11 @@ impl Input {
         Self { pieces, piece: Vec::new(), used: 0, position: 0, ended: false, failed: None, kept: None }
     }
 
+    /// Bytes that are there without waiting.
+    pub fn buffered(&self) -> usize {
+        self.piece.len() - self.used
+    }
+
     /// Bytes taken so far.
     pub fn position(&self) -> u64 {
         self.position

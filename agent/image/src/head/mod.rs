@@ -6,7 +6,7 @@ mod table;
 pub use filesystem::Filesystem;
 pub use table::{HeadPartition, HeadTable, TableKind};
 
-use crate::codec::sniff::Compression;
+use crate::codec::Compression;
 use crate::error::ImageError;
 use burin_protocol::error::Coded;
 use burin_protocol::image::ImageFormat;
@@ -65,13 +65,17 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Bytes that an image with this table or filesystem must have at least, as far as the first MiB tells.
-    pub fn least_length(&self) -> Option<u64> {
-        match &self.table {
-            // An ISO's MBR may tell of a whole cylinder more than there is.
-            Some(table) if table.kind == TableKind::Mbr && self.is_iso() => None,
-            Some(table) => table.sectors.iter().map(|sector| self.reach(*sector)).min(),
-            None => self.filesystem.as_ref().and_then(|filesystem| filesystem.size),
+    /// Where the image has to end, as far as the first MiB tells.
+    pub fn ends(&self) -> HeadEnds {
+        let Some(table) = &self.table else {
+            return HeadEnds { content: self.filesystem.as_ref().and_then(|filesystem| filesystem.size), backup: None };
+        };
+        // An ISO's MBR may tell of a whole cylinder more than there is.
+        let rounded = table.kind == TableKind::Mbr && self.is_iso();
+        let sectors = || table.sectors.iter().copied();
+        HeadEnds {
+            content: sectors().map(|sector| self.reach(sector)).min().filter(|_| !rounded),
+            backup: table.backup.and_then(|last| last.checked_add(1)?.checked_mul(u64::from(sectors().min()?))),
         }
     }
 
@@ -84,6 +88,15 @@ impl<'a> Head<'a> {
         let ends = self.table.iter().flat_map(|table| &table.partitions).map(|partition| partition.end);
         ends.max().unwrap_or(0).saturating_mul(u64::from(sector))
     }
+}
+
+/// Where an image has to end by its own table or filesystem, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeadEnds {
+    /// Its partitions, or the filesystem that it is.
+    pub content: Option<u64>,
+    /// Its backup GPT.
+    pub backup: Option<u64>,
 }
 
 /// Why an image is not wanted, with a code of its own.

@@ -18,6 +18,8 @@ pub struct HeadTable {
     pub sectors: Vec<u32>,
     /// Of the GPT.
     pub guid: Option<[u8; 16]>,
+    /// The sector of the backup header, as the GPT tells it.
+    pub backup: Option<u64>,
     /// Of the MBR.
     pub disk_signature: u32,
     /// In the order of the table. Logical partitions of an MBR are not among them: they lie behind the first MiB.
@@ -95,6 +97,7 @@ fn gpt(head: &[u8], sector: u32) -> Option<HeadTable> {
         kind: TableKind::Gpt,
         sectors: vec![sector],
         guid: header.get(56..72)?.try_into().ok(),
+        backup: u64_at(header, 32),
         disk_signature: 0,
         partitions: partitions.collect(),
         complete: entries.len() / size >= count,
@@ -128,11 +131,12 @@ fn mbr(head: &[u8], sector: u32) -> Option<HeadTable> {
     });
     let partitions: Vec<_> = used.collect();
     let extended = partitions.iter().any(|partition| matches!(partition.mbr_type, Some(0x05 | 0x0f | 0x85)));
-    let (guid, disk_signature) = (None, u32_at(head, 440)?);
+    let (guid, backup, disk_signature) = (None, None, u32_at(head, 440)?);
     Some(HeadTable {
         kind: TableKind::Mbr,
         sectors: vec![sector],
         guid,
+        backup,
         disk_signature,
         partitions,
         complete: !extended,

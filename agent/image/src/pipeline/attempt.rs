@@ -45,7 +45,7 @@ fn attempt(request: WriteRequest, destinations: &[Destination<'_>], cancel: &Can
         [only] => Some(only.target),
         _ => None,
     };
-    let opened = Opening { room, only, stop: &stop, stages: &stages }.open(request);
+    let opened = Opening { room, only, devices: destinations.len(), stop: &stop, stages: &stages }.open(request);
     if let Some(first) = destinations.first() {
         tell_notes(&stop, first.progress);
     }

@@ -284,3 +284,14 @@ pub fn gpt_image(len: usize, sector: usize) -> Vec<u8> {
     disk[458..462].fill(0xff);
     disk
 }
+
+/// Nothing was written, or nothing that boots.
+pub fn assert_untouched_or_unbootable(error: &ImageError, path: &Path) {
+    match error {
+        ImageError::Stopped { .. } => assert_unbootable(path),
+        _ => {
+            let bytes = fs::read(path).unwrap();
+            assert!(bytes == dirt(bytes.len()), "it was touched: {error:?}");
+        }
+    }
+}
