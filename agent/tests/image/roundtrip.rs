@@ -113,7 +113,11 @@ fn the_whole_matrix_on_loop_devices() {
                 let receipt = image::write(request, &target, &(), &Cancel::default());
                 let receipt = receipt.unwrap_or_else(|error| panic!("{name}, {digest:?}, {sector}: {error:?}"));
                 drop(target);
-                assert_eq!(receipt.digest, digest, "{name}");
+                assert_eq!(receipt.digest.content, digest.content, "{name}");
+                // qcow2 is read by ranges where nothing asks for all of it.
+                let whole = !name.starts_with("qcow2") || digest.wire.is_some();
+                assert_eq!(receipt.wire_sha256, whole.then(|| sha256(wire)), "{name}");
+                assert_eq!(receipt.digest.wire, digest.wire.or(receipt.wire_sha256), "{name}");
                 assert_written(&fs::read(&device.device).unwrap(), &image);
             }
         }
@@ -226,8 +230,6 @@ fn an_image_of_many_times_the_buffers_goes_through() {
 fn odd_lengths_of_image_and_target() {
     let dir = tempfile::tempdir().unwrap();
     for (image_len, target_len) in [
-        (1, 1),
-        (511, 4096),
         (512, 8191),
         (4096, 4096),
         (5000, 5000),
@@ -264,7 +266,18 @@ fn one_byte_too_many_is_refused_and_known_lengths_before_anything_is_touched() {
     // From a pipe the length is known only at the end.
     let error = write_to_file(from_bytes(image), &target).unwrap_err();
     assert_eq!(error.code(), "image.too_large");
-    assert_unbootable(&target);
+    assert_untouched_or_unbootable(&error, &target);
+}
+
+#[test]
+fn less_than_a_sector_is_no_image() {
+    let dir = tempfile::tempdir().unwrap();
+    for bytes in [vec![7], vec![7; 511], zstd::bulk::compress(&[7; 511], 1).unwrap()] {
+        let target = dirty_file(dir.path(), 2 * MIB);
+        let error = write_to_file(from_bytes(bytes), &target).unwrap_err();
+        assert_eq!(error.code(), "image.truncated");
+        assert_eq!(fs::read(&target).unwrap(), dirt(2 * MIB), "the target was touched");
+    }
 }
 
 #[test]

@@ -282,9 +282,9 @@ impl ImageInfo {
         }
     }
 
-    /// What the first MiB tells.
-    pub fn head<'a>(&'a self, bytes: &'a [u8]) -> Head<'a> {
-        Head::new((&self.name, self.format, self.compression), self.image_total, bytes, self.sector_size)
+    /// What the first MiB tells. `ended`: bytes of an image that is no longer than that.
+    pub fn head<'a>(&'a self, bytes: &'a [u8], ended: Option<u64>) -> Head<'a> {
+        Head::new((&self.name, self.format, self.compression), ended.or(self.image_total), bytes, self.sector_size)
     }
 
     /// An error where no target shall have this image.
@@ -296,7 +296,7 @@ impl ImageInfo {
             let what = format!("is compressed twice: {inner} inside of {outer}");
             return Err(ImageError::Unsupported { source_name: self.name.clone(), what });
         }
-        if let Some(length) = self.image_total {
+        if let Some(length) = head.length {
             self.reaches(head.ends(), length, stop)?;
         }
         if head.table.is_none() && head.filesystem.is_none() && !head.boot_signature {

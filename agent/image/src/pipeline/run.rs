@@ -16,7 +16,7 @@ use crate::pipeline::report::{Common, Report, tell_notes};
 use crate::pipeline::threads::{Shared, Threads};
 use crate::proof::wire::WireDigests;
 use crate::request::{Ending, Written};
-use burin_disk::{Body, Chunk, DiskError, Failure, Pool, Target, TargetKind, Waker, Writer};
+use burin_disk::{Body, CHUNK, Chunk, DiskError, Failure, Pool, Target, TargetKind, Waker, Writer};
 use burin_protocol::image::{ImageDigests, Verify};
 use std::sync::Arc;
 use std::thread;
@@ -173,7 +173,9 @@ impl Run<'_> {
     /// Looks at the first MiB. Devices that the image cannot work on are left out; an error where it is wanted on none.
     /// Where it says that it ends.
     fn judge(&self, first: &Chunk, ready: &mut Vec<Ready<'_>>, ends: &mut Ends) -> Result<HeadEnds, ImageError> {
-        let head = self.shared.info.head(first.bytes());
+        // All chunks but the last are whole.
+        let ended = (first.len < CHUNK).then_some(first.len as u64);
+        let head = self.shared.info.head(first.bytes(), ended);
         self.shared.info.judge(&head, &self.shared.stop)?;
         ready.retain(|ready| {
             let Some(disk) = self.disks.get(ready.index) else { return false };
