@@ -1,4 +1,4 @@
-use crate::head::Refusal;
+use crate::refusal::Refusal;
 use burin_disk::DiskError;
 use burin_protocol::error::Coded;
 use std::io;

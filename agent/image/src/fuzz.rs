@@ -1,13 +1,13 @@
 //! One entry per reader of what images, indexes and the files beside them say. For fuzzers and bounded trials: they must
 //! return for every input, and take memory by limits of their own, not by what the input says.
 
-use crate::ImageError;
 use crate::codec::decode::Limits;
 use crate::codec::sniff;
 use crate::codec::zstd::seekable::Seekable;
 use crate::container::foreign;
 use crate::container::qcow2::Qcow2;
 use crate::delta::caibx::Caibx;
+use crate::error::ImageError;
 use crate::flow::progress::Cancel;
 use crate::head::Head;
 use crate::options::Options;

@@ -1,6 +1,6 @@
 //! The wire bytes as the decoders read them.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::byte_queue::ByteQueue;
 use std::io::{self, BufRead, Read};
 

@@ -1,7 +1,7 @@
 //! One write from beginning to end: the source opened and checked, the pipeline run, receipts completed. A second attempt
 //! where an index was found to be of another image.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::progress::Cancel;
 use crate::flow::progress::{Phase, Stages};
 use crate::flow::stop::Stop;

@@ -1,9 +1,9 @@
 //! An image's index, made without writing the image anywhere.
 
-use crate::ImageError;
 use crate::budget::LEAST_BUFFERS;
 use crate::codec::decode;
 use crate::delta::caibx::{Caibx, Indexer};
+use crate::error::ImageError;
 use crate::flow::channel::{Popped, channel};
 use crate::flow::chunker::{CHUNKS, Chunker, Output};
 use crate::flow::input::Input;

@@ -299,7 +299,7 @@ impl ImageInfo {
         if let Some(length) = head.length {
             self.reaches(head.ends(), length, stop)?;
         }
-        if head.table.is_none() && head.filesystem.is_none() && !head.boot_signature {
+        if head.is_unknown() {
             stop.anomaly(&Anomaly::Unrecognized { source_name: self.name.clone() });
         }
         match &self.inspect {

@@ -1,8 +1,8 @@
 //! An image's decoded bytes for whoever takes them as a stream: trees, which are not written to a device as they come.
 
-use crate::ImageError;
 use crate::codec::decode::{self, Limits};
 use crate::codec::sniff;
+use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, channel};
 use crate::flow::chunker::{Chunker, Output};
 use crate::flow::input::{Input, Pieces};

@@ -3,7 +3,7 @@
 //! An image is hashed while it streams by, so its signature must be a prehashed one (BLAKE2b-512, minisign's own
 //! default since 0.10); small files may have a legacy one too.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::proof::digest::Expected;
 use minisign_verify::{Error, PublicKey, Signature, StreamVerifier};
 

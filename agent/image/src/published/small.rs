@@ -1,6 +1,6 @@
 //! Small files beside an image: sums and signatures, by URL or path.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::detached::detached;
 use crate::flow::progress::Cancel;
 use crate::source::answer::{Failure, refused};

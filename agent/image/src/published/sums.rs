@@ -1,6 +1,6 @@
 //! Published digests: a SHA256SUMS file beside the image, and its minisign signature.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::progress::Cancel;
 use crate::published::minisign::Minisign;
 use crate::published::small::Small;

@@ -1,6 +1,6 @@
 //! What a server answers, and what that means for the fetching: its headers, its status, its pace.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use burin_http::proxy::ProxyError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

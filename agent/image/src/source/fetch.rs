@@ -1,7 +1,7 @@
 //! One connection's worth of an image, fetched in a thread of its own; with several connections, parts of it side by
 //! side, each bound by validator, place and length to the first answer, and handed on in order.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, Producer, channel};
 use crate::flow::pieces::{PIECE, TICK, pump};
 use crate::flow::progress::Stages;

@@ -1,7 +1,7 @@
 //! How an image is fetched, and one GET as every part of that sends it: through the proxy that is meant, with credentials
 //! where they belong, after redirects.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::source::answer;
 use crate::source::answer::{Failure, refused, status_failure};
 use crate::source::origin::{Origin, join};

@@ -5,7 +5,7 @@
 //! on every resume the last bytes are fetched again and compared. A server without Range sends everything again; then
 //! the whole repeated part is compared by its digest. Disagreement is an error, never a spliced image.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, channel};
 use crate::flow::pieces::{PIECES, TICK};
 use crate::flow::progress::Stages;

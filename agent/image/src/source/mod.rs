@@ -10,7 +10,7 @@ pub mod proxies;
 pub mod random;
 pub mod ranges;
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, channel};
 use crate::flow::input::Pieces;
 use crate::flow::pieces::{PIECES, TICK, pump};

@@ -1,6 +1,6 @@
 //! Random access over HTTP, for formats that are read by ranges.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::progress::{Stages, timed};
 use crate::flow::stop::Stop;
 use crate::source::answer::{Answer, Failure, Pace};

@@ -129,7 +129,7 @@ fn pass(input: &mut Input, mut count: usize) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ImageError;
+    use crate::error::ImageError;
     use crate::flow::input::Pieces;
     use std::collections::VecDeque;
 

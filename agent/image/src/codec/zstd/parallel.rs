@@ -6,12 +6,12 @@
 //! device as soon as all before it did; a larger frame is decoded as a stream, once those before it are done. However
 //! many workers there are, a new frame is taken in only when it fits in what `Limits::in_flight` leaves.
 
-use crate::ImageError;
 use crate::codec::decode::{Decoder, skip};
 use crate::codec::sniff;
 use crate::codec::zstd::frame::{Collected, collect};
 use crate::codec::zstd::one_frame;
 use crate::codec::zstd::workers::{self, Held, Job, PARTS, Part, Queue, Shared};
+use crate::error::ImageError;
 use crate::flow::byte_queue::ByteQueue;
 use crate::flow::channel::{Consumer, Popped, Producer, channel};
 use crate::flow::chunker::{Chunker, Fault};
