@@ -1,4 +1,4 @@
-use crate::head::Refusal;
+use crate::refusal::Refusal;
 use burin_disk::DiskError;
 use burin_protocol::error::Coded;
 use std::io;
@@ -44,6 +44,8 @@ pub enum ImageError {
     TooLarge { source_name: String, at_least: u64, exact: bool, device: u64 },
     #[error("{source_name}: the {what} is for disks of {image}-byte sectors, this one's have {device}")]
     SectorSize { source_name: String, what: &'static str, image: u32, device: u32 },
+    #[error("{source_name}: decoding it takes {needed} bytes of memory, and {available} are available")]
+    Memory { source_name: String, needed: u64, available: u64 },
     #[error(transparent)]
     Refused(Refusal),
     #[error("{text:?} is not a digest (sha256:HEX or sha512:HEX)")]
@@ -52,6 +54,8 @@ pub enum ImageError {
     DigestMismatch { source_name: String, what: &'static str, expected: String, actual: String },
     #[error("{url}: holds no digest of {name}")]
     NoPublishedDigest { url: String, name: String },
+    #[error("{url}: holds several digests for {name}")]
+    DigestAmbiguous { url: String, name: String },
     #[error("{url}: the signature is not valid")]
     Signature { url: String, source: minisign_verify::Error },
     #[error("{url}: there is no signature")]
@@ -123,10 +127,12 @@ impl Coded for ImageError {
             Self::NotIndexed { .. } => "image.index_mismatch",
             Self::TooLarge { .. } => "image.too_large",
             Self::SectorSize { .. } => "image.sector_size",
+            Self::Memory { .. } => "image.memory",
             Self::Refused(refusal) => refusal.0.code(),
             Self::DigestInvalid { .. } => "image.digest_invalid",
             Self::DigestMismatch { .. } => "image.digest_mismatch",
             Self::NoPublishedDigest { .. } => "image.digest_unpublished",
+            Self::DigestAmbiguous { .. } => "image.digest_ambiguous",
             Self::Signature { .. } => "image.signature_invalid",
             Self::SignatureMissing { .. } => "image.signature_missing",
             Self::SignatureOtherKey { .. } => "image.signature_other_key",
@@ -155,6 +161,9 @@ impl Coded for ImageError {
             Self::DigestMismatch { .. } => {
                 Some("either the digest belongs to another build, or the bytes were changed on their way".into())
             }
+            Self::DigestAmbiguous { .. } => {
+                Some("give the digest itself, or publish paths in the file of digests".into())
+            }
             Self::SignatureMissing { .. } => {
                 Some("sign it: minisign -S -m FILE, and publish FILE.minisig beside it".into())
             }
@@ -170,6 +179,12 @@ impl Coded for ImageError {
                 Some("make the image for such disks, or choose others (`match` on logical_block_size)".into())
             }
             Self::Window { .. } => Some("raise the window limit, or compress without --long/--ultra".into()),
+            Self::Memory { .. } => Some(
+                "compress it with a smaller window or dictionary (zstd without --long, xz -6), or in frames".into(),
+            ),
+            Self::Unsupported { .. } => {
+                Some("publish the disk's bytes: raw or qcow2 (qemu-img convert), compressed once or not at all".into())
+            }
             Self::Refused(refusal) => refusal.0.hint(),
             Self::Disk(error) => error.hint(),
             Self::Stopped { source, .. } => source.hint(),

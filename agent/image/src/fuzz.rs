@@ -1,20 +1,23 @@
 //! One entry per reader of what images, indexes and the files beside them say. For fuzzers and bounded trials: they must
 //! return for every input, and take memory by limits of their own, not by what the input says.
 
-use crate::ImageError;
+use crate::codec::decode::Limits;
 use crate::codec::sniff;
 use crate::codec::zstd::seekable::Seekable;
 use crate::container::foreign;
 use crate::container::qcow2::Qcow2;
 use crate::delta::caibx::Caibx;
+use crate::error::ImageError;
 use crate::flow::progress::Cancel;
+use crate::head::Head;
 use crate::options::Options;
 use crate::pipeline::index::index;
 use crate::proof::signature;
-use crate::published::sums;
+use crate::published::{sum_lines, sums};
 use crate::source::Source;
 use crate::source::answer;
 use crate::source::random::ReadAt;
+use burin_protocol::image::ImageFormat;
 use std::io::Cursor;
 
 pub type Target = fn(&[u8]);
@@ -68,7 +71,12 @@ fn sniffing(bytes: &[u8]) {
     foreign::trailer(bytes);
     sniff::skippable(bytes);
     sniff::announces(bytes);
-    sniff::may_begin(compression, bytes);
+    if let Some(codec) = compression.codec() {
+        sniff::may_begin(codec, bytes);
+        let limits = Limits { workers: 2, window_log: 20, in_flight: 0, memory: 0, proven: false };
+        codec.memory(bytes, limits);
+    }
+    Head::new(("fuzz", ImageFormat::Raw, compression), None, bytes, None).ends();
     let text = String::from_utf8_lossy(bytes);
     answer::display(&text);
     answer::content_range(&text);
@@ -95,6 +103,7 @@ fn digests(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for name in ["image", "", &*text] {
         sums::find(&text, name);
+        sums::find(&sum_lines::text(bytes), name);
     }
 }
 

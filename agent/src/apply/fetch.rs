@@ -53,7 +53,7 @@ pub fn index(
         http.patience = http.patience.min(http.stall);
         let digest = index.digest.as_deref();
         let found = image::fetch_index(Source::Http(http), digest, signature.as_ref(), cancel)?;
-        Ok(DeltaRequest { proven: digest.is_some() || signature.is_some(), ..DeltaRequest::new(found) })
+        Ok(DeltaRequest { proven: digest.is_some(), signed: signature, ..DeltaRequest::new(found) })
     };
     match read() {
         Ok(request) => Ok(Some(request)),

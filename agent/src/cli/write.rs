@@ -214,8 +214,8 @@ fn index(
     };
     let source = if is_url(at) { Source::Http(http.at(at)) } else { Source::File(at.into()) };
     let index = image::fetch_index(source, args.delta_sha256.as_deref(), signature.as_ref(), cancel)?;
-    let proven = args.delta_sha256.is_some() || signature.is_some();
-    Ok(DeltaRequest { proven, always: args.delta_always, ..DeltaRequest::new(index) })
+    let proven = args.delta_sha256.is_some();
+    Ok(DeltaRequest { proven, signed: signature, always: args.delta_always, ..DeltaRequest::new(index) })
 }
 
 /// The key itself, or a file with it.

@@ -3,22 +3,12 @@
 use super::{Agent, Ready};
 use crate::apply;
 use crate::boot;
+use crate::image::Compression;
 use crate::protocol::hello;
 use crate::protocol::{Hello, LastState};
 
 /// What an order may ask of this agent.
-const CAPABILITIES: [&str; 10] = [
-    "order/v1",
-    "format.raw",
-    "format.qcow2",
-    "format.tar",
-    "compression.gzip",
-    "compression.xz",
-    "compression.zstd",
-    "compression.lz4",
-    "compression.bzip2",
-    "verify.readback",
-];
+const CAPABILITIES: [&str; 5] = ["order/v1", "format.raw", "format.qcow2", "format.tar", "verify.readback"];
 
 impl Agent {
     pub(super) fn hello(&self, ready: &Ready, last_state: Option<LastState>) -> Hello {
@@ -28,11 +18,17 @@ impl Agent {
             boot_id: ready.boot_id.clone(),
             instance: uuid::Uuid::new_v4().to_string(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: CAPABILITIES.iter().map(|&word| word.to_owned()).chain(apply::capabilities()).collect(),
+            capabilities: capabilities(),
             inventory: serde_json::to_value(&ready.inventory).unwrap_or_default(),
             last_crash: boot::last_crash(&self.root).and_then(|report| serde_json::to_value(report).ok()),
             last_state,
             api: None,
         }
     }
+}
+
+/// What an order may ask of this agent.
+fn capabilities() -> Vec<String> {
+    let compressions = Compression::names().map(|name| format!("compression.{name}"));
+    CAPABILITIES.iter().map(|&word| word.to_owned()).chain(compressions).chain(apply::capabilities()).collect()
 }

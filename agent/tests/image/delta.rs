@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use burin::disk::Target;
-use burin::image::{self, Caibx, Cancel, DeltaRequest, ImageError, Options, Source, WriteRequest};
+use burin::image::{self, Caibx, Cancel, DeltaRequest, ImageError, Minisign, Options, Source, WriteRequest};
 use burin::protocol::ImageReceipt;
 use burin::protocol::image::{DeltaReceipt, ImageDigests, Verify};
 use std::fs;
@@ -322,4 +322,59 @@ fn killed_in_the_middle_it_goes_on_where_it_was() {
     assert_eq!((status, &delta["used"]), (0, &true.into()), "{delta}");
     assert!(delta["reused_bytes"].as_u64().unwrap() >= 9 * MIB as u64, "{delta}");
     assert_written(&fs::read(&path).unwrap(), &new);
+}
+
+/// Signs `bytes` with the key in `dir`, with that trusted comment.
+fn sign(dir: &Path, bytes: &[u8], comment: &str) -> String {
+    let (key, file) = (dir.join("key"), dir.join("to-sign"));
+    let minisign = |args: &[&str]| {
+        let status = std::process::Command::new("minisign").current_dir(dir).args(args).output().unwrap();
+        assert!(status.status.success(), "{status:?}");
+    };
+    if !key.exists() {
+        minisign(&["-G", "-W", "-p", "key.pub", "-s", "key"]);
+    }
+    fs::write(&file, bytes).unwrap();
+    minisign(&["-S", "-W", "-s", "key", "-m", "to-sign", "-t", comment]);
+    fs::read_to_string(dir.join("to-sign.minisig")).unwrap()
+}
+
+/// Signatures of image and index count together where both name the same download, and nowhere else.
+#[test]
+fn a_signed_index_goes_with_the_image_that_it_was_signed_for() {
+    if !have("minisign") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (noise(LEN, 8), noise(LEN, 7));
+    let of = |name: &str, bytes: &[u8]| format!("image={name} wire={}", sha256(bytes));
+    let cases = [
+        (of("image", &new), of("image", &new), true),
+        (of("image", &new), of("image", &old), false),
+        (of("image", &new), of("other", &new), false),
+        ("timestamp:1".to_owned(), of("image", &new), false),
+        (of("image", &new), "timestamp:1".to_owned(), false),
+    ];
+    for (image_comment, index_comment, used) in cases {
+        let made = index(&new);
+        let image_signature = sign(dir.path(), &new, &image_comment);
+        let index_signature = sign(dir.path(), &made.bytes(), &index_comment);
+        let server = Server::new(new.clone(), [])
+            .beside("/image.minisig", image_signature)
+            .beside("/index.caibx", made.bytes())
+            .beside("/index.caibx.minisig", index_signature);
+        let key = fs::read_to_string(dir.path().join("key.pub")).unwrap();
+        let minisign = Minisign { key, at: None };
+        let http = http(vec![server.url.clone()]);
+        let fetch = |at: &str| minisign.fetch(&http, at, &Cancel::default()).unwrap();
+        let mut held = new.clone();
+        held[5 * MIB + 17] ^= 1;
+        let path = target(dir.path(), &held);
+        let mut request = from_http(vec![server.url.clone()]);
+        request.signature = Some(fetch(&server.url));
+        let signed = Some(fetch(&server.at("/index.caibx")));
+        let receipt = by(request, DeltaRequest { signed, ..DeltaRequest::new(made) }, &path).unwrap();
+        assert_eq!(receipt.skipped_bytes > 0, used, "{image_comment}, {index_comment}: {receipt:?}");
+        assert_written(&fs::read(&path).unwrap(), &new);
+    }
 }

@@ -252,7 +252,7 @@ fn a_compressed_image_cut_anywhere_is_truncated() {
             let error = write_to_file(from_bytes(wire[..length].to_vec()), &target);
             let error = error.err().unwrap_or_else(|| panic!("{command:?} cut at {length} passed"));
             assert_eq!(error.code(), "image.truncated", "{command:?} cut at {length}: {error:?}");
-            assert_unbootable(&target);
+            assert_untouched_or_unbootable(&error, &target);
         }
     }
 }
@@ -268,12 +268,17 @@ fn something_behind_a_compressed_image_is_an_error() {
             continue;
         }
         let wire = tool(dir.path(), command, &image);
-        for garbage in [&b"x"[..], b"\0", b"garbage that is a little longer"] {
+        let zeros = &b"\0"[..];
+        for garbage in [&b"x"[..], zeros, b"garbage that is a little longer"] {
+            // gzip itself takes no notice of them.
+            if command[0] == "gzip" && garbage == zeros {
+                continue;
+            }
             let target = dirty_file(dir.path(), 3 * MIB);
             let error = write_to_file(from_bytes([&wire, garbage].concat()), &target);
             let error = error.err().unwrap_or_else(|| panic!("{command:?} with {garbage:?} passed"));
             assert_eq!(error.code(), "image.trailing_garbage", "{command:?} with {garbage:?}: {error:?}");
-            assert_unbootable(&target);
+            assert_untouched_or_unbootable(&error, &target);
         }
     }
 }
@@ -352,11 +357,11 @@ fn what_is_no_disk_image_is_refused_before_the_target_is_touched() {
         assert_eq!(write_to_file(from_bytes(bytes), &target).unwrap_err().code(), "image.unsupported");
         assert_eq!(fs::read(&target).unwrap(), dirt(2 * MIB));
     }
-    // Inside a compression it shows only later.
+    // Inside a compression too.
     let target = dirty_file(dir.path(), 2 * MIB);
     let error = write_to_file(from_bytes(zst(dir.path(), &page)), &target).unwrap_err();
     assert_eq!(error.code(), "image.unsupported");
-    assert_unbootable(&target);
+    assert_eq!(fs::read(&target).unwrap(), dirt(2 * MIB));
 }
 
 #[test]

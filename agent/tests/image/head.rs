@@ -4,8 +4,9 @@ use crate::support::*;
 use burin::disk::{Backend, Target};
 use burin::error::Coded;
 use burin::image::{
-    self, Cancel, Destination, Ending, Head, ImageError, Inspect, Refusal, TableKind, Withheld, WriteRequest, Written,
+    self, Cancel, Destination, Ending, Head, ImageError, Inspect, Refusal, Withheld, WriteRequest, Written,
 };
+use burin_table::head::TableKind;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -52,12 +53,10 @@ fn what_is_refused_leaves_the_target_as_it_was() {
         assert_eq!((error.code(), error.to_string().as_str()), ("test.unwanted", "not wanted"));
         assert!(fs::read(&path).unwrap() == before, "the target was touched");
         let (table, bytes) = seen.lock().unwrap().take().unwrap();
-        let table = table.unwrap();
         assert!(bytes == disk[..MIB]);
-        assert_eq!((table.kind, table.sectors.as_slice(), table.complete), (TableKind::Gpt, &[512][..], true));
+        assert_eq!((table.table, table.sector_size, table.fault), (TableKind::Gpt, Some(512), None));
         let [only] = table.partitions.as_slice() else { panic!("{table:?}") };
-        assert_eq!((only.number, only.start, only.name.as_deref()), (1, 2048, Some("root")));
-        assert_eq!((only.type_guid, only.guid), (Some([7; 16]), Some([9; 16])));
+        assert_eq!((only.number, only.start, only.name.as_str()), (1, MIB as u64, "root"));
     }
 }
 
@@ -138,4 +137,108 @@ fn a_damaged_beginning_is_told_before_the_target_is_touched() {
     let error = write(from_bytes(broken), &path).unwrap_err();
     assert_eq!(error.code(), "image.corrupt");
     assert!(!matches!(error, ImageError::Stopped { .. }) && fs::read(&path).unwrap() == before);
+}
+
+/// Tables and filesystems whose sectors or blocks are not those of the disk.
+#[test]
+fn what_cannot_work_on_the_disks_sectors_is_refused_before_it_is_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(native) = Loop::new(dir.path(), 8 * MIB, 4096) else { return };
+    let Some(emulated) = Loop::new(dir.path(), 8 * MIB, 512) else { return };
+    let mut mbr = vec![0; 4 * MIB];
+    mbr[446 + 4..446 + 16].copy_from_slice(&[0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0]);
+    mbr[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let mut fat = vec![0; 4 * MIB];
+    fat[..3].copy_from_slice(&[0xeb, 0x58, 0x90]);
+    fat[11..17].copy_from_slice(&[0, 2, 1, 1, 0, 2]);
+    fat[54..62].copy_from_slice(b"FAT16   ");
+    fat[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let wrong = [
+        (&native, gpt_image(4 * MIB, 512), None),
+        (&emulated, gpt_image(4 * MIB, 4096), None),
+        (&native, mbr.clone(), None),
+        (&emulated, mbr.clone(), Some(4096)),
+        (&native, fat, None),
+    ];
+    for (number, (device, image, stated)) in wrong.into_iter().enumerate() {
+        let target = Target::open_device(&device.device).unwrap();
+        let destinations = [Destination { target: &target, progress: &() }];
+        for bytes in [zstd::bulk::compress(&image, 1).unwrap(), image] {
+            let request = WriteRequest { sector_size: stated, ..from_bytes(bytes) };
+            let error = image::write_all(request, &destinations, &Cancel::default()).unwrap().remove(0).unwrap_err();
+            assert_eq!(error.code(), "image.sector_size", "{number}: {error:?}");
+            assert!(fs::read(&device.device).unwrap() == dirt(8 * MIB), "{number}: the device was touched");
+        }
+    }
+    // And what fits is written.
+    for (device, image, stated) in
+        [(&native, gpt_image(4 * MIB, 4096), None), (&native, mbr.clone(), Some(4096)), (&emulated, mbr, None)]
+    {
+        let target = Target::open_device(&device.device).unwrap();
+        let request = WriteRequest { sector_size: stated, ..from_bytes(image) };
+        image::write(request, &target, &(), &Cancel::default()).unwrap();
+    }
+}
+
+/// Cut where it was published, or on its way without anybody who would notice.
+#[test]
+fn an_image_that_ends_before_its_own_table_does_is_truncated() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = gpt_image(9 * MIB, 512);
+    let mut ext = vec![0; 6 * MIB];
+    ext[1080..1082].copy_from_slice(&[0x53, 0xef]);
+    ext[1024 + 4..1024 + 8].copy_from_slice(&(6 * MIB as u32 / 4096).to_le_bytes());
+    ext[1048] = 2;
+    for (whole, cut) in
+        [(&disk, 5 * MIB), (&disk, MIB), (&disk, 9 * MIB - 40_000), (&ext, 2 * MIB), (&ext, 6 * MIB - 512)]
+    {
+        let raw = whole[..cut].to_vec();
+        let file = dir.path().join("image");
+        fs::write(&file, &raw).unwrap();
+        for (request, known) in [
+            (WriteRequest::new(image::Source::File(file.clone())), true),
+            (from_bytes(raw.clone()), false),
+            (from_bytes(zstd::bulk::compress(&raw, 1).unwrap()), false),
+        ] {
+            let path = dirty_file(dir.path(), 12 * MIB);
+            let error = write(request, &path).unwrap_err();
+            assert_eq!(error.code(), "image.truncated", "{cut}: {error:?}");
+            assert_untouched_or_unbootable(&error, &path);
+            assert!(!known || !matches!(error, ImageError::Stopped { .. }), "{cut}: the target was touched");
+        }
+    }
+    // Without its backup table it is odd, but whole; and without any proof that it is, not even that.
+    let raw = disk[..9 * MIB - 33 * 512].to_vec();
+    let file = dir.path().join("image");
+    fs::write(&file, &raw).unwrap();
+    let path = dirty_file(dir.path(), 12 * MIB);
+    let written = write(WriteRequest::new(image::Source::File(file)), &path).unwrap();
+    assert!(written.receipt.anomalies.iter().any(|anomaly| anomaly.code == "image.no_backup_table"), "{written:?}");
+    let error = write(from_bytes(raw), &path).unwrap_err();
+    assert_eq!(error.code(), "image.truncated");
+}
+
+/// Beside what the table of magics is tested for by itself: at the start of the file and inside of every compression.
+#[test]
+fn what_is_no_disk_image_is_refused_however_it_is_packed() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = gpt_image(2 * MIB, 512);
+    let mut partclone = b"partclone-image\x000.3.13\0\0".to_vec();
+    partclone.extend(noise(200_000, 3));
+    let tools: [&[&str]; 5] =
+        [&["gzip", "-c"], &["xz", "-c", "-0"], &["zstd", "-c", "-q"], &["lz4", "-c", "-q"], &["bzip2", "-c"]];
+    let packed = tools.map(|command| tool(dir.path(), command, &disk));
+    let mut foreign = vec![partclone, b"MSWIM\0\0\0 and more".to_vec()];
+    for outer in tools {
+        foreign.extend(packed.iter().map(|inner| tool(dir.path(), outer, inner)));
+    }
+    let wrapped = tool(dir.path(), &["xz", "-c", "-0"], &foreign[0]);
+    for bytes in foreign.into_iter().chain([wrapped]) {
+        let path = dirty_file(dir.path(), 4 * MIB);
+        let error = write(from_bytes(bytes), &path).unwrap_err();
+        assert_eq!(error.code(), "image.unsupported", "{error:?}");
+        assert!(fs::read(&path).unwrap() == dirt(4 * MIB), "the target was touched: {error:?}");
+    }
+    let receipt = write(from_bytes(noise(2 * MIB, 9)), &dirty_file(dir.path(), 4 * MIB)).unwrap().receipt;
+    assert!(receipt.anomalies.iter().any(|anomaly| anomaly.code == "image.unrecognized"), "{receipt:?}");
 }

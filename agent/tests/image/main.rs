@@ -12,6 +12,7 @@ mod memory;
 mod order;
 mod qcow2;
 mod roundtrip;
+mod servers;
 mod several;
 mod signature;
 mod stopped;

@@ -1,144 +1,78 @@
-//! Watches an lz4 frame go by, as the decoder takes an end between two blocks for the end of the frame.
-//!
-//! LZ4 Frame Format 1.6: magic, FLG, BD, content size (FLG bit 3), dictionary id (bit 0), header checksum; blocks of a
-//! 4-byte length (top bit: stored), data, checksum (bit 4); a length of 0; content checksum (bit 2). The legacy format
-//! has no end mark: there a cut between blocks cannot be told.
+//! lz4: frames (LZ4 Frame Format 1.6) and the legacy format of `lz4 -l` and of kernels.
 
-use std::io::{self, Read};
+use crate::codec::Codec;
+use crate::codec::decode::Limits;
+use crate::codec::lz4_frame::Watched;
+use crate::codec::sniff;
+use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::input::Input;
+use std::io::{self, BufRead, Read};
 
+pub struct Lz4;
+
+const FRAME: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 const LEGACY: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
+/// A legacy block decodes to so much, but for the last of a file.
+const LEGACY_BLOCK: usize = 8 << 20;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Magic, FLG and BD.
-    Start,
-    /// So many bytes of no interest, then a block length.
-    Skip(u64),
-    Length,
-    /// Content checksum.
-    Last(u64),
-    Ended,
-}
-
-pub struct Watched<R> {
-    inner: R,
-    state: State,
-    flags: u8,
-    legacy: bool,
-    field: Vec<u8>,
-}
-
-impl<R: Read> Watched<R> {
-    pub fn new(inner: R) -> Self {
-        Self { inner, state: State::Start, flags: 0, legacy: false, field: Vec::with_capacity(6) }
+impl Codec for Lz4 {
+    fn name(&self) -> &'static str {
+        "lz4"
     }
 
-    /// Whether the frame's end was seen, as far as its format has one.
-    pub fn ended(&self) -> bool {
-        match self.state {
-            State::Ended => true,
-            State::Length => self.legacy && self.field.is_empty(),
-            _ => false,
+    fn magics(&self) -> &'static [&'static [u8]] {
+        &[&FRAME, &LEGACY]
+    }
+
+    fn member(&self, input: &mut Input, _limits: Limits, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+        let head = input.peek(8).map_err(Fault::Sink)?;
+        // The decoder takes an end behind the magic for an end of data.
+        if head.len() < 7 {
+            return Err(Fault::Read(io::ErrorKind::UnexpectedEof.into()));
+        }
+        if head.starts_with(&LEGACY) {
+            return legacy(input, sink);
+        }
+        let mut decoder = lz4_flex::frame::FrameDecoder::new(Watched::new(input));
+        sink.fill(&mut decoder)?;
+        match decoder.into_inner().ended() {
+            true => Ok(()),
+            false => Err(Fault::Read(io::ErrorKind::UnexpectedEof.into())),
         }
     }
 
-    fn pass(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let wanted = match &mut self.state {
-                State::Ended => return,
-                State::Skip(left) | State::Last(left) => {
-                    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                    *left -= count as u64;
-                    bytes = &bytes[count..];
-                    self.settle();
-                    continue;
-                }
-                State::Start => 6,
-                State::Length => 4,
-            };
-            let count = (wanted - self.field.len()).min(bytes.len());
-            self.field.extend_from_slice(&bytes[..count]);
-            bytes = &bytes[count..];
-            if self.field.starts_with(&LEGACY) && self.state == State::Start {
-                (self.legacy, self.state) = (true, State::Length);
-                self.field.clear();
-            } else if self.field.len() == wanted {
-                self.take_field();
-            }
-        }
+    fn skippable(&self) -> bool {
+        true
     }
 
-    fn take_field(&mut self) {
-        let flag = |bit: u8, bytes: u64| if self.flags & (1 << bit) == 0 { 0 } else { bytes };
-        self.state = match (self.state, self.field.as_slice()) {
-            (State::Start, [_, _, _, _, flags, _]) => {
-                self.flags = *flags;
-                let flag = |bit: u8, bytes: u64| if flags & (1 << bit) == 0 { 0 } else { bytes };
-                State::Skip(flag(3, 8) + flag(0, 4) + 1)
-            }
-            (State::Length, [a, b, c, d]) if self.legacy => {
-                State::Skip(u64::from(u32::from_le_bytes([*a, *b, *c, *d])))
-            }
-            (State::Length, [0, 0, 0, 0]) => State::Last(flag(2, 4)),
-            (State::Length, [a, b, c, d]) => {
-                State::Skip(u64::from(u32::from_le_bytes([*a, *b, *c, d & 0x7f])) + flag(4, 4))
-            }
-            (state, _) => state,
+    /// A block, compressed and not: at most 8 MiB each.
+    fn memory(&self, head: &[u8], _limits: Limits) -> u64 {
+        if head.starts_with(&LEGACY) { 2 * LEGACY_BLOCK as u64 } else { 8 << 20 }
+    }
+}
+
+/// Blocks of a 4-byte length and data, until the file ends or another frame's magic stands where a length would be. There
+/// is no end mark: a cut between two blocks cannot be told.
+fn legacy(input: &mut Input, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+    input.consume(LEGACY.len());
+    let (mut packed, mut out) = (Vec::new(), vec![0; LEGACY_BLOCK]);
+    loop {
+        let head = input.peek(8).map_err(Fault::Sink)?;
+        let next_frame = head.starts_with(&FRAME) || head.starts_with(&LEGACY) || sniff::skippable(head).is_some();
+        if head.is_empty() || next_frame {
+            return Ok(());
+        }
+        let Some(len) = head.first_chunk().map(|len| u32::from_le_bytes(*len) as usize) else {
+            return Err(Fault::Read(io::ErrorKind::UnexpectedEof.into()));
         };
-        self.field.clear();
-        self.settle();
-    }
-
-    /// Leaves a state with nothing left to pass.
-    fn settle(&mut self) {
-        self.state = match self.state {
-            State::Skip(0) => State::Length,
-            State::Last(0) => State::Ended,
-            state => state,
-        };
-    }
-}
-
-impl<R: Read> Read for Watched<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(out)?;
-        self.pass(&out[..count]);
-        Ok(count)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
-    use std::io::Write;
-
-    fn frame(block: bool, content: bool, size: bool) -> Vec<u8> {
-        let info = FrameInfo::new()
-            .block_size(BlockSize::Max64KB)
-            .block_mode(BlockMode::Linked)
-            .block_checksums(block)
-            .content_checksum(content)
-            .content_size(size.then_some(200_000));
-        let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
-        encoder.write_all(&(0..200_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect::<Vec<_>>()).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn ended(bytes: &[u8]) -> bool {
-        let mut decoder = FrameDecoder::new(Watched::new(bytes));
-        let decoded = decoder.read_to_end(&mut Vec::new());
-        decoded.is_ok() && decoder.into_inner().ended()
-    }
-
-    #[test]
-    fn only_a_whole_frame_ends() {
-        for bits in 0..8 {
-            let frame = frame(bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
-            assert!(ended(&frame), "{bits}");
-            for cut in (0..frame.len()).step_by(97).chain(frame.len() - 12..frame.len()) {
-                assert!(!ended(&frame[..cut]), "{bits} cut at {cut} of {}", frame.len());
-            }
+        if len == 0 || len > lz4_flex::block::get_maximum_output_size(LEGACY_BLOCK) {
+            return Err(Fault::Read(io::Error::new(io::ErrorKind::InvalidData, "a block that is too long")));
         }
+        input.consume(4);
+        packed.resize(len, 0);
+        input.read_exact(&mut packed).map_err(Fault::Read)?;
+        let invalid = |error| Fault::Read(io::Error::new(io::ErrorKind::InvalidData, error));
+        let count = lz4_flex::block::decompress_into(&packed, &mut out).map_err(invalid)?;
+        sink.fill(&mut out.get(..count).unwrap_or_default())?;
     }
 }

@@ -1,6 +1,111 @@
-//! Compressions: found by magic, decoded member by member.
+//! Compressions: one file each, and one row in [`CODECS`]. Finding by magic, decoding, what an agent says that it can do
+//! and the documentation follow from the table.
 
+mod bzip2;
 pub mod decode;
-pub mod lz4;
+mod gzip;
+mod lz4;
+mod lz4_frame;
 pub mod sniff;
+mod xz;
 pub mod zstd;
+
+use crate::codec::decode::{Decoder, Limits};
+use crate::error::ImageError;
+use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::input::Input;
+use std::fmt;
+
+/// Every compression that images are read in.
+pub static CODECS: [&dyn Codec; 5] = [&gzip::Gzip, &xz::Xz, &zstd::Zstd, &lz4::Lz4, &bzip2::Bzip2];
+
+/// A compression: files of one member after the other, each of which begins with a magic.
+pub trait Codec: Sync {
+    /// In receipts and capabilities.
+    fn name(&self) -> &'static str;
+
+    /// What a member begins with: one of these.
+    fn magics(&self) -> &'static [&'static [u8]];
+
+    /// Whether a member begins here; for codecs whose magic is more than fixed bytes.
+    fn begins(&self, head: &[u8]) -> bool {
+        self.magics().iter().any(|magic| head.starts_with(magic))
+    }
+
+    /// Decodes one member: a gzip member, an xz stream, a zstd or lz4 frame, a bzip2 stream.
+    fn member(&self, input: &mut Input, limits: Limits, sink: &mut Chunker<'_>) -> Result<(), Fault>;
+
+    /// Decodes all members, several at a time; false where this has no other way than one after the other.
+    fn parallel(
+        &self,
+        _input: &mut Input,
+        _decoder: &Decoder<'_>,
+        _sink: &mut Chunker<'_>,
+    ) -> Result<bool, ImageError> {
+        Ok(false)
+    }
+
+    /// Zeros in multiples of so many bytes may stand behind a member.
+    fn padding(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether frames to be skipped may stand between members ([`sniff::skippable`]).
+    fn skippable(&self) -> bool {
+        false
+    }
+
+    /// Whether parts can be read by a seek table.
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    /// Bytes that decoding takes beside the buffers of every write, as far as the beginning of the file tells.
+    fn memory(&self, head: &[u8], limits: Limits) -> u64;
+}
+
+/// How an image is compressed.
+#[derive(Clone, Copy)]
+pub struct Compression(Option<&'static dyn Codec>);
+
+impl Compression {
+    pub const NONE: Self = Self(None);
+
+    pub(crate) fn of(codec: &'static dyn Codec) -> Self {
+        Self(Some(codec))
+    }
+
+    pub(crate) fn codec(self) -> Option<&'static dyn Codec> {
+        self.0
+    }
+
+    /// `none`, `gzip`, ...
+    pub fn name(self) -> &'static str {
+        self.0.map_or("none", Codec::name)
+    }
+
+    /// The names of all compressions that images are read in.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        CODECS.iter().map(|codec| codec.name())
+    }
+}
+
+impl PartialEq for Compression {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Compression {}
+
+impl fmt::Debug for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

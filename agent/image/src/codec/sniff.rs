@@ -1,38 +1,9 @@
 //! What an image is, from its first bytes: never from its name.
 
-use std::fmt;
+use crate::codec::{CODECS, Codec, Compression};
 
 /// How many first bytes [`compression`] and [`container`] want to see, where the source has them.
 pub const LEN: usize = 4096;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    None,
-    Gzip,
-    Xz,
-    Zstd,
-    Lz4,
-    Bzip2,
-}
-
-impl Compression {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Xz => "xz",
-            Self::Zstd => "zstd",
-            Self::Lz4 => "lz4",
-            Self::Bzip2 => "bzip2",
-        }
-    }
-}
-
-impl fmt::Display for Compression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// zstd and lz4 share the magic of frames to be skipped, 0x184D2A50 to 0x184D2A5F (RFC 8878, 3.1.2).
 pub fn skippable(head: &[u8]) -> Option<u32> {
@@ -42,22 +13,14 @@ pub fn skippable(head: &[u8]) -> Option<u32> {
     }
 }
 
-/// Whether these few bytes may be the beginning of a magic, cut short.
-pub fn may_begin(compression: Compression, head: &[u8]) -> bool {
-    let magics: &[&[u8]] = match compression {
-        Compression::None => &[],
-        Compression::Gzip => &[&[0x1f, 0x8b, 8]],
-        Compression::Xz => &[b"\xfd7zXZ\0"],
-        Compression::Zstd => &[&[0x28, 0xb5, 0x2f, 0xfd]],
-        Compression::Lz4 => &[&[0x04, 0x22, 0x4d, 0x18], &[0x02, 0x21, 0x4c, 0x18]],
-        Compression::Bzip2 => &[b"BZh"],
-    };
-    let skip = matches!(compression, Compression::Zstd | Compression::Lz4)
+/// Whether these few bytes may be the beginning of a member, cut short.
+pub fn may_begin(codec: &dyn Codec, head: &[u8]) -> bool {
+    let skip = codec.skippable()
         && matches!(
             head,
             [0x50..=0x5f] | [0x50..=0x5f, 0x2a] | [0x50..=0x5f, 0x2a, 0x4d] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
         );
-    skip || magics.iter().any(|magic| head.starts_with(magic) || magic.starts_with(head))
+    skip || codec.magics().iter().any(|magic| head.starts_with(magic) || magic.starts_with(head))
 }
 
 /// pzstd puts before each frame one to be skipped, of 4 bytes, that holds the frame's compressed length.
@@ -83,28 +46,14 @@ pub fn many_frames(head: &[u8], small: u64) -> bool {
 }
 
 pub fn compression(head: &[u8]) -> Compression {
-    match head {
-        [0x1f, 0x8b, 8, ..] => Compression::Gzip,
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
-        [0x04, 0x22, 0x4d, 0x18, ..] | [0x02, 0x21, 0x4c, 0x18, ..] => Compression::Lz4,
-        // The digits of pi open a block, those of its square root end an empty stream.
-        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
-        | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Compression::Bzip2,
-        // Cut short: too little to be anything else.
-        [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..]
-            if head.len() < 10 && [0x31, 0x41, 0x59, 0x26, 0x53, 0x59].starts_with(rest) =>
-        {
-            Compression::Bzip2
-        }
-        _ => match skippable(head) {
-            // Behind a frame to be skipped the real one says which it is; pzstd begins so.
-            Some(len) => match usize::try_from(len).ok().and_then(|len| head.get(len.checked_add(8)?..)) {
-                Some(rest) if rest.len() >= 4 && rest.len() < head.len() => compression(rest),
-                _ => Compression::Zstd,
-            },
-            None => Compression::None,
-        },
+    if let Some(codec) = CODECS.iter().find(|codec| codec.begins(head)) {
+        return Compression::of(*codec);
+    }
+    // Behind a frame to be skipped the real one says which it is; pzstd begins so.
+    let Some(len) = skippable(head) else { return Compression::NONE };
+    match usize::try_from(len).ok().and_then(|len| head.get(len.checked_add(8)?..)) {
+        Some(rest) if rest.len() >= 4 && rest.len() < head.len() => compression(rest),
+        _ => Compression::of(&crate::codec::zstd::Zstd),
     }
 }
 
@@ -138,20 +87,20 @@ mod tests {
 
     #[test]
     fn each_magic_is_known() {
-        let cases: [(&[u8], Compression); 10] = [
-            (&[0x1f, 0x8b, 8, 0], Compression::Gzip),
-            (b"\xfd7zXZ\0", Compression::Xz),
-            (&[0x28, 0xb5, 0x2f, 0xfd], Compression::Zstd),
-            (&[0x04, 0x22, 0x4d, 0x18], Compression::Lz4),
-            (&[0x02, 0x21, 0x4c, 0x18], Compression::Lz4),
-            (b"BZh91AY&SY", Compression::Bzip2),
-            (b"BZh9 not one", Compression::None),
-            (&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4, 0x28, 0xb5, 0x2f, 0xfd], Compression::Zstd),
-            (&[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0, 0x04, 0x22, 0x4d, 0x18], Compression::Lz4),
-            (b"", Compression::None),
+        let cases: [(&[u8], &str); 10] = [
+            (&[0x1f, 0x8b, 8, 0], "gzip"),
+            (b"\xfd7zXZ\0", "xz"),
+            (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
+            (&[0x04, 0x22, 0x4d, 0x18], "lz4"),
+            (&[0x02, 0x21, 0x4c, 0x18], "lz4"),
+            (b"BZh91AY&SY", "bzip2"),
+            (b"BZh9 not one", "none"),
+            (&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4, 0x28, 0xb5, 0x2f, 0xfd], "zstd"),
+            (&[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0, 0x04, 0x22, 0x4d, 0x18], "lz4"),
+            (b"", "none"),
         ];
         for (head, wanted) in cases {
-            assert_eq!(compression(head), wanted, "{head:x?}");
+            assert_eq!(compression(head).name(), wanted, "{head:x?}");
         }
         assert_eq!(container(b"QFI\xfb\0\0\0\x03"), Container::Qcow2);
         assert_eq!(container(&[0; 512]), Container::Raw);

@@ -200,12 +200,13 @@ fn plain_iso(head: &[u8]) -> bool {
     matches!(magic, Some(b"CD001" | b"BEA01"))
 }
 
-/// Nothing but printable text at its beginning: no disk begins so.
+/// A short file of nothing but printable text: the answer of a server, a note.
 fn text(head: &[u8]) -> bool {
     let start = head.get(..head.len().min(512)).unwrap_or_default();
     let printable = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r' | 0x80..);
     let letters = start.iter().filter(|byte| byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace()).count();
-    start.len() >= 8
+    head.len() < 4096
+        && start.len() >= 8
         && start.iter().all(printable)
         && std::str::from_utf8(start.get(..start.len() & !3).unwrap_or(start)).is_ok()
         && letters * 2 > start.len()

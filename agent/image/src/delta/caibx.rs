@@ -4,7 +4,7 @@
 //! chunk), then a table (size all ones, its type; per chunk the offset of its end and its digest), then a tail of five
 //! numbers: 0, 0, where the table begins, the table's size, a marker. casync and desync write and read the same.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use burin_disk::is_zero;
 use std::sync::LazyLock;
 

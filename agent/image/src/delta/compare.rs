@@ -1,7 +1,7 @@
 //! What the target holds already: read and compared with the index by several threads, told in the order of the image.
 
-use crate::ImageError;
 use crate::delta::caibx::{self, Caibx};
+use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, Producer, channel};
 use crate::flow::pieces::TICK;
 use crate::flow::stop::Stop;

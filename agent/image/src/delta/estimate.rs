@@ -5,9 +5,10 @@
 //! it is chosen where at least half of the sampled MiB match. Zeros of the image are not sampled: a whole write makes
 //! them without fetching or writing anything, and a blank disk would look like a match.
 
-use crate::ImageError;
 use crate::delta::caibx::{self, Caibx};
+use crate::error::ImageError;
 use crate::flow::stop::Stop;
+use crate::proof::signature::Signed;
 use burin_disk::{CHUNK, Target};
 use burin_sys::aligned::AlignedBuf;
 use std::os::unix::fs::FileExt;
@@ -16,15 +17,17 @@ use std::os::unix::fs::FileExt;
 #[derive(Debug, Clone)]
 pub struct DeltaRequest {
     pub index: Caibx,
-    /// The index itself was proven (by digest or signature): chunks that match it need no digest of the download.
+    /// The index has the digest that was asked for: chunks that match it need no digest of the download.
     pub proven: bool,
+    /// Its signature, which was found right.
+    pub signed: Option<Signed>,
     /// Even where a whole write is estimated to be faster; and where the index does not fit the image, that is an error.
     pub always: bool,
 }
 
 impl DeltaRequest {
     pub fn new(index: Caibx) -> Self {
-        Self { index, proven: false, always: false }
+        Self { index, proven: false, signed: None, always: false }
     }
 }
 

@@ -1,7 +1,7 @@
 //! An index that was made before.
 
-use crate::ImageError;
 use crate::delta::caibx::Caibx;
+use crate::error::ImageError;
 use crate::flow::progress::{Cancel, Stages};
 use crate::flow::stop::Stop;
 use crate::proof::digest::Expected;

@@ -1,11 +1,11 @@
 //! What is on the target already is left there: it is read, compared with the index, and fetched only where it differs.
 //! The first MiB, which was erased, and the last, which ends the image, are always fetched.
 
-use crate::ImageError;
 use crate::budget;
 use crate::codec::zstd::seekable::{self, CompressedFrame, Seekable};
 use crate::delta::caibx::{CHUNK as PART, Caibx};
 use crate::delta::compare::{self, Compare, Held};
+use crate::error::ImageError;
 use crate::flow::chunker::Chunker;
 use crate::flow::workers::Workers;
 use crate::options::Options;

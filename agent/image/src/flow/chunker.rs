@@ -1,6 +1,6 @@
 //! Cuts the decoded stream into chunks for the device.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::channel::Producer;
 use crate::flow::pieces::TICK;
 use crate::flow::progress::{Stages, timed};

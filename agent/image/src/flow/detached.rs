@@ -1,6 +1,6 @@
 //! Work that blocks where nobody can interrupt it, and that a cancelled write does not wait for.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::channel::{Popped, channel};
 use crate::flow::pieces::TICK;
 

@@ -1,6 +1,6 @@
 //! The wire bytes as the decoders read them.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::byte_queue::ByteQueue;
 use std::io::{self, BufRead, Read};
 
@@ -30,6 +30,11 @@ struct Kept {
 impl Input {
     pub fn new(pieces: Box<dyn Pieces>) -> Self {
         Self { pieces, piece: Vec::new(), used: 0, position: 0, ended: false, failed: None, kept: None }
+    }
+
+    /// Bytes that are there without waiting.
+    pub fn buffered(&self) -> usize {
+        self.piece.len() - self.used
     }
 
     /// Bytes taken so far.

@@ -2,7 +2,7 @@
 //!
 //! Fetching may block where nobody can interrupt it: its thread is left behind by a write that was called off.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, Producer, channel};
 use crate::flow::pieces::TICK;
 use crate::flow::stop::Stop;

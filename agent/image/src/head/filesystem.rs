@@ -8,39 +8,35 @@ pub struct Filesystem {
     pub block: Option<u32>,
     /// Bytes that it fills, where its superblock tells.
     pub size: Option<u64>,
-    /// Whether its boot sector is the first sector of the image, where a table would be.
-    pub(super) at_start: bool,
 }
 
 type Find = fn(&[u8]) -> Option<Option<u32>>;
 
-/// Name, whether the boot sector is its own, and what finds it and its block size.
-const TABLE: &[(&str, bool, Find)] = &[
-    ("ntfs", true, |head| at(head, 3, b"NTFS    ").then(|| u16_le(head, 11))),
-    ("exfat", true, |head| at(head, 3, b"EXFAT   ").then(|| Some(1 << head.get(108)?.clamp(&9, &12)))),
-    ("vfat", true, |head| fat(head).then(|| u16_le(head, 11))),
-    ("bitlocker", true, |head| at(head, 3, b"-FVE-FS-").then(|| u16_le(head, 11))),
-    ("xfs", true, |head| at(head, 0, b"XFSB").then(|| u16_be(head, 102))),
-    ("squashfs", true, |head| (at(head, 0, b"hsqs") || at(head, 0, b"sqsh")).then_some(None)),
-    ("luks", true, |head| at(head, 0, b"LUKS\xba\xbe").then_some(None)),
-    ("cramfs", true, |head| at(head, 0, &[0x45, 0x3d, 0xcd, 0x28]).then_some(None)),
-    ("romfs", true, |head| at(head, 0, b"-rom1fs-").then_some(None)),
-    ("ext", false, |head| {
-        at(head, 1080, &[0x53, 0xef]).then(|| Some(1024u32.checked_shl(u32_le(head, 1048)?.min(6))?))
-    }),
-    ("btrfs", false, |head| at(head, 0x1_0040, b"_BHRfS_M").then(|| u32_le(head, 0x1_0090))),
-    ("f2fs", false, |head| at(head, 1024, &[0x10, 0x20, 0xf5, 0xf2]).then_some(Some(4096))),
-    ("erofs", false, |head| at(head, 1024, &[0xe2, 0xe1, 0xf5, 0xe0]).then_some(None)),
-    ("swap", false, |head| at(head, 4086, b"SWAPSPACE2").then_some(Some(4096))),
-    ("lvm", false, |head| (0..4).any(|sector| at(head, sector * 512, b"LABELONE")).then_some(None)),
-    ("bcachefs", false, |head| at(head, 4096 + 24, &BCACHEFS).then_some(None)),
-    ("jfs", false, |head| at(head, 0x8000, b"JFS1").then_some(Some(4096))),
-    ("nilfs2", false, |head| at(head, 1024 + 6, &[0x34, 0x34]).then_some(None)),
-    ("reiserfs", false, |head| at(head, 0x1_0034, b"ReIsEr").then_some(None)),
-    ("zfs", false, |head| at(head, 0x2_0000, &ZFS_UBERBLOCK).then_some(None)),
-    ("ufs2", false, |head| at(head, 0x1_0000 + 1372, &[0x19, 0x01, 0x54, 0x19]).then_some(None)),
-    ("apfs", false, |head| at(head, 32, b"NXSB").then_some(Some(4096))),
-    ("hfsplus", false, |head| (at(head, 1024, b"H+\0\x04") || at(head, 1024, b"HX\0\x05")).then_some(None)),
+/// Name, and what finds it and its block size.
+const TABLE: &[(&str, Find)] = &[
+    ("ntfs", |head| at(head, 3, b"NTFS    ").then(|| u16_le(head, 11))),
+    ("exfat", |head| at(head, 3, b"EXFAT   ").then(|| Some(1 << head.get(108)?.clamp(&9, &12)))),
+    ("vfat", |head| fat(head).then(|| u16_le(head, 11))),
+    ("bitlocker", |head| at(head, 3, b"-FVE-FS-").then(|| u16_le(head, 11))),
+    ("xfs", |head| at(head, 0, b"XFSB").then(|| u16_be(head, 102))),
+    ("squashfs", |head| (at(head, 0, b"hsqs") || at(head, 0, b"sqsh")).then_some(None)),
+    ("luks", |head| at(head, 0, b"LUKS\xba\xbe").then_some(None)),
+    ("cramfs", |head| at(head, 0, &[0x45, 0x3d, 0xcd, 0x28]).then_some(None)),
+    ("romfs", |head| at(head, 0, b"-rom1fs-").then_some(None)),
+    ("ext", |head| at(head, 1080, &[0x53, 0xef]).then(|| Some(1024u32.checked_shl(u32_le(head, 1048)?.min(6))?))),
+    ("btrfs", |head| at(head, 0x1_0040, b"_BHRfS_M").then(|| u32_le(head, 0x1_0090))),
+    ("f2fs", |head| at(head, 1024, &[0x10, 0x20, 0xf5, 0xf2]).then_some(Some(4096))),
+    ("erofs", |head| at(head, 1024, &[0xe2, 0xe1, 0xf5, 0xe0]).then_some(None)),
+    ("swap", |head| at(head, 4086, b"SWAPSPACE2").then_some(Some(4096))),
+    ("lvm", |head| (0..4).any(|sector| at(head, sector * 512, b"LABELONE")).then_some(None)),
+    ("bcachefs", |head| at(head, 4096 + 24, &BCACHEFS).then_some(None)),
+    ("jfs", |head| at(head, 0x8000, b"JFS1").then_some(Some(4096))),
+    ("nilfs2", |head| at(head, 1024 + 6, &[0x34, 0x34]).then_some(None)),
+    ("reiserfs", |head| at(head, 0x1_0034, b"ReIsEr").then_some(None)),
+    ("zfs", |head| at(head, 0x2_0000, &ZFS_UBERBLOCK).then_some(None)),
+    ("ufs2", |head| at(head, 0x1_0000 + 1372, &[0x19, 0x01, 0x54, 0x19]).then_some(None)),
+    ("apfs", |head| at(head, 32, b"NXSB").then_some(Some(4096))),
+    ("hfsplus", |head| (at(head, 1024, b"H+\0\x04") || at(head, 1024, b"HX\0\x05")).then_some(None)),
 ];
 
 const BCACHEFS: [u8; 16] =
@@ -49,10 +45,10 @@ const ZFS_UBERBLOCK: [u8; 8] = [0x0c, 0xb1, 0xba, 0, 0, 0, 0, 0];
 
 /// The filesystem that `head` begins with.
 pub fn find(head: &[u8]) -> Option<Filesystem> {
-    TABLE.iter().find_map(|&(name, at_start, find)| {
+    TABLE.iter().find_map(|&(name, find)| {
         // A size that cannot be is none: the magic alone counts.
         let block = find(head)?.filter(|block| (512..=65536).contains(block));
-        Some(Filesystem { name, block, size: size(name, head, block), at_start })
+        Some(Filesystem { name, block, size: size(name, head, block) })
     })
 }
 

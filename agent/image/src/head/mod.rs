@@ -1,15 +1,15 @@
 //! What the first MiB of an image tells, before anything is written: its table, its partitions, its filesystem.
 
 mod filesystem;
-mod table;
 
 pub use filesystem::Filesystem;
-pub use table::{HeadPartition, HeadTable, TableKind};
 
-use crate::codec::sniff::Compression;
+use crate::codec::Compression;
 use crate::error::ImageError;
-use burin_protocol::error::Coded;
+use crate::refusal::Refusal;
 use burin_protocol::image::ImageFormat;
+use burin_table::gpt::{Header, SIGNATURE};
+use burin_table::head::TableKind;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,33 +20,34 @@ pub struct Head<'a> {
     pub source_name: &'a str,
     pub format: ImageFormat,
     pub compression: Compression,
-    /// Bytes of the image, where that is known beforehand: of raw images without compression, qcow2, and with an index.
+    /// Bytes of the image, where that is known beforehand: of raw images without compression, of qcow2, with an index, and
+    /// of images that are no longer than this.
     pub length: Option<u64>,
     /// The first MiB, or all of a shorter image, padded with zeros to a whole sector.
     pub bytes: &'a [u8],
-    /// None: there is no partition table.
-    pub table: Option<HeadTable>,
+    /// Table, partitions, filesystem.
+    pub table: burin_table::Head,
     /// Of an image that is one filesystem, without a table.
     pub filesystem: Option<Filesystem>,
-    /// Whether the first sector has the signature of boot code (0x55 0xaa), whatever it is.
-    pub boot_signature: bool,
+    /// What the image's sectors are stated to be, if anybody said.
+    pub stated_sector: Option<u32>,
 }
 
 impl<'a> Head<'a> {
-    /// `sector` is what the image's sectors are stated to be, if anybody said.
     pub(crate) fn new(
         (source_name, format, compression): (&'a str, ImageFormat, Compression),
         length: Option<u64>,
         bytes: &'a [u8],
-        sector: Option<u32>,
+        stated_sector: Option<u32>,
     ) -> Self {
-        let filesystem = filesystem::find(bytes);
-        // What begins as a filesystem has no table, though its boot sector ends as one does.
-        let has_boot_sector = filesystem.as_ref().is_some_and(|found| found.at_start);
-        let table = if has_boot_sector { None } else { table::find(bytes, sector) };
-        let filesystem = if table.is_some() { None } else { filesystem };
-        let boot_signature = bytes.get(510..512) == Some(&[0x55, 0xaa]);
-        Self { source_name, format, compression, length, bytes, table, filesystem, boot_signature }
+        let table = burin_table::Head::parse(bytes.to_vec());
+        let filesystem = filesystem::find(bytes).filter(|_| table.table == TableKind::None);
+        Self { source_name, format, compression, length, bytes, table, filesystem, stated_sector }
+    }
+
+    /// Neither a table nor a filesystem nor a boot sector that is known.
+    pub fn is_unknown(&self) -> bool {
+        self.table.is_unknown() && self.filesystem.is_none()
     }
 
     /// An error where the image cannot work on a device of such sectors, in bytes.
@@ -55,51 +56,52 @@ impl<'a> Head<'a> {
             let source_name = self.source_name.to_owned();
             Err(ImageError::SectorSize { source_name, what, image, device })
         };
-        match (&self.table, &self.filesystem) {
-            (Some(table), _) if !table.sectors.contains(&device) => {
-                refuse("partition table", table.sectors.first().copied().unwrap_or(512))
-            }
+        let made_for = match self.table.table {
+            // An image with a header in both places fits both.
+            TableKind::Gpt if self.bytes.get(device as usize..).is_some_and(|rest| rest.starts_with(SIGNATURE)) => None,
+            TableKind::Gpt => self.table.sector_size,
+            // An MBR does not say it: where nothing else does, it is for what nearly all disks had.
+            TableKind::Mbr => Some(self.stated_sector.or(self.table.sector_size).unwrap_or(512)),
+            TableKind::None => None,
+        };
+        match (made_for, &self.filesystem) {
+            (Some(image), _) if image != device => refuse("partition table", image),
             // The kernel reads no filesystem whose blocks are smaller than the device's.
             (None, Some(Filesystem { block: Some(block), .. })) if *block < device => refuse("filesystem", *block),
             _ => Ok(()),
         }
     }
 
-    /// Bytes that an image with this table or filesystem must have at least, as far as the first MiB tells.
-    pub fn least_length(&self) -> Option<u64> {
-        match &self.table {
-            // An ISO's MBR may tell of a whole cylinder more than there is.
-            Some(table) if table.kind == TableKind::Mbr && self.is_iso() => None,
-            Some(table) => table.sectors.iter().map(|sector| self.reach(*sector)).min(),
-            None => self.filesystem.as_ref().and_then(|filesystem| filesystem.size),
+    /// Where the image has to end, as far as the first MiB tells.
+    pub fn ends(&self) -> HeadEnds {
+        if self.table.table == TableKind::None {
+            return HeadEnds { content: self.filesystem.as_ref().and_then(|filesystem| filesystem.size), backup: None };
         }
+        // An ISO's MBR may tell of a whole cylinder more than there is.
+        let rounded = self.table.table == TableKind::Mbr && self.is_iso();
+        HeadEnds { content: self.table.reach().filter(|_| !rounded), backup: self.backup() }
+    }
+
+    /// Where the sector of the backup header ends.
+    fn backup(&self) -> Option<u64> {
+        let sector = self.table.sector_size.filter(|_| self.table.table == TableKind::Gpt)?;
+        let start = sector as usize;
+        let header = Header::parse(self.bytes.get(start..start.checked_mul(2)?)?).ok()?;
+        header.other_lba.checked_add(1)?.checked_mul(u64::from(sector))
     }
 
     fn is_iso(&self) -> bool {
         self.bytes.get(0x8001..0x8006) == Some(b"CD001")
     }
-
-    /// Where the partitions end that the first MiB tells of, in bytes, on a disk of such sectors.
-    pub fn reach(&self, sector: u32) -> u64 {
-        let ends = self.table.iter().flat_map(|table| &table.partitions).map(|partition| partition.end);
-        ends.max().unwrap_or(0).saturating_mul(u64::from(sector))
-    }
 }
 
-/// Why an image is not wanted, with a code of its own.
-#[derive(Debug)]
-pub struct Refusal(pub Box<dyn Coded + Send + Sync>);
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Refusal {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
+/// Where an image has to end by its own table or filesystem, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeadEnds {
+    /// Its partitions, or the filesystem that it is.
+    pub content: Option<u64>,
+    /// Its backup GPT.
+    pub backup: Option<u64>,
 }
 
 type Judge = dyn Fn(&Head<'_>) -> Result<(), Refusal> + Send + Sync;

@@ -1,7 +1,7 @@
 //! One write from beginning to end: the source opened and checked, the pipeline run, receipts completed. A second attempt
 //! where an index was found to be of another image.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::progress::Cancel;
 use crate::flow::progress::{Phase, Stages};
 use crate::flow::stop::Stop;
@@ -45,7 +45,7 @@ fn attempt(request: WriteRequest, destinations: &[Destination<'_>], cancel: &Can
         [only] => Some(only.target),
         _ => None,
     };
-    let opened = Opening { room, only, stop: &stop, stages: &stages }.open(request);
+    let opened = Opening { room, only, devices: destinations.len(), stop: &stop, stages: &stages }.open(request);
     if let Some(first) = destinations.first() {
         tell_notes(&stop, first.progress);
     }

@@ -1,9 +1,9 @@
 //! An image's index, made without writing the image anywhere.
 
-use crate::ImageError;
-use crate::budget::{self, LEAST_BUFFERS};
-use crate::codec::decode::{self, Limits};
+use crate::budget::LEAST_BUFFERS;
+use crate::codec::decode;
 use crate::delta::caibx::{Caibx, Indexer};
+use crate::error::ImageError;
 use crate::flow::channel::{Popped, channel};
 use crate::flow::chunker::{CHUNKS, Chunker, Output};
 use crate::flow::input::Input;
@@ -11,6 +11,7 @@ use crate::flow::pieces::TICK;
 use crate::flow::progress::Cancel;
 use crate::flow::progress::Stages;
 use crate::flow::stop::Stop;
+use crate::memory;
 use crate::options::Options;
 use crate::pipeline::open::{Fetched, OpenImage, Opening, Parts};
 use crate::request::WriteRequest;
@@ -25,7 +26,7 @@ use std::thread;
 pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx, ImageError> {
     let (stop, stages) = (Arc::new(Stop::new(cancel)), Arc::new(Stages::default()));
     let request = WriteRequest { options, ..WriteRequest::new(source) };
-    let opening = Opening { room: u64::MAX, only: None, stop: &stop, stages: &stages };
+    let opening = Opening { room: u64::MAX, only: None, devices: 1, stop: &stop, stages: &stages };
     let OpenImage { info, fetched, .. } = opening.open(request)?;
     let buffers = options.buffers.max(LEAST_BUFFERS);
     let pool = Pool::new(buffers);
@@ -50,8 +51,7 @@ pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx,
                 Fetched::Parts(Parts::Delta(_)) => return Err(ImageError::Broken { stage: "delta" }),
                 Fetched::Stream { first, stream } => {
                     let mut input = Input::new(Box::new(Replay { first: first.into_iter(), stream }));
-                    let in_flight = budget::IN_FLIGHT;
-                    let limits = Limits { workers: options.workers(), window_log: options.window_log, in_flight };
+                    let limits = info.limits(memory::available().unwrap_or(0));
                     decode::decode(&mut input, info.compression, limits, &info.name, &mut chunker)?;
                 }
             }

@@ -1,8 +1,11 @@
 //! A source opened and checked: format, length, digests' form. The target is not touched here.
 
 use crate::anomaly::Anomaly;
-use crate::codec::sniff::{self, Compression, Container};
+use crate::budget;
+use crate::codec::decode::Limits;
+use crate::codec::sniff::{self, Container};
 use crate::codec::zstd::seekable::Seekable;
+use crate::codec::{Codec, Compression};
 use crate::container::foreign;
 use crate::container::qcow2::Qcow2;
 use crate::delta::estimate::{DeltaRequest, Estimate};
@@ -11,10 +14,12 @@ use crate::error::ImageError;
 use crate::flow::detached::detached;
 use crate::flow::progress::{Stages, timed};
 use crate::flow::stop::Stop;
-use crate::head::{Head, Inspect};
+use crate::head::{Head, HeadEnds, Inspect};
+use crate::memory;
 use crate::options::Options;
 use crate::proof::digest::Expected;
 use crate::proof::seals::Sealer;
+use crate::proof::signature::Signed;
 use crate::proof::wire::{WireCheck, WireDigests};
 use crate::request::{Ending, WriteRequest};
 use crate::source::random::{Blocks, Exact, ReadAt};
@@ -28,6 +33,8 @@ pub struct ImageInfo {
     pub name: String,
     pub wire_total: Option<u64>,
     pub image_total: Option<u64>,
+    /// Whether something tells that a download that ended is whole.
+    pub length_proven: bool,
     pub format: ImageFormat,
     pub compression: Compression,
     pub wire: WireCheck,
@@ -77,6 +84,8 @@ pub struct Opening<'a> {
     pub room: u64,
     /// The target, where it is one.
     pub only: Option<&'a Target>,
+    /// How many there are.
+    pub devices: usize,
     pub stop: &'a Arc<Stop>,
     pub stages: &'a Arc<Stages>,
 }
@@ -91,10 +100,15 @@ impl Opening<'_> {
         let (first, head) = beginning(&mut stream)?;
         let compression = sniff::compression(&head);
         foreign::refuse(&name, &head)?;
-        let container = if compression == Compression::None { sniff::container(&head) } else { Container::Raw };
+        let container = if compression == Compression::NONE { sniff::container(&head) } else { Container::Raw };
         let format = format(&name, container, request.format)?;
-        let raw = format == ImageFormat::Raw && compression == Compression::None;
+        let raw = format == ImageFormat::Raw && compression == Compression::NONE;
+        let length_proven = !raw || stream.end_is_proven() || !wire.is_empty() || content.is_some();
+        if !length_proven {
+            self.stop.anomaly(&Anomaly::LengthUnknown { source_name: name.clone() });
+        }
         let info = ImageInfo {
+            length_proven,
             image_total: wire_total.filter(|_| raw),
             name,
             wire_total,
@@ -109,6 +123,7 @@ impl Opening<'_> {
             options: request.options,
             connections,
         };
+        self.memory(&info, &head)?;
         match format {
             ImageFormat::Qcow2 => {
                 drop(stream);
@@ -145,6 +160,18 @@ impl Opening<'_> {
         }
     }
 
+    /// An error where decoding would take more memory than there is: the kernel would kill somebody half-way.
+    fn memory(&self, info: &ImageInfo, head: &[u8]) -> Result<(), ImageError> {
+        let Some(codec) = info.compression.codec() else { return Ok(()) };
+        let available = memory::available();
+        let buffers = budget::bytes(&info.options, self.devices, info.connections) as u64;
+        let needed = buffers + codec.memory(head, info.limits(available.unwrap_or(u64::MAX)));
+        match available.filter(|available| needed > *available) {
+            Some(available) => Err(ImageError::Memory { source_name: info.name.clone(), needed, available }),
+            None => Ok(()),
+        }
+    }
+
     fn fits(&self, name: &str, length: Option<u64>) -> Result<(), ImageError> {
         match length.filter(|length| *length > self.room) {
             Some(at_least) => {
@@ -169,12 +196,9 @@ impl Opening<'_> {
             .only
             .ok_or_else(|| unsupported("is written to several devices, which may differ in different places"))?;
         let again = again.ok_or_else(|| unsupported("cannot be read in parts, being a stream"))?;
-        if !info.wire.is_empty() && !request.proven && info.content.is_none() {
-            return Err(unsupported(
-                "is not downloaded whole: an index takes a digest or signature of its own, or the digest of the content",
-            ));
-        }
-        if !matches!(info.compression, Compression::None | Compression::Zstd) {
+        proven(info, request).map_err(|what| unsupported(what))?;
+        let (frames, named) = (info.compression.codec().map(Codec::seekable), name.clone());
+        if frames == Some(false) {
             return Err(unsupported("cannot be read in parts: that takes a raw image, or zstd with a seek table"));
         }
         self.fits(&name, Some(index.length))?;
@@ -183,8 +207,7 @@ impl Opening<'_> {
             return Err(unsupported("would not be written faster by its index: too little of it is on the device"));
         }
         let mut file = Exact(again.random(info.wire_total, self.stop, self.stages)?);
-        let (zstd, named) = (info.compression == Compression::Zstd, name.clone());
-        let open = move || match zstd {
+        let open = move || match frames.is_some() {
             true => Seekable::open(Box::new(file), &named).map(Image::Frames),
             false => {
                 // Shows that its server sends ranges at all.
@@ -247,26 +270,36 @@ impl Opening<'_> {
 }
 
 impl ImageInfo {
-    /// What the first MiB tells.
-    pub fn head<'a>(&'a self, bytes: &'a [u8]) -> Head<'a> {
-        Head::new((&self.name, self.format, self.compression), self.image_total, bytes, self.sector_size)
+    /// For a decoder, where so many bytes of memory are available.
+    pub fn limits(&self, available: u64) -> Limits {
+        Limits {
+            workers: self.options.workers(),
+            window_log: self.options.window_log,
+            in_flight: budget::IN_FLIGHT,
+            // The rest is for the page cache, for others, and for what an estimate misses.
+            memory: available / 4,
+            proven: !self.wire.is_empty(),
+        }
+    }
+
+    /// What the first MiB tells. `ended`: bytes of an image that is no longer than that.
+    pub fn head<'a>(&'a self, bytes: &'a [u8], ended: Option<u64>) -> Head<'a> {
+        Head::new((&self.name, self.format, self.compression), ended.or(self.image_total), bytes, self.sector_size)
     }
 
     /// An error where no target shall have this image.
     pub fn judge(&self, head: &Head<'_>, stop: &Stop) -> Result<(), ImageError> {
         foreign::refuse(&self.name, head.bytes)?;
         let inner = sniff::compression(head.bytes);
-        if inner != Compression::None {
-            let what = match self.compression {
-                Compression::None => format!("holds {inner} data"),
-                outer => format!("is compressed twice: {inner} inside of {outer}"),
-            };
+        if inner != Compression::NONE {
+            let outer = self.compression;
+            let what = format!("is compressed twice: {inner} inside of {outer}");
             return Err(ImageError::Unsupported { source_name: self.name.clone(), what });
         }
-        if let Some(length) = self.image_total {
-            self.reaches(head.least_length(), length)?;
+        if let Some(length) = head.length {
+            self.reaches(head.ends(), length, stop)?;
         }
-        if head.table.is_none() && head.filesystem.is_none() && !head.boot_signature {
+        if head.is_unknown() {
             stop.anomaly(&Anomaly::Unrecognized { source_name: self.name.clone() });
         }
         match &self.inspect {
@@ -277,14 +310,18 @@ impl ImageInfo {
 
     /// An error where the image's own table or filesystem says that there has to be more of it. An image of less than a
     /// sector is none.
-    pub fn reaches(&self, least: Option<u64>, length: u64) -> Result<(), ImageError> {
-        match least {
-            Some(least) if least > length => {
-                let (source_name, offset) = (self.name.clone(), length);
-                Err(ImageError::Truncated { source_name, offset, expected: Some(least) })
-            }
-            _ if length < SECTOR => {
-                Err(ImageError::Truncated { source_name: self.name.clone(), offset: length, expected: None })
+    pub fn reaches(&self, ends: HeadEnds, length: u64, stop: &Stop) -> Result<(), ImageError> {
+        let truncated = |expected| {
+            let (source_name, offset) = (self.name.clone(), length);
+            Err(ImageError::Truncated { source_name, offset, expected })
+        };
+        match ends {
+            HeadEnds { content: Some(least), .. } if least > length => truncated(Some(least)),
+            HeadEnds { backup: Some(end), .. } if end > length && !self.length_proven => truncated(Some(end)),
+            _ if length < SECTOR => truncated(None),
+            HeadEnds { backup: Some(end), .. } if end > length => {
+                stop.anomaly(&Anomaly::NoBackup { source_name: self.name.clone(), offset: end, length });
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -305,6 +342,31 @@ pub fn beginning(stream: &mut Stream) -> Result<(Vec<Vec<u8>>, Vec<u8>), ImageEr
         return Err(ImageError::Truncated { source_name, offset: 0, expected: None });
     }
     Ok((first, head))
+}
+
+/// Why an index would be taken on trust, if so. What an order says of the image must hold with an index too: a digest of
+/// the index or of the content sees to it. A signature of the index says only that it was made, of some image, some day; so
+/// it counts only where the image is signed and not pinned, and where both signatures say that they are of this same
+/// download: an older pair, or one of another image, is not.
+fn proven(info: &ImageInfo, request: &DeltaRequest) -> Result<(), &'static str> {
+    if info.content.is_some() || request.proven || info.wire.is_empty() {
+        return Ok(());
+    }
+    if info.wire.digest.is_some() {
+        return Err(
+            "has a digest of the download, which reading parts cannot prove: give the index's digest, or the content's",
+        );
+    }
+    let image = info.wire.signed.as_ref().and_then(Signed::subject);
+    let index = request.signed.as_ref().and_then(Signed::subject);
+    match (image, index) {
+        (Some(image), Some(index)) if image == index && info.name.ends_with(&image.name) => Ok(()),
+        (_, None) => Err("is signed, and the index's signature does not tell which image it is of"),
+        (None, _) => {
+            Err("has a signature that does not tell which download it is of, so that no index can be bound to it")
+        }
+        _ => Err("is not the image that the index was signed for: it is of another, or older"),
+    }
 }
 
 fn sampled(estimate: Estimate) -> DeltaReceipt {

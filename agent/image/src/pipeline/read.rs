@@ -1,8 +1,8 @@
 //! An image's decoded bytes for whoever takes them as a stream: trees, which are not written to a device as they come.
 
-use crate::ImageError;
 use crate::codec::decode::{self, Limits};
 use crate::codec::sniff;
+use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, channel};
 use crate::flow::chunker::{Chunker, Output};
 use crate::flow::input::{Input, Pieces};
@@ -77,7 +77,8 @@ pub fn read<T, E: From<ImageError>>(
             let output =
                 Output { name, pool, chunks: out, waker: None, stop, stages, waited, room: u64::MAX, sector: 512 };
             let mut chunker = Chunker::new(output);
-            let limits = Limits { workers: 1, window_log: Options::default().window_log, in_flight: 0 };
+            let (window_log, proven) = (Options::default().window_log, !check.is_empty());
+            let limits = Limits { workers: 1, window_log, in_flight: 0, memory: 0, proven };
             decode::decode(&mut input, compression, limits, name, &mut chunker)?;
             chunker.finish()
         });

@@ -3,19 +3,20 @@
 //! a device's own stops that one.
 
 use crate::budget::{self, Share};
-use crate::codec::sniff::{self, Compression};
+use crate::codec::{Codec, sniff};
 use crate::container::foreign;
 use crate::error::ImageError;
 use crate::flow::channel::Consumer;
 use crate::flow::chunker::Chunked;
 use crate::flow::progress::Phase;
+use crate::head::HeadEnds;
 use crate::pipeline::fan_out::DeviceFault;
 use crate::pipeline::open::{Fetched, Parts};
 use crate::pipeline::report::{Common, Report, tell_notes};
 use crate::pipeline::threads::{Shared, Threads};
 use crate::proof::wire::WireDigests;
 use crate::request::{Ending, Written};
-use burin_disk::{Body, Chunk, DiskError, Failure, Pool, Target, TargetKind, Waker, Writer};
+use burin_disk::{Body, CHUNK, Chunk, DiskError, Failure, Pool, Target, TargetKind, Waker, Writer};
 use burin_protocol::image::{ImageDigests, Verify};
 use std::sync::Arc;
 use std::thread;
@@ -109,6 +110,8 @@ impl Run<'_> {
                     None => Ok(None),
                 });
                 let judged = match judged {
+                    // What failed meanwhile is told without touching anything.
+                    Ok(Some(_)) if self.shared.stop.is_set() => Ok(false),
                     Ok(Some((first, chunks, least))) if !ready.is_empty() => {
                         self.stream(scope, threads, (first, chunks), least, ready, &mut ends);
                         return Ok(());
@@ -134,7 +137,7 @@ impl Run<'_> {
             Fetched::Stream { first, .. } => first.first().map_or(&[][..], Vec::as_slice),
             Fetched::Parts(_) => &[],
         };
-        let frames = self.shared.info.compression == Compression::Zstd
+        let frames = self.shared.info.compression.codec().is_some_and(Codec::seekable)
             && self.shared.info.options.workers() > 1
             && sniff::many_frames(head, crate::codec::zstd::LARGEST_FRAME as u64);
         budget::share(&self.shared.info.options, self.disks.len(), frames)
@@ -168,9 +171,11 @@ impl Run<'_> {
     }
 
     /// Looks at the first MiB. Devices that the image cannot work on are left out; an error where it is wanted on none.
-    /// How many bytes the image must have, where it tells.
-    fn judge(&self, first: &Chunk, ready: &mut Vec<Ready<'_>>, ends: &mut Ends) -> Result<Option<u64>, ImageError> {
-        let head = self.shared.info.head(first.bytes());
+    /// Where it says that it ends.
+    fn judge(&self, first: &Chunk, ready: &mut Vec<Ready<'_>>, ends: &mut Ends) -> Result<HeadEnds, ImageError> {
+        // All chunks but the last are whole.
+        let ended = (first.len < CHUNK).then_some(first.len as u64);
+        let head = self.shared.info.head(first.bytes(), ended);
         self.shared.info.judge(&head, &self.shared.stop)?;
         ready.retain(|ready| {
             let Some(disk) = self.disks.get(ready.index) else { return false };
@@ -181,7 +186,7 @@ impl Run<'_> {
             };
             fits.map_err(|error| ends.fail(ready.index, error)).is_ok()
         });
-        Ok(head.least_length())
+        Ok(head.ends())
     }
 
     /// Prepares the devices, writes everything but their ends, checks digests, and finishes.
@@ -190,7 +195,7 @@ impl Run<'_> {
         scope: &'scope thread::Scope<'scope, '_>,
         threads: Threads<'scope>,
         (first, chunks): (Chunk, Consumer<Chunk>),
-        least: Option<u64>,
+        ends_at: HeadEnds,
         ready: Vec<Ready<'scope>>,
         ends: &mut Ends,
     ) {
@@ -198,18 +203,21 @@ impl Run<'_> {
             let prepared = ready.writer.prepare();
             (ready.index, prepared.map(|()| ready))
         });
-        let mut ready = Vec::new();
+        let (mut ready, mut unprepared) = (Vec::new(), Vec::new());
         for (index, outcome) in prepared {
             match outcome {
                 Ok(device) => ready.push(device),
-                Err(failure) => ends.fail(index, self.stopped(index, Phase::Preparing, failure, None)),
+                Err(failure) => unprepared.push((index, failure)),
             }
         }
         let (streamed, bodies) = threads.write(scope, self, first, chunks, ready);
-        let (streamed, shared) = match streamed.and_then(|streamed| self.check_content(streamed, least)) {
+        let (streamed, shared) = match streamed.and_then(|streamed| self.check_content(streamed, ends_at)) {
             Ok(streamed) => (Some(streamed), None),
             Err(error) => (None, Some(Arc::new(error))),
         };
+        for (index, failure) in unprepared {
+            ends.fail(index, self.stopped(index, Phase::Preparing, failure, shared.clone()));
+        }
         let mut whole = Vec::new();
         for (index, body) in bodies {
             let failure = match (body, &shared) {
@@ -244,8 +252,8 @@ impl Run<'_> {
     }
 
     /// The download was checked by its own stage.
-    fn check_content(&self, streamed: Streamed, least: Option<u64>) -> Result<Streamed, ImageError> {
-        self.shared.info.reaches(least, streamed.chunked.length)?;
+    fn check_content(&self, streamed: Streamed, ends_at: HeadEnds) -> Result<Streamed, ImageError> {
+        self.shared.info.reaches(ends_at, streamed.chunked.length, &self.shared.stop)?;
         if let Some(what) = foreign::trailer(&streamed.chunked.last) {
             return Err(foreign::error(&self.shared.info.name, what));
         }

@@ -9,6 +9,7 @@ use crate::flow::input::{Input, Pieces};
 use crate::flow::pieces::{PIECES, TICK};
 use crate::flow::progress::{Phase, Stages};
 use crate::flow::stop::Stop;
+use crate::memory;
 use crate::pipeline::fan_out::{Branch, DeviceFault, fan_out};
 use crate::pipeline::open::{Fetched, ImageInfo, Parts};
 use crate::pipeline::run::{Ready, Run, Streamed};
@@ -249,7 +250,8 @@ fn decoded(
         (Some(Parts::Delta(_)), _) => Err(ImageError::Broken { stage: "delta" }),
         (Some(Parts::Qcow2(image)), _) => image.run(workers, share.buffers, &mut chunker).map(|()| None),
         (None, _) => {
-            let limits = Limits { workers, window_log: info.options.window_log, in_flight: share.in_flight };
+            let available = memory::available().unwrap_or(0);
+            let limits = Limits { in_flight: share.in_flight, ..info.limits(available) };
             decode::decode(&mut input, info.compression, limits, &info.name, &mut chunker).map(|()| None)
         }
     };

@@ -1,6 +1,6 @@
 //! Digests as orders write them: `sha256:HEX` or `sha512:HEX`.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use sha2::{Digest as _, Sha256, Sha512};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

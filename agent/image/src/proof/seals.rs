@@ -1,6 +1,6 @@
 //! Digests of the blocks of a source: a second look must find what the first one proved.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::proof::wire::{WireDigests, WireSum};
 use sha2::{Digest as _, Sha256};
 

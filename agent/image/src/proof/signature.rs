@@ -3,7 +3,8 @@
 //! An image is hashed while it streams by, so its signature must be a prehashed one (BLAKE2b-512, minisign's own
 //! default since 0.10); small files may have a legacy one too.
 
-use crate::ImageError;
+use crate::error::ImageError;
+use crate::proof::digest::Expected;
 use minisign_verify::{Error, PublicKey, Signature, StreamVerifier};
 
 /// The key in `text`: one line of base64, or a minisign.pub.
@@ -27,6 +28,15 @@ impl std::fmt::Debug for Signed {
     }
 }
 
+/// An image as a signature names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The last part of its URL or path.
+    pub name: String,
+    /// Of the bytes as downloaded, `sha256:HEX`.
+    pub wire: String,
+}
+
 impl Signed {
     /// Takes bytes as they come. Another key's signature and a legacy one are refused here, before any bytes.
     pub fn verifier(&self) -> Result<StreamVerifier<'_>, ImageError> {
@@ -36,6 +46,16 @@ impl Signed {
     /// After a verifier has seen everything.
     pub fn finish(&self, mut verifier: StreamVerifier<'_>) -> Result<(), ImageError> {
         verifier.finalize().map_err(|error| self.explain(error))
+    }
+
+    /// What the signature says that it is of, where its trusted comment does, as `burin index` suggests it:
+    /// `image=NAME wire=sha256:HEX`. The comment is signed too.
+    pub fn subject(&self) -> Option<Subject> {
+        let comment = self.signature.trusted_comment();
+        let field = |name: &str| comment.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_owned);
+        let (name, wire) = (field("image=")?, field("wire=")?);
+        Some(Subject { name, wire: Expected::parse(&wire).ok()?.to_string() })
+            .filter(|subject| !subject.name.is_empty())
     }
 
     /// For bytes in memory, which may have a legacy signature.

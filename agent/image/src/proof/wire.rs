@@ -1,6 +1,6 @@
 //! What the bytes must be that came over the wire: their digest, their signature, or both.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::proof::digest::{Algorithm, Expected, Hasher};
 use crate::proof::signature::Signed;
 use minisign_verify::StreamVerifier;

@@ -1,6 +1,6 @@
 //! A minisign signature published beside what it signs.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::progress::Cancel;
 use crate::proof::signature::{Signed, public_key};
 use crate::published::small::Small;

@@ -2,4 +2,5 @@
 
 pub mod minisign;
 pub mod small;
+pub mod sum_lines;
 pub mod sums;

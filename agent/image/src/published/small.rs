@@ -1,10 +1,10 @@
 //! Small files beside an image: sums and signatures, by URL or path.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::detached::detached;
 use crate::flow::progress::Cancel;
 use crate::source::answer::{Failure, refused};
-use crate::source::get::Http;
+use crate::source::get::{Http, Place};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -44,7 +44,7 @@ fn get(http: &Http, url: &str) -> Result<Vec<u8>, ImageError> {
         Failure::Final(error) | Failure::Passing(error) => error,
     };
     let limited = |request: RequestBuilder<_>| request.config().timeout_global(Some(TIMEOUT)).build();
-    let mut response = http.send(url, 0, limited).map_err(failed)?;
+    let (mut response, _) = http.send(&Place::new(url), 0, limited).map_err(failed)?;
     match response.status().as_u16() {
         200 => {
             let body = response.body_mut().with_config().limit(LARGEST).read_to_vec();

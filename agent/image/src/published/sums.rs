@@ -1,9 +1,10 @@
 //! Published digests: a SHA256SUMS file beside the image, and its minisign signature.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::progress::Cancel;
 use crate::published::minisign::Minisign;
 use crate::published::small::Small;
+use crate::published::sum_lines::{self, SumLine};
 use crate::source::answer::display;
 use crate::source::get::Http;
 
@@ -23,64 +24,151 @@ pub fn published(http: &Http, sums: &Sums, image_url: &str, cancel: &Cancel) -> 
     if let Some(minisign) = &sums.minisign {
         minisign.fetch(http, &sums.url, cancel)?.check(&file.0)?;
     }
-    let name = file_name(image_url);
-    let found = find(&file.text(), name);
-    found.ok_or_else(|| ImageError::NoPublishedDigest { url: display(&sums.url), name: name.to_owned() })
+    let (url, name) = (display(&sums.url), display(image_url));
+    match find(&sum_lines::text(&file.0), image_url) {
+        Found::Digest(digest) => Ok(digest),
+        Found::Nothing => Err(ImageError::NoPublishedDigest { url, name }),
+        Found::Several => Err(ImageError::DigestAmbiguous { url, name }),
+    }
 }
 
-fn file_name(url: &str) -> &str {
-    let path = url.split(['?', '#']).next().unwrap_or(url);
-    path.rsplit('/').next().unwrap_or(path)
+/// What a file of digests has for an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    Digest(String),
+    Nothing,
+    /// Several digests for files of that name, and the path does not tell which.
+    Several,
 }
 
-/// The digest of `name` in GNU (`HEX  NAME`, `HEX *NAME`) or BSD (`SHA256 (NAME) = HEX`) form, or of a file that holds
-/// nothing but one digest.
-pub fn find(text: &str, name: &str) -> Option<String> {
-    let digest = |hex: &str| {
-        let kind = match hex.len() {
-            64 => "sha256",
-            128 => "sha512",
-            _ => return None,
-        };
-        hex.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| format!("{kind}:{}", hex.to_ascii_lowercase()))
+/// The digest of what is at `at`, a URL or path: of the file of the same name whose path agrees best, or the only one where
+/// the file of digests names none.
+pub fn find(text: &str, at: &str) -> Found {
+    let wanted = parts(&path_of(at));
+    let lines = sum_lines::read(text);
+    let rank = |line: &SumLine| {
+        let named = parts(line.name.as_deref()?);
+        let same = named.iter().rev().zip(wanted.iter().rev()).take_while(|(a, b)| a == b).count();
+        // All of a name that agrees goes before the end of one.
+        (same > 0).then_some((same == named.len(), same))
     };
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let named = lines.clone().find_map(|line| {
-        if let Some((hex, path)) = line.split_once([' ', '\t']) {
-            let path = path.trim_start().trim_start_matches('*');
-            if path.rsplit('/').next() == Some(name)
-                && let Some(found) = digest(hex)
-            {
-                return Some(found);
+    let best = lines.iter().filter_map(rank).max();
+    let mut digests: Vec<&str> = match best {
+        Some(best) => lines.iter().filter(|line| rank(line) == Some(best)).map(|line| line.digest.as_str()).collect(),
+        None if lines.iter().all(|line| line.name.is_none()) => lines.iter().map(|line| line.digest.as_str()).collect(),
+        None => return Found::Nothing,
+    };
+    // One file may be told with more than one algorithm.
+    digests.sort_unstable();
+    digests.dedup();
+    let first = digests.iter().find(|digest| digest.starts_with("sha256:")).or(digests.first());
+    let kind = |digest: &str| digest.split(':').next().map(str::to_owned);
+    match first {
+        None => Found::Nothing,
+        Some(first) if digests.iter().filter(|digest| kind(digest) == kind(first)).count() > 1 => Found::Several,
+        Some(first) => Found::Digest((*first).to_owned()),
+    }
+}
+
+/// The path of a URL, with its escapes decoded; another text as it is.
+fn path_of(at: &str) -> String {
+    if !(at.starts_with("http://") || at.starts_with("https://")) {
+        return at.to_owned();
+    }
+    let path = at.split(['?', '#']).next().unwrap_or(at);
+    let mut bytes = Vec::new();
+    let mut rest = path.as_bytes();
+    while let [first, after @ ..] = rest {
+        let escaped = after.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match escaped.filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
             }
         }
-        let (_, rest) = line.split_once(" (")?;
-        let (path, hex) = rest.rsplit_once(") = ")?;
-        (path.rsplit('/').next() == Some(name)).then(|| digest(hex.trim())).flatten()
-    });
-    named.or_else(|| match (lines.next(), lines.next()) {
-        (Some(only), None) => digest(only),
-        _ => None,
-    })
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The parts of a path, of either kind of separator.
+fn parts(path: &str) -> Vec<String> {
+    path.split(['/', '\\']).filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+
+    fn digest(hex: &str) -> Found {
+        let kind = if hex.len() == 64 { "sha256" } else { "sha512" };
+        Found::Digest(format!("{kind}:{}", hex.to_lowercase()))
+    }
 
     #[test]
-    fn each_form_of_sums_is_read_and_only_the_right_name_counts() {
-        let (a, b) = ("a".repeat(64), "B".repeat(64));
-        let gnu = format!("# comment\n{a}  ./one.raw.zst\n{b} *two.raw.zst\n");
-        assert_eq!(find(&gnu, "one.raw.zst"), Some(format!("sha256:{a}")));
-        assert_eq!(find(&gnu, "two.raw.zst"), Some(format!("sha256:{}", b.to_lowercase())));
-        assert_eq!(find(&gnu, "raw.zst"), None);
-        let bsd = format!("SHA256 (one.raw) = {a}\nSHA512 (one (copy).raw) = {}\n", "c".repeat(128));
-        assert_eq!(find(&bsd, "one.raw"), Some(format!("sha256:{a}")));
-        assert_eq!(find(&bsd, "one (copy).raw"), Some(format!("sha512:{}", "c".repeat(128))));
-        assert_eq!(find(&format!("{a}\n"), "anything"), Some(format!("sha256:{a}")));
-        assert_eq!(find(&format!("{a}\n{b}\n"), "anything"), None);
-        assert_eq!(find("junk", "junk"), None);
-        assert_eq!(file_name("http://host/dir/one.raw?token=a/b#c"), "one.raw");
+    fn each_form_that_is_published_is_read() {
+        let (a, b, c) = ("a".repeat(64), "B".repeat(64), "c".repeat(128));
+        let base64 = BASE64_STANDARD.encode([0xaa; 32]);
+        let spaced = vec!["aa"; 32].join(" ");
+        let forms = [
+            format!("{b}  other.raw\n{a}  disk.raw\n"),
+            format!("{a} *disk.raw\r\n{b} *other.raw\r\n"),
+            format!("{}  ./disk.raw\n", a.to_uppercase()),
+            format!("{a}\tdisk.raw"),
+            format!("sha256:{a}  disk.raw"),
+            format!("{a} 123456 main/disk.raw\n{b} 99 other"),
+            format!("SHA256 (disk.raw) = {a}\nSHA512 (disk.raw) = {c}\nMD5 (disk.raw) = {}\n", "1".repeat(32)),
+            format!("SHA256(disk.raw)= {a}\n"),
+            format!("SHA2-256(disk.raw)= {a}\n"),
+            format!("SHA2-256(stdin)= {a}\n"),
+            format!("SHA256 (disk.raw) = {base64}\n"),
+            format!("{a}\n"),
+            format!("{a}  -\n"),
+            format!("disk.raw: {a}\nother.raw: {b}\n"),
+            format!("disk.raw {a}\n"),
+            format!(
+                "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n# disk.raw: 5 bytes\nSHA256 (disk.raw) = {a}\n\
+                     -----BEGIN PGP SIGNATURE-----\nxx\n-----END PGP SIGNATURE-----\n"
+            ),
+            format!(
+                "\r\nAlgorithm       Hash      Path\r\n---------       ----      ----\r\nSHA256          {}       C:\\pub\\disk.raw\r\n",
+                a.to_uppercase()
+            ),
+            format!(
+                "\nAlgorithm : SHA256\nHash      : {}\nPath      : C:\\pub\\disk.raw\n\nAlgorithm : SHA256\nHash      : {b}\nPath      : C:\\pub\\other.raw\n",
+                a.to_uppercase()
+            ),
+            format!("SHA256 hash of disk.raw:\n{a}\nCertUtil: -hashfile command completed successfully.\n"),
+            format!("SHA256 hash of file C:\\pub\\disk.raw:\n{spaced}\nCertUtil: ok\n"),
+        ];
+        for form in &forms {
+            assert_eq!(find(form, "http://host/pub/disk.raw?token=a/b#c"), digest(&a), "{form}");
+        }
+        let utf16: Vec<u8> = format!("\u{feff}{a}  disk.raw\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(find(&sum_lines::text(&utf16), "disk.raw"), digest(&a));
+        assert_eq!(find(&format!("SHA512 (one (copy).raw) = {c}\n"), "/srv/one (copy).raw"), digest(&c));
+        assert_eq!(find(&format!("{a}  my image.raw\n"), "http://h/my%20image.raw"), digest(&a));
+        assert_eq!(find(&format!("\\{a}  a\\\\b\\nc.raw\n"), "/srv/a\\b\nc.raw"), digest(&a));
+    }
+
+    #[test]
+    fn only_the_right_name_counts() {
+        let (a, b) = ("a".repeat(64), "b".repeat(64));
+        let two = format!("{a}  ./bios/disk.img\n{b}  ./uefi/disk.img\n");
+        assert_eq!(find(&two, "http://h/x/bios/disk.img"), digest(&a));
+        assert_eq!(find(&two, "http://h/x/uefi/disk.img"), digest(&b));
+        assert_eq!(find(&two, "http://h/disk.img"), Found::Several);
+        assert_eq!(find(&two, "http://h/sk.img"), Found::Nothing);
+        let beside = format!("{a}  disk.img\n{b}  old/disk.img\n");
+        assert_eq!(find(&beside, "http://h/disk.img"), digest(&a));
+        assert_eq!(find(&beside, "http://h/old/disk.img"), digest(&b));
+        assert_eq!(find(&format!("{a}\n{b}\n"), "anything"), Found::Several);
+        assert_eq!(find(&format!("{a}  other.raw\n"), "disk.raw"), Found::Nothing);
+        assert_eq!(find("junk", "junk"), Found::Nothing);
     }
 }

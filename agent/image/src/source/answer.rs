@@ -1,6 +1,6 @@
 //! What a server answers, and what that means for the fetching: its headers, its status, its pace.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use burin_http::proxy::ProxyError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,18 +22,22 @@ pub fn display(url: &str) -> String {
 
 /// What an answer says about its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Head {
+pub struct Answer {
+    /// Where it came from in the end, after redirects.
+    pub url: String,
     pub status: u16,
     /// Strong ETag, or else Last-Modified.
     pub validator: Option<String>,
     /// Length of the whole, where told.
     pub total: Option<u64>,
+    /// Whether it comes in chunks, the last of which says so (RFC 9112, 7.1).
+    pub delimited: bool,
     /// First byte of a partial answer.
     pub start: u64,
 }
 
-impl Head {
-    pub fn of<T>(response: &Response<T>) -> Self {
+impl Answer {
+    pub fn of<T>(response: &Response<T>, url: String) -> Self {
         let headers = response.headers();
         let status = response.status().as_u16();
         let (mut start, mut total) = (0, None);
@@ -48,7 +52,8 @@ impl Head {
         }
         let etag = text(headers, "etag").filter(|etag| !etag.starts_with("W/"));
         let validator = etag.or_else(|| text(headers, "last-modified")).map(str::to_owned);
-        Self { status, validator, total, start }
+        let delimited = text(headers, "transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
+        Self { url, status, validator, total, delimited, start }
     }
 }
 

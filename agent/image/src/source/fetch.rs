@@ -1,12 +1,12 @@
 //! One connection's worth of an image, fetched in a thread of its own; with several connections, parts of it side by
 //! side, each bound by validator, place and length to the first answer, and handed on in order.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, Producer, channel};
 use crate::flow::pieces::{PIECE, TICK, pump};
 use crate::flow::progress::Stages;
-use crate::source::answer::{Failure, Head, Pace};
-use crate::source::get::{Http, MOST_CONNECTIONS};
+use crate::source::answer::{Answer, Failure, Pace};
+use crate::source::get::{Http, MOST_CONNECTIONS, Place};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ type Piece = io::Result<Vec<u8>>;
 #[derive(Clone)]
 pub struct Fetch {
     pub http: Http,
-    pub url: String,
+    pub place: Place,
     pub start: u64,
     /// Bytes were handed out before: the whole from its beginning will do, but has to be told apart.
     pub resumed: bool,
@@ -35,7 +35,7 @@ pub struct Fetch {
 
 impl Fetch {
     /// Tells `told` what the server answers, then gives `out` the bytes. Ends early when nobody listens any more.
-    pub fn run(self, told: &Producer<Result<Head, Failure>>, out: &Producer<Piece>) {
+    pub fn run(self, told: &Producer<Result<Answer, Failure>>, out: &Producer<Piece>) {
         let connections = self.http.connections.clamp(1, MOST_CONNECTIONS);
         let parts = connections > 1;
         let first = match self.ask(parts.then(|| self.start + PART - 1)) {
@@ -55,6 +55,8 @@ impl Fetch {
             }
         };
         let rest = head.total.filter(|_| parts && head.status == 206 && head.start == self.start);
+        // The other parts come from where the first one came from.
+        let place = Place { direct: Some(head.url.clone()), ..self.place.clone() };
         let validator = head.validator.clone();
         if told.push(Ok(head)).is_err() {
             return;
@@ -62,13 +64,13 @@ impl Fetch {
         let body = response.into_body().into_reader();
         match rest {
             None => self.pump(body, out),
-            Some(total) => Self { validator, ..self }.side_by_side(body, total, connections, out),
+            Some(total) => Self { validator, place, ..self }.side_by_side(body, total, connections, out),
         }
     }
 
     /// The bytes from `start` to `last`, or to the end.
-    fn ask(&self, last: Option<u64>) -> Result<(Response<Body>, Head), Failure> {
-        let response = self.http.send(&self.url, self.start, |request| {
+    fn ask(&self, last: Option<u64>) -> Result<(Response<Body>, Answer), Failure> {
+        let (response, url) = self.http.send(&self.place, self.start, |request| {
             if !self.resumed && self.start == 0 && last.is_none() {
                 return request;
             }
@@ -79,7 +81,7 @@ impl Fetch {
                 None => request,
             }
         })?;
-        let head = Head::of(&response);
+        let head = Answer::of(&response, url);
         Ok((response, head))
     }
 
@@ -144,7 +146,7 @@ impl Fetch {
                 let _ = out.push(Err(io::Error::other(error)));
             }
             Ok((_, head)) if !fetch.fits(&head, total) => {
-                let (url, why) = (fetch.http.name(&fetch.url), "a part of another image was sent".to_owned());
+                let (url, why) = (fetch.http.name(&fetch.place.url), "a part of another image was sent".to_owned());
                 let _ = out.push(Err(io::Error::other(ImageError::Changed { url, offset: start, why })));
             }
             Ok((response, _)) => fetch.pump(response.into_body().into_reader().take(last + 1 - start), &out),
@@ -152,7 +154,7 @@ impl Fetch {
         Ok(Part { pieces, len: last + 1 - start })
     }
 
-    fn fits(&self, head: &Head, total: u64) -> bool {
+    fn fits(&self, head: &Answer, total: u64) -> bool {
         let same = head.validator == self.validator && head.total.is_none_or(|told| told == total);
         head.status == 206 && head.start == self.start && same
     }

@@ -1,7 +1,7 @@
 //! How an image is fetched, and one GET as every part of that sends it: through the proxy that is meant, with credentials
 //! where they belong, after redirects.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::source::answer;
 use crate::source::answer::{Failure, refused, status_failure};
 use crate::source::origin::{Origin, join};
@@ -18,7 +18,8 @@ use ureq::{Body, Proxy, RequestBuilder};
 
 /// More would not fit what a write may hold in memory, and servers do not like it.
 pub const MOST_CONNECTIONS: usize = 8;
-const MOST_REDIRECTS: usize = 5;
+/// As browsers and curl have some dozens: mirrors behind mirrors, and a login between them.
+const MOST_REDIRECTS: usize = 10;
 
 /// How an image is fetched.
 #[derive(Debug, Clone)]
@@ -38,6 +39,21 @@ pub struct Http {
     pub rate: Option<u64>,
     /// Ranges that are fetched side by side, at most [`MOST_CONNECTIONS`]; 1 is one stream.
     pub connections: usize,
+}
+
+/// Where a GET goes: the URL that was given, or the one that it led to before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub url: String,
+    /// A redirector sends each request somewhere else, where the same file has another ETag: once it led somewhere, that is
+    /// kept.
+    pub direct: Option<String>,
+}
+
+impl Place {
+    pub fn new(url: &str) -> Self {
+        Self { url: url.to_owned(), direct: None }
+    }
 }
 
 /// What a server wants to see before it hands out an image. Never printed.
@@ -84,16 +100,22 @@ impl Http {
         name(url, self.proxies.for_url(url).as_ref())
     }
 
-    /// GETs `url` and follows redirects; each hop has the proxy that is meant for it. `also` adds what is wanted of the
-    /// server and how long to wait for it. The answer is 200 or 206; `offset` is for messages.
+    /// GETs `place` and follows redirects; each hop has the proxy that is meant for it. `also` adds what is wanted of the
+    /// server and how long to wait for it. The answer is 200 or 206, and comes with the URL that gave it; `offset` is for
+    /// messages.
     pub(crate) fn send(
         &self,
-        url: &str,
+        place: &Place,
         offset: u64,
         also: impl Fn(RequestBuilder<WithoutBody>) -> RequestBuilder<WithoutBody>,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<(Response<Body>, String), Failure> {
+        let url = place.url.as_str();
         let mut hop = url.to_owned();
         let mut credentials = self.credentials_for(url);
+        if let Some(direct) = &place.direct {
+            credentials = credentials.filter(|_| trusts(&hop, direct));
+            hop.clone_from(direct);
+        }
         for _ in 0..=MOST_REDIRECTS {
             let proxy = self.proxies.for_url(&hop);
             let name = name(url, proxy.as_ref());
@@ -113,15 +135,12 @@ impl Http {
             let Some(location) = location(&response) else {
                 return match status_failure(&name, offset, status) {
                     Some(failure) => Err(failure),
-                    None => Ok(response),
+                    None => Ok((response, hop)),
                 };
             };
             let lost = |what: &str| ureq::Error::BadUri(answer::display(what));
-            let next = join(&hop, location).ok_or_else(|| refused(url, &name, offset, lost(location)))?;
-            credentials = credentials.filter(|_| match (Origin::of(&hop), Origin::of(&next)) {
-                (Some(here), Some(there)) => here.trusts(&there),
-                _ => false,
-            });
+            let next = join(&hop, &location).ok_or_else(|| refused(url, &name, offset, lost(&location)))?;
+            credentials = credentials.filter(|_| trusts(&hop, &next));
             hop = next;
         }
         Err(refused(url, &self.name(url), offset, ureq::Error::TooManyRedirects))
@@ -140,12 +159,24 @@ fn name(url: &str, proxy: Option<&Proxy>) -> String {
     }
 }
 
-/// Where a redirect leads.
-fn location(response: &Response<Body>) -> Option<&str> {
-    match response.status().as_u16() {
-        301 | 302 | 303 | 307 | 308 => response.headers().get("location")?.to_str().ok(),
-        _ => None,
-    }
+/// Whether what the server of `here` may see may go to that of `there`.
+fn trusts(here: &str, there: &str) -> bool {
+    matches!((Origin::of(here), Origin::of(there)), (Some(here), Some(there)) if here.trusts(&there))
+}
+
+/// Where a redirect leads. Servers put bytes there that no URL has (RFC 3986, 2.1): they are escaped, whatever they meant.
+fn location(response: &Response<Body>) -> Option<String> {
+    let value = match response.status().as_u16() {
+        301 | 302 | 303 | 307 | 308 => response.headers().get("location")?.as_bytes(),
+        _ => return None,
+    };
+    Some(value.iter().fold(String::new(), |mut text, byte| {
+        match byte {
+            b'!'..=b'~' => text.push(char::from(*byte)),
+            other => text.push_str(&format!("%{other:02X}")),
+        }
+        text
+    }))
 }
 
 #[cfg(test)]

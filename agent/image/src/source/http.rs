@@ -5,14 +5,14 @@
 //! on every resume the last bytes are fetched again and compared. A server without Range sends everything again; then
 //! the whole repeated part is compared by its digest. Disagreement is an error, never a spliced image.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, channel};
 use crate::flow::pieces::{PIECES, TICK};
 use crate::flow::progress::Stages;
 use crate::flow::stop::Stop;
-use crate::source::answer::{Failure, Head, Pace};
+use crate::source::answer::{Answer, Failure, Pace};
 use crate::source::fetch::Fetch;
-use crate::source::get::Http;
+use crate::source::get::{Http, Place};
 use crate::source::mirrors::Mirrors;
 use std::io;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const OVERLAP: usize = 64 * 1024;
 
 /// One connection, read by a thread of its own, so that a stall is seen from outside.
 struct Connection {
-    head: Consumer<Result<Head, Failure>>,
+    head: Consumer<Result<Answer, Failure>>,
     pieces: Consumer<io::Result<Vec<u8>>>,
 }
 
@@ -38,6 +38,7 @@ pub struct HttpStream {
     /// Bytes handed out.
     position: u64,
     total: Option<u64>,
+    delimited: bool,
     /// Of all bytes handed out.
     hasher: Hasher,
     /// The last bytes handed out, up to OVERLAP.
@@ -71,6 +72,7 @@ impl HttpStream {
             connection: None,
             position: 0,
             total: None,
+            delimited: false,
             hasher: Hasher::new(),
             recent: Vec::new(),
             repeat: Repeat::Nothing,
@@ -81,6 +83,11 @@ impl HttpStream {
             }
         }
         Ok(stream)
+    }
+
+    /// Whether the answer in use has an end mark.
+    pub fn is_delimited(&self) -> bool {
+        self.delimited
     }
 
     pub fn total(&self) -> Option<u64> {
@@ -152,10 +159,10 @@ impl HttpStream {
 
     /// Opens a connection for the bytes from `position` on, and checks that they belong to what came before.
     fn connect(&mut self) -> Result<(), Failure> {
-        let (url, known) = self.mirrors.current()?;
+        let (place, known) = self.mirrors.current()?;
         let start = self.position - self.recent.len() as u64;
         let validator = known.as_ref().and_then(|head| head.validator.clone());
-        let connection = self.request(url, start, validator).map_err(Failure::Final)?;
+        let connection = self.request(place, start, validator).map_err(Failure::Final)?;
         let began = Instant::now();
         let head = loop {
             self.stop.check().map_err(Failure::Final)?;
@@ -175,6 +182,7 @@ impl HttpStream {
             return Err(changed(&format!("it had {mine} bytes, now {theirs}")));
         }
         if let Some(known) = &known
+            && known.url == head.url
             && known.validator != head.validator
         {
             return Err(changed("its ETag or Last-Modified is another"));
@@ -197,17 +205,18 @@ impl HttpStream {
             self.stop.note(format!("{}: resumed at byte {}", self.url(), self.position));
         }
         self.total = self.total.or(head.total);
+        self.delimited = head.delimited;
         self.mirrors.answered(head);
         self.connection = Some(connection);
         Ok(())
     }
 
-    fn request(&self, url: String, start: u64, validator: Option<String>) -> Result<Connection, ImageError> {
+    fn request(&self, place: Place, start: u64, validator: Option<String>) -> Result<Connection, ImageError> {
         let (told, head) = channel(1);
         let (out, pieces) = channel(PIECES);
         let fetch = Fetch {
             http: self.http.clone(),
-            url,
+            place,
             start,
             resumed: self.position > 0,
             validator,

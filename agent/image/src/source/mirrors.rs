@@ -1,9 +1,9 @@
 //! The servers of one image, and what follows when one of them fails: the next, a pause, or the end.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::stop::Stop;
-use crate::source::answer::{Failure, Head};
-use crate::source::get::Http;
+use crate::source::answer::{Answer, Failure};
+use crate::source::get::{Http, Place};
 use std::time::{Duration, Instant};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -13,33 +13,47 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub struct Mirrors {
     mirrors: Vec<Mirror>,
     current: usize,
-    last_byte: Instant,
+    /// When a byte came that had not come before.
+    last_new: Instant,
+    /// When any byte came, or a wait for one began.
+    last_any: Instant,
+    /// Time since the last new byte in which bytes came that had come before: nobody waited for nothing then.
+    repeated: Duration,
     pause: Duration,
     patience: Duration,
 }
 
 struct Mirror {
-    url: String,
+    place: Place,
     /// For messages.
     name: String,
     /// What it said at first.
-    head: Option<Head>,
+    answer: Option<Answer>,
 }
 
 impl Mirrors {
     pub fn new(http: &Http) -> Result<Self, ImageError> {
-        let mirror = |url: &String| Mirror { url: url.clone(), name: http.name(url), head: None };
+        let mirror = |url: &String| Mirror { place: Place::new(url), name: http.name(url), answer: None };
         let mirrors: Vec<_> = http.urls.iter().map(mirror).collect();
         if mirrors.is_empty() {
             return Err(ImageError::NoSource);
         }
-        Ok(Self { mirrors, current: 0, last_byte: Instant::now(), pause: FIRST_PAUSE, patience: http.patience })
+        let (now, repeated) = (Instant::now(), Duration::ZERO);
+        Ok(Self {
+            mirrors,
+            current: 0,
+            last_new: now,
+            last_any: now,
+            repeated,
+            pause: FIRST_PAUSE,
+            patience: http.patience,
+        })
     }
 
     /// The one whose turn it is, and what it said at first.
-    pub fn current(&self) -> Result<(String, Option<Head>), Failure> {
+    pub fn current(&self) -> Result<(Place, Option<Answer>), Failure> {
         let mirror = self.mirrors.get(self.current).ok_or(Failure::Final(ImageError::NoSource))?;
-        Ok((mirror.url.clone(), mirror.head.clone()))
+        Ok((mirror.place.clone(), mirror.answer.clone()))
     }
 
     /// For messages.
@@ -47,28 +61,39 @@ impl Mirrors {
         self.mirrors.get(self.current).map(|mirror| mirror.name.clone()).unwrap_or_default()
     }
 
-    /// Keeps what the current one said, if it says so for the first time.
-    pub fn answered(&mut self, head: Head) {
+    /// Keeps what the current one said, if it says so for the first time, and where it said it.
+    pub fn answered(&mut self, answer: Answer) {
+        self.last_any = Instant::now();
         if let Some(mirror) = self.mirrors.get_mut(self.current) {
-            mirror.head.get_or_insert(head);
+            mirror.place.direct = Some(answer.url.clone()).filter(|url| *url != mirror.place.url);
+            mirror.answer.get_or_insert(answer);
         }
     }
 
-    /// Good bytes came. Time counts from here, and pauses are short again.
+    /// Bytes came that had not come before. Time counts from here, and pauses are short again.
     pub fn progress(&mut self) {
-        self.last_byte = Instant::now();
+        self.last_new = Instant::now();
+        self.last_any = self.last_new;
+        self.repeated = Duration::ZERO;
         self.pause = FIRST_PAUSE;
     }
 
-    /// As [`Mirrors::progress`] for the time only: bytes that came before come once more.
+    /// Bytes that came before come once more: that takes time, but it is no progress.
     pub fn repeating(&mut self) {
-        self.last_byte = Instant::now();
+        self.repeated += self.last_any.elapsed();
+        self.last_any = Instant::now();
     }
 
     /// Turns to the next mirror, after a pause once all had their turn; an error when nothing is left to try.
     pub fn fail(&mut self, failure: Failure, stop: &Stop) -> Result<(), ImageError> {
         stop.check()?;
-        match failure {
+        let outcome = self.turn(failure, stop);
+        self.last_any = Instant::now();
+        outcome
+    }
+
+    fn turn(&mut self, failure: Failure, stop: &Stop) -> Result<(), ImageError> {
+        match self.redirected(failure) {
             Failure::Final(error) => {
                 if self.current < self.mirrors.len() {
                     self.mirrors.remove(self.current);
@@ -79,7 +104,7 @@ impl Mirrors {
                 stop.note(format!("{error}; trying another mirror"));
             }
             Failure::Passing(error) => {
-                if self.last_byte.elapsed() >= self.patience {
+                if self.last_new.elapsed().saturating_sub(self.repeated) >= self.patience {
                     return Err(error);
                 }
                 stop.note(format!("{error}; trying again"));
@@ -94,5 +119,20 @@ impl Mirrors {
             self.current = 0;
         }
         Ok(())
+    }
+
+    /// What a redirect once led to may be over: a mirror that went away, a signed URL that expired. The next request asks
+    /// the redirector again, and what it leads to then is a server of its own.
+    fn redirected(&mut self, failure: Failure) -> Failure {
+        let Some(mirror) = self.mirrors.get_mut(self.current) else { return failure };
+        if mirror.place.direct.take().is_none() {
+            return failure;
+        }
+        mirror.answer = None;
+        match failure {
+            // The same server gave other bytes: no redirect changes that.
+            Failure::Final(error @ ImageError::Changed { .. }) => Failure::Final(error),
+            Failure::Final(error) | Failure::Passing(error) => Failure::Passing(error),
+        }
     }
 }

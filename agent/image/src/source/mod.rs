@@ -10,7 +10,7 @@ pub mod proxies;
 pub mod random;
 pub mod ranges;
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, channel};
 use crate::flow::input::Pieces;
 use crate::flow::pieces::{PIECES, TICK, pump};
@@ -73,7 +73,7 @@ impl Source {
     pub(super) fn open(self, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Stream, ImageError> {
         let name = self.name();
         let kind = match self {
-            Self::Http(http) => Kind::Http(Box::new(HttpStream::open(http, stop.clone(), stages.clone())?)),
+            Self::Http(http) => StreamKind::Http(Box::new(HttpStream::open(http, stop.clone(), stages.clone())?)),
             Self::File(path) => {
                 let failed = |source: io::Error| match source.kind() {
                     io::ErrorKind::NotFound => ImageError::NotFound { source_name: path.display().to_string() },
@@ -83,9 +83,9 @@ impl Source {
                 let meta = file.metadata().map_err(failed)?;
                 let total = meta.is_file().then_some(meta.len());
                 let _ = nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
-                Kind::Local(Local::start(Box::new(file), path, total, stages)?)
+                StreamKind::Local(Local::start(Box::new(file), path, total, stages)?)
             }
-            Self::Reader(reader, name) => Kind::Local(Local::start(reader, name.into(), None, stages)?),
+            Self::Reader(reader, name) => StreamKind::Local(Local::start(reader, name.into(), None, stages)?),
         };
         Ok(Stream { kind, name, stop: stop.clone(), stages: stages.clone() })
     }
@@ -133,13 +133,13 @@ impl Again {
 
 /// An opened source: pieces in order.
 pub struct Stream {
-    kind: Kind,
+    kind: StreamKind,
     name: String,
     stop: Arc<Stop>,
     stages: Arc<Stages>,
 }
 
-enum Kind {
+enum StreamKind {
     Http(Box<HttpStream>),
     Local(Local),
 }
@@ -152,16 +152,24 @@ impl Stream {
     /// Bytes in all, where known.
     pub fn total(&self) -> Option<u64> {
         match &self.kind {
-            Kind::Http(http) => http.total(),
-            Kind::Local(local) => local.total,
+            StreamKind::Http(http) => http.total(),
+            StreamKind::Local(local) => local.total,
+        }
+    }
+
+    /// Whether an end that came too early would show: the length is known, or the transfer has an end mark of its own.
+    pub fn end_is_proven(&self) -> bool {
+        match &self.kind {
+            StreamKind::Http(http) => http.total().is_some() || http.is_delimited(),
+            StreamKind::Local(local) => local.total.is_some(),
         }
     }
 
     /// The next piece, never empty; none at the end.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, ImageError> {
         let piece = match &mut self.kind {
-            Kind::Http(http) => http.next()?,
-            Kind::Local(local) => local.next(&self.stop)?,
+            StreamKind::Http(http) => http.next()?,
+            StreamKind::Local(local) => local.next(&self.stop)?,
         };
         let count = piece.as_ref().map_or(0, Vec::len) as u64;
         self.stages.wire_bytes.fetch_add(count, Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! Which proxy a URL is fetched through.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::source::origin::Origin;
 use ipnet::IpNet;
 use std::net::IpAddr;

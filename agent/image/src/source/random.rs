@@ -1,6 +1,6 @@
 //! Random access to a source: files, and HTTP by ranges, with read-ahead and a small cache.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::proof::seals::{BLOCK, Seals};
 use crate::source::ranges::Ranges;
 use std::collections::VecDeque;

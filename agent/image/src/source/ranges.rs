@@ -1,9 +1,9 @@
 //! Random access over HTTP, for formats that are read by ranges.
 
-use crate::ImageError;
+use crate::error::ImageError;
 use crate::flow::progress::{Stages, timed};
 use crate::flow::stop::Stop;
-use crate::source::answer::{Failure, Head, Pace};
+use crate::source::answer::{Answer, Failure, Pace};
 use crate::source::get::Http;
 use crate::source::mirrors::Mirrors;
 use std::io::Read;
@@ -61,8 +61,8 @@ impl Ranges {
 
     /// One request. Runs in the source's own thread, which a cancelled write does not wait for.
     fn attempt(&mut self, start: u64, end: u64, bytes: &mut Vec<u8>) -> Result<(), Failure> {
-        let (url, known) = self.mirrors.current()?;
-        let response = self.http.send(&url, start, |request| {
+        let (place, known) = self.mirrors.current()?;
+        let (response, url) = self.http.send(&place, start, |request| {
             let mut request = request.header("range", format!("bytes={start}-{end}"));
             if let Some(validator) = known.as_ref().and_then(|head| head.validator.as_ref()) {
                 request = request.header("if-range", validator);
@@ -71,7 +71,7 @@ impl Ranges {
             let limits = request.config().timeout_recv_response(Some(self.http.stall));
             limits.timeout_recv_body(Some(self.http.stall)).build()
         })?;
-        let head = Head::of(&response);
+        let head = Answer::of(&response, url);
         let name = self.mirrors.name();
         let changed =
             |why: &str| Failure::Final(ImageError::Changed { url: name.clone(), offset: start, why: why.to_owned() });
@@ -88,7 +88,7 @@ impl Ranges {
         if head.total.is_some_and(|total| total != self.total) {
             return Err(changed("its length is another now"));
         }
-        if known.is_some_and(|known| known.validator != head.validator) {
+        if known.is_some_and(|known| known.url == head.url && known.validator != head.validator) {
             return Err(changed("its ETag or Last-Modified is another"));
         }
         self.mirrors.answered(head);

@@ -273,6 +273,12 @@ pub fn gpt_image(len: usize, sector: usize) -> Vec<u8> {
         header[72..80].copy_from_slice(&(entries as u64).to_le_bytes());
         header[80..84].copy_from_slice(&128u32.to_le_bytes());
         header[84..88].copy_from_slice(&128u32.to_le_bytes());
+        header[40..48].copy_from_slice(&((2 + 16384 / sector) as u64).to_le_bytes());
+        header[48..56].copy_from_slice(&((last - 16384 / sector - 1) as u64).to_le_bytes());
+        header[56..72].copy_from_slice(&[5; 16]);
+        header[88..92].copy_from_slice(&crc32fast::hash(&table).to_le_bytes());
+        let sum = crc32fast::hash(&header);
+        header[16..20].copy_from_slice(&sum.to_le_bytes());
         disk[at * sector..at * sector + 92].copy_from_slice(&header);
         disk[entries * sector..entries * sector + 16384].copy_from_slice(&table);
     };
@@ -283,4 +289,15 @@ pub fn gpt_image(len: usize, sector: usize) -> Vec<u8> {
     disk[454] = 1;
     disk[458..462].fill(0xff);
     disk
+}
+
+/// Nothing was written, or nothing that boots.
+pub fn assert_untouched_or_unbootable(error: &ImageError, path: &Path) {
+    match error {
+        ImageError::Stopped { .. } => assert_unbootable(path),
+        _ => {
+            let bytes = fs::read(path).unwrap();
+            assert!(bytes == dirt(bytes.len()), "it was touched: {error:?}");
+        }
+    }
 }

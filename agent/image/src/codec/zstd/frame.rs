@@ -1,5 +1,6 @@
 //! A compressed zstd frame, found by its block headers (RFC 8878, 3.1.1) and held in the pieces in which it came.
 
+use crate::codec::sniff;
 use crate::codec::zstd::LARGEST_FRAME as LARGEST;
 use crate::flow::byte_queue::ByteQueue;
 use crate::flow::input::Input;
@@ -15,6 +16,21 @@ pub enum Collected {
     Whole { packed: ByteQueue, window: usize },
     /// It is too large, cut short or malformed: the streaming decoder shall see.
     Begun(ByteQueue),
+}
+
+/// Bytes of the window that the frame at the beginning of `head` asks for, or behind one frame to be skipped.
+pub fn window(head: &[u8]) -> Option<u64> {
+    let head = match sniff::skippable(head) {
+        Some(len) => head.get(usize::try_from(len).ok()?.checked_add(8)?..)?,
+        None => head,
+    };
+    let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = head else { return None };
+    if descriptor & 0x20 == 0 {
+        return Some(window_size(*rest.first()?));
+    }
+    let (at, len) = ([0, 1, 2, 4][usize::from(descriptor & 3)], 1 << (descriptor >> 6));
+    let size = rest.get(at..at + len)?.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte));
+    Some(size + if len == 2 { 256 } else { 0 })
 }
 
 /// Takes one frame from `input`, unless it is too large. `window`: bytes that decoding it keeps of what it made.
@@ -113,7 +129,7 @@ fn pass(input: &mut Input, mut count: usize) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ImageError;
+    use crate::error::ImageError;
     use crate::flow::input::Pieces;
     use std::collections::VecDeque;
 

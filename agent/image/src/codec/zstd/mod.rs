@@ -5,5 +5,59 @@ pub mod parallel;
 pub mod seekable;
 pub mod workers;
 
+use crate::codec::Codec;
+use crate::codec::decode::{Decoder, Limits};
+use crate::error::ImageError;
+use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::input::Input;
+use std::io::BufRead;
+
 /// Largest frame, compressed or decoded, that a worker takes: what pzstd makes by default.
 pub const LARGEST_FRAME: usize = 8 << 20;
+
+pub struct Zstd;
+
+impl Codec for Zstd {
+    fn name(&self) -> &'static str {
+        "zstd"
+    }
+
+    fn magics(&self) -> &'static [&'static [u8]] {
+        &[&[0x28, 0xb5, 0x2f, 0xfd]]
+    }
+
+    fn member(&self, input: &mut Input, limits: Limits, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+        one_frame(input, limits, sink)
+    }
+
+    fn parallel(&self, input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<bool, ImageError> {
+        match decoder.limits.workers {
+            0 | 1 => Ok(false),
+            _ => parallel::decode(input, decoder, sink).map(|()| true),
+        }
+    }
+
+    fn skippable(&self) -> bool {
+        true
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    /// The window of the first frame; small ones side by side are within the buffers of every write.
+    fn memory(&self, head: &[u8], _limits: Limits) -> u64 {
+        match frame::window(head) {
+            Some(window) if window > LARGEST_FRAME as u64 => window,
+            _ => LARGEST_FRAME as u64,
+        }
+    }
+}
+
+/// One frame, however large.
+pub fn one_frame(input: impl BufRead, limits: Limits, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+    let decoder = ::zstd::stream::read::Decoder::with_buffer(input).map_err(Fault::Read)?;
+    let mut decoder = decoder.single_frame();
+    decoder.window_log_max(limits.window_log).map_err(Fault::Read)?;
+    sink.fill(&mut decoder)
+}

@@ -6,11 +6,12 @@
 //! device as soon as all before it did; a larger frame is decoded as a stream, once those before it are done. However
 //! many workers there are, a new frame is taken in only when it fits in what `Limits::in_flight` leaves.
 
-use crate::ImageError;
 use crate::codec::decode::{Decoder, skip};
 use crate::codec::sniff;
 use crate::codec::zstd::frame::{Collected, collect};
+use crate::codec::zstd::one_frame;
 use crate::codec::zstd::workers::{self, Held, Job, PARTS, Part, Queue, Shared};
+use crate::error::ImageError;
 use crate::flow::byte_queue::ByteQueue;
 use crate::flow::channel::{Consumer, Popped, Producer, channel};
 use crate::flow::chunker::{Chunker, Fault};
@@ -39,17 +40,18 @@ pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) 
             window: 0,
             in_flight: decoder.limits.in_flight,
         };
+        let pzstd = sniff::announces(input.peek(8)?);
         // Dropped at its end, which ends the workers.
         loop {
-            let announced = sniff::announces(input.peek(8)?);
+            let announced = pzstd && sniff::announces(input.peek(8)?);
             let step = match sniff::skippable(input.peek(8)?) {
                 Some(len) => skip(input, u64::from(len) + 8),
                 None => order.frame(input, decoder, sink),
             };
             step.map_err(|fault| decoder.explain(input, fault))?;
-            if !decoder.another(input)? {
+            if !decoder.another(input, sink)? {
                 return match announced {
-                    true => Err(decoder.explain(input, Fault::Read(io::ErrorKind::UnexpectedEof.into()))),
+                    true => Err(decoder.truncated(input)),
                     false => order.finish(sink).map_err(|fault| decoder.explain(input, fault)),
                 };
             }
@@ -103,7 +105,7 @@ impl Order<'_, '_> {
             Collected::Begun(begun) => begun,
         };
         self.finish(sink)?;
-        decoder.zstd_frame(rest.chain(input), sink)
+        one_frame(rest.chain(input), decoder.limits, sink)
     }
 
     /// Gives a frame to the workers; back it comes where its window is too large for that.

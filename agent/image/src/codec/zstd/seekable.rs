@@ -1,7 +1,7 @@
 //! Random access to a zstd image by its seek table (zstd's contrib, zstd_seekable_compression_format.md, 0.1.0).
 
-use crate::ImageError;
 use crate::codec::zstd::LARGEST_FRAME;
+use crate::error::ImageError;
 use crate::source::random::ReadAt;
 use std::ops::Range;
 use std::sync::Arc;

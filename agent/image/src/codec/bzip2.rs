@@ -1,0 +1,39 @@
+//! bzip2.
+
+use crate::codec::Codec;
+use crate::codec::decode::Limits;
+use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::input::Input;
+
+pub struct Bzip2;
+
+/// The digits of pi open a block, those of its square root end an empty stream.
+const BLOCK: [u8; 6] = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
+const EMPTY: [u8; 6] = [0x17, 0x72, 0x45, 0x38, 0x50, 0x90];
+
+impl Codec for Bzip2 {
+    fn name(&self) -> &'static str {
+        "bzip2"
+    }
+
+    fn magics(&self) -> &'static [&'static [u8]] {
+        &[b"BZh"]
+    }
+
+    fn begins(&self, head: &[u8]) -> bool {
+        match head {
+            [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..] if rest.len() < BLOCK.len() => BLOCK.starts_with(rest),
+            [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..] => rest.starts_with(&BLOCK) || rest.starts_with(&EMPTY),
+            _ => false,
+        }
+    }
+
+    fn member(&self, input: &mut Input, _limits: Limits, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+        sink.fill(&mut ::bzip2::bufread::BzDecoder::new(input))
+    }
+
+    /// Four bytes for each byte of a block of at most 900 kB.
+    fn memory(&self, _head: &[u8], _limits: Limits) -> u64 {
+        4 << 20
+    }
+}

@@ -1,0 +1,151 @@
+//! A qcow2 image as a stream of what its guest sees (QEMU, docs/interop/qcow2.txt), versions 2 and 3.
+//!
+//! Read at random through [`ReadAt`], so nothing is spooled. Compressed clusters (deflate, zstd), zero clusters and
+//! internal snapshots' presence are fine; backing files, external data files, encryption and subclusters are refused.
+
+mod decode;
+mod header;
+
+use self::decode::{BlockDecoder, How, Part, Piece, Stretch};
+use self::header::{Header, OFFSET, Place, Refusal, be64, place};
+use crate::error::ImageError;
+use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::workers::Workers;
+use crate::source::random::ReadAt;
+use burin_disk::CHUNK;
+
+/// Fetches the disk inside.
+pub struct Qcow2 {
+    file: Box<dyn ReadAt>,
+    name: String,
+    header: Header,
+    l1: Vec<u8>,
+    /// The L2 table in use, and which it is.
+    l2: Vec<u8>,
+    l2_index: Option<u64>,
+}
+
+impl Qcow2 {
+    pub fn open(mut file: Box<dyn ReadAt>, name: &str) -> Result<Self, ImageError> {
+        let mut head = vec![0; usize::try_from(file.len()).unwrap_or(usize::MAX).min(112)];
+        file.read_exact_at(&mut head, 0)?;
+        let refused = |refusal| match refusal {
+            Refusal::Damaged(what) => damaged(name, what),
+            Refusal::Unsupported(what) => ImageError::Unsupported { source_name: name.to_owned(), what },
+        };
+        let header = Header::parse(&head).map_err(refused)?;
+        let mut l1 = vec![0; usize::try_from(header.l1_entries * 8).unwrap_or(0)];
+        file.read_exact_at(&mut l1, header.l1_offset)?;
+        Ok(Self { file, name: name.to_owned(), header, l1, l2: Vec::new(), l2_index: None })
+    }
+
+    /// Length in bytes of the disk inside.
+    pub fn size(&self) -> u64 {
+        self.header.size
+    }
+
+    fn lookup(&mut self, cluster: u64) -> Result<Place, ImageError> {
+        let per_l2 = self.header.cluster() / 8;
+        let (index, slot) = (cluster / per_l2, cluster % per_l2);
+        if self.l2_index != Some(index) {
+            let entry = usize::try_from(index * 8).ok().and_then(|at| be64(&self.l1, at));
+            let offset = entry.ok_or_else(|| damaged(&self.name, "an L1 entry is missing".into()))? & OFFSET;
+            self.l2.clear();
+            if offset != 0 {
+                if !offset.is_multiple_of(self.header.cluster()) {
+                    return Err(damaged(&self.name, format!("L2 table {index} is not aligned")));
+                }
+                self.l2.resize(1 << self.header.cluster_bits, 0);
+                self.l2_index = None;
+                self.file.read_exact_at(&mut self.l2, offset)?;
+            }
+            self.l2_index = Some(index);
+        }
+        if self.l2.is_empty() {
+            return Ok(Place::Zero);
+        }
+        let entry = be64(&self.l2, slot as usize * 8).and_then(|entry| place(entry, &self.header));
+        entry.ok_or_else(|| damaged(&self.name, format!("the entry of cluster {cluster} is not aligned")))
+    }
+
+    /// What it takes to make `len` bytes of the disk inside, which begin at `offset` and lie within it.
+    pub fn fetch(&mut self, mut offset: u64, len: usize) -> Result<Stretch, ImageError> {
+        let mut stretch = Stretch { parts: Vec::new(), bytes: Vec::new(), len };
+        let mut left = len;
+        while left > 0 {
+            let (cluster, within) = (offset / self.header.cluster(), offset % self.header.cluster());
+            let count = usize::try_from(self.header.cluster() - within).unwrap_or(usize::MAX).min(left);
+            let how = match self.lookup(cluster)? {
+                Place::Zero => How::Zero,
+                Place::At(place) => {
+                    self.append(&mut stretch.bytes, place + within, count)?;
+                    How::Plain
+                }
+                Place::Compressed { offset, len } => {
+                    // The last sector need not be there in full.
+                    let len = usize::try_from(len.min(self.file.len().saturating_sub(offset))).unwrap_or(0);
+                    self.append(&mut stretch.bytes, offset, len)?;
+                    How::Compressed(len)
+                }
+            };
+            stretch.parts.push(Part { cluster, within: within as usize, len: count, how });
+            offset += count as u64;
+            left -= count;
+        }
+        Ok(stretch)
+    }
+
+    fn append(&mut self, bytes: &mut Vec<u8>, offset: u64, len: usize) -> Result<(), ImageError> {
+        let start = bytes.len();
+        bytes.resize(start + len, 0);
+        self.file.read_exact_at(&mut bytes[start..], offset)
+    }
+
+    pub fn decoder(&self) -> BlockDecoder {
+        BlockDecoder::new(&self.name, 1 << self.header.cluster_bits, self.header.zstd)
+    }
+
+    /// Sends all of the disk inside to `sink`, decompressed by so many workers as `buffers` are enough for.
+    pub fn run(mut self, workers: usize, buffers: usize, sink: &mut Chunker<'_>) -> Result<(), ImageError> {
+        let (size, decoder, pool, stop) = (self.header.size, self.decoder(), sink.pool(), sink.stop());
+        // Each may hold one that waits for its turn and one that it fills. The others: the image's first chunk, which is
+        // withheld to the end, and what is being written.
+        let workers = workers.min(buffers.saturating_sub(2) / 2);
+        std::thread::scope(|scope| {
+            let fetch = move |(offset, len)| self.fetch(offset, len);
+            let decode = || {
+                let mut decoder = decoder.clone();
+                move |stretch| decoder.piece(&stretch, pool, stop)
+            };
+            let mut workers = Workers::start(scope, (workers, 2 * workers), stop, fetch, decode)?;
+            let mut jobs = (0..size).step_by(CHUNK).map(|offset| (offset, (size - offset).min(CHUNK as u64) as usize));
+            let mut left = size.div_ceil(CHUNK as u64);
+            while left > 0 {
+                while workers.has_room()
+                    && let Some(job) = jobs.next()
+                {
+                    workers.put(job)?;
+                }
+                let taken = match workers.next()? {
+                    Piece::Zeros(len) => sink.zeros(len),
+                    Piece::Chunk(chunk) => sink.take(chunk),
+                    Piece::Rest(buf, len) => sink.fill(&mut &buf[..len]),
+                };
+                taken.map_err(|fault| match fault {
+                    Fault::Sink(error) => error,
+                    Fault::Read(_) => ImageError::Broken { stage: "unpack" },
+                })?;
+                left -= 1;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn damaged(name: &str, what: String) -> ImageError {
+    ImageError::Damaged { source_name: name.to_owned(), format: "qcow2", what }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

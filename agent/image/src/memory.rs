@@ -1,0 +1,24 @@
+//! What memory there is.
+
+/// Bytes that can be had without swapping, as the kernel estimates it (proc(5), MemAvailable); none where it does not say.
+pub fn available() -> Option<u64> {
+    parse(&std::fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn parse(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_estimate_is_read() {
+        let text = "MemTotal:       24578444 kB\nMemFree:         123 kB\nMemAvailable:   20401236 kB\n";
+        assert_eq!(parse(text), Some(20_401_236 * 1024));
+        assert_eq!(parse("MemTotal: 1 kB\n"), None);
+        assert_eq!(parse("MemAvailable: many kB\n"), None);
+    }
+}
