@@ -35,7 +35,10 @@ pub fn write(
                 SeedFormat::Nocloud | SeedFormat::Cidata => VolumeLabel::Cidata,
             };
             let device = Disk::open(&node).map_err(|source| ApplyError::Open { device: node.clone(), source })?;
-            let receipt = seed_write::write_volume(&device, label, files)?;
+            let receipt = match &seed.volume {
+                Some(volume) => seed_write::write_bytes(&device, label, volume.bytes())?,
+                None => seed_write::write_volume(&device, label, files)?,
+            };
             Ok((node.display().to_string(), receipt))
         }
         SeedTarget::Tree => {
