@@ -13,6 +13,7 @@ use crate::apply::Paths;
 use crate::boot;
 use crate::config::{self, ApiDoor, Config, OrderSource};
 use crate::control::ControlFlag;
+use crate::dialect;
 use crate::error::Coded;
 use crate::exit::Exit;
 use crate::finalize::mount;
@@ -127,13 +128,23 @@ impl Agent {
     /// Reads the configuration below `root`.
     pub fn new(root: &Path) -> Result<Self, config::ConfigError> {
         let mut config = config::load(root)?;
+        let paths = Paths::default();
+        if config.virtual_media {
+            boot::settle(root, SETTLE_QUIET, SETTLE_PATIENCE);
+            match dialect::ironic::media::parameters(root, &paths.mounts) {
+                Some(words) => config = config::load_with(root, &words)?,
+                None => {
+                    config.warnings.push("boot_method=vmedia, and there is no virtual media with parameters".to_owned())
+                }
+            }
+        }
         if config.order.is_none() && config.controller.is_none() {
             let placed = PLACED_ORDERS.iter().map(|path| root.join(path)).find(|path| path.is_file());
             config.order = placed.map(OrderSource::Path);
         }
         let log = LogRing::new(LOG_KEPT);
         let look = Look::hearing(config.lldp);
-        Ok(Self { root: root.to_owned(), config, paths: Paths::default(), log, look })
+        Ok(Self { root: root.to_owned(), config, paths, log, look })
     }
 
     /// From the first event to what PID 1 is to do next.
@@ -175,7 +186,7 @@ impl Agent {
 
     fn has_something_to_do(&self) -> bool {
         let callers = self.config.token.is_some() && self.config.api != ApiDoor::Off;
-        self.config.controller.is_some() || self.config.order.is_some() || callers
+        self.config.controller.is_some() || self.config.order.is_some() || self.config.ironic.is_some() || callers
     }
 
     /// Whether a controller of burin's own protocol gives the orders. An order that was placed goes before it.
@@ -199,7 +210,12 @@ impl Agent {
 
         let (files, ca) = (TrustFiles::below(&self.root), self.ca());
         let ca = ca.as_ref();
+        let insecure = self.config.ironic.as_ref().is_some_and(|ironic| ironic.insecure);
         let (trust, downloads) = stages.run("trust", || {
+            if insecure {
+                log::warn!("ipa-insecure: no certificate is verified, neither Ironic's nor an image server's");
+                return Ok((Trust::unverified(clock.clone())?, Trust::unverified(clock)?));
+            }
             Ok::<_, TrustError>((Trust::controller(ca, &files, clock.clone())?, Trust::downloads(ca, &files, clock)?))
         })?;
         let emitter = stages.emitter().clone();

@@ -1,7 +1,7 @@
 //! Whom to believe on the other side of TLS: public CAs, the operator's CA, or one certificate by its fingerprint.
 
 use super::clock::Clock;
-use super::verifier::{Fingerprint, Verifier, hex};
+use super::verifier::{Anybody, Fingerprint, Verifier, hex};
 use burin_protocol::error::Coded;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::ring;
@@ -159,6 +159,21 @@ impl Trust {
         let mut anchors = Anchors::default();
         anchors.add(ca)?;
         anchors.trust(clock, Some(time))
+    }
+
+    /// Whoever answers is believed, where the operator said so in as many words (`ipa-insecure`). What is fetched is
+    /// safe by its digest alone.
+    pub fn unverified(clock: Clock) -> Result<Self, TrustError> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Anybody(provider.clone());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|source| TrustError::Tls { source })?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        Ok(Self { config: Arc::new(config), clock })
     }
 
     pub fn config(&self) -> &Arc<ClientConfig> {

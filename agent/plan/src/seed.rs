@@ -4,7 +4,7 @@ use super::attributes::Attributes;
 use super::canonical::hex;
 use super::network_data::network_data;
 use super::refusal::Reason;
-use burin_protocol::order::{Order, SeedFormat};
+use burin_protocol::order::{Order, SeedFormat, SeedVolume};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -17,6 +17,8 @@ pub const LABELS: [&str; 2] = ["CIDATA", "config-2"];
 pub struct SeedFiles {
     pub format: SeedFormat,
     pub files: Vec<SeedFile>,
+    /// In place of files: the filesystem of the seed's own partition, byte by byte.
+    pub volume: Option<SeedVolume>,
 }
 
 /// One file, its path relative to the seed's root: `/var/lib/cloud/seed/nocloud` or the partition of its own.
@@ -48,6 +50,9 @@ impl SeedFiles {
                 hash.update(part.as_bytes());
             }
         }
+        if let Some(volume) = &self.volume {
+            hash.update(volume.bytes());
+        }
         format!("sha256:{}", hex(&hash.finalize()))
     }
 }
@@ -55,6 +60,9 @@ impl SeedFiles {
 /// `None`: the order has no seed. `network` is the generated configuration, where the order has network roles.
 pub fn files(order: &Order, attributes: &Attributes, network: Option<&Value>) -> Result<Option<SeedFiles>, Reason> {
     let Some(seed) = &order.seed else { return Ok(None) };
+    if let Some(volume) = &seed.volume {
+        return Ok(Some(SeedFiles { format: seed.format, files: Vec::new(), volume: Some(volume.clone()) }));
+    }
     let text = |text: &Option<_>, at: &str| text.as_ref().map(|text| attributes.text(text, at)).transpose();
     let instance_id = text(&seed.instance_id, "/seed/instance_id")?.unwrap_or_else(|| order.id.clone());
     let hostname = text(&seed.hostname, "/seed/hostname")?;
@@ -111,7 +119,7 @@ pub fn files(order: &Order, attributes: &Attributes, network: Option<&Value>) ->
             files
         }
     };
-    Ok(Some(SeedFiles { format: seed.format, files }))
+    Ok(Some(SeedFiles { format: seed.format, files, volume: None }))
 }
 
 /// JSON that every YAML reader takes: characters that YAML does not allow to stand for themselves are escaped (YAML 1.1,
@@ -156,7 +164,7 @@ mod tests {
     #[test]
     fn debug_output_shows_no_contents() {
         let file = SeedFile { path: "user-data", contents: "password: hunter2".to_owned() };
-        let shown = format!("{:?}", SeedFiles { format: SeedFormat::Nocloud, files: vec![file] });
+        let shown = format!("{:?}", SeedFiles { format: SeedFormat::Nocloud, files: vec![file], volume: None });
         assert!(shown.contains("user-data") && !shown.contains("hunter2"), "{shown}");
     }
 

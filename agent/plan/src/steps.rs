@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 const SEED_PARTITION: u64 = 8 << 20;
 /// An added partition that says nothing of its size.
 const LEAST: u64 = 1 << 20;
+/// A volume that somebody else made gets at least so much, as Ironic's own agent has it.
+const VOLUME_PARTITION: u64 = 64 << 20;
 
 /// What steps are made from.
 #[derive(Debug, Clone, Copy)]
@@ -156,7 +158,7 @@ fn change(
             type_guid: fresh::type_guid(context, &seed_partition(label))?,
             guid: context.derive(disk, label),
             start: None,
-            size: SEED_PARTITION,
+            size: seed_room(context.order),
         };
         // No filesystem step: writing the seed makes the small vfat that holds it.
         added.push((planned, None));
@@ -216,6 +218,14 @@ pub fn own_seed_label(context: Context<'_>, set: &str, index: usize) -> Option<&
     let label = seed.format.volume_label()?;
     let first = context.of_set(set).first().map(|(first, _)| *first);
     (seed_set(context.order, context.layout) == Some(set) && first == Some(index)).then_some(label)
+}
+
+/// Bytes of the seed's own partition.
+fn seed_room(order: &Order) -> u64 {
+    match order.seed.as_ref().and_then(|seed| seed.volume.as_ref()) {
+        None => SEED_PARTITION,
+        Some(volume) => (volume.bytes().len() as u64).next_multiple_of(1 << 20).max(VOLUME_PARTITION),
+    }
 }
 
 pub fn seed_partition(label: &str) -> Partition {

@@ -15,4 +15,4 @@ mod server;
 pub use door::{Door, Kexec, Planner, Work};
 pub use error::ApiError;
 pub use log_ring::LogRing;
-pub use server::{Options, Server};
+pub use server::{Listener, Options, Server};

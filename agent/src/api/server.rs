@@ -8,6 +8,7 @@ use crate::protocol::hello::ApiEndpoint;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,19 +32,50 @@ pub struct Options {
     pub callers: Option<PathBuf>,
 }
 
-/// Serves until dropped.
+/// The agent's own API; serves until dropped.
 #[derive(Debug)]
 pub struct Server {
     endpoint: ApiEndpoint,
-    address: SocketAddr,
-    _stop: oneshot::Sender<()>,
+    listener: Listener,
 }
 
 impl Server {
     pub fn start(options: &Options, door: Door) -> Result<Self, ApiError> {
         let (config, fingerprint) = self_signed(&options.addresses, options.callers.as_deref())?;
-        let failed = |source| ApiError::Listen { address: options.listen, source };
-        let listener = std::net::TcpListener::bind(options.listen).map_err(failed)?;
+        let listener = Listener::start(options.listen, config, router(door), "api")?;
+        let address = listener.address();
+        let host = options.addresses.first().copied().unwrap_or(address.ip());
+        let url = format!("https://{}", SocketAddr::new(host, address.port()));
+        Ok(Self { endpoint: ApiEndpoint { url, fingerprint }, listener })
+    }
+
+    /// For hello.
+    pub fn endpoint(&self) -> &ApiEndpoint {
+        &self.endpoint
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+}
+
+/// Some API over TLS, on a thread of its own; serves until dropped.
+#[derive(Debug)]
+pub struct Listener {
+    address: SocketAddr,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Listener {
+    /// Port 0 is an ephemeral one.
+    pub fn start(
+        listen: SocketAddr,
+        tls: Arc<ServerConfig>,
+        app: axum::Router,
+        name: &'static str,
+    ) -> Result<Self, ApiError> {
+        let failed = |source| ApiError::Listen { address: listen, source };
+        let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -55,23 +87,16 @@ impl Server {
             runtime.block_on(async move {
                 let listener = match TcpListener::from_std(listener) {
                     Ok(listener) => listener,
-                    Err(error) => return log::warn!("the agent's API ends: {error}"),
+                    Err(error) => return log::warn!("{name}: the server ends: {error}"),
                 };
                 tokio::select! {
-                    () = accept(listener, TlsAcceptor::from(config), door) => {}
+                    () = accept(listener, TlsAcceptor::from(tls), app) => {}
                     _ = stopped => {}
                 }
             });
         };
-        std::thread::Builder::new().name("api".into()).spawn(serve).map_err(|source| ApiError::Thread { source })?;
-        let host = options.addresses.first().copied().unwrap_or(address.ip());
-        let url = format!("https://{}", SocketAddr::new(host, address.port()));
-        Ok(Self { endpoint: ApiEndpoint { url, fingerprint }, address, _stop: stop })
-    }
-
-    /// For hello.
-    pub fn endpoint(&self) -> &ApiEndpoint {
-        &self.endpoint
+        std::thread::Builder::new().name(name.into()).spawn(serve).map_err(|source| ApiError::Thread { source })?;
+        Ok(Self { address, _stop: stop })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -79,8 +104,8 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, tls: TlsAcceptor, door: Door) {
-    let (seats, app) = (Arc::new(Semaphore::new(CONNECTIONS)), router(door));
+async fn accept(listener: TcpListener, tls: TlsAcceptor, app: axum::Router) {
+    let seats = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,

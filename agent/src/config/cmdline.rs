@@ -1,5 +1,8 @@
 //! The kernel command line as words.
 
+/// Folded keys whose values are nobody's business.
+const SECRETS: [&str; 2] = ["burin.token", "ipa_agent_token"];
+
 /// One word: `key` or `key=value`, quotes removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
@@ -37,7 +40,7 @@ pub fn words(text: &str) -> Vec<Word> {
 /// The text with the values of secret words masked, fit to be shown.
 pub fn redact(text: &str) -> String {
     let masked = tokens(text).map(|token| match token.split_once('=') {
-        Some((key, _)) if fold(key.trim_start_matches('"')) == "burin.token" => format!("{key}=***"),
+        Some((key, _)) if SECRETS.contains(&fold(key.trim_start_matches('"')).as_str()) => format!("{key}=***"),
         _ => token.to_owned(),
     });
     masked.collect::<Vec<_>>().join(" ")

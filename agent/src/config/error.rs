@@ -24,6 +24,8 @@ pub enum ConfigError {
     Api { value: String },
     #[error("BOOTIF={value}: not the address of an Ethernet NIC")]
     BootIf { value: String },
+    #[error("{word}: {why}")]
+    Ironic { word: &'static str, why: &'static str },
     #[error("ip={value}: {why}")]
     Ip { value: String, why: &'static str },
 }
@@ -46,6 +48,7 @@ impl Coded for ConfigError {
             Self::Finish { .. } => "config.finish",
             Self::Api { .. } => "config.api",
             Self::BootIf { .. } => "config.bootif",
+            Self::Ironic { .. } => "config.ironic",
             Self::Ip { .. } => "config.ip",
         }
     }
@@ -63,6 +66,7 @@ impl Coded for ConfigError {
             Self::Finish { .. } => "write reboot, poweroff, kexec or hold",
             Self::Api { .. } => "write burin.api=off or burin.api=8443",
             Self::BootIf { .. } => "in iPXE write BOOTIF=01-${net0/mac:hexhyp}",
+            Self::Ironic { .. } => "docs/ironic.md has the words",
             Self::Ip { .. } => {
                 "write ip=dhcp or ip=<address>::<gateway>:<netmask>:<hostname>:<device>:none:<dns>:<dns>:<ntp>"
             }

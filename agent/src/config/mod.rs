@@ -7,6 +7,7 @@
 mod cmdline;
 mod error;
 mod ip;
+mod ironic;
 mod raw;
 mod value;
 
@@ -17,6 +18,7 @@ pub use crate::protocol::Secret;
 pub use cmdline::{Word, redact, words};
 pub use error::ConfigError;
 pub use ip::{IpMethod, StaticIp, prefix_of};
+pub use ironic::Ironic;
 pub use raw::Raw;
 pub use value::{ApiDoor, HttpUrl, Mac, OrderSource, Trust};
 
@@ -56,6 +58,10 @@ pub struct Config {
     pub boot_mac: Option<Mac>,
     /// How addresses are had.
     pub ip: IpMethod,
+    /// Ironic, where its words say where it is.
+    pub ironic: Option<Ironic>,
+    /// More words are on virtual media (`boot_method=vmedia`).
+    pub virtual_media: bool,
     /// What was odd but not wrong, in plain words: the caller logs it once its logger runs.
     pub warnings: Vec<String>,
 }
@@ -69,9 +75,14 @@ impl Config {
 
 /// Reads `etc/burin/cmdline` (optional) and `proc/cmdline` below `root`.
 pub fn load(root: &Path) -> Result<Config, ConfigError> {
+    load_with(root, "")
+}
+
+/// The same, with words that go before both.
+pub fn load_with(root: &Path, more: &str) -> Result<Config, ConfigError> {
     let file = read(&root.join("etc/burin/cmdline"), true)?;
     let kernel = read(&root.join("proc/cmdline"), false)?;
-    Config::parse(&[&file, &kernel])
+    Config::parse(&[&file, &kernel, more])
 }
 
 fn read(path: &Path, optional: bool) -> Result<String, ConfigError> {

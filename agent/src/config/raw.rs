@@ -1,14 +1,21 @@
 //! The words we know, unvalidated, and the step from there to a [`Config`].
 
 use super::cmdline::{Word, words};
+use super::ironic::{Ironic, is_true};
 use super::value::{
     parse_api, parse_boot_mac, parse_bytes, parse_finish, parse_level, parse_lldp, parse_settle, parse_trust,
 };
 use super::{Config, ConfigError, HttpUrl, IpMethod, OrderSource, Secret};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
+/// Switches speak every 30 seconds.
+const LLDP_OF_IRONIC: Duration = Duration::from_secs(31);
 const ATTRIBUTE: &str = "burin.attr.";
+/// Words of ironic-python-agent.
+const IPA: &str = "ipa_";
+const HINTS: &str = "burin.ironic.hints";
 const KNOWN: [&str; 12] = [
     "burin.controller",
     "burin.ca",
@@ -22,6 +29,7 @@ const KNOWN: [&str; 12] = [
     "burin.finish",
     "burin.api",
     "burin.attr.NAME",
+    HINTS,
 ];
 
 /// What the command line says, word by word: the last of equal keys, nothing judged.
@@ -41,6 +49,9 @@ pub struct Raw {
     pub bootif: Option<String>,
     pub ip: Option<String>,
     pub attributes: BTreeMap<String, String>,
+    /// Ironic's words by folded key.
+    pub ipa: BTreeMap<String, String>,
+    pub virtual_media: bool,
     pub warnings: Vec<String>,
 }
 
@@ -84,6 +95,14 @@ impl Raw {
             return;
         }
         let folded = word.folded();
+        if folded.starts_with(IPA) || folded == HINTS {
+            self.ipa.insert(folded, word.value.clone().unwrap_or_else(|| String::from("true")));
+            return;
+        }
+        if folded == "boot_method" {
+            self.virtual_media = word.value.as_deref() == Some("vmedia");
+            return;
+        }
         let slot = match folded.as_str() {
             "burin.controller" => &mut self.controller,
             "burin.ca" => &mut self.ca,
@@ -122,16 +141,22 @@ impl Raw {
         let url = |word: &'static str, text: Option<String>| {
             text.map(|text| HttpUrl::parse(&text).map_err(|why| ConfigError::url(word, &text, why))).transpose()
         };
+        let ipa = |key: &str| self.ipa.get(key).map(String::as_str);
+        let debug = is_true(ipa("ipa_debug")).then_some(log::LevelFilter::Debug);
+        let lldp = if is_true(ipa("ipa_collect_lldp")) { LLDP_OF_IRONIC } else { Duration::ZERO };
+        let ntp = self.ntp.or_else(|| self.ipa.get("ipa_ntp_server").cloned());
         let mut config = Config {
+            ironic: Ironic::read(&self.ipa)?,
+            virtual_media: self.virtual_media,
             controller: url("burin.controller", self.controller)?,
             trust: self.ca.as_deref().map(parse_trust).transpose()?.unwrap_or_default(),
             token: self.token,
             order: self.order.as_deref().map(parse_bytes).transpose()?,
             events: url("burin.events", self.events)?,
             attributes: self.attributes,
-            log: self.log.as_deref().map(parse_level).transpose()?,
-            ntp: self.ntp,
-            lldp: self.lldp.as_deref().map(parse_lldp).transpose()?.unwrap_or_default(),
+            log: self.log.as_deref().map(parse_level).transpose()?.or(debug),
+            ntp,
+            lldp: self.lldp.as_deref().map(parse_lldp).transpose()?.unwrap_or(lldp),
             settle: self.settle.as_deref().map(parse_settle).transpose()?.unwrap_or_default(),
             finish: self.finish.as_deref().map(parse_finish).transpose()?,
             api: self.api.as_deref().map(parse_api).transpose()?.unwrap_or_default(),

@@ -6,9 +6,10 @@
 
 pub mod door;
 pub mod file;
+pub mod ironic;
 pub mod native;
 
-use crate::api::Door;
+use crate::api::{Door, LogRing};
 use crate::bell::Bell;
 use crate::calls::ControllerError;
 use crate::config::Config;
@@ -21,6 +22,7 @@ use crate::report::Emitter;
 use crate::report::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -119,6 +121,9 @@ pub struct Ground<'a> {
     pub downloads: &'a Trust,
     pub emitter: &'a Emitter,
     pub control: &'a ControlFlag,
+    pub log: &'a LogRing,
+    /// Where servers of this agent listen.
+    pub listen: IpAddr,
     /// The agent's own API, where it is open.
     pub door: Option<&'a Door>,
     pub bell: &'a Bell,
@@ -134,7 +139,7 @@ impl fmt::Debug for Ground<'_> {
 type Make = fn(&Ground<'_>) -> Option<Box<dyn Front>>;
 
 /// Every front there is. Those who call in come first.
-pub const ALL: [Make; 3] = [door::front, file::front, native::front];
+pub const ALL: [Make; 4] = [door::front, file::front, native::front, ironic::front];
 
 #[cfg(test)]
 mod tests {

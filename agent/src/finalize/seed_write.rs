@@ -159,6 +159,42 @@ pub fn write_volume(partition: &dyn Sectors, label: VolumeLabel, files: &[SeedFi
     Ok(receipt(label.name().to_owned(), files))
 }
 
+/// Writes a filesystem that somebody else made, byte by byte; what it was is compared when it is read back. Like
+/// [`write_volume`], the first sector comes last.
+pub fn write_bytes(partition: &dyn Sectors, label: VolumeLabel, bytes: &[u8]) -> Result<SeedReceipt, SeedError> {
+    let device = || partition.path().to_owned();
+    let failed = |source| SeedError::Volume { device: device(), source };
+    let sector = u64::from(partition.sector_size());
+    let (size, need) = (partition.size() / sector * sector, bytes.len() as u64);
+    if size < need {
+        return Err(SeedError::TooSmall { device: device(), need, have: partition.size() });
+    }
+    let mut image = bytes.to_vec();
+    // Whole sectors; and nothing of what was there before may look like a part of it.
+    image.resize((need.next_multiple_of(sector) as usize).max(sector as usize), 0);
+    let (first, rest) = image.split_at(sector as usize);
+    partition.write_at(0, &vec![0; first.len()]).map_err(failed)?;
+    if !rest.is_empty() {
+        partition.write_at(sector, rest).map_err(failed)?;
+    }
+    let tail = (size - image.len() as u64).min(1 << 20);
+    if tail > 0 {
+        partition.write_at(size - tail, &vec![0; tail as usize]).map_err(failed)?;
+    }
+    partition.flush().map_err(failed)?;
+    partition.write_at(0, first).map_err(failed)?;
+    partition.flush().map_err(failed)?;
+    let mut written = vec![0; image.len()];
+    partition.read_at(0, &mut written).map_err(failed)?;
+    if written != image {
+        return Err(SeedError::ReadBack { device: device() });
+    }
+    Ok(SeedReceipt {
+        place: label.name().to_owned(),
+        files: vec![SeedFileReceipt { path: "volume".to_owned(), bytes: need }],
+    })
+}
+
 /// The bytes of a FAT volume: the same files give the same bytes.
 pub fn fat_image(label: VolumeLabel, files: &[SeedFile], sector_size: u32, size: u64) -> Result<Vec<u8>, FatError> {
     let mut hash = Sha256::new();

@@ -54,6 +54,8 @@ impl Agent {
             downloads: &ready.downloads,
             emitter: &emitter,
             control: &ready.control,
+            log: &self.log,
+            listen: ready.listen,
             door,
             bell: &bell,
         };

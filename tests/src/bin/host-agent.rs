@@ -4,6 +4,7 @@
 use burin::http::Clock;
 use burin::run::{Agent, Look, Surroundings};
 use clap::Parser;
+use simplelog::{CombinedLogger, LevelFilter, SimpleLogger, WriteLogger};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +31,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let level = agent.config.log.unwrap_or(LevelFilter::Info);
+    // As the agent's program does it: to the console, and to what callers can fetch.
+    let kept = WriteLogger::new(level, Default::default(), agent.log.clone());
+    if let Err(error) = CombinedLogger::init(vec![SimpleLogger::new(level, Default::default()), kept]) {
+        eprintln!("host-agent: no log: {error}");
+    }
     agent.paths.mounts = arguments.root.join("mnt");
     let machine = arguments.machine;
     // A machine that cannot be read has no disks, and no order fits it.

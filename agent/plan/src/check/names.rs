@@ -3,7 +3,7 @@
 use super::super::fields::Scope;
 use super::super::steps;
 use super::{Mistakes, images, predicates, token};
-use burin_protocol::order::{Order, Role, SeedPlace};
+use burin_protocol::order::{Order, Role, Seed, SeedPlace};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub fn check(order: &Order, mistakes: &mut Mistakes) {
@@ -35,6 +35,15 @@ fn seed(order: &Order, mistakes: &mut Mistakes) {
     let both = seed.network_config.is_some() && !order.network.is_empty();
     mistakes.ensure(!both, "/seed/network_config", "expected either this or the order's `network`, not both");
     let own = seed.format.place() == SeedPlace::OwnPartition;
+    if seed.volume.is_some() {
+        let alone = Seed { format: seed.format, set: seed.set.clone(), volume: seed.volume.clone(), ..Seed::default() };
+        mistakes.ensure(own, "/seed/volume", "this needs a format with a partition of its own");
+        mistakes.ensure(
+            *seed == alone && order.network.is_empty(),
+            "/seed/volume",
+            "this is in place of all other values",
+        );
+    }
     mistakes.ensure(
         seed.partition.is_none() || !own,
         "/seed/partition",

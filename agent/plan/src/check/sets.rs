@@ -37,7 +37,7 @@ fn choosing(layout: &Layout, set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
 }
 
 fn contents(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
-    let writes = set.image.is_some() || !set.partitions.is_empty();
+    let writes = set.image.is_some() || !set.partitions.is_empty() || set.wipe;
     if set.protect {
         mistakes.ensure(set.matches.is_some(), at, "what is protected? `match` says it");
         let plain = set.order_by.is_empty() && set.same.is_empty() && set.spread.is_none() && set.except.is_empty();
@@ -50,13 +50,18 @@ fn contents(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &
     } else if !writes {
         mistakes.add(
             at,
-            "nothing is put on these disks: expected `image`, `partitions`, `protect` or `on_existing`: `preserve`",
+            "nothing is put on these disks: expected `image`, `partitions`, `wipe`, `protect` or `on_existing`: `preserve`",
         );
     }
     mistakes.ensure(
         set.image.is_none() || set.partitions.is_empty(),
         &format!("{at}/partitions"),
         "expected either `image` or `partitions`; partitions beside an image go into `add`",
+    );
+    mistakes.ensure(
+        !set.wipe || (set.image.is_none() && set.partitions.is_empty()),
+        &format!("{at}/wipe"),
+        "`image` and `partitions` wipe what is in their way by themselves",
     );
     match &set.image {
         Some(image) => {

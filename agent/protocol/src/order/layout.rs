@@ -94,6 +94,10 @@ pub struct DiskSet {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub add: Vec<Partition>,
 
+    /// Nothing is put on the disks: every signature on them is removed, of partition tables, filesystems and members of
+    /// arrays. Not together with `image` or `partitions`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wipe: bool,
     /// A fresh GPT with these partitions, in this order. Not together with `image`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<Partition>,

@@ -21,7 +21,7 @@ pub use network::{Bond, Dns, Interface, Role, Route, Vlan};
 pub use parse::nearest;
 pub use parse::{Mistake, OrderError, parse, parse_bytes, parse_value};
 pub use predicate::{Clause, Condition, Count, Operand, Operands, Predicate, Scalar, Test};
-pub use seed::{Seed, SeedFormat, SeedPlace};
+pub use seed::{Seed, SeedFormat, SeedPlace, SeedVolume};
 pub use size::{Size, SizeError};
 pub use value::{Text, Texts};
 pub use volumes::{Crypt, DeviceRef, Filesystem, FsType, LogicalVolume, Raid, RaidLevel, Unlock, VolumeGroup};

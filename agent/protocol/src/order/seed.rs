@@ -2,8 +2,14 @@
 
 use super::layout::PartitionPick;
 use super::value::{Text, Texts};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
 /// Cloud-init seed; values may come from attributes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,9 +35,63 @@ pub struct Seed {
     pub user_data: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor_data: Option<Text>,
+    /// In place of all other values: the whole filesystem of the seed's own partition, as somebody else made it
+    /// (OpenStack's config drive). Base64 (RFC 4648 section 4); at most 64 MiB of bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<SeedVolume>,
     /// netplan v2, verbatim. Not together with the order's `network`, from which it is generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_config: Option<serde_json::Value>,
+}
+
+/// Bytes of a filesystem; base64 in JSON. They may be secret: `Debug` shows their number only. Cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SeedVolume(Arc<Vec<u8>>);
+
+impl SeedVolume {
+    /// More than any config drive has: Nova and Ironic allow 64 MiB.
+    pub const MOST: usize = 64 << 20;
+
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(bytes))
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SeedVolume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SeedVolume({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for SeedVolume {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(self.bytes()))
+    }
+}
+
+impl<'de> Deserialize<'de> for SeedVolume {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match STANDARD.decode(&text) {
+            Ok(bytes) if bytes.len() <= Self::MOST => Ok(Self::new(bytes)),
+            Ok(_) => Err(D::Error::custom("expected at most 64 MiB")),
+            Err(_) => Err(D::Error::custom("expected base64")),
+        }
+    }
+}
+
+impl JsonSchema for SeedVolume {
+    fn schema_name() -> Cow<'static, str> {
+        "SeedVolume".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "contentEncoding": "base64" })
+    }
 }
 
 /// How and where the seed is stored.

@@ -81,9 +81,9 @@ fn codes(path: &Path) -> Vec<String> {
 }
 
 /// What the refusals of a file that have no error type say.
-fn refusals(path: &Path, room: &str) -> Vec<String> {
+fn refusals(path: &Path, room: &str, call: &str) -> Vec<String> {
     let source = std::fs::read_to_string(path).unwrap();
-    let said = source.split("refusal(").skip(1).filter_map(|refusal| refusal.split('"').nth(1));
+    let said = source.split(call).skip(1).filter_map(|refusal| refusal.split('"').nth(1));
     said.filter(|code| code.contains('.') && !code.contains(' ') && code.starts_with(room)).map(str::to_owned).collect()
 }
 
@@ -99,7 +99,10 @@ fn the_table_of_codes_has_those_of_the_sources_and_no_others() {
         sources(&folder).iter().for_each(|path| found.extend(codes(path)));
     }
     for path in sources(&repository().join("agent/src/api")) {
-        found.extend(refusals(&path, "api."));
+        found.extend(refusals(&path, "api.", "refusal("));
+    }
+    for path in sources(&repository().join("agent/src/dialect/ironic")) {
+        found.extend(refusals(&path, "ironic.", "Fault::new("));
     }
     assert!(found.len() >= 100, "{}", found.len());
     let missing: Vec<_> = found.iter().filter(|code| !rows.contains(code.as_str())).collect();
@@ -107,7 +110,7 @@ fn the_table_of_codes_has_those_of_the_sources_and_no_others() {
     // What only the reference controller says is in a section of its own.
     let (agent, reference) = table.split_once("## What the reference controller answers").unwrap();
     for path in sources(&repository().join("tests/src/controller")) {
-        for code in refusals(&path, "") {
+        for code in refusals(&path, "", "refusal(") {
             assert!(reference.contains(&format!("| `{code}` |")), "{code} of {}", path.display());
         }
     }

@@ -63,7 +63,7 @@ impl Host {
             "schema_version": "inventory/v1",
             "system": section(json!({ "uuid": super::MACHINE })), "firmware": section(json!({ "boot_mode": "bios" })),
             "cpu": section(json!({ "architecture": "x86_64" })), "disks": section(json!([disk])),
-            "volumes": section(json!([])), "nics": section(json!([])), "pci": section(json!([])),
+            "volumes": section(json!([])), "nics": section(json!([{ "name": "eth0", "status": "ok", "mac": "52:54:00:12:34:56" }])), "pci": section(json!([])),
         })
     }
 

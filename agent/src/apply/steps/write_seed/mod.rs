@@ -55,7 +55,11 @@ fn onto_volume(
         SeedFormat::Nocloud | SeedFormat::Cidata => VolumeLabel::Cidata,
     };
     let name = proven.device();
-    let receipt = seed_write::write_volume(&proven.into_device()?, label, &seed.files)?;
+    let device = proven.into_device()?;
+    let receipt = match &seed.volume {
+        Some(volume) => seed_write::write_bytes(&device, label, volume.bytes())?,
+        None => seed_write::write_volume(&device, label, &seed.files)?,
+    };
     Ok((name, receipt))
 }
 

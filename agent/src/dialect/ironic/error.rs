@@ -1,0 +1,123 @@
+//! What can go wrong between the agent and Ironic.
+
+use crate::error::Coded;
+use serde_json::Value;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum IronicError {
+    #[error("cannot reach {url}")]
+    Unreachable { url: String, source: Box<ureq::Error> },
+    #[error("{url} answered {status}: {message}")]
+    Status { url: String, status: u16, message: String },
+    #[error("{url} answered something that is not as documented: {why}")]
+    Reply { url: String, why: String },
+    #[error("{url} speaks version {found} of Ironic's API; 1.68 is the least")]
+    TooOld { url: String, found: String },
+    #[error("Ironic gave this boot's token to another process, and gives it only once")]
+    TokenGone,
+    #[error("this machine has no address from which {url} can be reached")]
+    NoAddress { url: String, source: std::io::Error },
+    #[error("the certificate of this boot cannot be made")]
+    Certificate { source: rcgen::Error },
+    #[error("TLS cannot be set up")]
+    Tls { source: rustls::Error },
+    #[error("{path} cannot be written")]
+    State { path: PathBuf, source: std::io::Error },
+    #[error("cannot start a thread")]
+    Thread { source: std::io::Error },
+}
+
+impl Coded for IronicError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "ironic.unreachable",
+            Self::Status { .. } => "ironic.status",
+            Self::Reply { .. } => "ironic.reply",
+            Self::TooOld { .. } => "ironic.too_old",
+            Self::TokenGone => "ironic.token_gone",
+            Self::NoAddress { .. } => "ironic.no_address",
+            Self::Certificate { .. } | Self::Tls { .. } => "ironic.certificate",
+            Self::State { .. } => "ironic.state",
+            Self::Thread { .. } => "ironic.thread",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::TokenGone => "power the machine off and on through Ironic: that makes a new token",
+            Self::TooOld { .. } => "Ironic of 2021 (17.0) or later is needed",
+            Self::Status { status: 404, .. } => {
+                "Ironic answers 404 for a MAC that no port has, and for a node that does not wait for an agent"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl IronicError {
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+/// `faultstring` out of Ironic's `{"error_message": "{\"faultstring\": ...}"}`: JSON in a string, or an object.
+pub fn fault(body: &[u8]) -> String {
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    let inner = match &value["error_message"] {
+        Value::String(text) => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone())),
+        other => other.clone(),
+    };
+    let text = inner["faultstring"].as_str().or(inner.as_str()).unwrap_or_default();
+    match text {
+        "" => String::from_utf8_lossy(body).chars().take(200).collect(),
+        text => text.chars().take(500).collect(),
+    }
+}
+
+/// What Ironic's user is to read of a command that failed, and the code that this has in docs/errors.md.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub code: String,
+    pub message: String,
+    pub details: String,
+}
+
+impl Fault {
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code: code.to_owned(), details: message.clone(), message }
+    }
+
+    /// Message, causes and advice in one text: `details` is what becomes the node's last error.
+    pub fn of(problem: &crate::protocol::Problem) -> Self {
+        let chain = [vec![problem.message.clone()], problem.causes.clone()].concat().join(": ");
+        let advice = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        let details = format!("{chain}{advice} [{}]", problem.code);
+        Self { code: problem.code.clone(), message: problem.message.clone(), details }
+    }
+
+    /// As ironic-python-agent has it. The type is never `TypeError`, by which a conductor would try older parameters.
+    pub fn json(&self) -> Value {
+        serde_json::json!({ "type": self.code, "code": 500, "message": self.message, "details": self.details })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_read_in_every_form() {
+        let nested =
+            br#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"Resource could not be found.\"}"}"#;
+        assert_eq!(fault(nested), "Resource could not be found.");
+        assert_eq!(fault(br#"{"error_message": {"faultstring": "busy"}}"#), "busy");
+        assert_eq!(fault(br#"{"error_message": "plain"}"#), "plain");
+        assert_eq!(fault(b"<html>502"), "<html>502");
+    }
+}

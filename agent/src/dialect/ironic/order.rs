@@ -1,0 +1,196 @@
+//! Orders out of what Ironic says: a step's arguments and the node.
+
+use super::disks::{Disks, Several};
+use super::drive;
+use super::error::Fault;
+use crate::protocol::image::{Credentials, ImageDigests, ImageFormat, ImageSpec, ImageSums, Transfer};
+use crate::protocol::order::{Boot, Layout, Order, Policies, Seed, SeedFormat, VERSION};
+use crate::protocol::{Secret, order::Finish};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hwinventory::Inventory;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+const IMAGE: &str = "image";
+
+pub fn blank(id: &str) -> Order {
+    Order {
+        version: VERSION.to_owned(),
+        id: id.to_owned(),
+        attributes: BTreeMap::new(),
+        images: BTreeMap::new(),
+        layouts: Vec::new(),
+        network: BTreeMap::new(),
+        seed: None,
+        policies: Policies { finish: Finish::Hold, ..Policies::default() },
+    }
+}
+
+pub fn layout() -> Layout {
+    Layout {
+        name: "ironic".to_owned(),
+        when: None,
+        priority: 0,
+        disks: BTreeMap::new(),
+        raid: BTreeMap::new(),
+        luks: BTreeMap::new(),
+        lvm: BTreeMap::new(),
+        tree: None,
+        boot: None,
+    }
+}
+
+/// `erase_devices_metadata`: every signature of every disk that passes the gates and is not to be skipped.
+pub fn metadata(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, Fault> {
+    let disks = Disks::new(inventory, node)?;
+    let (mut order, mut layout) = (blank(id), layout());
+    layout.disks.insert("all".to_owned(), disks.cleaned());
+    layout.disks.extend(disks.protected()?.map(|set| ("skip".to_owned(), set)));
+    order.layouts.push(layout);
+    Ok(order)
+}
+
+/// `write_image`. `fetch` gets a config drive that is named by a URL.
+pub fn deploy(
+    id: &str,
+    inventory: &Inventory,
+    node: &Value,
+    args: &Value,
+    several: Several,
+    fetch: impl FnOnce(&str) -> Result<Vec<u8>, Fault>,
+) -> Result<Order, Fault> {
+    let info = &args["image_info"];
+    whole_disk(info)?;
+    let disks = Disks::new(inventory, node)?;
+    let (mut order, mut layout) = (blank(id), layout());
+    let mut root = disks.root(node, several)?;
+    root.image = Some(IMAGE.to_owned());
+    layout.disks.insert("root".to_owned(), root);
+    layout.disks.extend(disks.protected()?.map(|set| ("skip".to_owned(), set)));
+    let label = info["id"].as_str().unwrap_or("image").to_owned();
+    layout.boot = Some(Boot { set: "root".to_owned(), label: Some(label) });
+    order.layouts.push(layout);
+    order.images.insert(IMAGE.to_owned(), image(info)?);
+    let given = args["configdrive"].as_str().filter(|text| !text.is_empty());
+    if given.is_none() && !info["configdrive"].is_null() {
+        return Err(Fault::new(
+            "ironic.config_drive",
+            "the config drive is in image_info alone; it is looked for in args",
+        ));
+    }
+    if let Some(text) = given {
+        let volume = drive::volume(text, fetch)?;
+        let set = Some("root".to_owned());
+        order.seed = Some(Seed { format: SeedFormat::ConfigDrive, set, volume: Some(volume), ..Seed::default() });
+    }
+    Ok(order)
+}
+
+/// A partition image needs what a whole-disk image brings along: partitions, a boot loader. It is not done here.
+fn whole_disk(info: &Value) -> Result<(), Fault> {
+    let partition = info["image_type"].as_str() == Some("partition") || info["kernel"].is_string();
+    if partition {
+        let message = "this agent writes whole-disk images: a partition image (image_type partition, kernel, ramdisk) is \
+                       not deployed";
+        return Err(Fault::new("ironic.partition_image", message));
+    }
+    Ok(())
+}
+
+fn image(info: &Value) -> Result<ImageSpec, Fault> {
+    let unsupported = |message: String| Fault::new("ironic.image", message);
+    let urls: Vec<String> =
+        info["urls"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let Some(first) = urls.first().cloned() else { return Err(unsupported("image_info has no urls".to_owned())) };
+    let format = match info["disk_format"].as_str() {
+        None => None,
+        Some("raw") => Some(ImageFormat::Raw),
+        Some("qcow2") => Some(ImageFormat::Qcow2),
+        Some(other) => {
+            return Err(unsupported(format!("images of the format {other} are not written: raw and qcow2 are")));
+        }
+    };
+    let (digest, sums) = digests(info)?;
+    let transfer = Transfer { proxy: proxy(info, &first), credentials: credentials(info)?, ..Transfer::default() };
+    Ok(ImageSpec { urls, format, sector_size: None, digest, sums, signature: None, delta: None, transfer })
+}
+
+/// The digest is over the file as served. Without any, nothing would tell a wrong image from the right one.
+fn digests(info: &Value) -> Result<(ImageDigests, Option<ImageSums>), Fault> {
+    let refused = |message: String| Err(Fault::new("ironic.checksum", message));
+    let wire = |algorithm: &str, value: &str| {
+        let wire = Some(format!("{algorithm}:{}", value.to_ascii_lowercase()));
+        Ok((ImageDigests { wire, content: None }, None))
+    };
+    match (info["os_hash_algo"].as_str(), info["os_hash_value"].as_str()) {
+        (Some(algorithm @ ("sha256" | "sha512")), Some(value)) => return wire(algorithm, value),
+        (Some(algorithm), Some(_)) if info["checksum"].is_null() => {
+            return refused(format!("images are checked by sha256 or sha512, not by {algorithm}"));
+        }
+        _ => {}
+    }
+    match info["checksum"].as_str() {
+        Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
+            Ok((ImageDigests::default(), Some(ImageSums { url: url.to_owned(), signature: None })))
+        }
+        Some(text) if text.len() == 64 => wire("sha256", text),
+        Some(text) if text.len() == 128 => wire("sha512", text),
+        Some(text) if text.len() == 32 => {
+            refused("MD5 proves nothing any more: give image_os_hash_algo sha256 or sha512".to_owned())
+        }
+        Some(_) => refused("the checksum is neither sha256 nor sha512, and no URL of a file of them".to_owned()),
+        None => refused("the image comes without a checksum".to_owned()),
+    }
+}
+
+fn credentials(info: &Value) -> Result<Option<Credentials>, Fault> {
+    let wrong = |message: &str| Fault::new("ironic.credentials", message);
+    if let Some(header) = info["image_request_authorization"].as_str() {
+        let text = STANDARD.decode(header).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = text.ok_or_else(|| wrong("image_request_authorization is not base64 of a header"))?;
+        let (scheme, rest) = text.split_once(' ').ok_or_else(|| wrong("image_request_authorization has no scheme"))?;
+        return match scheme.to_ascii_lowercase().as_str() {
+            "bearer" => Ok(Some(Credentials::Bearer(Secret::new(rest)))),
+            "basic" => {
+                let pair =
+                    STANDARD.decode(rest).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+                let (user, password) =
+                    pair.split_once(':').ok_or_else(|| wrong("the basic authorization is not user:password"))?;
+                Ok(Some(Credentials::Basic { user: user.to_owned(), password: Secret::new(password) }))
+            }
+            _ => Err(wrong("images are fetched with basic or bearer authorization")),
+        };
+    }
+    match info["image_server_auth_strategy"].as_str() {
+        Some("http_basic") => {
+            let (user, password) = (info["image_server_user"].as_str(), info["image_server_password"].as_str());
+            let (Some(user), Some(password)) = (user, password) else {
+                return Err(wrong("http_basic needs image_server_user and image_server_password"));
+            };
+            Ok(Some(Credentials::Basic { user: user.to_owned(), password: Secret::new(password) }))
+        }
+        None | Some("noauth" | "") => Ok(None),
+        Some(_) => Err(wrong("the image server's only authentication strategy is http_basic")),
+    }
+}
+
+/// By the scheme of the image's URL, unless `no_proxy` names its host.
+fn proxy(info: &Value, url: &str) -> Option<Secret> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?']).next()?;
+    let host = authority.rsplit('@').next()?.split(':').next()?;
+    let mut direct = info["no_proxy"].as_str().unwrap_or_default().split(',').map(str::trim);
+    let covers = |name: &str| {
+        let name = name.trim_start_matches('.');
+        !name.is_empty() && (host == name || host.strip_suffix(name).is_some_and(|front| front.ends_with('.')))
+    };
+    if direct.any(|name| name == "*" || covers(name)) {
+        return None;
+    }
+    Some(Secret::new(info["proxies"][scheme].as_str()?))
+}
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod tests;

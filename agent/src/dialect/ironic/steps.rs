@@ -1,0 +1,83 @@
+//! The steps that Ironic may ask for. What is listed is done; what is not done is not listed.
+
+use super::commands::Phase;
+use serde_json::{Value, json};
+
+/// What stands in for ironic-python-agent's hardware managers.
+pub const MANAGER: &str = "burin";
+
+/// One row of the table.
+pub struct Listed {
+    pub name: &'static str,
+    pub interface: &'static str,
+    pub phase: Phase,
+    /// Steps above 0 run by themselves in automated cleaning; operators change it in Ironic.
+    pub priority: u32,
+    pub abortable: bool,
+    /// Name, whether it is required, and what it is.
+    pub arguments: &'static [(&'static str, bool, &'static str)],
+}
+
+pub const ALL: [Listed; 3] = [
+    Listed {
+        name: "erase_devices_metadata",
+        interface: "deploy",
+        phase: Phase::Clean,
+        priority: 99,
+        abortable: true,
+        arguments: &[],
+    },
+    Listed {
+        name: "erase_devices_metadata",
+        interface: "deploy",
+        phase: Phase::Deploy,
+        priority: 0,
+        abortable: false,
+        arguments: &[],
+    },
+    Listed {
+        name: "write_image",
+        interface: "deploy",
+        phase: Phase::Deploy,
+        priority: 0,
+        abortable: false,
+        arguments: &[
+            ("image_info", true, "the image: urls, disk_format, os_hash_algo and os_hash_value or checksum"),
+            ("configdrive", false, "base64 of a gzipped ISO 9660 or FAT filesystem, or a URL of it"),
+        ],
+    },
+];
+
+pub fn find(phase: Phase, step: &Value) -> Option<&'static Listed> {
+    ALL.iter()
+        .find(|listed| listed.phase == phase && step["step"] == listed.name && step["interface"] == listed.interface)
+}
+
+/// By it a conductor finds out that the agent is another one than the one that listed the steps.
+pub fn version() -> Value {
+    json!({ MANAGER: env!("CARGO_PKG_VERSION") })
+}
+
+/// The answer to `get_clean_steps`, `get_deploy_steps` and `get_service_steps`.
+pub fn list(phase: Phase) -> Value {
+    let steps: Vec<Value> = ALL.iter().filter(|listed| listed.phase == phase).map(step).collect();
+    json!({ format!("{}_steps", phase.word()): { MANAGER: steps }, "hardware_manager_version": version() })
+}
+
+fn step(listed: &Listed) -> Value {
+    let arguments = listed.arguments.iter();
+    let arguments: serde_json::Map<String, Value> = arguments
+        .map(|(name, required, what)| ((*name).to_owned(), json!({ "description": what, "required": required })))
+        .collect();
+    let mut step = json!({
+        "step": listed.name,
+        "priority": listed.priority,
+        "interface": listed.interface,
+        "reboot_requested": false,
+        "abortable": listed.abortable,
+    });
+    if !arguments.is_empty() {
+        step["argsinfo"] = arguments.into();
+    }
+    step
+}
