@@ -17,14 +17,14 @@ use crate::error::Coded;
 use crate::exit::Exit;
 use crate::finalize::mount;
 use crate::http::{Ca, Clock, Retry, Trust, TrustError, TrustFiles};
-use crate::net::{Network, clock};
+use crate::net::{self, Network, clock};
 use crate::protocol::Identity;
 use crate::report::{CONTROLLER, Emitter, Limits, SINK, Sink};
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use logs::Logs;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -145,7 +145,7 @@ impl Agent {
             // Kept to the end: it renews the leases.
             let network = stages.run("network", || Network::start(&self.config, &self.root))?;
             let (clock, addresses) = self.clock(stages, &network)?;
-            let listen = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            let listen = net::listen_anywhere(&self.root);
             self.work(stages, boot_id, logs, Surroundings { clock, addresses, listen })
         })
     }
@@ -224,11 +224,7 @@ impl Agent {
             Ok::<_, crate::net::NetError>(network.state())
         };
         let state = stages.run("address", wait)?;
-        for interface in &state.interfaces {
-            log::info!("{} {}/{}", interface.name, interface.address, interface.prefix);
-        }
-        let ntp: Vec<_> = state.interfaces.iter().flat_map(|interface| interface.ntp.iter().copied()).collect();
-        let addresses = state.interfaces.iter().map(|interface| interface.address.into()).collect();
+        let (ntp, addresses) = (state.ntp_servers(), state.addresses());
         let emitter = stages.emitter().clone();
         let clock = stages.run("clock", || {
             let known = clock::sync(&self.config, &ntp);

@@ -7,16 +7,22 @@
 mod cmdline;
 mod error;
 mod ip;
+mod links;
+mod network;
 mod raw;
 mod value;
 
+#[cfg(test)]
+mod network_tests;
 #[cfg(test)]
 mod tests;
 
 pub use crate::protocol::Secret;
 pub use cmdline::{Word, redact, words};
 pub use error::ConfigError;
-pub use ip::{IpMethod, StaticIp, prefix_of};
+pub use ip::{Addressing, FixedAddress, Ipv4Method, Ipv6Method, prefix_of};
+pub use links::{BondLink, VlanChoice, VlanLink};
+pub use network::{ClientId, FixedRoute, NETWORK_WORDS, NetworkPlan, Verdict};
 pub use raw::Raw;
 pub use value::{ApiDoor, HttpUrl, Mac, OrderSource, Trust};
 
@@ -54,8 +60,8 @@ pub struct Config {
     pub api: ApiDoor,
     /// The NIC that booted.
     pub boot_mac: Option<Mac>,
-    /// How addresses are had.
-    pub ip: IpMethod,
+    /// Links and addresses.
+    pub network: NetworkPlan,
     /// What was odd but not wrong, in plain words: the caller logs it once its logger runs.
     pub warnings: Vec<String>,
 }
