@@ -4,6 +4,7 @@ mod agent_killed;
 mod agent_status;
 mod api;
 mod busy_disk;
+mod network;
 mod protocol;
 mod script_messages;
 mod static_agent;
