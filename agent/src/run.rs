@@ -18,14 +18,14 @@ use crate::error::Coded;
 use crate::exit::Exit;
 use crate::finalize::mount;
 use crate::http::{Ca, Clock, Retry, Trust, TrustError, TrustFiles};
-use crate::net::{Network, clock};
+use crate::net::{self, Network, clock};
 use crate::protocol::Identity;
 use crate::report::{CONTROLLER, Emitter, Limits, SINK, Sink};
 use crate::stage::{Failure, Stages};
 use hwinventory::Inventory;
 use logs::Logs;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -130,7 +130,7 @@ impl Agent {
         let mut config = config::load(root)?;
         let paths = Paths::default();
         if config.virtual_media {
-            boot::settle(root, SETTLE_QUIET, SETTLE_PATIENCE);
+            crate::settle::settle(root, crate::settle::Moment::Hello, &|| false);
             match dialect::ironic::media::parameters(root, &paths.mounts) {
                 Some(words) => config = config::load_with(root, &words)?,
                 None => {
@@ -156,7 +156,7 @@ impl Agent {
             // Kept to the end: it renews the leases.
             let network = stages.run("network", || Network::start(&self.config, &self.root))?;
             let (clock, addresses) = self.clock(stages, &network)?;
-            let listen = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            let listen = net::listen_anywhere(&self.root);
             self.work(stages, boot_id, logs, Surroundings { clock, addresses, listen })
         })
     }
@@ -240,11 +240,7 @@ impl Agent {
             Ok::<_, crate::net::NetError>(network.state())
         };
         let state = stages.run("address", wait)?;
-        for interface in &state.interfaces {
-            log::info!("{} {}/{}", interface.name, interface.address, interface.prefix);
-        }
-        let ntp: Vec<_> = state.interfaces.iter().flat_map(|interface| interface.ntp.iter().copied()).collect();
-        let addresses = state.interfaces.iter().map(|interface| interface.address.into()).collect();
+        let (ntp, addresses) = (state.ntp_servers(), state.addresses());
         let emitter = stages.emitter().clone();
         let clock = stages.run("clock", || {
             let known = clock::sync(&self.config, &ntp);

@@ -20,7 +20,13 @@ mod sys;
 pub use collect::{Options, collect};
 pub use hwinventory_types as model;
 pub use model::Inventory;
+pub use parse::lldp::neighbour as lldp_neighbour;
 pub use parse::mounts::unescape as unescape_mount_path;
+
+/// What a raw structure table of SMBIOS (`/sys/firmware/dmi/tables/DMI`) says about ways to the management controller.
+pub fn host_interfaces(table: &[u8]) -> Vec<model::HostInterface> {
+    parse::smbios::host_interfaces(&parse::smbios::Table::parse(None, table))
+}
 
 /// JSON Schema of [`Inventory`], generated from the types.
 pub fn schema() -> schemars::Schema {

@@ -1,14 +1,13 @@
 //! The HTTP client of the whole agent: one place that knows trust and time limits.
 
+use super::names::Names;
 use super::proxy::ProxyConnector;
 use super::tls::TlsConnector;
 use super::trust::Trust;
 use std::time::Duration;
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{Connector, NextTimeout, TcpConnector};
-use ureq::{Agent, Error};
+
+use ureq::Agent;
+use ureq::unversioned::transport::{Connector, TcpConnector};
 
 /// Limits that turn a silent peer into an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,22 +64,4 @@ pub fn agent(trust: &Trust, timeouts: &Timeouts) -> Agent {
             .chain(TcpConnector::default())
             .chain(TlsConnector::new(trust.config().clone()));
     Agent::with_parts(config, connector, Names::default())
-}
-
-/// A name that could not be resolved, inside [`ureq::Error::Other`].
-#[derive(Debug, thiserror::Error)]
-#[error("name resolution failed")]
-pub struct NameError(#[source] pub std::io::Error);
-
-/// ureq's resolver, whose failures would otherwise look like failures to connect.
-#[derive(Debug, Default)]
-struct Names(DefaultResolver);
-
-impl Resolver for Names {
-    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
-        self.0.resolve(uri, config, timeout).map_err(|error| match error {
-            Error::Io(error) => Error::Other(Box::new(NameError(error))),
-            other => other,
-        })
-    }
 }

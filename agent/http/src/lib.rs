@@ -17,12 +17,14 @@
 pub mod backoff;
 mod client;
 mod clock;
+mod names;
 pub mod proxy;
 mod tls;
 mod trust;
 mod verifier;
 
 pub use backoff::{Backoff, Retry};
-pub use client::{NameError, Timeouts, USER_AGENT, agent};
+pub use client::{Timeouts, USER_AGENT, agent};
 pub use clock::Clock;
+pub use names::{NameError, Resolve, resolve_by};
 pub use trust::{Ca, Trust, TrustError, TrustFiles, certificates};

@@ -24,7 +24,7 @@ struct Made {
 pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> {
     let mut made = Vec::new();
     for (name, _) in context.layout.disks.iter().filter(|(_, set)| set.wipe) {
-        steps.extend(context.of_set(name).iter().map(|(index, _)| Step::Wipe { disk: *index }));
+        steps.extend(context.of_set(name).iter().map(|(index, _)| Step::Wipe(Wipe { disk: *index })));
     }
     for (name, set) in context.layout.disks.iter().filter(|(_, set)| !set.partitions.is_empty()) {
         for (index, disk) in context.of_set(name) {

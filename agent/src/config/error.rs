@@ -65,10 +65,12 @@ impl Coded for ConfigError {
             Self::Settle { .. } => "write burin.settle=60 where disks may come up to a minute late",
             Self::Finish { .. } => "write reboot, poweroff, kexec or hold",
             Self::Api { .. } => "write burin.api=off or burin.api=8443",
-            Self::BootIf { .. } => "in iPXE write BOOTIF=01-${net0/mac:hexhyp}",
+            Self::BootIf { .. } => {
+                "in iPXE write BOOTIF=01-${net0/mac:hexhyp}; InfiniBand (20-...) is not Ethernet, which is all that burin speaks"
+            }
             Self::Ironic { .. } => "docs/ironic.md has the words",
             Self::Ip { .. } => {
-                "write ip=dhcp or ip=<address>::<gateway>:<netmask>:<hostname>:<device>:none:<dns>:<dns>:<ntp>"
+                "write ip=dhcp or ip=<address>::<gateway>:<netmask>:<hostname>:<device>:none:<dns>:<dns>:<ntp>, IPv6 in brackets"
             }
         };
         Some(hint.to_owned())

@@ -1,99 +1,225 @@
-//! `ip=` as the kernel's nfsroot documentation (Documentation/admin-guide/nfs/nfsroot) has it:
-//! `ip=<client>:<server>:<gateway>:<netmask>:<hostname>:<device>:<autoconf>:<dns0>:<dns1>:<ntp0>`, or one word.
+//! `ip=` in the forms of the kernel's nfsroot documentation, dracut.cmdline(7), initramfs-tools(7) and MAAS:
+//! `ip=METHOD`, `ip=DEVICE:METHOD[:MTU[:MAC]]`, and
+//! `ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:METHOD[:MTU[:MAC]]` or `...[:DNS[:DNS[:NTP]]]`.
+//! IPv6 addresses stand in brackets.
 
-use super::ConfigError;
-use std::net::Ipv4Addr;
+use super::{ConfigError, Mac};
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr};
 
-/// How the machine comes by an address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IpMethod {
-    /// DHCP on `device` (a kernel name, or a MAC written with hyphens), or where carrier is.
-    Dhcp {
-        device: Option<String>,
-    },
-    Static(StaticIp),
-    /// No network at all: the order is in the ramdisk.
-    Off,
+/// An address that was given, not asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FixedAddress {
+    /// The address with the length of its network's prefix.
+    pub address: IpNet,
+    pub gateway: Option<IpAddr>,
 }
 
-impl Default for IpMethod {
+/// How an interface comes by IPv4 addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ipv4Method {
+    Off,
+    Dhcp,
+    Fixed(FixedAddress),
+}
+
+/// How an interface comes by IPv6 addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ipv6Method {
+    Off,
+    /// Nothing beyond the kernel's own link-local address.
+    LinkLocal,
+    /// As routers advertise: SLAAC, DHCPv6 for addresses, or DHCPv6 for the rest.
+    Auto,
+    /// Addresses by DHCPv6, whatever routers say.
+    Dhcp,
+    Fixed(FixedAddress),
+}
+
+/// What one `ip=` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addressing {
+    /// A kernel name, a MAC written with hyphens, or `BOOTIF`. `None`: every interface that is tried.
+    pub device: Option<String>,
+    pub ipv4: Ipv4Method,
+    pub ipv6: Ipv6Method,
+    pub hostname: Option<String>,
+    pub mtu: Option<u16>,
+    /// To be set on the interface.
+    pub mac: Option<Mac>,
+    pub dns: Vec<IpAddr>,
+    pub ntp: Vec<IpAddr>,
+}
+
+impl Default for Addressing {
     fn default() -> Self {
-        Self::Dhcp { device: None }
+        Self::asking(None, Ipv4Method::Dhcp, Ipv6Method::Auto)
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StaticIp {
-    pub address: Ipv4Addr,
-    /// 1 to 32.
-    pub prefix: u8,
-    pub gateway: Option<Ipv4Addr>,
-    pub hostname: Option<String>,
-    /// A kernel name, or a MAC written with hyphens.
-    pub device: Option<String>,
-    pub dns: Vec<Ipv4Addr>,
-    pub ntp: Vec<Ipv4Addr>,
-}
+impl Addressing {
+    fn asking(device: Option<String>, ipv4: Ipv4Method, ipv6: Ipv6Method) -> Self {
+        Self { device, ipv4, ipv6, hostname: None, mtu: None, mac: None, dns: Vec::new(), ntp: Vec::new() }
+    }
 
-impl IpMethod {
+    pub fn is_off(&self) -> bool {
+        self.ipv4 == Ipv4Method::Off && matches!(self.ipv6, Ipv6Method::Off | Ipv6Method::LinkLocal)
+    }
+
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let bad = |why| ConfigError::Ip { value: text.to_owned(), why };
-        if !text.contains(':') {
-            return match text {
-                "dhcp" | "on" | "any" | "both" => Ok(Self::default()),
-                "off" | "none" => Ok(Self::Off),
-                _ => Err(bad("a single word is dhcp, on, any, off or none")),
-            };
-        }
-        let fields: Vec<&str> = text.split(':').collect();
-        if fields.len() > 10 {
-            return Err(bad("it has more than ten fields (IPv6 is not supported here)"));
-        }
+        let fields = fields(text);
         let field = |index: usize| fields.get(index).copied().filter(|field| !field.is_empty());
-        // The kernel reads 0.0.0.0 as "not given".
-        let address = |index, why| match field(index).map(str::parse::<Ipv4Addr>) {
+        if fields.len() == 1 {
+            let (ipv4, ipv6) = method(text)
+                .ok_or_else(|| bad("a single word is dhcp, on, any, dhcp6, auto6, either6, link6, off or none"))?;
+            return Ok(Self::asking(None, ipv4, ipv6));
+        }
+        // DEVICE:METHOD, where a server's address cannot be.
+        if let (Some(device), Some((ipv4, ipv6))) = (field(0), field(1).and_then(method))
+            && literal(device).is_none()
+        {
+            let mut addressing = Self::asking(Some(device.to_owned()), ipv4, ipv6);
+            addressing.tail(&fields, 2).map_err(bad)?;
+            return Ok(addressing);
+        }
+        let address = |index, why| match field(index).map(literal) {
             None => Ok(None),
-            Some(Ok(address)) => Ok(Some(address).filter(|address| !address.is_unspecified())),
-            Some(Err(_)) => Err(bad(why)),
+            // The kernel reads 0.0.0.0 as "not given".
+            Some(Some(address)) => Ok(Some(address).filter(|address: &IpAddr| !address.is_unspecified())),
+            Some(None) => Err(bad(why)),
         };
-        let device = field(5).map(str::to_owned);
-        let client = address(0, "the first field is not an IPv4 address")?;
-        address(1, "the server is not an IPv4 address")?;
-        let gateway = address(2, "the gateway is not an IPv4 address")?;
-        match (client, field(6)) {
-            (None, None | Some("dhcp" | "on" | "any" | "both")) => return Ok(Self::Dhcp { device }),
-            (Some(_), Some("dhcp" | "on" | "any" | "both")) => {
-                return Err(bad("it has an address, and asks for DHCP too"));
-            }
-            (None, Some("off" | "none" | "static")) if fields.iter().take(6).all(|field| field.is_empty()) => {
-                return Ok(Self::Off);
-            }
-            (None, Some("off" | "none" | "static")) => return Err(bad("it names no address")),
-            (_, Some("bootp" | "rarp")) => return Err(bad("BOOTP and RARP are not supported")),
-            (Some(_), None | Some("off" | "none" | "static")) => {}
-            (_, Some(_)) => return Err(bad("the seventh field is dhcp, on, any, off or none")),
+        let client = address(0, "the first field is neither an address nor an interface with a method behind it")?;
+        let peer = field(1).map(|peer| peer.split_once('/').map_or(peer, |(address, _)| address));
+        if peer.is_some_and(|peer| literal(peer).is_none()) {
+            return Err(bad("the server is not an address"));
         }
-        let client = client.ok_or_else(|| bad("it names no address"))?;
-        if client.is_loopback() || client.is_multicast() || client.is_broadcast() {
-            return Err(bad("the address is not one a machine can have"));
+        let gateway = address(2, "the gateway is not an address")?;
+        let asked = match field(6) {
+            Some("bootp" | "rarp") => return Err(bad("BOOTP and RARP are not supported")),
+            Some("ibft") => return Err(bad("the iSCSI boot firmware table is not read")),
+            Some("static") => Some((Ipv4Method::Off, Ipv6Method::Off)),
+            Some(word) => Some(method(word).ok_or_else(|| bad("the seventh field is not a method"))?),
+            None => None,
+        };
+        let mut addressing = match (client, asked) {
+            (None, None) => Self::default(),
+            (None, Some((ipv4, ipv6))) => Self::asking(None, ipv4, ipv6),
+            (Some(client), None | Some((Ipv4Method::Off, _))) if !asked.is_some_and(asks) => {
+                Self::fixed(client, gateway, field(3)).map_err(bad)?
+            }
+            (Some(_), Some(_) | None) => return Err(bad("it has an address, and asks for one too")),
+        };
+        addressing.device = field(5).map(str::to_owned);
+        if client.is_none()
+            && addressing.is_off()
+            && addressing.device.is_none()
+            && fields.iter().take(5).any(|f| !f.is_empty())
+        {
+            return Err(bad("it names no address"));
         }
-        let prefix = match field(3) {
-            None => classful(client),
-            Some(mask) => parse_mask(mask).ok_or_else(|| bad("the netmask is not a netmask"))?,
-        };
-        let list = |indices: &[usize], why| {
-            indices.iter().filter_map(|&index| address(index, why).transpose()).collect::<Result<Vec<_>, _>>()
-        };
-        Ok(Self::Static(StaticIp {
-            address: client,
-            prefix,
-            gateway,
-            hostname: field(4).map(str::to_owned),
-            device,
-            dns: list(&[7, 8], "a DNS server is not an IPv4 address")?,
-            ntp: list(&[9], "the NTP server is not an IPv4 address")?,
-        }))
+        addressing.hostname = field(4).map(str::to_owned);
+        addressing.tail(&fields, 7).map_err(bad)?;
+        Ok(addressing)
     }
+
+    fn fixed(client: IpAddr, gateway: Option<IpAddr>, mask: Option<&str>) -> Result<Self, &'static str> {
+        let broadcast = matches!(client, IpAddr::V4(client) if client.is_broadcast());
+        if client.is_loopback() || client.is_multicast() || broadcast {
+            return Err("the address is not one a machine can have");
+        }
+        if gateway.is_some_and(|gateway| gateway.is_ipv4() != client.is_ipv4()) {
+            return Err("address and gateway are not of one family");
+        }
+        let prefix = match (mask, client) {
+            (None, IpAddr::V4(client)) => Some(classful(client)),
+            (None, IpAddr::V6(_)) => Some(64),
+            (Some(mask), IpAddr::V4(_)) => parse_mask(mask),
+            (Some(mask), IpAddr::V6(_)) => mask.parse().ok().filter(|prefix| (1..=128).contains(prefix)),
+        };
+        let address =
+            prefix.and_then(|prefix| IpNet::new(client, prefix).ok()).ok_or("the netmask is not a netmask")?;
+        let fixed = FixedAddress { address, gateway };
+        Ok(match client {
+            IpAddr::V4(_) => Self::asking(None, Ipv4Method::Fixed(fixed), Ipv6Method::Off),
+            IpAddr::V6(_) => Self::asking(None, Ipv4Method::Off, Ipv6Method::Fixed(fixed)),
+        })
+    }
+
+    /// What stands behind the method: MTU and MAC, or servers for names and time.
+    fn tail(&mut self, fields: &[&str], at: usize) -> Result<(), &'static str> {
+        let rest = fields.get(at..).unwrap_or_default();
+        let Some(first) = rest.first().filter(|_| rest.iter().any(|field| !field.is_empty())) else { return Ok(()) };
+        if first.is_empty() && rest.len() > 4 || first.parse::<u16>().is_ok() {
+            self.mtu = match first.parse::<u16>() {
+                Ok(mtu) if mtu >= 68 => Some(mtu),
+                Ok(_) => return Err("no network has so small an MTU"),
+                Err(_) => None,
+            };
+            let mac = rest.get(1..).unwrap_or_default().join(":");
+            self.mac = match mac.as_str() {
+                "" => None,
+                mac => Some(Mac::parse(mac).ok_or("what stands behind the MTU is not a MAC address")?),
+            };
+            return Ok(());
+        }
+        if rest.len() > 3 {
+            return Err("it has more fields than any form of it");
+        }
+        for (index, field) in rest.iter().enumerate().filter(|(_, field)| !field.is_empty()) {
+            let server = literal(field).ok_or("a server for names or time is not an address")?;
+            let list = if index < 2 { &mut self.dns } else { &mut self.ntp };
+            list.extend(Some(server).filter(|server| !server.is_unspecified()));
+        }
+        Ok(())
+    }
+}
+
+fn asks((ipv4, ipv6): (Ipv4Method, Ipv6Method)) -> bool {
+    ipv4 != Ipv4Method::Off || !matches!(ipv6, Ipv6Method::Off)
+}
+
+/// One method, or several with commas between them, as `dhcp,dhcp6`.
+fn method(text: &str) -> Option<(Ipv4Method, Ipv6Method)> {
+    let mut methods = (Ipv4Method::Off, Ipv6Method::Off);
+    for word in text.split(',') {
+        match word {
+            // As NetworkManager in an initrd: IPv6 comes along where a router offers it.
+            "dhcp" | "on" | "any" | "both" | "single-dhcp" => {
+                methods.0 = Ipv4Method::Dhcp;
+                if methods.1 == Ipv6Method::Off && !text.contains(',') {
+                    methods.1 = Ipv6Method::Auto;
+                }
+            }
+            "dhcp4" => methods.0 = Ipv4Method::Dhcp,
+            "dhcp6" => methods.1 = Ipv6Method::Dhcp,
+            "auto6" | "either6" => methods.1 = Ipv6Method::Auto,
+            "link6" | "link-local" => methods.1 = Ipv6Method::LinkLocal,
+            "off" | "none" => {}
+            _ => return None,
+        }
+    }
+    Some(methods)
+}
+
+/// An address, IPv6 with or without brackets.
+pub(super) fn literal(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok()
+}
+
+/// Split at colons outside of brackets.
+pub(super) fn fields(text: &str) -> Vec<&str> {
+    let mut inside = false;
+    text.split(move |c: char| {
+        match c {
+            '[' => inside = true,
+            ']' => inside = false,
+            _ => {}
+        }
+        c == ':' && !inside
+    })
+    .collect()
 }
 
 /// The kernel's fallback for a missing netmask.
@@ -106,7 +232,7 @@ fn classful(address: Ipv4Addr) -> u8 {
 }
 
 /// A dotted netmask, or a prefix length as other initramfs systems allow.
-fn parse_mask(text: &str) -> Option<u8> {
+pub(super) fn parse_mask(text: &str) -> Option<u8> {
     let prefix = match text.parse::<u8>() {
         Ok(prefix) => prefix,
         Err(_) => prefix_of(text.parse().ok()?)?,

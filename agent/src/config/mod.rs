@@ -8,17 +8,23 @@ mod cmdline;
 mod error;
 mod ip;
 mod ironic;
+mod links;
+mod network;
 mod raw;
 mod value;
 
+#[cfg(test)]
+mod network_tests;
 #[cfg(test)]
 mod tests;
 
 pub use crate::protocol::Secret;
 pub use cmdline::{Word, redact, words};
 pub use error::ConfigError;
-pub use ip::{IpMethod, StaticIp, prefix_of};
+pub use ip::{Addressing, FixedAddress, Ipv4Method, Ipv6Method, prefix_of};
 pub use ironic::Ironic;
+pub use links::{BondLink, VlanChoice, VlanLink};
+pub use network::{ClientId, FixedRoute, NETWORK_WORDS, NetworkPlan, Verdict};
 pub use raw::Raw;
 pub use value::{ApiDoor, HttpUrl, Mac, OrderSource, Trust};
 
@@ -56,8 +62,8 @@ pub struct Config {
     pub api: ApiDoor,
     /// The NIC that booted.
     pub boot_mac: Option<Mac>,
-    /// How addresses are had.
-    pub ip: IpMethod,
+    /// Links and addresses.
+    pub network: NetworkPlan,
     /// Ironic, where its words say where it is.
     pub ironic: Option<Ironic>,
     /// More words are on virtual media (`boot_method=vmedia`).

@@ -5,7 +5,7 @@ use super::ironic::{Ironic, is_true};
 use super::value::{
     parse_api, parse_boot_mac, parse_bytes, parse_finish, parse_level, parse_lldp, parse_settle, parse_trust,
 };
-use super::{Config, ConfigError, HttpUrl, IpMethod, OrderSource, Secret};
+use super::{Config, ConfigError, HttpUrl, OrderSource, Secret, network};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const ATTRIBUTE: &str = "burin.attr.";
 /// Words of ironic-python-agent.
 const IPA: &str = "ipa_";
 const HINTS: &str = "burin.ironic.hints";
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 15] = [
     "burin.controller",
     "burin.ca",
     "burin.token",
@@ -30,6 +30,8 @@ const KNOWN: [&str; 12] = [
     "burin.api",
     "burin.attr.NAME",
     HINTS,
+    "burin.vlan",
+    "burin.client_id",
 ];
 
 /// What the command line says, word by word: the last of equal keys, nothing judged.
@@ -47,7 +49,8 @@ pub struct Raw {
     pub finish: Option<String>,
     pub api: Option<String>,
     pub bootif: Option<String>,
-    pub ip: Option<String>,
+    /// Words about the network, in their order.
+    pub network: Vec<Word>,
     pub attributes: BTreeMap<String, String>,
     /// Ironic's words by folded key.
     pub ipa: BTreeMap<String, String>,
@@ -58,11 +61,11 @@ pub struct Raw {
 /// Unjudged words may be secrets in the wrong place (a URL with a password): only what is safe shows.
 impl fmt::Debug for Raw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { token, bootif, ip, log, finish, warnings, .. } = self;
+        let Self { token, bootif, network, log, finish, warnings, .. } = self;
         f.debug_struct("Raw")
             .field("token", token)
             .field("bootif", bootif)
-            .field("ip", ip)
+            .field("network", network)
             .field("log", log)
             .field("finish", finish)
             .field("warnings", warnings)
@@ -103,6 +106,9 @@ impl Raw {
             self.virtual_media = word.value.as_deref() == Some("vmedia");
             return;
         }
+        if network::verdict(&folded).is_some() {
+            return self.network.push(word.clone());
+        }
         let slot = match folded.as_str() {
             "burin.controller" => &mut self.controller,
             "burin.ca" => &mut self.ca,
@@ -115,7 +121,6 @@ impl Raw {
             "burin.finish" => &mut self.finish,
             "burin.api" => &mut self.api,
             "BOOTIF" => &mut self.bootif,
-            "ip" => &mut self.ip,
             "burin.token" => {
                 match word.value.as_deref() {
                     None | Some("") => self.warnings.push("burin.token has no value: ignored".to_owned()),
@@ -161,7 +166,7 @@ impl Raw {
             finish: self.finish.as_deref().map(parse_finish).transpose()?,
             api: self.api.as_deref().map(parse_api).transpose()?.unwrap_or_default(),
             boot_mac: None,
-            ip: self.ip.as_deref().map(IpMethod::parse).transpose()?.unwrap_or_default(),
+            network: network::NetworkPlan::default(),
             warnings: self.warnings,
         };
         if let Some(ca) = &self.ca
@@ -170,13 +175,17 @@ impl Raw {
             let why = "nothing that is told over plain http can be checked by a certificate";
             return Err(ConfigError::Ca { value: format!("{ca} with {word}={url}"), why });
         }
+        let (network, hw_addr, bootif) = network::plan(&self.network, &mut config.warnings)?;
+        config.network = network;
         // A boot loader writes BOOTIF, not a person: an odd one (InfiniBand, an unexpanded iPXE variable) must not
         // keep a machine from booting that would find its network by carrier.
-        match self.bootif.as_deref().map(parse_boot_mac) {
+        match self.bootif.as_deref().filter(|_| bootif).map(parse_boot_mac) {
             None => {}
             Some(Ok(mac)) => config.boot_mac = Some(mac),
             Some(Err(why)) => config.warnings.push(format!("{why}: ignored, every NIC with carrier is tried")),
         }
+        // Tinkerbell's name for the same.
+        config.boot_mac = config.boot_mac.or(hw_addr);
         Ok(config)
     }
 }

@@ -33,7 +33,7 @@ fn every_word() {
     assert_eq!(config.finish, Some(Finish::Hold));
     assert_eq!(config.api, ApiDoor::Port(9443));
     assert_eq!(config.boot_mac, Some(Mac([0x52, 0x54, 0, 0xab, 0xcd, 0xef])));
-    assert_eq!(config.ip, IpMethod::Dhcp { device: None });
+    assert_eq!(config.network.addressing, [Addressing::default()]);
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
@@ -94,6 +94,7 @@ fn a_strange_bootif_is_a_warning() {
     for word in [
         "BOOTIF=01-${net0/mac:hexhyp}",
         "BOOTIF=20-00-00",
+        "BOOTIF=20-52-54-00-ab-cd-ef",
         "BOOTIF=01-00-00-00-00-00-00",
         "BOOTIF=01-ff-ff-ff-ff-ff-ff",
     ] {
@@ -133,29 +134,6 @@ fn secrets_do_not_show() {
 }
 
 #[test]
-fn ip_forms() {
-    assert_eq!(parse("ip=off").ip, IpMethod::Off);
-    assert_eq!(parse("ip=:::::eth1:dhcp").ip, IpMethod::Dhcp { device: Some("eth1".into()) });
-    assert_eq!(parse("ip=::::::none").ip, IpMethod::Off);
-    let full = StaticIp {
-        address: [10, 1, 2, 3].into(),
-        prefix: 22,
-        gateway: Some([10, 1, 0, 1].into()),
-        hostname: Some("node7".into()),
-        device: Some("eth0".into()),
-        dns: vec![[10, 1, 0, 2].into(), [10, 1, 0, 3].into()],
-        ntp: vec![[10, 1, 0, 4].into()],
-    };
-    let text = "ip=10.1.2.3::10.1.0.1:255.255.252.0:node7:eth0:none:10.1.0.2:10.1.0.3:10.1.0.4";
-    assert_eq!(parse(text).ip, IpMethod::Static(full));
-    let IpMethod::Static(short) = parse("ip=172.16.5.5:").ip else { panic!("not static") };
-    assert_eq!((short.prefix, short.gateway), (16, None), "a missing netmask is classful");
-    for bad in ["ip=10.0.0.5::::::dhcp", "ip=1.2.3", "ip=10.0.0.1:::33", "ip=::::::bootp", "ip=:::255.0.0.0:h:e:none"] {
-        assert_eq!(code(bad), "config.ip", "{bad}");
-    }
-}
-
-#[test]
 fn load_reads_the_file_before_the_command_line() {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(root.path().join("proc")).unwrap();
@@ -175,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn no_value_panics(word in "(burin\\.[a-z.]{0,12}|ip|BOOTIF)", value in "[0-9a-zA-Z:./@\"*-]{0,60}") {
+    fn no_value_panics(word in "(burin\\.[a-z.]{0,12}|ip|BOOTIF|vlan|bond|rd\\.route|ipam|ifname|nameserver)", value in "[0-9a-zA-Z:./@\"*,=;\\[\\]-]{0,60}") {
         let _ = Config::parse(&[&format!("{word}={value}")]);
     }
 

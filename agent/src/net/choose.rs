@@ -4,52 +4,63 @@ use super::netlink::Link;
 use crate::config::Mac;
 use std::time::Duration;
 
-/// A driver may need this long before the NIC that booted appears.
-const APPEAR: Duration = Duration::from_secs(20);
-/// Autonegotiation with a slow partner, from when the NIC that booted was set up.
-const NEGOTIATE: Duration = Duration::from_secs(10);
-/// The NIC that booted has carrier and no server answers it.
-const ANSWER: Duration = Duration::from_secs(30);
+/// How long the NIC that booted is waited for, at each step: to appear (drivers load firmware), to have carrier, and from
+/// its carrier on to be answered (a port with spanning tree forwards after 30 s; a switch that restarts takes longer).
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the user or the boot loader said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Want {
-    /// Only this one: a kernel name, or a MAC.
-    Device(String),
+    /// Only these: kernel names, or MACs.
+    Devices(Vec<String>),
     /// This one first, any other only when it fails.
     Boot(Mac),
     Any,
 }
 
 impl Want {
-    pub fn new(device: Option<&str>, boot: Option<Mac>) -> Self {
-        match (device, boot) {
-            (Some(device), _) => Self::Device(device.to_owned()),
-            (None, Some(mac)) => Self::Boot(mac),
-            (None, None) => Self::Any,
+    /// `BOOTIF` among the devices is the NIC that booted.
+    pub fn new<'a>(devices: impl Iterator<Item = &'a str>, boot: Option<Mac>) -> Self {
+        let devices: Vec<String> = devices
+            .map(|device| match boot {
+                Some(mac) if device == "BOOTIF" => mac.to_string(),
+                _ => device.to_owned(),
+            })
+            .filter(|device| device != "BOOTIF")
+            .collect();
+        match boot {
+            _ if !devices.is_empty() => Self::Devices(devices),
+            Some(mac) => Self::Boot(mac),
+            None => Self::Any,
         }
     }
 
-    /// True when the link is the one named.
+    /// True when the link is named.
     pub fn names(&self, link: &Link) -> bool {
         match self {
-            Self::Device(device) => link.name == *device || link.mac.is_some() && link.mac == Mac::parse(device),
+            Self::Devices(devices) => devices.iter().any(|device| is(link, device)),
             Self::Boot(mac) => link.mac == Some(*mac),
             Self::Any => false,
         }
     }
 }
 
+/// Whether a device of the kernel command line is this link.
+pub fn is(link: &Link, device: &str) -> bool {
+    link.name == device || link.mac.is_some() && link.mac == Mac::parse(device)
+}
+
 /// What is known at a moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
+    /// Those that may be used at all.
     pub links: &'a [Link],
     /// Since the network was asked for.
     pub elapsed: Duration,
-    /// Since the named NIC appeared and was set up.
-    pub named: Option<Duration>,
-    /// Some interface has an address.
-    pub leased: bool,
+    /// Since the NIC that booted has carrier.
+    pub carrier: Option<Duration>,
+    /// There is a network to work with.
+    pub ready: bool,
 }
 
 /// The links to use now, and why not more, in plain words.
@@ -60,36 +71,49 @@ pub struct Choice {
 }
 
 pub fn choose(want: &Want, now: Situation<'_>) -> Choice {
-    let candidates = || now.links.iter().filter(|link| link.candidate);
-    let any = || candidates().filter(|link| link.carrier).map(|link| link.index).collect::<Vec<_>>();
-    let named = candidates().find(|link| want.names(link));
-    let only = |link: &Link| if link.carrier { vec![link.index] } else { Vec::new() };
-    match (want, named) {
-        (Want::Any, _) if candidates().next().is_none() => wait("no network interface yet"),
-        (Want::Any, _) => {
-            let dark: Vec<&str> = candidates().filter(|link| !link.carrier).map(|link| link.name.as_str()).collect();
-            let waiting = if dark.is_empty() { String::new() } else { format!("no carrier on {}", dark.join(" ")) };
-            Choice { links: any(), waiting }
+    let dark = |links: &[&Link]| {
+        let dark: Vec<&str> = links.iter().filter(|link| !link.carrier).map(|link| link.name.as_str()).collect();
+        if dark.is_empty() { String::new() } else { format!("no carrier on {}", dark.join(" ")) }
+    };
+    let lit = |links: &[&Link]| links.iter().filter(|link| link.carrier).map(|link| link.index).collect::<Vec<_>>();
+    let all: Vec<&Link> = now.links.iter().collect();
+    let named: Vec<&Link> = now.links.iter().filter(|link| want.names(link)).collect();
+    match want {
+        Want::Any if all.is_empty() => wait("no network interface yet"),
+        Want::Any => Choice { links: lit(&all), waiting: dark(&all) },
+        Want::Devices(devices) => {
+            let missing: Vec<&str> = devices
+                .iter()
+                .filter(|device| !named.iter().any(|link| is(link, device)))
+                .map(String::as_str)
+                .collect();
+            let absent =
+                if missing.is_empty() { String::new() } else { format!("no interface {} yet", missing.join(" ")) };
+            let reasons: Vec<String> = [absent, dark(&named)].into_iter().filter(|why| !why.is_empty()).collect();
+            Choice { links: lit(&named), waiting: reasons.join("; ") }
         }
-        (Want::Device(device), None) => wait(&format!("no interface {device} yet")),
-        (Want::Device(_), Some(link)) if link.carrier => Choice { links: only(link), waiting: String::new() },
-        (Want::Device(_), Some(link)) => wait(&format!("no carrier on {}", link.name)),
-        // Once the machine has a network, NICs that nobody asked for stay alone.
-        (Want::Boot(_), named) if now.leased => {
-            Choice { links: named.map(only).unwrap_or_default(), waiting: String::new() }
-        }
-        (Want::Boot(mac), None) if now.elapsed < APPEAR => wait(&format!("no interface with {mac} (BOOTIF) yet")),
-        (Want::Boot(mac), None) => {
-            Choice { links: any(), waiting: format!("no interface has {mac} (BOOTIF), trying every NIC") }
-        }
-        (Want::Boot(_), Some(link)) => {
-            let since = now.named.unwrap_or_default();
-            let patience = if link.carrier { ANSWER } else { NEGOTIATE };
-            let what = if link.carrier { "no answer on" } else { "no carrier on" };
-            let (links, others) = if since < patience { (only(link), "") } else { (any(), ", trying every NIC") };
-            Choice { links, waiting: format!("{what} {} (BOOTIF){others}", link.name) }
+        // Once the machine has a network, NICs that nobody asked for stay alone; the one that booted is always welcome.
+        Want::Boot(_) if now.ready => Choice { links: lit(&named), waiting: String::new() },
+        Want::Boot(mac) => {
+            let (what, since) = match named.first() {
+                None => (format!("no interface with {mac} (BOOTIF) yet"), now.elapsed),
+                Some(link) if link.carrier => {
+                    (format!("no answer on {} (BOOTIF)", link.name), now.carrier.unwrap_or_default())
+                }
+                Some(link) => (format!("no carrier on {} (BOOTIF)", link.name), now.elapsed),
+            };
+            if since < PATIENCE {
+                return Choice { links: lit(&named), waiting: what };
+            }
+            Choice { links: lit(&all), waiting: format!("{what}, trying every NIC") }
         }
     }
+}
+
+/// Whether nothing better than an address without a router is to be waited for: there is no other link, or the patience
+/// is over.
+pub fn lenient(now: Situation<'_>) -> bool {
+    now.links.len() == 1 || now.elapsed >= PATIENCE
 }
 
 fn wait(why: &str) -> Choice {
@@ -108,14 +132,17 @@ mod tests {
             up: true,
             carrier,
             mtu: 1500,
-            candidate: true,
+            ethernet: true,
+            software: false,
+            enslaved: false,
             loopback: false,
+            parent: None,
         }
     }
 
-    fn at(want: &Want, links: &[Link], seconds: u64, leased: bool) -> Vec<u32> {
-        let named = links.iter().any(|link| want.names(link)).then(|| Duration::from_secs(seconds));
-        choose(want, Situation { links, elapsed: Duration::from_secs(seconds), named, leased }).links
+    fn at(want: &Want, links: &[Link], seconds: u64, ready: bool) -> Vec<u32> {
+        let carrier = links.iter().any(|link| want.names(link) && link.carrier).then(|| Duration::from_secs(seconds));
+        choose(want, Situation { links, elapsed: Duration::from_secs(seconds), carrier, ready }).links
     }
 
     #[test]
@@ -123,8 +150,6 @@ mod tests {
         let links = [link(1, false), link(2, true), link(3, true)];
         assert_eq!(at(&Want::Any, &links, 0, false), [2, 3]);
         assert_eq!(at(&Want::Any, &[], 100, false), [0; 0]);
-        let bridge = Link { candidate: false, ..link(4, true) };
-        assert_eq!(at(&Want::Any, &[bridge], 0, false), [0; 0]);
     }
 
     #[test]
@@ -132,32 +157,61 @@ mod tests {
         let boot = Want::Boot(Mac([2, 0, 0, 0, 0, 1]));
         let links = [link(1, true), link(2, true)];
         assert_eq!(at(&boot, &links, 0, false), [1]);
-        assert_eq!(at(&boot, &links, 29, false), [1]);
-        assert_eq!(at(&boot, &links, 30, false), [1, 2], "no answer: the others too");
-        assert_eq!(at(&boot, &links, 100, true), [1], "leased: nobody else");
+        assert_eq!(at(&boot, &links, 59, false), [1]);
+        assert_eq!(at(&boot, &links, 60, false), [1, 2], "no answer: the others too");
+        assert_eq!(at(&boot, &links, 100, true), [1], "there is a network: nobody else");
     }
 
     #[test]
-    fn a_boot_nic_without_carrier_gets_ten_seconds() {
+    fn patience_counts_from_carrier() {
+        let boot = Want::Boot(Mac([2, 0, 0, 0, 0, 1]));
+        let links = [link(1, true), link(2, true)];
+        let late = |carrier: u64| {
+            let carrier = Some(Duration::from_secs(carrier));
+            choose(&boot, Situation { links: &links, elapsed: Duration::from_secs(100), carrier, ready: false }).links
+        };
+        assert_eq!(late(45), [1], "carrier came at 55 s");
+        assert_eq!(late(60), [1, 2]);
+    }
+
+    #[test]
+    fn a_boot_nic_without_carrier_gets_a_minute() {
         let boot = Want::Boot(Mac([2, 0, 0, 0, 0, 1]));
         let links = [link(1, false), link(2, true)];
-        assert_eq!(at(&boot, &links, 9, false), [0; 0]);
-        assert_eq!(at(&boot, &links, 10, false), [2]);
+        assert_eq!(at(&boot, &links, 59, false), [0; 0]);
+        assert_eq!(at(&boot, &links, 60, false), [2]);
     }
 
     #[test]
     fn a_boot_nic_that_is_not_there_gets_time_to_appear() {
         let boot = Want::Boot(Mac([9; 6]));
         let links = [link(1, true)];
-        assert_eq!(at(&boot, &links, 19, false), [0; 0]);
-        assert_eq!(at(&boot, &links, 20, false), [1]);
+        assert_eq!(at(&boot, &links, 59, false), [0; 0]);
+        assert_eq!(at(&boot, &links, 60, false), [1]);
     }
 
     #[test]
-    fn a_named_device_is_the_only_one() {
-        let links = [link(1, false), link(2, true)];
-        assert_eq!(at(&Want::Device("eth1".into()), &links, 500, false), [0; 0]);
-        assert_eq!(at(&Want::Device("eth2".into()), &links, 0, false), [2]);
-        assert_eq!(at(&Want::Device("02-00-00-00-00-02".into()), &links, 0, false), [2]);
+    fn named_devices_are_the_only_ones() {
+        let links = [link(1, false), link(2, true), link(3, true)];
+        let devices = |names: &[&str], boot| Want::new(names.iter().copied(), boot);
+        assert_eq!(at(&devices(&["eth1"], None), &links, 500, false), [0; 0]);
+        assert_eq!(at(&devices(&["eth2"], None), &links, 0, false), [2]);
+        assert_eq!(at(&devices(&["02-00-00-00-00-02", "eth1"], None), &links, 0, false), [2]);
+        assert_eq!(at(&devices(&["BOOTIF"], Some(Mac([2, 0, 0, 0, 0, 3]))), &links, 0, false), [3]);
+        assert_eq!(devices(&["BOOTIF"], None), Want::Any, "nobody knows which that is");
+        let waiting = choose(
+            &devices(&["eth1", "eth9"], None),
+            Situation { links: &links, elapsed: Duration::ZERO, carrier: None, ready: false },
+        );
+        assert_eq!(waiting.waiting, "no interface eth9 yet; no carrier on eth1");
+    }
+
+    #[test]
+    fn an_only_link_is_as_good_as_it_is() {
+        let links = [link(1, true), link(2, false)];
+        let at = |links: &[Link], seconds| {
+            lenient(Situation { links, elapsed: Duration::from_secs(seconds), carrier: None, ready: false })
+        };
+        assert!(at(&links[..1], 0) && !at(&links, 59) && at(&links, 60));
     }
 }

@@ -17,6 +17,8 @@ pub enum NetError {
     NoCarrier { links: String, seconds: u64 },
     #[error("no DHCP lease within {seconds} s on any of: {links}")]
     NoLease { links: String, seconds: u64 },
+    #[error("addresses on {links}, but after {seconds} s none of them leads to the controller")]
+    NoWay { links: String, seconds: u64 },
     #[error("cannot write {path}", path = path.display())]
     Write { path: PathBuf, source: std::io::Error },
 }
@@ -30,6 +32,7 @@ impl Coded for NetError {
             Self::NoSuchDevice { .. } => "net.no_such_device",
             Self::NoCarrier { .. } => "net.no_carrier",
             Self::NoLease { .. } => "net.no_lease",
+            Self::NoWay { .. } => "net.no_way",
             Self::Write { .. } => "net.write",
         }
     }
@@ -40,6 +43,9 @@ impl Coded for NetError {
             Self::NoSuchDevice { .. } => "kernel names change: name the NIC by its MAC, with hyphens",
             Self::NoCarrier { .. } => "check cable and switch port",
             Self::NoLease { .. } => "does a DHCP server answer on this network? Or give the address with ip=",
+            Self::NoWay { .. } => {
+                "is the controller's network among them, with a router where it is needed? BOOTIF= or ip= names the right NIC"
+            }
             _ => return None,
         };
         Some(hint.to_owned())

@@ -1,87 +1,141 @@
-//! What the network is now, and how a lease or a static address becomes part of it.
+//! What the network is now: values and their order, nothing that changes the machine.
 
-use super::NetError;
-use super::dhcp::{DhcpRoute, Lease};
-use super::netlink::{Link, Netlink, Route};
-use crate::config::{Mac, StaticIp};
-use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-/// The metric of the first interface; each further one adds as much again.
-const METRIC: u32 = 100;
+use crate::config::Mac;
+use ipnet::IpNet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// Where an address came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
+    /// DHCPv4 or DHCPv6.
     Dhcp,
     Static,
+    /// A router's advertisement.
+    Auto,
 }
 
-/// An interface with an address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A destination and the way to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetRoute {
+    pub destination: IpNet,
+    /// `None`: on the link itself.
+    pub gateway: Option<IpAddr>,
+}
+
+/// An interface with its addresses of one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
     pub name: String,
-    #[serde(with = "mac_text")]
     pub mac: Mac,
     /// The NIC that booted, as BOOTIF says.
     pub boot: bool,
     pub method: Method,
-    pub address: Ipv4Addr,
-    pub prefix: u8,
-    pub routes: Vec<DhcpRoute>,
-    /// Lower wins: the default route of the first lease.
+    /// At least one, all of one family; the first is the one that packets come from.
+    pub addresses: Vec<IpNet>,
+    /// Those to the addresses' own networks are not among them.
+    pub routes: Vec<NetRoute>,
+    /// Lower wins.
     pub metric: u32,
-    pub dns: Vec<Ipv4Addr>,
-    pub domain: Option<String>,
+    pub dns: Vec<IpAddr>,
+    /// Domains in which short names are looked for.
     pub search: Vec<String>,
-    pub ntp: Vec<Ipv4Addr>,
+    /// Addresses or names.
+    pub ntp: Vec<String>,
     pub mtu: Option<u16>,
     pub hostname: Option<String>,
-    /// The DHCP server.
-    pub server: Option<Ipv4Addr>,
+    /// The DHCP server, or the router that advertised.
+    pub server: Option<IpAddr>,
     /// Length of the lease; `None` for ever.
     pub lease_seconds: Option<u32>,
 }
 
 impl Interface {
+    pub fn is_ipv4(&self) -> bool {
+        self.addresses.first().is_some_and(|net| net.addr().is_ipv4())
+    }
+
     /// The router of the default route.
-    pub fn gateway(&self) -> Option<Ipv4Addr> {
-        self.routes.iter().find(|route| route.prefix == 0).and_then(|route| route.gateway)
+    pub fn gateway(&self) -> Option<IpAddr> {
+        self.routes.iter().find(|route| route.destination.prefix_len() == 0).and_then(|route| route.gateway)
+    }
+
+    /// A management controller's USB NIC hands out link-local addresses: good for talking to it and for nothing else.
+    pub fn is_usable(&self) -> bool {
+        self.addresses.iter().any(|net| match net.addr() {
+            IpAddr::V4(address) => !address.is_link_local(),
+            IpAddr::V6(address) => !address.is_unicast_link_local(),
+        })
+    }
+
+    /// Whether a route of this interface leads to the address.
+    pub fn leads_to(&self, address: IpAddr) -> bool {
+        let routes = self.routes.iter().map(|route| &route.destination);
+        self.is_usable() && self.addresses.iter().chain(routes).any(|net| net.contains(&address))
+    }
+
+    /// Whether the address is in a network that was given by name, not only behind the default route.
+    pub fn is_near(&self, address: IpAddr) -> bool {
+        let routes = self.routes.iter().map(|route| &route.destination).filter(|net| net.prefix_len() > 0);
+        self.is_usable() && self.addresses.iter().chain(routes).any(|net| net.contains(&address))
     }
 }
 
-/// A snapshot of the network: interfaces with addresses, the one with the default route first.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |items: Vec<String>| items.join(" ");
+        let addresses = list(self.addresses.iter().map(IpNet::to_string).collect());
+        write!(f, "{} ({}): {addresses}", self.name, self.mac)?;
+        if let Some(gateway) = self.gateway() {
+            write!(f, ", router {gateway}")?;
+        }
+        if !self.dns.is_empty() {
+            write!(f, ", DNS {}", list(self.dns.iter().map(IpAddr::to_string).collect()))?;
+        }
+        match (self.method, self.server) {
+            (Method::Dhcp, Some(server)) => write!(f, ", DHCP {server}")?,
+            (Method::Dhcp, None) => write!(f, ", DHCP")?,
+            (Method::Auto, _) => write!(f, ", as the router advertises")?,
+            (Method::Static, _) => write!(f, ", static")?,
+        }
+        match self.lease_seconds {
+            Some(seconds) => write!(f, ", for {}", humantime::format_duration(Duration::from_secs(seconds.into()))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A snapshot of the network: interfaces with addresses, the best first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkState {
     pub interfaces: Vec<Interface>,
 }
 
 impl NetworkState {
-    /// The interface that a controller is reached through, as far as routes tell.
+    /// The interface that a controller is reached through, as far as is known.
     pub fn primary(&self) -> Option<&Interface> {
         self.interfaces.first()
     }
 
-    /// Time servers of DHCP option 42 or `ip=`, each once.
-    pub fn ntp_servers(&self) -> Vec<Ipv4Addr> {
-        distinct(self.interfaces.iter().flat_map(|interface| interface.ntp.iter().copied()))
+    /// Every address of the machine that leads anywhere, the best first.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let usable = self.interfaces.iter().filter(|interface| interface.is_usable());
+        usable.flat_map(|interface| interface.addresses.iter().map(IpNet::addr)).collect()
     }
 
-    pub fn dns_servers(&self) -> Vec<Ipv4Addr> {
+    /// Time servers of DHCP or `ip=`, each once.
+    pub fn ntp_servers(&self) -> Vec<String> {
+        distinct(self.interfaces.iter().flat_map(|interface| interface.ntp.iter().cloned()))
+    }
+
+    pub fn dns_servers(&self) -> Vec<IpAddr> {
         distinct(self.interfaces.iter().flat_map(|interface| interface.dns.iter().copied()))
     }
 
-    /// The text of resolv.conf(5).
-    fn resolv_conf(&self) -> String {
-        let names = |interface: &Interface| {
-            let search = interface.search.iter();
-            search.chain(&interface.domain).cloned().collect::<Vec<_>>()
-        };
-        let search = distinct(self.interfaces.iter().flat_map(names));
+    /// The text of resolv.conf(5), for programs that burin starts; burin itself asks each network's servers.
+    pub fn resolv_conf(&self) -> String {
+        let search = distinct(self.interfaces.iter().flat_map(|interface| interface.search.iter().cloned()));
         let mut text = String::new();
         if !search.is_empty() {
             // The C library takes six names.
@@ -94,7 +148,7 @@ impl NetworkState {
     }
 }
 
-fn distinct<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+pub fn distinct<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = Vec::new();
     for item in items {
         if !seen.contains(&item) {
@@ -104,276 +158,60 @@ fn distinct<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
     seen
 }
 
-/// The state, shared by the threads that change it.
-#[derive(Debug)]
-pub struct Registry {
-    root: PathBuf,
-    state: Mutex<NetworkState>,
-    changed: Condvar,
+/// Orders interfaces: the one that the controller answered through, the NIC that booted, one with a router, then as they
+/// came.
+pub fn rank(interface: &Interface, answered: Option<&str>) -> impl Ord + use<> {
+    let answered = answered == Some(interface.name.as_str());
+    (!interface.is_usable(), !answered, !interface.boot, interface.gateway().is_none())
 }
 
-impl Registry {
-    pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), state: Mutex::default(), changed: Condvar::new() }
-    }
+/// What the network is for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Goal {
+    /// Hosts of controller, order and events that are written as addresses.
+    pub literals: Vec<IpAddr>,
+    /// IPv4 is asked for.
+    pub ipv4: bool,
+}
 
-    pub fn state(&self) -> NetworkState {
-        self.lock().clone()
-    }
+/// What is known beside the interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Known {
+    /// The controller has answered through one of them.
+    pub answered: bool,
+    /// There is no other interface to wait for, or it was waited for long enough.
+    pub lenient: bool,
+    /// An address that is not IPv4 has been there long enough for IPv4 to come too.
+    pub aged: bool,
+}
 
-    fn lock(&self) -> MutexGuard<'_, NetworkState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// True once an interface has an address that leads anywhere.
-    pub fn usable(&self) -> bool {
-        self.lock().interfaces.iter().any(usable)
-    }
-
-    /// Waits for [`Registry::usable`] until `deadline`.
-    pub fn wait(&self, deadline: Instant) -> bool {
-        let mut state = self.lock();
-        while !state.interfaces.iter().any(usable) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-
-    pub fn add_static(&self, link: &Link, ip: &StaticIp, boot: bool) -> Result<(), NetError> {
-        let routes = ip.gateway.map(|gateway| DhcpRoute {
-            destination: Ipv4Addr::UNSPECIFIED,
-            prefix: 0,
-            gateway: Some(gateway),
-        });
-        self.apply(link, |metric| Interface {
-            name: link.name.clone(),
-            mac: link.mac.unwrap_or(Mac([0; 6])),
-            boot,
-            method: Method::Static,
-            address: ip.address,
-            prefix: ip.prefix,
-            routes: routes.into_iter().collect(),
-            metric,
-            dns: ip.dns.clone(),
-            domain: None,
-            search: Vec::new(),
-            ntp: ip.ntp.clone(),
-            mtu: None,
-            hostname: ip.hostname.clone(),
-            server: None,
-            lease_seconds: None,
-        })
-    }
-
-    /// Applies a new or renewed lease.
-    pub fn add_lease(&self, link: &Link, lease: &Lease, boot: bool) -> Result<(), NetError> {
-        self.apply(link, |metric| Interface {
-            name: link.name.clone(),
-            mac: link.mac.unwrap_or(Mac([0; 6])),
-            boot,
-            method: Method::Dhcp,
-            address: lease.address,
-            prefix: lease.prefix,
-            routes: lease.routes.clone(),
-            metric,
-            dns: lease.dns.clone(),
-            domain: lease.domain.clone(),
-            search: lease.search.clone(),
-            ntp: lease.ntp.clone(),
-            mtu: lease.mtu,
-            hostname: lease.hostname.clone(),
-            server: Some(lease.server),
-            lease_seconds: lease.seconds,
-        })
-    }
-
-    fn apply(&self, link: &Link, make: impl FnOnce(u32) -> Interface) -> Result<(), NetError> {
-        let mut state = self.lock();
-        let old = state.interfaces.iter().find(|interface| interface.name == link.name).cloned();
-        let metric = old.as_ref().map_or_else(|| free_metric(&state), |old| old.metric);
-        let new = make(metric);
-        if old.as_ref() == Some(&new) {
-            return Ok(());
-        }
-        let mut netlink = Netlink::open()?;
-        if let Some(old) = &old {
-            retire(&mut netlink, link, old, Some(&new))?;
-        }
-        // The router's word on packet size counts before the first byte; a NIC that cannot is still a NIC.
-        if let Some(mtu) = new.mtu.filter(|&mtu| u32::from(mtu) != link.mtu)
-            && let Err(error) = netlink.set_mtu(link, mtu.into())
-        {
-            log::warn!("{error}: MTU {mtu} of DHCP is not applied");
-        }
-        netlink.add_address(link, new.address, new.prefix)?;
-        // Routes on the link first: routers may be reached through them.
-        let mut routes = kernel_routes(&new);
-        routes.sort_by_key(|route| route.gateway.is_some());
-        for route in &routes {
-            netlink.add_route(link, route)?;
-        }
-        log::info!("{}", describe(&new));
-        state.interfaces.retain(|interface| interface.name != link.name);
-        state.interfaces.push(new);
-        state.interfaces.sort_by_key(|interface| (!usable(interface), interface.metric));
-        self.publish(&state)
-    }
-
-    /// The lease is over: its address and routes go.
-    pub fn remove(&self, link: &Link) -> Result<(), NetError> {
-        let mut state = self.lock();
-        let Some(old) = state.interfaces.iter().find(|interface| interface.name == link.name).cloned() else {
-            return Ok(());
+impl Goal {
+    /// Whether there is something to work with. An address without a router leads nowhere, unless somebody said that it
+    /// is the right one: BOOTIF, `ip=`, the place of the controller.
+    pub fn is_met(&self, interfaces: &[Interface], known: Known) -> bool {
+        let good = |interface: &Interface| {
+            let leads = self.literals.iter().any(|&literal| interface.leads_to(literal));
+            let near = self.literals.iter().any(|&literal| interface.is_near(literal));
+            let family = interface.is_ipv4() || !self.ipv4 || known.aged || leads;
+            let right = near || interface.boot || interface.gateway().is_some() || known.lenient || known.answered;
+            interface.is_usable() && family && right && (leads || self.literals.is_empty() || known.lenient)
         };
-        retire(&mut Netlink::open()?, link, &old, None)?;
-        state.interfaces.retain(|interface| interface.name != link.name);
-        log::warn!("{}: {} is given up", old.name, old.address);
-        self.publish(&state)
-    }
-
-    fn publish(&self, state: &NetworkState) -> Result<(), NetError> {
-        let path = self.root.join("etc/resolv.conf");
-        let write = || {
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent)?;
-            }
-            std::fs::write(&path, state.resolv_conf())
-        };
-        let written = write();
-        self.changed.notify_all();
-        written.map_err(|source| NetError::Write { path, source })
+        interfaces.iter().any(good)
     }
 }
 
-/// A management controller's USB NIC hands out link-local addresses: good for talking to it and for nothing else.
-fn usable(interface: &Interface) -> bool {
-    !interface.address.is_link_local()
+/// The host of a URL's authority, with its port.
+pub fn host_port(url: &str) -> Option<(String, u16)> {
+    let url = url::Url::parse(url).ok()?;
+    let host = url.host_str()?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Some((bare.to_owned(), url.port_or_known_default()?))
 }
 
-fn free_metric(state: &NetworkState) -> u32 {
-    (1..)
-        .map(|place| place * METRIC)
-        .find(|&metric| state.interfaces.iter().all(|i| i.metric != metric))
-        .unwrap_or(METRIC)
-}
-
-fn kernel_routes(interface: &Interface) -> Vec<Route> {
-    let metric = if usable(interface) { interface.metric } else { interface.metric + 10 * METRIC };
-    let route = |route: &DhcpRoute| Route {
-        destination: route.destination,
-        prefix: route.prefix,
-        gateway: route.gateway,
-        metric,
-    };
-    interface.routes.iter().map(route).collect()
-}
-
-/// Removes of `old` what `new` does not have too. Removing an address takes its routes with it.
-fn retire(netlink: &mut Netlink, link: &Link, old: &Interface, new: Option<&Interface>) -> Result<(), NetError> {
-    let kept = new.map(kernel_routes).unwrap_or_default();
-    for route in kernel_routes(old).iter().filter(|route| !kept.contains(route)) {
-        netlink.remove_route(link, route)?;
-    }
-    if new.is_none_or(|new| (new.address, new.prefix) != (old.address, old.prefix)) {
-        netlink.remove_address(link, old.address, old.prefix)?;
-    }
-    Ok(())
-}
-
-fn describe(interface: &Interface) -> String {
-    let mut text = format!("{} ({}): {}/{}", interface.name, interface.mac, interface.address, interface.prefix);
-    if let Some(gateway) = interface.gateway() {
-        text.push_str(&format!(", router {gateway}"));
-    }
-    if !interface.dns.is_empty() {
-        let dns: Vec<String> = interface.dns.iter().map(Ipv4Addr::to_string).collect();
-        text.push_str(&format!(", DNS {}", dns.join(" ")));
-    }
-    match (interface.method, interface.server, interface.lease_seconds) {
-        (Method::Dhcp, Some(server), Some(seconds)) => {
-            let time = Duration::from_secs(seconds.into());
-            text.push_str(&format!(", DHCP {server}, for {}", humantime::format_duration(time)));
-        }
-        (Method::Dhcp, Some(server), None) => text.push_str(&format!(", DHCP {server}")),
-        _ => text.push_str(", static"),
-    }
-    text
-}
-
-mod mac_text {
-    use crate::config::Mac;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub fn serialize<S: Serializer>(mac: &Mac, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(mac)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mac, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Mac::parse(&text).ok_or_else(|| D::Error::custom("not an Ethernet address"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn interface(name: &str, address: [u8; 4], metric: u32) -> Interface {
-        Interface {
-            name: name.into(),
-            mac: Mac([2; 6]),
-            boot: false,
-            method: Method::Dhcp,
-            address: address.into(),
-            prefix: 24,
-            routes: vec![DhcpRoute { destination: [0; 4].into(), prefix: 0, gateway: Some([10, 0, 0, 1].into()) }],
-            metric,
-            dns: vec![[10, 0, 0, 2].into(), [10, 0, 0, 3].into()],
-            domain: Some("rack.example".into()),
-            search: vec!["a.example".into(), "rack.example".into()],
-            ntp: vec![[10, 0, 0, 4].into()],
-            mtu: None,
-            hostname: None,
-            server: Some([10, 0, 0, 1].into()),
-            lease_seconds: Some(3600),
-        }
-    }
-
-    #[test]
-    fn resolv_conf_lists_each_once() {
-        let state =
-            NetworkState { interfaces: vec![interface("a", [10, 0, 0, 9], 100), interface("b", [10, 0, 1, 9], 200)] };
-        assert_eq!(
-            state.resolv_conf(),
-            "search a.example rack.example\nnameserver 10.0.0.2\nnameserver 10.0.0.3\noptions timeout:2 attempts:3\n"
-        );
-        assert_eq!(state.ntp_servers(), [Ipv4Addr::new(10, 0, 0, 4)]);
-    }
-
-    #[test]
-    fn metrics_are_free_ones() {
-        let mut state = NetworkState::default();
-        assert_eq!(free_metric(&state), 100);
-        state.interfaces = vec![interface("a", [10, 0, 0, 9], 100), interface("c", [10, 0, 2, 9], 300)];
-        assert_eq!(free_metric(&state), 200);
-    }
-
-    #[test]
-    fn link_local_leases_lead_nowhere() {
-        let controller = interface("usb0", [169, 254, 1, 2], 100);
-        assert!(!usable(&controller));
-        assert!(kernel_routes(&controller).iter().all(|route| route.metric > 1000));
-    }
-
-    #[test]
-    fn state_survives_json() {
-        let state = NetworkState { interfaces: vec![interface("a", [10, 0, 0, 9], 100)] };
-        let text = serde_json::to_string(&state).unwrap();
-        assert!(text.contains("\"02:02:02:02:02:02\""), "{text}");
-        assert_eq!(serde_json::from_str::<NetworkState>(&text).unwrap(), state);
-    }
+/// The address that packets to `to` come from, as routes are now.
+pub fn source_address(to: SocketAddr) -> Option<IpAddr> {
+    let any: SocketAddr = if to.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+    let socket = std::net::UdpSocket::bind(any).ok()?;
+    socket.connect(to).ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|address| !address.is_unspecified())
 }

@@ -5,6 +5,7 @@ pub mod aligned;
 pub mod blockdev;
 pub mod clock;
 pub mod efivar;
+pub mod frames;
 pub mod grow;
 pub mod kexec;
 #[doc(hidden)]

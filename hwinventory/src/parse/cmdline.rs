@@ -52,7 +52,8 @@ fn mask(word: &str) -> String {
     word.to_owned()
 }
 
-/// The MAC address in `BOOTIF=01-aa-bb-cc-dd-ee-ff`, with colons; the leading hardware type may be missing.
+/// The MAC address in `BOOTIF=01-aa-bb-cc-dd-ee-ff`, with colons; the leading hardware type may be missing. Another type
+/// than Ethernet's (InfiniBand has 20) is none: what stands behind it is no MAC address of a NIC.
 pub fn bootif(text: &str) -> Option<String> {
     let value = words(text).into_iter().rev().find_map(|w| w.strip_prefix("BOOTIF=").map(str::to_owned))?;
     let parts: Vec<String> = value.split(['-', ':']).map(str::to_ascii_lowercase).collect();
@@ -61,10 +62,12 @@ pub fn bootif(text: &str) -> Option<String> {
     }
     let mac = match parts.len() {
         6 => parts.as_slice(),
-        7 => parts.get(1..)?,
+        7 if parts.first()? == "01" => parts.get(1..)?,
         _ => return None,
     };
-    Some(mac.join(":"))
+    let group = u8::from_str_radix(mac.first()?, 16).ok()? & 1 == 1;
+    let zero = mac.iter().all(|byte| byte == "00");
+    (!group && !zero).then(|| mac.join(":"))
 }
 
 #[cfg(test)]
@@ -75,7 +78,9 @@ mod tests {
     fn boot_interface() {
         assert_eq!(bootif("quiet BOOTIF=01-52-54-00-AB-CD-EF").as_deref(), Some("52:54:00:ab:cd:ef"));
         assert_eq!(bootif("BOOTIF=52:54:00:ab:cd:ef").as_deref(), Some("52:54:00:ab:cd:ef"));
-        assert_eq!(bootif("BOOTIF=01-52-54"), None);
+        for none in ["01-52-54", "20-52-54-00-ab-cd-ef", "01-00-00-00-00-00-00", "01-ff-ff-ff-ff-ff-ff"] {
+            assert_eq!(bootif(&format!("BOOTIF={none}")), None, "the agent takes it neither");
+        }
         assert_eq!(bootif("quiet"), None);
     }
 

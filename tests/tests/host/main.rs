@@ -5,6 +5,7 @@ mod agent_status;
 mod api;
 mod busy_disk;
 mod ironic;
+mod network;
 mod protocol;
 mod script_messages;
 mod static_agent;

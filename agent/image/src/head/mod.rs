@@ -47,7 +47,9 @@ impl<'a> Head<'a> {
 
     /// Neither a table nor a filesystem nor a boot sector that is known.
     pub fn is_unknown(&self) -> bool {
-        self.table.is_unknown() && self.filesystem.is_none()
+        let told = &self.table;
+        let nothing = told.table == TableKind::None && told.filesystem.is_none() && told.fault.is_none();
+        nothing && !told.boot_code && self.filesystem.is_none()
     }
 
     /// An error where the image cannot work on a device of such sectors, in bytes.

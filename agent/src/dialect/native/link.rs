@@ -2,8 +2,10 @@
 
 use crate::calls::{Call, Client, ControllerError, segment};
 use crate::control::ControlFlag;
+use crate::net;
 use crate::protocol::{Ack, Event, Hello, HelloReply, Secret, event, hello, version};
 use crate::report::{CONTROLLER, Deliver, Emitter};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -86,7 +88,12 @@ impl Link {
             return Ok(());
         }
         let body = {
-            let hello = self.hello.lock().unwrap_or_else(PoisonError::into_inner);
+            // Where callers find the agent: by the way that this hello goes. Looked up before anything is locked.
+            let towards = net::address_towards(self.client.base());
+            let mut hello = self.hello.lock().unwrap_or_else(PoisonError::into_inner);
+            if let (Some(api), Some(address)) = (&mut hello.api, towards) {
+                api.url = with_host(&api.url, address);
+            }
             serde_json::to_vec(&*hello)
                 .map_err(|source| ControllerError::Body { url: self.client.base().to_owned(), source })?
         };
@@ -186,5 +193,26 @@ impl Deliver for Batches {
 
     fn known(&self) -> u64 {
         self.link.known.load(Ordering::Relaxed)
+    }
+}
+
+/// The URL with another host.
+fn with_host(url: &str, host: IpAddr) -> String {
+    let Ok(mut changed) = url::Url::parse(url) else { return url.to_owned() };
+    match changed.set_ip_host(host) {
+        Ok(()) => changed.as_str().trim_end_matches('/').to_owned(),
+        Err(()) => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_of_a_hello_is_where_callers_find_the_agent() {
+        assert_eq!(with_host("https://16.1.15.2:8443", [10, 9, 2, 50].into()), "https://10.9.2.50:8443");
+        assert_eq!(with_host("https://0.0.0.0:8443", "2001:db8::5".parse().unwrap()), "https://[2001:db8::5]:8443");
+        assert_eq!(with_host("nonsense", [10, 9, 2, 50].into()), "nonsense");
     }
 }

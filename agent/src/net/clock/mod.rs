@@ -7,7 +7,7 @@ pub use step::{ClockSource, ClockState};
 
 use crate::config::Config;
 use crate::sys::clock::{SystemClock, WallClock};
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,14 +22,14 @@ pub fn floor() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(env!("BURIN_BUILD_EPOCH").parse().unwrap_or(0))
 }
 
-/// Sets the clock by `burin.ntp` and the servers of DHCP option 42 (`NetworkState::ntp_servers`), all asked at once;
+/// Sets the clock by `burin.ntp` and the servers that the networks name (`NetworkState::ntp_servers`), all asked at once;
 /// the first sane answer counts. Takes at most five seconds; without servers, none. A clock that stands before this
 /// binary's build is moved there first. Never fails: the state says how far the clock can be trusted.
-pub fn sync(config: &Config, dhcp: &[Ipv4Addr]) -> ClockState {
+pub fn sync(config: &Config, networks: &[String]) -> ClockState {
     let mut state = ClockState::default();
     step::raise_to_floor(&SystemClock, floor(), &mut state);
     let (done, answers) = mpsc::channel();
-    for name in config.ntp.iter().cloned().chain(dhcp.iter().map(Ipv4Addr::to_string)) {
+    for name in config.ntp.iter().chain(networks).cloned() {
         let done = done.clone();
         let asked = thread::Builder::new().name("sntp".to_owned()).spawn(move || {
             let _ = done.send((ask(&name), name));
@@ -64,12 +64,11 @@ pub fn set_from(now: SystemTime, within: Duration, source: ClockSource) -> Clock
 }
 
 fn ask(name: &str) -> Result<step::Offset, String> {
-    let addresses: Vec<SocketAddr> =
-        (name, PORT).to_socket_addrs().map_err(|error| error.to_string())?.filter(SocketAddr::is_ipv4).collect();
-    let address = addresses.first().ok_or("the name has no IPv4 address")?;
+    let addresses = super::names::resolve(name).map_err(|error| error.to_string())?;
+    let address = addresses.first().ok_or("the name has no address")?;
     let mut last = String::from("not asked");
     for _ in 0..TRIES {
-        match sntp::query(*address, PATIENCE, || SystemClock.now(), floor()) {
+        match sntp::query(SocketAddr::new(*address, PORT), PATIENCE, || SystemClock.now(), floor()) {
             Ok(offset) => return Ok(offset),
             Err(error) => last = error.to_string(),
         }

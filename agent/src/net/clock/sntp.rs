@@ -81,7 +81,7 @@ pub fn query(
     now: impl Fn() -> SystemTime,
     floor: SystemTime,
 ) -> Result<Offset, SntpError> {
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    let socket = UdpSocket::bind(if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
     // Connected: answers of others are not heard, and an ICMP refusal is.
     socket.connect(server)?;
     let mut nonce = [0; 8];

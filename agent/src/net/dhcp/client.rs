@@ -3,7 +3,9 @@
 use super::machine::{Action, Machine};
 use super::message::{Lease, parse};
 use super::packet::{CLIENT_PORT, SERVER_PORT, unwrap, wrap};
-use crate::config::Mac;
+use crate::config::{ClientId, Mac};
+use crate::net::arp;
+use crate::sys::frames::FrameSocket;
 use crate::sys::packet::PacketSocket;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
 use std::io;
@@ -16,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// How often a waiting client looks whether its carrier came back.
 const GLANCE: Duration = Duration::from_millis(250);
+/// The same while the owner of an address may answer.
+const SHORT_GLANCE: Duration = Duration::from_millis(20);
 
 /// What became of the interface's lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,7 @@ pub struct Client {
     pub index: u32,
     pub name: String,
     pub mac: Mac,
+    pub client_id: ClientId,
     /// Set by whoever watches links.
     pub news: Arc<News>,
 }
@@ -40,8 +45,20 @@ pub struct Client {
 pub struct News {
     /// Carrier came back.
     pub carrier: AtomicBool,
+    /// The same, for IPv6.
+    pub carrier6: AtomicBool,
     /// The interface is no more: the client ends.
-    pub gone: AtomicBool,
+    pub gone: Arc<AtomicBool>,
+    /// A server has granted an address.
+    pub leased: AtomicBool,
+}
+
+/// What a client listens by.
+#[derive(Default)]
+struct Senses {
+    ears: Option<Ears>,
+    /// While an address may turn out to be somebody's.
+    arp: Option<FrameSocket>,
 }
 
 /// Where replies are heard, and in which form.
@@ -56,17 +73,17 @@ impl Client {
     /// Runs until the interface is gone; `changed` applies leases before it returns.
     pub fn run(self, seed: u64, mut changed: impl FnMut(Change)) {
         let origin = Instant::now();
-        let mut machine = Machine::new(self.mac, seed, Duration::ZERO);
-        let mut ears = None;
+        let mut machine = Machine::new(self.mac, self.client_id.clone(), seed, Duration::ZERO);
+        let mut senses = Senses::default();
         let mut complained = false;
         while !self.news.gone.load(Ordering::Relaxed) {
-            if let Err(error) = self.turn(origin, &mut machine, &mut ears, &mut changed) {
+            if let Err(error) = self.turn(origin, &mut machine, &mut senses, &mut changed) {
                 // The interface is down or gone for the moment.
                 if !complained {
                     log::warn!("{}: DHCP: {error}", self.name);
                 }
                 complained = true;
-                ears = None;
+                senses = Senses::default();
                 thread::sleep(Duration::from_secs(1));
             } else {
                 complained = false;
@@ -78,17 +95,21 @@ impl Client {
         &self,
         origin: Instant,
         machine: &mut Machine,
-        ears: &mut Option<Ears>,
+        senses: &mut Senses,
         changed: &mut impl FnMut(Change),
     ) -> io::Result<()> {
         if self.news.carrier.swap(false, Ordering::Relaxed) {
             machine.carrier(origin.elapsed());
         }
-        let heard = self.ears(machine.unconfigured(), ears)?;
+        if let Some(actions) = self.rivals(origin, machine, senses)? {
+            return self.perform(actions, machine, senses, changed);
+        }
         let actions = machine.tick(origin.elapsed());
         if actions.is_empty() {
-            let limit = machine.due().saturating_sub(origin.elapsed()).clamp(Duration::from_millis(1), GLANCE);
+            let glance = if senses.arp.is_some() { SHORT_GLANCE } else { GLANCE };
+            let limit = machine.due().saturating_sub(origin.elapsed()).clamp(Duration::from_millis(1), glance);
             let mut buffer = [0; 2048];
+            let heard = self.ears(machine.unconfigured(), &mut senses.ears)?;
             let actions = match heard.hear(&mut buffer, limit)?.map(|payload| parse(payload, self.mac)) {
                 None => Vec::new(),
                 Some(Ok(reply)) => machine.receive(origin.elapsed(), &reply),
@@ -97,30 +118,38 @@ impl Client {
                     Vec::new()
                 }
             };
-            return self.perform(actions, machine, ears, changed);
+            return self.perform(actions, machine, senses, changed);
         }
-        self.perform(actions, machine, ears, changed)
+        self.perform(actions, machine, senses, changed)
     }
 
     fn perform(
         &self,
         actions: Vec<Action>,
         machine: &Machine,
-        ears: &mut Option<Ears>,
+        senses: &mut Senses,
         changed: &mut impl FnMut(Change),
     ) -> io::Result<()> {
         for action in actions {
             match action {
                 Action::Say(text) => log::warn!("{}: DHCP: {text}", self.name),
+                Action::Probe(address) => {
+                    let arp = match senses.arp.take() {
+                        Some(arp) => arp,
+                        None => FrameSocket::open(self.index, arp::ETHERTYPE, &[])?,
+                    };
+                    arp.send([0xff; 6], &arp::probe(self.mac, address))?;
+                    senses.arp = Some(arp);
+                }
                 Action::Configure(lease) => changed(Change::Leased(Box::new(lease))),
                 Action::Withdraw => changed(Change::Withdrawn),
                 Action::Broadcast(payload) => {
-                    if let Ears::Packet(socket) = self.ears(true, ears)? {
+                    if let Ears::Packet(socket) = self.ears(true, &mut senses.ears)? {
                         socket.broadcast(&wrap(&payload))?;
                     }
                 }
                 Action::Send(payload, to) => {
-                    if let Ears::Udp(socket) = self.ears(machine.unconfigured(), ears)?
+                    if let Ears::Udp(socket) = self.ears(machine.unconfigured(), &mut senses.ears)?
                         && let Err(error) = socket.send_to(&payload, SocketAddrV4::new(to, SERVER_PORT))
                     {
                         // Unreachable for the moment: the next attempt is due anyway.
@@ -130,6 +159,24 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// What the machine does because somebody has its address. `None`: nobody was heard.
+    fn rivals(&self, origin: Instant, machine: &mut Machine, senses: &mut Senses) -> io::Result<Option<Vec<Action>>> {
+        let Some(address) = machine.watched(origin.elapsed()) else {
+            senses.arp = None;
+            return Ok(None);
+        };
+        let Some(arp) = &senses.arp else { return Ok(None) };
+        let mut buffer = [0; 64];
+        // A busy network must not keep us here.
+        for _ in 0..100 {
+            let Some(packet) = arp.receive(&mut buffer, Duration::ZERO)? else { break };
+            if let Some(rival) = arp::rival(packet, self.mac, address) {
+                return Ok(Some(machine.taken(origin.elapsed(), rival)).filter(|actions| !actions.is_empty()));
+            }
+        }
+        Ok(None)
     }
 
     fn ears<'a>(&self, unconfigured: bool, ears: &'a mut Option<Ears>) -> io::Result<&'a Ears> {
@@ -158,8 +205,7 @@ impl Ears {
             Self::Udp(socket) => {
                 socket.set_read_timeout(Some(limit))?;
                 match socket.recv_from(buffer) {
-                    Ok((length, sender)) if sender.port() == SERVER_PORT => Ok(buffer.get(..length)),
-                    Ok(_) => Ok(None),
+                    Ok((length, _)) => Ok(buffer.get(..length)),
                     Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                         Ok(None)
                     }

@@ -3,7 +3,7 @@
 //! Times are durations since any fixed instant. Randomness is a seed.
 
 use super::message::{Ask, Kind, Lease, Reply, build};
-use crate::config::Mac;
+use crate::config::{ClientId, Mac};
 use dhcproto::v4::MessageType;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -14,6 +14,13 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 /// Requests for one offer before it is given up.
 const REQUESTS: u32 = 4;
+/// From the first question whether somebody has the address to its use. Whoever has it answers within a few milliseconds;
+/// RFC 5227 takes seconds, and every machine would wait for them at every start. What is heard later counts as well.
+const CHECK: Duration = Duration::from_millis(120);
+/// How long an owner may still turn up when the address is in use here.
+const GUARD: Duration = Duration::from_secs(5);
+/// Before another address is asked for; the second time is RFC 2131's (3.1, 5), the first is a machine that waits.
+const AFTER_DECLINE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 /// After a NAK: a server and its failover peer that disagree must not be asked without pause.
 const AFTER_NAK: Duration = Duration::from_secs(1);
 /// RFC 2131, 4.4.5: half of the time left, but not below a minute, between renewals.
@@ -25,6 +32,8 @@ pub enum Action {
     Broadcast(Vec<u8>),
     /// From our address: to this server, or to everyone.
     Send(Vec<u8>, Ipv4Addr),
+    /// Ask the network who has this address.
+    Probe(Ipv4Addr),
     /// Use this lease from now on; it replaces the one before.
     Configure(Lease),
     /// The lease is over.
@@ -37,6 +46,8 @@ pub enum Action {
 enum Phase {
     Selecting,
     Requesting(Lease),
+    /// Granted, and nobody has answered for its address yet.
+    Checking(Lease),
     Bound(Lease),
     Renewing(Lease),
     Rebinding(Lease),
@@ -45,6 +56,7 @@ enum Phase {
 #[derive(Debug, Clone)]
 pub struct Machine {
     mac: Mac,
+    client_id: ClientId,
     random: u64,
     phase: Phase,
     xid: u32,
@@ -54,13 +66,19 @@ pub struct Machine {
     leased: Duration,
     attempt: u32,
     due: Duration,
+    /// When the address was first asked for on the network.
+    probed: Duration,
+    /// Somebody has the address that was offered.
+    rival: Option<Mac>,
+    declined: usize,
 }
 
 impl Machine {
     /// A machine that is due at once.
-    pub fn new(mac: Mac, seed: u64, now: Duration) -> Self {
+    pub fn new(mac: Mac, client_id: ClientId, seed: u64, now: Duration) -> Self {
         let mut machine = Self {
             mac,
+            client_id,
             random: seed | 1,
             phase: Phase::Selecting,
             xid: 0,
@@ -68,6 +86,9 @@ impl Machine {
             leased: now,
             attempt: 0,
             due: now,
+            probed: now,
+            rival: None,
+            declined: 0,
         };
         machine.xid = machine.next_random() as u32;
         machine
@@ -80,7 +101,43 @@ impl Machine {
 
     /// True while packets have to be heard on an interface without an address.
     pub fn unconfigured(&self) -> bool {
-        matches!(self.phase, Phase::Selecting | Phase::Requesting(_))
+        matches!(self.phase, Phase::Selecting | Phase::Requesting(_) | Phase::Checking(_))
+    }
+
+    /// The address whose owner has to be listened for.
+    pub fn watched(&self, now: Duration) -> Option<Ipv4Addr> {
+        match &self.phase {
+            Phase::Requesting(lease) | Phase::Checking(lease) => Some(lease.address),
+            Phase::Bound(lease) if now < self.probed + GUARD => Some(lease.address),
+            _ => None,
+        }
+    }
+
+    /// Somebody else has the address that is watched.
+    pub fn taken(&mut self, now: Duration, rival: Mac) -> Vec<Action> {
+        match self.phase.clone() {
+            // Told once it is granted: only then is there something to decline.
+            Phase::Requesting(_) => {
+                self.rival = Some(rival);
+                Vec::new()
+            }
+            Phase::Checking(lease) => self.decline(now, &lease, rival),
+            Phase::Bound(lease) => {
+                let mut actions = vec![Action::Withdraw];
+                actions.extend(self.decline(now, &lease, rival));
+                actions
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn decline(&mut self, now: Duration, lease: &Lease, rival: Mac) -> Vec<Action> {
+        let say = format!("{} has {} already: declined, another one is asked for", rival, lease.address);
+        let message = self.ask(now, MessageType::Decline, None, Some(lease.address), Some(lease.server));
+        let pause = AFTER_DECLINE.get(self.declined).or(AFTER_DECLINE.last()).copied().unwrap_or_default();
+        self.declined += 1;
+        self.restart(now, pause);
+        vec![Action::Say(say), Action::Broadcast(message)]
     }
 
     /// Carrier came back: what waits for an answer asks again at once, a lease in use goes on.
@@ -103,6 +160,11 @@ impl Machine {
                 self.restart(now, Duration::ZERO);
                 vec![say, self.discover(now)]
             }
+            Phase::Checking(lease) => {
+                let actions = self.bind(self.leased, &lease);
+                self.due = self.due.max(now + AFTER_NAK);
+                actions
+            }
             Phase::Bound(lease) => {
                 self.begin(now);
                 self.renew(now, lease)
@@ -120,9 +182,13 @@ impl Machine {
             (Phase::Selecting, Kind::Offer, Some(offer)) => {
                 self.phase = Phase::Requesting(offer.clone());
                 self.attempt = 0;
-                vec![self.request(now, offer)]
+                self.rival = None;
+                self.probed = now;
+                vec![Action::Probe(offer.address), self.request(now, offer)]
             }
-            (Phase::Requesting(offer), Kind::Ack, Some(lease)) if reply.server == offer.server => self.bind(now, lease),
+            (Phase::Requesting(offer), Kind::Ack, Some(lease)) if reply.server == offer.server => {
+                self.check(now, lease)
+            }
             (Phase::Renewing(old), Kind::Ack, Some(lease)) if reply.server == old.server => self.bind(now, lease),
             (Phase::Rebinding(_), Kind::Ack, Some(lease)) => self.bind(now, lease),
             (Phase::Requesting(offer), Kind::Nak, _) if reply.server == offer.server => {
@@ -144,10 +210,21 @@ impl Machine {
         Action::Say(format!("server {} refused{why}", reply.server))
     }
 
-    fn bind(&mut self, now: Duration, lease: &Lease) -> Vec<Action> {
+    /// Between the grant and its use: whoever has the address gets the time to say so.
+    fn check(&mut self, now: Duration, lease: &Lease) -> Vec<Action> {
+        if let Some(rival) = self.rival.take() {
+            return self.decline(now, lease, rival);
+        }
         self.leased = now;
+        self.phase = Phase::Checking(lease.clone());
+        self.due = (self.probed + CHECK).max(now + CHECK / 2);
+        vec![Action::Probe(lease.address)]
+    }
+
+    fn bind(&mut self, leased: Duration, lease: &Lease) -> Vec<Action> {
+        self.leased = leased;
         self.attempt = 0;
-        self.due = now.saturating_add(lease.renew);
+        self.due = leased.saturating_add(lease.renew);
         self.phase = Phase::Bound(lease.clone());
         vec![Action::Configure(lease.clone())]
     }
@@ -201,7 +278,8 @@ impl Machine {
         server: Option<Ipv4Addr>,
     ) -> Vec<u8> {
         let seconds = u16::try_from(now.saturating_sub(self.began).as_secs()).unwrap_or(u16::MAX);
-        build(&Ask { kind, xid: self.xid, mac: self.mac, seconds, current, requested, server })
+        let client_id = &self.client_id;
+        build(&Ask { kind, xid: self.xid, mac: self.mac, seconds, client_id, current, requested, server })
     }
 
     /// Doubling pauses, each shortened or lengthened by up to an eighth, so that a rack that was switched on at once

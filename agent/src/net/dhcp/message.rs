@@ -2,10 +2,9 @@
 //!
 //! Options are taken one by one: a server's odd option 43 must not cost us the address that stands after it.
 
-use crate::config::{Mac, prefix_of};
+use crate::config::{ClientId, Mac, prefix_of};
 use dhcproto::v4::{DhcpOption, Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -19,7 +18,7 @@ const MAX_MESSAGE: u16 = 1472;
 const SHORTEST: u32 = 10;
 
 /// A destination and the router to it, from option 121.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DhcpRoute {
     pub destination: Ipv4Addr,
     pub prefix: u8,
@@ -28,7 +27,7 @@ pub struct DhcpRoute {
 }
 
 /// What a server granted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     pub address: Ipv4Addr,
     pub prefix: u8,
@@ -36,7 +35,7 @@ pub struct Lease {
     /// Routers of option 3, or with option 121 exactly its routes (RFC 3442).
     pub routes: Vec<DhcpRoute>,
     pub dns: Vec<Ipv4Addr>,
-    pub domain: Option<String>,
+    /// Domains for short names: those of option 119, then those of option 15, where some servers put several.
     pub search: Vec<String>,
     pub ntp: Vec<Ipv4Addr>,
     pub mtu: Option<u16>,
@@ -113,6 +112,8 @@ pub fn parse(payload: &[u8], mac: Mac) -> Result<Reply, Malformed> {
     };
     let server = match options.get(OptionCode::ServerIdentifier) {
         Some(DhcpOption::ServerIdentifier(server)) => server,
+        // Small servers leave it out, and mean the one that a boot loader would go on with.
+        _ if !message.siaddr().is_unspecified() => message.siaddr(),
         _ => return Err(Malformed::Server),
     };
     let lease = match kind {
@@ -170,16 +171,7 @@ fn lease(address: Ipv4Addr, server: Ipv4Addr, options: &Options) -> Result<Lease
         server,
         routes,
         dns: list(OptionCode::DomainNameServer),
-        domain: match options.get(OptionCode::DomainName) {
-            Some(DhcpOption::DomainName(name)) => domain(&name),
-            _ => None,
-        },
-        search: match options.get(OptionCode::DomainSearch) {
-            Some(DhcpOption::DomainSearch(names)) => {
-                names.iter().filter_map(|name| domain(&name.to_string())).collect()
-            }
-            _ => Vec::new(),
-        },
+        search: search(options),
         ntp: list(OptionCode::NtpServers),
         mtu: match options.get(OptionCode::InterfaceMtu) {
             Some(DhcpOption::InterfaceMtu(mtu)) if mtu >= 576 => Some(mtu),
@@ -201,6 +193,22 @@ fn timers(lease: Option<u32>, renew: Option<u32>, rebind: Option<u32>) -> (Durat
     let rebind = rebind.filter(|&rebind| rebind > 0 && rebind < lease).unwrap_or(lease - lease / 8);
     let renew = renew.filter(|&renew| renew > 0 && renew < rebind).unwrap_or((lease / 2).min(rebind));
     (Duration::from_secs(renew.into()), Duration::from_secs(rebind.into()))
+}
+
+fn search(options: &Options) -> Vec<String> {
+    let mut names = match options.get(OptionCode::DomainSearch) {
+        Some(DhcpOption::DomainSearch(names)) => names.iter().filter_map(|name| domain(&name.to_string())).collect(),
+        _ => Vec::new(),
+    };
+    if let Some(DhcpOption::DomainName(text)) = options.get(OptionCode::DomainName) {
+        let parts = text.split(|c: char| c.is_whitespace() || c == ',' || c == '\0');
+        for name in parts.filter_map(domain) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
 }
 
 /// A name that may stand in resolv.conf: whatever a server sends must not write lines of its own there.
@@ -267,11 +275,12 @@ impl Options {
 
 /// What a message of ours says beside its type.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask {
+pub struct Ask<'a> {
     pub kind: MessageType,
     pub xid: u32,
     pub mac: Mac,
     pub seconds: u16,
+    pub client_id: &'a ClientId,
     /// Our address, once we use it.
     pub current: Option<Ipv4Addr>,
     pub requested: Option<Ipv4Addr>,
@@ -279,21 +288,25 @@ pub struct Ask {
 }
 
 /// The UDP payload of a message.
-pub fn build(ask: &Ask) -> Vec<u8> {
+pub fn build(ask: &Ask<'_>) -> Vec<u8> {
     let zero = Ipv4Addr::UNSPECIFIED;
     let mut message = Message::new_with_id(ask.xid, ask.current.unwrap_or(zero), zero, zero, zero, &ask.mac.0);
     message.set_secs(ask.seconds);
     let options = message.opts_mut();
     options.insert(DhcpOption::MessageType(ask.kind));
-    // RFC 2132, 9.14: hardware type and address. It is what PXE firmware and iPXE send, so servers know us again.
-    options.insert(DhcpOption::ClientIdentifier([&[1], ask.mac.0.as_slice()].concat()));
+    // RFC 2132, 9.14: hardware type and address. It is what iPXE sends, so servers know us again.
+    match ask.client_id {
+        ClientId::Mac => drop(options.insert(DhcpOption::ClientIdentifier([&[1], ask.mac.0.as_slice()].concat()))),
+        ClientId::None => {}
+        ClientId::Bytes(bytes) => drop(options.insert(DhcpOption::ClientIdentifier(bytes.clone()))),
+    }
     if let Some(address) = ask.requested {
         options.insert(DhcpOption::RequestedIpAddress(address));
     }
     if let Some(server) = ask.server {
         options.insert(DhcpOption::ServerIdentifier(server));
     }
-    if ask.kind != MessageType::Release {
+    if !matches!(ask.kind, MessageType::Release | MessageType::Decline) {
         options.insert(DhcpOption::MaxMessageSize(MAX_MESSAGE));
         options.insert(DhcpOption::ClassIdentifier(b"burin".to_vec()));
         options.insert(DhcpOption::ParameterRequestList(vec![

@@ -18,13 +18,12 @@ pub fn wrap(payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// The payload of a UDP packet from a DHCP server to a client. Checksums are not looked at: between virtual machines,
+/// The payload of a UDP packet to a DHCP client, from whatever port: relays and servers behind address translation answer
+/// from others than 67. Checksums are not looked at: between virtual machines,
 /// and with offloading NICs, a packet socket sees them before anybody has filled them in, and DHCP has its own marks.
 pub fn unwrap(packet: &[u8]) -> Option<&[u8]> {
     match SlicedPacket::from_ip(packet).ok()?.transport? {
-        TransportSlice::Udp(udp) if udp.source_port() == SERVER_PORT && udp.destination_port() == CLIENT_PORT => {
-            Some(udp.payload())
-        }
+        TransportSlice::Udp(udp) if udp.destination_port() == CLIENT_PORT => Some(udp.payload()),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@ use super::machine::{Action, Machine};
 use super::message::{Ask, Kind, Lease, Reply, build, parse};
 use super::packet::{unwrap, wrap};
 use super::*;
-use crate::config::Mac;
+use crate::config::{ClientId, Mac};
 use dhcproto::v4::{DhcpOption, Message, MessageType, OptionCode};
 use dhcproto::{Decodable, Decoder};
 use etherparse::PacketBuilder;
@@ -61,8 +61,8 @@ fn a_full_lease_is_read() {
     assert_eq!(lease.routes, [default]);
     assert_eq!(lease.dns, [Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 3)]);
     assert_eq!((lease.mtu, lease.ntp.as_slice()), (Some(9000), &[Ipv4Addr::new(10, 0, 0, 4)][..]));
-    assert_eq!((lease.domain.as_deref(), lease.hostname.as_deref()), (Some("rack.example"), Some("node7")));
-    assert_eq!(lease.search, ["a.example"]);
+    assert_eq!(lease.hostname.as_deref(), Some("node7"));
+    assert_eq!(lease.search, ["a.example", "rack.example"]);
     assert_eq!((lease.seconds, lease.renew, lease.rebind), (Some(3600), seconds(1800), seconds(3150)));
 }
 
@@ -95,7 +95,7 @@ fn a_bad_option_costs_only_itself() {
 fn names_cannot_write_lines_into_resolv_conf() {
     let name = b"a\nnameserver 6.6.6.6";
     let lease = lease_of(&[&[15, name.len() as u8], name.as_slice()].concat());
-    assert_eq!(lease.domain, None);
+    assert_eq!(lease.search, ["a", "nameserver", "6.6.6.6"]);
 }
 
 #[test]
@@ -151,6 +151,7 @@ fn what_we_ask() {
         xid: 7,
         mac: MAC,
         seconds: 3,
+        client_id: &ClientId::Mac,
         current: None,
         requested: None,
         server: None,
@@ -185,17 +186,21 @@ fn packets_wrap_and_unwrap() {
 
 /// A machine that has gone as far as a lease of an hour at time 10.
 fn bound() -> Machine {
-    let mut machine = Machine::new(MAC, 42, seconds(10));
+    let mut machine = Machine::new(MAC, ClientId::Mac, 42, seconds(10));
     let discover = machine.tick(seconds(10));
     assert_eq!((discover.len(), kind(&discover[0])), (1, MessageType::Discover));
     let xid = sent(&discover[0]).xid();
     let request = machine.receive(seconds(10), &parse(&reply(2, xid, &[51, 4, 0, 0, 14, 16]), MAC).unwrap());
-    let message = sent(&request[0]);
+    assert_eq!(request[0], Action::Probe(ADDRESS));
+    let message = sent(&request[1]);
     assert_eq!(message.opts().msg_type(), Some(MessageType::Request));
     assert_eq!(message.opts().get(OptionCode::RequestedIpAddress), Some(&DhcpOption::RequestedIpAddress(ADDRESS)));
     assert_eq!(message.opts().get(OptionCode::ServerIdentifier), Some(&DhcpOption::ServerIdentifier(SERVER)));
     assert_eq!(message.ciaddr(), Ipv4Addr::UNSPECIFIED);
-    let done = machine.receive(seconds(10), &parse(&reply(5, xid, &[51, 4, 0, 0, 14, 16]), MAC).unwrap());
+    let asked = machine.receive(seconds(10), &parse(&reply(5, xid, &[51, 4, 0, 0, 14, 16]), MAC).unwrap());
+    assert_eq!(asked, [Action::Probe(ADDRESS)]);
+    assert!(machine.unconfigured() && machine.due() < seconds(11));
+    let done = machine.tick(machine.due());
     assert!(matches!(&done[..], [Action::Configure(lease)] if lease.address == ADDRESS), "{done:?}");
     assert!(!machine.unconfigured());
     machine
@@ -203,7 +208,7 @@ fn bound() -> Machine {
 
 #[test]
 fn discover_is_repeated_with_growing_pauses() {
-    let mut machine = Machine::new(MAC, 1, Duration::ZERO);
+    let mut machine = Machine::new(MAC, ClientId::Mac, 1, Duration::ZERO);
     let (mut now, mut pauses) = (Duration::ZERO, Vec::new());
     for _ in 0..7 {
         let actions = machine.tick(now);
@@ -220,7 +225,7 @@ fn discover_is_repeated_with_growing_pauses() {
 
 #[test]
 fn an_offer_that_goes_silent_is_given_up() {
-    let mut machine = Machine::new(MAC, 3, Duration::ZERO);
+    let mut machine = Machine::new(MAC, ClientId::Mac, 3, Duration::ZERO);
     let xid = sent(&machine.tick(Duration::ZERO)[0]).xid();
     machine.receive(Duration::ZERO, &parse(&reply(2, xid, &[]), MAC).unwrap());
     for _ in 0..3 {
@@ -282,7 +287,7 @@ fn a_nak_starts_over_after_a_breath() {
     let actions = machine.receive(seconds(1811), &nak(xid));
     assert!(matches!(&actions[..], [Action::Say(text), Action::Withdraw] if text.contains("no")), "{actions:?}");
     assert!(machine.unconfigured() && machine.due() == seconds(1812));
-    let mut machine = Machine::new(MAC, 5, Duration::ZERO);
+    let mut machine = Machine::new(MAC, ClientId::Mac, 5, Duration::ZERO);
     let xid = sent(&machine.tick(Duration::ZERO)[0]).xid();
     machine.receive(Duration::ZERO, &parse(&reply(2, xid, &[]), MAC).unwrap());
     assert!(matches!(&machine.receive(Duration::ZERO, &nak(xid))[..], [Action::Say(_)]));
@@ -291,7 +296,7 @@ fn a_nak_starts_over_after_a_breath() {
 
 #[test]
 fn strangers_are_not_heard() {
-    let mut machine = Machine::new(MAC, 9, Duration::ZERO);
+    let mut machine = Machine::new(MAC, ClientId::Mac, 9, Duration::ZERO);
     let xid = sent(&machine.tick(Duration::ZERO)[0]).xid();
     let offer = parse(&reply(2, xid, &[]), MAC).unwrap();
     assert!(machine.receive(Duration::ZERO, &Reply { xid: xid ^ 1, ..offer.clone() }).is_empty());
@@ -303,13 +308,78 @@ fn strangers_are_not_heard() {
 
 #[test]
 fn carrier_asks_again_at_once_but_keeps_a_lease() {
-    let mut machine = Machine::new(MAC, 9, Duration::ZERO);
+    let mut machine = Machine::new(MAC, ClientId::Mac, 9, Duration::ZERO);
     machine.tick(Duration::ZERO);
     machine.carrier(Duration::from_millis(100));
     assert_eq!(kind(&machine.tick(Duration::from_millis(100))[0]), MessageType::Discover);
     let mut machine = bound();
     machine.carrier(seconds(20));
     assert_eq!(machine.due(), seconds(1810));
+}
+
+#[test]
+fn several_domains_in_option_15() {
+    let text = b"prov.example lab.example,corp.example";
+    let lease = lease_of(&[&[15, text.len() as u8], text.as_slice()].concat());
+    assert_eq!(lease.search, ["prov.example", "lab.example", "corp.example"]);
+}
+
+#[test]
+fn replies_come_from_any_port_and_without_a_server_identifier() {
+    let mut answer = Vec::new();
+    PacketBuilder::ipv4([10, 0, 0, 1], [255; 4], 64).udp(10067, 68).write(&mut answer, b"payload").unwrap();
+    assert_eq!(unwrap(&answer), Some(b"payload".as_slice()));
+    let mut bytes = reply(2, 1, &[]);
+    // Option 54 becomes one that nobody knows.
+    bytes[243] = 224;
+    bytes[20..24].copy_from_slice(&[10, 0, 0, 7]);
+    assert_eq!(parse(&bytes, MAC).unwrap().server, Ipv4Addr::new(10, 0, 0, 7));
+}
+
+const RIVAL: Mac = Mac([2, 0, 0, 0, 0, 9]);
+
+#[test]
+fn an_address_that_somebody_has_is_declined() {
+    // The owner answers before the grant, after it, and after the address is in use.
+    for when in 0..3 {
+        let mut machine = Machine::new(MAC, ClientId::Mac, 4, Duration::ZERO);
+        let xid = sent(&machine.tick(Duration::ZERO)[0]).xid();
+        machine.receive(Duration::ZERO, &parse(&reply(2, xid, &[]), MAC).unwrap());
+        assert_eq!(machine.watched(Duration::ZERO), Some(ADDRESS));
+        if when == 0 {
+            assert!(machine.taken(Duration::ZERO, RIVAL).is_empty(), "there is nothing to decline yet");
+        }
+        let mut actions = machine.receive(Duration::ZERO, &parse(&reply(5, xid, &[]), MAC).unwrap());
+        if when == 1 {
+            actions = machine.taken(Duration::ZERO, RIVAL);
+        }
+        if when == 2 {
+            let now = machine.due();
+            assert!(matches!(machine.tick(now)[..], [Action::Configure(_)]));
+            actions = machine.taken(now, RIVAL);
+            assert_eq!(actions.remove(0), Action::Withdraw);
+            assert_eq!(machine.watched(now + seconds(60)), None);
+        }
+        assert!(matches!(&actions[0], Action::Say(text) if text.contains("02:00:00:00:00:09")), "{actions:?}");
+        let decline = sent(&actions[1]);
+        assert_eq!(decline.opts().msg_type(), Some(MessageType::Decline));
+        assert_eq!(decline.opts().get(OptionCode::RequestedIpAddress), Some(&DhcpOption::RequestedIpAddress(ADDRESS)));
+        assert_eq!(decline.opts().get(OptionCode::ServerIdentifier), Some(&DhcpOption::ServerIdentifier(SERVER)));
+        assert!(machine.unconfigured() && machine.due() >= seconds(1));
+        let now = machine.due();
+        assert_eq!(kind(&machine.tick(now)[0]), MessageType::Discover);
+    }
+}
+
+#[test]
+fn the_client_identifier_is_as_told() {
+    for (client_id, wanted) in
+        [(ClientId::None, None), (ClientId::Bytes(vec![0, 9, 9]), Some(DhcpOption::ClientIdentifier(vec![0, 9, 9])))]
+    {
+        let mut machine = Machine::new(MAC, client_id, 4, Duration::ZERO);
+        let message = sent(&machine.tick(Duration::ZERO)[0]);
+        assert_eq!(message.opts().get(OptionCode::ClientIdentifier).cloned(), wanted);
+    }
 }
 
 proptest! {
@@ -351,10 +421,10 @@ proptest! {
     #[test]
     fn the_machine_never_storms(
         seed: u64,
-        steps in prop::collection::vec((0u8..4, any::<bool>(), 0u32..200_000, 0u32..100), 1..60),
+        steps in prop::collection::vec((0u8..5, any::<bool>(), 0u32..200_000, 0u32..100), 1..60),
     ) {
         let mut now = Duration::ZERO;
-        let mut machine = Machine::new(MAC, seed, now);
+        let mut machine = Machine::new(MAC, ClientId::Mac, seed, now);
         let mut xid = 0;
         for (what, ours, wait, lease) in steps {
             now += Duration::from_millis(wait.into());
@@ -364,13 +434,15 @@ proptest! {
                     xid = sent(action).xid();
                 }
             }
-            if what > 0 {
+            if what == 4 {
+                actions.extend(machine.taken(now, RIVAL));
+            } else if what > 0 {
                 let kind = [2, 5, 6][usize::from(what) - 1];
                 let options = [&[51, 4][..], &lease.to_be_bytes()].concat();
                 let bytes = reply(kind, if ours { xid } else { !xid }, &options);
                 actions.extend(machine.receive(now, &parse(&bytes, MAC).unwrap()));
             }
-            prop_assert!(actions.len() <= 4);
+            prop_assert!(actions.len() <= 5);
             prop_assert!(machine.due() > now, "due {:?} at {now:?}", machine.due());
         }
     }

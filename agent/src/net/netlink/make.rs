@@ -1,0 +1,26 @@
+//! Links that are made.
+
+use super::{Link, Netlink, refused};
+use crate::net::NetError;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVlan, LinkAttribute, LinkInfo, LinkMessage};
+
+impl Netlink {
+    pub fn make_vlan(&mut self, name: &str, parent: &Link, id: u16) -> Result<(), NetError> {
+        let info = vec![LinkInfo::Kind(InfoKind::Vlan), LinkInfo::Data(InfoData::Vlan(vec![InfoVlan::Id(id)]))];
+        self.make(name, &[LinkAttribute::Link(parent.index), LinkAttribute::LinkInfo(info)])
+    }
+
+    /// Without members; its options are set afterwards, through sysfs.
+    pub fn make_bond(&mut self, name: &str) -> Result<(), NetError> {
+        self.make(name, &[LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bond)])])
+    }
+
+    fn make(&mut self, name: &str, attributes: &[LinkAttribute]) -> Result<(), NetError> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        message.attributes.extend_from_slice(attributes);
+        self.change(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL).map_err(refused("make", name))
+    }
+}
