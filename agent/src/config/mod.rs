@@ -1,12 +1,14 @@
 //! Raw command line and files -> one validated [`Config`].
 //!
-//! Words come from `/etc/burin/cmdline` first and the kernel command line after it; the last of two equal keys wins.
+//! Words come from `/etc/burin/cmdline` first, from the boot medium's `burin.conf` then, and from the kernel command line
+//! last; the last of two equal keys wins.
 //! Keys treat `-` and `_` as one character, as the kernel does. The grammar of quotes is the kernel's
 //! (Documentation/admin-guide/kernel-parameters): double quotes may enclose a value or a whole word and are dropped.
 
 mod cmdline;
 mod error;
 mod ip;
+pub mod medium;
 mod raw;
 mod value;
 
@@ -67,11 +69,12 @@ impl Config {
     }
 }
 
-/// Reads `etc/burin/cmdline` (optional) and `proc/cmdline` below `root`.
+/// Reads `etc/burin/cmdline` (optional), what PID 1 kept of the boot medium, and `proc/cmdline` below `root`.
 pub fn load(root: &Path) -> Result<Config, ConfigError> {
     let file = read(&root.join("etc/burin/cmdline"), true)?;
+    let medium = read(&root.join("run/burin/medium/words"), true)?;
     let kernel = read(&root.join("proc/cmdline"), false)?;
-    Config::parse(&[&file, &kernel])
+    Config::parse(&[&file, &medium, &kernel])
 }
 
 fn read(path: &Path, optional: bool) -> Result<String, ConfigError> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 const ATTRIBUTE: &str = "burin.attr.";
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "burin.controller",
     "burin.ca",
     "burin.token",
@@ -19,6 +19,7 @@ const KNOWN: [&str; 12] = [
     "burin.ntp",
     "burin.lldp",
     "burin.settle",
+    "burin.medium",
     "burin.finish",
     "burin.api",
     "burin.attr.NAME",
@@ -104,6 +105,8 @@ impl Raw {
                 }
                 return;
             }
+            // PID 1's.
+            "burin.medium" => return,
             unknown => {
                 if unknown.starts_with("burin.") {
                     self.warnings.push(unknown_word(&word.key));
