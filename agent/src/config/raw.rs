@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 const ATTRIBUTE: &str = "burin.attr.";
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     "burin.controller",
     "burin.ca",
     "burin.token",
@@ -20,6 +20,7 @@ const KNOWN: [&str; 13] = [
     "burin.lldp",
     "burin.settle",
     "burin.medium",
+    "burin.watchdog",
     "burin.finish",
     "burin.api",
     "burin.attr.NAME",
@@ -106,7 +107,7 @@ impl Raw {
                 return;
             }
             // PID 1's.
-            "burin.medium" => return,
+            "burin.medium" | "burin.watchdog" => return,
             unknown => {
                 if unknown.starts_with("burin.") {
                     self.warnings.push(unknown_word(&word.key));
