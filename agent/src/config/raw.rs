@@ -2,7 +2,7 @@
 
 use super::cmdline::{Word, words};
 use super::value::{
-    parse_api, parse_boot_mac, parse_bytes, parse_finish, parse_level, parse_lldp, parse_settle, parse_trust,
+    parse_api, parse_boot_mac, parse_bytes, parse_finish, parse_lldp, parse_log, parse_settle, parse_trust,
 };
 use super::{Config, ConfigError, HttpUrl, IpMethod, OrderSource, Secret};
 use std::collections::BTreeMap;
@@ -126,6 +126,7 @@ impl Raw {
         let url = |word: &'static str, text: Option<String>| {
             text.map(|text| HttpUrl::parse(&text).map_err(|why| ConfigError::url(word, &text, why))).transpose()
         };
+        let log = self.log.as_deref().map(parse_log).transpose()?.unwrap_or_default();
         let mut config = Config {
             controller: url("burin.controller", self.controller)?,
             trust: self.ca.as_deref().map(parse_trust).transpose()?.unwrap_or_default(),
@@ -133,7 +134,9 @@ impl Raw {
             order: self.order.as_deref().map(parse_bytes).transpose()?,
             events: url("burin.events", self.events)?,
             attributes: self.attributes,
-            log: self.log.as_deref().map(parse_level).transpose()?,
+            log: log.level,
+            syslog: log.targets,
+            syslog_by_dhcp: !log.local,
             ntp: self.ntp,
             lldp: self.lldp.as_deref().map(parse_lldp).transpose()?.unwrap_or_default(),
             settle: self.settle.as_deref().map(parse_settle).transpose()?.unwrap_or_default(),
