@@ -20,6 +20,7 @@ pub use collect::{Options, collect};
 pub use hwinventory_types as model;
 pub use model::Inventory;
 pub use parse::mounts::unescape as unescape_mount_path;
+pub use parse::names::{real, real_uuid};
 
 /// JSON Schema of [`Inventory`], generated from the types.
 pub fn schema() -> schemars::Schema {
