@@ -3,6 +3,7 @@
 //! Types flow one way: `config -> Inventory -> Order -> Plan -> Receipt -> Event`.
 //! Each folder is a room with one duty; `ARCHITECTURE.md` is the map.
 
+pub mod alive;
 pub mod api;
 pub mod apply;
 pub mod bell;
@@ -20,6 +21,7 @@ pub mod net;
 pub mod report;
 pub mod run;
 pub mod settle;
+pub mod syslog;
 pub mod tree;
 
 pub use burin_disk as disk;

@@ -3,6 +3,8 @@
 mod console;
 mod crash;
 mod devices;
+mod firmware;
+mod medium;
 mod modprobe;
 mod modules;
 mod mounts;
@@ -10,9 +12,13 @@ mod say;
 mod shutdown;
 mod supervise;
 mod tuning;
+mod volume;
+mod watchdog;
 
 pub use crash::{CrashReport, forget_last_crash, last_crash};
 pub use devices::{DeviceState, Settled, idle, is_ours, settle};
+pub use firmware::{MissingFirmware, missing_firmware};
+pub use medium::boot_medium;
 pub use modprobe::{is_modprobe, modprobe};
 pub use shutdown::End;
 
@@ -45,6 +51,7 @@ fn run(root: &Path) -> nix::Result<End> {
     let cmdline = std::fs::read_to_string(root.join("proc/cmdline")).unwrap_or_default();
     let consoles = Consoles::open(root);
     say::install(consoles.clone(), level(&cmdline));
+    consoles.watch();
     log::info!("burin {} on consoles {}", env!("CARGO_PKG_VERSION"), consoles.names().join(" "));
     for error in &mount_errors {
         // efivarfs comes with its module, further down.
@@ -54,10 +61,28 @@ fn run(root: &Path) -> nix::Result<End> {
     }
     let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
     log::info!("Linux {}: {}", release.as_deref().unwrap_or("of unknown release"), config::redact(&cmdline));
+    tell_memory(root);
     prepare(root, &cmdline);
+    firmware::watch(root);
     devices::start(root, &release.unwrap_or_default(), &cmdline);
     spawn_efivars(root);
-    supervise::run(root, &consoles, &signals)
+    watchdog::start(root, &cmdline);
+    let ready = medium::fetch(root, &cmdline);
+    supervise::run(root, &consoles, &signals, &|| ready.is())
+}
+
+/// Below this, images may not find their buffers.
+const LITTLE_MEMORY: u64 = 192 << 20;
+
+fn tell_memory(root: &Path) {
+    let table = std::fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
+    match mounts::available(&table) {
+        Some(bytes) if bytes < LITTLE_MEMORY => {
+            log::warn!("only {} MiB of memory are available: images may not find their buffers", bytes >> 20);
+        }
+        Some(bytes) => log::info!("{} MiB of memory available", bytes >> 20),
+        None => {}
+    }
 }
 
 /// Settings that no device has to be there for.
@@ -92,7 +117,10 @@ fn spawn_efivars(root: &Path) {
 
 fn level(cmdline: &str) -> log::LevelFilter {
     // The agent judges the command line; here a wrong word is just not heard.
-    config::Raw::parse(&[cmdline]).log.and_then(|word| word.parse().ok()).unwrap_or(log::LevelFilter::Info)
+    config::Raw::parse(&[cmdline])
+        .log
+        .and_then(|word| word.split(',').find_map(|part| part.parse().ok()))
+        .unwrap_or(log::LevelFilter::Info)
 }
 
 /// Plain words on every console, time to read them, then as the kernel's `panic=` says.
