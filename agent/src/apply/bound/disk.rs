@@ -74,6 +74,12 @@ impl BoundDisk {
             None => paths.dev.join(&planned.device),
         };
         let failed = |source| proof::gone_or(&name, source);
+        // Opening one that hangs may hang.
+        let known = fs::metadata(&name).map_err(failed)?.rdev();
+        let listed = text(&sysfs_of(&paths.sys, known), "diskseq").and_then(|text| text.parse().ok());
+        if hung::is((known, listed)) {
+            return Err(ApplyError::KeptOff { device: name });
+        }
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(&name).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
@@ -87,7 +93,7 @@ impl BoundDisk {
         }
         let (size, sector) =
             blockdev::size(&file).and_then(|size| Ok((size, blockdev::logical_sector(&file)?))).map_err(failed)?;
-        let sysfs = paths.sys.join(format!("dev/block/{}:{}", libc::major(number), libc::minor(number)));
+        let sysfs = sysfs_of(&paths.sys, number);
         let wwid = text(&sysfs, "wwid").or_else(|| text(&sysfs, "device/wwid"));
         let opened = OpenedDisk {
             device: name.display().to_string(),
@@ -262,9 +268,12 @@ impl BoundDisk {
 
     /// `/sys/dev/block/MAJOR:MINOR`.
     pub fn sysfs(&self) -> PathBuf {
-        let (major, minor) = (libc::major(self.number), libc::minor(self.number));
-        self.sys.join(format!("dev/block/{major}:{minor}"))
+        sysfs_of(&self.sys, self.number)
     }
+}
+
+fn sysfs_of(sys: &Path, number: u64) -> PathBuf {
+    sys.join(format!("dev/block/{}:{}", libc::major(number), libc::minor(number)))
 }
 
 /// The kernel's counters of a disk.

@@ -35,6 +35,8 @@ fn hang(patience: Patience, cancel_after: Option<Duration>) {
         }
         Control::Continue
     };
+    // A disk that hangs holds up every sync on this machine: whatever happens, it goes on soon.
+    let _soon = failing.let_go_after(Duration::from_secs(20));
     let mut context = context(&order, &plan, &inventory, seed, &paths(disk), &word);
     context.patience = patience;
     let cancel = context.cancel.clone();

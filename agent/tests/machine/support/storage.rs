@@ -267,6 +267,15 @@ impl FailingDisk {
         lock(&self.state).plan = None;
     }
 
+    /// The same after a while, from another thread.
+    pub fn let_go_after(&self, pause: Duration) -> std::thread::JoinHandle<()> {
+        let state = self.state.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(pause);
+            lock(&state).plan = None;
+        })
+    }
+
     pub fn requests(&self) -> Requests {
         lock(&self.state).requests
     }
