@@ -280,7 +280,7 @@ impl Trial<'_> {
 
     /// cloud-init reads the volume that it finds first: it must be the order's.
     fn second_seed(&self) -> Result<(), HeadError> {
-        let seed = |one: &&HeadPartition| seed::LABELS.iter().any(|label| one.name.eq_ignore_ascii_case(label));
+        let seed = |one: &&HeadPartition| seed::labels().any(|label| one.name.eq_ignore_ascii_case(label));
         match self.head.partitions.iter().find(seed) {
             Some(one) => {
                 Err(HeadError::SecondSeed { device: self.device(), number: one.number, name: one.name.clone() })

@@ -239,7 +239,7 @@ fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan, stopped: &[Str
     found.extend(find_collisions(inventory, &overwritten, &wanted).iter().map(Collision::to_string));
     if order.seed.is_some() {
         // Whatever the order's own seed is: cloud-init may find the other one first.
-        let labels = seed::LABELS.map(|label| Identifier::FilesystemLabel(label.to_ascii_lowercase()));
+        let labels = seed::labels().map(|label| Identifier::FilesystemLabel(label.to_ascii_lowercase()));
         let others = labels.into_iter().filter(|label| !wanted.contains(label)).collect();
         let old = find_collisions(inventory, &overwritten, &others);
         found.extend(old.iter().map(|one| format!("a seed of another order: {one}")));

@@ -116,6 +116,8 @@ pub enum SeedPlace {
 }
 
 impl SeedFormat {
+    pub const ALL: [Self; 3] = [Self::Nocloud, Self::Cidata, Self::ConfigDrive];
+
     /// Of the partition of its own, by which cloud-init finds it.
     pub fn volume_label(self) -> Option<&'static str> {
         match self {

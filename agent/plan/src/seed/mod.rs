@@ -1,16 +1,46 @@
 //! The seed's files, ready to be written. Their contents may be secret: `Debug` shows names only.
 
+mod config_drive;
+mod nocloud;
+
 use super::attributes::Attributes;
 use super::canonical::hex;
-use super::network_data::network_data;
 use super::refusal::Reason;
 use burin_protocol::order::{Order, SeedFormat, SeedVolume};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// Of volumes that cloud-init takes for a seed, whatever the letter case.
-pub const LABELS: [&str; 2] = ["CIDATA", "config-2"];
+/// What an order's seed says, attributes resolved and checked.
+struct Values<'a> {
+    instance_id: String,
+    hostname: Option<String>,
+    keys: Vec<String>,
+    user_data: Option<String>,
+    vendor_data: Option<String>,
+    /// netplan v2.
+    network: Option<&'a Value>,
+}
+
+/// A format of seeds: one file here, one row in [`row`], and its word with label and place in
+/// `burin_protocol::order::SeedFormat`.
+trait SeedKind {
+    /// Their paths are relative to the seed's root, and of a fixed number.
+    fn files(&self, values: Values<'_>) -> Result<Vec<SeedFile>, Reason>;
+}
+
+fn row(format: SeedFormat) -> &'static dyn SeedKind {
+    match format {
+        // The same files in two places.
+        SeedFormat::Nocloud | SeedFormat::Cidata => &nocloud::Nocloud,
+        SeedFormat::ConfigDrive => &config_drive::ConfigDrive,
+    }
+}
+
+/// Of volumes that cloud-init takes for a seed; the letter case does not matter.
+pub fn labels() -> impl Iterator<Item = &'static str> {
+    SeedFormat::ALL.into_iter().filter_map(SeedFormat::volume_label)
+}
 
 /// What the installed system's cloud-init is to find.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,47 +108,8 @@ pub fn files(order: &Order, attributes: &Attributes, network: Option<&Value>) ->
     let user_data = text(&seed.user_data, "/seed/user_data")?;
     let vendor_data = text(&seed.vendor_data, "/seed/vendor_data")?;
     let network = seed.network_config.as_ref().or(network);
-
-    let files = match seed.format {
-        SeedFormat::Nocloud | SeedFormat::Cidata => {
-            let mut meta = Map::new();
-            meta.insert("instance-id".to_owned(), json!(instance_id));
-            if let Some(name) = &hostname {
-                meta.insert("local-hostname".to_owned(), json!(name));
-            }
-            if !keys.is_empty() {
-                meta.insert("public-keys".to_owned(), json!(keys));
-            }
-            // JSON is YAML; cloud-init takes no seed without a user-data file.
-            let mut files = vec![
-                SeedFile { path: "meta-data", contents: lines(&Value::Object(meta)) },
-                SeedFile { path: "user-data", contents: user_data.unwrap_or_else(|| "#cloud-config\n{}\n".to_owned()) },
-            ];
-            files.extend(vendor_data.map(|contents| SeedFile { path: "vendor-data", contents }));
-            files.extend(network.map(|config| SeedFile { path: "network-config", contents: lines(config) }));
-            files
-        }
-        SeedFormat::ConfigDrive => {
-            let mut meta = Map::new();
-            meta.insert("uuid".to_owned(), json!(instance_id));
-            if let Some(name) = &hostname {
-                meta.insert("hostname".to_owned(), json!(name));
-                meta.insert("name".to_owned(), json!(name));
-            }
-            let named: Map<String, Value> =
-                keys.iter().enumerate().map(|(i, key)| (format!("key{i}"), json!(key))).collect();
-            meta.insert("public_keys".to_owned(), Value::Object(named));
-            let mut files =
-                vec![SeedFile { path: "openstack/latest/meta_data.json", contents: lines(&Value::Object(meta)) }];
-            if let Some(network) = network {
-                let contents = lines(&network_data(network)?);
-                files.push(SeedFile { path: "openstack/latest/network_data.json", contents });
-            }
-            files.extend(user_data.map(|contents| SeedFile { path: "openstack/latest/user_data", contents }));
-            files.extend(vendor_data.map(|contents| SeedFile { path: "openstack/latest/vendor_data.json", contents }));
-            files
-        }
-    };
+    let values = Values { instance_id, hostname, keys, user_data, vendor_data, network };
+    let files = row(seed.format).files(values)?;
     Ok(Some(SeedFiles { format: seed.format, files, volume: None }))
 }
 
@@ -160,6 +151,7 @@ fn is_ssh_key(key: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
 
     #[test]
     fn debug_output_shows_no_contents() {
