@@ -1,9 +1,9 @@
 //! The seed's files, ready to be written. Their contents may be secret: `Debug` shows names only.
 
 use super::attributes::Attributes;
-use super::canonical::hex;
 use super::network_data::network_data;
 use super::refusal::Reason;
+use burin_protocol::hex;
 use burin_protocol::order::{Order, SeedFormat, SeedVolume};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -53,7 +53,7 @@ impl SeedFiles {
         if let Some(volume) = &self.volume {
             hash.update(volume.bytes());
         }
-        format!("sha256:{}", hex(&hash.finalize()))
+        format!("sha256:{}", hex(hash.finalize()))
     }
 }
 
