@@ -1,8 +1,9 @@
 //! Whom to believe on the other side of TLS: public CAs, the operator's CA, or one certificate by its fingerprint.
 
 use super::clock::Clock;
-use super::verifier::{Anybody, Fingerprint, Verifier, hex};
+use super::verifier::{Anybody, Fingerprint, Verifier};
 use burin_protocol::error::Coded;
+use burin_protocol::hex;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;

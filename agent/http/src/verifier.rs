@@ -1,6 +1,7 @@
 //! Judges server certificates: by fingerprint, or by chain and name with the time as the clock allows.
 
 use super::clock::{Clock, Validity};
+use burin_protocol::hex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -28,10 +29,6 @@ pub struct Verifier {
 
 pub fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
     Sha256::digest(certificate).into()
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A chain has few certificates, each with one beginning.
@@ -99,7 +96,7 @@ impl ServerCertVerifier for Verifier {
             None if self.pins.is_empty() => Err(CertificateError::UnknownIssuer.into()),
             None => Err(Error::General(format!(
                 "the server's certificate is sha256:{}, not the pinned one",
-                hex(&fingerprint(end_entity))
+                hex(fingerprint(end_entity))
             ))),
         }
     }

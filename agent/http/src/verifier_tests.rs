@@ -119,7 +119,7 @@ fn a_pin_is_all_or_nothing() {
     verifier.pins.push(fingerprint(&pinned.der));
     assert_eq!(judge(&verifier, &pinned, &[], "any.name", at(2026, 3)), Ok(()));
     let error = judge(&verifier, &other, &[], "whoever", at(2026, 3)).unwrap_err().to_string();
-    assert!(error.contains(&hex(&fingerprint(&other.der))), "{error}");
+    assert!(error.contains(&hex(fingerprint(&other.der))), "{error}");
 }
 
 #[test]

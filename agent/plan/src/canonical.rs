@@ -1,6 +1,7 @@
 //! Canonical JSON and digests over it: object keys sorted, no blanks, numbers as serde_json writes them.
 
 use burin_protocol::Plan;
+use burin_protocol::hex;
 use burin_protocol::order::Order;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -46,14 +47,7 @@ fn write(value: &Value, out: &mut String) {
 
 /// `sha256:HEX`.
 pub fn digest(value: &Value) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(bytes(value))))
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("sha256:{}", hex(Sha256::digest(bytes(value))))
 }
 
 pub fn order_digest(order: &Order) -> String {

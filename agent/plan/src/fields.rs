@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 /// What a field holds; a list counts as what its elements are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum FieldKind {
     Bool,
     Number,
     Text,
@@ -19,7 +19,7 @@ pub enum Kind {
 }
 
 /// Fields by dotted path.
-pub type Fields = BTreeMap<String, Kind>;
+pub type Fields = BTreeMap<String, FieldKind>;
 
 /// What a predicate is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,7 @@ pub fn is_unstable(field: &str) -> bool {
 
 /// `pci.slot` and the like: the PCI device that a disk or NIC is, or is behind.
 fn with_pci(mut fields: Fields) -> Fields {
-    fields.insert("pci".to_owned(), Kind::Group);
+    fields.insert("pci".to_owned(), FieldKind::Group);
     let device = flatten(schemars::schema_for!(PciDevice).as_value());
     fields.extend(device.into_iter().map(|(path, kind)| (format!("pci.{path}"), kind)));
     fields
@@ -151,7 +151,7 @@ fn properties(root: &Value, schema: &Value, prefix: &str, depth: usize, fields: 
         let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         let property = resolve(root, property);
         let kind = kind(property);
-        if kind == Kind::Group && depth < 8 {
+        if kind == FieldKind::Group && depth < 8 {
             properties(root, property, &path, depth + 1, fields);
         }
         fields.insert(path, kind);
@@ -179,10 +179,10 @@ fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
     schema
 }
 
-fn kind(schema: &Value) -> Kind {
+fn kind(schema: &Value) -> FieldKind {
     let words = |list: &Vec<Value>| list.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
     if let Some(list) = schema.get("enum").and_then(Value::as_array) {
-        return Kind::Word(words(list));
+        return FieldKind::Word(words(list));
     }
     if let Some(options) = schema.get("oneOf").and_then(Value::as_array) {
         let mut all = Vec::new();
@@ -190,7 +190,7 @@ fn kind(schema: &Value) -> Kind {
             all.extend(option.get("const").and_then(Value::as_str).map(str::to_owned));
             all.extend(option.get("enum").and_then(Value::as_array).map(words).unwrap_or_default());
         }
-        return Kind::Word(all);
+        return FieldKind::Word(all);
     }
     let named = |wanted: &[&str]| match schema.get("type") {
         Some(Value::String(name)) => wanted.contains(&name.as_str()),
@@ -198,13 +198,13 @@ fn kind(schema: &Value) -> Kind {
         _ => false,
     };
     if named(&["boolean"]) {
-        Kind::Bool
+        FieldKind::Bool
     } else if named(&["integer", "number"]) {
-        Kind::Number
+        FieldKind::Number
     } else if named(&["object"]) {
-        Kind::Group
+        FieldKind::Group
     } else {
-        Kind::Text
+        FieldKind::Text
     }
 }
 
@@ -215,19 +215,19 @@ mod tests {
     #[test]
     fn the_fields_are_those_of_the_inventory() {
         let disk = Scope::Disk.fields();
-        assert_eq!(disk.get("size"), Some(&Kind::Number));
-        assert_eq!(disk.get("rotational"), Some(&Kind::Bool));
-        assert_eq!(disk.get("model"), Some(&Kind::Text));
-        assert_eq!(disk.get("partitions.signatures.label"), Some(&Kind::Text));
-        assert_eq!(disk.get("health.temperature"), Some(&Kind::Number));
-        assert!(matches!(disk.get("class"), Some(Kind::Word(words)) if words.iter().any(|w| w == "raid-volume")));
-        assert_eq!(Scope::Nic.fields().get("lldp.system_name"), Some(&Kind::Text));
-        assert_eq!(Scope::Nic.fields().get("pci.slot"), Some(&Kind::Text));
-        assert_eq!(disk.get("pci.link.width"), Some(&Kind::Number));
+        assert_eq!(disk.get("size"), Some(&FieldKind::Number));
+        assert_eq!(disk.get("rotational"), Some(&FieldKind::Bool));
+        assert_eq!(disk.get("model"), Some(&FieldKind::Text));
+        assert_eq!(disk.get("partitions.signatures.label"), Some(&FieldKind::Text));
+        assert_eq!(disk.get("health.temperature"), Some(&FieldKind::Number));
+        assert!(matches!(disk.get("class"), Some(FieldKind::Word(words)) if words.iter().any(|w| w == "raid-volume")));
+        assert_eq!(Scope::Nic.fields().get("lldp.system_name"), Some(&FieldKind::Text));
+        assert_eq!(Scope::Nic.fields().get("pci.slot"), Some(&FieldKind::Text));
+        assert_eq!(disk.get("pci.link.width"), Some(&FieldKind::Number));
         let machine = Scope::Machine.fields();
-        assert_eq!(machine.get("system.manufacturer"), Some(&Kind::Text));
-        assert!(matches!(machine.get("firmware.boot_mode"), Some(Kind::Word(_))));
-        assert_eq!(machine.get("tpm.version"), Some(&Kind::Text));
+        assert_eq!(machine.get("system.manufacturer"), Some(&FieldKind::Text));
+        assert!(matches!(machine.get("firmware.boot_mode"), Some(FieldKind::Word(_))));
+        assert_eq!(machine.get("tpm.version"), Some(&FieldKind::Text));
         assert!(!machine.contains_key("disks.size"));
         assert!(is_list("tpm.version") && is_list("system.oem_strings") && is_list("firmware.boot_entries.id"));
         assert!(!is_list("system.manufacturer") && !is_list("firmware.boot_mode"));

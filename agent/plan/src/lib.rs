@@ -1,7 +1,40 @@
-//! Pure: (Inventory, Order) -> Plan or a typed refusal. No I/O, no clock.
+//! burin's planner: a pure function from what a machine is ([`Inventory`]) and what is wanted ([`Order`]) to what will be
+//! done ([`Plan`]), or to a typed refusal. No I/O, no clock, nothing random.
 //!
-//! Attributes are merged, a layout is chosen, each disk set gets its disks, network roles their NICs, and what is to be
-//! done becomes a list of steps. Nothing depends on what the kernel calls a device or in which order it found it.
+//! Attributes are merged, the one layout that applies is chosen, each disk set gets its disks and each network role its
+//! NIC, and what is to be done becomes a list of steps. Every choice leaves a trace: each candidate with each condition and
+//! the value that was observed, so that "why this disk" has an answer.
+//!
+//! Three properties carry the rest of the system:
+//!
+//! - **The same input gives the same plan**, to the byte and to its digest. Identifiers are derived from the order and the
+//!   disk. Nothing depends on what the kernel calls a device or in which order it found it.
+//! - **Pinning is planning again.** Whoever applies a plan takes the inventory anew, plans again and compares digests: an
+//!   equal digest says that identity, size and contents of every planned disk are as agreed.
+//! - **What cannot be told apart is refused**, not guessed: two disks that match, contents that nobody knows, one half of an
+//!   array. So is an image that cannot become what the order wants, by its first bytes ([`check_head`]).
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! let inventory = serde_json::from_str(r#"{
+//!     "schema_version": "inventory/v1",
+//!     "disks": { "status": "ok", "data": [ {
+//!         "name": "sda", "path": "/dev/sda", "status": "ok", "size": 480103981056, "logical_block_size": 512,
+//!         "identities": [{ "kind": "naa", "value": "5000c500a1b2c3d4", "strength": "strong" }],
+//!         "mounts": [], "signatures": [], "samples": { "looked_at_bytes": 2228224, "blank": true }
+//!     } ] }
+//! }"#)?;
+//! let order = burin_protocol::order::parse(r#"{
+//!     "version": "order/v1", "id": "example",
+//!     "images": { "debian": { "urls": ["https://images.example/debian.raw"] } },
+//!     "layouts": [ { "name": "only", "disks": { "root": { "image": "debian" } } } ]
+//! }"#)?;
+//! let plan = burin_plan::plan(&inventory, &order, &BTreeMap::new())?;
+//! assert_eq!(plan.disks[0].device, "/dev/sda");
+//! println!("{}", burin_plan::explain(&plan));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod arrays;
 mod attributes;

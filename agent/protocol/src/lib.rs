@@ -1,13 +1,31 @@
-//! Wire types shared by agent and controllers. JSON Schemas in docs/ are generated from them.
+//! The wire types that agent and controllers share, and the form of their errors. No I/O. The JSON Schemas in
+//! docs/schemas are generated from these types; docs/protocol.md tells the story in which they travel.
 //!
-//! Every document of the protocol names its own version (`hello/v1`, `order/v1`, ...). Fields that a reader does not
-//! know are ignored, except in orders; a version that a reader does not know is refused, see [`version::check`].
+//! A machine says [`Hello`] with its inventory, is given an [`Order`], makes a [`Plan`] of it, asks for leave by a
+//! [`GrantRequest`], tells what it does by [`Event`]s, and ends with a [`Receipt`].
+//!
+//! - Every document names its own version (`hello/v1`, `order/v1`, ...). Fields that a reader does not know are ignored,
+//!   except in orders: a misspelt key of an order must not be a disk that was not protected. A version that a reader does
+//!   not know is refused ([`version::check`]).
+//! - Sizes in orders are text with their unit ([`order::Size`]): `480GB` is not `480GiB`, and `480G` is an error.
+//! - Errors implement [`error::Coded`]: a stable code, a message, its causes and a hint. On the wire they are a [`Problem`].
+//! - Secrets are [`Secret`]s, which print as `***`.
+//!
+//! ```
+//! use burin_protocol::error::Coded;
+//! use burin_protocol::order;
+//!
+//! let error = order::parse(r#"{ "version": "order/v1", "id": "x", "layots": [] }"#).unwrap_err();
+//! assert_eq!(error.code(), "order.unknown_key");
+//! assert!(error.to_string().contains("layots"));
+//! ```
 
 pub mod api;
 pub mod error;
 pub mod event;
 pub mod grant;
 pub mod hello;
+mod hex;
 pub mod image;
 pub mod order;
 pub mod plan;
@@ -20,6 +38,7 @@ pub use api::{ApplyReply, ApplyRequest, Phase, Power, PowerRequest, Status};
 pub use event::{Ack, Control, Event, EventId, Kind};
 pub use grant::{Decision, GrantReply, GrantRequest};
 pub use hello::{Hello, HelloReply, Identity, LastState};
+pub use hex::hex;
 pub use image::ImageReceipt;
 pub use order::Order;
 pub use plan::Plan;

@@ -26,7 +26,7 @@ pub(super) fn self_signed(
     // rcgen's validity is wide, and has to be: this machine's clock may be anywhere.
     let key = KeyPair::generate().map_err(made)?;
     let certificate = params.self_signed(&key).map_err(made)?;
-    let fingerprint: String = Sha256::digest(certificate.der()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let fingerprint = crate::protocol::hex(Sha256::digest(certificate.der()));
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(ring::default_provider());
     let failed = |source| ApiError::Tls { source };

@@ -71,7 +71,7 @@ impl Evidence {
         Ok(PreserveReceipt {
             device: self.device.display().to_string(),
             compared: same.iter().filter(|(_, _, known)| *known).map(|(what, ..)| *what).collect(),
-            edges: self.edges.iter().map(|byte| format!("{byte:02x}")).collect(),
+            edges: crate::protocol::hex(self.edges),
         })
     }
 }

@@ -1,3 +1,5 @@
+use crate::parse::bytes::hex;
+
 /// A question to the kernel or a device that is not a file. The answer is bytes in the device's own format, so that a
 /// recorded answer goes through the same parsers as a live one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,8 +86,4 @@ fn safe(name: &str) -> String {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':') { c } else { '+' })
         .collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -1,6 +1,7 @@
 use super::open_device;
 use crate::model::Signature;
 use crate::model::unfinished::{self, MARK_LENGTH};
+use crate::parse::bytes::hex;
 use crate::parse::group;
 use crate::parse::probed::{Probed, ProbedPartition};
 use blkid::prober::{ProbeState, Prober};
@@ -108,7 +109,7 @@ fn edges(file: &File) -> io::Result<String> {
             at += end as u64;
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }
 
 fn partitions(prober: &Prober) -> Vec<ProbedPartition> {

@@ -1,7 +1,21 @@
-//! The types of a hardware inventory: its wire format. No collectors, no C and no I/O, so that a controller can link them.
+//! What a machine is, as data: the wire format of a hardware inventory. No collectors, no C and no I/O, so that a
+//! controller can link it; `hwinventory` is what fills it on a machine.
 //!
-//! Field names are snake_case, sizes are bytes, link and bus speeds are bit/s, frequencies are Hz, temperatures are degrees
-//! Celsius, times name their unit. A value that could not be read is left out; a list that was read and is empty is `[]`.
+//! - Field names are snake_case, sizes are bytes, link and bus speeds are bit/s, frequencies are Hz, temperatures are degrees
+//!   Celsius, times name their unit.
+//! - **Unknown is not empty.** A value that could not be read is left out; a list that was read and is empty is `[]`.
+//! - **Nothing fails as a whole.** Each section carries its own [`Status`], and a device that hangs costs its own fields.
+//! - Names that the kernel gives (`sda`) change between boots. What tells a disk from all others is in
+//!   [`Disk::identities`], each with its strength.
+//!
+//! ```
+//! let text = r#"{ "schema_version": "inventory/v1", "disks": { "status": "ok", "data": [
+//!     { "name": "sda", "path": "/dev/sda", "status": "ok", "size": 480103981056 } ] } }"#;
+//! let inventory: hwinventory_types::Inventory = serde_json::from_str(text)?;
+//! let disk = &inventory.disks.data[0];
+//! assert_eq!((disk.size, disk.signatures.is_none()), (480_103_981_056, true), "nobody looked for signatures");
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 #[macro_use]
 mod record;

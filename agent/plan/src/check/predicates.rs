@@ -1,6 +1,6 @@
 //! Fields that exist, and values that can be compared with them.
 
-use super::super::fields::{self, Kind, Scope};
+use super::super::fields::{self, FieldKind, Scope};
 use super::super::quantity;
 use super::{Mistakes, token};
 use burin_protocol::order::{Clause, Condition, Key, Operand, Operands, Predicate, Scalar, Test};
@@ -27,7 +27,7 @@ pub fn check(predicate: &Predicate, scope: Scope, at: &str, mistakes: &mut Mista
                     continue;
                 }
                 check(&count.matches, inner, &format!("{at}/match"), mistakes);
-                tests(&count.tests, &Kind::Number, &at, mistakes);
+                tests(&count.tests, &FieldKind::Number, &at, mistakes);
             }
             Clause::Field { field, condition } => {
                 self::field(field, condition, scope, &format!("{at}/{}", token(field)), mistakes);
@@ -53,7 +53,7 @@ fn field(name: &str, condition: &Condition, scope: Scope, at: &str, mistakes: &m
 }
 
 /// The kind of a field that a rule may rest on.
-fn known<'a>(name: &str, scope: Scope, at: &str, mistakes: &mut Mistakes) -> Option<&'a Kind> {
+fn known<'a>(name: &str, scope: Scope, at: &str, mistakes: &mut Mistakes) -> Option<&'a FieldKind> {
     let fields = scope.fields();
     if scope != Scope::Machine && fields::is_unstable(name) && fields.contains_key(name) {
         let instead = if scope == Scope::Nic { "mac, pci_address or by_path" } else { "serial, wwn or by_path" };
@@ -72,7 +72,7 @@ fn known<'a>(name: &str, scope: Scope, at: &str, mistakes: &mut Mistakes) -> Opt
 
 /// A field to group or sort by: one with a value of its own.
 pub fn plain_field(name: &str, scope: Scope, at: &str, mistakes: &mut Mistakes) {
-    if let Some(Kind::Group) = known(name, scope, at, mistakes) {
+    if let Some(FieldKind::Group) = known(name, scope, at, mistakes) {
         mistakes.add(at, format!("`{name}` has fields of its own; name one of them"));
     }
 }
@@ -87,11 +87,11 @@ pub fn keys(keys: &[Key], scope: Scope, at: &str, mistakes: &mut Mistakes) {
     }
 }
 
-fn tests(tests: &[Test], kind: &Kind, at: &str, mistakes: &mut Mistakes) {
+fn tests(tests: &[Test], kind: &FieldKind, at: &str, mistakes: &mut Mistakes) {
     for test in tests {
         match test {
             Test::Exists(_) => {}
-            _ if *kind == Kind::Group => {
+            _ if *kind == FieldKind::Group => {
                 mistakes.add(at, "this has fields of its own; only `exists` can be asked of it")
             }
             Test::Eq(operand) => equal(operand, kind, at, mistakes),
@@ -114,7 +114,7 @@ fn tests(tests: &[Test], kind: &Kind, at: &str, mistakes: &mut Mistakes) {
             Test::Glob(operand) => {
                 let at = format!("{at}/glob");
                 mistakes.ensure(
-                    matches!(kind, Kind::Text | Kind::Word(_)),
+                    matches!(kind, FieldKind::Text | FieldKind::Word(_)),
                     &at,
                     "only text can be compared with a glob",
                 );
@@ -125,24 +125,24 @@ fn tests(tests: &[Test], kind: &Kind, at: &str, mistakes: &mut Mistakes) {
     }
 }
 
-fn equal(operand: &Operand, kind: &Kind, at: &str, mistakes: &mut Mistakes) {
+fn equal(operand: &Operand, kind: &FieldKind, at: &str, mistakes: &mut Mistakes) {
     let Operand::Literal(literal) = operand else { return };
     match (kind, literal) {
-        (Kind::Number, _) => number(operand, kind, at, mistakes),
-        (Kind::Bool, Scalar::Bool(_)) | (Kind::Text, Scalar::Text(_)) => {}
-        (Kind::Word(words), Scalar::Text(text)) => {
+        (FieldKind::Number, _) => number(operand, kind, at, mistakes),
+        (FieldKind::Bool, Scalar::Bool(_)) | (FieldKind::Text, Scalar::Text(_)) => {}
+        (FieldKind::Word(words), Scalar::Text(text)) => {
             if !words.iter().any(|word| word.eq_ignore_ascii_case(text.trim())) {
                 mistakes.add(at, format!("`{text}` is none of {}", words.join(", ")));
             }
         }
-        (Kind::Bool, _) => mistakes.add(at, "expected true or false"),
-        (Kind::Text | Kind::Word(_), _) => mistakes.add(at, "expected text"),
-        (Kind::Group, _) => {}
+        (FieldKind::Bool, _) => mistakes.add(at, "expected true or false"),
+        (FieldKind::Text | FieldKind::Word(_), _) => mistakes.add(at, "expected text"),
+        (FieldKind::Group, _) => {}
     }
 }
 
-fn number(operand: &Operand, kind: &Kind, at: &str, mistakes: &mut Mistakes) {
-    if *kind != Kind::Number {
+fn number(operand: &Operand, kind: &FieldKind, at: &str, mistakes: &mut Mistakes) {
+    if *kind != FieldKind::Number {
         mistakes.add(at, "only numbers can be ordered, and this field is not one");
         return;
     }

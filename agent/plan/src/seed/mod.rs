@@ -4,8 +4,8 @@ mod config_drive;
 mod nocloud;
 
 use super::attributes::Attributes;
-use super::canonical::hex;
 use super::refusal::Reason;
+use burin_protocol::hex;
 use burin_protocol::order::{Order, SeedFormat, SeedVolume};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -83,7 +83,7 @@ impl SeedFiles {
         if let Some(volume) = &self.volume {
             hash.update(volume.bytes());
         }
-        format!("sha256:{}", hex(&hash.finalize()))
+        format!("sha256:{}", hex(hash.finalize()))
     }
 }
 

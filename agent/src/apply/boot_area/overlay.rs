@@ -137,7 +137,7 @@ impl Overlay {
             device: device.display().to_string(),
             head_bytes: self.head.len() as u64,
             tail_bytes: self.tail.len() as u64,
-            sha256: digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: crate::protocol::hex(digest.finalize()),
         }
     }
 }

@@ -1,0 +1,6 @@
+//! Bytes as digests, fingerprints and identifiers are written.
+
+/// Two lower-case hexadecimal digits a byte.
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
