@@ -56,6 +56,8 @@ fn notes(disk: &Disk) -> Vec<String> {
         n => format!("{n} partitions"),
     };
     notes.extend(disk.partition_table.as_deref().map(|table| format!("{table}, {partitions}")));
+    notes.extend(disk.unfinished.as_deref().map(|order| format!("half written by order {order}")));
+    notes.extend(disk.samples.as_ref().filter(|s| s.blank).map(|_| "looks empty".to_owned()));
     let signatures = disk.signatures.iter().flatten();
     let signatures = signatures.filter(|s| s.usage.as_deref() != Some("partition-table"));
     notes.extend(signatures.map(|s| s.kind.clone()));

@@ -30,6 +30,9 @@ pub fn redact(recording: &mut Recording, inventory: &Inventory, key: &[u8]) {
         replacements.apply_to_strings(table);
     }
     fru::each(&mut recording.queries, |bytes| replacements.apply(bytes));
+    for (_, page) in recording.files.iter_mut().filter(|(path, _)| path.ends_with("/vpd_pg80")) {
+        page.as_mut().map(|page| replacements.apply_to_page(page)).unwrap_or_default();
+    }
     for bytes in recording.files.values_mut().chain(recording.queries.values_mut()).flatten() {
         replacements.apply(bytes);
     }

@@ -15,6 +15,8 @@ fn recording() -> (Recording, Inventory) {
     put("/identify", &swapped(b"        S4EVNF0M1234"));
     put("/sys/bus/usb/devices/usb1/serial", b"0000:00:06.0\n");
     put("/short", b"AB12\n");
+    put("/device/vpd_pg80", b"\0\x80\0\x08    AB12");
+    put("/short-identify", &swapped(b"                AB12"));
     put("/chance", b"xAB12x");
     let mut inventory = Inventory::default();
     inventory.nics.data.push(Nic { mac: Some("52:54:00:12:34:56".into()), ..Nic::default() });
@@ -40,6 +42,8 @@ fn no_form_of_a_value_survives() {
     let serial = String::from_utf8(swapped(&file("/identify"))).unwrap_or_default();
     assert!(serial.starts_with("        ") && !serial.contains("S4EV"), "{serial}");
     assert_ne!(file("/short"), b"AB12\n");
+    assert!(!file("/device/vpd_pg80").ends_with(b"AB12"));
+    assert!(!swapped(&file("/short-identify")).ends_with(b"AB12"));
     assert_eq!(file("/chance"), b"xAB12x");
     assert_eq!(file("/sys/bus/usb/devices/usb1/serial"), b"0000:00:06.0\n", "places stay");
     assert!(recording.manifest.redacted);

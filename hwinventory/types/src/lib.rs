@@ -22,6 +22,7 @@ mod record;
 mod bmcrecords;
 mod bus;
 mod clock;
+mod contents;
 mod cpu;
 mod disk;
 mod enclosure;
@@ -43,11 +44,11 @@ pub mod unfinished;
 pub use bmcrecords::{BmcEvent, BmcRecords, BmcSensor, EventLog, Fru};
 pub use bus::{PciDevice, PciErrors, PciLink, UsbDevice, VitalProductData};
 pub use clock::{Clock, Rtc};
+pub use contents::{Group, Mount, Partition, Samples, Signature};
 pub use cpu::{Cache, CacheInstance, CacheKind, Cpu, CpuModel, CpuSocket, CpuThread, Numa, NumaNode, Vulnerability};
 pub use disk::{
-    AtaSecurity, Conflict, Disk, DiskClass, DiskPath, Erase, Group, HiddenDrive, Identity, IdentityKind, MdMember,
-    MdMembership, Media, Mount, Multipath, NvmeNamespace, Partition, Samples, Signature, StorageController, Strength,
-    Transport,
+    AtaSecurity, Conflict, Disk, DiskClass, DiskPath, Erase, HiddenDrive, Identity, IdentityKind, MdMember,
+    MdMembership, Media, Multipath, NvmeNamespace, StorageController, Strength, Transport,
 };
 pub use enclosure::{Bay, Enclosure, EnclosureElement, EnclosureSlot};
 pub use fabric::{

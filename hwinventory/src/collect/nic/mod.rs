@@ -13,6 +13,7 @@ use crate::parse::cmdline;
 use std::time::Duration;
 
 const CLASS: &str = "/sys/class/net";
+const LISTENING_AT_ONCE: usize = 1024;
 
 pub fn start(options: &Options, limit: Duration) -> SectionTask<Vec<Nic>> {
     let seconds = u32::try_from(options.lldp_wait.as_secs()).unwrap_or(u32::MAX);
@@ -20,7 +21,11 @@ pub fn start(options: &Options, limit: Duration) -> SectionTask<Vec<Nic>> {
     // Switching an agent off and on again resets some cards: seconds that are not the device's fault.
     let switching = if options.lldp_agent_off { Duration::from_secs(10) } else { Duration::ZERO };
     let limit = limit + options.lldp_wait + switching;
-    let limits = Limits::new(options.device_deadline + options.lldp_wait + switching, limit);
+    let mut limits = Limits::new(options.device_deadline + options.lldp_wait + switching, limit);
+    if seconds > 0 {
+        // They listen for half a minute, all at the same time.
+        limits.at_once = LISTENING_AT_ONCE;
+    }
     isolate::section("nics", "sysfs, ethtool, netlink", &options.source, limit + SPARE, move |reader| {
         let names = reader.try_list(CLASS)?;
         let bootif = reader.text("/proc/cmdline").and_then(|line| cmdline::bootif(&line));

@@ -157,6 +157,13 @@ pub fn text_forms(old: &str, new: &str) -> Vec<Pair> {
     if let (Some(old), Some(new)) = (ipmifru::packed(old), ipmifru::packed(new)) {
         pairs.push((old, new));
     }
+    // The whole field of ATA and NVMe, by which short names can be told from chance.
+    if (2..6).contains(&old.len()) {
+        for pad in [|text: &str| format!("{text:<20}"), |text: &str| format!("{text:>20}")] {
+            pairs.push((pad(old).into_bytes(), pad(new).into_bytes()));
+            pairs.push((swapped(pad(old).as_bytes()), swapped(pad(new).as_bytes())));
+        }
+    }
     let in_hex = |text: &str| hex(text.as_bytes()).into_bytes();
     pairs.push((in_hex(old), in_hex(new)));
     if old.is_ascii() {

@@ -55,6 +55,11 @@ impl Replacements {
         }
     }
 
+    /// A page of vital product data: behind its head of four bytes a short name may stand alone.
+    pub fn apply_to_page(&self, page: &mut [u8]) {
+        self.apply(page.get_mut(4..).unwrap_or_default());
+    }
+
     fn replace(&self, bytes: &mut [u8], wanted: impl Fn(&[u8]) -> bool) {
         let start = bytes.len() - bytes.trim_ascii_start().len();
         if let Some(new) = self.alone.get(bytes.trim_ascii()) {
