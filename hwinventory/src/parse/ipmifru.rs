@@ -35,7 +35,7 @@ pub fn fru(bytes: &[u8]) -> Option<Fru> {
     let mut found = Fru::default();
     if let Some(chassis) = area(2) {
         let mut fields = fields(chassis, 3);
-        found.chassis_type = u8_at(chassis, 2).and_then(|kind| super::smbios::chassis_kind(kind));
+        found.chassis_type = u8_at(chassis, 2).and_then(super::smbios::chassis_kind);
         found.chassis_part_number = fields.next().flatten();
         found.chassis_serial_number = fields.next().flatten();
     }
