@@ -84,7 +84,8 @@ pub fn join(reader: &Reader, inventory: &mut Inventory) {
     let (pci, slots) = (&inventory.pci.data, &inventory.system.data.slots);
     for disk in disks.iter_mut().filter(|d| d.bay.is_none() && d.nvme.is_some() && !d.remote) {
         let Some(address) = disk.pci_address.clone() else { continue };
-        let slot = pci.iter().find(|d| d.address == address).and_then(|d| d.slot.clone());
+        // Number zero is for what is in no slot (PCI Express Base Specification 5.0, 7.5.3.9).
+        let slot = pci.iter().find(|d| d.address == address).and_then(|d| d.slot.clone()).filter(|s| s != "0");
         let written = slots.iter().find(|s| s.pci_address.as_ref() == Some(&address));
         let name = written.and_then(|s| s.designation.clone());
         if slot.is_none() && name.is_none() {

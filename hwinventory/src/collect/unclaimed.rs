@@ -4,8 +4,8 @@ use crate::model::{Inventory, UnclaimedDevice};
 use crate::parse::modalias;
 use crate::source::Reader;
 
-/// Buses whose devices say what they are by a modalias.
-const BUSES: &[&str] = &["pci", "usb", "virtio", "vmbus", "xen", "acpi", "platform", "mmc", "cxl", "nd"];
+/// Buses whose devices say what they are by a modalias. Those of CXL and NVDIMMs hold places for what is not set up yet; the devices behind them are on PCI and ACPI.
+const BUSES: &[&str] = &["pci", "usb", "virtio", "vmbus", "xen", "acpi", "platform", "mmc"];
 
 pub fn collect(reader: &Reader) -> Option<Vec<UnclaimedDevice>> {
     let found: Vec<UnclaimedDevice> = BUSES.iter().flat_map(|bus| of_bus(reader, bus)).collect();

@@ -35,7 +35,7 @@ pub fn fru(bytes: &[u8]) -> Option<Fru> {
     let mut found = Fru::default();
     if let Some(chassis) = area(2) {
         let mut fields = fields(chassis, 3);
-        found.chassis_type = u8_at(chassis, 2).and_then(|kind| super::smbios::chassis_kind(kind));
+        found.chassis_type = u8_at(chassis, 2).and_then(super::smbios::chassis_kind);
         found.chassis_part_number = fields.next().flatten();
         found.chassis_serial_number = fields.next().flatten();
     }
@@ -59,6 +59,9 @@ pub fn fru(bytes: &[u8]) -> Option<Fru> {
     (found != Fru::default()).then_some(found)
 }
 
+/// Shorter names are not looked for inside other bytes.
+const SHORTEST: usize = 6;
+
 /// Overwrites what is not read: the internal area, makers' own fields, and records behind the product.
 pub fn blank_others(bytes: &mut [u8]) {
     let Some(header) = slice(bytes, 0, 8).map(<[u8]>::to_vec) else { return };
@@ -66,17 +69,20 @@ pub fn blank_others(bytes: &mut [u8]) {
         return;
     }
     let mut kept: Vec<(usize, usize)> = vec![(0, 8)];
-    // Where the fields begin, and how many have a meaning (a file id is one).
-    for (at, start, known) in [(2, 3, 2), (3, 6, 5), (4, 3, 7)] {
+    // Where the fields begin, how many have a meaning (a file id is one), and which are the machine's own: those are
+    // replaced by who looks for them, but for the short ones, which cannot be told from chance.
+    const OWN: [(usize, usize, usize, &[usize]); 3] = [(2, 3, 2, &[1]), (3, 6, 5, &[2]), (4, 3, 7, &[4, 5])];
+    for (at, start, known, own) in OWN {
         let Some(from) = u8_at(&header, at).filter(|&o| o != 0).map(|o| usize::from(o) * 8) else { continue };
         let mut end = from + start;
-        for _ in 0..known {
-            match u8_at(bytes, end) {
-                Some(code) if code != 0xc1 => end += 1 + usize::from(code & 0x3f),
-                _ => break,
-            }
-        }
         kept.push((from, end));
+        for index in 0..known {
+            let Some(code) = u8_at(bytes, end).filter(|&code| code != 0xc1) else { break };
+            let length = usize::from(code & 0x3f);
+            let is_short = own.contains(&index) && length < SHORTEST;
+            kept.push((end, end + if is_short { 1 } else { 1 + length }));
+            end += 1 + length;
+        }
         // The rest of the area keeps its shape: lengths stay, texts go.
         while let Some(code) = u8_at(bytes, end).filter(|&code| code != 0xc1) {
             kept.push((end, end + 1));
@@ -250,6 +256,17 @@ mod tests {
         blank_others(&mut bytes);
         assert_eq!(fru(&bytes), before);
         assert!(!bytes.windows(4).any(|w| w == b"0025"));
+        // A serial number of four letters, which nobody can search for.
+        let mut short = vec![1, 0, 0, 1, 0, 0, 0, 0];
+        let mut board = vec![1, 0, 25, 0, 0, 0];
+        ["Maker", "Board", "S7K2"].iter().for_each(|text| field(&mut board, text));
+        short.extend(closed(board));
+        blank_others(&mut short);
+        let found = fru(&short).expect("whole");
+        assert_eq!(
+            (found.board_product.as_deref(), found.board_serial_number.as_deref()),
+            (Some("Board"), Some("xxxx"))
+        );
     }
 
     #[test]

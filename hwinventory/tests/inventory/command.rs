@@ -124,7 +124,7 @@ fn a_diff_of_nothing_readable_is_an_error_of_its_own() {
     let output = run(&["diff", "/nonexistent/a.json", "/nonexistent/b.json"]);
     assert_eq!(output.status.code(), Some(2), "1 is drift");
     assert!(text(&output.stderr).contains("/nonexistent/a.json"), "{}", text(&output.stderr));
-    let wrong = run(&["diff", "only-one"]);
+    let wrong = run(&["diff", "no-such-folder"]);
     assert_eq!(wrong.status.code(), Some(2));
 }
 
@@ -156,4 +156,56 @@ fn a_root_that_is_nothing_is_an_error() {
     let output = run(&["collect", "--root", "/nonexistent"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("/nonexistent"), "{}", text(&output.stderr));
+}
+
+/// A folder of five servers, one of them with a slow module, a snapshot of another model, and a file that is neither.
+#[test]
+fn a_folder_of_machines() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    for n in 1..=5u64 {
+        let mut inventory = server();
+        inventory.schema_version = hwinventory::model::SCHEMA_VERSION.into();
+        for dimm in &mut inventory.memory.data.dimms {
+            dimm.configured_speed = Some(3_200_000_000);
+        }
+        if n == 3 {
+            inventory.memory.data.dimms[1].configured_speed = Some(2_666_000_000);
+        }
+        let file = folder.path().join(format!("node{n}.json"));
+        std::fs::write(file, serde_json::to_vec(&inventory).expect("JSON")).expect("a file");
+    }
+    let path = folder.path().display().to_string();
+    let page = run(&["diff", &path]);
+    assert_eq!(page.status.code(), Some(1), "{}", text(&page.stderr));
+    let page = text(&page.stdout);
+    assert!(page.contains("5 machines: 4 alike, 1 odd"), "{page}");
+    assert!(page.contains("node3") && page.contains("memory A2 speed: 2666 MT/s (4 have 3200 MT/s)"), "{page}");
+    std::fs::copy(snapshot("q35-bios.tar.zst"), folder.path().join("rig.tar.zst")).expect("a copy");
+    std::fs::write(folder.path().join("notes.json"), "{}").expect("a file");
+    let json = run(&["diff", &path, "--json"]);
+    assert_eq!(json.status.code(), Some(2), "one of them is no inventory");
+    let fleet: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(fleet["groups"].as_array().map(Vec::len), Some(2));
+    assert_eq!(fleet["groups"][0]["odd"][0]["machine"], "node3");
+    assert_eq!(fleet["unreadable"][0]["file"], "notes.json");
+}
+
+#[test]
+fn formats_of_others() {
+    let file = snapshot("q35-uefi.tar.zst");
+    let get = |format: &str| -> Value {
+        let output = run(&["collect", "--root", &file, "--deadline", "60000", "--format", format]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let ipa = get("ipa");
+    assert_eq!(ipa["inventory"]["boot"]["current_boot_mode"], "uefi");
+    assert_eq!(ipa["inventory"]["system_vendor"]["product_name"], "TestRig");
+    assert_eq!(ipa["inventory"]["interfaces"].as_array().map(Vec::len), Some(4));
+    // No disk of the rig has four GiB.
+    assert!(ipa.get("root_disk").is_none() && ipa["inventory"]["disks"].as_array().is_some_and(|d| d.len() > 5));
+    let lshw = get("lshw-json");
+    assert_eq!((&lshw["class"], &lshw["product"]), (&Value::from("system"), &Value::from("TestRig")));
+    let wrong = run(&["collect", "--json", "--format", "ipa"]);
+    assert_eq!(wrong.status.code(), Some(2));
 }

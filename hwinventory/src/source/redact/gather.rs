@@ -94,6 +94,10 @@ pub fn all(recording: &Recording, inventory: &Inventory) -> BTreeSet<String> {
 }
 
 fn is_telling(atom: &str) -> bool {
+    // Zeros stand for none, and a PCI address without its function is what a slot is for.
+    if atom.bytes().all(|b| b == b'0') || crate::collect::is_pci_address(&format!("{atom}.0")) {
+        return false;
+    }
     !is_placeholder(atom) && !crate::collect::is_pci_address(atom) && !is_hypervisor_default(&atom.to_ascii_lowercase())
 }
 
