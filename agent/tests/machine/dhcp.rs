@@ -2,9 +2,9 @@
 
 use burin::config::Config;
 use burin::error::Coded;
-use burin::net::{self, Method, Network, NetworkState};
+use burin::net::{Method, NetError, Network, NetworkState};
 use nix::sched::{CloneFlags, unshare};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -90,8 +90,10 @@ impl Lab {
         std::fs::read_to_string(self.directory.path().join(format!("{name}.log"))).unwrap_or_default()
     }
 
-    fn up(&self, cmdline: &str, limit: Duration) -> Result<Network, net::NetError> {
-        net::up(&Config::parse(&[cmdline]).unwrap(), self.directory.path(), limit)
+    fn up(&self, cmdline: &str, limit: Duration) -> Result<Network, NetError> {
+        let network = Network::start(&Config::parse(&[cmdline]).unwrap(), self.directory.path())?;
+        network.wait(limit)?;
+        Ok(network)
     }
 
     fn resolv_conf(&self) -> String {
@@ -136,7 +138,11 @@ fn eventually(what: &str, check: impl Fn() -> bool) {
 }
 
 fn addresses(state: &NetworkState) -> Vec<Ipv4Addr> {
-    state.interfaces.iter().map(|interface| interface.address).collect()
+    let version4 = |address| match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    };
+    state.addresses().into_iter().filter_map(version4).collect()
 }
 
 #[test]
@@ -159,10 +165,13 @@ fn a_lease_with_every_option_is_applied_and_renewed() {
         let network = lab.up("", LIMIT).unwrap();
         let state = network.state();
         let primary = state.primary().unwrap();
-        assert_eq!((primary.name.as_str(), primary.method, primary.prefix), ("lit0", Method::Dhcp, 24));
-        assert!((50..=60).contains(&primary.address.octets()[3]), "{}", primary.address);
+        assert_eq!(
+            (primary.name.as_str(), primary.method, primary.addresses[0].prefix_len()),
+            ("lit0", Method::Dhcp, 24)
+        );
+        assert!((50..=60).contains(&addresses(&state)[0].octets()[3]), "{primary}");
         assert_eq!(primary.gateway(), Some([10, 9, 2, 1].into()));
-        assert_eq!(state.ntp_servers(), [Ipv4Addr::new(10, 9, 2, 5)]);
+        assert_eq!(state.ntp_servers(), ["10.9.2.5"]);
         assert_eq!(
             lab.resolv_conf(),
             "search a.example b.example rack.example\nnameserver 10.9.2.3\nnameserver 10.9.2.4\n\

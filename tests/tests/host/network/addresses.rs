@@ -1,14 +1,14 @@
 //! Addresses from servers and switches as they are.
 
 use super::lab::{BOOT_MAC, CONTROLLER, Lab, Place};
-use super::servers::{Dhcp, controller};
+use super::servers::{Dhcp, Heard, controller};
 use super::switch;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-fn hello(lab: &Lab, callers: &Mutex<Vec<IpAddr>>) -> IpAddr {
-    lab.until("hello", || callers.lock().unwrap().first().copied())
+fn hello(lab: &Lab, callers: &Mutex<Vec<Heard>>) -> IpAddr {
+    lab.until("hello", || callers.lock().unwrap().first().map(|heard| heard.from))
 }
 
 /// Replies from another port, several domains in option 15, boot options that mean nothing to us.

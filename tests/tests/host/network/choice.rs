@@ -1,14 +1,14 @@
 //! Which network is used.
 
 use super::lab::{BOOT_MAC, CONTROLLER, DATA_MAC, Lab, Place};
-use super::servers::{Dhcp, controller, dns};
+use super::servers::{Dhcp, Heard, controller, dns};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-fn hello(lab: &Lab, callers: &Mutex<Vec<IpAddr>>) -> IpAddr {
-    lab.until("hello", || callers.lock().unwrap().first().copied())
+fn hello(lab: &Lab, callers: &Mutex<Vec<Heard>>) -> IpAddr {
+    lab.until("hello", || callers.lock().unwrap().first().map(|heard| heard.from))
 }
 
 fn words() -> String {
@@ -76,8 +76,11 @@ fn a_lease_that_leads_nowhere_is_not_the_network() {
     dead.serve(&lab, Place::Data);
     Dhcp { delay: Duration::from_secs(2), ..Dhcp::new("boot0f", 2) }.serve(&lab, Place::Provisioning);
     let callers = controller(&lab, Place::Provisioning, CONTROLLER.parse().unwrap());
-    lab.boot(&format!("burin.controller=http://{CONTROLLER}:8080"));
+    lab.boot(&format!("burin.controller=http://{CONTROLLER}:8080 burin.api=8443"));
     assert_eq!(hello(&lab, &callers), Ipv4Addr::new(10, 9, 2, 50));
+    // Hello says where callers find the agent: on the network that it came by.
+    let body = callers.lock().unwrap()[0].body.clone();
+    assert!(body.contains("https://10.9.2.50:8443"), "{body}");
 }
 
 /// Both networks have a router, and the first one's leads nowhere; its name server knows no such name.

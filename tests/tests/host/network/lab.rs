@@ -95,9 +95,9 @@ impl Lab {
         Child::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))
     }
 
-    /// Starts the agent with these words on its kernel command line.
+    /// Starts the agent with these words on its kernel command line. It has no API unless they say so.
     pub fn boot(&mut self, words: &str) {
-        std::fs::write(self.root.path().join("proc/cmdline"), format!("{words} burin.api=off\n")).unwrap();
+        std::fs::write(self.root.path().join("proc/cmdline"), format!("burin.api=off {words}\n")).unwrap();
         let log = File::create(self.root.path().join("log")).unwrap();
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name(Place::Machine)]).arg(&self.program).arg("agent");

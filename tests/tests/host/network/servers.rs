@@ -2,8 +2,8 @@
 
 use super::lab::{Lab, Place};
 use nix::sys::socket::{setsockopt, sockopt};
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -145,31 +145,44 @@ pub fn dns(lab: &Lab, place: Place, server: Ipv4Addr, name: &'static str, addres
     });
 }
 
-/// Hears hello and says that it is busy. Each caller's address is kept.
-pub fn controller(lab: &Lab, place: Place, address: IpAddr) -> Arc<Mutex<Vec<IpAddr>>> {
+/// A hello as the controller hears it.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    pub from: IpAddr,
+    pub body: String,
+}
+
+/// Hears hello and says that it is busy.
+pub fn controller(lab: &Lab, place: Place, address: IpAddr) -> Arc<Mutex<Vec<Heard>>> {
     let callers = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&callers);
     lab.inside(place, move || {
         let listener = TcpListener::bind(SocketAddr::new(address, 8080)).unwrap();
         for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { continue };
+            let Ok(stream) = stream else { continue };
             let callers = Arc::clone(&callers);
-            thread::spawn(move || {
-                let from = stream.peer_addr().map(|from| from.ip());
-                let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
-                let mut head = [0; 16];
-                // A connection without a request is no hello: the agent tries whether somebody is there.
-                if stream.read_exact(&mut head).is_ok()
-                    && head.starts_with(b"POST /v1/hello")
-                    && let Ok(from) = from
-                {
-                    callers.lock().unwrap().push(from);
-                }
-                let _ = stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-                let _ = stream.shutdown(std::net::Shutdown::Write);
-                let _ = std::io::copy(&mut stream, &mut std::io::sink());
-            });
+            // A connection without a request is no hello: the agent tries whether somebody is there.
+            thread::spawn(move || hear(stream).map(|heard| callers.lock().unwrap().push(heard)));
         }
     });
     kept
+}
+
+fn hear(mut stream: TcpStream) -> Option<Heard> {
+    let from = stream.peer_addr().ok()?.ip();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let (mut line, mut head, mut length) = (String::new(), String::new(), 0);
+    while reader.read_line(&mut line).ok()? > 2 {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        head.push_str(&line);
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok()?;
+    let body = String::from_utf8_lossy(&body).into_owned();
+    head.starts_with("POST /v1/hello").then_some(Heard { from, body })
 }

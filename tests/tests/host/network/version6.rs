@@ -43,7 +43,7 @@ fn dnsmasq(lab: &Lab, options: &[&str]) -> Child {
 
 fn hello(lab: &Lab) -> Ipv6Addr {
     let callers = controller(lab, Place::Provisioning, ROUTER.parse().unwrap());
-    match lab.until("hello", || callers.lock().unwrap().first().copied()) {
+    match lab.until("hello", || callers.lock().unwrap().first().map(|heard| heard.from)) {
         IpAddr::V6(address) => address,
         IpAddr::V4(address) => panic!("{address}"),
     }
