@@ -16,6 +16,8 @@ pub enum Arch {
 }
 
 impl Arch {
+    pub const ALL: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
+
     /// From the machine field of an ELF file.
     pub fn from_object(architecture: object::Architecture) -> Option<Arch> {
         match architecture {

@@ -11,6 +11,7 @@ pub mod codec;
 pub mod cpio;
 pub mod debian;
 mod digest;
+pub mod iso;
 pub mod kernel;
 pub mod manifest;
 pub mod modules;

@@ -1,5 +1,7 @@
 //! The edge: arguments in, progress and errors on the terminal, exit code out.
 
+mod iso_command;
+
 use std::error::Error;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -48,6 +50,11 @@ enum Command {
     /// Build everything from a kernel and an agent.
     #[command(after_help = EXAMPLES)]
     Build(Box<BuildArgs>),
+    /// Make a bootable image for CD drives, virtual media and USB sticks of what `build` made.
+    #[command(after_help = iso_command::ISO_EXAMPLES)]
+    Iso(iso_command::IsoArgs),
+    /// Put other parameters into such an image, in place.
+    IsoConf(iso_command::IsoConfArgs),
     /// Print the standard module rules, as a start for --module-list.
     ModuleList,
 }
@@ -144,25 +151,24 @@ struct BuildArgs {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let result = match Cli::parse().command {
         Command::ModuleList => {
             print!("{}", burin_initramfs::modules::STANDARD_RULES);
-            ExitCode::SUCCESS
+            Ok(())
         }
-        Command::Build(args) => match run(*args) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                let mut text = format!("error: {error}");
-                let mut source = error.source();
-                while let Some(cause) = source {
-                    text += &format!(": {cause}");
-                    source = cause.source();
-                }
-                eprintln!("{text}");
-                ExitCode::FAILURE
-            }
-        },
+        Command::Build(args) => run(*args),
+        Command::Iso(args) => iso_command::make(args),
+        Command::IsoConf(args) => iso_command::change(args),
+    };
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let mut text = format!("error: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
     }
+    eprintln!("{text}");
+    ExitCode::FAILURE
 }
 
 fn run(args: BuildArgs) -> Result<(), Box<dyn Error>> {
@@ -191,10 +197,21 @@ fn report(manifest: &Manifest, options: &Options) {
     for file in &manifest.files {
         eprintln!("  {:>11}  {}", file.size, file.name);
     }
-    let missing = manifest.firmware_wanted.iter().filter(|f| !f.included).count();
-    if missing > 0 {
+    let without = manifest.drivers_without_firmware();
+    if !without.is_empty() {
         eprintln!(
-            "{missing} firmware files that chosen drivers may ask for are not in the ramdisk (firmware_wanted in {}; --firmware DIR).",
+            "warning: {} drivers may ask for firmware that is not in the ramdisk; their cards may not work without it:",
+            without.len()
+        );
+        for (driver, files) in &without {
+            let more = if files.len() > 1 { format!(" and {} more", files.len() - 1) } else { String::new() };
+            eprintln!("  {driver}: {}{more}", files.first().copied().unwrap_or_default());
+        }
+        eprintln!(
+            "--firmware /usr/lib/firmware takes just these files (Debian: the packages firmware-...), if they are there;"
+        );
+        eprintln!(
+            "--without-module NAME leaves a driver out. All of them: firmware_wanted in {}.",
             burin_initramfs::MANIFEST
         );
     }

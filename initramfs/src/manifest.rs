@@ -1,6 +1,7 @@
 //! manifest.json: what was built, for programs.
 
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 use crate::arch::Arch;
 use crate::debian::Package;
@@ -36,6 +37,24 @@ pub struct Manifest {
     pub firmware_wanted: Vec<FirmwareEntry>,
     /// Debian packages that the output was taken from.
     pub packages: Vec<Package>,
+}
+
+impl Manifest {
+    /// Drivers of which no firmware file at all is in the ramdisk, with what they may ask for. One that has some of its
+    /// files has those of the cards that somebody thought of: drivers name every version they ever knew.
+    pub fn drivers_without_firmware(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut without: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for file in &self.firmware_wanted {
+            for module in &file.modules {
+                without.entry(module).or_default().push(&file.path);
+            }
+        }
+        let served = self.firmware_wanted.iter().filter(|file| file.included);
+        for module in served.flat_map(|file| &file.modules) {
+            without.remove(module.as_str());
+        }
+        without
+    }
 }
 
 /// The builder and what of it decides the bytes.

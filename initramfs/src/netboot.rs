@@ -57,7 +57,7 @@ pub fn grub(boot: &Boot<'_>) -> String {
 }
 
 /// Words for a GRUB script: its own special characters escaped, so that a URL with `&` or `;` stays one word.
-fn grub_words(cmdline: &str) -> String {
+pub fn grub_words(cmdline: &str) -> String {
     let special = |c: char| matches!(c, '$' | ';' | '&' | '|' | '<' | '>' | '{' | '}' | '\'' | '"' | '\\' | '#');
     cmdline.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }

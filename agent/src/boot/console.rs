@@ -5,19 +5,29 @@ use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// What a slow console may lag behind before bytes are dropped: about six seconds of a 115200 baud line.
 const BACKLOG: usize = 64 << 10;
+/// How often is looked for consoles that register late: hvc0, USB, serial ports behind PCI.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// All active consoles. Writing never blocks: each console has its own thread and a bounded backlog, so that a serial
-/// line with flow control, or a dead one, holds up nobody.
-#[derive(Debug, Clone, Default)]
+/// line with flow control, or a dead one, holds up nobody. One that registers late gets what was said before.
+#[derive(Debug, Clone)]
 pub struct Consoles {
-    outputs: Arc<Vec<Output>>,
+    root: PathBuf,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    outputs: Vec<Output>,
+    /// What was said so far, at most as much as a console's backlog holds: the end of it.
+    said: VecDeque<u8>,
 }
 
 #[derive(Debug)]
@@ -43,29 +53,73 @@ struct Backlog {
 impl Consoles {
     /// Opens what `sys/class/tty/console/active` names, or `dev/console` when nothing there opens.
     pub fn open(root: &Path) -> Self {
-        let active = std::fs::read_to_string(root.join("sys/class/tty/console/active")).unwrap_or_default();
-        let dev = root.join("dev");
-        let mut outputs: Vec<Output> =
-            active.split_ascii_whitespace().filter_map(|name| Output::open(&dev, name)).collect();
-        if outputs.is_empty() {
-            outputs.extend(Output::open(&dev, "console"));
+        let consoles = Self { root: root.to_owned(), state: Arc::default() };
+        consoles.look();
+        let mut state = consoles.lock();
+        if state.outputs.is_empty() {
+            state.outputs.extend(Output::open(&root.join("dev"), "console"));
         }
-        Self { outputs: Arc::new(outputs) }
+        drop(state);
+        consoles
     }
 
-    pub fn names(&self) -> Vec<&str> {
-        self.outputs.iter().map(|output| output.name.as_str()).collect()
+    /// Opens consoles that were not there before, and tells them what was said; their names.
+    pub fn look(&self) -> Vec<String> {
+        let active = std::fs::read_to_string(self.root.join("sys/class/tty/console/active")).unwrap_or_default();
+        let mut state = self.lock();
+        let mut new = Vec::new();
+        for name in active.split_ascii_whitespace() {
+            if state.outputs.iter().any(|output| output.name == name) {
+                continue;
+            }
+            // Its node may come a moment later: then the next look finds it.
+            let Some(output) = Output::open(&self.root.join("dev"), name) else { continue };
+            output.shared.push(&state.said.iter().copied().collect::<Vec<u8>>());
+            state.outputs.push(output);
+            new.push(name.to_owned());
+        }
+        new
+    }
+
+    /// Looks for late consoles as long as the process lives.
+    pub fn watch(&self) {
+        let consoles = self.clone();
+        let looking = move || {
+            loop {
+                thread::sleep(LOOK);
+                for name in consoles.look() {
+                    log::info!("console {name} has come");
+                }
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("consoles".to_owned()).spawn(looking) {
+            log::warn!("consoles that come later stay silent: {error}");
+        }
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.lock().outputs.iter().map(|output| output.name.clone()).collect()
     }
 
     /// Queues bytes on every console.
     pub fn write(&self, bytes: &[u8]) {
-        self.outputs.iter().for_each(|output| output.shared.push(bytes));
+        let mut state = self.lock();
+        state.said.extend(bytes);
+        let excess = state.said.len().saturating_sub(BACKLOG);
+        state.said.drain(..excess);
+        state.outputs.iter().for_each(|output| output.shared.push(bytes));
     }
 
     /// Waits until everything queued is out, at most `limit`.
     pub fn flush(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
-        self.outputs.iter().for_each(|output| output.shared.drain(deadline));
+        // Not under the lock: a slow console must not keep others from speaking.
+        let all: Vec<Arc<Shared>> = self.lock().outputs.iter().map(|output| Arc::clone(&output.shared)).collect();
+        all.iter().for_each(|shared| shared.drain(deadline));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,6 +223,20 @@ mod tests {
             (read(&root, "tty0"), read(&root, "ttyS0"), read(&root, "console")),
             (text.clone(), text, String::new())
         );
+    }
+
+    #[test]
+    fn a_console_that_registers_late_gets_everything_from_the_beginning() {
+        let root = root("ttyS0\n", &["ttyS0"]);
+        let consoles = Consoles::open(root.path());
+        consoles.write(b"first\n");
+        std::fs::write(root.path().join("sys/class/tty/console/active"), "hvc0 ttyS0\n").unwrap();
+        assert_eq!(consoles.look(), [""; 0], "its node is not there yet");
+        std::fs::write(root.path().join("dev/hvc0"), "").unwrap();
+        assert_eq!((consoles.look(), consoles.look()), (vec!["hvc0".to_owned()], vec![]));
+        consoles.write(b"second\n");
+        consoles.flush(Duration::from_secs(60));
+        assert_eq!((read(&root, "hvc0"), read(&root, "ttyS0")), ("first\nsecond\n".into(), "first\nsecond\n".into()));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod console;
 mod crash;
 mod devices;
+mod firmware;
+mod medium;
 mod modprobe;
 mod modules;
 mod mounts;
@@ -10,9 +12,12 @@ mod say;
 mod shutdown;
 mod supervise;
 mod tuning;
+mod volume;
 
 pub use crash::{CrashReport, forget_last_crash, last_crash};
 pub use devices::{DeviceState, Settled, idle, is_ours, settle};
+pub use firmware::{MissingFirmware, missing_firmware};
+pub use medium::boot_medium;
 pub use modprobe::{is_modprobe, modprobe};
 pub use shutdown::End;
 
@@ -45,6 +50,7 @@ fn run(root: &Path) -> nix::Result<End> {
     let cmdline = std::fs::read_to_string(root.join("proc/cmdline")).unwrap_or_default();
     let consoles = Consoles::open(root);
     say::install(consoles.clone(), level(&cmdline));
+    consoles.watch();
     log::info!("burin {} on consoles {}", env!("CARGO_PKG_VERSION"), consoles.names().join(" "));
     for error in &mount_errors {
         // efivarfs comes with its module, further down.
@@ -55,9 +61,11 @@ fn run(root: &Path) -> nix::Result<End> {
     let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
     log::info!("Linux {}: {}", release.as_deref().unwrap_or("of unknown release"), config::redact(&cmdline));
     prepare(root, &cmdline);
+    firmware::watch(root);
     devices::start(root, &release.unwrap_or_default(), &cmdline);
     spawn_efivars(root);
-    supervise::run(root, &consoles, &signals)
+    let ready = medium::fetch(root, &cmdline);
+    supervise::run(root, &consoles, &signals, &|| ready.is())
 }
 
 /// Settings that no device has to be there for.

@@ -100,6 +100,32 @@ fn is_mount_point(path: &Path) -> io::Result<bool> {
     Ok(std::fs::metadata(path)?.dev() != std::fs::metadata(parent)?.dev())
 }
 
+/// The boot medium, mounted read-only until dropped.
+#[derive(Debug)]
+pub struct Medium(PathBuf);
+
+impl Medium {
+    /// At `path`, which only root can enter.
+    pub fn mount(device: &Path, kind: &str, path: &Path) -> io::Result<Self> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        mount(Some(device), path, Some(kind), NO_EXEC | MsFlags::MS_RDONLY, None::<&str>)?;
+        Ok(Self(path.to_owned()))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Medium {
+    fn drop(&mut self) {
+        if let Err(error) = umount2(&self.0, MntFlags::MNT_DETACH) {
+            log::warn!("{}: {error}", self.0.display());
+        }
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
 /// Unmounts what sits on block devices, last mounted first; what is busy becomes read-only and is detached.
 pub fn unmount_disks(mounts: &str) -> Vec<String> {
     let mut notes = Vec::new();

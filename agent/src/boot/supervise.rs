@@ -49,8 +49,11 @@ struct Child {
     tail: Arc<Mutex<Tail>>,
 }
 
-/// Runs the agent until it asks for the end of the machine.
-pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet) -> nix::Result<End> {
+/// How often is asked whether the agent may start at last.
+const READY: Duration = Duration::from_millis(100);
+
+/// Runs the agent, from when it is `ready`, until it asks for the end of the machine.
+pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet, ready: &dyn Fn() -> bool) -> nix::Result<End> {
     let signals = SignalFd::with_flags(signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let log = Arc::new(Mutex::new(AgentLog::new(root)));
     let mut backoff = Backoff::default();
@@ -58,7 +61,9 @@ pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet) -> nix::Result<En
     let mut child: Option<Child> = None;
     let mut next_start = Some(Instant::now());
     loop {
-        if next_start.is_some_and(|at| at <= Instant::now()) {
+        if next_start.is_some_and(|at| at <= Instant::now()) && !ready() {
+            next_start = Some(Instant::now() + READY);
+        } else if next_start.is_some_and(|at| at <= Instant::now()) {
             next_start = None;
             match start(consoles, &log) {
                 Ok(started) => child = Some(started),

@@ -1,6 +1,7 @@
 //! Raw command line and files -> one validated [`Config`].
 //!
-//! Words come from `/etc/burin/cmdline` first and the kernel command line after it; the last of two equal keys wins.
+//! Words come from `/etc/burin/cmdline` first, from the boot medium's `burin.conf` then, and from the kernel command line
+//! last; the last of two equal keys wins.
 //! Keys treat `-` and `_` as one character, as the kernel does. The grammar of quotes is the kernel's
 //! (Documentation/admin-guide/kernel-parameters): double quotes may enclose a value or a whole word and are dropped.
 
@@ -9,6 +10,7 @@ mod error;
 mod ip;
 mod ironic;
 mod links;
+pub mod medium;
 mod network;
 mod raw;
 mod value;
@@ -79,7 +81,7 @@ impl Config {
     }
 }
 
-/// Reads `etc/burin/cmdline` (optional) and `proc/cmdline` below `root`.
+/// Reads `etc/burin/cmdline` (optional), what PID 1 kept of the boot medium, and `proc/cmdline` below `root`.
 pub fn load(root: &Path) -> Result<Config, ConfigError> {
     load_with(root, "")
 }
@@ -87,8 +89,9 @@ pub fn load(root: &Path) -> Result<Config, ConfigError> {
 /// The same, with words that go before both.
 pub fn load_with(root: &Path, more: &str) -> Result<Config, ConfigError> {
     let file = read(&root.join("etc/burin/cmdline"), true)?;
+    let medium = read(&root.join("run/burin/medium/words"), true)?;
     let kernel = read(&root.join("proc/cmdline"), false)?;
-    Config::parse(&[&file, &kernel, more])
+    Config::parse(&[&file, &medium, &kernel, more])
 }
 
 fn read(path: &Path, optional: bool) -> Result<String, ConfigError> {

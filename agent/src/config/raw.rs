@@ -16,7 +16,7 @@ const ATTRIBUTE: &str = "burin.attr.";
 /// Words of ironic-python-agent.
 const IPA: &str = "ipa_";
 const HINTS: &str = "burin.ironic.hints";
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     "burin.controller",
     "burin.ca",
     "burin.token",
@@ -26,6 +26,7 @@ const KNOWN: [&str; 15] = [
     "burin.ntp",
     "burin.lldp",
     "burin.settle",
+    "burin.medium",
     "burin.finish",
     "burin.api",
     "burin.attr.NAME",
@@ -128,6 +129,8 @@ impl Raw {
                 }
                 return;
             }
+            // PID 1's.
+            "burin.medium" => return,
             unknown => {
                 if unknown.starts_with("burin.") {
                     self.warnings.push(unknown_word(&word.key));

@@ -1,7 +1,7 @@
 //! What the machine says about itself before anybody asks it to do something.
 
 use super::Agent;
-use crate::boot::CrashReport;
+use crate::boot::{self, CrashReport, MissingFirmware};
 use crate::config::Config;
 use crate::error::Coded;
 use crate::protocol::event::Anomaly;
@@ -14,7 +14,7 @@ use hwinventory::model::{LldpNeighbour, Nic};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// A device of a slow or emulated machine may take seconds to answer; whoever plans waits rather than refuse.
@@ -38,7 +38,22 @@ pub fn inventory(stages: &mut Stages, agent: &Agent) -> Result<Inventory, Failur
         settle::settle(&agent.root, settle::Moment::Hello, &|| false);
         Ok::<_, Infallible>(())
     })?;
-    stages.run("inventory", || Ok::<_, Infallible>(agent.look.inventory()))
+    let inventory = stages.run("inventory", || Ok::<_, Infallible>(agent.look.inventory()))?;
+    tell_missing_firmware(stages, &agent.root);
+    Ok(inventory)
+}
+
+/// PID 1 has said it on the console; the controller hears it here, once for each device and file.
+fn tell_missing_firmware(stages: &Stages, root: &Path) {
+    static TOLD: Mutex<Vec<MissingFirmware>> = Mutex::new(Vec::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    for missing in boot::missing_firmware(root) {
+        if !told.contains(&missing) {
+            let anomaly = Anomaly { device: Some(missing.device.clone()), problem: missing.problem() };
+            stages.emitter().emit(Kind::Anomaly(anomaly));
+            told.push(missing);
+        }
+    }
 }
 
 /// LLDP neighbours by the permanent address of the NIC that heard them.
@@ -81,7 +96,12 @@ fn collect(lldp_wait: Duration) -> Inventory {
         lldp_wait,
         ..hwinventory::Options::default()
     };
-    let inventory = hwinventory::collect(&options);
+    let mut inventory = hwinventory::collect(&options);
+    // Neither firmware's variables nor the command line tell of a CD or of a stick that BIOS started.
+    let medium = boot::boot_medium(Path::new("/"));
+    for disk in inventory.disks.data.iter_mut().filter(|disk| medium.as_deref() == Some(disk.name.as_str())) {
+        disk.boot_medium = true;
+    }
     for disk in &inventory.disks.data {
         let model = disk.model.as_deref().unwrap_or("unknown model");
         let serial = disk.serial.as_deref().unwrap_or("no serial number");
