@@ -3,6 +3,7 @@
 //! Types flow one way: `config -> Inventory -> Order -> Plan -> Receipt -> Event`.
 //! Each folder is a room with one duty; `ARCHITECTURE.md` is the map.
 
+pub mod alive;
 pub mod api;
 pub mod apply;
 pub mod bell;

@@ -231,6 +231,7 @@ impl Agent {
     fn clock(&self, stages: &mut Stages, network: &Network) -> Result<(Clock, Vec<IpAddr>), Failure> {
         let wait = || {
             while let Err(error) = network.wait(NETWORK_PATIENCE) {
+                crate::alive::beat();
                 let problem = error.problem();
                 log::warn!("no network yet [{}]: {}", problem.code, problem.message);
                 if let Some(hint) = problem.hint {

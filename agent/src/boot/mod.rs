@@ -13,6 +13,7 @@ mod shutdown;
 mod supervise;
 mod tuning;
 mod volume;
+mod watchdog;
 
 pub use crash::{CrashReport, forget_last_crash, last_crash};
 pub use devices::{DeviceState, Settled, idle, is_ours, settle};
@@ -60,12 +61,28 @@ fn run(root: &Path) -> nix::Result<End> {
     }
     let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
     log::info!("Linux {}: {}", release.as_deref().unwrap_or("of unknown release"), config::redact(&cmdline));
+    tell_memory(root);
     prepare(root, &cmdline);
     firmware::watch(root);
     devices::start(root, &release.unwrap_or_default(), &cmdline);
     spawn_efivars(root);
+    watchdog::start(root, &cmdline);
     let ready = medium::fetch(root, &cmdline);
     supervise::run(root, &consoles, &signals, &|| ready.is())
+}
+
+/// Below this, images may not find their buffers.
+const LITTLE_MEMORY: u64 = 192 << 20;
+
+fn tell_memory(root: &Path) {
+    let table = std::fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
+    match mounts::available(&table) {
+        Some(bytes) if bytes < LITTLE_MEMORY => {
+            log::warn!("only {} MiB of memory are available: images may not find their buffers", bytes >> 20);
+        }
+        Some(bytes) => log::info!("{} MiB of memory available", bytes >> 20),
+        None => {}
+    }
 }
 
 /// Settings that no device has to be there for.

@@ -29,8 +29,8 @@ const TABLE: &[Mount] = &[
         data: "mode=0620,gid=5,ptmxmode=0666",
         when: None,
     },
-    Mount { target: "run", kind: "tmpfs", flags: NO_DEV, data: "mode=0755,size=20%", when: None },
-    Mount { target: "tmp", kind: "tmpfs", flags: NO_DEV, data: "mode=1777,size=25%", when: None },
+    Mount { target: "run", kind: "tmpfs", flags: NO_DEV, data: "mode=0755", when: None },
+    Mount { target: "tmp", kind: "tmpfs", flags: NO_DEV, data: "mode=1777", when: None },
     Mount { target: EFIVARS, kind: "efivarfs", flags: NO_EXEC, data: "", when: Some("sys/firmware/efi") },
 ];
 
@@ -91,7 +91,27 @@ fn mount_one(root: &Path, entry: &Mount) -> io::Result<()> {
     if is_mount_point(&target)? {
         return Ok(());
     }
-    mount(Some(entry.kind), &target, Some(entry.kind), entry.flags, Some(entry.data)).map_err(io::Error::from)
+    let mut data = entry.data.to_owned();
+    if entry.kind == "tmpfs" {
+        // proc is mounted by now: it stands first in the table.
+        let table = std::fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
+        data += &format!(",size={}", budget(available(&table)));
+    }
+    mount(Some(entry.kind), &target, Some(entry.kind), entry.flags, Some(data.as_str())).map_err(io::Error::from)
+}
+
+/// `MemAvailable` of `/proc/meminfo` in bytes (proc(5)): what can be had without swapping.
+pub fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// What each tmpfs may take. Of what is really free, not of what is built in: the ramdisk itself has taken its share of a
+/// small machine, and buffers for images come out of the rest.
+fn budget(available: Option<u64>) -> u64 {
+    const LEAST: u64 = 16 << 20;
+    const MOST: u64 = 8 << 30;
+    available.map_or(LEAST, |bytes| (bytes / 8).clamp(LEAST, MOST))
 }
 
 /// A directory on another device than its parent. (Bind mounts within one file system escape this; the table has none.)
@@ -177,6 +197,15 @@ mod tests {
                 .position(|other| entry.target != other.target && Path::new(entry.target).starts_with(other.target));
             assert!(parents.is_none_or(|parent| parent < place), "{}", entry.target);
         }
+    }
+
+    #[test]
+    fn memory_is_shared_out_of_what_is_free() {
+        let table = "MemTotal:        1000000 kB\nMemFree:  7 kB\nMemAvailable:     512000 kB\n";
+        assert_eq!(available(table), Some(512_000 * 1024));
+        assert_eq!((available("MemAvailable: x kB\n"), available("")), (None, None));
+        assert_eq!(budget(available(table)), 64_000 * 1024);
+        assert_eq!((budget(None), budget(Some(1 << 20)), budget(Some(1 << 50))), (16 << 20, 16 << 20, 8 << 30));
     }
 
     #[test]

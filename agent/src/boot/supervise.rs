@@ -3,6 +3,7 @@
 use super::console::Consoles;
 use super::crash::{self, Backoff, CrashReport, Tail};
 use super::shutdown::End;
+use super::watchdog;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -49,6 +50,8 @@ struct Child {
     tail: Arc<Mutex<Tail>>,
 }
 
+/// Of -1000 to 1000 (proc(5)); the programs that the agent starts inherit it, so that among these the largest goes first.
+const OOM_SCORE: &str = "-800";
 /// How often is asked whether the agent may start at last.
 const READY: Duration = Duration::from_millis(100);
 
@@ -66,7 +69,10 @@ pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet, ready: &dyn Fn() 
         } else if next_start.is_some_and(|at| at <= Instant::now()) {
             next_start = None;
             match start(consoles, &log) {
-                Ok(started) => child = Some(started),
+                Ok(started) => {
+                    watchdog::rest(false);
+                    child = Some(started);
+                }
                 Err(error) => {
                     let pause = backoff.after(Duration::ZERO);
                     log::error!("cannot start the agent: {error}; trying again in {} s", pause.as_secs());
@@ -84,6 +90,7 @@ pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet, ready: &dyn Fn() 
                 && let Some((level, words)) = stopped(code)
             {
                 log::log!(level, "{words}");
+                watchdog::rest(true);
                 continue;
             }
             let (code, signal, reason) = match status {
@@ -186,6 +193,11 @@ fn start(consoles: &Consoles, log: &Arc<Mutex<AgentLog>>) -> std::io::Result<Chi
     let tail = Arc::new(Mutex::new(Tail::new(TAIL)));
     let reader = forward(pipe, consoles.clone(), Arc::clone(log), Arc::clone(&tail))?;
     let process = command.spawn()?;
+    // Its memory is bounded; what it starts, or a leak elsewhere, shall go first.
+    let score = format!("/proc/{}/oom_score_adj", process.id());
+    if let Err(error) = std::fs::write(&score, OOM_SCORE) {
+        log::debug!("{score}: {error}");
+    }
     // Never waited for through `process`: `reap` does that for all.
     Ok(Child { pid: Pid::from_raw(process.id() as i32), started: Instant::now(), reader, tail })
 }

@@ -16,7 +16,7 @@ const ATTRIBUTE: &str = "burin.attr.";
 /// Words of ironic-python-agent.
 const IPA: &str = "ipa_";
 const HINTS: &str = "burin.ironic.hints";
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     "burin.controller",
     "burin.ca",
     "burin.token",
@@ -27,6 +27,7 @@ const KNOWN: [&str; 16] = [
     "burin.lldp",
     "burin.settle",
     "burin.medium",
+    "burin.watchdog",
     "burin.finish",
     "burin.api",
     "burin.attr.NAME",
@@ -130,7 +131,7 @@ impl Raw {
                 return;
             }
             // PID 1's.
-            "burin.medium" => return,
+            "burin.medium" | "burin.watchdog" => return,
             unknown => {
                 if unknown.starts_with("burin.") {
                     self.warnings.push(unknown_word(&word.key));

@@ -55,6 +55,7 @@ impl Emitter {
 
     /// Stamps and keeps an event. A listener that does not keep up loses it; nobody waits.
     pub fn emit(&self, kind: Kind) {
+        crate::alive::heard(&kind);
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.last = state.last.saturating_add(1);
         let id = EventId { boot_id: self.0.boot_id.clone(), sequence: state.last };

@@ -194,6 +194,7 @@ impl Attempt<'_> {
             log::info!("held by the controller");
         }
         loop {
+            crate::alive::beat();
             match self.control.wait_while_held(HOLD_PATIENCE) {
                 Control::Hold => {}
                 word => return word,

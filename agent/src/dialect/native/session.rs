@@ -60,6 +60,7 @@ impl Options {
         let notify = |waiting: &Waiting<'_>| {
             let problem = waiting.error.problem();
             let chain = [vec![problem.message], problem.causes].concat().join(": ");
+            crate::alive::beat();
             log::warn!("{}: {chain}; again in {:.1} s", waiting.call, waiting.next.as_secs_f32());
             ControlFlow::Continue(())
         };

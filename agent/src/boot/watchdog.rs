@@ -1,0 +1,171 @@
+//! Hardware watchdogs. One that firmware has armed would reset the machine in the middle of its work; one that is fed
+//! whatever happens is of no use. It is fed while the agent makes progress, and left to fire when that is stuck.
+//!
+//! `burin.watchdog=auto` (the default) takes those that run already; `on` arms all there are; `off` leaves them alone.
+//! (Documentation/watchdog/watchdog-api.rst of the kernel.)
+
+use crate::alive;
+use crate::config::words;
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// Watchdogs of less than twice this time are too short to be fed by a busy machine; none of servers' are.
+const PAUSE: Duration = Duration::from_secs(3);
+/// No sign of progress for so long: a disk that hangs is given up after five minutes, a step without any byte written or
+/// read takes less than that.
+const PATIENCE: u64 = 30 * 60;
+
+/// The agent has ended by its own wish, and the machine waits for a person.
+static RESTING: AtomicBool = AtomicBool::new(false);
+/// Open ones by name, with whether they were armed by us.
+static OPEN: LazyLock<Mutex<BTreeMap<String, (File, bool)>>> = LazyLock::new(Mutex::default);
+
+/// `burin.watchdog=`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Auto,
+    On,
+    Off,
+}
+
+impl Wish {
+    fn parse(cmdline: &str) -> Self {
+        let said = words(cmdline).into_iter().rev().find(|word| word.folded() == "burin.watchdog");
+        match said.and_then(|word| word.value).as_deref() {
+            Some("on") => Self::On,
+            Some("off") => Self::Off,
+            _ => Self::Auto,
+        }
+    }
+}
+
+/// Feeds on a thread of its own, as long as the process lives.
+pub fn start(root: &Path, cmdline: &str) {
+    let wish = Wish::parse(cmdline);
+    if wish == Wish::Off {
+        return;
+    }
+    let root = root.to_owned();
+    let began = alive::uptime();
+    let feed = move || {
+        let mut starving = false;
+        loop {
+            take(&root, wish);
+            let sign = fs::read_to_string(root.join(alive::FILE)).ok().and_then(|text| text.trim().parse().ok());
+            let fed = RESTING.load(Ordering::Relaxed) || is_alive(alive::uptime(), sign.unwrap_or(began));
+            let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+            if fed {
+                open.values_mut().for_each(|(watchdog, _)| drop(watchdog.write_all(b"\0")));
+            } else if !starving && !open.is_empty() {
+                log::error!(
+                    "the agent has made no progress for {} minutes: the watchdog is left to fire",
+                    PATIENCE / 60
+                );
+            }
+            starving = !fed;
+            drop(open);
+            thread::sleep(PAUSE);
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("watchdog".to_owned()).spawn(feed) {
+        log::error!("the watchdog is not fed: {error}");
+    }
+}
+
+/// Whether the last sign is recent enough; seconds since the kernel started.
+fn is_alive(now: u64, sign: u64) -> bool {
+    now.saturating_sub(sign) < PATIENCE
+}
+
+/// The agent runs, or has ended and is not started again.
+pub fn rest(resting: bool) {
+    RESTING.store(resting, Ordering::Relaxed);
+}
+
+/// The machine ends in an orderly way: what we have armed is disarmed, so that it does not cut the next system's start
+/// short. What firmware has armed stays as firmware wants it, fed for the last time.
+pub fn release() {
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    for (name, (mut watchdog, ours)) in std::mem::take(&mut *open) {
+        // The magic close.
+        let last = if ours { b"V" } else { b"\0" };
+        if let Err(error) = watchdog.write_all(last) {
+            log::warn!("{name}: {error}");
+        }
+    }
+}
+
+/// Opens those that are to be fed and are not yet: drivers come late.
+fn take(root: &Path, wish: Wish) {
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    for entry in fs::read_dir(root.join("sys/class/watchdog")).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = entry.path();
+        let runs = runs(&path);
+        if open.contains_key(&name) || !(wish == Wish::On || runs) {
+            continue;
+        }
+        let device: PathBuf = root.join("dev").join(&name);
+        match OpenOptions::new().write(true).open(&device) {
+            Ok(watchdog) => {
+                let text = |file: &str| fs::read_to_string(path.join(file)).unwrap_or_default().trim().to_owned();
+                let who = if runs { "was armed by firmware" } else { "is armed" };
+                log::info!(
+                    "watchdog {name} ({}, {} s) {who}: fed while work makes progress",
+                    text("identity"),
+                    text("timeout")
+                );
+                open.insert(name, (watchdog, !runs));
+            }
+            // Somebody else's, the kernel's own pretimeout say: asked again at the next turn.
+            Err(error) => log::debug!("{}: {error}", device.display()),
+        }
+    }
+}
+
+/// Opened by somebody, or running since before its driver came: the kernel then feeds it itself, for ever, and holds the
+/// driver's module (WDOG_HW_RUNNING, drivers/watchdog/watchdog_dev.c).
+fn runs(watchdog: &Path) -> bool {
+    let text = |file: &str| fs::read_to_string(watchdog.join(file)).unwrap_or_default().trim().to_owned();
+    let held = text("device/driver/module/refcnt").parse::<u32>().is_ok_and(|count| count > 0);
+    text("state") == "active" || held
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word() {
+        for (cmdline, wish) in [
+            ("quiet", Wish::Auto),
+            ("burin.watchdog=on burin.watchdog=off", Wish::Off),
+            ("burin.watchdog=on", Wish::On),
+            ("burin.watchdog", Wish::Auto),
+        ] {
+            assert_eq!(Wish::parse(cmdline), wish, "{cmdline}");
+        }
+    }
+
+    #[test]
+    fn only_what_runs_is_taken_and_what_is_stuck_is_not_fed() {
+        let root = tempfile::tempdir().unwrap();
+        let watchdog = |name: &str, state: &str, held: &str| {
+            let path = root.path().join("sys/class/watchdog").join(name);
+            fs::create_dir_all(path.join("device/driver/module")).unwrap();
+            fs::write(path.join("state"), format!("{state}\n")).unwrap();
+            fs::write(path.join("device/driver/module/refcnt"), format!("{held}\n")).unwrap();
+            path
+        };
+        assert!(runs(&watchdog("watchdog0", "active", "1")));
+        assert!(runs(&watchdog("watchdog1", "inactive", "1")), "armed by firmware, fed by the kernel");
+        assert!(!runs(&watchdog("watchdog2", "inactive", "0")));
+        assert!(is_alive(PATIENCE + 99, 100) && !is_alive(PATIENCE + 100, 100));
+    }
+}
