@@ -21,6 +21,7 @@ pub mod net;
 pub mod report;
 pub mod run;
 pub mod settle;
+pub mod syslog;
 pub mod tree;
 
 pub use burin_disk as disk;

@@ -22,6 +22,7 @@ use crate::net::{self, Network, clock};
 use crate::protocol::Identity;
 use crate::report::{CONTROLLER, Emitter, Limits, SINK, Sink};
 use crate::stage::{Failure, Stages};
+use crate::syslog::Syslog;
 use hwinventory::Inventory;
 use logs::Logs;
 use std::fmt;
@@ -172,6 +173,8 @@ impl Agent {
         }
         let boot_id = facts::boot_id(&self.root);
         let mut stages = Stages::new(self.emitter(&boot_id));
+        let syslog = Syslog::new(self.log.clone());
+        self.config.syslog.iter().for_each(|target| syslog.add(target.clone()));
         let logs = Logs::start(self.log.clone(), stages.emitter().clone());
         if let Some(crash) = boot::last_crash(&self.root) {
             stages.emitter().emit(facts::crash(&crash));

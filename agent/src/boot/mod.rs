@@ -117,7 +117,10 @@ fn spawn_efivars(root: &Path) {
 
 fn level(cmdline: &str) -> log::LevelFilter {
     // The agent judges the command line; here a wrong word is just not heard.
-    config::Raw::parse(&[cmdline]).log.and_then(|word| word.parse().ok()).unwrap_or(log::LevelFilter::Info)
+    config::Raw::parse(&[cmdline])
+        .log
+        .and_then(|word| word.split(',').find_map(|part| part.parse().ok()))
+        .unwrap_or(log::LevelFilter::Info)
 }
 
 /// Plain words on every console, time to read them, then as the kernel's `panic=` says.

@@ -12,7 +12,7 @@ pub enum ConfigError {
     Url { word: &'static str, value: String, why: &'static str },
     #[error("burin.ca={value}: {why}")]
     Ca { value: String, why: &'static str },
-    #[error("burin.log={value}: no such level")]
+    #[error("burin.log={value}: neither a level nor a syslog server")]
     Log { value: String },
     #[error("burin.lldp={value}: not a number of seconds up to 300")]
     Lldp { value: String },
@@ -60,7 +60,9 @@ impl Coded for ConfigError {
             Self::Ca { .. } => {
                 "write burin.ca=/etc/burin/ca.pem or burin.ca=sha256:<64 hexadecimal digits>, and URLs that begin with https://"
             }
-            Self::Log { .. } => "write error, warn, info, debug or trace",
+            Self::Log { .. } => {
+                "write error, warn, info, debug or trace, and servers as udp://HOST[:514] or tcp://HOST[:601]: burin.log=info,udp://10.0.0.5"
+            }
             Self::Lldp { .. } => "write burin.lldp=31: switches speak every 30 seconds",
             Self::Settle { .. } => "write burin.settle=60 where disks may come up to a minute late",
             Self::Finish { .. } => "write reboot, poweroff, kexec or hold",

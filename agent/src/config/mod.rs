@@ -31,6 +31,7 @@ pub use raw::Raw;
 pub use value::{ApiDoor, HttpUrl, Mac, OrderSource, Trust};
 
 use crate::protocol::order::Finish;
+use crate::syslog::Target;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -52,6 +53,10 @@ pub struct Config {
     pub attributes: BTreeMap<String, String>,
     /// Console verbosity.
     pub log: Option<log::LevelFilter>,
+    /// Where the log goes beside consoles and controller.
+    pub syslog: Vec<Target>,
+    /// Servers that DHCP names get it too.
+    pub syslog_by_dhcp: bool,
     /// Time server, before those of DHCP.
     pub ntp: Option<String>,
     /// How long the first inventory listens for LLDP. Zero: not at all.

@@ -3,7 +3,7 @@
 use super::cmdline::{Word, words};
 use super::ironic::{Ironic, is_true};
 use super::value::{
-    parse_api, parse_boot_mac, parse_bytes, parse_finish, parse_level, parse_lldp, parse_settle, parse_trust,
+    parse_api, parse_boot_mac, parse_bytes, parse_finish, parse_lldp, parse_log, parse_settle, parse_trust,
 };
 use super::{Config, ConfigError, HttpUrl, OrderSource, Secret, network};
 use std::collections::BTreeMap;
@@ -154,6 +154,7 @@ impl Raw {
         let debug = is_true(ipa("ipa_debug")).then_some(log::LevelFilter::Debug);
         let lldp = if is_true(ipa("ipa_collect_lldp")) { LLDP_OF_IRONIC } else { Duration::ZERO };
         let ntp = self.ntp.or_else(|| self.ipa.get("ipa_ntp_server").cloned());
+        let log = self.log.as_deref().map(parse_log).transpose()?.unwrap_or_default();
         let mut config = Config {
             ironic: Ironic::read(&self.ipa)?,
             virtual_media: self.virtual_media,
@@ -163,7 +164,9 @@ impl Raw {
             order: self.order.as_deref().map(parse_bytes).transpose()?,
             events: url("burin.events", self.events)?,
             attributes: self.attributes,
-            log: self.log.as_deref().map(parse_level).transpose()?.or(debug),
+            log: log.level.or(debug),
+            syslog: log.targets,
+            syslog_by_dhcp: !log.local,
             ntp,
             lldp: self.lldp.as_deref().map(parse_lldp).transpose()?.unwrap_or(lldp),
             settle: self.settle.as_deref().map(parse_settle).transpose()?.unwrap_or_default(),

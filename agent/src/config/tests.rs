@@ -68,6 +68,8 @@ fn wrong_values_have_codes() {
     assert_eq!(code("burin.ca=ca.pem"), "config.ca");
     assert_eq!(code("burin.ca=sha256:12"), "config.ca");
     assert_eq!(code("burin.log=loud"), "config.log");
+    assert_eq!(code("burin.log=info,http://x"), "config.log");
+    assert_eq!(code("burin.settle=soon"), "config.settle");
     assert_eq!(code("burin.lldp=301"), "config.lldp");
     assert_eq!(code("burin.finish=halt"), "config.finish");
     assert_eq!(code("burin.api=no"), "config.api");
@@ -170,4 +172,28 @@ proptest! {
         let shown = format!("{:?}", Raw::parse(&[&text]));
         prop_assert!(!shown.contains(&token));
     }
+}
+
+#[test]
+fn the_log_has_a_level_and_servers() {
+    let config = Config::parse(&["burin.log=debug,udp://10.0.0.5,tcp://loghost:10514"]).unwrap();
+    let servers: Vec<String> = config.syslog.iter().map(ToString::to_string).collect();
+    assert_eq!((config.log, config.syslog_by_dhcp), (Some(log::LevelFilter::Debug), true));
+    assert_eq!(servers, ["udp://10.0.0.5:514", "tcp://loghost:10514"]);
+    let config = Config::parse(&["burin.log=local"]).unwrap();
+    assert_eq!((config.log, config.syslog_by_dhcp, config.syslog.len()), (None, false, 0));
+}
+
+#[test]
+fn the_boot_medium_comes_before_the_kernel_command_line_and_after_the_ramdisk() {
+    let root = tempfile::tempdir().unwrap();
+    for directory in ["proc", "etc/burin", "run/burin/medium"] {
+        std::fs::create_dir_all(root.path().join(directory)).unwrap();
+    }
+    std::fs::write(root.path().join("proc/cmdline"), "burin.medium=BURIN burin.ntp=kernel\n").unwrap();
+    std::fs::write(root.path().join("etc/burin/cmdline"), "burin.ntp=ramdisk burin.settle=1 burin.lldp=1\n").unwrap();
+    std::fs::write(root.path().join("run/burin/medium/words"), "burin.ntp=\"medium\"\nburin.settle=\"2\"\n").unwrap();
+    let config = load(root.path()).unwrap();
+    assert_eq!((config.ntp.as_deref(), config.settle.as_secs(), config.lldp.as_secs()), (Some("kernel"), 2, 1));
+    assert_eq!(config.warnings, [""; 0]);
 }

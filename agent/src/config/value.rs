@@ -2,6 +2,7 @@
 
 use super::ConfigError;
 use crate::protocol::order::Finish;
+use crate::syslog::Target;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -127,7 +128,32 @@ pub(super) fn parse_bytes(text: &str) -> Result<OrderSource, ConfigError> {
     HttpUrl::parse(text).map(OrderSource::Url).map_err(|why| ConfigError::url("burin.order", text, why))
 }
 
-pub(super) fn parse_level(text: &str) -> Result<log::LevelFilter, ConfigError> {
+/// A level, syslog servers, or both, with commas between; `local` takes none of DHCP's servers.
+pub(super) fn parse_log(text: &str) -> Result<LogWord, ConfigError> {
+    let mut word = LogWord::default();
+    for part in text.split(',').filter(|part| !part.is_empty()) {
+        if part == "local" {
+            word.local = true;
+        } else if part.contains("://") {
+            let target = Target::parse(part).map_err(|_| ConfigError::Log { value: text.to_owned() })?;
+            word.targets.push(target);
+        } else {
+            word.level = Some(parse_level(part).map_err(|_| ConfigError::Log { value: text.to_owned() })?);
+        }
+    }
+    Ok(word)
+}
+
+/// `burin.log=`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogWord {
+    pub level: Option<log::LevelFilter>,
+    pub targets: Vec<Target>,
+    /// Nothing goes to servers that only DHCP names.
+    pub local: bool,
+}
+
+fn parse_level(text: &str) -> Result<log::LevelFilter, ConfigError> {
     match text {
         "error" | "warn" | "info" | "debug" | "trace" => text.parse().ok(),
         _ => None,

@@ -68,6 +68,7 @@ impl Agent {
             seat.front.greet()?;
         }
         loop {
+            crate::alive::beat();
             match self.turn(stages, &mut ready, &mut seats, door)? {
                 Turn::End(exit) => return Ok(exit),
                 Turn::Busy => {}

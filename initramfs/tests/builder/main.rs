@@ -2,3 +2,4 @@
 
 mod cli;
 mod debian_kernel;
+mod iso;

@@ -3,7 +3,9 @@
 mod agent_killed;
 mod clock;
 mod faults;
+mod late;
 mod layouts;
 mod main_job;
+mod medium;
 mod raid;
 mod storage;

@@ -1,0 +1,89 @@
+//! Machines that start from the ISO, as a CD under BIOS and as a stick under UEFI, and find their controller by what the
+//! medium says: there is no DHCP for them.
+
+use burin_initramfs::iso::{IsoOptions, iso};
+use burin_tests::controller::Observation;
+use burin_tests::deploy::{built, start_controller};
+use burin_tests::vm::{Boot, Bus, Disk, Firmware, MachineSpec, Nic, NicModel, Slot};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+const MAC: &str = "52:54:00:b0:00:0e";
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 77);
+
+#[test]
+fn a_cd_with_bios() {
+    starts(Firmware::Bios, Bus::Cdrom, "CD-1");
+}
+
+#[test]
+fn a_stick_with_uefi() {
+    starts(Firmware::Uefi, Bus::Usb, "STICK-1");
+}
+
+fn starts(firmware: Firmware, bus: Bus, serial: &str) {
+    let netboot = match built() {
+        Ok((netboot, _)) => netboot,
+        Err(reason) => return burin_skip::skip!("{reason}"),
+    };
+    let _slot = Slot::wait().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let controller = start_controller(dir, &netboot, dir).unwrap();
+    let conf = dir.join("burin.conf");
+    // Each machine by another kind of name, and a section that is somebody else's.
+    let text = format!(
+        "# rack 7\nburin.controller={}\n[serial={serial}]\nburin.attr.rack=7\n[serial=OTHER]\nburin.controller=http://127.0.0.1:1\n\
+         [mac={}]\nip={ADDRESS}::10.0.2.2:255.255.255.0::eth0:none\n",
+        controller.public_url(),
+        MAC.replace(':', "-"),
+    );
+    std::fs::write(&conf, text).unwrap();
+    let image = dir.join("burin.iso");
+    let options = IsoOptions {
+        from: netboot.dir.clone(),
+        output: image.clone(),
+        label: "BURIN".to_owned(),
+        conf: Some(conf),
+        files: vec![],
+        cmdline: vec![],
+        mtime: 0,
+    };
+    iso(&options, &mut |_| {}).unwrap();
+
+    let packets = dir.join("packets.pcap");
+    let dump = format!("filter-dump,id=dump,netdev=net0,file={}", packets.display());
+    let seen = controller.subscribe();
+    let machine = MachineSpec::new(dir, firmware)
+        .identity("b0b0b0b0-0000-4000-8000-00000000000e", serial)
+        .disk(Disk::new(bus, &image, "MEDIUM").read_only())
+        .nic(Nic::new(NicModel::E1000e, MAC))
+        .extra(["-object", &dump])
+        .boot(Boot::Disks)
+        .start()
+        .unwrap();
+    let hello = loop {
+        match seen.recv_timeout(Duration::from_secs(600)) {
+            Ok(Observation::Hello { hello, .. }) => break hello,
+            Ok(_) => {}
+            Err(_) => panic!("no hello; the console:\n{}", machine.console().tail(60)),
+        }
+    };
+    assert_eq!(hello.identity.serial.as_deref(), Some(serial));
+    assert!(hello.api.is_some_and(|api| api.url.contains(&ADDRESS.to_string())), "the address of the medium");
+    let told = machine.console().text();
+    assert!(told.contains("init: boot medium: "), "{told}");
+    let inventory: hwinventory::Inventory = serde_json::from_value(hello.inventory).unwrap();
+    let medium: Vec<_> = inventory.disks.data.iter().filter(|disk| disk.boot_medium).collect();
+    assert_eq!(medium.len(), 1, "no order may overwrite what the machine was started from");
+    machine.cut_power();
+    assert!(!has_dhcp(&packets), "nobody asked for an address");
+}
+
+/// UDP from port 68 anywhere in the capture: `0, 68, 0, 67` are its ports.
+fn has_dhcp(capture: &Path) -> bool {
+    let bytes = std::fs::read(capture).unwrap();
+    assert!(bytes.len() > 1000, "the capture has the conversation with the controller");
+    bytes.windows(4).any(|ports| ports == [0, 68, 0, 67])
+}
