@@ -1,7 +1,7 @@
 //! The medium that the machine was started from: a CD, a BMC's virtual one, or a stick. Its parameters are read before
 //! the agent starts, so that a network without a DHCP server can be told of there.
 
-use super::volume::{self, Volume};
+use super::volume::{self, FAT, Volume};
 use super::{devices, mounts};
 use crate::config::{self, Word, medium};
 use std::fs::{self, File};
@@ -21,6 +21,8 @@ const KEPT: &str = "run/burin/medium";
 /// A BMC's virtual drive appears half a minute after its USB hub does.
 const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(500);
+/// What the kernel takes to read a stick's partition table, and more.
+const PARTITIONS: Duration = Duration::from_secs(2);
 /// NICs have to be there before a section can ask for their addresses.
 const NIC_QUIET: Duration = Duration::from_secs(1);
 const NIC_PATIENCE: Duration = Duration::from_secs(30);
@@ -73,22 +75,35 @@ pub fn fetch(root: &Path, cmdline: &str) -> Ready {
 fn find(root: &Path, label: &str, deadline: Instant) -> Option<(PathBuf, Volume)> {
     log::info!("looking for the boot medium, a volume labelled {label}");
     loop {
-        let mut found: Vec<(PathBuf, Volume)> = Vec::new();
-        for entry in fs::read_dir(root.join("sys/class/block")).into_iter().flatten().flatten() {
-            let device = root.join("dev").join(entry.file_name());
-            if let Some(volume) = head(&device).ok().as_deref().and_then(volume::read)
-                && volume.label.eq_ignore_ascii_case(label)
-            {
-                found.push((device, volume));
+        match look(root, label) {
+            // The disk is there before its partitions are.
+            Some((device, volume)) if volume.kind != FAT && !is_cdrom(&device) => {
+                thread::sleep(PARTITIONS);
+                return look(root, label).or(Some((device, volume)));
             }
+            None if Instant::now() < deadline => thread::sleep(LOOK),
+            found => return found,
         }
-        found.sort_by_key(|(device, volume)| (volume.kind != "vfat", device.clone()));
-        let first = found.into_iter().next();
-        if first.is_some() || Instant::now() >= deadline {
-            return first;
-        }
-        thread::sleep(LOOK);
     }
+}
+
+fn is_cdrom(device: &Path) -> bool {
+    device.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("sr"))
+}
+
+/// The best of the volumes with this label that are there now.
+fn look(root: &Path, label: &str) -> Option<(PathBuf, Volume)> {
+    let mut found: Vec<(PathBuf, Volume)> = Vec::new();
+    for entry in fs::read_dir(root.join("sys/class/block")).into_iter().flatten().flatten() {
+        let device = root.join("dev").join(entry.file_name());
+        if let Some(volume) = head(&device).ok().as_deref().and_then(volume::read)
+            && volume.label.eq_ignore_ascii_case(label)
+        {
+            found.push((device, volume));
+        }
+    }
+    found.sort_by_key(|(device, volume)| (volume.kind != FAT, device.clone()));
+    found.into_iter().next()
 }
 
 fn head(device: &Path) -> io::Result<Vec<u8>> {

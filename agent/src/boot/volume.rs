@@ -1,5 +1,7 @@
 //! The label of a volume, by its first bytes: ISO 9660 and FAT, which is what boot media have.
 
+/// As mount(2) calls it.
+pub const FAT: &str = "vfat";
 /// So much of a volume has to be read.
 pub const HEAD: usize = 34 << 10;
 /// Sector 16, ECMA-119 section 8.4.
@@ -34,7 +36,7 @@ fn fat(head: &[u8]) -> Option<Volume> {
         (word.starts_with(b"FAT")).then(|| head.get(label..label + 11)).flatten()
     };
     let label = at(71, 82).or_else(|| at(43, 54))?;
-    Some(Volume { kind: "vfat", label: text(label) })
+    Some(Volume { kind: FAT, label: text(label) })
 }
 
 fn text(bytes: &[u8]) -> String {

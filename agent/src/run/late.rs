@@ -106,7 +106,17 @@ fn newcomers<'a>(before: &[Disk], now: &'a [Disk]) -> Vec<&'a Disk> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::LogRing;
+    use crate::apply::Paths;
+    use crate::config::Config;
+    use crate::control::ControlFlag;
+    use crate::http::{self, Clock, Timeouts, Trust, TrustFiles};
+    use crate::protocol::Order;
+    use crate::protocol::order::{Finish, parse_bytes};
+    use crate::run::{Agent, Look};
     use serde_json::json;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn disks(list: &serde_json::Value) -> Inventory {
         let inventory = json!({ "schema_version": "inventory/v1", "disks": { "status": "ok", "data": list } });
@@ -129,6 +139,100 @@ mod tests {
         assert_eq!(anomaly.problem.code, "disk.came_late");
         assert_eq!(anomaly.device.as_deref(), Some("/dev/sda"));
         assert!(anomaly.problem.message.contains("(B)"), "{}", anomaly.problem.message);
+    }
+
+    /// A ramdisk of ours in a directory, on which a second disk comes at the second look.
+    fn agent(root: &std::path::Path) -> Agent {
+        for directory in ["run/burin", "sys/kernel", "sys/class/block"] {
+            std::fs::create_dir_all(root.join(directory)).unwrap();
+        }
+        let idle = boot::DeviceState { coldplugged: true, loading: 0 };
+        std::fs::write(root.join("run/burin/devices.json"), serde_json::to_vec(&idle).unwrap()).unwrap();
+        std::fs::write(root.join("sys/kernel/uevent_seqnum"), "1\n").unwrap();
+        let look = Look(Arc::new(|| disks(&json!([disk("A", 2_000_000_000), disk("LATE", 1_000_000_000)]))));
+        let log = LogRing::new(1000);
+        Agent { root: root.to_owned(), config: Config::default(), paths: Paths::default(), log, look }
+    }
+
+    fn disk(serial: &str, size: u64) -> serde_json::Value {
+        let identity = json!({ "kind": "serial", "value": serial, "strength": "strong" });
+        json!({
+            "name": format!("sd-{serial}"), "path": format!("/dev/sd-{serial}"), "status": "ok", "serial": serial,
+            "size": size, "mounts": [], "signatures": [], "logical_block_size": 512, "identity": identity.clone(),
+            "identities": [identity]
+        })
+    }
+
+    fn order(policies: &serde_json::Value) -> Order {
+        let set = json!({ "match": { "size": { "ge": "1GB" } }, "order_by": [{ "asc": "size" }], "image": "d" });
+        let text = json!({
+            "version": "order/v1", "id": "o", "images": { "d": { "urls": ["http://h/d.raw"] } },
+            "layouts": [{ "name": "smallest", "disks": { "root": set } }], "policies": policies
+        });
+        parse_bytes(text.to_string().as_bytes()).unwrap()
+    }
+
+    fn serials(inventory: &Inventory) -> Vec<&str> {
+        inventory.disks.data.iter().filter_map(|disk| disk.serial.as_deref()).collect()
+    }
+
+    /// The plan where one disk is there at first, and the kernel announces something as long as nobody has looked again.
+    fn planned(
+        root: &std::path::Path,
+        order: &Order,
+        first: &Inventory,
+        control: ControlFlag,
+    ) -> Result<Inventory, Refusal> {
+        let agent = agent(root);
+        let trust = Trust::downloads(None, &TrustFiles::below(root), Clock::trusted()).unwrap();
+        let attempt = Attempt {
+            agent: &agent,
+            order,
+            number: 1,
+            inventory: first,
+            download: http::agent(&trust, &Timeouts::DOWNLOADS),
+            control,
+            boot_id: "boot-1",
+            door: None,
+            finish: Finish::Hold,
+        };
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 2.. {
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(700));
+                    std::fs::write(root.join("sys/kernel/uevent_seqnum"), format!("{number}\n")).unwrap();
+                }
+            });
+            let result = plan(&attempt).map(|(inventory, _)| inventory);
+            over.store(true, Ordering::Relaxed);
+            result
+        })
+    }
+
+    #[test]
+    fn an_order_that_expects_more_disks_waits_for_them() {
+        let root = tempfile::tempdir().unwrap();
+        let first = disks(&json!([disk("A", 2_000_000_000)]));
+        let order = order(&json!({ "expected_disks": 2 }));
+        let inventory = planned(root.path(), &order, &first, ControlFlag::default()).unwrap();
+        assert_eq!(serials(&inventory), ["A", "LATE"]);
+    }
+
+    #[test]
+    fn a_missing_disk_is_looked_for_again_unless_the_order_is_called_off() {
+        let root = tempfile::tempdir().unwrap();
+        let nothing = disks(&json!([]));
+        let order = order(&json!({}));
+        let inventory = planned(root.path(), &order, &nothing, ControlFlag::default()).unwrap();
+        assert_eq!(serials(&inventory), ["A", "LATE"]);
+        let cancelled = ControlFlag::default();
+        cancelled.cancel();
+        let refusal = planned(root.path(), &order, &nothing, cancelled).unwrap_err();
+        assert_eq!(refusal.code(), "plan.no_match");
     }
 
     #[test]
