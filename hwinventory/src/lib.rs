@@ -22,6 +22,7 @@ pub use hwinventory_types as model;
 pub use model::Inventory;
 pub use parse::lldp::neighbour as lldp_neighbour;
 pub use parse::mounts::unescape as unescape_mount_path;
+pub use parse::names::{real, real_uuid};
 
 /// What a raw structure table of SMBIOS (`/sys/firmware/dmi/tables/DMI`) says about ways to the management controller.
 pub fn host_interfaces(table: &[u8]) -> Vec<model::HostInterface> {

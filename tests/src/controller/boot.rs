@@ -20,12 +20,12 @@ pub(super) struct Who {
 
 pub(super) async fn script(State(shared): State<Arc<Shared>>, Query(who): Query<Who>) -> Response {
     let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let identity = Identity {
+    let identity = super::identity::real(Identity {
         system_uuid: filled(&who.uuid).map(|uuid| uuid.to_ascii_lowercase()),
         serial: filled(&who.serial),
         macs: vec![],
         boot_mac: filled(&who.mac).map(|mac| mac.to_ascii_lowercase().replace('-', ":")),
-    };
+    });
     let agent = shared.order_waits(&identity);
     shared.watchers.tell(&Observation::BootScript {
         mac: identity.boot_mac.clone(),

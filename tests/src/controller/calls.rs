@@ -81,7 +81,8 @@ pub(super) async fn hello(
     }
     let version: serde_json::Value = parse(&body)?;
     speaks(version.get("version").and_then(|v| v.as_str()).unwrap_or_default(), hello::VERSION)?;
-    let hello: Hello = parse(&body)?;
+    let mut hello: Hello = parse(&body)?;
+    hello.identity = super::identity::real(hello.identity);
     let token = uuid::Uuid::new_v4().simple().to_string();
     let (written, machine) = shared.keep_if(|state| {
         let machine = state.name(&hello.identity, &hello.boot_id);

@@ -25,6 +25,13 @@ fn macs(names: &Identity) -> Vec<String> {
     names.boot_mac.iter().chain(&names.macs).map(|mac| mac.to_ascii_lowercase().replace('-', ":")).collect()
 }
 
+/// Without what nobody filled in: firmware tells iPXE its defaults as they are.
+pub(super) fn real(names: Identity) -> Identity {
+    let Identity { system_uuid, serial, macs, boot_mac } = names;
+    let system_uuid = hwinventory::real_uuid(system_uuid);
+    Identity { system_uuid, serial: hwinventory::real(serial), macs, boot_mac }
+}
+
 /// Whether both are names of one machine.
 pub(super) fn same(a: &Identity, b: &Identity) -> bool {
     let uuid = compare(a.system_uuid.as_deref(), b.system_uuid.as_deref());
@@ -133,6 +140,15 @@ mod tests {
         assert_eq!(keys(DEFAULT, &first)[0], DEFAULT);
         let unknown = identity(DEFAULT, "S9", &["52:54:00:00:00:09"]);
         assert_eq!(state.order_keys(None, &unknown), ["s9", "52-54-00-00-00-09", "default"]);
+    }
+
+    #[test]
+    fn what_nobody_filled_in_is_no_name() {
+        let names = real(identity(DEFAULT, "To be filled by O.E.M.", &["52:54:00:00:00:01"]));
+        assert_eq!(names, identity("", "", &["52:54:00:00:00:01"]));
+        assert_eq!(names.source("b"), "/mac/52:54:00:00:00:01");
+        let kept = identity("4c4c4544-0051-3310-8051-b4c04f4d3132", "Q3QM12", &[]);
+        assert_eq!(real(kept.clone()), kept);
     }
 
     #[test]
