@@ -28,7 +28,9 @@ fn macs(names: &Identity) -> Vec<String> {
 /// Without what nobody filled in: firmware tells iPXE its defaults as they are.
 pub(super) fn real(names: Identity) -> Identity {
     let Identity { system_uuid, serial, macs, boot_mac } = names;
-    let system_uuid = hwinventory::real_uuid(system_uuid);
+    // What is no UUID is a name that somebody thought of.
+    let is_uuid = system_uuid.as_deref().is_some_and(|text| uuid::Uuid::parse_str(text).is_ok());
+    let system_uuid = if is_uuid { hwinventory::real_uuid(system_uuid) } else { system_uuid };
     Identity { system_uuid, serial: hwinventory::real(serial), macs, boot_mac }
 }
 
