@@ -11,7 +11,7 @@ mod serve;
 use crate::api::LogRing;
 use crate::apply::Paths;
 use crate::boot;
-use crate::config::{self, ApiDoor, Config, OrderSource};
+use crate::config::{self, ApiDoor, Config, OrderSource, Target};
 use crate::control::ControlFlag;
 use crate::dialect;
 use crate::error::Coded;
@@ -157,6 +157,9 @@ impl Agent {
             // Kept to the end: it renews the leases.
             let network = stages.run("network", || Network::start(&self.config, &self.root))?;
             let (clock, addresses) = self.clock(stages, &network)?;
+            if self.config.syslog_by_dhcp {
+                network.state().log_servers().into_iter().for_each(|server| logs.syslog().add(Target::udp(server)));
+            }
             let listen = net::listen_anywhere(&self.root);
             self.work(stages, boot_id, logs, Surroundings { clock, addresses, listen })
         })
@@ -176,15 +179,18 @@ impl Agent {
         let syslog = Syslog::new(self.log.clone());
         self.config.syslog.iter().for_each(|target| syslog.add(target.clone()));
         let logs = Logs::start(self.log.clone(), stages.emitter().clone());
+        self.config.syslog.iter().for_each(|target| logs.syslog().add(target.clone()));
         if let Some(crash) = boot::last_crash(&self.root) {
             stages.emitter().emit(facts::crash(&crash));
         }
-        work(&mut stages, boot_id, logs.clone()).unwrap_or_else(|failure| {
+        let exit = work(&mut stages, boot_id, logs.clone()).unwrap_or_else(|failure| {
             log::error!("stopped at {}; this machine is left as it is until somebody looks", failure.stage);
             logs.send();
             stages.emitter().flush(FLUSH_PATIENCE);
             Exit::Failed
-        })
+        });
+        logs.syslog().finish();
+        exit
     }
 
     fn has_something_to_do(&self) -> bool {

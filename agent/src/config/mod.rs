@@ -13,6 +13,7 @@ mod links;
 pub mod medium;
 mod network;
 mod raw;
+mod syslog;
 mod value;
 
 #[cfg(test)]
@@ -28,10 +29,10 @@ pub use ironic::Ironic;
 pub use links::{BondLink, VlanChoice, VlanLink};
 pub use network::{ClientId, FixedRoute, NETWORK_WORDS, NetworkPlan, Verdict};
 pub use raw::Raw;
+pub use syslog::{Target, TargetError, Wire};
 pub use value::{ApiDoor, HttpUrl, Mac, OrderSource, Trust};
 
 use crate::protocol::order::Finish;
-use crate::syslog::Target;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Typed values of single words.
 
 use super::ConfigError;
+use super::syslog::Target;
 use crate::protocol::order::Finish;
-use crate::syslog::Target;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -104,6 +104,7 @@ fn blank(link: &Link, boot: bool, addressing: &Addressing, method: Method) -> In
         dns: addressing.dns.iter().filter(|server| server.is_ipv4()).copied().collect(),
         search: Vec::new(),
         ntp: addressing.ntp.iter().filter(|server| server.is_ipv4()).map(IpAddr::to_string).collect(),
+        log_servers: Vec::new(),
         mtu: addressing.mtu,
         hostname: addressing.hostname.clone(),
         server: None,
@@ -134,6 +135,7 @@ fn leased4(link: &Link, lease: &Lease, addressing: &Addressing, boot: bool) -> I
     interface.dns.extend(lease.dns.iter().map(|&server| IpAddr::V4(server)));
     interface.search.extend(lease.search.iter().cloned());
     interface.ntp.extend(lease.ntp.iter().map(Ipv4Addr::to_string));
+    interface.log_servers.extend(lease.log_servers.iter().map(|&server| IpAddr::V4(server)));
     interface.mtu = interface.mtu.or(lease.mtu);
     interface.hostname = interface.hostname.or_else(|| lease.hostname.clone());
     interface.server = Some(IpAddr::V4(lease.server));

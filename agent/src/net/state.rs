@@ -43,6 +43,8 @@ pub struct Interface {
     pub search: Vec<String>,
     /// Addresses or names.
     pub ntp: Vec<String>,
+    /// Syslog servers that DHCPv4 names.
+    pub log_servers: Vec<IpAddr>,
     pub mtu: Option<u16>,
     pub hostname: Option<String>,
     /// The DHCP server, or the router that advertised.
@@ -127,6 +129,10 @@ impl NetworkState {
     /// Time servers of DHCP or `ip=`, each once.
     pub fn ntp_servers(&self) -> Vec<String> {
         distinct(self.interfaces.iter().flat_map(|interface| interface.ntp.iter().cloned()))
+    }
+
+    pub fn log_servers(&self) -> Vec<IpAddr> {
+        distinct(self.interfaces.iter().flat_map(|interface| interface.log_servers.iter().copied()))
     }
 
     pub fn dns_servers(&self) -> Vec<IpAddr> {

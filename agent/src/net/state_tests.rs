@@ -23,6 +23,7 @@ fn interface(name: &str, net: &str, router: Option<&str>) -> Interface {
         dns: vec![ip("10.0.0.2"), ip("10.0.0.3")],
         search: vec!["a.example".into(), "rack.example".into()],
         ntp: vec!["10.0.0.4".into()],
+        log_servers: vec![ip("10.0.0.5")],
         mtu: None,
         hostname: None,
         server: Some(ip("10.0.0.1")),

@@ -4,6 +4,7 @@ use crate::api::LogRing;
 use crate::protocol::Kind;
 use crate::protocol::event::LogChunk;
 use crate::report::Emitter;
+use crate::syslog::Syslog;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -21,11 +22,13 @@ struct Inner {
     ring: LogRing,
     emitter: Emitter,
     sent: Mutex<u64>,
+    syslog: Syslog,
 }
 
 impl Logs {
     pub fn start(ring: LogRing, emitter: Emitter) -> Self {
-        let inner = Arc::new(Inner { ring, emitter, sent: Mutex::default() });
+        let syslog = Syslog::new(ring.clone());
+        let inner = Arc::new(Inner { ring, emitter, sent: Mutex::default(), syslog });
         let weak = Arc::downgrade(&inner);
         let pump = move || {
             while let Some(inner) = Weak::upgrade(&weak) {
@@ -38,6 +41,11 @@ impl Logs {
             log::warn!("the log stays on this machine: {error}");
         }
         Self(inner)
+    }
+
+    /// Where else the log goes.
+    pub fn syslog(&self) -> &Syslog {
+        &self.0.syslog
     }
 
     /// What was logged so far, now: before a receipt, and before the end.

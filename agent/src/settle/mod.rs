@@ -68,7 +68,9 @@ pub fn settle(root: &Path, moment: Moment, abort: &dyn Fn() -> bool) -> Verdict 
         };
         let verdict = verdict(moment, &situation);
         if verdict != Verdict::Wait || abort() {
-            for (one, age) in sought.iter().filter(|_| situation.waited >= WORDS) {
+            // Before hello, what is only silent has not been waited for at all.
+            let given_up = matches!(moment, Moment::Plan { .. }) && situation.waited >= WORDS;
+            for (one, age) in sought.iter().filter(|_| given_up || verdict == Verdict::TimeOver) {
                 log::warn!("{one}: not waited for any longer, after {} s", age.as_secs());
             }
             return verdict;

@@ -2,12 +2,11 @@
 //! with octet counting (RFC 6587 section 3.4.1).
 
 mod message;
-mod target;
 
 pub use message::{Priority, message, priority};
-pub use target::{Target, TargetError, Wire};
 
 use crate::api::LogRing;
+use crate::config::{Target, Wire};
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +25,7 @@ const WRITE: Duration = Duration::from_secs(10);
 /// What a site or DHCP may name at most.
 const MOST: usize = 4;
 
-/// Sends until dropped; the drop waits a little for the last lines.
+/// Sends until [`Syslog::finish`].
 #[derive(Debug)]
 pub struct Syslog {
     ring: LogRing,
@@ -60,8 +59,9 @@ impl Syslog {
     }
 }
 
-impl Drop for Syslog {
-    fn drop(&mut self) {
+impl Syslog {
+    /// No more is sent than what was logged so far; waits a little for that.
+    pub fn finish(&self) {
         let targets = std::mem::take(&mut *self.targets.lock().unwrap_or_else(PoisonError::into_inner));
         targets.iter().for_each(|(_, channel)| channel.over.store(true, Ordering::Release));
         let deadline = Instant::now() + Duration::from_secs(2);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::TargetError;
 use proptest::prelude::*;
 use std::io::Read;
 use std::net::TcpListener;
@@ -68,7 +69,7 @@ fn every_line_arrives_over_tcp_from_the_first_and_the_last_before_the_end() {
     for number in 0..3000 {
         ring.write_all(format!("12:00:00 [INFO] line {number}\n").as_bytes()).unwrap();
     }
-    drop(syslog);
+    syslog.finish();
     let messages = split(&reader.join().unwrap());
     let texts: Vec<&str> = messages.iter().map(|message| message.rsplit_once("] ").unwrap().1).collect();
     let expected: Vec<String> =

@@ -38,6 +38,8 @@ pub struct Lease {
     /// Domains for short names: those of option 119, then those of option 15, where some servers put several.
     pub search: Vec<String>,
     pub ntp: Vec<Ipv4Addr>,
+    /// Option 7: where the site collects logs (RFC 2132 section 3.9).
+    pub log_servers: Vec<Ipv4Addr>,
     pub mtu: Option<u16>,
     pub hostname: Option<String>,
     /// `None`: for ever.
@@ -136,9 +138,12 @@ fn lease(address: Ipv4Addr, server: Ipv4Addr, options: &Options) -> Result<Lease
         _ => None,
     };
     let list = |code| match options.get(code) {
-        Some(DhcpOption::DomainNameServer(list) | DhcpOption::NtpServers(list) | DhcpOption::Router(list)) => {
-            list.into_iter().filter(|address| !address.is_unspecified() && !address.is_broadcast()).collect()
-        }
+        Some(
+            DhcpOption::DomainNameServer(list)
+            | DhcpOption::LogServer(list)
+            | DhcpOption::NtpServers(list)
+            | DhcpOption::Router(list),
+        ) => list.into_iter().filter(|address| !address.is_unspecified() && !address.is_broadcast()).collect(),
         _ => Vec::new(),
     };
     let seconds = |code| match options.get(code) {
@@ -173,6 +178,7 @@ fn lease(address: Ipv4Addr, server: Ipv4Addr, options: &Options) -> Result<Lease
         dns: list(OptionCode::DomainNameServer),
         search: search(options),
         ntp: list(OptionCode::NtpServers),
+        log_servers: list(OptionCode::LogServer),
         mtu: match options.get(OptionCode::InterfaceMtu) {
             Some(DhcpOption::InterfaceMtu(mtu)) if mtu >= 576 => Some(mtu),
             _ => None,
@@ -320,6 +326,7 @@ pub fn build(ask: &Ask<'_>) -> Vec<u8> {
             OptionCode::InterfaceMtu,
             OptionCode::BroadcastAddr,
             OptionCode::NtpServers,
+            OptionCode::LogServer,
             OptionCode::DomainSearch,
             OptionCode::Renewal,
             OptionCode::Rebinding,

@@ -50,6 +50,7 @@ fn kind(action: &Action) -> MessageType {
 fn a_full_lease_is_read() {
     let mut options = vec![1, 4, 255, 255, 252, 0, 3, 4, 10, 0, 0, 254, 6, 8, 10, 0, 0, 2, 10, 0, 0, 3];
     options.extend([51, 4, 0, 0, 14, 16, 26, 2, 0x23, 0x28, 42, 4, 10, 0, 0, 4]);
+    options.extend([7, 4, 10, 0, 0, 5]);
     options.extend([12, 5]);
     options.extend(b"node7");
     options.extend([15, 12]);
@@ -61,6 +62,7 @@ fn a_full_lease_is_read() {
     assert_eq!(lease.routes, [default]);
     assert_eq!(lease.dns, [Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 3)]);
     assert_eq!((lease.mtu, lease.ntp.as_slice()), (Some(9000), &[Ipv4Addr::new(10, 0, 0, 4)][..]));
+    assert_eq!(lease.log_servers, [Ipv4Addr::new(10, 0, 0, 5)]);
     assert_eq!(lease.hostname.as_deref(), Some("node7"));
     assert_eq!(lease.search, ["a.example", "rack.example"]);
     assert_eq!((lease.seconds, lease.renew, lease.rebind), (Some(3600), seconds(1800), seconds(3150)));

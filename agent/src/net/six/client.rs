@@ -277,6 +277,7 @@ impl Client6 {
             dns,
             search: distinct(search.into_iter().chain(advice.search.iter().cloned())),
             ntp: [self.ntp.clone(), ntp].concat(),
+            log_servers: Vec::new(),
             mtu: advice.mtu,
             hostname: self.hostname.clone(),
             server: advice.router.map(IpAddr::V6),
