@@ -1,8 +1,18 @@
 //! What memory there is.
 
+use crate::error::ImageError;
+
 /// Bytes that can be had without swapping, as the kernel estimates it (proc(5), MemAvailable); none where it does not say.
 pub fn available() -> Option<u64> {
     parse(&std::fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+/// An error where `needed` bytes are more than there are. Where nobody knows, nothing is refused.
+pub fn check(source_name: &str, needed: u64, available: Option<u64>) -> Result<(), ImageError> {
+    match available.filter(|available| needed > *available) {
+        Some(available) => Err(ImageError::Memory { source_name: source_name.to_owned(), needed, available }),
+        None => Ok(()),
+    }
 }
 
 fn parse(meminfo: &str) -> Option<u64> {
@@ -13,6 +23,13 @@ fn parse(meminfo: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_than_there_is_is_refused() {
+        use burin_protocol::error::Coded;
+        assert_eq!(check("image", 5, Some(4)).unwrap_err().code(), "image.memory");
+        assert!(check("image", 4, Some(4)).is_ok() && check("image", u64::MAX, None).is_ok());
+    }
 
     #[test]
     fn the_kernels_estimate_is_read() {

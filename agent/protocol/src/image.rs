@@ -57,8 +57,9 @@ pub struct ImageSignature {
 
 /// An index as `burin index` or casync makes it (caibx, SHA-256, chunks of 256 KiB).
 ///
-/// The chunks that it tells of are proven by it alone. Where the order says what the image must be, it is used only if
-/// that holds for it too: by `digest` or `signature` here, or by the image's `digest.content`.
+/// The chunks that it tells of are proven by it alone. Where the order gives a digest of the image, it is used only with
+/// `digest` here, or with the image's `digest.content`. Where it asks for a signature only, the trusted comments of both
+/// signatures have to name the same download: `image=NAME wire=sha256:HEX`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageIndex {

@@ -50,8 +50,8 @@ pub struct WriteArgs {
     #[arg(long, value_name = "URL", requires = "minisign")]
     signature: Option<String>,
     /// URL or path of the image's index (burin index): what the target holds in its place already is kept, where that is
-    /// estimated to be faster. The source is a raw image, or zstd with a seek table. With a digest or signature of the
-    /// download, the index needs --content-sha256, --delta-sha256 or a signature (INDEX.minisig) too
+    /// estimated to be faster. The source is a raw image, or zstd with a seek table. With a digest of the download, the
+    /// index needs --content-sha256 or --delta-sha256; with a signature only, one (INDEX.minisig) that names the same download
     #[arg(long, value_name = "INDEX")]
     delta: Option<String>,
     /// SHA-256 of the index

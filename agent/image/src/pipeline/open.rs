@@ -99,8 +99,11 @@ impl Opening<'_> {
         let (name, wire_total) = (stream.name().to_owned(), stream.total());
         let (first, head) = beginning(&mut stream)?;
         let compression = sniff::compression(&head);
-        foreign::refuse(&name, &head)?;
-        let container = if compression == Compression::NONE { sniff::container(&head) } else { Container::Raw };
+        let mut container = Container::Raw;
+        if compression == Compression::NONE {
+            foreign::refuse(&name, &head)?;
+            container = sniff::container(&head);
+        }
         let format = format(&name, container, request.format)?;
         let raw = format == ImageFormat::Raw && compression == Compression::NONE;
         let length_proven = !raw || stream.end_is_proven() || !wire.is_empty() || content.is_some();
@@ -166,10 +169,7 @@ impl Opening<'_> {
         let available = memory::available();
         let buffers = budget::bytes(&info.options, self.devices, info.connections) as u64;
         let needed = buffers + codec.memory(head, info.limits(available.unwrap_or(u64::MAX)));
-        match available.filter(|available| needed > *available) {
-            Some(available) => Err(ImageError::Memory { source_name: info.name.clone(), needed, available }),
-            None => Ok(()),
-        }
+        memory::check(&info.name, needed, available)
     }
 
     fn fits(&self, name: &str, length: Option<u64>) -> Result<(), ImageError> {

@@ -154,6 +154,21 @@ mod tests {
     }
 
     #[test]
+    fn the_window_is_read_from_the_header() {
+        let single = zstd::bulk::compress(&[7; 100_000], 1).unwrap();
+        assert_eq!(window(&single), Some(100_000));
+        let mut stream = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+        stream.window_log(27).unwrap();
+        std::io::Write::write_all(&mut stream, &[7; 100]).unwrap();
+        std::io::Write::flush(&mut stream).unwrap();
+        let stream = stream.finish().unwrap();
+        assert_eq!(window(&stream), Some(1 << 27));
+        let behind = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4][..], &stream].concat();
+        assert_eq!(window(&behind), Some(1 << 27));
+        assert_eq!(window(&stream[..5]), None);
+    }
+
+    #[test]
     fn a_frame_of_countless_empty_blocks_is_not_collected() {
         // Single segment, one byte of content size; then raw blocks of no bytes.
         let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x20, 0];
