@@ -53,6 +53,16 @@ pub fn metadata(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, 
     Ok(order)
 }
 
+/// `raid.delete_configuration`: arrays are stopped, and every signature of the disks that they are made of is removed.
+pub fn no_raid(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, Fault> {
+    let disks = Disks::new(inventory, node)?;
+    let (mut order, mut layout) = (blank(id), layout());
+    layout.disks.insert("members".to_owned(), disks.members());
+    layout.disks.extend(disks.protected()?.map(|set| ("skip".to_owned(), set)));
+    order.layouts.push(layout);
+    Ok(order)
+}
+
 /// `write_image`. `fetch` gets a config drive that is named by a URL.
 pub fn deploy(
     id: &str,
