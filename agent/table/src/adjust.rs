@@ -200,10 +200,7 @@ fn add(
         if let Some(new) = wanted.iter().find(|new| new.max != Some(new.min)) {
             return Err(layout_error(LayoutError::BothGrow { name: new.name.clone() }));
         }
-    }
-    let fixed = wanted.iter().all(|new| new.max == Some(new.min));
-    if fixed && !taken.is_empty() {
-        // At the very end: what is between is for the last partition, which grows now or on the system's first boot.
+        // At the very end, so that the growing partition gets all that is between.
         let step = space.step();
         let need = layout::needed(wanted, step * u64::from(space.sector_size));
         space.start = space.start.max((space.end / step).saturating_sub(need) * step);

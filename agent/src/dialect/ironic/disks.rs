@@ -99,6 +99,18 @@ impl<'a> Disks<'a> {
         DiskSet { min: Some(0), on_existing: OnExisting::Destroy, wipe: true, ..DiskSet::default() }
     }
 
+    /// Members of software RAID, as disks or by partitions.
+    pub fn members(&self) -> DiskSet {
+        let has = |field: &str| Predicate {
+            clauses: vec![Clause::Field {
+                field: field.to_owned(),
+                condition: Condition { tests: vec![Test::Exists(true)] },
+            }],
+        };
+        let matches = Predicate { clauses: vec![Clause::Any(vec![has("md"), has("partitions.md")])] };
+        DiskSet { matches: Some(matches), ..self.cleaned() }
+    }
+
     fn none_fits(&self, hints: Option<&Hints>) -> Fault {
         let wanted = hints
             .map_or("a disk of at least 4 GiB".to_owned(), |hints| format!("the root device hints {}", hints.text()));

@@ -73,6 +73,17 @@ fn what_fits_nothing_says_which_disks_and_why() {
 }
 
 #[test]
+fn only_members_of_raid_lose_their_raid() {
+    let mut machine = serde_json::to_value(machine()).unwrap();
+    machine["disks"]["data"][0]["md"] = json!({"uuid": "0:1:2:3", "level": "raid1"});
+    let machine: Inventory = serde_json::from_value(machine).unwrap();
+    let order = super::super::order::no_raid("o", &machine, &json!({})).unwrap();
+    let plan = crate::plan::plan(&machine, &order, &Default::default()).unwrap();
+    let devices: Vec<&str> = plan.disks.iter().map(|disk| disk.device.as_str()).collect();
+    assert_eq!(devices, ["/dev/sdb"]);
+}
+
+#[test]
 fn skipped_disks_are_neither_chosen_nor_cleaned() {
     let node = json!({"properties": {"skip_block_devices": [{"serial": "S1"}]}});
     let machine = machine();

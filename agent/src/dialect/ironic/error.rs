@@ -96,7 +96,13 @@ impl Fault {
     /// Message, causes and advice in one text: `details` is what becomes the node's last error.
     pub fn of(problem: &crate::protocol::Problem) -> Self {
         let chain = [vec![problem.message.clone()], problem.causes.clone()].concat().join(": ");
-        let advice = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        // Orders are nothing that Ironic's users write: what a plan advises is said in their terms.
+        let hint = match problem.code.as_str() {
+            "plan.ambiguous" => Some("give the node a root_device hint that only one of them fits"),
+            "plan.no_match" => Some("see the agent's log for each disk; root_device and skip_block_devices choose"),
+            _ => problem.hint.as_deref(),
+        };
+        let advice = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
         let details = format!("{chain}{advice} [{}]", problem.code);
         Self { code: problem.code.clone(), message: problem.message.clone(), details }
     }
@@ -110,6 +116,21 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn advice_is_in_ironics_terms() {
+        let hint = Some("narrow `match`".to_owned());
+        let problem = |code: &str| crate::protocol::Problem {
+            code: code.to_owned(),
+            message: "two disks".to_owned(),
+            causes: vec!["sda, sdb".to_owned()],
+            hint: hint.clone(),
+        };
+        let details = Fault::of(&problem("plan.ambiguous")).details;
+        assert!(details.starts_with("two disks: sda, sdb (give the node a root_device hint"), "{details}");
+        assert!(details.ends_with("[plan.ambiguous]"), "{details}");
+        assert!(Fault::of(&problem("disk.io")).details.contains("narrow `match`"));
+    }
 
     #[test]
     fn faults_are_read_in_every_form() {

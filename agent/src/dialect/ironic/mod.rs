@@ -179,6 +179,7 @@ impl Ironic {
                 Some("write_image") => {
                     order::deploy(&id, &inventory, &node, &step["args"], several, |url| fetch(url, &downloads))
                 }
+                Some("delete_configuration") => order::no_raid(&id, &inventory, &node),
                 _ => order::metadata(&id, &inventory, &node),
             };
             let _ = sender.send(order);

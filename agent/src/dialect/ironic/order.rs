@@ -4,7 +4,9 @@ use super::disks::{Disks, Several};
 use super::drive;
 use super::error::Fault;
 use crate::protocol::image::{Credentials, ImageDigests, ImageFormat, ImageSpec, ImageSums, Transfer};
-use crate::protocol::order::{Boot, Layout, Order, Policies, Seed, SeedFormat, VERSION};
+use crate::protocol::order::{
+    Boot, Grow, GrowDetailed, Layout, Order, PartitionPick, PickName, Policies, Seed, SeedFormat, VERSION,
+};
 use crate::protocol::{Secret, order::Finish};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -51,6 +53,16 @@ pub fn metadata(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, 
     Ok(order)
 }
 
+/// `raid.delete_configuration`: arrays are stopped, and every signature of the disks that they are made of is removed.
+pub fn no_raid(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, Fault> {
+    let disks = Disks::new(inventory, node)?;
+    let (mut order, mut layout) = (blank(id), layout());
+    layout.disks.insert("members".to_owned(), disks.members());
+    layout.disks.extend(disks.protected()?.map(|set| ("skip".to_owned(), set)));
+    order.layouts.push(layout);
+    Ok(order)
+}
+
 /// `write_image`. `fetch` gets a config drive that is named by a URL.
 pub fn deploy(
     id: &str,
@@ -66,13 +78,19 @@ pub fn deploy(
     let (mut order, mut layout) = (blank(id), layout());
     let mut root = disks.root(node, several)?;
     root.image = Some(IMAGE.to_owned());
+    let given = args["configdrive"].as_str().filter(|text| !text.is_empty());
+    if given.is_some() {
+        // The drive comes behind the last partition. Without this it would keep cloud-init from growing that one; its
+        // filesystem is the system's own affair.
+        let last = PartitionPick::Named(PickName::Last);
+        root.grow = Some(Grow::Detailed(GrowDetailed { partition: last, filesystem: false, leave: None }));
+    }
     layout.disks.insert("root".to_owned(), root);
     layout.disks.extend(disks.protected()?.map(|set| ("skip".to_owned(), set)));
     let label = info["id"].as_str().unwrap_or("image").to_owned();
     layout.boot = Some(Boot { set: "root".to_owned(), label: Some(label) });
     order.layouts.push(layout);
     order.images.insert(IMAGE.to_owned(), image(info)?);
-    let given = args["configdrive"].as_str().filter(|text| !text.is_empty());
     if given.is_none() && !info["configdrive"].is_null() {
         return Err(Fault::new(
             "ironic.config_drive",

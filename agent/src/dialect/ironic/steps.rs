@@ -18,12 +18,20 @@ pub struct Listed {
     pub arguments: &'static [(&'static str, bool, &'static str)],
 }
 
-pub const ALL: [Listed; 3] = [
+pub const ALL: [Listed; 4] = [
     Listed {
         name: "erase_devices_metadata",
         interface: "deploy",
         phase: Phase::Clean,
         priority: 99,
+        abortable: true,
+        arguments: &[],
+    },
+    Listed {
+        name: "delete_configuration",
+        interface: "raid",
+        phase: Phase::Clean,
+        priority: 0,
         abortable: true,
         arguments: &[],
     },

@@ -95,7 +95,9 @@ fn the_table_of_codes_has_those_of_the_sources_and_no_others() {
     let mut found = BTreeSet::new();
     let crates = std::fs::read_dir(repository().join("agent")).unwrap();
     let crates = crates.map(|entry| entry.unwrap().path()).filter(|path| path.join("Cargo.toml").is_file());
-    for folder in crates.map(|path| path.join("src")).chain([repository().join("agent/src")]) {
+    for folder in
+        crates.map(|path| path.join("src")).filter(|folder| folder.is_dir()).chain([repository().join("agent/src")])
+    {
         sources(&folder).iter().for_each(|path| found.extend(codes(path)));
     }
     for path in sources(&repository().join("agent/src/api")) {
