@@ -35,7 +35,21 @@ pub struct Watcher {
     lit: HashMap<u32, Instant>,
     clients: HashMap<u32, Running>,
     listening: HashSet<u32>,
+    /// Links that the kernel would not set up.
+    refused: HashMap<u32, Refused>,
     told: Option<Instant>,
+}
+
+/// A NIC without its firmware fails in the same way each time, with ten lines of the kernel's.
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    tries: u32,
+    next: Instant,
+}
+
+/// The pause after so many tries that failed: 1 s, doubling to about a minute.
+fn again(tries: u32) -> Duration {
+    Duration::from_secs(1 << tries.min(6))
 }
 
 impl Watcher {
@@ -51,6 +65,7 @@ impl Watcher {
             lit: HashMap::new(),
             clients: HashMap::new(),
             listening: HashSet::new(),
+            refused: HashMap::new(),
             told: None,
         }
     }
@@ -82,9 +97,18 @@ impl Watcher {
         links.retain(|link| link.loopback || !self.management.is_one(link));
         for link in links.iter().filter(|link| (link.is_nic() || link.loopback || self.made.is_ours(link)) && !link.up)
         {
-            if let Err(error) = netlink.set_up(link) {
-                // One broken NIC is no reason to give up the others.
-                log::debug!("{error}");
+            if self.refused.get(&link.index).is_some_and(|refused| Instant::now() < refused.next) {
+                continue;
+            }
+            // One broken NIC is no reason to give up the others.
+            match netlink.set_up(link) {
+                Ok(()) => drop(self.refused.remove(&link.index)),
+                Err(error) => {
+                    log::debug!("{error}");
+                    let tries = self.refused.get(&link.index).map_or(0, |refused| refused.tries);
+                    let next = Instant::now() + again(tries);
+                    self.refused.insert(link.index, Refused { tries: tries.saturating_add(1), next });
+                }
             }
         }
         self.keep_time(&links);

@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn order(policies: &serde_json::Value) -> Order {
-        let set = json!({ "match": { "size": { "ge": "1GB" } }, "order_by": [{ "asc": "size" }], "image": "d" });
+        let set = json!({ "match": { "size": { "ge": "1GB" } }, "order_by": [{ "asc": "size" }], "image": "d", "on_existing": "destroy" });
         let text = json!({
             "version": "order/v1", "id": "o", "images": { "d": { "urls": ["http://h/d.raw"] } },
             "layouts": [{ "name": "smallest", "disks": { "root": set } }], "policies": policies
