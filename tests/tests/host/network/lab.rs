@@ -37,7 +37,7 @@ impl Lab {
     pub fn new() -> Option<Self> {
         let program = agent()?;
         if !is_root() {
-            println!("skipped: network namespaces are root's");
+            burin_skip::skip!("network namespaces are root's");
             return None;
         }
         let id = format!("burin{}n{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));

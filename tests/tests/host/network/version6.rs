@@ -12,7 +12,7 @@ const ROUTER: &str = "2001:db8:7::1";
 fn lab() -> Option<Lab> {
     let missing = ["/usr/sbin/radvd", "/usr/sbin/dnsmasq"].iter().find(|path| !Path::new(path).exists());
     if let Some(missing) = missing {
-        println!("skipped: {missing} is not installed");
+        burin_skip::skip!("{missing} is not installed");
         return None;
     }
     let lab = Lab::new()?;
