@@ -23,7 +23,7 @@ const TABLE: &[(&str, Find)] = &[
     ("luks", |head| at(head, 0, b"LUKS\xba\xbe").then_some(None)),
     ("cramfs", |head| at(head, 0, &[0x45, 0x3d, 0xcd, 0x28]).then_some(None)),
     ("romfs", |head| at(head, 0, b"-rom1fs-").then_some(None)),
-    ("ext", |head| at(head, 1080, &[0x53, 0xef]).then(|| Some(1024u32.checked_shl(u32_le(head, 1048)?.min(6))?))),
+    ("ext", |head| at(head, 1080, &[0x53, 0xef]).then(|| 1024u32.checked_shl(u32_le(head, 1048)?.min(6)))),
     ("btrfs", |head| at(head, 0x1_0040, b"_BHRfS_M").then(|| u32_le(head, 0x1_0090))),
     ("f2fs", |head| at(head, 1024, &[0x10, 0x20, 0xf5, 0xf2]).then_some(Some(4096))),
     ("erofs", |head| at(head, 1024, &[0xe2, 0xe1, 0xf5, 0xe0]).then_some(None)),

@@ -59,7 +59,6 @@ pub enum Parts {
 }
 
 /// Where the bytes of an open image are.
-#[expect(clippy::large_enum_variant, reason = "one is made for each image")]
 pub enum Fetched {
     Stream {
         /// Pieces that were read ahead.
@@ -196,7 +195,7 @@ impl Opening<'_> {
             .only
             .ok_or_else(|| unsupported("is written to several devices, which may differ in different places"))?;
         let again = again.ok_or_else(|| unsupported("cannot be read in parts, being a stream"))?;
-        proven(info, request).map_err(|what| unsupported(what))?;
+        proven(info, request).map_err(&unsupported)?;
         let (frames, named) = (info.compression.codec().map(Codec::seekable), name.clone());
         if frames == Some(false) {
             return Err(unsupported("cannot be read in parts: that takes a raw image, or zstd with a seek table"));

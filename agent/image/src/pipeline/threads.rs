@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 const TELL: Duration = Duration::from_millis(200);
 
 type Handle<'scope, T> = ScopedJoinHandle<'scope, T>;
+/// The image, and the digest of its content where a delta made one.
+type Decoded = Result<(Chunked, Option<String>), ImageError>;
 type Bodies<'scope> = Vec<(usize, Result<Body<'scope>, Failure>)>;
 
 /// What the threads of a write have in common.
@@ -47,7 +49,7 @@ pub struct Device<'a> {
 #[derive(Default)]
 pub struct Threads<'scope> {
     wire: Option<Handle<'scope, Result<Option<WireDigests>, ImageError>>>,
-    decoder: Option<Handle<'scope, Result<(Chunked, Option<String>), ImageError>>>,
+    decoder: Option<Handle<'scope, Decoded>>,
     content: Option<Handle<'scope, Option<String>>>,
     /// They break the channels between the threads off.
     closers: Vec<Box<dyn Fn() + Send + Sync>>,
@@ -225,7 +227,7 @@ fn decoded(
     parts: Option<Parts>,
     (pool, share): (&Pool, Share),
     (chunks, waker): (Producer<Chunk>, Option<Waker>),
-) -> Result<(Chunked, Option<String>), ImageError> {
+) -> Decoded {
     let (began, waited, info) = (Instant::now(), Arc::new(AtomicU64::new(0)), shared.info);
     let targets = || shared.devices.iter().map(|device| device.target);
     let (room, sector) = (targets().map(Target::size).max(), targets().map(Target::sector).max());
