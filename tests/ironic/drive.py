@@ -200,7 +200,7 @@ class Rig:
         section = lambda data: {"status": "ok", "data": data}
         machine = {"schema_version": "inventory/v1", "firmware": section({"boot_mode": "bios"}),
                    "system": section({"uuid": "4c4c4544-0000-1000-8000-000000000001"}),
-                   "cpu": section({"architecture": "x86_64"}), "memory": section({"usable": 4 << 30}),
+                   "cpu": section({"architecture": "x86_64"}), "memory": section({"usable": 4 << 30, "physical": 4 << 30}),
                    "disks": section([self.disk("TARGETDISK"), self.disk("OTHERDISK")]), "volumes": section([]),
                    "nics": section([{"name": "eth0", "status": "ok", "mac": MAC}]), "pci": section([])}
         (self.work / "machine.json").write_text(json.dumps(machine))

@@ -147,6 +147,35 @@ fn load_reads_the_file_before_the_command_line() {
     assert_eq!((config.log, config.attributes.len()), (Some(log::LevelFilter::Info), 1));
 }
 
+#[test]
+fn ironics_words() {
+    let token = "t".repeat(43);
+    let config = parse(&format!(
+        "nofb vga=normal ipa-api-url=http://192.0.2.1:6385,https://b.example ipa-debug=1 ipa-insecure=1 ipa-agent-token={token} \
+         ipa-global-request-id=req-1 ipa-ntp-server=ntp.example ipa-collect-lldp=1 ipa-inspection-collectors=default,logs \
+         burin.ironic.hints=first BOOTIF=52:54:00:12:34:56 boot_method=vmedia"
+    ));
+    let ironic = config.ironic.clone().unwrap();
+    let urls: Vec<&str> = ironic.api_urls.iter().map(HttpUrl::as_str).collect();
+    assert_eq!(urls, ["http://192.0.2.1:6385", "https://b.example"]);
+    assert_eq!(ironic.inspection().as_deref(), Some("http://192.0.2.1:6385/v1/continue_inspection"));
+    assert!(ironic.insecure && ironic.hints_first && config.virtual_media);
+    assert_eq!((ironic.listen_port, ironic.request_id.as_deref()), (9999, Some("req-1")));
+    assert_eq!((config.log, config.ntp.as_deref()), (Some(log::LevelFilter::Debug), Some("ntp.example")));
+    assert_eq!((config.lldp.as_secs(), config.warnings.len()), (31, 0));
+    assert_eq!(config.boot_mac, Some(Mac([0x52, 0x54, 0, 0x12, 0x34, 0x56])));
+    let shown = format!("{config:?} {}", redact(&format!("ipa-agent-token={token} x")));
+    assert!(!shown.contains(&token));
+
+    let inspection = parse("ipa-inspection-callback-url=http://192.0.2.1/v1/continue_inspection").ironic.unwrap();
+    assert!(inspection.api_urls.is_empty() && inspection.inspection().is_some());
+    assert_eq!(parse("ipa-debug=1").ironic, None, "nothing says where Ironic is");
+    assert_eq!(parse("ipa-api-url=http://h ipa-agent-token=short").ironic.unwrap().token, None);
+    assert_eq!(code("ipa-api-url=mdns"), "config.url");
+    assert_eq!(code("ipa-api-url=http://h burin.ironic.hints=guess"), "config.ironic");
+    assert_eq!(code("ipa-api-url=http://h ipa-listen-port=x"), "config.ironic");
+}
+
 proptest! {
     #[test]
     fn no_text_panics(text in ".{0,200}") {
