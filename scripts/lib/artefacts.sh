@@ -54,3 +54,18 @@ image_artefact() {
     } | cache_key)
     cached debian-image "$key" "$recipe"
 }
+
+# Prints the directory of the kernel package's modules with the index that depmod makes: lib/modules/RELEASE. Needs the
+# package that netboot_artefacts has fetched.
+modules_artefact() {
+    local package dir
+    package=$(find "$(cache_root)/builder" -maxdepth 1 -name 'linux-image-*.deb' | sort | tail -n 1)
+    [ -n "$package" ] || die "no kernel package in $(cache_root)/builder"
+    dir=$(cached modules "$(basename "$package" | cache_key)" index_modules "$package") || return
+    echo "$dir"/lib/modules/*
+}
+
+index_modules() { # PACKAGE DIRECTORY
+    dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" ./lib/modules
+    depmod --basedir "$2" "$(basename "$2"/lib/modules/*)"
+}

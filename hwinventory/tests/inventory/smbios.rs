@@ -321,7 +321,7 @@ fn captured_tables_are_as_dmidecode_reads_them() {
         let bytes = std::fs::read(&dump).expect("readable");
         let context = dump.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !bytes.starts_with(b"_SM") {
-            burin_skip::skip!("{context} is a bare table, which dmidecode does not read");
+            println!("{context} is a bare table, which dmidecode does not read");
             continue;
         }
         let compared = compare(&context, &dmidecode(&dump), &collect(&bytes));
