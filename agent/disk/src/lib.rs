@@ -15,6 +15,6 @@ pub use error::DiskError;
 pub use queue::{Backend, Completion, Op, Queue, Waker, open as open_queue};
 pub use target::{Limits, Roots, Target, TargetKind};
 pub use writer::{
-    Body, Counters, Failure, Fed, Feed, Interrupt, Options, PATIENCE, WRITER_BYTES, Withheld, Writer, Written,
+    Body, Counters, Failure, Fed, Feed, Interrupt, Mark, Options, PATIENCE, WRITER_BYTES, Withheld, Writer, Written,
 };
 pub use zero::is_zero;

@@ -1,6 +1,6 @@
 //! What must not survive beyond an image: backup partition tables, and signatures of RAID, LVM and filesystems.
 
-use super::{CHUNK, DiskError, Target};
+use super::{CHUNK, DiskError, Mark, Target};
 use burin_sys::aligned::AlignedBuf;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -95,15 +95,25 @@ fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
     bytes.get(offset..offset + 4)?.try_into().ok().map(u32::from_le_bytes)
 }
 
-/// Zeros the first [`CHUNK`] of the device at once, flushed.
-pub fn erase_head(target: &Target) -> Result<(), DiskError> {
-    let zeros = AlignedBuf::zeroed(CHUNK);
+/// Bytes of the largest sector: what a mark is written with.
+pub const MARKED: usize = 4096;
+
+/// The mark, and zeros to this length.
+pub fn marked(mark: &Mark, length: usize) -> AlignedBuf {
+    let mut head = AlignedBuf::zeroed(length);
+    head.iter_mut().zip(mark).for_each(|(place, byte)| *place = *byte);
+    head
+}
+
+/// Zeros the first [`CHUNK`] of the device at once, but for the mark, flushed.
+pub fn erase_head(target: &Target, mark: Option<&Mark>) -> Result<(), DiskError> {
+    let head = mark.map_or_else(|| AlignedBuf::zeroed(CHUNK), |mark| marked(mark, CHUNK));
     let len = usize::try_from(target.direct_size().min(CHUNK as u64)).unwrap_or(0);
     let file = target.file();
     let mut back = AlignedBuf::zeroed(CHUNK);
-    let erased = file.write_all_at(&zeros[..len], 0).and_then(|()| file.sync_data());
+    let erased = file.write_all_at(&head[..len], 0).and_then(|()| file.sync_data());
     let erased = erased.and_then(|()| file.read_exact_at(&mut back[..len], 0));
-    let erased = erased.and_then(|()| match super::zero::is_zero(&back) {
+    let erased = erased.and_then(|()| match back[..len] == head[..len] {
         true => Ok(()),
         false => Err(std::io::Error::other("the old bytes are still there")),
     });

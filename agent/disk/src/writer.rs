@@ -59,9 +59,13 @@ pub struct Options {
     /// How long a request may go without an answer: [`PATIENCE`], but in tests.
     pub patience: Duration,
     /// Keep both ends of the device back: [`Body::finish`] hands out the first MiB and what the image has of the last one,
-    /// and leaves zeros in both places. Otherwise the first MiB is written last.
-    pub withhold: bool,
+    /// and leaves zeros in both places, but for these bytes at the very beginning, which are there from the first write
+    /// on. Otherwise the first MiB is written last.
+    pub withhold: Option<Mark>,
 }
+
+/// What a device begins with as long as its ends are withheld.
+pub type Mark = [u8; 512];
 
 /// By then the kernel has failed a request that a disk does not answer: a SCSI command is tried six times, for 30 s each,
 /// and an NVMe controller is reset sooner. Who is not done then hangs, and shall not hold up the other disks of a machine.
@@ -143,7 +147,7 @@ impl std::fmt::Debug for Writer<'_> {
 pub struct Failure {
     /// Where it stopped.
     pub offset: u64,
-    /// Whether the first chunk is known to be zeros now.
+    /// Whether the first chunk is known to be zeros now, but for a mark.
     pub head_erased: bool,
     pub error: DiskError,
 }
@@ -212,19 +216,35 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Makes the old contents unbootable: zeros over the first chunk and over a backup GPT. On the medium at return.
+    /// Makes the old contents unbootable: zeros over the first chunk, but for a mark, and over a backup GPT. On the medium
+    /// at return.
     pub fn prepare(&mut self) -> Result<(), Failure> {
         self.stale = wipe::old_partitions(self.target);
         let size = self.target.direct_size();
-        self.write_zeros(0..size.min(CHUNK as u64));
-        self.write_zeros(self.tail_start()..size);
-        let prepared = self.drive(None).and_then(|()| self.flush()).and_then(|()| self.check_all());
+        // The mark comes first: whatever a power cut leaves from here on, the next one knows whose work it was.
+        let prepared = self.mark().and_then(|marked| {
+            self.write_zeros(marked..size.min(CHUNK as u64));
+            self.write_zeros(self.tail_start()..size);
+            self.drive(None).and_then(|()| self.flush()).and_then(|()| self.check_all())
+        });
         prepared.map_err(|error| self.failure_with_head(error))?;
         // Progress counts the image, not the preparation.
         for counter in [&self.counters.written, &self.counters.zeroed, &self.counters.verified] {
             counter.store(0, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Puts the mark on the medium, in one write. How many bytes that took.
+    fn mark(&mut self) -> Result<u64, DiskError> {
+        let Some(mark) = self.options.withhold else { return Ok(0) };
+        let head = wipe::marked(&mark, wipe::MARKED);
+        let len = usize::try_from(self.target.direct_size()).unwrap_or(head.len()).min(head.len());
+        let digest = Some(buffer::checksum(head.get(..len).unwrap_or_default()));
+        let op = Op::Write { buf: Arc::new(head), start: 0, len, offset: 0 };
+        self.enqueue(vec![op], None, Check { offset: 0, len: len as u64, digest, attempts: 0 });
+        self.drive(None).and_then(|()| self.flush()).and_then(|()| self.check_all())?;
+        Ok(len as u64)
     }
 
     /// Where the device's last MiB begins, which holds a backup GPT.

@@ -6,7 +6,7 @@ use crate::head::Inspect;
 use crate::options::Options;
 use crate::proof::signature::Signed;
 use crate::source::Source;
-use burin_disk::Withheld;
+use burin_disk::{Mark, Withheld};
 use burin_protocol::ImageReceipt;
 use burin_protocol::image::{ImageDigests, ImageFormat, Verify};
 
@@ -38,8 +38,9 @@ pub enum Ending {
     /// The first MiB is written last, when everything else is proven.
     #[default]
     Commit,
-    /// The first MiB, and what the image has of the device's last one, are handed back and not written: [`Written`].
-    Withhold,
+    /// The first MiB, and what the image has of the device's last one, are handed back and not written: [`Written`]. Until
+    /// then, whatever happens, the device begins with this mark.
+    Withhold { mark: Mark },
 }
 
 /// An image on a device.

@@ -25,16 +25,23 @@ pub struct WipeReceipt {
     pub zeroed_bytes: u64,
 }
 
-/// Both ends of the disk, and of each partition that it has or had when the plan was made. The primary partition table
-/// goes last: killed before, a new run still finds the old partitions.
-pub fn disk(disk: &BoundDisk, existing: &Existing) -> Result<WipeReceipt, ApplyError> {
+/// Both ends of the disk, which are withheld from then on, and of each partition that it has or had when the plan was
+/// made. The disk's own go first: a disk that has lost part of its old contents does not boot. What a run that is killed
+/// leaves of old partitions is found by nothing any more, and is erased where new ones begin and end.
+pub fn disk(disk: &BoundDisk, existing: &Existing, order: &str) -> Result<WipeReceipt, ApplyError> {
     let target = disk.target()?;
     let known = existing.partitions.iter().map(|old| old.start..old.start.saturating_add(old.size));
     let stale: Vec<Range<u64>> = wipe::old_partitions(&target).into_iter().chain(known).collect();
     let ranges = signatures(0..target.size(), &stale);
-    disk.tell_kernel(&[])?;
-    let zeroed_bytes = erase(&target, &ranges)?;
     drop(target);
+    disk.tell_kernel(&[])?;
+    let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
+    disk.area().withhold_nothing(&device, order)?;
+    drop(device);
+    let (head, tail) = disk.area().lengths();
+    let (head, tail) = (head as u64, tail as u64);
+    let between = clipped(&ranges, head..disk.size() - tail);
+    let zeroed_bytes = head + tail + erase(&disk.target()?, &between)?;
     let proven = disk.open(Part::Whole, Access::Read)?;
     if let Some(found) = filesystem::probe(proven.node())?.kind {
         return Err(ApplyError::Signature { device: disk.name().to_owned(), found });
@@ -70,6 +77,12 @@ fn signatures(device: Range<u64>, areas: &[Range<u64>]) -> Vec<Range<u64>> {
     }
     ranges.sort_by_key(|range| range.start);
     ranges
+}
+
+/// What of the ranges lies in there.
+fn clipped(ranges: &[Range<u64>], to: Range<u64>) -> Vec<Range<u64>> {
+    let clipped = ranges.iter().map(|range| range.start.max(to.start)..range.end.min(to.end));
+    clipped.filter(|range| range.start < range.end).collect()
 }
 
 /// The same of one area with nothing in it that counts.

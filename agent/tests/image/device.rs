@@ -125,7 +125,7 @@ fn write(path: &Path, image: &[u8], backend: Backend, at: usize, fault: Fault) -
     let count = Arc::new(AtomicUsize::new(0));
     let queue = Faulty { inner, count: count.clone(), at, fault, altered: Vec::new(), ready: Vec::new() };
     let options =
-        Options { readback: true, overlap: true, depth: 4, request: 512 * 1024, patience: PATIENCE, withhold: false };
+        Options { readback: true, overlap: true, depth: 4, request: 512 * 1024, patience: PATIENCE, withhold: None };
     let counters = Counters::default();
     let never = || false;
     let mut writer = Writer::new(&target, Box::new(queue), options, &counters, &never);

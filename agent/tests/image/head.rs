@@ -60,6 +60,9 @@ fn what_is_refused_leaves_the_target_as_it_was() {
     }
 }
 
+/// What a disk begins with as long as its ends are kept back.
+const MARK: [u8; 512] = [7; 512];
+
 #[test]
 fn both_ends_are_kept_back_and_nothing_is_lost() {
     let dir = tempfile::tempdir().unwrap();
@@ -76,7 +79,7 @@ fn both_ends_are_kept_back_and_nothing_is_lost() {
         let disk = gpt_image(len / 512 * 512, 512);
         for (mut request, _server) in requests(&disk) {
             let path = dirty_file(dir.path(), size);
-            request.ending = Ending::Withhold;
+            request.ending = Ending::Withhold { mark: MARK };
             request.digest.content = Some(sha256(&disk));
             request.options.backend = Backend::Threads;
             let Written { receipt, withheld } = write(request, &path).unwrap();
@@ -84,7 +87,7 @@ fn both_ends_are_kept_back_and_nothing_is_lost() {
             let mut written = fs::read(&path).unwrap();
             let start = size / 4096 * 4096;
             let start = start.saturating_sub(MIB).max(MIB);
-            assert!(written[..MIB.min(size)].iter().all(|byte| *byte == 0), "the first MiB of {size}");
+            assert!(written[..512] == MARK && written[512..MIB.min(size)].iter().all(|byte| *byte == 0), "{size}");
             assert!(written[start..].iter().all(|byte| *byte == 0), "the last MiB of {size}");
             assert_eq!(tail.is_some(), len > start, "{len} on {size}");
             // Put back, it is what a write without keeping back leaves.
@@ -112,7 +115,7 @@ fn keeping_back_goes_with_an_index_too() {
     fs::write(&path, &new).unwrap();
     let mut request = from_http(vec![server.url.clone()]);
     request.delta = Some(image::DeltaRequest { always: true, ..image::DeltaRequest::new(index) });
-    request.ending = Ending::Withhold;
+    request.ending = Ending::Withhold { mark: MARK };
     let Written { receipt, withheld } = write(request, &path).unwrap();
     assert!(receipt.skipped_bytes >= 7 * MIB as u64, "{receipt:?}");
     assert_eq!(receipt.readback.unwrap().digest, of_mib(&new));
@@ -120,7 +123,8 @@ fn keeping_back_goes_with_an_index_too() {
     let mut written = fs::read(&path).unwrap();
     let (offset, tail) = tail.unwrap();
     let offset = offset as usize;
-    assert!(written[..MIB].iter().chain(&written[offset..]).all(|byte| *byte == 0));
+    assert!(written[..512] == MARK);
+    assert!(written[512..MIB].iter().chain(&written[offset..]).all(|byte| *byte == 0));
     written[..MIB].copy_from_slice(&head);
     written[offset..].copy_from_slice(&tail);
     assert!(written == new);

@@ -96,7 +96,7 @@ fn drive_for(
     interrupt: &(dyn Fn() -> bool + Sync),
     patience: Duration,
 ) -> Result<Written, Failure> {
-    let options = Options { readback: true, overlap: true, depth: 4, request: 512 * 1024, patience, withhold: false };
+    let options = Options { readback: true, overlap: true, depth: 4, request: 512 * 1024, patience, withhold: None };
     let counters = Counters::default();
     let mut writer = Writer::new(target, queue, options, &counters, interrupt);
     writer.prepare()?;

@@ -12,10 +12,11 @@ pub const LONGEST_ID: usize = 128;
 
 /// The mark of an order, [`MARK_LENGTH`] bytes. An id that no order may have (empty, longer than [`LONGEST_ID`], with
 /// control characters) is left out: the disk is then an unfinished one that no order takes for its own.
-pub fn mark(order_id: &str) -> Vec<u8> {
+pub fn mark(order_id: &str) -> [u8; MARK_LENGTH] {
     let id = if is_id(order_id) { order_id } else { "" };
-    let mut sector = [MAGIC, id.as_bytes(), b"\n"].concat();
-    sector.resize(MARK_LENGTH, 0);
+    let mut sector = [0; MARK_LENGTH];
+    let text = MAGIC.iter().chain(id.as_bytes()).chain(b"\n");
+    sector.iter_mut().zip(text).for_each(|(place, byte)| *place = *byte);
     sector
 }
 
@@ -48,7 +49,7 @@ mod tests {
         assert_eq!(sector.iter().filter(|&&byte| byte != 0).count(), 17 + 7 + 1);
         assert_eq!(parse(&sector).as_deref(), Some("order-7"));
         // Of a disk with sectors of 4096 bytes.
-        assert_eq!(parse(&[sector, vec![0; 3584]].concat()).as_deref(), Some("order-7"));
+        assert_eq!(parse(&[sector.as_slice(), &[0; 3584]].concat()).as_deref(), Some("order-7"));
     }
 
     #[test]
@@ -68,7 +69,7 @@ mod tests {
         assert_eq!(parse(&good[..511]), None, "too short");
         assert_eq!(parse(&vec![0; 512]), None);
         let changed = |at: usize, byte: u8| {
-            let mut sector = good.clone();
+            let mut sector = good;
             sector[at] = byte;
             parse(&sector)
         };

@@ -18,7 +18,7 @@ impl Writer<'_> {
             self.head = Some(chunk);
             return;
         }
-        if self.options.withhold {
+        if self.options.withhold.is_some() {
             self.withhold(&mut chunk);
             if chunk.padded == 0 {
                 return;

@@ -15,7 +15,7 @@ impl Body<'_> {
     /// when every digest is known to be right. An error leaves the first chunk zeroed, as far as the device still obeys.
     pub fn finish(self) -> Result<Written, Failure> {
         let mut writer = self.0;
-        let withheld = writer.options.withhold.then(|| writer.take_withheld());
+        let withheld = writer.options.withhold.map(|_| writer.take_withheld());
         let wiped = writer.wipe_beyond().and_then(|()| writer.flush()).and_then(|()| writer.check_all());
         wiped.map_err(|error| Failure { offset: writer.position, head_erased: true, error })?;
         if let Some(head) = writer.head.take() {
@@ -112,7 +112,7 @@ impl Writer<'_> {
             // It would hang, too, or be undone by what is still under way.
             return false;
         }
-        match wipe::erase_head(self.target) {
+        match wipe::erase_head(self.target, self.options.withhold.as_ref()) {
             Ok(()) => true,
             Err(error) => {
                 log::error!("{error}");

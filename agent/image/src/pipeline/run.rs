@@ -164,7 +164,10 @@ impl Run<'_> {
             depth: limits.depth,
             request: limits.request,
             patience: burin_disk::PATIENCE,
-            withhold: self.shared.info.ending == Ending::Withhold,
+            withhold: match self.shared.info.ending {
+                Ending::Commit => None,
+                Ending::Withhold { mark } => Some(mark),
+            },
         };
         let waker = queue.waker();
         Ok((Writer::new(target, queue, options, &disk.report.counters, interrupt), waker))

@@ -73,7 +73,7 @@ impl Overlay {
 
     /// Zeros both places on the disk, with the mark in the first sector, and looks that it is so.
     pub fn blank(&self, disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
-        let mut head = unfinished::mark(order);
+        let mut head = unfinished::mark(order).to_vec();
         head.resize(self.head.len().max(self.sector), 0);
         // The first sector first: without it firmware looks no further.
         let tail = vec![0; self.tail.len()];

@@ -123,6 +123,13 @@ pub fn assert_unbootable(path: &Path) {
     assert!(bytes[..head] == ZEROS[..head], "the first MiB is not zero");
 }
 
+/// The same, but for the mark of an order.
+pub fn assert_unfinished(path: &Path, order: &str) {
+    let bytes = fs::read(path).unwrap();
+    assert_eq!(hwinventory::model::unfinished::parse(&bytes).as_deref(), Some(order));
+    assert!(bytes[512..MIB] == ZEROS[512..MIB], "the first MiB is not zero");
+}
+
 #[derive(Debug, Default)]
 pub struct Notes(pub Mutex<Vec<String>>);
 

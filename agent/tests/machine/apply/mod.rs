@@ -1,3 +1,4 @@
+mod crash;
 mod disks;
 mod faults;
 mod hanging;

@@ -82,15 +82,33 @@ fn an_order_that_fails_after_its_image_leaves_a_disk_that_does_not_boot() {
     let bytes = image(&Loop::new(IMAGE, 512));
     let (disk, url) = (Loop::new(192 * MIB, 512), serve(bytes.clone()));
     let inventory = machine(&[disk.described("S1")]);
-    let mut value = image_order(&url, &bytes);
-    value["layouts"][0]["disks"]["system"]["guids"]["partitions"] = json!({ "9": "new" });
+    let mut hollow = bytes.clone();
+    hollow[MIB as usize..2 * MIB as usize].fill(0);
+    let value = image_order(&serve(hollow.clone()), &hollow);
     let (done, result) = apply_on(&order(&value), &inventory, &paths(&disk), &|| Control::Continue);
-    assert_eq!(result.expect_err("no partition 9").problem.code, "finalize.no_partition");
+    assert_eq!(result.expect_err("no root filesystem").problem.code, "finalize.root_unsupported");
     assert_eq!(done.images.len(), 1);
     does_not_boot(&disk);
     // The same order, put right, goes through.
     let (_, result) = apply_on(&order(&image_order(&url, &bytes)), &inventory, &paths(&disk), &|| Control::Continue);
     result.expect("applies");
+}
+
+/// The image's own table has no such partition.
+#[test]
+fn an_order_that_its_image_does_not_allow_leaves_the_disk_alone() {
+    if skipped() {
+        return;
+    }
+    let bytes = image(&Loop::new(IMAGE, 512));
+    let (disk, url) = (Loop::new(192 * MIB, 512), serve(bytes.clone()));
+    let inventory = machine(&[disk.described("S1")]);
+    let mut value = image_order(&url, &bytes);
+    value["layouts"][0]["disks"]["system"]["guids"]["partitions"] = json!({ "9": "new" });
+    let (done, result) = apply_on(&order(&value), &inventory, &paths(&disk), &|| Control::Continue);
+    assert_eq!(result.expect_err("no partition 9").problem.code, "image.no_partition");
+    assert!(done.images.is_empty());
+    assert!(fs::read(&disk.node).expect("reads").iter().all(|byte| *byte == 0));
 }
 
 /// Its backup table lies at the very end of the disk.

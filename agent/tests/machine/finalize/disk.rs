@@ -257,7 +257,7 @@ fn the_root_is_found_by_type_then_by_content_and_never_guessed() {
         return;
     }
     let disk = Loop::new(256 * MIB, 512);
-    lay_out(&disk, &[partition("a", "linux", 64, 1), partition("b", "linux-generic", 64, 2)]);
+    lay_out(&disk, &[partition("a", "linux", 64, 1), partition("b", "linux", 64, 2)]);
     let all = candidates(&disk, &[1, 2]);
     let find = |candidates: &[Candidate]| rootfs::find(candidates, Arch::native(), &disk.mounts());
     assert_eq!(find(&all).expect_err("blank").code(), "finalize.root_none");

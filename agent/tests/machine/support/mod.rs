@@ -1,7 +1,9 @@
 //! Loop devices as disks, plans for them and their application.
 
+pub mod cuts;
 pub mod orders;
 pub mod storage;
+pub mod tape;
 
 use burin::apply::{self, Applied, Bound, Context, Paths, Patience};
 use burin::finalize::adjust::{self, TableChange};
@@ -110,7 +112,8 @@ impl Loop {
         json!({
             "name": self.node.file_name().map(|name| name.to_string_lossy()), "path": self.node, "status": "ok",
             "mounts": [], "signatures": [], "logical_block_size": self.sector, "class": "ssd", "size": self.bytes,
-            "serial": serial, "identity": identity, "identities": [identity]
+            "serial": serial, "identity": identity, "identities": [identity],
+            "samples": { "looked_at_bytes": 2 * MIB, "blank": true }
         })
     }
 }

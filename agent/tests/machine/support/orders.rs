@@ -7,7 +7,8 @@ use burin::protocol::order::Order;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 fn digest(bytes: &[u8]) -> String {
@@ -16,7 +17,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// Bytes that no compression makes small.
-fn noise(length: usize) -> Vec<u8> {
+pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = || {
         state ^= state << 13;
@@ -70,6 +71,43 @@ pub fn tree_order_on(url: &str, bytes: &[u8], srv: &str, size: &str) -> Value {
     })
 }
 
+/// Serves one body over HTTP, also in parts, until the process ends.
+pub fn serve_ranges(body: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/image.raw", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        std::thread::scope(|scope| {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let body = &body;
+                scope.spawn(move || answer(&stream, body));
+            }
+        });
+    });
+    url
+}
+
+fn answer(mut stream: &TcpStream, body: &[u8]) {
+    let lines: Vec<String> =
+        BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    let line = lines.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+    let whole = (0, body.len());
+    let asked = line.as_deref().and_then(|range| range.split_once('-')).map(|(first, last)| {
+        let first: usize = first.parse().unwrap_or(0);
+        (first, last.parse::<usize>().map_or(body.len(), |last| last + 1).min(body.len()))
+    });
+    let (from, to) = asked.unwrap_or(whole);
+    let status = match asked {
+        Some(_) => format!("206 Partial Content\r\nContent-Range: bytes {from}-{}/{}", to - 1, body.len()),
+        None => "200 OK".to_owned(),
+    };
+    let length = to - from;
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nETag: \"one\"\r\nAccept-Ranges: bytes\r\n\
+         Connection: close\r\n\r\n"
+    );
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body[from..to]));
+}
+
 /// Bytes of [`image`] and of the disk that it is made on.
 pub const IMAGE: u64 = 24 * MIB;
 
@@ -82,15 +120,32 @@ pub fn image(disk: &Loop) -> Vec<u8> {
     )
     .expect("writes");
     run("sh", &["-c", &format!("sfdisk --quiet {} < {}", disk.node(), script.display())]);
+    fill_root(disk, 3)
+}
+
+/// An ext4 with little in it; then the whole disk.
+fn fill_root(disk: &Loop, number: u32) -> Vec<u8> {
     disk.sync();
-    run("mkfs.ext4", &["-q", "-F", "-L", "image-root", disk.partition(3).to_str().expect("UTF-8")]);
-    let mounted = Mounted::mount(&disk.partition(3), "ext4", Access::ReadWrite, &paths(disk).mounts).expect("mounts");
+    let partition = disk.partition(number);
+    run("mkfs.ext4", &["-q", "-F", "-L", "image-root", partition.to_str().expect("UTF-8")]);
+    let mounted = Mounted::mount(&partition, "ext4", Access::ReadWrite, &paths(disk).mounts).expect("mounts");
     fs::create_dir(mounted.path().join("etc")).expect("etc");
     fs::write(mounted.path().join("etc/os-release"), "ID=image\n").expect("writes");
     mounted.unmount().expect("unmounts");
     let mut bytes = vec![0; IMAGE as usize];
     fs::File::open(&disk.node).and_then(|mut file| file.read_exact(&mut bytes)).expect("reads");
     bytes
+}
+
+/// The same with an MBR, boot code in its first sector and more of it behind; its ext4 is the first partition.
+pub fn mbr_image(disk: &Loop) -> Vec<u8> {
+    let mut code = noise(MIB as usize);
+    code[440..512].fill(0);
+    fs::OpenOptions::new().write(true).open(&disk.node).and_then(|mut file| file.write_all(&code)).expect("writes");
+    let script = disk.directory.path().join("script");
+    fs::write(&script, "label: dos\nstart=1MiB, size=20MiB, type=83, bootable\n").expect("writes");
+    run("sh", &["-c", &format!("sfdisk --quiet --wipe=never {} < {}", disk.node(), script.display())]);
+    fill_root(disk, 1)
 }
 
 pub fn image_order(url: &str, bytes: &[u8]) -> Value {

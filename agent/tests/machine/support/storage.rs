@@ -2,6 +2,7 @@
 //! from one on.
 
 use super::Loop;
+use super::tape::{Event, Tape};
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
     LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
@@ -110,6 +111,8 @@ struct OneFile {
     backing: File,
     size: u64,
     state: Arc<Mutex<State>>,
+    /// Where everything is recorded, and which disk this is there.
+    tape: Option<(Arc<Tape>, usize)>,
 }
 
 const FILE: INodeNo = INodeNo(2);
@@ -210,7 +213,11 @@ impl Filesystem for OneFile {
             Some(Fault::WriteLost) => (0, Some(bytes.len())),
             Some(_) => (0, None),
         };
-        match (self.backing.write_all_at(&bytes[..kept], offset), told) {
+        let written = self.backing.write_all_at(&bytes[..kept], offset);
+        if let Some((tape, disk)) = &self.tape {
+            tape.add(Event::Write { disk: *disk, offset, bytes: bytes[..kept].to_vec() });
+        }
+        match (written, told) {
             (Ok(()), Some(told)) => reply.written(told as u32),
             _ => reply.error(Errno::EIO),
         }
@@ -221,6 +228,9 @@ impl Filesystem for OneFile {
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        if let Some((tape, disk)) = &self.tape {
+            tape.add(Event::Flush { disk: *disk });
+        }
         match self.next(&[Fault::FlushError], 0, 0) {
             None => reply.ok(),
             Some(_) => reply.error(Errno::EIO),
@@ -240,11 +250,20 @@ pub struct FailingDisk {
 
 impl FailingDisk {
     pub fn over(backing: &Path, plan: Option<Plan>) -> io::Result<Self> {
+        Self::start(backing, plan, None)
+    }
+
+    /// One that does nothing wrong, and whose writes and flushes are recorded.
+    pub fn recorded(backing: &Path, tape: &Arc<Tape>, number: usize) -> io::Result<Self> {
+        Self::start(backing, None, Some((tape.clone(), number)))
+    }
+
+    fn start(backing: &Path, plan: Option<Plan>, tape: Option<(Arc<Tape>, usize)>) -> io::Result<Self> {
         let directory = tempfile::tempdir()?;
         let state = Arc::new(Mutex::new(State::default()));
         let file = File::options().read(true).write(true).open(backing)?;
         let size = file.metadata()?.len();
-        let served = OneFile { backing: file, size, state: Arc::clone(&state) };
+        let served = OneFile { backing: file, size, state: Arc::clone(&state), tape };
         let session = fuser::spawn_mount(served, directory.path(), &Config::default())?;
         let disk = Loop::over(&directory.path().join(NAME), tempfile::tempdir()?, 512);
         // What attaching it takes does not count.

@@ -1,7 +1,6 @@
 //! A disk made to forget. From here on its two ends are withheld.
 
 use super::{ApplyError, Perform, Ramdisk, Wipe, Work};
-use crate::apply::bound::{Access, Part};
 use crate::apply::wipe;
 
 impl Perform for Wipe {
@@ -11,9 +10,7 @@ impl Perform for Wipe {
 
     fn perform(&self, work: &Work) -> Result<(), ApplyError> {
         let disk = work.disks.disk(self.disk)?;
-        let receipt = wipe::disk(disk, &work.planned(self.disk)?.existing)?;
-        let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
-        disk.area().withhold_nothing(&device, &work.order.id)?;
+        let receipt = wipe::disk(disk, &work.planned(self.disk)?.existing, &work.order.id)?;
         work.note("wipe", &receipt.device, &receipt);
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::protocol::image::ImageSpec;
 use crate::protocol::plan::Warning;
 use crate::protocol::{Kind, Problem};
 use burin_table::head::Head;
+use hwinventory::model::unfinished;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -70,7 +71,7 @@ fn write(
     request.signature = fetched.signature;
     request.sector_size = spec.sector_size;
     request.inspect = Some(inspect(step, work)?);
-    request.ending = Ending::Withhold;
+    request.ending = Ending::Withhold { mark: unfinished::mark(&work.order.id) };
     if let (Some(index), [_], Some(first)) = (&spec.delta, step.disks.as_slice(), tellers.first()) {
         let note = |text: &str| first.note(text);
         request.delta = fetch::index(&fetched.http, index, &work.cancel, &note)?;
