@@ -129,7 +129,7 @@ mod tests {
             "layouts": [{"name": "l", "disks": {"root": {"image": "i"}}}]}"#;
         let disk = serde_json::json!({
             "path": "/dev/sda", "status": "ok", "size": 1u64 << 40, "logical_block_size": 512, "mounts": [],
-            "signatures": [], "by_path": "pci-0000:00:04.0"
+            "signatures": [], "samples": { "looked_at_bytes": 2_228_224, "blank": true }, "by_path": "pci-0000:00:04.0"
         });
         let with = |disks: Value| serde_json::json!({ "disks": { "status": "ok", "data": disks } });
         let planned = ask(order, Some(&with(serde_json::json!([disk]))));

@@ -125,7 +125,7 @@ mod tests {
         let a = file("a.order", &order(r#"{"image": "i"}"#));
         let b = file("b.order", &order(r#"{"image": "i", "match": {"class": "nvme"}}"#));
         let inventory = r#"{"disks": {"status": "ok", "data": [{"path": "/dev/sda", "status": "ok", "size": 1000000,
-            "class": "ssd", "logical_block_size": 512, "mounts": [], "signatures": [], "by_path": "pci-1"}]}}"#;
+            "class": "ssd", "logical_block_size": 512, "mounts": [], "signatures": [], "samples": {"looked_at_bytes": 2228224, "blank": true}, "by_path": "pci-1"}]}}"#;
         file("fleet/one.json", inventory);
         let ask = |against: Option<PathBuf>| {
             answer(&SimulateArgs { inventories: folder.path().join("fleet"), order: a.clone(), against, json: false })
