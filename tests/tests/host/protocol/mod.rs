@@ -5,5 +5,6 @@ mod faults;
 mod images;
 mod kill;
 mod property;
+mod sink;
 mod story;
 mod tls;

@@ -321,7 +321,7 @@ fn without_a_controller_events_go_to_any_url_and_orders_come_from_anywhere() {
     assert_eq!(burin::dialect::file::fetch_order("/none.json", &trust).unwrap_err().code(), "controller.order_file");
 
     // The reference controller is not such a sink, but answers the path with 2xx and 4xx as faults say.
-    let sink = sink::Sink::new();
+    let sink = super::sink::Sink::new();
     let limits = burin::report::Limits::default();
     let emitter = burin::report::Emitter::open(None, "b", "/", &[SINK], limits).unwrap();
     let retry = options("http://x", trust.clone(), bench.directory.path()).retry;
@@ -366,72 +366,4 @@ fn a_thousand_machines_may_knock_at_once() {
     let places: u32 = line.split_whitespace().nth(2).unwrap().parse().unwrap();
     let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
     assert!(places >= 1000.min(most), "{line}");
-}
-
-/// A CloudEvents receiver in twenty lines: HTTP/1.1 by hand, one request per connection.
-mod sink {
-    use burin::protocol::Event;
-    use std::io::{BufRead, BufReader, Read, Write};
-    use std::net::TcpListener;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, Mutex};
-
-    pub struct Sink {
-        address: String,
-        events: Arc<Mutex<Vec<Event>>>,
-        single: Arc<AtomicBool>,
-    }
-
-    impl Sink {
-        pub fn new() -> Self {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let address = listener.local_addr().unwrap().to_string();
-            let (events, single) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-            let (kept, only) = (events.clone(), single.clone());
-            std::thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    let mut reader = BufReader::new(stream);
-                    let (mut length, mut kind, mut line) = (0, String::new(), String::new());
-                    while reader.read_line(&mut line).unwrap_or(0) > 2 {
-                        let lower = line.to_ascii_lowercase();
-                        if let Some(value) = lower.strip_prefix("content-length:") {
-                            length = value.trim().parse().unwrap();
-                        }
-                        if let Some(value) = lower.strip_prefix("content-type:") {
-                            kind = value.trim().to_owned();
-                        }
-                        line.clear();
-                    }
-                    let mut body = vec![0; length];
-                    reader.read_exact(&mut body).unwrap();
-                    let batch = kind == "application/cloudevents-batch+json";
-                    let status = if batch && only.load(Ordering::Relaxed) {
-                        "415 Unsupported Media Type"
-                    } else if batch {
-                        kept.lock().unwrap().extend(serde_json::from_slice::<Vec<Event>>(&body).unwrap());
-                        "202 Accepted"
-                    } else {
-                        assert_eq!(kind, "application/cloudevents+json");
-                        kept.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
-                        "204 No Content"
-                    };
-                    let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                    reader.get_mut().write_all(head.as_bytes()).unwrap();
-                }
-            });
-            Self { address, events, single }
-        }
-
-        pub fn url(&self) -> String {
-            format!("http://{}/events", self.address)
-        }
-
-        pub fn received(&self) -> Vec<Event> {
-            self.events.lock().unwrap().clone()
-        }
-
-        pub fn no_batches(&self) {
-            self.single.store(true, Ordering::Relaxed);
-        }
-    }
 }
