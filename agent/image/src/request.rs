@@ -34,6 +34,7 @@ pub struct WriteRequest {
 
 /// What becomes of the ends of the disk, which make it bootable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one for a whole image")]
 pub enum Ending {
     /// The first MiB is written last, when everything else is proven.
     #[default]

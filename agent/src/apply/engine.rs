@@ -66,7 +66,7 @@ impl Sequence<'_> {
     fn step(&self, stages: &mut Stages, index: usize, step: &Step) -> Result<(), Failure> {
         let disks = self.work.watched(step);
         stages.run(step.name(), || {
-            if (self.safe_point)() == Control::Cancel {
+            if (self.safe_point)() == Control::Cancel || self.work.cancel.is_cancelled() {
                 return Err(ApplyError::Cancelled);
             }
             self.watched(step.name(), &disks, move |work| match work.plan.steps.get(index) {

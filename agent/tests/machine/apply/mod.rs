@@ -3,5 +3,6 @@ mod disks;
 mod faults;
 mod hanging;
 mod layout;
+mod matrix;
 mod storage;
 mod unfinished;

@@ -135,6 +135,27 @@ fn ends(disk: &[u8]) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
     (0..END).chain(tail..disk.len()).step_by(SECTOR).map(|at| at..at + SECTOR)
 }
 
+/// What is wrong with a disk after an order that did not end: it is to be as it was, or marked and without anything to
+/// boot from.
+pub fn unfinished(old: &[u8], now: &[u8], order: &str) -> Option<String> {
+    let mut disk = Disk::new(old.to_vec(), old.to_vec());
+    disk.put(0, now);
+    disk.wrong(false, order)
+}
+
+/// The disk after the first requests, without what it was told since its last flush.
+pub fn after(mut disk: Vec<u8>, number: usize, events: &[Event]) -> Vec<u8> {
+    let flushed = events.iter().rposition(|event| *event == Event::Flush { disk: number }).unwrap_or(0);
+    for event in &events[..flushed] {
+        if let Event::Write { disk: written, offset, bytes } = event
+            && *written == number
+        {
+            disk[*offset as usize..*offset as usize + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+    disk
+}
+
 /// What came of it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {

@@ -19,13 +19,14 @@ fn digest(bytes: &[u8]) -> String {
 /// Bytes that no compression makes small.
 pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut next = || {
+    let mut bytes = vec![0; length];
+    for chunk in bytes.chunks_mut(8) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()
-    };
-    std::iter::repeat_with(&mut next).flatten().take(length).collect()
+        chunk.copy_from_slice(&state.to_le_bytes()[..chunk.len()]);
+    }
+    bytes
 }
 
 pub fn tree(size: usize) -> Vec<u8> {

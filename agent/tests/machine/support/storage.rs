@@ -33,6 +33,8 @@ pub enum Fault {
     FlushError,
     /// Nothing is answered until somebody lets it go on.
     Hang,
+    /// An error for everything.
+    Gone,
 }
 
 impl Fault {
@@ -76,6 +78,7 @@ impl Requests {
         match fault {
             Fault::ReadError => self.reads,
             Fault::FlushError => self.flushes,
+            Fault::Gone => 0,
             _ => self.writes,
         }
     }
@@ -93,8 +96,8 @@ impl State {
     /// The fault for this request, if it gets one.
     fn next(&mut self, kinds: &[Fault], offset: u64, length: usize) -> Option<Fault> {
         let count = match kinds {
-            [Fault::ReadError] => &mut self.requests.reads,
-            [Fault::FlushError] => &mut self.requests.flushes,
+            [Fault::ReadError, ..] => &mut self.requests.reads,
+            [Fault::FlushError, ..] => &mut self.requests.flushes,
             _ => &mut self.requests.writes,
         };
         let number = *count;
@@ -118,8 +121,17 @@ struct OneFile {
 const FILE: INodeNo = INodeNo(2);
 const NAME: &str = "disk";
 const FOREVER: Duration = Duration::from_secs(3600);
-const WRITES: [Fault; 6] =
-    [Fault::WriteError, Fault::WriteTorn, Fault::WriteShort, Fault::WriteCut, Fault::WriteLost, Fault::Hang];
+const READS: [Fault; 2] = [Fault::ReadError, Fault::Gone];
+const FLUSHES: [Fault; 2] = [Fault::FlushError, Fault::Gone];
+const WRITES: [Fault; 7] = [
+    Fault::WriteError,
+    Fault::WriteTorn,
+    Fault::WriteShort,
+    Fault::WriteCut,
+    Fault::WriteLost,
+    Fault::Hang,
+    Fault::Gone,
+];
 
 impl OneFile {
     fn attributes(&self, inode: INodeNo) -> FileAttr {
@@ -181,7 +193,7 @@ impl Filesystem for OneFile {
         reply: ReplyData,
     ) {
         let mut bytes = vec![0; size as usize];
-        let fault = self.next(&[Fault::ReadError], offset, bytes.len());
+        let fault = self.next(&READS, offset, bytes.len());
         match self.backing.read_at(&mut bytes, offset) {
             Ok(count) if fault.is_none() => reply.data(&bytes[..count]),
             _ => reply.error(Errno::EIO),
@@ -231,7 +243,7 @@ impl Filesystem for OneFile {
         if let Some((tape, disk)) = &self.tape {
             tape.add(Event::Flush { disk: *disk });
         }
-        match self.next(&[Fault::FlushError], 0, 0) {
+        match self.next(&FLUSHES, 0, 0) {
             None => reply.ok(),
             Some(_) => reply.error(Errno::EIO),
         }

@@ -30,6 +30,11 @@ impl Tape {
         std::mem::take(&mut *self.lock())
     }
 
+    /// Events so far.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
