@@ -36,13 +36,31 @@ pub fn beyond(end: u64, size: u64, stale: &[Range<u64>]) -> Vec<Range<u64>> {
 /// Extents in bytes of the partitions now on the device; none where no table is found or it makes no sense.
 pub fn old_partitions(target: &Target) -> Vec<Range<u64>> {
     let sector = target.sector();
+    let head = head(target);
+    // The table may have been written where sectors had another size.
+    let found = [sector, 512, 4096].map(|sector| partitions(&head, sector));
+    found.into_iter().find(|extents| !extents.is_empty()).unwrap_or_default()
+}
+
+/// Extents of a GPT's partitions where the header is gone and the entries are still in their usual place, behind it; on a
+/// disk that begins as it shall.
+pub fn headless_partitions(target: &Target, begins: impl Fn(&[u8]) -> bool) -> Vec<Range<u64>> {
+    let head = head(target);
+    if begins(&head) { headless(&head, target.sector(), target.size()) } else { Vec::new() }
+}
+
+fn headless(head: &[u8], sector: u32, size: u64) -> Vec<Range<u64>> {
+    let sector = u64::from(sector);
+    let mut found = entries(head, sector.saturating_mul(2), 128, 128, sector);
+    found.retain(|extent| extent.end <= size);
+    found
+}
+
+fn head(target: &Target) -> Vec<u8> {
     let mut buf = AlignedBuf::zeroed(CHUNK);
     let len = usize::try_from(target.direct_size().min(CHUNK as u64)).unwrap_or(0);
-    let Ok(count) = target.file().read_at(&mut buf[..len], 0) else { return Vec::new() };
-    let head = &buf[..count.min(len)];
-    // The table may have been written where sectors had another size.
-    let found = [sector, 512, 4096].map(|sector| partitions(head, sector));
-    found.into_iter().find(|extents| !extents.is_empty()).unwrap_or_default()
+    let count = target.file().read_at(&mut buf[..len], 0).unwrap_or(0);
+    buf.get(..count.min(len)).unwrap_or_default().to_vec()
 }
 
 /// GPT (UEFI 2.10, 5.3) or else the four primary entries of an MBR, from the first bytes of a disk.
@@ -61,8 +79,13 @@ fn gpt(head: &[u8], sector: u64) -> Vec<Range<u64>> {
     let (Some(table), Some(count), Some(size)) = (u64_at(header, 72), u32_at(header, 80), u32_at(header, 84)) else {
         return Vec::new();
     };
-    let Some(start) = table.checked_mul(sector).and_then(at) else { return Vec::new() };
+    table.checked_mul(sector).map_or_else(Vec::new, |start| entries(head, start, count, size, sector))
+}
+
+/// `count` entries of `size` bytes from byte `start` on.
+fn entries(head: &[u8], start: u64, count: u32, size: u32, sector: u64) -> Vec<Range<u64>> {
     let size = (size as usize).max(128);
+    let start = usize::try_from(start).unwrap_or(usize::MAX);
     let entries = head.get(start..).unwrap_or_default().chunks_exact(size).take((count as usize).min(1024));
     let used = entries.filter(|entry| entry.get(..16).is_some_and(|kind| kind.iter().any(|byte| *byte != 0)));
     used.filter_map(|entry| extent(u64_at(entry, 32)?, u64_at(entry, 40)?.checked_add(1)?, sector)).collect()
@@ -168,6 +191,14 @@ mod tests {
     fn reads_gpt_of_both_sector_sizes_and_mbr() {
         assert_eq!(partitions(&gpt_disk(512), 512), [2048 * 512..4096 * 512]);
         assert_eq!(partitions(&gpt_disk(4096), 4096), [2048 * 4096..4096 * 4096]);
+        for sector in [512, 4096] {
+            let mut disk = gpt_disk(sector as usize);
+            disk[..2 * sector as usize].fill(0);
+            assert!(partitions(&disk, sector).is_empty());
+            let sectors = u64::from(sector);
+            assert_eq!(headless(&disk, sector, 1 << 30), [2048 * sectors..4096 * sectors]);
+            assert!(headless(&disk, sector, 1 << 20).is_empty(), "beyond the disk");
+        }
         let mut disk = vec![0; 512];
         disk[510..512].copy_from_slice(&[0x55, 0xaa]);
         disk[450] = 0x83;
@@ -180,6 +211,7 @@ mod tests {
         #[test]
         fn junk_never_panics(mut head in proptest::collection::vec(proptest::num::u8::ANY, 0..3000), sector in 512u32..4097) {
             partitions(&head, sector);
+            headless(&head, sector, u64::MAX);
             if head.len() > 600 {
                 head[510..512].copy_from_slice(&[0x55, 0xaa]);
                 head[512..520].copy_from_slice(b"EFI PART");

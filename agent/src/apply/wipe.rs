@@ -7,6 +7,7 @@ use crate::finalize::filesystem;
 use crate::image::ImageError;
 use crate::protocol::plan::{Existing, PlannedPartition};
 use crate::sys::aligned::AlignedBuf;
+use hwinventory::model::unfinished;
 use serde::Serialize;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -26,22 +27,26 @@ pub struct WipeReceipt {
 }
 
 /// Both ends of the disk, which are withheld from then on, and of each partition that it has or had when the plan was
-/// made. The disk's own go first: a disk that has lost part of its old contents does not boot. What a run that is killed
-/// leaves of old partitions is found by nothing any more, and is erased where new ones begin and end.
+/// made. What firmware looks for goes first: a disk that has lost part of its old contents does not boot. The entries of an
+/// old GPT go last: killed before, a new run still finds the old partitions. Those of an old MBR go with its boot sector.
 pub fn disk(disk: &BoundDisk, existing: &Existing, order: &str) -> Result<WipeReceipt, ApplyError> {
     let target = disk.target()?;
     let known = existing.partitions.iter().map(|old| old.start..old.start.saturating_add(old.size));
-    let stale: Vec<Range<u64>> = wipe::old_partitions(&target).into_iter().chain(known).collect();
+    let mut stale: Vec<Range<u64>> = wipe::old_partitions(&target).into_iter().chain(known).collect();
+    if stale.is_empty() {
+        stale = wipe::headless_partitions(&target, |head| unfinished::parse(head).is_some());
+    }
     let ranges = signatures(0..target.size(), &stale);
     drop(target);
     disk.tell_kernel(&[])?;
     let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
+    disk.area().mark(&device, order)?;
+    drop(device);
+    let (head, _) = disk.area().lengths();
+    let zeroed_bytes = head as u64 + erase(&disk.target()?, &clipped(&ranges, head as u64..disk.size()))?;
+    let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
     disk.area().withhold_nothing(&device, order)?;
     drop(device);
-    let (head, tail) = disk.area().lengths();
-    let (head, tail) = (head as u64, tail as u64);
-    let between = clipped(&ranges, head..disk.size() - tail);
-    let zeroed_bytes = head + tail + erase(&disk.target()?, &between)?;
     let proven = disk.open(Part::Whole, Access::Read)?;
     if let Some(found) = filesystem::probe(proven.node())?.kind {
         return Err(ApplyError::Signature { device: disk.name().to_owned(), found });

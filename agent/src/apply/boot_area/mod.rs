@@ -66,6 +66,12 @@ impl BootArea {
         self.withhold(disk, vec![0; head], vec![0; tail], order)
     }
 
+    /// Puts the mark into the first sector, and zeros where a GPT has its headers: firmware finds nothing from here on. What
+    /// else there is stays.
+    pub fn mark(&self, disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
+        overlay::mark(disk, order)
+    }
+
     /// Takes both ends as they are on the disk.
     pub fn withhold_present(&self, disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
         let (head, tail) = self.lengths();

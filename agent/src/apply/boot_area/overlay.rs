@@ -142,6 +142,27 @@ impl Overlay {
     }
 }
 
+/// Where El Torito's volume descriptor would be (El Torito 1.0, "Boot Record Volume").
+const EL_TORITO: u64 = 17 * 2048;
+const VOLUME: u64 = 16 * 2048;
+
+/// The mark, and zeros where the headers of a GPT and the descriptors of a CD's filesystem are.
+pub fn mark(disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
+    let sector = disk.sector_size() as usize;
+    let mut first = unfinished::mark(order).to_vec();
+    first.resize(sector, 0);
+    let zeros = vec![0; sector];
+    let descriptors = [VOLUME, EL_TORITO].map(|at| at / sector as u64 * sector as u64);
+    let last = disk.size().saturating_sub(sector as u64);
+    let places = [(0, &first), (sector as u64, &zeros), (last, &zeros)];
+    let descriptors = descriptors.iter().filter(|at| **at < last).map(|at| (*at, &zeros));
+    for (at, bytes) in places.into_iter().chain(descriptors) {
+        write(disk, at, bytes)?;
+        compare(disk, at, bytes)?;
+    }
+    Ok(())
+}
+
 /// Writes and flushes.
 fn write(disk: &dyn Sectors, offset: u64, bytes: &[u8]) -> Result<(), AreaError> {
     if bytes.is_empty() {

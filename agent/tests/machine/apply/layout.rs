@@ -3,6 +3,7 @@
 //!
 //! Needs root, util-linux, e2fsprogs, xfsprogs, btrfs-progs and dosfstools; without root it says that it was skipped.
 
+use crate::support::storage::{FailingDisk, Fault::WriteError, Plan as Fault};
 use crate::support::{Loop, MIB, apply, paths, planned, run, serve, skipped};
 use burin::apply::{self as room, Paths};
 use burin::finalize::filesystem;
@@ -239,4 +240,46 @@ fn a_mounted_partition_stops_a_wipe() {
     assert_eq!(result.expect_err("held").problem.code, "disk.held");
     assert!(done.changes.is_empty());
     assert_eq!(filesystem::probe(&node).expect("still there").kind.as_deref(), Some("btrfs"));
+}
+
+/// Stopped at any of its writes, a wipe still knows where the old partitions were when it runs again.
+#[test]
+fn a_wipe_that_was_cut_short_finds_the_old_partitions_again() {
+    if skipped() {
+        return;
+    }
+    let files = tempfile::tempdir().expect("a directory");
+    let old = files.path().join("old");
+    fs::File::create(&old).and_then(|file| file.set_len(96 * MIB)).expect("a sparse file");
+    let script = "label: gpt\nstart=1MiB, size=40MiB\nstart=66MiB, size=20MiB\n";
+    let at = old.to_str().expect("UTF-8");
+    run("sh", &["-c", &format!("printf '{script}' | sfdisk --quiet {at}")]);
+    for mib in [1, 66] {
+        run("mkfs.ext4", &["-q", "-F", "-E", &format!("offset={}", mib * MIB), at, "16M"]);
+    }
+    let order = order(json!({ "system": { "on_existing": "destroy", "match": {}, "wipe": true } }));
+    let mut stopped = 0;
+    for after in 0.. {
+        let backing = files.path().join("disk");
+        fs::copy(&old, &backing).expect("copies");
+        let fault = Some(Fault { fault: WriteError, after, lasting: true });
+        let failing = FailingDisk::over(&backing, fault).expect("a disk");
+        let described = failing.disk().described("S1");
+        let (_, result) = apply(&order, &planned(&order, &[described]), &paths(failing.disk()), &|| Control::Continue);
+        drop(failing);
+        if result.is_ok() {
+            break;
+        }
+        stopped += 1;
+        let disk = Loop::over(&backing, tempfile::tempdir().expect("a directory"), 512);
+        let plan = planned(&order, &[disk.described("S1")]);
+        apply(&order, &plan, &paths(&disk), &|| Control::Continue).1.expect("applies");
+        let file = fs::File::open(&disk.node).expect("opens");
+        for mib in [1, 66] {
+            let mut magic = [0; 2];
+            file.read_exact_at(&mut magic, mib * MIB + 1080).expect("reads");
+            assert_eq!(magic, [0, 0], "ext4 at {mib} MiB, stopped after {after} writes");
+        }
+    }
+    assert!(stopped > 5, "{stopped}");
 }
