@@ -1,6 +1,7 @@
 //! The file behind a disk, looked at from the host.
 
 use super::VmError;
+use hwinventory::model::unfinished;
 use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
 use serde::Deserialize;
@@ -86,6 +87,14 @@ impl DiskFile {
         let file = File::open(&self.path).map_err(VmError::file(&self.path))?;
         file.read_exact_at(&mut bytes, offset).map_err(VmError::file(&self.path))?;
         Ok(bytes)
+    }
+
+    /// Whether the first MiB holds nothing that could be booted: zeros, but for the mark of an unfinished order.
+    pub fn is_unfinished(&self) -> Result<bool, VmError> {
+        let head = self.read(0, 1 << 20)?;
+        let (mark, rest) = head.split_at(unfinished::MARK_LENGTH);
+        let zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+        Ok(zero(rest) && (zero(mark) || unfinished::parse(mark).is_some()))
     }
 
     /// Puts bytes where they shall be, while no machine runs.
