@@ -108,7 +108,8 @@ fn an_added_partition_lies_at_the_end_and_the_root_grows_up_to_it() {
     let change = TableChange { add: vec![new("data", 3 * MIB, Some(3 * MIB), None)], ..grow_last() };
     adjust::adjust(&disk, &change, MIB).expect("adjust");
     let table = gpt_of(&disk);
-    let (root, data) = (table.array.get(1).expect("root"), table.array.get(2).expect("data, under the lowest free number"));
+    let (root, data) =
+        (table.array.get(1).expect("root"), table.array.get(2).expect("data, under the lowest free number"));
     assert_eq!((root.last_lba + 1, data.last_lba + 1), (60 * 2048, 63 * 2048));
     assert_eq!(data.first_lba, root.last_lba + 1);
 }

@@ -138,7 +138,7 @@ impl Scene {
     }
 
     /// `at` is called when this step begins.
-    fn apply(&self, disks: &[Value], disk: &Loop, step: usize, at: &dyn Fn(&Cancel)) -> Ended {
+    fn apply(&self, (fault, disks): (Fault, &[Value]), disk: &Loop, step: usize, at: &dyn Fn(&Cancel)) -> Ended {
         let (inventory, order) = (machine(disks), order(&self.order));
         let plan = plan::plan(&inventory, &order, &BTreeMap::new()).expect("a plan");
         let seed = plan::seed(&inventory, &order, &BTreeMap::new()).expect("a seed");
@@ -153,7 +153,9 @@ impl Scene {
             Control::Continue
         };
         let mut context = context(&order, &plan, &inventory, seed, &paths(disk), &word);
-        context.patience = Patience { progress: Duration::from_secs(2), ..Patience::default() };
+        // A disk that is well may be slow where much else runs.
+        let progress = Duration::from_secs(if fault == Fault::Hangs { 6 } else { 120 });
+        context.patience = Patience { progress, ..Patience::default() };
         *cancel.borrow_mut() = Some(context.cancel.clone());
         let mut done = Applied::default();
         let result = apply::apply(&context, &mut Stages::new(Emitter::disconnected()), &mut done);
@@ -221,10 +223,11 @@ fn storage(fault: Fault, wrong: Option<Storage>) {
         let failing = FailingDisk::over(&backing, None).expect("a disk");
         let _soon = failing.let_go_after(Duration::from_secs(20));
         let mounts = paths(failing.disk()).mounts;
-        let ended = scene.apply(&scene.described(failing.disk(), None), failing.disk(), step, &|cancel| match wrong {
-            Some(wrong) => failing.fail_from_now(wrong),
-            None => cancel.cancel(),
-        });
+        let ended =
+            scene.apply((fault, &scene.described(failing.disk(), None)), failing.disk(), step, &|cancel| match wrong {
+                Some(wrong) => failing.fail_from_now(wrong),
+                None => cancel.cancel(),
+            });
         let failure = ended.result.expect_err(what);
         let (stage, code) = (failure.stage.as_str(), failure.problem.code.as_str());
         println!("{what}: {stage}: {code}");
@@ -340,7 +343,10 @@ fn names_exchanged_at_any_step() {
             }
         };
         let described = scene.described(&disk, Some(name("sdb")));
-        scene.apply(&described, &disk, step, &exchange).result.unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
+        scene
+            .apply((Fault::Swapped, &described), &disk, step, &exchange)
+            .result
+            .unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
         assert!(fs::read(&other.node).expect("reads") == foreign, "{what}: another disk was written to");
         disk.sync();
         (scene.has)(&disk);
