@@ -126,7 +126,7 @@ impl Array {
         if below != members {
             return Err(self.wrong(format!("it lies on {below:?}, not on {members:?}")));
         }
-        Ok(Proven::array(file, node, self.device()))
+        Ok(Proven::array(file, node, self.link.clone()))
     }
 
     /// The disks are for the installation now; what is not equal yet the installed system makes so.

@@ -82,6 +82,8 @@ fn sigkill_loses_nothing_that_was_acknowledged() {
             let state = directory.path().join(format!("agent-{number}"));
             let mut hello = hello_of("boot-1");
             hello.identity.system_uuid = Some(format!("machine-{number}"));
+            hello.identity.serial = Some(format!("S{number}"));
+            hello.identity.macs = vec![format!("52:54:00:00:01:{number:02x}")];
             let emitter = Emitter::open(Some(&state), "boot-1", "/", &[CONTROLLER], Limits::default()).unwrap();
             let mut options = options(&url, trust(directory.path()), &state);
             options.notify = std::sync::Arc::new(|_| std::ops::ControlFlow::Continue(()));
