@@ -106,7 +106,7 @@ fn grows(kind: Kind, sector: u32, extra: &[&str]) {
     assert!(check.contains("No problems found"), "{check}");
 
     if kind == Kind::Ext4 && !may_grow_ext4() {
-        burin_skip::skip!("growing: no CAP_SYS_RESOURCE");
+        println!("not tried here: growing ext4 takes CAP_SYS_RESOURCE");
         let error = grow::grow(&node, &disk.mounts()).expect_err("the kernel refuses");
         assert_eq!(error.code(), "finalize.grow_refused");
         assert!(error.hint().is_some());
