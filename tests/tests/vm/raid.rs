@@ -109,7 +109,8 @@ fn raid_receipt(receipt: &Receipt) {
     let entries = receipt.changes.iter().filter(|change| change.step == "boot-entry").count();
     assert_eq!(entries, 2, "an entry for each disk");
     let stages: Vec<&str> = receipt.stages.iter().map(|stage| stage.stage.as_str()).collect();
-    let places = ["settle", "stop-arrays", "make-bootable", "tell-firmware"].map(|name| stages.iter().position(|stage| *stage == name));
+    let places = ["settle", "stop-arrays", "make-bootable", "tell-firmware"]
+        .map(|name| stages.iter().position(|stage| *stage == name));
     assert!(places.is_sorted() && places.iter().all(Option::is_some), "{stages:?}");
 }
 
