@@ -20,7 +20,7 @@ pub fn places(machine: &Machine, names: &[String]) -> Option<Vec<Option<String>>
             let device = machine.links.get(&format!("/sys/block/{name}")).expect("a disk");
             let found = id_path(root.path(), device);
             if found.is_none() {
-                println!("skipped: udevadm cannot look below another /sys here");
+                println!("not compared: udevadm cannot look below another /sys here");
             }
             found
         })
