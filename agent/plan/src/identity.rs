@@ -40,8 +40,19 @@ fn candidates(disk: &Disk) -> Vec<Identity> {
     }
     if let Some(path) = disk.by_path.as_deref().filter(|path| !path.trim().is_empty()) {
         found.push(Identity { kind: IdentityKind::ByPath, value: path.to_owned(), strength: Strength::Weak });
+    } else {
+        found.extend(disk.identities.iter().filter_map(local));
     }
     found
+}
+
+/// A name that is unique at its site only (an NAA identifier of format 3, SPC-5 7.7.6.6.4) still finds a disk that has no
+/// place, such as one of a driver without a bus.
+fn local(identity: &hwinventory_types::Identity) -> Option<Identity> {
+    let value = identity.value.trim();
+    let local = identity.reason.as_deref() == Some("local") && !value.is_empty() && !is_blank(value);
+    let kind = kind(identity.kind).filter(|_| local)?;
+    Some(Identity { kind, value: value.to_owned(), strength: Strength::Weak })
 }
 
 /// Only zeros, or only `f`s.
@@ -78,6 +89,22 @@ mod tests {
             reason: None,
         };
         Disk { identities: vec![identity.clone()], identity, by_path: path.map(str::to_owned), ..Disk::default() }
+    }
+
+    #[test]
+    fn a_local_name_finds_a_disk_without_a_place() {
+        let local = |path| {
+            let mut disk = disk(hwinventory_types::IdentityKind::Naa, "33333330000055f0", path);
+            for identity in disk.identities.iter_mut().chain([&mut disk.identity]) {
+                identity.strength = hwinventory_types::Strength::Weak;
+                identity.reason = Some("local".to_owned());
+            }
+            disk
+        };
+        let kind = |disks: &[Disk]| identities(disks)[0].as_ref().map(|one| (one.kind, one.strength));
+        assert_eq!(kind(&[local(None)]), Some((IdentityKind::Naa, Strength::Weak)));
+        assert_eq!(kind(&[local(Some("pci-1"))]), Some((IdentityKind::ByPath, Strength::Weak)));
+        assert_eq!(kind(&[local(None), local(None)]), None, "two of one name");
     }
 
     #[test]
