@@ -245,9 +245,10 @@ impl Registry {
         }
         inner.version += 1;
         let text = NetworkState { interfaces: inner.interfaces() }.resolv_conf();
+        // Before the lock is given back: whoever waited for a network starts programs that read the file.
+        let published = self.publish(&text);
         self.changed.notify_all();
-        drop(inner);
-        self.publish(&text)
+        published
     }
 
     fn publish(&self, text: &str) -> Result<(), NetError> {
