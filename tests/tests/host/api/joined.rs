@@ -53,12 +53,9 @@ fn callers_and_controller_see_one_agent_and_no_secret_leaves_it() {
     let status = caller.call("GET", "/v1/status", "").1;
     assert_eq!((&status["phase"], &status["order"]), (&json!(Phase::Failed), &json!("ordered")), "{status}");
     assert!(view().grants.is_empty(), "no leave was asked for what cannot be planned");
-    let refused = view().events().any(|event| {
-        let traced =
-            |kind| matches!(kind, Kind::StageFailed(failed) if failed.stage == "plan" && failed.trace.is_some());
-        event.kind().is_some_and(traced)
-    });
-    assert!(refused);
+    // Events travel beside the receipt, not before it.
+    let traced = |kind| matches!(kind, Kind::StageFailed(failed) if failed.stage == "plan" && failed.trace.is_some());
+    eventually("why it was refused", || view().events().any(|event| event.kind().is_some_and(traced)));
 
     // The log travels, and neither it nor anything else says a secret.
     eventually("log events", || view().events().any(|event| matches!(event.kind(), Some(Kind::Log(_)))));
