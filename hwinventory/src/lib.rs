@@ -20,6 +20,7 @@ mod sys;
 pub use collect::{Options, collect};
 pub use hwinventory_types as model;
 pub use model::Inventory;
+pub use parse::cmdline::masked as mask_cmdline;
 pub use parse::lldp::neighbour as lldp_neighbour;
 pub use parse::mounts::unescape as unescape_mount_path;
 pub use parse::names::{real, real_uuid};

@@ -60,7 +60,7 @@ fn run(root: &Path) -> nix::Result<End> {
         }
     }
     let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
-    log::info!("Linux {}: {}", release.as_deref().unwrap_or("of unknown release"), config::redact(&cmdline));
+    log::info!("Linux {}: {}", release.as_deref().unwrap_or("of unknown release"), hwinventory::mask_cmdline(&cmdline));
     tell_memory(root);
     prepare(root, &cmdline);
     firmware::watch(root);

@@ -22,7 +22,7 @@ mod network_tests;
 mod tests;
 
 pub use crate::protocol::Secret;
-pub use cmdline::{Word, redact, words};
+pub use cmdline::{Word, words};
 pub use error::ConfigError;
 pub use ip::{Addressing, FixedAddress, Ipv4Method, Ipv6Method, prefix_of};
 pub use ironic::Ironic;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::Coded;
+use hwinventory::mask_cmdline;
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Config {
@@ -130,7 +131,7 @@ fn secrets_do_not_show() {
     let text = "a burin.token=hunter2 \"burin.token=hunter2 x\" burin.controller=http://u:hunter2@h/";
     let config = parse(text);
     assert!(!format!("{config:?} {:?}", Raw::parse(&[text])).contains("hunter2"));
-    assert!(!redact("a burin.token=hunter2 \"burin.token=hunter2 x\"").contains("hunter2"));
+    assert!(!mask_cmdline("a burin.token=hunter2 \"burin.token=hunter2 x\"").contains("hunter2"));
     let error = Config::parse(&["burin.events=ftp://u:hunter2@h/"]).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hunter2"));
 }
@@ -164,7 +165,7 @@ fn ironics_words() {
     assert_eq!((config.log, config.ntp.as_deref()), (Some(log::LevelFilter::Debug), Some("ntp.example")));
     assert_eq!((config.lldp.as_secs(), config.warnings.len()), (31, 0));
     assert_eq!(config.boot_mac, Some(Mac([0x52, 0x54, 0, 0x12, 0x34, 0x56])));
-    let shown = format!("{config:?} {}", redact(&format!("ipa-agent-token={token} x")));
+    let shown = format!("{config:?} {}", mask_cmdline(&format!("ipa-agent-token={token} x")));
     assert!(!shown.contains(&token));
 
     let inspection = parse("ipa-inspection-callback-url=http://192.0.2.1/v1/continue_inspection").ironic.unwrap();
@@ -180,7 +181,7 @@ proptest! {
     #[test]
     fn no_text_panics(text in ".{0,200}") {
         let _ = Config::parse(&[&text]);
-        let _ = redact(&text);
+        let _ = mask_cmdline(&text);
     }
 
     #[test]
@@ -197,7 +198,7 @@ proptest! {
     #[test]
     fn a_token_never_survives_redaction(token in "[A-Za-z0-9]{12,30}", before in "[a-z =]{0,20}") {
         let text = format!("{before} burin.token={token} tail");
-        prop_assert!(!redact(&text).contains(&token));
+        prop_assert!(!mask_cmdline(&text).contains(&token));
         let shown = format!("{:?}", Raw::parse(&[&text]));
         prop_assert!(!shown.contains(&token));
     }

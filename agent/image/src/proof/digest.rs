@@ -1,6 +1,7 @@
 //! Digests as orders write them: `sha256:HEX` or `sha512:HEX`.
 
 use crate::error::ImageError;
+use burin_protocol::hex;
 use sha2::{Digest as _, Sha256, Sha512};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,14 +82,10 @@ impl Hasher {
     /// `ALGORITHM:HEX`, lower case.
     pub fn finish(self) -> String {
         match self {
-            Self::Sha256(hasher) => format!("sha256:{}", hex(&hasher.finalize())),
-            Self::Sha512(hasher) => format!("sha512:{}", hex(&hasher.finalize())),
+            Self::Sha256(hasher) => format!("sha256:{}", hex(hasher.finalize())),
+            Self::Sha512(hasher) => format!("sha512:{}", hex(hasher.finalize())),
         }
     }
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

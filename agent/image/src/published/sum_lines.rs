@@ -132,7 +132,7 @@ fn digest(text: &str) -> Option<String> {
 /// `cksum --base64` of coreutils.
 fn base64(text: &str) -> Option<String> {
     let bytes = BASE64_STANDARD.decode(text).ok()?;
-    digest(&crate::proof::digest::hex(&bytes))
+    digest(&burin_protocol::hex(bytes))
 }
 
 /// coreutils marks a line with `\` where the name has a backslash or a line break, written `\\`, `\n` or `\r`.
