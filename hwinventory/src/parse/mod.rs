@@ -15,6 +15,7 @@ pub mod ipmi;
 pub mod ipmifru;
 pub mod ipmisdr;
 pub mod ipmisel;
+mod ipmistates;
 mod ipmiwords;
 pub mod lldp;
 pub mod modalias;
