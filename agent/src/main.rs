@@ -18,6 +18,8 @@ enum Command {
     Conformance(cli::conformance::ConformanceArgs),
     Index(cli::index::IndexArgs),
     Inventory(cli::inventory::InventoryArgs),
+    #[command(hide = true)]
+    Look(cli::look::LookArgs),
     Plan(cli::plan::PlanArgs),
     Simulate(cli::simulate::SimulateArgs),
     Write(Box<cli::write::WriteArgs>),
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Command::Conformance(args) => cli::conformance::run(args),
         Command::Index(args) => cli::index::run(args, &cli::signals::cancelled_by_signals()),
         Command::Inventory(args) => cli::inventory::run(&args),
+        Command::Look(args) => cli::look::run(&args),
         Command::Plan(args) => cli::plan::run(args),
         Command::Simulate(args) => cli::simulate::run(args),
         Command::Write(args) => cli::write::run(*args, &cli::signals::cancelled_by_signals()),

@@ -2,6 +2,7 @@
 
 use crate::findings::subject;
 use crate::model::{Dimm, Disk, Inventory, Nic};
+use crate::page::harmless;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -245,6 +246,7 @@ pub fn render(drift: &[Drift], colour: bool) -> String {
     let paint = |code: &str, text: &str| if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() };
     let mut text = String::new();
     for d in drift {
+        let d = &*harmless(d);
         let (mark, what) = match d.change {
             Change::Missing => (paint("31", "-"), d.expected.clone().unwrap_or_default()),
             Change::Added => (paint("32", "+"), d.actual.clone().unwrap_or_default()),

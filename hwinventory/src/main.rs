@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use hwinventory::fleet::{Member, Unreadable};
 use hwinventory::format::IpaOptions;
+use hwinventory::model::harmless;
 use hwinventory::source::{self, Recorder};
 use hwinventory::{Inventory, Options};
 use std::io::{self, IsTerminal, Write};
@@ -125,7 +126,7 @@ fn main() -> ExitCode {
         // A reader that closes the pipe early has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hwinventory: {error}");
+            eprintln!("hwinventory: {}", harmless::line(&error.to_string()));
             // 1 is drift: as with diff(1), trouble is something else.
             ExitCode::from(2)
         }
@@ -262,8 +263,8 @@ fn fleet(out: &mut impl Write, folder: &Path, json: bool) -> io::Result<ExitCode
 }
 
 fn print_json(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    out.write_all(b"\n")
+    let text = serde_json::to_string_pretty(value)?;
+    writeln!(out, "{}", harmless::json(&text))
 }
 
 fn colour() -> bool {

@@ -5,10 +5,14 @@ mod devices;
 mod machine;
 mod platform;
 
-use crate::model::{Inventory, Section, Status};
+use crate::model::{Inventory, Section, Status, harmless};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 
 /// Text with one paragraph a section; `colour` adds ANSI escapes.
 pub fn render(inventory: &Inventory, colour: bool) -> String {
+    let inventory = &*harmless(inventory);
     let mut page = Page { text: String::new(), colour };
     machine::system(inventory, &mut page);
     machine::cpu_and_memory(inventory, &mut page);
@@ -20,6 +24,12 @@ pub fn render(inventory: &Inventory, colour: bool) -> String {
     platform::findings(inventory, &mut page);
     platform::unread(inventory, &mut page);
     page.text
+}
+
+/// Nothing that a device supplies does anything to the terminal. One that cannot be copied is shown as it is: there is none,
+/// but no page at all would be worse.
+pub(crate) fn harmless<T: Clone + Serialize + DeserializeOwned>(value: &T) -> Cow<'_, T> {
+    harmless::copy(value).map_or(Cow::Borrowed(value), Cow::Owned)
 }
 
 struct Page {
@@ -76,7 +86,7 @@ impl Page {
         self.table(&rows);
     }
 
-    /// Columns as wide as their widest cell. Device strings may hold anything: control characters are shown as `?`.
+    /// Columns as wide as their widest cell.
     fn table(&mut self, rows: &[Vec<Cell>]) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let width =
@@ -105,20 +115,11 @@ fn plain(text: impl AsRef<str>) -> Cell {
 }
 
 fn painted(text: impl AsRef<str>, colour: &'static str) -> Cell {
-    let text = text.as_ref().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    Cell { text, colour }
+    Cell { text: text.as_ref().to_owned(), colour }
 }
 
 fn words(parts: &[Option<&str>]) -> String {
-    parts
-        .iter()
-        .flatten()
-        .copied()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
+    parts.iter().flatten().copied().collect::<Vec<_>>().join(" ")
 }
 
 /// In the unit that people say: `512 B`, `16.0 GiB`.

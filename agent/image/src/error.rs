@@ -64,6 +64,8 @@ pub enum ImageError {
     SignatureOtherKey { url: String },
     #[error("{url}: a legacy signature, which would need the whole image in memory")]
     SignatureLegacy { url: String },
+    #[error("{url}: signed {}, and has to be signed at {not_before} (seconds since 1970) or later", signed_at.map_or_else(|| "nobody knows when".to_owned(), |at| format!("at {at}")))]
+    SignatureOld { url: String, signed_at: Option<u64>, not_before: u64 },
     #[error("{key:?} is not a minisign public key")]
     SignatureKey { key: String, source: minisign_verify::Error },
     #[error("{url}: no way through the proxy {proxy}")]
@@ -137,6 +139,7 @@ impl Coded for ImageError {
             Self::SignatureMissing { .. } => "image.signature_missing",
             Self::SignatureOtherKey { .. } => "image.signature_other_key",
             Self::SignatureLegacy { .. } => "image.signature_legacy",
+            Self::SignatureOld { .. } => "image.signature_old",
             Self::SignatureKey { .. } => "image.signature_key",
             Self::Proxy { .. } => "image.proxy",
             Self::ProxyUrl { .. } => "image.proxy_url",
@@ -169,6 +172,9 @@ impl Coded for ImageError {
             }
             Self::SignatureOtherKey { .. } => Some("give the key that belongs to it, or find out who signed it".into()),
             Self::SignatureLegacy { .. } => Some("sign it again, without -l: minisign -S -m FILE".into()),
+            Self::SignatureOld { .. } => Some(
+                "the server has an older release; with `minisign -t`, the comment needs `timestamp:SECONDS`".into(),
+            ),
             Self::Signature { .. } => {
                 Some("the file was changed after it was signed, or the signature is of another".into())
             }

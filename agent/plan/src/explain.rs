@@ -6,10 +6,21 @@ use burin_protocol::Plan;
 use burin_protocol::error::Coded;
 use burin_protocol::plan::words::{decimal, word};
 use burin_protocol::plan::{Fate, LayoutVerdict, SetTrace, Strength, Trace, Truth, Verdict};
+use hwinventory_types::harmless;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 use std::fmt::Write;
+
+/// Models, labels and serial numbers are what somebody wrote to a disk: none of them begins a line here, or does something
+/// to the terminal. What cannot be copied is shown as it is.
+fn harmless<T: Clone + Serialize + DeserializeOwned>(value: &T) -> Cow<'_, T> {
+    harmless::copy(value).map_or(Cow::Borrowed(value), Cow::Owned)
+}
 
 /// The whole plan.
 pub fn explain(plan: &Plan) -> String {
+    let plan = &*harmless(plan);
     let mut out = String::new();
     let _ = writeln!(out, "Plan for order {}, layout {}", plan.order, plan.layout);
     let _ = writeln!(out, "{}\n", plan.digest);
@@ -47,15 +58,16 @@ pub fn explain(plan: &Plan) -> String {
 /// Why there is no plan.
 pub fn explain_refusal(refusal: &Refusal) -> String {
     let mut out = explain_trace(&refusal.trace);
-    let _ = writeln!(out, "No plan ({}): {refusal}", refusal.code());
+    let _ = writeln!(out, "No plan ({}): {}", refusal.code(), harmless::line(&refusal.to_string()));
     if let Some(hint) = refusal.hint() {
-        let _ = writeln!(out, "  {hint}");
+        let _ = writeln!(out, "  {}", harmless::line(&hint));
     }
     out
 }
 
 /// Layouts, then candidates set by set.
 pub fn explain_trace(trace: &Trace) -> String {
+    let trace = &*harmless(trace);
     let mut out = String::new();
     if !trace.attributes.is_empty() {
         let list: Vec<String> =

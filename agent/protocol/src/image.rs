@@ -53,13 +53,18 @@ pub struct ImageSignature {
     /// Beside what was signed, with `.minisig` added, unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Refuses what was signed earlier, however rightly: a server could go on sending an old release. Seconds since 1970, as
+    /// minisign writes `timestamp:` into the trusted comment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<u64>,
 }
 
 /// An index as `burin index` or casync makes it (caibx, SHA-256, chunks of 256 KiB).
 ///
 /// The chunks that it tells of are proven by it alone. Where the order gives a digest of the image, it is used only with
 /// `digest` here, or with the image's `digest.content`. Where it asks for a signature only, the trusted comments of both
-/// signatures have to name the same download: `image=NAME wire=sha256:HEX`.
+/// signatures have to name the same download (`image=NAME wire=sha256:HEX`), and the index's has to be recent enough for
+/// the `not_before` of its own `signature`: without one, an old image could come with its old index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageIndex {

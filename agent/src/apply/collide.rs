@@ -3,8 +3,10 @@
 
 use super::bound::{Access, BoundDisk, Part};
 use super::work::Work;
-use super::{ApplyError, table, whole};
-use crate::finalize::filesystem::{self, Content, FilesystemError};
+use super::{ApplyError, look, table, whole};
+use crate::finalize::adjust::Extent;
+use crate::finalize::filesystem::{Content, FilesystemError};
+use crate::finalize::look::WhatIsOn;
 use crate::finalize::table::{Label, TableError};
 use crate::plan::{self, Identifier};
 use crate::protocol::order::Collisions;
@@ -38,7 +40,7 @@ pub fn find(work: &Work) -> Result<(), ApplyError> {
 
 fn on(work: &Work, index: usize) -> Result<CollisionReceipt, ApplyError> {
     let (disk, device) = (work.disks.disk(index)?, work.planned(index)?.device.clone());
-    let identifiers = identifiers(disk)?;
+    let identifiers = identifiers(work, disk)?;
     let overwritten = work.plan.disks.iter().filter(|disk| disk.fate == Fate::Overwritten);
     let overwritten: Vec<&str> = overwritten.map(|disk| disk.device.as_str()).collect();
     let found = plan::find_collisions(&work.inventory, &overwritten, &identifiers);
@@ -53,7 +55,7 @@ fn on(work: &Work, index: usize) -> Result<CollisionReceipt, ApplyError> {
     Ok(CollisionReceipt { device, identifiers: identifiers.len(), found })
 }
 
-fn identifiers(disk: &BoundDisk) -> Result<BTreeSet<Identifier>, ApplyError> {
+fn identifiers(work: &Work, disk: &BoundDisk) -> Result<BTreeSet<Identifier>, ApplyError> {
     let mut all = BTreeSet::new();
     match table::read(disk) {
         Ok(Label::Gpt(gpt)) => {
@@ -68,9 +70,11 @@ fn identifiers(disk: &BoundDisk) -> Result<BTreeSet<Identifier>, ApplyError> {
         }
         Err(error) => return Err(error),
     }
-    for extent in table::partitions(disk)? {
-        let proven = disk.open(Part::Number(extent.number), Access::Read)?;
-        add(&mut all, filesystem::probe(proven.node()).map_err(ApplyError::from))?;
+    let open = |extent: &Extent| disk.open(Part::Number(extent.number), Access::Read);
+    let proven = table::partitions(disk)?.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let nodes: Vec<_> = proven.iter().map(|one| one.node().to_owned()).collect();
+    for content in look::ask(work, disk, nodes.clone(), &WhatIsOn { nodes })? {
+        add(&mut all, content.map_err(ApplyError::from))?;
     }
     Ok(all)
 }

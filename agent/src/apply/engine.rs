@@ -22,11 +22,29 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
         // That error is the one to report.
         let (changes, _) = work.stack.close(work.patience);
         changes.into_iter().for_each(|change| work.add(change));
+        forget_partitions(&work);
     }
     let Applied { images, changes } = work.take_done();
     done.images.extend(images);
     done.changes.extend(changes);
     result
+}
+
+/// No table has the partitions that the kernel was told of: whoever looks at the machine next would take them for real.
+fn forget_partitions(work: &Work) {
+    for disk in work.overwritten() {
+        if !disk.area().is_begun() || disk.is_hung() {
+            continue;
+        }
+        let one = disk.clone();
+        let cancel = Cancel::default();
+        let watched = [disk.clone()];
+        if let Err(error) =
+            watch::run("forget-partitions", &watched, work.patience, &cancel, move || one.tell_kernel(&[]))
+        {
+            log::warn!("{}: the kernel keeps its partitions: {error}", disk.name().display());
+        }
+    }
 }
 
 struct Sequence<'a> {

@@ -2,11 +2,13 @@
 
 use super::boot_area::AreaError;
 use super::tree::Tree;
+use crate::aside::AsideError;
 use crate::error::Coded;
 use crate::finalize::bootloader::BootError;
 use crate::finalize::filesystem::FilesystemError;
 use crate::finalize::grow::GrowError;
 use crate::finalize::kernel::KernelError;
+use crate::finalize::look::NoLoader;
 use crate::finalize::md::MdError;
 use crate::finalize::mount::MountError;
 use crate::finalize::rootfs::RootError;
@@ -89,6 +91,8 @@ pub enum ApplyError {
     Collision { device: PathBuf, found: String },
     #[error("{} of {of} disks failed: {}", failed.len(), failed.join(", "))]
     Disks { failed: Vec<String>, of: usize, source: Box<ApplyError> },
+    #[error("{device}: what the image brought cannot be looked into", device = device.display())]
+    Look { device: PathBuf, source: AsideError },
     #[error("stopped by the controller")]
     Cancelled,
     #[error("{at}: cannot be mounted before the root, or twice")]
@@ -138,6 +142,7 @@ impl ApplyError {
     fn part(&self) -> Option<&dyn Coded> {
         Some(match self {
             Self::Disks { source, .. } => source.as_ref(),
+            Self::Look { source, .. } => source,
             Self::Image(error) => error,
             Self::Area(error) => error,
             Self::Boot(error) => error,
@@ -239,6 +244,15 @@ impl Coded for ApplyError {
             ),
             Self::NoEsp { .. } => Some("UEFI firmware needs one; `boot_order: keep` makes no boot entry".to_owned()),
             _ => self.part().and_then(Coded::hint),
+        }
+    }
+}
+
+impl From<NoLoader> for ApplyError {
+    fn from(error: NoLoader) -> Self {
+        match error {
+            NoLoader::Mount(error) => error.into(),
+            NoLoader::Loader(error) => error.into(),
         }
     }
 }

@@ -76,5 +76,5 @@ pub fn index(
 }
 
 fn minisign(signature: &ImageSignature) -> Minisign {
-    Minisign { key: signature.key.clone(), at: signature.url.clone() }
+    Minisign { key: signature.key.clone(), at: signature.url.clone(), not_before: signature.not_before }
 }

@@ -14,6 +14,7 @@ mod error;
 mod fetch;
 mod growth;
 mod live;
+pub mod look;
 mod preserve;
 mod resolve;
 mod steps;
@@ -52,6 +53,8 @@ pub struct Paths {
     pub nodes: PathBuf,
     /// Where mkfs and the like are.
     pub root: PathBuf,
+    /// This program, for what is done in a process of its own.
+    pub program: PathBuf,
 }
 
 impl Default for Paths {
@@ -62,6 +65,7 @@ impl Default for Paths {
             mounts: "/run/burin/mnt".into(),
             nodes: "/dev/burin".into(),
             root: "/".into(),
+            program: "/proc/self/exe".into(),
         }
     }
 }

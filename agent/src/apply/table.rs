@@ -1,14 +1,14 @@
 //! The partition table of a bound disk, through what is withheld of it; and finding a partition in it.
 
-use super::ApplyError;
 use super::boot_area::Shadowed;
 use super::bound::{Access, BoundDisk, Part, Proven};
 use super::work::Work;
+use super::{ApplyError, look};
 use crate::finalize::adjust::{self, Extent, TableChange, TableReceipt};
 use crate::finalize::device::Sectors;
-use crate::finalize::guid::Arch;
 use crate::finalize::layout;
-use crate::finalize::rootfs::{self, Candidate, RootFilesystem};
+use crate::finalize::look::WhichIsRoot;
+use crate::finalize::rootfs::{Candidate, RootFilesystem};
 use crate::finalize::table::{self, Label, TableError};
 use crate::protocol::order::{PartitionPick, PickName};
 use std::path::PathBuf;
@@ -108,7 +108,8 @@ pub fn root(work: &Work, disk: &BoundDisk) -> Result<(RootFilesystem, Proven), A
         candidates.push(Candidate { number, type_guid, node: proven.node().to_owned() });
         open.push(proven);
     }
-    let found = rootfs::find(&candidates, Arch::native(), &work.paths.mounts)?;
+    let nodes = candidates.iter().map(|one| one.node.clone()).collect();
+    let found = look::ask(work, disk, nodes, &WhichIsRoot { candidates, mounts: work.paths.mounts.clone() })??;
     let proven = open.into_iter().find(|proven| proven.number() == Some(found.number));
     let missing = || ApplyError::NoPartition { device: PathBuf::from(disk.name()), wanted: "root".to_owned() };
     Ok((found, proven.ok_or_else(missing)?))

@@ -4,8 +4,8 @@
 //! Whoever waits for a device inside the kernel cannot be called back, not even by a signal. So the work gets a thread of
 //! its own, which owns what it needs, and the caller waits in ticks.
 
-use super::ApplyError;
 use super::bound::{BoundDisk, Until};
+use super::{ApplyError, look};
 use crate::disk;
 use crate::image::Cancel;
 use std::fs;
@@ -23,11 +23,17 @@ pub struct Patience {
     pub progress: Duration,
     /// For work to end by itself once it is called off.
     pub cancel: Duration,
+    /// For a child that looks into an image.
+    pub look: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { progress: disk::PATIENCE + Duration::from_secs(30), cancel: Duration::from_millis(1500) }
+        Self {
+            progress: disk::PATIENCE + Duration::from_secs(30),
+            cancel: Duration::from_millis(1500),
+            look: look::PATIENCE,
+        }
     }
 }
 
@@ -150,7 +156,8 @@ mod tests {
     use super::*;
 
     fn patience(millis: u64) -> Patience {
-        Patience { progress: Duration::from_millis(millis), cancel: Duration::from_millis(50) }
+        let progress = Duration::from_millis(millis);
+        Patience { progress, cancel: Duration::from_millis(50), ..Patience::default() }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::fail;
 use crate::conformance::{Point, Subject, Verdict, check, check_agent};
 use crate::http::{Ca, Clock, Trust, TrustError, TrustFiles};
 use crate::protocol::Secret;
+use hwinventory::model::harmless;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -67,7 +68,7 @@ pub fn run(args: ConformanceArgs) -> ExitCode {
         }
     };
     match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&points).unwrap_or_default()),
+        true => println!("{}", harmless::json(&serde_json::to_string_pretty(&points).unwrap_or_default())),
         false => print!("{}", table(&points)),
     }
     match points.iter().any(|point| point.verdict == Verdict::Wrong) {
@@ -95,7 +96,7 @@ fn table(points: &[Point]) -> String {
         };
         let _ = writeln!(out, "{verdict:<6}{:<22}{}", point.name, point.rule);
         if !point.detail.is_empty() {
-            let _ = writeln!(out, "{:28}{}", "", point.detail);
+            let _ = writeln!(out, "{:28}{}", "", harmless::line(&point.detail));
         }
     }
     let count = |verdict| points.iter().filter(|point| point.verdict == verdict).count();

@@ -4,6 +4,7 @@ use crate::error::Coded;
 use crate::image::{Phase, Progress, Snapshot};
 use crate::protocol::image::Verify;
 use crate::protocol::{ImageReceipt, Problem};
+use hwinventory::model::harmless;
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use std::path::Path;
 
@@ -28,7 +29,7 @@ impl Display {
         let style = ProgressStyle::with_template("{spinner} {prefix} {wide_bar} {percent:>3}% {msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = self.bars.as_ref().map(|bars| bars.add(ProgressBar::new(0).with_style(style)));
-        Watch { display: self, device: device.display().to_string(), bar }
+        Watch { display: self, device: harmless::line(&device.display().to_string()).into_owned(), bar }
     }
 
     fn line(&self, kind: &str, device: Option<&str>, value: impl serde::Serialize) {
@@ -37,16 +38,17 @@ impl Display {
             line["device"] = device.into();
         }
         // A closed pipe is no reason to stop a write.
-        let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{line}\n").as_bytes());
+        let line = format!("{line}\n");
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), harmless::json(&line).as_bytes());
     }
 
     pub fn receipt(&self, receipt: &ImageReceipt) {
         let Some(bars) = &self.bars else { return self.line("receipt", Some(&receipt.device), receipt) };
+        let device = harmless::line(&receipt.device);
         let _ = bars.clear();
         let seconds = receipt.duration_ms as f64 / 1000.0;
         println!(
-            "{}: {} written, {} zeroed, {} verified in {seconds:.1} s ({}/s); held up by {}",
-            receipt.device,
+            "{device}: {} written, {} zeroed, {} verified in {seconds:.1} s ({}/s); held up by {}",
             HumanBytes(receipt.written_bytes),
             HumanBytes(receipt.zeroed_bytes),
             HumanBytes(receipt.verified_bytes),
@@ -55,10 +57,10 @@ impl Display {
         );
         if let Some(delta) = receipt.delta.as_ref().filter(|delta| delta.used) {
             let (reused, fetched) = (HumanBytes(delta.reused_bytes), HumanBytes(delta.fetched_bytes));
-            println!("{}: {reused} were there already, {fetched} were fetched", receipt.device);
+            println!("{device}: {reused} were there already, {fetched} were fetched");
         }
         if receipt.verify != Verify::Readback {
-            println!("{}: NOT read back, as asked", receipt.device);
+            println!("{device}: NOT read back, as asked");
         }
     }
 
@@ -67,13 +69,7 @@ impl Display {
         let device = device.map(|device| device.display().to_string());
         let Some(bars) = &self.bars else { return self.line("error", device.as_deref(), problem) };
         let _ = bars.clear();
-        eprintln!("burin: {} [{}]", problem.message, problem.code);
-        for cause in &problem.causes {
-            eprintln!("  because {cause}");
-        }
-        if let Some(hint) = &problem.hint {
-            eprintln!("  hint: {hint}");
-        }
+        super::say(&format!("burin: {} [{}]", problem.message, problem.code), &problem);
     }
 }
 
@@ -104,7 +100,7 @@ impl Progress for Watch<'_> {
 
     fn note(&self, text: &str) {
         match &self.display.bars {
-            Some(bars) => bars.suspend(|| eprintln!("burin: {text}")),
+            Some(bars) => bars.suspend(|| eprintln!("burin: {}", harmless::line(text))),
             None => self.display.line("note", None, text),
         }
     }

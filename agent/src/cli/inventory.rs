@@ -1,5 +1,6 @@
 //! `burin inventory`: what the agent would report of this machine.
 
+use hwinventory::model::harmless;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -16,8 +17,8 @@ pub struct InventoryArgs {}
 pub fn run(_args: &InventoryArgs) -> ExitCode {
     let inventory = hwinventory::collect(&hwinventory::Options::default());
     let mut out = std::io::stdout().lock();
-    match serde_json::to_writer_pretty(&mut out, &inventory).map_err(std::io::Error::from).and_then(|()| writeln!(out))
-    {
+    let text = serde_json::to_string_pretty(&inventory).map_err(std::io::Error::from);
+    match text.and_then(|text| writeln!(out, "{}", harmless::json(&text))) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read it has had enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ pub mod conformance;
 mod display;
 pub mod index;
 pub mod inventory;
+pub mod look;
 mod one_line;
 pub mod plan;
 pub mod signals;
@@ -15,6 +16,8 @@ pub mod write;
 use crate::error::Coded;
 use crate::http;
 use crate::http::{Ca, Clock, Timeouts, Trust, TrustError, TrustFiles};
+use crate::protocol::Problem;
+use hwinventory::model::harmless;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -27,12 +30,17 @@ pub fn download_agent(ca: Option<&Ca>) -> Result<ureq::Agent, TrustError> {
 /// A typed failure on stderr: what, why, what to do. Exit status 1.
 pub fn fail(error: &impl Coded) -> ExitCode {
     let problem = error.problem();
-    eprintln!("burin: {} [{}]", problem.message, problem.code);
+    say(&format!("burin: {} [{}]", problem.message, problem.code), &problem);
+    ExitCode::FAILURE
+}
+
+/// On stderr: this line, why, what to do.
+fn say(first: &str, problem: &Problem) {
+    eprintln!("{}", harmless::line(first));
     for cause in &problem.causes {
-        eprintln!("  because: {cause}");
+        eprintln!("  because: {}", harmless::line(cause));
     }
     if let Some(hint) = &problem.hint {
-        eprintln!("  what to do: {hint}");
+        eprintln!("  what to do: {}", harmless::line(hint));
     }
-    ExitCode::FAILURE
 }

@@ -5,6 +5,7 @@ use crate::plan;
 use crate::protocol::{Problem, order};
 use clap::Args;
 use hwinventory::Inventory;
+use hwinventory::model::harmless;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -80,18 +81,17 @@ impl Answer {
     /// People read why on standard error, programs everything on standard output.
     pub(super) fn print(&self, as_json: bool) -> ExitCode {
         match self {
-            Answer::Done { json, .. } if as_json => println!("{json:#}"),
+            Answer::Done { json, .. } if as_json => println!("{}", harmless::json(&format!("{json:#}"))),
             Answer::Done { text, .. } => print!("{text}"),
             Answer::Refused { problem, json, .. } if as_json => {
-                println!("{:#}", serde_json::json!({ "problem": problem, "trace": json }));
+                let all = format!("{:#}", serde_json::json!({ "problem": problem, "trace": json }));
+                println!("{}", harmless::json(&all));
             }
             Answer::Refused { problem, text, .. } => {
                 print!("{text}");
-                eprintln!("no plan ({}): {}", problem.code, problem.message);
-                problem.causes.iter().for_each(|cause| eprintln!("  because: {cause}"));
-                problem.hint.iter().for_each(|hint| eprintln!("  what to do: {hint}"));
+                super::say(&format!("no plan ({}): {}", problem.code, problem.message), problem);
             }
-            Answer::Usage(message) => eprintln!("{message}"),
+            Answer::Usage(message) => eprintln!("{}", harmless::line(message)),
         }
         ExitCode::from(self.status())
     }

@@ -5,6 +5,7 @@ use crate::error::Coded;
 use crate::plan::{self, Outcome};
 use crate::protocol::order::{self, Order};
 use clap::Args;
+use hwinventory::model::harmless;
 use serde_json::Value;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -48,10 +49,11 @@ fn answer(args: &SimulateArgs) -> Answer {
     let mut text = String::new();
     for overlap in &overlaps {
         let [one, other] = &overlap.layouts;
-        let _ = writeln!(text, "layouts {one} and {other} can both apply at priority {}", overlap.priority);
+        let line = format!("layouts {one} and {other} can both apply at priority {}", overlap.priority);
+        let _ = writeln!(text, "{}", harmless::line(&line));
     }
     for row in &rows {
-        let (machine, now) = (&row.machine, words(&row.now));
+        let (machine, now) = (harmless::line(&row.machine), words(&row.now));
         let _ = match (&b, &row.then) {
             (None, _) => writeln!(text, "{machine}: {now}"),
             (Some(_), Some(then)) => writeln!(text, "{machine}:\n  now  {now}\n  then {}", words(then)),
@@ -66,12 +68,13 @@ fn answer(args: &SimulateArgs) -> Answer {
 }
 
 fn words(outcome: &Outcome) -> String {
-    match outcome {
+    let words = match outcome {
         Outcome::Plan { layout, disks, steps } => {
             format!("layout {layout}, {} steps, overwrites {}", steps.len(), disks.join(", "))
         }
         Outcome::Refused { code, message } => format!("no plan ({code}): {message}"),
-    }
+    };
+    harmless::line(&words).into_owned()
 }
 
 fn load(path: &Path) -> Result<Order, Box<Answer>> {

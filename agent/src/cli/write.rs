@@ -49,9 +49,12 @@ pub struct WriteArgs {
     /// URL or path of the signature; beside what is signed, with .minisig added, unless given
     #[arg(long, value_name = "URL", requires = "minisign")]
     signature: Option<String>,
+    /// Refuse what was signed earlier, image, sums and index: seconds since 1970, as minisign's trusted comment has them
+    #[arg(long, value_name = "SECONDS", requires = "minisign")]
+    signed_since: Option<u64>,
     /// URL or path of the image's index (burin index): what the target holds in its place already is kept, where that is
     /// estimated to be faster. The source is a raw image, or zstd with a seek table. With a digest of the download, the
-    /// index needs --content-sha256 or --delta-sha256; with a signature only, one (INDEX.minisig) that names the same download
+    /// index needs --content-sha256 or --delta-sha256; with a signature only, one (INDEX.minisig) that names the same download, and --signed-since
     #[arg(long, value_name = "INDEX")]
     delta: Option<String>,
     /// SHA-256 of the index
@@ -135,7 +138,8 @@ fn write(args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ended, T
     let http = args.transfer.http(urls)?;
 
     let minisign = args.minisign.as_deref().map(key).transpose()?;
-    let minisign = |at| minisign.clone().map(|key| Minisign { key, at });
+    let not_before = args.signed_since;
+    let minisign = |at| minisign.clone().map(|key| Minisign { key, at, not_before });
     let mut signature = None;
     let published = match &args.sha256sums {
         Some(url) => {

@@ -1,6 +1,7 @@
 //! What a partition holds, and how large its filesystem believes to be. Superblock bytes to values, and the read.
 
 use super::device::{Device, Sectors};
+use crate::aside::errno;
 use crate::error::Coded;
 use blkid::prober::{ProbeState, Prober};
 use schemars::JsonSchema;
@@ -8,10 +9,14 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum FilesystemError {
     #[error("{device}: cannot be read")]
-    Io { device: PathBuf, source: io::Error },
+    Io {
+        device: PathBuf,
+        #[serde(with = "errno")]
+        source: io::Error,
+    },
     #[error("{device}: probing failed: {reason}")]
     Probe { device: PathBuf, reason: String },
     #[error("{device}: carries the signatures of more than one filesystem")]
@@ -58,7 +63,7 @@ impl std::fmt::Display for Kind {
 }
 
 /// What libblkid says about a partition.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     /// `ext4`, `vfat`, `swap`, `crypto_LUKS`, `LVM2_member`, `linux_raid_member`, ...; none for blank or unknown.
     pub kind: Option<String>,

@@ -8,6 +8,7 @@ pub mod fat;
 pub mod filesystem;
 pub mod grow;
 pub mod kernel;
+pub mod look;
 pub mod md;
 pub mod mount;
 pub mod root;

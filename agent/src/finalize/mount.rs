@@ -1,8 +1,10 @@
 //! Mounting a partition of the new system for a moment, at a place of our own.
 
+use crate::aside::errno;
 use crate::error::Coded;
 use crate::sys::blockdev;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,16 +14,33 @@ use std::time::{Duration, Instant};
 /// For a mount that something uses to be let go.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum MountError {
     #[error("{path}: cannot make a mount point")]
-    MountPoint { path: PathBuf, source: io::Error },
+    MountPoint {
+        path: PathBuf,
+        #[serde(with = "errno")]
+        source: io::Error,
+    },
     #[error("{device}: cannot be mounted as {kind}")]
-    Mount { device: PathBuf, kind: String, source: io::Error },
+    Mount {
+        device: PathBuf,
+        kind: String,
+        #[serde(with = "errno")]
+        source: io::Error,
+    },
     #[error("{path}: cannot be unmounted")]
-    Unmount { path: PathBuf, source: io::Error },
+    Unmount {
+        path: PathBuf,
+        #[serde(with = "errno")]
+        source: io::Error,
+    },
     #[error("{path}: cannot be synced")]
-    Sync { path: PathBuf, source: io::Error },
+    Sync {
+        path: PathBuf,
+        #[serde(with = "errno")]
+        source: io::Error,
+    },
 }
 
 impl Coded for MountError {
@@ -200,6 +219,20 @@ pub fn clear(base: &Path) -> Result<(), MountError> {
         fs::remove_dir(&path).map_err(|source| MountError::MountPoint { path, source })?;
     }
     Ok(())
+}
+
+/// Tidies up after a child that was killed while it looked into `devices`: what it mounted goes, and they take writes again.
+pub fn clear_after(base: &Path, child: u32, devices: &[PathBuf]) {
+    let of_child = |name: &str| name.rsplit_once('.').is_some_and(|(_, rest)| rest.starts_with(&format!("{child}-")));
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        if of_child(&entry.file_name().to_string_lossy()) {
+            let _ = umount2(&entry.path(), MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH);
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+    for device in devices {
+        unlock(device, File::open(device).and_then(blockdev::read_only).unwrap_or(false));
+    }
 }
 
 /// XFS refuses a second filesystem of the same UUID (the other disk of a mirror, a rescue copy): that must not stop us.

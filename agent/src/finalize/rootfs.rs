@@ -4,7 +4,9 @@ use super::filesystem::{self, FilesystemError, Kind};
 use super::guid::Arch;
 use super::mount::{MountError, Mounted};
 use super::root::Root;
+use crate::aside::errno;
 use crate::error::Coded;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -14,14 +16,18 @@ const MARKS: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 /// Where installers put the root when it is not the top of a btrfs filesystem: Fedora, Ubuntu and Arch, Debian.
 const SUBVOLUMES: [&str; 3] = ["root", "@", "@rootfs"];
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum RootError {
     #[error(transparent)]
     Filesystem(#[from] FilesystemError),
     #[error(transparent)]
     Mount(#[from] MountError),
     #[error("{path}: cannot be searched")]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        path: PathBuf,
+        #[serde(with = "errno")]
+        source: io::Error,
+    },
     #[error("no partition holds a root filesystem; looked at {looked}")]
     None { looked: String },
     #[error("more than one partition could be the root: {found}")]
@@ -54,7 +60,7 @@ impl Coded for RootError {
 }
 
 /// A partition to consider.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Candidate {
     pub number: u32,
     /// None on MBR.
@@ -64,7 +70,7 @@ pub struct Candidate {
 }
 
 /// The root filesystem of an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootFilesystem {
     pub number: u32,
     pub node: PathBuf,

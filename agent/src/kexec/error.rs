@@ -1,21 +1,35 @@
 use crate::apply::ApplyError;
+use crate::aside::errno;
 use crate::error::Coded;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
 
 /// Why the installed kernel cannot be started past the firmware.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum KexecError {
     #[error("no kernel was found on {disks}")]
     NoKernel { disks: String },
     #[error(transparent)]
+    #[serde(skip)]
     Disk(#[from] ApplyError),
     #[error("{path} cannot be opened")]
-    Read { path: PathBuf, source: io::Error },
+    Read {
+        path: PathBuf,
+        #[serde(with = "errno")]
+        source: io::Error,
+    },
     #[error("the ramdisks do not fit into memory")]
-    Memory { source: io::Error },
+    Memory {
+        #[serde(with = "errno")]
+        source: io::Error,
+    },
     #[error("the running kernel does not take {kernel}")]
-    Refused { kernel: PathBuf, source: io::Error },
+    Refused {
+        kernel: PathBuf,
+        #[serde(with = "errno")]
+        source: io::Error,
+    },
 }
 
 impl Coded for KexecError {

@@ -13,18 +13,22 @@ mod grub;
 pub use entry::Entry;
 pub use error::KexecError;
 
-use crate::apply::bound::{Access, Part, Proven};
+use crate::apply::bound::{Access, Part};
+use crate::apply::look::{self, Asker};
 use crate::apply::{Bound, Paths};
+use crate::aside::Question;
 use crate::finalize::filesystem::{self, Kind};
 use crate::finalize::mount::Mounted;
 use crate::finalize::root::Root;
+use crate::image::Cancel;
+use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
 /// A kernel that is ready to be started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loaded {
     /// The partition that it came from.
     pub partition: PathBuf,
@@ -42,7 +46,10 @@ pub fn load(disks: &Bound, paths: &Paths) -> Result<Loaded, KexecError> {
         let known = disk.kernel().and_then(|kernel| Ok(kernel.partitions()?))?;
         for number in known.into_keys() {
             let partition = disk.open(Part::Number(number), Access::Read)?;
-            if let Some(loaded) = from(&partition, &paths.mounts)? {
+            let (node, name) = (partition.node().to_owned(), partition.name().to_owned());
+            let question = StartFrom { node: node.clone(), name, mounts: paths.mounts.clone() };
+            let asker = Asker { paths, patience: look::PATIENCE, cancel: &Cancel::default() };
+            if let Some(loaded) = asker.ask(disk, vec![node], &question)?? {
                 return Ok(loaded);
             }
         }
@@ -51,13 +58,30 @@ pub fn load(disks: &Bound, paths: &Paths) -> Result<Loaded, KexecError> {
     Err(KexecError::NoKernel { disks: names.join(", ") })
 }
 
+/// Loads the kernel that is on a partition, if one is. A process of its own does it: the kernel keeps what it loaded.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StartFrom {
+    node: PathBuf,
+    /// For people.
+    name: PathBuf,
+    mounts: PathBuf,
+}
+
+impl Question for StartFrom {
+    const NAME: &'static str = "kernel";
+    type Answer = Result<Option<Loaded>, KexecError>;
+
+    fn answer(self) -> Self::Answer {
+        from(&self.node, &self.name, &self.mounts)
+    }
+}
+
 /// None where this partition has no kernel, or cannot be looked into.
-fn from(proven: &Proven, mounts: &Path) -> Result<Option<Loaded>, KexecError> {
-    let partition = proven.name();
-    let Ok(content) = filesystem::probe(proven.node()) else { return Ok(None) };
+fn from(node: &Path, partition: &Path, mounts: &Path) -> Result<Option<Loaded>, KexecError> {
+    let Ok(content) = filesystem::probe(node) else { return Ok(None) };
     let esp = || (content.kind.as_deref() == Some(ESP)).then_some(ESP);
     let Some(kind) = content.filesystem().map(Kind::name).or_else(esp) else { return Ok(None) };
-    let mounted = match Mounted::look(proven.node(), kind, mounts) {
+    let mounted = match Mounted::look(node, kind, mounts) {
         Ok(mounted) => mounted,
         Err(error) => {
             log::warn!("no kernel is looked for on {}: {error}", partition.display());

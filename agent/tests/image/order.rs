@@ -68,7 +68,8 @@ fn apply(image: Value, disks: &[(&Loop, usize)], spoil: &dyn Fn()) -> (Result<()
     let mounts = tempfile::tempdir().unwrap();
     let emitter = Emitter::disconnected();
     let events = emitter.listen(1000);
-    let paths = Paths { mounts: mounts.path().join("mnt"), ..Paths::default() };
+    let paths =
+        Paths { mounts: mounts.path().join("mnt"), program: env!("CARGO_BIN_EXE_burin").into(), ..Paths::default() };
     let disks = match Bound::new(&plan, &inventory, &paths) {
         Ok(disks) => disks,
         Err(error) => {

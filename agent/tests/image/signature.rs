@@ -58,7 +58,7 @@ fn of_sums() -> String {
 }
 
 fn fetch(server: &Server, key: &str) -> Result<Signed, ImageError> {
-    let minisign = Minisign { key: key.to_owned(), at: None };
+    let minisign = Minisign { key: key.to_owned(), at: None, not_before: None };
     minisign.fetch(&http(Vec::new()), &server.url, &Cancel::default())
 }
 

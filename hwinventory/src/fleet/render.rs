@@ -1,6 +1,7 @@
 //! The comparison as a page.
 
 use super::{Fleet, Group};
+use crate::model::harmless;
 
 /// How many machines of a kind are named one by one.
 const MOST_NAMES: usize = 8;
@@ -56,5 +57,5 @@ fn names(machines: &[String]) -> String {
 
 /// Device strings may hold anything.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    harmless::line(text).into_owned()
 }

@@ -29,6 +29,7 @@ mod enclosure;
 mod fabric;
 mod finding;
 mod firmware;
+pub mod harmless;
 mod health;
 mod memory;
 mod memorydevices;

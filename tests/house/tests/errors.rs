@@ -84,12 +84,37 @@ fn every_code_of_the_table_is_said_by_something() {
     assert!(stale.is_empty(), "in docs/errors.md, and nothing says them: {stale:?}");
 }
 
+/// In words above each table, and for each code in its last column, in words that are explained.
 #[test]
-fn every_table_says_what_is_on_the_disk() {
+fn every_table_and_every_code_says_what_is_on_the_disk() {
     let document = read("docs/errors.md");
-    for section in document.split("\n## ").skip(1) {
+    let words: BTreeSet<String> = explained(&document);
+    assert!(words.len() >= 5, "docs/errors.md, \"{WORDS}\": {words:?}");
+    let mut rows = 0;
+    for section in document.split("\n## ").skip(1).filter(|section| section.contains("\n| code")) {
         let title = section.lines().next().unwrap_or_default();
         let before = section.split("\n| code").next().unwrap_or_default();
         assert!(before.contains("On the disk then:"), "docs/errors.md, \"{title}\": say what is on the disk then");
+        for line in section.lines().filter(|line| line.starts_with("| code")) {
+            assert!(
+                line.ends_with("| disk |"),
+                "docs/errors.md, \"{title}\": the last column says what is on the disk"
+            );
+        }
+        for line in section.lines().filter(|line| line.starts_with("| `")) {
+            let said = line.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap_or_default().trim();
+            assert!(said.split(" or ").all(|word| words.contains(word)), "docs/errors.md: {line}");
+            rows += 1;
+        }
     }
+    assert!(rows > 250, "only {rows} rows found: has the form of the tables changed?");
+}
+
+const WORDS: &str = "What is on the disk then";
+
+/// The words of that section.
+fn explained(document: &str) -> BTreeSet<String> {
+    let section = document.split("\n## ").find(|section| section.starts_with(WORDS)).unwrap_or_default();
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| ")?.split('|').next());
+    cells.map(|cell| cell.trim().to_owned()).filter(|cell| !cell.contains(" or ") && cell != "word").collect()
 }

@@ -1,6 +1,6 @@
 //! A few commands of QEMU's machine protocol (QMP): power, reset, cable.
 
-use super::VmError;
+use super::{Bus, Disk, VmError};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -52,6 +52,23 @@ impl Qmp {
                 return Ok(());
             }
         }
+    }
+
+    /// Put in a disk where [`Qmp::unplug`] has taken one out: NVMe into the slot of that number, or a disk of virtio-scsi. A file is
+    /// plugged in once, and is called by its name.
+    pub fn plug(&mut self, number: usize, disk: &Disk) -> Result<(), VmError> {
+        let (driver, bus) = match disk.bus {
+            Bus::Nvme => ("nvme", format!("slot{number}")),
+            Bus::VirtioScsi => ("scsi-hd", "scsi.0".to_owned()),
+            other => return Err(VmError::Refused { answer: format!("{other:?} disks are not plugged in here") }),
+        };
+        let node = disk.path.file_stem().unwrap_or_default().to_string_lossy();
+        let file = json!({ "driver": "file", "filename": disk.path });
+        let block = json!({ "driver": "raw", "node-name": node, "discard": "unmap", "file": file });
+        self.execute("blockdev-add", block)?;
+        let device =
+            json!({ "driver": driver, "bus": bus, "drive": node, "id": format!("dev{number}"), "serial": disk.serial });
+        self.execute("device_add", device).map(drop)
     }
 
     /// The machine's memory from address 0, `length` bytes of it, into a file.

@@ -9,3 +9,4 @@ mod main_job;
 mod medium;
 mod raid;
 mod storage;
+mod swapped;

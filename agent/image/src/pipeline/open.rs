@@ -346,7 +346,9 @@ pub fn beginning(stream: &mut Stream) -> Result<(Vec<Vec<u8>>, Vec<u8>), ImageEr
 /// Why an index would be taken on trust, if so. What an order says of the image must hold with an index too: a digest of
 /// the index or of the content sees to it. A signature of the index says only that it was made, of some image, some day; so
 /// it counts only where the image is signed and not pinned, and where both signatures say that they are of this same
-/// download: an older pair, or one of another image, is not.
+/// download. A pair of an older release says so too, and rightly: that it is none, only the order's `not_before` tells. The
+/// index's signature has been checked by now, the image's cannot be where it is read in parts: what is decided goes by the
+/// former.
 fn proven(info: &ImageInfo, request: &DeltaRequest) -> Result<(), &'static str> {
     if info.content.is_some() || request.proven || info.wire.is_empty() {
         return Ok(());
@@ -359,13 +361,24 @@ fn proven(info: &ImageInfo, request: &DeltaRequest) -> Result<(), &'static str> 
     let image = info.wire.signed.as_ref().and_then(Signed::subject);
     let index = request.signed.as_ref().and_then(Signed::subject);
     match (image, index) {
-        (Some(image), Some(index)) if image == index && info.name.ends_with(&image.name) => Ok(()),
+        (Some(image), Some(index)) if image == index && is_named(&info.name, &index.name) => {
+            let dated = request.signed.as_ref().is_some_and(Signed::is_dated);
+            dated.then_some(()).ok_or(
+                "is signed, and so is its index, but an older pair would be, too: give the index's signature a `not_before`",
+            )
+        }
         (_, None) => Err("is signed, and the index's signature does not tell which image it is of"),
         (None, _) => {
             Err("has a signature that does not tell which download it is of, so that no index can be bound to it")
         }
         _ => Err("is not the image that the index was signed for: it is of another, or older"),
     }
+}
+
+/// Whether that is the last part of a URL or path.
+fn is_named(source: &str, name: &str) -> bool {
+    let path = source.split(['?', '#']).next().unwrap_or_default();
+    path.rsplit('/').next() == Some(name)
 }
 
 fn sampled(estimate: Estimate) -> DeltaReceipt {

@@ -20,6 +20,8 @@ pub struct Signed {
     pub(crate) key: PublicKey,
     pub(crate) signature: Signature,
     pub(crate) url: String,
+    /// What was signed earlier is refused. Seconds since 1970.
+    pub(crate) not_before: Option<u64>,
 }
 
 impl std::fmt::Debug for Signed {
@@ -56,6 +58,27 @@ impl Signed {
         let (name, wire) = (field("image=")?, field("wire=")?);
         Some(Subject { name, wire: Expected::parse(&wire).ok()?.to_string() })
             .filter(|subject| !subject.name.is_empty())
+    }
+
+    /// When it was signed, in seconds since 1970, where its trusted comment says so: minisign writes `timestamp:` there.
+    pub fn signed_at(&self) -> Option<u64> {
+        let comment = self.signature.trusted_comment();
+        comment.split_whitespace().find_map(|word| word.strip_prefix("timestamp:"))?.parse().ok()
+    }
+
+    /// An error where it is older than the order allows. The comment that this goes by is proven with the rest of it, once all
+    /// bytes are there.
+    pub fn is_recent(&self) -> Result<(), ImageError> {
+        let (Some(not_before), signed_at) = (self.not_before, self.signed_at()) else { return Ok(()) };
+        match signed_at {
+            Some(at) if at >= not_before => Ok(()),
+            signed_at => Err(ImageError::SignatureOld { url: self.url.clone(), signed_at, not_before }),
+        }
+    }
+
+    /// Whether somebody asked for a recent one.
+    pub fn is_dated(&self) -> bool {
+        self.not_before.is_some()
     }
 
     /// For bytes in memory, which may have a legacy signature.

@@ -15,6 +15,8 @@ pub struct Minisign {
     pub key: String,
     /// URL or path; beside what was signed, with `.minisig` added, unless given.
     pub at: Option<String>,
+    /// What was signed earlier is refused. Seconds since 1970.
+    pub not_before: Option<u64>,
 }
 
 impl Minisign {
@@ -28,11 +30,12 @@ impl Minisign {
         };
         let signature = Signature::decode(&text.text());
         let signature = signature.map_err(|source| ImageError::Signature { url: display(&at), source })?;
-        let signed = Signed { key, signature, url: display(&at) };
+        let signed = Signed { key, signature, url: display(&at), not_before: self.not_before };
         match signed.verifier() {
-            Err(error @ ImageError::SignatureOtherKey { .. }) => Err(error),
-            _ => Ok(signed),
+            Err(error @ ImageError::SignatureOtherKey { .. }) => return Err(error),
+            _ => signed.is_recent()?,
         }
+        Ok(signed)
     }
 }
 
@@ -60,7 +63,7 @@ mod tests {
         let signed = dir.join("file");
         std::fs::write(dir.join("file.minisig"), signature).unwrap();
         let http = Http::new(ureq::Agent::new_with_defaults(), Vec::new());
-        let minisign = Minisign { key: key.to_owned(), at: None };
+        let minisign = Minisign { key: key.to_owned(), at: None, not_before: None };
         minisign.fetch(&http, signed.to_str().unwrap(), &Cancel::default())
     }
 
@@ -87,10 +90,36 @@ mod tests {
         assert_eq!(code(KEY, "junk"), "image.signature_invalid");
         let other = "RWRV5YaSboPdjiub4G6fJcNVHwqgBH0y/m1CkFQDftWOUCtuzCgOXrTr";
         assert_eq!(code(other, SIGNATURE), "image.signature_other_key");
-        let minisign = Minisign { key: KEY.to_owned(), at: Some("/no/such/file.minisig".to_owned()) };
+        let at = Some("/no/such/file.minisig".to_owned());
+        let minisign = Minisign { key: KEY.to_owned(), at, not_before: None };
         let http = Http::new(ureq::Agent::new_with_defaults(), Vec::new());
         let missing = minisign.fetch(&http, "file", &Cancel::default()).unwrap_err();
         assert_eq!(missing.code(), "image.signature_missing");
+    }
+
+    /// SIGNATURE is of 1633700835; what others write into an old one does not make it younger.
+    #[test]
+    fn what_was_signed_too_early_or_does_not_say_when_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let http = Http::new(ureq::Agent::new_with_defaults(), Vec::new());
+        let file = dir.path().join("file");
+        let fetch = |signature: &str, not_before: Option<u64>| {
+            std::fs::write(dir.path().join("file.minisig"), signature).unwrap();
+            let minisign = Minisign { key: KEY.to_owned(), at: None, not_before };
+            minisign.fetch(&http, file.to_str().unwrap(), &Cancel::default())
+        };
+        for (not_before, recent) in [(None, true), (Some(1_633_700_835), true), (Some(1_633_700_836), false)] {
+            let code = fetch(SIGNATURE, not_before).err().map(|error| error.code());
+            assert_eq!(code, (!recent).then_some("image.signature_old"), "{not_before:?}");
+        }
+        let undated = SIGNATURE.replace("timestamp:1633700835", "when:ever");
+        assert_eq!(fetch(&undated, Some(0)).unwrap_err().code(), "image.signature_old");
+        let forged = SIGNATURE.replace("1633700835", "1933700835");
+        let signed = fetch(&forged, Some(1_900_000_000)).unwrap();
+        assert_eq!(signed.check(b"test").unwrap_err().code(), "image.signature_invalid");
+        let mut verifier = signed.verifier().unwrap();
+        verifier.update(b"test");
+        assert_eq!(signed.finish(verifier).unwrap_err().code(), "image.signature_invalid");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::finalize::device::Sectors;
 use overlay::Overlay;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes at each end of a disk that are withheld.
@@ -28,6 +29,8 @@ pub struct BootArea {
     size: u64,
     sector: u32,
     state: Mutex<State>,
+    /// What was at its ends is gone, and what shall be there is not there yet.
+    begun: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -39,7 +42,7 @@ enum State {
 
 impl BootArea {
     pub fn new(size: u64, sector: u32) -> Self {
-        Self { size, sector, state: Mutex::new(State::OnDisk) }
+        Self { size, sector, state: Mutex::new(State::OnDisk), begun: AtomicBool::new(false) }
     }
 
     /// Lengths of head and tail in bytes: whole sectors, apart from each other.
@@ -55,6 +58,7 @@ impl BootArea {
         let overlay = Overlay::new(self.size, self.sector, head, tail)
             .ok_or_else(|| AreaError::Lengths { device: disk.path().to_owned() })?;
         let mut state = self.lock();
+        self.begin();
         overlay.blank(disk, order)?;
         *state = State::Withheld(overlay);
         Ok(())
@@ -69,6 +73,7 @@ impl BootArea {
     /// Puts the mark into the first sector, and zeros where a GPT has its headers: firmware finds nothing from here on. What
     /// else there is stays.
     pub fn mark(&self, disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
+        self.begin();
         overlay::mark(disk, order)
     }
 
@@ -95,6 +100,16 @@ impl BootArea {
         matches!(&*self.lock(), State::Withheld(_))
     }
 
+    /// Somebody else has begun with it.
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+    }
+
+    /// Whether the order has begun with this disk, and [`BootArea::commit`] has not ended it.
+    pub fn is_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
     /// Everything to the disk: the tail, the head but for its first sector, the first sector, each flushed; then all is
     /// read back. What fails is undone as far as the disk obeys. Nothing to do where nothing is withheld.
     pub fn commit(&self, disk: &dyn Sectors, order: &str) -> Result<Option<Committed>, AreaError> {
@@ -108,6 +123,7 @@ impl BootArea {
         }
         let committed = overlay.committed(disk.path());
         *state = State::OnDisk;
+        self.begun.store(false, Ordering::Release);
         Ok(Some(committed))
     }
 

@@ -1,15 +1,21 @@
 //! Which boot loader on an ESP the firmware should start.
 
+use crate::aside::errno;
 use crate::error::Coded;
 use crate::finalize::guid::Arch;
 use crate::finalize::root::Root;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum LoaderError {
     #[error("{path}: the EFI system partition cannot be read")]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        path: PathBuf,
+        #[serde(with = "errno")]
+        source: io::Error,
+    },
     #[error("{path}: no boot loader for this architecture on the EFI system partition")]
     None { path: PathBuf },
     #[error("{path}: boot loaders of several systems and no default one: {found}")]
@@ -27,7 +33,7 @@ impl Coded for LoaderError {
 }
 
 /// A boot loader, as its path on the ESP with backslashes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loader {
     pub path: String,
     /// Directory below `\EFI`: `debian`, `fedora`, `BOOT`.

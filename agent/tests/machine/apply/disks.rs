@@ -13,6 +13,7 @@ use burin::protocol::Control;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind::PermissionDenied;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -133,12 +134,35 @@ fn what_an_image_is_looked_into_by_writes_nothing_and_minds_no_error() {
     let line = line.lines().find(|line| line.contains(&at)).expect("the mount").to_owned();
     assert!(!line.contains("errors=panic") && line.contains(" ro"), "{line}");
     assert_eq!(run("blockdev", &["--getro", node]).trim(), "1");
+    // Not even root writes to it meanwhile.
+    assert_eq!(fs::OpenOptions::new().write(true).open(&partition).expect_err("locked").kind(), PermissionDenied);
     mounted.unmount().expect("unmounts");
     assert_eq!(run("blockdev", &["--getro", node]).trim(), "0");
     // Left behind by an agent that was killed.
     run("blockdev", &["--setro", node]);
     let mounted = Mounted::mount(&partition, "ext4", Access::ReadWrite, &paths(&disk).mounts).expect("mounts");
     mounted.unmount().expect("unmounts");
+}
+
+/// XFS stops the kernel for what this mask names, where somebody has set it.
+#[test]
+fn xfs_is_told_that_an_image_is_no_reason_to_stop() {
+    const MASK: &str = "/proc/sys/fs/xfs/panic_mask";
+    let before = fs::read_to_string(MASK).unwrap_or_default();
+    if skipped() || fs::write(MASK, "255").is_err() {
+        burin_skip::skip!("needs XFS in the kernel, and its mask");
+        return;
+    }
+    let disk = Loop::new(400 * MIB, 512);
+    run("sh", &["-c", &format!("echo 'label: gpt\nstart=1MiB' | sfdisk --quiet {}", disk.node())]);
+    disk.sync();
+    let partition = disk.partition(1);
+    run("mkfs.xfs", &["-q", "-f", partition.to_str().expect("UTF-8")]);
+    let mounted = Mounted::look(&partition, "xfs", &paths(&disk).mounts).expect("mounts");
+    let mask = fs::read_to_string(MASK).expect("the mask");
+    mounted.unmount().expect("unmounts");
+    fs::write(MASK, before).expect("as it was");
+    assert_eq!(mask.trim(), "0");
 }
 
 /// What a killed process holds is let go; nodes of ours are no obstacle to the next one.

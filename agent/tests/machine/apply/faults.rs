@@ -4,7 +4,7 @@
 //! Needs root, util-linux and e2fsprogs; without root it says that it was skipped.
 
 use crate::support::orders::{IMAGE, holds_image, holds_tree, image, image_order, order, tree, tree_order};
-use crate::support::{Loop, MIB, apply_on, machine, paths, run, serve, skipped};
+use crate::support::{Loop, MIB, apply_on, machine, paths, program, run, serve, skipped};
 use burin::apply::Paths;
 use burin::finalize::filesystem;
 use burin::plan;
@@ -29,7 +29,7 @@ fn child() {
     let Ok(text) = std::env::var(CHILD) else { return };
     let case: Value = serde_json::from_str(&text).expect("JSON");
     let (inventory, order) = (machine(&[case["disk"].clone()]), order(&case["order"]));
-    let paths = Paths { mounts: PathBuf::from(case["mounts"].as_str().expect("a path")), ..Paths::default() };
+    let paths = Paths { mounts: PathBuf::from(case["mounts"].as_str().expect("a path")), ..program() };
     let tell = || {
         // Past the capture of the test runner.
         let _ = nix::unistd::write(std::io::stderr(), format!("{ON}\n").as_bytes());

@@ -13,7 +13,7 @@ use crate::support::cuts;
 use crate::support::orders::{IMAGE, has_tree, image, image_order, noise, order, serve_ranges, tree, tree_order_on};
 use crate::support::storage::{FailingDisk, Fault as Storage};
 use crate::support::tape::{Event, Tape};
-use crate::support::{Loop, MIB, apply_on, context, machine, paths, run, skipped};
+use crate::support::{Loop, MIB, apply_on, context, machine, paths, program, run, skipped};
 use burin::apply::{self, Applied, Patience};
 use burin::image::Cancel;
 use burin::plan;
@@ -241,6 +241,11 @@ fn storage(fault: Fault, wrong: Option<Storage>) {
         assert!(at.is_none_or(|at| at >= step), "{what}: {failure:?}");
         // No further step begins.
         assert!(fault != Fault::Cancelled || stage == ended.names[step], "{what}: {failure:?}");
+        // Also by a disk that does not obey: it is the kernel that forgets. What work that was left behind still uses stays.
+        if !matches!(fault, Fault::Hangs | Fault::Cancelled) {
+            let known = failing.disk().kernel().partitions().expect("lists");
+            assert!(known.is_empty(), "{what}: {known:?}");
+        }
         failing.let_go();
         unmount(&mounts);
         drop(failing);
@@ -362,7 +367,7 @@ fn child() {
     let Ok(text) = std::env::var(CHILD) else { return };
     let case: Value = serde_json::from_str(&text).expect("JSON");
     let disks = case["disks"].as_array().expect("disks");
-    let paths = apply::Paths { mounts: PathBuf::from(case["mounts"].as_str().expect("a path")), ..Default::default() };
+    let paths = apply::Paths { mounts: PathBuf::from(case["mounts"].as_str().expect("a path")), ..program() };
     let tell = || {
         // Past the capture of the test runner.
         let _ = nix::unistd::write(std::io::stderr(), format!("{ON}\n").as_bytes());

@@ -3,6 +3,7 @@ mod disks;
 mod faults;
 mod hanging;
 mod layout;
+mod looking;
 mod matrix;
 mod storage;
 mod unfinished;

@@ -139,8 +139,13 @@ pub fn planned(order: &Order, disks: &[Value]) -> Plan {
     plan::plan(&machine(disks), order, &BTreeMap::new()).expect("a plan")
 }
 
+/// With the program that is started to look into images.
+pub fn program() -> Paths {
+    Paths { program: env!("CARGO_BIN_EXE_burin").into(), ..Paths::default() }
+}
+
 pub fn paths(disk: &Loop) -> Paths {
-    Paths { mounts: disk.mounts(), ..Paths::default() }
+    Paths { mounts: disk.mounts(), ..program() }
 }
 
 pub fn apply(

@@ -31,8 +31,10 @@ pub enum Fault {
     /// A lie: nothing is written, all of it is said to be.
     WriteLost,
     FlushError,
-    /// Nothing is answered until somebody lets it go on.
+    /// No write is answered until somebody lets it go on.
     Hang,
+    /// The same of reads.
+    ReadHang,
     /// An error for everything.
     Gone,
 }
@@ -76,7 +78,7 @@ impl Requests {
     /// Those that a fault is about.
     pub fn of(self, fault: Fault) -> u64 {
         match fault {
-            Fault::ReadError => self.reads,
+            Fault::ReadError | Fault::ReadHang => self.reads,
             Fault::FlushError => self.flushes,
             Fault::Gone => 0,
             _ => self.writes,
@@ -121,7 +123,7 @@ struct OneFile {
 const FILE: INodeNo = INodeNo(2);
 const NAME: &str = "disk";
 const FOREVER: Duration = Duration::from_secs(3600);
-const READS: [Fault; 2] = [Fault::ReadError, Fault::Gone];
+const READS: [Fault; 3] = [Fault::ReadError, Fault::Gone, Fault::ReadHang];
 const FLUSHES: [Fault; 2] = [Fault::FlushError, Fault::Gone];
 const WRITES: [Fault; 7] = [
     Fault::WriteError,
@@ -194,8 +196,11 @@ impl Filesystem for OneFile {
     ) {
         let mut bytes = vec![0; size as usize];
         let fault = self.next(&READS, offset, bytes.len());
+        while fault == Some(Fault::ReadHang) && lock(&self.state).plan.is_some() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         match self.backing.read_at(&mut bytes, offset) {
-            Ok(count) if fault.is_none() => reply.data(&bytes[..count]),
+            Ok(count) if matches!(fault, None | Some(Fault::ReadHang)) => reply.data(&bytes[..count]),
             _ => reply.error(Errno::EIO),
         }
     }

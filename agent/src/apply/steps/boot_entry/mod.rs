@@ -2,14 +2,13 @@
 
 use super::{ApplyError, BootEntry, Perform, Ramdisk, Work};
 use crate::apply::bound::{Access, BoundDisk};
-use crate::apply::table;
+use crate::apply::{look as aside, table};
 use crate::error::Coded;
 use crate::finalize::guid::{self, Arch};
-use crate::finalize::mount::Mounted;
+use crate::finalize::look::WhichLoader;
 use crate::finalize::table::Label;
 use crate::finalize::uefi::entry::{self, Target};
 use crate::finalize::uefi::load_option::{HardDrive, Signature};
-use crate::finalize::uefi::loader;
 use crate::finalize::uefi::variables::Variables;
 use crate::protocol::order::{BootOrder, PartitionPick};
 use std::path::PathBuf;
@@ -45,13 +44,11 @@ impl Perform for BootEntry {
 
 fn look(step: &BootEntry, work: &Work, index: usize) -> Result<Found, ApplyError> {
     let (disk, planned) = (work.disks.disk(index)?, work.planned(index)?);
-    let arch = Arch::native();
     let (esp, present) = esp(disk)?;
 
     let proven = table::open(work, disk, PartitionPick::Number(esp.number), Access::Read)?;
-    let mounted = Mounted::look(proven.node(), "vfat", &work.paths.mounts)?;
-    let found = loader::find(mounted.path(), arch);
-    mounted.unmount()?;
+    let (node, mounts) = (proven.node().to_owned(), work.paths.mounts.clone());
+    let found = aside::ask(work, disk, vec![node.clone()], &WhichLoader { node, mounts })?;
 
     let guids = |partitions: &[crate::protocol::plan::ExistingPartition]| -> Vec<Uuid> {
         partitions.iter().filter_map(|old| old.guid.as_deref()?.parse().ok()).collect()

@@ -8,7 +8,7 @@ use crate::disk::Target;
 use crate::error::Coded;
 use crate::finalize::device::Sectors;
 use crate::image::{
-    self, Destination, Ending, Inspect, Progress as _, Refusal, Source, Withheld, WriteRequest, Written,
+    self, Destination, Ending, ImageError, Inspect, Progress as _, Refusal, Source, Withheld, WriteRequest, Written,
 };
 use crate::plan;
 use crate::protocol::event::Anomaly;
@@ -46,6 +46,10 @@ impl Perform for WriteImage {
                 withhold(&disk, withheld, &work.order.id)
             });
             if let Err(error) = ended {
+                // The engine had begun with it.
+                if matches!(error, ApplyError::Image(ImageError::Stopped { .. })) {
+                    disk.area().begin();
+                }
                 failed.push((disk, error));
             }
         }

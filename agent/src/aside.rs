@@ -1,0 +1,218 @@
+//! Questions that a child process answers: a filesystem that others made may break the code that reads it, and a device may
+//! keep it waiting inside the kernel. Either costs the child, and not the agent.
+//!
+//! The child is this program once more, as `burin look NAME`, with the question as JSON on its standard input and the answer
+//! on its standard output. It is killed when its time is up, and left behind where even that does not end it.
+
+use crate::error::Coded;
+use crate::sys::signal;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Bytes of an answer; paths and names are all that is in one.
+const LIMIT: usize = 1 << 20;
+const TICK: Duration = Duration::from_millis(5);
+/// For a killed child to be gone. One that waits for a device stays.
+const DYING: Duration = Duration::from_secs(1);
+
+/// Something to be asked. `burin look NAME` answers it.
+pub trait Question: Serialize + DeserializeOwned {
+    const NAME: &'static str;
+    type Answer: Serialize + DeserializeOwned;
+
+    fn answer(self) -> Self::Answer;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AsideError {
+    #[error("no process can be started to look into it")]
+    Start { source: io::Error },
+    #[error("the process that looked into it ended without an answer: {status}")]
+    Died { status: String },
+    #[error("looking into it took longer than {seconds} s")]
+    Late { seconds: u64 },
+    /// It waits inside the kernel; `ended` is set when it is gone after all.
+    #[error("the process that looked into it waits for the device, and cannot be ended")]
+    Stuck { seconds: u64, ended: Arc<AtomicBool> },
+    #[error("looking into it was called off")]
+    Stopped,
+}
+
+impl Coded for AsideError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "look.start",
+            Self::Died { .. } => "look.died",
+            Self::Late { .. } => "look.late",
+            Self::Stuck { .. } => "disk.hung",
+            Self::Stopped => "cancelled",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Died { .. } => {
+                Some("a filesystem of the image breaks what reads it; the kernel's log may tell more".to_owned())
+            }
+            Self::Late { .. } => Some("is the filesystem of the image sound? is the disk slow?".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Who is asked, and how long for.
+pub struct Aside<'a> {
+    /// This program.
+    pub program: &'a Path,
+    pub patience: Duration,
+    /// Whether nobody wants to know any more.
+    pub stop: &'a dyn Fn() -> bool,
+    /// Called with the process number of a child that ended before it had tidied up.
+    pub tidy: &'a dyn Fn(u32),
+}
+
+impl std::fmt::Debug for Aside<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Aside").field("program", &self.program).field("patience", &self.patience).finish()
+    }
+}
+
+impl Aside<'_> {
+    pub fn ask<Q: Question>(&self, question: &Q) -> Result<Q::Answer, AsideError> {
+        let failed = |source| AsideError::Start { source };
+        let mut child = self.start(Q::NAME).map_err(failed)?;
+        let sent = send(&mut child, question).map_err(failed);
+        let answer = match sent.and_then(|()| self.hear(&mut child)) {
+            Ok((status, text)) => match serde_json::from_slice(&text) {
+                Ok(answer) if status.success() => return Ok(answer),
+                _ => AsideError::Died { status: status.to_string() },
+            },
+            Err(error) => error,
+        };
+        // Nothing to kill where it ended by itself.
+        child.kill().map_err(failed)?;
+        if !is_gone(&mut child) {
+            return Err(leave(child, self.patience));
+        }
+        (self.tidy)(child.id());
+        Err(answer)
+    }
+
+    fn start(&self, name: &str) -> io::Result<Child> {
+        let mut command = Command::new(self.program);
+        command.args(["look", name]).env_clear();
+        signal::end_with_parent(&mut command);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+    }
+
+    /// All that it says, and how it ended.
+    fn hear(&self, child: &mut Child) -> Result<(ExitStatus, Vec<u8>), AsideError> {
+        let failed = |source| AsideError::Start { source };
+        let mut out = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        let flags = OFlag::O_NONBLOCK;
+        fcntl(&out, FcntlArg::F_SETFL(flags)).map_err(|error| failed(error.into()))?;
+        let (began, mut text) = (Instant::now(), Vec::new());
+        loop {
+            // In this order: what it said before it ended is read after that.
+            let ended = child.try_wait().map_err(failed)?;
+            read_on(&mut out, &mut text).map_err(failed)?;
+            if let Some(status) = ended {
+                return Ok((status, text));
+            }
+            if (self.stop)() {
+                return Err(AsideError::Stopped);
+            }
+            if began.elapsed() >= self.patience {
+                return Err(AsideError::Late { seconds: self.patience.as_secs() });
+            }
+            if text.len() > LIMIT {
+                return Err(AsideError::Died { status: "it said too much".to_owned() });
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+}
+
+fn send(child: &mut Child, question: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_vec(question)?;
+    match child.stdin.take().map(|mut stdin| stdin.write_all(&text)) {
+        // It ended already: how, says more.
+        Some(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn read_on(out: &mut ChildStdout, text: &mut Vec<u8>) -> io::Result<()> {
+    let mut piece = [0; 4096];
+    while text.len() <= LIMIT {
+        match out.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => text.extend_from_slice(piece.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn is_gone(child: &mut Child) -> bool {
+    let deadline = Instant::now() + DYING;
+    loop {
+        match child.try_wait() {
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(TICK),
+            result => return matches!(result, Ok(Some(_))),
+        }
+    }
+}
+
+/// Somebody has to hear of its end, whenever that is.
+fn leave(mut child: Child, patience: Duration) -> AsideError {
+    let ended = Arc::new(AtomicBool::new(false));
+    let told = ended.clone();
+    let waiting = std::thread::Builder::new().name("left-behind".to_owned()).spawn(move || {
+        let _ = child.wait();
+        told.store(true, Ordering::Release);
+    });
+    if let Err(error) = waiting {
+        log::error!("no thread waits for a process that hangs: {error}");
+    }
+    AsideError::Stuck { seconds: patience.as_secs(), ended }
+}
+
+/// The child's side: the question's text to that of its answer.
+pub fn answer<Q: Question>(text: &[u8]) -> serde_json::Result<String> {
+    serde_json::to_string(&serde_json::from_slice::<Q>(text)?.answer())
+}
+
+/// I/O errors on their way from the child: the number is what decides, the text is what is read.
+pub mod errno {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::io;
+
+    #[derive(Serialize, Deserialize)]
+    struct Wire {
+        number: Option<i32>,
+        text: String,
+    }
+
+    pub fn serialize<S: Serializer>(error: &io::Error, serializer: S) -> Result<S::Ok, S::Error> {
+        Wire { number: error.raw_os_error(), text: error.to_string() }.serialize(serializer)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<io::Error, D::Error> {
+        let Wire { number, text } = Wire::deserialize(deserializer)?;
+        Ok(number.map_or_else(|| io::Error::other(text), io::Error::from_raw_os_error))
+    }
+}
+
+#[cfg(test)]
+#[path = "aside_tests.rs"]
+mod tests;

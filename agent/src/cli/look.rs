@@ -1,0 +1,39 @@
+//! `burin look`: answers one question about what an image brought, for the agent that started it.
+
+use crate::aside::{self, Question};
+use crate::finalize::look::{WhatIsOn, WhichIsRoot, WhichLoader};
+use crate::kexec::StartFrom;
+use std::io::{Read, Write};
+use std::process::ExitCode;
+
+/// Bytes of a question.
+const LIMIT: u64 = 1 << 20;
+
+/// For the agent itself: a question as JSON on standard input, its answer on standard output.
+#[derive(Debug, clap::Args)]
+pub struct LookArgs {
+    what: String,
+}
+
+pub fn run(args: &LookArgs) -> ExitCode {
+    let mut text = Vec::new();
+    if let Err(error) = std::io::stdin().take(LIMIT).read_to_end(&mut text) {
+        eprintln!("burin look: {error}");
+        return ExitCode::FAILURE;
+    }
+    let answer = match args.what.as_str() {
+        WhatIsOn::NAME => aside::answer::<WhatIsOn>(&text),
+        WhichIsRoot::NAME => aside::answer::<WhichIsRoot>(&text),
+        WhichLoader::NAME => aside::answer::<WhichLoader>(&text),
+        StartFrom::NAME => aside::answer::<StartFrom>(&text),
+        _ => return ExitCode::from(2),
+    };
+    let said = answer.map_err(std::io::Error::from).and_then(|answer| std::io::stdout().write_all(answer.as_bytes()));
+    match said {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("burin look: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What is asked about the partitions of an image. Each question is answered in a process of its own: what is read there,
+//! by libblkid and by the kernel's filesystems, others have made.
+
+use super::filesystem::{self, Content, FilesystemError};
+use super::guid::Arch;
+use super::mount::{MountError, Mounted};
+use super::rootfs::{self, Candidate, RootError, RootFilesystem};
+use super::uefi::loader::{self, Loader, LoaderError};
+use crate::aside::Question;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What libblkid says of each.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WhatIsOn {
+    pub nodes: Vec<PathBuf>,
+}
+
+impl Question for WhatIsOn {
+    const NAME: &'static str = "contents";
+    type Answer = Vec<Result<Content, FilesystemError>>;
+
+    fn answer(self) -> Self::Answer {
+        self.nodes.iter().map(|node| filesystem::probe(node)).collect()
+    }
+}
+
+/// Which one holds the root filesystem.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WhichIsRoot {
+    pub candidates: Vec<Candidate>,
+    pub mounts: PathBuf,
+}
+
+impl Question for WhichIsRoot {
+    const NAME: &'static str = "root";
+    type Answer = Result<RootFilesystem, RootError>;
+
+    fn answer(self) -> Self::Answer {
+        rootfs::find(&self.candidates, Arch::native(), &self.mounts)
+    }
+}
+
+/// Which boot loader of an EFI system partition firmware is to start.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WhichLoader {
+    pub node: PathBuf,
+    pub mounts: PathBuf,
+}
+
+/// Why none is known.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum NoLoader {
+    Mount(MountError),
+    Loader(LoaderError),
+}
+
+impl From<MountError> for NoLoader {
+    fn from(error: MountError) -> Self {
+        Self::Mount(error)
+    }
+}
+
+impl Question for WhichLoader {
+    const NAME: &'static str = "loader";
+    type Answer = Result<Loader, NoLoader>;
+
+    fn answer(self) -> Self::Answer {
+        let mounted = Mounted::look(&self.node, "vfat", &self.mounts)?;
+        let found = loader::find(mounted.path(), Arch::native());
+        mounted.unmount()?;
+        found.map_err(NoLoader::Loader)
+    }
+}
