@@ -147,10 +147,11 @@ fn an_mbr_cannot_have_what_only_a_gpt_has() {
     let one = || mbr(&[(0xef, 2048, 2048), (0x83, 4096, 8192)]);
     let case = |set: Value| Case { set, ..Case::default() };
     assert_eq!(case(json!({"guids": {"disk": "new"}})).refused(one()), "finalize.mbr_unsupported");
-    assert_eq!(
-        case(json!({"add": [{"name": "d", "type": "linux", "size": "1MiB"}]})).refused(one()),
-        "finalize.mbr_unsupported"
-    );
+    let add = |kind: &str| case(json!({"add": [{"name": "d", "type": kind, "size": "1MiB"}]}));
+    assert_eq!(add("linux").refused(one()), "accepted");
+    assert_eq!(add("raid").refused(one()), "finalize.mbr_unsupported");
+    let four = || mbr(&[(0x83, 2048, 2048), (0x83, 4096, 2048), (0x83, 6144, 2048), (0x83, 8192, 2048)]);
+    assert_eq!(add("linux").refused(four()), "finalize.mbr_unsupported", "before the image is written");
     assert_eq!(case(json!({"grow": "last"})).refused(one()), "accepted");
     assert_eq!(case(json!({"grow": 1})).refused(one()), "image.not_growable");
     assert_eq!(case(json!({"grow": 3})).refused(one()), "image.no_partition");

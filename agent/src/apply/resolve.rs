@@ -41,5 +41,7 @@ pub fn number(work: &Work, device: &Device) -> Result<u32, ApplyError> {
     let missing =
         || ApplyError::NoPartition { device: bound.name().to_owned(), wanted: format!("what the plan calls {name:?}") };
     let guid = table::guid(bound, &planned.ok_or_else(missing)?.guid)?;
-    table::by_guid(bound, guid)?.ok_or_else(missing)
+    // An MBR knows no GUIDs; what is added there is the last on the disk.
+    let found = table::by_guid(bound, guid)?.map_or_else(|| table::last_of_mbr(bound), |number| Ok(Some(number)))?;
+    found.ok_or_else(missing)
 }

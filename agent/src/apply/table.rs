@@ -65,6 +65,14 @@ pub fn by_guid(disk: &BoundDisk, guid: Uuid) -> Result<Option<u32>, ApplyError> 
     })
 }
 
+/// The number of the last partition of an MBR.
+pub fn last_of_mbr(disk: &BoundDisk) -> Result<Option<u32>, ApplyError> {
+    Ok(match read(disk)? {
+        Label::Gpt(_) => None,
+        Label::Mbr(entries) => entries.iter().max_by_key(|one| one.first_lba).map(|last| last.number),
+    })
+}
+
 /// Opens a partition of an image.
 pub fn open(work: &Work, disk: &BoundDisk, pick: PartitionPick, access: Access) -> Result<Proven, ApplyError> {
     let number = number(work, disk, pick)?;

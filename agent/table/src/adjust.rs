@@ -1,9 +1,9 @@
 //! Changes to the partition table of a just-written image, and fresh tables, each as one restartable commit.
 
 use super::Sectors;
+use super::adjust_mbr;
 use super::gpt::{self, Partition};
 use super::layout::{self, LayoutError, NewPartition, Space};
-use super::mbr::{self, Primary};
 use super::table::{self, Label, Table, TableError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ pub struct PartitionChange {
 pub fn adjust(disk: &dyn Sectors, change: &TableChange, alignment: u64) -> Result<TableReceipt, TableError> {
     let mut table = match table::read(disk)? {
         Label::Gpt(table) => table,
-        Label::Mbr(entries) => return adjust_mbr(disk, &entries, change, alignment),
+        Label::Mbr(entries) => return adjust_mbr::adjust(disk, &entries, change, alignment),
     };
     let before = table.partitions();
     let previous_backup = table.header.other_lba;
@@ -167,7 +167,7 @@ fn check_exact(table: &Table, new: &Partition) -> Result<(), LayoutError> {
     Ok(())
 }
 
-fn step(disk: &dyn Sectors, alignment: u64) -> u64 {
+pub(super) fn step(disk: &dyn Sectors, alignment: u64) -> u64 {
     (alignment / u64::from(disk.sector_size())).max(1)
 }
 
@@ -244,72 +244,4 @@ fn receipt(disk: &dyn Sectors, before: &[Partition], table: &Table, writes: u32)
         grown: None,
         partitions: after.iter().map(extent).collect(),
     }
-}
-
-/// On an MBR only growing the last primary partition is possible: one sector, written at once.
-fn adjust_mbr(
-    disk: &dyn Sectors,
-    entries: &[Primary],
-    change: &TableChange,
-    alignment: u64,
-) -> Result<TableReceipt, TableError> {
-    let device = || disk.path().to_owned();
-    let unsupported = |what| Err(TableError::Mbr { device: device(), what });
-    if change.disk_guid.is_some() || !change.partition_guids.is_empty() {
-        return unsupported("setting GUIDs");
-    }
-    if !change.add.is_empty() {
-        return unsupported("adding partitions");
-    }
-    let end_of = |entry: &Primary| u64::from(entry.first_lba) + u64::from(entry.sectors);
-    let sectors = disk.size() / u64::from(disk.sector_size());
-    if let Some(entry) = entries.iter().find(|entry| end_of(entry) > sectors) {
-        return Err(TableError::Impossible { device: device(), number: entry.number });
-    }
-    let mut after = entries.to_vec();
-    let mut writes = 0;
-    let mut grown = None;
-    if let Some(grow) = change.grow {
-        let last = after.iter_mut().max_by_key(|entry| end_of(entry));
-        let last = last.ok_or_else(|| TableError::NoPartition { device: device(), number: 0 })?;
-        if mbr::is_extended(last) {
-            return unsupported("growing a logical partition");
-        }
-        match grow {
-            Grow::Number(number) if number != last.number => return unsupported("growing any but the last partition"),
-            _ => grown = Some(last.number),
-        }
-        let step = step(disk, alignment);
-        // The fields hold 32 bits of sectors.
-        let end = (sectors / step * step).min(u64::from(u32::MAX));
-        if end > end_of(last) {
-            last.sectors = (end - u64::from(last.first_lba)) as u32;
-            let mut sector0 = table::sector_at(disk, 0)?;
-            mbr::resize(&mut sector0, last.number, last.sectors);
-            writes = table::write_changed(disk, &[(0, sector0.clone())])?;
-            if table::sector_at(disk, 0)? != sector0 {
-                return Err(TableError::ReadBack { device: device() });
-            }
-        }
-    }
-    let sector = u64::from(disk.sector_size());
-    let extent = |entry: &Primary| Extent {
-        number: entry.number,
-        start: u64::from(entry.first_lba) * sector,
-        length: u64::from(entry.sectors) * sector,
-        guid: None,
-    };
-    let changed = entries.iter().zip(&after).filter(|(old, new)| old != new);
-    Ok(TableReceipt {
-        device: disk.path().display().to_string(),
-        label: "mbr".to_owned(),
-        sector_size: disk.sector_size(),
-        disk_bytes: disk.size(),
-        disk_guid: None,
-        restored: false,
-        changed: changed.map(|(old, new)| PartitionChange { before: Some(extent(old)), after: extent(new) }).collect(),
-        writes,
-        grown,
-        partitions: after.iter().map(extent).collect(),
-    })
 }

@@ -28,6 +28,7 @@
 //! ```
 
 pub mod adjust;
+mod adjust_mbr;
 #[cfg(any(test, feature = "testing"))]
 pub mod fault_disk;
 pub mod gpt;

@@ -75,6 +75,16 @@ pub fn resize(sector: &mut [u8], number: u32, sectors: u32) {
     }
 }
 
+/// Makes a primary partition in a slot that is free.
+pub fn put(sector: &mut [u8], entry: &Primary) {
+    let Some(slot) = slot(entry.number).and_then(|range| sector.get_mut(range)) else { return };
+    let [a, b, c, d] = entry.first_lba.to_le_bytes();
+    let [e, f, g, h] = entry.sectors.to_le_bytes();
+    // As those that reach beyond what cylinders can say.
+    let [x, y, z] = CHS_END;
+    slot.copy_from_slice(&[0, x, y, z, entry.kind, x, y, z, a, b, c, d, e, f, g, h]);
+}
+
 fn slot(number: u32) -> Option<std::ops::Range<usize>> {
     let index = number.checked_sub(1).filter(|&index| index < 4)? as usize;
     let start = ENTRIES + index * ENTRY_LEN;

@@ -214,10 +214,60 @@ fn the_last_primary_partition_of_an_mbr_grows() {
     for change in [
         TableChange { grow: Some(Grow::Number(1)), ..TableChange::default() },
         TableChange { disk_guid: Some(guid::ESP), ..TableChange::default() },
-        TableChange { add: debian(), ..TableChange::default() },
     ] {
         assert_eq!(adjust::adjust(&disk, &change, MIB).expect_err("refused").code(), "finalize.mbr_unsupported");
     }
+}
+
+#[test]
+fn an_mbr_gets_one_partition_more_at_its_end() {
+    let two = || {
+        let disk = FaultDisk::new(64 * MIB, 512);
+        {
+            let mut bytes = disk.bytes.borrow_mut();
+            bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+            bytes[446..462].copy_from_slice(&[0x80, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 0x40, 0, 0]);
+            bytes[478..494].copy_from_slice(&[0, 0, 0, 0, 0x83, 0, 0, 0, 0, 0x48, 0, 0, 0, 0x20, 0, 0]);
+        }
+        disk
+    };
+    let new = |min, type_guid| NewPartition {
+        number: None,
+        type_guid,
+        guid: guid::derived(&["x"]),
+        name: "config-2".to_owned(),
+        attributes: 0,
+        min,
+        max: Some(min),
+    };
+    let add = |min| TableChange { add: vec![new(min, types::LINUX)], ..TableChange::default() };
+    let disk = two();
+    // The last one grows up to where the new one will begin.
+    let grow = TableChange { leave: 8 * MIB, ..grow_last() };
+    assert_eq!(adjust::adjust(&disk, &grow, MIB).expect("grows").partitions[1].length, 47 * MIB);
+    let receipt = adjust::adjust(&disk, &add(8 * MIB - 512), MIB).expect("adds");
+    let added: Vec<(u32, u64, u64)> =
+        receipt.partitions.iter().map(|one| (one.number, one.start / MIB, one.length / MIB)).collect();
+    assert_eq!(added, [(1, 1, 8), (2, 56, 8), (3, 9, 47)], "the free slot, at the end");
+    assert_eq!((receipt.writes, receipt.changed.len(), receipt.changed[0].before.is_none()), (1, 1, true));
+    assert_eq!(disk.bytes.borrow()[466], 0x83);
+    assert_eq!(adjust::adjust(&disk, &add(8 * MIB - 512), MIB).expect("again").writes, 0);
+    let refused = |disk: &FaultDisk, change: &TableChange| {
+        let before = disk.bytes.borrow().clone();
+        let code = adjust::adjust(disk, change, MIB).expect_err("refused").code();
+        assert!(*disk.bytes.borrow() == before);
+        code
+    };
+    assert_eq!(refused(&disk, &add(MIB)), "finalize.layout", "no room");
+    assert_eq!(refused(&two(), &add(60 * MIB)), "finalize.layout");
+    let other = TableChange { add: vec![new(MIB, guid::derived(&["type"]))], ..TableChange::default() };
+    assert_eq!(refused(&two(), &other), "finalize.mbr_unsupported");
+    let full = two();
+    for slot in [462, 494] {
+        full.bytes.borrow_mut()[slot..slot + 16]
+            .copy_from_slice(&[0, 0, 0, 0, 0x83, 0, 0, 0, 0, 0x78, 0, 0, 1, 0, 0, 0]);
+    }
+    assert_eq!(refused(&full, &add(MIB)), "finalize.mbr_unsupported", "four are all that there are");
 }
 
 /// The `gpt` crate reads what we write: an independent reading of the specification.
