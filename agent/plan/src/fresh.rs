@@ -1,13 +1,17 @@
 //! Steps of a fresh layout: table, arrays, filesystems, the tree and what makes it boot.
 
+use super::partition_images;
 use super::refusal::Reason;
 use super::steps::{self, Context};
 use super::table;
-use burin_protocol::order::{Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Partition, Raid, RaidLevel, Tree};
+use burin_protocol::order::{
+    Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Partition, Raid, RaidLevel, Size, Tree,
+};
 use burin_protocol::plan::steps::{
     CreateRaid, CreateTable, InstallBoot, MakeFilesystem, Mount, UnpackTree, Wipe, WriteFstab, WriteMdadmConf,
 };
 use burin_protocol::plan::{ArrayEntry, Device, FstabEntry, PlannedDisk, PlannedFilesystem, PlannedPartition, Step};
+use burin_table::layout::Placed;
 use burin_table::{gpt, guid, layout, types};
 
 /// A filesystem on its way to the plan.
@@ -51,7 +55,8 @@ pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> 
     if let Some(tree) = &context.layout.tree {
         grow_tree(context, tree, &made, steps)?;
     }
-    Ok(())
+    let esps = made.iter().filter(|made| made.is_esp).map(|made| made.on.clone()).collect();
+    partition_images::steps(context, esps, steps)
 }
 
 pub fn type_guid(context: Context<'_>, partition: &Partition) -> Result<String, Reason> {
@@ -94,11 +99,21 @@ fn create_table(
     disk: &PlannedDisk,
 ) -> Result<Step, Reason> {
     let mut wanted = set.partitions.clone();
-    wanted.extend(steps::own_seed_label(context, name, index).map(steps::seed_partition));
+    let mut places: Vec<usize> = (0..wanted.len()).collect();
+    if let Some(label) = steps::own_seed_label(context, name, index) {
+        // Behind an image of a root filesystem lies nothing: the installed system may make it larger.
+        let root = wanted.iter().position(|one| one.image.is_some() && one.mount.is_some());
+        places.insert(root.unwrap_or(wanted.len()), wanted.len());
+        let size = Some(Size::from_bytes(steps::seed_room(context.order)));
+        wanted.push(Partition { size, ..steps::seed_partition(label) });
+    }
     let alignment = layout::alignment(context.optimal_io(index));
-    let placed = table::place(&wanted, disk.size, disk.logical_block_size, alignment).map_err(|small| {
+    let in_place: Vec<Partition> = places.iter().filter_map(|at| wanted.get(*at)).cloned().collect();
+    let placed = table::place(&in_place, disk.size, disk.logical_block_size, alignment).map_err(|small| {
         Reason::TooSmall { set: name.to_owned(), disk: disk.device.clone(), need: small.need, have: small.have }
     })?;
+    let mut placed: Vec<(usize, Placed)> = places.into_iter().zip(placed).collect();
+    placed.sort_by_key(|(at, _)| *at);
     let numbers = given_numbers(&wanted).map_err(|(index, number)| Reason::BadValue {
         at: format!("disk set `{name}`: partition {}", index + 1),
         message: format!("there is no number {number} for it: a table has {} of them", gpt::ENTRY_COUNT),
@@ -107,7 +122,7 @@ fn create_table(
         .iter()
         .zip(placed)
         .zip(numbers)
-        .map(|((partition, placed), number)| {
+        .map(|((partition, (_, placed)), number)| {
             Ok(PlannedPartition {
                 number: Some(number),
                 name: partition.name.clone(),
@@ -127,7 +142,7 @@ fn given_numbers(partitions: &[Partition]) -> Result<Vec<u32>, (usize, u32)> {
 }
 
 /// Of partitions that a table was made of already.
-fn numbers(partitions: &[Partition]) -> Vec<u32> {
+pub fn numbers(partitions: &[Partition]) -> Vec<u32> {
     given_numbers(partitions).unwrap_or_default()
 }
 
@@ -197,7 +212,7 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
         steps.push(Step::Mount(Mount {
             on: made.on.clone(),
             at: made.mount.clone().unwrap_or_default(),
-            kind: made.filesystem.kind,
+            kind: Some(made.filesystem.kind),
             options: made.options.clone(),
         }));
     }
@@ -215,7 +230,7 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
         steps.push(Step::InstallBoot(InstallBoot {
             bootloader: tree.bootloader,
             esps: made.iter().filter(|made| made.is_esp).map(|made| made.on.clone()).collect(),
-            root_uuid: root.filesystem.uuid.clone(),
+            root_uuid: Some(root.filesystem.uuid.clone()),
             cmdline: tree.cmdline.clone(),
         }));
     }

@@ -43,6 +43,10 @@ pub enum HeadError {
     SecondSeed { device: String, number: u32, name: String },
     #[error("{device}: partition {number} of the image has the GUID {guid}, which the order gives to another")]
     GuidTaken { device: String, number: u32, guid: Uuid },
+    #[error("{device}: the image is a whole disk with a partition table, where the image of a filesystem is wanted")]
+    WholeDisk { device: String },
+    #[error("{device}: the image begins with no filesystem that is known")]
+    NoFilesystem { device: String },
     #[error("{device}: the partition \"{name}\" of the plan has a GUID that is none")]
     NoGuid { device: String, name: String },
     #[error(transparent)]
@@ -63,6 +67,8 @@ impl Coded for HeadError {
             Self::SeedPlace { .. } => "image.seed_place",
             Self::SecondSeed { .. } => "image.second_seed",
             Self::GuidTaken { .. } => "image.guid_taken",
+            Self::WholeDisk { .. } => "image.whole_disk",
+            Self::NoFilesystem { .. } => "image.no_filesystem",
             Self::NoGuid { .. } => "plan.bad_value",
             Self::Table(error) => error.code(),
         }
@@ -92,6 +98,10 @@ impl Coded for HeadError {
             }
             Self::SecondSeed { .. } => "take that partition out of the image, or the seed out of the order",
             Self::GuidTaken { .. } => "let the partition have another `guid`, or none",
+            Self::WholeDisk { .. } => {
+                "write it to the disk: let the disk set have the `image`, not one of its partitions"
+            }
+            Self::NoFilesystem { .. } => "is it packed in a way that nobody knows here, or encrypted?",
             Self::NoGuid { .. } => return None,
             Self::Table(error) => return error.hint(),
         };
@@ -130,6 +140,16 @@ pub fn check_head(
         }
     }
     Ok(warnings)
+}
+
+/// Whether an image can go into a partition: it has to be a filesystem.
+pub fn check_partition_head(device: &str, head: &Head) -> Result<(), HeadError> {
+    let device = device.to_owned();
+    match (head.table, head.filesystem) {
+        (TableKind::Gpt | TableKind::Mbr, _) => Err(HeadError::WholeDisk { device }),
+        (TableKind::None, None) => Err(HeadError::NoFilesystem { device }),
+        (TableKind::None, Some(_)) => Ok(()),
+    }
 }
 
 /// One disk that gets the image.

@@ -1,6 +1,7 @@
 //! What is done to the chosen disks, in order.
 
 use super::fresh;
+use super::partition_images;
 use super::refusal::Reason;
 use burin_protocol::order::{
     BootOrder, Bootloader, DiskSet, FsType, Grow, Layout, Order, Partition, PartitionPick, PickName, SeedPlace, Size,
@@ -221,7 +222,7 @@ pub fn own_seed_label(context: Context<'_>, set: &str, index: usize) -> Option<&
 }
 
 /// Bytes of the seed's own partition.
-fn seed_room(order: &Order) -> u64 {
+pub fn seed_room(order: &Order) -> u64 {
     match order.seed.as_ref().and_then(|seed| seed.volume.as_ref()) {
         None => SEED_PARTITION,
         Some(volume) => (volume.bytes().len() as u64).next_multiple_of(1 << 20).max(VOLUME_PARTITION),
@@ -239,6 +240,7 @@ pub fn seed_partition(label: &str) -> Partition {
         number: None,
         guid: None,
         filesystem: None,
+        image: None,
         mount: None,
     }
 }
@@ -246,12 +248,13 @@ pub fn seed_partition(label: &str) -> Partition {
 fn seed(context: Context<'_>, steps: &mut Vec<Step>) {
     let (Some(seed), Some(digest)) = (&context.order.seed, context.seed_digest) else { return };
     let Some(set) = seed_set(context.order, context.layout) else { return };
+    let mounted = context.layout.tree.is_some() || partition_images::root(context.layout).is_some();
     let target = |disk: usize| match seed.format.place() {
         SeedPlace::OwnPartition => {
             let name = own_seed_label(context, set, disk).unwrap_or_default().to_owned();
             SeedTarget::Own { on: Device::Partition { disk, name, number: None } }
         }
-        SeedPlace::RootFilesystem if context.layout.tree.is_some() => SeedTarget::Tree,
+        SeedPlace::RootFilesystem if mounted => SeedTarget::Tree,
         SeedPlace::RootFilesystem => SeedTarget::ImagePartition {
             disk,
             partition: seed.partition.unwrap_or(PartitionPick::Named(PickName::Root)),
@@ -259,7 +262,7 @@ fn seed(context: Context<'_>, steps: &mut Vec<Step>) {
     };
     // Into every copy of an image, but a partition of its own is only wanted once.
     let disks = context.of_set(set);
-    let once = seed.format.place() == SeedPlace::OwnPartition || context.layout.tree.is_some();
+    let once = seed.format.place() == SeedPlace::OwnPartition || mounted;
     for (disk, _) in disks.into_iter().take(if once { 1 } else { usize::MAX }) {
         steps.push(Step::WriteSeed(WriteSeed { format: seed.format, target: target(disk), digest: digest.to_owned() }));
     }

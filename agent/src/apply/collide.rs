@@ -26,11 +26,8 @@ pub struct CollisionReceipt {
 
 /// Every disk that got an image.
 pub fn find(work: &Work) -> Result<(), ApplyError> {
-    let written = work.plan.steps.iter().filter_map(|step| match step {
-        Step::WriteImage(step) => Some(&step.disks),
-        _ => None,
-    });
-    let disks: BTreeSet<usize> = written.flatten().copied().collect();
+    let images = work.plan.steps.iter().filter(|step| matches!(step, Step::WriteImage(_) | Step::WritePartition(_)));
+    let disks: BTreeSet<usize> = images.flat_map(Step::disks).collect();
     for index in disks {
         let receipt = on(work, index)?;
         work.note("find-collisions", &receipt.device, &receipt);

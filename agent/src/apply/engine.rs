@@ -56,7 +56,8 @@ impl Sequence<'_> {
     fn run(&self, stages: &mut Stages) -> Result<(), Failure> {
         let overwritten = self.work.overwritten();
         self.stage(stages, "clear-mounts", &[], |work| Ok(mount::clear(&work.paths.mounts)?))?;
-        let mut images = self.work.plan.steps.iter().any(|step| matches!(step, Step::WriteImage(_)));
+        let mut images =
+            self.work.plan.steps.iter().any(|step| matches!(step, Step::WriteImage(_) | Step::WritePartition(_)));
         for (index, step) in self.work.plan.steps.iter().enumerate() {
             // What the image brought is known now, and nothing has been told to it or to firmware.
             if images && matches!(step, Step::WriteSeed(_) | Step::BootEntry(_)) {

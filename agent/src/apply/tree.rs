@@ -4,14 +4,12 @@
 use super::bound::{Access, BoundDisk};
 use super::fetch::{self, Fetched};
 use super::live::{Closed, Live};
-use super::steps::make_filesystem::name as filesystem_name;
 use super::work::Work;
 use super::{ApplyError, resolve};
 use crate::finalize::mount::{Access as Mode, Mounted};
 use crate::finalize::root::Root;
 use crate::image::{self, Source};
 use crate::protocol::image::Verify;
-use crate::protocol::order::FsType;
 use crate::protocol::plan::Device;
 use crate::tree::{self, Manifest, TreeError, Unpacked, Verified};
 use serde::Serialize;
@@ -95,7 +93,7 @@ pub struct TreeReceipt {
 
 impl Tree {
     /// Parents come before children. Mount options of the order are the installed system's business.
-    pub fn mount(&mut self, work: &Work, on: &Device, at: &str, kind: FsType) -> Result<(), ApplyError> {
+    pub fn mount(&mut self, work: &Work, on: &Device, at: &str, kind: &'static str) -> Result<(), ApplyError> {
         let at = at.to_owned();
         if self.filesystems.is_empty() != (at == "/") {
             return Err(ApplyError::NoRoot { at });
@@ -105,7 +103,7 @@ impl Tree {
             on: on.clone(),
             disks: disks.collect::<Result<_, _>>()?,
             device: resolve::open(work, on, Access::Read)?.name().to_owned(),
-            kind: filesystem_name(kind),
+            kind,
             at,
             mounted: Mutex::default(),
         };

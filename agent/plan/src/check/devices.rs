@@ -1,9 +1,9 @@
 //! What is built over partitions: that it refers to something, that nothing is used twice, that a tree has a root.
 
-use super::super::{mkfs, steps};
+use super::super::{mkfs, partition_images, steps};
 use super::{Mistakes, token};
 use burin_protocol::image::ImageFormat;
-use burin_protocol::order::{BootOrder, Bootloader, DeviceRef, Filesystem, FsType, Layout, Order, Unlock};
+use burin_protocol::order::{BootOrder, Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Layout, Order, Unlock};
 use burin_table::types;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +54,7 @@ pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) 
         }
     }
     tree(order, layout, at, mistakes);
+    image(layout, at, mistakes);
     boot(order, layout, at, mistakes);
 }
 
@@ -181,6 +182,16 @@ fn tree(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {
     }
     let images = layout.disks.values().any(|set| set.image.is_some());
     mistakes.ensure(!images, &at, "expected either a `tree` or whole-disk images in one layout");
+}
+
+/// An image that is the system.
+fn image(layout: &Layout, at: &str, mistakes: &mut Mistakes) {
+    let Some((set, _)) = partition_images::root(layout) else { return };
+    let at = format!("{at}/disks/{}", token(set));
+    mistakes.ensure(layout.tree.is_none(), &at, "expected either a `tree` or an image at `/`");
+    let esp = |set: &DiskSet| set.partitions.iter().any(|one| one.kind == "esp" && one.filesystem.is_some());
+    let found = layout.disks.get(set).is_some_and(esp);
+    mistakes.ensure(found, &at, "an image at `/` needs a partition of type `esp` with a vfat filesystem beside it");
 }
 
 fn boot(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {

@@ -3,6 +3,7 @@
 use super::super::fields::Scope;
 use super::names::{circles, counts};
 use super::{Mistakes, predicates, token};
+use burin_protocol::image::ImageFormat;
 use burin_protocol::order::{DiskSet, FsType, Layout, OnExisting, Order, Partition};
 use burin_table::types;
 use std::collections::BTreeSet;
@@ -88,7 +89,9 @@ fn contents(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &
             let free = partition.number.is_none_or(|number| numbers.insert(number));
             mistakes.ensure(free, &format!("{at}/number"), "another partition has this number");
             self::partition(partition, &at, mistakes);
+            partition_image(order, partition, &at, mistakes);
             if word == "add" {
+                mistakes.ensure(partition.image.is_none(), &format!("{at}/image"), "images go into `partitions`");
                 mistakes.ensure(partition.size.is_some(), &at, "an added partition has a `size`");
                 mistakes.ensure(
                     partition.mount.is_none(),
@@ -101,7 +104,8 @@ fn contents(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &
                     &format!("{at}/mount"),
                     "the same partition of several disks cannot be mounted at one place: put an array over them",
                 );
-                mistakes.ensure(layout.tree.is_some(), &format!("{at}/mount"), "without a `tree` nothing is mounted");
+                let system = layout.tree.is_some() || partition.image.is_some();
+                mistakes.ensure(system, &format!("{at}/mount"), "without a `tree` nothing is mounted");
             }
             if several && partition.guid.is_some() {
                 mistakes.add(format!("{at}/guid"), "several disks would get the same partition GUID");
@@ -111,6 +115,18 @@ fn contents(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &
             }
         }
     }
+}
+
+/// A filesystem image in a partition; one that is mounted at `/` is the system.
+fn partition_image(order: &Order, partition: &Partition, at: &str, mistakes: &mut Mistakes) {
+    let Some(image) = &partition.image else { return };
+    let found = order.images.get(image);
+    mistakes.ensure(found.is_some(), &format!("{at}/image"), "there is no image of this name");
+    let tar = found.is_some_and(|image| image.format == Some(ImageFormat::Tar));
+    mistakes.ensure(!tar, &format!("{at}/image"), "a tar is unpacked as a `tree`");
+    mistakes.ensure(partition.filesystem.is_none(), &format!("{at}/filesystem"), "the image is the filesystem");
+    let place = partition.mount.as_deref().is_none_or(|mount| mount == "/");
+    mistakes.ensure(place, &format!("{at}/mount"), "an image is mounted at `/` or not at all");
 }
 
 fn guids(set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
@@ -159,7 +175,10 @@ fn partition(partition: &Partition, at: &str, mistakes: &mut Mistakes) {
         super::devices::filesystem(filesystem, &format!("{at}/filesystem"), mistakes);
     }
     if let Some(mount) = &partition.mount {
-        super::devices::mount(mount, partition.filesystem.as_ref(), &format!("{at}/mount"), mistakes);
+        let filesystem = partition.filesystem.as_ref();
+        if partition.image.is_none() {
+            super::devices::mount(mount, filesystem, &format!("{at}/mount"), mistakes);
+        }
     }
     let vfat = partition.filesystem.as_ref().is_none_or(|filesystem| filesystem.kind == FsType::Vfat);
     mistakes.ensure(partition.kind != "esp" || vfat, &format!("{at}/filesystem"), "firmware reads only vfat on an ESP");

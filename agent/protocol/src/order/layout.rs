@@ -257,6 +257,10 @@ pub struct Partition {
     pub guid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filesystem: Option<Filesystem>,
+    /// A filesystem image, by name, that is written into it. Not together with `filesystem`. With `mount`: `/` it is the
+    /// system: its boot loader is copied to the `esp` beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Where it is mounted in the installed system. On a set of several disks only an `esp` may say so: the first
     /// disk's is mounted, the others get the same files.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -47,6 +47,8 @@ mod write_fstab;
 mod write_image;
 #[path = "../../../src/apply/steps/write_mdadm_conf/wire.rs"]
 mod write_mdadm_conf;
+#[path = "../../../src/apply/steps/write_partition/wire.rs"]
+mod write_partition;
 #[path = "../../../src/apply/steps/write_seed/wire.rs"]
 mod write_seed;
 
@@ -67,6 +69,7 @@ macro_rules! for_each_step {
             create_table CreateTable "create-table",
             create_raid CreateRaid "create-raid",
             make_filesystem MakeFilesystem "make-filesystem",
+            write_partition WritePartition "write-partition",
             mount Mount "mount",
             unpack_tree UnpackTree "unpack-tree",
             write_fstab WriteFstab "write-fstab",

@@ -100,6 +100,16 @@ impl BoundDisk {
         Ok(target)
     }
 
+    /// A partition for writing, held exclusively.
+    pub fn partition_target(&self, number: u32) -> Result<Target, ApplyError> {
+        // Whatever is opened is the same that was looked at.
+        let proven = self.open(Part::Number(number), Access::Write)?;
+        let target = Target::open_device_as(proven.node(), proven.name()).map_err(ImageError::from)?;
+        let known = self.partition(number)?.device;
+        self.prove(&target.file(), libc::makedev(known.0, known.1), proven.name())?;
+        Ok(target)
+    }
+
     fn reopen(&self, node: &Path, name: &Path, access: Access) -> Result<File, ApplyError> {
         let mut options = OpenOptions::new();
         options.read(true).write(access == Access::Write).custom_flags(libc::O_DIRECT | libc::O_CLOEXEC);

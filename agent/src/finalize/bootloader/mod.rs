@@ -1,14 +1,16 @@
-//! Making a tree boot under UEFI with the boot loader that it carries. No program of the tree is run: what has to be on
+//! Making a tree, or the image of a root filesystem, boot under UEFI with the boot loader that it carries. No program of the tree is run: what has to be on
 //! the ESP is copied from the tree or is a few lines of text. Pure but for reading the tree: the result is a list of
 //! files, which whoever has the ESPs mounted writes.
 
 mod error;
 mod grub;
+mod image;
 mod kernels;
 mod release;
 mod systemd_boot;
 
 pub use error::BootError;
+pub use image::{fstab_with_esp, image_esp, of_image};
 
 use crate::finalize::guid::Arch;
 use crate::finalize::root::Root;

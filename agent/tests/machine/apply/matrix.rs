@@ -10,7 +10,10 @@
 
 use super::crash::{has_image, old_system};
 use crate::support::cuts;
-use crate::support::orders::{IMAGE, has_tree, image, image_order, noise, order, serve_ranges, tree, tree_order_on};
+use crate::support::orders::{
+    IMAGE, filesystem_image, has_tree, image, image_order, image_spec, noise, order, serve_ranges, sound, tree,
+    tree_order_on,
+};
 use crate::support::storage::{FailingDisk, Fault as Storage};
 use crate::support::tape::{Event, Tape};
 use crate::support::{Loop, MIB, apply_on, context, machine, paths, program, run, skipped};
@@ -36,7 +39,7 @@ use std::time::{Duration, Instant};
 enum Place {
     /// In the order with an image and a disk that stays.
     Image,
-    /// In the order with a fresh layout and a tree.
+    /// In the order with a fresh layout, a tree, and an image in a partition.
     Tree,
     /// In the virtual machine tests alone.
     Machine,
@@ -53,9 +56,12 @@ fn place(step: &Step) -> Place {
         | Step::AddPartition(_)
         | Step::MakeFilesystem(_)
         | Step::WriteSeed(_) => Place::Image,
-        Step::Wipe(_) | Step::CreateTable(_) | Step::Mount(_) | Step::UnpackTree(_) | Step::WriteFstab(_) => {
-            Place::Tree
-        }
+        Step::Wipe(_)
+        | Step::CreateTable(_)
+        | Step::WritePartition(_)
+        | Step::Mount(_)
+        | Step::UnpackTree(_)
+        | Step::WriteFstab(_) => Place::Tree,
         // Kernels that tests run on may lack md, and FAT; firmware's variables are no disk.
         Step::StopArrays(_)
         | Step::CreateRaid(_)
@@ -89,15 +95,25 @@ struct Scene {
 }
 
 const TREE: usize = 100_000;
-const SIZE: u64 = 68;
+const SIZE: u64 = 76;
 
 impl Scene {
     fn both() -> [Self; 2] {
         let (bytes, archive) = (image(&Loop::new(IMAGE, 512)), tree(TREE));
         let mut first = image_order(&serve_ranges(bytes.clone()), &bytes);
         first["layouts"][0]["disks"]["kept"] = json!({ "match": { "serial": "S2" }, "on_existing": "preserve" });
-        let second = tree_order_on(&serve_ranges(archive.clone()), &archive, "ext4", "16MiB");
-        [Self::new(first, true, |disk| has_image(disk, 3)), Self::new(second, false, |disk| has_tree(disk, TREE))]
+        let mut second = tree_order_on(&serve_ranges(archive.clone()), &archive, "ext4", "16MiB");
+        let data = filesystem_image(4);
+        second["images"]["data"] = image_spec(&serve_ranges(data.clone()), &data);
+        let partitions = second["layouts"][0]["disks"]["system"]["partitions"].as_array_mut().expect("a list");
+        partitions.push(json!({ "name": "data", "type": "linux", "size": "6MiB", "image": "data" }));
+        [
+            Self::new(first, true, |disk| has_image(disk, 3)),
+            Self::new(second, false, |disk| {
+                has_tree(disk, TREE);
+                sound(&disk.partition(3));
+            }),
+        ]
     }
 
     fn new(order: Value, keeps: bool, has: fn(&Loop)) -> Self {
@@ -212,7 +228,7 @@ fn each_row(fault: Fault, cell: &dyn Fn(&Scene, usize, &str)) {
     }
     println!("{fault:?}: {} kinds of steps, of {}: {met:?}", met.len(), Step::NAMES.len());
     // Growing a filesystem takes a capability that not everybody has.
-    assert!(met.len() >= if all() { 13 } else { 3 }, "{met:?}");
+    assert!(met.len() >= if all() { 14 } else { 3 }, "{met:?}");
 }
 
 /// The storage does this from a step on: an error that is documented, nothing that boots, and the next run ends right.

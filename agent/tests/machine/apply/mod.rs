@@ -5,5 +5,6 @@ mod hanging;
 mod layout;
 mod looking;
 mod matrix;
+mod partition_image;
 mod storage;
 mod unfinished;

@@ -163,6 +163,23 @@ pub fn image_order(url: &str, bytes: &[u8]) -> Value {
     })
 }
 
+/// An ext4 of so many MiB without a table around it, full of noise.
+pub fn filesystem_image(mib: u64) -> Vec<u8> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (root, file) = (directory.path().join("root"), directory.path().join("image"));
+    fs::create_dir_all(root.join("etc")).expect("directories");
+    fs::write(root.join("etc/os-release"), "ID=partition\n").expect("writes");
+    fs::write(root.join("noise"), noise((mib * MIB / 2) as usize)).expect("writes");
+    fs::File::create(&file).and_then(|file| file.set_len(mib * MIB)).expect("a file");
+    let (root, image) = (root.to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
+    run("mkfs.ext4", &["-q", "-F", "-L", "partition-root", "-d", root, image]);
+    fs::read(&file).expect("reads")
+}
+
+pub fn image_spec(url: &str, bytes: &[u8]) -> Value {
+    json!({ "urls": [url], "digest": { "wire": digest(bytes) } })
+}
+
 pub fn order(value: &Value) -> Order {
     burin::protocol::order::parse(&value.to_string()).expect("an order")
 }

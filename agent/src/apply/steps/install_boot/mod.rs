@@ -5,6 +5,7 @@ use crate::apply::bound::Access;
 use crate::apply::resolve;
 use crate::apply::tree::Tree;
 use crate::finalize::bootloader::{self, BootError, BootFile, Source, System};
+use crate::finalize::filesystem;
 use crate::finalize::guid::Arch;
 use crate::finalize::mount::{Access as Mode, Mounted};
 use crate::finalize::root::{self, Root};
@@ -40,13 +41,24 @@ impl Perform for InstallBoot {
 
 fn install(step: &InstallBoot, work: &Work, mounts: &mut Tree) -> Result<InstallReceipt, ApplyError> {
     let tree = mounts.root()?;
-    let filesystems: Vec<(String, String)> =
+    let mut filesystems: Vec<(String, String)> =
         mounts.places().filter_map(|(at, on)| Some((at.to_owned(), uuid(work, on)?))).collect();
-    let esp = step.esps.iter().find_map(|esp| mounts.place(esp)).map(str::to_owned);
-    let (root_uuid, cmdline) = (step.root_uuid.as_str(), step.cmdline.as_slice());
-    let arch = Arch::native();
-    let system = System { tree: &tree, filesystems: &filesystems, esp: esp.as_deref(), root_uuid, cmdline, arch };
-    let made = bootloader::prepare(system, step.bootloader)?;
+    let mut esp = step.esps.iter().find_map(|esp| mounts.place(esp)).map(str::to_owned);
+    let root_uuid = match &step.root_uuid {
+        Some(uuid) => uuid.clone(),
+        None => {
+            let uuid = image_uuid(work, mounts)?;
+            filesystems.push(("/".to_owned(), uuid.clone()));
+            esp = bootloader::image_esp(&tree)?.map(str::to_owned);
+            uuid
+        }
+    };
+    let (cmdline, arch, esp) = (step.cmdline.as_slice(), Arch::native(), esp.as_deref());
+    let system = System { tree: &tree, filesystems: &filesystems, esp, root_uuid: &root_uuid, cmdline, arch };
+    let made = match &step.root_uuid {
+        Some(_) => bootloader::prepare(system, step.bootloader)?,
+        None => bootloader::of_image(system)?,
+    };
     for file in &made.tree {
         let digest = copy(&tree, file, &tree, "")?;
         mounts.copied(file.path(), digest);
@@ -76,6 +88,11 @@ fn install(step: &InstallBoot, work: &Work, mounts: &mut Tree) -> Result<Install
         }
         esps.push(proven.device());
     }
+    if let (None, Some(uuid)) = (&step.root_uuid, step.esps.first().and_then(|on| uuid(work, on)))
+        && let Some(text) = bootloader::fstab_with_esp(system, &uuid)?
+    {
+        mounts.write("etc", "fstab", text.into_bytes(), 0o644)?;
+    }
     let files = made.esp.iter().map(BootFile::path).collect();
     Ok(InstallReceipt { bootloader: made.bootloader, kernel: made.kernel, esps, files })
 }
@@ -86,6 +103,18 @@ fn uuid(work: &Work, on: &Device) -> Option<String> {
         Step::MakeFilesystem(made) if made.on == *on => Some(made.filesystem.uuid.clone()),
         _ => None,
     })
+}
+
+/// Of the root filesystem that an image brought.
+fn image_uuid(work: &Work, mounts: &Tree) -> Result<String, ApplyError> {
+    let on = mounts.places().find(|(at, _)| *at == "/").map(|(_, on)| on);
+    let on = on.ok_or(ApplyError::NoRoot { at: "/".to_owned() })?;
+    let proven = resolve::open(work, on, Access::Read)?;
+    let missing = || ApplyError::NoPartition {
+        device: proven.name().to_owned(),
+        wanted: "a root filesystem (its filesystem has no UUID)".to_owned(),
+    };
+    filesystem::probe(proven.node())?.uuid.ok_or_else(missing)
 }
 
 fn write(tree: &Root, files: &[BootFile], esp: &Mounted) -> Result<Vec<[u8; 32]>, BootError> {

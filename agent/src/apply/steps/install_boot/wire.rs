@@ -1,4 +1,4 @@
-//! The boot loader of a tree, as the plan has it.
+//! The boot loader of a tree, or of the image of a root filesystem, as the plan has it.
 
 use super::{Bootloader, Device, Identifier, Plan, Wire, words};
 use schemars::JsonSchema;
@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct InstallBoot {
     pub bootloader: Bootloader,
     pub esps: Vec<Device>,
-    pub root_uuid: String,
+    /// Left out: the root is an image's, which has a UUID and a configuration of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_uuid: Option<String>,
     pub cmdline: Vec<String>,
 }
 

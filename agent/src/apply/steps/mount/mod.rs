@@ -2,13 +2,29 @@
 
 use super::make_filesystem::name;
 use super::{ApplyError, Mount, Perform, Ramdisk, Work};
+use crate::apply::bound::Access;
+use crate::apply::resolve;
+use crate::finalize::filesystem;
 
 impl Perform for Mount {
     fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
-        ramdisk.module(name(self.kind))
+        // What an image is shows when it is there.
+        self.kind.map_or(Ok(()), |kind| ramdisk.module(name(kind)))
     }
 
     fn perform(&self, work: &Work) -> Result<(), ApplyError> {
-        work.tree().mount(work, &self.on, &self.at, self.kind)
+        let kind = match self.kind {
+            Some(kind) => name(kind),
+            None => {
+                let proven = resolve::open(work, &self.on, Access::Read)?;
+                let found = filesystem::probe(proven.node())?;
+                let missing = || ApplyError::NoPartition {
+                    device: proven.name().to_owned(),
+                    wanted: format!("a root filesystem (it holds {})", found.kind.as_deref().unwrap_or("nothing known")),
+                };
+                found.filesystem().ok_or_else(missing)?.name()
+            }
+        };
+        work.tree().mount(work, &self.on, &self.at, kind)
     }
 }

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Mount {
     pub on: Device,
     pub at: String,
-    pub kind: FsType,
+    /// Left out: of an image, found when it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<FsType>,
     pub options: Vec<String>,
 }
 

@@ -1,0 +1,82 @@
+//! The image of a filesystem, written into partitions of a fresh table.
+
+use super::report::Teller;
+use super::{ApplyError, Perform, Ramdisk, Work, WritePartition};
+use crate::apply::bound::Access;
+use crate::apply::{fetch, resolve};
+use crate::disk::Target;
+use crate::finalize::filesystem;
+use crate::image::{self, Destination, Inspect, Refusal, Source, WriteRequest};
+use crate::plan;
+use crate::protocol::image::ImageSpec;
+use crate::protocol::plan::Device;
+use burin_table::head::Head;
+use serde::Serialize;
+
+/// What the image brought into a partition, as it was found there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartitionReceipt {
+    pub device: String,
+    pub kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+impl Perform for WritePartition {
+    fn able(&self, _: &Ramdisk<'_>) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    /// With one download.
+    fn perform(&self, work: &Work) -> Result<(), ApplyError> {
+        let name = &self.image;
+        let spec = work.order.images.get(name).ok_or_else(|| ApplyError::NoImage { name: name.clone() })?;
+        let targets = self.on.iter().map(|on| target(work, on)).collect::<Result<Vec<_>, _>>()?;
+        write(self, work, spec, &targets)?;
+        drop(targets);
+        for on in &self.on {
+            let proven = resolve::open(work, on, Access::Read)?;
+            let found = filesystem::probe(proven.node())?;
+            let receipt = PartitionReceipt {
+                device: proven.device(),
+                kind: found.kind.unwrap_or_default(),
+                uuid: found.uuid,
+                label: found.label,
+            };
+            work.note("write-partition", &receipt.device, &receipt);
+        }
+        Ok(())
+    }
+}
+
+fn target(work: &Work, on: &Device) -> Result<Target, ApplyError> {
+    let unsupported = || ApplyError::Unsupported { step: "write-partition onto anything but a partition".to_owned() };
+    let disk = on.disk().ok_or_else(unsupported)?;
+    work.disks.disk(disk)?.partition_target(resolve::number(work, on)?)
+}
+
+/// One failure is the step's: a partition of a set is no disk that others could go on without.
+fn write(step: &WritePartition, work: &Work, spec: &ImageSpec, targets: &[Target]) -> Result<(), ApplyError> {
+    let tellers: Vec<Teller<'_>> = targets.iter().map(|target| Teller::new(target.path(), &work.emitter)).collect();
+    let destinations: Vec<Destination<'_>> =
+        targets.iter().zip(&tellers).map(|(target, progress)| Destination { target, progress }).collect();
+    let fetched = fetch::prepare(work, spec)?;
+    let mut request = WriteRequest::new(Source::Http(fetched.http));
+    request.format = spec.format;
+    request.verify = step.verify;
+    request.digest = fetched.digest;
+    request.signature = fetched.signature;
+    let devices: Vec<String> = targets.iter().map(|target| target.path().display().to_string()).collect();
+    request.inspect = Some(Inspect::new(move |head| {
+        let head = Head::parse(head.bytes.to_vec());
+        devices.iter().try_for_each(|device| {
+            plan::check_partition_head(device, &head).map_err(|error| Refusal(Box::new(error)))
+        })
+    }));
+    for written in image::write_all(request, &destinations, &work.cancel)? {
+        work.add_image(written?.receipt);
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! A filesystem image on its way into partitions, as the plan has it.
+
+use super::{Device, Identifier, Plan, Verify, Wire, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One download, written into each of these partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WritePartition {
+    pub image: String,
+    pub on: Vec<Device>,
+    pub verify: Verify,
+}
+
+impl Wire for WritePartition {
+    fn disks(&self) -> Vec<usize> {
+        self.on.iter().filter_map(Device::disk).collect()
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        let on: Vec<String> = self.on.iter().map(words::device).collect();
+        format!("write image `{}` into {}, verify: {}", self.image, on.join(", "), words::word(&self.verify))
+    }
+
+    /// Those of the image, which are known when it is written.
+    fn identifiers(&self) -> Vec<Identifier> {
+        Vec::new()
+    }
+}
