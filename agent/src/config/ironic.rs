@@ -50,13 +50,16 @@ impl Ironic {
         let url =
             |name: &'static str, text: &str| HttpUrl::parse(text).map_err(|why| ConfigError::url(name, text, why));
         let list = |key: &str| word(key).unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty());
+        let wrong = |key: &'static str, why: &'static str| ConfigError::Ironic { word: key, why };
+        if list("ipa_api_url").any(|text| text.eq_ignore_ascii_case("mdns")) {
+            return Err(wrong("ipa-api-url", "mdns is not done here: name Ironic's API by its URL"));
+        }
         let api_urls = list("ipa_api_url").map(|text| url("ipa-api-url", text)).collect::<Result<Vec<_>, _>>()?;
         let inspection_url =
             word("ipa_inspection_callback_url").map(|text| url("ipa-inspection-callback-url", text)).transpose()?;
         if api_urls.is_empty() && inspection_url.is_none() {
             return Ok(None);
         }
-        let wrong = |key: &'static str, why: &'static str| ConfigError::Ironic { word: key, why };
         let port = |key: &str, name: &'static str| {
             word(key).map(|text| text.parse::<u16>().map_err(|_| wrong(name, "it is not a port"))).transpose()
         };

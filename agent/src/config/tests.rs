@@ -172,7 +172,7 @@ fn ironics_words() {
     assert!(inspection.api_urls.is_empty() && inspection.inspection().is_some());
     assert_eq!(parse("ipa-debug=1").ironic, None, "nothing says where Ironic is");
     assert_eq!(parse("ipa-api-url=http://h ipa-agent-token=short").ironic.unwrap().token, None);
-    assert_eq!(code("ipa-api-url=mdns"), "config.url");
+    assert_eq!(code("ipa-api-url=mdns"), "config.ironic");
     assert_eq!(code("ipa-api-url=http://h burin.ironic.hints=guess"), "config.ironic");
     assert_eq!(code("ipa-api-url=http://h ipa-listen-port=x"), "config.ironic");
 }

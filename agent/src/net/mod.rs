@@ -12,6 +12,7 @@ mod dhcp;
 mod error;
 mod lacp;
 mod lldp;
+mod lock;
 mod made;
 mod management;
 pub mod names;
@@ -27,6 +28,7 @@ mod watcher;
 mod state_tests;
 
 pub use error::NetError;
+pub use lock::lock_down;
 pub use state::{Interface, Method, NetRoute, NetworkState};
 pub use up::Network;
 

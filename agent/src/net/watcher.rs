@@ -71,7 +71,7 @@ impl Watcher {
     }
 
     pub fn run(mut self, monitor: &Monitor, failed: &mpsc::Sender<NetError>) {
-        loop {
+        while !super::lock::is_locked() {
             if let Err(error) = self.look() {
                 log::warn!("network: {error}");
                 // Who waits hears of it, and may wait again.

@@ -2,6 +2,7 @@
 //! conductor's commands, and one disk (a loop device) that is cleaned and deployed.
 
 mod conductor;
+mod real;
 
 use crate::support::host::{Host, has_loops};
 use crate::support::{PATIENCE, eventually};
@@ -206,5 +207,100 @@ fn inspection_is_what_ironic_asks_for_and_the_node_is_known_from_it() {
     assert_eq!(posted.body["inventory"]["disks"][0]["serial"], "LOOP");
     let lookup = conductor.seen("/v1/lookup").remove(0);
     assert!(lookup.path.ends_with(&format!("&node_uuid={NODE}")), "{}", lookup.path);
+    agent.kill();
+}
+
+#[test]
+fn a_token_that_was_made_beforehand_is_used_and_without_one_stars_end_it() {
+    let mut conductor = Conductor::new();
+    conductor.token_is_given();
+    let Some(host) = host(&conductor, &format!("ipa-agent-token={TOKEN}")) else { return };
+    let agent = host.start();
+    conductor.wait_heartbeats(1);
+    assert_eq!(conductor.seen("/v1/heartbeat").remove(0).body["agent_token"], TOKEN);
+    assert_eq!(conductor.list(), json!({"commands": []}), "the conductor's calls carry it too");
+    no_token_in(&host.root().join("run"));
+
+    // Locked down, nobody is answered any more, and nothing more is said.
+    let (_, locked) = conductor.command("system.lockdown", &json!({}), true);
+    assert_eq!((&locked["command_name"], &locked["command_status"]), (&json!("lockdown"), &json!("SUCCEEDED")));
+    eventually("the API closes", || !conductor.agent_listens());
+    let beats = conductor.heartbeats();
+    agent.kill();
+
+    let other = Conductor::new();
+    other.token_is_given();
+    let Some(host) = self::host(&other, "") else { return };
+    let agent = host.start();
+    assert_eq!(agent.wait(), Some(73), "a token that is gone does not come back by starting again");
+    assert_eq!((conductor.heartbeats(), other.heartbeats()), (beats, 0));
+}
+
+/// A disk with a partition table of 1983, as images of appliances still have it.
+fn mbr_image(directory: &Path) -> (Vec<u8>, String) {
+    use sha2::{Digest, Sha256};
+    let mut bytes = vec![0u8; (20 * MIB) as usize];
+    // One partition of 16 MiB at 1 MiB.
+    bytes[446..462].copy_from_slice(&[0, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 0x80, 0, 0]);
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    bytes[MIB as usize..(9 * MIB) as usize].iter_mut().zip(0u32..).for_each(|(byte, n)| *byte = (n % 251) as u8);
+    std::fs::write(directory.join("mbr"), &bytes).unwrap();
+    let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    (bytes, digest)
+}
+
+#[test]
+fn a_config_drive_beside_an_mbr_and_what_is_refused_of_partition_images() {
+    use std::os::unix::fs::FileExt;
+    let mut conductor = Conductor::new();
+    if !has_loops() {
+        return;
+    }
+    let words = format!("ipa-api-url={} ipa-listen-port=0 BOOTIF={MAC}", conductor.url());
+    let host = Host::with_disk(&words, 160 * MIB);
+    let (image, digest) = mbr_image(conductor.files());
+    let mut iso = vec![0u8; 0x9000];
+    iso[0x8001..0x8006].copy_from_slice(b"CD001");
+    std::fs::write(conductor.files().join("drive"), &iso).unwrap();
+    let drive = format!("{}/drive", conductor.url());
+    let agent = host.start();
+    conductor.wait_heartbeats(1);
+    let info = json!({"id": "mbr", "urls": [format!("{}/mbr", conductor.url())], "disk_format": "raw",
+        "os_hash_algo": "sha256", "os_hash_value": digest});
+    let write = |info: &Value| {
+        let args = json!({"image_info": info, "configdrive": drive});
+        json!({"step": step("write_image", &args), "node": node(), "ports": [], "deploy_version": null})
+    };
+    let disk = || std::fs::File::open(host.disk.path()).unwrap();
+    let at = |offset: u64, length: usize| {
+        let mut bytes = vec![0; length];
+        disk().read_exact_at(&mut bytes, offset).unwrap();
+        bytes
+    };
+    let before = at(0, (2 * MIB) as usize);
+    let partition = json!({"image_type": "partition", "kernel": "k", "ramdisk": "r", "root_gb": 1, "swap_mb": 0,
+        "ephemeral_mb": 0, "preserve_ephemeral": false, "deploy_boot_mode": "bios", "boot_option": "local"});
+    for (more, word) in [(json!({}), "by UEFI only"), (json!({"preserve_ephemeral": true}), "preserve_ephemeral")] {
+        let mut info = info.clone();
+        for part in [&partition, &more] {
+            info.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());
+        }
+        conductor.command("deploy.execute_deploy_step", &write(&info), false);
+        let failed = conductor.over();
+        assert_eq!(failed["command_error"]["type"], "ironic.partition_image", "{failed}");
+        assert!(failed["command_error"]["details"].as_str().unwrap().contains(word), "{failed}");
+    }
+    assert_eq!(at(0, (2 * MIB) as usize), before, "nothing was written");
+
+    conductor.command("deploy.execute_deploy_step", &write(&info), false);
+    let done = conductor.over();
+    assert_eq!(done["command_status"], "SUCCEEDED", "{done}");
+    assert_eq!(at(MIB, 1 << 20), image[MIB as usize..(2 * MIB) as usize]);
+    let table = at(446, 32);
+    let number = |bytes: &[u8]| u64::from(u32::from_le_bytes(bytes.try_into().unwrap()));
+    let (start, length) = (number(&table[24..28]) * 512, number(&table[28..32]) * 512);
+    assert_eq!((table[20], length), (0x83, 64 * MIB), "a second primary partition");
+    assert_eq!(number(&table[12..16]) * 512, start - MIB, "the image's own reaches up to it");
+    assert_eq!(at(start, iso.len()), iso);
     agent.kill();
 }

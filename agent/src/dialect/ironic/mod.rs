@@ -15,6 +15,7 @@ mod inspect;
 mod logs;
 pub mod media;
 mod order;
+mod partition;
 mod service;
 mod state;
 mod steps;
@@ -203,9 +204,17 @@ impl Ironic {
     /// What is told of a step that is done; the receipt is the proof.
     fn told(&self, running: &Running, receipt: &Receipt) -> Value {
         let Some(image) = receipt.images.first() else { return json!({ "receipt": receipt }) };
-        let root_uuid = disk_id(Path::new(&image.device)).unwrap_or_default();
-        let installed =
-            Installed { device: image.device.clone(), root_uuid: root_uuid.clone(), boot_entry: self.service.uefi };
+        let made = |step: &str, kind: Option<&str>| {
+            let mut made = receipt.changes.iter().filter(|change| change.step == step);
+            let found = made.find(|change| kind.is_none_or(|kind| change.detail["kind"] == kind))?;
+            found.detail["uuid"].as_str().map(str::to_owned)
+        };
+        // Of a partition image the filesystem, of a whole-disk image the disk.
+        let filesystem = made("write-partition", None);
+        let esp_uuid = filesystem.as_ref().and_then(|_| made("make-filesystem", Some("vfat")));
+        let root_uuid = filesystem.or_else(|| disk_id(Path::new(&image.device))).unwrap_or_default();
+        let (device, boot_entry) = (image.device.clone(), self.service.uefi);
+        let installed = Installed { device, root_uuid: root_uuid.clone(), esp_uuid, boot_entry };
         if let Some(mut state) = State::load(&self.directory, &self.boot_id) {
             state.installed = Some(installed.clone());
             if let Err(error) = state.save(&self.directory) {

@@ -3,6 +3,7 @@
 use super::disks::{Disks, Several};
 use super::drive;
 use super::error::Fault;
+use super::partition;
 use crate::protocol::image::{Credentials, ImageDigests, ImageFormat, ImageSpec, ImageSums, Transfer};
 use crate::protocol::order::{
     Boot, Grow, GrowDetailed, Layout, Order, PartitionPick, PickName, Policies, Seed, SeedFormat, VERSION,
@@ -73,13 +74,16 @@ pub fn deploy(
     fetch: impl FnOnce(&str) -> Result<Vec<u8>, Fault>,
 ) -> Result<Order, Fault> {
     let info = &args["image_info"];
-    whole_disk(info)?;
     let disks = Disks::new(inventory, node)?;
     let (mut order, mut layout) = (blank(id), layout());
     let mut root = disks.root(node, several)?;
-    root.image = Some(IMAGE.to_owned());
     let given = args["configdrive"].as_str().filter(|text| !text.is_empty());
-    if given.is_some() {
+    if partition::is_one(info) {
+        root.partitions = partition::layout(info, node, inventory, IMAGE)?;
+    } else {
+        root.image = Some(IMAGE.to_owned());
+    }
+    if given.is_some() && root.image.is_some() {
         // The drive comes behind the last partition. Without this it would keep cloud-init from growing that one; its
         // filesystem is the system's own affair.
         let last = PartitionPick::Named(PickName::Last);
@@ -103,17 +107,6 @@ pub fn deploy(
         order.seed = Some(Seed { format: SeedFormat::ConfigDrive, set, volume: Some(volume), ..Seed::default() });
     }
     Ok(order)
-}
-
-/// A partition image needs what a whole-disk image brings along: partitions, a boot loader. It is not done here.
-fn whole_disk(info: &Value) -> Result<(), Fault> {
-    let partition = info["image_type"].as_str() == Some("partition") || info["kernel"].is_string();
-    if partition {
-        let message = "this agent writes whole-disk images: a partition image (image_type partition, kernel, ramdisk) is \
-                       not deployed";
-        return Err(Fault::new("ironic.partition_image", message));
-    }
-    Ok(())
 }
 
 fn image(info: &Value) -> Result<ImageSpec, Fault> {

@@ -10,7 +10,7 @@ fn info(extra: Value) -> Value {
 
 fn code(extra: Value) -> String {
     let info = info(extra);
-    whole_disk(&info).and_then(|()| image(&info)).unwrap_err().code
+    image(&info).unwrap_err().code
 }
 
 #[test]
@@ -35,7 +35,6 @@ fn a_digest_is_asked_for_and_taken_in_every_form() {
 fn what_is_not_done_is_refused() {
     assert_eq!(code(json!({"disk_format": "iso"})), "ironic.image");
     assert_eq!(code(json!({"urls": []})), "ironic.image");
-    assert_eq!(code(json!({"image_type": "partition", "kernel": "k"})), "ironic.partition_image");
     assert_eq!(code(json!({"image_server_auth_strategy": "kerberos"})), "ironic.credentials");
     assert_eq!(code(json!({"image_request_authorization": "!"})), "ironic.credentials");
 }

@@ -211,8 +211,11 @@ fn at_once(service: &Service, command: &Command) -> Result<Value, Fault> {
         }
         "get_partition_uuids" => {
             let installed = service.installed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let root = installed.map(|installed| installed.root_uuid).unwrap_or_default();
-            Ok(json!({ "root uuid": root }))
+            let (root, esp) = installed.map_or_else(Default::default, |it| (it.root_uuid, it.esp_uuid));
+            Ok(match esp {
+                Some(esp) => json!({ "root uuid": root, "efi system partition uuid": esp }),
+                None => json!({ "root uuid": root }),
+            })
         }
         "collect_system_logs" => super::logs::archive(&service.log).map(|logs| json!({ "system_logs": logs })),
         "lockdown" => {

@@ -38,7 +38,11 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installed {
     pub device: String,
+    /// Of a partition image the root filesystem's, else the disk's.
     pub root_uuid: String,
+    /// Of a partition image.
+    #[serde(default)]
+    pub esp_uuid: Option<String>,
     pub boot_entry: bool,
 }
 

@@ -11,6 +11,7 @@ use crate::calls::shown;
 use crate::config::Ironic;
 use crate::error::Coded;
 use crate::http::{Backoff, Retry, Trust};
+use crate::net::lock_down;
 use crate::report::Emitter;
 use crate::report::stage::{Failure, Stages};
 use hwinventory::Inventory;
@@ -192,6 +193,13 @@ impl Worker {
         // The answer to whoever asked for it has to be out.
         std::thread::sleep(Duration::from_secs(1));
         log::warn!("locked down: Ironic's API for this machine is closed");
+        // Tests are guests on a network that somebody else keeps.
+        if !self.listen.is_loopback() {
+            match lock_down() {
+                Ok(links) => log::warn!("locked down: {} set down; nothing is reached any more", links.join(", ")),
+                Err(error) => log::error!("locked down, but: {error}"),
+            }
+        }
     }
 }
 

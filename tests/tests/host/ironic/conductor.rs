@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub const MAC: &str = "52:54:00:12:34:56";
@@ -24,6 +25,8 @@ pub struct Asked {
 pub struct Conductor {
     url: String,
     files: tempfile::TempDir,
+    /// Lookup shows stars from the first time on: the token was given out before.
+    given: Arc<AtomicBool>,
     asked: Arc<Mutex<Vec<Asked>>>,
     agent: Option<(ureq::Agent, String)>,
 }
@@ -33,18 +36,30 @@ impl Conductor {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", server.local_addr().unwrap());
         let (files, asked) = (tempfile::tempdir().unwrap(), Arc::new(Mutex::new(Vec::new())));
-        let (directory, noted) = (files.path().to_owned(), asked.clone());
+        let given = Arc::new(AtomicBool::new(false));
+        let (directory, noted, stars) = (files.path().to_owned(), asked.clone(), given.clone());
         std::thread::spawn(move || {
             for stream in server.incoming().flatten() {
-                let (directory, noted) = (directory.clone(), noted.clone());
-                std::thread::spawn(move || answer(stream, &directory, &noted));
+                let (directory, noted, stars) = (directory.clone(), noted.clone(), stars.clone());
+                std::thread::spawn(move || answer(stream, &directory, &noted, &stars));
             }
         });
-        Self { url, files, asked, agent: None }
+        Self { url, files, given, asked, agent: None }
     }
 
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// As with virtual media, where the token was made beforehand.
+    pub fn token_is_given(&self) {
+        self.given.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anybody listens where the last heartbeat said.
+    pub fn agent_listens(&self) -> bool {
+        let (_, callback) = self.agent.as_ref().unwrap();
+        TcpStream::connect(callback.trim_start_matches("https://")).is_ok()
     }
 
     pub fn files(&self) -> &Path {
@@ -108,7 +123,7 @@ impl Conductor {
     }
 }
 
-fn answer(stream: TcpStream, directory: &Path, noted: &Mutex<Vec<Asked>>) {
+fn answer(stream: TcpStream, directory: &Path, noted: &Mutex<Vec<Asked>>, given: &AtomicBool) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     loop {
@@ -133,7 +148,7 @@ fn answer(stream: TcpStream, directory: &Path, noted: &Mutex<Vec<Asked>>) {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
         asked.body = serde_json::from_slice(&body).unwrap_or_default();
-        let (status, reply) = reply(&path, directory, noted);
+        let (status, reply) = reply(&path, directory, noted, given.load(Ordering::Relaxed));
         noted.lock().unwrap().push(asked);
         let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", reply.len());
         if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&reply)).is_err() {
@@ -143,13 +158,13 @@ fn answer(stream: TcpStream, directory: &Path, noted: &Mutex<Vec<Asked>>) {
 }
 
 /// As a real Ironic answered (39.0.0).
-fn reply(path: &str, directory: &Path, noted: &Mutex<Vec<Asked>>) -> (u16, Vec<u8>) {
+fn reply(path: &str, directory: &Path, noted: &Mutex<Vec<Asked>>, given: bool) -> (u16, Vec<u8>) {
     let json = |value: Value| (200, value.to_string().into_bytes());
     match path.split(['?', '/']).find(|part| !part.is_empty() && *part != "v1") {
         None => json(json!({"name": "OpenStack Ironic API", "default_version": {"id": "v1", "status": "CURRENT",
             "min_version": "1.1", "version": "1.115"}})),
         Some("lookup") => {
-            let again = noted.lock().unwrap().iter().any(|asked| asked.path.starts_with("/v1/lookup"));
+            let again = given || noted.lock().unwrap().iter().any(|asked| asked.path.starts_with("/v1/lookup"));
             let token = if again { "******" } else { TOKEN };
             json(
                 json!({"node": {"uuid": NODE, "properties": {}, "instance_info": {}, "driver_internal_info": {}, "links": []},

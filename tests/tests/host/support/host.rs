@@ -27,9 +27,14 @@ pub struct Host {
 impl Host {
     /// `words` are those of the kernel command line.
     pub fn new(words: &str) -> Self {
+        Self::with_disk(words, 64 * MIB)
+    }
+
+    /// With a disk of so many bytes.
+    pub fn with_disk(words: &str, size: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let disk = DiskFile::new(directory.path().join("disk.raw"));
-        Dirt::new(64 * MIB, 48 * MIB, 71).create(&disk).unwrap();
+        Dirt::new(size, 48 * MIB, 71).create(&disk).unwrap();
         let mut losetup = Command::new("losetup");
         losetup.args(["--find", "--show", "--direct-io=on"]).arg(disk.path());
         let output = losetup.output().expect("losetup");
