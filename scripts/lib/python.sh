@@ -33,3 +33,22 @@ starter() { # FILE MODULE
     printf '#!/bin/sh\nPYTHONPATH=$(dirname "$0")/modules exec python3 -m %s "$@"\n' "$2" >"$1"
     chmod 755 "$1"
 }
+
+IRONIC=ironic==39.0.0
+
+# Prints a virtual environment with OpenStack Ironic. It cannot be moved: it is made in its place.
+ironic_venv() {
+    local venv
+    venv=$(cache_root)/ironic-$({
+        python3 --version
+        echo "$IRONIC"
+    } | cache_key)
+    if [ ! -x "$venv/bin/ironic" ] || [ ! -e "$venv/complete" ]; then
+        say "installing $IRONIC from PyPI"
+        rm -rf "$venv"
+        quietly python3 -m venv "$venv" || return 1
+        quietly "$venv/bin/pip" --disable-pip-version-check install "$IRONIC" || return 1
+        touch "$venv/complete"
+    fi
+    echo "$venv"
+}
