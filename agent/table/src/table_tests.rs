@@ -240,7 +240,7 @@ fn an_mbr_gets_one_partition_more_at_its_end() {
         min,
         max: Some(min),
     };
-    let add = |min| TableChange { add: vec![new(min, types::LINUX)], ..TableChange::default() };
+    let add = |min| TableChange { add: vec![new(min, crate::types::LINUX)], ..TableChange::default() };
     let disk = two();
     // The last one grows up to where the new one will begin.
     let grow = TableChange { leave: 8 * MIB, ..grow_last() };
