@@ -132,7 +132,8 @@ pub fn start_controller_as(
     options.listen = free_port().map_err(DeployError::Order)?;
     change(&mut options);
     let scheme = if options.tls.is_some() { "https" } else { "http" };
-    options.public_url = Some(format!("{scheme}://{HOST_FROM_GUEST}:{}", options.listen.port()));
+    let port = options.listen.port();
+    options.public_url.get_or_insert_with(|| format!("{scheme}://{HOST_FROM_GUEST}:{port}"));
     Ok(Controller::start(options)?)
 }
 

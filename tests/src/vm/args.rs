@@ -105,6 +105,9 @@ pub(super) fn vars(spec: &MachineSpec) -> std::path::PathBuf {
 }
 
 fn netdev(number: usize, nic: &Nic) -> String {
+    if let Some(behind) = &nic.behind {
+        return format!("{behind},id=net{number}");
+    }
     let mut text = format!("user,id=net{number}");
     if let Some(root) = &nic.tftp {
         text += &format!(",tftp={}", quoted(root));

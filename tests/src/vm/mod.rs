@@ -19,6 +19,7 @@ mod members;
 mod qmp;
 mod slot;
 mod spec;
+mod switch;
 mod tools;
 mod tpm;
 
@@ -30,6 +31,7 @@ pub use members::{OldMember, lvm_label};
 pub use qmp::Qmp;
 pub use slot::Slot;
 pub use spec::{BadSector, Boot, Bus, Disk, Firmware, MachineSpec, Nic, NicModel};
+pub use switch::{PortRules, Switch};
 pub use tools::missing_tools;
 
 use std::path::PathBuf;

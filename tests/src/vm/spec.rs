@@ -126,11 +126,13 @@ pub struct Nic {
     pub carrier: bool,
     /// A port of the host's loopback that leads to a port of the guest.
     pub forward: Option<(u16, u16)>,
+    /// QEMU's words for another network than a user network, without the id.
+    pub(super) behind: Option<String>,
 }
 
 impl Nic {
     pub fn new(model: NicModel, mac: &str) -> Self {
-        Self { model, mac: mac.to_owned(), tftp: None, bootfile: None, carrier: true, forward: None }
+        Self { model, mac: mac.to_owned(), tftp: None, bootfile: None, carrier: true, forward: None, behind: None }
     }
 
     pub fn bootfile(mut self, bootfile: impl Into<String>) -> Self {
@@ -146,6 +148,12 @@ impl Nic {
     /// What comes to this port of the host's loopback goes to that of the guest.
     pub fn forward(mut self, host: u16, guest: u16) -> Self {
         self.forward = Some((host, guest));
+        self
+    }
+
+    /// On another network than a user network of its own: `socket,udp=...`, as of [`super::Switch::netdev`].
+    pub fn behind(mut self, netdev: impl Into<String>) -> Self {
+        self.behind = Some(netdev.into());
         self
     }
 

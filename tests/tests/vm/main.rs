@@ -7,6 +7,7 @@ mod late;
 mod layouts;
 mod main_job;
 mod medium;
+mod racks;
 mod raid;
 mod storage;
 mod swapped;

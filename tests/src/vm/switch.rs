@@ -1,0 +1,215 @@
+//! A managed switch between a machine's NICs and QEMU's user network: its ports may want a VLAN tag, and form a channel by
+//! LACP. All of it is UDP on loopback, so that it needs neither root nor a kernel that knows VLANs and bonds.
+
+use super::VmError;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+const QEMU: &str = "qemu-system-x86_64";
+/// The largest Ethernet frame with a tag, and some.
+const FRAME: usize = 2048;
+/// EtherType 802.1Q.
+const TAGGED: [u8; 2] = [0x81, 0x00];
+/// EtherType of slow protocols (IEEE 802.3, annex 57A); LACP is subtype 1.
+const SLOW: [u8; 2] = [0x88, 0x09];
+/// In an LACPDU (IEEE 802.1AX-2014, 6.4.2.3), from the frame's first byte: the sender, and whom it takes for its partner.
+const ACTOR: std::ops::Range<usize> = 18..33;
+const PARTNER: std::ops::Range<usize> = 38..53;
+/// Active, short timeout, aggregatable, in sync, collecting, distributing.
+const UP: u8 = 0x3f;
+
+/// What a port wants before it forwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortRules {
+    /// Frames must carry this tag, and get it.
+    pub vlan: Option<u16>,
+    /// Nothing is forwarded before an LACPDU came in.
+    pub lacp: bool,
+}
+
+/// A switch with a user network behind it; it ends with this value.
+#[derive(Debug)]
+pub struct Switch {
+    ports: Vec<Arc<Port>>,
+    uplink: Child,
+}
+
+#[derive(Debug)]
+struct Port {
+    wire: Wire,
+    heard: AtomicUsize,
+    dropped: AtomicUsize,
+}
+
+/// A cable of datagrams: each is a frame.
+#[derive(Debug)]
+struct Wire {
+    socket: UdpSocket,
+    far: SocketAddr,
+}
+
+impl Wire {
+    fn new() -> std::io::Result<Self> {
+        let any = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+        let socket = UdpSocket::bind(any)?;
+        // QEMU binds it itself, and must be told which.
+        let far = UdpSocket::bind(any)?.local_addr()?;
+        Ok(Self { socket, far })
+    }
+
+    /// QEMU's end.
+    fn netdev(&self) -> std::io::Result<String> {
+        Ok(format!("socket,udp={},localaddr={}", self.socket.local_addr()?, self.far))
+    }
+
+    fn send(&self, frame: &[u8]) {
+        // Nobody listens before the machine runs: a cable loses frames, too.
+        let _ = self.socket.send_to(frame, self.far);
+    }
+}
+
+impl Switch {
+    /// `options` are those of QEMU's user network behind the switch: `ipv4=off`.
+    pub fn start(ports: usize, rules: PortRules, options: &str) -> Result<Self, VmError> {
+        let failed = |source| VmError::Start { program: "the switch".to_owned(), source };
+        let uplink = Arc::new(Wire::new().map_err(failed)?);
+        let port = |_| Wire::new().map(|wire| Port { wire, heard: AtomicUsize::new(0), dropped: AtomicUsize::new(0) });
+        let made: Result<Vec<Port>, _> = (0..ports).map(port).collect();
+        let ports: Vec<Arc<Port>> = made.map_err(failed)?.into_iter().map(Arc::new).collect();
+        let comma = if options.is_empty() { "" } else { "," };
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", QEMU, "-M", "none", "-nodefaults", "-display", "none", "-monitor", "none"])
+            .args(["-netdev", &format!("user,id=net{comma}{options}")])
+            .args(["-netdev", &format!("{},id=wire", uplink.netdev().map_err(failed)?)])
+            .args(["-netdev", "hubport,id=a,hubid=0,netdev=net", "-netdev", "hubport,id=b,hubid=0,netdev=wire"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|source| VmError::Start { program: QEMU.to_owned(), source })?;
+        // The port that spoke last gets what comes back.
+        let active = Arc::new(Mutex::new(None::<Arc<Port>>));
+        for port in &ports {
+            let (port, uplink, active) = (Arc::clone(port), Arc::clone(&uplink), Arc::clone(&active));
+            thread::spawn(move || port.serve(rules, &uplink, &active));
+        }
+        thread::spawn(move || {
+            let mut buffer = [0; FRAME];
+            while let Ok(length) = uplink.socket.recv(&mut buffer) {
+                let port = active.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                if let Some(port) = port {
+                    port.wire.send(&tagged(&buffer[..length], rules.vlan));
+                }
+            }
+        });
+        Ok(Self { ports, uplink: child })
+    }
+
+    /// For [`super::Nic::behind`].
+    pub fn netdev(&self, port: usize) -> String {
+        self.ports[port].wire.netdev().unwrap_or_default()
+    }
+
+    /// How many LACPDUs came in at a port.
+    pub fn heard(&self, port: usize) -> usize {
+        self.ports[port].heard.load(Ordering::Relaxed)
+    }
+
+    /// How many frames a port has not forwarded.
+    pub fn dropped(&self, port: usize) -> usize {
+        self.ports[port].dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        let _ = self.uplink.kill();
+        let _ = self.uplink.wait();
+    }
+}
+
+impl Port {
+    fn serve(self: Arc<Self>, rules: PortRules, uplink: &Wire, active: &Mutex<Option<Arc<Self>>>) {
+        let mut buffer = [0; FRAME];
+        while let Ok(length) = self.wire.socket.recv(&mut buffer) {
+            let frame = &buffer[..length];
+            if let Some(answer) = answer(frame) {
+                self.heard.fetch_add(1, Ordering::Relaxed);
+                if rules.lacp {
+                    self.wire.send(&answer);
+                }
+                continue;
+            }
+            let open = !rules.lacp || self.heard.load(Ordering::Relaxed) > 0;
+            match untagged(frame, rules.vlan).filter(|_| open) {
+                Some(frame) => {
+                    *active.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&self));
+                    uplink.send(&frame);
+                }
+                None => {
+                    self.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+/// The frame without its tag; none where it has not the one that is wanted.
+fn untagged(frame: &[u8], vlan: Option<u16>) -> Option<Vec<u8>> {
+    let Some(vlan) = vlan else { return Some(frame.to_vec()) };
+    let tag = frame.get(12..16)?;
+    let right = tag[..2] == TAGGED && u16::from_be_bytes([tag[2], tag[3]]) & 0x0fff == vlan;
+    right.then(|| [&frame[..12], &frame[16..]].concat())
+}
+
+fn tagged(frame: &[u8], vlan: Option<u16>) -> Vec<u8> {
+    match (vlan, frame.split_at_checked(12)) {
+        (Some(vlan), Some((addresses, rest))) => [addresses, &TAGGED, &vlan.to_be_bytes(), rest].concat(),
+        _ => frame.to_vec(),
+    }
+}
+
+/// What the switch says to an LACPDU: one system with one channel, in sync with whoever spoke.
+fn answer(frame: &[u8]) -> Option<Vec<u8>> {
+    let lacp = frame.get(12..14)? == SLOW && frame.get(14)? == &1 && frame.len() >= 124;
+    if !lacp {
+        return None;
+    }
+    let mut answer = frame.to_vec();
+    answer[6..12].copy_from_slice(&[0x02, 0, 0, 0, 9, 1]);
+    let theirs = frame[ACTOR].to_vec();
+    answer[PARTNER].copy_from_slice(&theirs);
+    // System priority and address, key, port priority; the port has the number that its partner's has.
+    answer[ACTOR].copy_from_slice(&[0x80, 0, 0x02, 0, 0, 0, 9, 1, 0, 7, 0x80, 0, theirs[12], theirs[13], UP]);
+    Some(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_go_on_and_off() {
+        let frame: Vec<u8> = (0..60).collect();
+        let with = tagged(&frame, Some(100));
+        assert_eq!(&with[12..16], [0x81, 0, 0, 100]);
+        assert_eq!(untagged(&with, Some(100)), Some(frame.clone()));
+        assert_eq!(untagged(&with, Some(200)), None);
+        assert_eq!(untagged(&frame, Some(100)), None);
+        assert_eq!(untagged(&frame, None), Some(frame));
+    }
+
+    #[test]
+    fn an_lacpdu_is_answered_with_its_sender_as_the_partner() {
+        let mut frame = vec![0; 124];
+        frame[12..18].copy_from_slice(&[0x88, 0x09, 1, 1, 1, 20]);
+        frame[ACTOR].copy_from_slice(&[1; 15]);
+        let answer = answer(&frame).unwrap();
+        assert_eq!(&answer[PARTNER], [1; 15]);
+        assert_eq!(answer[32], UP);
+        assert_eq!(super::answer(&[0; 60]), None);
+    }
+}
