@@ -42,13 +42,13 @@ impl Timeouts {
 
 pub const USER_AGENT: &str = concat!("burin/", env!("CARGO_PKG_VERSION"));
 
-/// Statuses are answers, not errors. Redirects are followed a few times, never with credentials. No proxy is taken from
-/// the environment: the kernel hands words of its command line to PID 1 as environment.
+/// Statuses are answers, not errors, redirects too: [`crate::redirect`] knows which of them are followed. No proxy is taken
+/// from the environment: the kernel hands words of its command line to PID 1 as environment.
 pub fn agent(trust: &Trust, timeouts: &Timeouts) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .proxy(None)
-        .max_redirects(5)
+        .max_redirects(0)
         .user_agent(USER_AGENT)
         .max_response_header_size(64 * 1024)
         .timeout_resolve(Some(timeouts.connect))

@@ -19,6 +19,7 @@ mod client;
 mod clock;
 mod names;
 pub mod proxy;
+pub mod redirect;
 mod tls;
 mod trust;
 mod verifier;

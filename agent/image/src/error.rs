@@ -1,5 +1,6 @@
 use crate::refusal::Refusal;
 use burin_disk::DiskError;
+use burin_http::redirect::RedirectError;
 use burin_protocol::error::Coded;
 use std::io;
 use std::path::PathBuf;
@@ -18,6 +19,24 @@ pub enum ImageError {
     Status { url: String, status: u16 },
     #[error("{url}: cannot be fetched (at byte {offset})")]
     Transfer { url: String, offset: u64, source: io::Error },
+    #[error("{text:?} names no image in a registry: {why}")]
+    Reference { text: String, why: &'static str },
+    #[error("{url}: is for {}, not for {wanted}", found.join(", "))]
+    NoPlatform { url: String, wanted: String, found: Vec<String> },
+    #[error("{url}: holds {}, not one file", several(found))]
+    Choice { url: String, found: Vec<String> },
+    #[error("{url}: {what}")]
+    OtherKind { url: String, what: &'static str },
+    #[error("{url}: the registry wants its password to be told to {server}, which is not its own")]
+    TokenServer { url: String, server: String },
+    #[error("not a P-256 public key in PEM")]
+    CosignKey,
+    #[error("{url}: has no cosign signature")]
+    CosignMissing { url: String },
+    #[error("{url}: none of its {found} cosign signatures is valid by this key and for this image")]
+    Cosign { url: String, found: usize },
+    #[error("{url}: its redirect is not followed")]
+    Redirect { url: String, source: RedirectError },
     #[error("{url}: nothing came for {seconds} s (at byte {offset})")]
     Stalled { url: String, offset: u64, seconds: u64 },
     #[error("{url}: changed while it was being fetched (at byte {offset}): {why}")]
@@ -91,6 +110,10 @@ fn of(expected: Option<u64>) -> String {
     expected.map(|bytes| format!(" of {bytes}")).unwrap_or_default()
 }
 
+fn several(found: &[String]) -> String {
+    if found.is_empty() { "nothing".to_owned() } else { found.join(", ") }
+}
+
 fn or_more(exact: bool) -> &'static str {
     if exact { "" } else { " or more" }
 }
@@ -117,6 +140,15 @@ impl Coded for ImageError {
             Self::Denied { .. } => "image.denied",
             Self::Status { .. } => "image.http_status",
             Self::Transfer { .. } => "image.unreachable",
+            Self::Reference { .. } => "image.oci_reference",
+            Self::NoPlatform { .. } => "image.oci_platform",
+            Self::Choice { .. } => "image.oci_choice",
+            Self::OtherKind { .. } => "image.oci_kind",
+            Self::TokenServer { .. } => "image.oci_token_server",
+            Self::CosignKey => "image.signature_key",
+            Self::CosignMissing { .. } => "image.signature_missing",
+            Self::Cosign { .. } => "image.signature_invalid",
+            Self::Redirect { .. } => "image.redirect",
             Self::Stalled { .. } => "image.stalled",
             Self::Changed { .. } => "image.changed",
             Self::ReadFile { .. } => "image.unreadable",
@@ -154,6 +186,27 @@ impl Coded for ImageError {
         match self {
             Self::NotFound { .. } => Some("check the path; on the server, that the file is published".into()),
             Self::Denied { .. } => Some("the server wants credentials, or other ones".into()),
+            Self::Reference { .. } => Some(
+                "oci://HOST[:PORT]/REPOSITORY:TAG or @sha256:HEX; oci+http:// for a registry without TLS".into(),
+            ),
+            Self::NoPlatform { .. } => Some("push the image for this architecture too".into()),
+            Self::Choice { .. } => Some("name one of them: oci://HOST/REPOSITORY:TAG#FILE".into()),
+            Self::OtherKind { .. } => Some(
+                "a disk is an artefact of one file, or a file below /disk in a container image; a root filesystem is a \
+                 container image, and goes into a layout"
+                    .into(),
+            ),
+            Self::TokenServer { .. } => {
+                Some("check that the registry is the right one; give a token instead of a password".into())
+            }
+            Self::CosignKey => Some("give the contents of cosign.pub (cosign generate-key-pair)".into()),
+            Self::CosignMissing { .. } => Some("sign it: cosign sign --key cosign.key IMAGE@DIGEST".into()),
+            Self::Cosign { .. } => {
+                Some("the image is another than the one that was signed, or somebody else signed it".into())
+            }
+            Self::Redirect { .. } => {
+                Some("give the URL that it leads to; what is asked for by https is fetched by https only".into())
+            }
             Self::Proxy { .. } => {
                 Some("check the proxy's URL, user and password, and that it lets the server through".into())
             }

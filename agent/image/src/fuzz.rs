@@ -10,13 +10,17 @@ use crate::delta::caibx::Caibx;
 use crate::error::ImageError;
 use crate::flow::progress::Cancel;
 use crate::head::Head;
+use crate::oci::manifest::Document;
+use crate::oci::{CosignKey, Reference, cosign};
 use crate::options::Options;
 use crate::pipeline::index::index;
 use crate::proof::signature;
 use crate::published::{sum_lines, sums};
 use crate::source::Source;
 use crate::source::answer;
+use crate::source::challenge::Challenge;
 use crate::source::random::ReadAt;
+use crate::source::registry::Registries;
 use burin_protocol::image::ImageFormat;
 use std::io::Cursor;
 
@@ -29,6 +33,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("caibx", caibx),
     ("sums", digests),
     ("minisign", minisign),
+    ("oci", oci),
     ("decode", decode),
 ];
 
@@ -111,6 +116,19 @@ fn minisign(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = signature::public_key(&text);
     let _ = minisign_verify::Signature::decode(&text);
+}
+
+/// Manifests, indices, signatures, references and challenges.
+fn oci(bytes: &[u8]) {
+    if let Ok(Document::Index(index)) = Document::parse(bytes, "fuzz") {
+        let _ = index.for_this_machine("fuzz");
+    }
+    cosign::fuzz(bytes);
+    let text = String::from_utf8_lossy(bytes);
+    let _ = Reference::parse(&format!("oci://{text}"));
+    let _ = CosignKey::parse(&text);
+    Challenge::parse(&text);
+    let _ = Registries::default().add_configuration(bytes);
 }
 
 fn decode(bytes: &[u8]) {

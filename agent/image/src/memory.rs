@@ -15,6 +15,11 @@ pub fn check(source_name: &str, needed: u64, available: Option<u64>) -> Result<(
     }
 }
 
+/// The same, with what the kernel says.
+pub fn check_available(source_name: &str, needed: u64) -> Result<(), ImageError> {
+    check(source_name, needed, available())
+}
+
 fn parse(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

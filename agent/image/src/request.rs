@@ -75,6 +75,7 @@ impl WriteRequest {
         let source = match &self.source {
             Source::Http(http) => Source::Http(http.clone()),
             Source::File(path) => Source::File(path.clone()),
+            Source::Kept(file, name) => Source::Kept(file.clone(), name.clone()),
             Source::Reader(..) => return None,
         };
         let (digest, signature, inspect) = (self.digest.clone(), self.signature.clone(), self.inspect.clone());

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSpec {
-    /// http(s) URLs of the same bytes, tried in order.
+    /// http(s) URLs of the same bytes, tried in order; or names of the same image in registries, as
+    /// `oci://HOST[:PORT]/REPOSITORY:TAG`, `oci://HOST/REPOSITORY@sha256:HEX`, and `oci+http://` for a registry without TLS.
     pub urls: Vec<String>,
     /// Found by magic unless stated; a stated format that the bytes contradict is an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,11 +45,11 @@ pub struct ImageSums {
     pub signature: Option<ImageSignature>,
 }
 
-/// A minisign signature.
+/// A minisign signature; of an image in a registry, cosign's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSignature {
-    /// Public key: base64, as in the second line of a minisign.pub.
+    /// Public key: base64, as in the second line of a minisign.pub; or the contents of a cosign.pub.
     pub key: String,
     /// Beside what was signed, with `.minisig` added, unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,16 +2,22 @@
 
 use super::work::Work;
 use crate::image::{
-    self, Cancel, Credentials, DeltaRequest, Http, ImageError, Minisign, Proxies, Signed, Source, Sums,
+    self, Cancel, Credentials, DeltaRequest, Http, ImageError, Minisign, Proxies, Signed, Source, Sums, oci,
 };
 use crate::protocol::image::{self as spec, ImageDigests, ImageIndex, ImageSignature, ImageSpec};
+use std::io;
 
 /// An image as it is known before its first byte.
 pub struct Fetched {
     pub http: Http,
     pub digest: ImageDigests,
     pub signature: Option<Signed>,
+    /// The image, where it is in a registry.
+    pub registry: Option<oci::Resolved>,
 }
+
+/// Passwords of registries in the ramdisk, as docker's config.json has them.
+const REGISTRIES: &str = "etc/burin/registries.json";
 
 /// Reads sums and signature, as far as the order names some.
 pub fn prepare(work: &Work, spec: &ImageSpec) -> Result<Fetched, ImageError> {
@@ -28,13 +34,32 @@ pub fn prepare(work: &Work, spec: &ImageSpec) -> Result<Fetched, ImageError> {
     http.rate = transfer.rate;
     http.connections = transfer.connections.map_or(1, usize::from);
 
+    if oci::is_reference(first) {
+        let digest = spec.digest.clone();
+        let registry = Some(resolve(work, spec, http.clone())?);
+        return Ok(Fetched { http, digest, signature: None, registry });
+    }
     let mut digest = spec.digest.clone();
     if let Some(sums) = &spec.sums {
         let sums = Sums { url: sums.url.clone(), minisign: sums.signature.as_ref().map(minisign) };
         digest.wire = Some(image::published(&http, &sums, first, &work.cancel)?);
     }
     let signature = spec.signature.as_ref().map(|signature| minisign(signature).fetch(&http, first, &work.cancel));
-    Ok(Fetched { digest, signature: signature.transpose()?, http })
+    Ok(Fetched { digest, signature: signature.transpose()?, http, registry: None })
+}
+
+fn resolve(work: &Work, spec: &ImageSpec, mut http: Http) -> Result<oci::Resolved, ImageError> {
+    let path = work.paths.root.join(REGISTRIES);
+    match std::fs::read(&path) {
+        Ok(json) => http.registries.add_configuration(&json).map_err(|why| {
+            let source = io::Error::new(io::ErrorKind::InvalidData, why);
+            ImageError::ReadFile { path: path.clone(), source }
+        })?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(ImageError::ReadFile { path, source }),
+    }
+    let key = spec.signature.as_ref().map(|signature| oci::CosignKey::parse(&signature.key)).transpose()?;
+    oci::resolve(http, key.as_ref(), &work.cancel)
 }
 
 /// The image's index. That it cannot be had is told to `note`, and the image is written whole; that it is not the one

@@ -8,11 +8,12 @@ use super::work::Work;
 use super::{ApplyError, resolve};
 use crate::finalize::mount::{Access as Mode, Mounted};
 use crate::finalize::root::Root;
-use crate::image::{self, Source};
-use crate::protocol::image::Verify;
+use crate::image::{self, ImageError, Source, oci};
+use crate::protocol::image::{ImageDigests, Verify};
 use crate::protocol::plan::Device;
 use crate::tree::{self, Manifest, TreeError, Unpacked, Verified};
 use serde::Serialize;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -79,7 +80,7 @@ pub struct TreeReceipt {
     /// Of the decoded archive.
     pub archive_bytes: u64,
     /// Digests that were computed and are as ordered.
-    pub digest: crate::protocol::image::ImageDigests,
+    pub digest: ImageDigests,
     pub verify: Verify,
     #[serde(flatten)]
     pub unpacked: Unpacked,
@@ -174,13 +175,19 @@ impl Tree {
     /// With `verify: readback`, all filesystems are mounted anew, and every file compared with what was unpacked.
     pub fn unpack(&mut self, work: &Work, name: &str, verify: Verify) -> Result<TreeReceipt, ApplyError> {
         let spec = work.order.images.get(name).ok_or_else(|| ApplyError::NoImage { name: name.to_owned() })?;
-        let Fetched { http, digest, signature } = fetch::prepare(work, spec)?;
+        let fetched = fetch::prepare(work, spec)?;
         let root = self.root()?;
         let stopped = || work.cancel.is_cancelled();
         let mut manifest = (verify == Verify::Readback).then(Manifest::default);
-        let (unpacked, read) = image::read(Source::Http(http), &digest, signature, &work.cancel, |reader| {
-            tree::unpack(reader, &root, manifest.as_mut(), &stopped)
-        })?;
+        let mut unpacker = tree::Unpacker::new(&root, manifest.as_mut(), &stopped);
+        let read = match fetched {
+            Fetched { registry: Some(registry), digest, .. } => layers(work, &registry, digest, &mut unpacker)?,
+            Fetched { http, digest, signature, .. } => {
+                let unpack = |reader: &mut dyn Read| unpacker.archive(reader);
+                image::read(Source::Http(http), &digest, signature, &work.cancel, unpack)?.1
+            }
+        };
+        let unpacked = unpacker.finish()?;
         drop(root);
         let verified = manifest.map(|manifest| self.verify(work, &manifest)).transpose()?;
         let verified_members = verified.as_ref().map(|_| copies(work)).filter(|copies| *copies > 1);
@@ -273,6 +280,44 @@ impl Tree {
         }
         read_from(work, None)
     }
+}
+
+/// Unpacks the layers of an image in a registry, each of which has the digest that its manifest says.
+fn layers(
+    work: &Work,
+    registry: &oci::Resolved,
+    asked: ImageDigests,
+    unpacker: &mut tree::Unpacker<'_>,
+) -> Result<image::ReadReceipt, ApplyError> {
+    let layers = registry.layers(&work.cancel)?;
+    let several = layers.len() > 1;
+    if several && asked != ImageDigests::default() {
+        let what = "is pinned by its reference (@sha256:HEX): a digest of one download says nothing of several layers";
+        return Err(ImageError::Unsupported { source_name: registry.name(), what: what.to_owned() }.into());
+    }
+    let mut all: Option<image::ReadReceipt> = None;
+    for layer in layers {
+        let first = all.is_none();
+        let mut digest = layer.digest.clone();
+        digest.wire = asked.wire.clone().or(digest.wire);
+        digest.content = asked.content.clone().or(digest.content);
+        let unpack = |reader: &mut dyn Read| match layer.layer {
+            true => unpacker.layer(reader, first),
+            false => unpacker.archive(reader),
+        };
+        let (_, read) = image::read(layer.source(), &digest, None, &work.cancel, unpack)?;
+        all = Some(match all {
+            None => read,
+            Some(all) => image::ReadReceipt {
+                wire_bytes: all.wire_bytes + read.wire_bytes,
+                bytes: all.bytes + read.bytes,
+                digest: ImageDigests::default(),
+                ..all
+            },
+        });
+    }
+    let all = all.ok_or(ImageError::NoSource)?;
+    Ok(image::ReadReceipt { name: registry.name(), ..all })
 }
 
 /// How many times everything is kept, at most: each copy is to be read by itself.

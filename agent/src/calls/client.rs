@@ -5,11 +5,11 @@ use crate::protocol::{Problem, Secret};
 use burin_http::Clock;
 use burin_http::Trust;
 use burin_http::backoff::retry_after;
+use burin_http::redirect::{self, same_origin};
 use burin_http::{Timeouts, agent};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, SystemTime};
-use ureq::ResponseExt;
-use ureq::http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use ureq::http::{HeaderMap, Method, Request, StatusCode, header};
 
 /// More than any reply of the protocol but an order needs.
 const REPLY_LIMIT: u64 = 256 << 10;
@@ -70,19 +70,19 @@ impl Client {
         if let Some(etag) = call.if_none_match {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
-        let response = match call.body {
+        let answered = match call.body {
             Some((kind, body)) => {
                 let request = request.header(header::CONTENT_TYPE, kind).body(body);
                 let request = request.map_err(|error| failed(ureq::Error::Http(error)))?;
-                self.agent.run(self.patient(request, call.wait))
+                self.agent.run(self.patient(request, call.wait)).map(|response| (response, url.clone()))
             }
             None => {
                 let request = request.body(()).map_err(|error| failed(ureq::Error::Http(error)))?;
-                self.agent.run(self.patient(request, call.wait))
+                redirect::run(&self.agent, self.patient(request, call.wait))
             }
         };
-        let response = response.map_err(failed)?;
-        let proven = proves_itself(&url, response.get_uri());
+        let (response, from) = answered.map_err(failed)?;
+        let proven = from.starts_with("https://") && same_origin(&url, &from);
         let (parts, mut body) = response.into_parts();
         if let Some(date) = parts.headers.get(header::DATE).and_then(|date| date.to_str().ok()).filter(|_| proven) {
             self.clock.observe(date, SystemTime::now());
@@ -108,13 +108,6 @@ impl Client {
             .timeout_global(longer(total))
             .build()
     }
-}
-
-/// Whether a reply from `answered` is the controller's own, by TLS: only such a one may tell the time.
-fn proves_itself(asked: &str, answered: &Uri) -> bool {
-    let asked: Option<Uri> = asked.parse().ok();
-    answered.scheme_str() == Some("https")
-        && asked.is_some_and(|asked| asked.scheme() == answered.scheme() && asked.authority() == answered.authority())
 }
 
 impl Reply {

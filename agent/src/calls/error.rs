@@ -1,6 +1,7 @@
 use crate::error::Coded;
 use crate::protocol::{Problem, VersionError};
 use burin_http::NameError;
+use burin_http::redirect::RedirectError;
 use std::time::Duration;
 
 /// What can go wrong between agent and controller.
@@ -16,6 +17,8 @@ pub enum ControllerError {
     Untrusted { url: String, source: rustls::Error },
     #[error("the server at {url} does not accept this machine's certificate, or asks for one")]
     Distrusted { url: String, source: rustls::Error },
+    #[error("{url}: its redirect is not followed")]
+    Redirect { url: String, source: RedirectError },
     #[error("{url} was silent too long")]
     Timeout { url: String, source: Box<ureq::Error> },
     #[error("{url} does not speak proper HTTP")]
@@ -50,6 +53,7 @@ impl Coded for ControllerError {
             Self::Unreachable { .. } => "controller.unreachable",
             Self::Untrusted { .. } => "controller.tls",
             Self::Distrusted { .. } => "controller.client_certificate",
+            Self::Redirect { .. } => "controller.redirect",
             Self::Timeout { .. } => "controller.timeout",
             Self::Http { .. } => "controller.http",
             Self::Status { status: 401 | 403, .. } => "controller.token",
@@ -75,6 +79,7 @@ impl Coded for ControllerError {
                 Self::Distrusted { .. } => {
                     "put a certificate that the server knows into the ramdisk, as /etc/burin/client.pem and client.key"
                 }
+                Self::Redirect { .. } => "give the URL that it leads to; no redirect leads from https to http",
                 Self::Status { status: 401 | 403, .. } => "give the join token by burin.token=TOKEN",
                 Self::Version { source, .. } => return source.hint(),
                 Self::Refused { problem: Some(problem), .. } => return problem.hint.clone(),
@@ -94,7 +99,10 @@ impl ControllerError {
             ureq::Error::HostNotFound => Self::Name { url, source: None },
             ureq::Error::Other(inner) => match inner.downcast::<NameError>() {
                 Ok(error) => Self::Name { url, source: Some(error.0) },
-                Err(inner) => Self::Http { url, source: Box::new(ureq::Error::Other(inner)) },
+                Err(inner) => match inner.downcast::<RedirectError>() {
+                    Ok(source) => Self::Redirect { url, source: *source },
+                    Err(inner) => Self::Http { url, source: Box::new(ureq::Error::Other(inner)) },
+                },
             },
             ureq::Error::BadUri(_) => Self::Url { url },
             ureq::Error::BodyExceedsLimit(_) => Self::TooLarge { url, limit },

@@ -2,8 +2,10 @@
 
 use crate::error::Coded;
 use crate::http::{Ca, TrustError};
-use crate::image::{Credentials, Http, ImageError, MOST_CONNECTIONS, Proxies};
+use crate::image::oci::is_reference;
+use crate::image::{Credentials, Http, ImageError, MOST_CONNECTIONS, Proxies, Registries};
 use crate::protocol::Secret;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +29,10 @@ pub struct TransferArgs {
     /// File with a bearer token for the server of the first URL; without it, BURIN_BEARER is used where it is set
     #[arg(long, value_name = "FILE")]
     bearer_file: Option<PathBuf>,
+    /// docker's configuration with passwords for registries; without it REGISTRY_AUTH_FILE, podman's auth.json or docker's
+    /// config.json, whichever is found first
+    #[arg(long, value_name = "FILE")]
+    registry_config: Option<PathBuf>,
     /// Keep the download at this rate
     #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = clap::value_parser!(u64).range(1..))]
     limit_rate: Option<u64>,
@@ -86,11 +92,34 @@ impl TransferArgs {
             Some(url) => Proxies::all(url)?,
             None => Proxies::from_environment(|name| std::env::var(name).ok())?,
         };
+        if http.urls.first().is_some_and(|first| is_reference(first)) {
+            self.registries(&mut http.registries)?;
+        }
         http.rate = self.limit_rate;
         http.connections = usize::from(self.connections);
         http.stall = Duration::from_secs(self.stall);
         http.patience = Duration::from_secs(self.patience);
         Ok(http)
+    }
+
+    /// As containers-auth.json(5) and docker look for them.
+    fn registries(&self, registries: &mut Registries) -> Result<(), ImageError> {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let below = |variable: Option<PathBuf>, path: &str| variable.map(|directory| directory.join(path));
+        let named = self.registry_config.clone().or_else(|| variable("REGISTRY_AUTH_FILE"));
+        let home = variable("HOME");
+        let usual = [
+            below(variable("XDG_RUNTIME_DIR"), "containers/auth.json"),
+            below(home.clone(), ".config/containers/auth.json"),
+            below(variable("DOCKER_CONFIG"), "config.json"),
+            below(home, ".docker/config.json"),
+        ];
+        let found = usual.into_iter().flatten().find(|path| path.is_file());
+        let Some(path) = named.or(found) else { return Ok(()) };
+        let failed = |source: io::Error| ImageError::ReadFile { path: path.clone(), source };
+        let json = std::fs::read(&path).map_err(failed)?;
+        let added = registries.add_configuration(&json);
+        added.map_err(|why| failed(io::Error::new(io::ErrorKind::InvalidData, why)))
     }
 
     fn credentials(&self, url: &str) -> Result<Option<Credentials>, TransferError> {
@@ -117,7 +146,7 @@ fn read(path: &Path) -> Result<Secret, ImageError> {
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
-/// Whether this is a URL and not a path.
+/// Whether this is a URL, or names an image in a registry, and is no path.
 pub fn is_url(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://")
+    text.starts_with("http://") || text.starts_with("https://") || is_reference(text)
 }

@@ -3,9 +3,12 @@
 use super::display::{Display, Watch};
 use super::transfer::{TransferArgs, TransferError, is_url};
 use crate::disk::{Backend, Target};
-use crate::image::{self, Cancel, DeltaRequest, Destination, Http, ImageError, Minisign, Source, Sums, WriteRequest};
+use crate::image::{
+    self, Cancel, DeltaRequest, Destination, Http, ImageError, Minisign, Source, Sums, WriteRequest, oci,
+};
 use crate::protocol::ImageReceipt;
 use crate::protocol::image::Verify;
+use crate::tree;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,11 +22,13 @@ Examples:
   burin write --sha256 HEX https://images/debian.raw.zst /dev/nvme0n1
   burin write --minisign minisign.pub https://images/debian.raw.zst /dev/sda /dev/sdb
   burin write --delta https://images/debian.caibx https://images/debian.raw.zst /dev/nvme0n1
+  burin write --cosign cosign.pub oci://registry.example/images/debian:13 /dev/nvme0n1
   BURIN_BEARER=TOKEN burin write --connections 4 https://images/debian.raw.zst /dev/nvme0n1
 
 A target that fails fails alone: the others are finished, and the exit status is 1.")]
 pub struct WriteArgs {
-    /// http(s) URL, path, or - for standard input
+    /// http(s) URL, oci://HOST/REPOSITORY:TAG or @sha256:HEX (a disk image in a registry; oci+http:// without TLS), path, or -
+    /// for standard input
     source: String,
     /// Block devices, each to get a copy of one download
     #[arg(value_name = "TARGET", required = true)]
@@ -31,7 +36,7 @@ pub struct WriteArgs {
     /// The targets are existing ordinary files
     #[arg(long)]
     file: bool,
-    /// Further URL of the same bytes; may be repeated
+    /// Further URL of the same bytes, or another registry with the same image; may be repeated
     #[arg(long, value_name = "URL")]
     mirror: Vec<String>,
     /// SHA-256 of the bytes as downloaded
@@ -52,6 +57,9 @@ pub struct WriteArgs {
     /// Refuse what was signed earlier, image, sums and index: seconds since 1970, as minisign's trusted comment has them
     #[arg(long, value_name = "SECONDS", requires = "minisign")]
     signed_since: Option<u64>,
+    /// cosign public key, or a file that holds it: who must have signed the image in its registry
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["minisign", "sha256sums"])]
+    cosign: Option<String>,
     /// URL or path of the image's index (burin index): what the target holds in its place already is kept, where that is
     /// estimated to be faster. The source is a raw image, or zstd with a seek table. With a digest of the download, the
     /// index needs --content-sha256 or --delta-sha256; with a signature only, one (INDEX.minisig) that names the same download, and --signed-since
@@ -136,6 +144,7 @@ fn write(args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ended, T
         urls.extend(args.delta.iter().chain(&args.sha256sums).find(|at| is_url(at)).cloned());
     }
     let http = args.transfer.http(urls)?;
+    let registry = registry(&args, &http, cancel)?;
 
     let minisign = args.minisign.as_deref().map(key).transpose()?;
     let not_before = args.signed_since;
@@ -161,7 +170,12 @@ fn write(args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ended, T
     if opened.iter().all(Result::is_err) {
         return Ok(opened.into_iter().map(|opened| opened.and(Err(ImageError::NoSource))).collect());
     }
-    let source = if args.source == "-" {
+    let mut proven = None;
+    let source = if let Some(registry) = registry {
+        let (source, wire) = tree::disk(registry.disk()?, cancel)?;
+        proven = wire;
+        source
+    } else if args.source == "-" {
         Source::Reader(Box::new(std::io::stdin()), "standard input".into())
     } else if is_url(&args.source) {
         Source::Http(http)
@@ -169,7 +183,7 @@ fn write(args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ended, T
         Source::File(args.source.into())
     };
     let mut request = WriteRequest::new(source);
-    request.digest.wire = args.sha256.or(published);
+    request.digest.wire = args.sha256.or(published).or(proven);
     request.digest.content = args.content_sha256;
     request.signature = signature;
     request.verify = match args.verify {
@@ -198,6 +212,27 @@ fn write(args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ended, T
     });
     let ended: Vec<_> = ended.collect();
     Ok(ended.into_iter().zip(opened).map(|(ended, opened)| ended.unwrap_or_else(|| opened.and(broken()))).collect())
+}
+
+/// The image, where it is in a registry. What is published beside files is not there.
+fn registry(args: &WriteArgs, http: &Http, cancel: &Cancel) -> Result<Option<oci::Resolved>, ImageError> {
+    let unsupported = |what: &str| {
+        let (source_name, what) = (args.source.clone(), what.to_owned());
+        Err(ImageError::Unsupported { source_name, what })
+    };
+    if !oci::is_reference(&args.source) {
+        return match (&args.cosign, args.mirror.iter().any(|mirror| oci::is_reference(mirror))) {
+            (_, true) => unsupported("is no image in a registry, and its mirror is"),
+            (Some(_), _) => unsupported("is no image in a registry: its signature is minisign's (--minisign)"),
+            (None, false) => Ok(None),
+        };
+    }
+    if args.minisign.is_some() || args.sha256sums.is_some() {
+        return unsupported("is in a registry: it is pinned by @sha256:HEX, or signed with cosign (--cosign)");
+    }
+    let key = args.cosign.as_deref().map(key).transpose()?;
+    let key = key.map(|key| oci::CosignKey::parse(&key)).transpose()?;
+    oci::resolve(http.clone(), key.as_ref(), cancel).map(Some)
 }
 
 fn open(path: &Path, file: bool) -> Result<Target, ImageError> {

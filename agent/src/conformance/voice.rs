@@ -2,6 +2,7 @@
 
 use crate::calls::segment;
 use crate::protocol::{Problem, Secret};
+use burin_http::redirect;
 use serde_json::Value;
 use std::io::{BufRead, Read};
 use ureq::http::{HeaderMap, HeaderName, Method, Request, header};
@@ -109,7 +110,7 @@ impl Voice {
         }
         let wrong = |error: ureq::http::Error| error.to_string();
         let answer = match method == Method::GET {
-            true => self.agent.run(request.body(()).map_err(wrong)?),
+            true => redirect::run(&self.agent, request.body(()).map_err(wrong)?).map(|(response, _)| response),
             false => self.agent.run(request.body(body).map_err(wrong)?),
         };
         answer.map_err(|error| format!("no answer: {error}"))

@@ -1,6 +1,7 @@
 //! The entries of a tar stream: ustar and pax (IEEE Std 1003.1, `pax`), the long names of GNU tar, and its sparse files
 //! in all forms (old GNU; pax 0.0, 0.1 and 1.0). Values of pax records are bytes and may hold anything, line breaks too.
 
+use super::manifest::fill;
 use super::sparse::{self, Segment};
 use std::io::{self, ErrorKind, Read};
 use tar::{EntryType, Header};
@@ -48,11 +49,18 @@ pub(super) struct Archive<'a> {
     left: u64,
     padding: u64,
     globals: Records,
+    /// Whether it may end without its mark.
+    open_end: bool,
 }
 
 impl<'a> Archive<'a> {
     pub fn new(from: &'a mut dyn Read) -> Self {
-        Self { from, left: 0, padding: 0, globals: Records::new() }
+        Self { from, left: 0, padding: 0, globals: Records::new(), open_end: false }
+    }
+
+    /// A layer, whose digest tells where it ends: umoci leaves out the mark.
+    pub fn layer(from: &'a mut dyn Read) -> Self {
+        Self { open_end: true, ..Self::new(from) }
     }
 
     /// The next entry; none at the archive's end mark. An archive that ends without one was cut off.
@@ -61,7 +69,11 @@ impl<'a> Archive<'a> {
         loop {
             self.skip()?;
             let mut block = [0; BLOCK];
-            self.from.read_exact(&mut block)?;
+            match fill(self.from, &mut block)? {
+                BLOCK => {}
+                0 if self.open_end => return Ok(None),
+                _ => return Err(ErrorKind::UnexpectedEof.into()),
+            }
             if block.iter().all(|byte| *byte == 0) {
                 return Ok(None);
             }

@@ -65,7 +65,7 @@ impl Contents {
 }
 
 /// Reads until the block is full or the stream ends.
-pub(super) fn fill(from: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
+pub(super) fn fill(from: &mut (impl Read + ?Sized), block: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = block.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match from.read(rest) {
@@ -134,6 +134,11 @@ impl Manifest {
         }
     }
 
+    /// Takes out what was removed, with all below it.
+    pub(super) fn forget(&mut self, path: &Path) {
+        forget(&mut self.records, path);
+    }
+
     /// Compares all of it with what is below `root`, which was mounted anew: what a cache still held would prove nothing.
     pub fn verify(&self, root: &Root, stopped: &dyn Fn() -> bool) -> Result<Verified, TreeError> {
         let mut done = Verified::default();
@@ -199,6 +204,13 @@ impl Manifest {
         }
         Ok(done)
     }
+}
+
+/// Takes `path` out of what is known by paths, and all below it.
+pub(super) fn forget<T>(known: &mut BTreeMap<PathBuf, T>, path: &Path) {
+    let below = known.range(path.to_owned()..).take_while(|(found, _)| found.starts_with(path));
+    let gone: Vec<PathBuf> = below.map(|(found, _)| found.clone()).collect();
+    gone.iter().for_each(|path| drop(known.remove(path)));
 }
 
 /// In place of the contents of a symbolic link.

@@ -3,6 +3,7 @@
 use super::TreeError;
 use super::archive::{Archive, Entry};
 use super::attributes::Attributes;
+use super::layers::{Hidden, Touched};
 use super::manifest::{BLOCK, Contents, Digest, Manifest, fill, link_digest};
 use crate::disk::zero;
 use crate::finalize::root::Root;
@@ -37,50 +38,98 @@ pub struct Unpacked {
 pub fn unpack(
     archive: &mut dyn Read,
     root: &Root,
-    mut manifest: Option<&mut Manifest>,
+    manifest: Option<&mut Manifest>,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Unpacked, TreeError> {
-    let failed = |source| TreeError::Archive { source };
-    let mut archive = Archive::new(archive);
-    let mut done = Unpacked::default();
-    // Their times last: making what is in them changes those. Of two entries for one directory the later counts.
-    let mut directories: BTreeMap<PathBuf, Attributes> = BTreeMap::new();
-    // Those with ACLs of names that the tree did not know yet, by their paths without links: another entry may take the place
-    // of one of them by any other path.
-    let mut late: BTreeMap<PathBuf, (Attributes, Digest)> = BTreeMap::new();
-    let mut kept = 0usize;
-    while let Some(entry) = archive.next().map_err(failed)? {
-        if stopped() {
-            return Err(TreeError::Stopped);
+    let mut unpacker = Unpacker::new(root, manifest, stopped);
+    unpacker.archive(archive)?;
+    unpacker.finish()
+}
+
+/// A tree while it is unpacked, from one archive or from several on top of each other.
+pub struct Unpacker<'t> {
+    pub(super) root: &'t Root,
+    pub(super) manifest: Option<&'t mut Manifest>,
+    stopped: &'t dyn Fn() -> bool,
+    done: Unpacked,
+    /// By their paths without links: another entry may take the place of one of them by any other path. Their times last:
+    /// making what is in them changes those. Of two entries for one directory the later counts.
+    pub(super) directories: BTreeMap<PathBuf, Attributes>,
+    /// The same for those with ACLs of names that the tree did not know yet.
+    pub(super) late: BTreeMap<PathBuf, (Attributes, Digest)>,
+    kept: usize,
+    /// What this layer made, where there are others below it.
+    pub(super) layer: Option<Touched>,
+}
+
+impl std::fmt::Debug for Unpacker<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unpacker").field("root", &self.root.path()).field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+impl<'t> Unpacker<'t> {
+    pub fn new(root: &'t Root, manifest: Option<&'t mut Manifest>, stopped: &'t dyn Fn() -> bool) -> Self {
+        let (done, directories, late) = (Unpacked::default(), BTreeMap::new(), BTreeMap::new());
+        Self { root, manifest, stopped, done, directories, late, kept: 0, layer: None }
+    }
+
+    /// The next archive, in which every name is one.
+    pub fn archive(&mut self, archive: &mut dyn Read) -> Result<(), TreeError> {
+        self.entries(Archive::new(archive), &|_| None)
+    }
+
+    /// `hides` knows the names that are none, but say what is hidden.
+    pub(super) fn entries(
+        &mut self,
+        mut archive: Archive<'_>,
+        hides: &dyn Fn(&OsStr) -> Option<Hidden>,
+    ) -> Result<(), TreeError> {
+        let failed = |source| TreeError::Archive { source };
+        while let Some(entry) = archive.next().map_err(failed)? {
+            if (self.stopped)() {
+                return Err(TreeError::Stopped);
+            }
+            let path = inside(&entry.path)?;
+            match path.file_name().and_then(hides) {
+                Some(hidden) => self.hide(&path, hidden)?,
+                None => self.entry(&path, &entry, &mut archive)?,
+            }
         }
-        let path = inside(&entry.path)?;
-        let attributes = Attributes::read(&entry)
+        Ok(())
+    }
+
+    fn entry(&mut self, path: &Path, entry: &Entry, archive: &mut Archive<'_>) -> Result<(), TreeError> {
+        let attributes = Attributes::read(entry)
             .map_err(|what| TreeError::Unsupported { path: path.display().to_string(), what })?;
-        let place = Place::new(root, &path)?;
-        if !late.is_empty() {
-            late.remove(&place.canonical(root)?);
+        let place = Place::new(self.root, path)?;
+        if !self.late.is_empty() {
+            self.late.remove(&place.canonical(self.root)?);
         }
-        done.entries += 1;
+        self.done.entries += 1;
+        if self.layer.is_some() {
+            self.take_over(&place, entry.kind == EntryType::Directory)?;
+        }
         let mut contents = 0;
         match entry.kind {
             EntryType::Directory => {
                 place.directory()?;
-                kept = keep(&place, kept, &attributes)?;
-                directories.insert(path, attributes);
-                continue;
+                self.kept = keep(&place, self.kept, &attributes)?;
+                self.directories.insert(place.canonical(self.root)?, attributes);
+                return Ok(());
             }
             _ if place.name.is_none() => return Err(place.unsupported("the root is no directory")),
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                contents = place.file(&entry, &mut archive, stopped)?;
-                done.file_bytes += entry.size;
+                contents = place.file(entry, archive, self.stopped)?;
+                self.done.file_bytes += entry.size;
             }
             EntryType::Link => {
-                let other = place.link(root, &inside(&entry.link)?)?;
-                if let Some(manifest) = manifest.as_deref_mut() {
-                    manifest.link(place.canonical(root)?, &other.canonical(root)?);
+                let other = place.link(self.root, &inside(&entry.link)?)?;
+                if let Some(manifest) = self.manifest.as_deref_mut() {
+                    manifest.link(place.canonical(self.root)?, &other.canonical(self.root)?);
                 }
                 // The attributes are those of the file that it is another name of.
-                continue;
+                return Ok(());
             }
             EntryType::Symlink => {
                 place.symlink(&entry.link)?;
@@ -92,29 +141,33 @@ pub fn unpack(
             other => return Err(place.unsupported(&format!("entries of type {other:?} are not known"))),
         }
         if !attributes.named.is_empty() {
-            kept = keep(&place, kept, &attributes)?;
-            late.insert(place.canonical(root)?, (attributes, contents));
-            continue;
+            self.kept = keep(&place, self.kept, &attributes)?;
+            self.late.insert(place.canonical(self.root)?, (attributes, contents));
+            return Ok(());
         }
         place.set(&attributes, entry.kind != EntryType::Symlink)?;
-        place.note(root, manifest.as_deref_mut(), contents, &attributes)?;
+        place.note(self.root, self.manifest.as_deref_mut(), contents, &attributes)
     }
-    for (path, (mut attributes, contents)) in late {
-        let place = Place::new(root, &path)?;
-        attributes.resolve(root).map_err(|what| place.unsupported(&what))?;
-        place.set(&attributes, true)?;
-        place.note(root, manifest.as_deref_mut(), contents, &attributes)?;
-    }
-    for (path, mut attributes) in directories.into_iter().rev() {
-        let place = Place::new(root, &path)?;
-        // An entry that came later may have taken its place.
-        if place.is_directory() {
-            attributes.resolve(root).map_err(|what| place.unsupported(&what))?;
+
+    /// What had to wait for the last entry.
+    pub fn finish(mut self) -> Result<Unpacked, TreeError> {
+        for (path, (mut attributes, contents)) in self.late {
+            let place = Place::new(self.root, &path)?;
+            attributes.resolve(self.root).map_err(|what| place.unsupported(&what))?;
             place.set(&attributes, true)?;
-            place.note(root, manifest.as_deref_mut(), 0, &attributes)?;
+            place.note(self.root, self.manifest.as_deref_mut(), contents, &attributes)?;
         }
+        for (path, mut attributes) in self.directories.into_iter().rev() {
+            let place = Place::new(self.root, &path)?;
+            // An entry that came later may have taken its place.
+            if place.is_directory() {
+                attributes.resolve(self.root).map_err(|what| place.unsupported(&what))?;
+                place.set(&attributes, true)?;
+                place.note(self.root, self.manifest.as_deref_mut(), 0, &attributes)?;
+            }
+        }
+        Ok(self.done)
     }
-    Ok(done)
 }
 
 /// Bytes that are kept with these attributes.
@@ -127,7 +180,7 @@ fn keep(place: &Place, kept: usize, attributes: &Attributes) -> Result<usize, Tr
 }
 
 /// A path of the archive as one below the root: leading `/` and `.` mean nothing, `..` is refused.
-fn inside(bytes: &[u8]) -> Result<PathBuf, TreeError> {
+pub(super) fn inside(bytes: &[u8]) -> Result<PathBuf, TreeError> {
     let escape = || TreeError::Escape { path: String::from_utf8_lossy(bytes).into_owned() };
     let mut path = PathBuf::new();
     for component in Path::new(OsStr::from_bytes(bytes)).components() {
@@ -141,9 +194,9 @@ fn inside(bytes: &[u8]) -> Result<PathBuf, TreeError> {
 }
 
 /// Where an entry goes: its directory, opened, and its name in it; none for the root itself.
-struct Place {
-    parent: OwnedFd,
-    name: Option<OsString>,
+pub(super) struct Place {
+    pub parent: OwnedFd,
+    pub name: Option<OsString>,
     path: String,
 }
 
@@ -156,15 +209,20 @@ impl Place {
         Ok(Self { parent, name: path.file_name().map(OsStr::to_owned), path: shown })
     }
 
-    fn name(&self) -> &OsStr {
+    /// In a directory that is there.
+    pub fn found(parent: OwnedFd, name: Option<OsString>, path: String) -> Self {
+        Self { parent, name, path }
+    }
+
+    pub fn name(&self) -> &OsStr {
         self.name.as_deref().unwrap_or(OsStr::new("."))
     }
 
-    fn failed(&self, action: &'static str) -> impl Fn(nix::Error) -> TreeError {
+    pub fn failed(&self, action: &'static str) -> impl Fn(nix::Error) -> TreeError {
         move |error| TreeError::Io { path: self.path.clone(), action, source: error.into() }
     }
 
-    fn unsupported(&self, what: &str) -> TreeError {
+    pub fn unsupported(&self, what: &str) -> TreeError {
         TreeError::Unsupported { path: self.path.clone(), what: what.to_owned() }
     }
 
@@ -188,11 +246,11 @@ impl Place {
         mkdirat(&self.parent, self.name(), Mode::S_IRWXU).map_err(self.failed("make"))
     }
 
-    fn is_directory(&self) -> bool {
+    pub fn is_directory(&self) -> bool {
         self.kind() == Some(SFlag::S_IFDIR)
     }
 
-    fn kind(&self) -> Option<SFlag> {
+    pub fn kind(&self) -> Option<SFlag> {
         let found = fstatat(&self.parent, self.name(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
         Some(SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT)
     }
@@ -288,7 +346,7 @@ impl Place {
     }
 
     /// Its path below the root, without links on the way.
-    fn canonical(&self, root: &Root) -> Result<PathBuf, TreeError> {
+    pub fn canonical(&self, root: &Root) -> Result<PathBuf, TreeError> {
         let shown = |directory: &OwnedFd| {
             let path = readlink(format!("/proc/self/fd/{}", directory.as_raw_fd()).as_str());
             path.map_err(self.failed("find the place of"))
@@ -319,4 +377,4 @@ impl Place {
 
 #[cfg(test)]
 #[path = "unpack_tests.rs"]
-mod tests;
+pub(super) mod tests;

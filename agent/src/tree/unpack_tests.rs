@@ -5,15 +5,15 @@ use crate::error::Coded;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 
-struct Made(tar::Builder<Vec<u8>>);
+pub(in crate::tree) struct Made(tar::Builder<Vec<u8>>);
 
 impl Made {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tar::Builder::new(Vec::new()))
     }
 
     /// Paths as they are: the crate's own setters would refuse those that a test is about.
-    fn add(mut self, kind: EntryType, path: &str, link: &str, mode: u32, contents: &[u8]) -> Self {
+    pub fn add(mut self, kind: EntryType, path: &str, link: &str, mode: u32, contents: &[u8]) -> Self {
         let mut header = tar::Header::new_ustar();
         header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
         header.as_mut_bytes()[157..157 + link.len()].copy_from_slice(link.as_bytes());
@@ -30,7 +30,7 @@ impl Made {
         self
     }
 
-    fn file(self, path: &str, contents: &[u8]) -> Self {
+    pub fn file(self, path: &str, contents: &[u8]) -> Self {
         self.add(EntryType::Regular, path, "", 0o4751, contents)
     }
 
@@ -39,13 +39,17 @@ impl Made {
         self
     }
 
+    pub fn bytes(self) -> Vec<u8> {
+        self.0.into_inner().expect("bytes")
+    }
+
     fn unpack(self, root: &Path) -> Result<Unpacked, TreeError> {
-        let bytes = self.0.into_inner().expect("bytes");
+        let bytes = self.bytes();
         unpack(&mut bytes.as_slice(), &Root::open(root).expect("root"), None, &|| false)
     }
 }
 
-fn is_root() -> bool {
+pub(in crate::tree) fn is_root() -> bool {
     let root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
     if !root {
         burin_skip::skip!("only root gives files away");

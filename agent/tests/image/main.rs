@@ -9,6 +9,7 @@ mod faults;
 mod head;
 mod index;
 mod memory;
+mod oci;
 mod order;
 mod qcow2;
 mod roundtrip;

@@ -2,6 +2,7 @@
 
 use crate::error::ImageError;
 use burin_http::proxy::ProxyError;
+use burin_http::redirect::RedirectError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, Response, StatusCode};
@@ -100,14 +101,17 @@ pub fn refused(url: &str, name: &str, offset: u64, error: ureq::Error) -> Failur
                 let (url, proxy, source) = (display(url), error.proxy, error.source.into_io());
                 return Failure::Passing(ImageError::Proxy { url, proxy, source });
             }
-            Err(other) => ureq::Error::Other(other),
+            Err(other) => match other.downcast::<RedirectError>() {
+                Ok(source) => {
+                    let (url, source) = (name.to_owned(), *source);
+                    return Failure::Final(ImageError::Redirect { url, source });
+                }
+                Err(other) => ureq::Error::Other(other),
+            },
         },
         other => other,
     };
-    let never = matches!(
-        error,
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::TooManyRedirects | ureq::Error::InvalidProxyUrl
-    );
+    let never = matches!(error, ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl);
     let error = ImageError::Transfer { url: name.to_owned(), offset, source: error.into_io() };
     if never { Failure::Final(error) } else { Failure::Passing(error) }
 }

@@ -4,11 +4,12 @@
 use crate::error::ImageError;
 use crate::source::answer;
 use crate::source::answer::{Failure, refused, status_failure};
-use crate::source::origin::{Origin, join};
 use crate::source::proxies::Proxies;
+use crate::source::registry::{self, Registries};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use burin_http::proxy;
+use burin_http::redirect::{self, Origin, RedirectError, same_origin};
 use burin_protocol::Secret;
 use std::io;
 use std::time::Duration;
@@ -30,6 +31,14 @@ pub struct Http {
     pub agent: ureq::Agent,
     /// Sent to the server that they are for. Never logged.
     pub credentials: Option<Credentials>,
+    /// Who one is to registries.
+    pub registries: Registries,
+    /// Whether the URLs are a registry's, whose challenges are answered.
+    pub(crate) at_registry: bool,
+    /// The media types that are asked for.
+    pub(crate) accept: Option<&'static str>,
+    /// What the image is called, where the URL says little.
+    pub(crate) called: Option<String>,
     pub proxies: Proxies,
     /// Nothing received for so long: the connection is given up.
     pub stall: Duration,
@@ -59,9 +68,11 @@ impl Place {
 /// What a server wants to see before it hands out an image. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    header: Secret,
+    pub(crate) header: Secret,
     /// They are sent there and nowhere else.
     origin: Origin,
+    /// Whether it is a password. A registry gets one only if it asks for it: most want a token, made with it elsewhere.
+    pub(crate) password: bool,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -74,25 +85,46 @@ impl Credentials {
     /// RFC 7617. For the server of `url`.
     pub fn basic(url: &str, user: &str, password: &Secret) -> Option<Self> {
         let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.reveal()));
-        Some(Self { header: Secret::new(format!("Basic {pair}")), origin: Origin::of(url)? })
+        Some(Self { header: Secret::new(format!("Basic {pair}")), origin: server(url)?, password: true })
     }
 
     /// RFC 6750. For the server of `url`.
     pub fn bearer(url: &str, token: &Secret) -> Option<Self> {
-        Some(Self { header: Secret::new(format!("Bearer {}", token.reveal())), origin: Origin::of(url)? })
+        let header = Secret::new(format!("Bearer {}", token.reveal()));
+        Some(Self { header, origin: server(url)?, password: false })
     }
+}
+
+/// The server of an http(s) URL, or of a reference to a registry.
+fn server(url: &str) -> Option<Origin> {
+    Origin::of(&registry::base(url).unwrap_or_else(|| url.to_owned()))
 }
 
 impl Http {
     pub fn new(agent: ureq::Agent, urls: Vec<String>) -> Self {
         let (stall, patience) = (Duration::from_secs(20), Duration::from_secs(120));
         let (credentials, proxies) = (None, Proxies::default());
-        Self { urls, agent, credentials, proxies, stall, patience, rate: None, connections: 1 }
+        let (registries, at_registry, accept, called) = (Registries::default(), false, None, None);
+        let (rate, connections) = (None, 1);
+        Self {
+            urls,
+            agent,
+            credentials,
+            registries,
+            at_registry,
+            accept,
+            called,
+            proxies,
+            stall,
+            patience,
+            rate,
+            connections,
+        }
     }
 
     /// The same way to another URL.
     pub fn at(&self, url: &str) -> Self {
-        Self { urls: vec![url.to_owned()], connections: 1, ..self.clone() }
+        Self { urls: vec![url.to_owned()], connections: 1, called: None, ..self.clone() }
     }
 
     /// `url` as it may be told, with the proxy that it is fetched through.
@@ -111,39 +143,71 @@ impl Http {
     ) -> Result<(Response<Body>, String), Failure> {
         let url = place.url.as_str();
         let mut hop = url.to_owned();
-        let mut credentials = self.credentials_for(url);
+        let mut authorization = self.credentials_for(url).map(|credentials| credentials.header.clone());
+        if self.at_registry && authorization.is_none() {
+            authorization = self.registries.token(url);
+        }
         if let Some(direct) = &place.direct {
-            credentials = credentials.filter(|_| trusts(&hop, direct));
+            authorization = authorization.filter(|_| same_origin(&hop, direct));
             hop.clone_from(direct);
         }
-        for _ in 0..=MOST_REDIRECTS {
-            let proxy = self.proxies.for_url(&hop);
-            let name = name(url, proxy.as_ref());
-            let mut request = self.agent.get(&hop).header("accept-encoding", "identity");
-            if let Some(credentials) = credentials {
-                request = request.header("authorization", credentials.header.reveal());
-            }
-            // Statuses are answers, redirects too.
-            let config = request.config().http_status_as_error(false).max_redirects(0).proxy(proxy.clone());
-            let response = also(config.build()).call().map_err(|error| refused(url, &name, offset, error))?;
+        let (mut hops, mut challenged) = (0, false);
+        while hops <= MOST_REDIRECTS {
+            let name = name(url, self.proxies.for_url(&hop).as_ref());
+            let response = self.ask(url, &hop, offset, authorization.as_ref(), &also)?;
             let status = response.status().as_u16();
-            if let (Some(proxy), 407) = (&proxy, status) {
-                let source = io::Error::other("it wants a user and a password, or other ones (HTTP status 407)");
-                let (url, proxy) = (answer::display(url), proxy::name(proxy));
-                return Err(Failure::Final(ImageError::Proxy { url, proxy, source }));
+            // Only the registry's own word counts, and once: a token that it does not take was no good.
+            if status == 401 && self.at_registry && !challenged && hop == url {
+                challenged = true;
+                if let Some(header) = self.registries.answer(self, url, response.headers())? {
+                    authorization = Some(header);
+                    continue;
+                }
             }
-            let Some(location) = location(&response) else {
+            let next = redirect::next(&hop, &response);
+            let Some(next) = next.map_err(|error| refused(url, &name, offset, error.into()))? else {
                 return match status_failure(&name, offset, status) {
                     Some(failure) => Err(failure),
                     None => Ok((response, hop)),
                 };
             };
-            let lost = |what: &str| ureq::Error::BadUri(answer::display(what));
-            let next = join(&hop, &location).ok_or_else(|| refused(url, &name, offset, lost(&location)))?;
-            credentials = credentials.filter(|_| trusts(&hop, &next));
+            authorization = authorization.filter(|_| same_origin(&hop, &next));
             hop = next;
+            hops += 1;
         }
-        Err(refused(url, &self.name(url), offset, ureq::Error::TooManyRedirects))
+        let error = RedirectError::TooMany { most: MOST_REDIRECTS };
+        Err(refused(url, &self.name(url), offset, error.into()))
+    }
+
+    /// One request, answered in whatever way. `url` is what was asked for at first.
+    fn ask(
+        &self,
+        url: &str,
+        hop: &str,
+        offset: u64,
+        authorization: Option<&Secret>,
+        also: &impl Fn(RequestBuilder<WithoutBody>) -> RequestBuilder<WithoutBody>,
+    ) -> Result<Response<Body>, Failure> {
+        let proxy = self.proxies.for_url(hop);
+        let mut request = self.agent.get(hop).header("accept-encoding", "identity");
+        if let Some(accept) = self.accept {
+            request = request.header("accept", accept);
+        }
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization.reveal());
+        }
+        // Statuses are answers, redirects too.
+        let config = request.config().http_status_as_error(false).max_redirects(0).proxy(proxy.clone());
+        let response = also(config.build()).call();
+        let response = response.map_err(|error| refused(url, &name(url, proxy.as_ref()), offset, error))?;
+        match proxy {
+            Some(proxy) if response.status().as_u16() == 407 => {
+                let source = io::Error::other("it wants a user and a password, or other ones (HTTP status 407)");
+                let (url, proxy) = (answer::display(url), proxy::name(&proxy));
+                Err(Failure::Final(ImageError::Proxy { url, proxy, source }))
+            }
+            _ => Ok(response),
+        }
     }
 
     fn credentials_for(&self, url: &str) -> Option<&Credentials> {
@@ -157,26 +221,6 @@ fn name(url: &str, proxy: Option<&Proxy>) -> String {
         Some(proxy) => format!("{url} (through {})", proxy::name(proxy)),
         None => url,
     }
-}
-
-/// Whether what the server of `here` may see may go to that of `there`.
-fn trusts(here: &str, there: &str) -> bool {
-    matches!((Origin::of(here), Origin::of(there)), (Some(here), Some(there)) if here.trusts(&there))
-}
-
-/// Where a redirect leads. Servers put bytes there that no URL has (RFC 3986, 2.1): they are escaped, whatever they meant.
-fn location(response: &Response<Body>) -> Option<String> {
-    let value = match response.status().as_u16() {
-        301 | 302 | 303 | 307 | 308 => response.headers().get("location")?.as_bytes(),
-        _ => return None,
-    };
-    Some(value.iter().fold(String::new(), |mut text, byte| {
-        match byte {
-            b'!'..=b'~' => text.push(char::from(*byte)),
-            other => text.push_str(&format!("%{other:02X}")),
-        }
-        text
-    }))
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! Where the bytes of an image come from.
 
 pub mod answer;
+pub mod challenge;
 pub mod fetch;
 pub mod get;
 pub mod http;
 pub mod mirrors;
-pub mod origin;
 pub mod proxies;
 pub mod random;
 pub mod ranges;
+pub mod registry;
 
 use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, channel};
@@ -22,6 +23,7 @@ use crate::source::random::{Fetch, LocalFile};
 use crate::source::ranges::Ranges;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,6 +34,8 @@ pub enum Source {
     /// http(s) URLs of the same bytes, tried in order.
     Http(Http),
     File(PathBuf),
+    /// A file that has no name any more, with one for messages.
+    Kept(Arc<File>, String),
     /// Standard input or any other stream, with a name for messages.
     Reader(Box<dyn Read + Send>, String),
 }
@@ -46,9 +50,13 @@ impl Source {
     /// The first URL without credentials, the path, or the stream's name.
     pub fn name(&self) -> String {
         match self {
-            Self::Http(http) => http.urls.first().map(|url| crate::source::answer::display(url)).unwrap_or_default(),
+            Self::Http(http) => match (&http.called, http.urls.first()) {
+                (Some(called), _) => called.clone(),
+                (None, Some(url)) => answer::display(url),
+                (None, None) => String::new(),
+            },
             Self::File(path) => path.display().to_string(),
-            Self::Reader(_, name) => name.clone(),
+            Self::Kept(_, name) | Self::Reader(_, name) => name.clone(),
         }
     }
 
@@ -57,6 +65,7 @@ impl Source {
         match self {
             Self::Http(http) => Some(Again::Http(http.clone())),
             Self::File(path) => Some(Again::File(path.clone())),
+            Self::Kept(file, name) => Some(Again::Kept(file.clone(), name.clone())),
             Self::Reader(..) => None,
         }
     }
@@ -65,7 +74,7 @@ impl Source {
     pub(super) fn connections(&self) -> usize {
         match self {
             Self::Http(http) => http.connections.clamp(1, MOST_CONNECTIONS),
-            Self::File(_) | Self::Reader(..) => 1,
+            Self::File(_) | Self::Kept(..) | Self::Reader(..) => 1,
         }
     }
 
@@ -74,17 +83,9 @@ impl Source {
         let name = self.name();
         let kind = match self {
             Self::Http(http) => StreamKind::Http(Box::new(HttpStream::open(http, stop.clone(), stages.clone())?)),
-            Self::File(path) => {
-                let failed = |source: io::Error| match source.kind() {
-                    io::ErrorKind::NotFound => ImageError::NotFound { source_name: path.display().to_string() },
-                    _ => ImageError::ReadFile { path: path.clone(), source },
-                };
-                let file = File::open(&path).map_err(failed)?;
-                let meta = file.metadata().map_err(failed)?;
-                let total = meta.is_file().then_some(meta.len());
-                let _ = nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
-                StreamKind::Local(Local::start(Box::new(file), path, total, stages)?)
-            }
+            Self::File(path) => StreamKind::Local(Local::open(&path, path.clone(), stages)?),
+            // Opened anew: whoever reads it otherwise has a place of his own.
+            Self::Kept(file, name) => StreamKind::Local(Local::open(&own_path(&file), name.into(), stages)?),
             Self::Reader(reader, name) => StreamKind::Local(Local::start(reader, name.into(), None, stages)?),
         };
         Ok(Stream { kind, name, stop: stop.clone(), stages: stages.clone() })
@@ -96,6 +97,12 @@ impl Source {
 pub enum Again {
     Http(Http),
     File(PathBuf),
+    Kept(Arc<File>, String),
+}
+
+/// A way to open once more what is open already (proc(5)).
+fn own_path(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 impl Again {
@@ -104,6 +111,7 @@ impl Again {
         match self {
             Self::Http(http) => Source::Http(http.clone()).open(stop, stages),
             Self::File(path) => Source::File(path.clone()).open(stop, stages),
+            Self::Kept(file, name) => Source::Kept(file.clone(), name.clone()).open(stop, stages),
         }
     }
 
@@ -116,19 +124,22 @@ impl Again {
     ) -> Result<Box<dyn Fetch>, ImageError> {
         match self {
             Self::Http(http) => {
-                let name = http.urls.first().map(|url| crate::source::answer::display(url)).unwrap_or_default();
+                let name = Source::Http(http.clone()).name();
                 let what = "must be read in parts, and its server does not tell its length".to_owned();
                 let total = total.ok_or(ImageError::Unsupported { source_name: name, what })?;
                 Ok(Box::new(Ranges::new(http, total, stop.clone(), stages.clone())?))
             }
-            Self::File(path) => {
-                let failed = |source| ImageError::ReadFile { path: path.clone(), source };
-                let file = File::open(&path).map_err(failed)?;
-                let len = file.metadata().map_err(failed)?.len();
-                Ok(Box::new(LocalFile { file, path, len }))
-            }
+            Self::File(path) => local(File::open(&path), path),
+            Self::Kept(file, name) => local(file.try_clone(), name.into()),
         }
     }
+}
+
+fn local(file: io::Result<File>, path: PathBuf) -> Result<Box<dyn Fetch>, ImageError> {
+    let failed = |source| ImageError::ReadFile { path: path.clone(), source };
+    let file = file.map_err(failed)?;
+    let len = file.metadata().map_err(failed)?.len();
+    Ok(Box::new(LocalFile { file, path, len }))
 }
 
 /// An opened source: pieces in order.
@@ -187,6 +198,19 @@ struct Local {
 }
 
 impl Local {
+    /// `called` is for messages.
+    fn open(path: &Path, called: PathBuf, stages: &Arc<Stages>) -> Result<Self, ImageError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => ImageError::NotFound { source_name: called.display().to_string() },
+            _ => ImageError::ReadFile { path: called.clone(), source },
+        };
+        let file = File::open(path).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        let total = meta.is_file().then_some(meta.len());
+        let _ = nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+        Self::start(Box::new(file), called, total, stages)
+    }
+
     fn start(
         mut reader: Box<dyn Read + Send>,
         path: PathBuf,

@@ -1,7 +1,7 @@
 //! Which proxy a URL is fetched through.
 
 use crate::error::ImageError;
-use crate::source::origin::Origin;
+use burin_http::redirect::Origin;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use ureq::{Proxy, ProxyProtocol};
@@ -48,7 +48,7 @@ impl Proxies {
     }
 
     /// None: the server is asked directly.
-    pub(super) fn for_url(&self, url: &str) -> Option<Proxy> {
+    pub(crate) fn for_url(&self, url: &str) -> Option<Proxy> {
         let origin = Origin::of(url)?;
         if self.direct.iter().any(|name| covers(name, &origin)) {
             return None;

@@ -11,14 +11,27 @@ const PROXIES: [&str; 4] = ["http://", "https://", "socks5://", "socks5h://"];
 /// `at` points to the image.
 pub fn check(image: &ImageSpec, at: &str, require_signature: bool, mistakes: &mut Mistakes) {
     mistakes.ensure(!image.urls.is_empty(), &format!("{at}/urls"), "an image has at least one URL");
+    let registry = image.urls.first().is_some_and(|first| is_reference(first));
     for (i, address) in image.urls.iter().enumerate() {
-        url(address, &format!("{at}/urls/{i}"), mistakes);
+        let at = format!("{at}/urls/{i}");
+        match registry {
+            true => mistakes.ensure(is_reference(address), &at, "expected oci://, as in the first of these URLs"),
+            false => mistakes.ensure(is_url(address), &at, "expected an http://, https:// or oci:// URL"),
+        }
     }
     let sector = image.sector_size.is_none_or(|size| matches!(size, 512 | 4096));
     mistakes.ensure(sector, &format!("{at}/sector_size"), "expected 512 or 4096");
     digest(image.digest.wire.as_deref(), &format!("{at}/digest/wire"), mistakes);
     digest(image.digest.content.as_deref(), &format!("{at}/digest/content"), mistakes);
-    signature(image.signature.as_ref(), &format!("{at}/signature"), mistakes);
+    match (&image.signature, registry) {
+        (Some(signed), true) => cosign(signed, &format!("{at}/signature"), mistakes),
+        (signed, _) => signature(signed.as_ref(), &format!("{at}/signature"), mistakes),
+    }
+    mistakes.ensure(
+        image.sums.is_none() || !registry,
+        &format!("{at}/sums"),
+        "an image in a registry is pinned by its reference: oci://HOST/REPOSITORY@sha256:HEX",
+    );
     if let Some(sums) = &image.sums {
         let at = format!("{at}/sums");
         url(&sums.url, &format!("{at}/url"), mistakes);
@@ -56,6 +69,18 @@ fn signature(signature: Option<&ImageSignature>, at: &str, mistakes: &mut Mistak
     if let Some(address) = &signature.url {
         url(address, &format!("{at}/url"), mistakes);
     }
+}
+
+/// An image in a registry is signed with cosign, and its signature is in the registry too.
+fn cosign(signature: &ImageSignature, at: &str, mistakes: &mut Mistakes) {
+    let pem = signature.key.trim().starts_with("-----BEGIN PUBLIC KEY-----");
+    mistakes.ensure(pem, &format!("{at}/key"), "expected the contents of a cosign.pub");
+    mistakes.ensure(signature.url.is_none(), &format!("{at}/url"), "a cosign signature is beside the image");
+    mistakes.ensure(signature.not_before.is_none(), &format!("{at}/not_before"), "a cosign signature has no time");
+}
+
+fn is_reference(url: &str) -> bool {
+    is_of(&["oci://", "oci+http://"], url)
 }
 
 fn url(url: &str, at: &str, mistakes: &mut Mistakes) {

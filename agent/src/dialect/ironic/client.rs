@@ -5,6 +5,7 @@ use crate::calls::shown;
 use crate::config::HttpUrl;
 use crate::http::{Timeouts, Trust, agent};
 use crate::protocol::Secret;
+use burin_http::redirect;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -79,7 +80,10 @@ impl Client {
             request = request.header("X-OpenStack-Request-ID", id);
         }
         let response = match body {
-            None => self.agent.run(request.body(()).map_err(|error| unreachable(ureq::Error::Http(error)))?),
+            None => {
+                let request = request.body(()).map_err(|error| unreachable(ureq::Error::Http(error)))?;
+                redirect::run(&self.agent, request).map(|(response, _)| response)
+            }
             Some(body) => {
                 let request = request.header("Content-Type", "application/json").body(body.to_string());
                 self.agent.run(request.map_err(|error| unreachable(ureq::Error::Http(error)))?)

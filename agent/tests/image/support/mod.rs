@@ -12,11 +12,13 @@ use std::time::Duration;
 
 mod chunks;
 mod proxy;
+mod registry;
 mod server;
 mod socks;
 
 pub use chunks::Chunks;
 pub use proxy::{Fault, Proxy};
+pub use registry::{CONFIG, Door, EMPTY, INDEX, LAYER, MANIFEST, Registry, architecture};
 pub use server::{Answer, Server};
 pub use socks::Socks;
 

@@ -1,11 +1,11 @@
 //! Proxies, CAs, credentials, redirects, rates and parallel ranges, each with a real server on this machine.
 
 mod proxies;
+mod redirects;
 
 use crate::support::*;
 use burin::error::Coded;
-use burin::image::{Credentials, Http, ImageError, Source, WriteRequest};
-use burin::protocol::Secret;
+use burin::image::{Http, ImageError, Source, WriteRequest};
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -79,31 +79,6 @@ fn passwords_and_tokens_come_from_files_or_the_environment_and_are_not_shown() {
     let output = run(&basic.url.replace("http://", "http://user:hunter2@"), &target, &[], &[]);
     assert_eq!(code(&output), "receipt", "{output:?}");
     assert!(!text(&output).contains("hunter2"), "{output:?}");
-}
-
-#[test]
-fn credentials_do_not_follow_a_redirect_to_another_host_nor_go_to_another_mirror() {
-    let dir = tempfile::tempdir().unwrap();
-    let image = image(2 * MIB);
-    let write = |urls: Vec<String>| {
-        let target = dirty_file(dir.path(), 3 * MIB);
-        let mut http = http(urls.clone());
-        http.credentials = Credentials::bearer(&urls[0], &Secret::new("hunter2"));
-        let written = write_to_file(WriteRequest::new(Source::Http(http)), &target);
-        written.map(|_| assert_written(&fs::read(&target).unwrap(), &image))
-    };
-    let sent = |server: &Server| server.requests().iter().filter(|head| head.contains("hunter2")).count();
-    let real = Server::new(image.clone(), []);
-    // 127.0.0.1 and localhost are the same machine, but not the same host.
-    let front = Server::new(Vec::new(), []).always(Answer::Redirect(real.url.replace("127.0.0.1", "localhost")));
-    write(vec![front.url.clone()]).unwrap();
-    assert_eq!((sent(&front), sent(&real)), (1, 0));
-    let moved = Server::new(image.clone(), [Answer::Redirect("/image".to_owned())]);
-    write(vec![moved.url.clone()]).unwrap();
-    assert_eq!((moved.requests().len(), sent(&moved)), (2, 2));
-    let (gone, mirror) = (Server::new(Vec::new(), []).always(Answer::Status(404)), Server::new(image.clone(), []));
-    write(vec![gone.url.clone(), mirror.url.clone()]).unwrap();
-    assert_eq!((sent(&gone), sent(&mirror)), (1, 0));
 }
 
 #[test]

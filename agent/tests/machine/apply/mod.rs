@@ -6,5 +6,6 @@ mod layout;
 mod looking;
 mod matrix;
 mod partition_image;
+mod registry;
 mod storage;
 mod unfinished;

@@ -15,6 +15,7 @@ use crate::protocol::event::Anomaly;
 use crate::protocol::image::ImageSpec;
 use crate::protocol::plan::Warning;
 use crate::protocol::{Kind, Problem};
+use crate::tree;
 use burin_table::head::Head;
 use hwinventory::model::unfinished;
 use std::collections::BTreeMap;
@@ -68,10 +69,19 @@ fn write(
     let destinations: Vec<Destination<'_>> =
         targets.iter().zip(&tellers).map(|((_, target), progress)| Destination { target, progress }).collect();
     let fetched = fetch::prepare(work, spec)?;
-    let mut request = WriteRequest::new(Source::Http(fetched.http.clone()));
+    let mut digest = fetched.digest;
+    let source = match &fetched.registry {
+        None => Source::Http(fetched.http.clone()),
+        Some(registry) => {
+            let (source, wire) = tree::disk(registry.disk()?, &work.cancel)?;
+            digest.wire = digest.wire.or(wire);
+            source
+        }
+    };
+    let mut request = WriteRequest::new(source);
     request.format = spec.format;
     request.verify = step.verify;
-    request.digest = fetched.digest;
+    request.digest = digest;
     request.signature = fetched.signature;
     request.sector_size = spec.sector_size;
     request.inspect = Some(inspect(step, work)?);
