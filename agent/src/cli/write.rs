@@ -58,7 +58,7 @@ pub struct WriteArgs {
     #[arg(long, value_name = "SECONDS", requires = "minisign")]
     signed_since: Option<u64>,
     /// cosign public key, or a file that holds it: who must have signed the image in its registry
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["minisign", "sha256sums"])]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true, conflicts_with_all = ["minisign", "sha256sums"])]
     cosign: Option<String>,
     /// URL or path of the image's index (burin index): what the target holds in its place already is kept, where that is
     /// estimated to be faster. The source is a raw image, or zstd with a seek table. With a digest of the download, the

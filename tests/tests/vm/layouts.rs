@@ -1,7 +1,7 @@
 //! Fresh layouts and images under UEFI. An order that could mean either of two disks of 4096-byte sectors is refused, and
-//! so is an image made for 512-byte sectors. A tree goes onto a fresh layout over what LVM and a filesystem left, the same
-//! tree with GRUB onto a disk of 512-byte sectors, an image onto the third, and each of them boots to its login prompt by
-//! the entry that the agent made.
+//! so is an image made for 512-byte sectors. A tree, as a container image, goes onto a fresh layout over what LVM and a
+//! filesystem left, the same tree as a tar with GRUB onto a disk of 512-byte sectors, an image onto the third, and each of
+//! them boots to its login prompt by the entry that the agent made.
 
 use burin::protocol::Receipt;
 use burin_tests::controller::Controller;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -26,6 +26,8 @@ struct Bench {
     dir: PathBuf,
     controller: Controller,
     images: String,
+    /// The tree as a container image.
+    container: String,
     machine: Machine,
     system: DiskFile,
     data: DiskFile,
@@ -65,6 +67,9 @@ fn trees_and_images_boot_from_disks_of_both_sector_sizes() {
 
     let controller = start_controller(dir.path(), &netboot, &images).unwrap();
     let url = controller.public_url();
+    let registry = Registry::start(&dir.path().join("registry"), &debian.tree);
+    let host = url.split("://").nth(1).and_then(|rest| rest.rsplit_once(':')).unwrap().0;
+    let container = format!("oci+http://{host}:{}/team/debian:12", registry.port);
     let boot = Boot::Kernel {
         kernel: netboot.kernel(),
         initrd: netboot.initramfs(),
@@ -82,12 +87,12 @@ fn trees_and_images_boot_from_disks_of_both_sector_sizes() {
         .start()
         .unwrap();
     let (dir, images) = (dir.path().to_owned(), format!("{url}/images"));
-    let mut bench = Bench { dir, controller, images, machine, system, data, grub };
+    let mut bench = Bench { dir, controller, images, container, machine, system, data, grub };
 
     bench.refuses_what_could_mean_either();
     bench.refuses_an_image_for_other_sectors(&small);
     bench.fails_where_an_esp_does_not_hold(&bare);
-    bench.engraves_a_tree(&debian.tree, ("tree-4k", "TREE-4K"), "systemd-boot");
+    bench.engraves_a_container(&debian.tree, ("tree-4k", "TREE-4K"), "systemd-boot");
     bench.engraves_a_tree(&debian.tree, ("grub-512", "GRUB-512"), "grub");
     assert_ne!(bench.system.read(512, 8).unwrap(), b"LABELONE");
     bench.engraves_an_image(&debian.disk);
@@ -117,6 +122,60 @@ fn an_old_life(disk: &DiskFile) {
     let options = ["-q", "-F", "-L", "old-root", "-E", "offset=314572800"];
     let made = Command::new("/usr/sbin/mke2fs").args(options).arg(disk.path()).arg("64M").status().unwrap();
     assert!(made.success());
+}
+
+/// A registry of one image: pulling is nothing but files.
+struct Registry {
+    server: Child,
+    port: u16,
+}
+
+impl Registry {
+    fn start(dir: &Path, tree: &Image) -> Self {
+        let repository = dir.join("v2/team/debian");
+        let (blobs, manifests) = (repository.join("blobs"), repository.join("manifests"));
+        std::fs::create_dir_all(&blobs).unwrap();
+        std::fs::create_dir_all(&manifests).unwrap();
+        // Hides two files of the layer below, and brings one.
+        let upper = dir.join("upper");
+        std::fs::create_dir_all(upper.join("etc")).unwrap();
+        for (name, text) in [(".wh.motd", ""), (".wh.issue.net", ""), ("from-a-registry", "yes\n")] {
+            std::fs::write(upper.join("etc").join(name), text).unwrap();
+        }
+        let layer = dir.join("upper.tar");
+        let made = Command::new("tar").arg("-C").arg(&upper).arg("-cf").arg(&layer).arg("etc").status().unwrap();
+        assert!(made.success());
+        let keep = |kind: &str, file: &Path| {
+            let output = Command::new("sha256sum").arg(file).output().unwrap();
+            let hex = String::from_utf8_lossy(&output.stdout).split(' ').next().unwrap().to_owned();
+            std::os::unix::fs::symlink(file, blobs.join(format!("sha256:{hex}"))).unwrap();
+            json!({ "mediaType": kind, "digest": format!("sha256:{hex}"), "size": std::fs::metadata(file).unwrap().len() })
+        };
+        let tar = "application/vnd.oci.image.layer.v1.tar";
+        let (lower, upper) = (keep(&format!("{tar}+zstd"), &tree.dir.join(&tree.file)), keep(tar, &layer));
+        let diffs = [&tree.content, upper["digest"].as_str().unwrap()].map(str::to_owned);
+        let config =
+            json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": diffs } });
+        let file = dir.join("config.json");
+        std::fs::write(&file, config.to_string()).unwrap();
+        let config = keep("application/vnd.oci.image.config.v1+json", &file);
+        let kind = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = json!({ "schemaVersion": 2, "mediaType": kind, "config": config, "layers": [lower, upper] });
+        std::fs::write(manifests.join("12"), manifest.to_string()).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new("python3");
+        let server =
+            command.args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"]).arg(dir).arg(port.to_string());
+        let server = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Self { server, port }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
 }
 
 impl Bench {
@@ -201,9 +260,22 @@ impl Bench {
         }
     }
 
+    /// The same tree in two layers, from a registry.
+    fn engraves_a_container(&self, tree: &Image, (id, serial): (&str, &str), bootloader: &str) {
+        let mut order = self.order(id, ("tree", tree, json!({})), Self::tree_onto(serial, bootloader));
+        order["images"]["tree"] = json!({ "urls": [self.container] });
+        let unpacked = self.unpacks(&order, bootloader);
+        let url = unpacked["url"].as_str().unwrap();
+        assert!(url.starts_with(&format!("{}@sha256:", self.container)), "{url}");
+    }
+
     fn engraves_a_tree(&self, tree: &Image, (id, serial): (&str, &str), bootloader: &str) {
         let layout = Self::tree_onto(serial, bootloader);
-        let receipt = self.gives(&self.order(id, ("tree", tree, json!({ "format": "tar" })), layout));
+        self.unpacks(&self.order(id, ("tree", tree, json!({ "format": "tar" })), layout), bootloader);
+    }
+
+    fn unpacks(&self, order: &Value, bootloader: &str) -> Value {
+        let receipt = self.gives(order);
         assert_eq!(receipt.problem, None, "{}", self.machine.console().tail(80));
         let detail = |step: &str| &receipt.changes.iter().find(|change| change.step == step).expect(step).detail;
         let unpacked = detail("unpack-tree");
@@ -216,6 +288,7 @@ impl Bench {
         let wanted = ["unpack-tree", "write-fstab", "install-boot", "write-seed", "settle", "boot-entry"];
         let places = wanted.map(|name| stages.iter().position(|stage| *stage == name));
         assert!(places.is_sorted() && places.iter().all(Option::is_some), "{stages:?}");
+        unpacked.clone()
     }
 
     fn engraves_an_image(&mut self, disk: &Image) {

@@ -4,6 +4,7 @@
 mod bzip2;
 pub mod decode;
 mod gzip;
+mod lanes;
 mod lz4;
 mod lz4_frame;
 pub mod sniff;
@@ -109,3 +110,7 @@ impl fmt::Display for Compression {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+#[path = "side_by_side_tests.rs"]
+mod side_by_side_tests;

@@ -59,6 +59,13 @@ impl Input {
         packed
     }
 
+    /// Puts back what was taken, to be read again. Not while something is kept.
+    pub fn unread(&mut self, mut bytes: Vec<u8>) {
+        self.position -= bytes.len() as u64;
+        bytes.extend_from_slice(&self.piece[self.used..]);
+        (self.piece, self.used) = (bytes, 0);
+    }
+
     /// Up to `len` bytes without taking them; fewer only at the end.
     pub fn peek(&mut self, len: usize) -> Result<&[u8], ImageError> {
         while self.piece.len() - self.used < len && !self.ended {

@@ -34,11 +34,11 @@ pub struct Http {
     /// Who one is to registries.
     pub registries: Registries,
     /// Whether the URLs are a registry's, whose challenges are answered.
-    pub(crate) at_registry: bool,
+    pub at_registry: bool,
     /// The media types that are asked for.
-    pub(crate) accept: Option<&'static str>,
+    pub accept: Option<&'static str>,
     /// What the image is called, where the URL says little.
-    pub(crate) called: Option<String>,
+    pub called: Option<String>,
     pub proxies: Proxies,
     /// Nothing received for so long: the connection is given up.
     pub stall: Duration,

@@ -121,6 +121,10 @@ impl Registry {
         self.shared.files.lock().unwrap().insert(path, (kind.to_owned(), Arc::new(bytes)));
     }
 
+    pub fn remove(&self, path: &str) {
+        self.shared.files.lock().unwrap().remove(&format!("/v2/team/image/{path}"));
+    }
+
     /// Returns its descriptor.
     pub fn blob(&self, kind: &str, bytes: Vec<u8>) -> Value {
         let (digest, size) = (sha256(&bytes), bytes.len());

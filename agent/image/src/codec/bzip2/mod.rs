@@ -1,7 +1,13 @@
-//! bzip2.
+//! bzip2, and its blocks side by side.
+
+mod bits;
+mod blocks;
+mod scan;
 
 use crate::codec::Codec;
-use crate::codec::decode::Limits;
+use crate::codec::decode::{Decoder, Limits};
+use crate::codec::lanes;
+use crate::error::ImageError;
 use crate::flow::chunker::{Chunker, Fault};
 use crate::flow::input::Input;
 
@@ -32,8 +38,18 @@ impl Codec for Bzip2 {
         sink.fill(&mut ::bzip2::bufread::BzDecoder::new(input))
     }
 
-    /// Four bytes for each byte of a block of at most 900 kB.
-    fn memory(&self, _head: &[u8], _limits: Limits) -> u64 {
-        4 << 20
+    fn parallel(&self, input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<bool, ImageError> {
+        match decoder.limits.workers {
+            0 | 1 => Ok(false),
+            _ => blocks::decode(input, decoder, sink).map(|()| true),
+        }
+    }
+
+    /// Four bytes for each byte of a block of at most 900 kB; side by side, blocks and what they decode to.
+    fn memory(&self, _head: &[u8], limits: Limits) -> u64 {
+        match limits.workers {
+            0 | 1 => 4 << 20,
+            workers => lanes::memory(workers) + (workers + 2) as u64 * ((4 << 20) + 2 * scan::LONGEST as u64),
+        }
     }
 }

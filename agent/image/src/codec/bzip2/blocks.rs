@@ -1,0 +1,190 @@
+//! Blocks of bzip2 streams side by side, of bzip2, lbzip2 or pbzip2, which all make the same.
+//!
+//! A block is decoded as a stream of its own: behind a header, and before an end with the block's checksum. What looks like a
+//! block's mark may stand inside of a block (once in tens of terabytes): a block that cannot be decoded is tried again together
+//! with what follows it, before it is called corrupt. What looks like the mark of an end, as seldom, is not tried: that is
+//! called corrupt, or garbage behind the end.
+
+use super::bits::Bits;
+use super::scan::{BLOCK, END, LONGEST, Mark, Scan};
+use crate::codec::decode::Decoder;
+use crate::codec::lanes::{Failed, Lanes, Put, Stretch, hand_on};
+use crate::error::ImageError;
+use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::input::Input;
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::thread;
+
+/// A block without its mark.
+struct Block {
+    level: u8,
+    bits: Bits,
+}
+
+impl Stretch for Block {
+    /// The block's checksum.
+    type Found = u32;
+
+    fn unpack(&self, put: &mut Put<'_>) -> io::Result<u32> {
+        let sum = self.bits.first_32().ok_or(io::ErrorKind::InvalidData)?;
+        let mut stream = Bits::default();
+        stream.push(u64::from_be_bytes([0, 0, 0, 0, b'B', b'Z', b'h', self.level]), 32);
+        stream.push(BLOCK, 48);
+        stream.append(&self.bits);
+        stream.push(END, 48);
+        stream.push(u64::from(sum), 32);
+        let mut decoder = ::bzip2::bufread::BzDecoder::new(stream.bytes());
+        put.all(&mut decoder)?;
+        // A mark inside of it would have ended it early.
+        match decoder.into_inner().is_empty() {
+            true => Ok(sum),
+            false => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// What was found, in the order of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Block,
+    End(u32),
+}
+
+struct Order {
+    lanes: Lanes<Block>,
+    next: VecDeque<Next>,
+    /// Of the blocks of this stream that were handed on.
+    sum: u32,
+}
+
+pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<(), ImageError> {
+    thread::scope(|scope| {
+        let lanes = Lanes::start(scope, decoder.limits.workers)?;
+        let mut order = Order { lanes, next: VecDeque::new(), sum: 0 };
+        loop {
+            stream(&mut order, input, sink).map_err(|fault| decoder.explain(input, fault))?;
+            let another = decoder.another(input, sink);
+            if !matches!(another, Ok(true)) {
+                order.finish(sink).map_err(|fault| decoder.explain(input, fault))?;
+                return another.map(|_| ());
+            }
+        }
+    })
+}
+
+fn corrupt(what: &'static str) -> Fault {
+    Fault::Read(io::Error::new(io::ErrorKind::InvalidData, what))
+}
+
+/// Takes one stream. Its last blocks may still be under way.
+fn stream(order: &mut Order, input: &mut Input, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+    let mut header = [0; 4];
+    input.read_exact(&mut header).map_err(Fault::Read)?;
+    let level = match header {
+        [b'B', b'Z', b'h', level @ b'1'..=b'9'] => level,
+        _ => return Err(corrupt("no bzip2 header")),
+    };
+    let begun = Scan::begin(input);
+    let (mut scan, mut mark) = order.or_first(begun, sink)?;
+    while mark == Mark::Block {
+        let mut bits = Bits::default();
+        let next = scan.next(input, &mut bits);
+        mark = order.or_first(next, sink)?;
+        while order.lanes.is_full() {
+            order.next(sink)?;
+        }
+        order.lanes.put(Block { level, bits }).map_err(Fault::Sink)?;
+        order.next.push_back(Next::Block);
+    }
+    if let Mark::End(sum) = mark {
+        order.next.push_back(Next::End(sum));
+    }
+    Ok(())
+}
+
+impl Order {
+    /// What came before an error is handed on, or is in error itself.
+    fn or_first<T>(&mut self, found: io::Result<T>, sink: &mut Chunker<'_>) -> Result<T, Fault> {
+        match found {
+            Ok(found) => Ok(found),
+            Err(error) => {
+                self.finish(sink)?;
+                Err(Fault::Read(error))
+            }
+        }
+    }
+
+    fn finish(&mut self, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+        while !self.next.is_empty() {
+            self.next(sink)?;
+        }
+        Ok(())
+    }
+
+    /// Hands on the oldest block, and holds what ends with it against its checksum.
+    fn next(&mut self, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+        match self.next.pop_front() {
+            None => return Ok(()),
+            Some(Next::End(sum)) => return self.end(sum),
+            Some(Next::Block) => {}
+        }
+        let sum = match self.lanes.next(sink).map_err(Fault::Sink)? {
+            None => return Err(Fault::Sink(ImageError::Broken { stage: "decode" })),
+            Some(Ok(sum)) => sum,
+            Some(Err(failed)) => self.joined(failed, sink)?,
+        };
+        self.sum = self.sum.rotate_left(1) ^ sum;
+        while let Some(Next::End(sum)) = self.next.front().copied() {
+            self.next.pop_front();
+            self.end(sum)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, sum: u32) -> Result<(), Fault> {
+        match std::mem::take(&mut self.sum) == sum {
+            true => Ok(()),
+            false => Err(corrupt("the checksum of the stream is another")),
+        }
+    }
+
+    /// A block that failed, with those behind it, as long as there are such.
+    fn joined(&mut self, failed: Failed<Block>, sink: &mut Chunker<'_>) -> Result<u32, Fault> {
+        let (level, mut bits) = (failed.stretch.level, failed.stretch.bits.clone());
+        let behind = self.lanes.take_back();
+        let mut behind = behind.into_iter();
+        while self.next.front() == Some(&Next::Block)
+            && let Some(block) = behind.next()
+        {
+            self.next.pop_front();
+            bits.push(BLOCK, 48);
+            bits.append(&block.bits);
+            if bits.bytes().len() > LONGEST {
+                break;
+            }
+            let whole = Block { level, bits: bits.clone() };
+            let mut pieces = Vec::new();
+            let mut put = |piece| {
+                pieces.push(piece);
+                Ok(())
+            };
+            if let Ok(sum) = whole.unpack(&mut Put::new(&mut put)) {
+                let mut known = failed.handed_on;
+                for piece in &pieces {
+                    let skip = known.min(piece.len() as u64);
+                    known -= skip;
+                    let rest = usize::try_from(skip).ok().and_then(|skip| piece.get(skip..)).unwrap_or_default();
+                    hand_on(rest, sink).map_err(Fault::Sink)?;
+                }
+                // The others are decoded once more.
+                for block in behind {
+                    let again = Block { level: block.level, bits: block.bits.clone() };
+                    self.lanes.put(again).map_err(Fault::Sink)?;
+                }
+                return Ok(sum);
+            }
+        }
+        Err(Fault::Read(failed.error))
+    }
+}

@@ -1,0 +1,128 @@
+//! Members of a gzip file side by side: bgzip, eStargz, and files that were joined.
+//!
+//! Only bgzip's members say how long they are. So a stretch goes from what looks like the beginning of a member to the next
+//! such place that is far enough, and a worker decodes it as a file of its own. What only looked like a beginning, or is
+//! followed by anything else, is no stretch that can be decoded by itself: it is put back, and read one member after the
+//! other, as if nobody had tried. That also finds every error where it would have been found.
+
+use crate::codec::decode::Decoder;
+use crate::codec::lanes::{Lanes, Put, Stretch};
+use crate::error::ImageError;
+use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::input::Input;
+use flate2::bufread::{GzDecoder, MultiGzDecoder};
+use std::io::{self, BufRead, Read};
+use std::thread;
+
+/// Bytes that a stretch has at least, if more members follow.
+const SHORTEST: usize = 256 * 1024;
+/// A member that is longer is decoded while it comes in.
+pub const LONGEST: usize = 2 << 20;
+/// Bytes that tell whether a member begins.
+const HEADER: usize = 10;
+
+struct Members(Vec<u8>);
+
+impl Stretch for Members {
+    type Found = ();
+
+    fn unpack(&self, put: &mut Put<'_>) -> io::Result<()> {
+        put.all(&mut MultiGzDecoder::new(self.0.as_slice()))
+    }
+}
+
+pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<(), ImageError> {
+    thread::scope(|scope| {
+        let mut lanes: Lanes<Members> = Lanes::start(scope, decoder.limits.workers)?;
+        loop {
+            let taken = match take(input).map_err(|error| decoder.explain(input, Fault::Read(error)))? {
+                Taken::Members(members) => Some(members),
+                Taken::Long | Taken::Last if !lanes.is_empty() => None,
+                Taken::Long => {
+                    one(input, decoder, sink, 0)?;
+                    match decoder.another(input, sink)? {
+                        true => continue,
+                        false => return Ok(()),
+                    }
+                }
+                Taken::Last => return rest(input, decoder, sink, 0),
+            };
+            while lanes.is_full() || taken.is_none() && !lanes.is_empty() {
+                let Some(Err(failed)) = lanes.next(sink)? else { continue };
+                let mut bytes = failed.stretch.0.clone();
+                lanes.take_back().iter().for_each(|stretch| bytes.extend_from_slice(&stretch.0));
+                bytes.extend_from_slice(taken.as_ref().map_or(&[], |members| members.0.as_slice()));
+                input.unread(bytes);
+                return rest(input, decoder, sink, failed.handed_on);
+            }
+            if let Some(members) = taken {
+                lanes.put(members)?;
+            }
+        }
+    })
+}
+
+/// All that is left, without the first `known` bytes of what it decodes to.
+fn rest(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>, mut known: u64) -> Result<(), ImageError> {
+    // Nothing is left where the last stretch ended with the file.
+    while !input.peek(1)?.is_empty() {
+        known = one(input, decoder, sink, known)?;
+        if !decoder.another(input, sink)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// One member, without its first `known` bytes. Returns how many of those it did not have.
+fn one(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>, known: u64) -> Result<u64, ImageError> {
+    let filled = {
+        let mut member = GzDecoder::new(&mut *input);
+        match io::copy(&mut (&mut member).take(known), &mut io::sink()) {
+            Ok(skipped) => sink.fill(&mut member).map(|()| known - skipped),
+            Err(error) => Err(Fault::Read(error)),
+        }
+    };
+    filled.map_err(|fault| decoder.explain(input, fault))
+}
+
+/// What comes next.
+enum Taken {
+    Members(Members),
+    /// A member that no other follows soon enough. Nothing was taken.
+    Long,
+    /// The same, with the end of the file in sight.
+    Last,
+}
+
+fn take(input: &mut Input) -> io::Result<Taken> {
+    let (mut taken, mut searched) = (Vec::new(), SHORTEST);
+    loop {
+        let piece = input.fill_buf()?;
+        if piece.is_empty() {
+            input.unread(taken);
+            return Ok(Taken::Last);
+        }
+        let room = (LONGEST - taken.len()).min(piece.len());
+        taken.extend_from_slice(piece.get(..room).unwrap_or_default());
+        input.consume(room);
+        if let Some(end) = beginning(&taken, searched) {
+            input.unread(taken.split_off(end));
+            return Ok(Taken::Members(Members(taken)));
+        }
+        if taken.len() == LONGEST {
+            input.unread(taken);
+            return Ok(Taken::Long);
+        }
+        searched = searched.max(taken.len().saturating_sub(HEADER - 1));
+    }
+}
+
+/// Where a member begins, as far as its header tells (RFC 1952, 2.3), not before `from`.
+fn beginning(bytes: &[u8], from: usize) -> Option<usize> {
+    let found = bytes.get(from..)?.windows(HEADER).position(|header| {
+        matches!(header, [0x1f, 0x8b, 8, flags, _, _, _, _, extra, system]
+            if flags & 0xe0 == 0 && matches!(extra, 0 | 2 | 4) && matches!(system, 0..=13 | 255))
+    });
+    found.map(|at| from + at)
+}

@@ -1,0 +1,163 @@
+//! Stretches of a compressed file that can be decoded by themselves, decoded side by side and handed on in order.
+//!
+//! At most one more of them is under way than there are workers, each with its bytes and [`PARTS`] pieces of what they
+//! decode to, whatever they are.
+
+use crate::error::ImageError;
+use crate::flow::channel::{Consumer, Popped, Producer, channel};
+use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::pieces::TICK;
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, Scope};
+
+/// Bytes of a piece, and how many of one stretch may wait for their turn.
+const PIECE: usize = 256 * 1024;
+const PARTS: usize = 8;
+
+/// Bytes that decoded pieces take with so many workers.
+pub fn memory(workers: usize) -> u64 {
+    ((workers + 1) * (PARTS + 2) * PIECE) as u64
+}
+
+/// A stretch, and how it is decoded.
+pub trait Stretch: Send + Sync + 'static {
+    /// What is known of it once it is decoded.
+    type Found: Send + 'static;
+
+    /// Hands what it decodes to to `put`; an error where it is not whole by itself.
+    fn unpack(&self, put: &mut Put<'_>) -> io::Result<Self::Found>;
+}
+
+/// Takes decoded bytes.
+pub struct Put<'a>(&'a mut dyn FnMut(Vec<u8>) -> io::Result<()>);
+
+impl<'a> Put<'a> {
+    pub fn new(take: &'a mut dyn FnMut(Vec<u8>) -> io::Result<()>) -> Self {
+        Self(take)
+    }
+
+    /// All that `reader` gives.
+    pub fn all(&mut self, reader: &mut dyn Read) -> io::Result<()> {
+        loop {
+            let mut piece = Vec::with_capacity(PIECE);
+            let read = reader.take(PIECE as u64).read_to_end(&mut piece);
+            if !piece.is_empty() {
+                (self.0)(piece)?;
+            }
+            if read? == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+enum Done<F> {
+    Piece(Vec<u8>),
+    End(F),
+}
+
+type Reply<F> = io::Result<Done<F>>;
+
+struct Job<S: Stretch> {
+    stretch: Arc<S>,
+    reply: Producer<Reply<S::Found>>,
+}
+
+struct Waiting<S: Stretch> {
+    stretch: Arc<S>,
+    parts: Consumer<Reply<S::Found>>,
+}
+
+/// A stretch that could not be decoded by itself, after so many bytes of what it decodes to.
+pub struct Failed<S> {
+    pub stretch: Arc<S>,
+    pub handed_on: u64,
+    pub error: io::Error,
+}
+
+pub struct Lanes<S: Stretch> {
+    jobs: Producer<Job<S>>,
+    waiting: VecDeque<Waiting<S>>,
+    workers: usize,
+}
+
+impl<S: Stretch> Lanes<S> {
+    /// The threads end with this.
+    pub fn start<'scope>(scope: &'scope Scope<'scope, '_>, workers: usize) -> Result<Self, ImageError> {
+        let (jobs, queue) = channel::<Job<S>>(1);
+        let queue = Arc::new(Mutex::new(queue));
+        for number in 0..workers {
+            let queue = queue.clone();
+            let named = thread::Builder::new().name(format!("burin-unpack-{number}"));
+            named.spawn_scoped(scope, move || work(&queue)).map_err(|source| ImageError::Thread { source })?;
+        }
+        Ok(Self { jobs, waiting: VecDeque::new(), workers })
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() > self.workers
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub fn put(&mut self, stretch: S) -> Result<(), ImageError> {
+        let (reply, parts) = channel(PARTS);
+        let stretch = Arc::new(stretch);
+        let job = Job { stretch: stretch.clone(), reply };
+        self.jobs.push(job).map_err(|_| ImageError::Broken { stage: "decode" })?;
+        self.waiting.push_back(Waiting { stretch, parts });
+        Ok(())
+    }
+
+    /// Hands on the oldest stretch. One that failed comes back.
+    pub fn next(&mut self, sink: &mut Chunker<'_>) -> Result<Option<Result<S::Found, Failed<S>>>, ImageError> {
+        let Some(Waiting { stretch, parts }) = self.waiting.pop_front() else { return Ok(None) };
+        let mut handed_on = 0;
+        loop {
+            sink.check()?;
+            match parts.pop(TICK) {
+                Popped::Item(Ok(Done::Piece(piece))) => {
+                    handed_on += piece.len() as u64;
+                    hand_on(&piece, sink)?;
+                }
+                Popped::Item(Ok(Done::End(found))) => return Ok(Some(Ok(found))),
+                Popped::Item(Err(error)) => return Ok(Some(Err(Failed { stretch, handed_on, error }))),
+                Popped::Empty => {}
+                Popped::End => return Err(ImageError::Broken { stage: "decode" }),
+            }
+        }
+    }
+
+    /// Those that wait, without what became of them.
+    pub fn take_back(&mut self) -> Vec<Arc<S>> {
+        self.waiting.drain(..).map(|waiting| waiting.stretch).collect()
+    }
+}
+
+pub fn hand_on(piece: &[u8], sink: &mut Chunker<'_>) -> Result<(), ImageError> {
+    match sink.fill(&mut &piece[..]) {
+        Ok(()) => Ok(()),
+        Err(Fault::Sink(error)) => Err(error),
+        Err(Fault::Read(_)) => Err(ImageError::Broken { stage: "decode" }),
+    }
+}
+
+fn work<S: Stretch>(queue: &Mutex<Consumer<Job<S>>>) {
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).pop(TICK);
+        let Job { stretch, reply } = match job {
+            Popped::Item(job) => job,
+            Popped::Empty => continue,
+            Popped::End => return,
+        };
+        let mut put = |piece| reply.push(Ok(Done::Piece(piece))).map_err(|_| io::ErrorKind::BrokenPipe.into());
+        let end = stretch.unpack(&mut Put::new(&mut put)).map(Done::End);
+        // Its bytes are not needed here any more.
+        drop(stretch);
+        let _ = reply.push(end);
+    }
+}
