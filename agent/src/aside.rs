@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 /// Bytes of an answer; paths and names are all that is in one.
 const LIMIT: usize = 1 << 20;
 const TICK: Duration = Duration::from_millis(5);
+const MOMENT: Duration = Duration::from_secs(1);
 /// For a killed child to be gone. One that waits for a device stays.
 const DYING: Duration = Duration::from_secs(1);
 
@@ -38,6 +39,8 @@ pub enum AsideError {
     Died { status: String },
     #[error("looking into it took longer than {seconds} s")]
     Late { seconds: u64 },
+    #[error("looking into it took longer than {seconds} s, and no request was answered at its end")]
+    Silent { seconds: u64 },
     /// It waits inside the kernel; `ended` is set when it is gone after all.
     #[error("the process that looked into it waits for the device, and cannot be ended")]
     Stuck { seconds: u64, ended: Arc<AtomicBool> },
@@ -51,7 +54,7 @@ impl Coded for AsideError {
             Self::Start { .. } => "look.start",
             Self::Died { .. } => "look.died",
             Self::Late { .. } => "look.late",
-            Self::Stuck { .. } => "disk.hung",
+            Self::Silent { .. } | Self::Stuck { .. } => "disk.hung",
             Self::Stopped => "cancelled",
         }
     }
@@ -74,6 +77,8 @@ pub struct Aside<'a> {
     pub patience: Duration,
     /// Whether nobody wants to know any more.
     pub stop: &'a dyn Fn() -> bool,
+    /// Requests that the device has answered so far.
+    pub answered: &'a dyn Fn() -> u64,
     /// Called with the process number of a child that ended before it had tidied up.
     pub tidy: &'a dyn Fn(u32),
 }
@@ -130,13 +135,34 @@ impl Aside<'_> {
                 return Err(AsideError::Stopped);
             }
             if began.elapsed() >= self.patience {
-                return Err(AsideError::Late { seconds: self.patience.as_secs() });
+                let seconds = self.patience.as_secs();
+                return Err(match self.is_silent(child) {
+                    true => AsideError::Silent { seconds },
+                    false => AsideError::Late { seconds },
+                });
             }
             if text.len() > LIMIT {
                 return Err(AsideError::Died { status: "it said too much".to_owned() });
             }
             std::thread::sleep(TICK);
         }
+    }
+}
+
+impl Aside<'_> {
+    /// Whether the child waits inside the kernel, and nothing is answered for a moment. Not every driver counts what it waits
+    /// for.
+    fn is_silent(&self, child: &Child) -> bool {
+        let answered = (self.answered)();
+        let waits = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+            stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()) == Some("D")
+        };
+        if !waits() {
+            return false;
+        }
+        std::thread::sleep(MOMENT);
+        waits() && (self.answered)() == answered
     }
 }
 

@@ -28,7 +28,8 @@ fn ask(script: &str, patience: u64, stop: bool) -> (Result<u32, AsideError>, usi
     assert_eq!(std::fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o700);
     let tidied = Mutex::new(Vec::new());
     let (stop, tidy) = (|| stop, |child| tidied.lock().unwrap().push(child));
-    let aside = Aside { program: &program, patience: Duration::from_millis(patience), stop: &stop, tidy: &tidy };
+    let patience = Duration::from_millis(patience);
+    let aside = Aside { program: &program, patience, stop: &stop, answered: &|| 0, tidy: &tidy };
     let answer = aside.ask(&Twice(21));
     (answer, tidied.into_inner().unwrap().len())
 }
@@ -50,7 +51,8 @@ fn a_child_that_breaks_down_costs_its_answer_and_nothing_else() {
         let error = answer.expect_err(script);
         assert_eq!((error.code(), tidied), ("look.died", 1), "{script}: {error}");
     }
-    let nobody = Aside { program: Path::new("/none"), patience: Duration::ZERO, stop: &|| false, tidy: &|_| {} };
+    let (program, patience) = (Path::new("/none"), Duration::ZERO);
+    let nobody = Aside { program, patience, stop: &|| false, answered: &|| 0, tidy: &|_| {} };
     assert_eq!(nobody.ask(&Twice(1)).unwrap_err().code(), "look.start");
 }
 

@@ -165,10 +165,15 @@ mod tests {
     #[test]
     fn a_device_cannot_write_on_the_terminal() {
         let mut inventory = Inventory::default();
-        inventory.disks.data.push(Disk { name: "sda".into(), model: Some("evil\x1b[2J".into()), ..Disk::default() });
+        inventory.disks.data.push(Disk {
+            name: "sda".into(),
+            model: Some("evil\x1b[2J\nFindings\u{9b}\u{202e}".into()),
+            ..Disk::default()
+        });
         inventory.system.data.manufacturer = Some("a\x07b".into());
         let text = render(&inventory, false);
-        assert!(!text.contains(['\x1b', '\x07']), "{text:?}");
+        assert!(text.lines().all(|line| !line.contains(char::is_control) && !line.contains('\u{202e}')), "{text:?}");
+        assert!(text.lines().all(|line| !line.starts_with("Findings")), "{text}");
         assert!(render(&inventory, true).contains("\x1b[1m"));
     }
 

@@ -1,7 +1,7 @@
 //! What an image brought is looked into by a child of ours, which ends when its time is up. One that waits for a disk that
 //! does not answer is left behind, and its disk is left alone until it ends.
 
-use super::bound::{BoundDisk, Requests, Until};
+use super::bound::{BoundDisk, Until};
 use super::work::Work;
 use super::{ApplyError, Paths};
 use crate::aside::{Aside, AsideError, Question};
@@ -12,8 +12,6 @@ use std::time::Duration;
 
 /// For one question. Mounts of sound filesystems take moments, also on slow disks; what is longer is not waited for.
 pub const PATIENCE: Duration = Duration::from_secs(120);
-
-const MOMENT: Duration = Duration::from_secs(1);
 
 /// Who asks, and until when.
 #[derive(Debug)]
@@ -35,6 +33,7 @@ impl Asker<'_> {
             program: &self.paths.program,
             patience: self.patience,
             stop: &|| self.cancel.is_cancelled(),
+            answered: &|| disk.requests().map_or(0, |requests| requests.done),
             tidy: &|child| mount::clear_after(&self.paths.mounts, child, &nodes),
         };
         let hung = |seconds, until| {
@@ -44,15 +43,8 @@ impl Asker<'_> {
         aside.ask(what).map_err(|error| match error {
             AsideError::Stopped => ApplyError::Cancelled,
             AsideError::Stuck { seconds, ended } => hung(seconds, Until::Ended(ended)),
-            AsideError::Late { seconds } if is_silent(disk) => hung(seconds, Until::Boot),
+            AsideError::Silent { seconds } => hung(seconds, Until::Boot),
             source => ApplyError::Look { device: disk.name().to_owned(), source },
         })
     }
-}
-
-/// Whether requests wait at the disk, and none of them is answered for a moment.
-fn is_silent(disk: &BoundDisk) -> bool {
-    let before = disk.requests();
-    std::thread::sleep(MOMENT);
-    before.is_some_and(|before: Requests| before.waiting > 0 && disk.requests() == Some(before))
 }

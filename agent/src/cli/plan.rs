@@ -144,4 +144,34 @@ mod tests {
         assert_eq!(ask(order, None).status(), 2);
         assert_eq!(ask(order, Some(&Value::Null)).status(), 2);
     }
+
+    /// What a disk says of itself begins no line of a plan or a refusal, and does nothing to the terminal.
+    #[test]
+    fn nothing_that_a_disk_says_forges_a_line() {
+        const FORGED: &str = "will be LOST: nothing";
+        let evil = format!("disk\u{1b}[2J\u{9b}H\u{202e}\n{FORGED}\n");
+        let disk = serde_json::json!({
+            "path": "/dev/sda", "status": "ok", "size": 1u64 << 40, "logical_block_size": 512, "mounts": [],
+            "model": evil, "serial": evil, "vendor": evil, "by_path": "pci-0000:00:04.0",
+            "signatures": [{ "kind": "ext4", "label": evil, "uuid": evil }], "partition_table": "gpt",
+            "partitions": [{ "number": 1, "start": 1 << 20, "size": 1 << 30, "name": evil, "label": evil, "kind": "ext4" }],
+            "samples": { "looked_at_bytes": 2_228_224, "blank": false }
+        });
+        let inventory = serde_json::json!({ "disks": { "status": "ok", "data": [disk] } });
+        for on_existing in ["destroy", "refuse"] {
+            let order = serde_json::json!({
+                "version": "order/v1", "id": "x", "images": { "i": { "urls": ["http://x/y"] } },
+                "layouts": [{ "name": "l", "disks": { "root": { "image": "i", "on_existing": on_existing } } }]
+            });
+            let answer = ask(&order.to_string(), Some(&inventory));
+            let (Answer::Done { text, json } | Answer::Refused { text, json, .. }) = &answer else {
+                panic!("{answer:?}")
+            };
+            assert!(text.contains("disk\\u{1b}[2J"), "it is shown:\n{text}");
+            assert!(text.lines().all(|line| line.trim() != FORGED && !line.contains(char::is_control)), "{text}");
+            let json = format!("{json:#}");
+            let harmless = harmless::json(&json);
+            assert!(harmless.lines().all(|line| !line.contains(char::is_control)), "{harmless}");
+        }
+    }
 }

@@ -135,6 +135,9 @@ fn drive(number: usize, disk: &Disk) -> String {
     let read_only = if disk.read_only { ",readonly=on" } else { "" };
     let path = quoted(&disk.path);
     let file = match disk.bad {
+        None if disk.served => {
+            format!("file.driver=nbd,file.server.type=unix,file.server.path={path}")
+        }
         None => format!("file={path}"),
         Some(bad) => {
             let (kind, byte) = match bad {
@@ -199,7 +202,8 @@ mod tests {
             .disk(disk(Bus::Sata, "S1"))
             .disk(disk(Bus::NvmeNamespace, "N2").four_k().with("eui64=0x1"))
             .disk(disk(Bus::Cdrom, "C1"))
-            .disk(disk(Bus::VirtioBlk, "V1").in_a_slot().bad(BadSector::Write(10 << 20)));
+            .disk(disk(Bus::VirtioBlk, "V1").in_a_slot().bad(BadSector::Write(10 << 20)))
+            .disk(Disk::new(Bus::VirtioScsi, "/s", "R1").served());
         let line = line(&spec);
         for wanted in [
             "nvme,id=nvme,serial=N1 ",
@@ -208,6 +212,7 @@ mod tests {
             "ide-hd,bus=ide.0,drive=disk1,id=dev1,serial=S1,bootindex=2",
             "ide-cd,bus=ide.1",
             "id=disk3,format=raw,discard=unmap,file=/d,readonly=on",
+            "file.driver=nbd,file.server.type=unix,file.server.path=/s",
             "virtio-blk-pci,drive=disk4,id=dev4,serial=V1,logical_block_size=512,physical_block_size=512,bus=slot4",
             "file.inject-error.0.iotype=write,file.inject-error.0.sector=20480,file.inject-error.0.errno=5",
             "-smp 2,sockets=2,cores=1,threads=1",

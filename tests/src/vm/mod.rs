@@ -16,6 +16,7 @@ mod dirt;
 mod diskfile;
 mod machine;
 mod members;
+pub mod nbd;
 mod qmp;
 mod slot;
 mod spec;

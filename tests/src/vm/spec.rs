@@ -57,6 +57,7 @@ pub struct Disk {
     pub sector: u32,
     pub read_only: bool,
     pub(super) bad: Option<BadSector>,
+    pub(super) served: bool,
     pub(super) hotplug: bool,
     pub(super) properties: String,
 }
@@ -70,6 +71,7 @@ impl Disk {
             sector: 512,
             read_only: bus == Bus::Cdrom,
             bad: None,
+            served: false,
             hotplug: false,
             properties: String::new(),
         }
@@ -78,6 +80,12 @@ impl Disk {
     /// QEMU's blkdebug lies between the file and the disk.
     pub fn bad(mut self, bad: BadSector) -> Self {
         self.bad = Some(bad);
+        self
+    }
+
+    /// `path` is the socket of a server ([`super::nbd`]).
+    pub fn served(mut self) -> Self {
+        self.served = true;
         self
     }
 

@@ -2,6 +2,7 @@
 
 mod agent_killed;
 mod clock;
+mod cuts;
 mod faults;
 mod late;
 mod layouts;

@@ -17,7 +17,7 @@ use crate::flow::stop::Stop;
 use crate::head::{Head, HeadEnds, Inspect};
 use crate::memory;
 use crate::options::Options;
-use crate::proof::digest::Expected;
+use crate::proof::digest::{Algorithm, Expected};
 use crate::proof::seals::Sealer;
 use crate::proof::signature::Signed;
 use crate::proof::wire::{WireCheck, WireDigests};
@@ -279,6 +279,12 @@ impl ImageInfo {
             memory: available / 4,
             proven: !self.wire.is_empty(),
         }
+    }
+
+    /// Whether the digest that is asked for of the content is made of the download anyway: these are the same bytes.
+    pub fn is_hashed_as_download(&self) -> bool {
+        let sha256 = self.content.as_ref().is_some_and(|content| content.algorithm == Algorithm::Sha256);
+        sha256 && self.format == ImageFormat::Raw && self.compression == Compression::NONE
     }
 
     /// What the first MiB tells. `ended`: bytes of an image that is no longer than that.

@@ -51,6 +51,8 @@ pub struct Threads<'scope> {
     wire: Option<Handle<'scope, Result<Option<WireDigests>, ImageError>>>,
     decoder: Option<Handle<'scope, Decoded>>,
     content: Option<Handle<'scope, Option<String>>>,
+    /// The download is the content, and its digest that of both.
+    same: bool,
     /// They break the channels between the threads off.
     closers: Vec<Box<dyn Fn() + Send + Sync>>,
 }
@@ -90,7 +92,8 @@ impl<'scope> Threads<'scope> {
         let (out, chunks) = channel(CHUNKS);
         self.closers.push(chunks.closer());
         // With a delta only a part of the content comes by here.
-        let hashed = shared.info.content.as_ref().filter(|_| !matches!(parts, Some(Parts::Delta(_))));
+        self.same = parts.is_none() && shared.info.is_hashed_as_download();
+        let hashed = shared.info.content.as_ref().filter(|_| !self.same && !matches!(parts, Some(Parts::Delta(_))));
         let (out, waker) = match hashed {
             None => (out, waker),
             Some(expected) => (self.hash_content(scope, shared, expected, out, waker)?, None),
@@ -145,7 +148,8 @@ impl<'scope> Threads<'scope> {
         let content = self.content.map(|thread| join(thread, "digest"));
         let (chunked, delta_content) = decoded.unwrap_or(Err(ImageError::Broken { stage: "decode" }))?;
         let wire = wire.transpose()?.flatten().unwrap_or_default();
-        let content = content.transpose()?.flatten().or(delta_content);
+        let same = || wire.sha256.clone().filter(|_| self.same);
+        let content = content.transpose()?.flatten().or(delta_content).or_else(same);
         Ok(Streamed { chunked, wire, content })
     }
 

@@ -10,7 +10,7 @@ mod hung;
 mod node;
 mod proof;
 
-pub use disk::{BoundDisk, OpenedDisk, Requests};
+pub use disk::{BoundDisk, OpenedDisk};
 pub use hung::Until;
 pub use node::make as make_node;
 pub use proof::{Access, Proven};

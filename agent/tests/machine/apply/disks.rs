@@ -135,7 +135,8 @@ fn what_an_image_is_looked_into_by_writes_nothing_and_minds_no_error() {
     assert!(!line.contains("errors=panic") && line.contains(" ro"), "{line}");
     assert_eq!(run("blockdev", &["--getro", node]).trim(), "1");
     // Not even root writes to it meanwhile.
-    assert_eq!(fs::OpenOptions::new().write(true).open(&partition).expect_err("locked").kind(), PermissionDenied);
+    let written = fs::OpenOptions::new().write(true).open(&partition).and_then(|file| file.write_all_at(&[1; 512], 0));
+    assert_eq!(written.expect_err("locked").kind(), PermissionDenied);
     mounted.unmount().expect("unmounts");
     assert_eq!(run("blockdev", &["--getro", node]).trim(), "0");
     // Left behind by an agent that was killed.

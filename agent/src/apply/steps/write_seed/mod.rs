@@ -2,7 +2,8 @@
 
 use super::{ApplyError, Perform, Ramdisk, Work, WriteSeed};
 use crate::apply::bound::{Access, Proven};
-use crate::apply::{resolve, table};
+use crate::apply::{look, resolve, table};
+use crate::finalize::look::WhatIsOn;
 use crate::finalize::mount::{Access as Mode, Mounted};
 use crate::finalize::root::Root;
 use crate::finalize::seed_write::{self, SeedError, SeedReceipt, VolumeLabel};
@@ -107,7 +108,8 @@ fn root_of(work: &Work, disk: usize, pick: PartitionPick) -> Result<(Proven, &'s
         return Ok((proven, root.kind.name(), root.prefix));
     }
     let proven = table::open(work, disk, pick, Access::Read)?;
-    let content = crate::finalize::filesystem::probe(proven.node())?;
+    let nodes = vec![proven.node().to_owned()];
+    let content = look::ask(work, disk, nodes.clone(), &WhatIsOn { nodes })?.pop().transpose()?.unwrap_or_default();
     let found = content.kind.clone().unwrap_or_else(|| "no known filesystem".to_owned());
     let kind = content.filesystem().ok_or_else(|| ApplyError::NoPartition {
         device: proven.name().to_owned(),
