@@ -1,0 +1,117 @@
+//! The rows and columns of the matrix, and where each cell is looked at.
+
+use burin::protocol::plan::Step;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Killed,
+    PowerCut,
+    Cancelled,
+    Hangs,
+    WriteError,
+    ReadError,
+    Swapped,
+    Gone,
+}
+
+impl Fault {
+    const ALL: [Self; 8] = [
+        Self::Killed,
+        Self::PowerCut,
+        Self::Cancelled,
+        Self::Hangs,
+        Self::WriteError,
+        Self::ReadError,
+        Self::Swapped,
+        Self::Gone,
+    ];
+}
+
+/// Where a kind of step is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the order with an image and a disk that stays.
+    Image,
+    /// In the order with a fresh layout and a tree.
+    Tree,
+    /// In virtual machines alone: kernels that tests run on may lack md, and FAT; firmware's variables are no disk.
+    Machine(Machine),
+}
+
+/// Kinds that are met in virtual machines alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machine {
+    StopArrays,
+    CreateRaid,
+    WriteMdadmConf,
+    InstallBoot,
+    BootEntry,
+}
+
+impl Machine {
+    const ALL: [Self; 5] =
+        [Self::StopArrays, Self::CreateRaid, Self::WriteMdadmConf, Self::InstallBoot, Self::BootEntry];
+}
+
+/// A new kind of step does not compile before somebody says in which order it is met, or why it cannot be.
+pub fn place(step: &Step) -> Place {
+    match step {
+        Step::Preserve(_)
+        | Step::WriteImage(_)
+        | Step::RelocateBackupGpt(_)
+        | Step::SetGuids(_)
+        | Step::GrowPartition(_)
+        | Step::GrowFilesystem(_)
+        | Step::AddPartition(_)
+        | Step::MakeFilesystem(_)
+        | Step::WriteSeed(_) => Place::Image,
+        Step::Wipe(_) | Step::CreateTable(_) | Step::Mount(_) | Step::UnpackTree(_) | Step::WriteFstab(_) => {
+            Place::Tree
+        }
+        Step::StopArrays(_) => Place::Machine(Machine::StopArrays),
+        Step::CreateRaid(_) => Place::Machine(Machine::CreateRaid),
+        Step::WriteMdadmConf(_) => Place::Machine(Machine::WriteMdadmConf),
+        Step::InstallBoot(_) => Place::Machine(Machine::InstallBoot),
+        Step::BootEntry(_) => Place::Machine(Machine::BootEntry),
+    }
+}
+
+/// What looks at a cell that is not looked at here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A test of virtual machines: its file below `tests/tests/vm`, and its function.
+    Test(&'static str, &'static str),
+    /// Nothing does, and why that is no gap.
+    Needless(&'static str),
+}
+
+const EVERY_CUT: Proof = Proof::Test("cuts/mod.rs", "a_mirror_cut_at_every_moment");
+const EACH_FAULT: Proof = Proof::Test("cuts/faults.rs", "each_kind_of_machines_and_each_fault");
+const EXCHANGED: Proof = Proof::Test("swapped.rs", "disks_exchanged_while_an_order_is_at_work");
+
+/// Cells of kinds that are met in virtual machines.
+pub fn elsewhere(kind: Machine, fault: Fault) -> Proof {
+    match (kind, fault) {
+        (Machine::StopArrays, _) => Proof::Needless(
+            "it writes to sysfs; that arrays run, the agent's own boot sees to only where it was killed",
+        ),
+        (_, Fault::PowerCut) => EVERY_CUT,
+        // All that these kinds open, they open as the others do.
+        (_, Fault::Swapped) => EXCHANGED,
+        (_, Fault::Killed | Fault::Cancelled | Fault::Hangs | Fault::WriteError | Fault::ReadError | Fault::Gone) => {
+            EACH_FAULT
+        }
+    }
+}
+
+#[test]
+fn each_cell_of_the_virtual_machines_is_looked_at_by_a_test_that_is_there() {
+    for kind in Machine::ALL {
+        for fault in Fault::ALL {
+            let Proof::Test(file, function) = elsewhere(kind, fault) else { continue };
+            let path = format!("{}/../tests/tests/vm/{file}", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert!(text.contains(&format!("fn {function}()")), "{kind:?} x {fault:?}: {path} has no {function}");
+        }
+    }
+}
