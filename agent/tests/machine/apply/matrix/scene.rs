@@ -2,7 +2,10 @@
 
 use super::super::crash::{has_image, old_system};
 use super::table::{Fault, Place, place};
-use crate::support::orders::{IMAGE, has_tree, image, image_order, noise, order, serve_ranges, tree, tree_order_on};
+use crate::support::orders::{
+    IMAGE, filesystem_image, has_tree, image, image_order, image_spec, noise, order, serve_ranges, sound, tree,
+    tree_order_on,
+};
 use crate::support::{Loop, MIB, apply_on, context, cuts, machine, paths};
 use burin::apply::{self, Applied, Patience};
 use burin::image::Cancel;
@@ -30,15 +33,25 @@ pub struct Scene {
 }
 
 const TREE: usize = 100_000;
-pub const SIZE: u64 = 68;
+pub const SIZE: u64 = 76;
 
 impl Scene {
     pub fn both() -> [Self; 2] {
         let (bytes, archive) = (image(&Loop::new(IMAGE, 512)), tree(TREE));
         let mut first = image_order(&serve_ranges(bytes.clone()), &bytes);
         first["layouts"][0]["disks"]["kept"] = json!({ "match": { "serial": "S2" }, "on_existing": "preserve" });
-        let second = tree_order_on(&serve_ranges(archive.clone()), &archive, "ext4", "16MiB");
-        [Self::new(first, true, |disk| has_image(disk, 3)), Self::new(second, false, |disk| has_tree(disk, TREE))]
+        let mut second = tree_order_on(&serve_ranges(archive.clone()), &archive, "ext4", "16MiB");
+        let data = filesystem_image(4);
+        second["images"]["data"] = image_spec(&serve_ranges(data.clone()), &data);
+        let partitions = second["layouts"][0]["disks"]["system"]["partitions"].as_array_mut().expect("a list");
+        partitions.push(json!({ "name": "data", "type": "linux", "size": "6MiB", "image": "data" }));
+        [
+            Self::new(first, true, |disk| has_image(disk, 3)),
+            Self::new(second, false, |disk| {
+                has_tree(disk, TREE);
+                sound(&disk.partition(3));
+            }),
+        ]
     }
 
     fn new(order: Value, keeps: bool, has: fn(&Loop)) -> Self {

@@ -65,9 +65,12 @@ pub fn place(step: &Step) -> Place {
         | Step::AddPartition(_)
         | Step::MakeFilesystem(_)
         | Step::WriteSeed(_) => Place::Image,
-        Step::Wipe(_) | Step::CreateTable(_) | Step::Mount(_) | Step::UnpackTree(_) | Step::WriteFstab(_) => {
-            Place::Tree
-        }
+        Step::Wipe(_)
+        | Step::CreateTable(_)
+        | Step::WritePartition(_)
+        | Step::Mount(_)
+        | Step::UnpackTree(_)
+        | Step::WriteFstab(_) => Place::Tree,
         Step::StopArrays(_) => Place::Machine(Machine::StopArrays),
         Step::CreateRaid(_) => Place::Machine(Machine::CreateRaid),
         Step::WriteMdadmConf(_) => Place::Machine(Machine::WriteMdadmConf),
