@@ -221,4 +221,5 @@ def main():
                 subprocess.run(["losetup", "--detach", loop], check=False)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -254,4 +254,5 @@ def main():
         dhcp.terminate()
 
 
-main()
+if __name__ == "__main__":
+    main()
