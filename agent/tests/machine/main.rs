@@ -5,3 +5,4 @@ mod apply;
 mod dhcp;
 mod finalize;
 mod support;
+mod virtual_media;
