@@ -36,10 +36,10 @@ class Machine(Ironic):
         super().__init__(venv, work, BRIDGE)
         self.netboot, self.qemu, self.boots = pathlib.Path(netboot), None, 0
 
-    def make(self, name, uefi):
+    def make(self, uefi):
         """A machine without power, with two empty disks."""
-        self.name, self.uefi, self.mac = name, uefi, f"52:54:00:77:00:0{1 if uefi else 2}"
-        self.home = self.work / name
+        self.name, self.uefi, self.mac = "by-uefi" if uefi else "by-bios", uefi, f"52:54:00:77:00:0{1 if uefi else 2}"
+        self.home = self.work / self.name
         os.mkdir(self.home)
         for disk, size in (("TARGETDISK", 4), ("OTHERDISK", 2)):
             with open(self.home / disk, "wb") as file:
@@ -215,7 +215,7 @@ def story(rig, image, firmware):
     rig.start_ironic()
     if "uefi" in firmware:
         print("# UEFI")
-        rig.make("uefi", True)
+        rig.make(uefi=True)
         inspected_and_cleaned(rig)
         print("## raw by sha256, with a config drive")
         rig.deploy(whole, "web-1")
@@ -227,7 +227,7 @@ def story(rig, image, firmware):
         rig.proves(host="web-2", label="root")
     if "bios" in firmware:
         print("# BIOS")
-        rig.make("bios", False)
+        rig.make(uefi=False)
         inspected_and_cleaned(rig)
         print("## qcow2 by a file of checksums, with a config drive")
         rig.deploy(packed, "web-3")
