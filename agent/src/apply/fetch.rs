@@ -5,6 +5,7 @@ use crate::image::{
     self, Cancel, Credentials, DeltaRequest, Http, ImageError, Minisign, Proxies, Signed, Source, Sums, oci,
 };
 use crate::protocol::image::{self as spec, ImageDigests, ImageIndex, ImageSignature, ImageSpec};
+use crate::tree;
 use std::io;
 
 /// An image as it is known before its first byte.
@@ -14,6 +15,17 @@ pub struct Fetched {
     pub signature: Option<Signed>,
     /// The image, where it is in a registry.
     pub registry: Option<oci::Resolved>,
+}
+
+impl Fetched {
+    /// Where the bytes of a disk come from, and what they must be.
+    pub fn disk(&self, cancel: &Cancel) -> Result<(Source, ImageDigests), ImageError> {
+        let mut digest = self.digest.clone();
+        let Some(registry) = &self.registry else { return Ok((Source::Http(self.http.clone()), digest)) };
+        let (source, wire) = tree::disk(registry.disk()?, cancel)?;
+        digest.wire = digest.wire.or(wire);
+        Ok((source, digest))
+    }
 }
 
 /// Passwords of registries in the ramdisk, as docker's config.json has them.

@@ -1,7 +1,8 @@
 //! `burin index IMAGE > IMAGE.caibx`: what casync and desync call the index of a blob.
 
-use super::transfer::{TransferArgs, is_url};
-use crate::image::{self, Cancel, Source};
+use super::transfer::{TransferArgs, TransferError, is_url};
+use crate::image::{self, Cancel, Source, oci};
+use crate::tree;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 /// As `casync make --digest=sha256 --chunk-size=262144:262144:262144` makes it, but of compressed and qcow2 images too.
 #[derive(Debug, clap::Args)]
 pub struct IndexArgs {
-    /// http(s) URL, path, or - for standard input
+    /// http(s) URL, oci://HOST/REPOSITORY:TAG, path, or - for standard input
     image: String,
     #[command(flatten)]
     transfer: TransferArgs,
@@ -23,6 +24,11 @@ pub fn run(args: IndexArgs, cancel: &Cancel) -> ExitCode {
     } else if is_url(&args.image) {
         match args.transfer.http(vec![args.image]) {
             Ok(http) => Source::Http(http),
+            Err(error) => return super::fail(&error),
+        }
+    } else if oci::is_reference(&args.image) {
+        match registry(args, cancel) {
+            Ok(source) => source,
             Err(error) => return super::fail(&error),
         }
     } else {
@@ -44,4 +50,9 @@ pub fn run(args: IndexArgs, cancel: &Cancel) -> ExitCode {
         },
         Err(error) => super::fail(&error),
     }
+}
+
+fn registry(args: IndexArgs, cancel: &Cancel) -> Result<Source, TransferError> {
+    let found = oci::resolve(args.transfer.http(vec![args.image])?, None, cancel)?;
+    Ok(tree::disk(found.disk()?, cancel)?.0)
 }

@@ -146,7 +146,7 @@ fn read(path: &Path) -> Result<Secret, ImageError> {
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
-/// Whether this is a URL, or names an image in a registry, and is no path.
+/// Whether this is a URL and not a path.
 pub fn is_url(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://") || is_reference(text)
+    text.starts_with("http://") || text.starts_with("https://")
 }

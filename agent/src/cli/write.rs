@@ -137,7 +137,8 @@ pub fn run(args: WriteArgs, cancel: &Cancel) -> ExitCode {
 }
 
 fn write(args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ended, TransferError> {
-    let mut urls: Vec<String> = if is_url(&args.source) { vec![args.source.clone()] } else { Vec::new() };
+    let remote = is_url(&args.source) || oci::is_reference(&args.source);
+    let mut urls: Vec<String> = if remote { vec![args.source.clone()] } else { Vec::new() };
     urls.extend(args.mirror.iter().cloned());
     // Where the image is a file, what is beside it may still have to be fetched.
     if urls.is_empty() {

@@ -8,14 +8,13 @@ use crate::disk::Target;
 use crate::error::Coded;
 use crate::finalize::device::Sectors;
 use crate::image::{
-    self, Destination, Ending, ImageError, Inspect, Progress as _, Refusal, Source, Withheld, WriteRequest, Written,
+    self, Destination, Ending, ImageError, Inspect, Progress as _, Refusal, Withheld, WriteRequest, Written,
 };
 use crate::plan;
 use crate::protocol::event::Anomaly;
 use crate::protocol::image::ImageSpec;
 use crate::protocol::plan::Warning;
 use crate::protocol::{Kind, Problem};
-use crate::tree;
 use burin_table::head::Head;
 use hwinventory::model::unfinished;
 use std::collections::BTreeMap;
@@ -69,15 +68,7 @@ fn write(
     let destinations: Vec<Destination<'_>> =
         targets.iter().zip(&tellers).map(|((_, target), progress)| Destination { target, progress }).collect();
     let fetched = fetch::prepare(work, spec)?;
-    let mut digest = fetched.digest;
-    let source = match &fetched.registry {
-        None => Source::Http(fetched.http.clone()),
-        Some(registry) => {
-            let (source, wire) = tree::disk(registry.disk()?, &work.cancel)?;
-            digest.wire = digest.wire.or(wire);
-            source
-        }
-    };
+    let (source, digest) = fetched.disk(&work.cancel)?;
     let mut request = WriteRequest::new(source);
     request.format = spec.format;
     request.verify = step.verify;

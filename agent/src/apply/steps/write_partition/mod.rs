@@ -6,7 +6,7 @@ use crate::apply::bound::Access;
 use crate::apply::{fetch, resolve};
 use crate::disk::Target;
 use crate::finalize::filesystem;
-use crate::image::{self, Destination, Inspect, Refusal, Source, WriteRequest};
+use crate::image::{self, Destination, Inspect, Refusal, WriteRequest};
 use crate::plan;
 use crate::protocol::image::ImageSpec;
 use crate::protocol::plan::Device;
@@ -63,10 +63,11 @@ fn write(step: &WritePartition, work: &Work, spec: &ImageSpec, targets: &[Target
     let destinations: Vec<Destination<'_>> =
         targets.iter().zip(&tellers).map(|(target, progress)| Destination { target, progress }).collect();
     let fetched = fetch::prepare(work, spec)?;
-    let mut request = WriteRequest::new(Source::Http(fetched.http));
+    let (source, digest) = fetched.disk(&work.cancel)?;
+    let mut request = WriteRequest::new(source);
     request.format = spec.format;
     request.verify = step.verify;
-    request.digest = fetched.digest;
+    request.digest = digest;
     request.signature = fetched.signature;
     let devices: Vec<String> = targets.iter().map(|target| target.path().display().to_string()).collect();
     request.inspect = Some(Inspect::new(move |head| {
