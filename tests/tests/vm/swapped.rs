@@ -12,7 +12,7 @@ use std::time::Duration;
 const MIB: u64 = 1 << 20;
 const MAC: &str = "52:54:00:b0:00:12";
 /// Of every disk: none can be told from another by that.
-const SIZE: u64 = 96 * MIB;
+const SIZE: u64 = 128 * MIB;
 /// Long enough for a word of the controller to arrive meanwhile.
 const PAUSE: Duration = Duration::from_secs(10);
 /// The kernel's words for a disk that is there.
@@ -78,7 +78,7 @@ impl Bench {
     fn start(dir: &Path, netboot: &Netboot) -> Self {
         let folder = dir.join("images");
         std::fs::create_dir_all(&folder).unwrap();
-        let images = ["one.raw.zst", "two.raw.zst"].map(|name| Image::small(&folder, name, 32 * MIB).unwrap());
+        let images = ["one.raw.zst", "two.raw.zst"].map(|name| Image::small(&folder, name, 64 * MIB).unwrap());
         let disks: Vec<Kept> = (91..).zip(DISKS).map(|(seed, (name, _))| Kept::new(dir, name, seed)).collect();
         let new: Vec<Kept> = (81..).zip(NEW).map(|(seed, name)| Kept::new(dir, &format!("new-{name}"), seed)).collect();
         let controller = start_controller(dir, netboot, &folder).unwrap();
