@@ -19,6 +19,7 @@ pub mod exit;
 pub mod finalize;
 pub mod kexec;
 pub mod net;
+pub mod policy;
 pub mod report;
 pub mod run;
 pub mod settle;

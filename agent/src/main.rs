@@ -20,7 +20,12 @@ enum Command {
     Inventory(cli::inventory::InventoryArgs),
     #[command(hide = true)]
     Look(cli::look::LookArgs),
+    Order(cli::order::OrderArgs),
     Plan(cli::plan::PlanArgs),
+    Receipt(cli::receipt::ReceiptArgs),
+    /// Takes and overwrites free memory: PID 1 starts it before kexec
+    #[command(hide = true)]
+    ScrubMemory,
     Simulate(cli::simulate::SimulateArgs),
     Write(Box<cli::write::WriteArgs>),
 }
@@ -38,7 +43,13 @@ fn main() -> ExitCode {
         Command::Index(args) => cli::index::run(args, &cli::signals::cancelled_by_signals()),
         Command::Inventory(args) => cli::inventory::run(&args),
         Command::Look(args) => cli::look::run(&args),
+        Command::Order(args) => cli::order::run(args),
         Command::Plan(args) => cli::plan::run(args),
+        Command::Receipt(args) => cli::receipt::run(args),
+        Command::ScrubMemory => {
+            burin::boot::scrub();
+            ExitCode::SUCCESS
+        }
         Command::Simulate(args) => cli::simulate::run(args),
         Command::Write(args) => cli::write::run(*args, &cli::signals::cancelled_by_signals()),
     }

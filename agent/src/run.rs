@@ -2,8 +2,10 @@
 
 mod api;
 mod attempt;
+mod evidence;
 mod facts;
 mod hello;
+mod key;
 mod late;
 mod logs;
 mod serve;
@@ -23,6 +25,7 @@ use crate::protocol::Identity;
 use crate::report::{CONTROLLER, Emitter, Limits, SINK, Sink};
 use crate::stage::{Failure, Stages};
 use crate::syslog::Syslog;
+use burin_sign::SecretKey;
 use hwinventory::Inventory;
 use logs::Logs;
 use std::fmt;
@@ -30,6 +33,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+pub use evidence::tree as ramdisk_digest;
 
 /// Orders that iPXE or the ramdisk's builder placed.
 const PLACED_ORDERS: [&str; 2] = ["order.json", "etc/burin/order.json"];
@@ -123,6 +128,8 @@ struct Ready {
     control: ControlFlag,
     addresses: Vec<IpAddr>,
     listen: IpAddr,
+    /// None where there are no random numbers.
+    key: Option<Arc<SecretKey>>,
 }
 
 impl Agent {
@@ -171,6 +178,9 @@ impl Agent {
     }
 
     fn report(&self, work: impl FnOnce(&mut Stages, String, Logs) -> Result<Exit, Failure>) -> Exit {
+        if let Some(rules) = &self.config.policy {
+            log::info!("the policy of this ramdisk demands: {}", rules.words());
+        }
         for warning in &self.config.warnings {
             log::warn!("{warning}");
         }
@@ -228,11 +238,14 @@ impl Agent {
             Ok::<_, TrustError>((Trust::controller(ca, &files, clock.clone())?, Trust::downloads(ca, &files, clock)?))
         })?;
         let emitter = stages.emitter().clone();
-        let sink = |url: &config::HttpUrl| Sink::start(url.as_str(), &trust, &Retry::default(), &emitter);
+        let others = trust.of_others();
+        let sink = |url: &config::HttpUrl| Sink::start(url.as_str(), &others, &Retry::default(), &emitter);
         let _sink = self.config.events.as_ref().map(|url| stages.run("events", || sink(url))).transpose()?;
 
         let (control, looked) = (ControlFlag::default(), Some(Instant::now()));
-        let ready = Ready { boot_id, inventory, looked, identity, trust, downloads, logs, control, addresses, listen };
+        let key = stages.run("key", || key::machine_key(&self.state())).ok().map(Arc::new);
+        let ready =
+            Ready { boot_id, inventory, looked, identity, trust, downloads, logs, control, addresses, listen, key };
         self.serve(stages, ready)
     }
 

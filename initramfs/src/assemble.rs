@@ -19,6 +19,7 @@ use crate::options::{KernelSource, Options, Stub};
 use crate::pack::{self, PackError};
 use crate::parallel;
 use crate::ramdisk::{self, RamdiskError};
+use crate::sbom;
 use crate::tools::{self, Taken, ToolError};
 use crate::uki::{self, UkiError};
 
@@ -36,6 +37,8 @@ pub const UKI: &str = "burin.efi";
 pub const NOTICE: &str = "NOTICE";
 /// The manifest.
 pub const MANIFEST: &str = "manifest.json";
+/// The software bill of materials.
+pub const SBOM: &str = "sbom.cdx.json";
 
 /// Why a build failed. Nothing in the output directory has been replaced then, unless the error is of writing it.
 #[derive(Debug, thiserror::Error)]
@@ -175,6 +178,19 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
         say(&format!("unified kernel image: {}", megabytes(image.len() as u64)));
         outputs.push((UKI, image));
     }
+    let packages: Vec<Package> =
+        files.package.iter().cloned().chain(others.iter().filter_map(|(package, _)| package.clone())).collect();
+    let sbom = sbom::document(&sbom::Parts {
+        version,
+        agent: &sha256(&agent.data),
+        ramdisk: (INITRAMFS, &sha256(&initramfs)),
+        kernel: (KERNEL, &sha256(&kernel.data)),
+        release: &tree.release,
+        packages: &packages,
+        crates: &crates,
+        libraries: notice::LIBRARIES,
+    });
+    outputs.push((SBOM, format!("{sbom:#}\n").into_bytes()));
     outputs.push((KERNEL, kernel.data));
     outputs.push((INITRAMFS, initramfs));
     outputs.push((IPXE, netboot::ipxe(&boot).into_bytes()));
@@ -198,7 +214,7 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
         modules: packed.iter().map(|m| m.entry(chosen.get(&m.name))).collect(),
         tools: tools.iter().map(tool_entry).collect(),
         firmware_wanted: firmware.wanted,
-        packages: files.package.into_iter().chain(others.into_iter().filter_map(|(p, _)| p)).collect(),
+        packages,
     };
     write_all(options, outputs, &manifest)?;
     Ok(manifest)

@@ -21,6 +21,7 @@ pub mod options;
 mod pack;
 mod parallel;
 mod ramdisk;
+mod sbom;
 pub mod tools;
 pub mod uki;
 

@@ -112,6 +112,9 @@ struct BuildArgs {
     /// An order to run without a controller.
     #[arg(long, value_name = "FILE", help_heading = "Ramdisk")]
     order: Option<PathBuf>,
+    /// What the agent demands of whoever gives it orders: docs/security.md.
+    #[arg(long, value_name = "FILE", help_heading = "Ramdisk")]
+    policy: Option<PathBuf>,
     /// Words that the agent takes as if they stood on the kernel command line, whatever boots it.
     #[arg(long, value_name = "WORDS", value_parser = parse_cmdline, help_heading = "Ramdisk")]
     embed_cmdline: Vec<Vec<String>>,
@@ -240,6 +243,7 @@ fn options(args: BuildArgs) -> Result<Options, String> {
         ca_bundle: (!args.no_ca_bundle).then_some(args.ca_bundle),
         ca: args.ca,
         order: args.order,
+        policy: args.policy,
         consoles: (!consoles.is_empty()).then_some(consoles),
         cmdline,
         embedded_cmdline: args.embed_cmdline.into_iter().flatten().collect(),

@@ -107,7 +107,7 @@ fn from_package(package: &Package) -> String {
     )
 }
 
-fn library(line: &str) -> Option<Package> {
+pub(crate) fn library(line: &str) -> Option<Package> {
     let mut words = line.split_whitespace().map(str::to_owned);
     Some(Package { name: words.next()?, version: words.next()?, source: words.next()?, source_version: words.next()? })
 }

@@ -55,6 +55,8 @@ pub struct Options {
     pub ca: Option<PathBuf>,
     /// An order (JSON) to be run.
     pub order: Option<PathBuf>,
+    /// What the agent demands of whoever gives it orders (JSON).
+    pub policy: Option<PathBuf>,
     /// `console=` words; `None` stands for the architecture's.
     pub consoles: Option<Vec<String>>,
     /// Words for the kernel command line in scripts and unified image.
@@ -92,6 +94,7 @@ impl Options {
             ca_bundle: Some(PathBuf::from(CA_BUNDLE)),
             ca: None,
             order: None,
+            policy: None,
             consoles: None,
             cmdline: Vec::new(),
             embedded_cmdline: Vec::new(),

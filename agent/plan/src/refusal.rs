@@ -16,6 +16,8 @@ pub struct Refusal {
 pub enum Reason {
     #[error("{0}")]
     Order(OrderError),
+    #[error("this order is for another machine: {wanted}")]
+    OtherMachine { wanted: String },
     #[error("no layout applies: {}", .0.join("; "))]
     NoLayout(Vec<String>),
     #[error("the layouts {} all apply at priority {priority}", names.join(", "))]
@@ -54,6 +56,7 @@ impl Refusal {
         match self.reason {
             Reason::NoLayout(_) | Reason::FewDisks { .. } | Reason::NoMatch { .. } | Reason::Unread { .. } => true,
             Reason::Order(_)
+            | Reason::OtherMachine { .. }
             | Reason::TwoLayouts { .. }
             | Reason::Ambiguous { .. }
             | Reason::Overlap { .. }
@@ -73,6 +76,7 @@ impl Coded for Refusal {
     fn code(&self) -> &'static str {
         match &self.reason {
             Reason::Order(error) => error.code(),
+            Reason::OtherMachine { .. } => "plan.other_machine",
             Reason::NoLayout(_) => "plan.no_layout",
             Reason::TwoLayouts { .. } => "plan.two_layouts",
             Reason::Unread { .. } => "plan.unread",
@@ -98,6 +102,7 @@ impl Coded for Refusal {
     fn hint(&self) -> Option<String> {
         let hint = match &self.reason {
             Reason::Order(error) => return error.hint(),
+            Reason::OtherMachine { .. } => "`valid` of the order says which machine it is for",
             Reason::NoLayout(_) => "add a layout for this machine, or correct the condition that is named",
             Reason::TwoLayouts { .. } => {
                 "give one of them a higher `priority`, or make their `when` exclude each other"

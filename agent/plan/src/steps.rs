@@ -275,6 +275,25 @@ pub fn boot_set(layout: &Layout) -> Option<&str> {
     layout.boot.as_ref().map(|boot| boot.set.as_str()).or_else(|| system_set(layout))
 }
 
+/// What firmware's menus can show.
+const LONGEST_BOOT_LABEL: usize = 64;
+
+/// Characters that are there to be seen. Of those that are not, Unicode's controls and what changes the direction or the
+/// join of text could make one entry look like another.
+fn is_printable(c: char) -> bool {
+    let invisible = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{ffff}');
+    !c.is_control() && !invisible
+}
+
+pub fn is_boot_label(label: &str) -> bool {
+    !label.trim().is_empty() && label.chars().count() <= LONGEST_BOOT_LABEL && label.chars().all(is_printable)
+}
+
+/// An order's id, which may be longer.
+fn boot_label(id: &str) -> String {
+    id.chars().filter(|c| is_printable(*c)).take(LONGEST_BOOT_LABEL).collect()
+}
+
 fn boot(context: Context<'_>, steps: &mut Vec<Step>) {
     let order = context.order.policies.boot_order;
     let bootable = context.layout.tree.as_ref().is_none_or(|tree| tree.bootloader != Bootloader::None);
@@ -284,7 +303,7 @@ fn boot(context: Context<'_>, steps: &mut Vec<Step>) {
     let Some(set) = boot_set(context.layout) else { return };
     let disks: Vec<usize> = context.of_set(set).iter().map(|(i, _)| *i).collect();
     let label = context.layout.boot.as_ref().and_then(|boot| boot.label.clone());
-    let label = label.unwrap_or_else(|| context.order.id.clone());
+    let label = label.unwrap_or_else(|| boot_label(&context.order.id));
     if !disks.is_empty() {
         steps.push(Step::BootEntry(BootEntry { disks, label, order }));
     }

@@ -34,7 +34,17 @@ pub struct Hello {
     /// Where the agent itself can be called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiEndpoint>,
+    /// The machine's key of this boot: base64 of an Ed25519 SubjectPublicKeyInfo. This body is signed with it, in the header
+    /// `Burin-Signature`, and so are receipts. An order that names it is for this boot alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
+
+/// What hello's signature is over: the DSSE pre-authentication encoding of this type and the body.
+pub const PAYLOAD_TYPE: &str = "application/vnd.burin.hello+json";
+
+/// The header of a hello with the base64 of its signature.
+pub const SIGNATURE_HEADER: &str = "burin-signature";
 
 /// What names a machine, strongest first. Placeholder values (all zeros, "To be filled by O.E.M.") are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

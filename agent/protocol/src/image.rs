@@ -78,6 +78,10 @@ pub struct ImageIndex {
     pub signature: Option<ImageSignature>,
 }
 
+/// Bytes per second of one connection. Pieces of an image are 256 KiB: where one takes longer than a few seconds, servers
+/// give the connection up.
+pub const LEAST_RATE: u64 = 64 << 10;
+
 /// How something is fetched. CAs are the ramdisk's: `burin.ca=` and its files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -89,8 +93,9 @@ pub struct Transfer {
     /// For the server of the first URL, and for no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// Bytes per second, over all connections.
+    /// Bytes per second, over all connections; at least 65536 for each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = LEAST_RATE))]
     pub rate: Option<u64>,
     /// Ranges fetched side by side, 1 to 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]

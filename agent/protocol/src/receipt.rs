@@ -18,6 +18,9 @@ pub struct Receipt {
     /// `sha256:HEX` over the order's canonical JSON, as the plan has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_digest: Option<String>,
+    /// Who has signed the order, of those whom the ramdisk's policy names: base64 of SubjectPublicKeyInfos.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order_signers: Vec<String>,
     /// The plan's disks as they were opened, once and for the whole attempt; in the plan's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<OpenedDisk>,
@@ -29,6 +32,9 @@ pub struct Receipt {
     pub changes: Vec<Change>,
     /// Milliseconds per stage, in the order they ran.
     pub stages: Vec<StageTime>,
+    /// This receipt as an in-toto statement that the machine has signed: a DSSE envelope (docs/security.md).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<serde_json::Value>,
 }
 
 /// A disk as the agent held it open: what was written was written to this one.

@@ -1,8 +1,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use zeroize::Zeroize;
 
-/// A token. It serialises as itself (the wire needs it) and prints as `***`, so no log line can show it.
+/// A token. It serialises as itself (the wire needs it) and prints as `***`, so no log line can show it. Its memory is wiped when it goes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -15,6 +16,12 @@ impl Secret {
     /// The secret itself: for the Authorization header and nothing else.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -1,49 +1,25 @@
 //! Where the engine and those who call in meet: one state, one order at a time.
 
+use super::error::DoorAnomaly;
 use super::history::History;
+use super::lock::{Lock, Verdict};
 use super::log_ring::LogRing;
+use super::work::{Admission, Kexec, Planner, Refusal, Work, refusal};
 use crate::bell::Bell;
 use crate::control::ControlFlag;
 use crate::error::Coded;
+use crate::protocol::event::Anomaly;
 use crate::protocol::order::parse_bytes;
 use crate::protocol::{
-    ApplyReply, ApplyRequest, Event, Hello, Kind, Order, Phase, Plan, Power, Problem, Receipt, Secret, Status, api,
+    ApplyReply, ApplyRequest, Event, Hello, Kind, Order, Phase, Plan, Power, Receipt, Secret, Status, api,
 };
 use crate::report::Emitter;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
-
-/// Makes a plan of an order for this machine: a pure function over the inventory, which changes nothing.
-pub type Planner = Arc<dyn Fn(&Order) -> Result<Plan, Problem> + Send + Sync>;
-
-/// Loads the kernel of the system that a plan has installed.
-pub type Kexec = Arc<dyn Fn(&Plan) -> Result<(), Problem> + Send + Sync>;
-
-/// What somebody who called in wants done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Work {
-    /// Carry out this order, if the plan still has this digest.
-    Apply {
-        order: Box<Order>,
-        plan_digest: String,
-    },
-    Power(Power),
-}
-
-/// A refusal with the HTTP status it travels by.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Refusal {
-    pub status: u16,
-    pub problem: Problem,
-}
-
-pub(super) fn refusal(status: u16, code: &str, message: impl Into<String>) -> Refusal {
-    let problem = Problem { code: code.to_owned(), message: message.into(), causes: vec![], hint: None };
-    Refusal { status, problem }
-}
+use std::time::{Duration, Instant};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -54,7 +30,10 @@ struct Inner {
     control: ControlFlag,
     planner: Planner,
     kexec: OnceLock<Kexec>,
+    admission: OnceLock<Admission>,
     bell: OnceLock<Bell>,
+    emitter: Emitter,
+    lock: Mutex<Lock>,
     log: LogRing,
     history: History,
     state: Mutex<State>,
@@ -63,7 +42,6 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    token: Option<Secret>,
     phase: Phase,
     stage: Option<String>,
     inventory: Value,
@@ -91,9 +69,12 @@ impl Door {
     /// `emitter`'s events are shown from now on; `control` is the one that the session has.
     pub fn new(hello: Hello, control: ControlFlag, emitter: &Emitter, log: LogRing, planner: Planner) -> Self {
         let (history, state, changed) = (History::default(), Mutex::default(), Condvar::new());
-        let (kexec, bell) = (OnceLock::new(), OnceLock::new());
-        let door = Self(Arc::new(Inner { hello, control, planner, kexec, bell, log, history, state, changed }));
-        let (events, weak) = (emitter.listen(4096), Arc::downgrade(&door.0));
+        let (kexec, bell, admission) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let (events, emitter, lock) = (emitter.listen(4096), emitter.clone(), Mutex::default());
+        let inner =
+            Inner { hello, control, planner, kexec, admission, bell, emitter, lock, log, history, state, changed };
+        let door = Self(Arc::new(inner));
+        let weak = Arc::downgrade(&door.0);
         // Ends with the emitter, or when the door is gone.
         let pump = move || {
             for event in events {
@@ -119,6 +100,12 @@ impl Door {
         let _ = self.0.kexec.set(kexec);
     }
 
+    /// What callers place is read by this; before, as an order without a signature.
+    pub fn set_admission(&self, admission: Admission) {
+        // The first one stays.
+        let _ = self.0.admission.set(admission);
+    }
+
     /// Rung whenever there is work.
     pub fn set_bell(&self, bell: Bell) {
         // The first one stays.
@@ -132,9 +119,16 @@ impl Door {
         }
     }
 
-    /// From now on this token opens the door; before, none does.
+    /// From now on this token opens the door; before, none does, and one that is too short never.
     pub fn set_token(&self, token: Secret) {
-        self.lock().token = Some(token);
+        if !self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).set(token) {
+            self.tell(&DoorAnomaly::WeakToken);
+        }
+    }
+
+    fn tell(&self, anomaly: &DoorAnomaly) {
+        log::warn!("the agent's API: {anomaly}");
+        self.0.emitter.emit(Kind::Anomaly(Anomaly { device: None, problem: anomaly.problem() }));
     }
 
     pub fn set_inventory(&self, inventory: Value) {
@@ -183,8 +177,20 @@ impl Door {
 
 /// What those who call in do with the door.
 impl Door {
-    pub(super) fn token(&self) -> Option<Secret> {
-        self.lock().token.clone()
+    /// Whether this token opens the door. Wrong ones are counted, and told now and then.
+    pub(super) fn check(&self, given: Option<&str>, peer: IpAddr) -> Verdict {
+        let verdict = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).check(given, Instant::now());
+        if let Verdict::Wrong(wrong) = &verdict
+            && wrong.notable
+        {
+            self.tell(&DoorAnomaly::WrongToken { count: wrong.count, peer });
+        }
+        verdict
+    }
+
+    /// Wrong tokens in this boot.
+    pub(super) fn wrong_tokens(&self) -> u64 {
+        self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).wrong()
     }
 
     pub(super) fn history(&self) -> &History {
@@ -231,7 +237,11 @@ impl Door {
 
     /// Places an order. The same bytes again change nothing.
     pub(super) fn put_order(&self, raw: &[u8]) -> Result<(), Refusal> {
-        let order = parse_bytes(raw).map_err(|error| Refusal { status: 422, problem: error.problem() })?;
+        let order = match self.0.admission.get() {
+            Some(admission) => admission(raw),
+            None => parse_bytes(raw).map_err(|error| error.problem()),
+        };
+        let order = order.map_err(|problem| Refusal { status: 422, problem })?;
         let mut state = self.lock();
         if state.order.as_ref().is_some_and(|placed| placed.raw == raw) {
             return Ok(());

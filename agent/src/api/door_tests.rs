@@ -1,7 +1,7 @@
 //! Whatever callers and controllers want in whatever order: one order at a time, and nothing that nobody agreed to.
 
 use super::*;
-use crate::protocol::{hello, receipt};
+use crate::protocol::{Problem, hello, receipt};
 use crate::report::Limits;
 use proptest::prelude::*;
 use serde_json::json;

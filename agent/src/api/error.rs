@@ -1,6 +1,7 @@
+use super::lock::LEAST_TOKEN;
 use crate::error::Coded;
 use crate::http::TrustError;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Why the agent's own API cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -25,5 +26,35 @@ impl Coded for ApiError {
             Self::Listen { .. } => "api.listen",
             Self::Thread { .. } => "api.thread",
         }
+    }
+}
+
+/// What is told of the door while it works.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DoorAnomaly {
+    #[error("the token of this boot has less than {LEAST_TOKEN} characters: it opens nothing")]
+    WeakToken,
+    #[error("{count} wrong tokens so far in this boot, the last one from {peer}")]
+    WrongToken { count: u64, peer: IpAddr },
+}
+
+impl Coded for DoorAnomaly {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::WeakToken => "api.weak_token",
+            Self::WrongToken { .. } => "api.wrong_token",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::WeakToken => {
+                "have the controller, or burin.token, give at least 16 random characters: openssl rand -hex 16"
+            }
+            Self::WrongToken { .. } => {
+                "find out who that is; burin.api=off closes the door, burin.api=ADDRESS:PORT moves it"
+            }
+        };
+        Some(hint.to_owned())
     }
 }

@@ -26,6 +26,8 @@ pub(super) fn text(door: &Door) -> String {
     }
     let last = [(String::new(), status.last_event.to_string())];
     metric("burin_events_total", "counter", "Events emitted in this boot.", &last);
+    let wrong = [(String::new(), door.wrong_tokens().to_string())];
+    metric("burin_api_wrong_tokens_total", "counter", "Calls with a wrong token in this boot.", &wrong);
     let events = door.history().after(0);
     if let Some(Kind::Progress(progress)) =
         events.iter().rev().filter(|event| event.kind == "dev.burin.progress").find_map(|event| event.kind())

@@ -7,12 +7,17 @@ mod certificate;
 mod door;
 mod error;
 mod history;
+mod lock;
 mod log_ring;
 mod metrics;
 mod routes;
+mod seats;
 mod server;
+mod work;
 
-pub use door::{Door, Kexec, Planner, Work};
+pub use door::Door;
 pub use error::ApiError;
 pub use log_ring::LogRing;
+pub use seats::Guest;
 pub use server::{Listener, Options, Server};
+pub use work::{Admission, Kexec, Planner, Work};

@@ -1,12 +1,15 @@
 //! The calls of the agent's own API.
 
-use super::door::{Door, Refusal, refusal};
+use super::door::Door;
 use super::history::History;
+use super::lock::Verdict;
 use super::metrics;
+use super::seats::{Guest, KNOWN};
+use super::work::{Refusal, refusal};
 use crate::protocol::{ApplyRequest, Event, PowerRequest};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -15,13 +18,11 @@ use axum::{Json, Router};
 use http_body::Frame;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, mpsc};
 
 /// An order with all its attributes; nothing else that comes in is larger.
@@ -68,19 +69,24 @@ pub(super) fn router(door: Door) -> Router {
         .with_state(shared)
 }
 
-/// Tokens are compared as digests in constant time: neither length nor content shows in the time it takes.
-async fn authorise(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+/// The right token is let in at once. A wrong one waits for its answer and has to connect again; see [`super::lock`].
+async fn authorise(
+    State(shared): State<Shared>,
+    Extension(guest): Extension<Guest>,
+    request: Request,
+    next: Next,
+) -> Response {
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    let known = shared.door.token();
-    let right = known
-        .as_ref()
-        .is_some_and(|token| Sha256::digest(given.as_bytes()).ct_eq(&Sha256::digest(token.reveal().as_bytes())).into());
-    if right {
-        return next.run(request).await;
+    match shared.door.check(given.and_then(|value| value.strip_prefix("Bearer ")), guest.peer()) {
+        Verdict::Right if guest.welcome() => return next.run(request).await,
+        Verdict::Right => {
+            return refusal(503, "api.connections", format!("{KNOWN} are connected already")).into_response();
+        }
+        Verdict::None => {}
+        Verdict::Wrong(wrong) => tokio::time::sleep(wrong.delay).await,
     }
     let refused = refusal(401, "api.token", "this call asks for the bearer token of this boot");
-    ([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response()
+    ([(header::WWW_AUTHENTICATE, "Bearer"), (header::CONNECTION, "close")], refused).into_response()
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {

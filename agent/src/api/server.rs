@@ -4,8 +4,11 @@ use super::certificate::self_signed;
 use super::door::Door;
 use super::error::ApiError;
 use super::routes::router;
+use super::seats::{Guest, Seats};
 use crate::protocol::hello::ApiEndpoint;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
@@ -14,11 +17,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-/// More connections are closed at once.
-const CONNECTIONS: usize = 64;
 /// For a TLS handshake, and for the header of a request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -105,34 +106,41 @@ impl Listener {
 }
 
 async fn accept(listener: TcpListener, tls: TlsAcceptor, app: axum::Router) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS));
+    let seats = Arc::new(Seats::default());
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             // Out of file descriptors, most likely: it passes.
             Err(_) => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        let Ok(seat) = seats.clone().try_acquire_owned() else { continue };
-        let (tls, app) = (tls.clone(), app.clone());
+        let (tls, app, guest) = (tls.clone(), app.clone(), seats.take(peer.ip()));
         tokio::spawn(async move {
-            serve(stream, tls, app).await;
-            drop(seat);
+            tokio::select! {
+                () = guest.sent_away() => {}
+                () = serve(stream, tls, app, guest.clone()) => {}
+            }
         });
     }
 }
 
 /// One connection. Whatever goes wrong on it is its own affair.
-async fn serve(stream: TcpStream, tls: TlsAcceptor, app: axum::Router) {
+async fn serve(stream: TcpStream, tls: TlsAcceptor, app: axum::Router, guest: Guest) {
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = tokio::time::timeout(HEADER_PATIENCE, tls.accept(stream)).await else { return };
+    let app = TowerToHyperService::new(app);
+    // Whoever answers has to know who asks.
+    let app = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(guest.clone());
+        app.call(request)
+    });
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_PATIENCE)
         .max_buf_size(64 << 10)
         .max_headers(64)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+        .serve_connection(TokioIo::new(stream), app)
         .await;
 }

@@ -31,9 +31,12 @@ const TABLE: &[Mount] = &[
     },
     Mount { target: "run", kind: "tmpfs", flags: NO_DEV, data: "mode=0755", when: None },
     Mount { target: "tmp", kind: "tmpfs", flags: NO_DEV, data: "mode=1777", when: None },
+    // Whether the kernel is locked down, and what firmware has measured.
+    Mount { target: SECURITY, kind: "securityfs", flags: NO_EXEC, data: "", when: Some(SECURITY) },
     Mount { target: EFIVARS, kind: "efivarfs", flags: NO_EXEC, data: "", when: Some("sys/firmware/efi") },
 ];
 
+const SECURITY: &str = "sys/kernel/security";
 const EFIVARS: &str = "sys/firmware/efi/efivars";
 const LINKS: &[(&str, &str)] = &[
     ("dev/fd", "/proc/self/fd"),
@@ -102,7 +105,16 @@ fn mount_one(root: &Path, entry: &Mount) -> io::Result<()> {
 
 /// `MemAvailable` of `/proc/meminfo` in bytes (proc(5)): what can be had without swapping.
 pub fn available(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    bytes_of(meminfo, "MemAvailable:")
+}
+
+/// `MemFree` of the same: nobody has it, not even as a cache.
+pub fn unused(meminfo: &str) -> Option<u64> {
+    bytes_of(meminfo, "MemFree:")
+}
+
+fn bytes_of(meminfo: &str, word: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(word))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 

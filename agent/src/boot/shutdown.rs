@@ -1,6 +1,6 @@
 //! The end of the machine: everything killed, disks synced and unmounted, then reboot(2).
 
-use super::{mounts, say, watchdog};
+use super::{forget, mounts, say, watchdog};
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -60,6 +60,9 @@ pub fn shutdown(end: End) -> ! {
         mounts::unmount_disks(&table).iter().for_each(|note| log::warn!("{note}"));
     });
     within(Duration::from_secs(60), "sync", nix::unistd::sync);
+    if end == End::Kexec {
+        within(Duration::from_secs(90), "wipe", || forget::forget(Path::new("/")));
+    }
     watchdog::release();
     log::info!("{}", end.words());
     say::flush();

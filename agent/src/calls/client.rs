@@ -1,6 +1,7 @@
 //! One call, one try: URL, token, limits, content types, and errors with names.
 
 use super::error::ControllerError;
+use crate::protocol::hello::SIGNATURE_HEADER;
 use crate::protocol::{Problem, Secret};
 use burin_http::Clock;
 use burin_http::Trust;
@@ -20,7 +21,8 @@ pub const ORDER_LIMIT: u64 = 4 << 20;
 pub struct Client {
     agent: ureq::Agent,
     base: String,
-    clock: Clock,
+    /// Told by the replies of this server, where they prove who it is.
+    clock: Option<Clock>,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ pub struct Call<'a> {
     /// Content type and bytes.
     pub body: Option<(&'a str, Vec<u8>)>,
     pub if_none_match: Option<&'a str>,
+    /// Of the body, for [`SIGNATURE_HEADER`].
+    pub signature: Option<&'a str>,
     /// How long the server was asked to hold its answer.
     pub wait: Duration,
     pub limit: u64,
@@ -50,7 +54,8 @@ impl Client {
     pub fn new(base: &str, trust: &Trust, timeouts: &Timeouts) -> Result<Self, ControllerError> {
         check_url(base)?;
         let base = base.trim_end_matches('/').to_owned();
-        Ok(Self { agent: agent(trust, timeouts), base, clock: trust.clock().clone() })
+        let clock = trust.tells_time().then(|| trust.clock().clone());
+        Ok(Self { agent: agent(trust, timeouts), base, clock })
     }
 
     pub fn base(&self) -> &str {
@@ -70,6 +75,9 @@ impl Client {
         if let Some(etag) = call.if_none_match {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
+        if let Some(signature) = call.signature {
+            request = request.header(SIGNATURE_HEADER, signature);
+        }
         let answered = match call.body {
             Some((kind, body)) => {
                 let request = request.header(header::CONTENT_TYPE, kind).body(body);
@@ -84,8 +92,10 @@ impl Client {
         let (response, from) = answered.map_err(failed)?;
         let proven = from.starts_with("https://") && same_origin(&url, &from);
         let (parts, mut body) = response.into_parts();
-        if let Some(date) = parts.headers.get(header::DATE).and_then(|date| date.to_str().ok()).filter(|_| proven) {
-            self.clock.observe(date, SystemTime::now());
+        if let Some(date) = parts.headers.get(header::DATE).and_then(|date| date.to_str().ok()).filter(|_| proven)
+            && let Some(clock) = &self.clock
+        {
+            clock.observe(date, SystemTime::now());
         }
         let body = body.with_config().limit(limit).read_to_vec().map_err(failed)?;
         let reply = Reply { url: shown, status: parts.status, headers: parts.headers, body };

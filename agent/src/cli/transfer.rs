@@ -5,6 +5,7 @@ use crate::http::{Ca, TrustError};
 use crate::image::oci::is_reference;
 use crate::image::{Credentials, Http, ImageError, MOST_CONNECTIONS, Proxies, Registries};
 use crate::protocol::Secret;
+use crate::protocol::image::LEAST_RATE;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,8 +34,8 @@ pub struct TransferArgs {
     /// config.json, whichever is found first
     #[arg(long, value_name = "FILE")]
     registry_config: Option<PathBuf>,
-    /// Keep the download at this rate
-    #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Keep the download at this rate, at least 65536 for each connection
+    #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = clap::value_parser!(u64).range(LEAST_RATE..))]
     limit_rate: Option<u64>,
     /// Fetch so many ranges side by side, where the server sends ranges (2 MiB of memory each)
     #[arg(long, value_name = "COUNT", default_value_t = 1,

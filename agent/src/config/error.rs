@@ -2,6 +2,7 @@
 
 use super::value::without_userinfo;
 use crate::error::Coded;
+use crate::policy::{RefusedByPolicy, RulesError};
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum ConfigError {
     Settle { value: String },
     #[error("burin.finish={value}: no such way to finish")]
     Finish { value: String },
-    #[error("burin.api={value}: neither off nor a port")]
+    #[error("burin.api={value}: neither off, nor a port, nor an address with a port")]
     Api { value: String },
     #[error("BOOTIF={value}: not the address of an Ethernet NIC")]
     BootIf { value: String },
@@ -28,6 +29,12 @@ pub enum ConfigError {
     Ironic { word: &'static str, why: &'static str },
     #[error("ip={value}: {why}")]
     Ip { value: String, why: &'static str },
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    #[error(transparent)]
+    Policy(RefusedByPolicy),
+    #[error("the policy of this ramdisk wants https by its own CAs, and a word from outside names others")]
+    PolicyCa,
 }
 
 impl ConfigError {
@@ -50,12 +57,18 @@ impl Coded for ConfigError {
             Self::BootIf { .. } => "config.bootif",
             Self::Ironic { .. } => "config.ironic",
             Self::Ip { .. } => "config.ip",
+            Self::Rules(error) => error.code(),
+            Self::Policy(error) => error.code(),
+            Self::PolicyCa => "policy.ca",
         }
     }
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Read { .. } => return None,
+            Self::Rules(error) => return error.hint(),
+            Self::Policy(error) => return error.hint(),
+            Self::PolicyCa => "put burin.ca into the ramdisk's /etc/burin/cmdline, or the CA into /etc/burin/ca.pem",
             Self::Url { word, .. } => return Some(format!("write {word}=http://HOST[:PORT]/PATH or https://...")),
             Self::Ca { .. } => {
                 "write burin.ca=/etc/burin/ca.pem or burin.ca=sha256:<64 hexadecimal digits>, and URLs that begin with https://"
@@ -66,7 +79,9 @@ impl Coded for ConfigError {
             Self::Lldp { .. } => "write burin.lldp=31: switches speak every 30 seconds",
             Self::Settle { .. } => "write burin.settle=60 where disks may come up to a minute late",
             Self::Finish { .. } => "write reboot, poweroff, kexec or hold",
-            Self::Api { .. } => "write burin.api=off or burin.api=8443",
+            Self::Api { .. } => {
+                "write burin.api=off, burin.api=8443, burin.api=10.0.0.7:8443 or burin.api=[fd00::7]:8443"
+            }
             Self::BootIf { .. } => {
                 "in iPXE write BOOTIF=01-${net0/mac:hexhyp}; InfiniBand (20-...) is not Ethernet, which is all that burin speaks"
             }

@@ -12,6 +12,7 @@ mod ironic;
 mod links;
 pub mod medium;
 mod network;
+mod policy;
 mod raw;
 mod syslog;
 mod value;
@@ -32,6 +33,7 @@ pub use raw::Raw;
 pub use syslog::{Target, TargetError, Wire};
 pub use value::{ApiDoor, HttpUrl, Mac, OrderSource, Trust};
 
+use crate::policy::Rules;
 use crate::protocol::order::Finish;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -76,6 +78,8 @@ pub struct Config {
     pub ironic: Option<Ironic>,
     /// More words are on virtual media (`boot_method=vmedia`).
     pub virtual_media: bool,
+    /// What the ramdisk demands of whoever gives orders; none: nothing.
+    pub policy: Option<Rules>,
     /// What was odd but not wrong, in plain words: the caller logs it once its logger runs.
     pub warnings: Vec<String>,
 }
@@ -97,7 +101,11 @@ pub fn load_with(root: &Path, more: &str) -> Result<Config, ConfigError> {
     let file = read(&root.join("etc/burin/cmdline"), true)?;
     let medium = read(&root.join("run/burin/medium/words"), true)?;
     let kernel = read(&root.join("proc/cmdline"), false)?;
-    Config::parse(&[&file, &medium, &kernel, more])
+    let config = Config::parse(&[&file, &medium, &kernel, more])?;
+    match Rules::load(root)? {
+        None => Ok(config),
+        Some(rules) => policy::enforce(config, &file, rules),
+    }
 }
 
 fn read(path: &Path, optional: bool) -> Result<String, ConfigError> {

@@ -174,6 +174,7 @@ impl Raw {
             api: self.api.as_deref().map(parse_api).transpose()?.unwrap_or_default(),
             boot_mac: None,
             network: network::NetworkPlan::default(),
+            policy: None,
             warnings: self.warnings,
         };
         if let Some(ca) = &self.ca

@@ -75,6 +75,8 @@ fn wrong_values_have_codes() {
     assert_eq!(code("burin.finish=halt"), "config.finish");
     assert_eq!(code("burin.api=no"), "config.api");
     assert_eq!(code("burin.api=65536"), "config.api");
+    assert_eq!(code("burin.api=host:8443"), "config.api");
+    assert_eq!(code("burin.api=10.0.0.7:"), "config.api");
     assert_eq!(code("ip=maybe"), "config.ip");
     assert_eq!(code("ip=10.0.0.5:::255.0.255.0"), "config.ip");
 }
@@ -84,6 +86,8 @@ fn the_api_can_be_switched_off() {
     assert_eq!(parse("quiet").api, ApiDoor::Port(8443));
     assert_eq!(parse("burin.api=on").api, ApiDoor::Port(8443));
     assert_eq!(parse("burin.api=off").api, ApiDoor::Off);
+    assert_eq!(parse("burin.api=10.0.0.7:9443").api, ApiDoor::At(([10, 0, 0, 7], 9443).into()));
+    assert_eq!(parse("burin.api=[fd00::7]:9443").api, ApiDoor::At("[fd00::7]:9443".parse().unwrap()));
 }
 
 #[test]
@@ -226,4 +230,46 @@ fn the_boot_medium_comes_before_the_kernel_command_line_and_after_the_ramdisk() 
     let config = load(root.path()).unwrap();
     assert_eq!((config.ntp.as_deref(), config.settle.as_secs(), config.lldp.as_secs()), (Some("kernel"), 2, 1));
     assert_eq!(config.warnings, [""; 0]);
+}
+
+/// What a boot server puts on the kernel command line cannot weaken what the ramdisk demands.
+#[test]
+fn words_from_outside_do_not_weaken_a_policy() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("etc/burin")).unwrap();
+    std::fs::create_dir_all(root.path().join("proc")).unwrap();
+    let load = |policy: &str, file: &str, kernel: &str| {
+        std::fs::write(root.path().join("etc/burin/policy.json"), policy).unwrap();
+        std::fs::write(root.path().join("etc/burin/cmdline"), file).unwrap();
+        std::fs::write(root.path().join("proc/cmdline"), kernel).unwrap();
+        super::load(root.path()).map_err(|error| crate::error::Coded::code(&error))
+    };
+    let https = r#"{"version": "policy/v1", "require_https": true}"#;
+    let pin = format!("burin.ca=sha256:{}", "a".repeat(64));
+    assert!(load(https, "", "burin.controller=https://c").is_ok());
+    assert!(load(https, &pin, "burin.controller=https://c").is_ok(), "the ramdisk's own word");
+    let attacks = [
+        ("burin.controller=http://c".to_owned(), "policy.https"),
+        ("burin.order=http://c/o".to_owned(), "policy.https"),
+        ("burin.controller=https://c burin.events=http://e".to_owned(), "policy.https"),
+        (format!("burin.controller=https://evil {pin}"), "policy.ca"),
+        ("burin.controller=https://evil burin.ca=/etc/ssl/certs/ca-certificates.crt".to_owned(), "policy.ca"),
+        ("ipa-api-url=http://i".to_owned(), "policy.https"),
+        ("ipa-api-url=https://i ipa-insecure=1".to_owned(), "policy.ca"),
+    ];
+    for (words, code) in attacks {
+        assert_eq!(load(https, "", &words), Err(code), "{words}");
+    }
+    let other = format!("burin.controller=https://evil burin.ca=sha256:{}", "b".repeat(64));
+    assert_eq!(load(https, &pin, &other), Err("policy.ca"), "another pin than the ramdisk's");
+
+    let closed =
+        load(r#"{"version": "policy/v1", "no_api": true}"#, "", "burin.token=x burin.api=10.0.0.1:8443").unwrap();
+    assert_eq!(closed.api, ApiDoor::Off);
+    let key = burin_sign::SecretKey::generate().unwrap().0.public();
+    let signed = format!(r#"{{"version": "policy/v1", "orders": {{"keys": ["{key}"]}}}}"#);
+    let config = load(&signed, "burin.attr.rack=r1", "burin.attr.ssh_keys=mine burin.attr.rack=r2").unwrap();
+    assert_eq!(config.attributes.into_iter().collect::<Vec<_>>(), [("rack".to_owned(), "r1".to_owned())]);
+    assert!(config.warnings.iter().any(|warning| warning.contains("burin.attr")));
+    assert_eq!(load("{}", "", ""), Err("policy.invalid"), "a policy that cannot be read is not none");
 }

@@ -4,6 +4,7 @@ use super::ConfigError;
 use super::syslog::Target;
 use crate::protocol::order::Finish;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use ureq::http::Uri;
@@ -96,8 +97,10 @@ fn parse_hex32(text: &str) -> Option<[u8; 32]> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiDoor {
     Off,
-    /// 0 is an ephemeral one.
+    /// Where the controller finds this machine; 0 is an ephemeral port.
     Port(u16),
+    /// There and nowhere else.
+    At(SocketAddr),
 }
 
 impl Default for ApiDoor {
@@ -110,6 +113,9 @@ pub(super) fn parse_api(text: &str) -> Result<ApiDoor, ConfigError> {
     match text {
         "off" => Ok(ApiDoor::Off),
         "on" => Ok(ApiDoor::default()),
+        _ if text.contains(':') => {
+            text.parse().map(ApiDoor::At).map_err(|_| ConfigError::Api { value: text.to_owned() })
+        }
         _ => text.parse().map(ApiDoor::Port).map_err(|_| ConfigError::Api { value: text.to_owned() }),
     }
 }

@@ -20,6 +20,7 @@ use crate::protocol::order::{Finish, Order};
 use crate::protocol::{Hello, Receipt};
 use crate::report::Emitter;
 use crate::report::stage::{Failure, Stages};
+use burin_sign::SecretKey;
 use hwinventory::Inventory;
 use std::fmt;
 use std::net::IpAddr;
@@ -112,6 +113,8 @@ pub struct Ground<'a> {
     /// What the next agent process of this boot finds.
     pub state: &'a Path,
     pub hello: &'a Hello,
+    /// This machine's, where one could be made.
+    pub key: Option<&'a Arc<SecretKey>>,
     pub inventory: &'a Inventory,
     /// Looks at the machine again.
     pub look: Arc<dyn Fn() -> Inventory + Send + Sync>,

@@ -3,7 +3,7 @@
 use crate::protocol::{LastState, Receipt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +43,17 @@ impl Memory {
         attempts.insert(order.to_owned(), attempt);
         self.write("attempts.json", Some(&attempts))?;
         Ok(attempt)
+    }
+
+    /// Whether an order of this id was carried out with success in this boot.
+    pub fn was_done(&self, order: &str) -> bool {
+        self.read::<BTreeSet<String>>("done.json").is_some_and(|done| done.contains(order))
+    }
+
+    pub fn was_done_now(&self, order: &str) -> io::Result<()> {
+        let mut done: BTreeSet<String> = self.read("done.json").unwrap_or_default();
+        done.insert(order.to_owned());
+        self.write("done.json", Some(&done))
     }
 
     fn write(&self, name: &str, value: Option<&impl Serialize>) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! Events that nobody has acknowledged yet: bounded, in order, without a gap. No I/O.
 //!
-//! Where something has to go, it is the oldest progress, then the oldest log, then other notices; never a result. What
-//! went leaves a `dev.burin.dropped` event that covers its sequences, so that the controller's contiguous
+//! Where something has to go, it is the oldest progress, then the oldest log, then other notices. Anomalies, and after
+//! them results, go only where they alone are twice as much as the spool is meant to hold. What went leaves a `dev.burin.dropped` event that covers its sequences, so that the controller's contiguous
 //! acknowledgement can pass, and knows what it missed.
 
 use crate::protocol::event::Dropped;
@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 /// No boot emits as many events; what claims more is wrong. JSON readers keep integers exact up to here.
 pub(super) const LAST_SEQUENCE: u64 = 1 << 53;
 
-/// Beyond these, events are dropped. Results do not count as droppable, so they alone may exceed them.
+/// Beyond these, events are dropped; anomalies and results beyond twice as much.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     pub events: usize,
@@ -30,16 +30,21 @@ enum Class {
     Progress,
     Log,
     Notice,
-    /// Results of steps, plans, anomalies, and the stand-ins of what was dropped.
-    Kept,
+    Anomaly,
+    /// Of steps and plans, and refused orders.
+    Result,
+    /// In place of what was dropped.
+    StandIn,
 }
 
 fn class(event: &Event) -> Class {
     match event.kind.as_str() {
         "dev.burin.progress" => Class::Progress,
         "dev.burin.log" => Class::Log,
-        "dev.burin.stage.finished" | "dev.burin.stage.failed" | "dev.burin.plan" => Class::Kept,
-        "dev.burin.anomaly" | "dev.burin.order.refused" | "dev.burin.dropped" => Class::Kept,
+        "dev.burin.stage.finished" | "dev.burin.stage.failed" | "dev.burin.plan" => Class::Result,
+        "dev.burin.order.refused" => Class::Result,
+        "dev.burin.anomaly" => Class::Anomaly,
+        "dev.burin.dropped" => Class::StandIn,
         _ => Class::Notice,
     }
 }
@@ -114,16 +119,18 @@ impl Spool {
             self.bytes += entry.size;
             self.entries.push_back(entry);
         }
-        while self.entries.len() > self.limits.events || self.bytes > self.limits.bytes {
-            if !self.drop_one() {
-                return;
-            }
-        }
+        while self.exceeds(1) && self.drop_one(Class::Notice) {}
+        while self.exceeds(2) && self.drop_one(Class::Result) {}
     }
 
-    /// Gives up the oldest of the least class; false where nothing can go.
-    fn drop_one(&mut self) -> bool {
-        let droppable = self.entries.iter().enumerate().filter(|(_, entry)| entry.class != Class::Kept);
+    fn exceeds(&self, times: usize) -> bool {
+        let Limits { events, bytes } = self.limits;
+        self.entries.len() > events.saturating_mul(times) || self.bytes > bytes.saturating_mul(times)
+    }
+
+    /// Gives up the oldest of the least class, up to this one; false where nothing can go.
+    fn drop_one(&mut self, most: Class) -> bool {
+        let droppable = self.entries.iter().enumerate().filter(|(_, entry)| entry.class <= most);
         let Some((at, _)) = droppable.min_by_key(|(at, entry)| (entry.class, *at)) else { return false };
         self.give_up(at);
         true

@@ -108,6 +108,31 @@ fn a_controller_that_claims_impossible_sequences_breaks_nothing() {
     assert_eq!((spool.last(), spool.is_empty()), (LAST_SEQUENCE, true));
 }
 
+#[test]
+fn anomalies_and_then_results_go_where_they_alone_are_too_many() {
+    let problem = Problem { code: "x.y".into(), message: "m".into(), causes: vec![], hint: None };
+    let anomaly = Kind::Anomaly(crate::protocol::event::Anomaly { device: None, problem });
+    let mut spool = Spool::new(Limits { events: 10, bytes: 1 << 20 });
+    for sequence in 1..=20 {
+        let kind = if sequence % 2 == 0 { anomaly.clone() } else { finished() };
+        spool.push(event(sequence, &kind));
+    }
+    assert_eq!(spool.entries.len(), 20, "within twice the limit all are kept");
+    for sequence in 21..=30 {
+        spool.push(event(sequence, &finished()));
+    }
+    let count = |class| spool.entries.iter().filter(|entry| entry.class == class).count();
+    assert!(spool.entries.len() <= 20, "{}", spool.entries.len());
+    assert_eq!(count(Class::Anomaly), 0, "anomalies go before any result does");
+    assert!(count(Class::Result) > 5);
+    // A device that complains for ever fills no memory.
+    for sequence in 31..=5000 {
+        spool.push(event(sequence, &anomaly));
+    }
+    assert!(spool.entries.len() <= 20);
+    assert_eq!(spool.last(), 5000);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Emit(Kind),
@@ -154,10 +179,16 @@ proptest! {
                 Step::Emit(kind) => {
                     let sequence = spool.last() + 1;
                     let event = event(sequence, &kind);
-                    if class(&event) == Class::Kept {
+                    if class(&event) == Class::Result {
                         results.insert(sequence);
                     }
+                    let size = serde_json::to_string(&event).unwrap().len();
                     spool.push(event);
+                    // With stand-ins of some 300 bytes each: results may have had to go.
+                    let twice = spool.entries.len() + 2 > 2 * events || spool.bytes() + size + 600 > 2 * bytes;
+                    if twice {
+                        results.clear();
+                    }
                 }
                 Step::Ack(sequence) => {
                     if spool.ack(sequence) {
@@ -182,15 +213,17 @@ proptest! {
             prop_assert!(spool.is_empty() || next == spool.last() + 1);
             // The books are right.
             prop_assert_eq!(spool.bytes(), spool.entries.iter().map(|entry| entry.size).sum::<usize>());
-            // Every result that was not acknowledged is there.
+            // Every result that was not acknowledged is there, unless results alone were too many.
             let there: Vec<u64> =
                 spool.entries.iter().filter(|entry| !entry.is_stand_in()).map(Entry::last).collect();
             for result in results.range(spool.acked() + 1..) {
                 prop_assert!(there.contains(result), "{result} of {:?}", kinds(&spool));
             }
-            // Bounded: beyond the limits there is nothing but what is never given up.
+            // Bounded: beyond the limits there are results and anomalies, beyond twice the limits there is nothing.
             let over = spool.entries.len() > events || spool.bytes() > bytes;
-            prop_assert!(!over || spool.entries.iter().all(|entry| entry.class == Class::Kept));
+            prop_assert!(!over || spool.entries.iter().all(|entry| entry.class > Class::Notice));
+            let twice = spool.entries.len() > 2 * events || spool.bytes() > 2 * bytes;
+            prop_assert!(!twice || spool.entries.iter().all(Entry::is_stand_in));
             // Two stand-ins never lie side by side.
             let stands: Vec<bool> = spool.entries.iter().map(Entry::is_stand_in).collect();
             prop_assert!(!stands.windows(2).any(|pair| pair == [true, true]), "{:?}", kinds(&spool));

@@ -6,11 +6,15 @@ use crate::apply::Bound;
 use crate::config::ApiDoor;
 use crate::error::Coded;
 use crate::kexec;
+use crate::net;
 use crate::plan;
+use crate::policy::admit;
 use crate::protocol::Hello;
 use crate::protocol::hello::ApiEndpoint;
 use crate::protocol::order::Order;
 use crate::stage::Stages;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Where the ramdisk says whose certificates callers have to show.
@@ -30,10 +34,35 @@ impl OpenDoor {
 }
 
 impl Agent {
+    /// Where the API listens, and this machine's addresses for its certificate, the first of them for hello. Networks
+    /// that the controller is not in have no business with the API; without a controller, nothing tells where callers
+    /// come from.
+    fn api_place(&self, ready: &Ready) -> Option<(SocketAddr, Vec<IpAddr>)> {
+        let controller = self.config.controller.as_ref().filter(|_| self.is_controlled());
+        let mut addresses = ready.addresses.clone();
+        if let Some(towards) = controller.and_then(|url| net::address_towards(url.as_str())) {
+            addresses.insert(0, towards);
+        }
+        let listen = match self.config.api {
+            ApiDoor::Off => return None,
+            ApiDoor::At(address) => address,
+            ApiDoor::Port(port) => {
+                let towards = controller.and(addresses.first().copied());
+                SocketAddr::new(towards.unwrap_or(ready.listen), port)
+            }
+        };
+        if !listen.ip().is_unspecified() {
+            addresses.insert(0, listen.ip());
+        }
+        let mut seen = BTreeSet::new();
+        addresses.retain(|address| seen.insert(*address));
+        Some((listen, addresses))
+    }
+
     /// None where it is switched off, or nobody could ever have its token. A port that is taken costs the API, not the
     /// machine.
     pub(super) fn open_door(&self, stages: &mut Stages, ready: &Ready, hello: &Hello) -> Option<OpenDoor> {
-        let ApiDoor::Port(port) = self.config.api else { return None };
+        let (listen, addresses) = self.api_place(ready)?;
         // A controller's hello brings a token of its own; without one, there is only that of the command line.
         let own_token = self.config.token.clone().filter(|_| !self.is_controlled());
         if own_token.is_none() && !self.is_controlled() {
@@ -51,9 +80,12 @@ impl Agent {
             let disks = Bound::new(plan, &look.inventory(), &paths).map_err(|error| error.problem())?;
             kexec::load(&disks, &paths).map(drop).map_err(|error| error.problem())
         }));
+        let rules = self.config.policy.clone();
+        door.set_admission(Arc::new(move |raw| {
+            admit(rules.as_ref(), raw).map(|admitted| admitted.order).map_err(|refused| refused.problem())
+        }));
         door.set_inventory(hello.inventory.clone());
         let callers = Some(self.root.join(CALLERS_CA)).filter(|path| path.exists());
-        let (listen, addresses) = ((ready.listen, port).into(), ready.addresses.clone());
         let options = api::Options { listen, addresses, callers };
         let server = stages.run("api", || Server::start(&options, door.clone())).ok()?;
         let endpoint = server.endpoint();

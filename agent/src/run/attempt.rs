@@ -8,12 +8,14 @@ use crate::error::Coded;
 use crate::image::Cancel;
 use crate::kexec;
 use crate::plan::{self, SeedFiles};
+use crate::policy::RefusedByPolicy;
 use crate::protocol::Plan;
 use crate::protocol::event::OrderAccepted;
 use crate::protocol::order::{Finish, Order};
 use crate::protocol::plan::Trace;
 use crate::protocol::{Control, Kind, Receipt, receipt};
 use crate::stage::{Failure, Stages};
+use burin_sign::PublicKey;
 use hwinventory::Inventory;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +38,12 @@ pub struct Attempt<'a> {
     pub door: Option<&'a Door>,
     /// What follows; for kexec a kernel has to be loaded.
     pub finish: Finish,
+    /// Whether the order may be carried out here and now; none where nothing demands anything of it.
+    pub judge: Option<&'a Judge<'a>>,
 }
+
+/// Says who has signed the order.
+pub type Judge<'a> = dyn Fn(&Inventory) -> Result<Vec<PublicKey>, RefusedByPolicy> + 'a;
 
 /// What came of an attempt.
 pub struct Outcome {
@@ -58,6 +65,7 @@ struct Done {
     plan_digest: Option<String>,
     order_digest: Option<String>,
     disks: Vec<receipt::OpenedDisk>,
+    signers: Vec<PublicKey>,
 }
 
 impl Attempt<'_> {
@@ -84,11 +92,13 @@ impl Attempt<'_> {
             boot_id: self.boot_id.to_owned(),
             plan_digest: done.plan_digest,
             order_digest: done.order_digest,
+            order_signers: done.signers.iter().map(PublicKey::to_string).collect(),
             disks: done.disks,
             problem,
             images: done.applied.images,
             changes: done.applied.changes,
             stages: stages.times(),
+            evidence: None,
         };
         Outcome { receipt, kernel }
     }
@@ -108,6 +118,9 @@ impl Attempt<'_> {
         grant: impl FnOnce(&str) -> Result<(), E>,
         done: &mut Done,
     ) -> Result<Bound, Failure> {
+        if let Some(judge) = self.judge {
+            done.signers = stages.run("policy", || judge(self.inventory))?;
+        }
         let (looked, planned) = stages.run("plan", || late::plan(self))?;
         done.order_digest = Some(planned.plan.order_digest.clone());
         let agreed = done.plan_digest.insert(planned.plan.digest.clone()).clone();
@@ -120,6 +133,10 @@ impl Attempt<'_> {
         }
         stages.run("check", || apply::check(&planned.plan, &self.agent.paths))?;
         stages.run("grant", || grant(&agreed))?;
+        // Leave may have come late: after the order's end.
+        if let Some(judge) = self.judge {
+            stages.quiet("policy", || judge(&looked))?;
+        }
         // The machine once more, as it is now: somebody may have pulled a disk while the grant was waited for.
         let emitter = stages.emitter().clone();
         let (inventory, fresh, disks) = stages.run("probe", || {
@@ -269,6 +286,7 @@ mod tests {
             boot_id: "boot-1",
             door: None,
             finish: Finish::Kexec,
+            judge: None,
         };
         let outcome = attempt.run(&mut Stages::new(emitter), |_| -> Result<(), ApplyError> { panic!("asked") });
         assert!(!outcome.kernel);

@@ -23,6 +23,7 @@ impl Agent {
             last_crash: boot::last_crash(&self.root).and_then(|report| serde_json::to_value(report).ok()),
             last_state,
             api: None,
+            key: ready.key.as_ref().map(|key| key.public().to_string()),
         }
     }
 }

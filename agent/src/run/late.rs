@@ -194,6 +194,7 @@ mod tests {
             control,
             boot_id: "boot-1",
             door: None,
+            judge: None,
             finish: Finish::Hold,
         };
         let over = AtomicBool::new(false);

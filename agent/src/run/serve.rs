@@ -3,7 +3,7 @@
 
 use super::api::OpenDoor;
 use super::attempt::{Attempt, Outcome};
-use super::{Agent, Ready, StartError, facts};
+use super::{Agent, Ready, StartError, evidence, facts};
 use crate::api::Door;
 use crate::apply::ApplyError;
 use crate::bell::Bell;
@@ -12,11 +12,13 @@ use crate::dialect::{self, Front, Ground, Job, Leave, Wish};
 use crate::error::Coded;
 use crate::exit::Exit;
 use crate::http::{self, Timeouts};
+use crate::policy::{self, Circumstances, needs_judgement};
 use crate::report::Memory;
 use crate::stage::{Failure, Stages};
+use hwinventory::Inventory;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Fronts ring when there is news; this is for what nobody rings for.
 const TURN: Duration = Duration::from_secs(1);
@@ -48,6 +50,7 @@ impl Agent {
             root: &self.root,
             state: &state,
             hello: &hello,
+            key: ready.key.as_ref(),
             inventory: &ready.inventory,
             look: Arc::new(move || look.inventory()),
             trust: &ready.trust,
@@ -137,6 +140,14 @@ impl Agent {
         if ready.looked.is_none_or(|looked| looked.elapsed() > FRESH) {
             ready.inventory = facts::inventory(stages, self)?;
         }
+        let started = SystemTime::now();
+        let rules = self.config.policy.as_ref();
+        let memory = Memory::new(&self.state());
+        let key = ready.key.as_ref().map(|key| key.public());
+        let judge = |inventory: &Inventory| {
+            let (clock, now, done) = (ready.trust.clock(), SystemTime::now(), memory.was_done(&job.order.id));
+            policy::judge(rules, &job.order, &job.raw, Circumstances { inventory, key, clock, now, done })
+        };
         let attempt = Attempt {
             agent: self,
             order: &job.order,
@@ -147,11 +158,19 @@ impl Agent {
             boot_id: &ready.boot_id,
             door,
             finish: job.ending.finish,
+            judge: needs_judgement(rules, &job.order).then_some(&judge),
         };
         let outcome = attempt.run(stages, |digest| leave(front, job, digest));
+        let Outcome { receipt, kernel } = outcome;
+        let receipt = evidence::sign(self, ready, job, started, receipt);
+        if receipt.problem.is_none()
+            && rules.is_some()
+            && let Err(error) = memory.was_done_now(&job.order.id)
+        {
+            log::warn!("an agent after this one will not know that this order was done: {error}");
+        }
         // The disks are not what they were.
         ready.looked = None;
-        let Outcome { receipt, kernel } = outcome;
         if let Some(door) = door {
             door.finish(&receipt);
         }

@@ -4,5 +4,6 @@
 mod apply;
 mod dhcp;
 mod finalize;
+mod order_tool;
 mod support;
 mod virtual_media;

@@ -54,6 +54,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         last_crash: None,
         last_state: None,
         api: None,
+        key: None,
     };
     let emitter = Emitter::open(None, BOOT, "/", &[], Limits::default())?;
     let mut log = LogRing::new(1 << 16);
@@ -75,11 +76,13 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
             boot_id: BOOT.to_owned(),
             plan_digest: Some(plan_digest),
             order_digest: None,
+            order_signers: Vec::new(),
             disks: Vec::new(),
             problem: None,
             images: vec![],
             changes: vec![],
             stages: vec![],
+            evidence: None,
         });
     }
 }

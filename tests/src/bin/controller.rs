@@ -44,6 +44,12 @@ struct Arguments {
     /// File with a token that every hello has to show
     #[arg(long)]
     join_token: Option<PathBuf>,
+    /// Directory of tokens of single machines: UUID.token, SERIAL.token or MAC.token
+    #[arg(long)]
+    join_tokens: Option<PathBuf>,
+    /// Seconds after its last call in which another boot of the same machine gets no token
+    #[arg(long, default_value_t = 25)]
+    in_use: u64,
     /// Certificate chain, PEM: serve HTTPS
     #[arg(long, requires = "key")]
     certificate: Option<PathBuf>,
@@ -84,6 +90,8 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(path) = arguments.join_token {
         options.join_token = Some(Secret::new(std::fs::read_to_string(path)?.trim()));
     }
+    options.join_tokens = arguments.join_tokens;
+    options.in_use = std::time::Duration::from_secs(arguments.in_use);
     if let (Some(certificate), Some(key)) = (arguments.certificate, arguments.key) {
         let (certificates, key) = (std::fs::read_to_string(certificate)?, std::fs::read_to_string(key)?);
         options.tls = Some(Tls { certificates, key });

@@ -18,33 +18,48 @@ pub(super) struct Who {
     serial: Option<String>,
 }
 
+impl Who {
+    fn identity(&self) -> Identity {
+        let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        super::identity::real(Identity {
+            system_uuid: filled(&self.uuid).map(|uuid| uuid.to_ascii_lowercase()),
+            serial: filled(&self.serial),
+            macs: vec![],
+            boot_mac: filled(&self.mac).map(|mac| mac.to_ascii_lowercase().replace('-', ":")),
+        })
+    }
+}
+
+/// The machine's names as file names, which need no escapes in a URL.
+fn query(identity: &Identity) -> String {
+    let names = [("mac", &identity.boot_mac), ("uuid", &identity.system_uuid), ("serial", &identity.serial)];
+    let named = names.iter().filter_map(|(word, name)| Some(format!("{word}={}", super::orders::key(name.as_ref()?))));
+    named.collect::<Vec<_>>().join("&")
+}
+
 pub(super) async fn script(State(shared): State<Arc<Shared>>, Query(who): Query<Who>) -> Response {
-    let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let identity = super::identity::real(Identity {
-        system_uuid: filled(&who.uuid).map(|uuid| uuid.to_ascii_lowercase()),
-        serial: filled(&who.serial),
-        macs: vec![],
-        boot_mac: filled(&who.mac).map(|mac| mac.to_ascii_lowercase().replace('-', ":")),
-    });
+    let identity = who.identity();
     let agent = shared.order_waits(&identity);
     shared.watchers.tell(&Observation::BootScript {
         mac: identity.boot_mac.clone(),
         uuid: identity.system_uuid.clone(),
         agent,
     });
-    let text = if agent { to_agent(&shared) } else { TO_DISK.to_owned() };
+    let text = if agent { to_agent(&shared, &identity) } else { TO_DISK.to_owned() };
     ([(header::CONTENT_TYPE, "text/plain")], text).into_response()
 }
 
 /// `exit` returns to the firmware, which goes on with its next boot entry.
 const TO_DISK: &str = "#!ipxe\necho burin: nothing to do, booting from disk\nexit\n";
 
-fn to_agent(shared: &Shared) -> String {
+fn to_agent(shared: &Shared, identity: &Identity) -> String {
     let base = shared.public_url();
     let options = &shared.options;
     // Behind the ramdisk, so that its file counts. The kernel echoes its command line: no token may stand there.
-    let (named, site) = match options.join_token {
-        Some(_) => (format!(" initrd={SITE}"), format!("initrd --name {SITE} {base}/ipxe/{SITE}\n")),
+    let (named, site) = match super::join::token_of(options, identity) {
+        Some(_) => {
+            (format!(" initrd={SITE}"), format!("initrd --name {SITE} {base}/ipxe/{SITE}?{}\n", query(identity)))
+        }
         None => (String::new(), String::new()),
     };
     format!(
@@ -62,9 +77,11 @@ fn to_agent(shared: &Shared) -> String {
 const SITE: &str = "site.img";
 
 /// A ramdisk of one file, `/etc/burin/cmdline`, with what must not stand on the kernel command line.
-pub(super) async fn site(State(shared): State<Arc<Shared>>) -> Response {
-    let Some(token) = &shared.options.join_token else { return StatusCode::NOT_FOUND.into_response() };
-    match site_archive(token) {
+pub(super) async fn site(State(shared): State<Arc<Shared>>, Query(who): Query<Who>) -> Response {
+    let Some(token) = super::join::token_of(&shared.options, &who.identity()) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    match site_archive(&token) {
         Ok(bytes) => ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

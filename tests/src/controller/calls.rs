@@ -30,7 +30,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-fn refusal(status: StatusCode, code: &str, message: impl Into<String>) -> Refusal {
+pub(super) fn refusal(status: StatusCode, code: &str, message: impl Into<String>) -> Refusal {
     Refusal(status, Problem { code: code.to_owned(), message: message.into(), causes: vec![], hint: None })
 }
 
@@ -64,6 +64,7 @@ fn digest(text: &str) -> String {
 fn authorise(shared: &Shared, machine: &str, headers: &HeaderMap) -> Result<(), Refusal> {
     let token = bearer(headers).map(digest);
     if token.is_some_and(|token| shared.state().by_token(machine, &token)) {
+        shared.hear(machine);
         return Ok(());
     }
     Err(refusal(StatusCode::UNAUTHORIZED, "token.unknown", "say hello to get a token"))
@@ -74,21 +75,23 @@ pub(super) async fn hello(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    if let Some(join) = &shared.options.join_token
-        && bearer(&headers).map(digest) != Some(digest(join.reveal()))
-    {
-        return Err(refusal(StatusCode::UNAUTHORIZED, "token.join", "this controller asks for a join token"));
-    }
     let version: serde_json::Value = parse(&body)?;
     speaks(version.get("version").and_then(|v| v.as_str()).unwrap_or_default(), hello::VERSION)?;
     let mut hello: Hello = parse(&body)?;
     hello.identity = super::identity::real(hello.identity);
+    super::join::check(&shared.options, &hello.identity, bearer(&headers))?;
+    super::join::signed(&hello, &headers, &body)?;
     let token = uuid::Uuid::new_v4().simple().to_string();
     let (written, machine) = shared.keep_if(|state| {
         let machine = state.name(&hello.identity, &hello.boot_id);
+        let known = state.machines.get(&machine).and_then(|view| view.hello.as_ref());
+        if let Err(refused) = super::join::may_have(known, &hello, || shared.in_use(&machine)) {
+            return (None, Err(refused));
+        }
         let record = Record::Hello { machine: machine.clone(), hello: Box::new(hello.clone()), token: digest(&token) };
-        (Some(record), machine)
+        (Some(record), Ok(machine))
     });
+    let machine = machine?;
     shared.tokens().insert(machine.clone(), Secret::new(token.clone()));
     durable(written).await?;
     let (acked, control) = {
@@ -235,12 +238,16 @@ pub(super) async fn receipt(
     authorise(&shared, &machine, &headers)?;
     let receipt: Receipt = parse(&body)?;
     speaks(&receipt.version, receipt::VERSION)?;
+    super::join::proven(&shared, &machine, &receipt)?;
     let (written, new) = shared.keep_if(|state| {
         let known = state.machines.get(&machine).is_some_and(|view| view.receipts.contains(&receipt));
         let record = Record::Receipt { machine: machine.clone(), receipt: Box::new(receipt.clone()) };
         ((!known).then_some(record), !known)
     });
     durable(written).await?;
+    if !shared.receipts_held() {
+        shared.release(&machine);
+    }
     if new {
         shared.watchers.tell(&Observation::Receipt { machine, receipt: Box::new(receipt) });
     }
@@ -266,6 +273,9 @@ pub(super) async fn receipt_state(
         if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
             break;
         }
+    }
+    if !shared.receipts_held() {
+        shared.release(&machine);
     }
     Ok(receipt_reply(&shared))
 }

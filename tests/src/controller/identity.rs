@@ -110,6 +110,7 @@ mod tests {
             last_crash: None,
             last_state: None,
             api: None,
+            key: None,
         };
         let token = format!("token of {machine}");
         state.apply(Record::Hello { machine: machine.clone(), hello: Box::new(hello), token });

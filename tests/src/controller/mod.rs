@@ -8,6 +8,7 @@ mod calls;
 mod faults;
 mod files;
 mod identity;
+mod join;
 mod journal;
 mod listener;
 mod orders;

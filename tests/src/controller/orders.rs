@@ -4,6 +4,8 @@
 //! that the machine is retired: it shall stop asking.
 
 use burin::protocol::Identity;
+use burin::protocol::order::PAYLOAD_TYPE;
+use burin_sign::Envelope;
 use sha2::{Digest, Sha256};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,7 +26,9 @@ impl OrderFile {
 
     /// The order's id; of bytes that have none, their ETag, so that they too can be counted.
     pub fn id(&self) -> String {
-        let value: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        // Of a signed one, what is in the envelope.
+        let inside = Envelope::parse(&self.body).ok().and_then(|envelope| envelope.contents(PAYLOAD_TYPE).ok());
+        let value: Option<serde_json::Value> = serde_json::from_slice(inside.as_ref().unwrap_or(&self.body)).ok();
         let id = value.as_ref().and_then(|value| value.get("id")).and_then(|id| id.as_str());
         id.map_or_else(|| self.etag.clone(), str::to_owned)
     }

@@ -47,6 +47,10 @@ pub struct Options {
     pub max_attempts: u32,
     /// Asked of every hello, where set.
     pub join_token: Option<Secret>,
+    /// A directory of `KEY.token` files, KEY as with orders: the join token of one machine alone, instead of the common one.
+    pub join_tokens: Option<PathBuf>,
+    /// So long after its last call a machine counts as being in use: another boot of it gets no token.
+    pub in_use: Duration,
     pub heartbeat_seconds: Option<u32>,
     pub tls: Option<Tls>,
     /// PEM of CAs: with TLS, machines have to show a certificate by one of them.
@@ -70,6 +74,8 @@ impl Options {
             cmdline: String::new(),
             max_attempts: 1,
             join_token: None,
+            join_tokens: None,
+            in_use: Duration::from_secs(25),
             heartbeat_seconds: None,
             tls: None,
             client_ca: None,
@@ -111,6 +117,8 @@ pub(super) struct Shared {
     held: Mutex<bool>,
     /// Of this process only: the journal has digests.
     tokens: Mutex<BTreeMap<String, Secret>>,
+    /// When each machine called with its token for the last time.
+    heard: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Controller {
@@ -152,6 +160,7 @@ impl Controller {
             changes: watch::Sender::new(0),
             held,
             tokens: Mutex::default(),
+            heard: Mutex::default(),
         });
         let app = router(&shared).into_make_service_with_connect_info::<Cut>();
         let refusing = shared.faults.refusing();
@@ -306,6 +315,22 @@ impl Shared {
 
     pub fn tokens(&self) -> MutexGuard<'_, BTreeMap<String, Secret>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This machine has just called with its token.
+    pub fn hear(&self, machine: &str) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(machine.to_owned(), Instant::now());
+    }
+
+    /// What this boot of the machine was for is done, and told: another one may come at once.
+    pub fn release(&self, machine: &str) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(machine);
+    }
+
+    /// Whether somebody with the machine's token was here a moment ago.
+    pub fn in_use(&self, machine: &str) -> bool {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.get(machine).is_some_and(|heard| heard.elapsed() < self.options.in_use)
     }
 
     pub fn receipts_held(&self) -> bool {

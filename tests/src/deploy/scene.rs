@@ -128,6 +128,8 @@ pub fn start_controller_as(
     options.kernel = Netboot::KERNEL.to_owned();
     options.initramfs = Netboot::INITRAMFS.to_owned();
     options.cmdline = "console=tty0 console=ttyS0,115200".to_owned();
+    // A virtual machine is reset in less time than another.
+    options.in_use = std::time::Duration::from_secs(4);
     // The port has to be known before machines can be told how to reach it.
     options.listen = free_port().map_err(DeployError::Order)?;
     change(&mut options);

@@ -1,7 +1,7 @@
 //! What an order says about one image: URLs, digests, signatures, the way it is fetched.
 
 use super::Mistakes;
-use burin_protocol::image::{ImageSignature, ImageSpec};
+use burin_protocol::image::{ImageSignature, ImageSpec, LEAST_RATE};
 
 /// Connections that an image may be fetched with.
 const CONNECTIONS: std::ops::RangeInclusive<u8> = 1..=8;
@@ -57,7 +57,9 @@ pub fn check(image: &ImageSpec, at: &str, require_signature: bool, mistakes: &mu
         &format!("{at}/transfer/proxy"),
         "expected an http://, https://, socks5:// or socks5h:// URL",
     );
-    mistakes.ensure(transfer.rate != Some(0), &format!("{at}/transfer/rate"), "expected 1 or more");
+    let least = LEAST_RATE.saturating_mul(transfer.connections.unwrap_or(1).into());
+    let works = transfer.rate.is_none_or(|rate| rate >= least);
+    mistakes.ensure(works, &format!("{at}/transfer/rate"), "expected 65536 (64 KiB/s) or more for each connection");
     let connections = transfer.connections.is_none_or(|count| CONNECTIONS.contains(&count));
     mistakes.ensure(connections, &format!("{at}/transfer/connections"), "expected 1 to 8");
 }

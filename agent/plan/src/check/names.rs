@@ -3,12 +3,13 @@
 use super::super::fields::Scope;
 use super::super::steps;
 use super::{Mistakes, images, predicates, token};
-use burin_protocol::order::{Order, Role, Seed, SeedPlace};
+use burin_protocol::order::{Order, Role, Seed, SeedPlace, time};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub fn check(order: &Order, mistakes: &mut Mistakes) {
     let named = !order.id.trim().is_empty() && order.id.len() <= 128 && !order.id.chars().any(char::is_control);
     mistakes.ensure(named, "/id", "expected a name of 1 to 128 characters");
+    validity(order, mistakes);
     for (name, image) in &order.images {
         images::check(image, &format!("/images/{}", token(name)), order.policies.require_signature, mistakes);
     }
@@ -18,9 +19,26 @@ pub fn check(order: &Order, mistakes: &mut Mistakes) {
         let at = format!("/layouts/{i}/name");
         mistakes.ensure(!layout.name.trim().is_empty(), &at, "a layout has a name");
         mistakes.ensure(seen.insert(&layout.name), &at, "another layout has this name");
+        let label = layout.boot.as_ref().and_then(|boot| boot.label.as_deref());
+        let at = format!("/layouts/{i}/boot/label");
+        mistakes.ensure(label.is_none_or(steps::is_boot_label), &at, "expected 1 to 64 printable characters");
     }
     seed(order, mistakes);
     network(order, mistakes);
+}
+
+fn validity(order: &Order, mistakes: &mut Mistakes) {
+    let Some(valid) = &order.valid else { return };
+    for (name, text) in [("not_before", &valid.not_before), ("not_after", &valid.not_after)] {
+        let right = text.as_ref().is_none_or(|text| time(text).is_some());
+        mistakes.ensure(right, &format!("/valid/{name}"), "expected a time as 2026-11-22T09:00:00Z");
+    }
+    for (i, name) in valid.machines.iter().enumerate() {
+        mistakes.ensure(!name.trim().is_empty(), &format!("/valid/machines/{i}"), "expected a name of a machine");
+    }
+    if let Some(when) = &valid.when {
+        predicates::when(when, "/valid/when", mistakes);
+    }
 }
 
 fn seed(order: &Order, mistakes: &mut Mistakes) {

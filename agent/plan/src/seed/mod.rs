@@ -71,9 +71,12 @@ impl fmt::Debug for SeedFiles {
 }
 
 impl SeedFiles {
-    /// `sha256:HEX` over names, lengths and contents.
-    pub fn digest(&self) -> String {
+    /// `sha256:HEX` over the whole order, names, lengths and contents. It travels in events, and a seed may hold a password
+    /// that can be guessed: whoever does not have all of the order cannot try his guesses on it.
+    pub(crate) fn digest(&self, order: &[u8]) -> String {
         let mut hash = Sha256::new();
+        hash.update((order.len() as u64).to_le_bytes());
+        hash.update(order);
         for file in &self.files {
             for part in [file.path, &file.contents] {
                 hash.update((part.len() as u64).to_le_bytes());

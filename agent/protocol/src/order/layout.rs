@@ -299,8 +299,9 @@ pub enum Bootloader {
 pub struct Boot {
     /// The disk set.
     pub set: String,
-    /// The UEFI entry's description; the order's id when left out.
+    /// The UEFI entry's description, 1 to 64 printable characters; the order's id when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
     pub label: Option<String>,
 }
 

@@ -10,6 +10,7 @@ mod parse;
 mod predicate;
 mod seed;
 mod size;
+mod validity;
 mod value;
 mod volumes;
 
@@ -23,6 +24,7 @@ pub use parse::{Mistake, OrderError, parse, parse_bytes, parse_value};
 pub use predicate::{Clause, Condition, Count, Operand, Operands, Predicate, Scalar, Test};
 pub use seed::{Seed, SeedFormat, SeedPlace, SeedVolume};
 pub use size::{Size, SizeError};
+pub use validity::{Validity, time};
 pub use value::{Text, Texts};
 pub use volumes::{Crypt, DeviceRef, Filesystem, FsType, LogicalVolume, Raid, RaidLevel, Unlock, VolumeGroup};
 
@@ -33,6 +35,9 @@ use std::collections::BTreeMap;
 
 pub const VERSION: &str = "order/v1";
 
+/// What a signed order is, in its envelope (DSSE `payloadType`).
+pub const PAYLOAD_TYPE: &str = "application/vnd.burin.order+json";
+
 /// What one machine is to become.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +46,9 @@ pub struct Order {
     pub version: String,
     /// Names this order for good: an order is never edited, a new one gets a new id.
     pub id: String,
+    /// For which machine, and when, it is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<Validity>,
     /// Facts about the machine that only its owner knows. These win over the kernel command line's
     /// (`burin.attr.NAME=VALUE`), which win over the firmware's (SMBIOS OEM strings of the same form).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "maps::unique")]

@@ -11,8 +11,9 @@ use crate::config::OrderSource;
 use crate::error::Coded;
 use crate::exit::Exit;
 use crate::http::{Retry, Trust};
+use crate::policy::{Rules, admit};
 use crate::protocol::Receipt;
-use crate::protocol::order::{Finish, parse_bytes};
+use crate::protocol::order::Finish;
 use crate::report::stage::{Failure, Stages};
 use crate::report::{Emitter, Memory};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -31,6 +32,7 @@ pub fn front(ground: &Ground<'_>) -> Option<Box<dyn Front>> {
     Some(Box::new(Placed {
         place,
         trust: ground.downloads.clone(),
+        rules: ground.config.policy.clone(),
         told: ground.config.finish,
         memory: Memory::new(ground.state),
         emitter: ground.emitter.clone(),
@@ -44,6 +46,8 @@ pub fn front(ground: &Ground<'_>) -> Option<Box<dyn Front>> {
 struct Placed {
     place: String,
     trust: Trust,
+    /// What an order has to be.
+    rules: Option<Rules>,
     /// `burin.finish=`.
     told: Option<Finish>,
     memory: Memory,
@@ -75,7 +79,7 @@ impl Front for Placed {
             }
         };
         let raw = stages.quiet("order", || bytes)?;
-        let order = stages.quiet("order", || parse_bytes(&raw))?;
+        let order = stages.quiet("order", || admit(self.rules.as_ref(), &raw))?.order;
         let attempt = stages.quiet("order", || self.count(&order.id))?;
         let finish = ending(self.told, order.policies.finish);
         // Nobody grants: `on_existing` and the way it ends are all that keeps a second boot from wiping the first's work.
@@ -180,7 +184,7 @@ mod tests {
         let trust = Trust::downloads(None, &TrustFiles::below(state), Clock::trusted()).unwrap();
         let (memory, emitter, bell) = (Memory::new(state), Emitter::disconnected(), Bell::default());
         let retry = Retry { first: Duration::from_millis(1), most: Duration::from_millis(5) };
-        Placed { place, trust, told: None, memory, emitter, bell, retry, bytes: None, done: None }
+        Placed { place, trust, rules: None, told: None, memory, emitter, bell, retry, bytes: None, done: None }
     }
 
     fn wish(front: &mut Placed, stages: &mut Stages) -> Result<Wish, Failure> {

@@ -21,6 +21,7 @@ pub fn blank(id: &str) -> Order {
     Order {
         version: VERSION.to_owned(),
         id: id.to_owned(),
+        valid: None,
         attributes: BTreeMap::new(),
         images: BTreeMap::new(),
         layouts: Vec::new(),

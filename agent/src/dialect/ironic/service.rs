@@ -5,14 +5,14 @@ use super::commands::{Commands, Phase, Task};
 use super::error::Fault;
 use super::steps;
 use super::worker::Beat;
-use crate::api::LogRing;
+use crate::api::{Guest, LogRing};
 use crate::bell::Bell;
 use crate::exit::Exit;
 use crate::protocol::Secret;
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -58,6 +58,9 @@ impl Asked {
     }
 }
 
+/// The connection, where there is one.
+type Caller = Option<Extension<Guest>>;
+
 /// An error that is no command's result.
 struct Refusal(StatusCode, &'static str, String);
 
@@ -88,28 +91,42 @@ pub fn router(service: Service) -> Router {
         .with_state(service)
 }
 
-/// As digests, in constant time: neither length nor content shows in the time it takes.
-fn authorise(service: &Service, asked: &Asked) -> Result<(), Refusal> {
+/// As digests, in constant time: neither length nor content shows in the time it takes. Those who show the token are not
+/// sent away for a crowd of others.
+fn authorise(service: &Service, asked: &Asked, guest: Caller) -> Result<(), Refusal> {
     let given = asked.agent_token.as_deref().unwrap_or_default();
     let right: bool = Sha256::digest(given.as_bytes()).ct_eq(&Sha256::digest(service.token.reveal().as_bytes())).into();
-    if right { Ok(()) } else { Err(client(StatusCode::UNAUTHORIZED, "401 Unauthorized: Token invalid.")) }
+    if !right || given.is_empty() {
+        return Err(client(StatusCode::UNAUTHORIZED, "401 Unauthorized: Token invalid."));
+    }
+    match guest {
+        Some(Extension(guest)) if !guest.welcome() => {
+            Err(client(StatusCode::SERVICE_UNAVAILABLE, "there are too many connections"))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn status(State(service): State<Service>) -> Json<Value> {
     Json(json!({ "started_at": *service.started, "version": concat!("burin ", env!("CARGO_PKG_VERSION")) }))
 }
 
-async fn list(State(service): State<Service>, Query(asked): Query<Asked>) -> Result<Json<Value>, Refusal> {
-    authorise(&service, &asked)?;
+async fn list(
+    State(service): State<Service>,
+    guest: Caller,
+    Query(asked): Query<Asked>,
+) -> Result<Json<Value>, Refusal> {
+    authorise(&service, &asked, guest)?;
     Ok(Json(service.commands.list()))
 }
 
 async fn one(
     State(service): State<Service>,
     Path(id): Path<String>,
+    guest: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Value>, Refusal> {
-    authorise(&service, &asked)?;
+    authorise(&service, &asked, guest)?;
     let found = match asked.waits() {
         true => waited(service.commands.clone(), id).await,
         false => service.commands.get(&id),
@@ -119,10 +136,11 @@ async fn one(
 
 async fn command(
     State(service): State<Service>,
+    guest: Caller,
     Query(asked): Query<Asked>,
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
-    authorise(&service, &asked)?;
+    authorise(&service, &asked, guest)?;
     let command = read(body)
         .await
         .map_err(|why| client(StatusCode::BAD_REQUEST, format!("the command cannot be read: {why}")))?;

@@ -2,10 +2,11 @@
 
 use crate::calls::{Call, Client, ControllerError, segment};
 use crate::control::ControlFlag;
-use crate::net;
 use crate::protocol::{Ack, Event, Hello, HelloReply, Secret, event, hello, version};
 use crate::report::{CONTROLLER, Deliver, Emitter};
-use std::net::IpAddr;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use burin_sign::{SecretKey, pae};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,8 @@ struct Credentials {
 pub(super) struct Link {
     client: Client,
     join_token: Option<Secret>,
+    /// Hello is signed with it.
+    key: Option<Arc<SecretKey>>,
     hello: Mutex<Hello>,
     credentials: Mutex<Option<Credentials>>,
     control: ControlFlag,
@@ -38,13 +41,14 @@ impl Link {
     pub fn new(
         client: Client,
         join_token: Option<Secret>,
+        key: Option<Arc<SecretKey>>,
         hello: Hello,
         control: ControlFlag,
         emitter: Emitter,
     ) -> Self {
         let (hello, credentials) = (Mutex::new(hello), Mutex::new(None));
         let (known, heartbeat) = (AtomicU64::new(0), AtomicU64::new(HEARTBEAT_SECONDS));
-        Self { client, join_token, hello, credentials, control, emitter, known, heartbeat }
+        Self { client, join_token, key, hello, credentials, control, emitter, known, heartbeat }
     }
 
     pub fn client(&self) -> &Client {
@@ -88,18 +92,14 @@ impl Link {
             return Ok(());
         }
         let body = {
-            // Where callers find the agent: by the way that this hello goes. Looked up before anything is locked.
-            let towards = net::address_towards(self.client.base());
-            let mut hello = self.hello.lock().unwrap_or_else(PoisonError::into_inner);
-            if let (Some(api), Some(address)) = (&mut hello.api, towards) {
-                api.url = with_host(&api.url, address);
-            }
+            let hello = self.hello.lock().unwrap_or_else(PoisonError::into_inner);
             serde_json::to_vec(&*hello)
                 .map_err(|source| ControllerError::Body { url: self.client.base().to_owned(), source })?
         };
-        let token = self.join_token.as_ref();
-        let body = Some(("application/json", body));
-        let call = Call { method: Method::POST, path: "/v1/hello", token, body, ..Call::default() };
+        let sign = |key: &Arc<SecretKey>| STANDARD.encode(key.sign(&pae(hello::PAYLOAD_TYPE, &body)));
+        let (token, signature) = (self.join_token.as_ref(), self.key.as_ref().map(sign));
+        let (body, signature) = (Some(("application/json", body)), signature.as_deref());
+        let call = Call { method: Method::POST, path: "/v1/hello", token, body, signature, ..Call::default() };
         let reply = self.client.call(call)?;
         // The version before the shape: of another version, nothing else can be expected to fit.
         let value: serde_json::Value = reply.json()?;
@@ -193,26 +193,5 @@ impl Deliver for Batches {
 
     fn known(&self) -> u64 {
         self.link.known.load(Ordering::Relaxed)
-    }
-}
-
-/// The URL with another host.
-fn with_host(url: &str, host: IpAddr) -> String {
-    let Ok(mut changed) = url::Url::parse(url) else { return url.to_owned() };
-    match changed.set_ip_host(host) {
-        Ok(()) => changed.as_str().trim_end_matches('/').to_owned(),
-        Err(()) => url.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_way_of_a_hello_is_where_callers_find_the_agent() {
-        assert_eq!(with_host("https://16.1.15.2:8443", [10, 9, 2, 50].into()), "https://10.9.2.50:8443");
-        assert_eq!(with_host("https://0.0.0.0:8443", "2001:db8::5".parse().unwrap()), "https://[2001:db8::5]:8443");
-        assert_eq!(with_host("nonsense", [10, 9, 2, 50].into()), "nonsense");
     }
 }

@@ -28,6 +28,8 @@ pub fn front(ground: &Ground<'_>) -> Option<Box<dyn Front>> {
     let url = config.controller.as_ref().filter(|_| config.order.is_none())?;
     let mut options = Options::new(url.as_str(), ground.trust.clone(), ground.state.to_owned());
     options.join_token = config.token.clone();
+    options.key = ground.key.cloned();
+    options.rules = config.policy.clone();
     options.control = ground.control.clone();
     let worker = Worker::new(options, ground.hello.clone(), ground.emitter.clone(), ground.bell.clone());
     Some(Box::new(Controller {

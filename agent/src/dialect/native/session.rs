@@ -4,8 +4,8 @@ use super::link::{Batches, Link};
 use crate::calls::{Call, Client, ControllerError, ORDER_LIMIT, segment, shown};
 use crate::control::ControlFlag;
 use crate::error::Coded;
+use crate::policy::{Rules, admit};
 use crate::protocol::event::OrderRefused;
-use crate::protocol::order::parse_bytes;
 use crate::protocol::{
     Decision, GrantReply, GrantRequest, Hello, Kind, Order, Problem, Receipt, ReceiptReply, ReceiptState, Secret,
     grant, receipt,
@@ -13,6 +13,7 @@ use crate::protocol::{
 use crate::report::{CONTROLLER, Emitter, Memory, Sender};
 use burin_http::backoff::{Backoff, Retry};
 use burin_http::{Timeouts, Trust};
+use burin_sign::SecretKey;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -45,6 +46,10 @@ pub struct Options {
     pub trust: Trust,
     /// One-time join token, `burin.token`.
     pub join_token: Option<Secret>,
+    /// The machine's key, which hello introduces.
+    pub key: Option<Arc<SecretKey>>,
+    /// What an order has to be.
+    pub rules: Option<Rules>,
     pub timeouts: Timeouts,
     pub retry: Retry,
     /// Usually `/run/burin`.
@@ -65,7 +70,9 @@ impl Options {
             ControlFlow::Continue(())
         };
         let (timeouts, retry, control) = (Timeouts::CALLS, Retry::default(), ControlFlag::default());
-        Self { url: url.to_owned(), trust, join_token: None, timeouts, retry, state, notify: Arc::new(notify), control }
+        let (url, notify) = (url.to_owned(), Arc::new(notify));
+        let (join_token, key, rules) = (None, None, None);
+        Self { url, trust, join_token, key, rules, timeouts, retry, state, notify, control }
     }
 }
 
@@ -128,8 +135,8 @@ impl Session {
     /// Fails only where trying again cannot help (URL), or where `notify` gave up.
     pub fn connect(options: Options, hello: Hello, emitter: &Emitter) -> Result<Self, ControllerError> {
         let client = Client::new(&options.url, &options.trust, &options.timeouts)?;
-        let (token, control) = (options.join_token.clone(), options.control.clone());
-        let link = Arc::new(Link::new(client, token, hello, control, emitter.clone()));
+        let (token, key, control) = (options.join_token.clone(), options.key.clone(), options.control.clone());
+        let link = Arc::new(Link::new(client, token, key, hello, control, emitter.clone()));
         patiently("hello", &options, None, || link.hello(None))?;
         let memory = Memory::new(&options.state);
         let deliver = Batches::new(link.clone());
@@ -190,7 +197,7 @@ impl Session {
         }
         let etag = reply.header("etag").map(str::to_owned);
         let attempt = reply.header("burin-attempt").and_then(|attempt| attempt.parse().ok()).unwrap_or(1);
-        match parse_bytes(&reply.body) {
+        match admit(self.options.rules.as_ref(), &reply.body).map(|admitted| admitted.order) {
             Ok(order) => Ok(Next::Order(Box::new(Offer { order, etag, attempt, raw: reply.body }))),
             Err(error) => {
                 let problem = error.problem();

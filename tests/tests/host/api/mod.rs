@@ -1,3 +1,4 @@
+mod attacks;
 mod calls;
 mod joined;
 mod schema;

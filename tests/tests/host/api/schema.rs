@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const TOKEN: &str = "t0ps3cret";
+const TOKEN: &str = "t0ps3cret-0123456";
 
 /// A program of the Python environment that `scripts/test` makes, or none, said aloud.
 fn tool(name: &str) -> Option<PathBuf> {

@@ -147,7 +147,7 @@ async fn hurried_agent(method: Method, path: axum::http::Uri) -> Response {
         (Method::GET, "/v1/events") => {
             ([("content-type", "text/event-stream")], format!("id: 1\ndata: {event}\n\n")).into_response()
         }
-        (Method::GET, "/v1/log") => "t0ps3cret was the token".into_response(),
+        (Method::GET, "/v1/log") => "t0ps3cret-0123456 was the token".into_response(),
         (Method::GET, "/metrics") => "burin_phase idle\n".into_response(),
         (Method::GET, "/v1/inventory") => Json(json!([])).into_response(),
         _ => Json(status).into_response(),
@@ -161,7 +161,7 @@ fn the_usual_mistakes_of_an_agent_are_found() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     runtime.spawn(async move { axum::serve(listener, Router::new().fallback(hurried_agent)).await });
     let directory = tempfile::tempdir().unwrap();
-    let points = check_agent(&url, &Secret::new("t0ps3cret"), &trust(directory.path()));
+    let points = check_agent(&url, &Secret::new("t0ps3cret-0123456"), &trust(directory.path()));
     let right = ["health", "status", "events"];
     assert_eq!(named(&points, Verdict::Right), right, "{points:#?}");
     let untried = ["log.offset"];

@@ -20,6 +20,7 @@ fn the_schemas_are_those_of_the_types() {
         ("hello-reply", schema::<p::HelloReply>()),
         ("order", schema::<p::Order>()),
         ("plan", schema::<p::Plan>()),
+        ("policy", schema::<p::Policy>()),
         ("grant-request", schema::<p::GrantRequest>()),
         ("grant-reply", schema::<p::GrantReply>()),
         ("event", schema::<p::Event>()),

@@ -365,15 +365,15 @@ fn each_way_to_fail_has_its_code() {
 fn tokens_stay_out_of_what_the_agent_leaves_behind() {
     let bench = Bench::new(|_| {});
     bench.controller().put_order("default", order("o1")).unwrap();
-    let body = br#"{"version":"hello/v1","machine":"4c4c4544-0001","token":"t0ps3cret"}"#;
+    let body = br#"{"version":"hello/v1","machine":"4c4c4544-0001","token":"t0ps3cret-0123456"}"#;
     bench.controller().faults().set(Call::Hello, Fault::Body(body.to_vec()), 1);
     let agent = bench.agent("boot-1");
     let session = agent.connect();
-    assert!(!format!("{session:?} {agent:?}", agent = agent.options).contains("t0ps3cret"));
+    assert!(!format!("{session:?} {agent:?}", agent = agent.options).contains("t0ps3cret-0123456"));
     agent.emitter.emit(finished("x"));
     assert!(agent.emitter.flush(PATIENCE));
     for file in std::fs::read_dir(bench.state()).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-        assert!(!text.contains("t0ps3cret"), "{text}");
+        assert!(!text.contains("t0ps3cret-0123456"), "{text}");
     }
 }

@@ -8,3 +8,4 @@ mod property;
 mod sink;
 mod story;
 mod tls;
+mod trust;

@@ -233,7 +233,7 @@ fn the_agents_api_may_ask_for_the_callers_certificate() {
     let planner = Arc::new(|_: &Order| -> Result<Plan, Problem> { panic!("nobody plans here") });
     let log = api::LogRing::new(1000);
     let door = api::Door::new(hello_of("boot-1"), ControlFlag::default(), &emitter, log, planner);
-    door.set_token(Secret::new("t"));
+    door.set_token(Secret::new("t0ps3cret-0123456"));
     let ca = directory.path().join("callers.pem");
     let local: std::net::IpAddr = [127, 0, 0, 1].into();
     let options = api::Options { listen: (local, 0).into(), addresses: vec![local], callers: Some(ca.clone()) };
@@ -246,7 +246,7 @@ fn the_agents_api_may_ask_for_the_callers_certificate() {
     let call = |own| {
         let trust = trust_with(server.endpoint().fingerprint.parse().unwrap(), own);
         let request = http::agent(&trust, &Timeouts::CALLS).get(format!("{}/v1/status", server.endpoint().url));
-        request.header("Authorization", "Bearer t").call().map(|response| response.status().as_u16())
+        request.header("Authorization", "Bearer t0ps3cret-0123456").call().map(|response| response.status().as_u16())
     };
     assert_eq!(call(Some(callers.leaf("orchestrator", 2020, 2090))).unwrap(), 200);
     let strangers = [

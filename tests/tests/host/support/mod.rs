@@ -29,6 +29,8 @@ impl Bench {
     pub fn new(change: impl FnOnce(&mut Served)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut options = Served::new(&directory.path().join("controller"));
+        // The machines of these tests are reset in no time.
+        options.in_use = Duration::ZERO;
         change(&mut options);
         let controller = Controller::start(options.clone()).unwrap();
         // A restart has to be found at the same place.
@@ -105,6 +107,7 @@ pub fn hello_of(boot: &str) -> Hello {
         last_crash: None,
         last_state: None,
         api: None,
+        key: None,
     }
 }
 
@@ -166,11 +169,13 @@ pub fn receipt_for(order: &str, attempt: u32, boot: &str) -> Receipt {
         boot_id: boot.into(),
         plan_digest: Some("sha256:00".into()),
         order_digest: None,
+        order_signers: Vec::new(),
         disks: Vec::new(),
         problem: None,
         images: vec![],
         changes: vec![],
         stages: vec![],
+        evidence: None,
     }
 }
 

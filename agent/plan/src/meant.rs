@@ -1,0 +1,74 @@
+//! Whether an order is meant for this machine, and which of its images nothing proves.
+
+use super::attributes::Attributes;
+use super::eval;
+use super::machine::Machine;
+use super::refusal::Reason;
+use burin_protocol::Plan;
+use burin_protocol::image::ImageSpec;
+use burin_protocol::order::Order;
+use burin_protocol::plan::steps::{UnpackTree, WriteImage};
+use burin_protocol::plan::{Step, Truth, Warning};
+use std::collections::BTreeSet;
+
+/// `valid.machines` and `valid.when`; times and keys are judged by who has a clock and a key.
+pub fn check(order: &Order, machine: &Machine<'_>, attributes: &Attributes) -> Result<(), Reason> {
+    let Some(valid) = &order.valid else { return Ok(()) };
+    let names = names(machine);
+    let named = valid.machines.iter().any(|wanted| names.contains(&folded(wanted)));
+    if !valid.machines.is_empty() && !named {
+        return Err(Reason::OtherMachine { wanted: valid.machines.join(", ") });
+    }
+    if let Some(when) = &valid.when {
+        let (truth, checks) = eval::predicate(when, machine.view(attributes));
+        if truth != Truth::True {
+            let failed = checks.into_iter().find(|check| check.truth != Truth::True);
+            let wanted = failed.map(|check| check.wanted).unwrap_or_default();
+            return Err(Reason::OtherMachine { wanted });
+        }
+    }
+    Ok(())
+}
+
+/// One spelling of UUIDs, serial numbers and MAC addresses.
+fn folded(name: &str) -> String {
+    name.trim().to_ascii_lowercase()
+}
+
+fn names(machine: &Machine<'_>) -> BTreeSet<String> {
+    let system = &machine.inventory.system.data;
+    let nics = &machine.inventory.nics.data;
+    // A MAC that software has given to a NIC is no name of the machine.
+    let macs = nics.iter().filter_map(|nic| nic.permanent_mac.as_deref().or(nic.mac.as_deref()));
+    let board = [system.uuid.as_deref(), system.serial_number.as_deref()];
+    board.into_iter().flatten().chain(macs).map(folded).collect()
+}
+
+/// Images that come over plain http without digest or signature.
+pub fn unproven(order: &Order, plan: &Plan) -> Vec<Warning> {
+    let used: BTreeSet<&str> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::WriteImage(WriteImage { image, .. }) | Step::UnpackTree(UnpackTree { image, .. }) => {
+                Some(image.as_str())
+            }
+            _ => None,
+        })
+        .collect();
+    let found = order.images.iter().filter(|(name, image)| used.contains(name.as_str()) && !is_proven(image));
+    let warning = |(name, _)| {
+        let message = format!(
+            "nothing proves the image `{name}`: it has neither digest nor signature, and comes over plain http"
+        );
+        Warning { code: "plan.unproven_image".to_owned(), message }
+    };
+    found.map(warning).collect()
+}
+
+fn is_proven(image: &ImageSpec) -> bool {
+    let by_tls = |url: &str| url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+    let by_sums = image.sums.as_ref().is_some_and(|sums| sums.signature.is_some() || by_tls(&sums.url));
+    let pinned = image.digest.wire.is_some() || image.digest.content.is_some();
+    pinned || image.signature.is_some() || by_sums || image.urls.iter().all(|url| by_tls(url))
+}

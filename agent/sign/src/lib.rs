@@ -1,0 +1,19 @@
+//! Who said it: Ed25519 keys as `openssl` and `minisign` make them, and envelopes (DSSE) that hold a document's exact
+//! bytes with signatures over them. No I/O.
+//!
+//! ```
+//! use burin_sign::{Envelope, SecretKey};
+//!
+//! let (key, _pkcs8) = SecretKey::generate().unwrap();
+//! let envelope = Envelope::sign("text/plain", b"hello", &[&key]);
+//! let opened = envelope.open("text/plain", &[key.public()]).unwrap();
+//! assert_eq!(opened.payload, b"hello");
+//! ```
+
+mod dsse;
+mod key;
+mod statement;
+
+pub use dsse::{Envelope, EnvelopeError, Opened, Signature, looks_like_envelope, pae};
+pub use key::{KeyError, PublicKey, SecretKey};
+pub use statement::{EvidenceError, PREDICATE_TYPE, Predicate, STATEMENT_TYPE, Software, Statement, Subject, verify};

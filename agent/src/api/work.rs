@@ -1,0 +1,36 @@
+//! What passes between callers and the engine, and how a caller is refused.
+
+use crate::protocol::{Order, Plan, Power, Problem};
+use std::sync::Arc;
+
+/// Makes a plan of an order for this machine: a pure function over the inventory, which changes nothing.
+pub type Planner = Arc<dyn Fn(&Order) -> Result<Plan, Problem> + Send + Sync>;
+
+/// Reads an order, signed or not as this ramdisk wants it.
+pub type Admission = Arc<dyn Fn(&[u8]) -> Result<Order, Problem> + Send + Sync>;
+
+/// Loads the kernel of the system that a plan has installed.
+pub type Kexec = Arc<dyn Fn(&Plan) -> Result<(), Problem> + Send + Sync>;
+
+/// What somebody who called in wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Carry out this order, if the plan still has this digest.
+    Apply {
+        order: Box<Order>,
+        plan_digest: String,
+    },
+    Power(Power),
+}
+
+/// A refusal with the HTTP status it travels by.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Refusal {
+    pub status: u16,
+    pub problem: Problem,
+}
+
+pub(super) fn refusal(status: u16, code: &str, message: impl Into<String>) -> Refusal {
+    let problem = Problem { code: code.to_owned(), message: message.into(), causes: vec![], hint: None };
+    Refusal { status, problem }
+}

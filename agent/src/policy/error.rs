@@ -1,0 +1,114 @@
+use crate::error::Coded;
+use crate::protocol::order::OrderError;
+use crate::protocol::policy::PolicyError;
+use burin_sign::{EnvelopeError, KeyError};
+use std::path::PathBuf;
+
+/// Why the ramdisk's policy cannot be used: the agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RulesError {
+    #[error("cannot read the policy {path}", path = path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error("a key of the policy cannot be used: {0}")]
+    Key(#[from] KeyError),
+}
+
+impl Coded for RulesError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "policy.file",
+            Self::Policy(error) => error.code(),
+            Self::Key(_) => "policy.key",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Read { .. } => None,
+            Self::Policy(error) => error.hint(),
+            Self::Key(error) => error.hint(),
+        }
+    }
+}
+
+/// Why an order is not carried out, before anything of it was done.
+#[derive(Debug, thiserror::Error)]
+pub enum RefusedByPolicy {
+    #[error("this ramdisk takes signed orders only, and this one is not signed")]
+    Unsigned,
+    #[error("the order's signature does not hold: {0}")]
+    Signature(EnvelopeError),
+    #[error(transparent)]
+    Order(OrderError),
+    #[error("the order is another one than the one that was signed")]
+    NotTheSame,
+    #[error("a signed order says in `valid` for which machine it is, and by `not_after` when it ends")]
+    Unbound,
+    #[error("this ramdisk takes orders only that name the key of this boot in `valid.key`")]
+    AnyBoot,
+    #[error("the order is for another boot, or another machine: its `valid.key` is not this one's")]
+    OtherBoot,
+    #[error("orders from before {least} are withdrawn")]
+    Withdrawn { least: String },
+    #[error("the order was done in this boot already")]
+    Replayed,
+    #[error("the order begins at {not_before}, and it is {now}")]
+    TooEarly { not_before: String, now: String },
+    #[error("the order ended at {not_after}, and it is {now}")]
+    TooLate { not_after: String, now: String },
+    #[error("nobody who can be believed has told the time, so that `valid` cannot be judged")]
+    NoTime,
+    #[error("{what} is {url}: this ramdisk wants https")]
+    Https { what: String, url: String },
+    #[error("the image `{image}` {why}")]
+    Image { image: String, why: &'static str },
+    #[error("this ramdisk wants {wanted}, and that is {found}")]
+    Boot { wanted: &'static str, found: String },
+}
+
+impl Coded for RefusedByPolicy {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unsigned => "order.unsigned",
+            Self::Signature(error) => error.code(),
+            Self::Order(error) => error.code(),
+            Self::NotTheSame => "order.not_the_same",
+            Self::Unbound => "policy.unbound",
+            Self::AnyBoot => "policy.any_boot",
+            Self::OtherBoot => "order.other_boot",
+            Self::Withdrawn { .. } => "policy.withdrawn",
+            Self::Replayed => "policy.replayed",
+            Self::TooEarly { .. } => "order.too_early",
+            Self::TooLate { .. } => "order.too_late",
+            Self::NoTime => "policy.no_time",
+            Self::Https { .. } => "policy.https",
+            Self::Image { .. } => "policy.image",
+            Self::Boot { .. } => "policy.boot",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Unsigned => {
+                "burin order sign order.json --key key.pem signs it; docs/security.md has it with openssl"
+            }
+            Self::Signature(error) => return error.hint(),
+            Self::Order(error) => return error.hint(),
+            Self::Unbound => {
+                "add \"valid\": {\"machines\": [\"UUID, serial or MAC\"], \"not_after\": \"2026-11-22T09:00:00Z\"}"
+            }
+            Self::AnyBoot | Self::OtherBoot => "the key is in the machine's hello; sign an order for it",
+            Self::Withdrawn { .. } | Self::TooLate { .. } => "sign it anew, with a new id",
+            Self::Replayed => "give a new order with a new id",
+            Self::TooEarly { .. } => return None,
+            Self::NoTime => "a time server by DHCP or burin.ntp, or a controller by https, tells the time",
+            Self::NotTheSame => return None,
+            Self::Https { .. } | Self::Image { .. } | Self::Boot { .. } => {
+                "the policy is in the ramdisk, /etc/burin/policy.json"
+            }
+        };
+        Some(hint.to_owned())
+    }
+}

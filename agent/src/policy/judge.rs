@@ -1,0 +1,170 @@
+//! Whether an order that was admitted may be carried out, here and now.
+
+use super::{RefusedByPolicy, Rules, admit};
+use crate::protocol::image::{ImageSignature, ImageSpec};
+use crate::protocol::order::{Order, time};
+use crate::protocol::policy::{BootPolicy, ImagePolicy, ImageProof};
+use burin_http::{Clock, Validity};
+use burin_sign::PublicKey;
+use hwinventory::Inventory;
+use std::time::SystemTime;
+
+/// What is known here, and nowhere else.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    pub inventory: &'a Inventory,
+    /// The machine's, of this boot.
+    pub key: Option<PublicKey>,
+    pub clock: &'a Clock,
+    pub now: SystemTime,
+    /// Whether an order of this id was carried out with success in this boot.
+    pub done: bool,
+}
+
+/// Whether there is anything to judge.
+pub fn needs_judgement(rules: Option<&Rules>, order: &Order) -> bool {
+    rules.is_some() || order.valid.is_some()
+}
+
+/// `raw` is the order as it came: whatever a front made of it, what is done is what was signed.
+pub fn judge(
+    rules: Option<&Rules>,
+    order: &Order,
+    raw: &[u8],
+    here: Circumstances<'_>,
+) -> Result<Vec<PublicKey>, RefusedByPolicy> {
+    let mut signers = Vec::new();
+    if let Some(rules) = rules {
+        if rules.requires_signed_orders() {
+            let admitted = admit(Some(rules), raw)?;
+            if admitted.order != *order {
+                return Err(RefusedByPolicy::NotTheSame);
+            }
+            signers = admitted.signers;
+            if here.done {
+                return Err(RefusedByPolicy::Replayed);
+            }
+        }
+        bound(rules, order)?;
+        fetched(rules, order)?;
+        booted(rules, here.inventory)?;
+    }
+    this_boot(order, here.key)?;
+    in_time(order, here, rules.is_some_and(Rules::requires_signed_orders))?;
+    Ok(signers)
+}
+
+/// What a signed order has to say of itself.
+fn bound(rules: &Rules, order: &Order) -> Result<(), RefusedByPolicy> {
+    let Some(policy) = &rules.policy.orders else { return Ok(()) };
+    let valid = order.valid.as_ref().filter(|valid| valid.names_a_machine() && valid.not_after.is_some());
+    let valid = valid.ok_or(RefusedByPolicy::Unbound)?;
+    if policy.this_boot && valid.key.is_none() {
+        return Err(RefusedByPolicy::AnyBoot);
+    }
+    let Some(least) = &policy.least_not_before else { return Ok(()) };
+    let begins = valid.not_before.as_deref().and_then(time);
+    let recent = begins.zip(time(least)).is_some_and(|(begins, least)| begins >= least);
+    if recent { Ok(()) } else { Err(RefusedByPolicy::Withdrawn { least: least.clone() }) }
+}
+
+fn this_boot(order: &Order, key: Option<PublicKey>) -> Result<(), RefusedByPolicy> {
+    let Some(wanted) = order.valid.as_ref().and_then(|valid| valid.key.as_ref()) else { return Ok(()) };
+    let same = wanted.parse::<PublicKey>().is_ok_and(|wanted| Some(wanted) == key);
+    if same { Ok(()) } else { Err(RefusedByPolicy::OtherBoot) }
+}
+
+/// By every clock that may be right. `strict`: a clock that nobody vouches for is not enough.
+fn in_time(order: &Order, here: Circumstances<'_>, strict: bool) -> Result<(), RefusedByPolicy> {
+    let Some(valid) = &order.valid else { return Ok(()) };
+    let (begins, ends) = (valid.not_before.as_deref(), valid.not_after.as_deref());
+    if begins.is_none() && ends.is_none() {
+        return Ok(());
+    }
+    let (times, known) = match here.clock.validity(here.now) {
+        Validity::At(time) => (vec![time], true),
+        Validity::AtBoth(one, other) => (vec![one, other], true),
+        Validity::NotEndedAt(time) => (vec![time], false),
+    };
+    for now in times {
+        let shown = || humantime::format_rfc3339_seconds(now).to_string();
+        // What cannot be read as a time has been refused with the order; here it is never right.
+        if let Some(not_after) = ends.filter(|text| time(text).is_none_or(|end| now > end)) {
+            return Err(RefusedByPolicy::TooLate { not_after: not_after.to_owned(), now: shown() });
+        }
+        let early = begins.filter(|text| known && time(text).is_none_or(|begin| now < begin));
+        if let Some(not_before) = early {
+            return Err(RefusedByPolicy::TooEarly { not_before: not_before.to_owned(), now: shown() });
+        }
+    }
+    if known || !strict { Ok(()) } else { Err(RefusedByPolicy::NoTime) }
+}
+
+fn booted(rules: &Rules, inventory: &Inventory) -> Result<(), RefusedByPolicy> {
+    let lockdown = inventory.kernel.data.lockdown.as_deref();
+    let refused = |wanted, found: Option<String>| {
+        let found = found.unwrap_or_else(|| "not known".to_owned());
+        Err(RefusedByPolicy::Boot { wanted, found })
+    };
+    match rules.policy.boot {
+        Some(BootPolicy::SecureBoot) if inventory.firmware.data.secure_boot != Some(true) => {
+            let found = inventory.firmware.data.secure_boot.map(|_| "off".to_owned());
+            refused("Secure Boot", found)
+        }
+        Some(BootPolicy::Lockdown) if !matches!(lockdown, Some("integrity" | "confidentiality")) => {
+            refused("a kernel that is locked down", lockdown.map(str::to_owned))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn fetched(rules: &Rules, order: &Order) -> Result<(), RefusedByPolicy> {
+    for (name, image) in &order.images {
+        if rules.policy.require_https {
+            let plain = urls(image).into_iter().find(|url| !is_https(url));
+            if let Some(url) = plain {
+                return Err(RefusedByPolicy::Https { what: format!("the image `{name}`"), url: url.to_owned() });
+            }
+        }
+        if let Some(why) = rules.policy.images.as_ref().and_then(|policy| unproven(policy, image)) {
+            return Err(RefusedByPolicy::Image { image: name.clone(), why });
+        }
+    }
+    Ok(())
+}
+
+fn is_https(url: &str) -> bool {
+    url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+}
+
+/// Everything that is fetched for an image.
+fn urls(image: &ImageSpec) -> Vec<&str> {
+    let mut urls: Vec<&str> = image.urls.iter().map(String::as_str).collect();
+    let signatures = [
+        image.signature.as_ref(),
+        image.sums.as_ref().and_then(|sums| sums.signature.as_ref()),
+        image.delta.as_ref().and_then(|index| index.signature.as_ref()),
+    ];
+    urls.extend(signatures.into_iter().flatten().filter_map(|signature| signature.url.as_deref()));
+    urls.extend(image.sums.as_ref().map(|sums| sums.url.as_str()));
+    urls.extend(image.delta.as_ref().map(|index| index.url.as_str()));
+    urls
+}
+
+/// What an image lacks.
+fn unproven(policy: &ImagePolicy, image: &ImageSpec) -> Option<&'static str> {
+    let known = |signature: &ImageSignature| {
+        let key = |text: &str| text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
+        policy.keys.is_empty() || policy.keys.iter().any(|allowed| key(allowed) == key(&signature.key))
+    };
+    let by_sums = image.sums.as_ref().and_then(|sums| sums.signature.as_ref());
+    let signed = image.signature.as_ref().or(by_sums);
+    let pinned = image.digest.wire.is_some() || image.digest.content.is_some();
+    match (policy.require, signed) {
+        (_, Some(signature)) if known(signature) => None,
+        (ImageProof::Digest, _) if pinned => None,
+        (_, Some(_)) => Some("is signed by a key that this ramdisk does not know"),
+        (ImageProof::Signature, None) => Some("is not signed"),
+        (ImageProof::Digest, None) => Some("has neither a digest nor a signature"),
+    }
+}
