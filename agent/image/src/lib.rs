@@ -47,6 +47,7 @@ pub use memory::check_available as memory_for;
 pub use options::Options;
 pub use pipeline::index::index;
 pub use pipeline::read::{ReadReceipt, read};
+pub use pipeline::verbatim::fetch_file;
 pub use proof::signature::Signed;
 pub use published::minisign::Minisign;
 pub use published::sums::{Sums, published};

@@ -2,6 +2,7 @@
 //! Everything that is wrong is reported at once, each with its JSON pointer.
 
 mod devices;
+mod files;
 mod images;
 mod names;
 mod predicates;
@@ -13,6 +14,7 @@ use burin_protocol::order::{Mistake, Order, OrderError};
 pub fn check(order: &Order) -> Result<(), OrderError> {
     let mut mistakes = Mistakes::default();
     names::check(order, &mut mistakes);
+    files::check(order, &mut mistakes);
     for (i, layout) in order.layouts.iter().enumerate() {
         let at = format!("/layouts/{i}");
         if let Some(when) = &layout.when {

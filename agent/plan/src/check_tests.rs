@@ -145,3 +145,52 @@ fn every_mistake_is_found_at_its_place() {
         assert!(found.iter().any(|(at, _)| at == expected), "{pointer} = {value}: {found:?}");
     }
 }
+
+#[test]
+fn a_file_says_where_it_goes_and_what_is_in_it() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let right = [
+        json!({ "path": "/etc/a", "contents": "x" }),
+        json!({ "path": "/etc/a", "contents": { "attribute": "secret" }, "mode": "4755", "owner": 7, "group": "adm" }),
+        json!({ "path": "/etc/a", "url": "http://x/y", "digest": digest, "set": "root" }),
+    ];
+    for file in right {
+        assert_eq!(mistakes("/files", json!([file])), [], "{file}");
+    }
+    for (file, at) in [
+        (json!({ "path": "etc/a", "contents": "" }), "/files/0/path"),
+        (json!({ "path": "/etc/../a", "contents": "" }), "/files/0/path"),
+        (json!({ "path": "/", "contents": "" }), "/files/0/path"),
+        (json!({ "path": "/etc/", "contents": "" }), "/files/0/path"),
+        (json!({ "path": "/run/a", "contents": "" }), "/files/0/path"),
+        (json!({ "path": "/etc/a" }), "/files/0"),
+        (json!({ "path": "/etc/a", "contents": "", "base64": "" }), "/files/0"),
+        (json!({ "path": "/etc/a", "url": "http://x/y" }), "/files/0/digest"),
+        (json!({ "path": "/etc/a", "contents": "", "digest": digest }), "/files/0/digest"),
+        (json!({ "path": "/etc/a", "url": "ftp://x", "digest": digest }), "/files/0/url"),
+        (json!({ "path": "/etc/a", "contents": "", "mode": "rw" }), "/files/0/mode"),
+        (json!({ "path": "/etc/a", "contents": "", "mode": "99" }), "/files/0/mode"),
+        (json!({ "path": "/etc/a", "contents": "", "owner": "" }), "/files/0/owner"),
+        (json!({ "path": "/etc/a", "contents": "", "set": "other" }), "/files/0/set"),
+    ] {
+        let found = mistakes("/files", json!([file]));
+        assert_eq!(found.first().map(|(pointer, _)| pointer.as_str()), Some(at), "{file}: {found:?}");
+    }
+    let twice = json!([{ "path": "/etc/a", "contents": "" }, { "path": "/etc/a", "contents": "" }]);
+    assert_eq!(mistakes("/files", twice)[0].0, "/files/1/path");
+}
+
+#[test]
+fn an_ignition_seed_has_what_ignition_knows() {
+    assert_eq!(mistakes("/seed", json!({ "format": "ignition", "hostname": "h" })), []);
+    for (more, at) in [
+        (json!({}), "/seed"),
+        (json!({ "hostname": "h", "vendor_data": "x" }), "/seed/vendor_data"),
+        (json!({ "hostname": "h", "instance_id": "x" }), "/seed/instance_id"),
+        (json!({ "hostname": "h", "network_config": {} }), "/seed/network_config"),
+    ] {
+        let mut seed = json!({ "format": "ignition" });
+        seed.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(mistakes("/seed", seed)[0].0, at);
+    }
+}

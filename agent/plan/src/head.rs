@@ -6,7 +6,7 @@ use super::seed;
 use burin_protocol::error::Coded;
 use burin_protocol::order::{Order, PartitionPick, PickName};
 use burin_protocol::plan::steps::{AddPartition, GrowPartition, SetGuids, WriteSeed};
-use burin_protocol::plan::{Plan, PlannedDisk, PlannedPartition, SeedTarget, Step, Warning};
+use burin_protocol::plan::{Device, Plan, PlannedDisk, PlannedPartition, SeedTarget, Step, Warning};
 use burin_table::Rehearsal;
 use burin_table::adjust::{self, Grow, TableChange, TableReceipt};
 use burin_table::gpt::Fault;
@@ -15,6 +15,9 @@ use burin_table::layout::{self, NewPartition};
 use burin_table::table::TableError;
 use std::path::Path;
 use uuid::Uuid;
+
+/// Partitions that Ignition's configuration goes to: of Fedora CoreOS and RHEL CoreOS, and of Flatcar.
+const IGNITION: [&str; 2] = ["boot", "OEM"];
 
 /// Why an image cannot become what the order wants of it. Nothing has been written.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,10 @@ pub enum HeadError {
     NoEsp { device: String },
     #[error("{device}: partition {number} of the image is {is}, where no seed can be put")]
     SeedPlace { device: String, number: u32, is: &'static str },
+    #[error(
+        "{device}: no partition of the image is called `boot` or `OEM`, where Ignition looks for its configuration"
+    )]
+    NoIgnition { device: String },
     #[error("{device}: partition {number} of the image is \"{name}\": its seed would be beside the order's")]
     SecondSeed { device: String, number: u32, name: String },
     #[error("{device}: partition {number} of the image has the GUID {guid}, which the order gives to another")]
@@ -64,7 +71,7 @@ impl Coded for HeadError {
             Self::NotGrowable { .. } => "image.not_growable",
             Self::Blocked { .. } => "image.grow_blocked",
             Self::NoEsp { .. } => "image.no_esp",
-            Self::SeedPlace { .. } => "image.seed_place",
+            Self::SeedPlace { .. } | Self::NoIgnition { .. } => "image.seed_place",
             Self::SecondSeed { .. } => "image.second_seed",
             Self::GuidTaken { .. } => "image.guid_taken",
             Self::WholeDisk { .. } => "image.whole_disk",
@@ -88,6 +95,9 @@ impl Coded for HeadError {
             Self::Damaged { .. } => "was the image published as a whole? Make it again",
             Self::NoPartition { .. } => "name another partition, or let the order say `last` or `root`",
             Self::NoRoot { .. } => "give the number of the partition instead of `root`",
+            Self::NotGrowable { is: "swap", .. } => {
+                "swap is never grown: name the partition that is to grow by its number"
+            }
             Self::NotGrowable { .. } => {
                 "grow another partition, or only this one: {\"partition\": N, \"filesystem\": false}"
             }
@@ -95,6 +105,9 @@ impl Coded for HeadError {
             Self::NoEsp { .. } => "if it boots without an entry of its own, let `policies.boot_order` be `keep`",
             Self::SeedPlace { .. } => {
                 "let the seed's `partition` be the root filesystem's, or its `format` be `cidata`"
+            }
+            Self::NoIgnition { .. } => {
+                "Fedora CoreOS, RHEL CoreOS and Flatcar have one; for systems with cloud-init let `format` be `cidata`"
             }
             Self::SecondSeed { .. } => "take that partition out of the image, or the seed out of the order",
             Self::GuidTaken { .. } => "let the partition have another `guid`, or none",
@@ -208,6 +221,10 @@ impl Trial<'_> {
             }
             Step::AddPartition(AddPartition { disk, partition }) if *disk == index => {
                 self.table("`add`, or a seed's own partition,")?;
+                // The image brings a place for the seed: that one is used.
+                if self.own_seed(plan, index) == Some(partition.name.as_str()) && self.seed_volumes().next().is_some() {
+                    return Ok(None);
+                }
                 let new = self.new_partition(partition)?;
                 if let Some(taken) = self.head.partitions.iter().find(|one| one.guid == Some(new.guid)) {
                     let (number, guid) = (taken.number, new.guid);
@@ -220,10 +237,15 @@ impl Trial<'_> {
             {
                 self.seed(*partition)?;
             }
+            Step::WriteSeed(WriteSeed { target: SeedTarget::Ignition { disk, partition }, .. }) if *disk == index => {
+                self.ignition(*partition)?;
+            }
             Step::BootEntry(step) if step.disks.contains(&index) && !self.has_esp() => {
                 return Err(HeadError::NoEsp { device: self.device() });
             }
-            Step::WriteImage(step) if step.disks.contains(&index) && self.seeded => self.second_seed()?,
+            Step::WriteImage(step) if step.disks.contains(&index) && self.seeded => {
+                self.second_seed(self.own_seed(plan, index))?;
+            }
             _ => {}
         }
         Ok(None)
@@ -254,9 +276,9 @@ impl Trial<'_> {
         self.table(wanted)?;
         match pick {
             PartitionPick::Number(number) => self.number(number, wanted),
-            PartitionPick::Named(PickName::Last) => Ok(self.head.last()),
+            PartitionPick::Named(PickName::Last) => Ok(self.head.last().filter(|one| one.purpose != Purpose::Extended)),
             PartitionPick::Named(PickName::Root) => match self.head.roots().as_slice() {
-                [] if self.head.has_logical() => Ok(None),
+                _ if self.head.has_logical() => Ok(None),
                 [] => Err(HeadError::NoRoot { device: self.device(), wanted }),
                 [one] => Ok(Some(*one)),
                 _ => Ok(None),
@@ -265,8 +287,20 @@ impl Trial<'_> {
     }
 
     fn grow(&self, pick: PartitionPick, leave: u64, filesystem: bool) -> Result<Option<Warning>, HeadError> {
-        let Some(target) = self.pick(pick, "`grow`")? else { return Ok(None) };
-        if filesystem && let Some(is) = no_system(target.purpose) {
+        let Some(target) = self.pick(pick, "`grow`")? else {
+            let message = format!(
+                "{}: which partition of the image `grow` means, and whether it can grow, is seen only when it is written",
+                self.disk.device
+            );
+            return Ok(Some(Warning { code: "image.unchecked".to_owned(), message }));
+        };
+        // What is inside of a member is told to be left alone once it is seen.
+        let member = target.purpose == Purpose::Member;
+        let swap = target.purpose == Purpose::Swap;
+        if (filesystem || swap)
+            && !member
+            && let Some(is) = no_system(target.purpose)
+        {
             return Err(HeadError::NotGrowable { device: self.device(), number: target.number, is });
         }
         let number = target.number;
@@ -298,15 +332,47 @@ impl Trial<'_> {
         }
     }
 
-    /// cloud-init reads the volume that it finds first: it must be the order's.
-    fn second_seed(&self) -> Result<(), HeadError> {
-        let seed = |one: &&HeadPartition| seed::labels().any(|label| one.name.eq_ignore_ascii_case(label));
-        match self.head.partitions.iter().find(seed) {
-            Some(one) => {
-                Err(HeadError::SecondSeed { device: self.device(), number: one.number, name: one.name.clone() })
-            }
-            None => Ok(()),
+    /// By the names that these systems give their partitions.
+    fn ignition(&self, pick: Option<PartitionPick>) -> Result<(), HeadError> {
+        self.table("an Ignition seed")?;
+        if let Some(pick) = pick {
+            return self.pick(pick, "the seed").map(|_| ());
         }
+        match self.head.partitions.iter().any(|one| IGNITION.contains(&one.name.as_str())) {
+            true => Ok(()),
+            false => Err(HeadError::NoIgnition { device: self.device() }),
+        }
+    }
+
+    /// What the seed's partition on this disk is called, where it gets one of its own.
+    fn own_seed<'p>(&self, plan: &'p Plan, index: usize) -> Option<&'p str> {
+        plan.steps.iter().find_map(|step| match step {
+            Step::WriteSeed(WriteSeed {
+                target: SeedTarget::Own { on: Device::Partition { disk, name, .. } }, ..
+            }) if *disk == index => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Partitions of the image that are called as a seed is.
+    fn seed_volumes(&self) -> impl Iterator<Item = &HeadPartition> {
+        let seed = |one: &&HeadPartition| seed::labels().any(|label| one.name.eq_ignore_ascii_case(label));
+        self.head.partitions.iter().filter(seed)
+    }
+
+    /// cloud-init reads the volume that it finds first: it must be the order's. One that is called as the order's seed is
+    /// used for it.
+    fn second_seed(&self, own: Option<&str>) -> Result<(), HeadError> {
+        let is_own = |one: &HeadPartition| own.is_some_and(|own| one.name.eq_ignore_ascii_case(own));
+        let mut ours = 0;
+        for one in self.seed_volumes() {
+            ours += u32::from(is_own(one));
+            if !is_own(one) || ours > 1 {
+                let (number, name) = (one.number, one.name.clone());
+                return Err(HeadError::SecondSeed { device: self.device(), number, name });
+            }
+        }
+        Ok(())
     }
 
     /// Tried on the disk in memory, where it stays for the next step.

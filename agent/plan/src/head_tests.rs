@@ -163,7 +163,13 @@ fn growing_is_refused_where_it_would_grow_nothing_or_what_has_no_filesystem() {
     let case = |grow: Value| Case { set: json!({ "grow": grow }), ..Case::default() };
     let swap_last = || image(512, &[("esp", 4), ("root", 8), ("swap", 4)]);
     assert_eq!(case(json!("last")).refused(swap_last()), "image.not_growable");
-    assert_eq!(case(json!({"partition": "last", "filesystem": false})).refused(swap_last()), "accepted");
+    assert_eq!(case(json!({"partition": "last", "filesystem": false})).refused(swap_last()), "image.not_growable");
+    // What is inside of it is somebody else's to grow.
+    assert_eq!(case(json!("last")).refused(image(512, &[("esp", 4), ("lvm", 8)])), "accepted");
+    assert_eq!(case(json!("root")).refused(image(512, &[("esp", 4), ("lvm", 8)])), "accepted");
+    let logical = || mbr(&[(0x83, 2048, 8192), (0x05, 10240, 2048)]);
+    assert_eq!(case(json!("last")).refused(logical()), "accepted", "seen only when it is written");
+    assert_eq!(case(json!("root")).refused(logical()), "accepted", "seen only when it is written");
     assert_eq!(case(json!("root")).refused(swap_last()), "image.grow_blocked");
     assert_eq!(case(json!(2)).refused(swap_last()), "image.grow_blocked");
     assert_eq!(case(json!(7)).refused(swap_last()), "image.no_partition");
@@ -281,4 +287,39 @@ proptest! {
         let _ = case.check(head);
         prop_assert!(steps::seed_partition("CIDATA").size.is_some());
     }
+}
+
+/// The image with its second partition called so.
+fn named(name: &str) -> Vec<u8> {
+    let disk = FaultDisk::new(20 * MIB, 512);
+    let part = |name: &str, kind, mib| NewPartition {
+        number: None,
+        type_guid: kind,
+        guid: guid::derived(&["image", name]),
+        name: name.to_owned(),
+        attributes: 0,
+        min: mib * MIB,
+        max: Some(mib * MIB),
+    };
+    let parts = [part("root", types::guid("root", Some("x86_64")).unwrap(), 8), part(name, types::LINUX, 4)];
+    adjust::write_fresh(&disk, guid::derived(&["image"]), &parts, MIB).unwrap();
+    disk.bytes.into_inner()[..MIB as usize].to_vec()
+}
+
+#[test]
+fn a_place_for_the_seed_in_the_image_is_used_and_no_other_one_stays_beside_it() {
+    let case = |format: &str| Case { seed: json!({ "format": format, "hostname": "h" }), ..Case::default() };
+    assert_eq!(case("config-drive").refused(named("config-2")), "accepted");
+    assert_eq!(case("cidata").refused(named("cidata")), "accepted");
+    assert_eq!(case("cidata").refused(named("config-2")), "image.second_seed");
+    assert_eq!(case("nocloud").refused(named("CIDATA")), "image.second_seed");
+}
+
+#[test]
+fn ignition_needs_a_partition_that_it_looks_into() {
+    let case = || Case { seed: json!({ "format": "ignition", "hostname": "h" }), ..Case::default() };
+    assert_eq!(case().refused(named("boot")), "accepted");
+    assert_eq!(case().refused(named("OEM")), "accepted");
+    assert_eq!(case().refused(named("data")), "image.seed_place");
+    assert_eq!(case().refused(vec![7; MIB as usize]), "image.no_table");
 }

@@ -47,6 +47,7 @@ mod eval;
 mod existing;
 mod explain;
 mod fields;
+mod files;
 mod fresh;
 mod gates;
 mod glob;
@@ -74,10 +75,11 @@ pub use burin_protocol::plan::Identifier;
 pub use check::check;
 pub use collisions::{Collision, find as find_collisions, of_content as content_identifiers};
 pub use explain::{explain, explain_refusal, explain_trace};
+pub use files::{FileContents, PlacedFile};
 pub use head::{HeadError, check_head, check_partition_head};
 pub use identity::identities;
 pub use refusal::{Reason, Refusal};
-pub use seed::{SeedFile, SeedFiles};
+pub use seed::{SeedFile, SeedFiles, labels as seed_labels};
 pub use simulate::{Outcome, Overlap, Row, overlaps, simulate};
 
 use attributes::Attributes;
@@ -104,7 +106,8 @@ pub fn plan(inventory: &Inventory, order: &Order, command_line: &BTreeMap<String
     }
 }
 
-/// The seed of a planned order: what `Step::WriteSeed` writes. `None`: the order has none.
+/// What a planned order puts into systems: its seed, which `Step::WriteSeed` writes, and its files, for
+/// `Step::WriteFiles`. `None`: the order has neither.
 pub fn seed(
     inventory: &Inventory,
     order: &Order,
@@ -113,7 +116,14 @@ pub fn seed(
     let mut trace = Trace::default();
     let attributes = Attributes::gather(inventory, order, command_line);
     let machine = Machine::new(inventory);
-    seed_files(order, &machine, &attributes, &mut trace).map_err(|reason| Refusal { reason, trace: Box::new(trace) })
+    let all = seed_files(order, &machine, &attributes, &mut trace).and_then(|seed| {
+        let placed = files::files(order, &attributes)?;
+        Ok(match seed {
+            None if placed.is_empty() => None,
+            seed => Some(SeedFiles { placed, ..seed.unwrap_or_default() }),
+        })
+    });
+    all.map_err(|reason| Refusal { reason, trace: Box::new(trace) })
 }
 
 fn seed_files(
@@ -158,6 +168,7 @@ fn planned(
 
     let seed = seed_files(order, &machine, &attributes, trace)?;
     let seed_digest = seed.as_ref().map(|seed| seed.digest(&canonical::order_bytes(order)));
+    let placed = files::files(order, &attributes)?;
     let architecture = &inventory.cpu.data.architecture;
     let architecture = architecture.as_deref().or(inventory.kernel.data.architecture.as_deref());
     let context = steps::Context {
@@ -167,6 +178,7 @@ fn planned(
         architecture,
         uefi: inventory.firmware.data.boot_mode == BootMode::Uefi,
         seed_digest: seed_digest.as_deref(),
+        placed: &placed,
         optimal_io: &optimal_io,
     };
     let arrays = arrays::fates(inventory, layout, &disks);

@@ -1,5 +1,6 @@
 //! What is done to the chosen disks, in order.
 
+use super::files::{self, PlacedFile};
 use super::fresh;
 use super::partition_images;
 use super::refusal::Reason;
@@ -32,6 +33,8 @@ pub struct Context<'a> {
     pub uefi: bool,
     /// `sha256:HEX` of the seed's files, where there is a seed.
     pub seed_digest: Option<&'a str>,
+    /// The order's own files, attributes resolved.
+    pub placed: &'a [PlacedFile],
     /// Optimal I/O sizes of `disks`.
     pub optimal_io: &'a [Option<u64>],
 }
@@ -83,6 +86,7 @@ pub fn steps(context: Context<'_>) -> Result<Vec<Step>, Reason> {
     }
     images(context, &mut steps)?;
     fresh::steps(context, &mut steps)?;
+    files::steps(context, context.placed, &mut steps);
     seed(context, &mut steps);
     boot(context, &mut steps);
     Ok(steps)
@@ -254,6 +258,7 @@ fn seed(context: Context<'_>, steps: &mut Vec<Step>) {
             let name = own_seed_label(context, set, disk).unwrap_or_default().to_owned();
             SeedTarget::Own { on: Device::Partition { disk, name, number: None } }
         }
+        SeedPlace::IgnitionPartition => SeedTarget::Ignition { disk, partition: seed.partition },
         SeedPlace::RootFilesystem if mounted => SeedTarget::Tree,
         SeedPlace::RootFilesystem => SeedTarget::ImagePartition {
             disk,

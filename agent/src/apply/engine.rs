@@ -60,7 +60,7 @@ impl Sequence<'_> {
             self.work.plan.steps.iter().any(|step| matches!(step, Step::WriteImage(_) | Step::WritePartition(_)));
         for (index, step) in self.work.plan.steps.iter().enumerate() {
             // What the image brought is known now, and nothing has been told to it or to firmware.
-            if images && matches!(step, Step::WriteSeed(_) | Step::BootEntry(_)) {
+            if images && matches!(step, Step::WriteFiles(_) | Step::WriteSeed(_) | Step::BootEntry(_)) {
                 images = false;
                 self.stage(stages, "find-collisions", &overwritten, collide::find)?;
             }

@@ -5,6 +5,7 @@ use super::tree::Tree;
 use crate::aside::AsideError;
 use crate::error::Coded;
 use crate::finalize::bootloader::BootError;
+use crate::finalize::files::FileError;
 use crate::finalize::filesystem::FilesystemError;
 use crate::finalize::grow::GrowError;
 use crate::finalize::kernel::KernelError;
@@ -13,6 +14,7 @@ use crate::finalize::md::MdError;
 use crate::finalize::mount::MountError;
 use crate::finalize::rootfs::RootError;
 use crate::finalize::seed_write::SeedError;
+use crate::finalize::system::SystemError;
 use crate::finalize::table::TableError;
 use crate::finalize::uefi::loader::LoaderError;
 use crate::finalize::uefi::variables::VariableError;
@@ -61,10 +63,16 @@ pub enum ApplyError {
     NoPartition { device: PathBuf, wanted: String },
     #[error("{device}: partition {number} is swap, and would be grown", device = device.display())]
     GrowSwap { device: PathBuf, number: u32 },
+    #[error("{device}: has grown, {found} in it has not", device = device.display())]
+    NotGrown { device: PathBuf, found: String },
     #[error("{device}: partition {number} cannot grow: partition {by} lies behind it, and the {free} free bytes behind that", device = device.display())]
     GrowBlocked { device: PathBuf, number: u32, by: u32, free: u64 },
     #[error("{device}: the image has no EFI system partition")]
     NoEsp { device: PathBuf },
+    #[error("{device}: partition {number} of the image is the seed \"{label}\": it would be read beside the order's")]
+    SecondSeed { device: PathBuf, number: u32, label: String },
+    #[error("{device}: {} of the image is one that Ignition looks into", if *several { "more than one partition" } else { "no partition" })]
+    NoIgnition { device: PathBuf, several: bool },
     #[error("{device}: the plan does not say where the partition {name:?} goes, or not in whole sectors")]
     NoPlace { device: String, name: String },
     #[error("{device}: cannot be erased at byte {offset}", device = device.display())]
@@ -122,6 +130,10 @@ pub enum ApplyError {
     #[error(transparent)]
     Seed(#[from] SeedError),
     #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    System(#[from] SystemError),
+    #[error(transparent)]
     Loader(#[from] LoaderError),
     #[error(transparent)]
     Variable(#[from] VariableError),
@@ -155,6 +167,8 @@ impl ApplyError {
             Self::Md(error) => error,
             Self::Mount(error) => error,
             Self::Seed(error) => error,
+            Self::File(error) => error,
+            Self::System(error) => error,
             Self::Loader(error) => error,
             Self::Variable(error) => error,
             _ => return None,
@@ -186,6 +200,9 @@ impl Coded for ApplyError {
             // As the planner calls them, who finds most of them before anything is written.
             Self::GrowSwap { .. } => "image.not_growable",
             Self::GrowBlocked { .. } => "image.grow_blocked",
+            Self::NotGrown { .. } => "finalize.not_grown",
+            Self::SecondSeed { .. } => "image.second_seed",
+            Self::NoIgnition { .. } => "image.seed_place",
             Self::NoRoot { .. } => "apply.no_root",
             Self::NoPlace { .. } => "apply.no_place",
             Self::Erase { .. } => "apply.erase",
@@ -238,10 +255,22 @@ impl Coded for ApplyError {
                     .to_owned(),
             ),
             Self::GrowSwap { .. } => Some("name the partition that is to grow by its number".to_owned()),
+            Self::NotGrown { .. } => Some(
+                "the installed system has to: cloud-init or LVM's own tools for a volume group, cloudbase-init on Windows"
+                    .to_owned(),
+            ),
             Self::GrowBlocked { .. } => Some(
                 "leave `grow` out, or use an image whose root lies last; `add` makes a partition of the free space"
                     .to_owned(),
             ),
+            Self::NoIgnition { .. } => Some(
+                "Fedora CoreOS and RHEL CoreOS have a filesystem `boot` with ignition.firstboot, Flatcar has one labelled \
+                 `OEM`; for systems with cloud-init let the seed's `format` be `cidata`"
+                    .to_owned(),
+            ),
+            Self::SecondSeed { .. } => {
+                Some("take it out of the image, or let the seed's `format` be the one that goes there".to_owned())
+            }
             Self::NoEsp { .. } => Some("UEFI firmware needs one; `boot_order: keep` makes no boot entry".to_owned()),
             _ => self.part().and_then(Coded::hint),
         }

@@ -74,6 +74,13 @@ fn resolve(work: &Work, spec: &ImageSpec, mut http: Http) -> Result<oci::Resolve
     oci::resolve(http, key.as_ref(), &work.cancel)
 }
 
+/// A file that goes into a system, as it is, of at most so many bytes. Mirrors, proxies and trust are those of images
+/// that say nothing else.
+pub fn file(work: &Work, url: &str, digest: &str, most: u64) -> Result<Vec<u8>, ImageError> {
+    let http = Http::new(work.download.clone(), vec![url.to_owned()]);
+    image::fetch_file(Source::Http(http), digest, most, &work.cancel)
+}
+
 /// The image's index. That it cannot be had is told to `note`, and the image is written whole; that it is not the one
 /// that was ordered is an error.
 pub fn index(

@@ -1,17 +1,42 @@
 //! Whether a partition can grow at all: by what the table says before anything is written, or else right before it grows.
 
-use super::ApplyError;
+use super::bound::BoundDisk;
+use super::work::Work;
+use super::{ApplyError, system, table};
 use crate::finalize::adjust::Grow;
 use crate::finalize::device::Sectors;
+use crate::finalize::filesystem::Content;
 use crate::finalize::guid;
-use crate::finalize::mbr::Primary;
+use crate::finalize::mbr::{self, Primary};
+use crate::finalize::rootfs::RootError;
 use crate::finalize::table::Label;
+use crate::protocol::order::PartitionPick;
 use std::path::Path;
 
 /// Less is left by alignment at the end of any disk.
 const WORTHWHILE: u64 = 2 << 20;
 /// Linux swap in an MBR.
 const MBR_SWAP: u8 = 0x82;
+
+/// What a root filesystem may be inside of, where it cannot be seen.
+const AROUND: [&str; 2] = ["LVM2_member", "crypto_LUKS"];
+
+/// The number of the partition that grows: where no root filesystem can be seen, the only one that it can be inside of.
+pub fn target(work: &Work, disk: &BoundDisk, pick: PartitionPick) -> Result<u32, ApplyError> {
+    let unseen = match table::number(work, disk, pick) {
+        Err(error @ ApplyError::Root(RootError::None { .. })) => error,
+        found => return found,
+    };
+    let (candidates, _open) = table::candidates(disk)?;
+    let contents = system::contents(work, disk, &candidates)?;
+    let kind = |content: &Option<Content>| content.as_ref().and_then(|content| content.kind.clone());
+    let around = |content: &Option<Content>| kind(content).is_some_and(|kind| AROUND.contains(&kind.as_str()));
+    let mut found = candidates.iter().zip(&contents).filter(|(_, content)| around(content));
+    match (found.next(), found.next()) {
+        (Some((only, _)), None) => Ok(only.number),
+        _ => Err(unseen),
+    }
+}
 
 /// One partition, as far as this is about it. Bytes.
 struct Place {
@@ -43,7 +68,7 @@ pub fn check(disk: &dyn Sectors, label: &Label, grow: Grow) -> Result<(), ApplyE
                 end: (u64::from(one.first_lba) + u64::from(one.sectors)).saturating_mul(sector),
                 swap: one.kind == MBR_SWAP,
             };
-            entries.iter().map(place).collect()
+            entries.iter().filter(|one| !mbr::is_extended(one)).map(place).collect()
         }
     };
     judge(disk.path(), disk.size(), &places, grow)

@@ -33,6 +33,9 @@ pub fn number(work: &Work, device: &Device) -> Result<u32, ApplyError> {
     let Device::Partition { disk, name, number } = device else {
         return Err(ApplyError::Unsupported { step: "a partition that is none".to_owned() });
     };
+    if let Some(number) = work.place_of(*disk, name) {
+        return Ok(number);
+    }
     let bound = work.disks.disk(*disk)?;
     let planned = work.plan.made(*disk, name);
     if let Some(number) = number.or_else(|| planned.and_then(|planned| planned.number)) {

@@ -6,13 +6,16 @@ use super::work::Work;
 use super::{ApplyError, look};
 use crate::finalize::adjust::{self, Extent, TableChange, TableReceipt};
 use crate::finalize::device::Sectors;
-use crate::finalize::layout;
 use crate::finalize::look::WhichIsRoot;
 use crate::finalize::rootfs::{Candidate, RootFilesystem};
 use crate::finalize::table::{self, Label, TableError};
+use crate::finalize::{layout, mbr};
 use crate::protocol::order::{PartitionPick, PickName};
 use std::path::PathBuf;
 use uuid::Uuid;
+
+/// Where an ISO 9660 filesystem says that it is one.
+const ISO_MAGIC: u64 = 0x8001;
 
 /// Lets `look` at the disk as it will be.
 pub fn with<T>(
@@ -28,12 +31,29 @@ pub fn read(disk: &BoundDisk) -> Result<Label, ApplyError> {
     with(disk, Access::Read, |sectors| Ok(table::read(sectors)?))
 }
 
-/// Changes the table; the kernel's list follows.
+/// Changes the table; the kernel's list follows. A hybrid ISO that is not to be changed stays as it is, with its table
+/// where its boot code and the check of the medium expect it.
 pub fn commit(disk: &BoundDisk, change: &TableChange) -> Result<TableReceipt, ApplyError> {
+    if *change == TableChange::default() && with(disk, Access::Read, is_iso)? {
+        let receipt = with(disk, Access::Read, |sectors| Ok(adjust::look(sectors)?))?;
+        follow(disk, &receipt.partitions)?;
+        return Ok(receipt);
+    }
     let alignment = layout::alignment(disk.kernel()?.optimal_io_size()?);
     let receipt = with(disk, Access::Write, |sectors| Ok(adjust::adjust(sectors, change, alignment)?))?;
     follow(disk, &receipt.partitions)?;
     Ok(receipt)
+}
+
+/// The volume descriptor of ISO 9660 (ECMA-119, 8.1).
+fn is_iso(sectors: &dyn Sectors) -> Result<bool, ApplyError> {
+    let mut magic = [0; 5];
+    let failed = |source| ApplyError::Open { device: sectors.path().to_owned(), source };
+    if sectors.size() < ISO_MAGIC + 5 {
+        return Ok(false);
+    }
+    sectors.read_at(ISO_MAGIC, &mut magic).map_err(failed)?;
+    Ok(magic == *b"CD001")
 }
 
 /// The kernel knows these partitions and no others, and finds their bytes on the disk.
@@ -89,10 +109,7 @@ pub fn number(work: &Work, disk: &BoundDisk, pick: PartitionPick) -> Result<u32,
                 Label::Gpt(table) => {
                     table.partitions().iter().max_by_key(|partition| partition.last_lba).map(|last| last.number)
                 }
-                Label::Mbr(entries) => entries
-                    .iter()
-                    .max_by_key(|one| u64::from(one.first_lba) + u64::from(one.sectors))
-                    .map(|last| last.number),
+                Label::Mbr(entries) => mbr::last(&entries).map(|last| last.number),
             };
             let (device, wanted) = (disk.name().to_owned(), "last".to_owned());
             last.ok_or(ApplyError::NoPartition { device, wanted })
@@ -103,22 +120,52 @@ pub fn number(work: &Work, disk: &BoundDisk, pick: PartitionPick) -> Result<u32,
 
 /// The partition that holds the root filesystem, open.
 pub fn root(work: &Work, disk: &BoundDisk) -> Result<(RootFilesystem, Proven), ApplyError> {
+    let (candidates, open) = candidates(disk)?;
+    let nodes = candidates.iter().map(|one| one.node.clone()).collect();
+    let question = WhichIsRoot { candidates, mounts: work.paths.mounts.clone(), only: None };
+    let found = look::ask(work, disk, nodes, &question)??;
+    let proven = open.into_iter().find(|proven| proven.number() == Some(found.number));
+    let missing = || ApplyError::NoPartition { device: PathBuf::from(disk.name()), wanted: "root".to_owned() };
+    Ok((found, proven.ok_or_else(missing)?))
+}
+
+/// All partitions, open, and what the table says of them.
+pub fn candidates(disk: &BoundDisk) -> Result<(Vec<Candidate>, Vec<Proven>), ApplyError> {
     let extents = partitions(disk)?;
-    let types: Vec<(u32, Uuid)> = match read(disk)? {
-        Label::Gpt(table) => table.partitions().iter().map(|one| (one.number, one.type_guid)).collect(),
-        Label::Mbr(_) => Vec::new(),
+    let label = read(disk)?;
+    let signature = match label {
+        Label::Gpt(_) => 0,
+        Label::Mbr(_) => signature(disk)?,
     };
     let (mut candidates, mut open) = (Vec::new(), Vec::new());
     for extent in &extents {
         let number = extent.number;
-        let type_guid = types.iter().find(|(other, _)| *other == number).map(|(_, guid)| *guid);
+        let entry = match &label {
+            Label::Gpt(table) => table.partitions().into_iter().find(|one| one.number == number),
+            Label::Mbr(_) => None,
+        };
         let proven = disk.open(Part::Number(number), Access::Read)?;
-        candidates.push(Candidate { number, type_guid, node: proven.node().to_owned() });
+        candidates.push(Candidate {
+            number,
+            type_guid: entry.as_ref().map(|entry| entry.type_guid),
+            guid: match &entry {
+                Some(entry) => Some(entry.guid.to_string()),
+                None => Some(format!("{signature:08x}-{number:02x}")),
+            },
+            name: entry.map(|entry| entry.name),
+            node: proven.node().to_owned(),
+        });
         open.push(proven);
     }
-    let nodes = candidates.iter().map(|one| one.node.clone()).collect();
-    let found = look::ask(work, disk, nodes, &WhichIsRoot { candidates, mounts: work.paths.mounts.clone() })??;
-    let proven = open.into_iter().find(|proven| proven.number() == Some(found.number));
-    let missing = || ApplyError::NoPartition { device: PathBuf::from(disk.name()), wanted: "root".to_owned() };
-    Ok((found, proven.ok_or_else(missing)?))
+    Ok((candidates, open))
+}
+
+/// The disk signature of an MBR, by which firmware and kernel name it (UEFI 2.10, 5.2.1).
+pub fn signature(disk: &BoundDisk) -> Result<u32, ApplyError> {
+    let mut first = vec![0; disk.sector() as usize];
+    with(disk, Access::Read, |sectors| {
+        let failed = |source| ApplyError::Open { device: disk.name().to_owned(), source };
+        sectors.read_at(0, &mut first).map_err(failed)
+    })?;
+    Ok(first.get(440..444).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes))
 }

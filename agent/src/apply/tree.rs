@@ -6,6 +6,7 @@ use super::fetch::{self, Fetched};
 use super::live::{Closed, Live};
 use super::work::Work;
 use super::{ApplyError, resolve};
+use crate::finalize::files::{self, FileReceipt, relative};
 use crate::finalize::mount::{Access as Mode, Mounted};
 use crate::finalize::root::Root;
 use crate::image::{self, ImageError, Source, oci};
@@ -13,6 +14,7 @@ use crate::protocol::image::{ImageDigests, Verify};
 use crate::protocol::plan::Device;
 use crate::tree::{self, Manifest, TreeError, Unpacked, Verified};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +44,8 @@ enum Written {
     Bytes(Vec<u8>),
     /// SHA-256.
     Digest([u8; 32]),
+    /// SHA-256 and attributes.
+    File([u8; 32], FileReceipt),
 }
 
 impl Filesystem {
@@ -236,6 +240,13 @@ impl Tree {
         self.written.push((path, Written::Digest(digest)));
     }
 
+    /// The same of a file with attributes of its own.
+    pub fn put(&mut self, receipt: FileReceipt, bytes: &[u8]) {
+        let path = relative(&receipt.path).to_owned();
+        self.written.retain(|(other, _)| *other != path);
+        self.written.push((path, Written::File(Sha256::digest(bytes).into(), receipt)));
+    }
+
     /// Unmounts all, and compares what was written since the archive was read back. Nothing is left to do the second time.
     pub fn settle(&mut self, work: &Work) -> Result<(), ApplyError> {
         self.detach(work)?;
@@ -249,6 +260,11 @@ impl Tree {
                 let failed = |source| TreeError::Io { path: path.clone(), action: "read back", source };
                 let same = match wanted {
                     Written::Bytes(bytes) => root.read(path, bytes.len() as u64).map_err(failed)? == *bytes,
+                    Written::File(digest, receipt) => {
+                        files::compare_attributes(root, receipt)?;
+                        let file = root.open_file(path).map_err(failed)?;
+                        crate::finalize::root::digest(&file).map_err(failed)? == *digest
+                    }
                     Written::Digest(digest) => {
                         let file = root.open_file(path).map_err(failed)?;
                         crate::finalize::root::digest(&file).map_err(failed)? == *digest

@@ -20,6 +20,7 @@ use crate::protocol::{ImageReceipt, Kind};
 use crate::report::Emitter;
 use hwinventory::Inventory;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An order in work.
@@ -44,6 +45,8 @@ pub struct Work {
     arrays: Mutex<Vec<Arc<Array>>>,
     evidence: Mutex<Vec<(usize, Evidence)>>,
     found: Mutex<Vec<Found>>,
+    /// Numbers of partitions that were added or found for one, by their disk and the plan's name for them.
+    places: Mutex<BTreeMap<(usize, String), u32>>,
     done: Mutex<Applied>,
 }
 
@@ -65,6 +68,7 @@ impl Work {
             arrays: Mutex::default(),
             evidence: Mutex::default(),
             found: Mutex::default(),
+            places: Mutex::default(),
             done: Mutex::default(),
         }
     }
@@ -108,6 +112,15 @@ impl Work {
 
     pub fn evidence(&self) -> Vec<(usize, Evidence)> {
         lock(&self.evidence).clone()
+    }
+
+    /// What the plan calls a partition has this number.
+    pub fn place(&self, disk: usize, name: &str, number: u32) {
+        lock(&self.places).insert((disk, name.to_owned()), number);
+    }
+
+    pub fn place_of(&self, disk: usize, name: &str) -> Option<u32> {
+        lock(&self.places).get(&(disk, name.to_owned())).copied()
     }
 
     /// A loader that firmware is to be told of.

@@ -1,7 +1,7 @@
 //! `burin look`: answers one question about what an image brought, for the agent that started it.
 
 use crate::aside::{self, Question};
-use crate::finalize::look::{WhatIsOn, WhichIsRoot, WhichLoader};
+use crate::finalize::look::{WhatIsOn, WhichIsIgnitions, WhichIsRoot, WhichLoader};
 use crate::kexec::StartFrom;
 use std::io::{Read, Write};
 use std::process::ExitCode;
@@ -24,6 +24,7 @@ pub fn run(args: &LookArgs) -> ExitCode {
     let answer = match args.what.as_str() {
         WhatIsOn::NAME => aside::answer::<WhatIsOn>(&text),
         WhichIsRoot::NAME => aside::answer::<WhichIsRoot>(&text),
+        WhichIsIgnitions::NAME => aside::answer::<WhichIsIgnitions>(&text),
         WhichLoader::NAME => aside::answer::<WhichLoader>(&text),
         StartFrom::NAME => aside::answer::<StartFrom>(&text),
         _ => return ExitCode::from(2),

@@ -105,6 +105,8 @@ pub struct Size {
     pub blocks: u64,
     /// XFS: the share of space that inodes may take, in percent; else 0.
     pub inode_percent: u8,
+    /// btrfs: the number of this device in its filesystem; else 0.
+    pub device: u64,
 }
 
 impl Size {
@@ -146,7 +148,7 @@ fn ext4(bytes: &[u8]) -> Option<Size> {
     let shift = le32(0x18).filter(|&shift| shift <= 6)?;
     let high = if le32(0x60)? & INCOMPAT_64BIT != 0 { le32(0x150)? } else { 0 };
     let blocks = u64::from(high) << 32 | u64::from(le32(0x04)?);
-    Some(Size { block: 1024 << shift, blocks, inode_percent: 0 })
+    Some(Size { block: 1024 << shift, blocks, inode_percent: 0, device: 0 })
 }
 
 /// `struct xfs_dsb`, fs/xfs/libxfs/xfs_format.h; big-endian.
@@ -159,7 +161,7 @@ fn xfs(bytes: &[u8]) -> Option<Size> {
     if !block.is_power_of_two() || !(512..=65536).contains(&block) {
         return None;
     }
-    Some(Size { block: u64::from(block), blocks, inode_percent: *bytes.get(127)? })
+    Some(Size { block: u64::from(block), blocks, inode_percent: *bytes.get(127)?, device: 0 })
 }
 
 /// `struct btrfs_super_block`, linux/btrfs_tree.h: the size of this device, in sectors.
@@ -172,6 +174,7 @@ fn btrfs(bytes: &[u8]) -> Option<Size> {
     if !sector.is_power_of_two() || !(512..=65536).contains(&sector) {
         return None;
     }
-    // dev_item starts at 0xc9; its second field is total_bytes.
-    Some(Size { block: u64::from(sector), blocks: le64(0xc9 + 8)? / u64::from(sector), inode_percent: 0 })
+    // dev_item starts at 0xc9: devid, total_bytes.
+    let (device, blocks) = (le64(0xc9)?, le64(0xc9 + 8)? / u64::from(sector));
+    Some(Size { block: u64::from(sector), blocks, inode_percent: 0, device })
 }

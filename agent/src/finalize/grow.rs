@@ -102,7 +102,7 @@ pub fn grow(partition: &Path, mount_base: &Path) -> Result<GrowReceipt, GrowErro
     let grown = match kind {
         Kind::Ext4 => sys::grow::ext4(&root, blocks),
         Kind::Xfs => sys::grow::xfs(&root, blocks, u32::from(before.inode_percent)),
-        Kind::Btrfs => sys::grow::btrfs(&root),
+        Kind::Btrfs => sys::grow::btrfs(&root, before.device),
     };
     drop(root);
     mounted.unmount()?;

@@ -3,6 +3,7 @@
 
 use super::filesystem::{self, Content, FilesystemError};
 use super::guid::Arch;
+use super::ignition::{self, IgnitionPlace};
 use super::mount::{MountError, Mounted};
 use super::rootfs::{self, Candidate, RootError, RootFilesystem};
 use super::uefi::loader::{self, Loader, LoaderError};
@@ -30,6 +31,8 @@ impl Question for WhatIsOn {
 pub struct WhichIsRoot {
     pub candidates: Vec<Candidate>,
     pub mounts: PathBuf,
+    /// The number of the one that it is said to be.
+    pub only: Option<u32>,
 }
 
 impl Question for WhichIsRoot {
@@ -37,7 +40,29 @@ impl Question for WhichIsRoot {
     type Answer = Result<RootFilesystem, RootError>;
 
     fn answer(self) -> Self::Answer {
-        rootfs::find(&self.candidates, Arch::native(), &self.mounts)
+        match self.only {
+            None => rootfs::find(&self.candidates, Arch::native(), &self.mounts),
+            Some(number) => match self.candidates.iter().find(|one| one.number == number) {
+                Some(candidate) => rootfs::within(candidate, &self.mounts),
+                None => Err(RootError::None { looked: format!("partition {number}") }),
+            },
+        }
+    }
+}
+
+/// Where Ignition looks.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WhichIsIgnitions {
+    pub candidates: Vec<Candidate>,
+    pub mounts: PathBuf,
+}
+
+impl Question for WhichIsIgnitions {
+    const NAME: &'static str = "ignition";
+    type Answer = Result<Vec<IgnitionPlace>, RootError>;
+
+    fn answer(self) -> Self::Answer {
+        ignition::find(&self.candidates, &self.mounts)
     }
 }
 
@@ -66,7 +91,13 @@ impl Question for WhichLoader {
     type Answer = Result<Loader, NoLoader>;
 
     fn answer(self) -> Self::Answer {
-        let mounted = Mounted::look(&self.node, "vfat", &self.mounts)?;
+        let mounted = match Mounted::look(&self.node, "vfat", &self.mounts) {
+            // A kernel without vfat: the names alone are read here too.
+            Err(MountError::Mount { source, .. }) if source.raw_os_error() == Some(libc::ENODEV) => {
+                return loader::find_on(&self.node, Arch::native()).map_err(NoLoader::Loader);
+            }
+            mounted => mounted?,
+        };
         let found = loader::find(mounted.path(), Arch::native());
         mounted.unmount()?;
         found.map_err(NoLoader::Loader)

@@ -2,11 +2,15 @@
 //!
 //! Every step takes explicit inputs, may be killed at any point and run again, and says what it changed.
 
+pub mod accounts;
 pub mod bootloader;
 pub mod device;
 pub mod fat;
+pub mod fat_read;
+pub mod files;
 pub mod filesystem;
 pub mod grow;
+pub mod ignition;
 pub mod kernel;
 pub mod look;
 pub mod md;
@@ -14,6 +18,8 @@ pub mod mount;
 pub mod root;
 pub mod rootfs;
 pub mod seed_write;
+pub mod selinux;
+pub mod system;
 pub mod uefi;
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ impl Mounted {
             .mode(0o700)
             .create(&path)
             .map_err(|source| MountError::MountPoint { path: path.clone(), source })?;
-        let mounted = Self::attach(device, kind, access, &path, true);
+        let mounted = Self::attach(device, kind, (access, ""), &path, true);
         if mounted.is_err() {
             // Nothing is in it: the mount failed.
             let _ = fs::remove_dir(&path);
@@ -120,17 +120,49 @@ impl Mounted {
 
     /// The same as [`Mounted::mount`] at a directory that exists and stays.
     pub fn mount_at(device: &Path, kind: &str, access: Access, path: &Path) -> Result<Self, MountError> {
-        Self::attach(device, kind, access, path, false)
+        Self::attach(device, kind, (access, ""), path, false)
     }
 
-    fn attach(device: &Path, kind: &str, access: Access, path: &Path, own: bool) -> Result<Self, MountError> {
+    /// The same, with more options of the filesystem.
+    pub fn mount_with(device: &Path, kind: &str, access: Access, path: &Path, more: &str) -> Result<Self, MountError> {
+        Self::attach(device, kind, (access, more), path, false)
+    }
+
+    /// A directory of a filesystem that is mounted already, at another place too. `device` is what it is on.
+    pub fn bind(from: &Path, to: &Path, device: &Path) -> Result<Self, MountError> {
+        Self::made(mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>), device, "bind", to)
+    }
+
+    /// An empty filesystem that takes nothing.
+    pub fn empty(path: &Path) -> Result<Self, MountError> {
+        let flags = MsFlags::MS_RDONLY | MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+        Self::made(mount(Some("none"), path, Some("tmpfs"), flags, Some("size=4k")), Path::new(""), "tmpfs", path)
+    }
+
+    fn made(mounted: nix::Result<()>, device: &Path, kind: &str, path: &Path) -> Result<Self, MountError> {
+        let (device, path) = (device.to_owned(), path.to_owned());
+        match mounted {
+            Ok(()) => Ok(Self { path, device, mounted: true, own: false, locked: false }),
+            Err(error) => Err(MountError::Mount { device: path, kind: kind.to_owned(), source: error.into() }),
+        }
+    }
+
+    fn attach(
+        device: &Path,
+        kind: &str,
+        (access, more): (Access, &str),
+        path: &Path,
+        own: bool,
+    ) -> Result<Self, MountError> {
         let mut flags = MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NOATIME;
         match access {
             Access::ReadOnly => flags |= MsFlags::MS_RDONLY,
             // An agent that was killed while it looked into the image left it so.
             Access::ReadWrite => unlock(device, File::open(device).and_then(blockdev::read_only).unwrap_or(false)),
         }
-        if let Err(error) = mount(Some(device), path, Some(kind), flags, Some(options(kind, access))) {
+        let options = [options(kind, access), more].into_iter().filter(|words| !words.is_empty());
+        let options = options.collect::<Vec<_>>().join(",");
+        if let Err(error) = mount(Some(device), path, Some(kind), flags, Some(options.as_str())) {
             return Err(MountError::Mount { device: device.to_owned(), kind: kind.to_owned(), source: error.into() });
         }
         Ok(Self { path: path.to_owned(), device: device.to_owned(), mounted: true, own, locked: false })
@@ -138,6 +170,11 @@ impl Mounted {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What is mounted.
+    pub fn device(&self) -> &Path {
+        &self.device
     }
 
     /// All data of the filesystem on stable storage, then gone.
@@ -150,6 +187,9 @@ impl Mounted {
         let gone = self.detach();
         sync.map_err(failed(&self.path))?;
         gone?;
+        if self.device.as_os_str().is_empty() {
+            return Ok(());
+        }
         // Unmounting writes too, and tells nobody how that went; not every filesystem has the device itself flush.
         File::open(&self.device).and_then(|device| device.sync_all()).map_err(failed(&self.device))
     }

@@ -6,13 +6,13 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
 use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use sha2::{Digest, Sha256};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use xattr::FileExt;
 
-const SELINUX: &str = "security.selinux";
+pub const SELINUX: &str = "security.selinux";
 
 /// A directory tree that we do not trust.
 #[derive(Debug)]
@@ -32,6 +32,40 @@ impl Root {
     pub fn subtree(&self, path: &Path) -> io::Result<Self> {
         let directory = self.resolve(path, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         Ok(Self { directory, path: self.path.join(path) })
+    }
+
+    /// The same for a directory that may be this one.
+    pub fn below(&self, path: &Path) -> io::Result<Self> {
+        let here = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let directory = self.resolve(here, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        Ok(Self { directory, path: self.path.join(path) })
+    }
+
+    /// The path of something that exists as the running system has it, links followed inside of this tree.
+    pub fn real(&self, path: &Path) -> io::Result<PathBuf> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let found = self.resolve(path, OFlag::O_PATH)?;
+        fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
+    }
+
+    /// The same of something that need not exist: of as much of it as does, with the rest behind that. Whether all of it
+    /// is there.
+    pub fn nearest(&self, path: &Path) -> io::Result<(PathBuf, bool)> {
+        let (mut here, mut rest) = (path.to_owned(), Vec::new());
+        loop {
+            match self.real(&here) {
+                Ok(real) => {
+                    let whole = rest.is_empty();
+                    return Ok((rest.into_iter().rev().fold(real, |path: PathBuf, name| path.join(name)), whole));
+                }
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    let Some(name) = here.file_name().map(std::ffi::OsStr::to_owned) else { return Err(error) };
+                    rest.push(name);
+                    here.pop();
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// For messages.
@@ -94,6 +128,11 @@ impl Root {
 
     /// As [`Root::write`], of all that `from` gives. Returns its SHA-256.
     pub fn copy(&self, directory: &str, name: &str, from: &mut dyn Read, mode: u32) -> io::Result<[u8; 32]> {
+        self.put(directory, name, from, Put { mode, owner: None, label: None })
+    }
+
+    /// The same with an owner and a label of its own.
+    pub fn put(&self, directory: &str, name: &str, from: &mut dyn Read, put: Put<'_>) -> io::Result<[u8; 32]> {
         let directory = File::from(self.make_directories(Path::new(directory))?);
         let temporary = format!(".{name}.burin");
         remove(&directory, &temporary)?;
@@ -104,12 +143,35 @@ impl Root {
             digest.update(piece);
             file.write_all(piece)
         })?;
-        fchmod(&file, Mode::from_bits_truncate(mode))?;
-        inherit_label(&directory, &file)?;
+        // Changing the owner takes set-uid and set-gid away.
+        if let Some((uid, gid)) = put.owner {
+            nix::unistd::fchown(&file, Some(uid.into()), Some(gid.into()))?;
+        }
+        fchmod(&file, Mode::from_bits_truncate(put.mode))?;
+        self.label(&directory, name, &file, put.label)?;
         file.sync_all()?;
         renameat(&directory, temporary.as_str(), &directory, name)?;
         directory.sync_all()?;
         Ok(digest.finalize().into())
+    }
+
+    /// The label that is given; else that of the file which is replaced, or of the directory.
+    fn label(&self, directory: &File, name: &str, file: &File, given: Option<&str>) -> io::Result<()> {
+        if let Some(label) = given {
+            return set_label(file, label);
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let old = openat(directory, name, flags, Mode::empty()).ok().map(File::from);
+        match old.and_then(|old| old.get_xattr(SELINUX).ok().flatten()) {
+            Some(label) => file.set_xattr(SELINUX, &label),
+            None => inherit_label(directory, file),
+        }
+    }
+
+    /// Whether there is a symbolic link.
+    pub fn is_link(&self, path: &str) -> io::Result<bool> {
+        let found = File::from(self.resolve(Path::new(path), OFlag::O_PATH | OFlag::O_NOFOLLOW)?);
+        Ok(found.metadata()?.file_type().is_symlink())
     }
 
     /// Removes a file if it is there.
@@ -135,6 +197,15 @@ impl Root {
 
     /// The directory at `path`, made with mode 0755 where it is missing.
     pub(crate) fn make_directories(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.make_directories_with(path, &|_| None)
+    }
+
+    /// The same, each new one with the label that `label` has for it by its real path, or with its parent's.
+    pub(crate) fn make_directories_with(
+        &self,
+        path: &Path,
+        label: &dyn Fn(&Path) -> Option<String>,
+    ) -> io::Result<OwnedFd> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let mut reached = PathBuf::from(".");
         let mut directory = self.resolve(&reached, flags)?;
@@ -149,7 +220,10 @@ impl Root {
                     let made = self.resolve(&reached, flags)?;
                     let made = File::from(made);
                     fchmod(&made, Mode::from_bits_truncate(0o755))?;
-                    inherit_label(&File::from(directory), &made)?;
+                    match label(&fs::read_link(format!("/proc/self/fd/{}", made.as_raw_fd()))?) {
+                        Some(label) => set_label(&made, &label)?,
+                        None => inherit_label(&File::from(directory), &made)?,
+                    }
                     made.into()
                 }
                 Err(error) => return Err(error.into()),
@@ -164,6 +238,16 @@ impl Root {
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         openat2(&self.directory, path, how)
     }
+}
+
+/// How a file is put into a tree.
+#[derive(Debug, Clone, Copy)]
+pub struct Put<'a> {
+    pub mode: u32,
+    /// Numbers of user and group; root and root when left out.
+    pub owner: Option<(u32, u32)>,
+    /// SELinux, without the zero at its end.
+    pub label: Option<&'a str>,
 }
 
 /// SHA-256 of the rest of a file.
@@ -192,6 +276,16 @@ fn remove(directory: &File, name: &str) -> io::Result<()> {
     match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(nix::Error::ENOENT) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+fn set_label(file: &File, label: &str) -> io::Result<()> {
+    let mut bytes = label.as_bytes().to_vec();
+    bytes.push(0);
+    match file.set_xattr(SELINUX, &bytes) {
+        // FAT has no labels, and none are looked for there.
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+        done => done,
     }
 }
 

@@ -4,6 +4,7 @@ use super::filesystem::{self, FilesystemError, Kind};
 use super::guid::Arch;
 use super::mount::{MountError, Mounted};
 use super::root::Root;
+use super::system::ostree::{self, Deployment};
 use crate::aside::errno;
 use crate::error::Coded;
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,12 @@ impl Coded for RootError {
         match self {
             Self::Mount(error) => error.hint(),
             Self::None { .. } | Self::Ambiguous { .. } => {
-                Some("give the root partition the type of the Discoverable Partitions Specification".to_owned())
+                let hint = "give the root partition the type of the Discoverable Partitions Specification; a seed can have \
+                            a partition of its own: `\"format\": \"cidata\"`";
+                Some(hint.to_owned())
+            }
+            Self::Unsupported { .. } => {
+                Some("a seed can have a partition of its own: `\"format\": \"cidata\"`".to_owned())
             }
             _ => None,
         }
@@ -65,6 +71,10 @@ pub struct Candidate {
     pub number: u32,
     /// None on MBR.
     pub type_guid: Option<Uuid>,
+    /// As `PARTUUID=` has it, lower case.
+    pub guid: Option<String>,
+    /// Its GPT name.
+    pub name: Option<String>,
     /// Its device node.
     pub node: PathBuf,
 }
@@ -77,6 +87,32 @@ pub struct RootFilesystem {
     pub kind: Kind,
     /// Where in the filesystem the root is; empty but for btrfs subvolumes.
     pub prefix: PathBuf,
+    /// What of it ostree starts, below the prefix.
+    pub deployment: Option<Deployment>,
+}
+
+/// Where in a filesystem a root was found.
+#[derive(Debug, Default)]
+struct Place {
+    prefix: PathBuf,
+    deployment: Option<Deployment>,
+}
+
+impl RootFilesystem {
+    fn new(candidate: &Candidate, kind: Kind, place: Place) -> Self {
+        let Place { prefix, deployment } = place;
+        Self { number: candidate.number, node: candidate.node.clone(), kind, prefix, deployment }
+    }
+}
+
+/// The root filesystem in this partition, whatever there is of it.
+pub fn within(candidate: &Candidate, mount_base: &Path) -> Result<RootFilesystem, RootError> {
+    let content = filesystem::probe(&candidate.node)?;
+    let Some(kind) = content.filesystem() else {
+        let found = content.kind.unwrap_or_else(|| "no known filesystem".to_owned());
+        return Err(RootError::Unsupported { device: candidate.node.clone(), found });
+    };
+    Ok(RootFilesystem::new(candidate, kind, look(candidate, kind, mount_base)?.unwrap_or_default()))
 }
 
 /// Finds the root. Partitions are mounted read-only below `mount_base` to look inside; no journal is replayed.
@@ -84,14 +120,8 @@ pub fn find(candidates: &[Candidate], arch: Arch, mount_base: &Path) -> Result<R
     let typed: Vec<&Candidate> =
         candidates.iter().filter(|candidate| candidate.type_guid == Some(arch.root_type())).collect();
     if let [only] = typed.as_slice() {
-        let content = filesystem::probe(&only.node)?;
-        let Some(kind) = content.filesystem() else {
-            let found = content.kind.unwrap_or_else(|| "no known filesystem".to_owned());
-            return Err(RootError::Unsupported { device: only.node.clone(), found });
-        };
         // The type is the image's own word: a root that is only filled in at first boot needs no os-release.
-        let prefix = look(only, kind, mount_base)?.unwrap_or_default();
-        return Ok(RootFilesystem { number: only.number, node: only.node.clone(), kind, prefix });
+        return within(only, mount_base);
     }
     let considered = if typed.is_empty() { candidates.iter().collect() } else { typed };
     let mut found = Vec::new();
@@ -101,8 +131,8 @@ pub fn find(candidates: &[Candidate], arch: Arch, mount_base: &Path) -> Result<R
         let shown = content.kind.as_deref().unwrap_or("unknown");
         looked.push(format!("{} ({shown})", candidate.node.display()));
         let Some(kind) = content.filesystem() else { continue };
-        if let Some(prefix) = look(candidate, kind, mount_base)? {
-            found.push(RootFilesystem { number: candidate.number, node: candidate.node.clone(), kind, prefix });
+        if let Some(place) = look(candidate, kind, mount_base)? {
+            found.push(RootFilesystem::new(candidate, kind, place));
         }
     }
     match found.len() {
@@ -115,40 +145,49 @@ pub fn find(candidates: &[Candidate], arch: Arch, mount_base: &Path) -> Result<R
     }
 }
 
-fn look(candidate: &Candidate, kind: Kind, mount_base: &Path) -> Result<Option<PathBuf>, RootError> {
+fn look(candidate: &Candidate, kind: Kind, mount_base: &Path) -> Result<Option<Place>, RootError> {
     let mounted = Mounted::look(&candidate.node, kind.name(), mount_base)?;
-    let prefix = prefix(mounted.path(), kind);
+    let place = place(mounted.path(), kind);
     mounted.unmount()?;
-    prefix
+    place
 }
 
-/// Where below `mounted` the root is: at the top, or in one of the subvolumes that installers use.
-fn prefix(mounted: &Path, kind: Kind) -> Result<Option<PathBuf>, RootError> {
+/// Where below `mounted` the root is: at the top, or in one of the subvolumes that installers use; there by itself, or
+/// as a deployment of ostree.
+fn place(mounted: &Path, kind: Kind) -> Result<Option<Place>, RootError> {
     let io = |source| RootError::Io { path: mounted.to_owned(), source };
     let top = Root::open(mounted).map_err(io)?;
     if is_root(&top).map_err(io)? {
-        return Ok(Some(PathBuf::new()));
+        return Ok(Some(Place::default()));
     }
-    if kind != Kind::Btrfs {
-        return Ok(None);
-    }
-    let mut found = Vec::new();
-    for name in SUBVOLUMES {
-        if top.has(name).map_err(io)?
-            && let Ok(subtree) = top.subtree(Path::new(name))
-            && is_root(&subtree).map_err(io)?
-        {
-            found.push(name);
+    let mut found = deployed(&top, Path::new("")).map_err(io)?;
+    if kind == Kind::Btrfs {
+        for name in SUBVOLUMES {
+            let Ok(subtree) = top.subtree(Path::new(name)) else { continue };
+            if is_root(&subtree).map_err(io)? {
+                found.push(Place { prefix: name.into(), deployment: None });
+            } else {
+                found.extend(deployed(&subtree, Path::new(name)).map_err(io)?);
+            }
         }
     }
-    match found.as_slice() {
-        [] => Ok(None),
-        [only] => Ok(Some(PathBuf::from(only))),
-        several => Err(RootError::Ambiguous { found: format!("subvolumes {}", several.join(", ")) }),
+    if found.len() > 1 {
+        let words = |place: &Place| match &place.deployment {
+            Some(deployment) => place.prefix.join(&deployment.root).display().to_string(),
+            None => place.prefix.display().to_string(),
+        };
+        let words: Vec<String> = found.iter().map(words).collect();
+        return Err(RootError::Ambiguous { found: format!("the directories {}", words.join(", ")) });
     }
+    Ok(found.pop())
 }
 
-fn is_root(root: &Root) -> io::Result<bool> {
+fn deployed(sysroot: &Root, prefix: &Path) -> io::Result<Vec<Place>> {
+    let place = |deployment| Place { prefix: prefix.to_owned(), deployment: Some(deployment) };
+    Ok(ostree::deployments(sysroot)?.into_iter().map(place).collect())
+}
+
+pub(super) fn is_root(root: &Root) -> io::Result<bool> {
     for mark in MARKS {
         if root.has(mark)? {
             return Ok(true);

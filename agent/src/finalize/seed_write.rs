@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Names that NoCloud reads.
 const NOCLOUD_FILES: [&str; 4] = ["meta-data", "user-data", "vendor-data", "network-config"];
 /// cloud-init's seed directory (`seed_dir` of its configuration, at its default).
-const SEED_DIRECTORY: &str = "var/lib/cloud/seed/nocloud";
+pub const SEED_DIRECTORY: &str = "var/lib/cloud/seed/nocloud";
 /// A seed partition is filled up to this size; beyond it the filesystem just ends early.
 const VOLUME_BYTES: u64 = 32 << 20;
 /// Smaller volumes have no room for FAT's own tables on 4096-byte sectors.

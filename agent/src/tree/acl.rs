@@ -52,18 +52,10 @@ pub fn attribute(text: &str, number: &dyn Fn(bool, &str) -> Option<u32>) -> Opti
     Some(bytes)
 }
 
-/// The number of a name in passwd(5) or group(5).
-pub fn lookup(database: &str, name: &str) -> Option<u32> {
-    let numbers = database.lines().filter_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(name)).then(|| fields.nth(1)).flatten()
-    });
-    numbers.filter_map(|number| number.parse().ok()).next()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finalize::accounts::lookup;
 
     #[test]
     fn all_forms_become_the_kernels() {

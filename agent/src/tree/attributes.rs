@@ -2,6 +2,7 @@
 
 use super::acl;
 use super::archive::{self, Entry};
+use crate::finalize::accounts::lookup;
 use crate::finalize::root::Root;
 use nix::sys::time::TimeSpec;
 use std::ffi::OsString;
@@ -87,5 +88,5 @@ impl Attributes {
 
 fn number(root: &Root, group: bool, name: &str) -> Option<u32> {
     let bytes = root.read(if group { "etc/group" } else { "etc/passwd" }, DATABASE).ok()?;
-    acl::lookup(&String::from_utf8_lossy(&bytes), name)
+    lookup(&String::from_utf8_lossy(&bytes), name)
 }

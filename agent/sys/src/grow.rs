@@ -40,11 +40,11 @@ pub fn xfs(directory: &File, blocks: u64, inode_percent: u32) -> io::Result<()> 
     Ok(())
 }
 
-/// Grows device 1 of the btrfs filesystem that `directory` is on to the size of that device.
-pub fn btrfs(directory: &File) -> io::Result<()> {
+/// Grows a device of the btrfs filesystem that `directory` is on, by its number there, to the size of that device.
+pub fn btrfs(directory: &File, number: u64) -> io::Result<()> {
     let mut request = BtrfsVolArgs { fd: 0, name: [0; 4088] };
-    for (to, from) in request.name.iter_mut().zip(b"1:max") {
-        *to = *from;
+    for (to, from) in request.name.iter_mut().zip(format!("{number}:max").bytes()) {
+        *to = from;
     }
     // SAFETY: the struct is laid out as in linux/btrfs.h, its name NUL-terminated, and outlives the call, which only
     // reads it.

@@ -118,6 +118,25 @@ pub fn adjust(disk: &dyn Sectors, change: &TableChange, alignment: u64) -> Resul
     Ok(receipt)
 }
 
+/// The table as it is: nothing is written. Of partitions that lie in each other, as those of hybrid ISOs do, the inner
+/// ones are told: the kernel takes no two that overlap.
+pub fn look(disk: &dyn Sectors) -> Result<TableReceipt, TableError> {
+    let mut receipt = match table::read(disk)? {
+        Label::Gpt(table) => receipt(disk, &table.partitions(), &table, 0),
+        Label::Mbr(entries) => adjust_mbr::adjust(disk, &entries, &TableChange::default(), 1)?,
+    };
+    let all = receipt.partitions.clone();
+    let end = |one: &Extent| one.start.saturating_add(one.length);
+    let holds = |outer: &Extent, inner: &Extent| {
+        outer.number != inner.number
+            && outer.start < end(inner)
+            && inner.start < end(outer)
+            && outer.length > inner.length
+    };
+    receipt.partitions.retain(|outer| !all.iter().any(|inner| holds(outer, inner)));
+    Ok(receipt)
+}
+
 /// Writes a new table over whatever table there was. The boot code of sector 0 goes too.
 pub fn write_fresh(
     disk: &dyn Sectors,

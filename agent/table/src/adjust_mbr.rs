@@ -1,5 +1,5 @@
-//! Changes to an MBR: its last primary partition grows, and one more is added at the end of the disk. One sector, written
-//! at once.
+//! Changes to an MBR: its last partition grows, a logical one with what it lies in, and one more is added at the end of the
+//! disk. The first sector, with all primary partitions, is written at once, after the records of logical ones.
 
 use super::Sectors;
 use super::adjust::{Extent, Grow, PartitionChange, TableChange, TableReceipt, step};
@@ -24,7 +24,7 @@ pub(super) fn adjust(
         return unsupported(disk, "setting GUIDs");
     }
     let sectors = disk.size() / u64::from(disk.sector_size());
-    if let Some(entry) = entries.iter().find(|entry| end_of(entry) > sectors) {
+    if let Some(entry) = entries.iter().find(|entry| entry.end() > sectors) {
         return Err(TableError::Impossible { device: device(), number: entry.number });
     }
     let step = step(disk, alignment);
@@ -41,26 +41,49 @@ pub(super) fn adjust(
     for new in &change.add {
         add(disk, &mut after, new, end, step)?;
     }
-    let mut writes = 0;
+    let mut writes = records(disk, entries, &after)?;
     if after != entries {
         let mut sector0 = table::sector_at(disk, 0)?;
-        for entry in &after {
+        for entry in after.iter().filter(|entry| !entry.is_logical()) {
             match entries.iter().find(|old| old.number == entry.number) {
                 Some(old) if old == entry => {}
-                Some(_) => mbr::resize(&mut sector0, entry.number, entry.sectors),
+                Some(_) => mbr::resize(&mut sector0, entry.slot, entry.sectors),
                 None => mbr::put(&mut sector0, entry),
             }
         }
-        writes = table::write_changed(disk, &[(0, sector0.clone())])?;
-        if table::sector_at(disk, 0)? != sector0 {
-            return Err(TableError::ReadBack { device: device() });
-        }
+        writes += store(disk, 0, sector0)?;
     }
     Ok(receipt(disk, entries, &after, (writes, grown)))
 }
 
-fn end_of(entry: &Primary) -> u64 {
-    u64::from(entry.first_lba) + u64::from(entry.sectors)
+/// What the records say of logical partitions that are longer now: each of its own, and the one before it of both.
+fn records(disk: &dyn Sectors, before: &[Primary], after: &[Primary]) -> Result<u32, TableError> {
+    let at = |lba: u32| u64::from(lba) * u64::from(disk.sector_size());
+    let Some(container) = after.iter().find(|entry| mbr::is_extended(entry)) else { return Ok(0) };
+    let mut writes = 0;
+    for entry in after.iter().filter(|entry| entry.is_logical() && !before.contains(entry)) {
+        let mut record = table::sector_at(disk, at(entry.table_lba))?;
+        mbr::resize(&mut record, entry.slot, entry.sectors);
+        writes += store(disk, at(entry.table_lba), record)?;
+        for other in after.iter().filter(|other| other.is_logical()) {
+            let mut record = table::sector_at(disk, at(other.table_lba))?;
+            if let Some(link) = mbr::link(&record, entry.table_lba, container.first_lba) {
+                let length = entry.end().saturating_sub(u64::from(entry.table_lba));
+                mbr::resize(&mut record, link.slot, u32::try_from(length).unwrap_or(u32::MAX));
+                writes += store(disk, at(other.table_lba), record)?;
+            }
+        }
+    }
+    Ok(writes)
+}
+
+/// Writes one sector where it differs, flushed and read back.
+fn store(disk: &dyn Sectors, offset: u64, bytes: Vec<u8>) -> Result<u32, TableError> {
+    let writes = table::write_changed(disk, &[(offset, bytes.clone())])?;
+    if table::sector_at(disk, offset)? != bytes {
+        return Err(TableError::ReadBack { device: disk.path().to_owned() });
+    }
+    Ok(writes)
 }
 
 fn unsupported<T>(disk: &dyn Sectors, what: &'static str) -> Result<T, TableError> {
@@ -69,16 +92,20 @@ fn unsupported<T>(disk: &dyn Sectors, what: &'static str) -> Result<T, TableErro
 
 /// Up to `end`, in sectors; never smaller. Its number.
 fn grow_last(disk: &dyn Sectors, entries: &mut [Primary], grow: Grow, end: u64) -> Result<u32, TableError> {
-    let missing = || TableError::NoPartition { device: disk.path().to_owned(), number: 0 };
-    let last = entries.iter_mut().max_by_key(|entry| end_of(entry)).ok_or_else(missing)?;
-    if mbr::is_extended(last) {
-        return unsupported(disk, "growing a logical partition");
+    let missing = |number| TableError::NoPartition { device: disk.path().to_owned(), number };
+    let last = *mbr::last(entries).ok_or_else(|| missing(0))?;
+    match grow {
+        Grow::Number(number) if entries.iter().all(|entry| entry.number != number) => return Err(missing(number)),
+        Grow::Number(number) if number != last.number => {
+            return unsupported(disk, "growing any but the last partition");
+        }
+        Grow::Number(_) | Grow::Last => {}
     }
-    if matches!(grow, Grow::Number(number) if number != last.number) {
-        return unsupported(disk, "growing any but the last partition");
-    }
-    if end > end_of(last) {
-        last.sectors = (end - u64::from(last.first_lba)) as u32;
+    for entry in entries.iter_mut() {
+        let around = last.is_logical() && mbr::is_extended(entry);
+        if (entry.number == last.number || around) && end > entry.end() {
+            entry.sectors = (end - u64::from(entry.first_lba)) as u32;
+        }
     }
     Ok(last.number)
 }
@@ -101,7 +128,7 @@ fn add(
     };
     let sector = u64::from(disk.sector_size());
     let length = new.min.div_ceil(sector).next_multiple_of(step);
-    let used = entries.iter().map(end_of).max().unwrap_or(step);
+    let used = entries.iter().map(Primary::end).max().unwrap_or(step);
     let start = end.saturating_sub(length);
     let placed = u32::try_from(start).ok().zip(u32::try_from(length).ok());
     if let Some((first_lba, sectors)) = placed
@@ -121,7 +148,7 @@ fn add(
     let Some(number) = number else {
         return unsupported(disk, "adding a partition to four primary ones");
     };
-    entries.push(Primary { number, kind, first_lba, sectors });
+    entries.push(Primary { number, kind, first_lba, sectors, table_lba: 0, slot: number });
     entries.sort_by_key(|entry| entry.number);
     Ok(())
 }
@@ -153,6 +180,7 @@ fn receipt(
         changed: changed.collect(),
         writes,
         grown,
-        partitions: after.iter().map(extent).collect(),
+        // What lies around logical partitions is none for the kernel: the two would overlap.
+        partitions: after.iter().filter(|entry| !mbr::is_extended(entry)).map(extent).collect(),
     }
 }

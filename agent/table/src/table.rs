@@ -71,7 +71,7 @@ impl Coded for TableError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Label {
     Gpt(Table),
-    /// Primary partitions only.
+    /// Primary and logical partitions.
     Mbr(Vec<Primary>),
 }
 
@@ -99,7 +99,8 @@ pub fn read(disk: &dyn Sectors) -> Result<Label, TableError> {
     let device = disk.path();
     let sector0 = sector_at(disk, 0)?;
     let mbr = mbr::parse(&sector0);
-    if let Mbr::Plain(entries) = mbr {
+    if let Mbr::Plain(mut entries) = mbr {
+        entries.extend(logical(disk, &entries)?);
         return Ok(Label::Mbr(entries));
     }
     let fault = match read_copy(disk, 1)? {
@@ -125,6 +126,28 @@ pub fn read(disk: &dyn Sectors) -> Result<Label, TableError> {
         return Err(damaged(Fault::Geometry));
     }
     Ok(Label::Gpt(Table { header, array, from: Copy::Backup }))
+}
+
+/// More than anybody has; a chain that leads back to itself ends there.
+const MOST_LOGICAL: u32 = 60;
+
+/// The logical partitions, numbered as the kernel numbers them: along the chain, the used ones.
+fn logical(disk: &dyn Sectors, entries: &[Primary]) -> Result<Vec<Primary>, TableError> {
+    let Some(extended) = entries.iter().find(|entry| mbr::is_extended(entry)) else { return Ok(Vec::new()) };
+    let sector = u64::from(disk.sector_size());
+    let sectors = disk.size() / sector;
+    let (mut found, mut next) = (Vec::new(), Some(extended.first_lba));
+    for _ in 0..MOST_LOGICAL {
+        let Some(lba) = next.filter(|&lba| lba != 0 && u64::from(lba) < sectors) else { break };
+        let bytes = sector_at(disk, u64::from(lba) * sector)?;
+        let Some(record) = mbr::extended(&bytes, lba, extended.first_lba) else { break };
+        if let Some(partition) = record.partition {
+            let number = 5 + u32::try_from(found.len()).unwrap_or(u32::MAX - 5);
+            found.push(Primary { number, ..partition });
+        }
+        next = record.next.filter(|&other| other > lba);
+    }
+    Ok(found)
 }
 
 impl Table {

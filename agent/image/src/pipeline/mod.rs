@@ -9,3 +9,4 @@ pub mod report;
 pub mod run;
 pub mod stages;
 pub mod threads;
+pub mod verbatim;

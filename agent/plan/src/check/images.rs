@@ -85,7 +85,7 @@ fn is_reference(url: &str) -> bool {
     is_of(&["oci://", "oci+http://"], url)
 }
 
-fn url(url: &str, at: &str, mistakes: &mut Mistakes) {
+pub fn url(url: &str, at: &str, mistakes: &mut Mistakes) {
     mistakes.ensure(is_url(url), at, "expected an http:// or https:// URL");
 }
 
@@ -97,7 +97,7 @@ fn is_of(schemes: &[&str], url: &str) -> bool {
     schemes.iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme))
 }
 
-fn digest(text: Option<&str>, at: &str, mistakes: &mut Mistakes) {
+pub fn digest(text: Option<&str>, at: &str, mistakes: &mut Mistakes) {
     mistakes.ensure(text.is_none_or(is_digest), at, "expected sha256:HEX or sha512:HEX");
 }
 

@@ -67,6 +67,23 @@ fn seed(order: &Order, mistakes: &mut Mistakes) {
         "/seed/partition",
         "this format has a partition of its own; leave `partition` out",
     );
+    if seed.format.place() == SeedPlace::IgnitionPartition {
+        for (word, given) in [
+            ("instance_id", seed.instance_id.is_some()),
+            ("vendor_data", seed.vendor_data.is_some()),
+            ("network_config", seed.network_config.is_some() || !order.network.is_empty()),
+        ] {
+            mistakes.ensure(!given, &format!("/seed/{word}"), "Ignition has no such thing; say it in `user_data`");
+        }
+        let something = seed.user_data.is_some() || seed.hostname.is_some() || !seed.ssh_authorized_keys.is_empty();
+        mistakes.ensure(
+            something,
+            "/seed",
+            "expected `user_data` with an Ignition configuration, a `hostname` or keys",
+        );
+        let trees = order.layouts.iter().any(|layout| layout.tree.is_some());
+        mistakes.ensure(!trees, "/seed/format", "a tree has no partition that Ignition looks into");
+    }
     for layout in &order.layouts {
         match steps::seed_set(order, layout) {
             None => mistakes.add(

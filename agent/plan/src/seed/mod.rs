@@ -1,9 +1,11 @@
 //! The seed's files, ready to be written. Their contents may be secret: `Debug` shows names only.
 
 mod config_drive;
+mod ignition;
 mod nocloud;
 
 use super::attributes::Attributes;
+use super::files::PlacedFile;
 use super::refusal::Reason;
 use burin_protocol::hex;
 use burin_protocol::order::{Order, SeedFormat, SeedVolume};
@@ -34,6 +36,7 @@ fn row(format: SeedFormat) -> &'static dyn SeedKind {
         // The same files in two places.
         SeedFormat::Nocloud | SeedFormat::Cidata => &nocloud::Nocloud,
         SeedFormat::ConfigDrive => &config_drive::ConfigDrive,
+        SeedFormat::Ignition => &ignition::Ignition,
     }
 }
 
@@ -42,13 +45,15 @@ pub fn labels() -> impl Iterator<Item = &'static str> {
     SeedFormat::ALL.into_iter().filter_map(SeedFormat::volume_label)
 }
 
-/// What the installed system's cloud-init is to find.
-#[derive(Clone, PartialEq, Eq)]
+/// What the installed system's cloud-init is to find; and the order's own files beside that.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct SeedFiles {
     pub format: SeedFormat,
     pub files: Vec<SeedFile>,
     /// In place of files: the filesystem of the seed's own partition, byte by byte.
     pub volume: Option<SeedVolume>,
+    /// In the order in which the order has them.
+    pub placed: Vec<PlacedFile>,
 }
 
 /// One file, its path relative to the seed's root: `/var/lib/cloud/seed/nocloud` or the partition of its own.
@@ -94,7 +99,12 @@ impl SeedFiles {
 pub fn files(order: &Order, attributes: &Attributes, network: Option<&Value>) -> Result<Option<SeedFiles>, Reason> {
     let Some(seed) = &order.seed else { return Ok(None) };
     if let Some(volume) = &seed.volume {
-        return Ok(Some(SeedFiles { format: seed.format, files: Vec::new(), volume: Some(volume.clone()) }));
+        return Ok(Some(SeedFiles {
+            format: seed.format,
+            files: Vec::new(),
+            volume: Some(volume.clone()),
+            placed: Vec::new(),
+        }));
     }
     let text = |text: &Option<_>, at: &str| text.as_ref().map(|text| attributes.text(text, at)).transpose();
     let instance_id = text(&seed.instance_id, "/seed/instance_id")?.unwrap_or_else(|| order.id.clone());
@@ -113,7 +123,7 @@ pub fn files(order: &Order, attributes: &Attributes, network: Option<&Value>) ->
     let network = seed.network_config.as_ref().or(network);
     let values = Values { instance_id, hostname, keys, user_data, vendor_data, network };
     let files = row(seed.format).files(values)?;
-    Ok(Some(SeedFiles { format: seed.format, files, volume: None }))
+    Ok(Some(SeedFiles { format: seed.format, files, ..SeedFiles::default() }))
 }
 
 /// JSON that every YAML reader takes: characters that YAML does not allow to stand for themselves are escaped (YAML 1.1,
@@ -159,7 +169,7 @@ mod tests {
     #[test]
     fn debug_output_shows_no_contents() {
         let file = SeedFile { path: "user-data", contents: "password: hunter2".to_owned() };
-        let shown = format!("{:?}", SeedFiles { format: SeedFormat::Nocloud, files: vec![file], volume: None });
+        let shown = format!("{:?}", SeedFiles { files: vec![file], ..SeedFiles::default() });
         assert!(shown.contains("user-data") && !shown.contains("hunter2"), "{shown}");
     }
 

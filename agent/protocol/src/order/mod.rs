@@ -3,6 +3,7 @@
 //! The types here are the document as written. `parse::parse` reads one with errors that carry the JSON pointer;
 //! `crate::plan` checks what the types cannot say and turns it into a plan.
 
+mod file;
 mod layout;
 mod maps;
 mod network;
@@ -14,6 +15,7 @@ mod validity;
 mod value;
 mod volumes;
 
+pub use file::{Account, OrderFile};
 pub use layout::{
     Boot, Bootloader, DiskSet, Gate, Grow, GrowDetailed, Guids, Key, Layout, OnExisting, Partition, PartitionPick,
     PickName, Tie, Tree,
@@ -64,6 +66,9 @@ pub struct Order {
     /// What the installed system's cloud-init is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
+    /// Files that are put into the root filesystem of an image or tree.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<OrderFile>,
     #[serde(default)]
     pub policies: Policies,
 }

@@ -20,7 +20,7 @@ pub struct Seed {
     /// In which disk set; found by itself where only one can be meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<String>,
-    /// Which partition holds the root filesystem, where the files go there.
+    /// Which partition holds the root filesystem, where the files go there; or Ignition's configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<PartitionPick>,
     /// cloud-init's instance-id; the order's id when left out. Another one makes cloud-init run again.
@@ -105,23 +105,28 @@ pub enum SeedFormat {
     Cidata,
     /// OpenStack files in a vfat partition labelled config-2 that is added at the end of the disk.
     ConfigDrive,
+    /// An Ignition configuration where Fedora CoreOS, RHEL CoreOS and Flatcar read it when they first start: in
+    /// `user_data`, or made of host name and keys.
+    Ignition,
 }
 
-/// The two kinds of places a seed can be in.
+/// The kinds of places a seed can be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SeedPlace {
     RootFilesystem,
     OwnPartition,
+    /// A partition of the image that Ignition looks into.
+    IgnitionPartition,
 }
 
 impl SeedFormat {
-    pub const ALL: [Self; 3] = [Self::Nocloud, Self::Cidata, Self::ConfigDrive];
+    pub const ALL: [Self; 4] = [Self::Nocloud, Self::Cidata, Self::ConfigDrive, Self::Ignition];
 
     /// Of the partition of its own, by which cloud-init finds it.
     pub fn volume_label(self) -> Option<&'static str> {
         match self {
-            SeedFormat::Nocloud => None,
+            SeedFormat::Nocloud | SeedFormat::Ignition => None,
             SeedFormat::Cidata => Some("CIDATA"),
             SeedFormat::ConfigDrive => Some("config-2"),
         }
@@ -131,6 +136,7 @@ impl SeedFormat {
         match self {
             SeedFormat::Nocloud => SeedPlace::RootFilesystem,
             SeedFormat::Cidata | SeedFormat::ConfigDrive => SeedPlace::OwnPartition,
+            SeedFormat::Ignition => SeedPlace::IgnitionPartition,
         }
     }
 }

@@ -13,7 +13,7 @@ pub mod words;
 
 pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, PlannedDisk, Strength};
 pub use identifier::Identifier;
-pub use parts::{ArrayEntry, Device, FstabEntry, PlannedFilesystem, PlannedPartition, SeedTarget};
+pub use parts::{ArrayEntry, Device, FstabEntry, PlannedFile, PlannedFilesystem, PlannedPartition, SeedTarget};
 pub use steps::Step;
 pub use trace::{
     AttributeSource, AttributeTrace, Candidate, Check, GateFinding, LayoutTrace, LayoutVerdict, SetTrace, Trace, Truth,

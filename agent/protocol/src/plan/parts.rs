@@ -1,6 +1,6 @@
 //! What steps are about: partitions, filesystems, devices, files of a tree.
 
-use super::super::order::{FsType, PartitionPick};
+use super::super::order::{Account, FsType, PartitionPick};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -69,12 +69,34 @@ pub struct ArrayEntry {
     pub metadata: String,
 }
 
+/// A file that is put into a system. Its contents are not told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedFile {
+    /// Absolute, in the installed system.
+    pub path: String,
+    /// Permissions in octal.
+    pub mode: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Account>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Account>,
+    /// Where it is fetched from; else it comes with the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
 /// Where the seed goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum SeedTarget {
     /// Files in the root filesystem of an image.
     ImagePartition { disk: usize, partition: PartitionPick },
+    /// A file in the partition of an image that Ignition looks into; the number where the order says it.
+    Ignition {
+        disk: usize,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partition: Option<PartitionPick>,
+    },
     /// Files in the mounted tree.
     Tree,
     /// A partition of its own, made by an earlier step; the vfat on it is made with the seed.

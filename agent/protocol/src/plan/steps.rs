@@ -3,7 +3,7 @@
 //! and has no wildcard: a kind that is forgotten somewhere does not compile.
 
 use super::identifier::Identifier;
-use super::parts::{ArrayEntry, Device, FstabEntry, PlannedFilesystem, PlannedPartition, SeedTarget};
+use super::parts::{ArrayEntry, Device, FstabEntry, PlannedFile, PlannedFilesystem, PlannedPartition, SeedTarget};
 use super::{Plan, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,8 @@ mod stop_arrays;
 mod unpack_tree;
 #[path = "../../../src/apply/steps/wipe/wire.rs"]
 mod wipe;
+#[path = "../../../src/apply/steps/write_files/wire.rs"]
+mod write_files;
 #[path = "../../../src/apply/steps/write_fstab/wire.rs"]
 mod write_fstab;
 #[path = "../../../src/apply/steps/write_image/wire.rs"]
@@ -75,6 +77,7 @@ macro_rules! for_each_step {
             write_fstab WriteFstab "write-fstab",
             write_mdadm_conf WriteMdadmConf "write-mdadm-conf",
             install_boot InstallBoot "install-boot",
+            write_files WriteFiles "write-files",
             write_seed WriteSeed "write-seed",
             boot_entry BootEntry "boot-entry",
         }

@@ -27,6 +27,7 @@ pub fn blank(id: &str) -> Order {
         layouts: Vec::new(),
         network: BTreeMap::new(),
         seed: None,
+        files: Vec::new(),
         policies: Policies { finish: Finish::Hold, ..Policies::default() },
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::aside::errno;
 use crate::error::Coded;
+use crate::finalize::device::Device;
+use crate::finalize::fat_read::FatVolume;
 use crate::finalize::guid::Arch;
 use crate::finalize::root::Root;
 use serde::{Deserialize, Serialize};
@@ -58,16 +60,29 @@ fn default_name(arch: Arch) -> &'static str {
 /// Looks at an ESP mounted at `esp`: one system's own loader, else the default one (`\EFI\BOOT`). With several systems'
 /// loaders, the default one decides; without it that is an error. Names are compared as FAT does, without case.
 pub fn find(esp: &Path, arch: Arch) -> Result<Loader, LoaderError> {
+    let root = Root::open(esp).map_err(|source| LoaderError::Io { path: esp.to_owned(), source })?;
+    find_among(&|path| root.list(path), esp, arch)
+}
+
+/// The same on a device with the ESP, which is not mounted.
+pub fn find_on(esp: &Path, arch: Arch) -> Result<Loader, LoaderError> {
     let failed = |source| LoaderError::Io { path: esp.to_owned(), source };
-    let root = Root::open(esp).map_err(failed)?;
-    let top = root.list("/").map_err(failed)?;
+    let device = Device::open_read_only(esp).map_err(failed)?;
+    let volume = FatVolume::read(&device).map_err(failed)?;
+    find_among(&|path| volume.list(&device, path), esp, arch)
+}
+
+/// `list` names what is in a directory.
+fn find_among(list: &dyn Fn(&str) -> io::Result<Vec<String>>, esp: &Path, arch: Arch) -> Result<Loader, LoaderError> {
+    let failed = |source| LoaderError::Io { path: esp.to_owned(), source };
+    let top = list("/").map_err(failed)?;
     let none = || LoaderError::None { path: esp.to_owned() };
     let efi = top.iter().find(|name| name.eq_ignore_ascii_case("EFI")).ok_or_else(none)?;
     let mut own = Vec::new();
     let mut default = None;
-    for vendor in root.list(efi).map_err(failed)? {
+    for vendor in list(efi).map_err(failed)? {
         // A plain file beside the directories.
-        let Ok(files) = root.list(&format!("{efi}/{vendor}")) else { continue };
+        let Ok(files) = list(&format!("{efi}/{vendor}")) else { continue };
         let pick = |wanted: &str| files.iter().find(|file| file.eq_ignore_ascii_case(wanted));
         let loader = |file: &String| Loader { path: format!("\\{efi}\\{vendor}\\{file}"), vendor: vendor.clone() };
         if vendor.eq_ignore_ascii_case("BOOT") {

@@ -1,11 +1,15 @@
 mod crash;
 mod disks;
+mod esp;
 mod faults;
+mod files;
+mod growing;
 mod hanging;
 mod layout;
 mod looking;
 mod matrix;
 mod partition_image;
 mod registry;
+mod seeds;
 mod storage;
 mod unfinished;

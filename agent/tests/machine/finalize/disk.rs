@@ -30,7 +30,8 @@ fn text(path: &Path) -> &str {
 }
 
 fn candidates(disk: &Loop, numbers: &[u32]) -> Vec<Candidate> {
-    let candidate = |&number| Candidate { number, type_guid: None, node: disk.partition(number) };
+    let candidate =
+        |&number| Candidate { number, type_guid: None, guid: None, name: None, node: disk.partition(number) };
     numbers.iter().map(candidate).collect()
 }
 

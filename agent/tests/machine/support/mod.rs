@@ -1,6 +1,7 @@
 //! Loop devices as disks, plans for them and their application.
 
 pub mod cuts;
+pub mod images;
 pub mod orders;
 pub mod storage;
 pub mod tape;

@@ -26,8 +26,8 @@ pub struct Found {
 }
 
 impl Perform for BootEntry {
-    fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
-        ramdisk.module("vfat")
+    fn able(&self, _: &Ramdisk<'_>) -> Result<(), ApplyError> {
+        Ok(())
     }
 
     fn perform(&self, work: &Work) -> Result<(), ApplyError> {
@@ -78,14 +78,8 @@ fn esp(disk: &BoundDisk) -> Result<(HardDrive, Vec<Uuid>), ApplyError> {
         // UEFI 2.10, 5.2.1: such a disk is named by the signature in its first sector.
         Label::Mbr(entries) => {
             let esp = entries.iter().find(|one| one.kind == MBR_ESP).ok_or_else(no_esp)?;
-            let mut first = vec![0; disk.sector() as usize];
-            table::with(disk, Access::Read, |sectors| {
-                let failed = |source| ApplyError::Open { device: disk.name().to_owned(), source };
-                sectors.read_at(0, &mut first).map_err(failed)
-            })?;
-            let signature = first.get(440..444).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
             let (first_lba, sectors) = (u64::from(esp.first_lba), u64::from(esp.sectors));
-            let signature = Signature::Mbr(signature);
+            let signature = Signature::Mbr(table::signature(disk)?);
             Ok((HardDrive { number: esp.number, first_lba, sectors, signature }, Vec::new()))
         }
     }

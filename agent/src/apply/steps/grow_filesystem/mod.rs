@@ -2,8 +2,10 @@
 
 use super::{ApplyError, GrowFilesystem, Perform, Ramdisk, Work};
 use crate::apply::bound::Access;
-use crate::apply::table;
-use crate::finalize::grow::{self, GrowReceipt};
+use crate::apply::{growth, table};
+use crate::finalize::grow::{self, GrowError, GrowReceipt};
+use crate::protocol::order::PartitionPick;
+use serde::Serialize;
 
 impl Perform for GrowFilesystem {
     fn able(&self, _: &Ramdisk<'_>) -> Result<(), ApplyError> {
@@ -12,10 +14,31 @@ impl Perform for GrowFilesystem {
 
     fn perform(&self, work: &Work) -> Result<(), ApplyError> {
         let disk = work.disks.disk(self.disk)?;
-        let proven = table::open(work, disk, self.partition, Access::Read)?;
-        let grown = grow::grow(proven.node(), &work.paths.mounts)?;
+        let number = growth::target(work, disk, self.partition)?;
+        let proven = table::open(work, disk, PartitionPick::Number(number), Access::Read)?;
+        let grown = match grow::grow(proven.node(), &work.paths.mounts) {
+            Err(GrowError::Unsupported { found, .. }) if OTHERS.contains(&found.as_str()) => {
+                // The partition has grown; what is in it is for the system, or for its own tools.
+                let error = ApplyError::NotGrown { device: proven.name().to_owned(), found: found.clone() };
+                work.anomaly(&proven.device(), &error);
+                work.note("grow-filesystem", &proven.device(), &NotGrown { device: proven.device(), not_grown: found });
+                return Ok(());
+            }
+            grown => grown?,
+        };
         let receipt = GrowReceipt { device: proven.device(), ..grown };
         work.note("grow-filesystem", &receipt.device, &receipt);
         Ok(())
     }
+}
+
+/// What grows by itself or by tools of its own, as libblkid names it.
+const OTHERS: [&str; 8] =
+    ["LVM2_member", "crypto_LUKS", "linux_raid_member", "zfs_member", "ntfs", "exfat", "f2fs", "BitLocker"];
+
+/// The partition alone has grown.
+#[derive(Debug, Serialize)]
+struct NotGrown {
+    device: String,
+    not_grown: String,
 }

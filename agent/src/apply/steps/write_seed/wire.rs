@@ -16,7 +16,7 @@ pub struct WriteSeed {
 impl Wire for WriteSeed {
     fn disks(&self) -> Vec<usize> {
         match &self.target {
-            SeedTarget::ImagePartition { disk, .. } => vec![*disk],
+            SeedTarget::ImagePartition { disk, .. } | SeedTarget::Ignition { disk, .. } => vec![*disk],
             SeedTarget::Own { on } => on.disk().into_iter().collect(),
             SeedTarget::Tree => Vec::new(),
         }
@@ -29,6 +29,7 @@ impl Wire for WriteSeed {
     fn words(&self, _: &Plan) -> String {
         let target = match &self.target {
             SeedTarget::ImagePartition { disk, partition } => format!("{} of [{disk}]", words::pick(*partition)),
+            SeedTarget::Ignition { disk, .. } => format!("Ignition's partition of [{disk}]"),
             SeedTarget::Tree => "the tree".to_owned(),
             SeedTarget::Own { on } => words::device(on),
         };
@@ -41,7 +42,7 @@ impl Wire for WriteSeed {
                 let label = self.format.volume_label().map(|label| Identifier::FilesystemLabel(label.to_owned()));
                 label.into_iter().collect()
             }
-            SeedTarget::ImagePartition { .. } | SeedTarget::Tree => Vec::new(),
+            SeedTarget::ImagePartition { .. } | SeedTarget::Ignition { .. } | SeedTarget::Tree => Vec::new(),
         }
     }
 }

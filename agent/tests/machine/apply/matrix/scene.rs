@@ -8,6 +8,7 @@ use crate::support::orders::{
 };
 use crate::support::{Loop, MIB, apply_on, context, cuts, machine, paths};
 use burin::apply::{self, Applied, Patience};
+use burin::finalize::mount::{Access, Mounted};
 use burin::image::Cancel;
 use burin::plan;
 use burin::protocol::plan::Step;
@@ -35,18 +36,26 @@ pub struct Scene {
 const TREE: usize = 100_000;
 pub const SIZE: u64 = 76;
 
+fn has_image_and_file(disk: &Loop) {
+    has_image(disk, 3);
+    let mounted = Mounted::mount(&disk.partition(3), "ext4", Access::ReadOnly, &paths(disk).mounts).expect("mounts");
+    assert_eq!(fs::read_to_string(mounted.path().join("etc/motd")).expect("a file"), "survived");
+    mounted.unmount().expect("unmounts");
+}
+
 impl Scene {
     pub fn both() -> [Self; 2] {
         let (bytes, archive) = (image(&Loop::new(IMAGE, 512)), tree(TREE));
         let mut first = image_order(&serve_ranges(bytes.clone()), &bytes);
         first["layouts"][0]["disks"]["kept"] = json!({ "match": { "serial": "S2" }, "on_existing": "preserve" });
+        first["files"] = json!([{ "path": "/etc/motd", "contents": "survived", "mode": "0600" }]);
         let mut second = tree_order_on(&serve_ranges(archive.clone()), &archive, "ext4", "16MiB");
         let data = filesystem_image(4);
         second["images"]["data"] = image_spec(&serve_ranges(data.clone()), &data);
         let partitions = second["layouts"][0]["disks"]["system"]["partitions"].as_array_mut().expect("a list");
         partitions.push(json!({ "name": "data", "type": "linux", "size": "6MiB", "image": "data" }));
         [
-            Self::new(first, true, |disk| has_image(disk, 3)),
+            Self::new(first, true, has_image_and_file),
             Self::new(second, false, |disk| {
                 has_tree(disk, TREE);
                 sound(&disk.partition(3));

@@ -64,6 +64,7 @@ pub fn place(step: &Step) -> Place {
         | Step::GrowFilesystem(_)
         | Step::AddPartition(_)
         | Step::MakeFilesystem(_)
+        | Step::WriteFiles(_)
         | Step::WriteSeed(_) => Place::Image,
         Step::Wipe(_)
         | Step::CreateTable(_)

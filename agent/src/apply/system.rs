@@ -1,0 +1,67 @@
+//! The system that an image brought, opened for what is written into it and for reading that back.
+
+use super::bound::{BoundDisk, Proven};
+use super::work::Work;
+use super::{ApplyError, look, table};
+use crate::finalize::filesystem::{Content, FilesystemError};
+use crate::finalize::look::{WhatIsOn, WhichIsRoot};
+use crate::finalize::mount::Access;
+use crate::finalize::rootfs::{Candidate, RootFilesystem};
+use crate::finalize::system::System;
+use crate::protocol::order::{PartitionPick, PickName};
+
+/// Its partitions, held open, what is on them, and which of them has the root.
+#[derive(Debug)]
+pub struct Image {
+    partitions: Vec<(Candidate, Option<Content>)>,
+    open: Vec<Proven>,
+    root: RootFilesystem,
+}
+
+impl Image {
+    pub fn find(work: &Work, disk: usize, pick: PartitionPick) -> Result<Self, ApplyError> {
+        let disk = work.disks.disk(disk)?;
+        let only = match pick {
+            PartitionPick::Named(PickName::Root) => None,
+            pick => Some(table::number(work, disk, pick)?),
+        };
+        let (candidates, open) = table::candidates(disk)?;
+        let nodes = candidates.iter().map(|one| one.node.clone()).collect();
+        let question = WhichIsRoot { candidates: candidates.clone(), mounts: work.paths.mounts.clone(), only };
+        let root = look::ask(work, disk, nodes, &question)??;
+        let contents = contents(work, disk, &candidates)?;
+        Ok(Self { partitions: candidates.into_iter().zip(contents).collect(), open, root })
+    }
+
+    /// The partition with a path of the system, as receipts have it.
+    pub fn device(&self, system: &System, path: &str) -> String {
+        let holding = system.holding(path);
+        let open = self.open.iter().find(|proven| Some(proven.node()) == holding);
+        open.map(Proven::device).unwrap_or_default()
+    }
+
+    /// Mounts what of the system has to do with these places (all, where none is named), for as long as something is done.
+    pub fn visit<T>(
+        &self,
+        work: &Work,
+        access: Access,
+        wanted: &[&str],
+        act: impl FnOnce(&System) -> Result<T, ApplyError>,
+    ) -> Result<T, ApplyError> {
+        let system = System::open(&self.partitions, &self.root, access, &work.paths.mounts, wanted)?;
+        let done = act(&system);
+        system.close()?;
+        done
+    }
+}
+
+/// What is on each; none where it is more than one thing.
+pub fn contents(work: &Work, disk: &BoundDisk, candidates: &[Candidate]) -> Result<Vec<Option<Content>>, ApplyError> {
+    let nodes: Vec<_> = candidates.iter().map(|one| one.node.clone()).collect();
+    let found = look::ask(work, disk, nodes.clone(), &WhatIsOn { nodes })?;
+    let found = found.into_iter().map(|content| match content {
+        Err(FilesystemError::Ambivalent { .. }) => Ok(None),
+        content => Ok(Some(content?)),
+    });
+    found.collect()
+}
