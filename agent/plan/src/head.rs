@@ -2,8 +2,11 @@
 //!
 //! The changes are tried on a disk in memory by the same code that makes them later; so what passes here can be done.
 
+mod error;
+
+pub use error::HeadError;
+
 use super::seed;
-use burin_protocol::error::Coded;
 use burin_protocol::order::{Order, PartitionPick, PickName};
 use burin_protocol::plan::steps::{AddPartition, GrowPartition, SetGuids, WriteSeed};
 use burin_protocol::plan::{Device, Plan, PlannedDisk, PlannedPartition, SeedTarget, Step, Warning};
@@ -12,115 +15,11 @@ use burin_table::adjust::{self, Grow, TableChange, TableReceipt};
 use burin_table::gpt::Fault;
 use burin_table::head::{Head, HeadPartition, Purpose, TableKind};
 use burin_table::layout::{self, NewPartition};
-use burin_table::table::TableError;
 use std::path::Path;
 use uuid::Uuid;
 
 /// Partitions that Ignition's configuration goes to: of Fedora CoreOS and RHEL CoreOS, and of Flatcar.
 const IGNITION: [&str; 2] = ["boot", "OEM"];
-
-/// Why an image cannot become what the order wants of it. Nothing has been written.
-#[derive(Debug, thiserror::Error)]
-pub enum HeadError {
-    #[error("{device}: the image was made for {table}-byte sectors; the disk has {disk}-byte sectors")]
-    SectorSize { device: String, table: u32, disk: u32 },
-    #[error("{device}: the image's MBR does not say for which sectors it was made; the disk has {disk}-byte sectors")]
-    SectorSizeUnknown { device: String, disk: u32 },
-    #[error("{device}: the image has no partition table{}, which {wanted} needs", found.map(|name| format!(" (it is {name})")).unwrap_or_default())]
-    NoTable { device: String, wanted: &'static str, found: Option<&'static str> },
-    #[error("{device}: the image's partition table is damaged ({fault})")]
-    Damaged { device: String, fault: Fault },
-    #[error("{device}: the image has no partition {number}, which {wanted} needs")]
-    NoPartition { device: String, number: u32, wanted: &'static str },
-    #[error("{device}: no partition of the image can be the root filesystem, which {wanted} needs")]
-    NoRoot { device: String, wanted: &'static str },
-    #[error("{device}: partition {number} of the image is {is}, whose filesystem cannot be grown")]
-    NotGrowable { device: String, number: u32, is: &'static str },
-    #[error("{device}: partition {number} of the image cannot grow: partition {behind} lies behind it")]
-    Blocked { device: String, number: u32, behind: u32 },
-    #[error("{device}: the image has no EFI system partition for a boot entry")]
-    NoEsp { device: String },
-    #[error("{device}: partition {number} of the image is {is}, where no seed can be put")]
-    SeedPlace { device: String, number: u32, is: &'static str },
-    #[error(
-        "{device}: no partition of the image is called `boot` or `OEM`, where Ignition looks for its configuration"
-    )]
-    NoIgnition { device: String },
-    #[error("{device}: partition {number} of the image is \"{name}\": its seed would be beside the order's")]
-    SecondSeed { device: String, number: u32, name: String },
-    #[error("{device}: partition {number} of the image has the GUID {guid}, which the order gives to another")]
-    GuidTaken { device: String, number: u32, guid: Uuid },
-    #[error("{device}: the image is a whole disk with a partition table, where the image of a filesystem is wanted")]
-    WholeDisk { device: String },
-    #[error("{device}: the image begins with no filesystem that is known")]
-    NoFilesystem { device: String },
-    #[error("{device}: the partition \"{name}\" of the plan has a GUID that is none")]
-    NoGuid { device: String, name: String },
-    #[error(transparent)]
-    Table(#[from] TableError),
-}
-
-impl Coded for HeadError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::SectorSize { .. } | Self::SectorSizeUnknown { .. } => "image.sector_size",
-            Self::NoTable { .. } => "image.no_table",
-            Self::Damaged { .. } => "image.table_damaged",
-            Self::NoPartition { .. } => "image.no_partition",
-            Self::NoRoot { .. } => "image.no_root",
-            Self::NotGrowable { .. } => "image.not_growable",
-            Self::Blocked { .. } => "image.grow_blocked",
-            Self::NoEsp { .. } => "image.no_esp",
-            Self::SeedPlace { .. } | Self::NoIgnition { .. } => "image.seed_place",
-            Self::SecondSeed { .. } => "image.second_seed",
-            Self::GuidTaken { .. } => "image.guid_taken",
-            Self::WholeDisk { .. } => "image.whole_disk",
-            Self::NoFilesystem { .. } => "image.no_filesystem",
-            Self::NoGuid { .. } => "plan.bad_value",
-            Self::Table(error) => error.code(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::SectorSize { table, disk, .. } => {
-                return Some(format!(
-                    "use an image for {disk}-byte sectors on this disk, or a disk with {table}-byte sectors"
-                ));
-            }
-            Self::SectorSizeUnknown { disk, .. } => {
-                return Some(format!("if it was made for such disks, let the image say \"sector_size\": {disk}"));
-            }
-            Self::NoTable { .. } => "use a whole-disk image with a GPT, or take `grow`, `guids`, `add` and `seed` out",
-            Self::Damaged { .. } => "was the image published as a whole? Make it again",
-            Self::NoPartition { .. } => "name another partition, or let the order say `last` or `root`",
-            Self::NoRoot { .. } => "give the number of the partition instead of `root`",
-            Self::NotGrowable { is: "swap", .. } => {
-                "swap is never grown: name the partition that is to grow by its number"
-            }
-            Self::NotGrowable { .. } => {
-                "grow another partition, or only this one: {\"partition\": N, \"filesystem\": false}"
-            }
-            Self::Blocked { .. } => "put the partition that grows last in the image, or grow `last`",
-            Self::NoEsp { .. } => "if it boots without an entry of its own, let `policies.boot_order` be `keep`",
-            Self::SeedPlace { .. } => {
-                "let the seed's `partition` be the root filesystem's, or its `format` be `cidata`"
-            }
-            Self::NoIgnition { .. } => {
-                "Fedora CoreOS, RHEL CoreOS and Flatcar have one; for systems with cloud-init let `format` be `cidata`"
-            }
-            Self::SecondSeed { .. } => "take that partition out of the image, or the seed out of the order",
-            Self::GuidTaken { .. } => "let the partition have another `guid`, or none",
-            Self::WholeDisk { .. } => {
-                "write it to the disk: let the disk set have the `image`, not one of its partitions"
-            }
-            Self::NoFilesystem { .. } => "is it packed in a way that nobody knows here, or encrypted?",
-            Self::NoGuid { .. } => return None,
-            Self::Table(error) => return error.hint(),
-        };
-        Some(hint.to_owned())
-    }
-}
 
 /// Whether all that the plan wants of the image `image` can be done with what its head tells, on each of its disks.
 /// `optimal_io` is the optimal I/O size in bytes of a planned disk by its index, 0 where it does not say. Answers with

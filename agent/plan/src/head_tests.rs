@@ -1,6 +1,7 @@
 use super::super::testing::machine;
 use super::super::{plan, steps};
 use super::*;
+use burin_protocol::error::Coded;
 use burin_protocol::order::parse_value;
 use burin_table::fault_disk::FaultDisk;
 use burin_table::{guid, types};

@@ -76,7 +76,7 @@ fn a_hybrid_iso_stays_as_it_is() {
     if skipped() {
         return;
     }
-    let gpt = "label: gpt\nstart=64, size=224\nstart=288, size=4096, type=uefi\nstart=4384, size=8192\n";
+    let gpt = "label: gpt\nfirst-lba: 34\nstart=64, size=224\nstart=288, size=4096, type=uefi\nstart=4384, size=8192\n";
     for script in ["label: dos\nstart=1, size=20000, type=0c\n", gpt] {
         let disk = Loop::new(12 * MIB, 512);
         let file = disk.directory.path().join("script");
