@@ -410,13 +410,14 @@ fn an_old_release_with_everything_signed_is_refused() {
         let (mut held, at) = (old.clone(), server.at("/index.caibx"));
         held[5 * MIB + 17] ^= 1;
         let path = target(dir.path(), &held);
+        let before = fs::read(&path).unwrap();
         let words = ["--minisign", key.to_str().unwrap(), "--signed-since", "200"];
         let refused = |more: &[&str]| {
             let (status, lines) = run(&server.url, &path, &[&words[..], more].concat());
             (status, lines.last().unwrap()["data"]["code"].as_str().unwrap().to_owned())
         };
         assert_eq!(refused(&["--delta", &at]), (1, code.to_owned()));
-        assert!(fs::read(&path).unwrap() == held, "{code}: the target was touched");
+        assert!(fs::read(&path).unwrap() == before, "{code}: the target was touched");
         // Without its index: the date is known to be a lie only when all of it is there.
         let forged = of_image != image_signature;
         let whole = if forged { "image.signature_invalid" } else { "image.signature_old" };
@@ -424,7 +425,7 @@ fn an_old_release_with_everything_signed_is_refused() {
         if forged {
             assert_unbootable(&path)
         } else {
-            assert!(fs::read(&path).unwrap() == held)
+            assert!(fs::read(&path).unwrap() == before)
         }
         // Taken, where nobody says how old it may be; whole, as an index would prove nothing.
         let (status, lines) = run(&server.url, &path, &["--minisign", key.to_str().unwrap(), "--delta", &at]);

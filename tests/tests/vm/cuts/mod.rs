@@ -9,6 +9,7 @@ mod faults;
 #[expect(dead_code, reason = "the orders of agent/tests/machine need more of it")]
 mod judge;
 #[path = "../../../../agent/tests/machine/support/tape.rs"]
+#[expect(dead_code, reason = "the orders of agent/tests/machine need more of it")]
 mod tape;
 
 use burin::protocol::Receipt;
