@@ -67,8 +67,14 @@ pub fn unproven(order: &Order, plan: &Plan) -> Vec<Warning> {
 }
 
 fn is_proven(image: &ImageSpec) -> bool {
-    let by_tls = |url: &str| url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+    // A registry is asked by TLS unless its scheme says otherwise, and a reference may be a digest.
+    let by_tls = |url: &str| ["https://", "oci://"].iter().any(|scheme| has_scheme(url, scheme));
+    let by_reference = image.urls.iter().all(|url| url.starts_with("oci") && url.contains("@sha256:"));
     let by_sums = image.sums.as_ref().is_some_and(|sums| sums.signature.is_some() || by_tls(&sums.url));
     let pinned = image.digest.wire.is_some() || image.digest.content.is_some();
-    pinned || image.signature.is_some() || by_sums || image.urls.iter().all(|url| by_tls(url))
+    pinned || by_reference || image.signature.is_some() || by_sums || image.urls.iter().all(|url| by_tls(url))
+}
+
+fn has_scheme(url: &str, scheme: &str) -> bool {
+    url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }

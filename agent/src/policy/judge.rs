@@ -134,7 +134,15 @@ fn fetched(rules: &Rules, order: &Order) -> Result<(), RefusedByPolicy> {
 }
 
 fn is_https(url: &str) -> bool {
-    url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+    // A registry is asked by TLS unless its scheme says otherwise.
+    ["https://", "oci://"]
+        .iter()
+        .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+}
+
+/// An image in a registry may be named by its digest.
+fn is_pinned_reference(url: &str) -> bool {
+    url.starts_with("oci") && url.contains("@sha256:")
 }
 
 /// Everything that is fetched for an image.
@@ -159,7 +167,8 @@ fn unproven(policy: &ImagePolicy, image: &ImageSpec) -> Option<&'static str> {
     };
     let by_sums = image.sums.as_ref().and_then(|sums| sums.signature.as_ref());
     let signed = image.signature.as_ref().or(by_sums);
-    let pinned = image.digest.wire.is_some() || image.digest.content.is_some();
+    let by_reference = !image.urls.is_empty() && image.urls.iter().all(|url| is_pinned_reference(url));
+    let pinned = image.digest.wire.is_some() || image.digest.content.is_some() || by_reference;
     match (policy.require, signed) {
         (_, Some(signature)) if known(signature) => None,
         (ImageProof::Digest, _) if pinned => None,

@@ -216,6 +216,8 @@ fn images_have_to_be_proven_as_the_ramdisk_says() {
     let https = json!({"require_https": true});
     for (image, right) in [
         (json!({"urls": ["https://h/i"]}), true),
+        (json!({"urls": ["oci://h/i:1"]}), true),
+        (json!({"urls": ["oci+http://h/i:1"]}), false),
         (json!({"urls": ["https://h/i", "http://h/i"]}), false),
         (json!({"urls": ["https://h/i"], "sums": {"url": "http://h/s"}}), false),
         (json!({"urls": ["https://h/i"], "signature": {"key": ours, "url": "http://h/s"}}), false),

@@ -88,11 +88,12 @@ pub(super) async fn hello(
         if let Err(refused) = super::join::may_have(known, &hello, || shared.in_use(&machine)) {
             return (None, Err(refused));
         }
+        // Whoever sees the machine finds its token.
+        shared.tokens().insert(machine.clone(), Secret::new(token.clone()));
         let record = Record::Hello { machine: machine.clone(), hello: Box::new(hello.clone()), token: digest(&token) };
         (Some(record), Ok(machine))
     });
     let machine = machine?;
-    shared.tokens().insert(machine.clone(), Secret::new(token.clone()));
     durable(written).await?;
     let (acked, control) = {
         let state = shared.state();
