@@ -1,6 +1,7 @@
 //! An agent on this host, for tests that kill it: all of it but PID 1 and the network, on a machine that a file
 //! describes. It sees no disk but those of that file.
 
+use burin::cli::look::{self, LookArgs};
 use burin::http::Clock;
 use burin::run::{Agent, Look, Surroundings};
 use clap::Parser;
@@ -22,7 +23,17 @@ struct Arguments {
     machine: PathBuf,
 }
 
+/// What an agent asks another process of its own program: what is in an image.
+#[derive(Debug, Parser)]
+struct Aside {
+    #[command(flatten)]
+    look: LookArgs,
+}
+
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("look") {
+        return look::run(&Aside::parse_from(std::env::args().skip(1)).look);
+    }
     let arguments = Arguments::parse();
     let mut agent = match Agent::new(&arguments.root) {
         Ok(agent) => agent,

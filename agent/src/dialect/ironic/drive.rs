@@ -20,15 +20,14 @@ pub fn volume(text: &str, fetch: impl FnOnce(&str) -> Result<Vec<u8>, Fault>) ->
         true => fetch(text)?,
         false => text.as_bytes().to_vec(),
     };
-    let packed = match String::from_utf8(bytes) {
-        Ok(text) => {
-            let text: String = text.split_ascii_whitespace().collect();
-            STANDARD.decode(text).map_err(|_| wrong("it is not base64"))?
-        }
-        // A server may have the file itself.
-        Err(error) => error.into_bytes(),
+    // A server may have the file itself.
+    let packed = if is_gzip(&bytes) || is_iso(&bytes) || is_fat(&bytes) {
+        bytes
+    } else {
+        let text: Vec<u8> = bytes.into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        STANDARD.decode(text).map_err(|_| wrong("it is not base64"))?
     };
-    let volume = match packed.starts_with(&[0x1f, 0x8b]) {
+    let volume = match is_gzip(&packed) {
         true => {
             let mut out = Vec::new();
             let most = SeedVolume::MOST as u64 + 1;
@@ -47,6 +46,10 @@ pub fn volume(text: &str, fetch: impl FnOnce(&str) -> Result<Vec<u8>, Fault>) ->
         return Err(wrong("it is neither an ISO 9660 nor a FAT filesystem"));
     }
     Ok(SeedVolume::new(volume))
+}
+
+fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
 }
 
 /// ECMA-119 section 8.1: the standard identifier of the first volume descriptor, in sector 16.
@@ -91,6 +94,7 @@ mod tests {
         let folded = format!("{}\n{}\n", &text[..20], &text[20..]);
         assert_eq!(volume("http://h/d", |_| Ok(folded.into_bytes())).unwrap().bytes(), iso());
         assert_eq!(volume("http://h/d", |_| Ok(gzip(&iso()))).unwrap().bytes(), iso());
+        assert_eq!(volume("http://h/d", |_| Ok(iso())).unwrap().bytes(), iso(), "though it is UTF-8 too");
     }
 
     #[test]
