@@ -1,7 +1,7 @@
 //! One opening, proven to be of the disk that was bound.
 
 use super::super::ApplyError;
-use super::{BoundDisk, Part, node};
+use super::{BoundDisk, Part, hung, node};
 use crate::disk::Target;
 use crate::finalize::device::Device;
 use crate::finalize::kernel::Known;
@@ -22,10 +22,36 @@ pub enum Access {
 /// A disk or partition that was looked at after it was opened. While it lives, `node` leads there.
 #[derive(Debug)]
 pub struct Proven {
-    file: File,
+    file: Careful,
     node: PathBuf,
     name: PathBuf,
     number: Option<u32>,
+}
+
+/// A file that is left open where its disk hangs: closing takes a lock of the disk's, and whoever waits for the disk may hold
+/// it for ever.
+#[derive(Debug)]
+struct Careful {
+    file: Option<File>,
+    disk: Option<(u64, Option<u64>)>,
+}
+
+impl Careful {
+    fn of(disk: &BoundDisk, file: File) -> Self {
+        Self { file: Some(file), disk: Some((disk.number(), disk.sequence())) }
+    }
+
+    fn take(mut self) -> io::Result<File> {
+        self.file.take().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Drop for Careful {
+    fn drop(&mut self) {
+        if self.disk.is_some_and(hung::is) {
+            std::mem::forget(self.file.take());
+        }
+    }
 }
 
 impl Proven {
@@ -52,12 +78,13 @@ impl Proven {
     /// For sector-wise access.
     pub fn into_device(self) -> Result<Device, ApplyError> {
         let name = self.name.clone();
-        Device::over(self.name, self.file).map_err(|source| ApplyError::Open { device: name, source })
+        let taken = self.file.take().and_then(|file| Device::over(self.name, file));
+        taken.map_err(|source| ApplyError::Open { device: name, source })
     }
 
     /// What is no partition and no disk of the plan, and was looked at by whoever opened it.
     pub(in super::super) fn array(file: File, node: PathBuf, name: PathBuf) -> Self {
-        Self { file, node, name, number: None }
+        Self { file: Careful { file: Some(file), disk: None }, node, name, number: None }
     }
 }
 
@@ -73,6 +100,7 @@ impl BoundDisk {
                 if size != self.size() {
                     return Err(self.other("size", self.size().to_string(), size.to_string()));
                 }
+                let file = Careful::of(self, file);
                 Ok(Proven { file, node: self.node().to_owned(), name: self.name().to_owned(), number: None })
             }
             Part::Number(number) => {
@@ -87,7 +115,7 @@ impl BoundDisk {
                 if self.partition(number)? != known {
                     return Err(self.other("partition", number.to_string(), "another one by now".to_owned()));
                 }
-                Ok(Proven { file, node, name, number: Some(number) })
+                Ok(Proven { file: Careful::of(self, file), node, name, number: Some(number) })
             }
         }
     }

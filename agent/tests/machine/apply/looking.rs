@@ -108,15 +108,17 @@ fn a_disk_that_hangs_while_it_is_looked_into_is_left_alone() {
     fs::File::create(&backing).and_then(|file| file.set_len(64 * MIB)).expect("a file");
     let failing = FailingDisk::over(&backing, None).expect("a disk");
     let disk = failing.disk();
-    let _soon = failing.let_go_after(Duration::from_secs(90));
-    let began = Instant::now();
+    let began = Cell::new(Instant::now());
+    let hang = || {
+        failing.fail_from_now(Fault::ReadHang);
+        failing.let_go_after(Duration::from_secs(90));
+        began.set(Instant::now());
+    };
     // The table is read by the agent before: in memory by then.
-    let failure =
-        apply(&value, disk, &paths(disk), Duration::from_secs(15), &|| failing.fail_from_now(Fault::ReadHang))
-            .expect_err("it hangs");
+    let failure = apply(&value, disk, &paths(disk), Duration::from_secs(15), &hang).expect_err("it hangs");
     assert_eq!(failure.problem.code, "disk.hung", "{failure:?}");
     // Not when the disk went on, and not by the patience that steps have.
-    assert!(began.elapsed() < Duration::from_secs(80), "{:?}", began.elapsed());
+    assert!(began.get().elapsed() < Duration::from_secs(80), "{:?}", began.get().elapsed());
     let (inventory, order) = (machine(&[disk.described("S1")]), order(&value));
     let plan = plan::plan(&inventory, &order, &BTreeMap::new()).expect("a plan");
     assert_eq!(Bound::new(&plan, &inventory, &paths(disk)).expect_err("kept off").code(), "disk.hung");

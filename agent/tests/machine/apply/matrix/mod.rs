@@ -72,11 +72,14 @@ fn storage(fault: Fault, wrong: Option<Storage>) {
     each_row(fault, &|scene, step, what| {
         let (backing, old) = (scene.backing(), fs::read(&scene.old).expect("reads"));
         let failing = FailingDisk::over(&backing, None).expect("a disk");
-        let _soon = failing.let_go_after(Duration::from_secs(20));
         let mounts = paths(failing.disk()).mounts;
         let ended =
             scene.apply((fault, &scene.described(failing.disk(), None)), failing.disk(), step, &|cancel| match wrong {
-                Some(wrong) => failing.fail_from_now(wrong),
+                Some(wrong) => {
+                    failing.fail_from_now(wrong);
+                    // From here on: where much else runs, it takes long to come here.
+                    failing.let_go_after(Duration::from_secs(30));
+                }
                 None => cancel.cancel(),
             });
         let failure = ended.result.clone().expect_err(what);
