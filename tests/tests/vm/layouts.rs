@@ -153,7 +153,7 @@ impl Registry {
         };
         let tar = "application/vnd.oci.image.layer.v1.tar";
         let (lower, upper) = (keep(&format!("{tar}+zstd"), &tree.dir.join(&tree.file)), keep(tar, &layer));
-        let diffs = [&tree.content, upper["digest"].as_str().unwrap()].map(str::to_owned);
+        let diffs = [tree.content.as_str(), upper["digest"].as_str().unwrap()];
         let config =
             json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": diffs } });
         let file = dir.join("config.json");
