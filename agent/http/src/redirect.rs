@@ -51,11 +51,12 @@ pub fn same_origin(here: &str, there: &str) -> bool {
 /// The URL that an answer from `here` redirects to; none where it is no redirect.
 pub fn next<T>(here: &str, response: &Response<T>) -> Result<Option<String>, RedirectError> {
     let Some(location) = location(response) else { return Ok(None) };
-    let shown = |url: &str| without_secrets(url);
-    let Some(next) = join(here, &location) else { return Err(RedirectError::NoUrl { location: shown(&location) }) };
+    let Some(next) = join(here, &location) else {
+        return Err(RedirectError::NoUrl { location: without_secrets(&location) });
+    };
     let tls = |url: &str| Origin::of(url).is_some_and(|origin| origin.scheme == "https");
     if tls(here) && !tls(&next) {
-        return Err(RedirectError::Downgrade { from: shown(here), to: shown(&next) });
+        return Err(RedirectError::Downgrade { from: without_secrets(here), to: without_secrets(&next) });
     }
     Ok(Some(next))
 }

@@ -23,7 +23,7 @@ const QCOW2: &[u8] = b"QFI\xfb";
 /// Where a registry's disk is read from, and the digest of what is read where it is known before.
 pub fn disk(disk: Disk, cancel: &Cancel) -> Result<(Source, Option<String>), ImageError> {
     let layers = match disk {
-        Disk::Plain(blob) => return Ok((blob.source(), blob.digest.wire)),
+        Disk::Plain(blob) => return Ok((blob.source(), blob.digest.wire.clone())),
         Disk::Contained(layers) => layers,
     };
     let name = layers.first().map(Blob::name).unwrap_or_default();

@@ -18,7 +18,7 @@ pub enum Document {
 }
 
 #[derive(Debug)]
-pub struct Index(ImageIndex);
+pub struct Index(Box<ImageIndex>);
 
 /// What tells the two apart.
 #[derive(Deserialize)]
@@ -47,7 +47,7 @@ impl Document {
                 serde_json::from_slice(bytes).map(|manifest| Self::Manifest(Box::new(manifest))).map_err(json)
             }
             (Some(true) | None, false, true) => {
-                serde_json::from_slice(bytes).map(|index| Self::Index(Index(index))).map_err(json)
+                serde_json::from_slice(bytes).map(|index| Self::Index(Index(Box::new(index)))).map_err(json)
             }
             _ => Err(damaged("its manifest is neither an image's nor an index, or both".to_owned())),
         }

@@ -50,7 +50,7 @@ impl Blob {
 #[derive(Debug, Clone)]
 pub enum Disk {
     /// An artefact that is one.
-    Plain(Blob),
+    Plain(Box<Blob>),
     /// A container disk as KubeVirt has them: a file below `/disk` in one of these layers, the last of which counts.
     Contained(Vec<Blob>),
 }
@@ -66,7 +66,7 @@ impl Resolved {
             return Ok(Disk::Contained(self.layers_of(None)?));
         }
         let file = self.file()?;
-        Ok(Disk::Plain(self.blob(file, false, None, self.name())))
+        Ok(Disk::Plain(Box::new(self.blob(file, false, None, self.name()))))
     }
 
     /// The layers of a root filesystem, the lowest first; or the one archive of an artefact.
