@@ -16,6 +16,8 @@ struct Cli {
 enum Command {
     Agent(cli::agent::AgentArgs),
     Conformance(cli::conformance::ConformanceArgs),
+    #[command(subcommand)]
+    Image(cli::image::ImageCommand),
     Index(cli::index::IndexArgs),
     Inventory(cli::inventory::InventoryArgs),
     #[command(hide = true)]
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Agent(args) => cli::agent::run(&args),
         Command::Conformance(args) => cli::conformance::run(args),
+        Command::Image(command) => cli::image::run(command, &cli::signals::cancelled_by_signals()),
         Command::Index(args) => cli::index::run(args, &cli::signals::cancelled_by_signals()),
         Command::Inventory(args) => cli::inventory::run(&args),
         Command::Look(args) => cli::look::run(&args),

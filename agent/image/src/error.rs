@@ -43,6 +43,8 @@ pub enum ImageError {
     Changed { url: String, offset: u64, why: String },
     #[error("{path}: cannot be read", path = path.display())]
     ReadFile { path: PathBuf, source: io::Error },
+    #[error("{path}: cannot be written", path = path.display())]
+    WriteFile { path: PathBuf, source: io::Error },
     #[error("{source_name}: ends early, after {offset} bytes{}", of(*expected))]
     Truncated { source_name: String, offset: u64, expected: Option<u64> },
     #[error("{source_name}: not valid {compression} data near byte {offset}")]
@@ -87,6 +89,12 @@ pub enum ImageError {
     SignatureOld { url: String, signed_at: Option<u64>, not_before: u64 },
     #[error("{key:?} is not a minisign public key")]
     SignatureKey { key: String, source: minisign_verify::Error },
+    #[error("{url}: {source}")]
+    Manifest { url: String, source: burin_protocol::manifest::ManifestError },
+    #[error("{url}: is the manifest of {name}, not of {wanted}")]
+    ManifestName { url: String, name: String, wanted: String },
+    #[error("{url}: {name} {version} is older than {least}, the oldest that is accepted")]
+    ManifestOld { url: String, name: String, version: String, least: String },
     #[error("{url}: no way through the proxy {proxy}")]
     Proxy { url: String, proxy: String, source: io::Error },
     #[error("{what} is not a proxy's URL")]
@@ -152,6 +160,7 @@ impl Coded for ImageError {
             Self::Stalled { .. } => "image.stalled",
             Self::Changed { .. } => "image.changed",
             Self::ReadFile { .. } => "image.unreadable",
+            Self::WriteFile { .. } => "image.unwritable",
             Self::Truncated { .. } => "image.truncated",
             Self::Corrupt { .. } | Self::Damaged { .. } => "image.corrupt",
             Self::TrailingGarbage { .. } => "image.trailing_garbage",
@@ -173,6 +182,9 @@ impl Coded for ImageError {
             Self::SignatureLegacy { .. } => "image.signature_legacy",
             Self::SignatureOld { .. } => "image.signature_old",
             Self::SignatureKey { .. } => "image.signature_key",
+            Self::Manifest { .. } => "image.manifest",
+            Self::ManifestName { .. } => "image.manifest_name",
+            Self::ManifestOld { .. } => "image.manifest_old",
             Self::Proxy { .. } => "image.proxy",
             Self::ProxyUrl { .. } => "image.proxy_url",
             Self::Cancelled => "cancelled",
@@ -210,6 +222,17 @@ impl Coded for ImageError {
             Self::Proxy { .. } => {
                 Some("check the proxy's URL, user and password, and that it lets the server through".into())
             }
+            Self::Manifest { .. } => {
+                Some("make it anew: burin image pack IMAGE -o FOLDER; publish all of that folder".into())
+            }
+            Self::ManifestName { .. } => {
+                Some("name the manifest of the right image, or correct the name that the order wants".into())
+            }
+            Self::ManifestOld { .. } => Some(
+                "publish a newer one; if going back is meant, lower `least_version` in the order, or in the ramdisk's \
+                 /etc/burin/image-versions"
+                    .into(),
+            ),
             Self::ProxyUrl { .. } => {
                 Some("http://HOST:PORT; https, socks5 and socks5h are the other schemes that there are".into())
             }
@@ -234,16 +257,19 @@ impl Coded for ImageError {
             Self::SignatureKey { .. } => Some("give the second line of minisign.pub".into()),
             Self::NotIndexed { .. } => Some("make the index anew: burin index IMAGE".into()),
             Self::TooLarge { .. } => Some("choose a larger disk or a smaller image".into()),
-            Self::SectorSize { .. } => {
-                Some("make the image for such disks, or choose others (`match` on logical_block_size)".into())
-            }
+            Self::SectorSize { .. } => Some(
+                "make the image for such disks, or choose others (`match` on logical_block_size; docs/images.md)"
+                    .into(),
+            ),
             Self::Window { .. } => Some("raise the window limit, or compress without --long/--ultra".into()),
             Self::Memory { .. } => Some(
                 "compress it with a smaller window or dictionary (zstd without --long, xz -6), or in frames".into(),
             ),
-            Self::Unsupported { .. } => {
-                Some("publish the disk's bytes: raw or qcow2 (qemu-img convert), compressed once or not at all".into())
-            }
+            Self::Unsupported { .. } => Some(
+                "publish the disk's bytes: raw or qcow2 (qemu-img convert -O qcow2 IN OUT), compressed once or not at \
+                     all; docs/images.md says what is read, and what a server has to do"
+                    .into(),
+            ),
             Self::Refused(refusal) => refusal.0.hint(),
             Self::Disk(error) => error.hint(),
             Self::Stopped { source, .. } => source.hint(),

@@ -22,6 +22,7 @@ use crate::source::challenge::Challenge;
 use crate::source::random::ReadAt;
 use crate::source::registry::Registries;
 use burin_protocol::image::ImageFormat;
+use burin_protocol::manifest::ImageManifest;
 use std::io::Cursor;
 
 pub type Target = fn(&[u8]);
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sums", digests),
     ("minisign", minisign),
     ("oci", oci),
+    ("manifest", |bytes| drop(ImageManifest::parse(bytes))),
     ("decode", decode),
 ];
 

@@ -194,3 +194,23 @@ fn an_ignition_seed_has_what_ignition_knows() {
         assert_eq!(mistakes("/seed", seed)[0].0, at);
     }
 }
+
+#[test]
+fn a_manifest_says_everything_alone_and_a_signed_one_is_named() {
+    let with = |more: Value| {
+        let mut image = json!({ "manifest": "http://x/m.json" });
+        image.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        mistakes("/images/i", image).into_iter().map(|(at, _)| at).collect::<Vec<_>>()
+    };
+    let key = json!({ "key": "RWRV5YaSboPdjiub4G6fJcNVHwqgBH0y/m1CkFQDftWOUCtuzCgOXrTr" });
+    assert_eq!(with(json!({})), Vec::<String>::new());
+    assert_eq!(with(json!({ "name": "debian", "least_version": "1", "signature": key })), Vec::<String>::new());
+    assert_eq!(with(json!({ "signature": key })), ["/images/i/name"]);
+    assert_eq!(with(json!({ "manifest": "ftp://x" })), ["/images/i/manifest"]);
+    assert_eq!(with(json!({ "urls": ["http://x/y"] })), ["/images/i/urls"]);
+    assert_eq!(with(json!({ "digest": { "wire": format!("sha256:{}", "0".repeat(64)) } })), ["/images/i/digest"]);
+    assert_eq!(with(json!({ "delta": { "url": "http://x/y" } })), ["/images/i/delta"]);
+    let alone = mistakes("/images/i", json!({ "urls": ["http://x/y"], "least_version": "1" }));
+    assert_eq!(alone[0].0, "/images/i");
+    assert_eq!(mistakes("/images/i", json!({}))[0].0, "/images/i/urls");
+}

@@ -10,7 +10,19 @@ use serde::{Deserialize, Serialize};
 pub struct ImageSpec {
     /// http(s) URLs of the same bytes, tried in order; or names of the same image in registries, as
     /// `oci://HOST[:PORT]/REPOSITORY:TAG`, `oci://HOST/REPOSITORY@sha256:HEX`, and `oci+http://` for a registry without TLS.
+    /// Left out where a `manifest` is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
+    /// URL of a manifest as `burin image pack` makes it, in place of `urls`, `format`, `sector_size`, `digest`, `sums` and
+    /// `delta`: they are in it. `signature` is then the manifest's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// What the manifest has to call the image: one key signs many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A manifest of an older version is refused: whoever controls the server could bring back an old image, rightly signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least_version: Option<String>,
     /// Found by magic unless stated; a stated format that the bytes contradict is an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<ImageFormat>,

@@ -2,14 +2,20 @@
 
 use super::work::Work;
 use crate::image::{
-    self, Cancel, Credentials, DeltaRequest, Http, ImageError, Minisign, Proxies, Signed, Source, Sums, oci,
+    self, Cancel, Credentials, DeltaRequest, Http, ImageError, Minisign, Proxies, Published, Signed, Source, Sums,
+    WantedManifest, oci,
 };
 use crate::protocol::image::{self as spec, ImageDigests, ImageIndex, ImageSignature, ImageSpec};
 use crate::tree;
 use std::io;
 
+/// Of which image no older version than so is written, whatever an order says: lines of `NAME VERSION`, optional.
+const LEAST_VERSIONS: &str = "etc/burin/image-versions";
+
 /// An image as it is known before its first byte.
 pub struct Fetched {
+    /// What the order says, or the manifest that it names.
+    pub spec: ImageSpec,
     pub http: Http,
     pub digest: ImageDigests,
     pub signature: Option<Signed>,
@@ -31,8 +37,29 @@ impl Fetched {
 /// Passwords of registries in the ramdisk, as docker's config.json has them.
 const REGISTRIES: &str = "etc/burin/registries.json";
 
-/// Reads sums and signature, as far as the order names some.
+/// Reads manifest, sums and signature, as far as the order names some.
 pub fn prepare(work: &Work, spec: &ImageSpec) -> Result<Fetched, ImageError> {
+    let spec = match &spec.manifest {
+        Some(at) => by_manifest(work, spec, at)?,
+        None => spec.clone(),
+    };
+    let http = http(work, &spec)?;
+    let first = spec.urls.first().map(String::as_str).unwrap_or_default();
+    let mut digest = spec.digest.clone();
+    if oci::is_reference(first) {
+        let registry = Some(resolve(work, &spec, http.clone())?);
+        return Ok(Fetched { spec, http, digest, signature: None, registry });
+    }
+    if let Some(sums) = &spec.sums {
+        let sums = Sums { url: sums.url.clone(), minisign: sums.signature.as_ref().map(minisign) };
+        digest.wire = Some(image::published(&http, &sums, first, &work.cancel)?);
+    }
+    let signature = spec.signature.as_ref().map(|signature| minisign(signature).fetch(&http, first, &work.cancel));
+    let signature = signature.transpose()?;
+    Ok(Fetched { spec, http, digest, signature, registry: None })
+}
+
+fn http(work: &Work, spec: &ImageSpec) -> Result<Http, ImageError> {
     let mut http = Http::new(work.download.clone(), spec.urls.clone());
     let first = spec.urls.first().map(String::as_str).unwrap_or_default();
     let transfer = &spec.transfer;
@@ -45,19 +72,39 @@ pub fn prepare(work: &Work, spec: &ImageSpec) -> Result<Fetched, ImageError> {
     }
     http.rate = transfer.rate;
     http.connections = transfer.connections.map_or(1, usize::from);
+    Ok(http)
+}
 
-    if oci::is_reference(first) {
-        let digest = spec.digest.clone();
-        let registry = Some(resolve(work, spec, http.clone())?);
-        return Ok(Fetched { http, digest, signature: None, registry });
-    }
-    let mut digest = spec.digest.clone();
-    if let Some(sums) = &spec.sums {
-        let sums = Sums { url: sums.url.clone(), minisign: sums.signature.as_ref().map(minisign) };
-        digest.wire = Some(image::published(&http, &sums, first, &work.cancel)?);
-    }
-    let signature = spec.signature.as_ref().map(|signature| minisign(signature).fetch(&http, first, &work.cancel));
-    Ok(Fetched { digest, signature: signature.transpose()?, http, registry: None })
+/// The same image as its manifest says it: digests of everything, so that the manifest's signature is enough.
+fn by_manifest(work: &Work, spec: &ImageSpec, at: &str) -> Result<ImageSpec, ImageError> {
+    let http = http(work, &ImageSpec { urls: vec![at.to_owned()], ..spec.clone() })?.at(at);
+    let least = work.paths.root.join(LEAST_VERSIONS);
+    let least_versions = match std::fs::read_to_string(&least) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(ImageError::ReadFile { path: least, source });
+        }
+        text => text.unwrap_or_default(),
+    };
+    let wanted = WantedManifest {
+        minisign: spec.signature.as_ref().map(minisign),
+        name: spec.name.clone(),
+        least_version: spec.least_version.clone(),
+        least_versions,
+    };
+    let Published { manifest, image, index } = Published::fetch(&http, at, &wanted, &work.cancel)?;
+    log::info!("the manifest names {} {}: {}", manifest.name, manifest.version, manifest.image.digest);
+    let index = index.zip(manifest.index);
+    let delta = index.map(|(url, index)| ImageIndex { url, digest: Some(index.digest), signature: None });
+    Ok(ImageSpec {
+        urls: vec![image],
+        manifest: None,
+        signature: None,
+        format: Some(manifest.format),
+        sector_size: manifest.sector_size,
+        digest: ImageDigests { wire: Some(manifest.image.digest), content: Some(manifest.content.digest) },
+        delta,
+        ..spec.clone()
+    })
 }
 
 fn resolve(work: &Work, spec: &ImageSpec, mut http: Http) -> Result<oci::Resolved, ImageError> {

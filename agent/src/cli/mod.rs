@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod conformance;
 mod display;
+pub mod image;
 pub mod index;
 pub mod inventory;
 pub mod look;

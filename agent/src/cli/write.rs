@@ -4,7 +4,8 @@ use super::display::{Display, Watch};
 use super::transfer::{TransferArgs, TransferError, is_url};
 use crate::disk::{Backend, Target};
 use crate::image::{
-    self, Cancel, DeltaRequest, Destination, Http, ImageError, Minisign, Source, Sums, WriteRequest, oci,
+    self, Cancel, DeltaRequest, Destination, Http, ImageError, Minisign, Published, Source, Sums, WantedManifest,
+    WriteRequest, oci,
 };
 use crate::protocol::ImageReceipt;
 use crate::protocol::image::Verify;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 Examples:
   burin write --sha256 HEX https://images/debian.raw.zst /dev/nvme0n1
   burin write --minisign minisign.pub https://images/debian.raw.zst /dev/sda /dev/sdb
+  burin write --minisign minisign.pub --name debian --manifest https://images/debian.json /dev/nvme0n1
   burin write --delta https://images/debian.caibx https://images/debian.raw.zst /dev/nvme0n1
   burin write --cosign cosign.pub oci://registry.example/images/debian:13 /dev/nvme0n1
   BURIN_BEARER=TOKEN burin write --connections 4 https://images/debian.raw.zst /dev/nvme0n1
@@ -28,11 +30,21 @@ Examples:
 A target that fails fails alone: the others are finished, and the exit status is 1.")]
 pub struct WriteArgs {
     /// http(s) URL, oci://HOST/REPOSITORY:TAG or @sha256:HEX (a disk image in a registry; oci+http:// without TLS), path, or -
-    /// for standard input
+    /// for standard input; with --manifest the first target
     source: String,
     /// Block devices, each to get a copy of one download
-    #[arg(value_name = "TARGET", required = true)]
+    #[arg(value_name = "TARGET", required_unless_present = "manifest")]
     targets: Vec<PathBuf>,
+    /// URL or path of a manifest (burin image pack), which says where the image is and all that it has to be; with
+    /// --minisign, that key must have signed it, and --name must say what it is
+    #[arg(long, value_name = "URL", conflicts_with_all = ["sha256", "content_sha256", "sha256sums", "delta", "mirror"])]
+    manifest: Option<String>,
+    /// What the manifest has to call the image
+    #[arg(long, value_name = "NAME", requires = "manifest")]
+    name: Option<String>,
+    /// The oldest version of the manifest that is accepted
+    #[arg(long, value_name = "VERSION", requires = "manifest")]
+    least_version: Option<String>,
     /// The targets are existing ordinary files
     #[arg(long)]
     file: bool,
@@ -115,8 +127,15 @@ fn sha256(text: &str) -> Result<String, String> {
 type Ended = Vec<Result<ImageReceipt, ImageError>>;
 
 /// Runs the command. `cancel` is set by the caller's signal handler.
-pub fn run(args: WriteArgs, cancel: &Cancel) -> ExitCode {
+pub fn run(mut args: WriteArgs, cancel: &Cancel) -> ExitCode {
     let display = Display::new(args.json);
+    if args.manifest.is_some() {
+        args.targets.insert(0, std::mem::take(&mut args.source).into());
+        if args.minisign.is_some() && args.name.is_none() {
+            eprintln!("burin: the key may have signed other images too: say which one is wanted with --name");
+            return ExitCode::from(2);
+        }
+    }
     let targets = args.targets.clone();
     match write(args, &display, cancel) {
         Ok(ended) => {
@@ -136,7 +155,8 @@ pub fn run(args: WriteArgs, cancel: &Cancel) -> ExitCode {
     }
 }
 
-fn write(args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ended, TransferError> {
+fn write(mut args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ended, TransferError> {
+    let sector_size = by_manifest(&mut args, cancel)?;
     let remote = is_url(&args.source) || oci::is_reference(&args.source);
     let mut urls: Vec<String> = if remote { vec![args.source.clone()] } else { Vec::new() };
     urls.extend(args.mirror.iter().cloned());
@@ -193,6 +213,7 @@ fn write(args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ended, T
         VerifyArg::None => Verify::None,
     };
     request.delta = delta;
+    request.sector_size = sector_size;
     request.options.window_log = args.window_log;
     request.options.backend = match args.io {
         IoArg::Auto => Backend::Auto,
@@ -213,6 +234,27 @@ fn write(args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ended, T
     });
     let ended: Vec<_> = ended.collect();
     Ok(ended.into_iter().zip(opened).map(|(ended, opened)| ended.unwrap_or_else(|| opened.and(broken()))).collect())
+}
+
+/// What the manifest says, as if it stood on the command line; answers with the sectors that the image was made for.
+fn by_manifest(args: &mut WriteArgs, cancel: &Cancel) -> Result<Option<u32>, TransferError> {
+    let Some(at) = args.manifest.clone() else { return Ok(None) };
+    let http = args.transfer.http(if is_url(&at) { vec![at.clone()] } else { Vec::new() })?;
+    let minisign = args.minisign.take().as_deref().map(key).transpose()?;
+    let wanted = WantedManifest {
+        minisign: minisign.map(|key| Minisign { key, at: args.signature.take(), not_before: args.signed_since.take() }),
+        name: args.name.clone(),
+        least_version: args.least_version.clone(),
+        least_versions: String::new(),
+    };
+    let Published { manifest, image, index } = Published::fetch(&http, &at, &wanted, cancel)?;
+    args.source = image;
+    (args.sha256, args.content_sha256) = (Some(manifest.image.digest), Some(manifest.content.digest));
+    // One device may hold most of it already.
+    if args.targets.len() == 1 {
+        (args.delta, args.delta_sha256) = (index, manifest.index.map(|index| index.digest));
+    }
+    Ok(manifest.sector_size)
 }
 
 /// The image, where it is in a registry. What is published beside files is not there.

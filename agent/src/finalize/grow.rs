@@ -49,7 +49,11 @@ impl Coded for GrowError {
         match self {
             Self::Mount(error) => error.hint(),
             Self::Unsupported { .. } => {
-                Some("ext4, xfs and btrfs can be grown; leave `grow` out for others".to_owned())
+                Some(
+                    "ext4, xfs and btrfs can be grown; of others only the partition: {\"partition\": N, \"filesystem\": false} \
+                     (docs/images.md)"
+                        .to_owned(),
+                )
             }
             Self::Refused { kind: Kind::Ext4, source, .. } if source.raw_os_error() == Some(libc::EPERM) => Some(
                 "the filesystem is marked as having errors (run e2fsck on the image), or CAP_SYS_RESOURCE is missing"
@@ -76,7 +80,7 @@ pub struct GrowReceipt {
 pub fn grow(partition: &Path, mount_base: &Path) -> Result<GrowReceipt, GrowError> {
     let content = filesystem::probe(partition)?;
     let Some(kind) = content.filesystem() else {
-        let found = content.kind.unwrap_or_else(|| "no known filesystem".to_owned());
+        let found = content.kind.unwrap_or_else(|| "what is on it is no filesystem that is known, and".to_owned());
         return Err(GrowError::Unsupported { device: partition.to_owned(), found });
     };
     let device = || partition.to_owned();

@@ -134,18 +134,33 @@ impl KernelDisk {
         }
         resizes.sort_by_key(|(new, old)| new.length > *old);
         for (new, _) in resizes {
-            partition::resize(&self.file, new.number, new.start, new.length).map_err(refused("resize", new.number))?;
+            let resize = || partition::resize(&self.file, new.number, new.start, new.length);
+            patiently(|| self.unless_done(new, resize())).map_err(refused("resize", new.number))?;
             changed.push(new.number);
         }
         for new in wanted {
             if known.get(&new.number).is_none_or(|old| old.start != new.start) {
-                partition::add(&self.file, new.number, new.start, new.length).map_err(refused("add", new.number))?;
+                let add = || partition::add(&self.file, new.number, new.start, new.length);
+                patiently(|| self.unless_done(new, add())).map_err(refused("add", new.number))?;
                 changed.push(new.number);
             }
         }
         changed.sort_unstable();
         changed.dedup();
         Ok(changed)
+    }
+
+    /// Where udevd runs, it has the kernel read the table anew as soon as somebody who wrote to the disk closes it. What is
+    /// to be done is then done already, and refused as busy.
+    fn unless_done(&self, wanted: &Extent, result: io::Result<()>) -> io::Result<()> {
+        let there = |known: &Known| known.start == wanted.start && known.length == wanted.length;
+        match result {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => match self.partitions() {
+                Ok(known) if known.get(&wanted.number).is_some_and(there) => Ok(()),
+                _ => Err(error),
+            },
+            result => result,
+        }
     }
 
     /// Device node of a partition, waited for.

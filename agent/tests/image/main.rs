@@ -8,6 +8,7 @@ mod device;
 mod faults;
 mod head;
 mod index;
+mod manifest;
 mod memory;
 mod oci;
 mod order;

@@ -238,3 +238,38 @@ fn of_several_disks_one_that_fails_is_named_and_the_others_are_finished() {
         assert!(held[MIB..image.len()] == image[MIB..] && held.starts_with(b"BURIN-UNFINISHED\nimages\n"));
     }
 }
+
+#[test]
+fn an_order_goes_by_a_manifest_and_a_ramdisk_may_know_better_which_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(device) = disk(dir.path()) else { return };
+    let bytes = signed();
+    let (wire, index) = (seekable(&bytes), index(&bytes));
+    let digest = |bytes: &[u8]| sha256(bytes);
+    let manifest = json!({
+        "manifest": "image-manifest/v1", "name": "debian", "version": "13.1", "format": "raw", "compression": "zstd",
+        "image": { "file": "d.raw.zst", "bytes": wire.len(), "digest": digest(&wire) },
+        "content": { "bytes": bytes.len(), "digest": digest(&bytes) },
+        "index": { "file": "d.caibx", "bytes": index.len(), "digest": digest(&index) },
+        "least_disk": bytes.len(), "least_memory": 1
+    });
+    let server = Server::new(wire, []).beside("/x/d.json", manifest.to_string());
+    let wire = seekable(&bytes);
+    let server = server.beside("/x/d.raw.zst", wire).beside("/x/d.caibx", index);
+    let at = server.at("/x/d.json");
+    let ordered = |more: Value| {
+        fs::write(&device.device, dirt(DISK)).unwrap();
+        let mut image = json!({ "manifest": at });
+        image.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let (result, done, _) = apply(image, &[(&device, DISK)], &|| {});
+        (result.err().map(|failure| failure.problem.code), done)
+    };
+    let (failed, done) = ordered(json!({ "name": "debian", "least_version": "13" }));
+    assert_eq!(failed, None);
+    assert_eq!(done.images[0].digest.content.as_deref(), Some(digest(&bytes).as_str()));
+    assert_written(&fs::read(&device.device).unwrap()[..bytes.len()], &bytes);
+    assert_eq!(ordered(json!({ "least_version": "13.2" })).0.as_deref(), Some("image.manifest_old"));
+    assert_eq!(ordered(json!({ "name": "ubuntu" })).0.as_deref(), Some("image.manifest_name"));
+    let missing = ordered(json!({ "name": "debian", "signature": { "key": KEY } })).0;
+    assert_eq!(missing.as_deref(), Some("image.signature_missing"));
+}

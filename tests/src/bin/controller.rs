@@ -33,7 +33,7 @@ struct Arguments {
     #[arg(long, default_value = "vmlinuz")]
     kernel: String,
     /// File name of the initramfs under /boot/
-    #[arg(long, default_value = "initramfs.img")]
+    #[arg(long, default_value = "initramfs.cpio.zst")]
     initramfs: String,
     /// More words for the kernel command line of the iPXE script
     #[arg(long, default_value = "")]

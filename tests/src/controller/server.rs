@@ -70,7 +70,7 @@ impl Options {
             images: None,
             public_url: None,
             kernel: "vmlinuz".into(),
-            initramfs: "initramfs.img".into(),
+            initramfs: "initramfs.cpio.zst".into(),
             cmdline: String::new(),
             max_attempts: 1,
             join_token: None,

@@ -1,9 +1,11 @@
 //! One write from the source to the receipt.
 
 pub mod attempt;
+pub mod disk;
 pub mod fan_out;
 pub mod index;
 pub mod open;
+pub mod pack;
 pub mod read;
 pub mod report;
 pub mod run;

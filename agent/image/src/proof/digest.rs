@@ -10,6 +10,15 @@ pub enum Algorithm {
     Sha512,
 }
 
+impl Algorithm {
+    pub fn hasher(self) -> Hasher {
+        match self {
+            Self::Sha256 => Hasher::Sha256(Sha256::new()),
+            Self::Sha512 => Hasher::Sha512(Sha512::new()),
+        }
+    }
+}
+
 /// A digest that something must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
@@ -33,10 +42,7 @@ impl Expected {
     }
 
     pub fn hasher(&self) -> Hasher {
-        match self.algorithm {
-            Algorithm::Sha256 => Hasher::Sha256(Sha256::new()),
-            Algorithm::Sha512 => Hasher::Sha512(Sha512::new()),
-        }
+        self.algorithm.hasher()
     }
 
     /// An error unless `actual`, which [`Hasher::finish`] gave, is this. `what` of the source `name` has it.

@@ -1,5 +1,6 @@
-//! Small files beside an image: sums and signatures.
+//! Small files beside an image: sums, signatures, manifests.
 
+pub mod manifest;
 pub mod minisign;
 pub mod small;
 pub mod sum_lines;

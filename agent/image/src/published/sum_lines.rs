@@ -30,7 +30,8 @@ pub fn read(text: &str) -> Vec<SumLine> {
     // What a line says of the one that follows.
     let mut hash: Option<String> = None;
     let mut heading: Option<String> = None;
-    for line in text.lines().map(|line| line.trim_matches(['\r', ' ', '\t', '\0'])) {
+    // `sha256sum --zero` ends its lines with NUL.
+    for line in text.split(['\n', '\0']).map(|line| line.trim_matches(['\r', ' ', '\t'])) {
         if line.is_empty() || line.starts_with('#') || line.starts_with("-----") {
             continue;
         }
@@ -48,7 +49,7 @@ pub fn read(text: &str) -> Vec<SumLine> {
             heading = Some(name.to_owned());
             continue;
         }
-        if let Some(line) = tagged(line).or_else(|| columns(line)) {
+        if let Some(line) = tagged(line).or_else(|| commas(line)).or_else(|| labelled(line)).or_else(|| columns(line)) {
             found.push(line);
         } else if let Some(digest) = digest(&line.replace(' ', "")) {
             found.push(SumLine { name: heading.take(), digest });
@@ -84,6 +85,27 @@ fn tagged(line: &str) -> Option<SumLine> {
     let digest = digest(value.trim()).or_else(|| base64(value.trim()))?;
     let name = if escaped { unescaped(name) } else { name.to_owned() };
     digest.starts_with(&format!("sha{bits}:")).then(|| SumLine { name: named(name), digest })
+}
+
+/// PowerShell's CSV, `"SHA256","HEX","NAME"`, and hashdeep's, `SIZE,MD5,HEX,NAME`: the name is the last.
+fn commas(line: &str) -> Option<SumLine> {
+    let quotes = |field: &str| field.trim().trim_matches('"').to_owned();
+    let fields: Vec<String> = line.split(',').map(quotes).collect();
+    let (name, before) = fields.split_last()?;
+    let digest = before.iter().find_map(|field| digest(field))?;
+    Some(SumLine { name: named(name.clone()), digest })
+}
+
+/// `SHA256: HEX`, `sha256 = HEX`: an algorithm is no name.
+fn labelled(line: &str) -> Option<SumLine> {
+    let (label, value) = line.split_once(['=', ':'])?;
+    let bits = match label.trim().to_ascii_lowercase().as_str() {
+        "sha256" | "sha-256" | "sha256sum" => 256,
+        "sha512" | "sha-512" | "sha512sum" => 512,
+        _ => return None,
+    };
+    let digest = digest(value.trim().trim_matches('"'))?;
+    digest.starts_with(&format!("sha{bits}:")).then_some(SumLine { name: None, digest })
 }
 
 /// `HEX  NAME`, `HEX *NAME`, `\HEX  NAME` with escapes, `sha256:HEX  NAME`; Debian's `HEX SIZE NAME`; PowerShell's table

@@ -143,6 +143,11 @@ mod tests {
                 "\nAlgorithm : SHA256\nHash      : {}\nPath      : C:\\pub\\disk.raw\n\nAlgorithm : SHA256\nHash      : {b}\nPath      : C:\\pub\\other.raw\n",
                 a.to_uppercase()
             ),
+            format!("{b}  other.raw\0{a}  disk.raw\0"),
+            format!("\"Algorithm\",\"Hash\",\"Path\"\r\n\"SHA256\",\"{}\",\"C:\\pub\\disk.raw\"\r\n", a.to_uppercase()),
+            format!("%%%% HASHDEEP-1.0\n%%%% size,md5,sha256,filename\n## x\n5,{},{a},/pub/disk.raw\n", "1".repeat(32)),
+            format!("SHA256: {a}\n"),
+            format!("sha256={a}\nsha512={c}\n"),
             format!("SHA256 hash of disk.raw:\n{a}\nCertUtil: -hashfile command completed successfully.\n"),
             format!("SHA256 hash of file C:\\pub\\disk.raw:\n{spaced}\nCertUtil: ok\n"),
         ];

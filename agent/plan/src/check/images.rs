@@ -1,7 +1,7 @@
 //! What an order says about one image: URLs, digests, signatures, the way it is fetched.
 
 use super::Mistakes;
-use burin_protocol::image::{ImageSignature, ImageSpec, LEAST_RATE};
+use burin_protocol::image::{ImageDigests, ImageSignature, ImageSpec, LEAST_RATE};
 
 /// Connections that an image may be fetched with.
 const CONNECTIONS: std::ops::RangeInclusive<u8> = 1..=8;
@@ -10,7 +10,12 @@ const PROXIES: [&str; 4] = ["http://", "https://", "socks5://", "socks5h://"];
 
 /// `at` points to the image.
 pub fn check(image: &ImageSpec, at: &str, require_signature: bool, mistakes: &mut Mistakes) {
-    mistakes.ensure(!image.urls.is_empty(), &format!("{at}/urls"), "an image has at least one URL");
+    match &image.manifest {
+        None => mistakes.ensure(!image.urls.is_empty(), &format!("{at}/urls"), "an image has at least one URL"),
+        Some(address) => manifest(image, address, at, mistakes),
+    }
+    let alone = image.manifest.is_some() || (image.name.is_none() && image.least_version.is_none());
+    mistakes.ensure(alone, at, "`name` and `least_version` are a manifest's: name it in `manifest`");
     let registry = image.urls.first().is_some_and(|first| is_reference(first));
     for (i, address) in image.urls.iter().enumerate() {
         let at = format!("{at}/urls/{i}");
@@ -62,6 +67,28 @@ pub fn check(image: &ImageSpec, at: &str, require_signature: bool, mistakes: &mu
     mistakes.ensure(works, &format!("{at}/transfer/rate"), "expected 65536 (64 KiB/s) or more for each connection");
     let connections = transfer.connections.is_none_or(|count| CONNECTIONS.contains(&count));
     mistakes.ensure(connections, &format!("{at}/transfer/connections"), "expected 1 to 8");
+}
+
+/// A manifest says all that it says alone: two that differ would leave it open which one counts.
+fn manifest(image: &ImageSpec, address: &str, at: &str, mistakes: &mut Mistakes) {
+    url(address, &format!("{at}/manifest"), mistakes);
+    let said = [
+        ("urls", !image.urls.is_empty()),
+        ("format", image.format.is_some()),
+        ("sector_size", image.sector_size.is_some()),
+        ("digest", image.digest != ImageDigests::default()),
+        ("sums", image.sums.is_some()),
+        ("delta", image.delta.is_some()),
+    ];
+    for (name, said) in said {
+        mistakes.ensure(!said, &format!("{at}/{name}"), "the manifest says this: take it out, or take `manifest` out");
+    }
+    let named = image.name.as_deref().is_some_and(|name| !name.is_empty());
+    mistakes.ensure(
+        named || image.signature.is_none(),
+        &format!("{at}/name"),
+        "a signed manifest needs a `name` here: the same key may have signed other images",
+    );
 }
 
 fn signature(signature: Option<&ImageSignature>, at: &str, mistakes: &mut Mistakes) {

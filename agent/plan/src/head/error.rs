@@ -77,7 +77,9 @@ impl Coded for HeadError {
             Self::SectorSizeUnknown { disk, .. } => {
                 return Some(format!("if it was made for such disks, let the image say \"sector_size\": {disk}"));
             }
-            Self::NoTable { .. } => "use a whole-disk image with a GPT, or take `grow`, `guids`, `add` and `seed` out",
+            Self::NoTable { .. } => {
+                "use a whole-disk image with a GPT, or take `grow`, `guids`, `add` and `seed` out (docs/images.md)"
+            }
             Self::Damaged { .. } => "was the image published as a whole? Make it again",
             Self::NoPartition { .. } => "name another partition, or let the order say `last` or `root`",
             Self::NoRoot { .. } => "give the number of the partition instead of `root`",
@@ -85,12 +87,12 @@ impl Coded for HeadError {
                 "swap is never grown: name the partition that is to grow by its number"
             }
             Self::NotGrowable { .. } => {
-                "grow another partition, or only this one: {\"partition\": N, \"filesystem\": false}"
+                "grow another partition, or only this one: {\"partition\": N, \"filesystem\": false} (docs/images.md)"
             }
-            Self::Blocked { .. } => "put the partition that grows last in the image, or grow `last`",
+            Self::Blocked { .. } => "put the partition that grows last in the image, or grow `last` (docs/images.md)",
             Self::NoEsp { .. } => "if it boots without an entry of its own, let `policies.boot_order` be `keep`",
             Self::SeedPlace { .. } => {
-                "let the seed's `partition` be the root filesystem's, or its `format` be `cidata`"
+                "let the seed's `partition` be the root filesystem's, or its `format` be `cidata` (docs/images.md)"
             }
             Self::NoIgnition { .. } => {
                 "Fedora CoreOS, RHEL CoreOS and Flatcar have one; for systems with cloud-init let `format` be `cidata`"

@@ -126,7 +126,9 @@ fn image(info: &Value) -> Result<ImageSpec, Fault> {
     };
     let (digest, sums) = digests(info)?;
     let transfer = Transfer { proxy: proxy(info, &first), credentials: credentials(info)?, ..Transfer::default() };
-    Ok(ImageSpec { urls, format, sector_size: None, digest, sums, signature: None, delta: None, transfer })
+    let (manifest, name, least_version) = (None, None, None);
+    let (sector_size, signature, delta) = (None, None, None);
+    Ok(ImageSpec { urls, manifest, name, least_version, format, sector_size, digest, sums, signature, delta, transfer })
 }
 
 /// The digest is over the file as served. Without any, nothing would tell a wrong image from the right one.

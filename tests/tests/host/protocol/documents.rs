@@ -33,6 +33,8 @@ fn the_schemas_are_those_of_the_types() {
         ("apply-request", schema::<p::ApplyRequest>()),
         ("apply-reply", schema::<p::ApplyReply>()),
         ("power-request", schema::<p::PowerRequest>()),
+        ("image-manifest", schema::<p::ImageManifest>()),
+        ("image-report", schema::<burin_inspect::Report>()),
     ];
     let directory = repository().join("docs/schemas");
     let bless = std::env::var_os("BURIN_BLESS").is_some();

@@ -296,7 +296,7 @@ fn a_join_token_goes_beside_the_kernel_command_line() {
     let url = bench.controller().url();
     let get = |path: &str| ureq::get(&format!("{url}{path}")).call().unwrap().body_mut().read_to_vec().unwrap();
     let script = String::from_utf8(get(&format!("/ipxe?mac={}", MAC.replace(':', "-")))).unwrap();
-    assert!(!script.contains("let-me-in") && script.contains("initrd=initramfs.img initrd=site.img "), "{script}");
+    assert!(!script.contains("let-me-in") && script.contains("initrd=initramfs.cpio.zst initrd=site.img "), "{script}");
     let archive = zstd::decode_all(get("/ipxe/site.img").as_slice()).unwrap();
     let text = String::from_utf8_lossy(&archive);
     assert!(text.starts_with("070701") && text.contains("etc/burin/cmdline\0"), "{text}");

@@ -6,7 +6,8 @@
 mod decode;
 mod header;
 
-use self::decode::{BlockDecoder, How, Part, Piece, Stretch};
+pub use self::decode::BlockDecoder;
+use self::decode::{How, Part, Piece, Stretch};
 use self::header::{Header, OFFSET, Place, Refusal, be64, place};
 use crate::error::ImageError;
 use crate::flow::chunker::{Chunker, Fault};

@@ -70,6 +70,7 @@ fn write(
     let fetched = fetch::prepare(work, spec)?;
     let (source, digest) = fetched.disk(&work.cancel)?;
     let mut request = WriteRequest::new(source);
+    let spec = &fetched.spec;
     request.format = spec.format;
     request.verify = step.verify;
     request.digest = digest;

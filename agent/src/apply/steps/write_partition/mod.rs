@@ -65,7 +65,7 @@ fn write(step: &WritePartition, work: &Work, spec: &ImageSpec, targets: &[Target
     let fetched = fetch::prepare(work, spec)?;
     let (source, digest) = fetched.disk(&work.cancel)?;
     let mut request = WriteRequest::new(source);
-    request.format = spec.format;
+    request.format = fetched.spec.format;
     request.verify = step.verify;
     request.digest = digest;
     request.signature = fetched.signature;

@@ -1,0 +1,54 @@
+//! What will break elsewhere: tables of rules, one row each. A new rule is a row in the table of its kind, and a line in
+//! docs/errors.md.
+
+use crate::look::Look;
+use crate::report::{Finding, Severity};
+use crate::{boot_faults, identity_faults, leftovers, network_faults, ramdisk_faults};
+
+/// A rule.
+pub struct Fault {
+    pub code: &'static str,
+    pub severity: Severity,
+    /// What comes of it.
+    pub why: &'static str,
+    pub remedy: &'static str,
+    /// Every place where it is so, in words.
+    pub find: fn(&Look) -> Vec<String>,
+}
+
+impl std::fmt::Debug for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fault").field("code", &self.code).field("severity", &self.severity).finish_non_exhaustive()
+    }
+}
+
+const TABLES: [&[Fault]; 5] =
+    [boot_faults::FAULTS, ramdisk_faults::FAULTS, identity_faults::FAULTS, network_faults::FAULTS, leftovers::FAULTS];
+
+/// Every rule.
+pub fn all() -> impl Iterator<Item = &'static Fault> {
+    TABLES.iter().flat_map(|table| table.iter())
+}
+
+/// Errors first, in the order of the tables.
+pub fn find(look: &Look) -> Vec<Finding> {
+    let finding = |fault: &Fault, what: String| Finding {
+        code: fault.code.to_owned(),
+        severity: fault.severity,
+        what,
+        why: fault.why.to_owned(),
+        remedy: fault.remedy.to_owned(),
+        accepted: false,
+    };
+    let mut found: Vec<Finding> = Vec::new();
+    for fault in all() {
+        for what in (fault.find)(look) {
+            let finding = finding(fault, what);
+            if !found.contains(&finding) {
+                found.push(finding);
+            }
+        }
+    }
+    found.sort_by_key(|finding| finding.severity);
+    found
+}

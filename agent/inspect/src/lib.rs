@@ -1,0 +1,71 @@
+//! What a disk image is, and what will break elsewhere: read in user space, without root, without writing anything.
+//!
+//! [`check`] is the one call. It takes an image that `burin_image::open_disk` opened, and answers with a [`Report`]: the
+//! table, the ways firmware starts it, the installed system, and findings by a table of rules, each with a code, a reason
+//! and a remedy ([`faults`]).
+
+mod boot_faults;
+mod disk;
+mod drivers;
+pub mod faults;
+mod files;
+mod fstab;
+pub mod fuzz;
+mod identity_faults;
+mod leftovers;
+mod loader;
+mod look;
+mod lvm;
+mod network_faults;
+mod order;
+mod page;
+mod pe;
+mod ramdisk;
+mod ramdisk_faults;
+pub mod report;
+mod system;
+mod tree;
+mod volumes;
+
+pub use disk::Disk;
+pub use files::Files;
+pub use order::OrderError;
+pub use page::page;
+pub use report::Report;
+pub use tree::{Tree, TreeError};
+
+use burin_image::{ImageError, OpenedDisk};
+use burin_protocol::order::Order;
+use hwinventory_types::Inventory;
+
+/// What is wanted besides looking.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Codes of findings that the caller means so.
+    pub accepted: Vec<String>,
+    /// An order, the name of the image in it (where it has several), and the machine, where one is given.
+    pub order: Option<(Order, Option<String>, Option<Inventory>)>,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Order(#[from] OrderError),
+}
+
+/// Looks at an image.
+pub fn check(image: OpenedDisk, wanted: &Wanted) -> Result<Report, InspectError> {
+    let look = look::Look::at(image)?;
+    let mut report = look.report();
+    report.findings = faults::find(&look);
+    for finding in &mut report.findings {
+        finding.accepted = wanted.accepted.contains(&finding.code);
+    }
+    if let Some((order, image, machine)) = &wanted.order {
+        report.order = Some(order::check(order, image.as_deref(), machine.as_ref(), &look)?);
+    }
+    Ok(report)
+}

@@ -1,0 +1,272 @@
+//! Volume groups of LVM2 as far as their volumes are linear (lvm2, lib/format_text/layout.h and its text format).
+
+use crate::disk::Disk;
+use crate::tree::bytes::{le32, le64};
+use burin_image::{ImageError, ReadAt};
+use std::collections::BTreeMap;
+
+const SECTOR: u64 = 512;
+/// Metadata are not larger.
+const LARGEST: u64 = 16 << 20;
+const DEEPEST: u32 = 16;
+
+#[derive(Debug)]
+pub struct Group {
+    pub name: String,
+    /// Which of the disks that were given.
+    pub members: Vec<usize>,
+    pub volumes: Vec<(String, Disk)>,
+}
+
+/// The groups of which every member is among `disks`. What makes no sense is left out: such a volume is then one that
+/// nobody could look into.
+pub fn groups(disks: &[Disk]) -> Result<Vec<Group>, ImageError> {
+    let mut members: BTreeMap<String, usize> = BTreeMap::new();
+    let mut texts: BTreeMap<String, Section> = BTreeMap::new();
+    for (index, disk) in disks.iter().enumerate() {
+        let Some((id, text)) = metadata(disk)? else { continue };
+        members.insert(id, index);
+        if let Some((name, section)) = Section::parse(&text).and_then(Section::group) {
+            texts.insert(name, section);
+        }
+    }
+    Ok(texts.into_iter().filter_map(|(name, section)| group(name, &section, &members, disks)).collect())
+}
+
+fn group(name: String, section: &Section, known: &BTreeMap<String, usize>, disks: &[Disk]) -> Option<Group> {
+    let extent = section.number("extent_size")?.checked_mul(SECTOR)?;
+    let mut members = Vec::new();
+    let mut parts: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
+    for (member, values) in &section.section("physical_volumes")?.sections {
+        let index = *known.get(&values.text("id")?.replace('-', ""))?;
+        members.push(index);
+        parts.insert(member, (index, values.number("pe_start")?.checked_mul(SECTOR)?));
+    }
+    let mut volumes = Vec::new();
+    for (volume, values) in section.section("logical_volumes").map(|all| &all.sections).into_iter().flatten() {
+        if let Some(disk) = linear(values, extent, &parts, disks) {
+            volumes.push((volume.clone(), disk));
+        }
+    }
+    Some(Group { name, members, volumes })
+}
+
+fn linear(volume: &Section, extent: u64, parts: &BTreeMap<&str, (usize, u64)>, disks: &[Disk]) -> Option<Disk> {
+    let mut stretches = Vec::new();
+    for segment in volume.sections.values() {
+        let (start, count) = (segment.number("start_extent")?, segment.number("extent_count")?);
+        if segment.text("type")? != "striped" || segment.number("stripe_count")? != 1 {
+            return None;
+        }
+        let [Value::Text(member), Value::Number(first)] = segment.list("stripes")? else { return None };
+        let (index, data) = parts.get(member.as_str())?;
+        let len = count.checked_mul(extent)?;
+        let part = disks.get(*index)?.part(first.checked_mul(extent)?.checked_add(*data)?, len);
+        stretches.push((start.checked_mul(extent)?, part));
+    }
+    stretches.sort_by_key(|(start, _)| *start);
+    let len = stretches.iter().map(|(start, part)| start + part.len()).max()?;
+    Some(Disk::new(Box::new(Linear { stretches, len })))
+}
+
+/// Stretches of other disks, one behind the other.
+struct Linear {
+    stretches: Vec<(u64, Disk)>,
+    len: u64,
+}
+
+impl ReadAt for Linear {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_exact_at(&mut self, mut out: &mut [u8], mut offset: u64) -> Result<(), ImageError> {
+        while !out.is_empty() {
+            let inside = |(start, part): &&(u64, Disk)| offset >= *start && offset - start < part.len();
+            let Some((start, part)) = self.stretches.iter().find(inside) else {
+                let source_name = "a logical volume".to_owned();
+                return Err(ImageError::Truncated { source_name, offset, expected: Some(self.len) });
+            };
+            let within = offset - start;
+            let count = usize::try_from(part.len() - within).unwrap_or(usize::MAX).min(out.len());
+            let (now, later) = out.split_at_mut(count);
+            part.read_exact(within, now)?;
+            out = later;
+            offset += count as u64;
+        }
+        Ok(())
+    }
+}
+
+/// The member's identity, and the group's text.
+fn metadata(disk: &Disk) -> Result<Option<(String, String)>, ImageError> {
+    let head = disk.head(4 * SECTOR as usize)?;
+    let label = (0..4).find_map(|sector| head.get(sector * 512..).filter(|at| at.starts_with(b"LABELONE")));
+    let header = label.and_then(|label| label.get(le32(label, 20)? as usize..));
+    let Some(header) = header else { return Ok(None) };
+    let Some(id) = header.get(..32).map(|id| String::from_utf8_lossy(id).into_owned()) else { return Ok(None) };
+    // Two lists of areas, each ended by zeros: those of data, and those of metadata.
+    let mut at = 40;
+    while le64(header, at).is_some_and(|offset| offset != 0) {
+        at += 16;
+    }
+    let (Some(start), Some(size)) = (le64(header, at + 16), le64(header, at + 24)) else { return Ok(None) };
+    let area = disk.part(start, size);
+    let first = area.head(512)?;
+    let (Some(offset), Some(len)) = (le64(&first, 40), le64(&first, 48)) else { return Ok(None) };
+    if first.get(4..20) != Some(b" LVM2 x[5A%r0N*>") || len > LARGEST || offset >= area.len() {
+        return Ok(None);
+    }
+    // The area is a ring behind its header.
+    let straight = len.min(area.len() - offset);
+    let mut bytes = area.read(offset, straight as usize)?;
+    if len > straight {
+        bytes.extend(area.read(512, (len - straight) as usize)?);
+    }
+    Ok(Some((id, String::from_utf8_lossy(&bytes).into_owned())))
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Value {
+    Text(String),
+    Number(u64),
+    List(Vec<Value>),
+}
+
+/// `NAME { ... }`, with `NAME = VALUE` in it.
+#[derive(Debug, Default)]
+struct Section {
+    values: BTreeMap<String, Value>,
+    sections: BTreeMap<String, Section>,
+}
+
+impl Section {
+    fn parse(text: &str) -> Option<Self> {
+        let lines: Vec<&str> = text.lines().map(|line| line.split('#').next().unwrap_or(line)).collect();
+        let joined = lines.join("\n");
+        let mut words = Words { rest: &joined };
+        words.section(0)
+    }
+
+    /// The one that has volumes in it.
+    fn group(self) -> Option<(String, Section)> {
+        self.sections.into_iter().find(|(_, section)| section.sections.contains_key("physical_volumes"))
+    }
+
+    fn section(&self, name: &str) -> Option<&Section> {
+        self.sections.get(name)
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        match self.values.get(name)? {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        match self.values.get(name)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn list(&self, name: &str) -> Option<&[Value]> {
+        match self.values.get(name)? {
+            Value::List(list) => Some(list),
+            _ => None,
+        }
+    }
+}
+
+struct Words<'a> {
+    rest: &'a str,
+}
+
+impl Words<'_> {
+    fn skip(&mut self) {
+        self.rest = self.rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\0');
+    }
+
+    fn take(&mut self, char: char) -> bool {
+        self.skip();
+        match self.rest.strip_prefix(char) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn word(&mut self) -> Option<String> {
+        self.skip();
+        let end = self.rest.find(|c: char| !(c.is_alphanumeric() || "_.+-".contains(c))).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at_checked(end)?;
+        self.rest = rest;
+        (!word.is_empty()).then(|| word.to_owned())
+    }
+
+    fn section(&mut self, depth: u32) -> Option<Section> {
+        let mut section = Section::default();
+        loop {
+            self.skip();
+            if self.rest.is_empty() || self.take('}') {
+                return Some(section);
+            }
+            let name = self.word()?;
+            if self.take('{') {
+                if depth >= DEEPEST {
+                    return None;
+                }
+                let inner = self.section(depth + 1)?;
+                section.sections.insert(name, inner);
+            } else if self.take('=') {
+                section.values.insert(name, self.value(depth)?);
+            } else {
+                return None;
+            }
+        }
+    }
+
+    fn value(&mut self, depth: u32) -> Option<Value> {
+        if self.take('"') {
+            let (text, rest) = self.rest.split_once('"')?;
+            let text = text.to_owned();
+            self.rest = rest;
+            return Some(Value::Text(text));
+        }
+        if self.take('[') {
+            let mut list = Vec::new();
+            while !self.take(']') {
+                if depth >= DEEPEST {
+                    return None;
+                }
+                list.push(self.value(depth + 1)?);
+                self.take(',');
+            }
+            return Some(Value::List(list));
+        }
+        let word = self.word()?;
+        Some(word.parse().map_or(Value::Text(word), Value::Number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_read_and_junk_is_none() {
+        let text = "vg {\nid = \"a-b\"\nextent_size = 8192 # 4 MiB\nstatus = [\"RESIZEABLE\", \"READ\"]\n\
+                    physical_volumes {\npv0 {\nid = \"x\"\npe_start = 2048\n}\n}\n}\ncontents = \"Text\"\n";
+        let (name, group) = Section::parse(text).and_then(Section::group).unwrap();
+        assert_eq!((name.as_str(), group.number("extent_size")), ("vg", Some(8192)));
+        let member = group.section("physical_volumes").unwrap().section("pv0").unwrap();
+        assert_eq!((member.text("id"), member.number("pe_start")), (Some("x"), Some(2048)));
+        let deep = format!("{}{}", "a {".repeat(9000), "}".repeat(9000));
+        for junk in ["{", "a = ", "a [", "a = [1,", "\u{0}\u{1}", deep.as_str()] {
+            assert!(Section::parse(junk).and_then(Section::group).is_none());
+        }
+    }
+}

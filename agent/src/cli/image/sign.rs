@@ -1,0 +1,81 @@
+//! A minisign secret key, and what is signed with it.
+
+use crate::error::Coded;
+use crate::protocol::Secret;
+use minisign::{SecretKey, SecretKeyBox};
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Why nothing was signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    #[error("{path}: cannot be read", path = path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}: not a minisign secret key, or not with this password: {why}", path = path.display())]
+    Key { path: PathBuf, why: String },
+    #[error("it could not be signed: {0}")]
+    Sign(String),
+}
+
+impl Coded for SignError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "pack.key_unreadable",
+            Self::Key { .. } => "pack.key",
+            Self::Sign(_) => "pack.sign",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Read { .. } => Some("make a key: minisign -G -s minisign.key -p minisign.pub".into()),
+            Self::Key { .. } => Some("--key-password-file, BURIN_KEY_PASSWORD, or type it when asked".into()),
+            Self::Sign(_) => None,
+        }
+    }
+}
+
+/// Seconds since 1970, as minisign's own comments have it: `not_before` of an order goes by that.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A key that was opened. Never printed.
+pub struct Key(SecretKey);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+impl Key {
+    /// Asks on the terminal where nothing else has the password.
+    pub fn open(path: &Path, password_file: Option<&Path>) -> Result<Self, SignError> {
+        let read = |path: &Path| {
+            std::fs::read_to_string(path).map_err(|source| SignError::Read { path: path.to_owned(), source })
+        };
+        let text = read(path)?;
+        let wrong = |error: minisign::PError| SignError::Key { path: path.to_owned(), why: error.to_string() };
+        let boxed = || SecretKeyBox::from_string(&text).map_err(wrong);
+        // Keys of `minisign -G -W` have no password.
+        if let Ok(key) = boxed()?.into_unencrypted_secret_key() {
+            return Ok(Self(key));
+        }
+        let password = match password_file {
+            Some(path) => Some(Secret::new(read(path)?.trim_end_matches(['\r', '\n']))),
+            None => std::env::var("BURIN_KEY_PASSWORD").ok().map(Secret::new),
+        };
+        let password = password.map(|password| password.reveal().to_owned());
+        boxed()?.into_secret_key(password).map(Self).map_err(wrong)
+    }
+
+    /// A signature as minisign writes it; `comment` is signed too. minisign signs with fresh randomness: it is the one
+    /// file that differs each time.
+    pub fn sign(&self, bytes: &[u8], comment: &str) -> Result<String, SignError> {
+        let signed =
+            minisign::sign(None, &self.0, Cursor::new(bytes), Some(comment), Some("signature of burin image pack"));
+        Ok(signed.map_err(|error| SignError::Sign(error.to_string()))?.into_string())
+    }
+}
