@@ -2,7 +2,7 @@
 
 use super::super::ApplyError;
 use super::{BoundDisk, Part, hung, node};
-use crate::disk::Target;
+use crate::disk::{DiskError, Target};
 use crate::finalize::device::Device;
 use crate::finalize::kernel::Known;
 use crate::image::ImageError;
@@ -123,7 +123,8 @@ impl BoundDisk {
     /// The whole disk for writing, held exclusively.
     pub fn target(&self) -> Result<Target, ApplyError> {
         self.usable()?;
-        let target = Target::open_device_as(self.node(), self.name()).map_err(ImageError::from)?;
+        let opened = Target::open_device_as(self.node(), self.name());
+        let target = opened.map_err(|error| self.gone_or_failed(error))?;
         self.prove(&target.file(), self.number(), self.name())?;
         Ok(target)
     }
@@ -136,6 +137,14 @@ impl BoundDisk {
         let known = self.partition(number)?.device;
         self.prove(&target.file(), libc::makedev(known.0, known.1), proven.name())?;
         Ok(target)
+    }
+
+    /// The node is there as long as this lives: that it leads nowhere says that the disk was taken out.
+    fn gone_or_failed(&self, error: DiskError) -> ApplyError {
+        match error {
+            DiskError::NotFound { .. } => ApplyError::Gone { device: self.name().to_owned() },
+            error => ImageError::from(error).into(),
+        }
     }
 
     fn reopen(&self, node: &Path, name: &Path, access: Access) -> Result<File, ApplyError> {
