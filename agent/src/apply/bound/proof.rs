@@ -133,7 +133,8 @@ impl BoundDisk {
     pub fn partition_target(&self, number: u32) -> Result<Target, ApplyError> {
         // Whatever is opened is the same that was looked at.
         let proven = self.open(Part::Number(number), Access::Write)?;
-        let target = Target::open_device_as(proven.node(), proven.name()).map_err(ImageError::from)?;
+        let opened = Target::open_device_as(proven.node(), proven.name());
+        let target = opened.map_err(|error| self.gone_or_failed(error))?;
         let known = self.partition(number)?.device;
         self.prove(&target.file(), libc::makedev(known.0, known.1), proven.name())?;
         Ok(target)
