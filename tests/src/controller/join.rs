@@ -10,6 +10,8 @@ use burin::protocol::hello::{PAYLOAD_TYPE, SIGNATURE_HEADER};
 use burin::protocol::{Hello, Identity, Receipt, Secret};
 use burin_sign::{PublicKey, pae, verify};
 use sha2::{Digest, Sha256};
+use std::sync::PoisonError;
+use std::time::Instant;
 
 /// The join token of this machine: its own, else the common one.
 pub(super) fn token_of(options: &Options, identity: &Identity) -> Option<Secret> {
@@ -63,4 +65,23 @@ pub(super) fn proven(shared: &Shared, machine: &str, receipt: &Receipt) -> Resul
         refusal(StatusCode::BAD_REQUEST, "receipt.evidence", format!("the receipt's evidence does not hold: {error}"))
     };
     verify(receipt, &[key]).map(drop).map_err(refused)
+}
+
+/// Who is at work.
+impl Shared {
+    /// This machine has just called with its token.
+    pub fn hear(&self, machine: &str) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(machine.to_owned(), Instant::now());
+    }
+
+    /// What this boot of the machine was for is done, and told: another one may come at once.
+    pub fn release(&self, machine: &str) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(machine);
+    }
+
+    /// Whether somebody with the machine's token was here a moment ago.
+    pub fn in_use(&self, machine: &str) -> bool {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.get(machine).is_some_and(|heard| heard.elapsed() < self.options.in_use)
+    }
 }

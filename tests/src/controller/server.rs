@@ -118,7 +118,7 @@ pub(super) struct Shared {
     /// Of this process only: the journal has digests.
     tokens: Mutex<BTreeMap<String, Secret>>,
     /// When each machine called with its token for the last time.
-    heard: Mutex<BTreeMap<String, Instant>>,
+    pub heard: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Controller {
@@ -315,22 +315,6 @@ impl Shared {
 
     pub fn tokens(&self) -> MutexGuard<'_, BTreeMap<String, Secret>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// This machine has just called with its token.
-    pub fn hear(&self, machine: &str) {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(machine.to_owned(), Instant::now());
-    }
-
-    /// What this boot of the machine was for is done, and told: another one may come at once.
-    pub fn release(&self, machine: &str) {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(machine);
-    }
-
-    /// Whether somebody with the machine's token was here a moment ago.
-    pub fn in_use(&self, machine: &str) -> bool {
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.get(machine).is_some_and(|heard| heard.elapsed() < self.options.in_use)
     }
 
     pub fn receipts_held(&self) -> bool {
