@@ -94,7 +94,7 @@ fn crates(text: &str) -> impl Iterator<Item = Value> + '_ {
 }
 
 fn purl(package: &Package) -> String {
-    let escaped = |text: &str| text.replace('+', "%2B").replace(':', "%3A").replace('~', "~");
+    let escaped = |text: &str| text.replace('+', "%2B").replace(':', "%3A");
     format!("pkg:deb/debian/{}@{}", escaped(&package.name), escaped(&package.version))
 }
 

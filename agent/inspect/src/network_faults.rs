@@ -31,7 +31,7 @@ fn is_mac(text: &str) -> bool {
     let text = text.trim_matches(['"', '\'', ',']);
     let parts: Vec<&str> = text.split([':', '-']).collect();
     let pair = |part: &&str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    parts.len() == 6 && parts.iter().all(|part| pair(part)) && !parts.iter().all(|part| *part == "00")
+    parts.len() == 6 && parts.iter().all(pair) && !parts.iter().all(|part| *part == "00")
 }
 
 fn macs(files: &Files) -> Vec<String> {

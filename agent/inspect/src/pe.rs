@@ -55,12 +55,12 @@ impl<'a> Program<'a> {
     pub fn section(&self, name: &str) -> Option<&'a [u8]> {
         let count = usize::from(le16(self.bytes, self.header + 6)?).min(MOST_SECTIONS);
         let table = self.header + 24 + usize::from(le16(self.bytes, self.header + 20)?);
-        let slots = self.bytes.get(table..)?.chunks_exact(40).take(count);
+        let mut slots = self.bytes.get(table..)?.chunks_exact(40).take(count);
         let named = |slot: &&[u8]| {
             let field = slot.get(..8).unwrap_or_default();
             field.split(|byte| *byte == 0).next() == Some(name.as_bytes())
         };
-        let slot = slots.filter(named).next()?;
+        let slot = slots.find(named)?;
         let (size, stored, at) = (le32(slot, 8)? as usize, le32(slot, 16)? as usize, le32(slot, 20)? as usize);
         self.bytes.get(at..at.checked_add(size.min(stored))?)
     }

@@ -210,7 +210,7 @@ impl Report {
     /// Whether nothing stands against publishing it.
     pub fn is_good(&self) -> bool {
         let bad = |finding: &Finding| finding.severity == Severity::Error && !finding.accepted;
-        let order = self.order.iter().flat_map(|order| &order.steps);
-        !self.findings.iter().any(bad) && order.fold(true, |good, step| good && step.possible)
+        let mut order = self.order.iter().flat_map(|order| &order.steps);
+        !self.findings.iter().any(bad) && order.all(|step| step.possible)
     }
 }

@@ -40,7 +40,7 @@ impl Contexts {
         let text = |path: &str| root.read(path, LIMIT).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let config = text("etc/selinux/config")?;
         let policy =
-            config.lines().filter_map(|line| line.trim().strip_prefix("SELINUXTYPE=")).last()?.trim().to_owned();
+            config.lines().filter_map(|line| line.trim().strip_prefix("SELINUXTYPE=")).next_back()?.trim().to_owned();
         if policy.is_empty() || policy.contains('/') {
             return None;
         }

@@ -77,6 +77,9 @@ pub struct Failed<S> {
     pub error: io::Error,
 }
 
+/// What became of a stretch.
+pub type Decoded<S> = Result<<S as Stretch>::Found, Failed<S>>;
+
 pub struct Lanes<S: Stretch> {
     jobs: Producer<Job<S>>,
     waiting: VecDeque<Waiting<S>>,
@@ -114,7 +117,7 @@ impl<S: Stretch> Lanes<S> {
     }
 
     /// Hands on the oldest stretch. One that failed comes back.
-    pub fn next(&mut self, sink: &mut Chunker<'_>) -> Result<Option<Result<S::Found, Failed<S>>>, ImageError> {
+    pub fn next(&mut self, sink: &mut Chunker<'_>) -> Result<Option<Decoded<S>>, ImageError> {
         let Some(Waiting { stretch, parts }) = self.waiting.pop_front() else { return Ok(None) };
         let mut handed_on = 0;
         loop {

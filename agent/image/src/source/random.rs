@@ -17,6 +17,10 @@ const AHEAD: u64 = 16;
 pub trait ReadAt: Send {
     fn len(&self) -> u64;
 
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Fills `out`, or fails; beyond the end is an error.
     fn read_exact_at(&mut self, out: &mut [u8], offset: u64) -> Result<(), ImageError>;
 }

@@ -188,7 +188,7 @@ impl Xfs {
             let at = self.block_offset(extent.block).ok_or_else(wrong)?;
             let bytes = (extent.count * self.block).min(LARGEST_DIRECTORY) as usize;
             let bytes = self.disk.read(at, bytes)?;
-            if self.directory_block > self.block && extent.count * self.block % self.directory_block != 0 {
+            if self.directory_block > self.block && !(extent.count * self.block).is_multiple_of(self.directory_block) {
                 return Err(TreeError::unsupported("a directory block in several pieces"));
             }
             for block in bytes.chunks_exact(self.directory_block as usize) {

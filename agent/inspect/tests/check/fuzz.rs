@@ -78,7 +78,7 @@ fn no_damage_stops_a_reader() {
                     _ => noise.next() as u8,
                 };
             }
-            if noise.next() % 8 == 0 {
+            if noise.next().is_multiple_of(8) {
                 bytes.truncate(noise.next() as usize % bytes.len());
             }
             target(&bytes);

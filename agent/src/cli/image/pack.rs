@@ -262,7 +262,7 @@ impl Staged {
         self.names.push(name.to_owned());
         let written = File::create(&path).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
         written.map_err(|source| unwritable(&path, source))?;
-        let digest = format!("sha256:{}", hex(&Sha256::digest(bytes)));
+        let digest = format!("sha256:{}", hex(Sha256::digest(bytes)));
         Ok(PublishedFile { file: name.to_owned(), bytes: bytes.len() as u64, digest })
     }
 

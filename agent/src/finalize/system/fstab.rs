@@ -55,8 +55,8 @@ impl Row {
 
     /// `subvol=` or `subvolid=` of btrfs, as it stands.
     pub fn subvolume(&self) -> Option<&str> {
-        let options = self.options.iter().map(String::as_str);
-        options.filter(|word| word.starts_with("subvol=") || word.starts_with("subvolid=")).last()
+        let mut options = self.options.iter().map(String::as_str);
+        options.rfind(|word| word.starts_with("subvol=") || word.starts_with("subvolid="))
     }
 }
 
@@ -71,7 +71,7 @@ pub fn rows(root: &Root) -> Vec<Row> {
         for name in root.list(directory).unwrap_or_default() {
             let wanted = |target: &&str| root.has(&format!("etc/systemd/system/{target}/{name}")).unwrap_or(false);
             if name.ends_with(".mount")
-                && WANTED.iter().any(|target| wanted(&target))
+                && WANTED.iter().any(wanted)
                 && let Some(row) = unit(&text(&format!("{directory}/{name}")))
                 && rows.iter().all(|other| other.at != row.at)
             {
@@ -100,8 +100,8 @@ pub fn parse(text: &str) -> Vec<Row> {
 /// The keys of a mount unit that say as much as a row.
 fn unit(text: &str) -> Option<Row> {
     let value = |key: &str| {
-        let lines = text.lines().filter_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
-        lines.last().map(|value| value.trim().to_owned())
+        let mut lines = text.lines().filter_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
+        lines.next_back().map(|value| value.trim().to_owned())
     };
     let what = value("What")?;
     let options = value("Options").unwrap_or_default().split(',').map(str::to_owned).collect();

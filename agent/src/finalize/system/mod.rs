@@ -158,7 +158,7 @@ impl System {
         let refuse = |at: &str, why: &str| {
             Err(SystemError::NoPlace { path: path.to_owned(), at: at.to_owned(), why: why.to_owned() })
         };
-        if let Some(guard) = self.guards.iter().filter(|guard| real.starts_with(&guard.path)).last() {
+        if let Some(guard) = self.guards.iter().rfind(|guard| real.starts_with(&guard.path)) {
             return refuse(&guard.at, &guard.why);
         }
         // Of what a deployment has, only these are its own: the rest is the repository's, and read-only for the system.

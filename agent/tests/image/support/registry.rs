@@ -36,10 +36,13 @@ pub struct Registry {
     shared: Arc<Shared>,
 }
 
+/// A media type and the bytes.
+type Served = (String, Arc<Vec<u8>>);
+
 #[derive(Debug)]
 struct Shared {
     /// By path: media type and bytes.
-    files: Mutex<HashMap<String, (String, Arc<Vec<u8>>)>>,
+    files: Mutex<HashMap<String, Served>>,
     requests: Mutex<Vec<String>>,
     door: Mutex<Door>,
     /// Requests that the last token is still good for, and how many were given.

@@ -86,7 +86,7 @@ fn what_a_killed_child_had_mounted_is_let_go() {
         run("mount", &["-o", "ro", node, at.to_str().expect("UTF-8")]);
     }
     run("blockdev", &["--setro", node]);
-    mount::clear_after(&mounts, 4711, &[partition.clone()]);
+    mount::clear_after(&mounts, 4711, std::slice::from_ref(&partition));
     assert!(!theirs.exists() && others.exists());
     assert_eq!(run("blockdev", &["--getro", node]).trim(), "0");
     run("umount", &[others.to_str().expect("UTF-8")]);

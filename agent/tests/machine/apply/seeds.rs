@@ -55,12 +55,15 @@ fn var_on_a_partition_of_its_own() {
     }
 }
 
+/// A device as fstab names it, by its identifier.
+type Spelling<'a> = &'a dyn Fn(&str) -> String;
+
 #[test]
 fn var_where_nobody_knows_is_refused_with_the_hint() {
     if skipped() {
         return;
     }
-    let rows: [(&str, &dyn Fn(&str) -> String); 5] = [
+    let rows: [(&str, Spelling<'_>); 5] = [
         (linux(), &|_| "/dev/mapper/vg-var /var ext4 defaults 0 2\n".to_owned()),
         (linux(), &|_| "UUID=01234567-89ab-4def-8123-456789abcdef /var ext4 defaults 0 2\n".to_owned()),
         (linux(), &|_| "/dev/sda2 /var ext4 defaults 0 2\n".to_owned()),
