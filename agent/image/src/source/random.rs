@@ -14,7 +14,9 @@ const KEPT: usize = 32;
 const AHEAD: u64 = 16;
 
 /// Bytes at random places of something with a fixed length.
+#[allow(clippy::len_without_is_empty, reason = "an image without a byte is none")]
 pub trait ReadAt: Send {
+    /// Bytes.
     fn len(&self) -> u64;
 
     fn is_empty(&self) -> bool {
