@@ -69,6 +69,10 @@ pub fn unproven(order: &Order, plan: &Plan) -> Vec<Warning> {
 fn is_proven(image: &ImageSpec) -> bool {
     // A registry is asked by TLS unless its scheme says otherwise, and a reference may be a digest.
     let by_tls = |url: &str| ["https://", "oci://"].iter().any(|scheme| has_scheme(url, scheme));
+    // What a manifest holds are digests of everything: all hangs on how it comes itself.
+    if let Some(manifest) = &image.manifest {
+        return image.signature.is_some() || by_tls(manifest);
+    }
     let by_reference = image.urls.iter().all(|url| url.starts_with("oci") && url.contains("@sha256:"));
     let by_sums = image.sums.as_ref().is_some_and(|sums| sums.signature.is_some() || by_tls(&sums.url));
     let pinned = image.digest.wire.is_some() || image.digest.content.is_some();
@@ -77,4 +81,19 @@ fn is_proven(image: &ImageSpec) -> bool {
 
 fn has_scheme(url: &str, scheme: &str) -> bool {
     url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_manifest_is_as_proven_as_the_way_that_it_comes() {
+        let proven = |image| is_proven(&serde_json::from_value(image).unwrap());
+        assert!(!proven(json!({ "manifest": "http://x/m.json" })));
+        assert!(proven(json!({ "manifest": "https://x/m.json" })));
+        assert!(proven(json!({ "manifest": "http://x/m.json", "name": "x", "signature": { "key": "k" } })));
+        assert!(!proven(json!({ "urls": ["http://x/y"] })) && proven(json!({ "urls": ["https://x/y"] })));
+    }
 }
