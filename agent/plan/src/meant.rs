@@ -7,7 +7,7 @@ use super::refusal::Reason;
 use burin_protocol::Plan;
 use burin_protocol::image::ImageSpec;
 use burin_protocol::order::Order;
-use burin_protocol::plan::steps::{UnpackTree, WriteImage};
+use burin_protocol::plan::steps::{UnpackTree, WriteImage, WritePartition};
 use burin_protocol::plan::{Step, Truth, Warning};
 use std::collections::BTreeSet;
 
@@ -50,9 +50,9 @@ pub fn unproven(order: &Order, plan: &Plan) -> Vec<Warning> {
         .steps
         .iter()
         .filter_map(|step| match step {
-            Step::WriteImage(WriteImage { image, .. }) | Step::UnpackTree(UnpackTree { image, .. }) => {
-                Some(image.as_str())
-            }
+            Step::WriteImage(WriteImage { image, .. })
+            | Step::WritePartition(WritePartition { image, .. })
+            | Step::UnpackTree(UnpackTree { image, .. }) => Some(image.as_str()),
             _ => None,
         })
         .collect();

@@ -119,13 +119,15 @@ fn booted(rules: &Rules, inventory: &Inventory) -> Result<(), RefusedByPolicy> {
 }
 
 fn fetched(rules: &Rules, order: &Order) -> Result<(), RefusedByPolicy> {
+    let plain = |what: String, urls: Vec<&str>| match urls.into_iter().find(|url| !is_https(url)) {
+        Some(url) if rules.policy.require_https => Err(RefusedByPolicy::Https { what, url: url.to_owned() }),
+        _ => Ok(()),
+    };
+    for file in &order.files {
+        plain(format!("the file `{}`", file.path), file.url.as_deref().into_iter().collect())?;
+    }
     for (name, image) in &order.images {
-        if rules.policy.require_https {
-            let plain = urls(image).into_iter().find(|url| !is_https(url));
-            if let Some(url) = plain {
-                return Err(RefusedByPolicy::Https { what: format!("the image `{name}`"), url: url.to_owned() });
-            }
-        }
+        plain(format!("the image `{name}`"), urls(image))?;
         if let Some(why) = rules.policy.images.as_ref().and_then(|policy| unproven(policy, image)) {
             return Err(RefusedByPolicy::Image { image: name.clone(), why });
         }
@@ -145,18 +147,31 @@ fn is_pinned_reference(url: &str) -> bool {
     url.starts_with("oci") && url.contains("@sha256:")
 }
 
-/// Everything that is fetched for an image.
+/// Everything that is fetched for an image. Each field is named, so that one that is added has to be thought of here.
 fn urls(image: &ImageSpec) -> Vec<&str> {
-    let mut urls: Vec<&str> = image.urls.iter().map(String::as_str).collect();
+    let ImageSpec {
+        urls,
+        manifest,
+        sums,
+        signature,
+        delta,
+        name: _,
+        least_version: _,
+        format: _,
+        sector_size: _,
+        digest: _,
+        transfer: _,
+    } = image;
     let signatures = [
-        image.signature.as_ref(),
-        image.sums.as_ref().and_then(|sums| sums.signature.as_ref()),
-        image.delta.as_ref().and_then(|index| index.signature.as_ref()),
+        signature.as_ref(),
+        sums.as_ref().and_then(|sums| sums.signature.as_ref()),
+        delta.as_ref().and_then(|index| index.signature.as_ref()),
     ];
-    urls.extend(signatures.into_iter().flatten().filter_map(|signature| signature.url.as_deref()));
-    urls.extend(image.sums.as_ref().map(|sums| sums.url.as_str()));
-    urls.extend(image.delta.as_ref().map(|index| index.url.as_str()));
-    urls
+    let mut found: Vec<&str> = urls.iter().chain(manifest).map(String::as_str).collect();
+    found.extend(signatures.into_iter().flatten().filter_map(|signature| signature.url.as_deref()));
+    found.extend(sums.as_ref().map(|sums| sums.url.as_str()));
+    found.extend(delta.as_ref().map(|index| index.url.as_str()));
+    found
 }
 
 /// What an image lacks.

@@ -222,9 +222,16 @@ fn images_have_to_be_proven_as_the_ramdisk_says() {
         (json!({"urls": ["https://h/i"], "sums": {"url": "http://h/s"}}), false),
         (json!({"urls": ["https://h/i"], "signature": {"key": ours, "url": "http://h/s"}}), false),
         (json!({"urls": ["https://h/i"], "delta": {"url": "http://h/d"}}), false),
+        (json!({"manifest": "https://h/m"}), true),
+        (json!({"manifest": "http://h/m"}), false),
     ] {
         let expected = if right { Ok(()) } else { Err("policy.https") };
         assert_eq!(judged(https.clone(), image.clone()), expected, "{image}");
+    }
+    let digest = format!("sha256:{}", "0".repeat(64));
+    for (url, expected) in [("https://h/f", Ok(())), ("http://h/f", Err("policy.https"))] {
+        let raw = order(|order| order["files"] = json!([{ "path": "/etc/motd", "url": url, "digest": digest }]));
+        assert_eq!(Here::default().judge(Some(&rules(https.clone())), &raw).map(drop), expected, "{url}");
     }
 }
 
