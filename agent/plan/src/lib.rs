@@ -202,9 +202,10 @@ fn planned(
         trace: Trace::default(),
     };
     plan.warnings = warnings(&plan);
-    plan.warnings.extend(meant::unproven(order, &plan));
     plan.warnings.extend(arrays.warnings);
     collide(inventory, order, &mut plan, &arrays.stopped)?;
+    // What may cost data comes first.
+    plan.warnings.extend(meant::unproven(order, &plan));
     Ok(plan)
 }
 
