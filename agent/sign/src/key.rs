@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use burin_protocol::error::Coded;
 use burin_protocol::hex;
-use ring::rand::SystemRandom;
+use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 
 /// What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410 section 4).
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+/// What stands before the 32 bytes of an Ed25519 seed in a PKCS#8 of version 1 (RFC 8410 section 7).
+const PKCS8: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 /// minisign's name for Ed25519, which is followed by 8 bytes that name the key.
 const MINISIGN: &[u8; 2] = b"Ed";
 
@@ -120,9 +123,13 @@ pub struct SecretKey(Ed25519KeyPair);
 
 impl SecretKey {
     /// A new one, with its PKCS#8 for keeping it.
+    ///
+    /// Without the public key in it: OpenSSL before 3.2 does not read what has one (RFC 5958, version 2).
     pub fn generate() -> Result<(Self, Zeroizing<Vec<u8>>), KeyError> {
-        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::Random)?;
-        let bytes = Zeroizing::new(document.as_ref().to_vec());
+        let mut bytes = Zeroizing::new([0; PKCS8.len() + 32].to_vec());
+        let (start, seed) = bytes.split_at_mut(PKCS8.len());
+        start.copy_from_slice(&PKCS8);
+        SystemRandom::new().fill(seed).map_err(|_| KeyError::Random)?;
         Ok((Self::from_pkcs8(&bytes)?, bytes))
     }
 
@@ -194,6 +201,7 @@ MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
             assert_eq!(text.parse::<PublicKey>().unwrap(), public, "{text}");
         }
         assert_eq!(SecretKey::from_pem(&SecretKey::pem_of(&pkcs8)).unwrap().public(), public);
+        assert!(SecretKey::pem_of(&pkcs8).starts_with(&SECRET[..48]), "as openssl writes it");
         for bad in ["", "AAAA", "x y", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", SECRET] {
             assert_eq!(bad.parse::<PublicKey>().unwrap_err().code(), "sign.public_key", "{bad}");
         }

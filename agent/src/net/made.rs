@@ -103,6 +103,11 @@ impl Made {
                 }
                 None => {}
                 Some(master) => {
+                    // The driver's own bond0, where something else has loaded it: its mode is not what is wanted. A mode can
+                    // only be set while there are no members, and options after the mode.
+                    if self.ours.insert(bond.name.clone()) {
+                        self.options(&bond, false);
+                    }
                     for member in members.iter().filter(|member| !member.enslaved && !member.software) {
                         if member.up {
                             netlink.set_down(member)?;

@@ -58,7 +58,7 @@ impl<'a> Archive<'a> {
         Self { from, left: 0, padding: 0, globals: Records::new(), open_end: false }
     }
 
-    /// A layer, whose digest tells where it ends: umoci leaves out the mark.
+    /// A layer, whose digest tells where it ends: umoci leaves out the mark, and what fills up the last file's block.
     pub fn layer(from: &'a mut dyn Read) -> Self {
         Self { open_end: true, ..Self::new(from) }
     }
@@ -175,7 +175,8 @@ impl<'a> Archive<'a> {
     fn skip(&mut self) -> io::Result<()> {
         let rest = self.left.saturating_add(self.padding);
         let skipped = io::copy(&mut (&mut *self.from).take(rest), &mut io::sink())?;
-        if skipped < rest {
+        let needed = if self.open_end { self.left } else { rest };
+        if skipped < needed {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         (self.left, self.padding) = (0, 0);
@@ -319,6 +320,30 @@ mod tests {
             [&b"5 a=b\n"[..], b"7 a=b\n", b"x a=b\n", b"6 a=bb", b"99999999999999999999 a=b\n", b"0 =", b"5 ab\n"]
         {
             assert_eq!(records(bad), None, "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn only_a_layer_may_end_without_its_mark_and_never_within_a_file() {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = Header::new_gnu();
+        header.set_size(3);
+        builder.append_data(&mut header, "new", &b"abc"[..]).unwrap();
+        let whole = builder.into_inner().unwrap();
+        let count = |bytes: &[u8], layer: bool| -> io::Result<usize> {
+            let mut from = bytes;
+            let mut archive = if layer { Archive::layer(&mut from) } else { Archive::new(&mut from) };
+            let mut count = 0;
+            while archive.next()?.is_some() {
+                count += 1;
+            }
+            Ok(count)
+        };
+        for (length, plain, layer) in
+            [(whole.len(), true, true), (2 * BLOCK, false, true), (BLOCK + 3, false, true), (BLOCK + 2, false, false)]
+        {
+            assert_eq!(count(&whole[..length], false).is_ok(), plain, "{length}");
+            assert_eq!(count(&whole[..length], true).ok(), layer.then_some(1), "{length}");
         }
     }
 

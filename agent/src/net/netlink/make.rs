@@ -5,6 +5,7 @@ use crate::net::NetError;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVlan, LinkAttribute, LinkInfo, LinkMessage};
+use std::io::ErrorKind;
 
 impl Netlink {
     pub fn make_vlan(&mut self, name: &str, parent: &Link, id: u16) -> Result<(), NetError> {
@@ -12,9 +13,13 @@ impl Netlink {
         self.make(name, &[LinkAttribute::Link(parent.index), LinkAttribute::LinkInfo(info)])
     }
 
-    /// Without members; its options are set afterwards, through sysfs.
+    /// Without members; its options are set afterwards, through sysfs. The driver, which this request loads, makes a `bond0`
+    /// by itself: one that is there already is as good.
     pub fn make_bond(&mut self, name: &str) -> Result<(), NetError> {
-        self.make(name, &[LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bond)])])
+        match self.make(name, &[LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bond)])]) {
+            Err(NetError::Netlink { source, .. }) if source.kind() == ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
     }
 
     fn make(&mut self, name: &str, attributes: &[LinkAttribute]) -> Result<(), NetError> {
