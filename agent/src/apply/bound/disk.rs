@@ -220,8 +220,7 @@ impl BoundDisk {
     /// Requests that the kernel has completed and sectors of them, and requests that it waits for: what
     /// `/sys/dev/block/M:m/stat` counts (Documentation/block/stat.rst). None where the kernel does not count.
     pub fn requests(&self) -> Option<Requests> {
-        let stat = text(&self.sysfs(), "stat")?;
-        Requests::parse(&stat)
+        Requests::of(&self.sysfs())
     }
 
     pub(super) fn usable(&self) -> Result<(), ApplyError> {
@@ -286,6 +285,17 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Since Linux 6.16 what a partition waits for is counted there alone; before, at the disk too.
+    fn of(sysfs: &Path) -> Option<Self> {
+        let read = |directory: &Path| Self::parse(&text(directory, "stat")?);
+        let mut found = read(sysfs)?;
+        let below = fs::read_dir(sysfs).into_iter().flatten().flatten().map(|entry| entry.path());
+        for partition in below.filter(|path| path.join("partition").exists()) {
+            found.waiting = found.waiting.max(read(&partition).map_or(0, |counted| counted.waiting));
+        }
+        Some(found)
+    }
+
     fn parse(stat: &str) -> Option<Self> {
         let fields: Vec<u64> = stat.split_whitespace().map_while(|field| field.parse().ok()).collect();
         // Reads, writes, discards and flushes, and the sectors of the first three.
@@ -319,6 +329,19 @@ fn text(sysfs: &Path, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_at_a_partition_waits_at_its_disk() {
+        let sysfs = tempfile::tempdir().unwrap();
+        let stat = |waiting: u64| format!("7 0 56 1 9 0 72 2 {waiting} 3 4 0 0 0 0 5 6\n");
+        let partition = sysfs.path().join("sda1");
+        fs::create_dir_all(&partition).unwrap();
+        fs::write(sysfs.path().join("stat"), stat(0)).unwrap();
+        fs::write(partition.join("stat"), stat(3)).unwrap();
+        assert_eq!(Requests::of(sysfs.path()).unwrap().waiting, 0, "that is no partition");
+        fs::write(partition.join("partition"), "1\n").unwrap();
+        assert_eq!(Requests::of(sysfs.path()).unwrap().waiting, 3);
+    }
 
     #[test]
     fn any_answered_request_is_progress_and_waiting_ones_are_none() {
