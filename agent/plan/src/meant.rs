@@ -5,7 +5,7 @@ use super::eval;
 use super::machine::Machine;
 use super::refusal::Reason;
 use burin_protocol::Plan;
-use burin_protocol::image::ImageSpec;
+use burin_protocol::image::{ImageSpec, is_pinned_reference};
 use burin_protocol::order::Order;
 use burin_protocol::plan::steps::{UnpackTree, WriteImage, WritePartition};
 use burin_protocol::plan::{Step, Truth, Warning};
@@ -73,7 +73,7 @@ fn is_proven(image: &ImageSpec) -> bool {
     if let Some(manifest) = &image.manifest {
         return image.signature.is_some() || by_tls(manifest);
     }
-    let by_reference = image.urls.iter().all(|url| url.starts_with("oci") && url.contains("@sha256:"));
+    let by_reference = image.urls.iter().all(|url| is_pinned_reference(url));
     let by_sums = image.sums.as_ref().is_some_and(|sums| sums.signature.is_some() || by_tls(&sums.url));
     let pinned = image.digest.wire.is_some() || image.digest.content.is_some();
     pinned || by_reference || image.signature.is_some() || by_sums || image.urls.iter().all(|url| by_tls(url))

@@ -90,6 +90,26 @@ pub struct ImageIndex {
     pub signature: Option<ImageSignature>,
 }
 
+/// Whether a name of an image in a registry says the digest of its manifest: `oci://HOST/REPOSITORY@sha256:HEX`. What
+/// follows `#` is the name of a file in it, and proves nothing.
+pub fn is_pinned_reference(url: &str) -> bool {
+    let name = url.split('#').next().unwrap_or_default();
+    let reference = name.strip_prefix("oci://").or_else(|| name.strip_prefix("oci+http://"));
+    let digest = reference.and_then(|reference| reference.rsplit_once("@sha256:")).map(|(_, digest)| digest);
+    digest.is_some_and(|digest| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+impl ImageSignature {
+    /// A key's own base64, however it is written: PEM without its lines of dashes, the second line of a minisign.pub.
+    pub fn bare_key(text: &str) -> String {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        match text.contains("-----BEGIN") {
+            true => lines.filter(|line| !line.starts_with("-----")).collect(),
+            false => lines.next_back().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
 /// Bytes per second of one connection. Pieces of an image are 256 KiB: where one takes longer than a few seconds, servers
 /// give the connection up.
 pub const LEAST_RATE: u64 = 64 << 10;

@@ -1,7 +1,7 @@
 //! Whether an order that was admitted may be carried out, here and now.
 
 use super::{RefusedByPolicy, Rules, admit};
-use crate::protocol::image::{ImageSignature, ImageSpec};
+use crate::protocol::image::{ImageSignature, ImageSpec, is_pinned_reference};
 use crate::protocol::order::{Order, time};
 use crate::protocol::policy::{BootPolicy, ImagePolicy, ImageProof};
 use burin_http::{Clock, Validity};
@@ -142,11 +142,6 @@ fn is_https(url: &str) -> bool {
         .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 
-/// An image in a registry may be named by its digest.
-fn is_pinned_reference(url: &str) -> bool {
-    url.starts_with("oci") && url.contains("@sha256:")
-}
-
 /// Everything that is fetched for an image. Each field is named, so that one that is added has to be thought of here.
 fn urls(image: &ImageSpec) -> Vec<&str> {
     let ImageSpec {
@@ -177,8 +172,9 @@ fn urls(image: &ImageSpec) -> Vec<&str> {
 /// What an image lacks.
 fn unproven(policy: &ImagePolicy, image: &ImageSpec) -> Option<&'static str> {
     let known = |signature: &ImageSignature| {
-        let key = |text: &str| text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
-        policy.keys.is_empty() || policy.keys.iter().any(|allowed| key(allowed) == key(&signature.key))
+        let key = ImageSignature::bare_key(&signature.key);
+        policy.keys.is_empty()
+            || (!key.is_empty() && policy.keys.iter().any(|allowed| ImageSignature::bare_key(allowed) == key))
     };
     let by_sums = image.sums.as_ref().and_then(|sums| sums.signature.as_ref());
     let signed = image.signature.as_ref().or(by_sums);

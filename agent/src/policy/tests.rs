@@ -213,6 +213,21 @@ fn images_have_to_be_proven_as_the_ramdisk_says() {
         let expected = if right { Ok(()) } else { Err("policy.image") };
         assert_eq!(judged(policy.clone(), image.clone()), expected, "{policy} {image}");
     }
+    // Another key of the same form is another key, and only the reference itself pins.
+    let pem = |of: &str| format!("-----BEGIN PUBLIC KEY-----\n{of}\n-----END PUBLIC KEY-----\n");
+    let cosign = json!({"images": {"require": "signature", "keys": [pem("MFkwEwYH")]}});
+    let digest = json!({"images": {"require": "digest"}});
+    let hex = "0".repeat(64);
+    for (policy, image, right) in [
+        (&cosign, json!({"urls": ["oci://h/i:1"], "signature": {"key": pem("MFkwEwYH")}}), true),
+        (&cosign, json!({"urls": ["oci://h/i:1"], "signature": {"key": pem("AAAAAAAA")}}), false),
+        (&digest, json!({"urls": [format!("oci://h/i@sha256:{hex}")]}), true),
+        (&digest, json!({"urls": [format!("oci://h/i:1#x@sha256:{hex}")]}), false),
+        (&digest, json!({"urls": ["oci://h/i@sha256:0"]}), false),
+    ] {
+        let expected = if right { Ok(()) } else { Err("policy.image") };
+        assert_eq!(judged(policy.clone(), image.clone()), expected, "{policy} {image}");
+    }
     let https = json!({"require_https": true});
     for (image, right) in [
         (json!({"urls": ["https://h/i"]}), true),

@@ -1,6 +1,7 @@
 //! What steps are about: partitions, filesystems, devices, files of a tree.
 
 use super::super::order::{Account, FsType, PartitionPick};
+use super::words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +102,27 @@ pub enum SeedTarget {
     Tree,
     /// A partition of its own, made by an earlier step; the vfat on it is made with the seed.
     Own { on: Device },
+}
+
+impl SeedTarget {
+    /// The planned disks that it is on.
+    pub fn disks(&self) -> Vec<usize> {
+        match self {
+            Self::ImagePartition { disk, .. } | Self::Ignition { disk, .. } => vec![*disk],
+            Self::Own { on } => on.disk().into_iter().collect(),
+            Self::Tree => Vec::new(),
+        }
+    }
+
+    /// For people.
+    pub fn words(&self) -> String {
+        match self {
+            Self::ImagePartition { disk, partition } => format!("{} of [{disk}]", words::pick(*partition)),
+            Self::Ignition { disk, .. } => format!("Ignition's partition of [{disk}]"),
+            Self::Tree => "the tree".to_owned(),
+            Self::Own { on } => words::device(on),
+        }
+    }
 }
 
 impl Device {

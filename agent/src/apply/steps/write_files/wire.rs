@@ -1,6 +1,6 @@
 //! Files of the order in the system, as the plan has it.
 
-use super::{Identifier, Plan, PlannedFile, SeedTarget, Wire, words};
+use super::{Identifier, Plan, PlannedFile, SeedTarget, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +14,7 @@ pub struct WriteFiles {
 
 impl Wire for WriteFiles {
     fn disks(&self) -> Vec<usize> {
-        match &self.target {
-            SeedTarget::ImagePartition { disk, .. } | SeedTarget::Ignition { disk, .. } => vec![*disk],
-            SeedTarget::Own { on } => on.disk().into_iter().collect(),
-            SeedTarget::Tree => Vec::new(),
-        }
+        self.target.disks()
     }
 
     fn reads(&self) -> Vec<usize> {
@@ -26,14 +22,8 @@ impl Wire for WriteFiles {
     }
 
     fn words(&self, _: &Plan) -> String {
-        let target = match &self.target {
-            SeedTarget::ImagePartition { disk, partition } => format!("{} of [{disk}]", words::pick(*partition)),
-            SeedTarget::Ignition { disk, .. } => format!("Ignition's partition of [{disk}]"),
-            SeedTarget::Tree => "the tree".to_owned(),
-            SeedTarget::Own { on } => words::device(on),
-        };
         let paths: Vec<&str> = self.files.iter().map(|file| file.path.as_str()).collect();
-        format!("write {} to {target}", paths.join(", "))
+        format!("write {} to {}", paths.join(", "), self.target.words())
     }
 
     fn identifiers(&self) -> Vec<Identifier> {

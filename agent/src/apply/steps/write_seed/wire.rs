@@ -15,11 +15,7 @@ pub struct WriteSeed {
 
 impl Wire for WriteSeed {
     fn disks(&self) -> Vec<usize> {
-        match &self.target {
-            SeedTarget::ImagePartition { disk, .. } | SeedTarget::Ignition { disk, .. } => vec![*disk],
-            SeedTarget::Own { on } => on.disk().into_iter().collect(),
-            SeedTarget::Tree => Vec::new(),
-        }
+        self.target.disks()
     }
 
     fn reads(&self) -> Vec<usize> {
@@ -27,13 +23,7 @@ impl Wire for WriteSeed {
     }
 
     fn words(&self, _: &Plan) -> String {
-        let target = match &self.target {
-            SeedTarget::ImagePartition { disk, partition } => format!("{} of [{disk}]", words::pick(*partition)),
-            SeedTarget::Ignition { disk, .. } => format!("Ignition's partition of [{disk}]"),
-            SeedTarget::Tree => "the tree".to_owned(),
-            SeedTarget::Own { on } => words::device(on),
-        };
-        format!("write the seed ({}) to {target}", words::word(&self.format))
+        format!("write the seed ({}) to {}", words::word(&self.format), self.target.words())
     }
 
     fn identifiers(&self) -> Vec<Identifier> {
