@@ -138,6 +138,31 @@ impl ImageError {
             other => other,
         }
     }
+
+    /// Of what comes from a registry.
+    fn registry_hint(&self) -> Option<String> {
+        match self {
+            Self::Reference { .. } => Some(
+                "oci://HOST[:PORT]/REPOSITORY:TAG or @sha256:HEX; oci+http:// for a registry without TLS".into(),
+            ),
+            Self::NoPlatform { .. } => Some("push the image for this architecture too".into()),
+            Self::Choice { .. } => Some("name one of them: oci://HOST/REPOSITORY:TAG#FILE".into()),
+            Self::OtherKind { .. } => Some(
+                "a disk is an artefact of one file, or a file below /disk in a container image; a root filesystem is a \
+                 container image, and goes into a layout"
+                    .into(),
+            ),
+            Self::TokenServer { .. } => {
+                Some("check that the registry is the right one; give a token instead of a password".into())
+            }
+            Self::CosignKey => Some("give the contents of cosign.pub (cosign generate-key-pair)".into()),
+            Self::CosignMissing { .. } => Some("sign it: cosign sign --key cosign.key IMAGE@DIGEST".into()),
+            Self::Cosign { .. } => {
+                Some("the image is another than the one that was signed, or somebody else signed it".into())
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Coded for ImageError {
@@ -198,24 +223,6 @@ impl Coded for ImageError {
         match self {
             Self::NotFound { .. } => Some("check the path; on the server, that the file is published".into()),
             Self::Denied { .. } => Some("the server wants credentials, or other ones".into()),
-            Self::Reference { .. } => Some(
-                "oci://HOST[:PORT]/REPOSITORY:TAG or @sha256:HEX; oci+http:// for a registry without TLS".into(),
-            ),
-            Self::NoPlatform { .. } => Some("push the image for this architecture too".into()),
-            Self::Choice { .. } => Some("name one of them: oci://HOST/REPOSITORY:TAG#FILE".into()),
-            Self::OtherKind { .. } => Some(
-                "a disk is an artefact of one file, or a file below /disk in a container image; a root filesystem is a \
-                 container image, and goes into a layout"
-                    .into(),
-            ),
-            Self::TokenServer { .. } => {
-                Some("check that the registry is the right one; give a token instead of a password".into())
-            }
-            Self::CosignKey => Some("give the contents of cosign.pub (cosign generate-key-pair)".into()),
-            Self::CosignMissing { .. } => Some("sign it: cosign sign --key cosign.key IMAGE@DIGEST".into()),
-            Self::Cosign { .. } => {
-                Some("the image is another than the one that was signed, or somebody else signed it".into())
-            }
             Self::Redirect { .. } => {
                 Some("give the URL that it leads to; what is asked for by https is fetched by https only".into())
             }
@@ -273,7 +280,7 @@ impl Coded for ImageError {
             Self::Refused(refusal) => refusal.0.hint(),
             Self::Disk(error) => error.hint(),
             Self::Stopped { source, .. } => source.hint(),
-            _ => None,
+            _ => self.registry_hint(),
         }
     }
 }

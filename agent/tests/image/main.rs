@@ -4,6 +4,7 @@ mod cancel;
 mod cli;
 mod corpus;
 mod delta;
+mod delta_signed;
 mod device;
 mod faults;
 mod head;

@@ -4,6 +4,7 @@ pub mod attempt;
 pub mod disk;
 pub mod fan_out;
 pub mod index;
+pub mod info;
 pub mod open;
 pub mod pack;
 pub mod read;

@@ -3,7 +3,7 @@
 use crate::budget;
 use crate::flow::progress::{Phase, Progress, Snapshot, Stages};
 use crate::flow::stop::Stop;
-use crate::pipeline::open::ImageInfo;
+use crate::pipeline::info::ImageInfo;
 use crate::pipeline::run::Streamed;
 use crate::proof::mib;
 use burin_disk::{Counters, Target};

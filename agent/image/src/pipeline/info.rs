@@ -1,0 +1,104 @@
+//! An image that was opened: what it is, and what its first MiB may refuse.
+
+use crate::anomaly::Anomaly;
+use crate::budget;
+use crate::codec::Compression;
+use crate::codec::decode::Limits;
+use crate::codec::sniff;
+use crate::container::foreign;
+use crate::error::ImageError;
+use crate::flow::stop::Stop;
+use crate::head::{Head, HeadEnds, Inspect};
+use crate::options::Options;
+use crate::proof::digest::{Algorithm, Expected};
+use crate::proof::wire::WireCheck;
+use crate::request::Ending;
+use burin_protocol::image::{ImageFormat, Verify};
+
+/// No disk has smaller sectors.
+const SECTOR: u64 = 512;
+
+/// What is known once the source is open and before the target is touched.
+pub struct ImageInfo {
+    pub name: String,
+    pub wire_total: Option<u64>,
+    pub image_total: Option<u64>,
+    /// Whether something tells that a download that ended is whole.
+    pub length_proven: bool,
+    pub format: ImageFormat,
+    pub compression: Compression,
+    pub wire: WireCheck,
+    pub content: Option<Expected>,
+    pub verify: Verify,
+    pub sector_size: Option<u32>,
+    pub inspect: Option<Inspect>,
+    pub ending: Ending,
+    pub options: Options,
+    /// Ranges that are fetched side by side.
+    pub connections: usize,
+}
+
+impl ImageInfo {
+    /// For a decoder, where so many bytes of memory are available.
+    pub fn limits(&self, available: u64) -> Limits {
+        Limits {
+            workers: self.options.workers(),
+            window_log: self.options.window_log,
+            in_flight: budget::IN_FLIGHT,
+            // The rest is for the page cache, for others, and for what an estimate misses.
+            memory: available / 4,
+            proven: !self.wire.is_empty(),
+        }
+    }
+
+    /// Whether the digest that is asked for of the content is made of the download anyway: these are the same bytes.
+    pub fn is_hashed_as_download(&self) -> bool {
+        let sha256 = self.content.as_ref().is_some_and(|content| content.algorithm == Algorithm::Sha256);
+        sha256 && self.format == ImageFormat::Raw && self.compression == Compression::NONE
+    }
+
+    /// What the first MiB tells. `ended`: bytes of an image that is no longer than that.
+    pub fn head<'a>(&'a self, bytes: &'a [u8], ended: Option<u64>) -> Head<'a> {
+        Head::new((&self.name, self.format, self.compression), ended.or(self.image_total), bytes, self.sector_size)
+    }
+
+    /// An error where no target shall have this image.
+    pub fn judge(&self, head: &Head<'_>, stop: &Stop) -> Result<(), ImageError> {
+        foreign::refuse(&self.name, head.bytes)?;
+        let inner = sniff::compression(head.bytes);
+        if inner != Compression::NONE {
+            let outer = self.compression;
+            let what = format!("is compressed twice: {inner} inside of {outer}");
+            return Err(ImageError::Unsupported { source_name: self.name.clone(), what });
+        }
+        if let Some(length) = head.length {
+            self.reaches(head.ends(), length, stop)?;
+        }
+        if head.is_unknown() {
+            stop.anomaly(&Anomaly::Unrecognized { source_name: self.name.clone() });
+        }
+        match &self.inspect {
+            Some(inspect) => inspect.look(head),
+            None => Ok(()),
+        }
+    }
+
+    /// An error where the image's own table or filesystem says that there has to be more of it. An image of less than a
+    /// sector is none.
+    pub fn reaches(&self, ends: HeadEnds, length: u64, stop: &Stop) -> Result<(), ImageError> {
+        let truncated = |expected| {
+            let (source_name, offset) = (self.name.clone(), length);
+            Err(ImageError::Truncated { source_name, offset, expected })
+        };
+        match ends {
+            HeadEnds { content: Some(least), .. } if least > length => truncated(Some(least)),
+            HeadEnds { backup: Some(end), .. } if end > length && !self.length_proven => truncated(Some(end)),
+            _ if length < SECTOR => truncated(None),
+            HeadEnds { backup: Some(end), .. } if end > length => {
+                stop.anomaly(&Anomaly::NoBackup { source_name: self.name.clone(), offset: end, length });
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
