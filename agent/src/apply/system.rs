@@ -55,6 +55,13 @@ impl Image {
     }
 }
 
+/// What is on one.
+pub fn content(work: &Work, disk: &BoundDisk, proven: &Proven) -> Result<Content, ApplyError> {
+    let nodes = vec![proven.node().to_owned()];
+    let found = look::ask(work, disk, nodes.clone(), &WhatIsOn { nodes })?;
+    Ok(found.into_iter().next().unwrap_or_else(|| Ok(Content::default()))?)
+}
+
 /// What is on each; none where it is more than one thing.
 pub fn contents(work: &Work, disk: &BoundDisk, candidates: &[Candidate]) -> Result<Vec<Option<Content>>, ApplyError> {
     let nodes: Vec<_> = candidates.iter().map(|one| one.node.clone()).collect();

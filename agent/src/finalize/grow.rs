@@ -1,7 +1,7 @@
 //! Growing the filesystem of a partition to the partition's size, with no external tool: the kernel does it, mounted.
 
 use super::device::{Device, Sectors};
-use super::filesystem::{self, FilesystemError, Kind, Size};
+use super::filesystem::{self, Content, FilesystemError, Kind, Size};
 use super::mount::{Access, MountError, Mounted};
 use crate::error::Coded;
 use crate::sys;
@@ -76,9 +76,8 @@ pub struct GrowReceipt {
 
 /// Grows the ext4, xfs or btrfs filesystem on `partition` to fill it. An interrupted growth goes on where it was; a
 /// filesystem that fills its partition is left alone. The sizes are read from the superblock on the device, before
-/// mounting and after unmounting.
-pub fn grow(partition: &Path, mount_base: &Path) -> Result<GrowReceipt, GrowError> {
-    let content = filesystem::probe(partition)?;
+/// mounting and after unmounting. `content` is what was found on it.
+pub fn grow(partition: &Path, content: Content, mount_base: &Path) -> Result<GrowReceipt, GrowError> {
     let Some(kind) = content.filesystem() else {
         let found = content.kind.unwrap_or_else(|| "what is on it is no filesystem that is known, and".to_owned());
         return Err(GrowError::Unsupported { device: partition.to_owned(), found });

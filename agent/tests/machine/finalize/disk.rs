@@ -8,7 +8,7 @@ use burin::error::Coded;
 use burin::finalize::adjust::{self, Grow, TableChange, TableReceipt};
 use burin::finalize::device::Device;
 use burin::finalize::filesystem::{self, Kind};
-use burin::finalize::grow;
+use burin::finalize::grow::{self, GrowError, GrowReceipt};
 use burin::finalize::guid::{self, Arch};
 use burin::finalize::layout::{self, NewPartition};
 use burin::finalize::mount::{Access, Mounted};
@@ -27,6 +27,10 @@ fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
+}
+
+fn grow_on(partition: &Path, disk: &Loop) -> Result<GrowReceipt, GrowError> {
+    grow::grow(partition, filesystem::probe(partition)?, &disk.mounts())
 }
 
 fn candidates(disk: &Loop, numbers: &[u32]) -> Vec<Candidate> {
@@ -108,18 +112,18 @@ fn grows(kind: Kind, sector: u32, extra: &[&str]) {
 
     if kind == Kind::Ext4 && !may_grow_ext4() {
         println!("not tried here: growing ext4 takes CAP_SYS_RESOURCE");
-        let error = grow::grow(&node, &disk.mounts()).expect_err("the kernel refuses");
+        let error = grow_on(&node, &disk).expect_err("the kernel refuses");
         assert_eq!(error.code(), "finalize.grow_refused");
         assert!(error.hint().is_some());
         return fsck(kind, &node);
     }
-    let grown = grow::grow(&node, &disk.mounts()).expect("grows");
+    let grown = grow_on(&node, &disk).expect("grows");
     println!("{kind} on {sector}-byte sectors: {} -> {} of {}", grown.before, grown.after, grown.partition_bytes);
     assert_eq!(grown.partition_bytes, 1199 * MIB - 42 * MIB);
     assert_eq!(grown.filesystem, kind);
     assert!(grown.before <= 320 * MIB && grown.after > 1150 * MIB && grown.after <= grown.partition_bytes, "{grown:?}");
     fsck(kind, &node);
-    let again = grow::grow(&node, &disk.mounts()).expect("again");
+    let again = grow_on(&node, &disk).expect("again");
     assert_eq!((again.before, again.after), (grown.after, grown.after));
 
     let root = rootfs::find(&candidates(&disk, &[1, 14, 15]), Arch::native(), &disk.mounts()).expect("a root");
@@ -215,12 +219,12 @@ fn what_cannot_grow_is_said() {
     let disk = Loop::new(128 * MIB, 512);
     lay_out(&disk, &[partition("a", "swap", 64, 1), partition("b", "root", 16, 2)]);
     run("mkswap", &[text(&disk.partition(1))]);
-    let error = grow::grow(&disk.partition(1), &disk.mounts()).expect_err("swap");
+    let error = grow_on(&disk.partition(1), &disk).expect_err("swap");
     assert_eq!(error.code(), "finalize.grow_unsupported");
     // A filesystem that was cut off: larger than its partition.
     mkfs(Kind::Ext4, &disk.partition(2), &[]);
     lay_out(&disk, &[partition("a", "swap", 64, 1), partition("b", "root", 8, 2)]);
-    let error = grow::grow(&disk.partition(2), &disk.mounts()).expect_err("truncated");
+    let error = grow_on(&disk.partition(2), &disk).expect_err("truncated");
     assert_eq!(error.code(), "finalize.filesystem_truncated");
 }
 

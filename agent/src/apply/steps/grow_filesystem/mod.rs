@@ -2,7 +2,7 @@
 
 use super::{ApplyError, GrowFilesystem, Perform, Ramdisk, Work};
 use crate::apply::bound::Access;
-use crate::apply::{growth, table};
+use crate::apply::{growth, system, table};
 use crate::finalize::grow::{self, GrowError, GrowReceipt};
 use crate::protocol::order::PartitionPick;
 use serde::Serialize;
@@ -16,7 +16,8 @@ impl Perform for GrowFilesystem {
         let disk = work.disks.disk(self.disk)?;
         let number = growth::target(work, disk, self.partition)?;
         let proven = table::open(work, disk, PartitionPick::Number(number), Access::Read)?;
-        let grown = match grow::grow(proven.node(), &work.paths.mounts) {
+        let content = system::content(work, disk, &proven)?;
+        let grown = match grow::grow(proven.node(), content, &work.paths.mounts) {
             Err(GrowError::Unsupported { found, .. }) if OTHERS.contains(&found.as_str()) => {
                 // The partition has grown; what is in it is for the system, or for its own tools.
                 let error = ApplyError::NotGrown { device: proven.name().to_owned(), found: found.clone() };

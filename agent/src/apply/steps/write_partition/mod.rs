@@ -2,10 +2,9 @@
 
 use super::report::Teller;
 use super::{ApplyError, Perform, Ramdisk, Work, WritePartition};
-use crate::apply::bound::Access;
-use crate::apply::{fetch, resolve};
+use crate::apply::bound::{Access, BoundDisk};
+use crate::apply::{fetch, resolve, system};
 use crate::disk::Target;
-use crate::finalize::filesystem;
 use crate::image::{self, Destination, Inspect, Refusal, WriteRequest};
 use crate::plan;
 use crate::protocol::image::ImageSpec;
@@ -38,7 +37,7 @@ impl Perform for WritePartition {
         drop(targets);
         for on in &self.on {
             let proven = resolve::open(work, on, Access::Read)?;
-            let found = filesystem::probe(proven.node())?;
+            let found = system::content(work, disk(work, on)?, &proven)?;
             let receipt = PartitionReceipt {
                 device: proven.device(),
                 kind: found.kind.unwrap_or_default(),
@@ -52,9 +51,12 @@ impl Perform for WritePartition {
 }
 
 fn target(work: &Work, on: &Device) -> Result<Target, ApplyError> {
+    disk(work, on)?.partition_target(resolve::number(work, on)?)
+}
+
+fn disk<'a>(work: &'a Work, on: &Device) -> Result<&'a BoundDisk, ApplyError> {
     let unsupported = || ApplyError::Unsupported { step: "write-partition onto anything but a partition".to_owned() };
-    let disk = on.disk().ok_or_else(unsupported)?;
-    work.disks.disk(disk)?.partition_target(resolve::number(work, on)?)
+    Ok(work.disks.disk(on.disk().ok_or_else(unsupported)?)?)
 }
 
 /// One failure is the step's: a partition of a set is no disk that others could go on without.
