@@ -210,6 +210,7 @@ pub struct ImageReceipt {
     pub written_bytes: u64,
     pub zeroed_bytes: u64,
     pub skipped_bytes: u64,
+    /// Read back. Of an order: at either end of the disk with its last write.
     pub verified_bytes: u64,
     /// Most that the write's buffers may hold: fixed before it starts, whatever the image. The decoder's window is extra.
     #[serde(default)]

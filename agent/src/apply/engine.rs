@@ -146,6 +146,7 @@ impl Sequence<'_> {
                     let device = one.open(Part::Whole, Access::Write)?.into_device()?;
                     if let Some(committed) = one.area().commit(&device, &work.order.id)? {
                         work.note("make-bootable", &committed.device, &committed);
+                        work.add_verified(&committed, one.size());
                     }
                     Ok(())
                 })?;

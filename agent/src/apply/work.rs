@@ -2,6 +2,7 @@
 //! locked only as long as it takes.
 
 use super::arrays::Array;
+use super::boot_area::Committed;
 use super::bound::{Bound, BoundDisk};
 use super::live::Stack;
 use super::preserve::Evidence;
@@ -143,6 +144,13 @@ impl Work {
 
     pub fn add_image(&self, receipt: ImageReceipt) {
         lock(&self.done).images.push(receipt);
+    }
+
+    /// What an image has at either end of its disk, of so many bytes, is read back with the last write of the order.
+    pub fn add_verified(&self, committed: &Committed, size: u64) {
+        for image in lock(&self.done).images.iter_mut().filter(|image| image.device == committed.device) {
+            image.verified_bytes += committed.of_image(image.image_bytes, size);
+        }
     }
 
     pub fn take_done(&self) -> Applied {

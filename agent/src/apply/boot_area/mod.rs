@@ -152,6 +152,15 @@ pub struct Committed {
     pub sha256: String,
 }
 
+impl Committed {
+    /// How much of it is an image's: of this length, on a disk of this size. Bytes.
+    pub fn of_image(&self, image: u64, disk: u64) -> u64 {
+        let head = self.head_bytes.min(image);
+        let tail = image.saturating_sub(disk.saturating_sub(self.tail_bytes).max(head)).min(self.tail_bytes);
+        head + tail
+    }
+}
+
 /// A disk with its withheld ends laid over it.
 pub struct Shadowed<'a> {
     pub disk: &'a dyn Sectors,

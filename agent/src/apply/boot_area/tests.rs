@@ -141,3 +141,20 @@ fn what_cannot_be_kept_or_fits_nowhere_is_an_error() {
     assert!(matches!(lengths, Err(AreaError::Lengths { .. })));
     assert_eq!(BootArea::new(MIB + 4096, 512).lengths(), (MIB as usize, 4096));
 }
+
+#[test]
+fn either_end_counts_as_far_as_the_image_reaches() {
+    let committed = |head_bytes, tail_bytes| Committed {
+        device: "/dev/sda".to_owned(),
+        head_bytes,
+        tail_bytes,
+        sha256: String::new(),
+    };
+    let usual = committed(MIB, MIB);
+    assert_eq!(usual.of_image(512, 100 * MIB), 512);
+    assert_eq!(usual.of_image(10 * MIB, 100 * MIB), MIB);
+    assert_eq!(usual.of_image(100 * MIB - 512, 100 * MIB), 2 * MIB - 512);
+    assert_eq!(usual.of_image(100 * MIB, 100 * MIB), 2 * MIB);
+    // Both ends meet.
+    assert_eq!(committed(MIB, MIB / 2).of_image(3 * MIB / 2, 3 * MIB / 2), 3 * MIB / 2);
+}
