@@ -1,5 +1,6 @@
 //! The build itself: kernel, modules, ramdisk, scripts, unified image, notice, manifest, in this order.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use crate::debian::{self, DebianError, Package};
 use crate::digest::{megabytes, sha256};
 use crate::kernel::{Kernel, KernelError};
 use crate::manifest::{Builder, Content, Manifest, OutputFile, Ramdisk, SCHEMA_VERSION, ToolEntry};
-use crate::modules::{Closure, ClosureError, ModuleTree, Rules, RulesError, TreeError};
+use crate::modules::{Closure, ClosureError, Hardware, HardwareError, ModuleTree, Rules, RulesError, TreeError};
 use crate::netboot::{self, Boot};
 use crate::notice::{self, Carried};
 use crate::options::{KernelSource, Options, Stub};
@@ -53,6 +54,8 @@ pub enum BuildError {
     Tree(#[source] TreeError),
     #[error("the modules cannot be chosen")]
     Rules(#[source] RulesError),
+    #[error("the modules cannot be chosen by an inventory")]
+    Hardware(#[source] HardwareError),
     #[error("the modules cannot be completed")]
     Closure(#[source] ClosureError),
     #[error("the modules cannot be packed")]
@@ -106,7 +109,8 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
     kernel.require_release(&tree.release, &files.kernel).map_err(BuildError::Kernel)?;
     say(&format!("kernel: Linux {}, {} modules", tree.release, tree.modules.len()));
 
-    let chosen = rules(options)?.select(&tree).map_err(BuildError::Rules)?;
+    let mut chosen = rules(options)?.select(&tree).map_err(BuildError::Rules)?;
+    keep_drivers_for(&options.drivers, &tree, &mut chosen)?;
     let closure = Closure::of(&tree, chosen.keys().map(String::as_str), kernel.arch).map_err(BuildError::Closure)?;
     let packed = pack::pack(&closure, &options.cache.join("modules")).map_err(BuildError::Pack)?;
     let plain_size = packed.iter().map(|m| m.plain_size).sum();
@@ -265,6 +269,21 @@ fn rules(options: &Options) -> Result<Rules, BuildError> {
     options.without_modules.iter().for_each(|pattern| rules.drop_matching(pattern));
     options.modules.iter().for_each(|name| rules.need(name, "--module"));
     Ok(rules)
+}
+
+/// Takes out drivers of what none of these machines has. What was asked for by name stays.
+fn keep_drivers_for(
+    inventories: &[PathBuf],
+    tree: &ModuleTree,
+    chosen: &mut BTreeMap<String, String>,
+) -> Result<(), BuildError> {
+    if inventories.is_empty() {
+        return Ok(());
+    }
+    let mut hardware = Hardware::default();
+    inventories.iter().try_for_each(|path| hardware.add(path)).map_err(BuildError::Hardware)?;
+    chosen.retain(|name, why| why.starts_with("need ") || tree.get(name).is_some_and(|module| hardware.wants(module)));
+    Ok(())
 }
 
 /// Consoles, then the controller and the user's words: of two words that contradict each other the last one holds.

@@ -85,6 +85,9 @@ struct BuildArgs {
     /// Leave out modules by name or pattern (`drivers/scsi/**`), unless others depend on them.
     #[arg(long = "without-module", value_name = "PATTERN", help_heading = "Modules")]
     without_modules: Vec<String>,
+    /// Drivers for these machines only: their inventories (`hwinventory collect`). May be repeated.
+    #[arg(long, value_name = "INVENTORY", help_heading = "Modules")]
+    drivers: Vec<PathBuf>,
     /// Firmware directory: the files that chosen modules name are taken from it.
     #[arg(long, value_name = "DIR", help_heading = "Ramdisk")]
     firmware: Vec<PathBuf>,
@@ -235,6 +238,7 @@ fn options(args: BuildArgs) -> Result<Options, String> {
         module_list: args.module_list,
         modules: args.more_modules,
         without_modules: args.without_modules,
+        drivers: args.drivers,
         firmware: args.firmware,
         firmware_all: args.firmware_all,
         tools: args.tools,

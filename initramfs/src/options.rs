@@ -39,6 +39,8 @@ pub struct Options {
     pub modules: Vec<String>,
     /// Patterns or names of modules to leave out.
     pub without_modules: Vec<String>,
+    /// Inventories of the machines that it is for; empty: for all machines.
+    pub drivers: Vec<PathBuf>,
     /// Firmware directories, searched in order.
     pub firmware: Vec<PathBuf>,
     /// Take all of those directories, not only what chosen modules name.
@@ -86,6 +88,7 @@ impl Options {
             module_list: None,
             modules: Vec::new(),
             without_modules: Vec::new(),
+            drivers: Vec::new(),
             firmware: Vec::new(),
             firmware_all: false,
             tools: Vec::new(),

@@ -2,12 +2,14 @@
 
 mod closure;
 pub mod glob;
+mod hardware;
 pub mod modinfo;
 mod select;
 mod tables;
 mod tree;
 
 pub use closure::{Closure, ClosureError};
+pub use hardware::{Hardware, HardwareError};
 pub use select::{Rules, RulesError, STANDARD_RULES};
 pub use tables::Tables;
 pub use tree::{Module, ModuleTree, TreeError, read_plain};
