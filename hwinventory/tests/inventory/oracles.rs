@@ -172,6 +172,14 @@ fn compare_cpu(context: &str, oracle: &Value, inventory: &hwinventory::Inventory
             }
         }
     }
+    compare_vulnerabilities(context, &fields, cpu);
+}
+
+fn compare_vulnerabilities(
+    context: &str,
+    fields: &std::collections::BTreeMap<String, String>,
+    cpu: &hwinventory::model::Cpu,
+) {
     for vulnerability in &cpu.vulnerabilities {
         let name = vulnerability.name.replace('_', " ");
         if let Some((_, state)) = fields.iter().find(|(k, _)| k.to_lowercase() == name) {

@@ -18,15 +18,7 @@ pub(super) fn build(spec: &MachineSpec, accelerator: &str) -> Vec<String> {
     add(&["-accel", accelerator, "-cpu", "max", "-nodefaults", "-display", "none"]);
     // Without graphics SeaBIOS and iPXE speak on the serial port.
     add(&["-machine", "q35,graphics=off"]);
-    let per_socket = spec.cpus / spec.sockets;
-    add(&["-m", &spec.memory_mib.to_string()]);
-    add(&["-smp", &format!("{},sockets={},cores={per_socket},threads=1", per_socket * spec.sockets, spec.sockets)]);
-    for node in (0..spec.sockets).filter(|_| spec.sockets > 1) {
-        let (first, last) = (node * per_socket, node * per_socket + per_socket - 1);
-        let memory = spec.memory_mib / spec.sockets;
-        add(&["-object", &format!("memory-backend-ram,id=node{node},size={memory}M")]);
-        add(&["-numa", &format!("node,nodeid={node},cpus={first}-{last},memdev=node{node}")]);
-    }
+    processors(spec, &mut add);
     if spec.tpm {
         add(&["-chardev", &format!("socket,id=tpm,path={}", quoted(&super::tpm::socket(&spec.dir)))]);
         add(&["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm0"]);
@@ -98,6 +90,18 @@ pub(super) fn build(spec: &MachineSpec, accelerator: &str) -> Vec<String> {
     }
     args.extend(spec.extra.iter().cloned());
     args
+}
+
+fn processors(spec: &MachineSpec, add: &mut impl FnMut(&[&str])) {
+    let per_socket = spec.cpus / spec.sockets;
+    add(&["-m", &spec.memory_mib.to_string()]);
+    add(&["-smp", &format!("{},sockets={},cores={per_socket},threads=1", per_socket * spec.sockets, spec.sockets)]);
+    for node in (0..spec.sockets).filter(|_| spec.sockets > 1) {
+        let (first, last) = (node * per_socket, node * per_socket + per_socket - 1);
+        let memory = spec.memory_mib / spec.sockets;
+        add(&["-object", &format!("memory-backend-ram,id=node{node},size={memory}M")]);
+        add(&["-numa", &format!("node,nodeid={node},cpus={first}-{last},memdev=node{node}")]);
+    }
 }
 
 pub(super) fn vars(spec: &MachineSpec) -> std::path::PathBuf {

@@ -79,7 +79,24 @@ fn lookup_heartbeat_and_the_forms_of_every_answer() {
     let (status, refusal) = conductor.call("POST", &format!("/v1/commands/?agent_token={TOKEN}"), Some("{"));
     assert_eq!((status, &refusal["faultcode"]), (400, &json!("Client")));
 
-    // What fails says so in an object, and a heartbeat follows.
+    what_fails_says_so_in_an_object(&mut conductor, &version);
+
+    // A process that is killed comes back with its token and its certificate, and does not look up again.
+    agent.kill();
+    let before = conductor.heartbeats();
+    let agent = host.start();
+    conductor.wait_heartbeats(before + 1);
+    assert_eq!(conductor.seen("/v1/lookup").len(), 1, "the token is given once");
+    let last = conductor.seen("/v1/heartbeat").pop().unwrap().body;
+    assert_eq!((&last["agent_token"], &last["agent_verify_ca"]), (&json!(TOKEN), &beat.body["agent_verify_ca"]));
+    assert_eq!(conductor.list(), json!({"commands": []}));
+    let (_, off) = conductor.command("standby.power_off", &json!({}), false);
+    assert_eq!((&off["command_name"], &off["command_status"]), (&json!("power_off"), &json!("RUNNING")));
+    assert_eq!(agent.wait(), Some(71));
+}
+
+/// And a heartbeat follows.
+fn what_fails_says_so_in_an_object(conductor: &mut Conductor, version: &Value) {
     let params = json!({"step": step("burnin_cpu", &json!({})), "node": node(), "clean_version": version});
     let before = conductor.heartbeats();
     assert_eq!(conductor.command("clean.execute_clean_step", &params, false).0, 200);
@@ -100,19 +117,6 @@ fn lookup_heartbeat_and_the_forms_of_every_answer() {
     assert_eq!(boot["command_error"]["type"], "ironic.bootloader");
     let (_, logs) = conductor.command("log.collect_system_logs", &json!({}), true);
     assert!(!logs["command_result"]["system_logs"].as_str().unwrap().is_empty());
-
-    // A process that is killed comes back with its token and its certificate, and does not look up again.
-    agent.kill();
-    let before = conductor.heartbeats();
-    let agent = host.start();
-    conductor.wait_heartbeats(before + 1);
-    assert_eq!(conductor.seen("/v1/lookup").len(), 1, "the token is given once");
-    let last = conductor.seen("/v1/heartbeat").pop().unwrap().body;
-    assert_eq!((&last["agent_token"], &last["agent_verify_ca"]), (&json!(TOKEN), &beat.body["agent_verify_ca"]));
-    assert_eq!(conductor.list(), json!({"commands": []}));
-    let (_, off) = conductor.command("standby.power_off", &json!({}), false);
-    assert_eq!((&off["command_name"], &off["command_status"]), (&json!("power_off"), &json!("RUNNING")));
-    assert_eq!(agent.wait(), Some(71));
 }
 
 #[test]
