@@ -3,7 +3,7 @@
 
 use crate::parse::{
     ata, cmdline, cpuinfo, cpulist, der, ethtool, ibft, ids, ipmi, ipmifru, ipmisdr, ipmisel, lldp, modalias, mounts,
-    names, netlink, nvme, optics, pcie, probed, scsi, ses, smbios, spcr, tpm, uefi, vpd,
+    names, netlink, nvme, optics, opticscmis, pcie, probed, scsi, ses, smbios, spcr, tpm, uefi, vpd,
 };
 
 pub type Target = fn(&[u8]);
@@ -225,8 +225,11 @@ fn boards(bytes: &[u8]) {
 
 fn modules_of_cages(bytes: &[u8]) {
     optics::module_info(bytes);
-    optics::eeprom_answer(bytes);
-    optics::module(bytes);
+    if let Some(mut found) = optics::module(bytes)
+        && let Some(monitors) = opticscmis::monitors(bytes, bytes, &mut found)
+    {
+        opticscmis::lanes(&monitors, 1, bytes, &mut found);
+    }
 }
 
 /// A modalias, and the file in the lines behind it.

@@ -17,13 +17,19 @@ mod findings;
 mod parse;
 mod sys;
 
-pub use collect::{Options, collect};
+pub use collect::{Options, bmc_records, collect};
 pub use hwinventory_types as model;
 pub use model::Inventory;
 pub use parse::cmdline::masked as mask_cmdline;
 pub use parse::lldp::neighbour as lldp_neighbour;
 pub use parse::mounts::unescape as unescape_mount_path;
 pub use parse::names::{real, real_uuid};
+
+/// Puts a section that was collected later into an inventory, and judges it anew.
+pub fn add_bmc_records(inventory: &mut Inventory, records: model::Section<model::BmcRecords>) {
+    inventory.bmc_records = records;
+    inventory.findings = findings::findings(inventory, std::time::Instant::now() + std::time::Duration::from_secs(5));
+}
 
 /// What a raw structure table of SMBIOS (`/sys/firmware/dmi/tables/DMI`) says about ways to the management controller.
 pub fn host_interfaces(table: &[u8]) -> Vec<model::HostInterface> {

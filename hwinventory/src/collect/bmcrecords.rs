@@ -3,7 +3,7 @@
 
 use super::Options;
 use super::isolate::{self, SectionTask};
-use crate::model::{BmcRecords, Fru, Status};
+use crate::model::{BmcRecords, Fru, Section, Status};
 use crate::parse::ipmisdr::{Record, SensorRecord};
 use crate::parse::names::natural;
 use crate::parse::{ipmifru, ipmisdr, ipmisel};
@@ -17,6 +17,11 @@ const SENSOR_EVENT: u8 = 0x04;
 const EVENTS: usize = 100;
 /// The BMC's own address: other owners' sensors are behind bridges.
 const OWNER: u8 = 0x20;
+
+/// This section alone, for those who do not want everything else to wait for it.
+pub fn section(options: &Options) -> Section<BmcRecords> {
+    start(options, Duration::from_secs(10)).wait()
+}
 
 pub fn start(options: &Options, limit: Duration) -> SectionTask<BmcRecords> {
     let time = options.bmc_time;

@@ -46,6 +46,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use bmcrecords::section as bmc_records;
 pub(crate) use disk::node as device_node;
 pub(crate) use place::is_pci_address;
 

@@ -9,12 +9,7 @@ pub fn findings(inventory: &Inventory, found: &mut Vec<Finding>) {
         let name = subject(disk);
         state(disk, &name, found);
         identity(disk, &name, found);
-        if let (Some(speed), Some(max)) = (disk.link_speed, disk.max_link_speed)
-            && speed < max
-        {
-            let text = format!("disk {}: link runs at {} of {} Gbit/s", disk.name, giga(speed), giga(max));
-            found.push(against(finding("disk.link-speed", Severity::Warning, &name, text), max, speed));
-        }
+        link(disk, &name, found);
     }
     collisions(&inventory.disks.data, found);
     inventory.volumes.data.iter().for_each(|volume| array(volume, found));
@@ -42,6 +37,18 @@ fn state(disk: &Disk, name: &str, found: &mut Vec<Finding>) {
     // Card readers and virtual floppies without a medium are as they should be.
     if disk.size == 0 && disk.media == Media::Disk && !disk.removable && !disk.virtual_media {
         found.push(finding("disk.size-zero", Severity::Warning, name, format!("disk {} has size 0", disk.name)));
+    }
+}
+
+/// A port that is slower than the disk holds back no link: that is how old machines get new disks.
+fn link(disk: &Disk, name: &str, found: &mut Vec<Finding>) {
+    let (Some(speed), Some(max)) = (disk.link_speed, disk.max_link_speed) else { return };
+    let both = disk.port_link_speed.map_or(max, |port| port.min(max));
+    if speed < both {
+        // Where nobody knows what the port can, the port may be the reason.
+        let severity = if disk.port_link_speed.is_some() { Severity::Warning } else { Severity::Info };
+        let text = format!("disk {}: link runs at {} of {} Gbit/s", disk.name, giga(speed), giga(both));
+        found.push(against(finding("disk.link-speed", severity, name, text), both, speed));
     }
 }
 

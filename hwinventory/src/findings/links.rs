@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub fn findings(inventory: &Inventory, found: &mut Vec<Finding>) {
     let by_address: BTreeMap<&str, &PciDevice> = inventory.pci.data.iter().map(|d| (d.address.as_str(), d)).collect();
+    let saving = above_graphics(&by_address);
     let mut seen = BTreeSet::new();
     for device in &inventory.pci.data {
         let Some(link) = device.link.as_ref().filter(|_| is_lower_end(device)) else { continue };
@@ -16,8 +17,22 @@ pub fn findings(inventory: &Inventory, found: &mut Vec<Finding>) {
         }
         let above = device.parent.as_deref().and_then(|p| by_address.get(p)).and_then(|p| p.link.as_ref());
         width(device, link, above, found);
-        speed(device, link, above, found);
+        speed(device, link, above, saving.contains(device.address.as_str()), found);
     }
+}
+
+/// Graphics and what is between them and their port: some have a switch of their own, and it is the switch's link that
+/// slows down.
+fn above_graphics<'a>(by_address: &BTreeMap<&'a str, &'a PciDevice>) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
+    for device in by_address.values().filter(|device| device.gpu) {
+        let mut next = Some(*device);
+        // A path that comes back to where it was has no root.
+        while let Some(device) = next.filter(|device| found.insert(device.address.as_str())) {
+            next = device.parent.as_deref().and_then(|parent| by_address.get(parent)).copied();
+        }
+    }
+    found
 }
 
 /// A link is judged from below: the port above it may offer more than the device can use.
@@ -42,13 +57,13 @@ fn width(device: &PciDevice, link: &PciLink, above: Option<&PciLink>, found: &mu
     }
 }
 
-fn speed(device: &PciDevice, link: &PciLink, above: Option<&PciLink>, found: &mut Vec<Finding>) {
+fn speed(device: &PciDevice, link: &PciLink, above: Option<&PciLink>, saving: bool, found: &mut Vec<Finding>) {
     let (Some(is), Some(can)) = (link.speed, link.max_speed) else { return };
     let both = above.and_then(|l| l.max_speed).map_or(can, |port| port.min(can));
     let name = name(device);
     if is < both {
-        // Graphics and idle devices lower the speed to save power.
-        let severity = if device.gpu { Severity::Info } else { Severity::Warning };
+        // Graphics lower the speed to save power.
+        let severity = if saving { Severity::Info } else { Severity::Warning };
         let text = format!("{name}: PCIe link runs at {} of {} GT/s", giga(is), giga(both));
         found.push(against(finding("pci.link-speed", severity, &device.address, text), both, is));
     } else if both < can {

@@ -23,10 +23,17 @@ fn memory(inventory: &Inventory, found: &mut Vec<Finding>) {
         let text = "the kernel has more memory than SMBIOS says is installed; the kernel's number counts: it uses it";
         let finding = disagree("memory.sources-disagree", Severity::Warning, "memory", "kernel", text);
         found.push(against(finding, physical, usable));
-    } else if usable < reachable(memory, physical) / 8 * 7 && physical > 4 << 30 {
+    } else if usable < reachable(memory, physical) / 8 * least(inventory) && physical > 4 << 30 {
         let text = "the kernel can use much less memory than is installed".to_owned();
         found.push(against(finding("memory.unusable", Severity::Warning, "memory", text), physical, usable));
     }
+}
+
+/// How many eighths of what is installed the kernel has at least. Graphics on the processor may take two.
+fn least(inventory: &Inventory) -> u64 {
+    const MAKERS: [&str; 2] = ["1002", "8086"];
+    let shares = inventory.pci.data.iter().any(|d| d.gpu && MAKERS.contains(&d.vendor_id.as_str()));
+    if shares { 5 } else { 7 }
 }
 
 /// In memory mode persistent modules are the main memory, and DRAM is their cache.

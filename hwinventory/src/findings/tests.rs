@@ -109,6 +109,49 @@ fn a_gpu_that_saves_power_is_a_note() {
     gpu.gpu = true;
     inventory.pci.data = vec![gpu];
     expect(&inventory, &[("pci.link-speed", "0000:01:00.0", Severity::Info)]);
+    // With a switch of its own it is the switch's link that slows down.
+    let mut upstream = function("0000:01:00.0", None, "060400", (25, 16), (160, 16));
+    upstream.port = Some("upstream".into());
+    let mut gpu = function("0000:03:00.0", Some("0000:01:00.0"), "030000", (160, 16), (160, 16));
+    gpu.gpu = true;
+    inventory.pci.data = vec![upstream, gpu];
+    expect(&inventory, &[("pci.link-speed", "0000:01:00.0", Severity::Info)]);
+}
+
+/// A new disk at an old port has the link that it can have.
+#[test]
+fn a_disk_that_is_faster_than_its_port() {
+    let mut inventory = Inventory::default();
+    let disk = |port: Option<u64>| Disk {
+        size: 1,
+        identity: strong("5000c500a1b2c3d4"),
+        link_speed: Some(3_000_000_000),
+        max_link_speed: Some(6_000_000_000),
+        port_link_speed: port,
+        ..Disk::default()
+    };
+    for (port, severity) in
+        [(Some(3_000_000_000), None), (Some(6_000_000_000), Some(Severity::Warning)), (None, Some(Severity::Info))]
+    {
+        inventory.disks.data = vec![disk(port)];
+        let expected: Vec<_> = severity.map(|s| ("disk.link-speed", "5000c500a1b2c3d4", s)).into_iter().collect();
+        expect(&inventory, &expected);
+    }
+}
+
+/// Graphics on the processor take their memory from the machine's.
+#[test]
+fn memory_that_graphics_hold() {
+    let mut inventory = Inventory::default();
+    let module = Dimm { size: Some(8 << 30), ..dimm("A1", None, true) };
+    inventory.memory.data.dimms = vec![module];
+    (inventory.memory.data.physical, inventory.memory.data.usable) = (Some(8 << 30), Some(6 << 30));
+    expect(&inventory, &[("memory.unusable", "memory", Severity::Warning)]);
+    let gpu = PciDevice { address: "0000:04:00.0".into(), vendor_id: "1002".into(), gpu: true, ..PciDevice::default() };
+    inventory.pci.data = vec![gpu];
+    expect(&inventory, &[]);
+    inventory.memory.data.usable = Some(3 << 30);
+    expect(&inventory, &[("memory.unusable", "memory", Severity::Warning)]);
 }
 
 #[test]

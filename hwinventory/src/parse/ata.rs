@@ -36,12 +36,6 @@ pub fn identify(data: &[u8]) -> Option<Identify> {
         // With bit 15 the field is 15 bits wide, else 8; the largest value means "at least that".
         if w & 0x8000 != 0 { u64::from(w & 0x7fff) * 2 } else { u64::from(w & 0xff) * 2 }
     });
-    let generation = |g: u16| match g {
-        1 => Some(1_500_000_000),
-        2 => Some(3_000_000_000),
-        3 => Some(6_000_000_000),
-        _ => None,
-    };
     let sata = word(76).filter(|&w| w != 0 && w != 0xffff);
     let fastest = sata.and_then(|w| (1..=3).rev().find(|g| w & (1 << g) != 0));
     // Words 82 to 87 are valid when bits 15:14 of word 83 are 01.
@@ -79,6 +73,16 @@ pub fn identify(data: &[u8]) -> Option<Identify> {
         max_link_speed: fastest.and_then(generation),
         link_speed: sata.and_then(|_| word(77)).and_then(|w| generation(w >> 1 & 7)),
     })
+}
+
+/// Signalling speed of a generation of Serial ATA, in bit/s.
+pub fn generation(number: u16) -> Option<u64> {
+    match number {
+        1 => Some(1_500_000_000),
+        2 => Some(3_000_000_000),
+        3 => Some(6_000_000_000),
+        _ => None,
+    }
 }
 
 /// Two characters a word, the first in the high byte.

@@ -24,6 +24,7 @@ pub mod names;
 pub mod netlink;
 pub mod nvme;
 pub mod optics;
+pub mod opticscmis;
 mod opticswords;
 pub mod pcie;
 pub mod probed;

@@ -88,6 +88,9 @@ const PLACEHOLDER_UUIDS: &[&str] = &[
     "03000200-0400-0500-0006-000700080009",
     "12345678-1234-5678-90ab-cddeefaabbcc",
     "12345678-1234-1234-1234-123456789abc",
+    "12345678-1234-1234-1234-123456789012",
+    "87654321-4321-4321-4321-210987654321",
+    "123e4567-e89b-12d3-a456-426614174000",
     "12345678-90ab-cdef-1234-567890abcdef",
     "01234567-89ab-cdef-0123-456789abcdef",
     "11111111-2222-3333-4444-555555555555",
@@ -100,9 +103,23 @@ const PLACEHOLDER_UUIDS: &[&str] = &[
 /// Whether a UUID is on thousands of machines: one byte or two over and over, bytes that count, and what makers leave in.
 pub fn is_placeholder_uuid(uuid: &uuid::Uuid) -> bool {
     let known = |id: &uuid::Uuid| PLACEHOLDER_UUIDS.contains(&id.hyphenated().to_string().as_str());
+    let is_one = |id: &uuid::Uuid| known(id) || counts(id.as_bytes()) || is_typed(id.as_bytes());
     // Either byte order: some firmware forgot to swap.
-    let swapped = uuid::Uuid::from_bytes(uuid.to_bytes_le());
-    known(uuid) || known(&swapped) || counts(uuid.as_bytes()) || counts(swapped.as_bytes())
+    is_one(uuid) || is_one(&uuid::Uuid::from_bytes(uuid.to_bytes_le()))
+}
+
+/// Digits that somebody ran a finger along: most are the one before, or the next. An address of a NIC behind zeros is none.
+fn is_typed(bytes: &[u8; 16]) -> bool {
+    const MOST: usize = 27;
+    if bytes.starts_with(&[0; 8]) {
+        return false;
+    }
+    let digits: Vec<u8> = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).collect();
+    let near = digits.windows(2).filter(|pair| match pair {
+        [a, b] => *b == *a || *b == (a + 1) % 16,
+        _ => false,
+    });
+    near.count() >= MOST
 }
 
 fn counts(bytes: &[u8; 16]) -> bool {
@@ -213,12 +230,19 @@ mod tests {
             "12345678-1234-5678-90ab-cddeefaabbcc",
             "78563412-3412-7856-90ab-cddeefaabbcc",
             "4c4c4544-0020-2010-8020-80c04f202020",
+            "11223344-5566-7788-99aa-bbccddeeff00",
+            "44332211-6655-8877-99aa-bbccddeeff00",
+            "12345678-9abc-def0-1234-56789abcdef0",
+            "12345678-1234-1234-1234-123456789012",
+            "01020304-0506-0708-090a-0b0c0d0e0f10",
         ] {
             assert_eq!(real_uuid(Some(text.into())), None, "{text}");
         }
         for text in [
             "4c4c4544-0042-4410-8034-b7c04f4e3432",
             "00000000-0000-0000-0000-ac1f6b012345",
+            "00000000-0000-0000-0000-002590123456",
+            "12345678-9abc-4def-8123-5e1fa20c77d1",
             "b6a7f8d2-0f0e-4f0a-9c53-1d2c3b4a5f60",
         ] {
             assert!(real_uuid(Some(text.into())).is_some(), "{text}");

@@ -39,6 +39,19 @@ fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
     found
 }
 
+/// An attribute as it is sent, padded to four bytes. None of ours is longer than its length can say.
+pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = [(value.len() as u16 + 4).to_le_bytes(), kind.to_le_bytes()].concat();
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// The first of a kind.
+pub fn attribute_in(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(bytes).into_iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+}
+
 /// Index and permanent address of each link, where the driver knows one (`IFLA_PERM_ADDRESS`).
 pub fn permanent_addresses(dump: &[u8]) -> Vec<(u64, Vec<u8>)> {
     const IFLA_PERM_ADDRESS: u16 = 54;
@@ -134,12 +147,6 @@ mod tests {
 
     #[test]
     fn addresses_of_links_and_of_virtual_functions() {
-        let attribute = |kind: u16, value: &[u8]| {
-            let mut bytes = [(value.len() as u16 + 4).to_le_bytes(), kind.to_le_bytes()].concat();
-            bytes.extend(value);
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-            bytes
-        };
         let function = [&[0u8; 4][..], &[2, 0, 0, 0, 0, 9], &[0; 26]].concat();
         let functions = attribute(22, &attribute(1, &attribute(1, &function)));
         let mut message = vec![0u8; 32];

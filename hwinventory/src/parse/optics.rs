@@ -1,17 +1,15 @@
-//! EEPROMs of pluggable modules: SFP (SFF-8472), QSFP (SFF-8636), and the first page of those that follow CMIS.
+//! EEPROMs of pluggable modules: SFP (SFF-8472), QSFP (SFF-8636), and those that follow CMIS (`opticscmis`).
 
 use super::bytes::{ascii, be16, hex, slice, u8_at};
-use super::opticswords as words;
+use super::{opticscmis as cmis, opticswords as words};
 use crate::model::{OpticalLane, Transceiver};
+
+/// Half a page of a module's memory, in bytes.
+pub const PAGE: u32 = 128;
 
 /// Type of the EEPROM and its length, of `ETHTOOL_GMODULEINFO`.
 pub fn module_info(answer: &[u8]) -> Option<(u32, u32)> {
     Some((super::bytes::le32(answer, 4)?, super::bytes::le32(answer, 8)?))
-}
-
-/// The data of `ETHTOOL_GMODULEEEPROM`, behind its header of 16 bytes.
-pub fn eeprom_answer(answer: &[u8]) -> Option<Transceiver> {
-    module(answer.get(16..)?)
 }
 
 /// By the identifier in the first byte (SFF-8024, table 4-1). Checksums are not looked at: those of a redacted snapshot
@@ -21,7 +19,7 @@ pub fn module(eeprom: &[u8]) -> Option<Transceiver> {
     let mut found = match identifier {
         0x03 | 0x0b => sfp(eeprom),
         0x0c | 0x0d | 0x11 => qsfp(eeprom),
-        0x18 | 0x19 | 0x1b | 0x1e | 0x1f => cmis(eeprom),
+        _ if cmis::is_one(eeprom) => cmis::first_pages(eeprom),
         _ => return None,
     };
     found.kind = words::kind(identifier).map(str::to_owned);
@@ -29,17 +27,17 @@ pub fn module(eeprom: &[u8]) -> Option<Transceiver> {
 }
 
 /// Where the names stand: they are laid out alike everywhere.
-struct Names {
-    vendor: usize,
-    oui: usize,
-    part: usize,
-    revision: (usize, usize),
-    serial: usize,
-    date: usize,
-    connector: usize,
+pub(super) struct Names {
+    pub vendor: usize,
+    pub oui: usize,
+    pub part: usize,
+    pub revision: (usize, usize),
+    pub serial: usize,
+    pub date: usize,
+    pub connector: usize,
 }
 
-fn names(eeprom: &[u8], at: &Names) -> Transceiver {
+pub(super) fn names(eeprom: &[u8], at: &Names) -> Transceiver {
     let text = |from: usize, length: usize| slice(eeprom, from, length).and_then(ascii);
     let oui = slice(eeprom, at.oui, 3).filter(|o| o.iter().any(|&b| b != 0));
     Transceiver {
@@ -62,7 +60,7 @@ fn date(text: &str) -> Option<String> {
     Some(format!("20{year}-{month}-{day} {lot}").trim_end().to_owned())
 }
 
-fn signed(raw: u16) -> f64 {
+pub(super) fn signed(raw: u16) -> f64 {
     f64::from(raw as i16)
 }
 
@@ -123,7 +121,7 @@ fn flag(page: &[u8], at: usize, bit: usize) -> bool {
 }
 
 /// Two decimals: the modules are not more exact.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
@@ -166,24 +164,6 @@ fn qsfp(eeprom: &[u8]) -> Transceiver {
     for (at, what) in [(9, "rx power"), (11, "bias"), (13, "tx power")] {
         let set = (0..16).filter(|&bit| flag(eeprom, at, bit));
         found.alarms.extend(set.map(|bit| format!("{what} {}, lane {}", SIDES[bit % 4], bit / 4 + 1)));
-    }
-    found
-}
-
-/// The lower memory and page 00h (CMIS 5.2, 8.2 and 8.3). Lanes are on pages that ethtool's ioctl does not give.
-fn cmis(eeprom: &[u8]) -> Transceiver {
-    let mut found = names(
-        eeprom,
-        &Names { vendor: 129, oui: 145, part: 148, revision: (164, 2), serial: 166, date: 182, connector: 203 },
-    );
-    // Base in the lower six bits, times 0.1, 1, 10 or 100.
-    let length = u8_at(eeprom, 202).filter(|&b| b & 0x3f != 0);
-    const SCALES: [f64; 4] = [0.1, 1.0, 10.0, 100.0];
-    found.cable_length = length.map(|b| f64::from(b & 0x3f) * SCALES[usize::from(b >> 6)]);
-    // Copper has no monitors: media type 3 is passive, 4 active.
-    if !matches!(u8_at(eeprom, 85), Some(3 | 4)) {
-        found.temperature = be16(eeprom, 14).map(|t| rounded(signed(t) / 256.0));
-        found.voltage = be16(eeprom, 16).map(|v| rounded(f64::from(v) / 1e4));
     }
     found
 }

@@ -103,7 +103,6 @@ proptest! {
     #[test]
     fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..700), kind in 0u8..0x20, at in 0usize..512, b in any::<u8>()) {
         module_info(&bytes);
-        eeprom_answer(&bytes);
         let mut near = bytes.clone();
         if let Some(first) = near.first_mut() { *first = kind; }
         module(&near);

@@ -33,6 +33,14 @@ pub enum Query {
         command: u32,
         length: u32,
     },
+    /// Half a page of a pluggable module's memory, 128 bytes: the upper half of this page in this bank, or the lower half
+    /// that all of them share.
+    ModulePage {
+        interface: String,
+        upper: bool,
+        page: u8,
+        bank: u8,
+    },
     /// The messages of an rtnetlink dump, headers and all.
     Links,
     Addresses,
@@ -69,6 +77,9 @@ impl Query {
             Query::Samples { device } => format!("samples_{}", safe(device)),
             Query::Ethtool { interface, command, length } => {
                 format!("ethtool_{}_{command:x}_{length}", safe(interface))
+            }
+            Query::ModulePage { interface, upper, page, bank } => {
+                format!("module_{}_{page:02x}_{bank}_{}", safe(interface), if *upper { "upper" } else { "lower" })
             }
             Query::Links => "links".to_owned(),
             Query::Addresses => "addresses".to_owned(),

@@ -11,6 +11,7 @@ mod fru;
 mod gather;
 mod names;
 mod replacements;
+mod told;
 
 use super::recording::Recording;
 use crate::model::Inventory;
@@ -33,9 +34,15 @@ pub fn redact(recording: &mut Recording, inventory: &Inventory, key: &[u8]) {
     for (_, page) in recording.files.iter_mut().filter(|(path, _)| path.ends_with("/vpd_pg80")) {
         page.as_mut().map(|page| replacements.apply_to_page(page)).unwrap_or_default();
     }
-    for bytes in recording.files.values_mut().chain(recording.queries.values_mut()).flatten() {
-        replacements.apply(bytes);
+    for (path, answer) in &mut recording.files {
+        let Ok(bytes) = answer else { continue };
+        if gather::is_name(path) {
+            replacements.apply_to_name(bytes);
+        } else if !is_no_text_of_names(path, bytes) {
+            replacements.apply(bytes);
+        }
     }
+    recording.queries.values_mut().flatten().for_each(|bytes| replacements.apply(bytes));
     recording.files = rename(std::mem::take(&mut recording.files), &replacements);
     recording.queries = rename(std::mem::take(&mut recording.queries), &replacements);
     recording.lists = rename(std::mem::take(&mut recording.lists), &replacements);
@@ -46,10 +53,28 @@ pub fn redact(recording: &mut Recording, inventory: &Inventory, key: &[u8]) {
     recording.manifest.redacted = true;
 }
 
+/// Numbers, and what says for which driver a device is: a serial number of digits may be in them by chance.
+fn is_no_text_of_names(path: &str, bytes: &[u8]) -> bool {
+    const NUMBERS: [&str; 4] = ["/proc/meminfo", "/proc/stat", "/proc/uptime", "/proc/modules"];
+    let content = bytes.trim_ascii();
+    let digits = match content.strip_prefix(b"0x") {
+        Some(hexadecimal) => hexadecimal.iter().all(u8::is_ascii_hexdigit),
+        None => content.iter().all(u8::is_ascii_digit),
+    };
+    NUMBERS.contains(&path) || path.ends_with("/modalias") || (!content.is_empty() && digits)
+}
+
 /// Takes out what is a name of the machine through and through, or cannot be searched for names.
 fn leave_out(recording: &mut Recording, key: &[u8]) {
     if let Some(Ok(line)) = recording.files.get_mut("/proc/cmdline") {
         *line = cmdline::masked(&String::from_utf8_lossy(line)).into_bytes();
+    }
+    for (path, answer) in &mut recording.files {
+        let Ok(bytes) = answer else { continue };
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        if let Some(host) = told::host(path, &text) {
+            *bytes = text.replacen(host, &forms::replaced_text(host, key), 1).into_bytes();
+        }
     }
     for (_, bytes) in recording.files.iter_mut().filter(|(path, _)| path.ends_with("/config")) {
         if let Ok(bytes) = bytes {

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 mod ethtool;
+mod genetlink;
 mod ipmi;
 mod lldp;
 mod netlink;
@@ -28,6 +29,7 @@ pub(crate) fn answer(query: &Query) -> io::Result<Vec<u8>> {
         Query::Signatures { device } => signatures::probe(device),
         Query::Samples { device } => samples::look(device),
         Query::Ethtool { interface, command, length } => ethtool::get(interface, *command, *length),
+        Query::ModulePage { interface, upper, page, bank } => genetlink::module_page(interface, *upper, *page, *bank),
         Query::Links => netlink::links(),
         Query::Addresses => netlink::addresses(),
         Query::Lldp { interface, seconds, agent_off } => lldp::listen(interface, *seconds, *agent_off),

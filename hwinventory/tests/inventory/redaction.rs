@@ -196,17 +196,33 @@ fn same_but_for_names(at: &str, was: &Value, is: &Value, names: &mut BTreeMap<St
     }
 }
 
+/// Redacts and replays. Returns the replayed machine.
+fn replay(context: &str, inventory: &Inventory, mut recording: Recording) -> Inventory {
+    redact(&mut recording, inventory, b"a key");
+    compare(context, inventory, recording)
+}
+
 /// Redacts, searches, replays. Returns the replayed machine.
 fn check(context: &str, source: Arc<dyn source::Source>) -> Inventory {
+    check_for(context, source, &[])
+}
+
+/// Searches for more names than files and fields tell.
+fn check_for(context: &str, source: Arc<dyn source::Source>, more: &[&str]) -> Inventory {
     let (inventory, mut recording) = record(source);
-    let names = identifiers(&inventory, &recording);
+    let mut names = identifiers(&inventory, &recording);
+    names.extend(more.iter().map(|name| (*name).to_owned()));
     redact(&mut recording, &inventory, b"a key");
     let leaks = leaks(&recording, &names);
     assert!(leaks.is_empty(), "{context}: {} leaks:\n{}", leaks.len(), leaks.join("\n"));
+    compare(context, &inventory, recording)
+}
+
+fn compare(context: &str, inventory: &Inventory, recording: Recording) -> Inventory {
     let replayed = support::collect(Arc::new(recording));
     let document = |i: &Inventory| ordered(&serde_json::to_value(i).expect("JSON"));
     let mut pairs = BTreeMap::new();
-    same_but_for_names(context, &document(&inventory), &document(&replayed), &mut pairs);
+    same_but_for_names(context, &document(inventory), &document(&replayed), &mut pairs);
     let others: BTreeSet<&String> = pairs.values().collect();
     assert_eq!(others.len(), pairs.len(), "{context}: two names became one");
     replayed
@@ -340,4 +356,125 @@ fn relations_stay() {
     assert!(uuids.iter().any(|u| u.ends_with("-tpool")), "{uuids:?}");
     let line = after.firmware.data.cmdline.unwrap_or_default();
     assert!(!line.contains("26d43bb7") && line.contains("rd.md.uuid="), "{line}");
+}
+
+/// Names that are in no field of the inventory, and numbers that are no names.
+fn names_in_passing() -> Machine {
+    let mut machine = Machine::default();
+    let md = "26d43bb7:2b9bb08e:6912462a:d6572671";
+    machine.file(
+        "/proc/cmdline",
+        &format!(
+            "root=PARTUUID=f5a5c5d3-01 resume=UUID=0A1B2C3D4E5F6071 rd.md.uuid={md} ifname=eth7:52:54:00:ab:cd:ef \
+             rd.zfcp=0.0.4000,0x5005076300C213e9,0x5022000000000000 systemd.machine_id=0f1e2d3c4b5a69788796a5b4c3d2e1f0 \
+             ip=10.0.0.7::10.0.0.1:255.255.255.0 console=ttyS0,115200n8\n"
+        ),
+    );
+    let cpu = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n\nHardware\t: BCM2711\nSerial\t\t: 10000000abcdef01\n";
+    machine.file("/proc/cpuinfo", cpu);
+    // Ceph calls its volumes by UUIDs, and device mapper doubles their dashes.
+    let osd = "ceph--a1b2c3d4--1122--4344--8566--778899aabbcc-osd--block--b1b2c3d4--1122--4344--8566--778899aabbcd";
+    let lvm = "LVM-q1w2e3r4t5y6u7i8o9p0a1s2d3f4g5h6R1t2y3u4i5o6p7a8s9d0f1g2h3j4k5l6";
+    builder::disk(&mut machine, "/sys/devices/virtual/block", "dm-0", &[("dm/name", osd), ("dm/uuid", lvm)]);
+    machine.file("/proc/self/mountinfo", &format!("1 0 253:0 / /var rw - ext4 /dev/mapper/{osd} rw\n"));
+    let hca = format!("{IB}/infiniband/mlx5_0");
+    machine.file(&format!("{hca}/node_desc"), "node17 mlx5_0\n").file(&format!("{hca}/node_type"), "1: CA\n");
+    machine.file(&format!("{hca}/node_guid"), "0002:c903:0012:3456\n");
+    machine.link("/sys/class/infiniband/mlx5_0", &hca);
+    let fc = "/sys/devices/pci0000:00/0000:00:06.0/host1/fc_host/host1";
+    machine.file(&format!("{fc}/symbolic_name"), "Emulex LPe16002B-M6 FV10.2 DV11.1. HN:node17. OS:Linux\n");
+    machine.file(&format!("{fc}/port_name"), "0x10000090faf1e2d3\n").link("/sys/class/fc_host/host1", fc);
+    machine.file("/proc/sys/kernel/hostname", "node17\n");
+    // A card that is called by its address.
+    let nic = "/sys/devices/pci0000:00/0000:00:14.0/usb1/1-3/1-3:1.0/net/enx525400abcdee";
+    for (file, text) in [("address", "52:54:00:ab:cd:ee"), ("type", "1"), ("ifindex", "3"), ("addr_assign_type", "0")] {
+        machine.file(&format!("{nic}/{file}"), &format!("{text}\n"));
+    }
+    machine.link("/sys/class/net/enx525400abcdee", nic);
+    machine.link(&format!("{nic}/device"), "/sys/devices/pci0000:00/0000:00:14.0/usb1/1-3/1-3:1.0");
+    // NVMe over Fibre Channel: the address is made of names.
+    let ctl = "/sys/devices/virtual/nvme-fabrics/ctl/nvme3";
+    let address =
+        "traddr=nn-0x20000090faf1e2d3:pn-0x21000090faf1e2d4,host_traddr=nn-0x2000000000c0ffee:pn-0x1000000000c0ffef\n";
+    machine.file(&format!("{ctl}/address"), address).file(&format!("{ctl}/transport"), "fc\n");
+    machine.file(&format!("{ctl}/subsysnqn"), "nqn.1992-08.com.example:sn.0a1b2c3d:subsystem.7\n");
+    machine.file(&format!("{ctl}/hostid"), "c1b2c3d4-1122-4344-8566-778899aabbcc\n");
+    machine.link("/sys/class/nvme/nvme3", ctl);
+    machine
+}
+
+#[test]
+fn names_that_stand_in_passing() {
+    let replayed = check_for(
+        "in passing",
+        Arc::new(names_in_passing()),
+        &[
+            "f5a5c5d3",
+            "0A1B2C3D4E5F6071",
+            "26d43bb7:2b9bb08e:6912462a:d6572671",
+            "52:54:00:ab:cd:ef",
+            "5005076300C213e9",
+            "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+            "10000000abcdef01",
+            "a1b2c3d4--1122--4344--8566--778899aabbcc",
+            "b1b2c3d4-1122-4344-8566-778899aabbcd",
+            "node17",
+            "525400abcdee",
+            "20000090faf1e2d3",
+            "21000090faf1e2d4",
+            "1000000000c0ffef",
+            "c1b2c3d4-1122-4344-8566-778899aabbcc",
+        ],
+    );
+    let line = replayed.firmware.data.cmdline.unwrap_or_default();
+    assert!(line.contains("ip=10.0.0.7::10.0.0.1:255.255.255.0 console=ttyS0,115200n8"), "{line}");
+    let mount = replayed.volumes.data[0].mounts.iter().flatten().count();
+    assert_eq!(mount, 1, "the mount table and the map still have one name");
+    let nic = &replayed.nics.data[0];
+    assert_eq!(nic.name.strip_prefix("enx"), nic.mac.as_deref().map(|m| m.replace(':', "")).as_deref(), "{nic:?}");
+}
+
+/// Serial numbers of digits, asset tags of one: the numbers of the machine are not among its names.
+fn numbers() -> Machine {
+    let mut machine = Machine::default();
+    let mut dimms = vec![builder::system(&["Made Up", "Server", "1", "1001000"], *b"made-up-machine!")];
+    for (n, serial) in ["1", "512", "00001234", "8192000"].iter().enumerate() {
+        let slot = format!("A{n}");
+        let dimm = builder::Structure::new(17, 0x54, &[&slot, serial, "1"]);
+        dimms.push(dimm.set(0x0c, &[0, 4]).set(0x10, &[1]).set(0x12, &[0x1a]).set(0x18, &[2, 3]));
+    }
+    builder::smbios(&mut machine, (3, 2), &dimms);
+    machine.file("/proc/meminfo", "MemTotal: 8192000 kB\nMemAvailable: 28192000 kB\n");
+    machine.sata("sda", 1, "1001000").sata("sdb", 2, "512").sata("sdc", 3, "200040");
+    let nic = "/sys/devices/pci0000:00/0000:00:05.0";
+    machine.link("/sys/bus/pci/devices/0000:00:05.0", nic).file(&format!("{nic}/vendor"), "0x8086\n");
+    machine.file(&format!("{nic}/device"), "0x1234\n").file(&format!("{nic}/class"), "0x020000\n");
+    machine.file(&format!("{nic}/modalias"), "pci:v00008086d00001234sv00001AF4sd00001100bc02sc00i00\n");
+    machine
+}
+
+#[test]
+fn numbers_stay_numbers() {
+    // Nobody searches for these: they stand everywhere.
+    let (before, recording) = record(Arc::new(numbers()));
+    let after = replay("numbers", &before, recording);
+    let shape = |i: &Inventory| -> Vec<_> {
+        i.disks.data.iter().map(|d| (d.size, d.removable, d.rotational, d.logical_block_size)).collect()
+    };
+    assert_eq!(shape(&before), shape(&after));
+    assert_eq!(before.memory.data.physical, after.memory.data.physical);
+    assert_ne!(before.disks.data[0].serial, after.disks.data[0].serial);
+    assert_ne!(before.disks.data[1].serial, after.disks.data[1].serial, "short ones, too");
+    assert_eq!(before.unclaimed.data, after.unclaimed.data);
+}
+
+/// What nobody filled in must not look as if somebody had.
+#[test]
+fn placeholders_stay_placeholders() {
+    let mut machine = Machine::default();
+    machine.file("/sys/class/dmi/id/product_uuid", "03000200-0400-0500-0006-000700080009\n");
+    machine.file("/sys/class/dmi/id/product_serial", "To be filled by O.E.M.\n");
+    let (before, recording) = record(Arc::new(machine));
+    let replayed = replay("placeholders", &before, recording);
+    assert_eq!((replayed.system.data.uuid, replayed.system.data.serial_number), (None, None));
 }

@@ -166,7 +166,10 @@ record! {
         hctl: Option<String>,
         /// bit/s of the link to the disk (SATA, SAS).
         link_speed: Option<u64>,
+        /// What the disk can.
         max_link_speed: Option<u64>,
+        /// What the controller's ports can, where it tells (AHCI).
+        port_link_speed: Option<u64>,
         /// SCSI or NVMe controller state in the kernel, e.g. `running`, `live`.
         state: Option<String>,
         nvme: Option<NvmeNamespace>,

@@ -31,6 +31,15 @@ pub fn from_sysfs(reader: &Reader, device: &str, disk: &mut Disk) {
     if let Some(identify) = page("89").and_then(|p| ata::identify(scsi::ata_information(&p)?)) {
         ata_identity(identify, disk);
     }
+    disk.port_link_speed = host_link_speed(reader, hctl);
+}
+
+/// What an AHCI controller's ports can: Interface Speed Support, bits 23:20 of its capabilities (AHCI 1.3.1, 3.1.1).
+fn host_link_speed(reader: &Reader, hctl: &str) -> Option<u64> {
+    let host = hctl.split(':').next()?;
+    let text = reader.quiet_text(&format!("/sys/class/scsi_host/host{host}/ahci_host_caps"))?;
+    let capabilities = u32::from_str_radix(&text, 16).ok()?;
+    ata::generation((capabilities >> 20 & 0xf) as u16)
 }
 
 /// What IDENTIFY DEVICE says is fuller: the SCSI side cuts the model to 16 characters and the revision to 4.

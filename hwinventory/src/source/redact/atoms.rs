@@ -19,6 +19,8 @@ fn take_apart(name: &str, found: &mut Vec<String>) {
         found.extend(map);
     } else if name.starts_with("nqn.") || name.starts_with("iqn.") {
         qualified(name, found);
+    } else if let Some(address) = named_by_address(name) {
+        found.push(address.to_owned());
     } else if let Some(id) = mbr_partition(name) {
         found.push(id.to_owned());
     } else {
@@ -86,6 +88,12 @@ fn qualified(name: &str, found: &mut Vec<String>) {
     }
 }
 
+/// `enx525400123456`: an interface that is called by its address.
+fn named_by_address(name: &str) -> Option<&str> {
+    let address = ["enx", "wlx", "wwx"].iter().find_map(|kind| name.strip_prefix(kind))?;
+    (address.len() == 12 && address.bytes().all(|b| b.is_ascii_hexdigit())).then_some(address)
+}
+
 /// `DISKID-NN`: the number of the partition is no secret.
 fn mbr_partition(name: &str) -> Option<&str> {
     let (id, number) = name.split_once('-')?;
@@ -128,6 +136,7 @@ mod tests {
             ("nqn.2014.08.org.nvmexpress:144d144dS463NF0M            Samsung", vec!["S463NF0M"]),
             ("iqn.2001-05.com.example:array-17", vec!["array-17"]),
             ("f5a5c5d3-01", vec!["f5a5c5d3"]),
+            ("enx525400123456", vec!["525400123456"]),
             ("Z1X4ABCD", vec!["Z1X4ABCD"]),
             ("", vec![]),
         ] {

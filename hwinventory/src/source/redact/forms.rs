@@ -81,7 +81,10 @@ pub fn binary_forms(old: &[u8], new: &[u8]) -> Vec<Pair> {
     if let (Ok(old), Ok(new)) = (<[u8; 16]>::try_from(old), <[u8; 16]>::try_from(new)) {
         let (old, new) = (uuid::Uuid::from_bytes(old), uuid::Uuid::from_bytes(new));
         pairs.push((old.to_bytes_le().to_vec(), new.to_bytes_le().to_vec()));
-        pairs.push((old.hyphenated().to_string().into_bytes(), new.hyphenated().to_string().into_bytes()));
+        let (old, new) = (old.hyphenated().to_string(), new.hyphenated().to_string());
+        // Device mapper doubles the dashes of names that it joins.
+        pairs.push((old.replace('-', "--").into_bytes(), new.replace('-', "--").into_bytes()));
+        pairs.push((old.into_bytes(), new.into_bytes()));
     }
     // Bytes in a group, and what stands between the groups: addresses, GUIDs of InfiniBand, UUIDs of md, switches.
     for (bytes, separator) in [(64, ""), (1, ":"), (1, "-"), (1, " "), (2, ":"), (2, "."), (4, ":")] {

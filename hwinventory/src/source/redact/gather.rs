@@ -2,9 +2,9 @@
 //! frames hold.
 
 use super::atoms::{atoms, uuids};
-use super::names;
+use super::{names, told};
 use crate::model::Inventory;
-use crate::parse::names::{is_hypervisor_default, is_placeholder};
+use crate::parse::names::{is_hypervisor_default, is_placeholder, real_uuid};
 use crate::parse::{bytes, ethtool, netlink, scsi};
 use crate::source::Recording;
 use serde_json::Value;
@@ -43,8 +43,11 @@ const FILES: &[&str] = &[
     "boot_id",
     "chassis_asset_tag",
     "chassis_serial",
+    "enclosure_identifier",
     "eui",
     "fabric_name",
+    "hostid",
+    "hostnqn",
     "initiatorname",
     "nguid",
     "node_guid",
@@ -61,10 +64,20 @@ const FILES: &[&str] = &[
     "subsysnqn",
     "sys_image_guid",
     "targetname",
+    "uid",
     "unique_id",
     "uuid",
     "wwid",
 ];
+
+/// Whether a file of sysfs holds nothing but a name.
+pub fn is_name(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    FILES.contains(&name)
+        || name.starts_with("vpd_pg")
+        || path.contains("/gids/")
+        || (name == "id" && path.contains("/enclosure/"))
+}
 
 /// Secret parts of names, as they are written.
 pub fn all(recording: &Recording, inventory: &Inventory) -> BTreeSet<String> {
@@ -94,8 +107,8 @@ pub fn all(recording: &Recording, inventory: &Inventory) -> BTreeSet<String> {
 }
 
 fn is_telling(atom: &str) -> bool {
-    // Zeros stand for none, and a PCI address without its function is what a slot is for.
-    if atom.bytes().all(|b| b == b'0') || crate::collect::is_pci_address(&format!("{atom}.0")) {
+    // One character tells nobody, zeros stand for none, and a PCI address without its function is what a slot is for.
+    if atom.len() < 2 || atom.bytes().all(|b| b == b'0') || crate::collect::is_pci_address(&format!("{atom}.0")) {
         return false;
     }
     !is_placeholder(atom) && !crate::collect::is_pci_address(atom) && !is_hypervisor_default(&atom.to_ascii_lowercase())
@@ -115,7 +128,7 @@ fn fields(value: &Value, found: &mut BTreeSet<String>) {
                     Value::String(text) if name == "name" && fields.contains_key("level") => {
                         found.extend(text.contains(':').then(|| text.clone()));
                     }
-                    Value::String(text) if name == "dm_name" => found.extend(uuids(text)),
+                    Value::String(text) if name == "dm_name" => found.extend(uuids(&text.replace("--", "-"))),
                     Value::String(text) if FIELDS.contains(&name.as_str()) => drop(found.insert(text.clone())),
                     other => self::fields(other, found),
                 }
@@ -132,13 +145,20 @@ fn files(recording: &Recording, found: &mut BTreeSet<String>) {
         let name = path.rsplit('/').next().unwrap_or_default();
         if name.starts_with("vpd_pg") {
             pages(content, found);
+        } else if path == "/proc/cpuinfo" {
+            told::processors(&String::from_utf8_lossy(content), found);
         } else if path.starts_with("/proc/") {
-            found.extend(uuids(&String::from_utf8_lossy(content)));
-        } else if FILES.contains(&name) || path.contains("/gids/") {
+            told::gather(&String::from_utf8_lossy(content), found);
+        } else if is_name(path) {
             let text = String::from_utf8_lossy(content);
             let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-            // NVMe's address is a place.
-            if !text.is_empty() && !text.contains(['=', '\n']) {
+            // NVMe's address is a place; over Fibre Channel it is made of the names of ports.
+            if text.contains(['=', '\n']) {
+                told::ids(text, found);
+            } else if name == "product_uuid" {
+                // What nobody filled in must stay what nobody filled in.
+                found.extend(real_uuid(Some(text.to_owned())));
+            } else if !text.is_empty() {
                 found.insert(text.to_owned());
             }
         }

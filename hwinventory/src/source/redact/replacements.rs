@@ -35,14 +35,24 @@ impl Replacements {
         Replacements { by_head, words, alone }
     }
 
+    /// Text or bytes of any kind. A short number in a longer one is there by chance.
     pub fn apply(&self, bytes: &mut [u8]) {
-        self.replace(bytes, |_| true);
+        self.replace(bytes, |old, alone| alone || !is_number(old));
+    }
+
+    /// A file that holds nothing but a name.
+    pub fn apply_to_name(&self, bytes: &mut [u8]) {
+        let start = bytes.len() - bytes.trim_ascii_start().len();
+        match self.alone.get(bytes.trim_ascii()) {
+            Some(new) => overwrite(bytes.get_mut(start..).unwrap_or_default(), new),
+            None => self.replace(bytes, |_, _| true),
+        }
     }
 
     /// A name of a file or a query: words without digits are left, they are more likely the kernel's than the machine's.
     pub fn path(&self, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
-        self.replace(&mut bytes, |old| !self.words.contains(old));
+        self.replace(&mut bytes, |old, alone| !self.words.contains(old) && (alone || !is_number(old)));
         String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
     }
 
@@ -57,20 +67,18 @@ impl Replacements {
 
     /// A page of vital product data: behind its head of four bytes a short name may stand alone.
     pub fn apply_to_page(&self, page: &mut [u8]) {
-        self.apply(page.get_mut(4..).unwrap_or_default());
+        self.apply_to_name(page.get_mut(4..).unwrap_or_default());
     }
 
-    fn replace(&self, bytes: &mut [u8], wanted: impl Fn(&[u8]) -> bool) {
-        let start = bytes.len() - bytes.trim_ascii_start().len();
-        if let Some(new) = self.alone.get(bytes.trim_ascii()) {
-            overwrite(bytes.get_mut(start..).unwrap_or_default(), new);
-            return;
-        }
+    /// `wanted` is asked of each value that is found, and whether no digit stands next to it.
+    fn replace(&self, bytes: &mut [u8], wanted: impl Fn(&[u8], bool) -> bool) {
         let mut at = 0;
         while let Some(head) = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
             let hit = self.by_head.get(head).and_then(|candidates| {
                 let rest = bytes.get(at..).unwrap_or_default();
-                candidates.iter().find(|(old, _)| rest.starts_with(old) && wanted(old))
+                let is_digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+                let alone = |old: &[u8]| !is_digit(at.checked_sub(1)) && !is_digit(Some(at + old.len()));
+                candidates.iter().find(|(old, _)| rest.starts_with(old) && wanted(old, alone(old)))
             });
             match hit {
                 Some((old, new)) => {
@@ -81,6 +89,10 @@ impl Replacements {
             }
         }
     }
+}
+
+fn is_number(old: &[u8]) -> bool {
+    old.len() < 12 && old.iter().all(u8::is_ascii_digit)
 }
 
 fn overwrite(bytes: &mut [u8], new: &[u8]) {

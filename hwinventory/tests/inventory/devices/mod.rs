@@ -227,3 +227,35 @@ fn a_recording_holds_no_secrets() {
     let unpacked = zstd::decode_all(archive.as_slice()).expect("it is zstd");
     assert!(!unpacked.windows(4).any(|w| w == b"hush"));
 }
+
+/// A module with the common management interface behind a driver that has no ioctl for it: half pages by netlink.
+#[test]
+fn a_module_whose_lanes_are_on_pages_of_their_own() {
+    let mut machine = Machine::default();
+    let card = "/sys/devices/pci0000:00/0000:00:05.0";
+    for (name, text) in [("ifindex", "2"), ("iflink", "2"), ("type", "1"), ("address", "3c:fd:fe:01:02:03")] {
+        machine.file(&format!("{card}/net/eth0/{name}"), &format!("{text}\n"));
+    }
+    machine.link("/sys/class/net/eth0", &format!("{card}/net/eth0"));
+    machine.link(&format!("{card}/net/eth0/device"), card);
+    let mut half = |upper: bool, page: u8, set: &[(usize, &[u8])]| {
+        let mut bytes = vec![0u8; 128];
+        set.iter().for_each(|(at, value)| bytes[*at % 128..*at % 128 + value.len()].copy_from_slice(value));
+        machine.answer(&Query::ModulePage { interface: "eth0".into(), upper, page, bank: 0 }, &bytes);
+    };
+    // 400GBASE-DR4: four lanes on the fibre.
+    half(false, 0, &[(0, &[0x18]), (14, &[40, 128]), (85, &[2]), (88, &[0x84])]);
+    half(true, 0, &[(129, b"Example Optics  "), (166, b"SERIAL0000000017")]);
+    half(true, 0x01, &[(138, &26_200u16.to_be_bytes()), (160, &[0x07])]);
+    half(true, 0x11, &[(150, &[0b0100]), (154, &[0x27, 0x10]), (170, &[0x27, 0x10]), (186, &[0x1f, 0x40])]);
+    let inventory = support::collect(Arc::new(machine));
+    let module = inventory.nics.data[0].transceiver.as_ref().expect("a module");
+    assert_eq!((module.kind.as_deref(), module.serial.as_deref()), (Some("QSFP-DD"), Some("SERIAL0000000017")));
+    assert_eq!((module.wavelength, module.temperature), (Some(1310.0), Some(40.5)));
+    let first = &module.lanes[0];
+    assert_eq!(
+        (module.lanes.len(), first.tx_power, first.bias, first.rx_power),
+        (4, Some(1000.0), Some(20.0), Some(800.0))
+    );
+    assert_eq!(module.alarms, ["rx power low alarm, lane 3"]);
+}
