@@ -8,6 +8,7 @@ mod hello;
 mod key;
 mod late;
 mod logs;
+mod records;
 mod serve;
 
 use crate::api::LogRing;
@@ -28,6 +29,7 @@ use crate::syslog::Syslog;
 use burin_sign::SecretKey;
 use hwinventory::Inventory;
 use logs::Logs;
+use records::Records;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -56,6 +58,8 @@ pub struct Agent {
     /// A clone of it is the logger's writer.
     pub log: LogRing,
     pub look: Look,
+    /// What the BMC keeps, once it is known.
+    pub records: Records,
 }
 
 /// How the machine is looked at. The default asks the hardware; a test has machines of its own.
@@ -64,9 +68,15 @@ pub struct Look(pub Arc<dyn Fn() -> Inventory + Send + Sync>);
 
 impl Look {
     /// Listens for LLDP while it looks for the first time; the neighbours of then are those of later inventories.
-    fn hearing(wait: Duration) -> Self {
+    fn hearing(wait: Duration, records: Records) -> Self {
         let heard = OnceLock::new();
-        Self(Arc::new(move || facts::with_neighbours(wait, &heard)))
+        Self(Arc::new(move || {
+            let mut inventory = facts::with_neighbours(wait, &heard);
+            if let Some(records) = records.get() {
+                hwinventory::add_bmc_records(&mut inventory, records.clone());
+            }
+            inventory
+        }))
     }
 
     fn inventory(&self) -> Inventory {
@@ -76,7 +86,7 @@ impl Look {
 
 impl Default for Look {
     fn default() -> Self {
-        Self::hearing(Duration::ZERO)
+        Self::hearing(Duration::ZERO, Records::default())
     }
 }
 
@@ -151,8 +161,9 @@ impl Agent {
             config.order = placed.map(OrderSource::Path);
         }
         let log = LogRing::new(LOG_KEPT);
-        let look = Look::hearing(config.lldp);
-        Ok(Self { root: root.to_owned(), config, paths, log, look })
+        let records = Records::default();
+        let look = Look::hearing(config.lldp, records.clone());
+        Ok(Self { root: root.to_owned(), config, paths, log, look, records })
     }
 
     /// From the first event to what PID 1 is to do next.

@@ -143,6 +143,8 @@ pub enum Kind {
     Plan(Box<Plan>),
     #[serde(rename = "dev.burin.anomaly")]
     Anomaly(Anomaly),
+    #[serde(rename = "dev.burin.inventory")]
+    Inventory(InventorySections),
     #[serde(rename = "dev.burin.log")]
     Log(LogChunk),
     #[serde(rename = "dev.burin.dropped")]
@@ -219,6 +221,13 @@ pub struct Anomaly {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     pub problem: Problem,
+}
+
+/// Parts of the inventory that hello did not wait for. Each takes the place of the part of this name in hello's inventory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InventorySections {
+    /// By the names that they have in the inventory, e.g. `bmc_records`.
+    pub sections: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -2,6 +2,7 @@
 //! whatever happens is of no use. It is fed while the agent makes progress, and left to fire when that is stuck.
 //!
 //! `burin.watchdog=auto` (the default) takes those that run already; `on` arms all there are; `off` leaves them alone.
+//! Behind a comma may stand how many seconds without progress are too many: `on,600`.
 //! (Documentation/watchdog/watchdog-api.rst of the kernel.)
 
 use crate::alive;
@@ -20,13 +21,15 @@ const PAUSE: Duration = Duration::from_secs(3);
 /// No sign of progress for so long: a disk that hangs is given up after five minutes, a step without any byte written or
 /// read takes less than that.
 const PATIENCE: u64 = 30 * 60;
+/// Signs come every few seconds at best.
+const LEAST_PATIENCE: u64 = 20;
 
 /// The agent has ended by its own wish, and the machine waits for a person.
 static RESTING: AtomicBool = AtomicBool::new(false);
 /// Open ones by name, with whether they were armed by us.
 static OPEN: LazyLock<Mutex<BTreeMap<String, (File, bool)>>> = LazyLock::new(Mutex::default);
 
-/// `burin.watchdog=`.
+/// Which watchdogs are fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
     Auto,
@@ -34,20 +37,22 @@ enum Wish {
     Off,
 }
 
-impl Wish {
-    fn parse(cmdline: &str) -> Self {
-        let said = words(cmdline).into_iter().rev().find(|word| word.folded() == "burin.watchdog");
-        match said.and_then(|word| word.value).as_deref() {
-            Some("on") => Self::On,
-            Some("off") => Self::Off,
-            _ => Self::Auto,
-        }
-    }
+/// `burin.watchdog=`: which, and how many seconds without progress are too many.
+fn parse(cmdline: &str) -> (Wish, u64) {
+    let said = words(cmdline).into_iter().rev().find(|word| word.folded() == "burin.watchdog");
+    let said = said.and_then(|word| word.value).unwrap_or_default();
+    let (which, seconds) = said.split_once(',').unwrap_or((&said, ""));
+    let wish = match which {
+        "on" => Wish::On,
+        "off" => Wish::Off,
+        _ => Wish::Auto,
+    };
+    (wish, seconds.parse().map_or(PATIENCE, |seconds: u64| seconds.max(LEAST_PATIENCE)))
 }
 
 /// Feeds on a thread of its own, as long as the process lives.
 pub fn start(root: &Path, cmdline: &str) {
-    let wish = Wish::parse(cmdline);
+    let (wish, patience) = parse(cmdline);
     if wish == Wish::Off {
         return;
     }
@@ -58,15 +63,12 @@ pub fn start(root: &Path, cmdline: &str) {
         loop {
             take(&root, wish);
             let sign = fs::read_to_string(root.join(alive::FILE)).ok().and_then(|text| text.trim().parse().ok());
-            let fed = RESTING.load(Ordering::Relaxed) || is_alive(alive::uptime(), sign.unwrap_or(began));
+            let fed = RESTING.load(Ordering::Relaxed) || is_alive(alive::uptime(), sign.unwrap_or(began), patience);
             let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
             if fed {
                 open.values_mut().for_each(|(watchdog, _)| drop(watchdog.write_all(b"\0")));
             } else if !starving && !open.is_empty() {
-                log::error!(
-                    "the agent has made no progress for {} minutes: the watchdog is left to fire",
-                    PATIENCE / 60
-                );
+                log::error!("the agent has made no progress for {patience} s: the watchdog is left to fire");
             }
             starving = !fed;
             drop(open);
@@ -79,8 +81,8 @@ pub fn start(root: &Path, cmdline: &str) {
 }
 
 /// Whether the last sign is recent enough; seconds since the kernel started.
-fn is_alive(now: u64, sign: u64) -> bool {
-    now.saturating_sub(sign) < PATIENCE
+fn is_alive(now: u64, sign: u64, patience: u64) -> bool {
+    now.saturating_sub(sign) < patience
 }
 
 /// The agent runs, or has ended and is not started again.
@@ -144,12 +146,15 @@ mod tests {
     #[test]
     fn the_word() {
         for (cmdline, wish) in [
-            ("quiet", Wish::Auto),
-            ("burin.watchdog=on burin.watchdog=off", Wish::Off),
-            ("burin.watchdog=on", Wish::On),
-            ("burin.watchdog", Wish::Auto),
+            ("quiet", (Wish::Auto, PATIENCE)),
+            ("burin.watchdog=on burin.watchdog=off", (Wish::Off, PATIENCE)),
+            ("burin.watchdog=on", (Wish::On, PATIENCE)),
+            ("burin.watchdog=on,600", (Wish::On, 600)),
+            ("burin.watchdog=auto,1", (Wish::Auto, LEAST_PATIENCE)),
+            ("burin.watchdog=on,soon", (Wish::On, PATIENCE)),
+            ("burin.watchdog", (Wish::Auto, PATIENCE)),
         ] {
-            assert_eq!(Wish::parse(cmdline), wish, "{cmdline}");
+            assert_eq!(parse(cmdline), wish, "{cmdline}");
         }
     }
 
@@ -166,6 +171,6 @@ mod tests {
         assert!(runs(&watchdog("watchdog0", "active", "1")));
         assert!(runs(&watchdog("watchdog1", "inactive", "1")), "armed by firmware, fed by the kernel");
         assert!(!runs(&watchdog("watchdog2", "inactive", "0")));
-        assert!(is_alive(PATIENCE + 99, 100) && !is_alive(PATIENCE + 100, 100));
+        assert!(is_alive(699, 100, 600) && !is_alive(700, 100, 600));
     }
 }

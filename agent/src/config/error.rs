@@ -17,6 +17,8 @@ pub enum ConfigError {
     Log { value: String },
     #[error("burin.lldp={value}: not a number of seconds up to 300")]
     Lldp { value: String },
+    #[error("burin.bmc={value}: not a number of seconds up to 600")]
+    Bmc { value: String },
     #[error("burin.settle={value}: not a number of seconds up to 3600")]
     Settle { value: String },
     #[error("burin.finish={value}: no such way to finish")]
@@ -51,6 +53,7 @@ impl Coded for ConfigError {
             Self::Ca { .. } => "config.ca",
             Self::Log { .. } => "config.log",
             Self::Lldp { .. } => "config.lldp",
+            Self::Bmc { .. } => "config.bmc",
             Self::Settle { .. } => "config.settle",
             Self::Finish { .. } => "config.finish",
             Self::Api { .. } => "config.api",
@@ -77,6 +80,7 @@ impl Coded for ConfigError {
                 "write error, warn, info, debug or trace, and servers as udp://HOST[:514] or tcp://HOST[:601]: burin.log=info,udp://10.0.0.5"
             }
             Self::Lldp { .. } => "write burin.lldp=31: switches speak every 30 seconds",
+            Self::Bmc { .. } => "write burin.bmc=60, or burin.bmc=0 to leave the BMC's event log and sensors alone",
             Self::Settle { .. } => "write burin.settle=60 where disks may come up to a minute late",
             Self::Finish { .. } => "write reboot, poweroff, kexec or hold",
             Self::Api { .. } => {

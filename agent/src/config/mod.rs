@@ -64,6 +64,8 @@ pub struct Config {
     pub ntp: Option<String>,
     /// How long the first inventory listens for LLDP. Zero: not at all.
     pub lldp: Duration,
+    /// How long the BMC's records are read, beside the work.
+    pub bmc: Duration,
     /// Disks are chosen no earlier than so long after the agent has looked for the first time.
     pub settle: Duration,
     /// Overrides the order's `finish`.

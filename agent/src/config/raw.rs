@@ -3,7 +3,7 @@
 use super::cmdline::{Word, words};
 use super::ironic::{Ironic, is_true};
 use super::value::{
-    parse_api, parse_boot_mac, parse_bytes, parse_finish, parse_lldp, parse_log, parse_settle, parse_trust,
+    parse_api, parse_bmc, parse_boot_mac, parse_bytes, parse_finish, parse_lldp, parse_log, parse_settle, parse_trust,
 };
 use super::{Config, ConfigError, HttpUrl, OrderSource, Secret, network};
 use std::collections::BTreeMap;
@@ -15,8 +15,10 @@ const LLDP_OF_IRONIC: Duration = Duration::from_secs(31);
 const ATTRIBUTE: &str = "burin.attr.";
 /// Words of ironic-python-agent.
 const IPA: &str = "ipa_";
+/// Slow BMCs take half a minute for some hundred sensors.
+const BMC: Duration = Duration::from_secs(60);
 const HINTS: &str = "burin.ironic.hints";
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 18] = [
     "burin.controller",
     "burin.ca",
     "burin.token",
@@ -25,6 +27,7 @@ const KNOWN: [&str; 17] = [
     "burin.log",
     "burin.ntp",
     "burin.lldp",
+    "burin.bmc",
     "burin.settle",
     "burin.medium",
     "burin.watchdog",
@@ -47,6 +50,7 @@ pub struct Raw {
     pub log: Option<String>,
     pub ntp: Option<String>,
     pub lldp: Option<String>,
+    pub bmc: Option<String>,
     pub settle: Option<String>,
     pub finish: Option<String>,
     pub api: Option<String>,
@@ -119,6 +123,7 @@ impl Raw {
             "burin.log" => &mut self.log,
             "burin.ntp" => &mut self.ntp,
             "burin.lldp" => &mut self.lldp,
+            "burin.bmc" => &mut self.bmc,
             "burin.settle" => &mut self.settle,
             "burin.finish" => &mut self.finish,
             "burin.api" => &mut self.api,
@@ -169,6 +174,7 @@ impl Raw {
             syslog_by_dhcp: !log.local,
             ntp,
             lldp: self.lldp.as_deref().map(parse_lldp).transpose()?.unwrap_or(lldp),
+            bmc: self.bmc.as_deref().map(parse_bmc).transpose()?.unwrap_or(BMC),
             settle: self.settle.as_deref().map(parse_settle).transpose()?.unwrap_or_default(),
             finish: self.finish.as_deref().map(parse_finish).transpose()?,
             api: self.api.as_deref().map(parse_api).transpose()?.unwrap_or_default(),

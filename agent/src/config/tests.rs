@@ -17,7 +17,7 @@ fn every_word() {
         "BOOT_IMAGE=/vmlinuz quiet console=ttyS0,115200 burin.controller=https://c.example:8443/v1 ",
         "burin.ca=/etc/burin/ca.pem burin.token=s3cret burin.order=/order.json burin.events=http://e.example/ ",
         "burin.attr.rack=R1 burin.attr.Host-Name=\"a b\" burin.log=debug burin.ntp=ntp.example burin.finish=hold ",
-        "burin.api=9443 burin.lldp=31 ",
+        "burin.api=9443 burin.lldp=31 burin.bmc=9 ",
         "BOOTIF=01-52-54-00-Ab-cd-ef ip=dhcp\n",
     ));
     assert_eq!(config.controller.as_ref().map(HttpUrl::as_str), Some("https://c.example:8443/v1"));
@@ -30,7 +30,7 @@ fn every_word() {
     assert_eq!(config.attributes.get("Host-Name").map(String::as_str), Some("a b"));
     assert_eq!(config.log, Some(log::LevelFilter::Debug));
     assert_eq!(config.ntp.as_deref(), Some("ntp.example"));
-    assert_eq!(config.lldp.as_secs(), 31);
+    assert_eq!((config.lldp.as_secs(), config.bmc.as_secs()), (31, 9));
     assert_eq!(config.finish, Some(Finish::Hold));
     assert_eq!(config.api, ApiDoor::Port(9443));
     assert_eq!(config.boot_mac, Some(Mac([0x52, 0x54, 0, 0xab, 0xcd, 0xef])));
@@ -72,6 +72,7 @@ fn wrong_values_have_codes() {
     assert_eq!(code("burin.log=info,http://x"), "config.log");
     assert_eq!(code("burin.settle=soon"), "config.settle");
     assert_eq!(code("burin.lldp=301"), "config.lldp");
+    assert_eq!(code("burin.bmc=601"), "config.bmc");
     assert_eq!(code("burin.finish=halt"), "config.finish");
     assert_eq!(code("burin.api=no"), "config.api");
     assert_eq!(code("burin.api=65536"), "config.api");

@@ -174,6 +174,11 @@ pub(super) fn parse_lldp(text: &str) -> Result<Duration, ConfigError> {
 }
 
 /// An enclosure with staggered spin-up takes minutes, nothing takes an hour.
+pub(super) fn parse_bmc(text: &str) -> Result<Duration, ConfigError> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= 600);
+    seconds.map(Duration::from_secs).ok_or_else(|| ConfigError::Bmc { value: text.to_owned() })
+}
+
 pub(super) fn parse_settle(text: &str) -> Result<Duration, ConfigError> {
     let seconds = text.parse().ok().filter(|seconds| *seconds <= 3600);
     seconds.map(Duration::from_secs).ok_or_else(|| ConfigError::Settle { value: text.to_owned() })

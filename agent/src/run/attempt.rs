@@ -266,8 +266,14 @@ mod tests {
     fn a_refused_plan_says_why_in_its_event_and_asks_for_no_grant() {
         let root = tempfile::tempdir().unwrap();
         let (config, log) = (Config::default(), crate::api::LogRing::new(1000));
-        let agent =
-            Agent { root: root.path().into(), config, paths: apply::Paths::default(), log, look: Look::default() };
+        let agent = Agent {
+            root: root.path().into(),
+            config,
+            paths: apply::Paths::default(),
+            log,
+            look: Look::default(),
+            records: std::sync::Arc::default(),
+        };
         let layouts = serde_json::json!([{"name": "only-disk", "disks": {"root": {"image": "debian"}}}]);
         let images = serde_json::json!({"debian": {"urls": ["http://boot.lan/debian.raw"]}});
         let order = serde_json::json!({"version": "order/v1", "id": "o", "images": images, "layouts": layouts});

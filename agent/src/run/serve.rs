@@ -70,6 +70,7 @@ impl Agent {
         for seat in &mut seats {
             seat.front.greet()?;
         }
+        self.read_bmc(&ready.inventory, door, &emitter);
         loop {
             crate::alive::beat();
             match self.turn(stages, &mut ready, &mut seats, door)? {

@@ -10,6 +10,8 @@ pub enum BenchError {
     Start { program: String, source: std::io::Error },
     #[error("{program} failed: {output}")]
     Tool { program: String, output: String },
+    #[error("the virtual machine: {why}")]
+    Machine { why: String },
     #[error("{what} tells what this program does not understand: {text}")]
     Odd { what: String, text: String },
 }

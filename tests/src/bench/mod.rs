@@ -6,6 +6,7 @@
 mod ceiling;
 mod device;
 mod error;
+mod hello;
 mod measure;
 mod pack;
 mod results;
@@ -17,6 +18,7 @@ mod table;
 pub use ceiling::{Ceiling, Sizes, ceiling};
 pub use device::Device;
 pub use error::BenchError;
+pub use hello::hello;
 pub use measure::{Sample, Watch};
 pub use pack::pack;
 pub use results::{Entry, Results};

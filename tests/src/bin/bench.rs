@@ -1,7 +1,7 @@
 //! `scripts/bench` after its set-up: writes every form of the image with everybody, and tells who took how long.
 
 use burin_tests::bench::{
-    BenchError, Ceiling, Device, Entry, Machine, Prior, Results, Row, Server, Sizes, Watch, ceiling, pack,
+    BenchError, Ceiling, Device, Entry, Machine, Prior, Results, Row, Server, Sizes, Watch, ceiling, hello, pack,
     replace_measured, report, rows,
 };
 use clap::{Args, Parser};
@@ -14,6 +14,16 @@ use std::process::ExitCode;
 enum Arguments {
     /// Measure, and write the table
     Run(Box<RunArgs>),
+    /// Boot virtual machines from these directories of the builder's in turns, and tell how long each takes from PID 1 to hello
+    Hello {
+        /// Directory on a disk, for the machines
+        #[arg(long)]
+        work: PathBuf,
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        #[arg(required = true)]
+        netboot: Vec<PathBuf>,
+    },
     /// Compress an image in the zstd seekable format
     Pack { image: PathBuf, packed: PathBuf },
 }
@@ -67,6 +77,10 @@ fn deserved(first: f64) -> usize {
 fn main() -> ExitCode {
     let done = match Arguments::parse() {
         Arguments::Run(arguments) => run(&arguments),
+        Arguments::Hello { work, runs, netboot } => {
+            let netboots: Vec<&Path> = netboot.iter().map(PathBuf::as_path).collect();
+            hello(&work, &netboots, runs).map(|table| print!("{table}"))
+        }
         Arguments::Pack { image, packed } => {
             pack(&image, &packed, std::thread::available_parallelism().map_or(1, usize::from))
         }

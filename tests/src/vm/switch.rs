@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 const QEMU: &str = "qemu-system-x86_64";
 /// The largest Ethernet frame with a tag, and some.
@@ -15,6 +16,8 @@ const FRAME: usize = 2048;
 const TAGGED: [u8; 2] = [0x81, 0x00];
 /// EtherType of slow protocols (IEEE 802.3, annex 57A); LACP is subtype 1.
 const SLOW: [u8; 2] = [0x88, 0x09];
+/// Real switches speak every 30 seconds.
+const LLDP_PAUSE: Duration = Duration::from_secs(5);
 /// In an LACPDU (IEEE 802.1AX-2014, 6.4.2.3), from the frame's first byte: the sender, and whom it takes for its partner.
 const ACTOR: std::ops::Range<usize> = 18..33;
 const PARTNER: std::ops::Range<usize> = 38..53;
@@ -28,6 +31,15 @@ pub struct PortRules {
     pub vlan: Option<u16>,
     /// Nothing is forwarded before an LACPDU came in.
     pub lacp: bool,
+    /// The ports tell the VLAN by LLDP, without a tag.
+    pub lldp: bool,
+}
+
+impl PortRules {
+    /// A port that forwards whatever has this tag.
+    pub fn tagged(vlan: u16) -> Self {
+        Self { vlan: Some(vlan), lacp: false, lldp: false }
+    }
 }
 
 /// A switch with a user network behind it; it ends with this value.
@@ -93,6 +105,15 @@ impl Switch {
         // The port that spoke last gets what comes back.
         let active = Arc::new(Mutex::new(None::<Arc<Port>>));
         for port in &ports {
+            if let Some(vlan) = rules.vlan.filter(|_| rules.lldp) {
+                let port = Arc::clone(port);
+                thread::spawn(move || {
+                    loop {
+                        port.wire.send(&announcement(vlan));
+                        thread::sleep(LLDP_PAUSE);
+                    }
+                });
+            }
             let (port, uplink, active) = (Arc::clone(port), Arc::clone(&uplink), Arc::clone(&active));
             thread::spawn(move || port.serve(rules, &uplink, &active));
         }
@@ -172,6 +193,26 @@ fn tagged(frame: &[u8], vlan: Option<u16>) -> Vec<u8> {
     }
 }
 
+/// What the switch says by LLDP (IEEE 802.1AB-2016, 8.5; 802.1Q-2018, annex D.2): who it is, that the port's own VLAN is 1,
+/// and that there is this one.
+fn announcement(vlan: u16) -> Vec<u8> {
+    const HEAD: [u8; 14] = [0x01, 0x80, 0xc2, 0, 0, 0x0e, 0x02, 0, 0, 0, 9, 1, 0x88, 0xcc];
+    let part = |kind: u16, value: &[u8]| [&(kind << 9 | value.len() as u16).to_be_bytes(), value].concat();
+    let ieee = |subtype: u8, value: &[u8]| part(127, &[&[0x00, 0x80, 0xc2, subtype], value].concat());
+    let name = b"provisioning";
+    let named = [&vlan.to_be_bytes()[..], &[name.len() as u8], name].concat();
+    [
+        HEAD.to_vec(),
+        part(1, &[4, 0x02, 0, 0, 0, 9, 1]),
+        part(2, b"\x05port7"),
+        part(3, &120u16.to_be_bytes()),
+        ieee(1, &1u16.to_be_bytes()),
+        ieee(3, &named),
+        part(0, &[]),
+    ]
+    .concat()
+}
+
 /// What the switch says to an LACPDU: one system with one channel, in sync with whoever spoke.
 fn answer(frame: &[u8]) -> Option<Vec<u8>> {
     let lacp = frame.get(12..14)? == SLOW && frame.get(14)? == &1 && frame.len() >= 124;
@@ -200,6 +241,12 @@ mod tests {
         assert_eq!(untagged(&with, Some(200)), None);
         assert_eq!(untagged(&frame, Some(100)), None);
         assert_eq!(untagged(&frame, None), Some(frame));
+    }
+
+    #[test]
+    fn what_the_switch_says_of_itself_is_understood() {
+        let neighbour = hwinventory::lldp_neighbour(&announcement(100)).unwrap();
+        assert_eq!((neighbour.port_vlan, neighbour.vlans.len(), neighbour.vlans[0].id), (Some(1), 1, 100));
     }
 
     #[test]

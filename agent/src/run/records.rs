@@ -1,0 +1,83 @@
+//! What the BMC keeps: its event log, sensors and FRUs. BMCs take seconds for them, many of them ten and more, and an order
+//! rarely needs them. So nobody waits: they are read beside the work once hello has been said, and then told.
+
+use super::Agent;
+use crate::api::Door;
+use crate::protocol::Kind;
+use crate::protocol::event::InventorySections;
+use crate::report::Emitter;
+use hwinventory::Inventory;
+use hwinventory::model::{BmcRecords, Section, Status};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+/// Once they have been read; later inventories have them, too.
+pub type Records = Arc<OnceLock<Section<BmcRecords>>>;
+
+impl Agent {
+    /// Reads on a thread of its own, for `burin.bmc=` seconds at most.
+    pub(super) fn read_bmc(&self, inventory: &Inventory, door: Option<&Door>, emitter: &Emitter) {
+        let time = self.config.bmc;
+        // The BMC is this machine's, whoever the agent is told to be in a test.
+        if time.is_zero() || self.root != Path::new("/") {
+            return;
+        }
+        let (inventory, door, emitter) = (inventory.clone(), door.cloned(), emitter.clone());
+        let known = self.records.clone();
+        let read = move || {
+            let options = hwinventory::Options { bmc_time: time, ..hwinventory::Options::default() };
+            let records = hwinventory::bmc_records(&options);
+            if records.status != Status::Absent {
+                tell(inventory, known.get_or_init(|| records), door.as_ref(), &emitter);
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("bmc-records".to_owned()).spawn(read) {
+            log::warn!("the BMC's records are not read: {error}");
+        }
+    }
+}
+
+/// Callers find them in the inventory, controllers and sinks get an event.
+fn tell(mut inventory: Inventory, records: &Section<BmcRecords>, door: Option<&Door>, emitter: &Emitter) {
+    let (events, sensors) = (records.data.events.len(), records.data.sensors.len());
+    log::info!("the BMC has told {events} events and {sensors} sensors, in {}", took(records.milliseconds));
+    hwinventory::add_bmc_records(&mut inventory, records.clone());
+    let section = |value: serde_json::Result<serde_json::Value>| value.unwrap_or_default();
+    let sections = BTreeMap::from([
+        ("bmc_records".to_owned(), section(serde_json::to_value(&inventory.bmc_records))),
+        ("findings".to_owned(), section(serde_json::to_value(&inventory.findings))),
+    ]);
+    if let (Some(door), Ok(document)) = (door, serde_json::to_value(&inventory)) {
+        door.set_inventory(document);
+    }
+    emitter.emit(Kind::Inventory(InventorySections { sections }));
+}
+
+fn took(milliseconds: u64) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_millis(milliseconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hwinventory::model::BmcSensor;
+
+    /// Who waits for events hears what was found and what it means.
+    #[test]
+    fn they_are_told_with_what_they_mean() {
+        let emitter = Emitter::disconnected();
+        let events = emitter.listen(8);
+        let sensor =
+            BmcSensor { name: "PSU1 Status".into(), states: vec!["input lost".into()], ..BmcSensor::default() };
+        let data = BmcRecords { sensors: vec![sensor], ..BmcRecords::default() };
+        let records = Section { status: Status::Ok, data, ..Section::default() };
+        tell(Inventory::default(), &records, None, &emitter);
+        let told: Vec<_> = events.try_iter().filter_map(|event| event.kind()).collect();
+        let [Kind::Inventory(told)] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(told.sections["bmc_records"]["data"]["sensors"][0]["name"], "PSU1 Status");
+        assert_eq!(told.sections["findings"][0]["code"], "bmc.sensor");
+    }
+}
