@@ -19,6 +19,7 @@ mod names;
 mod oracles;
 mod places;
 mod processors;
+mod rack;
 mod redaction;
 mod schema;
 mod smbios;

@@ -11,7 +11,7 @@ fn json(program: &str, arguments: &[&str], root: &Path) -> Option<Value> {
 }
 
 /// Everything below `blockdevices`, parents before children.
-fn flatten<'a>(devices: &'a Value, found: &mut Vec<&'a Value>) {
+pub fn flatten<'a>(devices: &'a Value, found: &mut Vec<&'a Value>) {
     for device in devices.as_array().into_iter().flatten() {
         found.push(device);
         flatten(&device["children"], found);
@@ -100,7 +100,7 @@ fn processors_are_as_lscpu_sees_them() {
     }
 }
 
-fn compare_cpu(context: &str, oracle: &Value, inventory: &hwinventory::Inventory) {
+pub fn compare_cpu(context: &str, oracle: &Value, inventory: &hwinventory::Inventory) {
     let mut fields = std::collections::BTreeMap::new();
     fn walk(entries: &Value, fields: &mut std::collections::BTreeMap<String, String>) {
         for entry in entries.as_array().into_iter().flatten() {

@@ -38,9 +38,17 @@ pub fn has(program: &str) -> bool {
     found
 }
 
-/// Unpacks a dump, and finds the directory in it that holds `proc` or `sys`. Kept below `target/`: unpacking takes
-/// longer than all that is done with it.
+/// Unpacks a dump, and finds the directory in it that holds `proc` or `sys`.
 pub fn unpack(archive: &Path) -> Option<PathBuf> {
+    let mut root = unpack_flat(archive)?;
+    while !root.join("sys").is_dir() && !root.join("proc").is_dir() {
+        root = std::fs::read_dir(&root).ok()?.flatten().find(|e| e.path().is_dir())?.path();
+    }
+    Some(root)
+}
+
+/// Unpacks an archive. Kept below `target/`: unpacking takes longer than all that is done with it.
+pub fn unpack_flat(archive: &Path) -> Option<PathBuf> {
     let length = archive.metadata().expect("a file").len();
     let name = format!("{}-{length}", archive.file_name()?.to_string_lossy());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("captured");
@@ -58,11 +66,7 @@ pub fn unpack(archive: &Path) -> Option<PathBuf> {
         }
         std::fs::rename(directory.keep(), &unpacked).expect("a new name");
     }
-    let mut root = unpacked;
-    while !root.join("sys").is_dir() && !root.join("proc").is_dir() {
-        root = std::fs::read_dir(&root).ok()?.flatten().find(|e| e.path().is_dir())?.path();
-    }
-    Some(root)
+    Some(unpacked)
 }
 
 pub fn collect_directory(root: &Path) -> Inventory {

@@ -1,7 +1,11 @@
 #!/bin/sh
-# Makes the snapshots in this directory anew: capture.sh HWINVENTORY, a static binary. QEMU_ACCEL is the accelerator.
+# Makes the snapshots in this directory anew: capture.sh HWINVENTORY [KIND...], a static binary, and q35, sas or rack. QEMU_ACCEL
+# is the accelerator. Beside the snapshot of `rack` stands what other programs say of the same machine, in the guest: rack.tar.zst
+# is not redacted (nothing in it is anybody's), so that names can be compared, too.
 set -eu
 binary=$(realpath "$1")
+shift
+wanted=${*:-q35 sas rack}
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -18,7 +22,8 @@ mkdir -p root/proc root/sys root/dev root/run root/mods
 gcc -static -O1 -o root/init "$here/init.c"
 strip -o root/hwinventory "$binary"
 modules="virtio_pci nvme ahci sd_mod sr_mod virtio_blk virtio_scsi virtio_net e1000e vmxnet3 megaraid_sas mptsas xhci_pci uas
-    usb_storage ipmi_si ipmi_devintf tpm_tis tpm_crb efivarfs i6300esb ext4 af_packet"
+    usb_storage ipmi_si ipmi_devintf tpm_tis tpm_crb efivarfs i6300esb ext4 af_packet
+    dm_multipath dm_service_time nfit nd_pmem cxl_acpi cxl_pci cxl_mem cxl_port"
 for module in $modules; do
     modprobe -d "$work/kernel" -S "$release" --show-depends "$module" 2>/dev/null | awk '/^insmod/ { print $2 }'
 done | awk '!seen[$0]++' | while read -r file; do
@@ -26,6 +31,20 @@ done | awk '!seen[$0]++' | while read -r file; do
     basename "$file" >>root/mods/list
 done
 (cd root && find . | cpio -o -H newc 2>/dev/null | gzip -1 >../initrd.gz)
+
+# The oracles are this system's programs, with their libraries and lists of names.
+for program in sh ipmitool nvme lspci lsblk lscpu dmidecode dmsetup tar cat sleep mkdir; do
+    found=$(command -v $program)
+    for file in "$found" $(ldd "$found" | grep -o '/[^ ]*'); do
+        mkdir -p "root$(dirname "$file")" && cp -Ln "$file" "root$file"
+    done
+done
+for file in /usr/share/misc/pci.ids; do
+    mkdir -p "root$(dirname "$file")" && cp -L "$file" "root$file"
+done
+cp "$here/oracles.sh" root/
+(cd root && find . | cpio -o -H newc 2>/dev/null | gzip -1 >../oracles.gz)
+python3 "$here/fru.py" >fru.bin
 
 for disk in ext4 gpt blank scsi raid usb; do truncate -s 64M $disk.img; done
 truncate -s 1G native.img
@@ -40,6 +59,7 @@ done
 machine() {
     kind=$1
     shift
+    case " $wanted " in *" $kind "*) ;; *) return 0 ;; esac
     rm -rf tpm && mkdir tpm
     snapshot "$kind-bios" "$@"
     cp /usr/share/OVMF/OVMF_VARS_4M.fd vars.fd
@@ -56,8 +76,8 @@ snapshot() {
     while [ ! -S tpm/sock ]; do sleep 0.1; done
     # shellcheck disable=SC2086
     echo set_link dark off | timeout 600 qemu-system-x86_64 -accel "$accel" -cpu max -machine q35 -display none \
-        -no-reboot -monitor stdio -kernel "kernel/boot/vmlinuz-$release" -initrd initrd.gz \
-        -serial "file:$name.log" -serial "file:$name.tar.zst" $drives "$@" >/dev/null
+        -no-reboot -monitor stdio -kernel "kernel/boot/vmlinuz-$release" -initrd "${initrd:-initrd.gz}" \
+        -serial "file:$name.log" -serial "file:$name.tar.zst" -serial "file:$name.oracles" $drives "$@" >/dev/null
     # A machine without a TPM has not asked for it.
     kill "$tpm" 2>/dev/null || true
     wait "$tpm" 2>/dev/null || true
@@ -94,3 +114,32 @@ machine sas -smp 2 -m 768 -append "console=ttyS0 quiet panic=1" \
     -netdev user,id=n0,restrict=on -device e1000e,id=dark,netdev=n0,mac=52:54:00:00:00:11,romfile= \
     -netdev user,id=n1,restrict=on -device virtio-net-pci,netdev=n1,mac=52:54:00:00:00:12,romfile= \
     -device i6300esb -action watchdog=none
+
+# Paths to one disk, an NVMe subsystem with two controllers, a BMC with events and a FRU, an NVDIMM, CXL memory.
+case " $wanted " in *" rack "*) ;; *) exit 0 ;; esac
+truncate -s 128M nvdimm.img
+truncate -s 256M cxl.img lsa.img
+rm -rf tpm && mkdir tpm
+drives=
+for disk in ext4 scsi gpt; do drives="$drives -drive file=$disk.img,if=none,id=$disk,format=raw"; done
+initrd=oracles.gz snapshot rack -machine q35,nvdimm=on,cxl=on -smp 4,sockets=2,cores=1,threads=2 -m 1024M,slots=2,maxmem=4G \
+    -append "console=ttyS0 quiet panic=1 oracles" \
+    -drive file=scsi.img,if=none,id=path,format=raw,file.locking=off \
+    -device virtio-scsi-pci,id=va -device scsi-hd,drive=scsi,bus=va.0,serial=LUN00017,wwn=0x5000c500deadbe17,share-rw=on \
+    -device virtio-scsi-pci,id=vb -device scsi-hd,drive=path,bus=vb.0,serial=LUN00017,wwn=0x5000c500deadbe17,share-rw=on \
+    -device nvme-subsys,id=subsystem,nqn=rack17 \
+    -device nvme,id=na,serial=DUAL0017,subsys=subsystem -device nvme,id=nb,serial=DUAL0017,subsys=subsystem \
+    -device nvme-ns,drive=ext4,bus=na,nsid=1,shared=on,eui64=0x0025385981b12317 \
+    -device ide-hd,drive=gpt,bus=ide.0,serial=SATA00017,wwn=0x5000c500a1b2c317,rotation_rate=7200,model=BURINDISK \
+    -netdev user,id=n0,restrict=on -device e1000e,id=dark,netdev=n0,mac=52:54:00:00:00:17,romfile= \
+    -device ipmi-bmc-sim,id=bmc,frudatafile=fru.bin,guid=00112233-4455-6677-8899-aabbccddee17 -device isa-ipmi-kcs,bmc=bmc \
+    -object memory-backend-file,id=nv,share=on,mem-path=nvdimm.img,size=128M -device nvdimm,id=nv0,memdev=nv \
+    -device pxb-cxl,bus_nr=12,bus=pcie.0,id=cxl.1 -device cxl-rp,port=0,bus=cxl.1,id=rp0,chassis=0,slot=2 \
+    -object memory-backend-file,id=cxlmem,share=on,mem-path=cxl.img,size=256M \
+    -object memory-backend-file,id=lsa,share=on,mem-path=lsa.img,size=256M \
+    -device cxl-type3,bus=rp0,memdev=cxlmem,lsa=lsa,id=cxl0 -machine cxl-fmw.0.targets.0=cxl.1,cxl-fmw.0.size=4G \
+    -smbios type=1,manufacturer=Burin,product=Rack,serial=SYS0017,uuid=00112233-4455-6677-8899-aabbccddee17 \
+    -smbios type=17,loc_pfx=DIMM_A,manufacturer=Micron,serial=DIMMSN17,part=PN-1,speed=3200
+rm -rf said && mkdir said
+tar -xf rack.oracles -C said
+tar --sort=name --mtime=@0 --owner=0 --group=0 -cf - -C said . | zstd -19 -q -f -o "$here/rack.oracles.tar.zst"

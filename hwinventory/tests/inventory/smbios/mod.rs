@@ -1,7 +1,7 @@
 //! SMBIOS tables, compared value by value with dmidecode: captured ones, and made ones that hold every word of every
 //! enumeration.
 
-mod compare;
+pub mod compare;
 mod made;
 mod printed;
 
