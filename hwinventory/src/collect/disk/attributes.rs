@@ -159,6 +159,9 @@ fn nvme(reader: &Reader, real: &str, device: &str, disk: &mut Disk) {
         if let Some(real) = first.and_then(|name| reader.follow(device, name)) {
             controller(reader, &real, disk);
             disk.state = reader.text(&format!("{real}/state"));
+            // The disk itself may be asked through any of them.
+            let number = first.and_then(|name| reader.quiet_number(&format!("/sys/class/nvme/{name}/cntlid")));
+            disk.nvme.iter_mut().for_each(|nvme| nvme.controller_id = number.or(nvme.controller_id));
         }
         disk.paths = nvme_paths(reader, &disk.name, &controllers);
     }
