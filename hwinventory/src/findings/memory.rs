@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn findings(inventory: &Inventory, found: &mut Vec<Finding>) {
     let memory = &inventory.memory.data;
     let modules: Vec<&Dimm> = memory.dimms.iter().filter(|d| d.populated && is_main_memory(d)).collect();
+    slow(&modules, found);
     modules.iter().for_each(|dimm| module(dimm, found));
     missing(inventory, found);
     let sizes: BTreeSet<u64> = modules.iter().filter_map(|d| d.size).collect();
@@ -31,14 +32,28 @@ fn slot(dimm: &Dimm) -> &str {
     dimm.locator.as_deref().unwrap_or("?")
 }
 
+/// Modules that are rated for more than the processor drives them at are in most servers, all of them alike: one finding.
+fn slow(modules: &[&Dimm], found: &mut Vec<Finding>) {
+    let mut speeds: BTreeMap<(u64, u64), Vec<&str>> = BTreeMap::new();
+    for dimm in modules {
+        if let (Some(rated), Some(configured)) = (dimm.rated_speed, dimm.configured_speed)
+            && configured < rated
+        {
+            speeds.entry((rated, configured)).or_default().push(slot(dimm));
+        }
+    }
+    for ((rated, configured), slots) in speeds {
+        let speed = format!("at {} of {} MT/s", configured / 1_000_000, rated / 1_000_000);
+        let (subject, text) = match slots.as_slice() {
+            [one] => (*one, format!("DIMM {one} runs {speed}")),
+            all => ("memory", format!("{} DIMMs run {speed} ({})", all.len(), shortened(all))),
+        };
+        found.push(against(finding("memory.dimm-slow", Severity::Info, subject, text), rated, configured));
+    }
+}
+
 fn module(dimm: &Dimm, found: &mut Vec<Finding>) {
     let slot = slot(dimm);
-    if let (Some(rated), Some(configured)) = (dimm.rated_speed, dimm.configured_speed)
-        && configured < rated
-    {
-        let text = format!("DIMM {slot} runs at {} of {} MT/s", configured / 1_000_000, rated / 1_000_000);
-        found.push(against(finding("memory.dimm-slow", Severity::Info, slot, text), rated, configured));
-    }
     errors(slot, "DIMM", dimm.corrected_errors.unwrap_or(0), dimm.uncorrected_errors.unwrap_or(0), found);
 }
 

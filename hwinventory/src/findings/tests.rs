@@ -162,6 +162,12 @@ fn a_dimm_slower_than_rated() {
     inventory.memory.data.dimms = vec![slow];
     expect(&inventory, &[("memory.dimm-slow", "A1", Severity::Info)]);
     assert_eq!(findings(&inventory)[0].message, "DIMM A1 runs at 2933 of 3200 MT/s");
+    // A server full of them has one finding.
+    let all = (1..=24).map(|n| Dimm { locator: Some(format!("A{n}")), ..inventory.memory.data.dimms[0].clone() });
+    inventory.memory.data.dimms = all.collect();
+    expect(&inventory, &[("memory.dimm-slow", "memory", Severity::Info)]);
+    let text = "24 DIMMs run at 2933 of 3200 MT/s (A1, A2, A3, A4, A5, A6, A7, A8, ...)";
+    assert_eq!(findings(&inventory)[0].message, text);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod lldp;
 mod machines;
 mod memberships;
 mod modules;
+mod nameful;
 mod names;
 mod oracles;
 mod places;
