@@ -221,6 +221,23 @@ pub struct ImageReceipt {
     /// Where an index was given: whether it was used, and what came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<DeltaReceipt>,
+    /// Whose image it is, where it came by a manifest or was signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedAs>,
+}
+
+/// Who has published an image, and as what: proven before it was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PublishedAs {
+    /// The manifest's name for the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The manifest's version of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The key that has signed the manifest, the image, or the sums that name it: its base64, as the order has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
 }
 
 /// A digest of a whole image, with the algorithm that made it.

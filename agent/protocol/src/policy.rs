@@ -4,6 +4,7 @@
 use crate::order::time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 pub const VERSION: &str = "policy/v1";
 
@@ -56,6 +57,10 @@ pub struct ImagePolicy {
     /// Who may sign images and sums, as second lines of a minisign.pub; any key that the order names, where left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
+    /// No image of this name is written that is older than this version: as manifests have both. With it, every image has
+    /// to come by a manifest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub least_versions: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -128,7 +133,7 @@ mod tests {
     fn what_is_misspelt_is_not_silently_ignored() {
         let right = json!({"version": VERSION, "require_https": true, "no_api": true, "boot": "secure-boot",
             "orders": {"keys": ["k"], "this_boot": true, "least_not_before": "2026-01-01T00:00:00Z"},
-            "images": {"require": "signature", "keys": []}});
+            "images": {"require": "signature", "keys": [], "least_versions": {"debian": "13.1"}}});
         assert!(Policy::parse(right.to_string().as_bytes()).is_ok());
         for (pointer, value) in [
             ("/version", json!("policy/v2")),
@@ -137,6 +142,7 @@ mod tests {
             ("/orders/least_not_before", json!("yesterday")),
             ("/orders/this_bot", json!(true)),
             ("/images/require", json!("hope")),
+            ("/images/least_versions", json!(["debian 13"])),
             ("/boot", json!("secureboot")),
         ] {
             let mut wrong = right.clone();

@@ -5,12 +5,16 @@ use crate::image::{
     self, Cancel, Credentials, DeltaRequest, Http, ImageError, Minisign, Proxies, Published, Signed, Source, Sums,
     WantedManifest, oci,
 };
-use crate::protocol::image::{self as spec, ImageDigests, ImageIndex, ImageSignature, ImageSpec};
+use crate::protocol::Policy;
+use crate::protocol::image::{self as spec, ImageDigests, ImageIndex, ImageSignature, ImageSpec, PublishedAs};
 use crate::tree;
 use std::io;
+use std::path::Path;
 
 /// Of which image no older version than so is written, whatever an order says: lines of `NAME VERSION`, optional.
 const LEAST_VERSIONS: &str = "etc/burin/image-versions";
+/// The same in the ramdisk's policy.
+const POLICY: &str = "etc/burin/policy.json";
 
 /// An image as it is known before its first byte.
 pub struct Fetched {
@@ -21,6 +25,8 @@ pub struct Fetched {
     pub signature: Option<Signed>,
     /// The image, where it is in a registry.
     pub registry: Option<oci::Resolved>,
+    /// Who has published it, for the receipt: this holds once the image was written.
+    pub published: Option<PublishedAs>,
 }
 
 impl Fetched {
@@ -39,16 +45,20 @@ const REGISTRIES: &str = "etc/burin/registries.json";
 
 /// Reads manifest, sums and signature, as far as the order names some.
 pub fn prepare(work: &Work, spec: &ImageSpec) -> Result<Fetched, ImageError> {
-    let spec = match &spec.manifest {
-        Some(at) => by_manifest(work, spec, at)?,
-        None => spec.clone(),
+    let signature = spec.signature.as_ref().or(spec.sums.as_ref().and_then(|sums| sums.signature.as_ref()));
+    let signer = signature.map(|signature| ImageSignature::bare_key(&signature.key));
+    let (spec, named) = match &spec.manifest {
+        Some(at) => by_manifest(work, spec, at).map(|(spec, name, version)| (spec, (Some(name), Some(version))))?,
+        None => (spec.clone(), (None, None)),
     };
+    let published =
+        (signer.is_some() || named.0.is_some()).then_some(PublishedAs { name: named.0, version: named.1, signer });
     let http = http(work, &spec)?;
     let first = spec.urls.first().map(String::as_str).unwrap_or_default();
     let mut digest = spec.digest.clone();
     if oci::is_reference(first) {
         let registry = Some(resolve(work, &spec, http.clone())?);
-        return Ok(Fetched { spec, http, digest, signature: None, registry });
+        return Ok(Fetched { spec, http, digest, signature: None, registry, published });
     }
     if let Some(sums) = &spec.sums {
         let sums = Sums { url: sums.url.clone(), minisign: sums.signature.as_ref().map(minisign) };
@@ -56,7 +66,7 @@ pub fn prepare(work: &Work, spec: &ImageSpec) -> Result<Fetched, ImageError> {
     }
     let signature = spec.signature.as_ref().map(|signature| minisign(signature).fetch(&http, first, &work.cancel));
     let signature = signature.transpose()?;
-    Ok(Fetched { spec, http, digest, signature, registry: None })
+    Ok(Fetched { spec, http, digest, signature, registry: None, published })
 }
 
 fn http(work: &Work, spec: &ImageSpec) -> Result<Http, ImageError> {
@@ -75,27 +85,42 @@ fn http(work: &Work, spec: &ImageSpec) -> Result<Http, ImageError> {
     Ok(http)
 }
 
-/// The same image as its manifest says it: digests of everything, so that the manifest's signature is enough.
-fn by_manifest(work: &Work, spec: &ImageSpec, at: &str) -> Result<ImageSpec, ImageError> {
-    let http = http(work, &ImageSpec { urls: vec![at.to_owned()], ..spec.clone() })?.at(at);
-    let least = work.paths.root.join(LEAST_VERSIONS);
-    let least_versions = match std::fs::read_to_string(&least) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            return Err(ImageError::ReadFile { path: least, source });
+/// Lines of `NAME VERSION`, of the file and of the policy.
+fn least_versions(root: &Path) -> Result<String, ImageError> {
+    let read = |place: &str| match std::fs::read_to_string(root.join(place)) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(ImageError::ReadFile { path: root.join(place), source })
         }
-        text => text.unwrap_or_default(),
+        text => Ok(text.ok()),
     };
+    let mut lines = read(LEAST_VERSIONS)?.unwrap_or_default();
+    if let Some(policy) = read(POLICY)? {
+        let policy = Policy::parse(policy.as_bytes()).map_err(|error| {
+            let source = io::Error::new(io::ErrorKind::InvalidData, error);
+            ImageError::ReadFile { path: root.join(POLICY), source }
+        })?;
+        for (name, version) in policy.images.iter().flat_map(|images| &images.least_versions) {
+            lines += &format!("\n{name} {version}");
+        }
+    }
+    Ok(lines)
+}
+
+/// The same image as its manifest says it: digests of everything, so that the manifest's signature is enough. With the
+/// manifest's name and version.
+fn by_manifest(work: &Work, spec: &ImageSpec, at: &str) -> Result<(ImageSpec, String, String), ImageError> {
+    let http = http(work, &ImageSpec { urls: vec![at.to_owned()], ..spec.clone() })?.at(at);
     let wanted = WantedManifest {
         minisign: spec.signature.as_ref().map(minisign),
         name: spec.name.clone(),
         least_version: spec.least_version.clone(),
-        least_versions,
+        least_versions: least_versions(&work.paths.root)?,
     };
     let Published { manifest, image, index } = Published::fetch(&http, at, &wanted, &work.cancel)?;
     log::info!("the manifest names {} {}: {}", manifest.name, manifest.version, manifest.image.digest);
     let index = index.zip(manifest.index);
     let delta = index.map(|(url, index)| ImageIndex { url, digest: Some(index.digest), signature: None });
-    Ok(ImageSpec {
+    let spec = ImageSpec {
         urls: vec![image],
         manifest: None,
         signature: None,
@@ -104,7 +129,8 @@ fn by_manifest(work: &Work, spec: &ImageSpec, at: &str) -> Result<ImageSpec, Ima
         digest: ImageDigests { wire: Some(manifest.image.digest), content: Some(manifest.content.digest) },
         delta,
         ..spec.clone()
-    })
+    };
+    Ok((spec, manifest.name, manifest.version))
 }
 
 fn resolve(work: &Work, spec: &ImageSpec, mut http: Http) -> Result<oci::Resolved, ImageError> {
@@ -168,4 +194,23 @@ pub fn index(
 
 fn minisign(signature: &ImageSignature) -> Minisign {
     Minisign { key: signature.key.clone(), at: signature.url.clone(), not_before: signature.not_before }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ramdisks_file_and_its_policy_both_say_what_is_too_old() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(least_versions(root.path()).unwrap(), "");
+        std::fs::create_dir_all(root.path().join("etc/burin")).unwrap();
+        std::fs::write(root.path().join(LEAST_VERSIONS), "rocky 9.4").unwrap();
+        let policy =
+            r#"{"version": "policy/v1", "images": {"require": "signature", "least_versions": {"debian": "13.1"}}}"#;
+        std::fs::write(root.path().join(POLICY), policy).unwrap();
+        assert_eq!(least_versions(root.path()).unwrap(), "rocky 9.4\ndebian 13.1");
+        std::fs::write(root.path().join(POLICY), "{").unwrap();
+        assert!(least_versions(root.path()).is_err(), "a policy that cannot be read is not none");
+    }
 }

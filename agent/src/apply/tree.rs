@@ -10,7 +10,7 @@ use crate::finalize::files::{self, FileReceipt, relative};
 use crate::finalize::mount::{Access as Mode, Mounted};
 use crate::finalize::root::Root;
 use crate::image::{self, ImageError, Source, oci};
-use crate::protocol::image::{ImageDigests, Verify};
+use crate::protocol::image::{ImageDigests, PublishedAs, Verify};
 use crate::protocol::plan::Device;
 use crate::tree::{self, Manifest, TreeError, Unpacked, Verified};
 use serde::Serialize;
@@ -94,6 +94,9 @@ pub struct TreeReceipt {
     /// On a mirror: how many members all of that was read from, each by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified_members: Option<usize>,
+    /// Whose image it is, where it came by a manifest or was signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedAs>,
 }
 
 impl Tree {
@@ -179,7 +182,8 @@ impl Tree {
     /// With `verify: readback`, all filesystems are mounted anew, and every file compared with what was unpacked.
     pub fn unpack(&mut self, work: &Work, name: &str, verify: Verify) -> Result<TreeReceipt, ApplyError> {
         let spec = work.order.images.get(name).ok_or_else(|| ApplyError::NoImage { name: name.to_owned() })?;
-        let fetched = fetch::prepare(work, spec)?;
+        let mut fetched = fetch::prepare(work, spec)?;
+        let published = fetched.published.take();
         let root = self.root()?;
         let stopped = || work.cancel.is_cancelled();
         let mut manifest = (verify == Verify::Readback).then(Manifest::default);
@@ -206,6 +210,7 @@ impl Tree {
             unpacked,
             verified,
             verified_members,
+            published,
         })
     }
 

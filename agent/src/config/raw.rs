@@ -210,7 +210,11 @@ fn unprotected(config: &Config) -> Option<(&'static str, &HttpUrl)> {
         OrderSource::Url(url) => Some(url),
         OrderSource::Path(_) => None,
     });
-    let named = [("burin.controller", config.controller.as_ref()), ("burin.order", order)];
+    let named = [
+        ("burin.controller", config.controller.as_ref()),
+        ("burin.order", order),
+        ("burin.events", config.events.as_ref()),
+    ];
     named.into_iter().find_map(|(word, url)| Some((word, url.filter(|url| !url.is_https())?)))
 }
 

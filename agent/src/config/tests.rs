@@ -15,7 +15,7 @@ fn code(text: &str) -> &'static str {
 fn every_word() {
     let config = parse(concat!(
         "BOOT_IMAGE=/vmlinuz quiet console=ttyS0,115200 burin.controller=https://c.example:8443/v1 ",
-        "burin.ca=/etc/burin/ca.pem burin.token=s3cret burin.order=/order.json burin.events=http://e.example/ ",
+        "burin.ca=/etc/burin/ca.pem burin.token=s3cret burin.order=/order.json burin.events=https://e.example/ ",
         "burin.attr.rack=R1 burin.attr.Host-Name=\"a b\" burin.log=debug burin.ntp=ntp.example burin.finish=hold ",
         "burin.api=9443 burin.lldp=31 burin.bmc=9 ",
         "BOOTIF=01-52-54-00-Ab-cd-ef ip=dhcp\n",
@@ -25,7 +25,7 @@ fn every_word() {
     assert_eq!(config.trust, Trust::CaFile("/etc/burin/ca.pem".into()));
     assert_eq!(config.token.as_ref().map(Secret::reveal), Some("s3cret"));
     assert_eq!(config.order, Some(OrderSource::Path("/order.json".into())));
-    assert_eq!(config.events.map(|url| url.to_string()).as_deref(), Some("http://e.example/"));
+    assert_eq!(config.events.map(|url| url.to_string()).as_deref(), Some("https://e.example/"));
     assert_eq!(config.attributes.get("rack").map(String::as_str), Some("R1"));
     assert_eq!(config.attributes.get("Host-Name").map(String::as_str), Some("a b"));
     assert_eq!(config.log, Some(log::LevelFilter::Debug));
@@ -125,7 +125,8 @@ fn a_ca_or_pin_does_not_go_with_plain_http() {
     for ca in ["/etc/burin/ca.pem".to_owned(), format!("sha256:{}", "ab".repeat(32))] {
         assert_eq!(code(&format!("burin.ca={ca} burin.controller=http://c.example:8080")), "config.ca");
         assert_eq!(code(&format!("burin.order=http://c.example/order.json burin.ca={ca}")), "config.ca");
-        parse(&format!("burin.ca={ca} burin.controller=https://c.example burin.events=http://e.example"));
+        assert_eq!(code(&format!("burin.ca={ca} burin.controller=https://c burin.events=http://e")), "config.ca");
+        parse(&format!("burin.ca={ca} burin.controller=https://c.example burin.events=https://e.example"));
         parse(&format!("burin.ca={ca} burin.order=/order.json"));
     }
     parse("burin.controller=http://c.example:8080");

@@ -171,6 +171,9 @@ fn urls(image: &ImageSpec) -> Vec<&str> {
 
 /// What an image lacks.
 fn unproven(policy: &ImagePolicy, image: &ImageSpec) -> Option<&'static str> {
+    if !policy.least_versions.is_empty() && image.manifest.is_none() {
+        return Some("does not come by a manifest, which alone tells its version");
+    }
     let known = |signature: &ImageSignature| {
         let key = ImageSignature::bare_key(&signature.key);
         policy.keys.is_empty()

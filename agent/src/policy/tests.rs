@@ -228,6 +228,16 @@ fn images_have_to_be_proven_as_the_ramdisk_says() {
         let expected = if right { Ok(()) } else { Err("policy.image") };
         assert_eq!(judged(policy.clone(), image.clone()), expected, "{policy} {image}");
     }
+    // Only a manifest tells a version; that it is no older is seen when it was fetched.
+    let versions = json!({"images": {"require": "signature", "least_versions": {"debian": "13"}}});
+    for (image, right) in [
+        (json!({"manifest": "https://h/m", "signature": {"key": ours}}), true),
+        (json!({"manifest": "https://h/m"}), false),
+        (by(ours), false),
+    ] {
+        let expected = if right { Ok(()) } else { Err("policy.image") };
+        assert_eq!(judged(versions.clone(), image.clone()), expected, "{image}");
+    }
     let https = json!({"require_https": true});
     for (image, right) in [
         (json!({"urls": ["https://h/i"]}), true),

@@ -94,6 +94,7 @@ impl Report<'_> {
             duration_ms: common.began.elapsed().as_millis() as u64,
             bottleneck: common.stages.bottleneck(self.device_busy(common)).to_owned(),
             delta: None,
+            published: None,
         }
     }
 

@@ -82,8 +82,13 @@ fn write(
         let note = |text: &str| first.note(text);
         request.delta = fetch::index(&fetched.http, index, &work.cancel, &note)?;
     }
+    let published = fetched.published;
     let ended = image::write_all(request, &destinations, &work.cancel)?;
-    Ok(ended.into_iter().map(|ended| ended.map_err(ApplyError::from)).collect())
+    let told = |mut written: Written| {
+        written.receipt.published.clone_from(&published);
+        written
+    };
+    Ok(ended.into_iter().map(|ended| ended.map(told).map_err(ApplyError::from)).collect())
 }
 
 /// Every later step is tried on what the image's first MiB tells, before a disk is touched.

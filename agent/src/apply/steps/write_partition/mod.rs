@@ -79,7 +79,9 @@ fn write(step: &WritePartition, work: &Work, spec: &ImageSpec, targets: &[Target
         })
     }));
     for written in image::write_all(request, &destinations, &work.cancel)? {
-        work.add_image(written?.receipt);
+        let mut receipt = written?.receipt;
+        receipt.published.clone_from(&fetched.published);
+        work.add_image(receipt);
     }
     Ok(())
 }
