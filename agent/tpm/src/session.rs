@@ -1,0 +1,32 @@
+//! What authorizes a command (part 1, section 19.4): the empty password, or a session whose policy was met.
+
+use crate::bytes::Writer;
+
+const TPM_RS_PW: u32 = 0x4000_0009;
+/// The session stays after the command.
+const CONTINUE: u8 = 1;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// What has no password.
+    Empty,
+    /// The handle of a policy session.
+    Policy(u32),
+}
+
+impl Auth {
+    fn to_bytes(self) -> Vec<u8> {
+        let (handle, attributes) = match self {
+            Self::Empty => (TPM_RS_PW, 0),
+            Self::Policy(handle) => (handle, CONTINUE),
+        };
+        // No nonce, attributes, no password.
+        Writer::default().u32(handle).sized(&[]).u8(attributes).sized(&[]).0
+    }
+}
+
+/// The authorization area.
+pub(crate) fn area(auths: &[Auth]) -> Vec<u8> {
+    let all = auths.iter().map(|auth| auth.to_bytes()).collect::<Vec<_>>().concat();
+    Writer::default().u32(u32::try_from(all.len()).unwrap_or_default()).raw(&all).0
+}
