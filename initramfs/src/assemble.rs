@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::agent::{Agent, AgentError};
 use crate::arch::Arch;
+use crate::authenticode::{self, PeError, Signer, SignerError};
 use crate::codec;
 use crate::cpio::{Archive, CpioError};
 use crate::debian::{self, DebianError, Package};
 use crate::digest::{megabytes, sha256};
 use crate::kernel::{Kernel, KernelError};
-use crate::manifest::{Builder, Content, Manifest, OutputFile, Ramdisk, SCHEMA_VERSION, ToolEntry};
+use crate::manifest::{Builder, Content, Manifest, OutputFile, Program, Ramdisk, SCHEMA_VERSION, ToolEntry};
 use crate::modules::{Closure, ClosureError, Hardware, HardwareError, ModuleTree, Rules, RulesError, TreeError};
 use crate::netboot::{self, Boot};
 use crate::notice::{self, Carried};
@@ -40,6 +41,9 @@ pub const NOTICE: &str = "NOTICE";
 pub const MANIFEST: &str = "manifest.json";
 /// The software bill of materials.
 pub const SBOM: &str = "sbom.cdx.json";
+
+/// Rises when what boots by a signature must not boot any more: firmware and shim revoke by it.
+const SBAT_GENERATION: u32 = 1;
 
 /// Why a build failed. Nothing in the output directory has been replaced then, unless the error is of writing it.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +74,10 @@ pub enum BuildError {
     Compress(#[source] io::Error),
     #[error("the unified kernel image cannot be made from {}", stub.display())]
     Uki { stub: PathBuf, source: UkiError },
+    #[error("the unified kernel image cannot be signed")]
+    Signer(#[source] SignerError),
+    #[error("the unified kernel image cannot be signed")]
+    Sign(#[source] PeError),
     #[error("no EFI stub at {}: install the package systemd-boot-efi, or give --stub PATH or --no-uki", path.display())]
     NoStub { path: PathBuf, source: io::Error },
     #[error("the kernel {} is no EFI program, so there can be no unified image; give --no-uki", path.display())]
@@ -99,6 +107,8 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
         None if notice::CRATES.is_empty() => return Err(BuildError::NoCrateList),
         None => notice::CRATES.to_owned(),
     };
+    let signer = options.sign.as_ref().map(|(key, certificate)| Signer::load(key, certificate));
+    let signer = signer.transpose().map_err(BuildError::Signer)?;
     let agent = Agent::load(&options.agent).map_err(BuildError::Agent)?;
     say(&format!("agent: {}, {}, static", megabytes(agent.data.len() as u64), agent.arch));
 
@@ -164,22 +174,35 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
     let title = format!("burin {version}, Linux {}", tree.release);
     let boot = Boot { kernel: KERNEL, initrd: INITRAMFS, cmdline: &cmdline, title: &title };
     let mut outputs: Vec<(&str, Vec<u8>)> = Vec::new();
+    let mut programs = Vec::new();
     if let Some(stub) = &options.stub {
         if !kernel.efi {
             return Err(BuildError::NotEfi { path: files.kernel });
         }
         let os_release = format!("ID=burin\nNAME=burin\nVERSION_ID={version}\nPRETTY_NAME=\"{title}\"\n");
+        let sbat =
+            format!("burin,{SBAT_GENERATION},burin,burin-initramfs,{version},{}\n", env!("CARGO_PKG_REPOSITORY"));
         let parts = uki::Parts {
             os_release: &os_release,
             cmdline: &cmdline,
             uname: &tree.release,
             kernel: &kernel.data,
             initrd: &initramfs,
+            sbat: &sbat,
         };
         let path = stub_path(stub, kernel.arch);
         let stub = fs::read(&path).map_err(|source| BuildError::NoStub { path: path.clone(), source })?;
         let image = uki::build(&stub, &parts, kernel.arch).map_err(|source| BuildError::Uki { stub: path, source })?;
-        say(&format!("unified kernel image: {}", megabytes(image.len() as u64)));
+        let signed = if signer.is_some() { "signed, " } else { "" };
+        say(&format!("unified kernel image: {signed}{}", megabytes(image.len() as u64)));
+        for (name, program) in [(UKI, &image), (KERNEL, &kernel.data)] {
+            let digest = authenticode::digest(program).map_err(BuildError::Sign)?;
+            programs.push(Program { name: name.to_owned(), authenticode: burin_protocol::hex(digest) });
+        }
+        let image = match &signer {
+            Some(signer) => authenticode::sign(image, signer).map_err(BuildError::Sign)?,
+            None => image,
+        };
         outputs.push((UKI, image));
     }
     let packages: Vec<Package> =
@@ -215,6 +238,7 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
         files: outputs.iter().map(|(name, data)| output_file(name, data)).collect(),
         agent: Content { size: agent.data.len() as u64, sha256: sha256(&agent.data) },
         ramdisk: Ramdisk { entries, unpacked_size, mtime: options.mtime },
+        programs,
         modules: packed.iter().map(|m| m.entry(chosen.get(&m.name))).collect(),
         tools: tools.iter().map(tool_entry).collect(),
         firmware_wanted: firmware.wanted,

@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod arch;
 mod assemble;
+pub mod authenticode;
 mod bytes;
 pub mod codec;
 pub mod cpio;

@@ -34,6 +34,11 @@ Examples:
     burin-initramfs build --agent burin --output out \\
         --order order.json --firmware /usr/lib/firmware
 
+  Signed for UEFI Secure Boot, with what the agent demands of others inside:
+    burin-initramfs build --agent burin --output out \\
+        --sign db.key --cert db.pem --policy policy.json \\
+        --controller https://10.0.0.1:8443 --ca ca.pem
+
 Into out come vmlinuz, initramfs.cpio.zst, boot.ipxe, grub.cfg, burin.efi, NOTICE
 and manifest.json. Serve out over HTTP and let iPXE `chain` boot.ipxe, or copy
 burin.efi to an ESP as EFI/BOOT/BOOTX64.EFI.";
@@ -136,6 +141,12 @@ struct BuildArgs {
     /// Make no burin.efi.
     #[arg(long, conflicts_with = "stub", help_heading = "Booting")]
     no_uki: bool,
+    /// Sign burin.efi for UEFI Secure Boot with this RSA key (PEM, without a password).
+    #[arg(long, value_name = "KEY", requires = "cert", conflicts_with = "no_uki", help_heading = "Booting")]
+    sign: Option<PathBuf>,
+    /// The key's certificate (PEM), which the machines' firmware has in db.
+    #[arg(long, value_name = "CERT", requires = "sign", help_heading = "Booting")]
+    cert: Option<PathBuf>,
     /// Text about the agent's crates for the notice, where the agent is not of this builder's source.
     #[arg(long, value_name = "FILE", help_heading = "Building")]
     crate_notice: Option<PathBuf>,
@@ -251,6 +262,7 @@ fn options(args: BuildArgs) -> Result<Options, String> {
         consoles: (!consoles.is_empty()).then_some(consoles),
         cmdline,
         embedded_cmdline: args.embed_cmdline.into_iter().flatten().collect(),
+        sign: args.sign.zip(args.cert),
         stub: (!args.no_uki).then(|| args.stub.map_or(Stub::Standard, Stub::Path)),
         crate_notice: args.crate_notice,
         level: args.level,

@@ -29,6 +29,8 @@ pub struct Manifest {
     pub agent: Content,
     /// The ramdisk.
     pub ramdisk: Ramdisk,
+    /// What firmware measures when it starts the unified image.
+    pub programs: Vec<Program>,
     /// Modules in the ramdisk, in the kernel build's order.
     pub modules: Vec<ModuleEntry>,
     /// Programs for what no ioctl does, and what they load.
@@ -77,6 +79,15 @@ pub struct OutputFile {
     pub size: u64,
     /// Hexadecimal.
     pub sha256: String,
+}
+
+/// A program that firmware starts, for those who demand a machine's attestation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Program {
+    /// File name; the kernel is started out of the unified image.
+    pub name: String,
+    /// SHA-256 of the program without its signature, as register 4 of a TPM is extended with it; hexadecimal.
+    pub authenticode: String,
 }
 
 /// Size and digest of something inside.

@@ -67,6 +67,8 @@ pub struct Options {
     pub embedded_cmdline: Vec<String>,
     /// EFI stub for the unified image; `None` makes no unified image.
     pub stub: Option<Stub>,
+    /// Key and certificate (PEM) that the unified image is signed with.
+    pub sign: Option<(PathBuf, PathBuf)>,
     /// Text about the agent's crates, instead of what was compiled in.
     pub crate_notice: Option<PathBuf>,
     /// zstd level for the ramdisk as a whole; modules inside are always packed as small as can be.
@@ -102,6 +104,7 @@ impl Options {
             cmdline: Vec::new(),
             embedded_cmdline: Vec::new(),
             stub: Some(Stub::Standard),
+            sign: None,
             crate_notice: None,
             level: LEVEL,
             cache: cache.into(),

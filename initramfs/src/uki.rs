@@ -20,6 +20,8 @@ pub struct Parts<'a> {
     pub kernel: &'a [u8],
     /// The ramdisk.
     pub initrd: &'a [u8],
+    /// Lines of SBAT for this image (https://github.com/rhboot/shim/blob/main/SBAT.md): the stub's own stand before them.
+    pub sbat: &'a str,
 }
 
 /// Why the stub cannot be extended.
@@ -48,6 +50,10 @@ const PAGE: u32 = 4096;
 const READ_ONLY_DATA: u32 = 0x4000_0040;
 const SECTION_HEADER: usize = 40;
 
+const SBAT: &str = ".sbat";
+const OLD_SBAT: &[u8; 8] = b".sbatold";
+const SBAT_HEAD: &str = "sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md\n";
+
 /// Offsets of the PE header fields that change.
 struct Layout {
     coff: usize,
@@ -64,8 +70,12 @@ struct Layout {
 /// Builds the image.
 pub fn build(stub: &[u8], parts: &Parts<'_>, arch: Arch) -> Result<Vec<u8>, UkiError> {
     let layout = Layout::read(stub, arch)?;
+    let old_sbat = layout.section(stub, SBAT);
+    let mut sbat = old_sbat.and_then(|at| layout.contents(stub, at)).unwrap_or(SBAT_HEAD.as_bytes()).to_vec();
+    sbat.extend_from_slice(parts.sbat.as_bytes());
     // The kernel comes last but one and the ramdisk last, as ukify has it: small sections first.
-    let added: [(&'static str, &[u8]); 5] = [
+    let added: [(&'static str, &[u8]); 6] = [
+        (SBAT, &sbat),
         (".osrel", parts.os_release.as_bytes()),
         (".cmdline", parts.cmdline.as_bytes()),
         (".uname", parts.uname.as_bytes()),
@@ -75,6 +85,10 @@ pub fn build(stub: &[u8], parts: &Parts<'_>, arch: Arch) -> Result<Vec<u8>, UkiE
     layout.require_room(stub, &added)?;
 
     let mut image = stub.to_vec();
+    // It cannot grow where it is. Nothing reads it there but by its name.
+    if let Some(name) = old_sbat.and_then(|at| image.get_mut(at..at + 8)) {
+        name.copy_from_slice(OLD_SBAT);
+    }
     let align = PAGE.max(layout.section_alignment);
     let mut address = align_up(layout.image_end, align)?;
     let mut data_size = 0u32;
@@ -154,12 +168,26 @@ impl Layout {
         })
     }
 
+    /// The header of a section of the stub.
+    fn section(&self, stub: &[u8], name: &str) -> Option<usize> {
+        let headers = (0..self.sections).map(|n| self.section_table + n * SECTION_HEADER);
+        headers.into_iter().find(|at| stub.get(*at..at + 8).is_some_and(|found| trimmed(found) == name.as_bytes()))
+    }
+
+    fn contents<'a>(&self, stub: &'a [u8], at: usize) -> Option<&'a [u8]> {
+        let (size, raw) = (u32_at(stub, at + 8)?, u32_at(stub, at + 16)?);
+        let offset = u32_at(stub, at + 20)? as usize;
+        let bytes = stub.get(offset..offset.checked_add(size.min(raw) as usize)?)?;
+        Some(trimmed(bytes))
+    }
+
     fn require_room(&self, stub: &[u8], added: &[(&'static str, &[u8])]) -> Result<(), UkiError> {
         for n in 0..self.sections {
             let at = self.section_table + n * SECTION_HEADER;
             let name = stub.get(at..at + 8).ok_or(UkiError::Stub("truncated section table"))?;
             let name = name.split(|b| *b == 0).next().unwrap_or_default();
-            if let Some((clash, _)) = added.iter().find(|(a, _)| a.as_bytes() == name) {
+            let clash = |(a, _): &&(&'static str, &[u8])| *a != SBAT && a.as_bytes() == name;
+            if let Some((clash, _)) = added.iter().find(clash) {
                 return Err(UkiError::Section(clash));
             }
         }
@@ -186,6 +214,12 @@ impl Layout {
     }
 }
 
+/// Without the zeros that fill it up.
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    bytes.get(..end).unwrap_or_default()
+}
+
 /// Zeros, or one instruction over and over: assemblers fill up with no-ops.
 fn is_filler(slack: &[u8]) -> bool {
     slack.get(4..).is_some_and(|shifted| shifted.iter().zip(slack).all(|(a, b)| a == b))
@@ -201,4 +235,4 @@ fn align_up(n: u32, to: u32) -> Result<u32, UkiError> {
 
 #[cfg(test)]
 #[path = "uki_tests.rs"]
-mod tests;
+pub(crate) mod tests;

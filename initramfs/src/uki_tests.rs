@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// A PE32+ file with one section, laid out as linkers do.
-fn stub() -> Vec<u8> {
+pub(crate) fn stub() -> Vec<u8> {
     let mut data = vec![0u8; 0x600];
     data[..2].copy_from_slice(b"MZ");
     put_u32(&mut data, 0x3c, 0x80).unwrap();
@@ -32,7 +32,14 @@ fn stub() -> Vec<u8> {
 }
 
 fn parts<'a>() -> Parts<'a> {
-    Parts { os_release: "ID=burin\n", cmdline: "a=1 b", uname: "6.1-x", kernel: &[7; 5000], initrd: &[9; 70_001] }
+    Parts {
+        os_release: "ID=burin\n",
+        cmdline: "a=1 b",
+        uname: "6.1-x",
+        kernel: &[7; 5000],
+        initrd: &[9; 70_001],
+        sbat: "burin,1,us,burin,0,https://burin.dev\n",
+    }
 }
 
 #[test]
@@ -47,15 +54,36 @@ fn sections_can_be_read_back() {
         found.push((section.name().unwrap().to_owned(), section.address() % 4096, section.data().unwrap().to_vec()));
     }
     let names: Vec<&str> = found.iter().map(|f| f.0.as_str()).collect();
-    assert_eq!(names, [".text", ".osrel", ".cmdline", ".uname", ".linux", ".initrd"]);
+    assert_eq!(names, [".text", ".sbat", ".osrel", ".cmdline", ".uname", ".linux", ".initrd"]);
     assert!(found.iter().all(|f| f.1 == 0));
-    assert_eq!(found[2].2, b"a=1 b");
-    assert_eq!(found[4].2, vec![7; 5000]);
-    assert_eq!(found[5].2, vec![9; 70_001]);
+    assert_eq!(found[3].2, b"a=1 b");
+    assert_eq!(found[5].2, vec![7; 5000]);
+    assert_eq!(found[6].2, vec![9; 70_001]);
+    let sbat = String::from_utf8(found[1].2.clone()).unwrap();
+    assert!(
+        sbat.starts_with("sbat,1,SBAT Version,") && sbat.ends_with("\nburin,1,us,burin,0,https://burin.dev\n"),
+        "{sbat}"
+    );
     let header = pe.nt_headers().optional_header;
     assert!(u64::from(header.size_of_image.get(object::LittleEndian)) >= end);
     assert_eq!(header.check_sum.get(object::LittleEndian), 0);
     assert_eq!(image, build(&stub(), &parts(), Arch::X86_64).unwrap());
+}
+
+/// Revocation is by these lines: those of the stub's makers stay.
+#[test]
+fn the_stubs_own_sbat_comes_first() {
+    let mut data = stub();
+    let table = 0x98 + 240;
+    data[table..table + 8].copy_from_slice(b".sbat\0\0\0");
+    let lines = b"sbat,1,SBAT Version,sbat,1,u\nsystemd,1,them,systemd,252,u\n";
+    data[0x400..0x400 + lines.len()].copy_from_slice(lines);
+    let image = build(&data, &parts(), Arch::X86_64).unwrap();
+    let pe = PeFile64::parse(&*image).unwrap();
+    let named: Vec<_> = pe.sections().filter(|section| section.name() == Ok(".sbat")).collect();
+    assert_eq!(named.len(), 1, "who looks for it finds all of it");
+    let text = String::from_utf8(named[0].data().unwrap().to_vec()).unwrap();
+    assert_eq!(text, format!("{}burin,1,us,burin,0,https://burin.dev\n", String::from_utf8_lossy(lines)));
 }
 
 #[test]
@@ -68,7 +96,7 @@ fn a_stub_of_another_architecture_is_refused() {
 fn a_full_header_is_refused() {
     let mut data = stub();
     put_u32(&mut data, 0x98 + 60, 0x200).unwrap();
-    assert_eq!(build(&data, &parts(), Arch::X86_64).unwrap_err(), UkiError::HeadersFull(5));
+    assert_eq!(build(&data, &parts(), Arch::X86_64).unwrap_err(), UkiError::HeadersFull(6));
 }
 
 /// The arm64 stub's headers are followed by no-ops, and it has few data directories.
@@ -84,7 +112,7 @@ fn no_ops_are_slack_but_code_is_not() {
     let image = build(&data, &parts(), Arch::X86_64).unwrap();
     assert_eq!(u32_at(&image, 0x98 + 112 + 32), Some(0xabcd));
     data[start + 50] ^= 1;
-    assert_eq!(build(&data, &parts(), Arch::X86_64).unwrap_err(), UkiError::HeadersFull(5));
+    assert_eq!(build(&data, &parts(), Arch::X86_64).unwrap_err(), UkiError::HeadersFull(6));
 }
 
 #[test]
