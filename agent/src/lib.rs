@@ -7,6 +7,7 @@ pub mod alive;
 pub mod api;
 pub mod apply;
 pub mod aside;
+pub mod attest;
 pub mod bell;
 pub mod boot;
 pub mod calls;

@@ -13,6 +13,7 @@ mod serve;
 
 use crate::api::LogRing;
 use crate::apply::Paths;
+use crate::attest::Chip;
 use crate::boot;
 use crate::config::{self, ApiDoor, Config, OrderSource, Target};
 use crate::control::ControlFlag;
@@ -60,6 +61,8 @@ pub struct Agent {
     pub look: Look,
     /// What the BMC keeps, once it is known.
     pub records: Records,
+    /// The machine's TPM, asked only where somebody wants to know.
+    pub chip: Chip,
 }
 
 /// How the machine is looked at. The default asks the hardware; a test has machines of its own.
@@ -163,7 +166,7 @@ impl Agent {
         let log = LogRing::new(LOG_KEPT);
         let records = Records::default();
         let look = Look::hearing(config.lldp, records.clone());
-        Ok(Self { root: root.to_owned(), config, paths, log, look, records })
+        Ok(Self { root: root.to_owned(), config, paths, log, look, records, chip: Chip::below(root) })
     }
 
     /// From the first event to what PID 1 is to do next.

@@ -4,4 +4,5 @@ pub mod bench;
 pub mod controller;
 pub mod demo;
 pub mod deploy;
+pub mod swtpm;
 pub mod vm;

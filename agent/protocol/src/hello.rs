@@ -1,5 +1,6 @@
 //! `hello/v1`: an agent introduces its machine, a controller answers with a name for it and a token.
 
+use super::attestation::Attestation;
 use super::event::Control;
 use super::{Problem, Secret};
 use schemars::JsonSchema;
@@ -38,6 +39,9 @@ pub struct Hello {
     /// `Burin-Signature`, and so are receipts. An order that names it is for this boot alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// What the machine's TPM says, where the controller has asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<Attestation>,
 }
 
 /// What hello's signature is over: the DSSE pre-authentication encoding of this type and the body.

@@ -21,6 +21,7 @@
 //! ```
 
 pub mod api;
+pub mod attestation;
 pub mod error;
 pub mod event;
 pub mod grant;
@@ -37,6 +38,7 @@ mod secret;
 pub mod version;
 
 pub use api::{ApplyReply, ApplyRequest, Phase, Power, PowerRequest, Status};
+pub use attestation::{AttestReply, AttestRequest, Attestation};
 pub use event::{Ack, Control, Event, EventId, Kind};
 pub use grant::{Decision, GrantReply, GrantRequest};
 pub use hello::{Hello, HelloReply, Identity, LastState};

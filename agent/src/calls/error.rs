@@ -1,3 +1,4 @@
+use crate::attest::AttestError;
 use crate::error::Coded;
 use crate::protocol::{Problem, VersionError};
 use burin_http::NameError;
@@ -41,6 +42,10 @@ pub enum ControllerError {
     GaveUp { url: String, source: Box<ControllerError> },
     #[error("cannot read {path}")]
     Read { path: std::path::PathBuf, source: std::io::Error },
+    #[error("{url} wants to know by a TPM what this machine has booted, and it has none")]
+    NoChip { url: String },
+    #[error("{url} wants to know by the TPM what this machine has booted, and that cannot be said")]
+    Attest { url: String, source: AttestError },
     #[error("cannot start the sender thread")]
     Thread { source: std::io::Error },
 }
@@ -66,6 +71,8 @@ impl Coded for ControllerError {
             Self::Unacknowledged { .. } => "controller.unacknowledged",
             Self::GaveUp { .. } => "controller.gave_up",
             Self::Read { .. } => "controller.order_file",
+            Self::NoChip { .. } => "tpm.none",
+            Self::Attest { source, .. } => source.code(),
             Self::Thread { .. } => "controller.thread",
         }
     }
@@ -82,6 +89,7 @@ impl Coded for ControllerError {
                 Self::Redirect { .. } => "give the URL that it leads to; no redirect leads from https to http",
                 Self::Status { status: 401 | 403, .. } => "give the join token by burin.token=TOKEN",
                 Self::Version { source, .. } => return source.hint(),
+                Self::Attest { source, .. } => return source.hint(),
                 Self::Refused { problem: Some(problem), .. } => return problem.hint.clone(),
                 _ => return None,
             }
@@ -131,6 +139,14 @@ impl ControllerError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// The code of the problem that the controller told.
+    pub fn problem_code(&self) -> Option<&str> {
+        match self {
+            Self::Status { problem: Some(problem), .. } => Some(&problem.code),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@ mod one_line;
 pub mod order;
 pub mod plan;
 pub mod receipt;
+mod seal;
 pub mod signals;
 pub mod simulate;
 pub mod transfer;

@@ -1,6 +1,6 @@
 //! `burin order`: signs orders and verifies them. Keys and signatures may be those of openssl and minisign.
 
-use super::fail;
+use super::{fail, seal};
 use crate::error::Coded;
 use crate::plan;
 use crate::protocol::order::{OrderError, PAYLOAD_TYPE, parse_bytes};
@@ -20,6 +20,9 @@ Examples:
   burin order keygen key.pem > key.pub
   burin order sign order.json --key key.pem --output order.signed.json
   burin order verify order.signed.json --key key.pub
+
+Secrets that only one machine can open, before signing:
+  burin order seal order.json --hello hello.json --at /attributes/password --output order.sealed.json
 
 With a key that openssl keeps (in a token, say), or minisign:
   burin order message order.json > message
@@ -44,6 +47,20 @@ enum Command {
         /// Private keys, PKCS#8 in PEM
         #[arg(long, value_name = "FILE", required = true)]
         key: Vec<PathBuf>,
+        /// Instead of standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Seal strings of an order for one machine: they open in its TPM alone, while it is booted as it is now
+    Seal {
+        /// The order, JSON
+        order: PathBuf,
+        /// The machine's hello, with its attestation, as a controller that has verified it keeps it
+        #[arg(long, value_name = "FILE")]
+        hello: PathBuf,
+        /// JSON pointers of what is sealed: /attributes/password
+        #[arg(long = "at", value_name = "POINTER", required = true)]
+        places: Vec<String>,
         /// Instead of standard output
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -90,6 +107,8 @@ pub(super) enum SignError {
     Order(#[from] OrderError),
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    #[error(transparent)]
+    Seal(#[from] seal::SealFailed),
     #[error("{path} is not a signature: neither 64 bytes nor a .minisig of `minisign -S -l`", path = path.display())]
     Signature { path: PathBuf },
 }
@@ -101,6 +120,7 @@ impl Coded for SignError {
             Self::Key { source, .. } => source.code(),
             Self::Order(error) => error.code(),
             Self::Envelope(error) => error.code(),
+            Self::Seal(error) => error.code(),
             Self::Signature { .. } => "sign.not_a_signature",
         }
     }
@@ -109,6 +129,7 @@ impl Coded for SignError {
         match self {
             Self::File { .. } | Self::Signature { .. } => None,
             Self::Key { source, .. } => source.hint(),
+            Self::Seal(error) => error.hint(),
             Self::Order(error) => error.hint(),
             Self::Envelope(error) => error.hint(),
         }
@@ -131,6 +152,10 @@ impl Command {
                 let keys = key.iter().map(|path| secret_key(path)).collect::<Result<Vec<_>, _>>()?;
                 let envelope = Envelope::sign(PAYLOAD_TYPE, &bytes, &keys.iter().collect::<Vec<_>>());
                 put(output.as_deref(), &envelope.to_bytes())
+            }
+            Self::Seal { order, hello, places, output } => {
+                let sealed = seal::seal(&read(&order)?, &read(&hello)?, &places)?;
+                put(output.as_deref(), &sealed)
             }
             Self::Message { order } => put(None, &pae(PAYLOAD_TYPE, &sound(&order)?)),
             Self::Attach { order, signature, key, output } => {

@@ -10,6 +10,7 @@ pub mod ironic;
 pub mod native;
 
 use crate::api::{Door, LogRing};
+use crate::attest::Chip;
 use crate::bell::Bell;
 use crate::calls::ControllerError;
 use crate::config::Config;
@@ -115,6 +116,7 @@ pub struct Ground<'a> {
     pub hello: &'a Hello,
     /// This machine's, where one could be made.
     pub key: Option<&'a Arc<SecretKey>>,
+    pub chip: &'a Chip,
     pub inventory: &'a Inventory,
     /// Looks at the machine again.
     pub look: Arc<dyn Fn() -> Inventory + Send + Sync>,

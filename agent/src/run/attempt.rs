@@ -3,6 +3,7 @@
 use super::{Agent, late};
 use crate::api::Door;
 use crate::apply::{self, Applied, ApplyError, Bound, Context, Patience};
+use crate::attest::{self, Opened};
 use crate::control::ControlFlag;
 use crate::error::Coded;
 use crate::image::Cancel;
@@ -121,6 +122,22 @@ impl Attempt<'_> {
         if let Some(judge) = self.judge {
             done.signers = stages.run("policy", || judge(self.inventory))?;
         }
+        // What is sealed for this machine is opened once the order as it came has passed.
+        match stages.quiet("unseal", || attest::open(&self.agent.chip, self.order))? {
+            Opened::AsItWas(_) => self.carry_out(stages, grant, done),
+            Opened::Now(order) => {
+                let (download, control) = (self.download.clone(), self.control.clone());
+                Attempt { order: &order, download, control, ..*self }.carry_out(stages, grant, done)
+            }
+        }
+    }
+
+    fn carry_out<E: Coded>(
+        &self,
+        stages: &mut Stages,
+        grant: impl FnOnce(&str) -> Result<(), E>,
+        done: &mut Done,
+    ) -> Result<Bound, Failure> {
         let (looked, planned) = stages.run("plan", || late::plan(self))?;
         done.order_digest = Some(planned.plan.order_digest.clone());
         let agreed = done.plan_digest.insert(planned.plan.digest.clone()).clone();
@@ -255,6 +272,7 @@ impl Coded for ProbeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attest::Chip;
     use crate::config::Config;
     use crate::http;
     use crate::http::{Clock, Timeouts, Trust, TrustFiles};
@@ -266,14 +284,9 @@ mod tests {
     fn a_refused_plan_says_why_in_its_event_and_asks_for_no_grant() {
         let root = tempfile::tempdir().unwrap();
         let (config, log) = (Config::default(), crate::api::LogRing::new(1000));
-        let agent = Agent {
-            root: root.path().into(),
-            config,
-            paths: apply::Paths::default(),
-            log,
-            look: Look::default(),
-            records: std::sync::Arc::default(),
-        };
+        let (look, chip) = (Look::default(), Chip::below(root.path()));
+        let (paths, records) = (apply::Paths::default(), std::sync::Arc::default());
+        let agent = Agent { root: root.path().into(), config, paths, log, look, records, chip };
         let layouts = serde_json::json!([{"name": "only-disk", "disks": {"root": {"image": "debian"}}}]);
         let images = serde_json::json!({"debian": {"urls": ["http://boot.lan/debian.raw"]}});
         let order = serde_json::json!({"version": "order/v1", "id": "o", "images": images, "layouts": layouts});

@@ -24,6 +24,7 @@ impl Agent {
             last_state,
             api: None,
             key: ready.key.as_ref().map(|key| key.public().to_string()),
+            attestation: None,
         }
     }
 }

@@ -151,14 +151,9 @@ mod tests {
         std::fs::write(root.join("sys/kernel/uevent_seqnum"), "1\n").unwrap();
         let look = Look(Arc::new(|| disks(&json!([disk("A", 2_000_000_000), disk("LATE", 1_000_000_000)]))));
         let log = LogRing::new(1000);
-        Agent {
-            root: root.to_owned(),
-            config: Config::default(),
-            paths: Paths::default(),
-            log,
-            look,
-            records: std::sync::Arc::default(),
-        }
+        let chip = crate::attest::Chip::below(root);
+        let (paths, records) = (Paths::default(), std::sync::Arc::default());
+        Agent { root: root.to_owned(), config: Config::default(), paths, log, look, records, chip }
     }
 
     fn disk(serial: &str, size: u64) -> serde_json::Value {

@@ -51,6 +51,7 @@ impl Agent {
             state: &state,
             hello: &hello,
             key: ready.key.as_ref(),
+            chip: &self.chip,
             inventory: &ready.inventory,
             look: Arc::new(move || look.inventory()),
             trust: &ready.trust,

@@ -4,6 +4,7 @@
 mod apply;
 mod dhcp;
 mod finalize;
+mod forgotten;
 mod order_tool;
 mod support;
 mod virtual_media;

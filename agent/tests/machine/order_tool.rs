@@ -116,3 +116,51 @@ fn minisign_makes_keys_and_signatures_too() {
     shell(at, "minisign", &["-S", "-s", "key.sec", "-m", "message", "-x", "message.minisig"]);
     fails(&burin(at, &attach), "sign.not_a_signature");
 }
+
+/// A hello whose sealing key is a point of P-256 that nobody has a TPM for: 65 bytes, as openssl makes it.
+fn hello(directory: &Path) {
+    shell(directory, "openssl", &["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "ec.pem"]);
+    shell(directory, "openssl", &["ec", "-in", "ec.pem", "-pubout", "-outform", "DER", "-out", "ec.der"]);
+    let info = fs::read(directory.join("ec.der")).unwrap();
+    let point = &info[info.len() - 64..];
+    let mut key = burin_tpm::sealing_key(&[0; 32]);
+    key.shape = burin_tpm::Shape::P256 {
+        symmetric: None,
+        scheme: burin_tpm::Scheme::Null,
+        x: point[..32].to_vec(),
+        y: point[32..].to_vec(),
+    };
+    let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key.to_bytes());
+    let attestation = json!({"challenge": "", "quote": "", "signature": "", "registers": {}, "sealing_key": key});
+    let hello = json!({
+        "version": "hello/v1", "identity": {}, "boot_id": "b", "instance": "i", "agent_version": "0",
+        "attestation": attestation,
+    });
+    fs::write(directory.join("hello.json"), hello.to_string()).unwrap();
+}
+
+#[test]
+fn what_is_sealed_can_be_signed_and_is_not_readable_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    order(at);
+    hello(at);
+    let text = fs::read_to_string(at.join("order.json")).unwrap();
+    let mut plain: serde_json::Value = serde_json::from_str(&text).unwrap();
+    plain["attributes"] = json!({"password": "s3cret", "rack": 7});
+    fs::write(at.join("order.json"), plain.to_string()).unwrap();
+    let seal = |place: &str| {
+        burin(at, &["order", "seal", "order.json", "--hello", "hello.json", "--at", place, "--output", "sealed.json"])
+    };
+    fails(&seal("/attributes/none"), "seal.place");
+    fails(&seal("/attributes/rack"), "seal.place");
+    succeeds(seal("/attributes/password"));
+    let sealed = fs::read_to_string(at.join("sealed.json")).unwrap();
+    assert!(sealed.contains("burin-sealed/v1:") && !sealed.contains("s3cret"), "{sealed}");
+    succeeds(burin(at, &["order", "keygen", "key.pem"]));
+    succeeds(burin(at, &["order", "sign", "sealed.json", "--key", "key.pem", "--output", "signed.json"]));
+    fs::copy(at.join("sealed.json"), at.join("order.json")).unwrap();
+    fails(&seal("/attributes/password"), "seal.place");
+    fs::write(at.join("hello.json"), r#"{"version": "hello/v1"}"#).unwrap();
+    fails(&seal("/attributes/password"), "seal.hello");
+}

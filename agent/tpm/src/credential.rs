@@ -6,7 +6,7 @@ use crate::public::{Public, Shape};
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use num_bigint::BigUint;
-use ring::rand::SecureRandom;
+use ring::rand::{SecureRandom, SystemRandom};
 use ring::{agreement, hmac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -22,12 +22,8 @@ pub struct Challenge {
 
 /// Wraps `secret` (at most 32 bytes) for whoever has `endorsement` and an object called `name`. None where there are no
 /// random numbers, or the endorsement key is of an odd kind.
-pub fn make_credential(
-    endorsement: &Public,
-    name: &[u8],
-    secret: &[u8],
-    random: &dyn SecureRandom,
-) -> Option<Challenge> {
+pub fn make_credential(endorsement: &Public, name: &[u8], secret: &[u8]) -> Option<Challenge> {
+    let random = &SystemRandom::new();
     let (seed, encrypted) = match &endorsement.shape {
         Shape::Rsa { modulus, exponent, .. } => for_rsa(modulus, *exponent, random)?,
         Shape::P256 { .. } => for_ecc(endorsement, random)?,

@@ -30,6 +30,7 @@ mod public;
 mod sealed;
 mod session;
 mod tpm;
+mod verify;
 
 pub use attest::{Quote, QuoteError, Signed};
 pub use credential::{Challenge, make_credential};
@@ -38,9 +39,10 @@ pub use error::TpmError;
 pub use event_log::{Event, EventLog, LogError};
 pub use pcr::{PcrSelection, PcrValues, policy_pcr};
 pub use public::{Public, Scheme, Shape, attestation_key, sealed_data, sealing_key, storage_key};
-pub use sealed::{SealError, open_sealed, seal};
+pub use sealed::{SealError, Unsealed, open_sealed, seal};
 pub use session::Auth;
 pub use tpm::{Created, Loaded, Tpm, Transport};
+pub use verify::{AttestError, Evidence, Expected, SEALING, binding};
 
 /// Hierarchies (part 2, section 7.4).
 pub const OWNER: u32 = 0x4000_0001;

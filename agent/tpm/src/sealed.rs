@@ -10,10 +10,11 @@ use burin_protocol::error::Coded;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::agreement::{self, ECDH_P256, EphemeralPrivateKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
-use ring::rand::SecureRandom;
+use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 const POINT: usize = 65;
+const SALT: usize = 16;
 const LABEL: &[u8] = b"burin-sealed/v1";
 
 #[derive(Debug, thiserror::Error)]
@@ -49,15 +50,26 @@ impl Coded for SealError {
     }
 }
 
+/// What was sealed.
+#[derive(Debug, Clone)]
+pub struct Unsealed {
+    /// Random: a digest over secret and salt tells nobody the secret who guesses it.
+    pub salt: [u8; SALT],
+    pub secret: Zeroizing<Vec<u8>>,
+}
+
 /// Seals `secret` for the holder of `key`. `context` is where it belongs: opening it elsewhere fails.
-pub fn seal(key: &Public, context: &[u8], secret: &[u8], random: &dyn SecureRandom) -> Result<Vec<u8>, SealError> {
+pub fn seal(key: &Public, context: &[u8], secret: &[u8]) -> Result<Vec<u8>, SealError> {
+    let random = SystemRandom::new();
     let theirs = key.point().ok_or(SealError::Key)?;
-    let ours = EphemeralPrivateKey::generate(&ECDH_P256, random).map_err(|_| SealError::Key)?;
+    let ours = EphemeralPrivateKey::generate(&ECDH_P256, &random).map_err(|_| SealError::Key)?;
     let public = ours.compute_public_key().map_err(|_| SealError::Key)?;
     let peer = agreement::UnparsedPublicKey::new(&ECDH_P256, &theirs);
     let derived = agreement::agree_ephemeral(ours, &peer, |shared| derive(shared, public.as_ref(), &theirs));
     let derived = derived.map_err(|_| SealError::Key)?.ok_or(SealError::Key)?;
-    let mut bytes = secret.to_vec();
+    let mut salt = [0; SALT];
+    random.fill(&mut salt).map_err(|_| SealError::Key)?;
+    let mut bytes = [&salt, secret].concat();
     let sealed = derived.seal_in_place_append_tag(once(), Aad::from(context), &mut bytes);
     sealed.map_err(|_| SealError::Key)?;
     Ok([public.as_ref(), &bytes].concat())
@@ -70,7 +82,7 @@ pub fn open_sealed<T: Transport>(
     selection: PcrSelection,
     context: &[u8],
     sealed: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, SealError> {
+) -> Result<Unsealed, SealError> {
     let (public, bytes) = sealed.split_at_checked(POINT).ok_or(SealError::Malformed)?;
     let ours = key.public.point().ok_or(SealError::Key)?;
     let session = tpm.policy_session()?;
@@ -79,7 +91,8 @@ pub fn open_sealed<T: Transport>(
     let derived = derive(&*shared?, public, &ours).ok_or(SealError::Key)?;
     let mut bytes = Zeroizing::new(bytes.to_vec());
     let opened = derived.open_in_place(once(), Aad::from(context), &mut bytes).map_err(|_| SealError::Other)?;
-    Ok(Zeroizing::new(opened.to_vec()))
+    let (salt, secret) = opened.split_first_chunk().ok_or(SealError::Malformed)?;
+    Ok(Unsealed { salt: *salt, secret: Zeroizing::new(secret.to_vec()) })
 }
 
 /// The key is used for one message.

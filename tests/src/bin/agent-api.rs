@@ -55,6 +55,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         last_state: None,
         api: None,
         key: None,
+        attestation: None,
     };
     let emitter = Emitter::open(None, BOOT, "/", &[], Limits::default())?;
     let mut log = LogRing::new(1 << 16);

@@ -1,7 +1,7 @@
 //! The reference controller as a program: serves until killed, and prints what happens.
 
 use burin::protocol::Secret;
-use burin_tests::controller::{Controller, Observation, Options, Tls};
+use burin_tests::controller::{Controller, Demand, Observation, Options, Tls};
 use clap::Parser;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,6 +47,9 @@ struct Arguments {
     /// Directory of tokens of single machines: UUID.token, SERIAL.token or MAC.token
     #[arg(long)]
     join_tokens: Option<PathBuf>,
+    /// What machines have to prove by their TPM before they get a token: JSON, docs/security.md
+    #[arg(long)]
+    attest: Option<PathBuf>,
     /// Seconds after its last call in which another boot of the same machine gets no token
     #[arg(long, default_value_t = 25)]
     in_use: u64,
@@ -91,6 +94,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         options.join_token = Some(Secret::new(std::fs::read_to_string(path)?.trim()));
     }
     options.join_tokens = arguments.join_tokens;
+    options.attest = arguments.attest.as_deref().map(Demand::read).transpose()?;
     options.in_use = std::time::Duration::from_secs(arguments.in_use);
     if let (Some(certificate), Some(key)) = (arguments.certificate, arguments.key) {
         let (certificates, key) = (std::fs::read_to_string(certificate)?, std::fs::read_to_string(key)?);

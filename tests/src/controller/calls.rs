@@ -34,13 +34,13 @@ pub(super) fn refusal(status: StatusCode, code: &str, message: impl Into<String>
     Refusal(status, Problem { code: code.to_owned(), message: message.into(), causes: vec![], hint: None })
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         refusal(StatusCode::BAD_REQUEST, "request.json", format!("the body is not as documented: {error}"))
     })
 }
 
-fn speaks(found: &str, expected: &'static str) -> Result<(), Refusal> {
+pub(super) fn speaks(found: &str, expected: &'static str) -> Result<(), Refusal> {
     version::check(found, expected)
         .map_err(|error| refusal(StatusCode::BAD_REQUEST, "protocol.version", error.to_string()))
 }
@@ -52,7 +52,7 @@ async fn durable(written: oneshot::Receiver<bool>) -> Result<(), Refusal> {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
@@ -81,6 +81,7 @@ pub(super) async fn hello(
     hello.identity = super::identity::real(hello.identity);
     super::join::check(&shared.options, &hello.identity, bearer(&headers))?;
     super::join::signed(&hello, &headers, &body)?;
+    super::attest::check(&shared, &hello)?;
     let token = uuid::Uuid::new_v4().simple().to_string();
     let (written, machine) = shared.keep_if(|state| {
         let machine = state.name(&hello.identity, &hello.boot_id);

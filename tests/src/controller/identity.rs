@@ -111,6 +111,7 @@ mod tests {
             last_state: None,
             api: None,
             key: None,
+            attestation: None,
         };
         let token = format!("token of {machine}");
         state.apply(Record::Hello { machine: machine.clone(), hello: Box::new(hello), token });

@@ -3,6 +3,7 @@
 //! It serves the netboot artefacts, an iPXE script for each machine, orders from a directory, images with ranges, and
 //! keeps what machines report in an append-only journal. [`Faults`] make it misbehave on purpose.
 
+mod attest;
 mod boot;
 mod calls;
 mod faults;
@@ -16,6 +17,7 @@ mod server;
 mod state;
 mod watch;
 
+pub use attest::{Demand, digest};
 pub use boot::site_archive;
 pub use faults::{Call, Fault, Faults, ImageFault};
 pub use listener::Tls;

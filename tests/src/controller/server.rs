@@ -1,12 +1,13 @@
 //! The controller's life: options, start, what may be asked of it while it runs, stop.
 
+use super::attest::{Challenges, Demand};
 use super::faults::{Faults, strike};
 use super::journal::Journal;
 use super::listener::{Connections, Cut, Tls};
 use super::orders::{self, OrderFile};
 use super::state::{MachineView, Record, State};
 use super::watch::{Observation, Watchers};
-use super::{boot, calls, files};
+use super::{attest, boot, calls, files};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -49,6 +50,8 @@ pub struct Options {
     pub join_token: Option<Secret>,
     /// A directory of `KEY.token` files, KEY as with orders: the join token of one machine alone, instead of the common one.
     pub join_tokens: Option<PathBuf>,
+    /// Machines have to prove by their TPM what they have booted, where set.
+    pub attest: Option<Demand>,
     /// So long after its last call a machine counts as being in use: another boot of it gets no token.
     pub in_use: Duration,
     pub heartbeat_seconds: Option<u32>,
@@ -75,6 +78,7 @@ impl Options {
             max_attempts: 1,
             join_token: None,
             join_tokens: None,
+            attest: None,
             in_use: Duration::from_secs(25),
             heartbeat_seconds: None,
             tls: None,
@@ -117,6 +121,7 @@ pub(super) struct Shared {
     held: Mutex<bool>,
     /// Of this process only: the journal has digests.
     tokens: Mutex<BTreeMap<String, Secret>>,
+    pub challenges: Challenges,
     /// When each machine called with its token for the last time.
     pub heard: Mutex<BTreeMap<String, Instant>>,
 }
@@ -160,6 +165,7 @@ impl Controller {
             changes: watch::Sender::new(0),
             held,
             tokens: Mutex::default(),
+            challenges: Challenges::default(),
             heard: Mutex::default(),
         });
         let app = router(&shared).into_make_service_with_connect_info::<Cut>();
@@ -282,6 +288,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 fn router(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/hello", post(calls::hello))
+        .route("/v1/attestation", post(attest::challenge))
         .route("/v1/machines", get(calls::machines))
         .route("/v1/machines/{machine}", get(calls::machine))
         .route("/v1/machines/{machine}/order", get(calls::order))

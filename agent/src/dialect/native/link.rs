@@ -1,8 +1,9 @@
 //! Calls with the standing that hello gave: machine, token, and another hello where the token is not known any more.
 
-use crate::calls::{Call, Client, ControllerError, segment};
+use crate::attest::Chip;
+use crate::calls::{Call, Client, ControllerError, Reply, segment};
 use crate::control::ControlFlag;
-use crate::protocol::{Ack, Event, Hello, HelloReply, Secret, event, hello, version};
+use crate::protocol::{Ack, AttestReply, Event, Hello, HelloReply, Secret, attestation, event, hello, version};
 use crate::report::{CONTROLLER, Deliver, Emitter};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,12 +24,18 @@ struct Credentials {
     generation: u64,
 }
 
+/// By what this machine makes itself known.
+pub(super) struct Introduced {
+    pub join_token: Option<Secret>,
+    /// Hello is signed with it.
+    pub key: Option<Arc<SecretKey>>,
+    pub chip: Option<Chip>,
+}
+
 /// What the session and its sender thread share.
 pub(super) struct Link {
     client: Client,
-    join_token: Option<Secret>,
-    /// Hello is signed with it.
-    key: Option<Arc<SecretKey>>,
+    who: Introduced,
     hello: Mutex<Hello>,
     credentials: Mutex<Option<Credentials>>,
     control: ControlFlag,
@@ -38,17 +45,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub fn new(
-        client: Client,
-        join_token: Option<Secret>,
-        key: Option<Arc<SecretKey>>,
-        hello: Hello,
-        control: ControlFlag,
-        emitter: Emitter,
-    ) -> Self {
+    pub fn new(client: Client, who: Introduced, hello: Hello, control: ControlFlag, emitter: Emitter) -> Self {
         let (hello, credentials) = (Mutex::new(hello), Mutex::new(None));
         let (known, heartbeat) = (AtomicU64::new(0), AtomicU64::new(HEARTBEAT_SECONDS));
-        Self { client, join_token, key, hello, credentials, control, emitter, known, heartbeat }
+        Self { client, who, hello, credentials, control, emitter, known, heartbeat }
     }
 
     pub fn client(&self) -> &Client {
@@ -91,16 +91,13 @@ impl Link {
         if generation.is_some_and(|generation| generation < current) {
             return Ok(());
         }
-        let body = {
-            let hello = self.hello.lock().unwrap_or_else(PoisonError::into_inner);
-            serde_json::to_vec(&*hello)
-                .map_err(|source| ControllerError::Body { url: self.client.base().to_owned(), source })?
+        let reply = match self.introduce() {
+            Err(error) if error.problem_code() == Some(attestation::REQUIRED) => {
+                self.attest()?;
+                self.introduce()?
+            }
+            reply => reply?,
         };
-        let sign = |key: &Arc<SecretKey>| STANDARD.encode(key.sign(&pae(hello::PAYLOAD_TYPE, &body)));
-        let (token, signature) = (self.join_token.as_ref(), self.key.as_ref().map(sign));
-        let (body, signature) = (Some(("application/json", body)), signature.as_deref());
-        let call = Call { method: Method::POST, path: "/v1/hello", token, body, signature, ..Call::default() };
-        let reply = self.client.call(call)?;
         // The version before the shape: of another version, nothing else can be expected to fit.
         let value: serde_json::Value = reply.json()?;
         if let Some(version) = value.get("version").and_then(|version| version.as_str()) {
@@ -121,6 +118,38 @@ impl Link {
         self.control.set(reply.control);
         let machine = segment(&reply.machine);
         *credentials = Some(Credentials { machine, token: reply.token, generation: current + 1 });
+        Ok(())
+    }
+
+    /// The call alone. An attestation answers one challenge, and is not shown twice.
+    fn introduce(&self) -> Result<Reply, ControllerError> {
+        let body = {
+            let mut hello = self.hello.lock().unwrap_or_else(PoisonError::into_inner);
+            let body = serde_json::to_vec(&*hello);
+            hello.attestation = None;
+            body.map_err(|source| ControllerError::Body { url: self.client.base().to_owned(), source })?
+        };
+        let sign = |key: &Arc<SecretKey>| STANDARD.encode(key.sign(&pae(hello::PAYLOAD_TYPE, &body)));
+        let (token, signature) = (self.who.join_token.as_ref(), self.who.key.as_ref().map(sign));
+        let (body, signature) = (Some(("application/json", body)), signature.as_deref());
+        let call = Call { method: Method::POST, path: "/v1/hello", token, body, signature, ..Call::default() };
+        self.client.call(call)
+    }
+
+    /// The controller wants to know what this machine has booted: its TPM says so in the next hello.
+    fn attest(&self) -> Result<(), ControllerError> {
+        let url = || self.client.base().to_owned();
+        let failed = |source| ControllerError::Attest { url: url(), source };
+        let chip = self.who.chip.as_ref().ok_or_else(|| ControllerError::NoChip { url: url() })?;
+        let key = self.hello.lock().unwrap_or_else(PoisonError::into_inner).key.clone().unwrap_or_default();
+        let request = chip.introduce().map_err(failed)?;
+        let body = serde_json::to_vec(&request).map_err(|source| ControllerError::Body { url: url(), source })?;
+        let (token, body) = (self.who.join_token.as_ref(), Some(("application/json", body)));
+        let call = Call { method: Method::POST, path: "/v1/attestation", token, body, ..Call::default() };
+        let reply: AttestReply = self.client.call(call)?.json()?;
+        self.speaks(&reply.version, attestation::VERSION)?;
+        let answer = chip.answer(&reply, &key).map_err(failed)?;
+        self.change_hello(|hello| hello.attestation = Some(answer));
         Ok(())
     }
 

@@ -29,6 +29,7 @@ pub fn front(ground: &Ground<'_>) -> Option<Box<dyn Front>> {
     let mut options = Options::new(url.as_str(), ground.trust.clone(), ground.state.to_owned());
     options.join_token = config.token.clone();
     options.key = ground.key.cloned();
+    options.chip = Some(ground.chip.clone());
     options.rules = config.policy.clone();
     options.control = ground.control.clone();
     let worker = Worker::new(options, ground.hello.clone(), ground.emitter.clone(), ground.bell.clone());

@@ -1,6 +1,7 @@
 //! A machine's standing with its controller, from hello to the acknowledged receipt.
 
-use super::link::{Batches, Link};
+use super::link::{Batches, Introduced, Link};
+use crate::attest::Chip;
 use crate::calls::{Call, Client, ControllerError, ORDER_LIMIT, segment, shown};
 use crate::control::ControlFlag;
 use crate::error::Coded;
@@ -48,6 +49,8 @@ pub struct Options {
     pub join_token: Option<Secret>,
     /// The machine's key, which hello introduces.
     pub key: Option<Arc<SecretKey>>,
+    /// The machine's TPM, for a controller that demands what it says.
+    pub chip: Option<Chip>,
     /// What an order has to be.
     pub rules: Option<Rules>,
     pub timeouts: Timeouts,
@@ -71,8 +74,8 @@ impl Options {
         };
         let (timeouts, retry, control) = (Timeouts::CALLS, Retry::default(), ControlFlag::default());
         let (url, notify) = (url.to_owned(), Arc::new(notify));
-        let (join_token, key, rules) = (None, None, None);
-        Self { url, trust, join_token, key, rules, timeouts, retry, state, notify, control }
+        let (join_token, key, chip, rules) = (None, None, None, None);
+        Self { url, trust, join_token, key, chip, rules, timeouts, retry, state, notify, control }
     }
 }
 
@@ -135,8 +138,9 @@ impl Session {
     /// Fails only where trying again cannot help (URL), or where `notify` gave up.
     pub fn connect(options: Options, hello: Hello, emitter: &Emitter) -> Result<Self, ControllerError> {
         let client = Client::new(&options.url, &options.trust, &options.timeouts)?;
-        let (token, key, control) = (options.join_token.clone(), options.key.clone(), options.control.clone());
-        let link = Arc::new(Link::new(client, token, key, hello, control, emitter.clone()));
+        let (token, key, chip) = (options.join_token.clone(), options.key.clone(), options.chip.clone());
+        let who = Introduced { join_token: token, key, chip };
+        let link = Arc::new(Link::new(client, who, hello, options.control.clone(), emitter.clone()));
         patiently("hello", &options, None, || link.hello(None))?;
         let memory = Memory::new(&options.state);
         let deliver = Batches::new(link.clone());

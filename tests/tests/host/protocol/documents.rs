@@ -18,6 +18,8 @@ fn the_schemas_are_those_of_the_types() {
     let schemas = [
         ("hello", schema::<p::Hello>()),
         ("hello-reply", schema::<p::HelloReply>()),
+        ("attest-request", schema::<p::AttestRequest>()),
+        ("attest-reply", schema::<p::AttestReply>()),
         ("order", schema::<p::Order>()),
         ("plan", schema::<p::Plan>()),
         ("policy", schema::<p::Policy>()),

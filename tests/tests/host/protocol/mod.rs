@@ -1,3 +1,4 @@
+mod attest;
 mod conformance;
 mod dns;
 mod documents;

@@ -108,6 +108,7 @@ pub fn hello_of(boot: &str) -> Hello {
         last_state: None,
         api: None,
         key: None,
+        attestation: None,
     }
 }
 

@@ -1,0 +1,162 @@
+//! The machine's TPM: what it proves to a controller, and what it opens of an order that was sealed for this machine.
+//!
+//! Keys are not kept anywhere: the same TPM makes the same ones again, at each boot. The machine's own key (Ed25519, which
+//! TPMs do not have) stays in memory; the quote is over it, so that who believes the quote can believe what it signs.
+
+mod sealed;
+
+pub use sealed::{OpenError, Opened, open};
+
+use crate::error::Coded;
+use crate::protocol::attestation::{AttestReply, AttestRequest, Attestation, VERSION};
+use crate::protocol::hex;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use burin_tpm::{
+    Challenge, EK_ECC, EK_RSA, ENDORSEMENT, Loaded, PcrSelection, PcrValues, SEALING, Tpm, TpmError, attestation_key,
+    binding, endorsement_key, policy_pcr, sealing_key,
+};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Behind the kernel's resource manager: what an agent leaves in the TPM goes when it is closed.
+const DEVICE: &str = "dev/tpmrm0";
+const LOG: &str = "sys/kernel/security/tpm0/binary_bios_measurements";
+
+/// A conversation with the TPM: a command goes out, its answer comes back.
+pub type Line = Box<dyn FnMut(&[u8]) -> io::Result<Vec<u8>>>;
+/// Begins one.
+pub type OpenTpm = dyn Fn() -> io::Result<Line> + Send + Sync;
+
+/// Where the machine's TPM is, and what its firmware has logged.
+#[derive(Clone)]
+pub struct Chip {
+    tpm: Arc<OpenTpm>,
+    log: PathBuf,
+}
+
+impl Chip {
+    /// The kernel's, below `root`.
+    pub fn below(root: &Path) -> Self {
+        let device = root.join(DEVICE);
+        Self::new(Arc::new(move || line(&device)), root)
+    }
+
+    /// Another one than the kernel's, as in tests.
+    pub fn new(tpm: Arc<OpenTpm>, root: &Path) -> Self {
+        Self { tpm, log: root.join(LOG) }
+    }
+
+    fn open(&self) -> Result<Tpm<Line>, AttestError> {
+        (self.tpm)().map(Tpm::new).map_err(|source| AttestError::NoTpm { source })
+    }
+
+    /// The keys of this machine's TPM, to be challenged.
+    pub fn introduce(&self) -> Result<AttestRequest, AttestError> {
+        let mut tpm = self.open()?;
+        let (endorsement, certificate) = endorsement(&mut tpm)?;
+        tpm.flush(endorsement.handle)?;
+        let key = tpm.create_primary(ENDORSEMENT, &attestation_key())?;
+        tpm.flush(key.handle)?;
+        Ok(AttestRequest {
+            version: VERSION.to_owned(),
+            endorsement: STANDARD.encode(endorsement.public.to_bytes()),
+            certificate: certificate.map(|bytes| STANDARD.encode(bytes)),
+            key: STANDARD.encode(key.public.to_bytes()),
+        })
+    }
+
+    /// The answer to a challenge, by which hello's `key` is this machine's in the state in which it is.
+    pub fn answer(&self, reply: &AttestReply, key: &str) -> Result<Attestation, AttestError> {
+        let bytes = |text: &str| STANDARD.decode(text).map_err(|_| AttestError::Challenge);
+        let challenge = Challenge { credential: bytes(&reply.credential)?, secret: bytes(&reply.secret)? };
+        let mut tpm = self.open()?;
+        let (endorsement, _) = endorsement(&mut tpm)?;
+        let attestation = tpm.create_primary(ENDORSEMENT, &attestation_key())?;
+        let secret = tpm.activate_credential(attestation.handle, endorsement.handle, &challenge)?;
+        tpm.flush(endorsement.handle)?;
+        let sealing = sealing(&mut tpm)?;
+        tpm.flush(sealing.handle)?;
+        let selection = PcrSelection::of(&reply.registers);
+        // The registers may change between two commands; then the quote says so, and the controller asks again.
+        let registers = tpm.pcr_read(selection)?;
+        let nonce = binding(&secret, key, Some(&sealing.public));
+        let quote = tpm.quote(attestation.handle, &nonce, &selection)?;
+        tpm.flush(attestation.handle)?;
+        let log = std::fs::read(&self.log).inspect_err(|error| log::warn!("no event log of the firmware: {error}"));
+        Ok(Attestation {
+            challenge: reply.challenge.clone(),
+            quote: STANDARD.encode(&quote.attest),
+            signature: STANDARD.encode(&quote.signature),
+            registers: registers.0.iter().map(|(number, value)| (*number, hex(value))).collect(),
+            log: log.ok().map(|bytes| STANDARD.encode(bytes)),
+            sealing_key: Some(STANDARD.encode(sealing.public.to_bytes())),
+        })
+    }
+}
+
+impl fmt::Debug for Chip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chip {{ log: {} }}", self.log.display())
+    }
+}
+
+/// The endorsement key that has a certificate, RSA before P-256; the RSA one where neither has.
+fn endorsement(tpm: &mut Tpm<Line>) -> Result<(Loaded, Option<Vec<u8>>), TpmError> {
+    let mut certificate = tpm.nv_read(EK_RSA)?;
+    let mut ecc = false;
+    if certificate.is_none() {
+        certificate = tpm.nv_read(EK_ECC)?;
+        ecc = certificate.is_some();
+    }
+    Ok((tpm.create_primary(ENDORSEMENT, &endorsement_key(ecc))?, certificate))
+}
+
+/// The sealing key of the state in which the registers are.
+fn sealing(tpm: &mut Tpm<Line>) -> Result<Loaded, TpmError> {
+    let values: PcrValues = tpm.pcr_read(PcrSelection::of(&SEALING))?;
+    tpm.create_primary(ENDORSEMENT, &sealing_key(&policy_pcr(&values)))
+}
+
+fn line(device: &Path) -> io::Result<Line> {
+    let mut device = File::options().read(true).write(true).open(device)?;
+    Ok(Box::new(move |command| {
+        device.write_all(command)?;
+        let mut answer = vec![0; burin_tpm::LONGEST_ANSWER];
+        let length = device.read(&mut answer)?;
+        answer.truncate(length);
+        Ok(answer)
+    }))
+}
+
+/// Why this machine cannot be attested.
+#[derive(Debug, thiserror::Error)]
+pub enum AttestError {
+    #[error("this machine has no TPM 2.0 that can be used")]
+    NoTpm { source: io::Error },
+    #[error("the controller's challenge is not base64")]
+    Challenge,
+    #[error(transparent)]
+    Tpm(#[from] TpmError),
+}
+
+impl Coded for AttestError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoTpm { .. } => "tpm.none",
+            Self::Challenge => "attest.challenge",
+            Self::Tpm(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoTpm { .. } => Some("switch the TPM on in the firmware's setup".to_owned()),
+            Self::Challenge => None,
+            Self::Tpm(error) => error.hint(),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Strings of an order that only this machine can open, and only as it was attested.
+
+use super::{AttestError, Chip, Line};
+use crate::error::Coded;
+use crate::protocol::attestation::SEALED;
+use crate::protocol::hex;
+use crate::protocol::order::{Order, OrderError, parse_bytes};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use burin_tpm::{Loaded, PcrSelection, SEALING, SealError, Tpm, open_sealed};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+/// Made of the salts of what was sealed: no digest over the opened order lets anybody guess then what that was.
+const SALT_ATTRIBUTE: &str = "burin-salt";
+
+/// An order with nothing sealed in it.
+#[derive(Debug)]
+pub enum Opened<'a> {
+    /// It was so.
+    AsItWas(&'a Order),
+    Now(Box<Order>),
+}
+
+impl Opened<'_> {
+    pub fn order(&self) -> &Order {
+        match self {
+            Self::AsItWas(order) => order,
+            Self::Now(order) => order,
+        }
+    }
+}
+
+/// Why what is sealed in an order stays closed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("what is sealed at {at} cannot be opened: {source}")]
+    Seal { at: String, source: SealError },
+    #[error("the order has secrets that are sealed: {source}")]
+    Chip { source: AttestError },
+    #[error("the opened order is none: {0}")]
+    Order(OrderError),
+}
+
+impl Coded for OpenError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Seal { source, .. } => source.code(),
+            Self::Chip { source } => source.code(),
+            Self::Order(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Seal { source, .. } => source.hint(),
+            Self::Chip { source } => source.hint(),
+            Self::Order(error) => error.hint(),
+        }
+    }
+}
+
+/// The TPM is asked only where something is sealed.
+pub fn open<'a>(chip: &Chip, order: &'a Order) -> Result<Opened<'a>, OpenError> {
+    let mut value = serde_json::to_value(order).unwrap_or_default();
+    let mut found = Vec::new();
+    find(&value, String::new(), &mut found);
+    if found.is_empty() {
+        return Ok(Opened::AsItWas(order));
+    }
+    let chip_error = |source| OpenError::Chip { source };
+    let mut tpm = chip.open().map_err(chip_error)?;
+    let key = super::sealing(&mut tpm).map_err(|error| chip_error(error.into()))?;
+    let salts = open_all(&mut tpm, &key, &order.id, found, &mut value);
+    // What it would fail with, the device's closing makes up for.
+    let _ = tpm.flush(key.handle);
+    let salts = salts?;
+    if let Some(document) = value.as_object_mut() {
+        let attributes = document.entry("attributes").or_insert_with(|| Value::Object(serde_json::Map::new()));
+        if let Some(attributes) = attributes.as_object_mut() {
+            attributes.entry(SALT_ATTRIBUTE).or_insert_with(|| Value::String(salts));
+        }
+    }
+    let bytes = Zeroizing::new(serde_json::to_vec(&value).unwrap_or_default());
+    parse_bytes(&bytes).map(|order| Opened::Now(Box::new(order))).map_err(OpenError::Order)
+}
+
+/// Each with what was sealed in its place; a digest over their salts.
+fn open_all(
+    tpm: &mut Tpm<Line>,
+    key: &Loaded,
+    order: &str,
+    found: Vec<(String, String)>,
+    value: &mut Value,
+) -> Result<String, OpenError> {
+    let mut salts = Sha256::new();
+    for (at, sealed) in found {
+        let failed = |source| OpenError::Seal { at: at.clone(), source };
+        let bytes = STANDARD.decode(sealed).map_err(|_| failed(SealError::Malformed))?;
+        let opened = open_sealed(tpm, key, PcrSelection::of(&SEALING), order.as_bytes(), &bytes).map_err(failed)?;
+        salts.update(opened.salt);
+        let text = std::str::from_utf8(&opened.secret).map_err(|_| failed(SealError::Malformed))?;
+        if let Some(place) = value.pointer_mut(&at) {
+            *place = Value::String(text.to_owned());
+        }
+    }
+    Ok(hex(salts.finalize()))
+}
+
+/// JSON pointers (RFC 6901) of all sealed strings, with their base64.
+fn find(value: &Value, at: String, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::String(text) => {
+            if let Some(sealed) = text.strip_prefix(SEALED) {
+                found.push((at, sealed.to_owned()));
+            }
+        }
+        Value::Array(items) => items.iter().enumerate().for_each(|(n, item)| find(item, format!("{at}/{n}"), found)),
+        Value::Object(fields) => fields.iter().for_each(|(name, item)| {
+            let name = name.replace('~', "~0").replace('/', "~1");
+            find(item, format!("{at}/{name}"), found);
+        }),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::io;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_is_sealed_is_found_wherever_it_is_and_a_plain_order_needs_no_tpm() {
+        let mut found = Vec::new();
+        let value = json!({"a/b": [1, {"x~y": "burin-sealed/v1:AAAA"}], "c": "burin-sealed/v1", "d": "open"});
+        find(&value, String::new(), &mut found);
+        assert_eq!(found, [("/a~1b/1/x~0y".to_owned(), "AAAA".to_owned())]);
+
+        let root = tempfile::tempdir().unwrap();
+        let none = Chip::new(Arc::new(|| Err(io::ErrorKind::NotFound.into())), root.path());
+        let order = |more: Value| {
+            let mut order = json!({"version": "order/v1", "id": "o", "layouts": [], "attributes": {}});
+            order["attributes"]["password"] = more;
+            parse_bytes(order.to_string().as_bytes()).unwrap()
+        };
+        let plain = order(json!("plain"));
+        assert_eq!(open(&none, &plain).unwrap().order(), &plain);
+        assert_eq!(open(&none, &order(json!("burin-sealed/v1:AAAA"))).unwrap_err().code(), "tpm.none");
+    }
+}

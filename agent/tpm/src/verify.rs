@@ -1,0 +1,127 @@
+//! What a controller makes of an attestation: whether the machine has booted what it should, and whose keys it brings.
+
+use crate::attest::{QuoteError, Signed};
+use crate::event_log::{EventLog, LogError};
+use crate::pcr::{PcrSelection, PcrValues, policy_pcr};
+use crate::public::Public;
+use burin_protocol::error::Coded;
+use burin_protocol::hex;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// The registers that a sealing key is bound to: programs that firmware has started (4), Secure Boot (7), ramdisk (9 and
+/// 11), and what comes from outside of a unified kernel image (12 and 13).
+pub const SEALING: [u8; 6] = [4, 7, 9, 11, 12, 13];
+
+/// What a quote is over, beside the registers.
+pub fn binding(secret: &[u8], key: &str, sealing_key: Option<&Public>) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(b"burin-attestation/v1\0")
+        .chain_update(secret)
+        .chain_update(key)
+        .chain_update([0])
+        .chain_update(sealing_key.map(Public::to_bytes).unwrap_or_default())
+        .finalize()
+        .into()
+}
+
+/// What a machine has to have booted. What is left empty is not demanded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// SHA-256 (Authenticode) of the programs that firmware may have started: `burin.efi` and the kernel in it, as the
+    /// builder's manifest has them, and what comes before.
+    pub programs: Vec<[u8; 32]>,
+    /// What registers have to hold.
+    pub registers: BTreeMap<u8, [u8; 32]>,
+}
+
+impl Expected {
+    /// The registers that have to be quoted for it: all that firmware and kernel image extend.
+    pub fn selection(&self) -> PcrSelection {
+        let more = self.registers.keys().copied();
+        PcrSelection::of(&(0..=9).chain(SEALING).chain(more).collect::<Vec<_>>())
+    }
+}
+
+/// An attestation, with what it answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// Of the challenge.
+    pub secret: &'a [u8],
+    /// The attestation key, to whose holder the secret was given.
+    pub attestation_key: &'a Public,
+    /// Hello's `key`.
+    pub key: &'a str,
+    pub quote: &'a Signed,
+    pub registers: &'a PcrValues,
+    pub log: Option<&'a [u8]>,
+    pub sealing_key: Option<&'a Public>,
+}
+
+/// Why a machine is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum AttestError {
+    #[error(transparent)]
+    Quote(#[from] QuoteError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("the machine has brought no event log")]
+    NoLog,
+    #[error("the machine has not quoted register {register}")]
+    NotQuoted { register: u8 },
+    #[error("the machine has started {digest}, which is not known")]
+    Program { digest: String },
+    #[error("the machine has started no program that its firmware has measured")]
+    NoProgram,
+    #[error("register {register} holds {found}")]
+    Register { register: u8, found: String },
+    #[error("the sealing key is not bound to the registers that were quoted")]
+    SealingKey,
+}
+
+impl Coded for AttestError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Quote(error) => error.code(),
+            Self::Log(error) => error.code(),
+            Self::NoLog => "attest.no_log",
+            Self::NotQuoted { .. } => "attest.not_quoted",
+            Self::Program { .. } | Self::NoProgram => "attest.program",
+            Self::Register { .. } => "attest.register",
+            Self::SealingKey => "attest.sealing_key",
+        }
+    }
+}
+
+impl Expected {
+    /// Whether this machine has booted what it should. The keys that it brings can be believed then.
+    pub fn check(&self, evidence: Evidence<'_>) -> Result<(), AttestError> {
+        let Evidence { secret, attestation_key, key, quote, registers, log, sealing_key } = evidence;
+        quote.verify(attestation_key)?.check(&binding(secret, key, sealing_key), registers)?;
+        let unquoted = self.selection().without(registers.selection()).numbers().next();
+        if let Some(register) = unquoted {
+            return Err(AttestError::NotQuoted { register });
+        }
+        let different = |(register, wanted): (&u8, &[u8; 32])| {
+            let found = registers.0.get(register).filter(|found| *found != wanted)?;
+            Some(AttestError::Register { register: *register, found: hex(found) })
+        };
+        if let Some(error) = self.registers.iter().find_map(different) {
+            return Err(error);
+        }
+        if !self.programs.is_empty() {
+            let log = EventLog::parse(log.ok_or(AttestError::NoLog)?)?;
+            log.explains(registers)?;
+            if let Some(other) = log.programs().find(|program| !self.programs.contains(program)) {
+                return Err(AttestError::Program { digest: hex(other) });
+            }
+            if log.programs().next().is_none() {
+                return Err(AttestError::NoProgram);
+            }
+        }
+        let Some(sealing_key) = sealing_key else { return Ok(()) };
+        let policy = registers.of(PcrSelection::of(&SEALING)).map(|values| policy_pcr(&values));
+        let bound = policy.is_some_and(|policy| sealing_key.is_sealing_key(&policy));
+        if bound { Ok(()) } else { Err(AttestError::SealingKey) }
+    }
+}
