@@ -1,8 +1,9 @@
 //! `scripts/demo` after its set-up: netboots a machine, images it, boots the result, and shows all of it.
 
 use burin_tests::demo::{Story, Timeline};
-use burin_tests::deploy::{DeployError, Image, Netboot, Proof, Scene};
+use burin_tests::deploy::{DeployError, Image, Link, Locked, Netboot, Parts, Proof, Scene};
 use burin_tests::vm::{Firmware, Slot, missing_tools};
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,6 +19,18 @@ struct Arguments {
     /// Output directory of scripts/image
     #[arg(long)]
     image: PathBuf,
+    /// Demand everything: signed kernel, attested machine, signed order, sealed secret
+    #[arg(long, requires = "agent", requires = "modules")]
+    locked: bool,
+    /// Break one link of it, and show that nothing is written
+    #[arg(long, requires = "locked", value_parser = PossibleValuesParser::new(Link::ALL.map(|(name, _)| name)))]
+    broken: Option<String>,
+    /// The burin program
+    #[arg(long)]
+    agent: Option<PathBuf>,
+    /// Modules of the netboot artefacts' kernel: /lib/modules/RELEASE
+    #[arg(long)]
+    modules: Option<PathBuf>,
     /// Keep disks and console log here; otherwise they are removed after success
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -46,7 +59,11 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match show(&work, firmware, &arguments) {
+    let shown = match arguments.locked {
+        true => show_locked(&work, &arguments),
+        false => show(&work, firmware, &arguments),
+    };
+    match shown {
         Ok(()) => {
             if arguments.keep.is_none() {
                 let _ = std::fs::remove_dir_all(&work);
@@ -107,6 +124,43 @@ fn show(work: &Path, firmware: Firmware, arguments: &Arguments) -> Result<(), De
             timeline.end("not finished");
             timeline.plain(&format!("the console ends with:\n{}", console.tail(25)));
             Err(fail(&timeline, error))
+        }
+    }
+}
+
+fn show_locked(work: &Path, arguments: &Arguments) -> Result<(), DeployError> {
+    let mut timeline = Timeline::start();
+    let broken =
+        Link::ALL.into_iter().find(|(name, _)| arguments.broken.as_deref() == Some(name)).map(|(_, link)| link);
+    let parts = Parts {
+        agent: arguments.agent.clone().unwrap_or_default(),
+        modules: arguments.modules.clone().unwrap_or_default(),
+        netboot: Netboot::open(&arguments.netboot)?,
+        image: Image::open(&arguments.image)?,
+    };
+    let result = (|| {
+        timeline.begin("set the stage");
+        let locked = Locked::build(work, &parts, broken, &|text| timeline.note(text))?;
+        timeline.end("");
+        let _slot = Slot::wait()?;
+        timeline.begin("power on");
+        let seen = locked.run(&|text| timeline.note(text))?;
+        timeline.end("");
+        locked.prove(&seen)
+    })();
+    match result {
+        Ok(proven) => {
+            proven.iter().for_each(|line| timeline.note(line));
+            let text = match broken {
+                None => "PROVEN: with everything demanded, the machine became what its owner has signed.",
+                Some(_) => "PROVEN: with this link broken, nothing was written.",
+            };
+            timeline.good(text);
+            Ok(())
+        }
+        Err(error) => {
+            timeline.bad(&format!("FAILED: {error}"));
+            Err(error)
         }
     }
 }

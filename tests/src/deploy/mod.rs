@@ -2,6 +2,7 @@
 //! from that disk. The demo shows it to people, the VM tests assert on it.
 
 mod artefacts;
+mod locked;
 mod order;
 mod patchwork;
 mod pki;
@@ -13,6 +14,7 @@ mod tree;
 mod watch;
 
 pub use artefacts::{Image, Netboot, built};
+pub use locked::{Link, Locked, Parts, Seen};
 pub use order::OrderBuilder;
 pub use patchwork::{Patchwork, extents};
 pub use pki::Pki;

@@ -139,7 +139,7 @@ pub fn start_controller_as(
     Ok(Controller::start(options)?)
 }
 
-fn free_port() -> std::io::Result<std::net::SocketAddr> {
+pub(super) fn free_port() -> std::io::Result<std::net::SocketAddr> {
     std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()
 }
 

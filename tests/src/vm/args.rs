@@ -4,6 +4,7 @@ use super::spec::{BadSector, Boot, Bus, Disk, Firmware, MachineSpec, Nic, NicMod
 use std::path::Path;
 
 const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+const OVMF_SECURE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
 pub(super) const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
 /// `BURIN_QEMU_ACCEL` names another accelerator, for example `kvm`.
@@ -17,7 +18,15 @@ pub(super) fn build(spec: &MachineSpec, accelerator: &str) -> Vec<String> {
 
     add(&["-accel", accelerator, "-cpu", "max", "-nodefaults", "-display", "none"]);
     // Without graphics SeaBIOS and iPXE speak on the serial port.
-    add(&["-machine", "q35,graphics=off"]);
+    match spec.secure_boot {
+        None => add(&["-machine", "q35,graphics=off"]),
+        // Only firmware in system management mode may write to the variables.
+        Some(_) => {
+            add(&["-machine", "q35,graphics=off,smm=on"]);
+            add(&["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+            add(&["-global", "ICH9-LPC.disable_s3=1"]);
+        }
+    }
     processors(spec, &mut add);
     if spec.tpm {
         add(&["-chardev", &format!("socket,id=tpm,path={}", quoted(&super::tpm::socket(&spec.dir)))]);
@@ -36,7 +45,8 @@ pub(super) fn build(spec: &MachineSpec, accelerator: &str) -> Vec<String> {
         add(&["-smbios", &format!("type=1,serial={serial},manufacturer=Example,product=Server")]);
     }
     if spec.firmware == Firmware::Uefi {
-        add(&["-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}")]);
+        let code = if spec.secure_boot.is_some() { OVMF_SECURE } else { OVMF_CODE };
+        add(&["-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={code}")]);
         add(&["-drive", &format!("if=pflash,unit=1,format=raw,file={}", quoted(&vars(spec)))]);
     }
     if let Boot::Kernel { kernel, initrd, cmdline } = &spec.boot {

@@ -27,7 +27,8 @@ impl Machine {
         std::fs::create_dir_all(&spec.dir).map_err(VmError::file(&spec.dir))?;
         let vars = args::vars(spec);
         if spec.firmware == Firmware::Uefi && !vars.exists() {
-            std::fs::copy(args::OVMF_VARS, &vars).map_err(VmError::file(args::OVMF_VARS))?;
+            let from = spec.secure_boot.clone().unwrap_or_else(|| args::OVMF_VARS.into());
+            std::fs::copy(&from, &vars).map_err(VmError::file(&from))?;
         }
         let tpm = spec.tpm.then(|| Tpm::start(&spec.dir)).transpose()?;
         let errors = spec.dir.join("qemu.log");

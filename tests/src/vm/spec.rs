@@ -193,6 +193,8 @@ pub struct MachineSpec {
     pub(super) cpus: u32,
     pub(super) sockets: u32,
     pub(super) tpm: bool,
+    /// Variables of a firmware that does Secure Boot.
+    pub(super) secure_boot: Option<PathBuf>,
     pub(super) disks: Vec<Disk>,
     pub(super) nics: Vec<Nic>,
     pub(super) boot: Boot,
@@ -211,6 +213,7 @@ impl MachineSpec {
             cpus: 2,
             sockets: 1,
             tpm: false,
+            secure_boot: None,
             disks: Vec::new(),
             nics: Vec::new(),
             boot: Boot::Network,
@@ -237,7 +240,13 @@ impl MachineSpec {
         self
     }
 
-    /// A TPM 2.0 (swtpm) that has never been used.
+    /// UEFI firmware that protects its variables, with these to begin with: keys are enrolled there, or not.
+    pub fn secure_boot(mut self, variables: impl Into<PathBuf>) -> Self {
+        self.secure_boot = Some(variables.into());
+        self
+    }
+
+    /// A TPM 2.0 (swtpm): what lies in `tpm` of the machine's directory, else one that has never been used.
     pub fn tpm(mut self) -> Self {
         self.tpm = true;
         self

@@ -12,3 +12,4 @@ mod racks;
 mod raid;
 mod storage;
 mod swapped;
+mod trust;
