@@ -37,6 +37,8 @@ pub enum EndorsementError {
     None,
     #[error("the endorsement key's certificate is none, or of nobody who is believed")]
     Certificate { source: webpki::Error },
+    #[error("the certificate is not for endorsement keys")]
+    Purpose,
     #[error("the certificate is for another key than the endorsement key")]
     OtherKey,
 }
@@ -45,7 +47,7 @@ impl Coded for EndorsementError {
     fn code(&self) -> &'static str {
         match self {
             Self::None => "attest.no_certificate",
-            Self::Certificate { .. } => "attest.certificate",
+            Self::Certificate { .. } | Self::Purpose => "attest.certificate",
             Self::OtherKey => "attest.other_key",
         }
     }
@@ -67,7 +69,12 @@ pub fn verify_certificate(
     let authorities: Vec<CertificateDer<'_>> = authorities.iter().map(|der| der.as_slice().into()).collect();
     let anchors = authorities.iter().map(webpki::anchor_from_trusted_cert).collect::<Result<Vec<_>, _>>();
     let more: Vec<CertificateDer<'_>> = more.iter().map(|der| der.as_slice().into()).collect();
-    let usage = KeyUsage::required(EK_CERTIFICATE);
+    // webpki's `required` would ask it of the authorities between as well, which do not say it.
+    let usage = KeyUsage::required_if_present(EK_CERTIFICATE);
+    let purpose = [&[0x06, EK_CERTIFICATE.len() as u8], EK_CERTIFICATE].concat();
+    if !certificate.windows(purpose.len()).any(|window| window == purpose) {
+        return Err(EndorsementError::Purpose);
+    }
     let algorithms = webpki::ALL_VERIFICATION_ALGS;
     let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
     let anchors = anchors.map_err(failed)?;
