@@ -1,6 +1,7 @@
 //! What libblkid found on one device, in the form in which a snapshot keeps it.
 
 use crate::model::Signature;
+use crate::model::kept::Remembered;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,9 @@ pub struct Probed {
     pub edges: Option<String>,
     /// Id of the order whose mark the first sector of a whole disk holds.
     pub unfinished: Option<String>,
+    /// What such a disk remembers of its partitions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remembered: Option<Remembered>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

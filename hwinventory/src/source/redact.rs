@@ -96,6 +96,8 @@ fn leave_out(recording: &mut Recording, key: &[u8]) {
         let Ok(bytes) = answer else { continue };
         let Some(mut found) = probed::parse(bytes).filter(|p| p.unfinished.is_some()) else { continue };
         found.unfinished = found.unfinished.map(|id| forms::replaced_text(&id, key));
+        // Names and GUIDs of partitions that only this record tells of.
+        found.remembered = None;
         *bytes = serde_json::to_vec(&found).unwrap_or_default();
     }
 }

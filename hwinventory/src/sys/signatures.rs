@@ -1,5 +1,6 @@
 use super::open_device;
 use crate::model::Signature;
+use crate::model::kept::{self, KeptPartition, Remembered};
 use crate::model::unfinished::{self, MARK_LENGTH};
 use crate::parse::bytes::hex;
 use crate::parse::group;
@@ -83,6 +84,9 @@ pub fn probe(device: &str) -> io::Result<Vec<u8>> {
         probed.edges = edges(&file).ok();
         let mut sector = [0u8; MARK_LENGTH];
         probed.unfinished = file.read_exact_at(&mut sector, 0).ok().and_then(|()| unfinished::parse(&sector));
+        if probed.unfinished.is_some() {
+            probed.remembered = remembered(&file);
+        }
     }
     serde_json::to_vec(&probed).map_err(io::Error::other)
 }
@@ -110,6 +114,48 @@ fn edges(file: &File) -> io::Result<String> {
         }
     }
     Ok(hex(&hash.finalize()))
+}
+
+/// Partitions of a disk that is half written: by the record for that, or else by the table that is still there, or there
+/// already. None where neither is.
+fn remembered(file: &File) -> Option<Remembered> {
+    let mut slots = [vec![0; kept::SLOT], vec![0; kept::SLOT]];
+    for (bytes, place) in slots.iter_mut().zip(kept::PLACES) {
+        file.read_exact_at(bytes, place).ok()?;
+    }
+    let [first, second] = &slots;
+    match kept::newest([first, second]) {
+        Some((_, record)) => Some(Remembered { recorded: true, partitions: record.partitions }),
+        None => table(file).map(|partitions| Remembered { recorded: false, partitions }),
+    }
+}
+
+/// A GPT, whatever stands in the first sector.
+fn table(file: &File) -> Option<Vec<KeptPartition>> {
+    let mut prober = Prober::new().ok()?;
+    prober.set_device(file.as_raw_fd(), 0, None).ok()?;
+    prober.enable_superblocks(false).ok()?;
+    prober.enable_partitions(true).ok()?;
+    prober.set_partitions_flags(PartitionsFlags::FORCE_GPT).ok()?;
+    prober.do_probe().ok().filter(|state| matches!(state, ProbeState::Success))?;
+    if prober.lookup_value("PTTYPE").ok()? != "gpt" {
+        return None;
+    }
+    let list = prober.part_list().and_then(|list| list.get_partitions()).ok()?;
+    // libblkid counts sectors of 512 bytes, whatever the disk's are.
+    let bytes = |sectors: i64| u64::try_from(sectors).ok()?.checked_mul(512);
+    let partition = |one: &blkid::partition::Partition| {
+        Some(KeptPartition {
+            number: u32::try_from(one.partno().ok()?).ok()?,
+            start: bytes(one.start().ok()?)?,
+            size: bytes(one.size().ok()?)?,
+            type_guid: one.typ_string()?.to_ascii_lowercase(),
+            guid: one.uuid()?.to_ascii_lowercase(),
+            name: one.name().unwrap_or_default(),
+            attributes: one.flags(),
+        })
+    };
+    Some(list.iter().filter_map(partition).collect())
 }
 
 fn partitions(prober: &Prober) -> Vec<ProbedPartition> {

@@ -79,6 +79,47 @@ fn empty_used_and_unfinished_disks() {
     }
 }
 
+/// By the record, else by the first table or by its backup, though nothing in the first sector protects them.
+#[test]
+fn an_unfinished_disk_tells_what_it_remembers() {
+    use hwinventory::model::kept::{KeptPartition, PLACES, Record, Remembered, SLOT, encode};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    std::fs::write(&path, vec![0; SIZE]).unwrap();
+    let table = "label: gpt\n5: start=2MiB, size=3MiB, name=\"data\", attrs=\"GUID:60\", \
+                 uuid=11111111-2222-4333-8444-555555555555\n";
+    let sfdisk =
+        std::process::Command::new("sfdisk").arg("--quiet").arg(&path).stdin(std::process::Stdio::piped()).spawn();
+    let Ok(mut sfdisk) = sfdisk else { return };
+    std::io::Write::write_all(&mut sfdisk.stdin.take().unwrap(), table.as_bytes()).unwrap();
+    assert!(sfdisk.wait().unwrap().success());
+    let mut both = std::fs::read(&path).unwrap();
+    both[..512].copy_from_slice(&mark("order-7"));
+    let mut backup = both.clone();
+    backup[512..1024].fill(0);
+    let mut neither = backup.clone();
+    neither[SIZE - 512..].fill(0);
+    let partition = |number: u32| KeptPartition {
+        number,
+        start: 2 << 20,
+        size: 3 << 20,
+        type_guid: "0fc63daf-8483-4772-8e79-3d69d8477de4".to_owned(),
+        guid: "11111111-2222-4333-8444-555555555555".to_owned(),
+        name: "data".to_owned(),
+        attributes: 1 << 60,
+    };
+    let mut recorded = both.clone();
+    let record = encode(&Record { generation: 3, partitions: vec![partition(9)] }).unwrap();
+    recorded[PLACES[1] as usize..PLACES[1] as usize + SLOT].copy_from_slice(&record);
+    let disks = [both, backup, neither, recorded];
+    let Some(disks) = disks.iter().map(|c| Loop::attach(c)).collect::<Option<Vec<_>>>() else { return };
+    let inventory = collect(Arc::new(FsSource::live()));
+    let found: Vec<Option<Remembered>> = disks.iter().map(|d| find(&inventory, &d.node).remembered).collect();
+    let by_table = Some(Remembered { recorded: false, partitions: vec![partition(5)] });
+    let by_record = Some(Remembered { recorded: true, partitions: vec![partition(9)] });
+    assert_eq!(found, [by_table.clone(), by_table, None, by_record]);
+}
+
 /// A deadline that passes while the disk is looked at costs the look alone.
 #[test]
 fn a_disk_that_hangs_has_no_samples() {

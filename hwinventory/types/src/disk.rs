@@ -1,6 +1,7 @@
 use super::contents::{Mount, Partition, Samples, Signature};
 use super::enclosure::Bay;
 use super::health::Health;
+use super::kept::Remembered;
 use super::section::{Problem, Status};
 
 words! {
@@ -186,6 +187,8 @@ record! {
         samples: Option<Samples>,
         /// Id of the order that left the disk half written, from the mark in its first sector.
         unfinished: Option<String>,
+        /// Of a disk that is half written: partitions on it that an order may keep.
+        remembered: Option<Remembered>,
         /// Kernel names of the devices built on this disk or its partitions.
         holders: Vec<String>,
         /// Kernel names of the devices this one is built on.

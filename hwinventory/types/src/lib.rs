@@ -31,6 +31,7 @@ mod finding;
 mod firmware;
 pub mod harmless;
 mod health;
+pub mod kept;
 mod memory;
 mod memorydevices;
 mod nic;

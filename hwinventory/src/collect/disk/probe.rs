@@ -189,6 +189,7 @@ fn signatures(reader: &Reader, disk: &mut Disk) {
     disk.signatures = Some(whole.signatures);
     disk.edges = whole.edges;
     disk.unfinished = whole.unfinished;
+    disk.remembered = whole.remembered;
     for partition in &mut disk.partitions {
         if let Some(entry) = whole.partitions.iter().find(|p| p.number == partition.number) {
             partition.uuid = entry.uuid.as_deref().map(str::to_ascii_lowercase);
