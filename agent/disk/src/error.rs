@@ -1,5 +1,6 @@
 use burin_protocol::error::Coded;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// What can be wrong with a target, before or while it is written.
@@ -31,6 +32,8 @@ pub enum DiskError {
     Hung { device: PathBuf, seconds: u64 },
     #[error("{device}: what was read back at byte {offset} ({len} bytes) is not what was written")]
     ReadbackMismatch { device: PathBuf, offset: u64, len: u64 },
+    #[error("{device}: bytes {} to {} are to be kept, and would be written to at byte {offset}", kept.start, kept.end)]
+    Kept { device: PathBuf, offset: u64, kept: Range<u64> },
     #[error("{device}: interrupted")]
     Interrupted { device: PathBuf },
 }
@@ -50,6 +53,7 @@ impl Coded for DiskError {
             Self::Gone { .. } => "disk.gone",
             Self::Hung { .. } => "disk.hung",
             Self::ReadbackMismatch { .. } => "disk.readback_mismatch",
+            Self::Kept { .. } => "disk.kept",
             Self::Interrupted { .. } => "cancelled",
         }
     }
@@ -65,6 +69,10 @@ impl Coded for DiskError {
             Self::Gone { .. } => Some("it was taken out, or its link failed: look at the kernel log".into()),
             Self::Hung { .. } => Some(
                 "the disk or its controller hangs, and the kernel waits for it: look at its log, cut the power".into(),
+            ),
+            Self::Kept { .. } => Some(
+                "nothing was written there; the image has data of its own where a partition is kept: use a smaller one"
+                    .into(),
             ),
             Self::ReadbackMismatch { .. } => Some("the device loses or changes data: replace it".into()),
             // The block layer says ENODATA of a medium error that the device itself names, as NVMe and SCSI do.

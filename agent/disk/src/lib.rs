@@ -3,6 +3,7 @@
 mod buffer;
 mod error;
 mod holders;
+mod kept;
 mod queue;
 mod target;
 mod threads;
@@ -12,6 +13,7 @@ pub mod zero;
 
 pub use buffer::{CHUNK, Chunk, Pool, PoolBuf, checksum};
 pub use error::DiskError;
+pub use kept::{Kept, Record};
 pub use queue::{Backend, Completion, Op, Queue, Waker, open as open_queue};
 pub use target::{Limits, Roots, Target, TargetKind};
 pub use writer::{

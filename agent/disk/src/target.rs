@@ -1,6 +1,6 @@
 //! The device to be written: checked, then held exclusively and with direct I/O.
 
-use super::DiskError;
+use super::{DiskError, Kept};
 use burin_sys::blockdev;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -78,6 +78,7 @@ pub struct Target {
     /// Bytes; a power of two from 512 to 4096.
     sector: u32,
     limits: Limits,
+    kept: Kept,
     /// When a request failed first.
     failed: OnceLock<Instant>,
 }
@@ -119,7 +120,16 @@ impl Target {
         drop(probe);
         let file = open_exclusively(path)?;
         let limits = limits(roots, &number);
-        Ok(Self { path: device(), kind: TargetKind::BlockDevice, file, size, sector, limits, failed: OnceLock::new() })
+        Ok(Self {
+            path: device(),
+            kind: TargetKind::BlockDevice,
+            file,
+            size,
+            sector,
+            limits,
+            kept: Kept::default(),
+            failed: OnceLock::new(),
+        })
     }
 
     /// Opens an existing ordinary file for direct I/O. It keeps its length.
@@ -140,8 +150,18 @@ impl Target {
             size: meta.len(),
             sector: 4096,
             limits: Limits::default(),
+            kept: Kept::default(),
             failed: OnceLock::new(),
         })
+    }
+
+    /// The same, with something on it that is never written to.
+    pub fn keeping(self, kept: Kept) -> Self {
+        Self { kept, ..self }
+    }
+
+    pub fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     pub fn path(&self) -> &Path {

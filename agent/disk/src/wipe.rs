@@ -130,7 +130,8 @@ pub fn marked(mark: &Mark, length: usize) -> AlignedBuf {
 
 /// Zeros the first [`CHUNK`] of the device at once, but for the mark, flushed.
 pub fn erase_head(target: &Target, mark: Option<&Mark>) -> Result<(), DiskError> {
-    let head = mark.map_or_else(|| AlignedBuf::zeroed(CHUNK), |mark| marked(mark, CHUNK));
+    let mut head = mark.map_or_else(|| AlignedBuf::zeroed(CHUNK), |mark| marked(mark, CHUNK));
+    target.kept().put_record(&mut head);
     let len = usize::try_from(target.direct_size().min(CHUNK as u64)).unwrap_or(0);
     let file = target.file();
     let mut back = AlignedBuf::zeroed(CHUNK);

@@ -7,11 +7,12 @@ mod chunks;
 mod commit;
 mod completion;
 mod judge;
+mod prepare;
 mod readback;
 
 use self::judge::Judge;
 use super::queue::{Completion, Op, Queue};
-use super::{CHUNK, Chunk, DiskError, Target, buffer, wipe};
+use super::{CHUNK, Chunk, DiskError, Target, buffer};
 use burin_sys::aligned::AlignedBuf;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -216,43 +217,6 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Makes the old contents unbootable: zeros over the first chunk, but for a mark, and over a backup GPT. On the medium
-    /// at return.
-    pub fn prepare(&mut self) -> Result<(), Failure> {
-        self.stale = wipe::old_partitions(self.target);
-        let size = self.target.direct_size();
-        // The mark comes first: whatever a power cut leaves from here on, the next one knows whose work it was.
-        let prepared = self.mark().and_then(|marked| {
-            self.write_zeros(marked..size.min(CHUNK as u64));
-            self.write_zeros(self.tail_start()..size);
-            self.drive(None).and_then(|()| self.flush()).and_then(|()| self.check_all())
-        });
-        prepared.map_err(|error| self.failure_with_head(error))?;
-        // Progress counts the image, not the preparation.
-        for counter in [&self.counters.written, &self.counters.zeroed, &self.counters.verified] {
-            counter.store(0, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    /// Puts the mark on the medium, in one write. How many bytes that took.
-    fn mark(&mut self) -> Result<u64, DiskError> {
-        let Some(mark) = self.options.withhold else { return Ok(0) };
-        let head = wipe::marked(&mark, wipe::MARKED);
-        let len = usize::try_from(self.target.direct_size()).unwrap_or(head.len()).min(head.len());
-        let digest = Some(buffer::checksum(head.get(..len).unwrap_or_default()));
-        let op = Op::Write { buf: Arc::new(head), start: 0, len, offset: 0 };
-        self.enqueue(vec![op], None, Check { offset: 0, len: len as u64, digest, attempts: 0 });
-        self.drive(None).and_then(|()| self.flush()).and_then(|()| self.check_all())?;
-        Ok(len as u64)
-    }
-
-    /// Where the device's last MiB begins, which holds a backup GPT.
-    fn tail_start(&self) -> u64 {
-        let size = self.target.direct_size();
-        size.saturating_sub(wipe::MARGIN).max(CHUNK as u64).min(size)
-    }
-
     /// Writes what `feed` gives, except the first chunk, which is withheld for [`Body::finish`].
     pub fn run(mut self, feed: &mut dyn Feed) -> Result<Body<'a>, Failure> {
         match self.run_inner(feed) {
@@ -290,6 +254,15 @@ impl<'a> Writer<'a> {
         self.queue.submit(token, op);
     }
 
+    /// Whatever was made of an image, nothing is written to what is kept.
+    fn guard(&self, op: &Op) -> Result<(), DiskError> {
+        match op {
+            Op::Write { offset, len, .. } => self.target.may_write(*offset, *len as u64),
+            Op::Zero { offset, len } => self.target.may_write(*offset, *len),
+            Op::Read { .. } | Op::Flush => Ok(()),
+        }
+    }
+
     /// Runs until everything pending, and everything that `feed` gives, is done.
     fn drive(&mut self, mut feed: Option<&mut dyn Feed>) -> Result<(), DiskError> {
         loop {
@@ -304,10 +277,11 @@ impl<'a> Writer<'a> {
                     }
                     self.submit_check();
                 } else if let Some((work, op)) = self.pending.pop_front() {
+                    self.guard(&op)?;
                     self.submit(work, op);
                 } else if let Some(source) = &mut feed {
                     match source.next() {
-                        Fed::Chunk(chunk) => self.accept(chunk),
+                        Fed::Chunk(chunk) => self.accept(chunk)?,
                         Fed::Empty => {
                             starved = true;
                             break;

@@ -28,6 +28,9 @@ pub struct TableChange {
     pub partition_guids: Vec<(u32, Uuid)>,
     /// Added behind what is there; at the end of the disk if a partition grows at the same time.
     pub add: Vec<NewPartition>,
+    /// Were on the disk before this table, and are in it exactly so. They are no partitions of the table's own: none of them
+    /// grows, and new ones may lie in front of them.
+    pub keep: Vec<Partition>,
 }
 
 /// What happened to a partition table, for the receipt. Sizes and offsets in bytes.
@@ -77,11 +80,16 @@ pub struct PartitionChange {
 pub fn adjust(disk: &dyn Sectors, change: &TableChange, alignment: u64) -> Result<TableReceipt, TableError> {
     let mut table = match table::read(disk)? {
         Label::Gpt(table) => table,
+        Label::Mbr(_) if !change.keep.is_empty() => {
+            return Err(TableError::Mbr { device: disk.path().to_owned(), what: "keeping a partition" });
+        }
         Label::Mbr(entries) => return adjust_mbr::adjust(disk, &entries, change, alignment),
     };
     let before = table.partitions();
     let previous_backup = table.header.other_lba;
+    keep(disk, &mut table, &change.keep)?;
     table.fit(disk)?;
+    let taken = table.partitions();
 
     let (present, missing): (Vec<_>, Vec<_>) =
         change.add.iter().cloned().partition(|new| before.iter().any(|old| old.guid == new.guid));
@@ -92,15 +100,16 @@ pub fn adjust(disk: &dyn Sectors, change: &TableChange, alignment: u64) -> Resul
     }
     let originals: Vec<Partition> =
         before.iter().filter(|old| !present.iter().any(|new| new.guid == old.guid)).cloned().collect();
+    let originals = originals.into_iter().filter(|old| !is_kept(change, old)).collect::<Vec<_>>();
     let target = change.grow.map(|grow| find(disk, &originals, grow)).transpose()?;
 
-    let added = add(disk, &table, &before, &missing, target.is_some(), alignment)?;
+    let added = add(disk, &table, (&taken, &change.keep), &missing, target.is_some(), alignment)?;
     for partition in &added {
         table.array.put(partition);
     }
     if let Some(target) = &target {
         let leave = change.leave.div_ceil(u64::from(disk.sector_size()));
-        grow(&mut table, target, step(disk, alignment), leave);
+        grow(&mut table, target, step(disk, alignment), leave, &change.keep);
     }
     if let Some(guid) = change.disk_guid {
         table.header.disk_guid = guid;
@@ -145,7 +154,7 @@ pub fn write_fresh(
     alignment: u64,
 ) -> Result<TableReceipt, TableError> {
     let mut table = Table::fresh(disk, disk_guid)?;
-    for partition in add(disk, &table, &[], partitions, false, alignment)? {
+    for partition in add(disk, &table, (&[], &[]), partitions, false, alignment)? {
         table.array.put(&partition);
     }
     let writes = table.store_fresh(disk)?;
@@ -186,6 +195,23 @@ fn check_exact(table: &Table, new: &Partition) -> Result<(), LayoutError> {
     Ok(())
 }
 
+/// Puts what is kept into the table. Fails where it has something else by the same number or GUID.
+fn keep(disk: &dyn Sectors, table: &mut Table, kept: &[Partition]) -> Result<(), TableError> {
+    for one in kept {
+        let others = table.partitions();
+        if others.contains(one) {
+            continue;
+        }
+        check_exact(table, one).map_err(|source| TableError::Layout { device: disk.path().to_owned(), source })?;
+        table.array.put(one);
+    }
+    Ok(())
+}
+
+fn is_kept(change: &TableChange, one: &Partition) -> bool {
+    change.keep.iter().any(|kept| kept.number == one.number)
+}
+
 pub(super) fn step(disk: &dyn Sectors, alignment: u64) -> u64 {
     (alignment / u64::from(disk.sector_size())).max(1)
 }
@@ -201,14 +227,15 @@ fn find(disk: &dyn Sectors, partitions: &[Partition], grow: Grow) -> Result<Part
 fn add(
     disk: &dyn Sectors,
     table: &Table,
-    taken: &[Partition],
+    (taken, kept): (&[Partition], &[Partition]),
     wanted: &[NewPartition],
     growing: bool,
     alignment: u64,
 ) -> Result<Vec<Partition>, TableError> {
     let layout_error = |source| TableError::Layout { device: disk.path().to_owned(), source };
-    let used = taken.iter().map(|partition| partition.last_lba + 1).max();
-    let mut space = Space {
+    let own = taken.iter().filter(|one| !kept.iter().any(|kept| kept.number == one.number));
+    let used = own.map(|partition| partition.last_lba + 1).max();
+    let space = Space {
         start: used.unwrap_or(table.header.first_usable),
         end: table.header.last_usable + 1,
         sector_size: disk.sector_size(),
@@ -219,18 +246,47 @@ fn add(
         if let Some(new) = wanted.iter().find(|new| new.max != Some(new.min)) {
             return Err(layout_error(LayoutError::BothGrow { name: new.name.clone() }));
         }
-        // At the very end, so that the growing partition gets all that is between.
-        let step = space.step();
-        let need = layout::needed(wanted, step * u64::from(space.sector_size));
-        space.start = space.start.max((space.end / step).saturating_sub(need) * step);
     }
-    layout::place(space, taken, wanted).map_err(layout_error)
+    let placed = around(space, kept).into_iter().map(|mut space| {
+        if growing {
+            // At the very end, so that the growing partition gets all that is between.
+            let step = space.step();
+            let need = layout::needed(wanted, step * u64::from(space.sector_size));
+            space.start = space.start.max((space.end / step).saturating_sub(need) * step);
+        }
+        layout::place(space, taken, wanted)
+    });
+    let mut failed = None;
+    for placed in placed {
+        match placed {
+            Ok(placed) => return Ok(placed),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    Err(layout_error(failed.unwrap_or(LayoutError::DoesNotFit { need: 0, have: 0 })))
 }
 
-/// Up to the next partition or `leave` sectors before the end of the usable space, on the grid; never shrinks.
-fn grow(table: &mut Table, target: &Partition, step: u64, leave: u64) {
-    let next = table.partitions().iter().map(|other| other.first_lba).filter(|&lba| lba > target.last_lba).min();
-    let end = (table.header.last_usable + 1).saturating_sub(leave);
+/// What of a space is free between and behind partitions that are kept in it; all of it where there are none.
+fn around(space: Space, kept: &[Partition]) -> Vec<Space> {
+    let mut inside: Vec<&Partition> = kept.iter().filter(|one| one.last_lba >= space.start).collect();
+    inside.sort_by_key(|one| one.first_lba);
+    let (mut spaces, mut start) = (Vec::new(), space.start);
+    for one in inside {
+        spaces.push(Space { start, end: one.first_lba.max(start), ..space });
+        start = start.max(one.last_lba + 1);
+    }
+    spaces.push(Space { start, ..space });
+    spaces
+}
+
+/// Up to the next partition or `leave` sectors before the end of the usable space, or before what is kept, on the grid;
+/// never shrinks.
+fn grow(table: &mut Table, target: &Partition, step: u64, leave: u64, kept: &[Partition]) {
+    let behind = |lba: &u64| *lba > target.last_lba;
+    let next = table.partitions().iter().map(|other| other.first_lba).filter(behind).min();
+    let usable = table.header.last_usable + 1;
+    let usable = kept.iter().map(|kept| kept.first_lba).filter(behind).fold(usable, u64::min);
+    let end = usable.saturating_sub(leave);
     let end = next.map_or(end, |next| next.min(end));
     let last = (end / step * step).saturating_sub(1);
     if last > target.last_lba {

@@ -5,6 +5,7 @@ use super::gpt::{self, Array, Fault, Header};
 use super::layout::SECTOR_SIZES;
 use super::mbr::{self, Mbr};
 use super::{signature, types};
+use std::ops::Range;
 use uuid::Uuid;
 
 /// Offset of the end of a boot sector's code; the disk signature and the MBR's entries follow.
@@ -75,6 +76,8 @@ pub struct Head {
     pub filesystem: Option<&'static str>,
     /// The first sector holds something that firmware could start: the signature, and code that is not all zero.
     pub boot_code: bool,
+    /// Bytes of the image that its GPT's backup takes, as the primary header says.
+    backup: Option<Range<u64>>,
     bytes: Vec<u8>,
 }
 
@@ -90,6 +93,7 @@ impl Head {
             partitions: Vec::new(),
             filesystem: None,
             boot_code: signed && code,
+            backup: None,
             bytes,
         };
         // A FAT or NTFS boot sector has the signature of an MBR, and letters where the entries would be.
@@ -108,6 +112,11 @@ impl Head {
     /// The bytes that it was read from.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The bytes of the image where the backup of its GPT lies.
+    pub fn backup(&self) -> Option<Range<u64>> {
+        self.backup.clone()
     }
 
     /// Where the last partition ends, in bytes: an image that is shorter was cut short. `None` without partitions.
@@ -174,7 +183,11 @@ impl Head {
                     self.sector_size.get_or_insert(size);
                     self.table = TableKind::Gpt;
                 }
-                Ok(array) => {
+                Ok((header, array)) => {
+                    let sector = u64::from(size);
+                    let start = header.other_lba.saturating_sub(header.array_sectors(size));
+                    let end = header.other_lba.saturating_add(1);
+                    self.backup = Some(start.saturating_mul(sector)..end.saturating_mul(sector));
                     (self.table, self.sector_size, self.fault) = (TableKind::Gpt, Some(size), None);
                     self.partitions = array.partitions().into_iter().map(|one| partition(one, size)).collect();
                     return;
@@ -184,7 +197,7 @@ impl Head {
     }
 }
 
-fn read_array(bytes: &[u8], sector_size: u32) -> Result<Array, Fault> {
+fn read_array(bytes: &[u8], sector_size: u32) -> Result<(Header, Array), Fault> {
     let sector = sector_size as usize;
     let header = Header::parse(bytes.get(sector..sector * 2).unwrap_or_default())?;
     if header.this_lba != 1 {
@@ -194,7 +207,8 @@ fn read_array(bytes: &[u8], sector_size: u32) -> Result<Array, Fault> {
     let start = header.array_lba.checked_mul(u64::from(sector_size)).and_then(|start| usize::try_from(start).ok());
     let range = start.zip(length).and_then(|(start, length)| Some(start..start.checked_add(length)?));
     let array = range.and_then(|range| bytes.get(range)).ok_or(Fault::Length)?;
-    Array::parse(&header, array.to_vec())
+    let array = Array::parse(&header, array.to_vec())?;
+    Ok((header, array))
 }
 
 fn partition(one: gpt::Partition, sector_size: u32) -> HeadPartition {

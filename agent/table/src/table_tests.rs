@@ -322,6 +322,7 @@ proptest! {
             disk_guid: guids.then(|| guid::derived(&["new disk"])),
             partition_guids: if guids { vec![(1, guid::derived(&["new root"]))] } else { Vec::new() },
             add: if add { vec![fixed("data", 3, 20)] } else { Vec::new() },
+            keep: Vec::new(),
         };
         let uncut = image_on(16, sector, &debian());
         adjust::adjust(&uncut, &change, MIB).expect("uncut");
@@ -364,4 +365,58 @@ proptest! {
         }
         let _ = adjust::adjust(&disk, &grow_last(), MIB);
     }
+}
+
+/// A kept partition in front of the end of the disk, one behind the other, and a table that grows and gets one more.
+#[test]
+fn what_is_kept_comes_into_the_table_as_it_was_and_nothing_goes_there() {
+    let kept = |disk: &FaultDisk, number: u32, start: u64, size: u64| {
+        let sector = u64::from(disk.sector);
+        Partition {
+            number,
+            type_guid: guid::LINUX_GENERIC,
+            guid: guid::derived(&["kept", &number.to_string()]),
+            first_lba: start * MIB / sector,
+            last_lba: (start + size) * MIB / sector - 1,
+            attributes: 1 << 59,
+            name: "kept".to_owned(),
+        }
+    };
+    for sector in [512, 4096] {
+        let disk = image_on(100, sector, &debian());
+        let keep = vec![kept(&disk, 5, 40, 20), kept(&disk, 2, 80, 19)];
+        let change = TableChange { keep: keep.clone(), ..TableChange::default() };
+        let receipt = adjust::adjust(&disk, &change, MIB).expect("both fit");
+        assert_eq!(receipt.partitions.len(), 5);
+        assert_eq!(adjust::adjust(&disk, &change, MIB).expect("again").writes, 0);
+        let grow = TableChange { grow: Some(Grow::Last), leave: 9 * MIB, ..change.clone() };
+        let grown = adjust::adjust(&disk, &grow, MIB).expect("grows");
+        let of = |receipt: &TableReceipt, number: u32| {
+            let one = receipt.partitions.iter().find(|one| one.number == number).expect("there");
+            (one.start / MIB, (one.start + one.length) / MIB)
+        };
+        assert_eq!((grown.grown, of(&grown, 1)), (Some(1), (4, 31)), "not the kept one, which ends last");
+        // One more behind it, and one that has room only between the kept ones.
+        let add = |name: &str, mib: u64| TableChange {
+            add: vec![new(name, mib * MIB, Some(mib * MIB), None)],
+            ..change.clone()
+        };
+        assert_eq!(of(&adjust::adjust(&disk, &add("more", 8), MIB).expect("fits"), 3), (31, 39));
+        assert_eq!(of(&adjust::adjust(&disk, &add("large", 18), MIB).expect("fits"), 4), (60, 78));
+        assert!(matches!(adjust::adjust(&disk, &add("huge", 25), MIB), Err(TableError::Layout { .. })));
+        let table = gpt_of(&disk);
+        assert!(keep.iter().all(|one| table.partitions().contains(one)));
+    }
+    let disk = image_on(100, 512, &debian());
+    let refused = |one: Partition| {
+        let change = TableChange { keep: vec![one], ..TableChange::default() };
+        adjust::adjust(&disk, &change, MIB).expect_err("refused").code()
+    };
+    assert_eq!(refused(kept(&disk, 1, 40, 20)), "finalize.layout", "its number");
+    assert_eq!(refused(kept(&disk, 5, 5, 20)), "finalize.table_impossible", "its place");
+    assert_eq!(refused(kept(&disk, 5, 99, 1)), "finalize.table_impossible", "the end of the disk");
+    assert_eq!(
+        refused(Partition { guid: guid::derived(&["test", "root"]), ..kept(&disk, 5, 40, 20) }),
+        "finalize.layout"
+    );
 }

@@ -1,12 +1,12 @@
 //! What becomes of a chunk: operations on the device, a hole among zeros, or the withheld head.
 
-use super::super::Chunk;
+use super::super::{Chunk, DiskError, checksum, is_zero};
 use super::{Check, LONGEST_ZERO, Op, Writer};
 use std::ops::Range;
 
 impl Writer<'_> {
     /// Takes a chunk of the feed: the first is kept for the end, zeros are gathered, the others become operations.
-    pub(super) fn accept(&mut self, mut chunk: Chunk) {
+    pub(super) fn accept(&mut self, mut chunk: Chunk) -> Result<(), DiskError> {
         self.end = self.end.max(chunk.offset + chunk.len as u64);
         let direct = usize::try_from(self.target.direct_size().saturating_sub(chunk.offset)).unwrap_or(usize::MAX);
         if direct < chunk.padded {
@@ -16,31 +16,69 @@ impl Writer<'_> {
         }
         if chunk.offset == 0 {
             self.head = Some(chunk);
-            return;
+            return Ok(());
         }
         if self.options.withhold.is_some() {
             self.withhold(&mut chunk);
             if chunk.padded == 0 {
-                return;
+                return Ok(());
             }
         }
         let range = chunk.offset..chunk.offset + chunk.padded as u64;
         if chunk.digest.is_none() {
             chunk.release();
-            match &mut self.zero_run {
-                Some(run) if run.end == range.start => run.end = range.end,
-                _ => {
-                    self.end_zero_run();
-                    self.zero_run = Some(range);
-                }
+            for piece in self.target.kept().outside(range) {
+                self.add_zeros(piece);
             }
-            if self.zero_run.as_ref().is_some_and(|run| run.end - run.start >= LONGEST_ZERO) {
-                self.end_zero_run();
-            }
-            return;
+            return Ok(());
         }
         self.end_zero_run();
-        self.write_chunk(chunk);
+        match self.target.kept().hit(&range) {
+            None => self.write_chunk(chunk),
+            Some(_) => self.write_around(&chunk, range)?,
+        }
+        Ok(())
+    }
+
+    fn add_zeros(&mut self, range: Range<u64>) {
+        match &mut self.zero_run {
+            Some(run) if run.end == range.start => run.end = range.end,
+            _ => {
+                self.end_zero_run();
+                self.zero_run = Some(range);
+            }
+        }
+        if self.zero_run.as_ref().is_some_and(|run| run.end - run.start >= LONGEST_ZERO) {
+            self.end_zero_run();
+        }
+    }
+
+    /// A chunk that reaches into what is kept, where it may have nothing but zeros.
+    fn write_around(&mut self, chunk: &Chunk, range: Range<u64>) -> Result<(), DiskError> {
+        let Some(buf) = chunk.shared() else { return Ok(()) };
+        let at = |bytes: &Range<u64>| {
+            let from = |place: u64| usize::try_from(place.saturating_sub(range.start)).unwrap_or(usize::MAX);
+            from(bytes.start)..from(bytes.end).min(chunk.padded)
+        };
+        for kept in self.target.kept().ranges() {
+            let inside = kept.start.max(range.start)..kept.end.min(range.end);
+            if !inside.is_empty() && !is_zero(chunk.bytes().get(at(&inside)).unwrap_or_default()) {
+                self.position = inside.start;
+                self.target.may_write(inside.start, inside.end - inside.start)?;
+            }
+        }
+        for piece in self.target.kept().outside(range.clone()) {
+            let bytes = at(&piece);
+            let digest = Some(checksum(chunk.bytes().get(bytes.clone()).unwrap_or_default()));
+            let write = |start: usize| {
+                let len = self.options.request.min(bytes.end - start);
+                Op::Write { buf: buf.clone(), start, len, offset: range.start + start as u64 }
+            };
+            let ops = bytes.clone().step_by(self.options.request).map(write).collect();
+            let check = Check { offset: piece.start, len: bytes.len() as u64, digest, attempts: 0 };
+            self.enqueue(ops, Some(chunk.share()), check);
+        }
+        Ok(())
     }
 
     /// Takes off `chunk` what lies in the device's last MiB.
@@ -81,14 +119,16 @@ impl Writer<'_> {
         self.enqueue(vec![Op::Zero { offset: run.start, len: run.end - run.start }], None, check);
     }
 
-    /// Zeros that are written, not punched.
+    /// Zeros that are written, not punched; around what is kept.
     pub(super) fn write_zeros(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
-        let check = Check { offset: range.start, len: range.end - range.start, digest: None, attempts: 0 };
-        let ops = self.zero_writes(range);
-        self.enqueue(ops, None, check);
+        for piece in self.target.kept().outside(range) {
+            let check = Check { offset: piece.start, len: piece.end - piece.start, digest: None, attempts: 0 };
+            let ops = self.zero_writes(piece);
+            self.enqueue(ops, None, check);
+        }
     }
 
     pub(super) fn zero_writes(&self, range: Range<u64>) -> Vec<Op> {

@@ -1,0 +1,121 @@
+//! What stays on a device that is written: ranges that nothing is ever written to, and the record that remembers them.
+
+use super::{DiskError, Target};
+use std::ops::Range;
+
+/// What stays on a device. Nothing, by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Bytes, sorted and apart from each other; whole sectors, behind the first MiB.
+    ranges: Vec<Range<u64>>,
+    record: Option<Record>,
+}
+
+/// What is in the first MiB, beside the mark, as long as the ends of the device are withheld.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub place: u64,
+    pub bytes: Vec<u8>,
+    /// Where a record of another time may be: zeroed before the mark makes it count again.
+    pub stale: Vec<Range<u64>>,
+}
+
+impl Record {
+    /// The bytes that it takes.
+    pub fn range(&self) -> Range<u64> {
+        self.place..self.place.saturating_add(self.bytes.len() as u64)
+    }
+}
+
+impl Kept {
+    pub fn new(ranges: impl IntoIterator<Item = Range<u64>>, record: Option<Record>) -> Self {
+        let mut ranges: Vec<Range<u64>> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
+        ranges.sort_by_key(|range| range.start);
+        Self { ranges, record }
+    }
+
+    pub fn ranges(&self) -> &[Range<u64>] {
+        &self.ranges
+    }
+
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The first kept range that these bytes reach into.
+    pub fn hit(&self, bytes: &Range<u64>) -> Option<&Range<u64>> {
+        self.ranges.iter().find(|kept| kept.start < bytes.end && bytes.start < kept.end)
+    }
+
+    /// What of these bytes may be written.
+    pub fn outside(&self, bytes: Range<u64>) -> Vec<Range<u64>> {
+        let (mut outside, mut start) = (Vec::new(), bytes.start);
+        for kept in self.ranges.iter().filter(|kept| kept.start < bytes.end && bytes.start < kept.end) {
+            outside.push(start..kept.start.max(start));
+            start = start.max(kept.end);
+        }
+        outside.push(start..bytes.end.max(start));
+        outside.retain(|range| !range.is_empty());
+        outside
+    }
+
+    /// Where the withheld end of a device of this size may begin, that would begin at `tail` if nothing were kept: behind
+    /// all that is kept.
+    pub fn tail(&self, tail: u64) -> u64 {
+        self.ranges.last().map_or(tail, |last| last.end.max(tail))
+    }
+
+    /// Puts the record where it belongs in the first bytes of a device.
+    pub fn put_record(&self, head: &mut [u8]) {
+        let Some(record) = self.record() else { return };
+        let start = usize::try_from(record.place).unwrap_or(usize::MAX);
+        if let Some(slot) = start.checked_add(record.bytes.len()).and_then(|end| head.get_mut(start..end)) {
+            slot.copy_from_slice(&record.bytes);
+        }
+    }
+}
+
+impl Target {
+    /// Refuses to write to what is kept: the last gate before the kernel.
+    pub fn may_write(&self, offset: u64, length: u64) -> Result<(), DiskError> {
+        match self.kept().hit(&(offset..offset.saturating_add(length))) {
+            Some(kept) => Err(DiskError::Kept { device: self.path().to_owned(), offset, kept: kept.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "lists of ranges are what is meant")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_cut_out() {
+        let kept = Kept::new([50..60, 20..30], None);
+        assert_eq!(kept.outside(0..100), [0..20, 30..50, 60..100]);
+        assert_eq!(kept.outside(20..30), []);
+        assert_eq!(kept.outside(25..55), [30..50]);
+        assert_eq!(kept.outside(60..70), [60..70]);
+        assert_eq!((kept.hit(&(30..50)), kept.hit(&(29..31))), (None, Some(&(20..30))));
+        assert_eq!((kept.tail(40), kept.tail(80), Kept::default().tail(80)), (60, 80, 80));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_else_is_cut_out(ranges in proptest::collection::vec((0u64..100, 1u64..20), 0..5), a in 0u64..120, b in 0u64..120) {
+            let kept = Kept::new(ranges.iter().map(|(start, length)| *start..start + length), None);
+            let outside = kept.outside(a.min(b)..a.max(b));
+            for byte in 0..140u64 {
+                let inside = (a.min(b)..a.max(b)).contains(&byte);
+                let is_kept = ranges.iter().any(|(start, length)| (*start..start + length).contains(&byte));
+                proptest::prop_assert_eq!(outside.iter().any(|range| range.contains(&byte)), inside && !is_kept, "{}", byte);
+            }
+            proptest::prop_assert!(outside.windows(2).all(|two| two[0].end <= two[1].start));
+        }
+    }
+}
