@@ -1,6 +1,7 @@
 //! Whole machines: firmware, kernel, agent, disks and the system that boots from them.
 
 mod agent_killed;
+mod bios;
 mod clock;
 mod cuts;
 mod faults;

@@ -4,7 +4,7 @@
 use burin_initramfs::iso::{IsoOptions, iso};
 use burin_tests::controller::Observation;
 use burin_tests::deploy::{built, start_controller};
-use burin_tests::vm::{Boot, Bus, Disk, Firmware, MachineSpec, Nic, NicModel, Slot};
+use burin_tests::vm::{Boot, Bus, Dirt, Disk, DiskFile, Firmware, MachineSpec, Nic, NicModel, Slot};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
@@ -82,6 +82,67 @@ fn starts(firmware: Firmware, bus: Bus, serial: &str) {
     assert_eq!(medium.len(), 1, "no order may overwrite what the machine was started from");
     machine.cut_power();
     assert!(!has_dhcp(&packets), "nobody asked for an address");
+}
+
+/// A hybrid ISO as the image of an order: it stays as it is, its EFI system partition is found, and the entry that leads to
+/// its fallback loader starts it.
+#[test]
+#[ignore = "on demand: scripts/test --hybrid"]
+fn a_hybrid_iso_that_an_order_wrote_boots() {
+    let netboot = match built() {
+        Ok((netboot, _)) => netboot,
+        Err(reason) => return burin_skip::skip!("{reason}"),
+    };
+    let _slot = Slot::wait().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let (images, disk) = (dir.join("images"), DiskFile::new(dir.join("disk.raw")));
+    std::fs::create_dir(&images).unwrap();
+    Dirt::new(1 << 30, 16 << 20, 61).create(&disk).unwrap();
+    let controller = start_controller(dir, &netboot, &images).unwrap();
+    let url = controller.public_url();
+    let conf = dir.join("burin.conf");
+    std::fs::write(&conf, format!("burin.controller={url}\n")).unwrap();
+    let options = IsoOptions {
+        from: netboot.dir.clone(),
+        output: images.join("burin.iso"),
+        label: "BURIN".to_owned(),
+        conf: Some(conf),
+        files: vec![],
+        cmdline: vec![],
+        mtime: 0,
+    };
+    iso(&options, &mut |_| {}).unwrap();
+    let image = std::fs::read(&options.output).unwrap();
+    let order = serde_json::json!({
+        "version": "order/v1", "id": "hybrid", "images": { "iso": { "urls": [format!("{url}/images/burin.iso")] } },
+        "layouts": [{ "name": "iso", "disks": { "root": { "image": "iso", "on_existing": "destroy" } } }],
+        "policies": { "finish": "hold" }
+    });
+    controller.put_order(MAC, order.to_string()).unwrap();
+    let spec = || {
+        MachineSpec::new(dir, Firmware::Uefi)
+            .identity("b0b0b0b0-0000-4000-8000-00000000001e", "HYBRID")
+            .disk(Disk::new(Bus::Nvme, disk.path(), "HYBRID-1"))
+            .nic(Nic::new(NicModel::E1000e, MAC))
+    };
+    let cmdline = format!("console=ttyS0,115200 burin.controller={url} BOOTIF=01-{}", MAC.replace(':', "-"));
+    let kernel = Boot::Kernel { kernel: netboot.kernel(), initrd: netboot.initramfs(), cmdline };
+    let machine = spec().boot(kernel).start().unwrap();
+    let receipt = controller.wait_receipt("hybrid", Duration::from_secs(600));
+    let (_, receipt) = receipt.unwrap_or_else(|| panic!("no receipt\n{}", machine.console().tail(60)));
+    assert_eq!(receipt.problem, None, "{}", machine.console().tail(60));
+    let entry = receipt.changes.iter().find(|change| change.step == "boot-entry").expect("an entry");
+    assert!(entry.detail.to_string().to_uppercase().contains("BOOTX64.EFI"), "{}", entry.detail);
+    machine.cut_power();
+    assert!(disk.read(0, image.len()).unwrap() == image, "byte for byte");
+
+    let machine = spec().boot(Boot::FirmwareOrder).start().unwrap();
+    let console = machine.console();
+    console.wait_for("init: boot medium: ", Duration::from_secs(600)).unwrap_or_else(|error| panic!("{error}"));
+    let text = console.text();
+    assert!(text.lines().any(|line| line.contains("BdsDxe: starting Boot") && line.contains("hybrid")), "{text}");
+    machine.cut_power();
 }
 
 /// UDP from port 68 anywhere in the capture: `0, 68, 0, 67` are its ports.

@@ -1,5 +1,6 @@
 //! Why a tree cannot be made to boot.
 
+use super::bios;
 use crate::error::Coded;
 use std::io;
 
@@ -17,6 +18,12 @@ pub enum BootError {
     NotEfi { path: String },
     #[error("{path}: does not say where it looks for its configuration")]
     NoPrefix { path: String },
+    #[error("{path}: is not what GRUB's packages have there")]
+    BadGrub { path: String, source: bios::Fault },
+    #[error("{device}: GRUB's core image has {need} bytes, its partition {have}")]
+    CoreRoom { device: String, need: usize, have: u64 },
+    #[error("{device}: what was written there for BIOS to boot is not what is read back")]
+    BootSectors { device: String },
     #[error("{path}: cannot be read or written while the tree is made to boot")]
     Io { path: String, source: io::Error },
     #[error("{path}: is not on the EFI system partition as it was written")]
@@ -32,6 +39,9 @@ impl Coded for BootError {
             Self::NoRamdisk { .. } => "finalize.boot_no_ramdisk",
             Self::NotEfi { .. } => "finalize.boot_not_efi",
             Self::NoPrefix { .. } => "finalize.boot_no_prefix",
+            Self::BadGrub { .. } => "finalize.boot_bad_grub",
+            Self::CoreRoom { .. } => "finalize.boot_core_room",
+            Self::BootSectors { .. } => "finalize.boot_sectors",
             Self::Io { .. } => "finalize.boot_io",
             Self::Differs { .. } => "finalize.boot_differs",
         }
@@ -39,6 +49,14 @@ impl Coded for BootError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::NoLoader { what: "GRUB for BIOS", .. } => {
+                "put it into the tree (Debian: grub-pc-bin), or let `bootloader` be `none`"
+            }
+            Self::BadGrub { .. } => {
+                "put the package of GRUB's modules for BIOS into the tree anew (Debian: grub-pc-bin)"
+            }
+            Self::CoreRoom { .. } => "make the partition of type `bios-boot` larger: 1MiB is enough",
+            Self::BootSectors { .. } => "the disk does not keep what is written to it; replace it",
             Self::NoLoader { .. } => {
                 "put it into the tree (Debian: grub-efi-amd64-signed, grub-efi-amd64-bin or systemd-boot-efi), or let \
                  `bootloader` be `none`"

@@ -1,6 +1,7 @@
 //! GRUB: an image that the tree's distribution has built, which looks for its configuration in a directory of the ESP
 //! that it names itself. There it gets three lines that lead to the real one, /boot/grub/grub.cfg.
 
+use super::kernels::Kernel;
 use super::{BootError, BootFile, Installation, System, default_name, kernels, release, suffix};
 use crate::finalize::guid::Arch;
 use crate::protocol::order::Bootloader;
@@ -60,7 +61,7 @@ pub fn find(system: System<'_>) -> Result<Option<Found>, BootError> {
 pub fn install(system: System<'_>, found: &Found) -> Result<Installation, BootError> {
     let kernels = kernels::find(system)?;
     let newest = kernels.first().ok_or(BootError::NoKernel)?.version.clone();
-    let directory = if system.has("boot/grub2")? && !system.has("boot/grub")? { "boot/grub2" } else { "boot/grub" };
+    let directory = directory(system)?;
     let (uuid, place) = system.location(directory);
     let lead =
         format!("search.fs_uuid {uuid} root\nset prefix=($root){}\nconfigfile $prefix/grub.cfg\n", quoted(&place));
@@ -85,11 +86,22 @@ pub fn install(system: System<'_>, found: &Found) -> Result<Installation, BootEr
         }
     }
 
+    let tree = configuration(system, &kernels)?;
+    Ok(Installation { bootloader: Bootloader::Grub, kernel: newest, esp, tree })
+}
+
+/// Where the tree's GRUB has its configuration.
+pub fn directory(system: System<'_>) -> Result<&'static str, BootError> {
+    Ok(if system.has("boot/grub2")? && !system.has("boot/grub")? { "boot/grub2" } else { "boot/grub" })
+}
+
+/// grub.cfg with an entry for each kernel, and what grub-mkconfig needs to know when it writes it anew.
+pub fn configuration(system: System<'_>, kernels: &[Kernel]) -> Result<Vec<BootFile>, BootError> {
     let release = release::read(system);
     let mut text = String::from(
         "# Written when this system was installed; grub-mkconfig may write it anew.\nset default=0\nset timeout=1\n",
     );
-    for kernel in &kernels {
+    for kernel in kernels {
         let (uuid, image) = system.location(&kernel.image);
         let (ramdisk_uuid, ramdisk) = system.location(&kernel.ramdisk);
         let title = quoted(&format!("{}, Linux {}", release.name, kernel.version));
@@ -104,14 +116,14 @@ pub fn install(system: System<'_>, found: &Found) -> Result<Installation, BootEr
         }
         text += &format!("    initrd {}\n}}\n", quoted(&ramdisk));
     }
-    let mut tree = vec![BootFile::text(directory, "grub.cfg", text)];
+    let mut tree = vec![BootFile::text(directory(system)?, "grub.cfg", text)];
     if !system.cmdline.is_empty() && system.has("etc/default/grub")? {
         // What Debian's grub-mkconfig reads beside etc/default/grub; a shell's quoting is GRUB's.
         let words = quoted(&format!(" {}", system.cmdline.join(" ")));
         let text = format!("GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX\"{words}\n");
         tree.push(BootFile::text("etc/default/grub.d", "burin.cfg", text));
     }
-    Ok(Installation { bootloader: Bootloader::Grub, kernel: newest, esp, tree })
+    Ok(tree)
 }
 
 /// shim and its key manager, where the tree has them.
@@ -161,7 +173,7 @@ fn prefix(image: &[u8]) -> Option<String> {
 }
 
 /// In single quotes, which GRUB's language has from the shell.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./,:=+@%".contains(&byte)) {
         return text.to_owned();
     }

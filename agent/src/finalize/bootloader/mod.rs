@@ -2,6 +2,7 @@
 //! the ESP is copied from the tree or is a few lines of text. Pure but for reading the tree: the result is a list of
 //! files, which whoever has the ESPs mounted writes.
 
+pub mod bios;
 mod error;
 mod grub;
 mod image;

@@ -1,5 +1,9 @@
 //! The boot loader step: the same files onto every ESP of the new system.
 
+mod bios;
+
+pub use bios::BiosReceipt;
+
 use super::{ApplyError, InstallBoot, Perform, Ramdisk, Work};
 use crate::apply::bound::Access;
 use crate::apply::resolve;
@@ -23,16 +27,22 @@ pub struct InstallReceipt {
     pub esps: Vec<String>,
     /// On each of them.
     pub files: Vec<String>,
+    /// Of a machine of BIOS.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bios: Vec<BiosReceipt>,
 }
 
 impl Perform for InstallBoot {
     fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
-        ramdisk.module("vfat")
+        if self.esps.is_empty() { Ok(()) } else { ramdisk.module("vfat") }
     }
 
     fn perform(&self, work: &Work) -> Result<(), ApplyError> {
         let mut tree = work.tree();
-        let installed = install(self, work, &mut tree);
+        let installed = match self.bios.is_empty() {
+            true => install(self, work, &mut tree),
+            false => bios::install(self, work, &mut tree),
+        };
         let receipt = installed.map_err(|error| error.on(&tree))?;
         work.note("install-boot", "tree", &receipt);
         Ok(())
@@ -94,7 +104,7 @@ fn install(step: &InstallBoot, work: &Work, mounts: &mut Tree) -> Result<Install
         mounts.write("etc", "fstab", text.into_bytes(), 0o644)?;
     }
     let files = made.esp.iter().map(BootFile::path).collect();
-    Ok(InstallReceipt { bootloader: made.bootloader, kernel: made.kernel, esps, files })
+    Ok(InstallReceipt { bootloader: made.bootloader, kernel: made.kernel, esps, files, bios: Vec::new() })
 }
 
 /// Of a filesystem that an earlier step of the plan made.

@@ -13,11 +13,15 @@ pub struct InstallBoot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_uuid: Option<String>,
     pub cmdline: Vec<String>,
+    /// For machines that start by BIOS: the partitions that GRUB's core image goes to, one a disk. Its boot sector is the
+    /// first of the disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bios: Vec<Device>,
 }
 
 impl Wire for InstallBoot {
     fn disks(&self) -> Vec<usize> {
-        self.esps.iter().filter_map(Device::disk).collect()
+        self.esps.iter().chain(&self.bios).filter_map(Device::disk).collect()
     }
 
     fn reads(&self) -> Vec<usize> {
@@ -25,8 +29,9 @@ impl Wire for InstallBoot {
     }
 
     fn words(&self, _: &Plan) -> String {
-        let esps: Vec<String> = self.esps.iter().map(words::device).collect();
-        format!("install the boot loader ({}) on {}", words::word(&self.bootloader), esps.join(", "))
+        let places: Vec<String> = self.esps.iter().chain(&self.bios).map(words::device).collect();
+        let by = if self.bios.is_empty() { "" } else { " for BIOS" };
+        format!("install the boot loader ({}){by} on {}", words::word(&self.bootloader), places.join(", "))
     }
 
     fn identifiers(&self) -> Vec<Identifier> {

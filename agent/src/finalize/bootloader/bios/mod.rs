@@ -1,0 +1,138 @@
+//! GRUB for machines that start by BIOS, laid down from the modules that a tree carries. Nothing of the tree is run: the
+//! core image is made here ([`core_image`]), the modules are copied to where it looks for them.
+
+mod core_image;
+
+pub use core_image::{Fault, SECTOR, boot_sector, place};
+
+use super::{BootError, BootFile, System, grub, kernels};
+use crate::protocol::order::FsType;
+use core_image::Parts;
+use std::collections::BTreeSet;
+
+/// Where Debian and Ubuntu (grub-pc-bin), Fedora and openSUSE (grub2-i386-pc) have GRUB's parts.
+const PLACES: [&str; 3] = ["usr/lib/grub/i386-pc", "usr/share/grub2/i386-pc", "boot/grub/i386-pc"];
+/// Larger than any part or module.
+const LIMIT: u64 = 4 << 20;
+/// A module needs others that need others: no chain is as long.
+const DEEPEST: usize = 32;
+
+/// What is needed to find the rest of GRUB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct On {
+    /// Of the filesystem with /boot/grub.
+    pub filesystem: FsType,
+    /// It may be on an array.
+    pub array: bool,
+}
+
+/// What makes the tree boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// Version of the kernel that is booted.
+    pub kernel: String,
+    pub tree: Vec<BootFile>,
+    /// For each disk, once it is known where: [`place`].
+    pub core: Vec<u8>,
+    /// boot.img, for [`boot_sector`].
+    pub boot: Vec<u8>,
+}
+
+/// Where modules and configuration of GRUB are in the tree.
+pub fn directory(system: System<'_>) -> Result<&'static str, BootError> {
+    grub::directory(system)
+}
+
+pub fn prepare(system: System<'_>, on: On) -> Result<Installation, BootError> {
+    let from = PLACES.into_iter().map(|place| Ok((place, system.has(&format!("{place}/kernel.img"))?)));
+    let from = from.collect::<Result<Vec<_>, BootError>>()?.into_iter().find(|(_, has)| *has);
+    let missing = || BootError::NoLoader { what: "GRUB for BIOS", looked: PLACES.join(", ") };
+    let (from, _) = from.ok_or_else(missing)?;
+    let read = |name: &str| {
+        let path = format!("{from}/{name}");
+        system.tree.read(&path, LIMIT).map_err(|source| BootError::Io { path, source })
+    };
+    let kernels = kernels::find(system)?;
+    let newest = kernels.first().ok_or(BootError::NoKernel)?.version.clone();
+
+    let own = directory(system)?;
+    let (uuid, place) = system.location(own);
+    let mut wanted = vec!["biosdisk", "part_gpt", filesystem(on.filesystem), "search_fs_uuid"];
+    if on.array {
+        wanted.extend(["mdraid09", "mdraid1x"]);
+    }
+    let dependencies = String::from_utf8_lossy(&read("moddep.lst")?).into_owned();
+    let names = resolve(&dependencies, &wanted);
+    let modules = names.iter().map(|name| read(&format!("{name}.mod"))).collect::<Result<Vec<_>, _>>()?;
+    let config = format!("search.fs_uuid {uuid} root\nset prefix=($root){}\n", grub::quoted(&place));
+    let (diskboot, decompressor, kernel) = (read("diskboot.img")?, read("lzma_decompress.img")?, read("kernel.img")?);
+    let parts = Parts {
+        diskboot: &diskboot,
+        decompressor: &decompressor,
+        kernel: &kernel,
+        modules: &modules,
+        config: &config,
+        prefix: &place,
+    };
+    let bad = |source| BootError::BadGrub { path: from.to_owned(), source };
+    let core = core_image::build(parts).map_err(bad)?;
+    let boot = read("boot.img")?;
+    boot_sector(&boot, &[0; SECTOR], 0).map_err(bad)?;
+
+    let mut tree = Vec::new();
+    let to = format!("{own}/i386-pc");
+    for name in system.list(from)?.into_iter().filter(|name| name.ends_with(".mod") || name.ends_with(".lst")) {
+        tree.push(BootFile::copy(&to, &name, &format!("{from}/{name}")));
+    }
+    tree.extend(grub::configuration(system, &kernels)?);
+    Ok(Installation { kernel: newest, tree, core, boot })
+}
+
+/// The module that reads it.
+fn filesystem(kind: FsType) -> &'static str {
+    match kind {
+        FsType::Ext4 => "ext2",
+        FsType::Xfs => "xfs",
+        FsType::Btrfs => "btrfs",
+        FsType::Vfat | FsType::Swap => "fat",
+    }
+}
+
+/// The modules with those that they need, each behind these. The order is grub-mkimage's: of a line of moddep.lst
+/// (`NAME: NEEDED ...`) the last comes first.
+fn resolve(dependencies: &str, wanted: &[&str]) -> Vec<String> {
+    fn add<'a>(
+        dependencies: &'a str,
+        name: &'a str,
+        depth: usize,
+        seen: &mut BTreeSet<&'a str>,
+        found: &mut Vec<String>,
+    ) {
+        if seen.contains(name) || depth > DEEPEST {
+            return;
+        }
+        let line = dependencies.lines().find_map(|line| line.split_once(':').filter(|(module, _)| *module == name));
+        let needed = line.map(|(_, needed)| needed.split_whitespace().rev()).into_iter().flatten();
+        needed.for_each(|needed| add(dependencies, needed, depth + 1, seen, found));
+        if seen.insert(name) {
+            found.push(name.to_owned());
+        }
+    }
+    let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+    wanted.iter().for_each(|name| add(dependencies, name, 0, &mut seen, &mut found));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_come_behind_what_they_need_and_circles_end() {
+        let dependencies = "ext2: fshelp\nfshelp:\na: b c\nb: a\nc:\nmdraid1x: diskfilter\ndiskfilter:\n";
+        assert_eq!(resolve(dependencies, &["ext2", "mdraid1x", "ext2"]), ["fshelp", "ext2", "diskfilter", "mdraid1x"]);
+        let circle = resolve(dependencies, &["a"]);
+        assert_eq!(circle.iter().map(String::as_str).collect::<BTreeSet<_>>(), ["a", "b", "c"].into());
+        assert_eq!(resolve("", &["unknown"]), ["unknown"]);
+    }
+}
