@@ -44,6 +44,8 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
     let mut split: BTreeSet<(String, usize)> = BTreeSet::new();
     for (&device, &index) in &lost {
         let Some(disk) = inventory.disks.data.iter().find(|disk| disk.path == device) else { continue };
+        // What is kept is not lost.
+        let disk = &without_kept(disk, disks.get(index));
         for member in groups::memberships(disk) {
             let stays = inventory.disks.data.iter().filter(|other| !lost.contains_key(other.path.as_str()));
             for other in stays.filter(|other| groups::memberships(other).any(|other| member.is_with(&other))) {
@@ -58,7 +60,15 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
         let below: Vec<&Disk> = volume.slaves.iter().filter_map(|name| disk_of(inventory, name)).collect();
         let indices: BTreeSet<usize> = below.iter().filter_map(|disk| lost.get(disk.path.as_str()).copied()).collect();
         let Some(&first) = indices.first() else { continue };
-        for disk in below.iter().filter(|disk| !lost.contains_key(disk.path.as_str())) {
+        let stays = |name: &&String| {
+            let disk = disk_of(inventory, name)?;
+            let kept = lost.get(disk.path.as_str()).and_then(|index| disks.get(*index));
+            (kept.is_some_and(|planned| is_kept(disk, planned, name)) || !lost.contains_key(disk.path.as_str()))
+                .then_some(disk)
+        };
+        // An array whose members are all kept or elsewhere loses nothing: it only stops for as long.
+        let loses = volume.slaves.iter().any(|name| disk_of(inventory, name).is_some() && stays(&name).is_none());
+        for disk in volume.slaves.iter().filter(|_| loses).filter_map(|name| stays(&name)) {
             split.insert((format!("the running array {} is on {} too", volume.path, disk.path), first));
         }
         found.stopped.push(volume.path.clone());
@@ -79,6 +89,20 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
         }
     }
     found
+}
+
+/// The disk without the partitions that are kept on it.
+fn without_kept(disk: &Disk, planned: Option<&PlannedDisk>) -> Disk {
+    let mut disk = disk.clone();
+    let kept = planned.map(|planned| planned.keep.as_slice()).unwrap_or_default();
+    disk.partitions.retain(|one| !kept.iter().any(|kept| u64::from(kept.number) == one.number));
+    disk
+}
+
+/// Whether this kernel name is that of a partition that is kept.
+fn is_kept(disk: &Disk, planned: &PlannedDisk, name: &str) -> bool {
+    let partition = disk.partitions.iter().find(|partition| partition.name == name);
+    partition.is_some_and(|one| planned.keep.iter().any(|kept| u64::from(kept.number) == one.number))
 }
 
 /// The disk that has this kernel name, or a partition of it.

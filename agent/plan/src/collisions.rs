@@ -68,6 +68,22 @@ fn normal(identifier: &Identifier) -> Identifier {
     }
 }
 
+/// What kept partitions of overwritten disks are looked for by.
+pub fn of_kept(plan: &Plan) -> BTreeSet<Identifier> {
+    let mut all = BTreeSet::new();
+    for disk in &plan.disks {
+        for kept in &disk.keep {
+            all.insert(normal(&Identifier::PartitionGuid(kept.guid.clone())));
+            let existing = disk.existing.partitions.iter().find(|one| one.number == kept.number);
+            for content in existing.into_iter().flat_map(|one| &one.contents) {
+                let identifiers = of_content(&content.kind, content.uuid.as_deref(), content.label.as_deref());
+                all.extend(identifiers.iter().map(normal));
+            }
+        }
+    }
+    all
+}
+
 fn of_disk(disk: &Disk) -> Vec<Identifier> {
     let mut all: Vec<Identifier> = disk.partition_table_id.iter().cloned().map(Identifier::DiskGuid).collect();
     all.extend(disk.signatures.iter().flatten().flat_map(of_signature));

@@ -43,6 +43,10 @@ pub fn explain(plan: &Plan) -> String {
             Fate::Preserved => "stays",
         };
         let _ = writeln!(out, "      {fate}: {}", existing::words(&disk.existing));
+        for kept in &disk.keep {
+            let (start, size) = (kept.start, decimal(kept.size));
+            let _ = writeln!(out, "      but {} stays: {size} from byte {start}", kept.words());
+        }
     }
     out.push_str("\nSteps\n");
     for (i, step) in plan.steps.iter().enumerate() {

@@ -10,7 +10,9 @@ use burin_protocol::order::{
 use burin_protocol::plan::steps::{
     CreateRaid, CreateTable, InstallBoot, MakeFilesystem, Mount, UnpackTree, Wipe, WriteFstab, WriteMdadmConf,
 };
-use burin_protocol::plan::{ArrayEntry, Device, FstabEntry, PlannedDisk, PlannedFilesystem, PlannedPartition, Step};
+use burin_protocol::plan::{
+    ArrayEntry, Device, FstabEntry, Kept, PlannedDisk, PlannedFilesystem, PlannedPartition, Step,
+};
 use burin_table::layout::Placed;
 use burin_table::{gpt, guid, layout, types};
 
@@ -109,15 +111,20 @@ fn create_table(
     }
     let alignment = layout::alignment(context.optimal_io(index));
     let in_place: Vec<Partition> = places.iter().filter_map(|at| wanted.get(*at)).cloned().collect();
-    let placed = table::place(&in_place, disk.size, disk.logical_block_size, alignment).map_err(|small| {
+    let keep = disk.keep.as_slice();
+    let placed = table::place(&in_place, disk.size, disk.logical_block_size, alignment, keep).map_err(|small| {
         Reason::TooSmall { set: name.to_owned(), disk: disk.device.clone(), need: small.need, have: small.have }
     })?;
     let mut placed: Vec<(usize, Placed)> = places.into_iter().zip(placed).collect();
     placed.sort_by_key(|(at, _)| *at);
-    let numbers = given_numbers(&wanted).map_err(|(index, number)| Reason::BadValue {
+    let numbers = given_numbers(&wanted, keep).map_err(|(index, number)| Reason::BadValue {
         at: format!("disk set `{name}`: partition {}", index + 1),
-        message: format!("there is no number {number} for it: a table has {} of them", gpt::ENTRY_COUNT),
+        message: match keep.iter().find(|one| one.number == number) {
+            Some(kept) => format!("its number is that of {}, which is kept", kept.words()),
+            None => format!("there is no number {number} for it: a table has {} of them", gpt::ENTRY_COUNT),
+        },
     })?;
+    clash(name, disk, &wanted, |partition| partition_guid(context, disk, partition))?;
     let partitions = wanted
         .iter()
         .zip(placed)
@@ -136,14 +143,32 @@ fn create_table(
     Ok(Step::CreateTable(CreateTable { disk: index, guid: context.derive(disk, "disk"), partitions }))
 }
 
-fn given_numbers(partitions: &[Partition]) -> Result<Vec<u32>, (usize, u32)> {
-    let given: Vec<Option<u32>> = partitions.iter().map(|partition| partition.number).collect();
-    layout::numbers(&given, &[], gpt::ENTRY_COUNT)
+/// Whether new partitions are called as kept ones, or get their GUIDs: what looks for one would find two.
+pub fn clash(
+    set: &str,
+    disk: &PlannedDisk,
+    new: &[Partition],
+    guid: impl Fn(&Partition) -> String,
+) -> Result<(), Reason> {
+    for kept in &disk.keep {
+        let same = |one: &&Partition| one.name == kept.name || guid(one).eq_ignore_ascii_case(&kept.guid);
+        if let Some(new) = new.iter().find(same) {
+            let what = format!("{} is kept, and the order makes another \"{}\"", kept.words(), new.name);
+            return Err(Reason::Keep { set: set.to_owned(), disk: disk.device.clone(), what });
+        }
+    }
+    Ok(())
 }
 
-/// Of partitions that a table was made of already.
-pub fn numbers(partitions: &[Partition]) -> Vec<u32> {
-    given_numbers(partitions).unwrap_or_default()
+fn given_numbers(partitions: &[Partition], kept: &[Kept]) -> Result<Vec<u32>, (usize, u32)> {
+    let given: Vec<Option<u32>> = partitions.iter().map(|partition| partition.number).collect();
+    let taken: Vec<u32> = kept.iter().map(|one| one.number).collect();
+    layout::numbers(&given, &taken, gpt::ENTRY_COUNT)
+}
+
+/// Of partitions that the table of this disk was made of already.
+pub fn numbers(partitions: &[Partition], disk: &PlannedDisk) -> Vec<u32> {
+    given_numbers(partitions, &disk.keep).unwrap_or_default()
 }
 
 fn partition_filesystems(
@@ -157,7 +182,7 @@ fn partition_filesystems(
     let is_first = of_set.first().is_some_and(|(first, _)| *first == index);
     set.partitions
         .iter()
-        .zip(numbers(&set.partitions))
+        .zip(numbers(&set.partitions, disk))
         .filter_map(|(partition, number)| {
             let wanted = partition.filesystem.as_ref()?;
             let planned = filesystem(context, Some(wanted), &disk.identity.value, &partition.name)?;
@@ -182,13 +207,14 @@ fn members(context: Context<'_>, name: &str, raid: &Raid) -> Result<Vec<Device>,
     };
     let (set, partition) = reference.split_once('/').unwrap_or((reference, ""));
     let partitions = context.layout.disks.get(set).map(|set| set.partitions.as_slice()).unwrap_or_default();
-    let number =
-        partitions.iter().zip(numbers(partitions)).find(|(p, _)| p.name == partition).map(|(_, number)| number);
+    let number = |disk: &PlannedDisk| {
+        partitions.iter().zip(numbers(partitions, disk)).find(|(p, _)| p.name == partition).map(|(_, number)| number)
+    };
     let disks = context.of_set(set);
     if disks.len() < 2 {
         return Err(Reason::Unsupported { what: format!("a mirror of fewer than two disks (`{name}`)") });
     }
-    let member = |(disk, _)| Device::Partition { disk, name: partition.to_owned(), number };
+    let member = |(disk, planned)| Device::Partition { disk, name: partition.to_owned(), number: number(planned) };
     Ok(disks.into_iter().map(member).collect())
 }
 
@@ -199,12 +225,7 @@ fn on_words(context: Context<'_>, members: &[Device]) -> String {
 
 /// Mounts (parents first), the tree, fstab and the boot loader.
 fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<Step>) -> Result<(), Reason> {
-    if !context.uefi && tree.bootloader != Bootloader::None {
-        // Boot sectors and core images would have to be made by GRUB's own programs.
-        let what =
-            "a tree that boots on a machine that was not started by UEFI firmware (`bootloader` other than `none`)";
-        return Err(Reason::Unsupported { what: what.to_owned() });
-    }
+    let bios = if context.uefi || tree.bootloader == Bootloader::None { Vec::new() } else { bios(context, tree)? };
     let mut mounts: Vec<&Made> =
         made.iter().filter(|made| made.mount.is_some() && made.filesystem.kind != FsType::Swap).collect();
     mounts.sort_by_key(|made| made.mount.as_deref().map(|at| (at.split('/').filter(|p| !p.is_empty()).count(), at)));
@@ -229,12 +250,45 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
     if let (Some(root), true) = (root, tree.bootloader != Bootloader::None) {
         steps.push(Step::InstallBoot(InstallBoot {
             bootloader: tree.bootloader,
-            esps: made.iter().filter(|made| made.is_esp).map(|made| made.on.clone()).collect(),
+            // Firmware that does not read them gets nothing there.
+            esps: made.iter().filter(|made| made.is_esp && bios.is_empty()).map(|made| made.on.clone()).collect(),
             root_uuid: Some(root.filesystem.uuid.clone()),
             cmdline: tree.cmdline.clone(),
+            bios,
         }));
     }
     Ok(())
+}
+
+/// Where GRUB's core image goes on a machine of BIOS: the partition for it on each disk that has one.
+fn bios(context: Context<'_>, tree: &Tree) -> Result<Vec<Device>, Reason> {
+    let unsupported = |what: String| Err(Reason::Unsupported { what });
+    if tree.bootloader == Bootloader::SystemdBoot {
+        return unsupported("systemd-boot on a machine that was not started by UEFI firmware".to_owned());
+    }
+    let mut found = Vec::new();
+    for (name, set) in &context.layout.disks {
+        let is_place = |one: &&Partition| types::guid(&one.kind, None) == Some(types::BIOS_BOOT);
+        let Some(place) = set.partitions.iter().find(is_place) else { continue };
+        for (index, disk) in context.of_set(name) {
+            if disk.logical_block_size != 512 {
+                let (device, size) = (&disk.device, disk.logical_block_size);
+                return unsupported(format!("booting by BIOS from {device}, which has {size}-byte sectors,"));
+            }
+            let number =
+                set.partitions.iter().zip(numbers(&set.partitions, disk)).find(|(one, _)| one.name == place.name);
+            let number = number.map(|(_, number)| number);
+            found.push(Device::Partition { disk: index, name: place.name.clone(), number });
+        }
+    }
+    if found.is_empty() {
+        return unsupported(
+            "a tree that boots on a machine of BIOS without a partition of the type `bios-boot` (\"size\": \"1MiB\") for \
+             GRUB on the disk that it starts from"
+                .to_owned(),
+        );
+    }
+    Ok(found)
 }
 
 fn array(step: &Step) -> Option<ArrayEntry> {

@@ -6,7 +6,7 @@ mod error;
 
 pub use error::HeadError;
 
-use super::seed;
+use super::{keep, seed};
 use burin_protocol::order::{Order, PartitionPick, PickName};
 use burin_protocol::plan::steps::{AddPartition, GrowPartition, SetGuids, WriteSeed};
 use burin_protocol::plan::{Device, Plan, PlannedDisk, PlannedPartition, SeedTarget, Step, Warning};
@@ -101,6 +101,7 @@ impl Trial<'_> {
 
     fn step(&self, index: usize, step: &Step, plan: &Plan) -> Result<Option<Warning>, HeadError> {
         match step {
+            Step::KeepPartitions(step) if step.disk == index => self.keep()?,
             Step::RelocateBackupGpt(step) if step.disk == index && self.head.table == TableKind::Gpt => {
                 self.change(&TableChange::default())?;
             }
@@ -148,6 +149,38 @@ impl Trial<'_> {
             _ => {}
         }
         Ok(None)
+    }
+
+    /// What is kept has to lie beside everything that the image brings.
+    fn keep(&self) -> Result<(), HeadError> {
+        let refuse = |what: String| HeadError::Keep { device: self.device(), what };
+        if self.head.table != TableKind::Gpt || self.head.filesystem.is_some() {
+            return Err(refuse("the image has no GPT that kept partitions could be put into".to_owned()));
+        }
+        for kept in &self.disk.keep {
+            for one in &self.head.partitions {
+                let own = format!("partition {} of the image", one.number);
+                if one.start < kept.end() && kept.start < one.end() {
+                    return Err(refuse(format!("{own} lies where {} is kept", kept.words())));
+                }
+                if one.number == kept.number {
+                    return Err(refuse(format!("{own} has the number of {}, which is kept", kept.words())));
+                }
+                if one.guid.is_some_and(|guid| kept.guid.parse() == Ok(guid)) {
+                    return Err(refuse(format!("{own} has the GUID of {}, which is kept", kept.words())));
+                }
+            }
+            // Its backup is behind its partitions, and gone once the table is fitted to the disk.
+            if self.head.backup().is_some_and(|backup| backup.start < kept.end() && kept.start < backup.end) {
+                return Err(refuse(format!("the image's backup table lies where {} is kept", kept.words())));
+            }
+        }
+        // There the disk remembers what is kept, until the order is done.
+        let early = self.head.partitions.iter().find(|one| one.start < 1 << 20 && one.purpose != Purpose::BootLoader);
+        match early {
+            Some(one) => Err(refuse(format!("partition {} of the image begins in the first MiB", one.number))),
+            None => Ok(()),
+        }
     }
 
     fn has_esp(&self) -> bool {
@@ -277,7 +310,9 @@ impl Trial<'_> {
     /// Tried on the disk in memory, where it stays for the next step.
     fn change(&self, change: &TableChange) -> Result<Option<TableReceipt>, HeadError> {
         let Some(rehearsal) = &self.rehearsal else { return Ok(None) };
-        Ok(Some(adjust::adjust(rehearsal, change, self.alignment)?))
+        let sector = self.disk.logical_block_size;
+        let keep = self.disk.keep.iter().filter_map(|kept| keep::entry(kept, sector)).collect();
+        Ok(Some(adjust::adjust(rehearsal, &TableChange { keep, ..change.clone() }, self.alignment)?))
     }
 
     fn new_partition(&self, planned: &PlannedPartition) -> Result<NewPartition, HeadError> {

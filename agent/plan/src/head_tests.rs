@@ -54,11 +54,21 @@ struct Case {
     block: u32,
     size: u64,
     optimal: u64,
+    /// Number, start and size of a partition that is called "data".
+    kept: Option<(u32, u64, u64)>,
 }
 
 impl Default for Case {
     fn default() -> Self {
-        Self { set: json!({}), seed: Value::Null, boot_order: "keep", block: 512, size: 64 << 30, optimal: 0 }
+        Self {
+            set: json!({}),
+            seed: Value::Null,
+            boot_order: "keep",
+            block: 512,
+            size: 64 << 30,
+            optimal: 0,
+            kept: None,
+        }
     }
 }
 
@@ -77,9 +87,16 @@ impl Case {
     }
 
     fn plan(&self) -> Result<Plan, super::super::Refusal> {
-        let disk = json!({
+        let mut disk = json!({
             "serial": "A", "size": self.size, "logical_block_size": self.block, "optimal_io_size": self.optimal
         });
+        if let Some((number, start, size)) = self.kept {
+            disk["partition_table"] = json!("gpt");
+            disk["partitions"] = json!([{
+                "number": number, "name": "kept", "start": start, "size": size, "label": "data",
+                "kind": types::LINUX, "uuid": guid::derived(&["kept"])
+            }]);
+        }
         plan(&machine(&json!({ "disks": [disk] })), &self.order(), &BTreeMap::new())
     }
 
@@ -110,6 +127,41 @@ fn an_ordinary_image_passes_with_everything_that_an_order_can_wish() {
         };
         assert_eq!(case.check(cloud()).unwrap(), [""; 0], "{seed}");
     }
+}
+
+/// With `grow`, `add` and a seed of its own beside it, at both places where a partition may be kept.
+#[test]
+fn what_is_kept_has_to_lie_beside_the_image() {
+    let set = json!({"on_existing": "destroy", "keep": [{"name": "data"}]});
+    let case = |kept, more: Value| {
+        let mut set = set.clone();
+        set.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Case { set, kept: Some(kept), ..Case::default() }
+    };
+    let code = |kept| case(kept, json!({})).refused(cloud());
+    let (far, gib) = (32 << 30, 1 << 30);
+    assert_eq!(code((9, far, gib)), "accepted");
+    assert_eq!(code((9, (64 << 30) - gib - MIB, gib)), "accepted", "at the very end");
+    assert_eq!(code((9, 13 * MIB, gib)), "image.keep", "the image's backup table");
+    assert_eq!(code((9, 14 * MIB, gib)), "accepted", "right behind the image");
+    for (number, start) in [(9, 12 * MIB), (9, 2 * MIB), (1, far), (2, far)] {
+        assert_eq!(code((number, start, gib)), "image.keep", "{number} {start}");
+    }
+    let everything = json!({
+        "grow": "last", "add": [{"name": "more", "type": "linux", "size": "1GiB"}], "guids": {"disk": "new"}
+    });
+    for start in [far, (64 << 30) - gib - MIB] {
+        let case = Case { seed: json!({"format": "cidata"}), ..case((9, start, gib), everything.clone()) };
+        assert_eq!(case.refused(cloud()), "accepted", "{start}");
+    }
+    // No room between what is kept and the image.
+    let tight =
+        case((9, 15 * MIB, (64 << 30) - 16 * MIB), json!({"add": [{"name": "m", "type": "linux", "size": "4MiB"}]}));
+    assert_eq!(tight.refused(cloud()), "finalize.layout");
+    assert_eq!(case((9, far, gib), json!({})).refused(mbr(&[(0x83, 2048, 8192)])), "image.keep");
+    let mut ext4 = vec![0; MIB as usize];
+    ext4[1080..1082].copy_from_slice(&[0x53, 0xef]);
+    assert_eq!(case((9, far, gib), json!({})).refused(ext4), "image.keep");
 }
 
 #[test]

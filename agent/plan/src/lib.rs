@@ -54,6 +54,7 @@ mod glob;
 mod groups;
 mod head;
 mod identity;
+mod keep;
 mod layout;
 mod machine;
 mod meant;
@@ -78,6 +79,7 @@ pub use explain::{explain, explain_refusal, explain_trace};
 pub use files::{FileContents, PlacedFile};
 pub use head::{HeadError, check_head, check_partition_head};
 pub use identity::identities;
+pub use keep::entry as kept_entry;
 pub use refusal::{Reason, Refusal};
 pub use seed::{SeedFile, SeedFiles, labels as seed_labels};
 pub use simulate::{Outcome, Overlap, Row, overlaps, simulate};
@@ -164,13 +166,13 @@ fn planned(
 
     let (chosen, traces) = disks::choose(layout, &machine, &attributes);
     trace.sets = traces;
-    let (disks, optimal_io) = planned_disks(order, layout, &machine, &chosen?)?;
+    let architecture = &inventory.cpu.data.architecture;
+    let architecture = architecture.as_deref().or(inventory.kernel.data.architecture.as_deref());
+    let (disks, optimal_io) = planned_disks(order, layout, &machine, &chosen?, architecture)?;
 
     let seed = seed_files(order, &machine, &attributes, trace)?;
     let seed_digest = seed.as_ref().map(|seed| seed.digest(&canonical::order_bytes(order)));
     let placed = files::files(order, &attributes)?;
-    let architecture = &inventory.cpu.data.architecture;
-    let architecture = architecture.as_deref().or(inventory.kernel.data.architecture.as_deref());
     let context = steps::Context {
         order,
         layout,
@@ -215,12 +217,15 @@ fn planned_disks(
     layout: &Layout,
     machine: &Machine<'_>,
     chosen: &disks::Chosen,
+    architecture: Option<&str>,
 ) -> Result<(Vec<PlannedDisk>, Vec<Option<u64>>), Reason> {
     let (mut planned, mut optimal) = (Vec::new(), Vec::new());
     for (name, set) in &layout.disks {
         for facts in chosen.get(name).into_iter().flatten().filter_map(|position| machine.disks.get(*position)) {
             let existing = existing::existing(facts.disk);
-            let free = existing.is_blank() || existing.is_unfinished_work_of(&order.id);
+            let keep = keep::of(name, set, facts.disk, architecture)?;
+            let ours = existing.is_unfinished_work_of(&order.id) && !keep::loses(facts.disk, &keep);
+            let free = existing.is_blank() || ours;
             if !set.is_preserved() && set.on_existing == OnExisting::Refuse && !free {
                 let found = existing::words(&existing);
                 return Err(Reason::OnExisting { set: name.clone(), disk: facts.name(), found });
@@ -240,6 +245,7 @@ fn planned_disks(
                 edges: facts.disk.edges.clone().filter(|_| !set.is_preserved()),
                 fate: if set.is_preserved() { Fate::Preserved } else { Fate::Overwritten },
                 existing,
+                keep,
             });
             optimal.push(facts.disk.optimal_io_size);
         }
@@ -287,10 +293,15 @@ fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan, stopped: &[Str
     let overwritten: Vec<&str> = disks.chain(stopped.iter().map(String::as_str)).collect();
     let mut found: Vec<String> = twice.iter().map(|identifier| format!("{identifier} is written twice")).collect();
     found.extend(find_collisions(inventory, &overwritten, &wanted).iter().map(Collision::to_string));
+    let kept = collisions::of_kept(plan);
+    let label = |one: &&Identifier| !matches!(one, Identifier::FilesystemLabel(_));
+    found.extend(wanted.intersection(&kept).filter(label).map(|one| format!("{one} is on a partition that is kept")));
     if order.seed.is_some() {
         // Whatever the order's own seed is: cloud-init may find the other one first.
         let labels = seed::labels().map(|label| Identifier::FilesystemLabel(label.to_ascii_lowercase()));
-        let others = labels.into_iter().filter(|label| !wanted.contains(label)).collect();
+        let others: std::collections::BTreeSet<Identifier> =
+            labels.into_iter().filter(|label| !wanted.contains(label)).collect();
+        found.extend(others.intersection(&kept).map(|one| format!("a seed of another order: {one} is kept")));
         let old = find_collisions(inventory, &overwritten, &others);
         found.extend(old.iter().map(|one| format!("a seed of another order: {one}")));
     }

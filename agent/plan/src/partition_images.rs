@@ -21,8 +21,8 @@ pub fn steps(context: Context<'_>, esps: Vec<Device>, steps: &mut Vec<Step>) -> 
     let mut targets: BTreeMap<&str, Vec<Device>> = BTreeMap::new();
     let mut root = None;
     for (name, set) in &context.layout.disks {
-        for (index, _) in context.of_set(name) {
-            for (partition, number) in set.partitions.iter().zip(fresh::numbers(&set.partitions)) {
+        for (index, disk) in context.of_set(name) {
+            for (partition, number) in set.partitions.iter().zip(fresh::numbers(&set.partitions, disk)) {
                 let Some(image) = &partition.image else { continue };
                 let on = Device::Partition { disk: index, name: partition.name.clone(), number: Some(number) };
                 if partition.mount.as_deref() == Some("/") {
@@ -52,7 +52,7 @@ fn boot(context: Context<'_>, root: Device, esps: Vec<Device>, steps: &mut Vec<S
     steps.push(Step::Mount(Mount { on: root, at: "/".to_owned(), kind: None, options: Vec::new() }));
     if context.order.policies.boot_order != BootOrder::Keep {
         let (bootloader, root_uuid, cmdline) = (Bootloader::Auto, None, Vec::new());
-        steps.push(Step::InstallBoot(InstallBoot { bootloader, esps, root_uuid, cmdline }));
+        steps.push(Step::InstallBoot(InstallBoot { bootloader, esps, root_uuid, cmdline, bios: Vec::new() }));
     }
     Ok(())
 }

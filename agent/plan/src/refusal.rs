@@ -34,6 +34,8 @@ pub enum Reason {
     Overlap { subject: String, names: Vec<String> },
     #[error("disk set `{set}`: {disk} is not empty: {found}")]
     OnExisting { set: String, disk: String, found: String },
+    #[error("disk set `{set}`: {disk}: {what}")]
+    Keep { set: String, disk: String, what: String },
     #[error("what would be written is on other disks already: {}", .0.join("; "))]
     Collision(Vec<String>),
     #[error("a part of what would be lost stays behind: {}", .0.join("; "))]
@@ -61,6 +63,7 @@ impl Refusal {
             | Reason::Ambiguous { .. }
             | Reason::Overlap { .. }
             | Reason::OnExisting { .. }
+            | Reason::Keep { .. }
             | Reason::Collision(_)
             | Reason::SplitArray(_)
             | Reason::TooSmall { .. }
@@ -85,6 +88,7 @@ impl Coded for Refusal {
             Reason::Ambiguous { .. } => "plan.ambiguous",
             Reason::Overlap { .. } => "plan.overlap",
             Reason::OnExisting { .. } => "plan.on_existing",
+            Reason::Keep { .. } => "plan.keep",
             Reason::Collision(_) => "plan.collision",
             Reason::SplitArray(_) => "plan.split_array",
             Reason::TooSmall { .. } => "plan.too_small",
@@ -116,6 +120,9 @@ impl Coded for Refusal {
             Reason::Ambiguous { .. } => "narrow `match`, add `order_by`, or let `tie` decide by `identity` or `path`",
             Reason::Overlap { .. } => "let one of them name the other in `except`",
             Reason::OnExisting { .. } => "if it may be lost, the order says \"on_existing\": \"destroy\"",
+            Reason::Keep { .. } => {
+                "nothing is touched: choose other disks, or correct `keep` (\"optional\": true where there may be none)"
+            }
             Reason::Collision(_) => "take the other disk out, or let `policies.collisions` be `warn`",
             Reason::SplitArray(_) => {
                 "choose the other disk too, take it out, or let the set say \"allow\": [\"split-array\"]"

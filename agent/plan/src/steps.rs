@@ -8,8 +8,8 @@ use burin_protocol::order::{
     BootOrder, Bootloader, DiskSet, FsType, Grow, Layout, Order, Partition, PartitionPick, PickName, SeedPlace, Size,
 };
 use burin_protocol::plan::steps::{
-    AddPartition, BootEntry, GrowFilesystem, GrowPartition, MakeFilesystem, Preserve, RelocateBackupGpt, SetGuids,
-    WriteImage, WriteSeed,
+    AddPartition, BootEntry, GrowFilesystem, GrowPartition, KeepPartitions, MakeFilesystem, Preserve,
+    RelocateBackupGpt, SetGuids, WriteImage, WriteSeed,
 };
 use burin_protocol::plan::{Device, PlannedDisk, PlannedFilesystem, PlannedPartition, SeedTarget, Step};
 use burin_table::{guid, layout};
@@ -84,6 +84,8 @@ pub fn steps(context: Context<'_>) -> Result<Vec<Step>, Reason> {
     if !preserved.is_empty() {
         steps.push(Step::Preserve(Preserve { disks: preserved }));
     }
+    let kept = context.disks.iter().enumerate().filter(|(_, disk)| !disk.keep.is_empty());
+    steps.extend(kept.map(|(disk, _)| Step::KeepPartitions(KeepPartitions { disk })));
     images(context, &mut steps)?;
     fresh::steps(context, &mut steps)?;
     files::steps(context, context.placed, &mut steps);
@@ -143,6 +145,7 @@ fn change(
         steps.push(Step::SetGuids(SetGuids { disk: index, disk_guid, partitions }));
     }
 
+    fresh::clash(name, disk, &set.add, |partition| fresh::partition_guid(context, disk, partition))?;
     let mut added: Vec<(PlannedPartition, Option<PlannedFilesystem>)> = Vec::new();
     for partition in &set.add {
         let planned = PlannedPartition {

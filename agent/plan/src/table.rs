@@ -1,15 +1,53 @@
 //! Where the partitions of a fresh GPT go: the order's words for `burin_table`'s arithmetic.
 
+use super::keep;
 use burin_protocol::order::{Partition, Size};
+use burin_protocol::plan::Kept;
 use burin_table::layout::{self, Extension, Placed, Space, TooSmall};
 
 /// Start and size of each partition in their order, on a disk of `disk_size` bytes with sectors of `block` bytes.
-pub fn place(partitions: &[Partition], disk_size: u64, block: u32, alignment: u64) -> Result<Vec<Placed>, TooSmall> {
+///
+/// Between partitions that are kept there is more than one space: all go into the largest where they fit there, else each
+/// into the first, from the start of the disk, that has room for it.
+pub fn place(
+    partitions: &[Partition],
+    disk_size: u64,
+    block: u32,
+    alignment: u64,
+    kept: &[Kept],
+) -> Result<Vec<Placed>, TooSmall> {
     let wanted: Vec<Extension> = partitions.iter().map(|partition| extension(partition, alignment)).collect();
-    match Space::fresh(disk_size, block, alignment) {
-        Some(space) => layout::places(space, &wanted),
-        None => Err(TooSmall { need: wanted.iter().fold(0, |sum, one| sum.saturating_add(one.min)), have: 0 }),
+    let gaps = Space::fresh(disk_size, block, alignment).map(|space| keep::gaps(space, kept)).unwrap_or_default();
+    // Of equal ones the first.
+    let Some(largest) = gaps.iter().rev().max_by_key(|gap| gap.end - gap.start) else {
+        return Err(TooSmall { need: wanted.iter().fold(0, |sum, one| sum.saturating_add(one.min)), have: 0 });
+    };
+    let together = layout::places(*largest, &wanted);
+    if gaps.len() == 1 || together.is_ok() {
+        return together;
     }
+    scattered(&gaps, &wanted).or(together)
+}
+
+fn scattered(gaps: &[Space], wanted: &[Extension]) -> Result<Vec<Placed>, TooSmall> {
+    let mut filled: Vec<(Space, Vec<(usize, Extension)>)> = gaps.iter().map(|gap| (*gap, Vec::new())).collect();
+    let places = |gap: &Space, of: &[(usize, Extension)]| {
+        layout::places(*gap, &of.iter().map(|(_, one)| *one).collect::<Vec<_>>())
+    };
+    for one in wanted.iter().copied().enumerate() {
+        let has_room = |(gap, of): &&mut (Space, Vec<(usize, Extension)>)| {
+            let with: Vec<_> = of.iter().copied().chain([one]).collect();
+            places(gap, &with).is_ok()
+        };
+        let (_, of) = filled.iter_mut().find(has_room).ok_or(TooSmall { need: one.1.min, have: 0 })?;
+        of.push(one);
+    }
+    let mut placed = Vec::new();
+    for (gap, of) in &filled {
+        placed.extend(of.iter().map(|(index, _)| *index).zip(places(gap, of)?));
+    }
+    placed.sort_by_key(|(index, _)| *index);
+    Ok(placed.into_iter().map(|(_, place)| place).collect())
 }
 
 fn extension(partition: &Partition, alignment: u64) -> Extension {
@@ -44,7 +82,7 @@ mod tests {
             {"name": "data", "type": "linux"}
         ]));
         for block in [512, 4096] {
-            let placed = place(&list, 100 << 30, block, MIB).unwrap();
+            let placed = place(&list, 100 << 30, block, MIB, &[]).unwrap();
             assert_eq!(placed[0], Placed { start: MIB, size: 512 * MIB });
             assert_eq!(placed[1].size, 20 << 30);
             assert_eq!(placed[2].start, placed[1].start + placed[1].size);
@@ -57,11 +95,59 @@ mod tests {
     fn what_does_not_fit_says_by_how_much() {
         let list = partitions(json!([{"name": "a", "type": "linux", "size": "2GiB"}]));
         let have = (1 << 30) - 2 * MIB;
-        assert_eq!(place(&list, 1 << 30, 512, MIB), Err(TooSmall { need: 2 << 30, have }));
-        assert!(place(&list, 0, 512, MIB).is_err());
+        assert_eq!(place(&list, 1 << 30, 512, MIB, &[]), Err(TooSmall { need: 2 << 30, have }));
+        assert!(place(&list, 0, 512, MIB, &[]).is_err());
+    }
+
+    fn kept(number: u32, start: u64, size: u64) -> Kept {
+        serde_json::from_value(json!({
+            "number": number, "start": start, "size": size, "type_guid": "", "guid": "", "name": "", "attributes": 0
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn kept_partitions_are_gone_around() {
+        let list = partitions(json!([
+            {"name": "esp", "type": "esp", "size": "512MiB"}, {"name": "root", "type": "root", "min": "10GiB"}
+        ]));
+        let start = |kept: &[Kept]| -> Vec<u64> {
+            place(&list, 100 << 30, 512, MIB, kept).unwrap().iter().map(|placed| placed.start / MIB).collect()
+        };
+        // Behind them, in front of them, and where only the second space is large enough for one of them.
+        assert_eq!(start(&[kept(3, MIB, 40 << 30)]), [1 + 40960, 1 + 40960 + 512]);
+        let placed = place(&list, 100 << 30, 512, MIB, &[kept(3, 60 << 30, 39 << 30)]).unwrap();
+        assert_eq!((placed[0].start, placed[1].start + placed[1].size), (MIB, 60 << 30));
+        assert_eq!(start(&[kept(3, 600 * MIB, 89 << 30)]), [1, 600 + 89 * 1024]);
+        let small = place(&list, 100 << 30, 512, MIB, &[kept(3, 2 << 30, 95 << 30)]);
+        assert!(small.is_err(), "{small:?}");
     }
 
     proptest! {
+        #[test]
+        fn what_is_kept_is_never_touched(
+            starts in prop::collection::vec((1u64..90_000, 1u64..30_000), 0..4),
+            sizes in prop::collection::vec(1u64..20_000, 1..6),
+        ) {
+            let mut all: Vec<Kept> = Vec::new();
+            for (number, (start, size)) in (1..).zip(&starts) {
+                let one = kept(number, start * MIB, size * MIB);
+                if all.iter().all(|other| other.end() <= one.start || one.end() <= other.start) && one.end() < 99 << 30 {
+                    all.push(one);
+                }
+            }
+            let list = partitions(json!(sizes.iter().enumerate().map(|(i, size)| {
+                json!({"name": format!("p{i}"), "type": "linux", "min": format!("{size}MiB")})
+            }).collect::<Vec<_>>()));
+            if let Ok(placed) = place(&list, 100 << 30, 512, MIB, &all) {
+                prop_assert_eq!(placed.len(), list.len());
+                let all = all.iter().map(|one| Placed { start: one.start, size: one.size }).chain(placed);
+                let mut all: Vec<Placed> = all.collect();
+                all.sort_by_key(|one| one.start);
+                prop_assert!(all.windows(2).all(|two| two[0].start + two[0].size <= two[1].start), "{all:?}");
+            }
+        }
+
         #[test]
         fn partitions_never_overlap_nor_leave_the_disk(
             size in 0u64..=(1 << 45),
@@ -85,7 +171,7 @@ mod tests {
                 serde_json::from_value(value).unwrap()
             }).collect();
             let alignment = alignment(optimal.unwrap_or(0));
-            if let Ok(placed) = place(&list, size, block, alignment) {
+            if let Ok(placed) = place(&list, size, block, alignment, &[]) {
                 let mut end = 2 * u64::from(block) + ENTRIES;
                 for (placed, partition) in placed.iter().zip(&list) {
                     prop_assert!(placed.start >= end && placed.start.is_multiple_of(alignment));

@@ -57,7 +57,9 @@ fn identifiers(work: &Work, disk: &BoundDisk) -> Result<BTreeSet<Identifier>, Ap
     match table::read(disk) {
         Ok(Label::Gpt(gpt)) => {
             all.insert(Identifier::DiskGuid(gpt.header.disk_guid.to_string()));
-            all.extend(gpt.partitions().iter().map(|one| Identifier::PartitionGuid(one.guid.to_string())));
+            let own =
+                |one: &&crate::finalize::gpt::Partition| !disk.keep().iter().any(|kept| kept.number == one.number);
+            all.extend(gpt.partitions().iter().filter(own).map(|one| Identifier::PartitionGuid(one.guid.to_string())));
         }
         Ok(Label::Mbr(_)) => {}
         // The image is one filesystem, or something of its own kind.
@@ -68,7 +70,9 @@ fn identifiers(work: &Work, disk: &BoundDisk) -> Result<BTreeSet<Identifier>, Ap
         Err(error) => return Err(error),
     }
     let open = |extent: &Extent| disk.open(Part::Number(extent.number), Access::Read);
-    let proven = table::partitions(disk)?.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let brought =
+        table::partitions(disk)?.into_iter().filter(|one| !disk.keep().iter().any(|kept| kept.number == one.number));
+    let proven = brought.map(|one| open(&one)).collect::<Result<Vec<_>, _>>()?;
     let nodes: Vec<_> = proven.iter().map(|one| one.node().to_owned()).collect();
     for content in look::ask(work, disk, nodes.clone(), &WhatIsOn { nodes })? {
         add(&mut all, content.map_err(ApplyError::from))?;

@@ -75,6 +75,7 @@ impl Sequence<'_> {
         }
         self.settle(stages, &overwritten)?;
         self.verify_preserved(stages)?;
+        self.verify_kept(stages)?;
         self.make_bootable(stages, &overwritten)?;
         if !self.work.found().is_empty() {
             self.stage(stages, "tell-firmware", &[], boot_entry::tell_firmware)?;
@@ -125,6 +126,24 @@ impl Sequence<'_> {
             for (index, before) in &evidence {
                 let receipt = before.compare(work.disks.disk(*index)?)?;
                 work.note("preserve", &receipt.device, &receipt);
+            }
+            Ok(())
+        })
+    }
+
+    /// Partitions that stay are read again. Their disk boots only where they are what they were.
+    fn verify_kept(&self, stages: &mut Stages) -> Result<(), Failure> {
+        let kept = self.work.kept();
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let disks: Vec<Arc<BoundDisk>> =
+            kept.iter().filter_map(|(index, _)| self.work.disks.disk(*index).ok().cloned()).collect();
+        self.stage(stages, "verify-kept", &disks, move |work| {
+            for (index, before) in &kept {
+                let disk = work.disks.disk(*index)?;
+                let receipt = before.compare(disk, &work.cancel)?;
+                work.note("verify-kept", &disk.name().display().to_string(), &receipt);
             }
             Ok(())
         })

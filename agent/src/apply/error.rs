@@ -81,6 +81,10 @@ pub enum ApplyError {
     Signature { device: PathBuf, found: String },
     #[error("{device}: was to be preserved and has changed ({what})", device = device.display())]
     NotPreserved { device: PathBuf, what: &'static str },
+    #[error("{device}: partition {number} was to be kept and has changed", device = device.display())]
+    NotKept { device: PathBuf, number: u32 },
+    #[error("{device}: {count} kept partitions are more than the disk can remember while it is written", device = device.display())]
+    KeepMany { device: PathBuf, count: usize },
     #[error("the ramdisk has no {tool}")]
     NoTool { tool: &'static str, package: &'static str },
     #[error("{tool}: cannot be run")]
@@ -208,6 +212,8 @@ impl Coded for ApplyError {
             Self::Erase { .. } => "apply.erase",
             Self::Signature { .. } => "apply.signature",
             Self::NotPreserved { .. } => "apply.not_preserved",
+            Self::NotKept { .. } => "apply.not_kept",
+            Self::KeepMany { .. } => "apply.keep_many",
             Self::NoTool { .. } => "apply.no_tool",
             Self::Tool { .. } => "apply.tool",
             Self::ToolFailed { .. } => "apply.tool_failed",
@@ -250,6 +256,11 @@ impl Coded for ApplyError {
             Self::NotPreserved { .. } => {
                 Some("something else writes to this disk, or it was replaced; look at it before trusting it".to_owned())
             }
+            Self::NotKept { .. } => Some(
+                "burin writes nothing there: the disk loses data, or something else writes to it; look at it before trusting it"
+                    .to_owned(),
+            ),
+            Self::KeepMany { .. } => Some("keep fewer than a hundred".to_owned()),
             Self::Collision { .. } => Some(
                 "take the other disk out, give the copy new GUIDs (`guids`), or let `policies.collisions` be `warn`"
                     .to_owned(),

@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod fetch;
 mod growth;
+mod keep;
 mod live;
 pub mod look;
 mod preserve;

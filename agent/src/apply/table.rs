@@ -6,11 +6,14 @@ use super::work::Work;
 use super::{ApplyError, look};
 use crate::finalize::adjust::{self, Extent, TableChange, TableReceipt};
 use crate::finalize::device::Sectors;
+use crate::finalize::gpt::Partition;
 use crate::finalize::look::WhichIsRoot;
 use crate::finalize::rootfs::{Candidate, RootFilesystem};
 use crate::finalize::table::{self, Label, TableError};
 use crate::finalize::{layout, mbr};
+use crate::plan::kept_entry;
 use crate::protocol::order::{PartitionPick, PickName};
+use crate::protocol::plan::Kept;
 use std::path::PathBuf;
 use uuid::Uuid;
 
@@ -34,15 +37,30 @@ pub fn read(disk: &BoundDisk) -> Result<Label, ApplyError> {
 /// Changes the table; the kernel's list follows. A hybrid ISO that is not to be changed stays as it is, with its table
 /// where its boot code and the check of the medium expect it.
 pub fn commit(disk: &BoundDisk, change: &TableChange) -> Result<TableReceipt, ApplyError> {
-    if *change == TableChange::default() && with(disk, Access::Read, is_iso)? {
+    if *change == TableChange::default() && disk.keep().is_empty() && with(disk, Access::Read, is_iso)? {
         let receipt = with(disk, Access::Read, |sectors| Ok(adjust::look(sectors)?))?;
         follow(disk, &receipt.partitions)?;
         return Ok(receipt);
     }
+    let change = &TableChange { keep: kept(disk)?, ..change.clone() };
     let alignment = layout::alignment(disk.kernel()?.optimal_io_size()?);
     let receipt = with(disk, Access::Write, |sectors| Ok(adjust::adjust(sectors, change, alignment)?))?;
     follow(disk, &receipt.partitions)?;
     Ok(receipt)
+}
+
+/// What is kept, as a table has it.
+pub fn kept(disk: &BoundDisk) -> Result<Vec<Partition>, ApplyError> {
+    let entry = |one: &Kept| {
+        let missing = || ApplyError::Guid { device: disk.name().display().to_string(), text: one.guid.clone() };
+        kept_entry(one, disk.sector()).ok_or_else(missing)
+    };
+    disk.keep().iter().map(entry).collect()
+}
+
+/// Whether a partition is none of those that this order puts on the disk.
+fn is_kept(disk: &BoundDisk, number: u32) -> bool {
+    disk.keep().iter().any(|one| one.number == number)
 }
 
 /// The volume descriptor of ISO 9660 (ECMA-119, 8.1).
@@ -107,7 +125,9 @@ pub fn number(work: &Work, disk: &BoundDisk, pick: PartitionPick) -> Result<u32,
         PartitionPick::Named(PickName::Last) => {
             let last = match read(disk)? {
                 Label::Gpt(table) => {
-                    table.partitions().iter().max_by_key(|partition| partition.last_lba).map(|last| last.number)
+                    let partitions = table.partitions();
+                    let own = partitions.iter().filter(|one| !is_kept(disk, one.number));
+                    own.max_by_key(|partition| partition.last_lba).map(|last| last.number)
                 }
                 Label::Mbr(entries) => mbr::last(&entries).map(|last| last.number),
             };
@@ -129,9 +149,9 @@ pub fn root(work: &Work, disk: &BoundDisk) -> Result<(RootFilesystem, Proven), A
     Ok((found, proven.ok_or_else(missing)?))
 }
 
-/// All partitions, open, and what the table says of them.
+/// All partitions but those that are kept, open, and what the table says of them.
 pub fn candidates(disk: &BoundDisk) -> Result<(Vec<Candidate>, Vec<Proven>), ApplyError> {
-    let extents = partitions(disk)?;
+    let extents: Vec<Extent> = partitions(disk)?.into_iter().filter(|extent| !is_kept(disk, extent.number)).collect();
     let label = read(disk)?;
     let signature = match label {
         Label::Gpt(_) => 0,

@@ -43,7 +43,9 @@ pub fn disk(disk: &BoundDisk, existing: &Existing, order: &str) -> Result<WipeRe
     disk.area().mark(&device, order)?;
     drop(device);
     let (head, _) = disk.area().lengths();
-    let zeroed_bytes = head as u64 + erase(&disk.target()?, &clipped(&ranges, head as u64..disk.size()))?;
+    let kept = disk.area().kept();
+    let ranges = clipped(&ranges, head as u64..disk.size()).into_iter().flat_map(|range| kept.outside(range));
+    let zeroed_bytes = head as u64 + erase(&disk.target()?, &ranges.collect::<Vec<_>>())?;
     let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
     disk.area().withhold_nothing(&device, order)?;
     drop(device);
@@ -109,6 +111,7 @@ fn erase(target: &Target, ranges: &[Range<u64>]) -> Result<u64, ApplyError> {
         let mut offset = range.start / sector * sector;
         while offset < end {
             let len = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
+            target.may_write(offset, len as u64).map_err(ImageError::from)?;
             file.write_all_at(&zeros[..len], offset).map_err(failed(offset))?;
             file.sync_data().map_err(failed(offset))?;
             file.read_exact_at(&mut back[..len], offset).map_err(failed(offset))?;

@@ -9,7 +9,7 @@ use super::preserve::Evidence;
 use super::steps::boot_entry::Found;
 use super::tree::Tree;
 use super::watch::Patience;
-use super::{Applied, ApplyError, Context, Paths, change};
+use super::{Applied, ApplyError, Context, Paths, change, keep};
 use crate::error::Coded;
 use crate::image::Cancel;
 use crate::plan::SeedFiles;
@@ -45,6 +45,8 @@ pub struct Work {
     tree: Mutex<Tree>,
     arrays: Mutex<Vec<Arc<Array>>>,
     evidence: Mutex<Vec<(usize, Evidence)>>,
+    /// Of partitions that stay, by their disk.
+    kept: Mutex<Vec<(usize, keep::Evidence)>>,
     found: Mutex<Vec<Found>>,
     /// Numbers of partitions that were added or found for one, by their disk and the plan's name for them.
     places: Mutex<BTreeMap<(usize, String), u32>>,
@@ -68,6 +70,7 @@ impl Work {
             tree: Mutex::default(),
             arrays: Mutex::default(),
             evidence: Mutex::default(),
+            kept: Mutex::default(),
             found: Mutex::default(),
             places: Mutex::default(),
             done: Mutex::default(),
@@ -113,6 +116,14 @@ impl Work {
 
     pub fn evidence(&self) -> Vec<(usize, Evidence)> {
         lock(&self.evidence).clone()
+    }
+
+    pub fn add_kept(&self, disk: usize, evidence: keep::Evidence) {
+        lock(&self.kept).push((disk, evidence));
+    }
+
+    pub fn kept(&self) -> Vec<(usize, keep::Evidence)> {
+        lock(&self.kept).clone()
     }
 
     /// What the plan calls a partition has this number.

@@ -4,6 +4,7 @@ pub use burin_table::Sectors;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,8 @@ pub struct Device {
     sector_size: u32,
     size: u64,
     direct: bool,
+    /// Bytes that are never written to.
+    kept: Vec<Range<u64>>,
 }
 
 impl Device {
@@ -68,7 +71,12 @@ impl Device {
             return Err(io::Error::new(io::ErrorKind::Unsupported, format!("sector size {sector_size}")));
         }
         let size = file.seek(SeekFrom::End(0))?;
-        Ok(Self { path, file, sector_size, size, direct })
+        Ok(Self { path, file, sector_size, size, direct, kept: Vec::new() })
+    }
+
+    /// The same, with something on it that is never written to.
+    pub fn keeping(self, kept: Vec<Range<u64>>) -> Self {
+        Self { kept, ..self }
     }
 
     pub fn file(&self) -> &File {
@@ -121,6 +129,10 @@ impl Sectors for Device {
         // A file would grow silently.
         if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > self.size) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "beyond the end of the disk"));
+        }
+        let end = offset + bytes.len() as u64;
+        if self.kept.iter().any(|kept| kept.start < end && offset < kept.end) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a partition is kept there"));
         }
         if !self.direct {
             return self.file.write_all_at(bytes, offset);

@@ -9,6 +9,7 @@ mod device;
 mod faults;
 mod head;
 mod index;
+mod kept;
 mod manifest;
 mod memory;
 mod oci;

@@ -77,6 +77,7 @@ fn contents(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &
         }
     }
     guids(set, at, mistakes);
+    keep(set, at, mistakes);
 
     let several = set.count.map_or(set.min.is_some() || set.max.is_none_or(|max| max > 1), |count| count > 1)
         && (set.count.is_some() || set.min.is_some() || set.max.is_some());
@@ -127,6 +128,26 @@ fn partition_image(order: &Order, partition: &Partition, at: &str, mistakes: &mu
     mistakes.ensure(partition.filesystem.is_none(), &format!("{at}/filesystem"), "the image is the filesystem");
     let place = partition.mount.as_deref().is_none_or(|mount| mount == "/");
     mistakes.ensure(place, &format!("{at}/mount"), "an image is mounted at `/` or not at all");
+}
+
+fn keep(set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
+    let writes = set.image.is_some() || !set.partitions.is_empty();
+    let empty = set.keep.is_empty();
+    mistakes.ensure(
+        empty || writes,
+        &format!("{at}/keep"),
+        "partitions are kept beside an `image` or `partitions`, whose table they come into",
+    );
+    for (i, pick) in set.keep.iter().enumerate() {
+        let at = format!("{at}/keep/{i}");
+        let says = pick.name.is_some() || pick.kind.is_some() || pick.guid.is_some() || pick.number.is_some();
+        mistakes.ensure(says, &at, "which partition? Expected `name`, `type`, `guid` or `number`");
+        let kind = pick.kind.as_deref().is_none_or(types::is_known);
+        mistakes.ensure(kind, &format!("{at}/type"), "expected a GUID or the name of a type");
+        mistakes.ensure(pick.guid.as_deref().is_none_or(types::is_guid), &format!("{at}/guid"), "expected a GUID");
+        let number = pick.number.is_none_or(|number| (1..=128).contains(&number));
+        mistakes.ensure(number, &format!("{at}/number"), "expected 1 to 128");
+    }
 }
 
 fn guids(set: &DiskSet, at: &str, mistakes: &mut Mistakes) {

@@ -36,6 +36,8 @@ pub enum HeadError {
     SecondSeed { device: String, number: u32, name: String },
     #[error("{device}: partition {number} of the image has the GUID {guid}, which the order gives to another")]
     GuidTaken { device: String, number: u32, guid: Uuid },
+    #[error("{device}: {what}")]
+    Keep { device: String, what: String },
     #[error("{device}: the image is a whole disk with a partition table, where the image of a filesystem is wanted")]
     WholeDisk { device: String },
     #[error("{device}: the image begins with no filesystem that is known")]
@@ -60,6 +62,7 @@ impl Coded for HeadError {
             Self::SeedPlace { .. } | Self::NoIgnition { .. } => "image.seed_place",
             Self::SecondSeed { .. } => "image.second_seed",
             Self::GuidTaken { .. } => "image.guid_taken",
+            Self::Keep { .. } => "image.keep",
             Self::WholeDisk { .. } => "image.whole_disk",
             Self::NoFilesystem { .. } => "image.no_filesystem",
             Self::NoGuid { .. } => "plan.bad_value",
@@ -99,6 +102,7 @@ impl Coded for HeadError {
             }
             Self::SecondSeed { .. } => "take that partition out of the image, or the seed out of the order",
             Self::GuidTaken { .. } => "let the partition have another `guid`, or none",
+            Self::Keep { .. } => "use an image that is smaller, or with other numbers; or do not `keep` that partition",
             Self::WholeDisk { .. } => {
                 "write it to the disk: let the disk set have the `image`, not one of its partitions"
             }

@@ -75,6 +75,26 @@ fn a_tree_boots_by_uefi_or_says_that_it_does_not() {
     let machine_of = |mode: &str| json!({"boot_mode": mode, "disks": [{"serial": "A"}]});
     plan(&machine(&machine_of("uefi")), &order, &BTreeMap::new()).unwrap();
     assert_eq!(refused(machine_of("bios"), &order).code(), "plan.unsupported");
+    // By BIOS with a place for GRUB, on each disk of the set, and not on sectors of 4096 bytes.
+    let mut bios = order.clone();
+    let set = bios.layouts[0].disks.get_mut("root").unwrap();
+    set.partitions
+        .insert(0, serde_json::from_value(json!({"name": "boot", "type": "bios-boot", "size": "1MiB"})).unwrap());
+    let found = plan(&machine(&machine_of("bios")), &bios, &BTreeMap::new()).unwrap();
+    let install = found.steps.iter().find_map(|step| match step {
+        Step::InstallBoot(install) => Some(install),
+        _ => None,
+    });
+    let place = Device::Partition { disk: 0, name: "boot".to_owned(), number: Some(1) };
+    assert_eq!(install.map(|install| (install.esps.len(), install.bios.clone())), Some((0, vec![place])));
+    assert!(!names(&found).contains(&"boot-entry".to_owned()));
+    let uefi = plan(&machine(&machine_of("uefi")), &bios, &BTreeMap::new()).unwrap();
+    assert!(uefi.steps.iter().all(|step| !matches!(step, Step::InstallBoot(install) if !install.bios.is_empty())));
+    let four_k = json!({"boot_mode": "bios", "disks": [{"serial": "A", "logical_block_size": 4096}]});
+    let refusal = refused(four_k, &bios);
+    assert!(refusal.code() == "plan.unsupported" && refusal.to_string().contains("4096-byte sectors"), "{refusal}");
+    bios.layouts[0].tree.as_mut().unwrap().bootloader = burin_protocol::order::Bootloader::SystemdBoot;
+    assert_eq!(refused(machine_of("bios"), &bios).code(), "plan.unsupported");
     order.layouts[0].tree.as_mut().unwrap().cmdline = vec!["quiet splash".to_owned()];
     assert_eq!(refused(machine_of("uefi"), &order).code(), "order.invalid");
     let tree = order.layouts[0].tree.as_mut().unwrap();

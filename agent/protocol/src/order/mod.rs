@@ -17,8 +17,8 @@ mod volumes;
 
 pub use file::{Account, OrderFile};
 pub use layout::{
-    Boot, Bootloader, DiskSet, Gate, Grow, GrowDetailed, Guids, Key, Layout, OnExisting, Partition, PartitionPick,
-    PickName, Tie, Tree,
+    Boot, Bootloader, DiskSet, Gate, Grow, GrowDetailed, Guids, KeepPick, KeepProof, Key, Layout, OnExisting,
+    Partition, PartitionPick, PickName, Tie, Tree,
 };
 pub use network::{Bond, Dns, Interface, Role, Route, Vlan};
 pub use parse::nearest;

@@ -1,5 +1,6 @@
 //! The disks of a plan: what they are, and what is on them now.
 
+use super::super::order::KeepProof;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,12 +30,46 @@ pub struct PlannedDisk {
     /// What becomes of `existing`.
     pub fate: Fate,
     pub existing: Existing,
+    /// Partitions that outlive it nevertheless, in the order of their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<Kept>,
+}
+
+/// A partition that stays where it is, as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Kept {
+    pub number: u32,
+    /// Bytes from the start of the disk.
+    pub start: u64,
+    pub size: u64,
+    pub type_guid: String,
+    pub guid: String,
+    pub name: String,
+    /// GPT attribute bits.
+    pub attributes: u64,
+    #[serde(default, skip_serializing_if = "KeepProof::is_all")]
+    pub proof: KeepProof,
+}
+
+impl Kept {
+    /// One past its last byte.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.size)
+    }
+
+    /// For people.
+    pub fn words(&self) -> String {
+        match self.name.is_empty() {
+            true => format!("partition {}", self.number),
+            false => format!("partition {} \"{}\"", self.number, self.name),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fate {
-    /// Everything on the disk is lost.
+    /// Everything on the disk is lost, but for what is in `keep`.
     Overwritten,
     /// Nothing on the disk changes.
     Preserved,

@@ -11,7 +11,7 @@ mod trace;
 mod truth;
 pub mod words;
 
-pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, PlannedDisk, Strength};
+pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, Kept, PlannedDisk, Strength};
 pub use identifier::Identifier;
 pub use parts::{ArrayEntry, Device, FstabEntry, PlannedFile, PlannedFilesystem, PlannedPartition, SeedTarget};
 pub use steps::Step;

@@ -4,7 +4,7 @@
 
 use super::identifier::Identifier;
 use super::parts::{ArrayEntry, Device, FstabEntry, PlannedFile, PlannedFilesystem, PlannedPartition, SeedTarget};
-use super::{Plan, words};
+use super::{Kept, Plan, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,8 @@ mod grow_filesystem;
 mod grow_partition;
 #[path = "../../../src/apply/steps/install_boot/wire.rs"]
 mod install_boot;
+#[path = "../../../src/apply/steps/keep_partitions/wire.rs"]
+mod keep_partitions;
 #[path = "../../../src/apply/steps/make_filesystem/wire.rs"]
 mod make_filesystem;
 #[path = "../../../src/apply/steps/mount/wire.rs"]
@@ -61,6 +63,7 @@ macro_rules! for_each_step {
         $each! {
             preserve Preserve "preserve",
             stop_arrays StopArrays "stop-arrays",
+            keep_partitions KeepPartitions "keep-partitions",
             write_image WriteImage "write-image",
             relocate_backup_gpt RelocateBackupGpt "relocate-backup-gpt",
             set_guids SetGuids "set-guids",

@@ -6,12 +6,16 @@
 //! work this is and carries no boot signature. Steps that read or change the table do it through [`Shadowed`]. The kernel
 //! is told of partitions one by one (BLKPG) and reads no table. [`BootArea::commit`] puts everything on the disk, the
 //! first sector last of all. Whatever stops the work before leaves a disk that firmware finds nothing on.
+//!
+//! Where partitions are kept, their record ([`hwinventory::model::kept`]) follows the mark to the disk before the old tables
+//! go, and stays until the first sector of the new system is there: at every moment one of them says where they are.
 
 mod error;
 mod overlay;
 
 pub use error::AreaError;
 
+use crate::disk::{Kept, Record};
 use crate::finalize::adjust::Extent;
 use crate::finalize::device::Sectors;
 use overlay::Overlay;
@@ -29,6 +33,7 @@ pub struct BootArea {
     size: u64,
     sector: u32,
     state: Mutex<State>,
+    kept: Mutex<Kept>,
     /// What was at its ends is gone, and what shall be there is not there yet.
     begun: AtomicBool,
 }
@@ -42,7 +47,24 @@ enum State {
 
 impl BootArea {
     pub fn new(size: u64, sector: u32) -> Self {
-        Self { size, sector, state: Mutex::new(State::OnDisk), begun: AtomicBool::new(false) }
+        Self::keeping(size, sector, Kept::default())
+    }
+
+    /// Of a disk on which something stays.
+    pub fn keeping(size: u64, sector: u32, kept: Kept) -> Self {
+        let (state, begun) = (Mutex::new(State::OnDisk), AtomicBool::new(false));
+        Self { size, sector, state, kept: Mutex::new(kept), begun }
+    }
+
+    /// What stays on the disk.
+    pub fn kept(&self) -> Kept {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the disk remembers of it, from the first change on until it is done.
+    pub fn remember(&self, record: Record) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Kept::new(kept.ranges().to_vec(), Some(record));
     }
 
     /// Lengths of head and tail in bytes: whole sectors, apart from each other.
@@ -50,6 +72,7 @@ impl BootArea {
         let sector = u64::from(self.sector.max(1));
         let head = LENGTH.min(self.size) / sector * sector;
         let tail = LENGTH.min(self.size - head) / sector * sector;
+        let tail = self.size - self.kept().tail(self.size - tail).min(self.size);
         (usize::try_from(head).unwrap_or(0), usize::try_from(tail).unwrap_or(0))
     }
 
@@ -59,7 +82,7 @@ impl BootArea {
             .ok_or_else(|| AreaError::Lengths { device: disk.path().to_owned() })?;
         let mut state = self.lock();
         self.begin();
-        overlay.blank(disk, order)?;
+        overlay.blank(disk, order, &self.kept())?;
         *state = State::Withheld(overlay);
         Ok(())
     }
@@ -74,7 +97,7 @@ impl BootArea {
     /// else there is stays.
     pub fn mark(&self, disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
         self.begin();
-        overlay::mark(disk, order)
+        overlay::mark(disk, order, &self.kept())
     }
 
     /// Takes both ends as they are on the disk.
@@ -91,7 +114,7 @@ impl BootArea {
     pub fn release(&self, disk: &dyn Sectors, partitions: &[Extent]) -> Result<(), AreaError> {
         match &mut *self.lock() {
             State::OnDisk => Ok(()),
-            State::Withheld(overlay) => overlay.release(disk, partitions),
+            State::Withheld(overlay) => overlay.release(disk, partitions, &self.kept()),
         }
     }
 
@@ -115,8 +138,9 @@ impl BootArea {
     pub fn commit(&self, disk: &dyn Sectors, order: &str) -> Result<Option<Committed>, AreaError> {
         let mut state = self.lock();
         let State::Withheld(overlay) = &*state else { return Ok(None) };
-        if let Err(error) = overlay.commit(disk) {
-            if let Err(error) = overlay.blank(disk, order) {
+        let kept = self.kept();
+        if let Err(error) = overlay.commit(disk, &kept) {
+            if let Err(error) = overlay.blank(disk, order, &kept) {
                 log::error!("{error}");
             }
             return Err(error);

@@ -1,6 +1,7 @@
 //! Bytes that lie over the two ends of a disk.
 
 use super::{AreaError, Committed};
+use crate::disk::Kept;
 use crate::finalize::adjust::Extent;
 use crate::finalize::device::Sectors;
 use crate::finalize::gpt::Header;
@@ -71,10 +72,15 @@ impl Overlay {
         Ok((number(before), length.saturating_sub(number(before + after)), number(after)))
     }
 
-    /// Zeros both places on the disk, with the mark in the first sector, and looks that it is so.
-    pub fn blank(&self, disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
+    /// Zeros both places on the disk, with the mark in the first sector and the record of what is kept, and looks that it
+    /// is so.
+    pub fn blank(&self, disk: &dyn Sectors, order: &str, kept: &Kept) -> Result<(), AreaError> {
         let mut head = unfinished::mark(order).to_vec();
         head.resize(self.head.len().max(self.sector), 0);
+        kept.put_record(&mut head);
+        if kept.record().is_some() {
+            begin(disk, head.get(..self.sector).unwrap_or_default(), kept)?;
+        }
         // The first sector first: without it firmware looks no further.
         let tail = vec![0; self.tail.len()];
         let (first, rest) = head.split_at(self.sector);
@@ -87,8 +93,9 @@ impl Overlay {
 
     /// Writes what lies inside of partitions to the disk, and has it no more. A partition that begins in front of the end
     /// of the table is a hybrid's that means the whole disk: nothing is let go for it.
-    pub fn release(&mut self, disk: &dyn Sectors, partitions: &[Extent]) -> Result<(), AreaError> {
-        let floor = self.table_end();
+    /// Where the disk remembers what is kept, only a boot loader's partition may be, which nobody reads by the kernel.
+    pub fn release(&mut self, disk: &dyn Sectors, partitions: &[Extent], kept: &Kept) -> Result<(), AreaError> {
+        let floor = if kept.record().is_some() { self.head.len() as u64 } else { self.table_end() };
         let inner = || partitions.iter().filter(|one| one.start >= floor && one.length > 0);
         let first = inner().map(|one| one.start).min().and_then(|start| usize::try_from(start).ok());
         if let Some(start) = first.filter(|start| *start < self.head.len()) {
@@ -120,11 +127,19 @@ impl Overlay {
         end.map_or(sector, |lba| lba.saturating_mul(sector))
     }
 
-    pub fn commit(&self, disk: &dyn Sectors) -> Result<(), AreaError> {
-        let (first, rest) = self.head.split_at(self.sector.min(self.head.len()));
+    /// A record of what is kept goes when the new table is there and counts, unless there has to be something else.
+    pub fn commit(&self, disk: &dyn Sectors, kept: &Kept) -> Result<(), AreaError> {
+        let sector = self.sector.min(self.head.len());
+        let later = kept.record().and_then(|record| {
+            let range = usize::try_from(record.range().start).ok()?..usize::try_from(record.range().end).ok()?;
+            let nothing = self.head.get(range.clone())?.iter().all(|byte| *byte == 0);
+            nothing.then_some(range)
+        });
+        let later = later.unwrap_or(self.head.len()..self.head.len());
         write(disk, self.tail_start(), &self.tail)?;
-        write(disk, self.sector as u64, rest)?;
-        write(disk, 0, first)?;
+        for range in [sector..later.start, later.end..self.head.len(), 0..sector, later] {
+            write(disk, range.start as u64, self.head.get(range).unwrap_or_default())?;
+        }
         compare(disk, self.tail_start(), &self.tail)?;
         compare(disk, 0, &self.head)
     }
@@ -146,15 +161,33 @@ impl Overlay {
 const EL_TORITO: u64 = 17 * 2048;
 const VOLUME: u64 = 16 * 2048;
 
+/// The mark and, right behind it, the record of what is kept: what an earlier order remembered is gone before, as the mark
+/// would make it count again.
+fn begin(disk: &dyn Sectors, first: &[u8], kept: &Kept) -> Result<(), AreaError> {
+    for range in kept.record().map(|record| record.stale.as_slice()).unwrap_or_default() {
+        write(disk, range.start, &vec![0; usize::try_from(range.end - range.start).unwrap_or(0)])?;
+    }
+    write(disk, 0, first)?;
+    compare(disk, 0, first)?;
+    match kept.record() {
+        None => Ok(()),
+        Some(record) => {
+            write(disk, record.place, &record.bytes)?;
+            compare(disk, record.place, &record.bytes)
+        }
+    }
+}
+
 /// The mark, and zeros where the headers of a GPT and the descriptors of a CD's filesystem are.
-pub fn mark(disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
+pub fn mark(disk: &dyn Sectors, order: &str, kept: &Kept) -> Result<(), AreaError> {
     let sector = disk.sector_size() as usize;
     let mut first = unfinished::mark(order).to_vec();
     first.resize(sector, 0);
     let zeros = vec![0; sector];
     let descriptors = [VOLUME, EL_TORITO].map(|at| at / sector as u64 * sector as u64);
     let last = disk.size().saturating_sub(sector as u64);
-    let places = [(0, &first), (sector as u64, &zeros), (last, &zeros)];
+    begin(disk, &first, kept)?;
+    let places = [(sector as u64, &zeros), (last, &zeros)];
     let descriptors = descriptors.iter().filter(|at| **at < last).map(|at| (*at, &zeros));
     for (at, bytes) in places.into_iter().chain(descriptors) {
         write(disk, at, bytes)?;

@@ -158,3 +158,80 @@ fn either_end_counts_as_far_as_the_image_reaches() {
     // Both ends meet.
     assert_eq!(committed(MIB, MIB / 2).of_image(3 * MIB / 2, 3 * MIB / 2), 3 * MIB / 2);
 }
+
+/// At every moment one of them says where a kept partition is: the old table, the record, the new table.
+#[test]
+fn what_is_kept_is_remembered_until_the_new_table_says_so() {
+    use crate::finalize::gpt::Partition;
+    use hwinventory::model::kept;
+    let partition = |number| Partition {
+        number,
+        type_guid: guid::LINUX_GENERIC,
+        guid: guid::derived(&["kept"]),
+        first_lba: 20 * 2048,
+        last_lba: 24 * 2048 - 1,
+        attributes: 0,
+        name: "kept".to_owned(),
+    };
+    let entry = kept::KeptPartition { number: 9, start: 20 * MIB, size: 4 * MIB, ..Default::default() };
+    let bytes = kept::encode(&kept::Record { generation: 1, partitions: vec![entry] }).unwrap();
+    let record = Record { place: kept::PLACES[0], bytes, stale: Vec::new() };
+    let range = || std::iter::once(20 * MIB..24 * MIB);
+    let knows = |disk: &FaultDisk| {
+        let bytes = disk.bytes.borrow();
+        let slot = |place: u64| &bytes[place as usize..place as usize + kept::SLOT];
+        let recorded = kept::newest([slot(kept::PLACES[0]), slot(kept::PLACES[1])]).is_some();
+        let has = |lba: usize| {
+            let header = crate::finalize::gpt::Header::parse(&bytes[lba * 512..(lba + 1) * 512]);
+            header.is_ok_and(|header| {
+                let array = bytes[header.array_lba as usize * 512..][..128 * 128].to_vec();
+                let array = crate::finalize::gpt::Array::parse(&header, array);
+                array.is_ok_and(|array| array.get(9) == Some(partition(9)))
+            })
+        };
+        (recorded, has(1) || has(bytes.len() / 512 - 1))
+    };
+    let (mut begun, mut ended) = (0, 0);
+    for writes in 0..40 {
+        for seed in 0..4u32 {
+            let mut disk = FaultDisk::new(25 * MIB, 512);
+            disk.bytes.borrow_mut()[20 * MIB as usize..24 * MIB as usize].fill(0x77);
+            adjust::write_exact(&disk, Uuid::from_u128(1), &[partition(9)]).unwrap();
+            disk.writes_left = std::cell::Cell::new(writes);
+            let area = BootArea::keeping(25 * MIB, 512, Kept::new(range(), None));
+            area.remember(record.clone());
+            assert_eq!(area.lengths(), (MIB as usize, MIB as usize));
+            let go = || {
+                area.mark(&disk, ORDER).ok()?;
+                area.withhold_nothing(&disk, ORDER).ok()?;
+                let over = shadowed(&disk, &area);
+                let keep = vec![partition(9)];
+                adjust::write_exact(&over, Uuid::from_u128(7), &[]).ok()?;
+                let change = TableChange { keep, add: vec![new("a", 4 * MIB)], ..TableChange::default() };
+                let receipt = adjust::adjust(&over, &change, MIB).ok()?;
+                area.release(&disk, &receipt.partitions).ok()?;
+                area.commit(&disk, ORDER).ok()?
+            };
+            let done = go().is_some();
+            let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
+            let disk = disk.power_cut(|| {
+                state ^= state << 13;
+                state ^= state >> 17;
+                state ^= state << 5;
+                state & 1 == 1
+            });
+            let (recorded, told) = knows(&disk);
+            assert!(recorded || told, "{writes} writes");
+            assert!(disk.bytes.borrow()[20 * MIB as usize..24 * MIB as usize].iter().all(|byte| *byte == 0x77));
+            begun += u32::from(recorded && !told);
+            if done {
+                ended += 1;
+                assert!(!recorded && told, "the record goes with the end of the order");
+            }
+        }
+    }
+    assert!(begun > 0 && ended > 0, "{begun} {ended}");
+    // A partition that reaches into the last MiB: what is withheld begins behind it.
+    let area = BootArea::keeping(25 * MIB, 512, Kept::new(std::iter::once(20 * MIB..25 * MIB - 40 * 512), None));
+    assert_eq!(area.lengths(), (MIB as usize, 40 * 512));
+}

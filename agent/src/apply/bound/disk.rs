@@ -4,9 +4,10 @@ use super::super::boot_area::BootArea;
 use super::super::{ApplyError, Paths};
 use super::hung::{self, Until};
 use super::{node, proof};
+use crate::disk;
 use crate::finalize::adjust::Extent;
 use crate::finalize::kernel::{KernelDisk, KernelError, Known};
-use crate::protocol::plan::{Fate, PlannedDisk};
+use crate::protocol::plan::{Fate, Kept, PlannedDisk};
 
 use crate::sys::blockdev;
 use hwinventory::model::Disk;
@@ -40,6 +41,8 @@ pub struct BoundDisk {
     sequence: Option<u64>,
     opened: OpenedDisk,
     fate: Fate,
+    /// Partitions that stay.
+    keep: Vec<Kept>,
     /// Start and length of partitions that a step told the kernel of, in bytes.
     placed: Mutex<BTreeMap<u32, (u64, u64)>>,
     area: BootArea,
@@ -109,7 +112,12 @@ impl BoundDisk {
         let node = node::make(nodes, &kernel_name, pair)?;
         let disk = Self {
             file: lock(file, &name),
-            area: BootArea::new(size, sector),
+            area: BootArea::keeping(
+                size,
+                sector,
+                disk::Kept::new(planned.keep.iter().map(|one| one.start..one.end()), None),
+            ),
+            keep: planned.keep.clone(),
             placed: Mutex::default(),
             nodes: nodes.to_owned(),
             sys: paths.sys.clone(),
@@ -180,6 +188,11 @@ impl BoundDisk {
     /// Whether this plan overwrites it.
     pub fn was_written(&self) -> bool {
         self.fate == Fate::Overwritten
+    }
+
+    /// Partitions that stay.
+    pub fn keep(&self) -> &[Kept] {
+        &self.keep
     }
 
     /// Where our own nodes are.

@@ -9,6 +9,7 @@ use crate::image::ImageError;
 use crate::sys::blockdev;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,8 @@ pub struct Proven {
     node: PathBuf,
     name: PathBuf,
     number: Option<u32>,
+    /// Of the whole disk: bytes that are never written to.
+    kept: Vec<Range<u64>>,
 }
 
 /// A file that is left open where its disk hangs: closing takes a lock of the disk's, and whoever waits for the disk may hold
@@ -79,12 +82,13 @@ impl Proven {
     pub fn into_device(self) -> Result<Device, ApplyError> {
         let name = self.name.clone();
         let taken = self.file.take().and_then(|file| Device::over(self.name, file));
+        let taken = taken.map(|device| device.keeping(self.kept));
         taken.map_err(|source| ApplyError::Open { device: name, source })
     }
 
     /// What is no partition and no disk of the plan, and was looked at by whoever opened it.
     pub(in super::super) fn array(file: File, node: PathBuf, name: PathBuf) -> Self {
-        Self { file: Careful { file: Some(file), disk: None }, node, name, number: None }
+        Self { file: Careful { file: Some(file), disk: None }, node, name, number: None, kept: Vec::new() }
     }
 }
 
@@ -100,10 +104,13 @@ impl BoundDisk {
                 if size != self.size() {
                     return Err(self.other("size", self.size().to_string(), size.to_string()));
                 }
-                let file = Careful::of(self, file);
-                Ok(Proven { file, node: self.node().to_owned(), name: self.name().to_owned(), number: None })
+                let (file, kept) = (Careful::of(self, file), self.area().kept().ranges().to_vec());
+                Ok(Proven { file, node: self.node().to_owned(), name: self.name().to_owned(), number: None, kept })
             }
             Part::Number(number) => {
+                if access == Access::Write {
+                    self.may_write(number)?;
+                }
                 let known = self.partition(number)?;
                 self.expected(number, &known)?;
                 let name = self.sibling(&known.name);
@@ -115,7 +122,7 @@ impl BoundDisk {
                 if self.partition(number)? != known {
                     return Err(self.other("partition", number.to_string(), "another one by now".to_owned()));
                 }
-                Ok(Proven { file: Careful::of(self, file), node, name, number: Some(number) })
+                Ok(Proven { file: Careful::of(self, file), node, name, number: Some(number), kept: Vec::new() })
             }
         }
     }
@@ -126,7 +133,7 @@ impl BoundDisk {
         let opened = Target::open_device_as(self.node(), self.name());
         let target = opened.map_err(|error| self.gone_or_failed(error))?;
         self.prove(&target.file(), self.number(), self.name())?;
-        Ok(target)
+        Ok(target.keeping(self.area().kept()))
     }
 
     /// A partition for writing, held exclusively.
@@ -138,6 +145,17 @@ impl BoundDisk {
         let known = self.partition(number)?.device;
         self.prove(&target.file(), libc::makedev(known.0, known.1), proven.name())?;
         Ok(target)
+    }
+
+    /// A partition that is kept is not opened for writing.
+    fn may_write(&self, number: u32) -> Result<(), ApplyError> {
+        match self.keep().iter().find(|one| one.number == number) {
+            None => Ok(()),
+            Some(one) => {
+                let (device, offset) = (self.name().to_owned(), one.start);
+                Err(ImageError::from(DiskError::Kept { device, offset, kept: one.start..one.end() }).into())
+            }
+        }
     }
 
     /// The node is there as long as this lives: that it leads nowhere says that the disk was taken out.

@@ -9,7 +9,9 @@
 //! Needs root, loop devices, /dev/fuse, util-linux and e2fsprogs; else it says that it was skipped.
 
 use crate::support::cuts::{self, Counts, Disk};
-use crate::support::orders::{IMAGE, image, image_order, mbr_image, noise, order, serve_ranges, tree, tree_order_on};
+use crate::support::orders::{
+    IMAGE, has_tree, image, image_order, mbr_image, noise, order, serve_ranges, tree, tree_order_on, tree_with,
+};
 use crate::support::storage::FailingDisk;
 use crate::support::tape::{Event, Tape};
 use crate::support::{Loop, MIB, apply_on, machine, paths, run, serve, skipped};
@@ -17,6 +19,8 @@ use burin::apply::Applied;
 use burin::finalize::mount::{Access, Mounted};
 use burin::image;
 use burin::protocol::Control;
+use hwinventory::model::BootMode;
+use hwinventory::model::kept::KeptPartition;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -24,7 +28,7 @@ use std::sync::Arc;
 
 const SUBSETS: usize = 50;
 
-fn unable() -> bool {
+pub fn unable() -> bool {
     if skipped() {
         return true;
     }
@@ -50,37 +54,49 @@ pub fn old_system(at: &Path, mib: u64, seed: u8) {
 }
 
 /// An order that was carried out, and what it took.
-struct Recording {
+pub struct Recording {
     disks: Vec<Disk>,
     events: Vec<Event>,
     id: String,
-    done: Applied,
+    pub done: Applied,
 }
 
 impl Recording {
     /// On disks of these files, the serial numbers S1, S2 and so on. `holds` looks at them afterwards.
     fn of(value: &Value, files: &[PathBuf], holds: &dyn Fn(&[&Loop])) -> Self {
+        Self::keeping(value, files, None, holds)
+    }
+
+    /// `kept` is on the first of them.
+    pub fn keeping(value: &Value, files: &[PathBuf], kept: Option<&KeptPartition>, holds: &dyn Fn(&[&Loop])) -> Self {
         let old: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("reads")).collect();
         let tape = Arc::new(Tape::default());
         let start = |(number, file): (usize, &PathBuf)| FailingDisk::recorded(file, &tape, number).expect("a disk");
         let disks: Vec<FailingDisk> = files.iter().enumerate().map(start).collect();
-        let described: Vec<Value> =
+        let mut described: Vec<Value> =
             (1..).zip(&disks).map(|(n, disk)| disk.disk().described(&format!("S{n}"))).collect();
+        if let Some(kept) = kept {
+            described[0] = super::kept::with_kept(&described[0], kept);
+        }
         tape.take();
         let order = order(value);
-        let inventory = machine(&described);
+        let mut inventory = machine(&described);
+        if value.to_string().contains("bios-boot") {
+            inventory.firmware.data.boot_mode = BootMode::Bios;
+        }
         let (done, result) = apply_on(&order, &inventory, &paths(disks[0].disk()), &|| Control::Continue);
         result.expect("applies");
         let events = tape.take();
         let end: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("reads")).collect();
         disks.iter().for_each(|disk| disk.disk().sync());
         holds(&disks.iter().map(FailingDisk::disk).collect::<Vec<_>>());
-        let disks = old.into_iter().zip(end).map(|(old, end)| Disk::new(old, end)).collect();
+        let mut disks: Vec<Disk> = old.into_iter().zip(end).map(|(old, end)| Disk::new(old, end)).collect();
+        disks[..1].iter_mut().for_each(|disk| disk.keep(kept.cloned()));
         Self { disks, events, id: order.id.clone(), done }
     }
 
     /// Every state is looked at.
-    fn judge(mut self, what: &str) {
+    pub fn judge(mut self, what: &str) {
         let began = std::time::Instant::now();
         let judged = cuts::judge(&mut self.disks, &self.events, &self.id, subsets());
         let counts = judged.unwrap_or_else(|wrong| panic!("{what}: wrong after a power cut:\n{}", wrong.join("\n")));
@@ -149,9 +165,53 @@ fn a_fresh_layout_with_a_tree() {
     let (directory, bytes) = (tempfile::tempdir().expect("a directory"), tree(200_000));
     let value = tree_order_on(&serve(bytes.clone()), &bytes, "ext4", "16MiB");
     let recording = Recording::of(&value, &old(&directory, &[68]), &|disks| {
-        crate::support::orders::has_tree(disks[0], 200_000);
+        has_tree(disks[0], 200_000);
     });
     recording.judge("fresh layout, tree");
+}
+
+/// GRUB's core image in its partition, its boot sector as the very last: by BIOS the disk starts whole, or not at all.
+#[test]
+fn a_tree_that_boots_by_bios() {
+    const MODULES: &str = "/usr/lib/grub/i386-pc";
+    if unable() {
+        return;
+    }
+    let Ok(modules) = fs::read_dir(MODULES) else { return burin_skip::skip!("no grub-pc-bin here") };
+    let names = modules.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+    let part = |name: &str| fs::read(Path::new(MODULES).join(name)).expect("reads");
+    let parts = names.filter(|name| [".mod", ".lst", ".img"].iter().any(|end| name.ends_with(end)));
+    let mut more: Vec<(String, Vec<u8>)> =
+        parts.map(|name| (format!("usr/lib/grub/i386-pc/{name}"), part(&name))).collect();
+    more.push(("boot/vmlinuz-6.1".to_owned(), noise(10_000)));
+    more.push(("boot/initrd.img-6.1".to_owned(), noise(20_000)));
+    let (directory, bytes) = (tempfile::tempdir().expect("a directory"), tree_with(100_000, &more));
+    let mut value = tree_order_on(&serve(bytes.clone()), &bytes, "ext4", "16MiB");
+    value["layouts"][0]["tree"]["bootloader"] = json!("auto");
+    let partitions = value["layouts"][0]["disks"]["system"]["partitions"].as_array_mut().expect("a list");
+    partitions.insert(0, json!({ "name": "boot", "type": "bios-boot", "size": "1MiB", "number": 3 }));
+    let recording = Recording::of(&value, &old(&directory, &[68]), &|disks| {
+        has_tree(disks[0], 100_000);
+        let disk = fs::read(&disks[0].node).expect("reads");
+        let lba = u64::from_le_bytes(disk[0x5c..0x64].try_into().expect("eight bytes"));
+        assert_eq!(lba, 2048, "the boot sector leads to the partition");
+        assert!(disk[..0x5c] == part("boot.img")[..0x5c] && disk[510..512] == [0x55, 0xaa]);
+        let core = &disk[MIB as usize..];
+        assert!(core[..500] == part("diskboot.img")[..500] && core[512 + 16..4096] != [0; 4096 - 528]);
+        let root =
+            Mounted::mount(&disks[0].partition(2), "ext4", Access::ReadOnly, &paths(disks[0]).mounts).expect("mounts");
+        let read = |path: &str| fs::read(root.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert!(read("boot/grub/i386-pc/normal.mod") == part("normal.mod"));
+        assert!(
+            String::from_utf8(read("boot/grub/grub.cfg"))
+                .expect("UTF-8")
+                .contains("linux /boot/vmlinuz-6.1 root=UUID=")
+        );
+        root.unmount().expect("unmounts");
+    });
+    let told = recording.done.changes.iter().find(|change| change.step == "install-boot").expect("told");
+    assert_eq!(told.detail["bios"][0]["lba"], 2048);
+    recording.judge("tree by BIOS");
 }
 
 /// Boot code in the first sector, and more of it behind.
@@ -194,7 +254,7 @@ fn a_delta() {
     recording.judge("delta");
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -5,6 +5,7 @@ mod faults;
 mod files;
 mod growing;
 mod hanging;
+mod kept;
 mod layout;
 mod looking;
 mod matrix;

@@ -14,6 +14,8 @@
 
 use super::MIB;
 use super::tape::Event;
+use burin::finalize::gpt::{Array, Header};
+use hwinventory::model::kept::{self, KeptPartition};
 use hwinventory::model::unfinished;
 use std::collections::BTreeMap;
 
@@ -57,6 +59,8 @@ pub struct Disk {
     old: Vec<u8>,
     end: Vec<u8>,
     now: Vec<u8>,
+    /// A partition that stays: nothing is written to it, and at every moment the disk says where it is.
+    kept: Option<KeptPartition>,
     /// Sectors between the two ends that are not as they were, and not as they will be.
     changed: usize,
     missing: usize,
@@ -66,12 +70,24 @@ impl Disk {
     pub fn new(old: Vec<u8>, end: Vec<u8>) -> Self {
         assert!(old.len() == end.len() && old.len() > 2 * END && old.len().is_multiple_of(SECTOR));
         let missing = body(&old).filter(|at| old[at.clone()] != end[at.clone()]).count();
-        Self { now: old.clone(), old, end, changed: 0, missing }
+        Self { now: old.clone(), old, end, kept: None, changed: 0, missing }
+    }
+
+    pub fn keep(&mut self, kept: Option<KeptPartition>) {
+        self.kept = kept;
     }
 
     /// Puts `bytes` where they belong, and gives back what was there.
     fn put(&mut self, offset: usize, bytes: &[u8]) -> Vec<u8> {
         assert!(offset.is_multiple_of(SECTOR) && bytes.len().is_multiple_of(SECTOR));
+        if let Some(kept) = &self.kept {
+            let (start, end) = (kept.start as usize, (kept.start + kept.size) as usize);
+            assert!(
+                offset >= end || offset + bytes.len() <= start,
+                "{} bytes at {offset} of what is kept",
+                bytes.len()
+            );
+        }
         let before = self.now[offset..offset + bytes.len()].to_vec();
         self.count(offset, bytes.len(), false);
         self.now[offset..offset + bytes.len()].copy_from_slice(bytes);
@@ -94,10 +110,39 @@ impl Disk {
         }
     }
 
+    /// Whether a next attempt finds what is kept, as the inventory looks for it: by the record on a disk that is marked, else
+    /// by a table, be it the old or the new one.
+    fn knows_kept(&self) -> bool {
+        let Some(wanted) = &self.kept else { return true };
+        if self.mark().is_some()
+            && let Some(record) = record(&self.now)
+        {
+            return record.partitions == [wanted.clone()];
+        }
+        let header = |lba: usize| Header::parse(&self.now[lba * SECTOR..(lba + 1) * SECTOR]);
+        [1, self.now.len() / SECTOR - 1].into_iter().any(|lba| {
+            let Ok(header) = header(lba) else { return false };
+            let array = self.now.get(header.array_lba as usize * SECTOR..).unwrap_or_default();
+            let array = Array::parse(&header, array.get(..128 * 128).unwrap_or_default().to_vec());
+            array.ok().and_then(|array| array.get(wanted.number)).is_some_and(|found| {
+                found.first_lba * SECTOR as u64 == wanted.start
+                    && found.sectors() * SECTOR as u64 == wanted.size
+                    && found.guid.to_string() == wanted.guid
+                    && (found.name, found.attributes) == (wanted.name.clone(), wanted.attributes)
+            })
+        })
+    }
+
     fn is_old(&self) -> bool {
+        let places = kept::PLACES.map(|place| place as usize..place as usize + kept::SLOT);
+        let keeps = self.kept.is_some() || record(&self.now).is_some();
+        let recorded = |at: &std::ops::Range<usize>| keeps && places.iter().any(|place| place.contains(&at.start));
         let nothing_new = |at: std::ops::Range<usize>| {
             let now = &self.now[at.clone()];
-            now == &self.old[at.clone()] || now.iter().all(|byte| *byte == 0) || at.start == 0 && self.mark().is_some()
+            recorded(&at) && self.mark().is_some()
+                || now == &self.old[at.clone()]
+                || now.iter().all(|byte| *byte == 0)
+                || at.start == 0 && self.mark().is_some()
         };
         self.changed == 0 && ends(&self.now).all(nothing_new)
     }
@@ -108,6 +153,9 @@ impl Disk {
 
     /// What is wrong with it, once all disks are written, or before.
     fn wrong(&self, all_written: bool, order: &str) -> Option<String> {
+        if !self.knows_kept() {
+            return Some(format!("what is kept is not found again, marked: {:?}", self.mark()));
+        }
         let paths = paths(&self.now);
         let marked = self.mark().as_deref() == Some(order);
         if paths.is_empty() && marked {
@@ -115,7 +163,12 @@ impl Disk {
         }
         if all_written {
             let loads = paths.contains(&Path::BootSector);
-            let whole = !loads || self.now[..END] == self.end[..END];
+            let mut head = self.now[..END].to_vec();
+            if self.kept.is_some() {
+                // Nothing is there in the end, and what is remembered harms nobody as long.
+                head[kept::PLACES[0] as usize..].fill(0);
+            }
+            let whole = !loads || head == self.end[..END];
             return (!whole).then(|| format!("its boot sector is there, and not all of the first MiB: {paths:?}"));
         }
         if self.is_old() {
@@ -124,6 +177,11 @@ impl Disk {
         let (changed, missing) = (self.changed, self.missing);
         Some(format!("{paths:?}, marked: {marked}, {changed} sectors changed, {missing} missing"))
     }
+}
+
+fn record(disk: &[u8]) -> Option<kept::Record> {
+    let slot = |place: u64| &disk[place as usize..place as usize + kept::SLOT];
+    kept::newest([slot(kept::PLACES[0]), slot(kept::PLACES[1])]).map(|(_, record)| record)
 }
 
 fn body(disk: &[u8]) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {

@@ -30,6 +30,11 @@ pub fn noise(length: usize) -> Vec<u8> {
 }
 
 pub fn tree(size: usize) -> Vec<u8> {
+    tree_with(size, &[])
+}
+
+/// With more files: their paths and contents.
+pub fn tree_with(size: usize, more: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut add = |path: &str, bytes: &[u8]| {
         let mut header = tar::Header::new_gnu();
@@ -42,6 +47,9 @@ pub fn tree(size: usize) -> Vec<u8> {
     add("srv/data/noise", &noise(size));
     for number in 0..SMALL_FILES {
         add(&format!("usr/lib/small/{number}"), &small(number));
+    }
+    for (path, bytes) in more {
+        add(path, bytes);
     }
     archive.into_inner().expect("bytes")
 }

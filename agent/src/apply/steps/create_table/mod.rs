@@ -14,7 +14,8 @@ impl Perform for CreateTable {
 
     fn perform(&self, work: &Work) -> Result<(), ApplyError> {
         let disk = work.disks.disk(self.disk)?;
-        let partitions = exact(disk, &self.partitions)?;
+        let mut partitions = exact(disk, &self.partitions)?;
+        partitions.extend(table::kept(disk)?);
         if !disk.area().is_withheld() {
             let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
             disk.area().withhold_nothing(&device, &work.order.id)?;

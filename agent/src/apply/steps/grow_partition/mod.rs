@@ -18,6 +18,10 @@ impl Perform for GrowPartition {
         let disk = work.disks.disk(self.disk)?;
         let grow = match self.partition {
             PartitionPick::Number(number) => Grow::Number(number),
+            // The last one of the image: what is kept may lie behind it.
+            PartitionPick::Named(PickName::Last) if !disk.keep().is_empty() => {
+                Grow::Number(growth::target(work, disk, self.partition)?)
+            }
             PartitionPick::Named(PickName::Last) => Grow::Last,
             PartitionPick::Named(PickName::Root) => Grow::Number(growth::target(work, disk, self.partition)?),
         };

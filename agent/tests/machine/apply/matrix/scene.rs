@@ -1,6 +1,7 @@
 //! The orders of the matrix, the disks that they are for, and what is to be told of one that failed.
 
 use super::super::crash::{has_image, old_system};
+use super::super::kept::{old_system_with_data, with_kept};
 use super::table::{Fault, Place, place};
 use crate::support::orders::{
     IMAGE, filesystem_image, has_tree, image, image_order, image_spec, noise, order, serve_ranges, sound, tree,
@@ -15,6 +16,7 @@ use burin::protocol::plan::Step;
 use burin::protocol::{Control, Kind};
 use burin::report::Emitter;
 use burin::stage::{Failure, Stages};
+use hwinventory::model::kept::KeptPartition;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -30,6 +32,8 @@ pub struct Scene {
     pub has: fn(&Loop),
     pub old: PathBuf,
     kept: Loop,
+    /// A partition of the other one that stays, too.
+    data: Option<KeptPartition>,
     directory: tempfile::TempDir,
 }
 
@@ -48,6 +52,8 @@ impl Scene {
         let (bytes, archive) = (image(&Loop::new(IMAGE, 512)), tree(TREE));
         let mut first = image_order(&serve_ranges(bytes.clone()), &bytes);
         first["layouts"][0]["disks"]["kept"] = json!({ "match": { "serial": "S2" }, "on_existing": "preserve" });
+        first["layouts"][0]["disks"]["system"]["keep"] = json!([{ "name": "data" }]);
+        first["layouts"][0]["disks"]["system"]["add"][0]["name"] = json!("more");
         first["files"] = json!([{ "path": "/etc/motd", "contents": "survived", "mode": "0600" }]);
         let mut second = tree_order_on(&serve_ranges(archive.clone()), &archive, "ext4", "16MiB");
         let data = filesystem_image(4);
@@ -66,9 +72,15 @@ impl Scene {
     fn new(order: Value, keeps: bool, has: fn(&Loop)) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let (old, kept) = (directory.path().join("old"), Loop::new(8 * MIB, 512));
-        old_system(&old, SIZE, 1);
+        let data = match keeps {
+            true => Some(old_system_with_data(&old)),
+            false => {
+                old_system(&old, SIZE, 1);
+                None
+            }
+        };
         fs::write(&kept.node, noise(8 * MIB as usize)).expect("writes");
-        Self { order, keeps, has, old, kept, directory }
+        Self { order, keeps, has, old, kept, data, directory }
     }
 
     pub fn backing(&self) -> PathBuf {
@@ -82,6 +94,9 @@ impl Scene {
         let mut first = disk.described("S1");
         if let Some(path) = path {
             first["path"] = json!(path);
+        }
+        if let Some(data) = &self.data {
+            first = with_kept(&first, data);
         }
         let kept = self.keeps.then(|| self.kept.described("S2"));
         [first].into_iter().chain(kept).collect()
@@ -137,6 +152,11 @@ impl Scene {
         disk.sync();
         (self.has)(&disk);
         self.kept_is_untouched(what);
+        if let Some(data) = &self.data {
+            let at = data.start as usize..(data.start + data.size) as usize;
+            let (old, now) = (fs::read(&self.old).expect("reads"), fs::read(backing).expect("reads"));
+            assert!(old[at.clone()] == now[at], "{what}: the kept partition");
+        }
     }
 
     /// Every byte of it.

@@ -57,6 +57,7 @@ impl Machine {
 pub fn place(step: &Step) -> Place {
     match step {
         Step::Preserve(_)
+        | Step::KeepPartitions(_)
         | Step::WriteImage(_)
         | Step::RelocateBackupGpt(_)
         | Step::SetGuids(_)

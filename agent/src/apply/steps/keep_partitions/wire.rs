@@ -1,0 +1,33 @@
+//! Partitions that outlive what is put on their disk, as the plan has it.
+
+use super::{Identifier, Kept, Plan, Wire};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Read what is kept on a disk, so that it can be compared at the end; from here on nothing is written there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeepPartitions {
+    pub disk: usize,
+}
+
+impl Wire for KeepPartitions {
+    /// It only reads.
+    fn disks(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        vec![self.disk]
+    }
+
+    fn words(&self, plan: &Plan) -> String {
+        let kept = plan.disks.get(self.disk).map(|disk| disk.keep.as_slice()).unwrap_or_default();
+        let kept: Vec<String> = kept.iter().map(Kept::words).collect();
+        format!("[{}] keep {}", self.disk, kept.join(", "))
+    }
+
+    /// They are there already.
+    fn identifiers(&self) -> Vec<Identifier> {
+        Vec::new()
+    }
+}
