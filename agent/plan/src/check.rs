@@ -6,6 +6,7 @@ mod files;
 mod images;
 mod names;
 mod predicates;
+mod raids;
 mod sets;
 
 use burin_protocol::order::{Mistake, Order, OrderError};

@@ -2,6 +2,7 @@
 
 use super::existing;
 use super::refusal::Refusal;
+use super::tree;
 use burin_protocol::Plan;
 use burin_protocol::error::Coded;
 use burin_protocol::plan::words::{decimal, word};
@@ -48,6 +49,7 @@ pub fn explain(plan: &Plan) -> String {
             let _ = writeln!(out, "      but {} stays: {size} from byte {start}", kept.words());
         }
     }
+    out.push_str(&tree::draw(plan));
     out.push_str("\nSteps\n");
     for (i, step) in plan.steps.iter().enumerate() {
         let _ = writeln!(out, "  {:>2}. {}", i + 1, step.words(plan));

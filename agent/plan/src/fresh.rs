@@ -1,12 +1,11 @@
 //! Steps of a fresh layout: table, arrays, filesystems, the tree and what makes it boot.
 
 use super::partition_images;
+use super::raids;
 use super::refusal::Reason;
 use super::steps::{self, Context};
 use super::table;
-use burin_protocol::order::{
-    Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Partition, Raid, RaidLevel, Size, Tree,
-};
+use burin_protocol::order::{Bootloader, DiskSet, Filesystem, FsType, Partition, Size, Tree};
 use burin_protocol::plan::steps::{
     CreateRaid, CreateTable, InstallBoot, MakeFilesystem, Mount, UnpackTree, Wipe, WriteFstab, WriteMdadmConf,
 };
@@ -14,7 +13,7 @@ use burin_protocol::plan::{
     ArrayEntry, Device, FstabEntry, Kept, PlannedDisk, PlannedFilesystem, PlannedPartition, Step,
 };
 use burin_table::layout::Placed;
-use burin_table::{gpt, guid, layout, types};
+use burin_table::{gpt, layout, types};
 
 /// A filesystem on its way to the plan.
 struct Made {
@@ -29,7 +28,8 @@ struct Made {
 
 pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> {
     let mut made = Vec::new();
-    for (name, _) in context.layout.disks.iter().filter(|(_, set)| set.wipe) {
+    let bare = |name: &str, set: &DiskSet| set.wipe || context.layout.is_built_upon(name);
+    for (name, _) in context.layout.disks.iter().filter(|(name, set)| bare(name, set)) {
         steps.extend(context.of_set(name).iter().map(|(index, _)| Step::Wipe(Wipe { disk: *index })));
     }
     for (name, set) in context.layout.disks.iter().filter(|(_, set)| !set.partitions.is_empty()) {
@@ -40,16 +40,14 @@ pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> 
         }
     }
     for (name, raid) in &context.layout.raid {
-        let members = members(context, name, raid)?;
-        let uuid = guid::derived(&[&context.order.id, "raid", name, &on_words(context, &members)]).to_string();
-        let metadata = raid.metadata.clone().unwrap_or_else(|| "1.2".to_owned());
+        let step = raids::step(context, name, raid)?;
         let on = Device::Raid { name: name.clone() };
-        if let Some(planned) = filesystem(context, raid.filesystem.as_ref(), &uuid, name) {
+        if let Some(planned) = filesystem(context, raid.filesystem.as_ref(), &step.uuid, name) {
             let options = raid.filesystem.as_ref().map(|f| f.mount_options.clone()).unwrap_or_default();
             let mount = raid.mount.clone();
             made.push(Made { on, filesystem: planned, mount, options, is_esp: false, several: false });
         }
-        steps.push(Step::CreateRaid(CreateRaid { name: name.clone(), uuid, level: raid.level, metadata, members }));
+        steps.push(Step::CreateRaid(step));
     }
     for made in &made {
         steps.push(Step::MakeFilesystem(MakeFilesystem { on: made.on.clone(), filesystem: made.filesystem.clone() }));
@@ -111,8 +109,8 @@ fn create_table(
     }
     let alignment = layout::alignment(context.optimal_io(index));
     let in_place: Vec<Partition> = places.iter().filter_map(|at| wanted.get(*at)).cloned().collect();
-    let keep = disk.keep.as_slice();
-    let placed = table::place(&in_place, disk.size, disk.logical_block_size, alignment, keep).map_err(|small| {
+    let (keep, size) = (disk.keep.as_slice(), context.size(index));
+    let placed = table::place(&in_place, size, context.sector(index), alignment, keep).map_err(|small| {
         Reason::TooSmall { set: name.to_owned(), disk: disk.device.clone(), need: small.need, have: small.have }
     })?;
     let mut placed: Vec<(usize, Placed)> = places.into_iter().zip(placed).collect();
@@ -196,31 +194,6 @@ fn partition_filesystems(
             })
         })
         .collect()
-}
-
-fn members(context: Context<'_>, name: &str, raid: &Raid) -> Result<Vec<Device>, Reason> {
-    if raid.level != RaidLevel::Raid1 {
-        return Err(Reason::Unsupported { what: format!("an array of level {:?} (`{name}`)", raid.level) });
-    }
-    let DeviceRef::Partition(reference) = &raid.members else {
-        return Err(Reason::Unsupported { what: format!("an array over anything but partitions (`{name}`)") });
-    };
-    let (set, partition) = reference.split_once('/').unwrap_or((reference, ""));
-    let partitions = context.layout.disks.get(set).map(|set| set.partitions.as_slice()).unwrap_or_default();
-    let number = |disk: &PlannedDisk| {
-        partitions.iter().zip(numbers(partitions, disk)).find(|(p, _)| p.name == partition).map(|(_, number)| number)
-    };
-    let disks = context.of_set(set);
-    if disks.len() < 2 {
-        return Err(Reason::Unsupported { what: format!("a mirror of fewer than two disks (`{name}`)") });
-    }
-    let member = |(disk, planned)| Device::Partition { disk, name: partition.to_owned(), number: number(planned) };
-    Ok(disks.into_iter().map(member).collect())
-}
-
-fn on_words(context: Context<'_>, members: &[Device]) -> String {
-    let identities = members.iter().filter_map(|device| context.disks.get(device.disk()?));
-    identities.map(|disk| disk.identity.value.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 /// Mounts (parents first), the tree, fstab and the boot loader.

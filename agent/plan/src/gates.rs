@@ -1,11 +1,12 @@
 //! What a disk must be before any predicate is asked. Only what `Gate` names can be waived by an order.
 
+use super::stacks;
 use burin_protocol::order::{Gate, Size};
 use burin_protocol::plan::{GateFinding, Identity};
 use hwinventory_types::{Disk, HealthState, Media, Status};
 use std::collections::BTreeSet;
 
-/// The gates that the disk does not pass. `idle` are kernel names of arrays that nothing uses: they do not keep it.
+/// The gates that the disk does not pass. `idle` are kernel names of volumes that nothing uses: they do not keep it.
 pub fn findings(disk: &Disk, identity: Option<&Identity>, allow: &[Gate], idle: &BTreeSet<String>) -> Vec<GateFinding> {
     let mut found = Vec::new();
     let mut gate = |code: &str, shut: bool, observed: &dyn Fn() -> String| {
@@ -33,10 +34,14 @@ pub fn findings(disk: &Disk, identity: Option<&Identity>, allow: &[Gate], idle: 
         .collect();
     gate("in-use", !held.is_empty(), &|| format!("held by {} devices", held.len()));
     match &disk.mounts {
-        Some(mounts) => gate("in-use", !mounts.is_empty(), &|| {
-            let points: Vec<&str> = mounts.iter().map(|mount| mount.mountpoint.as_str()).collect();
-            format!("mounted at {}", points.join(", "))
-        }),
+        Some(mounts) => {
+            // Swap is turned off.
+            let mounts = || mounts.iter().filter(|mount| !stacks::is_swap(mount));
+            gate("in-use", mounts().next().is_some(), &|| {
+                let points: Vec<&str> = mounts().map(|mount| mount.mountpoint.as_str()).collect();
+                format!("mounted at {}", points.join(", "))
+            });
+        }
         None => gate("in-use", true, &|| "whether it is mounted is not known".to_owned()),
     }
 

@@ -38,7 +38,8 @@ pub fn check_head(
     });
     let said = order.images.get(image).and_then(|spec| spec.sector_size);
     for &index in written.unwrap_or_default() {
-        let Some(disk) = plan.disks.get(index) else { continue };
+        let (Some(disk), Some((size, sector))) = (plan.disks.get(index), plan.shape_of(index)) else { continue };
+        let disk = &PlannedDisk { size, logical_block_size: sector, ..disk.clone() };
         let alignment = layout::alignment(optimal_io(index));
         let mut trial = Trial { head, disk, alignment, seeded: order.seed.is_some(), rehearsal: None };
         if let Some(warning) = trial.sectors(said)? {

@@ -36,7 +36,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod arrays;
 mod attributes;
 mod candidates;
 mod canonical;
@@ -64,12 +63,15 @@ mod network_data;
 mod nics;
 mod partition_images;
 mod quantity;
+mod raids;
 mod refusal;
 mod seed;
 mod select;
 mod simulate;
+mod stacks;
 mod steps;
 mod table;
+mod tree;
 
 pub use attributes::PREFIX as ATTRIBUTE_PREFIX;
 pub use burin_protocol::plan::Identifier;
@@ -183,13 +185,13 @@ fn planned(
         placed: &placed,
         optimal_io: &optimal_io,
     };
-    let arrays = arrays::fates(inventory, layout, &disks);
-    if !arrays.split.is_empty() {
-        return Err(Reason::SplitArray(arrays.split));
+    let stacks = stacks::fates(inventory, layout, &disks);
+    if !stacks.split.is_empty() {
+        return Err(Reason::SplitArray(stacks.split));
     }
     let mut steps = steps::steps(context)?;
     let first = usize::from(matches!(steps.first(), Some(Step::Preserve(_))));
-    steps.splice(first..first, arrays.stop);
+    steps.splice(first..first, stacks.stop);
 
     let mut plan = Plan {
         version: VERSION.to_owned(),
@@ -203,9 +205,10 @@ fn planned(
         warnings: Vec::new(),
         trace: Trace::default(),
     };
+    raids::fit(&plan)?;
     plan.warnings = warnings(&plan);
-    plan.warnings.extend(arrays.warnings);
-    collide(inventory, order, &mut plan, &arrays.stopped)?;
+    plan.warnings.extend(stacks.warnings);
+    collide(inventory, order, &mut plan, &stacks.stopped)?;
     // What may cost data comes first.
     plan.warnings.extend(meant::unproven(order, &plan));
     Ok(plan)
@@ -230,6 +233,9 @@ fn planned_disks(
                 let found = existing::words(&existing);
                 return Err(Reason::OnExisting { set: name.clone(), disk: facts.name(), found });
             }
+            if let Some(want) = set.sector_size {
+                formattable(name, facts, want)?;
+            }
             // Protected disks may be any: whether they can be found again is no concern.
             let Some(identity) = facts.identity.clone() else { continue };
             planned.push(PlannedDisk {
@@ -253,6 +259,20 @@ fn planned_disks(
     Ok((planned, optimal))
 }
 
+/// Whether a disk has these sectors, or can get them.
+fn formattable(set: &str, facts: &machine::DiskFacts<'_>, want: u32) -> Result<(), Reason> {
+    let disk = facts.disk;
+    let has = disk.logical_block_size == Some(u64::from(want));
+    let offers = disk.nvme.as_ref().map(|nvme| nvme.lba_formats.as_slice()).unwrap_or_default();
+    let formats = disk.erase.as_ref().and_then(|erase| erase.nvme_format) == Some(true);
+    if has || (formats && offers.contains(&u64::from(want))) {
+        return Ok(());
+    }
+    let offers: Vec<String> = offers.iter().filter(|_| formats).map(u64::to_string).collect();
+    let offers = if offers.is_empty() { "no other sectors".to_owned() } else { offers.join(", ") };
+    Err(Reason::NoFormat { set: set.to_owned(), disk: facts.name(), want, offers })
+}
+
 fn warnings(plan: &Plan) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for disk in plan.disks.iter().filter(|disk| disk.fate == Fate::Overwritten) {
@@ -272,7 +292,10 @@ fn warnings(plan: &Plan) -> Vec<Warning> {
                 format!("{} disks get the image `{image}`: its filesystem UUIDs and labels are on each", disks.len());
             warnings.push(Warning { code: "plan.same_image_twice".to_owned(), message });
         }
-        if let Step::CreateRaid(CreateRaid { name, members, .. }) = step {
+        // What keeps nothing twice is used to the end of each member.
+        if let Step::CreateRaid(raid @ CreateRaid { name, members, .. }) = step
+            && raid.level.is_redundant()
+        {
             let sizes = || members.iter().filter_map(|member| plan.size_of(member));
             if let (Some(least), Some(most)) = (sizes().min(), sizes().max())
                 && most - least > most / 100

@@ -1,12 +1,12 @@
 //! The inventory made ready to be asked: JSON forms, identities, and an order of devices that does not depend on how
 //! the kernel found them.
 
-use super::arrays;
 use super::attributes::Attributes;
 use super::canonical;
 use super::eval::{Counted, View};
 use super::gates;
 use super::identity;
+use super::stacks;
 use burin_protocol::order::Gate;
 use burin_protocol::plan::words::decimal;
 use burin_protocol::plan::{GateFinding, Identity, Strength};
@@ -77,7 +77,7 @@ impl<'a> Machine<'a> {
             .collect();
         nics.sort_by_cached_key(|facts| (mac(facts.nic).map(str::to_owned), unnamed(&facts.value)));
 
-        let idle = arrays::idle(inventory);
+        let idle = stacks::idle(inventory);
         let usable_disks = disks
             .iter()
             .filter(|facts| gates::findings(facts.disk, facts.identity.as_ref(), &[], &idle).is_empty())

@@ -42,8 +42,12 @@ pub enum Reason {
     SplitArray(Vec<String>),
     #[error("disk set `{set}`: {disk} has {have} bytes for partitions that need {need}")]
     TooSmall { set: String, disk: String, need: u64, have: u64 },
+    #[error("the array `{name}`: {what}")]
+    Array { name: String, what: String },
     #[error("disk set `{set}`: the image `{image}` is for {want}-byte sectors, {disk} has {have}")]
     SectorSize { set: String, disk: String, image: String, want: u32, have: u32 },
+    #[error("disk set `{set}`: {disk} cannot have sectors of {want} bytes: it offers {offers}")]
+    NoFormat { set: String, disk: String, want: u32, offers: String },
     #[error("{what} is not supported yet")]
     Unsupported { what: String },
     #[error("the attribute `{name}` that {at} refers to is not set")]
@@ -67,7 +71,9 @@ impl Refusal {
             | Reason::Collision(_)
             | Reason::SplitArray(_)
             | Reason::TooSmall { .. }
+            | Reason::Array { .. }
             | Reason::SectorSize { .. }
+            | Reason::NoFormat { .. }
             | Reason::Unsupported { .. }
             | Reason::NoAttribute { .. }
             | Reason::BadValue { .. } => false,
@@ -92,7 +98,9 @@ impl Coded for Refusal {
             Reason::Collision(_) => "plan.collision",
             Reason::SplitArray(_) => "plan.split_array",
             Reason::TooSmall { .. } => "plan.too_small",
+            Reason::Array { .. } => "plan.array",
             Reason::SectorSize { .. } => "plan.sector_size",
+            Reason::NoFormat { .. } => "plan.no_format",
             Reason::Unsupported { .. } => "plan.unsupported",
             Reason::NoAttribute { .. } => "plan.no_attribute",
             Reason::BadValue { .. } => "plan.bad_value",
@@ -128,9 +136,11 @@ impl Coded for Refusal {
                 "choose the other disk too, take it out, or let the set say \"allow\": [\"split-array\"]"
             }
             Reason::TooSmall { .. } => "choose larger disks in `match`, or smaller partitions",
+            Reason::Array { .. } => "let the set have more disks (`count`), or choose another `level`",
             Reason::SectorSize { .. } => {
                 "make an image for such disks, or choose others: `logical_block_size` in `match`"
             }
+            Reason::NoFormat { .. } => "leave `sector_size` out, or choose NVMe disks by `nvme.lba_formats` in `match`",
             Reason::Unsupported { .. } => return None,
             Reason::NoAttribute { .. } => {
                 "set it in the order's `attributes`, or as burin.attr.NAME=VALUE on the kernel command line"

@@ -8,7 +8,7 @@ use burin_protocol::order::{
     BootOrder, Bootloader, DiskSet, FsType, Grow, Layout, Order, Partition, PartitionPick, PickName, SeedPlace, Size,
 };
 use burin_protocol::plan::steps::{
-    AddPartition, BootEntry, GrowFilesystem, GrowPartition, KeepPartitions, MakeFilesystem, Preserve,
+    AddPartition, BootEntry, FormatNamespace, GrowFilesystem, GrowPartition, KeepPartitions, MakeFilesystem, Preserve,
     RelocateBackupGpt, SetGuids, WriteImage, WriteSeed,
 };
 use burin_protocol::plan::{Device, PlannedDisk, PlannedFilesystem, PlannedPartition, SeedTarget, Step};
@@ -50,6 +50,19 @@ impl<'a> Context<'a> {
         self.optimal_io.get(disk).copied().flatten().unwrap_or(0)
     }
 
+    /// Logical sectors of a planned disk when it is written to, in bytes.
+    pub fn sector(&self, disk: usize) -> u32 {
+        let Some(planned) = self.disks.get(disk) else { return 0 };
+        let wanted = self.layout.disks.get(&planned.set).and_then(|set| set.sector_size);
+        wanted.unwrap_or(planned.logical_block_size)
+    }
+
+    /// Bytes of a planned disk when it is written to: whole sectors.
+    pub fn size(&self, disk: usize) -> u64 {
+        let sector = u64::from(self.sector(disk)).max(1);
+        self.disks.get(disk).map_or(0, |planned| planned.size / sector * sector)
+    }
+
     /// Something derived for one disk.
     pub fn derive(&self, disk: &PlannedDisk, what: &str) -> String {
         guid::derived(&[&self.order.id, &disk.identity.value, what]).to_string()
@@ -86,11 +99,29 @@ pub fn steps(context: Context<'_>) -> Result<Vec<Step>, Reason> {
     }
     let kept = context.disks.iter().enumerate().filter(|(_, disk)| !disk.keep.is_empty());
     steps.extend(kept.map(|(disk, _)| Step::KeepPartitions(KeepPartitions { disk })));
+    steps.extend(formats(context)?);
     images(context, &mut steps)?;
     fresh::steps(context, &mut steps)?;
     files::steps(context, context.placed, &mut steps);
     seed(context, &mut steps);
     boot(context, &mut steps);
+    Ok(steps)
+}
+
+/// Disks that get other sectors than they have. That they can, whoever chose them has seen.
+fn formats(context: Context<'_>) -> Result<Vec<Step>, Reason> {
+    let mut steps = Vec::new();
+    for (index, planned) in context.disks.iter().enumerate() {
+        let (disk, sector_size, size) = (index, context.sector(index), context.size(index));
+        if sector_size == planned.logical_block_size {
+            continue;
+        }
+        if let Some(kept) = planned.keep.first() {
+            let what = format!("formatting it to sectors of {sector_size} bytes would erase {}", kept.words());
+            return Err(Reason::Keep { set: planned.set.clone(), disk: planned.device.clone(), what });
+        }
+        steps.push(FormatNamespace { disk, sector_size, size }.into());
+    }
     Ok(steps)
 }
 
@@ -100,9 +131,9 @@ fn images(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> {
     for (name, set) in &context.layout.disks {
         if let Some(image) = &set.image {
             let want = context.order.images.get(image).and_then(|spec| spec.sector_size);
-            for (_, disk) in context.of_set(name) {
-                if let Some(want) = want.filter(|want| *want != disk.logical_block_size) {
-                    let (set, disk, have) = (name.clone(), disk.device.clone(), disk.logical_block_size);
+            for (index, disk) in context.of_set(name) {
+                if let Some(want) = want.filter(|want| *want != context.sector(index)) {
+                    let (set, disk, have) = (name.clone(), disk.device.clone(), context.sector(index));
                     return Err(Reason::SectorSize { set, disk, image: image.clone(), want, have });
                 }
             }
@@ -175,8 +206,9 @@ fn change(
     let sizes: Vec<u64> = added.iter().map(|(partition, _)| partition.size).collect();
     let reserved = layout::reserve(&sizes, layout::alignment(context.optimal_io(index)));
     let leave = set.grow.as_ref().map_or(0, Grow::leave).saturating_add(reserved);
-    if leave >= disk.size {
-        return Err(Reason::TooSmall { set: name.to_owned(), disk: disk.device.clone(), need: leave, have: disk.size });
+    let have = context.size(index);
+    if leave >= have {
+        return Err(Reason::TooSmall { set: name.to_owned(), disk: disk.device.clone(), need: leave, have });
     }
     if let Some(grow) = &set.grow {
         steps.push(Step::GrowPartition(GrowPartition { disk: index, partition: grow.partition(), leave }));

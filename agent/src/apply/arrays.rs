@@ -2,10 +2,13 @@
 //! superblocks, and stopped before the machine goes on.
 
 use super::bound::{Access, BoundDisk, Part, Proven};
+use super::holders::names;
 use super::live::{Closed, Live};
 use super::{ApplyError, Paths};
-use crate::finalize::md;
-use crate::protocol::order::RaidLevel;
+use crate::finalize::md::{self, Role, Superblock};
+use crate::protocol::order::{Consistency, RaidLevel};
+use crate::protocol::plan::raid::Geometry;
+use crate::protocol::plan::steps::CreateRaid;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -21,13 +24,16 @@ const STOP_PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MemberReceipt {
     pub device: String,
-    /// Place in the array, from 0.
-    pub role: u16,
+    /// Place in the array, from 0; absent of a spare.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<u16>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub spare: bool,
     /// Bytes before the array's own.
     pub data_offset: u64,
-    /// The same on all members of an array that was stopped in order.
+    /// The same on all active members of an array that was stopped in order.
     pub events: u64,
-    /// Bytes up to which the member is known to be equal to the first; absent when all of it is.
+    /// Bytes up to which the member is known to be equal to what the others say of it; absent when all of it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resynced: Option<u64>,
 }
@@ -39,71 +45,73 @@ pub struct StopReceipt {
     /// Of one that this run made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// As in the receipt of `create-raid`, and as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resync: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberReceipt>,
 }
 
-/// A partition in an array.
+/// A partition or disk in an array.
 #[derive(Debug, Clone)]
 pub struct Member {
     pub disk: Arc<BoundDisk>,
-    pub number: u32,
+    pub part: Part,
     /// The kernel's name of it.
     pub name: String,
 }
 
-/// One running mirror.
+/// One running array of this order.
+///
+/// How each of its bytes is proven to be on the disks: what is read through an array that has all its members comes from
+/// the members themselves, past the stripe cache (`chunk_aligned_read` in drivers/md/raid5.c), and what lies above drops its
+/// own caches before it reads back. A mirror is read once from each active member by itself ([`Array::read_from`]). Of
+/// levels with parity, and of the second copies of RAID 10, what is read is each byte of data; parity and copies are written
+/// with it (a stripe that no resync has passed is never patched, but computed as a whole: `handle_stripe_dirtying`), and
+/// compared by the resync that the receipt tells as pending.
 #[derive(Debug)]
 pub struct Array {
-    pub name: String,
+    wanted: CreateRaid,
+    geometry: Geometry,
     /// `/dev/md/NAME`.
     pub link: PathBuf,
     /// `/sys/class/block/mdN`.
     pub sysfs: PathBuf,
     /// Where nodes of our own go.
-    pub nodes: PathBuf,
-    pub metadata: String,
-    pub uuid: String,
-    pub level: RaidLevel,
-    pub members: Vec<Member>,
+    nodes: PathBuf,
+    /// Spares come last.
+    members: Vec<Member>,
     stopped: Mutex<bool>,
-}
-
-/// What an array is made as.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
-    pub name: &'a str,
-    pub uuid: &'a str,
-    pub level: RaidLevel,
-    pub metadata: &'a str,
 }
 
 impl Array {
     /// The array that mdadm has just started under `link`.
-    pub fn started(wanted: Wanted<'_>, link: &Path, paths: &Paths, members: Vec<Member>) -> Result<Self, ApplyError> {
+    pub fn started(
+        wanted: CreateRaid,
+        geometry: Geometry,
+        link: &Path,
+        paths: &Paths,
+        members: Vec<Member>,
+    ) -> Result<Self, ApplyError> {
         let failed = |source| ApplyError::Open { device: link.to_owned(), source };
         let real = fs::canonicalize(link).map_err(failed)?;
         let nodes = members.first().map(|member| member.disk.directory()).unwrap_or_default();
-        Ok(Self {
-            name: wanted.name.to_owned(),
-            link: link.to_owned(),
-            sysfs: paths.sys.join("class/block").join(real.file_name().unwrap_or_default()),
-            nodes,
-            metadata: wanted.metadata.to_owned(),
-            uuid: wanted.uuid.to_owned(),
-            level: wanted.level,
-            members,
-            stopped: Mutex::new(false),
-        })
+        let sysfs = paths.sys.join("class/block").join(real.file_name().unwrap_or_default());
+        Ok(Self { wanted, geometry, link: link.to_owned(), sysfs, nodes, members, stopped: Mutex::new(false) })
     }
 
     pub fn is(&self, name: &str) -> bool {
-        self.name == name
+        self.wanted.name == name
     }
 
     /// `/dev/mdN`.
     pub fn device(&self) -> PathBuf {
         Path::new("/dev").join(self.sysfs.file_name().unwrap_or_default())
+    }
+
+    /// How many members can be read each by itself, and have all of it.
+    pub fn copies(&self) -> usize {
+        if self.wanted.level == RaidLevel::Raid1 { self.wanted.active().len() } else { 1 }
     }
 
     /// Opens it, once it is proven to lie on its members and on nothing else.
@@ -129,18 +137,25 @@ impl Array {
         Ok(Proven::array(file, node, self.link.clone()))
     }
 
-    /// The disks are for the installation now; what is not equal yet the installed system makes so.
+    /// The disks are for the installation now; what is not equal yet the installed system makes so. RAID 0 has nothing to
+    /// make equal.
     pub fn freeze(&self) {
+        if !self.wanted.level.is_redundant() {
+            return;
+        }
         if let Err(error) = fs::write(self.sysfs.join("md/sync_action"), "frozen") {
             log::warn!("{}: the resync goes on beside the work: {error}", self.link.display());
         }
     }
 
-    /// Lets reads come from this member alone (the last one where there are not so many), or from any. Writes go to all as
-    /// ever. md(4): a member that is write-mostly is read when there is no other.
+    /// Lets reads of a mirror come from this member alone (the last one where there are not so many), or from any. Writes
+    /// go to all as ever. md(4): a member that is write-mostly is read when there is no other.
     pub fn read_from(&self, copy: Option<usize>) -> Result<(), ApplyError> {
-        let chosen = copy.map(|copy| copy.min(self.members.len().saturating_sub(1)));
-        for (place, member) in self.members.iter().enumerate() {
+        if self.copies() == 1 {
+            return Ok(());
+        }
+        let chosen = copy.map(|copy| copy.min(self.copies() - 1));
+        for (place, member) in self.members.iter().enumerate().take(self.copies()) {
             let word = if chosen.is_none_or(|chosen| chosen == place) { "-writemostly" } else { "writemostly" };
             let state = self.sysfs.join("md").join(format!("dev-{}", member.name)).join("state");
             let failed = |source| ApplyError::Open { device: state.clone(), source };
@@ -149,40 +164,83 @@ impl Array {
         Ok(())
     }
 
-    /// Every member says that it is an active one of this array, each in its own place.
+    /// Every member says that it is an active one of this array, each in its own place, or a spare; with the level, shape
+    /// and policy that were wanted, and with its data where they were to be.
     pub fn verify(&self) -> Result<Vec<MemberReceipt>, ApplyError> {
         let mut receipts = Vec::new();
         for (place, member) in self.members.iter().enumerate() {
-            let proven = member.disk.open(Part::Number(member.number), Access::Read)?;
+            let proven = member.disk.open(member.part, Access::Read)?;
             let device = proven.device();
-            let found = md::read(proven.node(), &self.metadata)?;
-            let uuid = found.uuid.hyphenated().to_string();
-            if !uuid.eq_ignore_ascii_case(&self.uuid) {
-                return Err(self.wrong(format!("{device} is of the array {uuid}")));
+            let found = md::read(proven.node(), &self.wanted.metadata)?;
+            if let Some(what) = differs(&self.wanted, self.geometry, place, &found) {
+                return Err(self.wrong(format!("{device} {what}")));
             }
-            if found.write_mostly {
-                return Err(self.wrong(format!("{device} is marked as write-mostly")));
-            }
-            let shape = (found.level, found.raid_disks as usize, found.role.map(usize::from));
-            if shape != (number(self.level), self.members.len(), Some(place)) {
-                let (role, disks, level) = (found.role, found.raid_disks, found.level);
-                return Err(self.wrong(format!("{device} is place {role:?} of {disks} at level {level}")));
-            }
+            let role = match found.role {
+                Some(Role::Active(role)) => Some(role),
+                _ => None,
+            };
             let (data_offset, events, resynced) = (found.data_offset, found.events, found.resynced);
-            let role = found.role.unwrap_or_default();
-            receipts.push(MemberReceipt { device, role, data_offset, events, resynced });
+            receipts.push(MemberReceipt { device, role, spare: role.is_none(), data_offset, events, resynced });
         }
         Ok(receipts)
     }
 
-    fn wrong(&self, what: String) -> ApplyError {
+    /// Whether the members are known to be equal.
+    pub fn resync(&self, members: &[MemberReceipt]) -> &'static str {
+        let known = members.iter().filter(|member| !member.spare).all(|member| member.resynced.is_none());
+        match (self.wanted.level.is_redundant(), known) {
+            (false, _) => "none",
+            (true, true) => "complete",
+            (true, false) => "pending",
+        }
+    }
+
+    pub fn wrong(&self, what: String) -> ApplyError {
         ApplyError::Array { array: self.link.clone(), what }
     }
 }
 
+/// In what a member's superblock is not as it was to be.
+fn differs(wanted: &CreateRaid, geometry: Geometry, place: usize, found: &Superblock) -> Option<String> {
+    let uuid = found.uuid.hyphenated().to_string();
+    if !uuid.eq_ignore_ascii_case(&wanted.uuid) {
+        return Some(format!("is of the array {uuid}"));
+    }
+    if found.write_mostly {
+        return Some("is marked as write-mostly".to_owned());
+    }
+    let active = wanted.active().len();
+    let role = match u16::try_from(place) {
+        Ok(place) if usize::from(place) < active => Role::Active(place),
+        _ => Role::Spare,
+    };
+    if (found.level, found.raid_disks as usize, found.role) != (wanted.level.number(), active, Some(role)) {
+        let (role, disks, level) = (found.role, found.raid_disks, found.level);
+        return Some(format!("is {role:?} of {disks} at level {level}"));
+    }
+    let chunk = wanted.chunk.filter(|_| wanted.level.is_striped());
+    if chunk.is_some_and(|chunk| chunk != found.chunk) || wanted.level.layout().is_some_and(|one| one != found.layout) {
+        return Some(format!("has chunks of {} bytes in the layout {}", found.chunk, found.layout));
+    }
+    let keeps = match wanted.consistency {
+        Consistency::Bitmap => Some("bitmap"),
+        Consistency::Ppl => Some("ppl"),
+        Consistency::Resync | Consistency::None => None,
+    };
+    if found.keeps != keeps {
+        return Some(format!("keeps {:?} for consistency, not {keeps:?}", found.keeps));
+    }
+    // What a member of RAID 0 gives is its own size.
+    let size = wanted.level.is_redundant().then_some(geometry.component);
+    if found.data_offset != geometry.data_offset || size.is_some_and(|size| size != found.size) {
+        return Some(format!("has {} bytes of data at {}", found.size, found.data_offset));
+    }
+    None
+}
+
 impl Live for Array {
     fn name(&self) -> String {
-        format!("the array {}", self.name)
+        format!("the array {}", self.wanted.name)
     }
 
     fn disks(&self) -> Vec<Arc<BoundDisk>> {
@@ -203,19 +261,16 @@ impl Live for Array {
             let _ = fs::remove_file(&self.link);
         }
         let members = self.verify()?;
-        let events: BTreeSet<u64> = members.iter().map(|member| member.events).collect();
+        // A spare has no part in it, and the kernel does not write to it each time.
+        let active = members.iter().filter(|member| !member.spare);
+        let events: BTreeSet<u64> = active.map(|member| member.events).collect();
         if events.len() > 1 {
             return Err(self.wrong(format!("members were stopped at different events: {events:?}")));
         }
-        let receipt = StopReceipt { device: device.clone(), name: Some(self.name.clone()), members };
+        let (name, resync) = (Some(self.wanted.name.clone()), Some(self.resync(&members)));
+        let receipt = StopReceipt { device: device.clone(), name, resync, members };
         Ok(Some(Closed { device, detail: serde_json::to_value(receipt).unwrap_or_default() }))
     }
-}
-
-/// Names in a directory of sysfs; none where it is missing.
-pub fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// Writing `clear` is the STOP_ARRAY ioctl (Documentation/admin-guide/md.rst): the superblocks are made clean, and the
@@ -235,29 +290,6 @@ pub fn stop(sysfs: &Path, device: &Path) -> Result<(), ApplyError> {
     }
 }
 
-/// As the superblock has it.
-fn number(level: RaidLevel) -> i32 {
-    match level {
-        RaidLevel::Raid0 => 0,
-        RaidLevel::Raid1 => 1,
-        RaidLevel::Raid5 => 5,
-        RaidLevel::Raid6 => 6,
-        RaidLevel::Raid10 => 10,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_array_that_is_gone_is_stopped() {
-        let dir = tempfile::tempdir().unwrap();
-        stop(&dir.path().join("md127/md"), Path::new("/dev/md127")).unwrap();
-        // Held arrays cannot be had without the kernel's md; a file takes the word.
-        fs::create_dir(dir.path().join("md")).unwrap();
-        fs::write(dir.path().join("md/array_state"), "clean").unwrap();
-        stop(&dir.path().join("md"), Path::new("/dev/md127")).unwrap();
-        assert_eq!(fs::read_to_string(dir.path().join("md/array_state")).unwrap(), "clear");
-    }
-}
+#[path = "arrays_tests.rs"]
+mod tests;

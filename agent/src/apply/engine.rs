@@ -89,8 +89,10 @@ impl Sequence<'_> {
             if (self.safe_point)() == Control::Cancel || self.work.cancel.is_cancelled() {
                 return Err(ApplyError::Cancelled);
             }
-            self.watched(step.name(), &disks, move |work| match work.plan.steps.get(index) {
-                Some(step) => steps::perform(step, work),
+            let work = self.work.clone();
+            let patience = steps::patience(step, work.patience);
+            watch::run(step.name(), &disks, patience, &self.work.cancel, move || match work.plan.steps.get(index) {
+                Some(step) => steps::perform(step, &work),
                 None => Ok(()),
             })
         })

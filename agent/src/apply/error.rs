@@ -97,6 +97,12 @@ pub enum ApplyError {
     Array { array: PathBuf, what: String },
     #[error("{array}: the array cannot be stopped", array = array.display())]
     StopArray { array: PathBuf, source: io::Error },
+    #[error("{device}: the namespace cannot be formatted: {what}", device = device.display())]
+    Format { device: PathBuf, what: String },
+    #[error("{device}: was formatted, and has {found}, not {wanted}", device = device.display())]
+    Formatted { device: PathBuf, wanted: String, found: String },
+    #[error("{volume}: cannot be taken apart", volume = volume.display())]
+    StopVolume { volume: PathBuf, source: io::Error },
     #[error("the tree has no mdadm, and its filesystems are on an array")]
     NoMdadm,
     #[error("{device}: what the image brought is on other disks already: {found}", device = device.display())]
@@ -220,6 +226,9 @@ impl Coded for ApplyError {
             Self::Made { .. } => "apply.made",
             Self::Array { .. } => "apply.array",
             Self::StopArray { .. } => "apply.stop_array",
+            Self::StopVolume { .. } => "apply.stop_volume",
+            Self::Format { .. } => "apply.format",
+            Self::Formatted { .. } => "apply.formatted",
             Self::NoMdadm => "apply.no_mdadm",
             Self::Collision { .. } => "apply.collision",
             Self::Cancelled => "cancelled",
@@ -249,10 +258,11 @@ impl Coded for ApplyError {
             Self::NoTool { package, .. } => {
                 Some(format!("build the ramdisk with --tools; the program is of the Debian package {package}"))
             }
-            Self::StopArray { .. } => Some("something uses it: a mount, swap, or a device built upon it".to_owned()),
+            Self::StopArray { .. } | Self::StopVolume { .. } => Some("something uses it: a mount, swap, or a device built upon it".to_owned()),
             Self::NoMdadm => {
                 Some("without it nothing assembles the array at boot: put the package mdadm into the tree".to_owned())
             }
+            Self::Formatted { .. } => Some("run the order again: it is planned for what the disk has now".to_owned()),
             Self::NotPreserved { .. } => {
                 Some("something else writes to this disk, or it was replaced; look at it before trusting it".to_owned())
             }

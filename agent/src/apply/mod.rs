@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod fetch;
 mod growth;
+mod holders;
 mod keep;
 mod live;
 pub mod look;

@@ -81,6 +81,13 @@ pub fn follow(disk: &BoundDisk, partitions: &[Extent]) -> Result<(), ApplyError>
     disk.tell_kernel(partitions)
 }
 
+/// What lies on a whole disk, without a table, finds its bytes there from `from` on; what comes before stays withheld.
+pub fn let_go(disk: &BoundDisk, from: u64) -> Result<(), ApplyError> {
+    let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
+    let rest = Extent { number: 0, start: from, length: disk.size().saturating_sub(from), guid: None };
+    Ok(disk.area().release(&device, &[rest])?)
+}
+
 /// All partitions, as the kernel knows them by now; none where the disk has no table.
 pub fn partitions(disk: &BoundDisk) -> Result<Vec<Extent>, ApplyError> {
     match commit(disk, &TableChange::default()) {

@@ -343,7 +343,7 @@ fn layers(
 
 /// How many times everything is kept, at most: each copy is to be read by itself.
 fn copies(work: &Work) -> usize {
-    work.arrays().iter().map(|array| array.members.len()).max().unwrap_or(1)
+    work.arrays().iter().map(|array| array.copies()).max().unwrap_or(1)
 }
 
 fn read_from(work: &Work, copy: Option<usize>) -> Result<(), ApplyError> {

@@ -13,8 +13,14 @@ const SECTOR: u64 = 512;
 const FIXED: usize = 256;
 /// With roles for as many devices as Linux allows in one array of this kind.
 const LENGTH: usize = 4096;
-/// Roles of devices that are no active member: spare, and failed.
-const NO_ROLE: u16 = 0xfffe;
+/// Roles of devices that are no active member.
+const SPARE: u16 = 0xffff;
+const FAILED: u16 = 0xfffe;
+const JOURNAL: u16 = 0xfffd;
+/// Bits of the feature map.
+const HAS_BITMAP: u32 = 1;
+const HAS_JOURNAL: u32 = 1 << 9;
+const HAS_PPL: u32 = 1 << 10 | 1 << 11;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MdError {
@@ -33,6 +39,16 @@ impl Coded for MdError {
     }
 }
 
+/// What a device is in its array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Its place, from 0.
+    Active(u16),
+    Spare,
+    Failed,
+    Journal,
+}
+
 /// One member's view of its array.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superblock {
@@ -40,9 +56,15 @@ pub struct Superblock {
     /// `HOST:NAME`, or only a name.
     pub name: String,
     pub level: i32,
+    /// How chunks lie, in the level's own numbers.
+    pub layout: u32,
+    /// In bytes; 0 where the level has none.
+    pub chunk: u64,
     pub raid_disks: u32,
-    /// Place in the array, from 0; none for spares and failed devices.
-    pub role: Option<u16>,
+    /// None where it says nothing of itself.
+    pub role: Option<Role>,
+    /// What is kept so that the members become equal again: `bitmap`, `ppl`, `journal`, or none of them.
+    pub keeps: Option<&'static str>,
     /// Where the array's bytes begin in the member, in bytes.
     pub data_offset: u64,
     /// Bytes of the member that the array uses.
@@ -99,14 +121,25 @@ pub fn parse(bytes: &[u8], at: u64) -> Result<Superblock, &'static str> {
     let number = u32_at(160).ok_or(SHORT)? as usize;
     let role = number.checked_mul(2).and_then(|place| bytes.get(FIXED + place..FIXED + place + 2));
     let role = role.and_then(|two| Some(u16::from_le_bytes(two.try_into().ok()?)));
+    let role = role.filter(|_| number < devices).map(|role| match role {
+        SPARE => Role::Spare,
+        FAILED => Role::Failed,
+        JOURNAL => Role::Journal,
+        place => Role::Active(place),
+    });
+    let features = u32_at(8).ok_or(SHORT)?;
+    let keeps = [(HAS_JOURNAL, "journal"), (HAS_PPL, "ppl"), (HAS_BITMAP, "bitmap")];
     let name = bytes.get(32..64).ok_or(SHORT)?.split(|byte| *byte == 0).next().unwrap_or_default();
     let bytes_at = |offset| u64_at(offset).map(|sectors| sectors.saturating_mul(SECTOR));
     Ok(Superblock {
         uuid: Uuid::from_bytes(bytes.get(16..32).and_then(|uuid| uuid.try_into().ok()).ok_or(SHORT)?),
         name: String::from_utf8_lossy(name).into_owned(),
         level: u32_at(72).ok_or(SHORT)?.cast_signed(),
+        layout: u32_at(76).ok_or(SHORT)?,
+        chunk: u64::from(u32_at(88).ok_or(SHORT)?) * SECTOR,
         raid_disks: u32_at(92).ok_or(SHORT)?,
-        role: role.filter(|role| number < devices && *role < NO_ROLE),
+        role,
+        keeps: keeps.iter().find(|(bit, _)| features & bit != 0).map(|(_, word)| *word),
         data_offset: bytes_at(128).ok_or(SHORT)?,
         size: bytes_at(80).ok_or(SHORT)?,
         write_mostly: bytes.get(184).ok_or(SHORT)? & 1 == 1,
@@ -141,7 +174,10 @@ mod tests {
         put(16, &[0xab; 16]);
         put(32, b"any:root");
         put(72, &1u32.to_le_bytes());
+        put(8, &1u32.to_le_bytes());
+        put(76, &2u32.to_le_bytes());
         put(80, &2_095_104u64.to_le_bytes());
+        put(88, &128u32.to_le_bytes());
         put(92, &2u32.to_le_bytes());
         put(128, &2048u64.to_le_bytes());
         put(144, &(at / 512).to_le_bytes());
@@ -158,10 +194,28 @@ mod tests {
     fn a_member_says_what_it_is_of() {
         let found = parse(&superblock(4096), 4096).unwrap();
         assert_eq!((found.name.as_str(), found.level, found.raid_disks), ("any:root", 1, 2));
-        assert_eq!((found.role, found.data_offset, found.events), (Some(1), 1 << 20, 17));
+        assert_eq!((found.role, found.data_offset, found.events), (Some(Role::Active(1)), 1 << 20, 17));
+        assert_eq!((found.layout, found.chunk, found.keeps), (2, 65536, Some("bitmap")));
         assert_eq!(found.size, 2_095_104 * 512);
         assert_eq!((found.resynced, found.write_mostly), (Some(0), false));
         assert_eq!(found.uuid, Uuid::from_bytes([0xab; 16]));
+    }
+
+    #[test]
+    fn roles_and_what_is_kept_are_told_apart() {
+        let with = |role: u16, features: u32| {
+            let mut bytes = superblock(4096);
+            bytes[8..12].copy_from_slice(&features.to_le_bytes());
+            bytes[258..260].copy_from_slice(&role.to_le_bytes());
+            let sum = checksum(&bytes[..FIXED + 256]);
+            bytes[216..220].copy_from_slice(&sum.to_le_bytes());
+            let found = parse(&bytes, 4096).unwrap();
+            (found.role.unwrap(), found.keeps)
+        };
+        assert_eq!(with(3, 0), (Role::Active(3), None));
+        assert_eq!(with(0xffff, 1 << 11), (Role::Spare, Some("ppl")));
+        assert_eq!(with(0xfffe, 1 << 9), (Role::Failed, Some("journal")));
+        assert_eq!(with(0xfffd, 1), (Role::Journal, Some("bitmap")));
     }
 
     #[test]

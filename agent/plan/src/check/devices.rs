@@ -1,7 +1,7 @@
 //! What is built over partitions: that it refers to something, that nothing is used twice, that a tree has a root.
 
 use super::super::{mkfs, partition_images, steps};
-use super::{Mistakes, token};
+use super::{Mistakes, raids, token};
 use burin_protocol::image::ImageFormat;
 use burin_protocol::order::{BootOrder, Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Layout, Order, Unlock};
 use burin_table::types;
@@ -17,19 +17,8 @@ pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) 
     for (name, raid) in &layout.raid {
         let at = format!("{at}/raid/{}", token(name));
         base(&raid.members, format!("{at}/members"), mistakes);
-        let expected = "expected a letter and up to 26 more letters, digits, `.`, `_` or `-`: it becomes /dev/md/NAME";
-        mistakes.ensure(is_array_name(name), &at, expected);
-        let metadata = raid.metadata.as_deref().is_none_or(|version| matches!(version, "1.0" | "1.1" | "1.2"));
-        mistakes.ensure(metadata, &format!("{at}/metadata"), "expected 1.0, 1.1 or 1.2");
         optional(raid.filesystem.as_ref(), raid.mount.as_deref(), &at, mistakes);
-        if let DeviceRef::Partition(reference) = &raid.members {
-            let filesystem = partition(layout, reference).and_then(|partition| partition.filesystem.as_ref());
-            mistakes.ensure(
-                filesystem.is_none(),
-                &format!("{at}/members"),
-                "its members have filesystems of their own",
-            );
-        }
+        raids::check(layout, name, raid, &at, mistakes);
     }
     for (name, crypt) in &layout.luks {
         let at = format!("{at}/luks/{}", token(name));
@@ -58,12 +47,6 @@ pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) 
     boot(order, layout, at, mistakes);
 }
 
-/// The superblock has 32 bytes for `any:NAME` and an end; a number alone would be a minor number to mdadm.
-fn is_array_name(name: &str) -> bool {
-    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    (1..=27).contains(&name.len()) && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(fits)
-}
-
 fn exists(layout: &Layout, reference: &DeviceRef) -> bool {
     match reference {
         DeviceRef::Partition(name) => partition(layout, name).is_some(),
@@ -76,7 +59,7 @@ fn exists(layout: &Layout, reference: &DeviceRef) -> bool {
     }
 }
 
-fn partition<'a>(layout: &'a Layout, reference: &str) -> Option<&'a burin_protocol::order::Partition> {
+pub fn partition<'a>(layout: &'a Layout, reference: &str) -> Option<&'a burin_protocol::order::Partition> {
     let (set, name) = reference.split_once('/')?;
     layout.disks.get(set)?.partitions.iter().find(|partition| partition.name == name)
 }

@@ -14,7 +14,7 @@ pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) 
         let at = format!("{at}/disks/{}", token(name));
         mistakes.ensure(!name.is_empty() && !name.contains('/'), &at, "expected a name without `/`");
         choosing(layout, set, &at, mistakes);
-        contents(order, layout, set, &at, mistakes);
+        contents(order, layout, name, &at, mistakes);
     }
     let edges = layout.disks.iter().map(|(name, set)| (name.as_str(), set.except.as_slice()));
     circles(edges, &format!("{at}/disks"), mistakes);
@@ -37,7 +37,8 @@ fn choosing(layout: &Layout, set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
     }
 }
 
-fn contents(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
+fn contents(order: &Order, layout: &Layout, name: &str, at: &str, mistakes: &mut Mistakes) {
+    let Some(set) = layout.disks.get(name) else { return };
     let writes = set.image.is_some() || !set.partitions.is_empty() || set.wipe;
     if set.protect {
         mistakes.ensure(set.matches.is_some(), at, "what is protected? `match` says it");
@@ -46,12 +47,18 @@ fn contents(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &
         let silent = set.on_existing == OnExisting::Refuse;
         mistakes.ensure(silent, &format!("{at}/on_existing"), "`protect` says it already");
     }
+    let place = format!("{at}/sector_size");
+    let known = set.sector_size.is_none_or(|size| matches!(size, 512 | 4096));
+    mistakes.ensure(known, &place, "expected 512 or 4096");
+    let changes = set.sector_size.is_none() || !set.is_preserved();
+    mistakes.ensure(changes, &place, "nothing about these disks may change");
     if set.is_preserved() {
         mistakes.ensure(!writes, at, "nothing may be put on disks that are protected or preserved");
-    } else if !writes {
+    } else if !writes && !layout.is_built_upon(name) {
         mistakes.add(
             at,
-            "nothing is put on these disks: expected `image`, `partitions`, `wipe`, `protect` or `on_existing`: `preserve`",
+            "nothing is put on these disks: expected `image`, `partitions`, `wipe`, `protect`, `on_existing`: `preserve`, or \
+             something that is built on them",
         );
     }
     mistakes.ensure(

@@ -3,6 +3,7 @@
 mod disks;
 mod keep;
 mod plans;
+mod sectors;
 mod values;
 
 use super::testing::machine;

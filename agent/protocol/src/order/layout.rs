@@ -2,7 +2,7 @@
 
 use super::predicate::Predicate;
 use super::size::Size;
-use super::volumes::{Crypt, Filesystem, Raid, VolumeGroup};
+use super::volumes::{Crypt, DeviceRef, Filesystem, Raid, VolumeGroup};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -80,6 +80,11 @@ pub struct DiskSet {
     /// What happens when a chosen disk already carries something.
     #[serde(default)]
     pub on_existing: OnExisting,
+
+    /// Bytes of the disks' logical sectors, 512 or 4096. An NVMe namespace that has others is formatted, where it offers
+    /// these; any other disk must have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sector_size: Option<u32>,
 
     /// A whole-disk image, by name; one download is written to all disks of the set. Not together with `partitions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -346,6 +351,14 @@ pub struct Boot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub label: Option<String>,
+}
+
+impl Layout {
+    /// Something is built on the whole disks of a set.
+    pub fn is_built_upon(&self, set: &str) -> bool {
+        let raid = self.raid.values().map(|raid| &raid.members);
+        raid.filter_map(|on| if let DeviceRef::Disks(name) = on { Some(name) } else { None }).any(|name| name == set)
+    }
 }
 
 impl DiskSet {

@@ -28,7 +28,9 @@ pub use seed::{Seed, SeedFormat, SeedPlace, SeedVolume};
 pub use size::{Size, SizeError};
 pub use validity::{Validity, time};
 pub use value::{Text, Texts};
-pub use volumes::{Crypt, DeviceRef, Filesystem, FsType, LogicalVolume, Raid, RaidLevel, Unlock, VolumeGroup};
+pub use volumes::{
+    Consistency, Crypt, DeviceRef, Filesystem, FsType, LogicalVolume, Raid, RaidLevel, Unlock, VolumeGroup,
+};
 
 use super::image::{ImageSpec, Verify};
 use schemars::JsonSchema;

@@ -54,10 +54,21 @@ pub enum DeviceRef {
 #[serde(deny_unknown_fields)]
 pub struct Raid {
     pub level: RaidLevel,
+    /// A partition of every disk of a set, or its whole disks.
     pub members: DeviceRef,
+    /// So many of the members, the last of them, wait until another is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spares: Option<u32>,
     /// Superblock version, `1.2` when left out. `1.0` leaves the start of members as on a plain disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
+    /// What is put on a disk before the next, 4KiB to 64MiB and a power of two; `512KiB` when left out. A mirror has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<Size>,
+    /// What is kept so that the members are equal again after a power cut; `bitmap` when left out. RAID 0 has nothing to
+    /// keep equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<Consistency>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filesystem: Option<Filesystem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,6 +83,21 @@ pub enum RaidLevel {
     Raid5,
     Raid6,
     Raid10,
+}
+
+/// How an array's members become equal again after a power cut, md(4).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Consistency {
+    /// Where writes were under way is noted before: so much is compared, and a member that was away gets what it missed.
+    #[default]
+    Bitmap,
+    /// Nothing is noted: all of it is compared.
+    Resync,
+    /// RAID 5: the partial parity is kept beside each write, so that no stripe can be lost with a member.
+    Ppl,
+    /// There is nothing that is kept twice.
+    None,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

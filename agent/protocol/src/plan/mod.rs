@@ -5,7 +5,9 @@
 
 mod disk;
 mod identifier;
+mod node;
 mod parts;
+pub mod raid;
 pub mod steps;
 mod trace;
 mod truth;
@@ -13,6 +15,7 @@ pub mod words;
 
 pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, Kept, PlannedDisk, Strength};
 pub use identifier::Identifier;
+pub use node::Node;
 pub use parts::{ArrayEntry, Device, FstabEntry, PlannedFile, PlannedFilesystem, PlannedPartition, SeedTarget};
 pub use steps::Step;
 pub use trace::{
@@ -58,14 +61,34 @@ pub struct Warning {
 }
 
 impl Plan {
-    /// Bytes of a partition that a step makes with a fresh table.
+    /// Bytes of a disk, of a partition that a step makes with a fresh table, of an array over these.
     pub fn size_of(&self, device: &Device) -> Option<u64> {
-        let Device::Partition { disk: on, name: wanted, .. } = device else { return None };
+        match device {
+            Device::Disk { disk } => self.shape_of(*disk).map(|(size, _)| size),
+            Device::Partition { disk: on, name: wanted, .. } => self.steps.iter().find_map(|step| match step {
+                Step::CreateTable(table) if table.disk == *on => {
+                    let found = table.partitions.iter().find(|partition| partition.name == *wanted);
+                    found.map(|partition| partition.size)
+                }
+                _ => None,
+            }),
+            Device::Raid { name } => self.raid(name)?.geometry(self).map(|geometry| geometry.size),
+        }
+    }
+
+    /// Size and logical sector of a disk in bytes, as they are when it is written to: a step may change them.
+    pub fn shape_of(&self, disk: usize) -> Option<(u64, u32)> {
+        let formatted = self.steps.iter().find_map(|step| match step {
+            Step::FormatNamespace(format) if format.disk == disk => Some((format.size, format.sector_size)),
+            _ => None,
+        });
+        formatted.or_else(|| self.disks.get(disk).map(|disk| (disk.size, disk.logical_block_size)))
+    }
+
+    /// The step that makes an array.
+    fn raid(&self, wanted: &str) -> Option<&steps::CreateRaid> {
         self.steps.iter().find_map(|step| match step {
-            Step::CreateTable(table) if table.disk == *on => {
-                let found = table.partitions.iter().find(|partition| partition.name == *wanted);
-                found.map(|partition| partition.size)
-            }
+            Step::CreateRaid(raid) if raid.name == wanted => Some(raid),
             _ => None,
         })
     }
@@ -75,10 +98,7 @@ impl Plan {
         let mut found: Vec<usize> = match device {
             Device::Disk { disk } | Device::Partition { disk, .. } => vec![*disk],
             Device::Raid { name } => {
-                let raid = self.steps.iter().find_map(|step| match step {
-                    Step::CreateRaid(raid) if raid.name == *name => Some(raid),
-                    _ => None,
-                });
+                let raid = self.raid(name);
                 raid.into_iter().flat_map(|raid| &raid.members).flat_map(|member| self.disks_below(member)).collect()
             }
         };

@@ -3,13 +3,14 @@
 //! and has no wildcard: a kind that is forgotten somewhere does not compile.
 
 use super::identifier::Identifier;
+use super::node::Node;
 use super::parts::{ArrayEntry, Device, FstabEntry, PlannedFile, PlannedFilesystem, PlannedPartition, SeedTarget};
-use super::{Kept, Plan, words};
+use super::{Kept, Plan, raid, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::image::Verify;
-use super::super::order::{BootOrder, Bootloader, FsType, PartitionPick, RaidLevel, SeedFormat, Size};
+use super::super::order::{BootOrder, Bootloader, Consistency, FsType, PartitionPick, RaidLevel, SeedFormat, Size};
 
 #[path = "../../../src/apply/steps/add_partition/wire.rs"]
 mod add_partition;
@@ -19,6 +20,8 @@ mod boot_entry;
 mod create_raid;
 #[path = "../../../src/apply/steps/create_table/wire.rs"]
 mod create_table;
+#[path = "../../../src/apply/steps/format_namespace/wire.rs"]
+mod format_namespace;
 #[path = "../../../src/apply/steps/grow_filesystem/wire.rs"]
 mod grow_filesystem;
 #[path = "../../../src/apply/steps/grow_partition/wire.rs"]
@@ -39,6 +42,8 @@ mod relocate_backup_gpt;
 mod set_guids;
 #[path = "../../../src/apply/steps/stop_arrays/wire.rs"]
 mod stop_arrays;
+#[path = "../../../src/apply/steps/stop_volumes/wire.rs"]
+mod stop_volumes;
 #[path = "../../../src/apply/steps/unpack_tree/wire.rs"]
 mod unpack_tree;
 #[path = "../../../src/apply/steps/wipe/wire.rs"]
@@ -56,6 +61,8 @@ mod write_partition;
 #[path = "../../../src/apply/steps/write_seed/wire.rs"]
 mod write_seed;
 
+pub use stop_volumes::{MappedVolume, VolumeKind};
+
 /// Calls the macro `$each` with all rows: module, type, name on the wire.
 #[macro_export]
 macro_rules! for_each_step {
@@ -64,6 +71,8 @@ macro_rules! for_each_step {
             preserve Preserve "preserve",
             stop_arrays StopArrays "stop-arrays",
             keep_partitions KeepPartitions "keep-partitions",
+            stop_volumes StopVolumes "stop-volumes",
+            format_namespace FormatNamespace "format-namespace",
             write_image WriteImage "write-image",
             relocate_backup_gpt RelocateBackupGpt "relocate-backup-gpt",
             set_guids SetGuids "set-guids",
@@ -97,6 +106,10 @@ pub trait Wire {
     fn words(&self, plan: &Plan) -> String;
     /// What it writes that is looked for at boot.
     fn identifiers(&self) -> Vec<Identifier>;
+    /// What there is on disks afterwards, for people; of most kinds nothing that a tree of devices would show.
+    fn nodes(&self, _plan: &Plan) -> Vec<Node> {
+        Vec::new()
+    }
 }
 
 macro_rules! steps {
@@ -157,5 +170,10 @@ impl Step {
     /// What it writes that is looked for at boot.
     pub fn identifiers(&self) -> Vec<Identifier> {
         self.wire().identifiers()
+    }
+
+    /// What there is on disks afterwards.
+    pub fn nodes(&self, plan: &Plan) -> Vec<Node> {
+        self.wire().nodes(plan)
     }
 }

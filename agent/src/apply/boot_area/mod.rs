@@ -30,8 +30,8 @@ pub const LENGTH: u64 = 1 << 20;
 /// One disk's two ends.
 #[derive(Debug)]
 pub struct BootArea {
-    size: u64,
-    sector: u32,
+    /// Size and sector.
+    shape: Mutex<(u64, u32)>,
     state: Mutex<State>,
     kept: Mutex<Kept>,
     /// What was at its ends is gone, and what shall be there is not there yet.
@@ -53,7 +53,7 @@ impl BootArea {
     /// Of a disk on which something stays.
     pub fn keeping(size: u64, sector: u32, kept: Kept) -> Self {
         let (state, begun) = (Mutex::new(State::OnDisk), AtomicBool::new(false));
-        Self { size, sector, state, kept: Mutex::new(kept), begun }
+        Self { shape: Mutex::new((size, sector)), state, kept: Mutex::new(kept), begun }
     }
 
     /// What stays on the disk.
@@ -69,16 +69,31 @@ impl BootArea {
 
     /// Lengths of head and tail in bytes: whole sectors, apart from each other.
     pub fn lengths(&self) -> (usize, usize) {
-        let sector = u64::from(self.sector.max(1));
-        let head = LENGTH.min(self.size) / sector * sector;
-        let tail = LENGTH.min(self.size - head) / sector * sector;
-        let tail = self.size - self.kept().tail(self.size - tail).min(self.size);
+        let (size, sector) = self.shape();
+        let sector = u64::from(sector.max(1));
+        let head = LENGTH.min(size) / sector * sector;
+        let tail = LENGTH.min(size - head) / sector * sector;
+        let tail = size - self.kept().tail(size - tail).min(size);
         (usize::try_from(head).unwrap_or(0), usize::try_from(tail).unwrap_or(0))
+    }
+
+    fn shape(&self) -> (u64, u32) {
+        *self.shape.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The disk at `device` has another size and other sectors from now on, in bytes. Nothing may be withheld.
+    pub fn reshape(&self, device: &Path, size: u64, sector: u32) -> Result<(), AreaError> {
+        if self.is_withheld() {
+            return Err(AreaError::Lengths { device: device.to_owned() });
+        }
+        *self.shape.lock().unwrap_or_else(PoisonError::into_inner) = (size, sector);
+        Ok(())
     }
 
     /// Takes what shall be at both ends, and sees to it that on the disk there is nothing but the mark of `order`.
     pub fn withhold(&self, disk: &dyn Sectors, head: Vec<u8>, tail: Vec<u8>, order: &str) -> Result<(), AreaError> {
-        let overlay = Overlay::new(self.size, self.sector, head, tail)
+        let (size, sector) = self.shape();
+        let overlay = Overlay::new(size, sector, head, tail)
             .ok_or_else(|| AreaError::Lengths { device: disk.path().to_owned() })?;
         let mut state = self.lock();
         self.begin();
@@ -106,7 +121,7 @@ impl BootArea {
         let (mut head, mut tail) = (vec![0; head], vec![0; tail]);
         let failed = |source| AreaError::io(disk, "read", source);
         disk.read_at(0, &mut head).map_err(failed)?;
-        disk.read_at(self.size - tail.len() as u64, &mut tail).map_err(failed)?;
+        disk.read_at(self.shape().0 - tail.len() as u64, &mut tail).map_err(failed)?;
         self.withhold(disk, head, tail, order)
     }
 
@@ -157,7 +172,7 @@ impl BootArea {
         let (mut head, mut tail) = (vec![0; head], vec![0; tail]);
         let shadowed = Shadowed { disk, area: self };
         shadowed.read_at(0, &mut head)?;
-        shadowed.read_at(self.size - tail.len() as u64, &mut tail)?;
+        shadowed.read_at(self.shape().0 - tail.len() as u64, &mut tail)?;
         Ok((head, tail))
     }
 

@@ -4,6 +4,7 @@ use crate::finalize::fault_disk::FaultDisk;
 use crate::finalize::guid;
 use crate::finalize::layout::NewPartition;
 use crate::finalize::table::{self, Label};
+use std::path::Path;
 use uuid::Uuid;
 
 const MIB: u64 = 1 << 20;
@@ -234,4 +235,16 @@ fn what_is_kept_is_remembered_until_the_new_table_says_so() {
     // A partition that reaches into the last MiB: what is withheld begins behind it.
     let area = BootArea::keeping(25 * MIB, 512, Kept::new(std::iter::once(20 * MIB..25 * MIB - 40 * 512), None));
     assert_eq!(area.lengths(), (MIB as usize, 40 * 512));
+}
+
+#[test]
+fn other_sectors_are_for_ends_that_are_on_the_disk() {
+    let (device, area) = (Path::new("/dev/nvme0n1"), BootArea::new(8 * MIB + 512, 512));
+    assert_eq!(area.lengths(), (MIB as usize, MIB as usize));
+    area.reshape(device, 8 * MIB, 4096).unwrap();
+    let disk = FaultDisk::new(8 * MIB, 4096);
+    area.withhold_nothing(&disk, ORDER).unwrap();
+    assert!(matches!(area.reshape(device, 8 * MIB, 512), Err(AreaError::Lengths { .. })));
+    area.commit(&disk, ORDER).unwrap();
+    area.reshape(device, 8 * MIB, 512).unwrap();
 }

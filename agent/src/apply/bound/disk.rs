@@ -40,6 +40,8 @@ pub struct BoundDisk {
     number: u64,
     sequence: Option<u64>,
     opened: OpenedDisk,
+    /// Size and logical sector in bytes, as they are by now.
+    shape: Mutex<(u64, u32)>,
     fate: Fate,
     /// Partitions that stay.
     keep: Vec<Kept>,
@@ -118,6 +120,7 @@ impl BoundDisk {
                 disk::Kept::new(planned.keep.iter().map(|one| one.start..one.end()), None),
             ),
             keep: planned.keep.clone(),
+            shape: Mutex::new((size, sector)),
             placed: Mutex::default(),
             nodes: nodes.to_owned(),
             sys: paths.sys.clone(),
@@ -177,12 +180,47 @@ impl BoundDisk {
     }
 
     pub fn size(&self) -> u64 {
-        self.opened.size
+        self.shape().0
     }
 
     /// Logical sectors, bytes.
     pub fn sector(&self) -> u32 {
-        self.opened.logical_block_size
+        self.shape().1
+    }
+
+    fn shape(&self) -> (u64, u32) {
+        *self.shape.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Binds the disk anew after its sectors were changed: it has to be the same one, with this size and these sectors.
+    /// Nothing of it may be withheld.
+    pub fn reshape(&self, size: u64, sector: u32) -> Result<(), ApplyError> {
+        self.usable()?;
+        let file = self.file.file();
+        let failed = |source| proof::gone_or(&self.name, source);
+        let sequence = blockdev::disk_sequence(file).ok();
+        if sequence != self.sequence {
+            let words = |sequence: Option<u64>| sequence.map_or("none".to_owned(), |number| number.to_string());
+            return Err(self.other("disk sequence", words(self.sequence), words(sequence)));
+        }
+        let found = (blockdev::size(file).map_err(failed)?, blockdev::logical_sector(file).map_err(failed)?);
+        if found != (size, sector) {
+            let words = |(size, sector): (u64, u32)| format!("{size} bytes in sectors of {sector}");
+            return Err(ApplyError::Formatted {
+                device: self.name.clone(),
+                wanted: words((size, sector)),
+                found: words(found),
+            });
+        }
+        self.area.reshape(&self.name, size, sector)?;
+        *self.shape.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(())
+    }
+
+    /// For commands that are the device's own, on the very disk that is bound.
+    pub fn held(&self) -> Result<&File, ApplyError> {
+        self.usable()?;
+        Ok(self.file.file())
     }
 
     /// Whether this plan overwrites it.

@@ -8,6 +8,7 @@ mod report;
 pub use ramdisk::Ramdisk;
 
 use super::ApplyError;
+use super::watch::Patience;
 use super::work::Work;
 use crate::protocol::plan::Step;
 use crate::protocol::plan::steps::*;
@@ -16,6 +17,10 @@ use crate::protocol::plan::steps::*;
 trait Perform {
     /// Whether this agent and its ramdisk can do it. Asked before anything is changed.
     fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError>;
+    /// How long its disks may be silent.
+    fn patience(&self, usual: Patience) -> Patience {
+        usual
+    }
     /// Does it. It is on the disk, and was looked at, when this returns.
     fn perform(&self, work: &Work) -> Result<(), ApplyError>;
 }
@@ -28,6 +33,13 @@ macro_rules! dispatch {
         pub fn able(step: &Step, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
             match step {
                 $(Step::$kind(step) => Perform::able(step, ramdisk),)*
+            }
+        }
+
+        /// How long the disks of a step may be silent.
+        pub fn patience(step: &Step, usual: Patience) -> Patience {
+            match step {
+                $(Step::$kind(step) => Perform::patience(step, usual),)*
             }
         }
 

@@ -1,6 +1,6 @@
 //! A partition more in a copied table, as the plan has it.
 
-use super::{Identifier, Plan, PlannedPartition, Size, Wire};
+use super::{Identifier, Node, Plan, PlannedPartition, Size, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,5 +27,9 @@ impl Wire for AddPartition {
 
     fn identifiers(&self) -> Vec<Identifier> {
         vec![Identifier::PartitionGuid(self.partition.guid.clone())]
+    }
+
+    fn nodes(&self, _: &Plan) -> Vec<Node> {
+        vec![Node::partition(self.disk, &self.partition)]
     }
 }

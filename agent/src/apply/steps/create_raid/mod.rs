@@ -1,19 +1,25 @@
 //! MD arrays: made by mdadm, and believed only after every member's superblock says the same.
 
 use super::{ApplyError, CreateRaid, Perform, Ramdisk, Work};
-use crate::apply::arrays::{Array, Member, MemberReceipt, Wanted};
-use crate::apply::bound::Access;
+use crate::apply::arrays::{Array, Member, MemberReceipt};
+use crate::apply::bound::{Access, Part, Proven};
 use crate::apply::tools::Tool;
-use crate::apply::{resolve, wipe};
-use crate::protocol::order::RaidLevel;
-use crate::protocol::plan::Device;
+use crate::apply::{resolve, table, wipe};
+use crate::protocol::order::Consistency;
+use crate::protocol::plan::raid::Geometry;
+use crate::protocol::plan::{Device, words};
+use crate::sys::blockdev;
 use serde::Serialize;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::sync::Arc;
 
 const MDADM: Tool = Tool { name: "mdadm", package: "mdadm" };
 /// The home host that every machine takes for itself: the installed system's name may change, its arrays stay its own.
 const HOME: &str = "any";
+/// Where the superblock of metadata 1.2 lies. On a whole disk, what comes before is withheld until the order is done: there
+/// the disk says whose work it is.
+const BEFORE_SUPERBLOCK: u64 = 4096;
 
 /// An array as its members' superblocks have it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,94 +29,140 @@ pub struct RaidReceipt {
     pub uuid: String,
     pub level: &'static str,
     pub metadata: String,
+    /// Bytes; absent where the level has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<u64>,
     /// Bytes that it offers.
     pub size: u64,
     pub members: Vec<MemberReceipt>,
-    /// `pending`: the members are not known to be equal yet. The installed system's kernel copies the first member to
-    /// the others in the background, from where it is assembled; what is written to the array goes to all at once.
+    /// What is kept so that the members are equal again after a power cut: `bitmap`, `resync` (nothing is: all is compared),
+    /// `ppl`, or `none` of a level that keeps nothing twice.
+    pub consistency: String,
+    /// `pending`: the members are not known to be equal yet. The installed system's kernel makes copies and parity fit in
+    /// the background, from where it is assembled; what is written to the array goes to all at once. `none`: the level
+    /// keeps nothing twice.
     pub resync: &'static str,
 }
 
 impl Perform for CreateRaid {
     fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
-        if self.level != RaidLevel::Raid1 {
-            return Err(ApplyError::Unsupported { step: format!("create-raid of level {}", level(self.level)) });
-        }
-        if self.members.iter().any(|member| !matches!(member, Device::Partition { .. })) {
-            return Err(ApplyError::Unsupported { step: "create-raid over anything but partitions".to_owned() });
+        let on = |member: &Device| match member {
+            Device::Partition { .. } => true,
+            // Elsewhere the superblock lies where the disk says whose work it is, or the array does.
+            Device::Disk { .. } => self.metadata == "1.2",
+            Device::Raid { .. } => false,
+        };
+        if !self.members.iter().all(on) {
+            let what = "create-raid over anything but partitions and, with metadata 1.2, whole disks";
+            return Err(ApplyError::Unsupported { step: what.to_owned() });
         }
         ramdisk.program(MDADM)?;
-        ramdisk.module(level(self.level))
+        ramdisk.module(self.level.module())
     }
 
     fn perform(&self, work: &Work) -> Result<(), ApplyError> {
         let link = work.paths.dev.join("md").join(&self.name);
-        let (mut members, mut open) = (Vec::new(), Vec::new());
+        let (mut members, mut open, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
         for device in &self.members {
-            let proven = resolve::open(work, device, Access::Read)?;
-            let disk = device.disk().ok_or(ApplyError::NoDisk { index: usize::MAX })?;
-            let name = proven.name().file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let number = proven.number().unwrap_or_default();
-            members.push(Member { disk: work.disks.disk(disk)?.clone(), number, name });
+            let (member, proven) = member(work, device)?;
+            sizes.push(size(&proven)?);
+            members.push(member);
             open.push(proven);
         }
-        let wanted = Wanted { name: &self.name, uuid: &self.uuid, level: self.level, metadata: &self.metadata };
-        let words = arguments(wanted, members.len());
+        let small = || ApplyError::Array { array: link.clone(), what: format!("members of {sizes:?} bytes are too small") };
+        let geometry = self.geometry_over(&sizes).ok_or_else(small)?;
+        let words = arguments(self, geometry);
         let mut all: Vec<&OsStr> = vec![OsStr::new("--create"), link.as_os_str()];
         all.extend(words.iter().map(OsStr::new));
         all.extend(open.iter().map(|proven| proven.node().as_os_str()));
         MDADM.run_with(&work.paths.root, &all, &link, &work.cancel)?;
         drop(open);
 
-        let array = Arc::new(Array::started(wanted, &link, &work.paths, members)?);
+        let array = Arc::new(Array::started(self.clone(), geometry, &link, &work.paths, members)?);
         // From here on it is stopped whatever happens.
         work.stack.push(array.clone());
         work.add_array(array.clone());
         array.freeze();
         let members = array.verify()?;
         let size = wipe::array(&array.open(Access::Read)?)?;
-        let resync = if members.iter().all(|member| member.resynced.is_none()) { "complete" } else { "pending" };
+        if size != geometry.size {
+            return Err(array.wrong(format!("it offers {size} bytes, {} were planned", geometry.size)));
+        }
         let receipt = RaidReceipt {
             device: array.device().display().to_string(),
             name: self.name.clone(),
             uuid: self.uuid.clone(),
-            level: level(self.level),
+            level: self.level.name(),
             metadata: self.metadata.clone(),
+            chunk: self.chunk,
             size,
+            resync: array.resync(&members),
             members,
-            resync,
+            consistency: words::word(&self.consistency),
         };
         work.note("create-raid", &receipt.device, &receipt);
         Ok(())
     }
 }
 
-fn arguments(wanted: Wanted<'_>, members: usize) -> Vec<String> {
-    vec![
-        // Forced: what was on the members was planned to go.
+/// A member, open.
+fn member(work: &Work, device: &Device) -> Result<(Member, Proven), ApplyError> {
+    let disk = work.disks.disk(device.disk().ok_or(ApplyError::NoDisk { index: usize::MAX })?)?.clone();
+    let part = match device {
+        Device::Disk { .. } => {
+            table::let_go(&disk, BEFORE_SUPERBLOCK)?;
+            Part::Whole
+        }
+        device => Part::Number(resolve::number(work, device)?),
+    };
+    let proven = disk.open(part, Access::Read)?;
+    let name = proven.name().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok((Member { disk, part, name }, proven))
+}
+
+/// Bytes.
+fn size(proven: &Proven) -> Result<u64, ApplyError> {
+    let sized = File::open(proven.node()).and_then(blockdev::size);
+    sized.map_err(|source| ApplyError::Open { device: proven.name().to_owned(), source })
+}
+
+fn arguments(wanted: &CreateRaid, geometry: Geometry) -> Vec<String> {
+    const KIB: u64 = 1024;
+    let mut words = vec![
+        // What was on the members was planned to go.
         "--run".to_owned(),
+        // All members are active from the start. Otherwise the last one of RAID 5 would be a spare at first, and hold
+        // nothing of what is written.
+        "--force".to_owned(),
         "--quiet".to_owned(),
         "--config=none".to_owned(),
-        format!("--level={}", level(wanted.level)),
-        format!("--raid-devices={members}"),
+        format!("--level={}", wanted.level.name()),
+        format!("--raid-devices={}", wanted.active().len()),
         format!("--metadata={}", wanted.metadata),
         format!("--uuid={}", wanted.uuid),
         format!("--name={}", wanted.name),
         format!("--homehost={HOME}"),
-        // A disk that was away for a while gets what it missed, not everything.
-        "--bitmap=internal".to_owned(),
-    ]
-}
-
-/// As mdadm and the kernel call it.
-fn level(level: RaidLevel) -> &'static str {
-    match level {
-        RaidLevel::Raid0 => "raid0",
-        RaidLevel::Raid1 => "raid1",
-        RaidLevel::Raid5 => "raid5",
-        RaidLevel::Raid6 => "raid6",
-        RaidLevel::Raid10 => "raid10",
+    ];
+    if wanted.spares > 0 {
+        words.push(format!("--spare-devices={}", wanted.spares));
     }
+    words.extend(wanted.chunk.map(|bytes| format!("--chunk={}", bytes / KIB)));
+    // Where data begin and how much a member gives is the plan's, not that of this mdadm's version. Metadata 1.0 has no
+    // choice of the first, RAID 0 none of the second.
+    if geometry.data_offset > 0 {
+        words.push(format!("--data-offset={}", geometry.data_offset / KIB));
+    }
+    if wanted.level.is_redundant() {
+        words.push(format!("--size={}", geometry.component / KIB));
+    }
+    words.extend(match wanted.consistency {
+        // A disk that was away for a while gets what it missed, not everything.
+        Consistency::Bitmap => Some("--bitmap=internal".to_owned()),
+        Consistency::Resync => Some("--bitmap=none".to_owned()),
+        Consistency::Ppl => Some("--consistency-policy=ppl".to_owned()),
+        Consistency::None => None,
+    });
+    words
 }
 
 #[cfg(test)]

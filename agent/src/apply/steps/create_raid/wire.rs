@@ -1,6 +1,6 @@
 //! A new array, as the plan has it.
 
-use super::{Device, Identifier, Plan, RaidLevel, Wire, words};
+use super::{Consistency, Device, Identifier, Node, Plan, RaidLevel, Wire, raid, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,44 @@ pub struct CreateRaid {
     pub level: RaidLevel,
     pub metadata: String,
     pub members: Vec<Device>,
+    /// So many of the members, the last of them, are spares.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub spares: usize,
+    /// Bytes, of levels that have chunks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub consistency: Consistency,
+}
+
+fn is_none(spares: &usize) -> bool {
+    *spares == 0
+}
+
+fn is_default(consistency: &Consistency) -> bool {
+    *consistency == Consistency::default()
+}
+
+impl CreateRaid {
+    /// Those that hold data from the start.
+    pub fn active(&self) -> &[Device] {
+        let active = self.members.len().saturating_sub(self.spares);
+        self.members.get(..active).unwrap_or_default()
+    }
+
+    /// What it will hold, and where on its members. None where a member's size is not known, or too small.
+    pub fn geometry(&self, plan: &Plan) -> Option<raid::Geometry> {
+        let sizes: Option<Vec<u64>> = self.members.iter().map(|member| plan.size_of(member)).collect();
+        self.geometry_over(&sizes?)
+    }
+
+    /// The same over members of these sizes in bytes, spares among them: a spare has to be as large as the others.
+    pub fn geometry_over(&self, sizes: &[u64]) -> Option<raid::Geometry> {
+        let active = sizes.get(..self.active().len())?;
+        let found = raid::geometry(self.level, &self.metadata, self.chunk, self.consistency, active)?;
+        let least = found.data_offset + found.component;
+        sizes.iter().all(|size| *size >= least).then_some(found)
+    }
 }
 
 impl Wire for CreateRaid {
@@ -24,15 +62,40 @@ impl Wire for CreateRaid {
     }
 
     fn words(&self, plan: &Plan) -> String {
-        let Self { name, uuid, level, metadata, members } = self;
+        let Self { name, uuid, level, metadata, members, .. } = self;
         let size = |member: &Device| plan.size_of(member).map(|bytes| format!(" {}", words::decimal(bytes)));
         let each = |member: &Device| format!("{}{}", words::device(member), size(member).unwrap_or_default());
-        let members = members.iter().map(each).collect::<Vec<_>>().join(", ");
+        let list = |members: &[Device]| members.iter().map(each).collect::<Vec<_>>().join(", ");
+        let spares = members.get(self.active().len()..).filter(|spares| !spares.is_empty());
+        let spares = spares.map(|spares| format!(", spare {}", list(spares))).unwrap_or_default();
+        let chunk = self.chunk.map(|bytes| format!(", chunks of {} KiB", bytes / 1024)).unwrap_or_default();
+        let consistency = match self.consistency {
+            Consistency::Bitmap | Consistency::None => String::new(),
+            other => format!(", consistency {}", words::word(&other)),
+        };
         let level = words::word(level);
-        format!("create array {name} ({level}, metadata {metadata}, UUID {uuid}) of {members}")
+        let active = list(self.active());
+        format!(
+            "create array {name} ({level}, metadata {metadata}{chunk}{consistency}, UUID {uuid}) of {active}{spares}"
+        )
     }
 
     fn identifiers(&self) -> Vec<Identifier> {
         vec![Identifier::ArrayName(self.name.clone()), Identifier::ArrayUuid(self.uuid.clone())]
+    }
+
+    fn nodes(&self, plan: &Plan) -> Vec<Node> {
+        let size = self.geometry(plan).map(|geometry| format!(", {}", words::decimal(geometry.size)));
+        let chunk = self.chunk.map(|bytes| format!(", chunks of {} KiB", bytes / 1024)).unwrap_or_default();
+        let spares = match self.spares {
+            0 => String::new(),
+            spares => format!(" and {spares} to spare"),
+        };
+        let (name, level, active) = (&self.name, words::word(&self.level), self.active().len());
+        vec![Node {
+            device: Some(Device::Raid { name: name.clone() }),
+            on: self.members.clone(),
+            words: format!("array {name}, {level} of {active}{spares}{chunk}{}", size.unwrap_or_default()),
+        }]
     }
 }

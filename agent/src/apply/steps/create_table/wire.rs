@@ -1,6 +1,6 @@
 //! A fresh partition table, as the plan has it.
 
-use super::{Identifier, Plan, PlannedPartition, Wire, words};
+use super::{Identifier, Node, Plan, PlannedPartition, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,5 +31,9 @@ impl Wire for CreateTable {
     fn identifiers(&self) -> Vec<Identifier> {
         let partitions = self.partitions.iter().map(|partition| Identifier::PartitionGuid(partition.guid.clone()));
         [Identifier::DiskGuid(self.guid.clone())].into_iter().chain(partitions).collect()
+    }
+
+    fn nodes(&self, _: &Plan) -> Vec<Node> {
+        self.partitions.iter().map(|partition| Node::partition(self.disk, partition)).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! A new filesystem, as the plan has it.
 
-use super::{Device, Identifier, Plan, PlannedFilesystem, Wire, words};
+use super::{Device, Identifier, Node, Plan, PlannedFilesystem, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,5 +30,10 @@ impl Wire for MakeFilesystem {
     fn identifiers(&self) -> Vec<Identifier> {
         let label = self.filesystem.label.iter().cloned().map(Identifier::FilesystemLabel);
         [Identifier::FilesystemUuid(self.filesystem.uuid.clone())].into_iter().chain(label).collect()
+    }
+
+    fn nodes(&self, _: &Plan) -> Vec<Node> {
+        let label = self.filesystem.label.as_deref().map(|label| format!(" \"{label}\"")).unwrap_or_default();
+        vec![Node::on(&self.on, format!("{}{label}", words::word(&self.filesystem.kind)))]
     }
 }

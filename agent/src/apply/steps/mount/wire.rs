@@ -1,6 +1,6 @@
 //! A filesystem of a tree in its place, as the plan has it.
 
-use super::{Device, FsType, Identifier, Plan, Wire, words};
+use super::{Device, FsType, Identifier, Node, Plan, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,5 +31,9 @@ impl Wire for Mount {
 
     fn identifiers(&self) -> Vec<Identifier> {
         Vec::new()
+    }
+
+    fn nodes(&self, _: &Plan) -> Vec<Node> {
+        vec![Node::on(&self.on, format!("at {}", self.at))]
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{ApplyError, Perform, Ramdisk, StopArrays, Work};
 use crate::apply::arrays::{self, StopReceipt};
-use std::collections::BTreeSet;
-use std::path::Path;
+use crate::apply::holders;
+use std::path::{Path, PathBuf};
 
 impl Perform for StopArrays {
     fn able(&self, _: &Ramdisk<'_>) -> Result<(), ApplyError> {
@@ -11,30 +11,26 @@ impl Perform for StopArrays {
     }
 
     fn perform(&self, work: &Work) -> Result<(), ApplyError> {
+        let mut below = Vec::new();
         for &index in &self.disks {
-            let (sys, dev) = (&work.paths.sys, &work.paths.dev);
-            for receipt in stop(&work.disks.disk(index)?.sysfs(), sys, dev)? {
-                work.note("stop-arrays", &receipt.device, &receipt);
-            }
+            below.push(work.disks.disk(index)?.sysfs());
+        }
+        for receipt in stop(&below, &work.paths.sys, &work.paths.dev)? {
+            work.note("stop-arrays", &receipt.device, &receipt);
         }
         Ok(())
     }
 }
 
-/// Stops every array that has a member on this disk, which is `/sys/dev/block/MAJOR:MINOR`.
-fn stop(disk: &Path, sys: &Path, dev: &Path) -> Result<Vec<StopReceipt>, ApplyError> {
-    let mut found: BTreeSet<String> = arrays::names(&disk.join("holders")).into_iter().collect();
-    for name in arrays::names(disk) {
-        if disk.join(&name).join("partition").exists() {
-            found.extend(arrays::names(&disk.join(name).join("holders")));
-        }
-    }
+/// Stops every array that lies on these disks, which are `/sys/dev/block/MAJOR:MINOR`, and has nothing standing on it.
+fn stop(below: &[PathBuf], sys: &Path, dev: &Path) -> Result<Vec<StopReceipt>, ApplyError> {
     let mut receipts = Vec::new();
-    for name in found {
-        let (sysfs, device) = (sys.join("class/block").join(&name).join("md"), dev.join(&name));
-        if sysfs.is_dir() {
+    for held in holders::above(below, sys) {
+        let (sysfs, device) = (held.sysfs.join("md"), dev.join(&held.name));
+        if sysfs.is_dir() && !holders::is_held(&held) {
             arrays::stop(&sysfs, &device)?;
-            receipts.push(StopReceipt { device: device.display().to_string(), name: None, members: Vec::new() });
+            let device = device.display().to_string();
+            receipts.push(StopReceipt { device, name: None, resync: None, members: Vec::new() });
         }
     }
     Ok(receipts)

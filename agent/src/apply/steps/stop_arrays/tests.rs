@@ -7,20 +7,23 @@ fn arrays_on_a_disk_and_its_partitions_are_stopped_and_nothing_else_is() {
     let dir = tempfile::tempdir().unwrap();
     let sys = dir.path().join("sys");
     let (disk, class) = (sys.join("dev/block/1:3"), sys.join("class/block"));
-    for holder in ["null2/holders/md127", "null3/holders/dm-0", "holders/md_d1"] {
+    for holder in ["null2/holders/md127", "null3/holders/dm-0", "null3/holders/md5", "holders/md_d1"] {
         fs::create_dir_all(disk.join(holder)).unwrap();
     }
     for partition in ["null2", "null3"] {
         fs::write(disk.join(partition).join("partition"), "1").unwrap();
     }
     fs::create_dir_all(class.join("dm-0/dm")).unwrap();
-    for array in ["md127", "md_d1", "md9"] {
+    fs::create_dir_all(class.join("md5/holders/dm-0")).unwrap();
+    for array in ["md127", "md_d1", "md9", "md5"] {
         fs::create_dir_all(class.join(array).join("md")).unwrap();
         fs::write(class.join(array).join("md/array_state"), "active").unwrap();
     }
-    let stopped = stop(&disk, &sys, Path::new("/dev")).unwrap();
-    let devices: Vec<&str> = stopped.iter().map(|one| one.device.as_str()).collect();
+    let stopped = stop(&[disk], &sys, Path::new("/dev")).unwrap();
+    // One that something stands on is not asked.
+    let mut devices: Vec<&str> = stopped.iter().map(|one| one.device.as_str()).collect();
+    devices.sort_unstable();
     assert_eq!(devices, ["/dev/md127", "/dev/md_d1"]);
     let state = |array: &str| fs::read_to_string(class.join(array).join("md/array_state")).unwrap();
-    assert_eq!(["md127", "md_d1", "md9"].map(state), ["clear", "clear", "active"]);
+    assert_eq!(["md127", "md_d1", "md9", "md5"].map(state), ["clear", "clear", "active", "active"]);
 }

@@ -1,6 +1,6 @@
 //! An image on its way to disks, as the plan has it.
 
-use super::{Identifier, Plan, Verify, Wire, words};
+use super::{Device, Identifier, Node, Plan, Verify, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,5 +29,9 @@ impl Wire for WriteImage {
     /// Those of the image, which are known when it is written.
     fn identifiers(&self) -> Vec<Identifier> {
         Vec::new()
+    }
+
+    fn nodes(&self, _: &Plan) -> Vec<Node> {
+        self.disks.iter().map(|&disk| Node::on(&Device::Disk { disk }, format!("image `{}`", self.image))).collect()
     }
 }

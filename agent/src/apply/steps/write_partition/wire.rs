@@ -1,6 +1,6 @@
 //! A filesystem image on its way into partitions, as the plan has it.
 
-use super::{Device, Identifier, Plan, Verify, Wire, words};
+use super::{Device, Identifier, Node, Plan, Verify, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,5 +29,9 @@ impl Wire for WritePartition {
     /// Those of the image, which are known when it is written.
     fn identifiers(&self) -> Vec<Identifier> {
         Vec::new()
+    }
+
+    fn nodes(&self, _: &Plan) -> Vec<Node> {
+        self.on.iter().map(|on| Node::on(on, format!("image `{}`", self.image))).collect()
     }
 }

@@ -64,7 +64,7 @@ fn members_that_differ_are_warned_about_and_one_is_no_mirror() {
     assert_eq!(plan.warnings[0].code, "plan.uneven_array");
     assert!(plan.warnings[0].message.contains("480.1 GB"), "{}", plan.warnings[0].message);
     let refusal = run(json!([{ "serial": "A" }]), json!([]), &mirror(json!({ "count": 1 }))).unwrap_err();
-    assert_eq!(refusal.code(), "plan.unsupported");
+    assert_eq!(refusal.code(), "plan.array");
 }
 
 #[test]
@@ -190,4 +190,122 @@ fn every_group_that_the_inventory_tells_is_kept_whole() {
     let both = |devices| json!([btrfs("sda", "ssd", devices), { "serial": "B" }, btrfs("sdc", "hdd", devices)]);
     assert_eq!(run(both(2), json!([]), &mirror(json!({}))).unwrap_err().code(), "plan.split_array");
     assert!(run(both(1), json!([]), &mirror(json!({}))).is_ok(), "two copies of one image");
+}
+
+/// LVM on LUKS on the array: a root and a swap volume, as device-mapper names them.
+fn stack(swap: bool, mounted: bool) -> Value {
+    let mounts = |on: &str| match (on, mounted, swap) {
+        ("dm-1", true, _) => json!([{ "device": "dm-1", "mountpoint": "/srv" }]),
+        ("dm-2", _, true) => json!([{ "device": "dm-2", "mountpoint": "[SWAP]", "filesystem": "swap" }]),
+        _ => json!([]),
+    };
+    let all = || {
+        let list = [mounts("dm-1"), mounts("dm-2")];
+        list.iter().flat_map(|list| list.as_array().cloned().unwrap()).collect::<Vec<Value>>()
+    };
+    let lv = |name: &str, dm: &str| json!({ "name": name, "dm_name": dm, "dm_uuid": format!("LVM-{dm}"), "slaves": ["dm-0"], "mounts": mounts(name) });
+    let mut array = array(json!([]));
+    array["holders"] = json!(["dm-0"]);
+    array["mounts"] = json!(all());
+    let crypt = json!({ "name": "dm-0", "dm_name": "secret", "dm_uuid": "CRYPT-LUKS2-1-secret", "slaves": ["md127"],
+        "holders": ["dm-1", "dm-2"], "mounts": all(), "signatures": [{ "kind": "LVM2_member", "group": { "uuid": "g", "name": "vg" } }] });
+    json!([lv("dm-2", "vg-swap"), array, crypt, lv("dm-1", "vg-root")])
+}
+
+fn members_of_a_stack(volumes: &Value) -> Value {
+    let mut disks =
+        json!([member("sda", "ssd", "x:old", json!(["md127"])), member("sdb", "ssd", "x:old", json!(["md127"]))]);
+    for disk in disks.as_array_mut().unwrap() {
+        disk["mounts"] = volumes[1]["mounts"].clone();
+    }
+    disks
+}
+
+#[test]
+fn a_stack_is_taken_apart_from_the_top() {
+    let volumes = stack(true, false);
+    let plan = run(members_of_a_stack(&volumes), volumes, &mirror(json!({}))).unwrap();
+    let said: Vec<String> = plan.steps.iter().take(5).map(|step| step.words(&plan)).collect();
+    assert_eq!(
+        said[..4],
+        [
+            "turn off the swap on [0] [1]",
+            "deactivate the logical volumes vg-root, vg-swap on [0] [1]",
+            "close the encrypted volumes secret on [0] [1]",
+            &format!("stop the arrays that run on [0] [1] (UUID {OLD})"),
+        ]
+    );
+    assert!(said[4].contains("wipe") || plan.steps[4].name() == "wipe", "{said:?}");
+    let volumes = stack(false, false);
+    let plan = run(members_of_a_stack(&volumes), volumes, &mirror(json!({}))).unwrap();
+    assert_eq!(plan.steps[0].name(), "stop-volumes");
+    assert!(plan.steps[0].words(&plan).contains("logical volumes"), "no swap, no step");
+}
+
+/// Kernel names say nothing: the same stack found in another order is the same plan.
+#[test]
+fn how_the_kernel_counts_volumes_changes_no_digest() {
+    let volumes = stack(true, false);
+    let one = run(members_of_a_stack(&volumes), volumes.clone(), &mirror(json!({}))).unwrap();
+    let text = volumes.to_string().replace("dm-1", "dm-9").replace("dm-0", "dm-7").replace("md127", "md126");
+    let mut disks = members_of_a_stack(&volumes).to_string().replace("md127", "md126");
+    disks = disks.replace("dm-1", "dm-9");
+    let mut other: Value = serde_json::from_str(&text).unwrap();
+    other.as_array_mut().unwrap().reverse();
+    let other = run(serde_json::from_str(&disks).unwrap(), other, &mirror(json!({}))).unwrap();
+    assert_eq!(one.digest, other.digest);
+}
+
+#[test]
+fn a_mount_anywhere_in_a_stack_keeps_its_disks() {
+    let volumes = stack(false, true);
+    assert_eq!(run(members_of_a_stack(&volumes), volumes, &mirror(json!({}))).unwrap_err().code(), "plan.no_match");
+    // Something stands on it that nobody knows how to take apart.
+    let mut volumes = stack(false, false);
+    volumes[0]["holders"] = json!(["drbd0"]);
+    assert_eq!(run(members_of_a_stack(&volumes), volumes, &mirror(json!({}))).unwrap_err().code(), "plan.no_match");
+}
+
+#[test]
+fn swap_on_a_partition_is_turned_off_first() {
+    let mounts = json!([{ "device": "sda1", "mountpoint": "[SWAP]", "filesystem": "swap" }]);
+    let disks = json!([{ "name": "sda", "serial": "A", "mounts": mounts }, { "name": "sdb", "serial": "B" }]);
+    let plan = run(disks, json!([]), &mirror(json!({}))).unwrap();
+    assert_eq!(plan.steps[0].words(&plan), "turn off the swap on [0]");
+}
+
+/// The group's other half is on a disk that stays, and only the assembled array tells that this half is on chosen ones.
+#[test]
+fn a_group_inside_of_an_array_is_not_torn_apart() {
+    let part = json!({ "kind": "LVM2_member", "uuid": "own", "group": { "uuid": "g", "name": "vg0" } });
+    let disks = || {
+        json!([
+            member("sda", "ssd", "x:old", json!(["md127"])),
+            member("sdb", "ssd", "x:old", json!(["md127"])),
+            { "name": "sdc", "serial": "C", "class": "hdd", "signatures": [part.clone()] }
+        ])
+    };
+    let mut old = array(json!([]));
+    old["signatures"] = json!([part.clone()]);
+    let refusal = run(disks(), json!([old.clone()]), &mirror(json!({}))).unwrap_err();
+    assert_eq!(refusal.code(), "plan.split_array");
+    assert!(refusal.to_string().contains("vg0") && refusal.to_string().contains("/dev/sdc"), "{refusal}");
+    assert!(run(disks(), json!([old]), &mirror(json!({ "allow": ["split-array"] }))).is_ok());
+    assert!(
+        run(disks(), json!([array(json!([]))]), &mirror(json!({}))).is_ok(),
+        "nothing of the group is on the array"
+    );
+}
+
+#[test]
+fn a_running_volume_over_a_disk_that_stays_is_split() {
+    let lv =
+        json!({ "name": "dm-0", "dm_name": "vg-data", "dm_uuid": "LVM-1", "slaves": ["sda", "sdc"], "mounts": [] });
+    let disks = json!([
+        { "name": "sda", "serial": "A", "holders": ["dm-0"] }, { "name": "sdb", "serial": "B" },
+        { "name": "sdc", "serial": "C", "class": "hdd", "holders": ["dm-0"] }
+    ]);
+    let refusal = run(disks, json!([lv]), &mirror(json!({}))).unwrap_err();
+    assert_eq!(refusal.code(), "plan.split_array");
+    assert!(refusal.to_string().contains("the running volume /dev/dm-0 is on /dev/sdc too"), "{refusal}");
 }

@@ -1,0 +1,87 @@
+//! An NVMe namespace that gets other sectors. The disk is bound anew afterwards: with what the plan said that it would be.
+
+mod identify;
+
+use super::{ApplyError, FormatNamespace, Patience, Perform, Ramdisk, Work};
+use crate::apply::bound::{Access, BoundDisk, Part};
+use crate::sys::nvme::{self, Identify};
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// A disk may write to each of its cells meanwhile, and answers nothing else.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// For the kernel to see what was done.
+const SEEN: Duration = Duration::from_secs(10);
+
+/// What was formatted. Bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FormatReceipt {
+    pub device: String,
+    pub sector_size: u32,
+    pub size: u64,
+    /// Sectors that it had.
+    pub had: u32,
+}
+
+impl Perform for FormatNamespace {
+    fn able(&self, _: &Ramdisk<'_>) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    fn patience(&self, usual: Patience) -> Patience {
+        Patience { progress: usual.progress.max(PATIENCE + Duration::from_secs(60)), ..usual }
+    }
+
+    fn perform(&self, work: &Work) -> Result<(), ApplyError> {
+        let disk = work.disks.disk(self.disk)?;
+        let had = disk.sector();
+        let format = offered(disk, self.sector_size)?;
+        // Firmware finds nothing from here on, whenever the disk forgets the rest.
+        disk.tell_kernel(&[])?;
+        mark(disk, &work.order.id)?;
+        nvme::format(disk.held()?, format, PATIENCE).map_err(|error| failed(disk, &error.to_string()))?;
+        let deadline = Instant::now() + SEEN;
+        while let Err(error) = disk.reshape(self.size, self.sector_size) {
+            if Instant::now() >= deadline || !matches!(error, ApplyError::Formatted { .. }) {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        // The kernel's word, and the device's own.
+        if identify::sector_in_use(&asked(disk, Identify::Namespace)?) != Some(self.sector_size) {
+            return Err(failed(disk, "it says that its sectors are others still"));
+        }
+        mark(disk, &work.order.id)?;
+        let device = disk.name().display().to_string();
+        let receipt = FormatReceipt { device, sector_size: self.sector_size, size: self.size, had };
+        work.note("format-namespace", &receipt.device, &receipt);
+        Ok(())
+    }
+}
+
+/// The format to ask for; refused before anything is lost where it is not offered, or would reach other namespaces.
+fn offered(disk: &BoundDisk, sector: u32) -> Result<u8, ApplyError> {
+    let namespace = asked(disk, Identify::Namespace)?;
+    let none = || failed(disk, &format!("it offers no sectors of {sector} bytes without metadata"));
+    let format = identify::format_with(&namespace, sector).ok_or_else(none)?;
+    if identify::formats_all(&asked(disk, Identify::Controller)?) {
+        let active = identify::active(&asked(disk, Identify::ActiveNamespaces)?);
+        if active > 1 {
+            return Err(failed(disk, &format!("its controller would format all of its {active} namespaces")));
+        }
+    }
+    Ok(format)
+}
+
+fn asked(disk: &BoundDisk, what: Identify) -> Result<Vec<u8>, ApplyError> {
+    nvme::identify(disk.held()?, what).map_err(|error| failed(disk, &error.to_string()))
+}
+
+fn mark(disk: &BoundDisk, order: &str) -> Result<(), ApplyError> {
+    let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
+    Ok(disk.area().mark(&device, order)?)
+}
+
+fn failed(disk: &BoundDisk, what: &str) -> ApplyError {
+    ApplyError::Format { device: disk.name().to_owned(), what: what.to_owned() }
+}

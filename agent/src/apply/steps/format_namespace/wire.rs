@@ -1,0 +1,38 @@
+//! Other sectors for an NVMe namespace, as the plan has it.
+
+use super::{Device, Identifier, Node, Plan, Wire};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Everything on the namespace is lost; from here on the disk has these sectors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FormatNamespace {
+    pub disk: usize,
+    /// Bytes.
+    pub sector_size: u32,
+    /// Bytes of the disk afterwards.
+    pub size: u64,
+}
+
+impl Wire for FormatNamespace {
+    fn disks(&self) -> Vec<usize> {
+        vec![self.disk]
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, plan: &Plan) -> String {
+        let had = plan.disks.get(self.disk).map(|disk| format!(" instead of {}", disk.logical_block_size));
+        format!("[{}] format to sectors of {} bytes{}", self.disk, self.sector_size, had.unwrap_or_default())
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        Vec::new()
+    }
+
+    fn nodes(&self, _: &Plan) -> Vec<Node> {
+        vec![Node::on(&Device::Disk { disk: self.disk }, format!("sectors of {} bytes", self.sector_size))]
+    }
+}

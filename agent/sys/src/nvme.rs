@@ -1,0 +1,120 @@
+//! NVMe admin commands through a namespace's block device (linux/nvme_ioctl.h; NVM Express Base Specification 2.0).
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+/// `struct nvme_passthru_cmd`.
+#[repr(C)]
+#[derive(Default)]
+struct Command {
+    opcode: u8,
+    flags: u8,
+    reserved: u16,
+    namespace: u32,
+    cdw2: u32,
+    cdw3: u32,
+    metadata: u64,
+    address: u64,
+    metadata_length: u32,
+    data_length: u32,
+    cdw10: u32,
+    cdw11: u32,
+    cdw12: u32,
+    cdw13: u32,
+    cdw14: u32,
+    cdw15: u32,
+    timeout_ms: u32,
+    result: u32,
+}
+
+const _: () = assert!(size_of::<Command>() == 72);
+
+const FORMAT_NVM: u8 = 0x80;
+const IDENTIFY: u8 = 0x06;
+/// Bytes of what Identify answers.
+const IDENTIFIED: usize = 4096;
+
+mod raw {
+    use super::Command;
+    nix::ioctl_none!(id, b'N', 0x40);
+    nix::ioctl_readwrite!(admin_command, b'N', 0x41, Command);
+}
+
+/// What Identify is asked for (its CNS field).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identify {
+    Namespace,
+    Controller,
+    /// Numbers of the subsystem's active namespaces.
+    ActiveNamespaces,
+}
+
+/// NVME_IOCTL_ID: the number of the namespace that a block device is.
+pub fn namespace(device: impl AsFd) -> io::Result<u32> {
+    // SAFETY: the ioctl takes no argument.
+    let number = unsafe { raw::id(device.as_fd().as_raw_fd()) }?;
+    u32::try_from(number).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// Identify: 4096 bytes.
+pub fn identify(device: impl AsFd, what: Identify) -> io::Result<Vec<u8>> {
+    let (number, cns) = match what {
+        Identify::Namespace => (namespace(device.as_fd())?, 0),
+        Identify::Controller => (0, 1),
+        Identify::ActiveNamespaces => (0, 2),
+    };
+    let mut data = vec![0u8; IDENTIFIED];
+    let mut command = Command {
+        opcode: IDENTIFY,
+        namespace: number,
+        address: data.as_mut_ptr() as u64,
+        data_length: IDENTIFIED as u32,
+        cdw10: cns,
+        ..Command::default()
+    };
+    submit(device, &mut command)?;
+    Ok(data)
+}
+
+/// Format NVM of this one namespace to the LBA format with that index, without metadata, protection or secure erase.
+/// Everything on it is lost. The kernel has looked at the namespace again when this returns.
+pub fn format(device: impl AsFd, lba_format: u8, timeout: Duration) -> io::Result<()> {
+    if lba_format > 63 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // Bits 3:0 and, of formats beyond the 16th, 13:12.
+    let index = u32::from(lba_format & 0xf) | u32::from(lba_format >> 4) << 12;
+    let mut command = Command {
+        opcode: FORMAT_NVM,
+        namespace: namespace(device.as_fd())?,
+        cdw10: index,
+        timeout_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
+        ..Command::default()
+    };
+    submit(device, &mut command)
+}
+
+fn submit(device: impl AsFd, command: &mut Command) -> io::Result<()> {
+    // SAFETY: `command` is laid out as the kernel has it (its size is checked above) and outlives the call, which is
+    // synchronous; where `address` is not 0, it and `data_length` are those of a buffer of the caller that outlives it too.
+    let status = unsafe { raw::admin_command(device.as_fd().as_raw_fd(), command) }?;
+    if status != 0 {
+        return Err(io::Error::other(format!("NVMe status 0x{status:x}")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_namespace_is_an_error() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(namespace(&file).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+        assert_eq!(identify(&file, Identify::Controller).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+        assert_eq!(format(&file, 0, Duration::ZERO).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+        assert_eq!(format(&file, 64, Duration::ZERO).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}
