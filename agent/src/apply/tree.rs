@@ -169,9 +169,18 @@ impl Tree {
 
     /// The device with the filesystem that has this path of the tree.
     pub fn holding(&self, path: &str) -> Option<&Path> {
+        self.filesystem_of(path).map(|one| one.device.as_path())
+    }
+
+    /// The same, as the plan calls it.
+    pub fn device_of(&self, path: &str) -> Option<&Device> {
+        self.filesystem_of(path).map(|one| &one.on)
+    }
+
+    fn filesystem_of(&self, path: &str) -> Option<&Filesystem> {
         let path = Path::new("/").join(path);
         let above = self.filesystems.iter().filter(|one| path.starts_with(&one.at));
-        above.max_by_key(|one| one.at.len()).map(|one| one.device.as_path())
+        above.max_by_key(|one| one.at.len()).map(Arc::as_ref)
     }
 
     /// Mount points in the new system, and what is mounted there.

@@ -112,3 +112,19 @@ proptest! {
         }
     }
 }
+
+/// `--tools raid` would be of no use without them; the names of others in the directory lead to none of these.
+#[test]
+fn the_standard_rules_take_every_level_of_arrays() {
+    let levels = ["raid0", "raid1", "raid10", "raid456", "md_mod", "dm_mod"];
+    let paths = levels.map(|level| format!("kernel/drivers/md/{}.ko", level.replace('_', "-")));
+    let mut modules: Vec<(&str, &[&str])> = paths.iter().map(|path| (path.as_str(), &[] as &[&str])).collect();
+    modules.push(("kernel/drivers/md/faulty.ko", &[]));
+    let needed = ["nvme", "ahci", "sd_mod", "ext4"].map(|name| format!("kernel/x/{name}.ko"));
+    modules.extend(needed.iter().map(|path| (path.as_str(), &[] as &[&str])));
+    let chosen = Rules::standard().unwrap().select(&tree(&modules, &[])).unwrap();
+    for level in levels {
+        assert!(chosen.contains_key(level), "{level}: {chosen:?}");
+    }
+    assert!(!chosen.contains_key("faulty"));
+}

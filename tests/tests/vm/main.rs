@@ -11,6 +11,7 @@ mod main_job;
 mod medium;
 mod racks;
 mod raid;
+mod redeploy;
 mod storage;
 mod swapped;
 mod trust;

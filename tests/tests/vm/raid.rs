@@ -1,6 +1,7 @@
-//! MD RAID 1 from end to end: two disks that were members of other arrays before get a mirrored Debian, the power is cut
-//! before the controller heard of it, the same order is carried out again over the result, both members are whole, and
-//! the machine boots with either of them pulled.
+//! MD RAID 1 from end to end: two disks that were members of other arrays before get a mirror, the power is cut before the
+//! controller heard of it, the same order is carried out again over the result, and both members are whole. All that with
+//! a tree that is small and boots nothing. Then another order puts a mirrored Debian over it, and the machine boots with
+//! either disk pulled.
 
 use burin::protocol::{Kind, Receipt};
 use burin_tests::controller::{Call, Controller, Fault, Observation};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -19,6 +21,9 @@ const LONG: Duration = Duration::from_secs(600);
 const HOST: &str = "mirrored";
 const MAC: &str = "52:54:00:b0:00:05";
 const ORDER: &str = "mirror-1";
+const DEBIAN: &str = "mirror-2";
+/// Bytes of the small tree's kernel.
+const KERNEL: usize = 1 << 20;
 /// Of the array that the disks were in before.
 const OLD: [u8; 16] = *b"\x11old-array-uuid\x11";
 
@@ -31,6 +36,7 @@ fn a_mirror_over_old_members_twice() {
     let _slot = Slot::wait().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::new(dir.path(), &netboot, &debian.tree);
+    bench.put(ORDER, &bench.small);
 
     println!("-- the first attempt, of whose end nobody hears");
     bench.controller.faults().set(Call::Receipt, Fault::Drop, u32::MAX);
@@ -51,29 +57,25 @@ fn a_mirror_over_old_members_twice() {
         let member = "linux_raid_member";
         assert_eq!(kinds, [member, member, member, "LVM2_member", "ext4"], "what was lost is told");
     }
-    let first = bench.members();
+    let first = bench.members("/etc/mdadm.conf");
     bench.controller.faults().heal();
 
     println!("-- the same order again, over its own result");
     let seen = bench.controller.subscribe();
     let machine = bench.start();
-    let receipt = loop {
-        match seen.recv_timeout(LONG) {
-            Ok(Observation::Receipt { receipt, .. }) => break receipt,
-            Ok(Observation::Event { event, .. }) => {
-                if let Some(Kind::StageFailed(failed)) = event.kind() {
-                    panic!("{failed:?}");
-                }
-            }
-            Ok(_) => {}
-            Err(_) => panic!("no receipt; the console:\n{}", machine.console().tail(60)),
-        }
-    };
-    machine.cut_power();
+    let receipt = receipt_of(ORDER, &seen, &machine);
     assert_eq!((receipt.problem.as_ref(), receipt.attempt), (None, 2));
     raid_receipt(&receipt);
-    let second = bench.members();
+    let second = bench.members("/etc/mdadm.conf");
     assert_eq!(first.map(|member| member.uuid), second.map(|member| member.uuid), "another array than before");
+
+    println!("-- a Debian over it");
+    bench.put(DEBIAN, &debian.tree);
+    let receipt = receipt_of(DEBIAN, &seen, &machine);
+    machine.cut_power();
+    assert_eq!(receipt.problem, None);
+    raid_receipt(&receipt);
+    bench.members("/etc/mdadm/mdadm.conf");
     assert_eq!(bench.other.digest().unwrap(), bench.before, "the third disk was touched");
 
     let states = [0, 1].map(|pulled| {
@@ -81,6 +83,21 @@ fn a_mirror_over_old_members_twice() {
         bench.boots_without(pulled)
     });
     assert_ne!(states[0], states[1], "each time the other member was away");
+}
+
+fn receipt_of(order: &str, seen: &Receiver<Observation>, machine: &Machine) -> Receipt {
+    loop {
+        match seen.recv_timeout(LONG) {
+            Ok(Observation::Receipt { receipt, .. }) if receipt.order == order => return *receipt,
+            Ok(Observation::Event { event, .. }) => {
+                if let Some(Kind::StageFailed(failed)) = event.kind() {
+                    panic!("{failed:?}");
+                }
+            }
+            Ok(_) => {}
+            Err(_) => panic!("no receipt of {order}; the console:\n{}", machine.console().tail(60)),
+        }
+    }
 }
 
 /// What the receipt says of the array, made and stopped.
@@ -130,6 +147,7 @@ struct Bench {
     disks: [DiskFile; 2],
     other: DiskFile,
     before: String,
+    small: Image,
 }
 
 impl Bench {
@@ -144,15 +162,24 @@ impl Bench {
             .unwrap();
         let before = other.digest().unwrap();
 
-        let controller = start_controller_as(dir, netboot, &tree.dir, |options| options.max_attempts = 2).unwrap();
+        // One directory to serve from.
+        let images = dir.join("images");
+        std::fs::create_dir(&images).unwrap();
+        std::os::unix::fs::symlink(tree.dir.join(&tree.file), images.join(&tree.file)).unwrap();
+        let small = Image::small_tree(&images, "small.tar", KERNEL).unwrap();
+        let controller = start_controller_as(dir, netboot, &images, |options| options.max_attempts = 2).unwrap();
         let url = controller.public_url();
-        controller.put_order(MAC, order(&url, tree).to_string()).unwrap();
         let boot = Boot::Kernel {
             kernel: netboot.kernel(),
             initrd: netboot.initramfs(),
             cmdline: format!("console=ttyS0,115200 burin.controller={url} BOOTIF=01-{}", MAC.replace(':', "-")),
         };
-        Self { controller, boot, dir: dir.to_owned(), disks, other, before }
+        Self { controller, boot, dir: dir.to_owned(), disks, other, before, small }
+    }
+
+    fn put(&self, id: &str, tree: &Image) {
+        let order = order(id, &self.controller.public_url(), tree);
+        self.controller.put_order(MAC, order.to_string()).unwrap();
     }
 
     /// The agent, with all disks.
@@ -188,14 +215,15 @@ impl Bench {
         assert!(mdstat.contains("active raid1") && mdstat.contains("[2/1]"), "{mdstat}");
         let state = ["[U_]", "[_U]"].into_iter().find(|state| mdstat.contains(state));
         let state = state.unwrap_or_else(|| panic!("one member of two is there: {mdstat}"));
-        let started = text.lines().any(|line| line.contains("BdsDxe: starting Boot") && line.contains(ORDER));
+        let started = text.lines().any(|line| line.contains("BdsDxe: starting Boot") && line.contains(DEBIAN));
         assert!(started, "the firmware took another way than the order's entry:\n{}", console.tail(60));
         machine.cut_power();
         state
     }
 
-    /// Looks at both disks from the host: table, superblocks, and the filesystem that either member alone holds.
-    fn members(&self) -> [Member; 2] {
+    /// Looks at both disks from the host: table, superblocks, and the filesystem that either member alone holds, with the
+    /// array in its mdadm.conf.
+    fn members(&self, conf: &str) -> [Member; 2] {
         let found = self.disks.each_ref().map(|disk| {
             disk.verify_table().unwrap();
             let partitions = disk.partitions().unwrap();
@@ -220,7 +248,7 @@ impl Bench {
             let data = data.path().display().to_string();
             run("/usr/sbin/e2fsck", &["-f", "-n", &data]);
             let uuid = value("Array UUID");
-            let conf = run("/usr/sbin/debugfs", &["-R", "cat /etc/mdadm/mdadm.conf", &data]);
+            let conf = run("/usr/sbin/debugfs", &["-R", &format!("cat {conf}"), &data]);
             assert!(conf.contains(&format!("ARRAY /dev/md/root metadata=1.2 UUID={uuid}")), "{conf}");
             Member { uuid, events: value("Events"), contents }
         });
@@ -252,10 +280,10 @@ fn old_disk(dir: &Path, name: &str, role: u32) -> DiskFile {
     disk
 }
 
-fn order(url: &str, tree: &Image) -> Value {
+fn order(id: &str, url: &str, tree: &Image) -> Value {
     json!({
         "version": "order/v1",
-        "id": ORDER,
+        "id": id,
         "images": { "tree": {
             "urls": [format!("{url}/images/{}", tree.file)],
             "digest": { "wire": tree.wire },

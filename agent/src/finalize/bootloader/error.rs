@@ -24,6 +24,8 @@ pub enum BootError {
     CoreRoom { device: String, need: usize, have: u64 },
     #[error("{device}: what was written there for BIOS to boot is not what is read back")]
     BootSectors { device: String },
+    #[error("{path}: cannot read {what}, where its configuration or the kernel is: it has no module {module}")]
+    NoModule { path: String, what: String, module: &'static str },
     #[error("{path}: cannot be read or written while the tree is made to boot")]
     Io { path: String, source: io::Error },
     #[error("{path}: is not on the EFI system partition as it was written")]
@@ -42,6 +44,7 @@ impl Coded for BootError {
             Self::BadGrub { .. } => "finalize.boot_bad_grub",
             Self::CoreRoom { .. } => "finalize.boot_core_room",
             Self::BootSectors { .. } => "finalize.boot_sectors",
+            Self::NoModule { .. } => "finalize.boot_no_module",
             Self::Io { .. } => "finalize.boot_io",
             Self::Differs { .. } => "finalize.boot_differs",
         }
@@ -60,6 +63,10 @@ impl Coded for BootError {
             Self::NoLoader { .. } => {
                 "put it into the tree (Debian: grub-efi-amd64-signed, grub-efi-amd64-bin or systemd-boot-efi), or let \
                  `bootloader` be `none`"
+            }
+            Self::NoModule { .. } => {
+                "let /boot be a partition of its own, let `bootloader` be `systemd-boot`, or put a GRUB that was built with \
+                 this module into the tree"
             }
             Self::TwoLoaders => "let `bootloader` be `grub` or `systemd-boot`",
             Self::NoRamdisk { .. } => "`root=UUID=` needs one: let the tree's own tools make it before it is packed",

@@ -2,8 +2,9 @@
 //! that it names itself. There it gets three lines that lead to the real one, /boot/grub/grub.cfg.
 
 use super::kernels::Kernel;
-use super::{BootError, BootFile, Installation, System, default_name, kernels, release, suffix};
+use super::{BootError, BootFile, Installation, Source, System, default_name, kernels, release, suffix};
 use crate::finalize::guid::Arch;
+use crate::finalize::root::Root;
 use crate::protocol::order::Bootloader;
 
 /// Larger than any image of GRUB.
@@ -126,6 +127,33 @@ pub fn configuration(system: System<'_>, kernels: &[Kernel]) -> Result<Vec<BootF
     Ok(tree)
 }
 
+/// The module by which GRUB reads arrays with superblocks of version 1.
+const ARRAYS: &str = "mdraid1x";
+
+/// Whether a GRUB that was installed reads its configuration and the kernel where they lie. `array` names the array that
+/// holds a file of the tree, if one does.
+pub fn reads(tree: &Root, made: &Installation, array: &dyn Fn(&str) -> Option<String>) -> Result<(), BootError> {
+    if made.bootloader != Bootloader::Grub {
+        // Kernel and ramdisk are copied onto the ESP.
+        return Ok(());
+    }
+    let Some(what) = ["boot/grub/grub.cfg", "boot/vmlinuz"].into_iter().find_map(array) else { return Ok(()) };
+    for file in made.esp.iter().filter(|file| file.name.starts_with("grub") && file.name.ends_with(".efi")) {
+        let Source::Tree(path) = &file.from else { continue };
+        let image = tree.read(path, LIMIT).map_err(|source| BootError::Io { path: path.clone(), source })?;
+        if !has_module(&image, ARRAYS) {
+            return Err(BootError::NoModule { path: path.clone(), what, module: ARRAYS });
+        }
+    }
+    Ok(())
+}
+
+/// A module that is built in has its name in the section `.modname`, as a string with its end.
+fn has_module(image: &[u8], name: &str) -> bool {
+    let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
+    image.windows(wanted.len()).any(|bytes| bytes == wanted)
+}
+
 /// shim and its key manager, where the tree has them.
 fn shim(system: System<'_>) -> Result<Option<(String, Option<String>)>, BootError> {
     let suffix = suffix(system.arch);
@@ -218,6 +246,29 @@ pub(super) mod tests {
             return burin_skip::skip!("no grub-efi-amd64-bin here");
         };
         assert!(prefix(&bytes).is_some_and(|prefix| prefix.starts_with("EFI/")));
+        assert!(has_module(&bytes, ARRAYS) && !has_module(&bytes, "mdraid"));
+    }
+
+    #[test]
+    fn an_image_without_the_module_reads_no_array() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Root::open(dir.path()).unwrap();
+        let put = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+        put("bare.efi", b"MZ..mdraid1xx..\0mdraid09\0");
+        put("full.efi", b"MZ..\0mdraid1x\0");
+        let made = |bootloader, from: &str| Installation {
+            bootloader,
+            kernel: "1".to_owned(),
+            esp: vec![BootFile::text("EFI/x", "grub.cfg", String::new()), BootFile::copy("EFI/x", "grubx64.efi", from)],
+            tree: Vec::new(),
+        };
+        let on_array = |path: &str| (path == "boot/vmlinuz").then(|| "the array root".to_owned());
+        let (grub, plain) = (Bootloader::Grub, |_: &str| None);
+        reads(&tree, &made(grub, "full.efi"), &on_array).unwrap();
+        reads(&tree, &made(grub, "bare.efi"), &plain).unwrap();
+        reads(&tree, &made(Bootloader::SystemdBoot, "bare.efi"), &on_array).unwrap();
+        let error = reads(&tree, &made(grub, "bare.efi"), &on_array).unwrap_err();
+        assert!(error.to_string().contains("bare.efi: cannot read the array root"), "{error}");
     }
 
     #[test]

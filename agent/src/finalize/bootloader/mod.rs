@@ -11,6 +11,7 @@ mod release;
 mod systemd_boot;
 
 pub use error::BootError;
+pub use grub::reads as check_reads;
 pub use image::{fstab_with_esp, image_esp, of_image};
 
 use crate::finalize::guid::Arch;

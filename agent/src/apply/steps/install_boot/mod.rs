@@ -69,6 +69,11 @@ fn install(step: &InstallBoot, work: &Work, mounts: &mut Tree) -> Result<Install
         Some(_) => bootloader::prepare(system, step.bootloader)?,
         None => bootloader::of_image(system)?,
     };
+    let array = |path: &str| match mounts.device_of(path)? {
+        Device::Raid { name } => Some(format!("the array {name}")),
+        Device::Disk { .. } | Device::Partition { .. } => None,
+    };
+    bootloader::check_reads(&tree, &made, &array)?;
     for file in &made.tree {
         let digest = copy(&tree, file, &tree, "")?;
         mounts.copied(file.path(), digest);
