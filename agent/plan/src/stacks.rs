@@ -8,6 +8,9 @@ use burin_protocol::plan::{Fate, PlannedDisk, Step, Warning};
 use hwinventory_types::{Disk, Inventory, Mount};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// More than anybody stacks.
+const LAYERS: usize = 32;
+
 /// What becomes of all that is built on overwritten disks.
 #[derive(Debug, Default, PartialEq)]
 pub struct Fates {
@@ -78,11 +81,33 @@ fn holders(disk: &Disk) -> impl Iterator<Item = &str> {
 /// Disks and volumes, and which lie on which.
 struct Graph<'a> {
     inventory: &'a Inventory,
+    /// What stands on a disk or volume directly, by its kernel name.
+    standing: BTreeMap<&'a str, BTreeMap<&'a str, &'a Disk>>,
 }
 
 impl<'a> Graph<'a> {
-    fn volume(&self, name: &str) -> Option<&'a Disk> {
-        self.inventory.volumes.data.iter().find(|volume| volume.name == name)
+    fn new(inventory: &'a Inventory) -> Self {
+        let volumes = &inventory.volumes.data;
+        let by_name: BTreeMap<&str, &Disk> = volumes.iter().map(|volume| (volume.name.as_str(), volume)).collect();
+        let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut standing: BTreeMap<&str, BTreeMap<&str, &Disk>> = BTreeMap::new();
+        for one in inventory.disks.data.iter().chain(volumes) {
+            owners.insert(&one.name, &one.name);
+            owners.extend(one.partitions.iter().map(|part| (part.name.as_str(), one.name.as_str())));
+            let held = holders(one).filter_map(|name| by_name.get_key_value(name));
+            standing.entry(&one.name).or_default().extend(held.map(|(name, volume)| (*name, *volume)));
+        }
+        // A holder names what stands on it, a slave what it stands on; there may be only one of them.
+        for volume in volumes {
+            for owner in volume.slaves.iter().filter_map(|name| owners.get(name.as_str())) {
+                standing.entry(owner).or_default().insert(&volume.name, volume);
+            }
+        }
+        Self { inventory, standing }
+    }
+
+    fn on(&self, name: &str) -> impl Iterator<Item = &'a Disk> + '_ {
+        self.standing.get(name).into_iter().flat_map(BTreeMap::values).copied()
     }
 
     /// All volumes that need this disk or volume, whatever lies between them.
@@ -90,10 +115,7 @@ impl<'a> Graph<'a> {
         let mut found: BTreeMap<&str, &'a Disk> = BTreeMap::new();
         let mut queue: Vec<&Disk> = vec![disk];
         while let Some(one) = queue.pop() {
-            let own = |name: &str| one.name == name || one.partitions.iter().any(|part| part.name == name);
-            let standing =
-                self.inventory.volumes.data.iter().filter(|volume| volume.slaves.iter().any(|name| own(name)));
-            for volume in holders(one).filter_map(|name| self.volume(name)).chain(standing) {
+            for volume in self.on(&one.name) {
                 if found.insert(&volume.name, volume).is_none() {
                     queue.push(volume);
                 }
@@ -102,30 +124,39 @@ impl<'a> Graph<'a> {
         found.into_values().collect()
     }
 
-    /// The disks that a volume lies on.
-    fn below(&self, volume: &'a Disk) -> Vec<&'a Disk> {
-        let on = |disk: &&Disk| self.above(disk).iter().any(|above| above.name == volume.name);
-        self.inventory.disks.data.iter().filter(on).collect()
-    }
-
-    /// How many layers stand on a volume.
-    fn depth(&self, volume: &'a Disk) -> usize {
-        let standing = self.above(volume);
-        // Each chain of volumes that stand on each other is shorter for those further up.
-        standing.iter().map(|above| self.depth_within(above, standing.len())).max().map_or(0, |most| most + 1)
-    }
-
-    fn depth_within(&self, volume: &'a Disk, left: usize) -> usize {
-        if left == 0 {
-            return 0;
+    /// The disks that each volume lies on, by its kernel name.
+    fn below(&self) -> BTreeMap<&'a str, Vec<&'a Disk>> {
+        let mut below: BTreeMap<&str, Vec<&Disk>> = BTreeMap::new();
+        for disk in &self.inventory.disks.data {
+            self.above(disk).iter().for_each(|volume| below.entry(&volume.name).or_default().push(disk));
         }
-        self.above(volume).iter().map(|above| self.depth_within(above, left - 1)).max().map_or(0, |most| most + 1)
+        below
+    }
+
+    /// How many layers stand on each volume, by its kernel name. Nothing stands on itself; where an inventory says so, the
+    /// counting ends.
+    fn depths(&self) -> BTreeMap<&'a str, usize> {
+        let volumes = &self.inventory.volumes.data;
+        let mut depths: BTreeMap<&str, usize> = volumes.iter().map(|volume| (volume.name.as_str(), 0)).collect();
+        for _ in 0..LAYERS {
+            let mut changed = false;
+            for volume in volumes {
+                let above = self.on(&volume.name).filter_map(|above| depths.get(above.name.as_str())).max();
+                let depth = above.map_or(0, |most| most + 1);
+                changed |= depths.insert(&volume.name, depth) != Some(depth);
+            }
+            if !changed {
+                break;
+            }
+        }
+        depths
     }
 }
 
 /// Looks at every overwritten disk of the plan.
 pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> Fates {
-    let graph = Graph { inventory };
+    let graph = Graph::new(inventory);
+    let (all_below, depths) = (graph.below(), graph.depths());
     let lost: BTreeMap<&str, usize> = disks
         .iter()
         .enumerate()
@@ -137,7 +168,7 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
     let mut found = Fates::default();
     let mut layers: BTreeMap<(usize, Kind), Vec<(&Disk, BTreeSet<usize>)>> = BTreeMap::new();
     for volume in inventory.volumes.data.iter().filter(|volume| idle.contains(&volume.name)) {
-        let below = graph.below(volume);
+        let below = all_below.get(volume.name.as_str()).map(Vec::as_slice).unwrap_or_default();
         let indices: BTreeSet<usize> = below.iter().filter_map(|disk| lost.get(disk.path.as_str()).copied()).collect();
         let (Some(&first), Some(kind)) = (indices.first(), Kind::of(volume)) else { continue };
         let word = if kind == Kind::Array { "array" } else { "volume" };
@@ -152,7 +183,10 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
             split.insert((format!("the running {word} {} is on {} too", volume.path, disk.path), first));
         }
         found.stopped.push(volume.path.clone());
-        layers.entry((graph.depth(volume), kind)).or_default().push((volume, indices));
+        layers
+            .entry((depths.get(volume.name.as_str()).copied().unwrap_or(0), kind))
+            .or_default()
+            .push((volume, indices));
     }
     found.stop = swaps(inventory, &lost).into_iter().collect();
     found.stop.extend(layers.into_iter().map(|((_, kind), volumes)| stop(kind, &volumes, inventory, &lost)));
