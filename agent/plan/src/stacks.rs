@@ -106,7 +106,7 @@ impl<'a> Graph<'a> {
         Self { inventory, standing }
     }
 
-    fn on(&self, name: &str) -> impl Iterator<Item = &'a Disk> + '_ {
+    fn on(&self, name: &str) -> impl Iterator<Item = &'a Disk> {
         self.standing.get(name).into_iter().flat_map(BTreeMap::values).copied()
     }
 
