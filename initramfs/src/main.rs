@@ -99,7 +99,7 @@ struct BuildArgs {
     /// Take all of the firmware directory.
     #[arg(long, requires = "firmware", help_heading = "Ramdisk")]
     firmware_all: bool,
-    /// Programs for layouts that are made afresh: ext4, xfs, btrfs, vfat, swap, raid. Their Debian packages are fetched.
+    /// Programs for layouts that are made afresh: ext4, xfs, btrfs, vfat, swap, raid, lvm, luks. Their Debian packages are fetched.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Ramdisk")]
     tools: Vec<Tool>,
     /// Take them from the system in this directory instead, such as / for this host's own.

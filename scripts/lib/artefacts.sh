@@ -13,11 +13,13 @@ tools_dir() { echo "$(target_dir)/debug"; }
 build_agent() { (cd "$BURIN_ROOT" && cargo build --release --package burin --bin burin >&2); }
 build_tools() { (cd "$BURIN_ROOT" && cargo build --bins "$@" >&2); }
 
-# Prints the directory of kernel, ramdisk and iPXE script made from the programs as they are built now.
-netboot_artefacts() {
+# Prints the directory of kernel, ramdisk and iPXE script made from the programs as they are built now. Of the programs that
+# layouts need, those of LVM and LUKS go in where they are asked for.
+netboot_artefacts() { # [NAME TOOLS]
     # Level 9: a ramdisk that is thrown away is not worth the minute that the last few per cent cost. scsi_debug is a SCSI
     # disk in the machine's memory, for tests; it is loaded only where the kernel command line says so.
-    local agent builder key package kernel=linux-image-amd64 options=(--module scsi_debug --tools ext4,vfat,raid --level 9)
+    local agent builder key package kernel=linux-image-amd64 name=${1:-netboot}
+    local options=(--module scsi_debug --tools "${2:-ext4,vfat,raid}" --level 9)
     agent=$(agent_path)
     builder=$(tools_dir)/burin-initramfs
     [ -n "$(candidate_version $kernel)" ] || quietly apt-get -q update
@@ -28,10 +30,10 @@ netboot_artefacts() {
         apt-cache depends $kernel
         candidate_version $kernel
         # The packages of the tools, and of what they are linked with.
-        for package in e2fsprogs dosfstools mdadm libc6 libblkid1 libuuid1 libudev1; do candidate_version $package; done
+        for package in e2fsprogs dosfstools mdadm lvm2 cryptsetup-bin libc6 libblkid1 libuuid1 libudev1; do candidate_version $package; done
         installed_versions ca-certificates systemd-boot-efi
     } | cache_key)
-    cached netboot "$key" "$builder" build --quiet --agent "$agent" --kernel-package $kernel \
+    cached "$name" "$key" "$builder" build --quiet --agent "$agent" --kernel-package $kernel \
         "${options[@]}" --cache "$(cache_root)/builder" --output
 }
 
@@ -43,6 +45,18 @@ tree_artefact() {
         installed_versions mmdebstrap e2fsprogs dosfstools mtools fdisk
     } | cache_key)
     cached debian-tree "$key" "$recipe"
+}
+
+storage_netboot_artefacts() { netboot_artefacts storage-netboot ext4,xfs,vfat,swap,raid,lvm,luks; }
+
+# The same with what starts from LVM and LUKS.
+storage_tree_artefact() {
+    local recipe=$BURIN_ROOT/scripts/lib/debian-tree key
+    key=$({
+        cat "$recipe"
+        installed_versions mmdebstrap e2fsprogs dosfstools mtools fdisk
+    } | cache_key)
+    STORAGE=yes cached storage-tree "$key" "$recipe"
 }
 
 # Prints the directory of the Debian image and its description.

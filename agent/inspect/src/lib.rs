@@ -16,6 +16,7 @@ mod leftovers;
 mod loader;
 mod look;
 mod lvm;
+pub mod lvm_text;
 mod network_faults;
 mod order;
 mod page;

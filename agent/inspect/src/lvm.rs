@@ -1,6 +1,7 @@
 //! Volume groups of LVM2 as far as their volumes are linear (lvm2, lib/format_text/layout.h and its text format).
 
 use crate::disk::Disk;
+use crate::lvm_text::{Section, Value};
 use crate::tree::bytes::{le32, le64};
 use burin_image::{ImageError, ReadAt};
 use std::collections::BTreeMap;
@@ -8,7 +9,6 @@ use std::collections::BTreeMap;
 const SECTOR: u64 = 512;
 /// Metadata are not larger.
 const LARGEST: u64 = 16 << 20;
-const DEEPEST: u32 = 16;
 
 #[derive(Debug)]
 pub struct Group {
@@ -124,149 +124,4 @@ fn metadata(disk: &Disk) -> Result<Option<(String, String)>, ImageError> {
         bytes.extend(area.read(512, (len - straight) as usize)?);
     }
     Ok(Some((id, String::from_utf8_lossy(&bytes).into_owned())))
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Value {
-    Text(String),
-    Number(u64),
-    List(Vec<Value>),
-}
-
-/// `NAME { ... }`, with `NAME = VALUE` in it.
-#[derive(Debug, Default)]
-struct Section {
-    values: BTreeMap<String, Value>,
-    sections: BTreeMap<String, Section>,
-}
-
-impl Section {
-    fn parse(text: &str) -> Option<Self> {
-        let lines: Vec<&str> = text.lines().map(|line| line.split('#').next().unwrap_or(line)).collect();
-        let joined = lines.join("\n");
-        let mut words = Words { rest: &joined };
-        words.section(0)
-    }
-
-    /// The one that has volumes in it.
-    fn group(self) -> Option<(String, Section)> {
-        self.sections.into_iter().find(|(_, section)| section.sections.contains_key("physical_volumes"))
-    }
-
-    fn section(&self, name: &str) -> Option<&Section> {
-        self.sections.get(name)
-    }
-
-    fn number(&self, name: &str) -> Option<u64> {
-        match self.values.get(name)? {
-            Value::Number(number) => Some(*number),
-            _ => None,
-        }
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        match self.values.get(name)? {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn list(&self, name: &str) -> Option<&[Value]> {
-        match self.values.get(name)? {
-            Value::List(list) => Some(list),
-            _ => None,
-        }
-    }
-}
-
-struct Words<'a> {
-    rest: &'a str,
-}
-
-impl Words<'_> {
-    fn skip(&mut self) {
-        self.rest = self.rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\0');
-    }
-
-    fn take(&mut self, char: char) -> bool {
-        self.skip();
-        match self.rest.strip_prefix(char) {
-            Some(rest) => {
-                self.rest = rest;
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn word(&mut self) -> Option<String> {
-        self.skip();
-        let end = self.rest.find(|c: char| !(c.is_alphanumeric() || "_.+-".contains(c))).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at_checked(end)?;
-        self.rest = rest;
-        (!word.is_empty()).then(|| word.to_owned())
-    }
-
-    fn section(&mut self, depth: u32) -> Option<Section> {
-        let mut section = Section::default();
-        loop {
-            self.skip();
-            if self.rest.is_empty() || self.take('}') {
-                return Some(section);
-            }
-            let name = self.word()?;
-            if self.take('{') {
-                if depth >= DEEPEST {
-                    return None;
-                }
-                let inner = self.section(depth + 1)?;
-                section.sections.insert(name, inner);
-            } else if self.take('=') {
-                section.values.insert(name, self.value(depth)?);
-            } else {
-                return None;
-            }
-        }
-    }
-
-    fn value(&mut self, depth: u32) -> Option<Value> {
-        if self.take('"') {
-            let (text, rest) = self.rest.split_once('"')?;
-            let text = text.to_owned();
-            self.rest = rest;
-            return Some(Value::Text(text));
-        }
-        if self.take('[') {
-            let mut list = Vec::new();
-            while !self.take(']') {
-                if depth >= DEEPEST {
-                    return None;
-                }
-                list.push(self.value(depth + 1)?);
-                self.take(',');
-            }
-            return Some(Value::List(list));
-        }
-        let word = self.word()?;
-        Some(word.parse().map_or(Value::Text(word), Value::Number))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_read_and_junk_is_none() {
-        let text = "vg {\nid = \"a-b\"\nextent_size = 8192 # 4 MiB\nstatus = [\"RESIZEABLE\", \"READ\"]\n\
-                    physical_volumes {\npv0 {\nid = \"x\"\npe_start = 2048\n}\n}\n}\ncontents = \"Text\"\n";
-        let (name, group) = Section::parse(text).and_then(Section::group).unwrap();
-        assert_eq!((name.as_str(), group.number("extent_size")), ("vg", Some(8192)));
-        let member = group.section("physical_volumes").unwrap().section("pv0").unwrap();
-        assert_eq!((member.text("id"), member.number("pe_start")), (Some("x"), Some(2048)));
-        let deep = format!("{}{}", "a {".repeat(9000), "}".repeat(9000));
-        for junk in ["{", "a = ", "a [", "a = [1,", "\u{0}\u{1}", deep.as_str()] {
-            assert!(Section::parse(junk).and_then(Section::group).is_none());
-        }
-    }
 }

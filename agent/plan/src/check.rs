@@ -8,6 +8,7 @@ mod names;
 mod predicates;
 mod raids;
 mod sets;
+mod volumes;
 
 use burin_protocol::order::{Mistake, Order, OrderError};
 

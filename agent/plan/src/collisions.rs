@@ -95,7 +95,12 @@ fn of_disk(disk: &Disk) -> Vec<Identifier> {
 }
 
 fn of_signature(signature: &Signature) -> Vec<Identifier> {
-    of_content(&signature.kind, signature.uuid.as_deref(), signature.label.as_deref())
+    let mut all = of_content(&signature.kind, signature.uuid.as_deref(), signature.label.as_deref());
+    if signature.kind == "LVM2_member" {
+        let group = signature.group.as_ref().and_then(|group| group.name.clone());
+        all.extend(group.map(Identifier::VolumeGroup));
+    }
+    all
 }
 
 /// What something that libblkid recognises is looked for by; `kind` is its name there.

@@ -1,22 +1,21 @@
 //! Steps of a fresh layout: table, arrays, filesystems, the tree and what makes it boot.
 
-use super::partition_images;
-use super::raids;
 use super::refusal::Reason;
 use super::steps::{self, Context};
-use super::table;
+use super::{layers, luks, partition_images, raids, table};
 use burin_protocol::order::{Bootloader, DiskSet, Filesystem, FsType, Partition, Size, Tree};
 use burin_protocol::plan::steps::{
-    CreateRaid, CreateTable, InstallBoot, MakeFilesystem, Mount, UnpackTree, Wipe, WriteFstab, WriteMdadmConf,
+    CheckTree, CreateRaid, CreateTable, InstallBoot, MakeFilesystem, Mount, UnpackTree, Wipe, WriteCrypttab,
+    WriteFstab, WriteMdadmConf,
 };
 use burin_protocol::plan::{
-    ArrayEntry, Device, FstabEntry, Kept, PlannedDisk, PlannedFilesystem, PlannedPartition, Step,
+    ArrayEntry, Device, FstabEntry, Kept, PlannedDisk, PlannedFilesystem, PlannedPartition, Step, is_encrypted,
 };
 use burin_table::layout::Placed;
 use burin_table::{gpt, layout, types};
 
 /// A filesystem on its way to the plan.
-struct Made {
+pub struct Made {
     on: Device,
     filesystem: PlannedFilesystem,
     mount: Option<String>,
@@ -24,6 +23,13 @@ struct Made {
     is_esp: bool,
     /// One of several disks of its set.
     several: bool,
+}
+
+impl Made {
+    /// On something that there is one of.
+    pub fn single(on: Device, filesystem: PlannedFilesystem, mount: Option<String>, options: Vec<String>) -> Self {
+        Self { on, filesystem, mount, options, is_esp: false, several: false }
+    }
 }
 
 pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> {
@@ -49,6 +55,7 @@ pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> 
         }
         steps.push(Step::CreateRaid(step));
     }
+    layers::steps(context, steps, &mut made)?;
     for made in &made {
         steps.push(Step::MakeFilesystem(MakeFilesystem { on: made.on.clone(), filesystem: made.filesystem.clone() }));
     }
@@ -211,6 +218,10 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
         }));
     }
     steps.push(Step::UnpackTree(UnpackTree { image: tree.image.clone(), verify: context.order.policies.verify }));
+    let needs = layers::needs(steps, mounts.iter().map(|made| (&made.on, made.mount.as_deref() == Some("/"))));
+    if !needs.is_empty() {
+        steps.push(Step::CheckTree(CheckTree { needs }));
+    }
 
     let mut entries: Vec<FstabEntry> = mounts.iter().map(|made| fstab(made)).collect();
     entries.extend(made.iter().filter(|made| made.filesystem.kind == FsType::Swap).map(fstab));
@@ -220,13 +231,25 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
     if !arrays.is_empty() {
         steps.push(Step::WriteMdadmConf(WriteMdadmConf { arrays }));
     }
+    let entries = luks::crypttab(steps);
+    if !entries.is_empty() {
+        steps.push(Step::WriteCrypttab(WriteCrypttab { entries }));
+    }
     if let (Some(root), true) = (root, tree.bootloader != Bootloader::None) {
+        let boot = mounts.iter().find(|made| made.mount.as_deref() == Some("/boot")).unwrap_or(root);
+        if tree.bootloader == Bootloader::Grub && is_encrypted(steps, &boot.on) {
+            let what =
+                "GRUB with /boot on LUKS, which it cannot open (a partition or volume for /boot, or systemd-boot)";
+            return Err(Reason::Unsupported { what: what.to_owned() });
+        }
+        let mut cmdline = layers::kernel_words(steps, &root.on);
+        cmdline.extend(tree.cmdline.iter().cloned());
         steps.push(Step::InstallBoot(InstallBoot {
             bootloader: tree.bootloader,
             // Firmware that does not read them gets nothing there.
             esps: made.iter().filter(|made| made.is_esp && bios.is_empty()).map(|made| made.on.clone()).collect(),
             root_uuid: Some(root.filesystem.uuid.clone()),
-            cmdline: tree.cmdline.clone(),
+            cmdline,
             bios,
         }));
     }

@@ -54,7 +54,10 @@ mod groups;
 mod head;
 mod identity;
 mod keep;
+mod layers;
 mod layout;
+mod luks;
+mod lvm;
 mod machine;
 mod meant;
 mod mkfs;
@@ -110,8 +113,8 @@ pub fn plan(inventory: &Inventory, order: &Order, command_line: &BTreeMap<String
     }
 }
 
-/// What a planned order puts into systems: its seed, which `Step::WriteSeed` writes, and its files, for
-/// `Step::WriteFiles`. `None`: the order has neither.
+/// What a planned order puts into systems and keeps from plans: its seed, which `Step::WriteSeed` writes, its files, for
+/// `Step::WriteFiles`, and passphrases, for `Step::CreateLuks`. `None`: the order has none of them.
 pub fn seed(
     inventory: &Inventory,
     order: &Order,
@@ -122,9 +125,10 @@ pub fn seed(
     let machine = Machine::new(inventory);
     let all = seed_files(order, &machine, &attributes, &mut trace).and_then(|seed| {
         let placed = files::files(order, &attributes)?;
+        let passphrases = luks::all_passphrases(order, &attributes);
         Ok(match seed {
-            None if placed.is_empty() => None,
-            seed => Some(SeedFiles { placed, ..seed.unwrap_or_default() }),
+            None if placed.is_empty() && passphrases.is_empty() => None,
+            seed => Some(SeedFiles { placed, passphrases, ..seed.unwrap_or_default() }),
         })
     });
     all.map_err(|reason| Refusal { reason, trace: Box::new(trace) })
@@ -184,7 +188,9 @@ fn planned(
         seed_digest: seed_digest.as_deref(),
         placed: &placed,
         optimal_io: &optimal_io,
+        memory: inventory.memory.data.physical.or(inventory.memory.data.usable),
     };
+    luks::passphrases(layout, &format!("/layouts/{}", layout.name), &attributes)?;
     let stacks = stacks::fates(inventory, layout, &disks);
     if !stacks.split.is_empty() {
         return Err(Reason::SplitArray(stacks.split));

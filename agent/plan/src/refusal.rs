@@ -44,6 +44,8 @@ pub enum Reason {
     TooSmall { set: String, disk: String, need: u64, have: u64 },
     #[error("the array `{name}`: {what}")]
     Array { name: String, what: String },
+    #[error("{what}: there are {have} bytes for what needs {need}")]
+    NoRoom { what: String, need: u64, have: u64 },
     #[error("disk set `{set}`: the image `{image}` is for {want}-byte sectors, {disk} has {have}")]
     SectorSize { set: String, disk: String, image: String, want: u32, have: u32 },
     #[error("disk set `{set}`: {disk} cannot have sectors of {want} bytes: it offers {offers}")]
@@ -72,6 +74,7 @@ impl Refusal {
             | Reason::SplitArray(_)
             | Reason::TooSmall { .. }
             | Reason::Array { .. }
+            | Reason::NoRoom { .. }
             | Reason::SectorSize { .. }
             | Reason::NoFormat { .. }
             | Reason::Unsupported { .. }
@@ -97,7 +100,7 @@ impl Coded for Refusal {
             Reason::Keep { .. } => "plan.keep",
             Reason::Collision(_) => "plan.collision",
             Reason::SplitArray(_) => "plan.split_array",
-            Reason::TooSmall { .. } => "plan.too_small",
+            Reason::TooSmall { .. } | Reason::NoRoom { .. } => "plan.too_small",
             Reason::Array { .. } => "plan.array",
             Reason::SectorSize { .. } => "plan.sector_size",
             Reason::NoFormat { .. } => "plan.no_format",
@@ -135,7 +138,9 @@ impl Coded for Refusal {
             Reason::SplitArray(_) => {
                 "choose the other disk too, take it out, or let the set say \"allow\": [\"split-array\"]"
             }
-            Reason::TooSmall { .. } => "choose larger disks in `match`, or smaller partitions",
+            Reason::TooSmall { .. } | Reason::NoRoom { .. } => {
+                "choose larger disks in `match`, or smaller partitions and volumes"
+            }
             Reason::Array { .. } => "let the set have more disks (`count`), or choose another `level`",
             Reason::SectorSize { .. } => {
                 "make an image for such disks, or choose others: `logical_block_size` in `match`"

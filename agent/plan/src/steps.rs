@@ -2,6 +2,7 @@
 
 use super::files::{self, PlacedFile};
 use super::fresh;
+use super::layers;
 use super::partition_images;
 use super::refusal::Reason;
 use burin_protocol::order::{
@@ -37,6 +38,8 @@ pub struct Context<'a> {
     pub placed: &'a [PlacedFile],
     /// Optimal I/O sizes of `disks`.
     pub optimal_io: &'a [Option<u64>],
+    /// The machine's memory in bytes, where it is known.
+    pub memory: Option<u64>,
 }
 
 impl<'a> Context<'a> {
@@ -79,13 +82,6 @@ impl<'a> Context<'a> {
 
 pub fn steps(context: Context<'_>) -> Result<Vec<Step>, Reason> {
     let layout = context.layout;
-    if !layout.luks.is_empty() {
-        return Err(Reason::Unsupported { what: format!("LUKS (layout `{}`)", layout.name) });
-    }
-    if !layout.lvm.is_empty() {
-        return Err(Reason::Unsupported { what: format!("LVM (layout `{}`)", layout.name) });
-    }
-
     let mut steps = Vec::new();
     let preserved: Vec<usize> = layout
         .disks
@@ -241,9 +237,8 @@ pub fn seed_set<'a>(order: &'a Order, layout: &'a Layout) -> Option<&'a str> {
 /// The only set that gets an image or the tree's root.
 pub fn system_set(layout: &Layout) -> Option<&str> {
     let is_root = |set: &DiskSet| set.partitions.iter().any(|partition| partition.mount.as_deref() == Some("/"));
-    let holds_root = |name: &str| {
-        layout.raid.values().any(|raid| raid.mount.as_deref() == Some("/") && raid.members.set() == Some(name))
-    };
+    let below = layers::root(layout).and_then(|root| layers::set(layout, root));
+    let holds_root = |name: &str| below == Some(name);
     let mut candidates =
         layout.disks.iter().filter(|(name, set)| set.image.is_some() || is_root(set) || holds_root(name));
     match (candidates.next(), candidates.next()) {

@@ -20,6 +20,7 @@
 //! assert!(error.to_string().contains("layots"));
 //! ```
 
+pub mod age;
 pub mod api;
 pub mod attestation;
 pub mod error;

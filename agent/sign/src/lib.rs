@@ -1,5 +1,5 @@
 //! Who said it: Ed25519 keys as `openssl` and `minisign` make them, and envelopes (DSSE) that hold a document's exact
-//! bytes with signatures over them. No I/O.
+//! bytes with signatures over them; and secrets that only one recipient opens (age). No I/O.
 //!
 //! ```
 //! use burin_sign::{Envelope, SecretKey};
@@ -12,8 +12,10 @@
 
 mod dsse;
 mod key;
+mod sealed;
 mod statement;
 
 pub use dsse::{Envelope, EnvelopeError, Opened, Signature, looks_like_envelope, pae};
 pub use key::{KeyError, PublicKey, SecretKey};
+pub use sealed::{SealError, seal};
 pub use statement::{EvidenceError, PREDICATE_TYPE, Predicate, STATEMENT_TYPE, Software, Statement, Subject, verify};

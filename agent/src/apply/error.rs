@@ -10,6 +10,8 @@ use crate::finalize::filesystem::FilesystemError;
 use crate::finalize::grow::GrowError;
 use crate::finalize::kernel::KernelError;
 use crate::finalize::look::NoLoader;
+use crate::finalize::luks::LuksError;
+use crate::finalize::lvm::LvmError;
 use crate::finalize::md::MdError;
 use crate::finalize::mount::MountError;
 use crate::finalize::rootfs::RootError;
@@ -19,7 +21,9 @@ use crate::finalize::table::TableError;
 use crate::finalize::uefi::loader::LoaderError;
 use crate::finalize::uefi::variables::VariableError;
 use crate::image::ImageError;
+use crate::protocol::plan::{TreeNeed, words};
 use crate::tree::TreeError;
+use burin_sign::SealError;
 use std::io;
 use std::path::PathBuf;
 
@@ -105,6 +109,18 @@ pub enum ApplyError {
     StopVolume { volume: PathBuf, source: io::Error },
     #[error("the tree has no mdadm, and its filesystems are on an array")]
     NoMdadm,
+    #[error("the plan uses {device}, which no step has made")]
+    NoVolume { device: String },
+    #[error("{device}: a volume is not as it was made: {what}", device = device.display())]
+    Mapping { device: PathBuf, what: String },
+    #[error("the order has no passphrase for the LUKS volume {volume:?}")]
+    NoPassphrase { volume: String },
+    #[error("a key that was made for its keeper cannot be encrypted")]
+    Escrow { source: SealError },
+    #[error("the tree cannot start from what it lies on: it has no {package} ({})", words::word(need))]
+    TreeLacks { need: TreeNeed, package: &'static str },
+    #[error("GRUB of the tree cannot read /boot on {on}")]
+    BootEncrypted { on: String },
     #[error("{device}: what the image brought is on other disks already: {found}", device = device.display())]
     Collision { device: PathBuf, found: String },
     #[error("{} of {of} disks failed: {}", failed.len(), failed.join(", "))]
@@ -135,6 +151,10 @@ pub enum ApplyError {
     Root(#[from] RootError),
     #[error(transparent)]
     Md(#[from] MdError),
+    #[error(transparent)]
+    Lvm(#[from] LvmError),
+    #[error(transparent)]
+    Luks(#[from] LuksError),
     #[error(transparent)]
     Mount(#[from] MountError),
     #[error(transparent)]
@@ -175,6 +195,8 @@ impl ApplyError {
             Self::Grow(error) => error,
             Self::Root(error) => error,
             Self::Md(error) => error,
+            Self::Lvm(error) => error,
+            Self::Luks(error) => error,
             Self::Mount(error) => error,
             Self::Seed(error) => error,
             Self::File(error) => error,
@@ -230,6 +252,12 @@ impl Coded for ApplyError {
             Self::Format { .. } => "apply.format",
             Self::Formatted { .. } => "apply.formatted",
             Self::NoMdadm => "apply.no_mdadm",
+            Self::NoVolume { .. } => "apply.no_volume",
+            Self::Mapping { .. } => "apply.mapping",
+            Self::NoPassphrase { .. } => "apply.no_passphrase",
+            Self::Escrow { .. } => "apply.escrow",
+            Self::TreeLacks { .. } => "apply.tree_lacks",
+            Self::BootEncrypted { .. } => "apply.boot_encrypted",
             Self::Collision { .. } => "apply.collision",
             Self::Cancelled => "cancelled",
             _ => self.part().map_or("apply.failed", Coded::code),
@@ -263,6 +291,10 @@ impl Coded for ApplyError {
                 Some("without it nothing assembles the array at boot: put the package mdadm into the tree".to_owned())
             }
             Self::Formatted { .. } => Some("run the order again: it is planned for what the disk has now".to_owned()),
+            Self::TreeLacks { package, .. } => Some(format!("put the package {package} into the tree")),
+            Self::BootEncrypted { .. } => {
+                Some("give /boot a partition or volume outside of LUKS, or put systemd-boot into the tree".to_owned())
+            }
             Self::NotPreserved { .. } => {
                 Some("something else writes to this disk, or it was replaced; look at it before trusting it".to_owned())
             }

@@ -3,7 +3,7 @@
 use super::bound::{Access, Part, Proven};
 use super::work::Work;
 use super::{ApplyError, table};
-use crate::protocol::plan::Device;
+use crate::protocol::plan::{Device, words};
 
 /// Opens a device that earlier steps made.
 pub fn open(work: &Work, device: &Device, access: Access) -> Result<Proven, ApplyError> {
@@ -23,6 +23,10 @@ pub fn open(work: &Work, device: &Device, access: Access) -> Result<Proven, Appl
         Device::Raid { name } => {
             let array = work.arrays().into_iter().find(|array| array.is(name));
             array.ok_or_else(|| ApplyError::NoArray { name: name.clone() })?.open(access)
+        }
+        Device::Luks { .. } | Device::Volume { .. } => {
+            let missing = || ApplyError::NoVolume { device: words::device(device) };
+            work.mapped(device).ok_or_else(missing)?.open(access)
         }
     }
 }

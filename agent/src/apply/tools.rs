@@ -7,6 +7,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -40,15 +41,45 @@ impl Tool {
 
     /// Runs it with these arguments; errors name `device`. Ends it when the work is called off.
     pub fn run_with(self, root: &Path, arguments: &[&OsStr], device: &Path, cancel: &Cancel) -> Result<(), ApplyError> {
+        self.started(root, arguments, device, Stdio::null(), cancel)
+    }
+
+    /// The same with something secret to read: in memory that has no name, and is zeros when the program has ended.
+    pub fn run_on(
+        self,
+        root: &Path,
+        arguments: &[&OsStr],
+        device: &Path,
+        input: &[u8],
+        cancel: &Cancel,
+    ) -> Result<(), ApplyError> {
+        let failed = |source| ApplyError::Tool { tool: self.name, source };
+        let memory = memfd_create("input", MFdFlags::MFD_CLOEXEC).map_err(|error| failed(error.into()))?;
+        let memory = File::from(memory);
+        memory.write_all_at(input, 0).map_err(failed)?;
+        let ran = memory.try_clone().map_err(failed);
+        let ran = ran.and_then(|memory| self.started(root, arguments, device, Stdio::from(memory), cancel));
+        let wiped = memory.write_all_at(&vec![0; input.len()], 0).map_err(failed);
+        ran.and(wiped)
+    }
+
+    fn started(
+        self,
+        root: &Path,
+        arguments: &[&OsStr],
+        device: &Path,
+        input: Stdio,
+        cancel: &Cancel,
+    ) -> Result<(), ApplyError> {
         let failed = |source| ApplyError::Tool { tool: self.name, source };
         let mut command = Command::new(self.find(root)?);
         command.args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
-        // No udev makes nodes here: mdadm is to make its own.
-        command.env("MDADM_NO_UDEV", "1");
+        // No udev makes nodes here: mdadm and libdevmapper are to make their own.
+        command.env("MDADM_NO_UDEV", "1").env("DM_DISABLE_UDEV", "1").env("LVM_SUPPRESS_FD_WARNINGS", "1");
         signal::end_with_parent(&mut command);
         let mut said = File::from(memfd_create("said", MFdFlags::MFD_CLOEXEC).map_err(|error| failed(error.into()))?);
         let output = || said.try_clone().map(Stdio::from);
-        command.stdin(Stdio::null()).stdout(output().map_err(failed)?).stderr(output().map_err(failed)?);
+        command.stdin(input).stdout(output().map_err(failed)?).stderr(output().map_err(failed)?);
         let mut child = command.spawn().map_err(failed)?;
         let status = loop {
             if let Some(status) = child.try_wait().map_err(failed)? {

@@ -4,7 +4,9 @@
 use super::arrays::Array;
 use super::boot_area::Committed;
 use super::bound::{Bound, BoundDisk};
+use super::group::Group;
 use super::live::Stack;
+use super::mapped::Mapped;
 use super::preserve::Evidence;
 use super::steps::boot_entry::Found;
 use super::tree::Tree;
@@ -15,7 +17,7 @@ use crate::image::Cancel;
 use crate::plan::SeedFiles;
 use crate::protocol::event::Anomaly;
 use crate::protocol::order::Order;
-use crate::protocol::plan::{Fate, Plan, PlannedDisk, Step};
+use crate::protocol::plan::{Device, Fate, Plan, PlannedDisk, Step};
 use crate::protocol::receipt::Change;
 use crate::protocol::{ImageReceipt, Kind};
 use crate::report::Emitter;
@@ -44,6 +46,8 @@ pub struct Work {
     pub stack: Stack,
     tree: Mutex<Tree>,
     arrays: Mutex<Vec<Arc<Array>>>,
+    groups: Mutex<Vec<Arc<Group>>>,
+    mapped: Mutex<BTreeMap<Device, Mapped>>,
     evidence: Mutex<Vec<(usize, Evidence)>>,
     /// Of partitions that stay, by their disk.
     kept: Mutex<Vec<(usize, keep::Evidence)>>,
@@ -69,6 +73,8 @@ impl Work {
             stack: Stack::default(),
             tree: Mutex::default(),
             arrays: Mutex::default(),
+            groups: Mutex::default(),
+            mapped: Mutex::default(),
             evidence: Mutex::default(),
             kept: Mutex::default(),
             found: Mutex::default(),
@@ -108,6 +114,24 @@ impl Work {
 
     pub fn add_array(&self, array: Arc<Array>) {
         lock(&self.arrays).push(array);
+    }
+
+    /// A group that this order made and that is active.
+    pub fn group(&self, name: &str) -> Option<Arc<Group>> {
+        lock(&self.groups).iter().find(|group| group.name == name).cloned()
+    }
+
+    pub fn add_group(&self, group: Arc<Group>) {
+        lock(&self.groups).push(group);
+    }
+
+    /// Where a LUKS or logical volume that this order made is found.
+    pub fn mapped(&self, device: &Device) -> Option<Mapped> {
+        lock(&self.mapped).get(device).cloned()
+    }
+
+    pub fn add_mapped(&self, device: Device, mapped: Mapped) {
+        lock(&self.mapped).insert(device, mapped);
     }
 
     pub fn add_evidence(&self, disk: usize, evidence: Evidence) {

@@ -13,6 +13,8 @@ pub mod grow;
 pub mod ignition;
 pub mod kernel;
 pub mod look;
+pub mod luks;
+pub mod lvm;
 pub mod md;
 pub mod mount;
 pub mod root;

@@ -1,8 +1,8 @@
 //! Programs that the agent runs for what no ioctl does, with the shared libraries and the loader that they want.
 //!
 //! They come from Debian packages that apt fetches (they need not be installed, and nothing of them is run), or from a
-//! system that is there. What a loader would load (DT_NEEDED, over and over) is found by reading the files. Symbols that
-//! a program looks up while it runs (dlopen) are not seen; none of these needs any for what the agent asks of it.
+//! system that is there. What a loader would load (DT_NEEDED, over and over) is found by reading the files. What a program
+//! looks up while it runs (dlopen) is not seen; where one of these needs that, a table says so ([`BESIDE`]).
 
 mod elf;
 mod packages;
@@ -30,17 +30,25 @@ pub enum Tool {
     Vfat,
     Swap,
     Raid,
+    Lvm,
+    Luks,
 }
 
 /// Name, program, Debian package.
-const TOOLS: [(Tool, &str, &str, &str); 6] = [
+const TOOLS: [(Tool, &str, &str, &str); 8] = [
     (Tool::Ext4, "ext4", "mkfs.ext4", "e2fsprogs"),
     (Tool::Xfs, "xfs", "mkfs.xfs", "xfsprogs"),
     (Tool::Btrfs, "btrfs", "mkfs.btrfs", "btrfs-progs"),
     (Tool::Vfat, "vfat", "mkfs.vfat", "dosfstools"),
     (Tool::Swap, "swap", "mkswap", "util-linux"),
     (Tool::Raid, "raid", "mdadm", "mdadm"),
+    (Tool::Lvm, "lvm", "lvm", "lvm2"),
+    (Tool::Luks, "luks", "cryptsetup", "cryptsetup-bin"),
 ];
+
+/// What a library looks up while a program runs (dlopen): a thread of libargon2 ends by pthread_exit(3), for which libc.so.6
+/// wants libgcc_s.so.1.
+const BESIDE: [(Tool, &str, &str); 1] = [(Tool::Luks, "libc.so.6", "libgcc_s.so.1")];
 
 impl Tool {
     /// Every one that there is.
@@ -123,7 +131,9 @@ pub fn collect(tools: &[Tool], source: &mut dyn Source, arch: Arch) -> Result<Ve
         while let Some(one) = queue.pop() {
             let data =
                 fs::read(&one.file).map_err(|error| ToolError::Read { path: one.file.clone(), source: error })?;
-            let wants = Wants::read(&data, &one.file, arch)?;
+            let mut wants = Wants::read(&data, &one.file, arch)?;
+            let beside = BESIDE.iter().filter(|(tool, by, _)| tools.contains(tool) && one.path.ends_with(by));
+            wants.libraries.extend(beside.map(|(.., library)| (*library).to_owned()));
             for name in wants.loader.into_iter().chain(wants.libraries) {
                 if !known.insert(name.clone()) {
                     continue;

@@ -69,3 +69,15 @@ pub fn built() -> Result<(Netboot, Image), String> {
     let image = Image::open(Path::new(&dir("BURIN_IMAGE")?)).map_err(|error| error.to_string())?;
     Ok((netboot, image))
 }
+
+/// The same for tests of LVM and LUKS: a ramdisk with their programs, and a Debian that starts from them.
+pub fn built_for_storage() -> Result<(Netboot, super::SmallDebian), String> {
+    if let Some(reason) = crate::vm::missing_tools() {
+        return Err(reason);
+    }
+    let dir =
+        |name: &str| std::env::var_os(name).ok_or_else(|| format!("{name} is not set; scripts/test --storage sets it"));
+    let netboot = Netboot::open(Path::new(&dir("BURIN_STORAGE_NETBOOT")?)).map_err(|error| error.to_string())?;
+    let tree = super::SmallDebian::open(Path::new(&dir("BURIN_STORAGE_TREE")?)).map_err(|error| error.to_string())?;
+    Ok((netboot, tree))
+}

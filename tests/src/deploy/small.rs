@@ -42,12 +42,14 @@ impl Image {
         let size = kernel as u64;
         let mut kernel = Dirt { size, dense: size, stride: size, seed: 78 }.contents();
         kernel[..2].copy_from_slice(b"MZ");
-        let files: [(&str, &[u8]); 5] = [
+        let files: [(&str, &[u8]); 7] = [
             ("etc/os-release", b"ID=small\n"),
             ("boot/vmlinuz-1", &kernel),
             ("boot/initrd.img-1", b"nothing"),
             ("usr/lib/systemd/boot/efi/systemd-bootx64.efi", b"MZ"),
             ("usr/sbin/mdadm", b"nothing"),
+            ("usr/sbin/lvm", b"nothing"),
+            ("usr/sbin/cryptsetup", b"nothing"),
         ];
         for (path, bytes) in files {
             let path = root.path().join(path);

@@ -68,8 +68,13 @@ impl Machine {
         self.qmp()?.execute("chardev-send-break", json!({ "id": "console" }))?;
         // After the break, not with it.
         std::thread::sleep(Duration::from_millis(200));
+        self.type_text(&key.to_string())
+    }
+
+    /// On the serial console.
+    pub fn type_text(&mut self, text: &str) -> Result<(), VmError> {
         let written = self.child.stdin.as_mut().map_or(Ok(()), |stdin| {
-            stdin.write_all(key.to_string().as_bytes())?;
+            stdin.write_all(text.as_bytes())?;
             stdin.flush()
         });
         written.map_err(|source| VmError::Monitor { source })

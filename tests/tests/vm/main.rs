@@ -15,3 +15,4 @@ mod redeploy;
 mod storage;
 mod swapped;
 mod trust;
+mod volumes;

@@ -1,9 +1,9 @@
 //! What is built over partitions: that it refers to something, that nothing is used twice, that a tree has a root.
 
-use super::super::{mkfs, partition_images, steps};
-use super::{Mistakes, raids, token};
+use super::super::{layers, mkfs, partition_images, steps};
+use super::{Mistakes, raids, token, volumes};
 use burin_protocol::image::ImageFormat;
-use burin_protocol::order::{BootOrder, Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Layout, Order, Unlock};
+use burin_protocol::order::{BootOrder, Bootloader, DeviceRef, DiskSet, Filesystem, FsType, Layout, Order, Partition};
 use burin_table::types;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,23 +23,21 @@ pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) 
     for (name, crypt) in &layout.luks {
         let at = format!("{at}/luks/{}", token(name));
         base(&crypt.on, format!("{at}/on"), mistakes);
-        mistakes.ensure(!crypt.unlock.is_empty(), &format!("{at}/unlock"), "expected at least one way to open it");
-        for (i, unlock) in crypt.unlock.iter().enumerate() {
-            if let Unlock::Tpm2 { pcrs } = unlock {
-                let right = !pcrs.is_empty() && pcrs.iter().all(|pcr| *pcr < 24);
-                mistakes.ensure(right, &format!("{at}/unlock/{i}/tpm2/pcrs"), "expected numbers from 0 to 23");
-            }
-        }
+        volumes::luks(layout, name, crypt, &at, mistakes);
         optional(crypt.filesystem.as_ref(), crypt.mount.as_deref(), &at, mistakes);
     }
     for (name, group) in &layout.lvm {
         let at = format!("{at}/lvm/{}", token(name));
         base(&group.on, format!("{at}/on"), mistakes);
-        let growing = group.volumes.values().filter(|volume| volume.size.is_none()).count();
-        mistakes.ensure(growing <= 1, &format!("{at}/volumes"), "only one volume can take the rest of the group");
+        volumes::group(layout, name, group, &at, mistakes);
         for (volume_name, volume) in &group.volumes {
             let at = format!("{at}/volumes/{}", token(volume_name));
             optional(volume.filesystem.as_ref(), volume.mount.as_deref(), &at, mistakes);
+        }
+    }
+    if let Err(circle) = layers::order(layout) {
+        for layer in circle {
+            mistakes.add(format!("{at}/{}/on", layer.place()), "this lies upon itself");
         }
     }
     tree(order, layout, at, mistakes);
@@ -59,7 +57,7 @@ fn exists(layout: &Layout, reference: &DeviceRef) -> bool {
     }
 }
 
-pub fn partition<'a>(layout: &'a Layout, reference: &str) -> Option<&'a burin_protocol::order::Partition> {
+pub fn partition<'a>(layout: &'a Layout, reference: &str) -> Option<&'a Partition> {
     let (set, name) = reference.split_once('/')?;
     layout.disks.get(set)?.partitions.iter().find(|partition| partition.name == name)
 }

@@ -6,6 +6,7 @@ mod nocloud;
 
 use super::attributes::Attributes;
 use super::files::PlacedFile;
+use super::luks::Passphrases;
 use super::refusal::Reason;
 use burin_protocol::hex;
 use burin_protocol::order::{Order, SeedFormat, SeedVolume};
@@ -54,6 +55,8 @@ pub struct SeedFiles {
     pub volume: Option<SeedVolume>,
     /// In the order in which the order has them.
     pub placed: Vec<PlacedFile>,
+    /// Of LUKS volumes, by layout, volume and place among its keys.
+    pub passphrases: Passphrases,
 }
 
 /// One file, its path relative to the seed's root: `/var/lib/cloud/seed/nocloud` or the partition of its own.
@@ -103,7 +106,7 @@ pub fn files(order: &Order, attributes: &Attributes, network: Option<&Value>) ->
             format: seed.format,
             files: Vec::new(),
             volume: Some(volume.clone()),
-            placed: Vec::new(),
+            ..SeedFiles::default()
         }));
     }
     let text = |text: &Option<_>, at: &str| text.as_ref().map(|text| attributes.text(text, at)).transpose();

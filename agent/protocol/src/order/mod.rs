@@ -10,6 +10,7 @@ mod network;
 mod parse;
 mod predicate;
 mod seed;
+mod share;
 mod size;
 mod validity;
 mod value;
@@ -25,11 +26,12 @@ pub use parse::nearest;
 pub use parse::{Mistake, OrderError, parse, parse_bytes, parse_value};
 pub use predicate::{Clause, Condition, Count, Operand, Operands, Predicate, Scalar, Test};
 pub use seed::{Seed, SeedFormat, SeedPlace, SeedVolume};
+pub use share::{Share, ShareError};
 pub use size::{Size, SizeError};
 pub use validity::{Validity, time};
 pub use value::{Text, Texts};
 pub use volumes::{
-    Consistency, Crypt, DeviceRef, Filesystem, FsType, LogicalVolume, Raid, RaidLevel, Unlock, VolumeGroup,
+    Consistency, Crypt, DeviceRef, Filesystem, FsType, LogicalVolume, Raid, RaidLevel, Unlock, VolumeGroup, VolumeKind,
 };
 
 use super::image::{ImageSpec, Verify};

@@ -1,10 +1,12 @@
 //! What is built over partitions: filesystems, MD arrays, LUKS, LVM.
 
+use super::share::Share;
 use super::size::Size;
 use super::value::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -100,12 +102,16 @@ pub enum Consistency {
     None,
 }
 
+/// A LUKS2 volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Crypt {
     pub on: DeviceRef,
-    /// At least one way to open it again.
+    /// At least one way to open it again, at most eight.
     pub unlock: Vec<Unlock>,
+    /// Memory that trying one passphrase takes (Argon2id): an eighth of the machine's, at most 1 GiB, when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pbkdf_memory: Option<Size>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filesystem: Option<Filesystem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,35 +119,99 @@ pub struct Crypt {
 }
 
 /// A LUKS key slot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Unlock {
     /// Sealed to these PCRs of the TPM.
     Tpm2 { pcrs: Vec<u32> },
-    /// Made on the machine and handed to the controller, never logged.
-    RecoveryKey {},
+    /// Made on the machine, in systemd's form for people to type. It leaves the machine in the receipt only, encrypted to
+    /// this recipient of age (`age1...`).
+    RecoveryKey { to: String },
+    /// Made on the machine, 256 random bits in base64, for programs. Encrypted as a recovery key is.
+    Generated { to: String },
     /// From the order.
     Passphrase(Text),
 }
 
+/// Passphrases do not print.
+impl fmt::Debug for Unlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tpm2 { pcrs } => f.debug_struct("Tpm2").field("pcrs", pcrs).finish(),
+            Self::RecoveryKey { to } => f.debug_struct("RecoveryKey").field("to", to).finish(),
+            Self::Generated { to } => f.debug_struct("Generated").field("to", to).finish(),
+            Self::Passphrase(_) => f.write_str("Passphrase(***)"),
+        }
+    }
+}
+
+/// An LVM volume group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VolumeGroup {
     pub on: DeviceRef,
+    /// What volumes are made of: a power of two from 1 MiB on, 4 MiB when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extent: Option<Size>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     #[serde(deserialize_with = "super::maps::unique")]
     pub volumes: BTreeMap<String, LogicalVolume>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A logical volume. Without `size` it grows between `min` and `max` by its `weight`, as partitions do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogicalVolume {
-    /// The rest of the group when left out; at most one volume may leave it out.
+    #[serde(rename = "type", default, skip_serializing_if = "VolumeKind::is_linear")]
+    pub kind: VolumeKind,
+    /// What it offers: `"20GiB"`, or `"40%"` of the group. Of a `thin` volume: what it seems to have, where percent are
+    /// those of its pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<Size>,
+    pub size: Option<Share>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<Share>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<Share>,
+    /// Its share of the free space relative to other growing volumes; 1 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// How many physical volumes a `striped` one lies across; all of the group when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stripes: Option<u32>,
+    /// Of a `striped` one: how much goes to one physical volume before the next, a power of two; 64 KiB when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stripe_size: Option<Size>,
+    /// How often a `raid1` keeps everything; 2 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<u32>,
+    /// The `thin-pool` of the same group that a `thin` one takes its space from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filesystem: Option<Filesystem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount: Option<String>,
+}
+
+/// As lvmraid(7) and lvmthin(7) call them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VolumeKind {
+    #[default]
+    Linear,
+    Striped,
+    Raid1,
+    ThinPool,
+    Thin,
+}
+
+impl VolumeKind {
+    fn is_linear(&self) -> bool {
+        *self == Self::Linear
+    }
 }
 
 impl DeviceRef {

@@ -16,7 +16,10 @@ pub mod words;
 pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, Kept, PlannedDisk, Strength};
 pub use identifier::Identifier;
 pub use node::Node;
-pub use parts::{ArrayEntry, Device, FstabEntry, PlannedFile, PlannedFilesystem, PlannedPartition, SeedTarget};
+pub use parts::{
+    ArrayEntry, CrypttabEntry, Device, FstabEntry, PlannedFile, PlannedFilesystem, PlannedKey, PlannedPartition,
+    PlannedPbkdf, PlannedPhysical, SeedTarget, TreeNeed, VolumeShape,
+};
 pub use steps::Step;
 pub use trace::{
     AttributeSource, AttributeTrace, Candidate, Check, GateFinding, LayoutTrace, LayoutVerdict, SetTrace, Trace, Truth,
@@ -93,18 +96,14 @@ impl Plan {
         })
     }
 
-    /// The disks that a device lies on, through arrays: each once.
+    /// The disks that a device lies on, through arrays and volumes: each once.
     pub fn disks_below(&self, device: &Device) -> Vec<usize> {
-        let mut found: Vec<usize> = match device {
-            Device::Disk { disk } | Device::Partition { disk, .. } => vec![*disk],
-            Device::Raid { name } => {
-                let raid = self.raid(name);
-                raid.into_iter().flat_map(|raid| &raid.members).flat_map(|member| self.disks_below(member)).collect()
-            }
-        };
-        found.sort_unstable();
-        found.dedup();
-        found
+        disks_below(&self.steps, device)
+    }
+
+    /// Whether a device lies on a LUKS volume, or is one.
+    pub fn is_encrypted(&self, device: &Device) -> bool {
+        is_encrypted(&self.steps, device)
     }
 
     /// How a partition that a step makes is found in its table again: by its number, or else by its GUID.
@@ -117,4 +116,46 @@ impl Plan {
             _ => None,
         })
     }
+}
+
+/// The device and all that it lies on, through everything that `steps` make. Each once, the nearest first.
+pub fn layers(steps: &[Step], device: &Device) -> Vec<Device> {
+    let mut found = vec![device.clone()];
+    let mut next = 0;
+    while let Some(one) = found.get(next).cloned() {
+        for below in below(steps, &one) {
+            // Nothing made lies on itself; what others sent may claim so.
+            if !found.contains(&below) {
+                found.push(below);
+            }
+        }
+        next += 1;
+    }
+    found
+}
+
+/// Whether a device lies on a LUKS volume, or is one.
+pub fn is_encrypted(steps: &[Step], device: &Device) -> bool {
+    layers(steps, device).iter().any(|one| matches!(one, Device::Luks { .. }))
+}
+
+/// The disks that a device lies on: each once.
+pub fn disks_below(steps: &[Step], device: &Device) -> Vec<usize> {
+    let mut found: Vec<usize> = layers(steps, device).iter().filter_map(Device::disk).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// What a device is made of.
+fn below(steps: &[Step], device: &Device) -> Vec<Device> {
+    let found = steps.iter().find_map(|step| match (step, device) {
+        (Step::CreateRaid(raid), Device::Raid { name }) if raid.name == *name => Some(raid.members.clone()),
+        (Step::CreateLuks(luks), Device::Luks { name }) if luks.name == *name => Some(vec![luks.on.clone()]),
+        (Step::CreateGroup(made), Device::Volume { group, .. }) if made.name == *group => {
+            Some(made.physical.iter().map(|one| one.on.clone()).collect())
+        }
+        _ => None,
+    });
+    found.unwrap_or_default()
 }

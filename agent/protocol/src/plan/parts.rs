@@ -39,6 +39,15 @@ pub enum Device {
     Raid {
         name: String,
     },
+    /// An opened LUKS volume.
+    Luks {
+        name: String,
+    },
+    /// A logical volume.
+    Volume {
+        group: String,
+        name: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +77,88 @@ pub struct ArrayEntry {
     pub name: String,
     pub uuid: String,
     pub metadata: String,
+}
+
+/// A physical volume of an LVM group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedPhysical {
+    pub on: Device,
+    /// As LVM writes it.
+    pub uuid: String,
+    /// How many extents it has at least: of an array, the program that makes it decides.
+    pub extents: u64,
+}
+
+/// How a logical volume lies on its group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum VolumeShape {
+    Linear,
+    /// Across these physical volumes, by their place in the group; bytes.
+    Striped {
+        on: Vec<usize>,
+        stripe_size: u64,
+    },
+    /// A copy on each of these.
+    Raid1 {
+        on: Vec<usize>,
+    },
+    /// Bytes of a chunk; extents of its metadata.
+    ThinPool {
+        chunk: u64,
+        metadata_extents: u64,
+    },
+    /// Out of this pool.
+    Thin {
+        pool: String,
+    },
+}
+
+/// How a LUKS volume is opened. What opens it is not told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "key", rename_all = "kebab-case")]
+pub enum PlannedKey {
+    /// The order's.
+    Passphrase,
+    /// Made on the machine, encrypted to this recipient of age.
+    RecoveryKey {
+        to: String,
+    },
+    Generated {
+        to: String,
+    },
+}
+
+/// Argon2id (RFC 9106).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedPbkdf {
+    /// Bytes.
+    pub memory: u64,
+    pub iterations: u32,
+    pub threads: u32,
+}
+
+/// A line of crypttab(5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CrypttabEntry {
+    pub name: String,
+    /// The LUKS volume's.
+    pub uuid: String,
+    pub options: Vec<String>,
+}
+
+/// What a tree has to carry to start from what it lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TreeNeed {
+    /// A filesystem on a volume group.
+    Lvm,
+    /// One on a thin volume.
+    ThinVolumes,
+    /// One on a LUKS volume.
+    Luks,
+    /// The root on a LUKS volume: its ramdisk has to open it.
+    LuksRoot,
 }
 
 /// A file that is put into a system. Its contents are not told.
@@ -130,7 +221,7 @@ impl Device {
     pub fn disk(&self) -> Option<usize> {
         match self {
             Device::Disk { disk } | Device::Partition { disk, .. } => Some(*disk),
-            Device::Raid { .. } => None,
+            Device::Raid { .. } | Device::Luks { .. } | Device::Volume { .. } => None,
         }
     }
 }

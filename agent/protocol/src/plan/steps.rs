@@ -4,7 +4,10 @@
 
 use super::identifier::Identifier;
 use super::node::Node;
-use super::parts::{ArrayEntry, Device, FstabEntry, PlannedFile, PlannedFilesystem, PlannedPartition, SeedTarget};
+use super::parts::{
+    ArrayEntry, CrypttabEntry, Device, FstabEntry, PlannedFile, PlannedFilesystem, PlannedKey, PlannedPartition,
+    PlannedPbkdf, PlannedPhysical, SeedTarget, TreeNeed, VolumeShape,
+};
 use super::{Kept, Plan, raid, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,10 +19,18 @@ use super::super::order::{BootOrder, Bootloader, Consistency, FsType, PartitionP
 mod add_partition;
 #[path = "../../../src/apply/steps/boot_entry/wire.rs"]
 mod boot_entry;
+#[path = "../../../src/apply/steps/check_tree/wire.rs"]
+mod check_tree;
+#[path = "../../../src/apply/steps/create_group/wire.rs"]
+mod create_group;
+#[path = "../../../src/apply/steps/create_luks/wire.rs"]
+mod create_luks;
 #[path = "../../../src/apply/steps/create_raid/wire.rs"]
 mod create_raid;
 #[path = "../../../src/apply/steps/create_table/wire.rs"]
 mod create_table;
+#[path = "../../../src/apply/steps/create_volume/wire.rs"]
+mod create_volume;
 #[path = "../../../src/apply/steps/format_namespace/wire.rs"]
 mod format_namespace;
 #[path = "../../../src/apply/steps/grow_filesystem/wire.rs"]
@@ -48,6 +59,8 @@ mod stop_volumes;
 mod unpack_tree;
 #[path = "../../../src/apply/steps/wipe/wire.rs"]
 mod wipe;
+#[path = "../../../src/apply/steps/write_crypttab/wire.rs"]
+mod write_crypttab;
 #[path = "../../../src/apply/steps/write_files/wire.rs"]
 mod write_files;
 #[path = "../../../src/apply/steps/write_fstab/wire.rs"]
@@ -82,12 +95,17 @@ macro_rules! for_each_step {
             wipe Wipe "wipe",
             create_table CreateTable "create-table",
             create_raid CreateRaid "create-raid",
+            create_luks CreateLuks "create-luks",
+            create_group CreateGroup "create-group",
+            create_volume CreateVolume "create-volume",
             make_filesystem MakeFilesystem "make-filesystem",
             write_partition WritePartition "write-partition",
             mount Mount "mount",
             unpack_tree UnpackTree "unpack-tree",
+            check_tree CheckTree "check-tree",
             write_fstab WriteFstab "write-fstab",
             write_mdadm_conf WriteMdadmConf "write-mdadm-conf",
+            write_crypttab WriteCrypttab "write-crypttab",
             install_boot InstallBoot "install-boot",
             write_files WriteFiles "write-files",
             write_seed WriteSeed "write-seed",

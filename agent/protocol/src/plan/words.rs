@@ -21,6 +21,8 @@ pub fn device(device: &Device) -> String {
         Device::Disk { disk } => format!("[{disk}]"),
         Device::Partition { disk, name, .. } => format!("[{disk}] \"{name}\""),
         Device::Raid { name } => format!("array {name}"),
+        Device::Luks { name } => format!("LUKS volume {name}"),
+        Device::Volume { group, name } => format!("volume {group}/{name}"),
     }
 }
 

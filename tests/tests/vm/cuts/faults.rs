@@ -1,12 +1,13 @@
 //! Kinds of steps that need a machine of their own, and what can happen to them: the cells of the matrix
-//! (`agent/tests/machine/apply/matrix`) that no loop device can show. Half an hour: `scripts/test --matrix` runs it.
+//! (`agent/tests/machine/apply/matrix`) that no loop device can show. `scripts/test --matrix` runs them, and `scripts/test --storage` those of volumes.
 
 use super::{KERNEL, LONG, MAC, judge, old_disks, order, spec};
 use burin::protocol::{Control, Receipt};
 use burin_tests::controller::{Controller, Observation};
-use burin_tests::deploy::{Image, Netboot, built, start_controller};
+use burin_tests::deploy::{Image, Netboot, built, built_for_storage, start_controller};
 use burin_tests::vm::nbd::{self, Told, Verdict};
 use burin_tests::vm::{DiskFile, Machine, Slot};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -14,6 +15,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 const KINDS: [&str; 4] = ["create-raid", "write-mdadm-conf", "install-boot", "boot-entry"];
+const VOLUMES: [&str; 5] = ["create-luks", "create-group", "create-volume", "check-tree", "write-crypttab"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -54,15 +56,43 @@ struct Bench<'a> {
     files: Vec<DiskFile>,
     old: Vec<Vec<u8>>,
     machines: usize,
+    order: fn(&str, &str, &Image) -> Value,
 }
 
 #[test]
 #[ignore = "half an hour: scripts/test --matrix"]
 fn each_kind_of_machines_and_each_fault() {
-    let netboot = match built() {
-        Ok((netboot, _)) => netboot,
-        Err(reason) => return burin_skip::skip!("{reason}"),
-    };
+    match built() {
+        Ok((netboot, _)) => each(&netboot, &KINDS, order),
+        Err(reason) => burin_skip::skip!("{reason}"),
+    }
+}
+
+#[test]
+#[ignore = "an hour: scripts/test --storage"]
+fn each_kind_of_volumes_and_each_fault() {
+    match built_for_storage() {
+        Ok((netboot, _)) => each(&netboot, &VOLUMES, order_of_volumes),
+        Err(reason) => burin_skip::skip!("{reason}"),
+    }
+}
+
+/// LVM on LUKS on the mirror, and the root on that.
+fn order_of_volumes(id: &str, url: &str, tree: &Image) -> Value {
+    let mut order = order(id, url, tree);
+    let layout = &mut order["layouts"][0];
+    let root = layout["raid"]["root"].as_object_mut().expect("a mirror");
+    let (filesystem, mount) = (root.remove("filesystem"), root.remove("mount"));
+    layout["luks"] = json!({ "crypt": {
+        "on": { "raid": "root" }, "unlock": [{ "passphrase": "correct horse" }], "pbkdf_memory": "32MiB",
+    } });
+    layout["lvm"] = json!({ "vg": {
+        "on": { "luks": "crypt" }, "extent": "1MiB", "volumes": { "root": { "filesystem": filesystem, "mount": mount } },
+    } });
+    order
+}
+
+fn each(netboot: &Netboot, kinds: &[&str], order: fn(&str, &str, &Image) -> Value) {
     let _slot = Slot::wait().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
@@ -71,10 +101,10 @@ fn each_kind_of_machines_and_each_fault() {
     let tree = Image::small_tree(&images, "tree.tar", KERNEL).unwrap();
     let files = old_disks(dir);
     let old = files.iter().map(|file| std::fs::read(file.path()).unwrap()).collect();
-    let controller = start_controller(dir, &netboot, &images).unwrap();
+    let controller = start_controller(dir, netboot, &images).unwrap();
     let seen = controller.subscribe();
-    let mut bench = Bench { dir, netboot: &netboot, controller, seen, tree, files, old, machines: 0 };
-    for kind in KINDS {
+    let mut bench = Bench { dir, netboot, controller, seen, tree, files, old, machines: 0, order };
+    for kind in kinds {
         for fault in Fault::ALL {
             bench.cell(kind, fault);
         }
@@ -141,7 +171,7 @@ impl Bench<'_> {
     }
 
     fn put(&self, id: &str) {
-        let order = order(id, &self.controller.public_url(), &self.tree);
+        let order = (self.order)(id, &self.controller.public_url(), &self.tree);
         self.controller.put_order(MAC, order.to_string()).unwrap();
     }
 

@@ -1,4 +1,6 @@
-//! A filesystem of an image grown to the size of its partition.
+//! A filesystem of an image grown to the size of its partition, through a volume group of its own where it lies in one.
+
+mod volume;
 
 use super::{ApplyError, GrowFilesystem, Perform, Ramdisk, Work};
 use crate::apply::bound::Access;
@@ -19,6 +21,15 @@ impl Perform for GrowFilesystem {
         let content = system::content(work, disk, &proven)?;
         let grown = match grow::grow(proven.node(), content, &work.paths.mounts) {
             Err(GrowError::Unsupported { found, .. }) if OTHERS.contains(&found.as_str()) => {
+                if found == "LVM2_member" {
+                    match volume::grow(work, disk, &proven)? {
+                        Ok(grown) => {
+                            work.note("grow-filesystem", &proven.device(), &grown);
+                            return Ok(());
+                        }
+                        Err(why) => log::info!("{}: the volume group is left as it is: {why}", proven.name().display()),
+                    }
+                }
                 // The partition has grown; what is in it is for the system, or for its own tools.
                 let error = ApplyError::NotGrown { device: proven.name().to_owned(), found: found.clone() };
                 work.anomaly(&proven.device(), &error);

@@ -14,7 +14,7 @@ use crate::finalize::guid::Arch;
 use crate::finalize::mount::{Access as Mode, Mounted};
 use crate::finalize::root::{self, Root};
 use crate::protocol::order::Bootloader;
-use crate::protocol::plan::{Device, Step};
+use crate::protocol::plan::{Device, Step, words};
 use serde::Serialize;
 
 /// What makes the new system boot.
@@ -71,9 +71,15 @@ fn install(step: &InstallBoot, work: &Work, mounts: &mut Tree) -> Result<Install
     };
     let array = |path: &str| match mounts.device_of(path)? {
         Device::Raid { name } => Some(format!("the array {name}")),
-        Device::Disk { .. } | Device::Partition { .. } => None,
+        _ => None,
     };
     bootloader::check_reads(&tree, &made, &array)?;
+    if made.bootloader == Bootloader::Grub {
+        let places = mounts.places().filter(|(at, _)| matches!(*at, "/" | "/boot")).max_by_key(|(at, _)| at.len());
+        if let Some((_, on)) = places.filter(|(_, on)| work.plan.is_encrypted(on)) {
+            return Err(ApplyError::BootEncrypted { on: words::device(on) });
+        }
+    }
     for file in &made.tree {
         let digest = copy(&tree, file, &tree, "")?;
         mounts.copied(file.path(), digest);

@@ -15,7 +15,9 @@ mod ignition;
 impl Perform for WriteSeed {
     fn able(&self, _: &Ramdisk<'_>) -> Result<(), ApplyError> {
         match &self.target {
-            SeedTarget::Own { on: Device::Disk { .. } | Device::Raid { .. } } => {
+            SeedTarget::Own {
+                on: Device::Disk { .. } | Device::Raid { .. } | Device::Luks { .. } | Device::Volume { .. },
+            } => {
                 Err(ApplyError::Unsupported { step: "write-seed onto anything but a partition".to_owned() })
             }
             SeedTarget::Own { .. }

@@ -48,17 +48,35 @@ pub enum Machine {
     WriteMdadmConf,
     InstallBoot,
     BootEntry,
+    CreateLuks,
+    CreateGroup,
+    CreateVolume,
+    CheckTree,
+    WriteCrypttab,
 }
 
 impl Machine {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 11] = [
         Self::StopArrays,
         Self::StopVolumes,
         Self::CreateRaid,
         Self::WriteMdadmConf,
         Self::InstallBoot,
         Self::BootEntry,
+        Self::CreateLuks,
+        Self::CreateGroup,
+        Self::CreateVolume,
+        Self::CheckTree,
+        Self::WriteCrypttab,
     ];
+
+    /// Those that LVM and LUKS brought.
+    fn is_of_volumes(self) -> bool {
+        matches!(
+            self,
+            Self::CreateLuks | Self::CreateGroup | Self::CreateVolume | Self::CheckTree | Self::WriteCrypttab
+        )
+    }
 }
 
 /// A new kind of step does not compile before somebody says in which order it is met, or why it cannot be.
@@ -88,6 +106,11 @@ pub fn place(step: &Step) -> Place {
         Step::WriteMdadmConf(_) => Place::Machine(Machine::WriteMdadmConf),
         Step::InstallBoot(_) => Place::Machine(Machine::InstallBoot),
         Step::BootEntry(_) => Place::Machine(Machine::BootEntry),
+        Step::CreateLuks(_) => Place::Machine(Machine::CreateLuks),
+        Step::CreateGroup(_) => Place::Machine(Machine::CreateGroup),
+        Step::CreateVolume(_) => Place::Machine(Machine::CreateVolume),
+        Step::CheckTree(_) => Place::Machine(Machine::CheckTree),
+        Step::WriteCrypttab(_) => Place::Machine(Machine::WriteCrypttab),
     }
 }
 
@@ -102,6 +125,7 @@ pub enum Proof {
 
 const EVERY_CUT: Proof = Proof::Test("cuts/mod.rs", "a_mirror_cut_at_every_moment");
 const EACH_FAULT: Proof = Proof::Test("cuts/faults.rs", "each_kind_of_machines_and_each_fault");
+const EACH_OF_VOLUMES: Proof = Proof::Test("cuts/faults.rs", "each_kind_of_volumes_and_each_fault");
 const EXCHANGED: Proof = Proof::Test("swapped.rs", "disks_exchanged_while_an_order_is_at_work");
 
 /// Cells of kinds that are met in virtual machines.
@@ -114,9 +138,11 @@ pub fn elsewhere(kind: Machine, fault: Fault) -> Proof {
             "one command of a disk that QEMU neither delays nor fails; the disk is marked before it and after it, and the \
              steps that follow are met elsewhere",
         ),
+        // What they write lies inside of partitions: the table that leads there comes last, as with the others.
         (_, Fault::PowerCut) => EVERY_CUT,
         // All that these kinds open, they open as the others do.
         (_, Fault::Swapped) => EXCHANGED,
+        (kind, _) if kind.is_of_volumes() => EACH_OF_VOLUMES,
         (_, Fault::Killed | Fault::Cancelled | Fault::Hangs | Fault::WriteError | Fault::ReadError | Fault::Gone) => {
             EACH_FAULT
         }

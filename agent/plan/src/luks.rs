@@ -1,0 +1,159 @@
+//! LUKS2 volumes: cipher, sectors and key derivation, chosen once and written into the plan.
+
+use super::attributes::Attributes;
+use super::fresh::{self, Made};
+use super::layers;
+use super::refusal::Reason;
+use super::steps::Context;
+use burin_protocol::Secret;
+use burin_protocol::order::{Crypt, Layout, Order, Size, Unlock};
+use burin_protocol::plan::steps::CreateLuks;
+use burin_protocol::plan::{CrypttabEntry, Device, PlannedKey, PlannedPbkdf, Step};
+use burin_table::guid;
+use std::collections::BTreeMap;
+
+const MIB: u64 = 1 << 20;
+/// Two headers of 16 KiB and the key slots, as cryptsetup makes them by default.
+const OFFSET: u64 = 16 * MIB;
+/// Fewer and larger: a quarter of the work for each. Torn writes are no worse, as every 16 bytes are encrypted by themselves.
+const SECTOR: u32 = 4096;
+/// RFC 9106, section 4: the second recommendation, for machines of which nothing is known or that have little.
+const LEAST_MEMORY: u64 = 64 * MIB;
+/// cryptsetup's own limit by default; trying a passphrase takes about a second then.
+const MOST_MEMORY: u64 = 1024 * MIB;
+/// cryptsetup takes no fewer.
+const ITERATIONS: u32 = 4;
+const THREADS: u32 = 4;
+/// What cryptsetup reads as a passphrase from a terminal.
+const LONGEST: usize = 512;
+
+/// Passphrases of an order, attributes resolved, by layout, volume and place among its keys.
+pub type Passphrases = BTreeMap<(String, String, usize), Secret>;
+
+pub fn steps(
+    context: Context<'_>,
+    name: &str,
+    crypt: &Crypt,
+    steps: &mut Vec<Step>,
+    made: &mut Vec<Made>,
+) -> Result<(), Reason> {
+    let what = format!("LUKS (`{name}`)");
+    let devices = layers::devices(context, &crypt.on, &what)?;
+    let [on] = devices.as_slice() else {
+        let what = format!("{what} over a partition of {} disks: put an array below it", devices.len());
+        return Err(Reason::Unsupported { what });
+    };
+    let have = layers::size(steps, on);
+    // One filesystem's worth above that, or it is a mistake.
+    let size = have.saturating_sub(OFFSET) / u64::from(SECTOR) * u64::from(SECTOR);
+    if size < MIB {
+        return Err(Reason::NoRoom { what, need: OFFSET + MIB, have });
+    }
+    let keys = crypt.unlock.iter().map(|unlock| key(name, unlock)).collect::<Result<_, _>>()?;
+    let on_words = layers::on_words(context, steps, &devices);
+    let uuid = guid::derived(&[&context.order.id, "luks", name, &on_words]).to_string();
+    let device = Device::Luks { name: name.to_owned() };
+    if let Some(filesystem) = fresh::filesystem(context, crypt.filesystem.as_ref(), &uuid, name) {
+        let options = crypt.filesystem.as_ref().map(|one| one.mount_options.clone()).unwrap_or_default();
+        made.push(Made::single(device, filesystem, crypt.mount.clone(), options));
+    }
+    steps.push(Step::CreateLuks(CreateLuks {
+        name: name.to_owned(),
+        on: on.clone(),
+        uuid,
+        cipher: "aes-xts-plain64".to_owned(),
+        // Two keys of 256 bits (IEEE 1619).
+        key_bits: 512,
+        sector_size: SECTOR,
+        offset: OFFSET,
+        size,
+        pbkdf: PlannedPbkdf {
+            memory: memory(context.memory, crypt.pbkdf_memory),
+            iterations: ITERATIONS,
+            threads: THREADS,
+        },
+        keys,
+    }));
+    Ok(())
+}
+
+fn key(name: &str, unlock: &Unlock) -> Result<PlannedKey, Reason> {
+    Ok(match unlock {
+        Unlock::Tpm2 { .. } => return Err(Reason::Unsupported { what: format!("a key in the TPM (LUKS `{name}`)") }),
+        Unlock::Passphrase(_) => PlannedKey::Passphrase,
+        Unlock::RecoveryKey { to } => PlannedKey::RecoveryKey { to: to.clone() },
+        Unlock::Generated { to } => PlannedKey::Generated { to: to.clone() },
+    })
+}
+
+/// The installed system's ramdisk needs as much, beside its own: an eighth of the machine's, as a power of two.
+fn memory(machine: Option<u64>, wanted: Option<Size>) -> u64 {
+    if let Some(wanted) = wanted {
+        return wanted.bytes();
+    }
+    let eighth = machine.unwrap_or(0) / 8;
+    let power = eighth.checked_ilog2().map_or(0, |bits| 1u64 << bits);
+    power.clamp(LEAST_MEMORY, MOST_MEMORY)
+}
+
+/// What is wrong with what an order says of memory.
+pub fn is_memory(wanted: Size) -> bool {
+    (32 * MIB..=4096 * MIB).contains(&wanted.bytes()) && wanted.bytes().is_multiple_of(MIB)
+}
+
+/// Lines for the tree's crypttab.
+pub fn crypttab(steps: &[Step]) -> Vec<CrypttabEntry> {
+    let entry = |step: &Step| match step {
+        Step::CreateLuks(made) => {
+            Some(CrypttabEntry { name: made.name.clone(), uuid: made.uuid.clone(), options: vec!["luks".to_owned()] })
+        }
+        _ => None,
+    };
+    steps.iter().filter_map(entry).collect()
+}
+
+/// The passphrases of one layout.
+pub fn passphrases(layout: &Layout, at: &str, attributes: &Attributes) -> Result<Passphrases, Reason> {
+    let mut found = Passphrases::new();
+    for (name, crypt) in &layout.luks {
+        for (place, unlock) in crypt.unlock.iter().enumerate() {
+            let Unlock::Passphrase(text) = unlock else { continue };
+            let at = format!("{at}/luks/{name}/unlock/{place}/passphrase");
+            let text = attributes.text(text, &at)?;
+            let typed = !text.chars().any(|c| c.is_control());
+            if text.is_empty() || text.len() > LONGEST || !typed {
+                let message = format!("expected 1 to {LONGEST} bytes of text on one line");
+                return Err(Reason::BadValue { at, message });
+            }
+            found.insert((layout.name.clone(), name.clone(), place), Secret::new(text));
+        }
+    }
+    Ok(found)
+}
+
+/// Those of all layouts; what another layout lacks is no matter.
+pub fn all_passphrases(order: &Order, attributes: &Attributes) -> Passphrases {
+    let each = order.layouts.iter().enumerate();
+    each.filter_map(|(i, layout)| passphrases(layout, &format!("/layouts/{i}"), attributes).ok()).flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_what_the_machine_can_spare() {
+        const GIB: u64 = 1 << 30;
+        for (machine, wanted) in [
+            (None, 64 * MIB),
+            (Some(512 * MIB), 64 * MIB),
+            (Some(2 * GIB), 256 * MIB),
+            (Some(3 * GIB), 256 * MIB),
+            (Some(8 * GIB), GIB),
+            (Some(1 << 41), GIB),
+        ] {
+            assert_eq!(memory(machine, None), wanted, "{machine:?}");
+        }
+        assert_eq!(memory(Some(GIB), Some(Size::from_bytes(2 * GIB))), 2 * GIB);
+    }
+}

@@ -1,0 +1,83 @@
+//! A tree that could not start from what it lies on is found here and not at its first boot.
+
+use super::{ApplyError, CheckTree, Perform, Ramdisk, Work};
+use crate::finalize::root::Root;
+use crate::protocol::plan::TreeNeed;
+use crate::tree::TreeError;
+
+impl Perform for CheckTree {
+    fn able(&self, _: &Ramdisk<'_>) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    fn perform(&self, work: &Work) -> Result<(), ApplyError> {
+        let tree = work.tree();
+        let checked = tree.root().and_then(|root| self.needs.iter().try_for_each(|need| check(&root, *need)));
+        checked.map_err(|error| error.on(&tree))?;
+        work.note("check-tree", "tree", &self.needs);
+        Ok(())
+    }
+}
+
+/// Files of which one has to be there, and the Debian package that has it.
+fn wanted(need: TreeNeed) -> (&'static [&'static str], &'static str) {
+    match need {
+        TreeNeed::Lvm => (&["usr/sbin/lvm", "sbin/lvm", "usr/bin/lvm"], "lvm2"),
+        TreeNeed::ThinVolumes => {
+            (&["usr/sbin/thin_check", "sbin/thin_check", "usr/bin/thin_check"], "thin-provisioning-tools")
+        }
+        TreeNeed::Luks => (&["usr/sbin/cryptsetup", "sbin/cryptsetup", "usr/bin/cryptsetup"], "cryptsetup"),
+        // What makes ramdisks, where that is known: it puts in what opens the root.
+        TreeNeed::LuksRoot => {
+            (&["usr/share/initramfs-tools/hooks/cryptroot", "usr/lib/dracut/modules.d/90crypt"], "cryptsetup-initramfs")
+        }
+    }
+}
+
+/// How a tree makes ramdisks.
+const MAKERS: [&str; 2] = ["usr/share/initramfs-tools", "usr/lib/dracut"];
+
+fn check(root: &Root, need: TreeNeed) -> Result<(), ApplyError> {
+    let has = |path: &str| {
+        let failed = |source| TreeError::Io { path: path.to_owned(), action: "look for", source };
+        Ok::<_, ApplyError>(root.has(path).map_err(failed)?)
+    };
+    let any = |paths: &[&str]| paths.iter().try_fold(false, |found, path| Ok::<_, ApplyError>(found || has(path)?));
+    let (files, package) = wanted(need);
+    // Of one that is made elsewhere, nobody here knows what is in it.
+    let is_known = need != TreeNeed::LuksRoot || any(&MAKERS)?;
+    if is_known && !any(files)? {
+        return Err(ApplyError::TreeLacks { need, package });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_told_by_its_package() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let put = |path: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        };
+        let missing = |need| check(&root, need).err().map(|error| match error {
+            ApplyError::TreeLacks { package, .. } => package,
+            error => panic!("{error}"),
+        });
+        assert_eq!(missing(TreeNeed::Lvm), Some("lvm2"));
+        put("sbin/lvm");
+        assert_eq!(missing(TreeNeed::Lvm), None);
+        assert_eq!(missing(TreeNeed::ThinVolumes), Some("thin-provisioning-tools"));
+        assert_eq!(missing(TreeNeed::Luks), Some("cryptsetup"));
+        assert_eq!(missing(TreeNeed::LuksRoot), None, "nobody knows how its ramdisk is made");
+        put("usr/share/initramfs-tools/init");
+        assert_eq!(missing(TreeNeed::LuksRoot), Some("cryptsetup-initramfs"));
+        put("usr/share/initramfs-tools/hooks/cryptroot");
+        assert_eq!(missing(TreeNeed::LuksRoot), None);
+    }
+}

@@ -1,0 +1,59 @@
+//! A new LUKS2 volume, as the plan has it.
+
+use super::{Device, Identifier, Plan, PlannedKey, PlannedPbkdf, Wire, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `/dev/mapper/NAME` over this device. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CreateLuks {
+    pub name: String,
+    pub on: Device,
+    pub uuid: String,
+    /// As dm-crypt calls it.
+    pub cipher: String,
+    /// Bits of the volume's key.
+    pub key_bits: u32,
+    pub sector_size: u32,
+    /// Where what is encrypted begins.
+    pub offset: u64,
+    /// What it offers, at least.
+    pub size: u64,
+    /// Of keys that people think of.
+    pub pbkdf: PlannedPbkdf,
+    /// One key slot each, in this order.
+    pub keys: Vec<PlannedKey>,
+}
+
+impl Wire for CreateLuks {
+    fn disks(&self) -> Vec<usize> {
+        self.on.disk().into_iter().collect()
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        let Self { name, on, uuid, cipher, key_bits, sector_size, keys, pbkdf, .. } = self;
+        let keys: Vec<String> = keys
+            .iter()
+            .map(|key| match key {
+                PlannedKey::Passphrase => "a passphrase".to_owned(),
+                PlannedKey::RecoveryKey { to } => format!("a recovery key for {to}"),
+                PlannedKey::Generated { to } => format!("a generated key for {to}"),
+            })
+            .collect();
+        format!(
+            "create LUKS volume {name} on {} ({cipher}, {key_bits}-bit key, {sector_size}-byte sectors, Argon2id with {}, \
+             UUID {uuid}), opened by {}",
+            words::device(on),
+            words::decimal(pbkdf.memory),
+            keys.join(", ")
+        )
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        vec![Identifier::FilesystemUuid(self.uuid.clone())]
+    }
+}

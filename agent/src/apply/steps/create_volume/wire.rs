@@ -1,0 +1,45 @@
+//! A new logical volume, as the plan has it.
+
+use super::{Identifier, Plan, VolumeShape, Wire, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A logical volume of a group that an earlier step makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CreateVolume {
+    pub group: String,
+    pub name: String,
+    pub shape: VolumeShape,
+    /// What it offers.
+    pub extents: u64,
+    /// The same in bytes.
+    pub size: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+}
+
+impl Wire for CreateVolume {
+    fn disks(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn reads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Plan) -> String {
+        let Self { group, name, shape, size, .. } = self;
+        let shape = match shape {
+            VolumeShape::Linear => String::new(),
+            VolumeShape::Striped { on, .. } => format!(", striped over {} physical volumes", on.len()),
+            VolumeShape::Raid1 { on } => format!(", {} copies (raid1)", on.len()),
+            VolumeShape::ThinPool { .. } => ", a thin pool".to_owned(),
+            VolumeShape::Thin { pool } => format!(", thin, out of the pool {pool}"),
+        };
+        format!("create logical volume {group}/{name} ({}{shape})", words::decimal(*size))
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        Vec::new()
+    }
+}
