@@ -170,8 +170,8 @@ impl Layout {
 
     /// The header of a section of the stub.
     fn section(&self, stub: &[u8], name: &str) -> Option<usize> {
-        let headers = (0..self.sections).map(|n| self.section_table + n * SECTION_HEADER);
-        headers.into_iter().find(|at| stub.get(*at..at + 8).is_some_and(|found| trimmed(found) == name.as_bytes()))
+        let mut headers = (0..self.sections).map(|n| self.section_table + n * SECTION_HEADER);
+        headers.find(|at| stub.get(*at..at + 8).is_some_and(|found| trimmed(found) == name.as_bytes()))
     }
 
     fn contents<'a>(&self, stub: &'a [u8], at: usize) -> Option<&'a [u8]> {
