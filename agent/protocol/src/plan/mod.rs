@@ -64,7 +64,7 @@ pub struct Warning {
 }
 
 impl Plan {
-    /// Bytes of a disk, of a partition that a step makes with a fresh table, of an array over these.
+    /// Bytes of a disk, of a partition that a step makes with a fresh table, of what is built on these.
     pub fn size_of(&self, device: &Device) -> Option<u64> {
         match device {
             Device::Disk { disk } => self.shape_of(*disk).map(|(size, _)| size),
@@ -76,6 +76,14 @@ impl Plan {
                 _ => None,
             }),
             Device::Raid { name } => self.raid(name)?.geometry(self).map(|geometry| geometry.size),
+            Device::Luks { name: wanted } => self.steps.iter().find_map(|step| match step {
+                Step::CreateLuks(luks) if luks.name == *wanted => Some(luks.size),
+                _ => None,
+            }),
+            Device::Volume { group, name } => self.steps.iter().find_map(|step| match step {
+                Step::CreateVolume(made) if (&made.group, &made.name) == (group, name) => Some(made.size),
+                _ => None,
+            }),
         }
     }
 
@@ -94,6 +102,15 @@ impl Plan {
             Step::CreateRaid(raid) if raid.name == wanted => Some(raid),
             _ => None,
         })
+    }
+
+    /// What a volume group that a step makes lies on.
+    pub fn physical_volumes(&self, group: &str) -> Vec<Device> {
+        let made = self.steps.iter().find_map(|step| match step {
+            Step::CreateGroup(made) if made.name == group => Some(&made.physical),
+            _ => None,
+        });
+        made.into_iter().flatten().map(|one| one.on.clone()).collect()
     }
 
     /// The disks that a device lies on, through arrays and volumes: each once.

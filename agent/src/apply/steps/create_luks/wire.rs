@@ -1,6 +1,6 @@
 //! A new LUKS2 volume, as the plan has it.
 
-use super::{Device, Identifier, Plan, PlannedKey, PlannedPbkdf, Wire, words};
+use super::{Device, Identifier, Node, Plan, PlannedKey, PlannedPbkdf, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -55,5 +55,10 @@ impl Wire for CreateLuks {
 
     fn identifiers(&self) -> Vec<Identifier> {
         vec![Identifier::FilesystemUuid(self.uuid.clone())]
+    }
+
+    fn nodes(&self, _: &Plan) -> Vec<Node> {
+        let words = format!("LUKS volume {}, {}", self.name, words::decimal(self.size));
+        vec![Node { device: Some(Device::Luks { name: self.name.clone() }), on: vec![self.on.clone()], words }]
     }
 }

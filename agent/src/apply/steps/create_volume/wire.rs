@@ -1,6 +1,6 @@
 //! A new logical volume, as the plan has it.
 
-use super::{Identifier, Plan, VolumeShape, Wire, words};
+use super::{Device, Identifier, Node, Plan, VolumeShape, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,5 +41,12 @@ impl Wire for CreateVolume {
 
     fn identifiers(&self) -> Vec<Identifier> {
         Vec::new()
+    }
+
+    fn nodes(&self, plan: &Plan) -> Vec<Node> {
+        let (group, name) = (self.group.clone(), self.name.clone());
+        let words = format!("logical volume {group}/{name}, {}", words::decimal(self.size));
+        let on = plan.physical_volumes(&group);
+        vec![Node { device: Some(Device::Volume { group, name }), on, words }]
     }
 }
