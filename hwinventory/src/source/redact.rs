@@ -57,11 +57,13 @@ pub fn redact(recording: &mut Recording, inventory: &Inventory, key: &[u8]) {
 fn is_no_text_of_names(path: &str, bytes: &[u8]) -> bool {
     const NUMBERS: [&str; 4] = ["/proc/meminfo", "/proc/stat", "/proc/uptime", "/proc/modules"];
     let content = bytes.trim_ascii();
-    let digits = match content.strip_prefix(b"0x") {
-        Some(hexadecimal) => hexadecimal.iter().all(u8::is_ascii_hexdigit),
-        None => content.iter().all(u8::is_ascii_digit),
+    // Addresses have twelve digits and more, and may be in files of any name.
+    let is_short = |digits: &[u8]| (1..12).contains(&digits.len());
+    let number = match content.strip_prefix(b"0x") {
+        Some(digits) => is_short(digits) && digits.iter().all(u8::is_ascii_hexdigit),
+        None => is_short(content) && content.iter().all(u8::is_ascii_digit),
     };
-    NUMBERS.contains(&path) || path.ends_with("/modalias") || (!content.is_empty() && digits)
+    NUMBERS.contains(&path) || path.ends_with("/modalias") || number
 }
 
 /// Takes out what is a name of the machine through and through, or cannot be searched for names.

@@ -74,7 +74,8 @@ fn nvme_cli_sees_the_same_subsystem() {
     let mut paths: Vec<&str> = disk.paths.iter().map(|path| path.name.as_str()).collect();
     let controllers = theirs["Controllers"].as_array().into_iter().flatten();
     let mut known: Vec<&str> = controllers.filter_map(|c| c["Paths"][0]["Path"].as_str()).collect();
-    (paths.sort_unstable(), known.sort_unstable());
+    paths.sort_unstable();
+    known.sort_unstable();
     assert_eq!(paths, known);
 }
 
@@ -155,7 +156,11 @@ fn lspci_lists_the_same_functions() {
 fn lsblk_lscpu_and_dmidecode_agree() {
     let inventory = inventory();
     oracles::compare_cpu("rack", &json("lscpu.json"), &inventory);
-    assert!(smbios::compare::compare("rack", &said("dmidecode.txt"), &inventory) > 10);
+    // Digits that somebody ran a finger along are no UUID for us.
+    let text = said("dmidecode.txt");
+    let table: String = text.split_inclusive('\n').filter(|line| !line.contains("UUID:")).collect();
+    assert!(smbios::compare::compare("rack", &table, &inventory) > 10);
+    assert_eq!(inventory.system.data.uuid, None);
     let blocks = json("lsblk.json");
     let mut devices = Vec::new();
     oracles::flatten(&blocks["blockdevices"], &mut devices);
