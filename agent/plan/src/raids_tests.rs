@@ -85,7 +85,7 @@ fn too_few_or_too_small_members_are_refused_by_name() {
         assert!(refusal.to_string().contains("`data`") && refusal.to_string().contains(said), "{refusal}");
     }
     let mut small = disks(4);
-    small[2]["size"] = json!(2 << 20);
+    small[2]["size"] = json!(1 << 20);
     let refusal = run(&small, &order(json!({}), true)).unwrap_err();
     assert_eq!(refusal.code(), "plan.array");
     let mut small = disks(4);
