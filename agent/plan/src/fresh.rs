@@ -205,6 +205,10 @@ fn partition_filesystems(
 
 /// Mounts (parents first), the tree, fstab and the boot loader.
 fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<Step>) -> Result<(), Reason> {
+    if context.uefi && tree.bootloader != Bootloader::None && !made.iter().any(|made| made.is_esp) {
+        let what = "a tree that boots on a machine of UEFI without a partition of the type `esp`";
+        return Err(Reason::Unsupported { what: what.to_owned() });
+    }
     let bios = if context.uefi || tree.bootloader == Bootloader::None { Vec::new() } else { bios(context, tree)? };
     let mut mounts: Vec<&Made> =
         made.iter().filter(|made| made.mount.is_some() && made.filesystem.kind != FsType::Swap).collect();

@@ -135,6 +135,7 @@ fn an_image_with_data_in_a_kept_place_is_an_error_and_does_not_come_there() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("target");
     let old = dirt(12 * MIB);
+    #[allow(clippy::single_range_in_vec_init, reason = "a list of one range is what is meant")]
     let kept = [5 * MIB as u64..8 * MIB as u64];
     for at in [5 * MIB, 6 * MIB + 77, 8 * MIB - 1] {
         fs::write(&path, old).unwrap();

@@ -156,7 +156,11 @@ fn tree(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {
     }
     let esp = layout.disks.values().flat_map(|set| &set.partitions).any(|p| p.kind == "esp" && p.filesystem.is_some());
     let boots = tree.bootloader != Bootloader::None;
-    mistakes.ensure(esp || !boots, &at, "a tree that boots needs a partition of type `esp` with a vfat filesystem");
+    // Which of the two is needed, the machine says.
+    let bios = layout.disks.values().flat_map(|set| &set.partitions).any(|p| p.kind == "bios-boot");
+    let bios = bios && tree.bootloader != Bootloader::SystemdBoot;
+    let place = "a tree that boots needs a partition of type `esp` with a vfat filesystem, or of type `bios-boot`";
+    mistakes.ensure(esp || bios || !boots, &at, place);
     for (i, word) in tree.cmdline.iter().enumerate() {
         let plain = !word.is_empty() && !word.chars().any(|c| c.is_control() || c.is_whitespace());
         mistakes.ensure(plain, &format!("{at}/cmdline/{i}"), "expected one word of a kernel command line");
