@@ -104,7 +104,8 @@ fn pieces(size: u64, proof: KeepProof, sector: u64) -> Vec<Range<u64>> {
         let start = (EDGE + number * step) / sector.max(1) * sector.max(1);
         start..start + SAMPLE.min(step)
     };
-    [0..EDGE].into_iter().chain((0..SAMPLES).map(sample)).chain([size - EDGE..size]).collect()
+    let between = (0..SAMPLES).map(sample);
+    std::iter::once(0..EDGE).chain(between).chain(std::iter::once(size - EDGE..size)).collect()
 }
 
 /// What the disk is to remember: in the place that holds no record which still counts.
