@@ -20,9 +20,7 @@ pub struct Section {
 
 impl Section {
     pub fn parse(text: &str) -> Option<Self> {
-        let lines: Vec<&str> = text.lines().map(without_comment).collect();
-        let joined = lines.join("\n");
-        let mut words = Words { rest: &joined };
+        let mut words = Words { rest: text };
         words.section(0)
     }
 
@@ -57,20 +55,35 @@ impl Section {
     }
 }
 
-/// Tags may have a `#` inside, and no blanks.
-fn without_comment(line: &str) -> &str {
-    let starts = line.match_indices('#').map(|(at, _)| line.get(..at).unwrap_or(line));
-    let mut before = starts.filter(|before| before.is_empty() || before.ends_with(char::is_whitespace));
-    before.next().unwrap_or(line)
-}
-
 struct Words<'a> {
     rest: &'a str,
 }
 
 impl Words<'_> {
+    /// Blanks, and comments to the ends of their lines.
     fn skip(&mut self) {
-        self.rest = self.rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\0');
+        loop {
+            self.rest = self.rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\0');
+            let Some(comment) = self.rest.strip_prefix('#') else { return };
+            self.rest = comment.split_once('\n').map_or("", |(_, rest)| rest);
+        }
+    }
+
+    /// Behind its quotation mark. The last command that changed a group is in it, with all that was quoted there.
+    fn text(&mut self) -> Option<String> {
+        let mut text = String::new();
+        let mut chars = self.rest.char_indices();
+        while let Some((at, char)) = chars.next() {
+            match char {
+                '"' => {
+                    self.rest = self.rest.get(at + 1..)?;
+                    return Some(text);
+                }
+                '\\' => text.push(chars.next()?.1),
+                other => text.push(other),
+            }
+        }
+        None
     }
 
     fn take(&mut self, char: char) -> bool {
@@ -116,10 +129,7 @@ impl Words<'_> {
 
     fn value(&mut self, depth: u32) -> Option<Value> {
         if self.take('"') {
-            let (text, rest) = self.rest.split_once('"')?;
-            let text = text.to_owned();
-            self.rest = rest;
-            return Some(Value::Text(text));
+            return self.text().map(Value::Text);
         }
         if self.take('[') {
             let mut list = Vec::new();
@@ -144,7 +154,8 @@ mod tests {
     #[test]
     fn text_is_read_and_junk_is_none() {
         let text = "# made by\nvg {\nid = \"a-b\"\ntags = [\"a#b\"]\nextent_size = 8192 # 4 MiB\nstatus = [\"RESIZEABLE\", \"READ\"]\n\
-                    physical_volumes {\npv0 {\nid = \"x\"\npe_start = 2048\n}\n}\n}\ncontents = \"Text\"\n";
+                    physical_volumes {\npv0 {\nid = \"x\"\npe_start = 2048\n}\n}\n}\ncontents = \"Text\"\n\
+                    description = \"Write from vgcreate --config 'filter=[\\\"a|^/x # y$|\\\"] }'\"\n";
         let (name, group) = Section::parse(text).and_then(Section::group).unwrap();
         assert_eq!((name.as_str(), group.number("extent_size")), ("vg", Some(8192)));
         let member = group.section("physical_volumes").unwrap().section("pv0").unwrap();

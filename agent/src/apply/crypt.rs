@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 pub const CRYPTSETUP: Tool = Tool { name: "cryptsetup", package: "cryptsetup-bin" };
 /// Where a program finds what it was given: by this name it can be read from any place, and more than once.
 const INPUT: &str = "/proc/self/fd/0";
+/// The same under another name: of two files with one name, cryptsetup 2.6 takes the first for both.
+const INPUT_TOO: &str = "/proc/thread-self/fd/0";
 /// Somebody who looks at a device (a probe, an inventory) may keep it for a moment.
 pub const CLOSE_PATIENCE: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_millis(300);
@@ -63,7 +65,7 @@ pub fn add_key(step: &CreateLuks, is_random: bool, lengths: (usize, usize), node
     all.extend(["--new-keyfile-offset".to_owned(), lengths.0.to_string()]);
     all.extend(["--new-keyfile-size".to_owned(), lengths.1.to_string()]);
     all.extend(pbkdf(step, is_random));
-    all.extend([node.display().to_string(), INPUT.to_owned()]);
+    all.extend([node.display().to_string(), INPUT_TOO.to_owned()]);
     all
 }
 
@@ -182,7 +184,7 @@ mod tests {
             "--new-keyfile-offset 7",
             "--new-keyfile-size 71",
             "--pbkdf pbkdf2",
-            "md127 /proc/self/fd/0",
+            "md127 /proc/thread-self/fd/0",
         ] {
             assert!(words.contains(word), "{words}");
         }

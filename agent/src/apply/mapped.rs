@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Deeper than that no volume of a group is built of others.
 const DEEPEST: usize = 8;
@@ -54,6 +56,18 @@ pub fn control(paths: &Paths) -> Result<(), ApplyError> {
         Err(error) => return Err(failed(error.into())),
     }
     OpenOptions::new().read(true).write(true).open(&node).map(|_| ()).map_err(failed)
+}
+
+/// Loads a target of device-mapper: lvm would ask for /sbin/modprobe, which a ramdisk does not have. Where that fails, lvm says
+/// what it lacks.
+pub fn load(paths: &Paths, module: &str) {
+    let mut command = Command::new(&paths.program);
+    command.arg0("modprobe").arg(module).env_clear().stdin(Stdio::null());
+    match command.status() {
+        Ok(status) if status.success() => {}
+        Ok(status) => log::warn!("the kernel module {module} was not loaded: {status}"),
+        Err(error) => log::warn!("the kernel module {module} was not loaded: {error}"),
+    }
 }
 
 /// Names in sysfs of devices whose identity begins so.

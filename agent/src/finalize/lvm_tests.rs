@@ -195,3 +195,25 @@ proptest::proptest! {
         let _ = parse(&text);
     }
 }
+
+/// By lvm 2.03.16 in a ramdisk of burin's, one volume of each shape over three disks.
+#[test]
+fn what_lvm_itself_has_written_of_every_shape_is_read() {
+    let group = parse(include_str!("lvm_shapes.txt")).unwrap();
+    assert_eq!((group.physical.len(), group.volumes.len()), (3, 12));
+    let one = |name: &str| {
+        let volume = &group.volumes[name];
+        assert_eq!(volume.segments.len(), 1);
+        (volume.extents(), volume.segments[0].kind.clone())
+    };
+    let (extents, kind) = one("safe");
+    assert_eq!((extents, kind), (4, Kind::Raid1 { images: vec!["safe_rimage_0".into(), "safe_rimage_1".into()] }));
+    let on = ["pv0", "pv1", "pv2"].map(str::to_owned).to_vec();
+    assert_eq!(one("wide"), (6, Kind::Striped { on, stripe_size: 64 << 10 }));
+    assert_eq!(one("thin"), (256, Kind::Thin { pool: "pool".into() }));
+    assert!(matches!(one("pool"), (8, Kind::ThinPool { chunk: 65536, .. })));
+    assert_eq!(
+        (group.below("safe_rimage_1"), group.below("thin")),
+        (vec!["pv1".into()], vec!["pv0".into(), "pv2".into()])
+    );
+}

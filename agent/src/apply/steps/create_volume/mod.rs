@@ -31,10 +31,9 @@ pub struct VolumeReceipt {
 impl Perform for CreateVolume {
     fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
         ramdisk.program(LVM)?;
-        match self.shape {
-            VolumeShape::Linear | VolumeShape::Striped { .. } => Ok(()),
-            VolumeShape::Raid1 { .. } => ramdisk.module("dm-raid"),
-            VolumeShape::ThinPool { .. } | VolumeShape::Thin { .. } => ramdisk.module("dm-thin-pool"),
+        match module(&self.shape) {
+            None => Ok(()),
+            Some(module) => ramdisk.module(module),
         }
     }
 
@@ -45,6 +44,9 @@ impl Perform for CreateVolume {
         // Each is proven once more before lvm writes to it.
         for physical in &step.physical {
             resolve::open(work, &physical.on, Access::Read)?;
+        }
+        if let Some(module) = module(&self.shape) {
+            mapped::load(&work.paths, module);
         }
         let name = mapped::lvm_name(&self.group, &self.name);
         let path = PathBuf::from("/dev/mapper").join(&name);
@@ -80,6 +82,15 @@ impl Perform for CreateVolume {
         };
         work.note("create-volume", &path.display().to_string(), &receipt);
         Ok(())
+    }
+}
+
+/// What the kernel needs beside device-mapper itself.
+fn module(shape: &VolumeShape) -> Option<&'static str> {
+    match shape {
+        VolumeShape::Linear | VolumeShape::Striped { .. } => None,
+        VolumeShape::Raid1 { .. } => Some("dm-raid"),
+        VolumeShape::ThinPool { .. } | VolumeShape::Thin { .. } => Some("dm-thin-pool"),
     }
 }
 
