@@ -185,11 +185,14 @@ pub fn needs<'a>(steps: &[Step], mounts: impl Iterator<Item = (&'a Device, bool)
     for (device, is_root) in mounts {
         for layer in layers(steps, device) {
             match layer {
-                Device::Luks { .. } => {
-                    needs.insert(TreeNeed::Luks);
-                    if is_root {
-                        needs.insert(TreeNeed::LuksRoot);
-                    }
+                Device::Luks { name } => {
+                    let in_tpm = created(steps, &name).is_some_and(luks::is_in_tpm);
+                    needs.extend(match (in_tpm, is_root) {
+                        (false, false) => [TreeNeed::Luks, TreeNeed::Luks],
+                        (false, true) => [TreeNeed::Luks, TreeNeed::LuksRoot],
+                        (true, false) => [TreeNeed::Luks, TreeNeed::LuksTpm],
+                        (true, true) => [TreeNeed::LuksTpm, TreeNeed::LuksTpmRoot],
+                    });
                 }
                 Device::Volume { group, name } => {
                     needs.insert(TreeNeed::Lvm);
@@ -217,19 +220,26 @@ pub fn kernel_words(steps: &[Step], root: &Device) -> Vec<String> {
     for layer in layers(steps, root).into_iter().rev() {
         match layer {
             Device::Luks { name } => {
-                let uuid = steps.iter().find_map(|step| match step {
-                    Step::CreateLuks(made) if made.name == name => Some(made.uuid.as_str()),
-                    _ => None,
-                });
-                let uuid = uuid.unwrap_or_default();
+                let Some(made) = created(steps, &name) else { continue };
+                let uuid = &made.uuid;
                 words.push(format!("cryptopts=target={name},source=UUID={uuid},luks"));
                 words.push(format!("rd.luks.name={uuid}={name}"));
+                if luks::is_in_tpm(made) {
+                    words.push(format!("rd.luks.options={uuid}=tpm2-device=auto"));
+                }
             }
             Device::Volume { group, name } => words.push(format!("rd.lvm.lv={group}/{name}")),
             Device::Disk { .. } | Device::Partition { .. } | Device::Raid { .. } => {}
         }
     }
     words
+}
+
+fn created<'a>(steps: &'a [Step], name: &str) -> Option<&'a CreateLuks> {
+    steps.iter().find_map(|step| match step {
+        Step::CreateLuks(made) if made.name == name => Some(made),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

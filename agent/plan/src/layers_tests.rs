@@ -112,8 +112,24 @@ fn what_has_no_passphrase_is_refused_before_anything_is_touched() {
     assert_eq!(unlock(json!({ "passphrase": { "attribute": "none" } })), Err("plan.no_attribute"));
     assert_eq!(unlock(json!({ "passphrase": "" })), Err("plan.bad_value"));
     assert_eq!(unlock(json!({ "passphrase": "a\nb" })), Err("plan.bad_value"));
-    assert_eq!(unlock(json!({ "tpm2": { "pcrs": [7] } })), Err("plan.unsupported"));
+    // The TPM alone, and by what the next boot changes.
+    assert_eq!(unlock(json!({ "tpm2": { "pcrs": [7] } })), Err("order.invalid"));
     assert_eq!(unlock(json!({ "generated": { "to": TO } })), Ok(()));
+}
+
+#[test]
+fn what_the_tpm_opens_is_told_to_systemd() {
+    let luks = |pcrs: Value| {
+        json!({ "luks": { "crypt": { "on": { "raid": "md" }, "unlock": [
+            { "passphrase": "x" }, { "tpm2": { "pcrs": pcrs } }
+        ] } } })
+    };
+    assert_eq!(run(layout(luks(json!([4])))).unwrap_err().code(), "plan.unsupported");
+    let plan = run(layout(luks(json!([7])))).unwrap();
+    let text = serde_json::to_string(&plan.steps).unwrap();
+    for wanted in ["luks-tpm-root", "=tpm2-device=auto", "\"options\":[\"luks\",\"tpm2-device=auto\"]"] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
 }
 
 #[test]

@@ -24,6 +24,10 @@ const MOST_MEMORY: u64 = 1024 * MIB;
 /// cryptsetup takes no fewer.
 const ITERATIONS: u32 = 4;
 const THREADS: u32 = 4;
+/// PCRs that firmware alone extends, and not by what is booted: its code (0), option ROMs (2) and their configuration (3),
+/// Secure Boot's state and keys (7). In all others the installed system's boot leaves other values than this one (TCG PC
+/// Client Platform Firmware Profile, 3.3.4).
+const FORESEEN: [u32; 4] = [0, 2, 3, 7];
 /// What cryptsetup reads as a passphrase from a terminal.
 const LONGEST: usize = 512;
 
@@ -79,7 +83,13 @@ pub fn steps(
 
 fn key(name: &str, unlock: &Unlock) -> Result<PlannedKey, Reason> {
     Ok(match unlock {
-        Unlock::Tpm2 { .. } => return Err(Reason::Unsupported { what: format!("a key in the TPM (LUKS `{name}`)") }),
+        Unlock::Tpm2 { pcrs } => match pcrs.iter().find(|pcr| !FORESEEN.contains(pcr)) {
+            None => PlannedKey::Tpm2 { pcrs: pcrs.clone() },
+            Some(pcr) => {
+                let what = format!("a key in the TPM with PCR {pcr}, which cannot be foreseen (LUKS `{name}`)");
+                return Err(Reason::Unsupported { what });
+            }
+        },
         Unlock::Passphrase(_) => PlannedKey::Passphrase,
         Unlock::RecoveryKey { to } => PlannedKey::RecoveryKey { to: to.clone() },
         Unlock::Generated { to } => PlannedKey::Generated { to: to.clone() },
@@ -101,11 +111,18 @@ pub fn is_memory(wanted: Size) -> bool {
     (32 * MIB..=4096 * MIB).contains(&wanted.bytes()) && wanted.bytes().is_multiple_of(MIB)
 }
 
+/// Whether the TPM opens it.
+pub fn is_in_tpm(step: &CreateLuks) -> bool {
+    step.keys.iter().any(|key| matches!(key, PlannedKey::Tpm2 { .. }))
+}
+
 /// Lines for the tree's crypttab.
 pub fn crypttab(steps: &[Step]) -> Vec<CrypttabEntry> {
     let entry = |step: &Step| match step {
         Step::CreateLuks(made) => {
-            Some(CrypttabEntry { name: made.name.clone(), uuid: made.uuid.clone(), options: vec!["luks".to_owned()] })
+            let tpm = is_in_tpm(made).then(|| "tpm2-device=auto".to_owned());
+            let options = std::iter::once("luks".to_owned()).chain(tpm).collect();
+            Some(CrypttabEntry { name: made.name.clone(), uuid: made.uuid.clone(), options })
         }
         _ => None,
     };

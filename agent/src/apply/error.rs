@@ -18,6 +18,7 @@ use crate::finalize::rootfs::RootError;
 use crate::finalize::seed_write::SeedError;
 use crate::finalize::system::SystemError;
 use crate::finalize::table::TableError;
+use crate::finalize::tpm::TpmError;
 use crate::finalize::uefi::loader::LoaderError;
 use crate::finalize::uefi::variables::VariableError;
 use crate::image::ImageError;
@@ -115,6 +116,8 @@ pub enum ApplyError {
     Mapping { device: PathBuf, what: String },
     #[error("the order has no passphrase for the LUKS volume {volume:?}")]
     NoPassphrase { volume: String },
+    #[error("the machine has no TPM 2.0 that the kernel drives ({device})", device = device.display())]
+    NoTpm { device: PathBuf },
     #[error("a key that was made for its keeper cannot be encrypted")]
     Escrow { source: SealError },
     #[error("the tree cannot start from what it lies on: it has no {package} ({})", words::word(need))]
@@ -155,6 +158,8 @@ pub enum ApplyError {
     Lvm(#[from] LvmError),
     #[error(transparent)]
     Luks(#[from] LuksError),
+    #[error(transparent)]
+    Tpm(#[from] TpmError),
     #[error(transparent)]
     Mount(#[from] MountError),
     #[error(transparent)]
@@ -197,6 +202,7 @@ impl ApplyError {
             Self::Md(error) => error,
             Self::Lvm(error) => error,
             Self::Luks(error) => error,
+            Self::Tpm(error) => error,
             Self::Mount(error) => error,
             Self::Seed(error) => error,
             Self::File(error) => error,
@@ -255,6 +261,7 @@ impl Coded for ApplyError {
             Self::NoVolume { .. } => "apply.no_volume",
             Self::Mapping { .. } => "apply.mapping",
             Self::NoPassphrase { .. } => "apply.no_passphrase",
+            Self::NoTpm { .. } => "apply.no_tpm",
             Self::Escrow { .. } => "apply.escrow",
             Self::TreeLacks { .. } => "apply.tree_lacks",
             Self::BootEncrypted { .. } => "apply.boot_encrypted",
@@ -291,6 +298,7 @@ impl Coded for ApplyError {
                 Some("without it nothing assembles the array at boot: put the package mdadm into the tree".to_owned())
             }
             Self::Formatted { .. } => Some("run the order again: it is planned for what the disk has now".to_owned()),
+            Self::NoTpm { .. } => Some("switch it on in the firmware, or leave `tpm2` out of `unlock`".to_owned()),
             Self::TreeLacks { package, .. } => Some(format!("put the package {package} into the tree")),
             Self::BootEncrypted { .. } => {
                 Some("give /boot a partition or volume outside of LUKS, or put systemd-boot into the tree".to_owned())

@@ -2,11 +2,13 @@
 
 use super::ApplyError;
 use super::work::Work;
+use crate::finalize::tpm::{self, Sealed};
 use crate::protocol::Secret;
 use crate::protocol::plan::PlannedKey;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::io;
 use zeroize::Zeroizing;
 
@@ -24,6 +26,16 @@ pub struct Key {
     /// The type of its token in the header, where systemd has one for it.
     pub token: Option<&'static str>,
     pub escrow: Option<Escrow>,
+    /// What the TPM keeps, where it does.
+    pub sealed: Option<Sealed>,
+}
+
+impl Key {
+    /// The header's token for it.
+    pub fn token(&self, slot: usize) -> Option<Value> {
+        let plain = |kind| json!({ "type": kind, "keyslots": [slot.to_string()] });
+        self.sealed.as_ref().map(|sealed| sealed.token(slot)).or_else(|| self.token.map(plain))
+    }
 }
 
 /// A key for its keeper.
@@ -45,11 +57,12 @@ pub fn gather(work: &Work, volume: &str, planned: &[PlannedKey]) -> Result<Vec<K
             let place = (work.plan.layout.clone(), volume.to_owned(), slot);
             let found = work.seed.as_ref().and_then(|seed| seed.passphrases.get(&place));
             let secret = found.ok_or_else(|| ApplyError::NoPassphrase { volume: volume.to_owned() })?.clone();
-            Ok(Key { secret, is_random: false, token: None, escrow: None })
+            Ok(Key { secret, is_random: false, token: None, escrow: None, sealed: None })
         }
         PlannedKey::RecoveryKey { to } => {
             made("recovery-key", slot, to, modhex(random()?.as_ref()), Some("systemd-recovery"))
         }
+        PlannedKey::Tpm2 { pcrs } => in_tpm(work, pcrs),
         PlannedKey::Generated { to } => made("generated", slot, to, STANDARD.encode(random()?.as_slice()), None),
     });
     each.collect()
@@ -65,7 +78,16 @@ fn made(
     let secret = Secret::new(text);
     let age = burin_sign::seal(secret.reveal().as_bytes(), to).map_err(|source| ApplyError::Escrow { source })?;
     let escrow = Some(Escrow { key, slot, to: to.to_owned(), age });
-    Ok(Key { secret, is_random: true, token, escrow })
+    Ok(Key { secret, is_random: true, token, escrow, sealed: None })
+}
+
+/// Nobody but the TPM knows it afterwards.
+fn in_tpm(work: &Work, pcrs: &[u32]) -> Result<Key, ApplyError> {
+    let bytes = random()?;
+    let mut device = tpm::Device::open(&work.paths.root.join(tpm::DEVICE))?;
+    let sealed = Some(tpm::seal(&mut device, pcrs, bytes.as_ref())?);
+    let secret = Secret::new(tpm::passphrase(bytes.as_ref()).as_str());
+    Ok(Key { secret, is_random: true, token: Some("systemd-tpm2"), escrow: None, sealed })
 }
 
 fn random() -> Result<Zeroizing<[u8; BYTES]>, ApplyError> {

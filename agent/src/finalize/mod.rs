@@ -22,6 +22,7 @@ pub mod rootfs;
 pub mod seed_write;
 pub mod selinux;
 pub mod system;
+pub mod tpm;
 pub mod uefi;
 
 #[cfg(test)]

@@ -27,6 +27,12 @@ pub fn luks(layout: &Layout, name: &str, crypt: &Crypt, at: &str, mistakes: &mut
     bare(layout, &crypt.on, &format!("{at}/on"), mistakes);
     let keys = (1..=MOST_KEYS).contains(&crypt.unlock.len());
     mistakes.ensure(keys, &format!("{at}/unlock"), "expected at least one way to open it, and at most eight");
+    let others = crypt.unlock.iter().any(|unlock| !matches!(unlock, Unlock::Tpm2 { .. }));
+    mistakes.ensure(
+        others,
+        &format!("{at}/unlock"),
+        "expected a key beside the TPM's: a firmware update closes that one",
+    );
     for (i, unlock) in crypt.unlock.iter().enumerate() {
         let at = format!("{at}/unlock/{i}");
         match unlock {

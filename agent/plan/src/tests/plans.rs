@@ -6,7 +6,7 @@ use super::*;
 fn what_cannot_be_done_yet_is_refused_before_anything_is_touched() {
     let mut order = order(json!({"root": {"partitions": [{"name": "crypt", "type": "luks"}]}}));
     order.layouts[0].luks = serde_json::from_value(json!({
-        "secret": {"on": {"partition": "root/crypt"}, "unlock": [{"tpm2": {"pcrs": [7]}}, {"passphrase": "x"}]}
+        "secret": {"on": {"partition": "root/crypt"}, "unlock": [{"tpm2": {"pcrs": [7, 11]}}, {"passphrase": "x"}]}
     }))
     .unwrap();
     assert_eq!(refused(json!({"disks": [{"serial": "A"}]}), &order).code(), "plan.unsupported");
@@ -36,6 +36,7 @@ fn luks_and_lvm_that_make_no_sense_are_refused_by_their_place() {
             "/layouts/0/luks/secret/unlock/0/recovery-key/to",
         ),
         (lvm("root/pv", json!({"a": {"mount": "/a"}})), "/layouts/0/lvm/vg/volumes/a/mount"),
+        (luks("root/crypt", json!([{"tpm2": {"pcrs": [7]}}])), "/layouts/0/luks/secret/unlock"),
         (luks("root/crypt", json!([])), "/layouts/0/luks/secret/unlock"),
         (luks("root/crypt", json!([{"tpm2": {"pcrs": [24]}}])), "/layouts/0/luks/secret/unlock/0/tpm2/pcrs"),
     ];

@@ -122,7 +122,7 @@ pub struct Crypt {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Unlock {
-    /// Sealed to these PCRs of the TPM.
+    /// In the machine's TPM, sealed to these PCRs as they are when it is made: 0, 2, 3 or 7. Beside another way.
     Tpm2 { pcrs: Vec<u32> },
     /// Made on the machine, in systemd's form for people to type. It leaves the machine in the receipt only, encrypted to
     /// this recipient of age (`age1...`).

@@ -127,6 +127,10 @@ pub enum PlannedKey {
     Generated {
         to: String,
     },
+    /// In the TPM, sealed to these PCRs (SHA-256) as they are while the plan is carried out.
+    Tpm2 {
+        pcrs: Vec<u32>,
+    },
 }
 
 /// Argon2id (RFC 9106).
@@ -159,6 +163,10 @@ pub enum TreeNeed {
     Luks,
     /// The root on a LUKS volume: its ramdisk has to open it.
     LuksRoot,
+    /// One that the TPM opens: by systemd.
+    LuksTpm,
+    /// The root on one that the TPM opens: by systemd in its ramdisk.
+    LuksTpmRoot,
 }
 
 /// A file that is put into a system. Its contents are not told.

@@ -27,6 +27,8 @@ fn wanted(need: TreeNeed) -> (&'static [&'static str], &'static str) {
             (&["usr/sbin/thin_check", "sbin/thin_check", "usr/bin/thin_check"], "thin-provisioning-tools")
         }
         TreeNeed::Luks => (&["usr/sbin/cryptsetup", "sbin/cryptsetup", "usr/bin/cryptsetup"], "cryptsetup"),
+        TreeNeed::LuksTpm => (&TPM, "libtss2-esys"),
+        TreeNeed::LuksTpmRoot => (&["usr/lib/dracut/modules.d/91tpm2-tss"], "dracut"),
         // What makes ramdisks, where that is known: it puts in what opens the root.
         TreeNeed::LuksRoot => {
             (&["usr/share/initramfs-tools/hooks/cryptroot", "usr/lib/dracut/modules.d/90crypt"], "cryptsetup-initramfs")
@@ -34,6 +36,12 @@ fn wanted(need: TreeNeed) -> (&'static [&'static str], &'static str) {
     }
 }
 
+/// What systemd speaks with a TPM by.
+const TPM: [&str; 3] = [
+    "usr/lib/x86_64-linux-gnu/libtss2-esys.so.0",
+    "usr/lib/aarch64-linux-gnu/libtss2-esys.so.0",
+    "usr/lib64/libtss2-esys.so.0",
+];
 /// How a tree makes ramdisks.
 const MAKERS: [&str; 2] = ["usr/share/initramfs-tools", "usr/lib/dracut"];
 
@@ -45,7 +53,7 @@ fn check(root: &Root, need: TreeNeed) -> Result<(), ApplyError> {
     let any = |paths: &[&str]| paths.iter().try_fold(false, |found, path| Ok::<_, ApplyError>(found || has(path)?));
     let (files, package) = wanted(need);
     // Of one that is made elsewhere, nobody here knows what is in it.
-    let is_known = need != TreeNeed::LuksRoot || any(&MAKERS)?;
+    let is_known = !matches!(need, TreeNeed::LuksRoot | TreeNeed::LuksTpmRoot) || any(&MAKERS)?;
     if is_known && !any(files)? {
         return Err(ApplyError::TreeLacks { need, package });
     }
@@ -77,6 +85,9 @@ mod tests {
         assert_eq!(missing(TreeNeed::LuksRoot), None, "nobody knows how its ramdisk is made");
         put("usr/share/initramfs-tools/init");
         assert_eq!(missing(TreeNeed::LuksRoot), Some("cryptsetup-initramfs"));
+        // initramfs-tools know nothing of TPMs.
+        assert_eq!(missing(TreeNeed::LuksTpmRoot), Some("dracut"));
+        assert_eq!(missing(TreeNeed::LuksTpm), Some("libtss2-esys"));
         put("usr/share/initramfs-tools/hooks/cryptroot");
         assert_eq!(missing(TreeNeed::LuksRoot), None);
     }

@@ -7,7 +7,8 @@ use crate::apply::keys::{self, Escrow, Key};
 use crate::apply::mapped::{self, Mapped};
 use crate::apply::{group, resolve, wipe};
 use crate::finalize::luks::{self, Header, Kdf};
-use crate::protocol::plan::Device;
+use crate::finalize::tpm;
+use crate::protocol::plan::{Device, PlannedKey};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -37,10 +38,17 @@ pub struct SlotReceipt {
     pub memory: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<&'static str>,
+    /// Sealed to these PCRs of the TPM, as they were in this boot; it has given the key back by them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pcrs: Option<Vec<u32>>,
 }
 
 impl Perform for CreateLuks {
     fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
+        let device = ramdisk.root.join(tpm::DEVICE);
+        if self.keys.iter().any(|key| matches!(key, PlannedKey::Tpm2 { .. })) && !device.exists() {
+            return Err(ApplyError::NoTpm { device });
+        }
         ramdisk.program(CRYPTSETUP)?;
         ramdisk.module("dm-crypt")
     }
@@ -60,9 +68,8 @@ impl Perform for CreateLuks {
             run(&crypt::add_key(self, key.is_random, lengths, node), &crypt::both(bytes(first), bytes(key)))?;
         }
         for (slot, key) in keys.iter().enumerate() {
-            if let Some(token) = key.token {
-                let token = serde_json::json!({ "type": token, "keyslots": [slot.to_string()] }).to_string();
-                run(&crypt::import_token(node), token.as_bytes())?;
+            if let Some(token) = key.token(slot) {
+                run(&crypt::import_token(node), token.to_string().as_bytes())?;
             }
         }
         let header = luks::read(node)?;
@@ -138,7 +145,7 @@ fn compare(step: &CreateLuks, header: &Header, keys: &[Key]) -> Result<Vec<SlotR
                 return Err(format!("it has no token {token} for key slot {slot}"));
             }
         }
-        Ok(SlotReceipt { slot, pbkdf: kind.clone(), memory: memory.map(|kib| kib * 1024), token: key.token })
+        Ok(SlotReceipt { slot, pbkdf: kind.clone(), memory: memory.map(|kib| kib * 1024), token: key.token, pcrs: key.sealed.as_ref().map(|sealed| sealed.pcrs.clone()) })
     });
     each.collect()
 }

@@ -34,7 +34,7 @@ fn header(over: Value) -> Header {
 
 #[test]
 fn headers_are_held_against_the_plan() {
-    let key = |is_random, token| Key { secret: Secret::new("x"), is_random, token, escrow: None };
+    let key = |is_random, token| Key { secret: Secret::new("x"), is_random, token, escrow: None, sealed: None };
     let keys = [key(false, None), key(true, Some("systemd-recovery"))];
     let slots = compare(&step(), &header(json!({})), &keys).unwrap();
     assert_eq!((slots[0].memory, slots[1].token), (Some(64 << 20), Some("systemd-recovery")));

@@ -42,6 +42,7 @@ impl Wire for CreateLuks {
                 PlannedKey::Passphrase => "a passphrase".to_owned(),
                 PlannedKey::RecoveryKey { to } => format!("a recovery key for {to}"),
                 PlannedKey::Generated { to } => format!("a generated key for {to}"),
+                PlannedKey::Tpm2 { pcrs } => format!("a key in the TPM with PCRs {pcrs:?} as they are"),
             })
             .collect();
         format!(
