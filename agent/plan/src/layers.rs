@@ -4,13 +4,11 @@ use super::fresh::{self, Made};
 use super::refusal::Reason;
 use super::steps::Context;
 use super::{luks, lvm};
-use burin_protocol::order::{Crypt, DeviceRef, Layout, RaidLevel, VolumeGroup};
-use burin_protocol::plan::steps::{CreateLuks, CreateRaid, CreateTable, CreateVolume};
+use burin_protocol::order::{Crypt, DeviceRef, Layout, VolumeGroup};
+use burin_protocol::plan::steps::{CreateLuks, CreateTable, CreateVolume};
 use burin_protocol::plan::{Device, Step, TreeNeed, disks_below, layers};
 use burin_table::guid;
 use std::collections::BTreeSet;
-
-const MIB: u64 = 1 << 20;
 
 /// One thing to build.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -105,9 +103,11 @@ pub fn devices(context: Context<'_>, reference: &DeviceRef, what: &str) -> Resul
         DeviceRef::Partition(path) => {
             let (set, name) = path.split_once('/').unwrap_or((path, ""));
             let partitions = context.layout.disks.get(set).map(|set| set.partitions.as_slice()).unwrap_or_default();
-            let mut numbered = partitions.iter().zip(fresh::numbers(partitions));
-            let number = numbered.find(|(partition, _)| partition.name == name).map(|(_, number)| number);
-            let device = |(disk, _)| Device::Partition { disk, name: name.to_owned(), number };
+            let number = |disk| {
+                let mut numbered = partitions.iter().zip(fresh::numbers(partitions, disk));
+                numbered.find(|(partition, _)| partition.name == name).map(|(_, number)| number)
+            };
+            let device = |(disk, planned)| Device::Partition { disk, name: name.to_owned(), number: number(planned) };
             context.of_set(set).into_iter().map(device).collect()
         }
         DeviceRef::Disks(_) => return Err(Reason::Unsupported { what: format!("{what} on whole disks") }),
@@ -120,15 +120,21 @@ pub fn devices(context: Context<'_>, reference: &DeviceRef, what: &str) -> Resul
     })
 }
 
-/// Bytes that a device which `steps` make offers at least.
-pub fn size(steps: &[Step], device: &Device) -> u64 {
+/// Bytes that a disk, or a device which `steps` make, offers at least.
+pub fn size(context: Context<'_>, steps: &[Step], device: &Device) -> u64 {
+    if let Device::Disk { disk } = device {
+        return context.size(*disk);
+    }
     let found = steps.iter().find_map(|step| match (step, device) {
         (Step::CreateTable(CreateTable { disk, partitions, .. }), Device::Partition { disk: on, name, .. })
             if disk == on =>
         {
             partitions.iter().find(|one| one.name == *name).map(|one| one.size)
         }
-        (Step::CreateRaid(raid), Device::Raid { name }) if raid.name == *name => Some(array_size(steps, raid)),
+        (Step::CreateRaid(raid), Device::Raid { name }) if raid.name == *name => {
+            let sizes: Vec<u64> = raid.members.iter().map(|member| size(context, steps, member)).collect();
+            raid.geometry_over(&sizes).map(|geometry| geometry.size)
+        }
         (Step::CreateLuks(CreateLuks { name: made, size, .. }), Device::Luks { name }) if made == name => Some(*size),
         (Step::CreateVolume(CreateVolume { group: of, name: made, size, .. }), Device::Volume { group, name })
             if of == group && made == name =>
@@ -138,22 +144,6 @@ pub fn size(steps: &[Step], device: &Device) -> u64 {
         _ => None,
     });
     found.unwrap_or(0)
-}
-
-/// mdadm decides where an array's bytes begin on its members (super1.c of mdadm 4.2): behind superblock and bitmap, and a
-/// 1024th of the member, at most 128 MiB, for reshaping later. What is left of that bound is not planned with.
-fn array_size(steps: &[Step], raid: &CreateRaid) -> u64 {
-    let least = raid.members.iter().map(|member| size(steps, member)).min().unwrap_or(0);
-    let reserved = (least / 1024).min(128 * MIB).saturating_add(3 * MIB);
-    let each = least.saturating_sub(reserved) / MIB * MIB;
-    let members = raid.members.len() as u64;
-    match raid.level {
-        RaidLevel::Raid0 => each.saturating_mul(members),
-        RaidLevel::Raid1 => each,
-        RaidLevel::Raid5 => each.saturating_mul(members.saturating_sub(1)),
-        RaidLevel::Raid6 => each.saturating_mul(members.saturating_sub(2)),
-        RaidLevel::Raid10 => each.saturating_mul(members) / 2,
-    }
 }
 
 /// The identities of the disks below these devices, in words, for what is derived from them.

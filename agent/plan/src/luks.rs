@@ -47,7 +47,7 @@ pub fn steps(
         let what = format!("{what} over a partition of {} disks: put an array below it", devices.len());
         return Err(Reason::Unsupported { what });
     };
-    let have = layers::size(steps, on);
+    let have = layers::size(context, steps, on);
     // One filesystem's worth above that, or it is a mistake.
     let size = have.saturating_sub(OFFSET) / u64::from(SECTOR) * u64::from(SECTOR);
     if size < MIB {

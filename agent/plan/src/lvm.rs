@@ -57,7 +57,7 @@ pub fn steps(
     let on_words = layers::on_words(context, steps, &devices);
     let mut physical = Vec::new();
     for (place, on) in devices.iter().enumerate() {
-        let extents = layers::size(steps, on).saturating_sub(DATA_START) / extent;
+        let extents = layers::size(context, steps, on).saturating_sub(DATA_START) / extent;
         let place = place.to_string();
         let uuid = layers::lvm_uuid(&[&context.order.id, "physical volume", name, &place, &on_words]);
         physical.push(PlannedPhysical { on: on.clone(), uuid, extents });

@@ -2,7 +2,8 @@
 //! it was made with and lies on what it was made of.
 
 use super::bound::{Access, Proven};
-use super::{ApplyError, Paths, arrays};
+use super::holders::names;
+use super::{ApplyError, Paths};
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -72,7 +73,7 @@ pub fn load(paths: &Paths, module: &str) {
 
 /// Names in sysfs of devices whose identity begins so.
 pub fn with_uuid(sys: &Path, start: &str) -> Vec<String> {
-    let mut names = arrays::names(&sys.join("class/block"));
+    let mut names = names(&sys.join("class/block"));
     names.retain(|name| {
         text(&sys.join("class/block").join(name), "dm/uuid").is_some_and(|uuid| uuid.starts_with(start))
     });
@@ -96,7 +97,7 @@ impl Mapped {
     /// The kernel's name, where it is there.
     pub fn found(&self) -> Option<String> {
         let is = |name: &String| text(&self.block().join(name), "dm/name").is_some_and(|found| found == self.name);
-        arrays::names(&self.block()).into_iter().find(is)
+        names(&self.block()).into_iter().find(is)
     }
 
     /// Opens it, once it is proven to be what was made and to lie on nothing else.
@@ -133,7 +134,7 @@ impl Mapped {
         let (mut level, mut found) = (vec![name.to_owned()], BTreeSet::new());
         for _ in 0..DEEPEST {
             let slaves: Vec<String> =
-                level.iter().flat_map(|name| arrays::names(&self.block().join(name).join("slaves"))).collect();
+                level.iter().flat_map(|name| names(&self.block().join(name).join("slaves"))).collect();
             let own = |name: &String| {
                 let uuid = text(&self.block().join(name), "dm/uuid");
                 !self.below.contains(name) && uuid.is_some_and(|uuid| uuid.starts_with("LVM-"))

@@ -125,7 +125,8 @@ fn unified_image(netboot: &Netboot, path: &Path, words: &str) {
     let stub = std::fs::read("/usr/lib/systemd/boot/efi/linuxx64.efi.stub").unwrap();
     let (kernel, initrd) = (std::fs::read(netboot.kernel()).unwrap(), std::fs::read(netboot.initramfs()).unwrap());
     let cmdline = format!("console=ttyS0,115200 {words}");
-    let parts = uki::Parts { os_release: "ID=burin\n", cmdline: &cmdline, uname: "", kernel: &kernel, initrd: &initrd };
+    let (os_release, uname, sbat) = ("ID=burin\n", "", "");
+    let parts = uki::Parts { os_release, cmdline: &cmdline, uname, kernel: &kernel, initrd: &initrd, sbat };
     std::fs::write(path, uki::build(&stub, &parts, Arch::X86_64).unwrap()).unwrap();
 }
 

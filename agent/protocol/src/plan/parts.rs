@@ -85,7 +85,7 @@ pub struct PlannedPhysical {
     pub on: Device,
     /// As LVM writes it.
     pub uuid: String,
-    /// How many extents it has at least: of an array, the program that makes it decides.
+    /// How many extents it has at least.
     pub extents: u64,
 }
 

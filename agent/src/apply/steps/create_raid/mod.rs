@@ -50,7 +50,7 @@ impl Perform for CreateRaid {
             Device::Partition { .. } => true,
             // Elsewhere the superblock lies where the disk says whose work it is, or the array does.
             Device::Disk { .. } => self.metadata == "1.2",
-            Device::Raid { .. } => false,
+            Device::Raid { .. } | Device::Luks { .. } | Device::Volume { .. } => false,
         };
         if !self.members.iter().all(on) {
             let what = "create-raid over anything but partitions and, with metadata 1.2, whole disks";

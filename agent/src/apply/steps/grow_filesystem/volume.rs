@@ -5,7 +5,7 @@ use super::{ApplyError, Work};
 use crate::apply::bound::{Access, BoundDisk, Proven};
 use crate::apply::group::{self, Group, LVM};
 use crate::apply::live::Live;
-use crate::apply::look;
+use crate::apply::{look, system};
 use crate::apply::mapped::{self, Mapped};
 use crate::finalize::grow::{self, GrowReceipt};
 use crate::finalize::look::WhichIsRoot;
@@ -106,7 +106,9 @@ fn in_group(work: &Work, disk: &BoundDisk, group: &Group, found: &Physical) -> R
     }
     let extents = |physical: &Physical| physical.group.volumes.get(name).map_or(0, lvm::Volume::extents);
     let parts = |physical: &Physical| physical.group.physical.values().map(|part| part.extents).sum();
-    let filesystem = grow::grow(root.open(Access::Read)?.node(), &work.paths.mounts)?;
+    let proven = root.open(Access::Read)?;
+    let content = system::content(work, disk, &proven)?;
+    let filesystem = grow::grow(proven.node(), content, &work.paths.mounts)?;
     Ok(Ok(VolumeGrowth {
         volume: format!("{}/{name}", group.name),
         physical_extents: Extents { before: parts(found), after: parts(&after) },
