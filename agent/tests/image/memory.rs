@@ -12,7 +12,7 @@ fn status(pid: u32, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// Peak of resident bytes while `frames` are written `count` times over, and the budget of the receipt.
+/// Peak of resident bytes, without those of the program's file, while `frames` are written `count` times over, and the budget of the receipt.
 fn peak(frames: &[Vec<u8>], count: usize) -> (u64, u64) {
     let dir = tempfile::tempdir().unwrap();
     let (from, target) = (dir.path().join("image.zst"), dir.path().join("target"));
@@ -26,7 +26,7 @@ fn peak(frames: &[Vec<u8>], count: usize) -> (u64, u64) {
         .unwrap();
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
-        peak = peak.max(status(child.id(), "VmHWM").unwrap_or(0));
+        peak = peak.max(status(child.id(), "RssAnon").unwrap_or(0));
         std::thread::sleep(Duration::from_millis(5));
     }
     let output = child.wait_with_output().unwrap();
@@ -51,7 +51,7 @@ fn frames_are_written_within_the_budget_however_many() {
             let (peak, budget) = peak(&frames, count);
             println!("{count} frames of {kind}: peak {} KiB, budget {} KiB", peak / 1024, budget / 1024);
             assert!(budget <= 48 << 20, "{budget}");
-            // Beside the budget: a frame that is coming in, and the program, which is larger without optimisation.
+            // Beside the budget: a frame that is coming in, and the program's own, which is more without optimisation.
             let most = budget + (frames[0].len() + 20 * MIB) as u64;
             assert!(peak > 8 << 20 && peak < most, "{kind}: a peak of {peak} with a budget of {budget}");
             peak

@@ -37,6 +37,7 @@ struct Bench {
 }
 
 #[test]
+#[ignore = "on demand: scripts/test --matrix"]
 fn the_agent_is_killed_in_every_stage() {
     let netboot = match built() {
         Ok((netboot, _)) => netboot,
