@@ -153,6 +153,9 @@ impl<'a> Graph<'a> {
     }
 }
 
+/// A volume, and the lost disks that it is on.
+type OnDisks<'a> = (&'a Disk, BTreeSet<usize>);
+
 /// Looks at every overwritten disk of the plan.
 pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> Fates {
     let graph = Graph::new(inventory);
@@ -166,7 +169,7 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
     let mut split = torn(&graph, disks, &lost);
     let idle = idle(inventory);
     let mut found = Fates::default();
-    let mut layers: BTreeMap<(usize, Kind), Vec<(&Disk, BTreeSet<usize>)>> = BTreeMap::new();
+    let mut layers: BTreeMap<(usize, Kind), Vec<OnDisks<'_>>> = BTreeMap::new();
     for volume in inventory.volumes.data.iter().filter(|volume| idle.contains(&volume.name)) {
         let below = all_below.get(volume.name.as_str()).map(Vec::as_slice).unwrap_or_default();
         let indices: BTreeSet<usize> = below.iter().filter_map(|disk| lost.get(disk.path.as_str()).copied()).collect();
@@ -241,7 +244,7 @@ fn swaps(inventory: &Inventory, lost: &BTreeMap<&str, usize>) -> Option<Step> {
 }
 
 /// What is of one kind and on one layer.
-fn stop(kind: Kind, volumes: &[(&Disk, BTreeSet<usize>)], inventory: &Inventory, lost: &BTreeMap<&str, usize>) -> Step {
+fn stop(kind: Kind, volumes: &[OnDisks<'_>], inventory: &Inventory, lost: &BTreeMap<&str, usize>) -> Step {
     let mut disks: BTreeSet<usize> = volumes.iter().flat_map(|(_, on)| on).copied().collect();
     match kind {
         Kind::Array => {

@@ -143,7 +143,7 @@ pub fn read(node: &Path) -> Result<Physical, LvmError> {
     let mut sector = vec![0; SECTOR as usize];
     device.read_at(LABEL, &mut sector).map_err(io)?;
     let (uuid, start, size) = label(&sector).map_err(unsound)?;
-    if start.checked_add(size).is_none_or(|end| end > device.size()) || size > LARGEST || size < 2 * SECTOR {
+    if start.checked_add(size).is_none_or(|end| end > device.size()) || !(2 * SECTOR..=LARGEST).contains(&size) {
         return Err(unsound("the metadata area is not on the device"));
     }
     let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];

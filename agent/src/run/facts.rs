@@ -17,8 +17,9 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// A device of a slow or emulated machine may take seconds to answer; whoever plans waits rather than refuse.
-const DEVICE_DEADLINE: Duration = Duration::from_secs(10);
+/// A disk that has to spin up, or one of a slow or emulated machine, may take many seconds to answer; whoever plans waits
+/// rather than refuse.
+const DEVICE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The kernel's id of this boot.
 pub fn boot_id(root: &Path) -> String {

@@ -242,10 +242,8 @@ fn add(
         alignment,
         numbers: table.array.entry_count(),
     };
-    if growing {
-        if let Some(new) = wanted.iter().find(|new| new.max != Some(new.min)) {
-            return Err(layout_error(LayoutError::BothGrow { name: new.name.clone() }));
-        }
+    if growing && let Some(new) = wanted.iter().find(|new| new.max != Some(new.min)) {
+        return Err(layout_error(LayoutError::BothGrow { name: new.name.clone() }));
     }
     let placed = around(space, kept).into_iter().map(|mut space| {
         if growing {

@@ -47,7 +47,7 @@ const MARK: [u8; 512] = [7; 512];
 const RECORD: u64 = MIB as u64 - 4096;
 
 fn record() -> Record {
-    Record { place: RECORD, bytes: vec![9; 4096], stale: vec![RECORD - 4096..RECORD] }
+    Record { place: RECORD, bytes: vec![9; 4096], stale: std::iter::once(RECORD - 4096..RECORD).collect() }
 }
 
 /// What came of it, and what was written to.

@@ -29,10 +29,10 @@ pub fn make_credential(endorsement: &Public, name: &[u8], secret: &[u8]) -> Opti
         Shape::P256 { .. } => for_ecc(endorsement, random)?,
         Shape::Data { .. } => return None,
     };
-    let key: [u8; 16] = kdfa(&*seed, b"STORAGE", name, 128).get(..16)?.try_into().ok()?;
+    let key: [u8; 16] = kdfa(&seed, b"STORAGE", name, 128).get(..16)?.try_into().ok()?;
     let mut identity = Writer::default().sized(secret).0;
     cfb(&key, &mut identity);
-    let integrity = kdfa(&*seed, b"INTEGRITY", &[], 256);
+    let integrity = kdfa(&seed, b"INTEGRITY", &[], 256);
     let code = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &integrity), &[&identity, name].concat());
     Some(Challenge { credential: Writer::default().sized(code.as_ref()).raw(&identity).0, secret: encrypted })
 }
