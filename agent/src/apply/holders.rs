@@ -98,7 +98,7 @@ mod tests {
     fn what_stands_highest_comes_first() {
         let dir = tempfile::tempdir().unwrap();
         let disk = stack(dir.path());
-        let found = above(&[disk.clone()], dir.path());
+        let found = above(std::slice::from_ref(&disk), dir.path());
         assert_eq!(found.iter().map(|held| held.name.as_str()).collect::<Vec<_>>(), ["dm-1", "dm-0", "md0"]);
         assert_eq!(found.iter().map(is_held).collect::<Vec<_>>(), [false, true, true]);
         let numbers = numbers(&[disk], dir.path());

@@ -159,7 +159,7 @@ fn lsblk_lscpu_and_dmidecode_agree() {
     // Digits that somebody ran a finger along are no UUID for us.
     let text = said("dmidecode.txt");
     let table: String = text.split_inclusive('\n').filter(|line| !line.contains("UUID:")).collect();
-    assert!(smbios::compare::compare("rack", &table, &inventory) > 9);
+    assert!(smbios::compare::compare("rack", &table, &inventory) > 5);
     assert_eq!(inventory.system.data.uuid, None);
     let blocks = json("lsblk.json");
     let mut devices = Vec::new();
