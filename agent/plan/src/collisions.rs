@@ -69,16 +69,16 @@ fn normal(identifier: &Identifier) -> Identifier {
 }
 
 /// What kept partitions of overwritten disks are looked for by.
-pub fn of_kept(plan: &Plan) -> BTreeSet<Identifier> {
+pub fn of_kept(inventory: &Inventory, plan: &Plan) -> BTreeSet<Identifier> {
     let mut all = BTreeSet::new();
-    for disk in &plan.disks {
-        for kept in &disk.keep {
+    for planned in &plan.disks {
+        let disk = inventory.disks.data.iter().find(|disk| disk.path == planned.device);
+        for kept in &planned.keep {
             all.insert(normal(&Identifier::PartitionGuid(kept.guid.clone())));
-            let existing = disk.existing.partitions.iter().find(|one| one.number == kept.number);
-            for content in existing.into_iter().flat_map(|one| &one.contents) {
-                let identifiers = of_content(&content.kind, content.uuid.as_deref(), content.label.as_deref());
-                all.extend(identifiers.iter().map(normal));
-            }
+            let partitions = disk.into_iter().flat_map(|disk| &disk.partitions);
+            let there = partitions.filter(|one| one.number == u64::from(kept.number));
+            let found = there.flat_map(|one| one.signatures.iter().flatten()).flat_map(of_signature);
+            all.extend(found.map(|one| normal(&one)));
         }
     }
     all

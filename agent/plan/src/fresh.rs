@@ -9,7 +9,8 @@ use burin_protocol::plan::steps::{
     WriteFstab, WriteMdadmConf,
 };
 use burin_protocol::plan::{
-    ArrayEntry, Device, FstabEntry, Kept, PlannedDisk, PlannedFilesystem, PlannedPartition, Step, is_encrypted,
+    ArrayEntry, Device, FstabEntry, Kept, PlannedDisk, PlannedFilesystem, PlannedPartition, Step, TreeNeed,
+    is_encrypted,
 };
 use burin_table::layout::Placed;
 use burin_table::{gpt, layout, types};
@@ -46,12 +47,12 @@ pub fn steps(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> 
         }
     }
     for (name, raid) in &context.layout.raid {
-        let step = raids::step(context, name, raid)?;
+        let step = raids::step(context, name, raid, steps)?;
         let on = Device::Raid { name: name.clone() };
         if let Some(planned) = filesystem(context, raid.filesystem.as_ref(), &step.uuid, name) {
             let options = raid.filesystem.as_ref().map(|f| f.mount_options.clone()).unwrap_or_default();
             let mount = raid.mount.clone();
-            made.push(Made { on, filesystem: planned, mount, options, is_esp: false, several: false });
+            made.push(Made::single(on, planned, mount, options));
         }
         steps.push(Step::CreateRaid(step));
     }
@@ -222,7 +223,9 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
         }));
     }
     steps.push(Step::UnpackTree(UnpackTree { image: tree.image.clone(), verify: context.order.policies.verify }));
-    let needs = layers::needs(steps, mounts.iter().map(|made| (&made.on, made.mount.as_deref() == Some("/"))));
+    let swaps = made.iter().filter(|made| made.filesystem.kind == FsType::Swap);
+    let used = mounts.iter().copied().chain(swaps).map(|made| (&made.on, made.mount.as_deref() == Some("/")));
+    let needs = layers::needs(steps, used);
     if !needs.is_empty() {
         steps.push(Step::CheckTree(CheckTree { needs }));
     }
@@ -244,6 +247,11 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
         if tree.bootloader == Bootloader::Grub && is_encrypted(steps, &boot.on) {
             let what =
                 "GRUB with /boot on LUKS, which it cannot open (a partition or volume for /boot, or systemd-boot)";
+            return Err(Reason::Unsupported { what: what.to_owned() });
+        }
+        let thin = layers::needs(steps, std::iter::once((&boot.on, false))).contains(&TreeNeed::ThinVolumes);
+        if tree.bootloader == Bootloader::Grub && thin {
+            let what = "GRUB with /boot on a thin volume, which it cannot read (a partition or plain volume for /boot)";
             return Err(Reason::Unsupported { what: what.to_owned() });
         }
         let mut cmdline = layers::kernel_words(steps, &root.on);
@@ -271,15 +279,12 @@ fn bios(context: Context<'_>, tree: &Tree) -> Result<Vec<Device>, Reason> {
         let is_place = |one: &&Partition| types::guid(&one.kind, None) == Some(types::BIOS_BOOT);
         let Some(place) = set.partitions.iter().find(is_place) else { continue };
         for (index, disk) in context.of_set(name) {
-            if disk.logical_block_size != 512 {
-                let (device, size) = (&disk.device, disk.logical_block_size);
-                return unsupported(format!("booting by BIOS from {device}, which has {size}-byte sectors,"));
+            let size = context.sector(index);
+            if size != 512 {
+                return unsupported(format!("booting by BIOS from {}, which has {size}-byte sectors,", disk.device));
             }
-            let number =
-                set.partitions.iter().zip(numbers(&set.partitions, disk)).find(|(one, _)| one.name == place.name);
-            let number = number.map(|(_, number)| number);
-            found.push(Device::Partition { disk: index, name: place.name.clone(), number });
         }
+        found.extend(layers::partitions(context, name, &place.name));
     }
     if found.is_empty() {
         return unsupported(

@@ -155,6 +155,10 @@ impl Trial<'_> {
     /// What is kept has to lie beside everything that the image brings.
     fn keep(&self) -> Result<(), HeadError> {
         let refuse = |what: String| HeadError::Keep { device: self.device(), what };
+        if self.head.fault.is_some() {
+            let what = "the image's partition table is not in its first MiB: whether it leaves room is not known";
+            return Err(refuse(what.to_owned()));
+        }
         if self.head.table != TableKind::Gpt || self.head.filesystem.is_some() {
             return Err(refuse("the image has no GPT that kept partitions could be put into".to_owned()));
         }

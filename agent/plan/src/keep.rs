@@ -52,6 +52,9 @@ pub fn loses(disk: &Disk, kept: &[Kept]) -> bool {
 
 /// The partitions of the disk's GPT, or those that it remembers.
 fn there(disk: &Disk) -> Result<Vec<Kept>, &'static str> {
+    if disk.signatures.is_none() {
+        return Err("what is on it could not be read");
+    }
     if disk.unfinished.is_some() {
         let remembered = disk.remembered.iter().flat_map(|remembered| &remembered.partitions);
         let kept = |one: &hwinventory_types::kept::KeptPartition| Kept {
@@ -65,9 +68,6 @@ fn there(disk: &Disk) -> Result<Vec<Kept>, &'static str> {
             proof: KeepProof::All,
         };
         return Ok(remembered.map(kept).collect());
-    }
-    if disk.signatures.is_none() {
-        return Err("what is on it could not be read");
     }
     match disk.partition_table.as_deref() {
         Some("gpt") => {}
@@ -130,6 +130,13 @@ fn misplaced(kept: &[Kept], disk: &Disk) -> Option<String> {
         let good = |text: &str| Uuid::try_parse(text).is_ok_and(|guid| !guid.is_nil());
         if !(1..=gpt::ENTRY_COUNT).contains(&one.number) || !good(&one.guid) || !good(&one.type_guid) {
             return Some(format!("a table of {} entries cannot have {what}", gpt::ENTRY_COUNT));
+        }
+        if !gpt::name_fits(&one.name) {
+            return Some(format!("no table can have the name of {what}"));
+        }
+        let mut others = kept.iter().filter(|other| other.number != one.number);
+        if let Some(twin) = others.find(|other| other.guid.eq_ignore_ascii_case(&one.guid)) {
+            return Some(format!("{what} and {} have one GUID", twin.words()));
         }
         if let Some(other) = kept.iter().find(|other| other.number != one.number && overlap(one, other)) {
             return Some(format!("{what} and {} overlap", other.words()));

@@ -43,10 +43,15 @@ pub fn order(layout: &Layout) -> Result<Vec<Layer<'_>>, Vec<Layer<'_>>> {
     while !waiting.is_empty() {
         let is_ready = |layer: &Layer<'_>| match layer.on() {
             DeviceRef::Partition(_) | DeviceRef::Disks(_) | DeviceRef::Raid(_) => true,
-            DeviceRef::Luks(name) => ordered.iter().any(|one| matches!(one, Layer::Luks(made, _) if made == name)),
+            // What there is not at all, others say.
+            DeviceRef::Luks(name) => {
+                !layout.luks.contains_key(name)
+                    || ordered.iter().any(|one| matches!(one, Layer::Luks(made, _) if made == name))
+            }
             DeviceRef::Volume(name) => {
                 let group = name.split('/').next().unwrap_or(name);
-                ordered.iter().any(|one| matches!(one, Layer::Group(made, _) if *made == group))
+                !layout.lvm.contains_key(group)
+                    || ordered.iter().any(|one| matches!(one, Layer::Group(made, _) if *made == group))
             }
         };
         let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_ready);
@@ -97,27 +102,32 @@ pub fn steps(context: Context<'_>, steps: &mut Vec<Step>, made: &mut Vec<Made>) 
     Ok(())
 }
 
-/// The devices that a reference of the layout means, `what` being built on them.
-pub fn devices(context: Context<'_>, reference: &DeviceRef, what: &str) -> Result<Vec<Device>, Reason> {
-    Ok(match reference {
+/// The devices that a reference of the layout means.
+pub fn devices(context: Context<'_>, reference: &DeviceRef) -> Vec<Device> {
+    match reference {
         DeviceRef::Partition(path) => {
             let (set, name) = path.split_once('/').unwrap_or((path, ""));
-            let partitions = context.layout.disks.get(set).map(|set| set.partitions.as_slice()).unwrap_or_default();
-            let number = |disk| {
-                let mut numbered = partitions.iter().zip(fresh::numbers(partitions, disk));
-                numbered.find(|(partition, _)| partition.name == name).map(|(_, number)| number)
-            };
-            let device = |(disk, planned)| Device::Partition { disk, name: name.to_owned(), number: number(planned) };
-            context.of_set(set).into_iter().map(device).collect()
+            partitions(context, set, name)
         }
-        DeviceRef::Disks(_) => return Err(Reason::Unsupported { what: format!("{what} on whole disks") }),
+        DeviceRef::Disks(set) => context.of_set(set).into_iter().map(|(disk, _)| Device::Disk { disk }).collect(),
         DeviceRef::Raid(name) => vec![Device::Raid { name: name.clone() }],
         DeviceRef::Luks(name) => vec![Device::Luks { name: name.clone() }],
         DeviceRef::Volume(path) => {
             let (group, name) = path.split_once('/').unwrap_or((path, ""));
             vec![Device::Volume { group: group.to_owned(), name: name.to_owned() }]
         }
-    })
+    }
+}
+
+/// The partition of this name on each disk of a set, with its number there: what is kept differs from disk to disk.
+pub fn partitions(context: Context<'_>, set: &str, name: &str) -> Vec<Device> {
+    let wanted = context.layout.disks.get(set).map(|set| set.partitions.as_slice()).unwrap_or_default();
+    let number = |disk| {
+        let mut numbered = wanted.iter().zip(fresh::numbers(wanted, disk));
+        numbered.find(|(partition, _)| partition.name == name).map(|(_, number)| number)
+    };
+    let device = |(disk, planned)| Device::Partition { disk, name: name.to_owned(), number: number(planned) };
+    context.of_set(set).into_iter().map(device).collect()
 }
 
 /// Bytes that a disk, or a device which `steps` make, offers at least.

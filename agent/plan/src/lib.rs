@@ -97,7 +97,7 @@ use burin_protocol::plan::{Fate, PlannedDisk, Step, Strength, Trace, VERSION, Wa
 use hwinventory_types::BootMode;
 use hwinventory_types::Inventory;
 use machine::Machine;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is to be done to this machine. `command_line` holds the `burin.attr.` words of the kernel command line, by name
 /// without that prefix.
@@ -168,7 +168,8 @@ fn planned(
 
     let (layout, traces) = layout::choose(&order.layouts, machine.view(&attributes));
     trace.layouts = traces;
-    let layout = order.layouts.get(layout?).ok_or_else(|| Reason::NoLayout(Vec::new()))?;
+    let position = layout?;
+    let layout = order.layouts.get(position).ok_or_else(|| Reason::NoLayout(Vec::new()))?;
 
     let (chosen, traces) = disks::choose(layout, &machine, &attributes);
     trace.sets = traces;
@@ -190,7 +191,7 @@ fn planned(
         optimal_io: &optimal_io,
         memory: inventory.memory.data.physical.or(inventory.memory.data.usable),
     };
-    luks::passphrases(layout, &format!("/layouts/{}", layout.name), &attributes)?;
+    luks::passphrases(layout, &format!("/layouts/{position}"), &attributes)?;
     let stacks = stacks::fates(inventory, layout, &disks);
     if !stacks.split.is_empty() {
         return Err(Reason::SplitArray(stacks.split));
@@ -211,7 +212,6 @@ fn planned(
         warnings: Vec::new(),
         trace: Trace::default(),
     };
-    raids::fit(&plan)?;
     plan.warnings = warnings(&plan);
     plan.warnings.extend(stacks.warnings);
     collide(inventory, order, &mut plan, &stacks.stopped)?;
@@ -322,15 +322,16 @@ fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan, stopped: &[Str
     let overwritten: Vec<&str> = disks.chain(stopped.iter().map(String::as_str)).collect();
     let mut found: Vec<String> = twice.iter().map(|identifier| format!("{identifier} is written twice")).collect();
     found.extend(find_collisions(inventory, &overwritten, &wanted).iter().map(Collision::to_string));
-    let kept = collisions::of_kept(plan);
+    let kept = collisions::of_kept(inventory, plan);
     let label = |one: &&Identifier| !matches!(one, Identifier::FilesystemLabel(_));
     found.extend(wanted.intersection(&kept).filter(label).map(|one| format!("{one} is on a partition that is kept")));
     if order.seed.is_some() {
         // Whatever the order's own seed is: cloud-init may find the other one first.
         let labels = seed::labels().map(|label| Identifier::FilesystemLabel(label.to_ascii_lowercase()));
-        let others: std::collections::BTreeSet<Identifier> =
-            labels.into_iter().filter(|label| !wanted.contains(label)).collect();
-        found.extend(others.intersection(&kept).map(|one| format!("a seed of another order: {one} is kept")));
+        let labels: BTreeSet<Identifier> = labels.into_iter().collect();
+        // One that is kept is another, also where it has the label of the order's own.
+        found.extend(labels.intersection(&kept).map(|one| format!("a seed of another order: {one} is kept")));
+        let others: BTreeSet<Identifier> = labels.into_iter().filter(|label| !wanted.contains(label)).collect();
         let old = find_collisions(inventory, &overwritten, &others);
         found.extend(old.iter().map(|one| format!("a seed of another order: {one}")));
     }

@@ -42,7 +42,7 @@ pub fn steps(
     made: &mut Vec<Made>,
 ) -> Result<(), Reason> {
     let what = format!("LUKS (`{name}`)");
-    let devices = layers::devices(context, &crypt.on, &what)?;
+    let devices = layers::devices(context, &crypt.on);
     let [on] = devices.as_slice() else {
         let what = format!("{what} over a partition of {} disks: put an array below it", devices.len());
         return Err(Reason::Unsupported { what });

@@ -51,8 +51,7 @@ pub fn steps(
     steps: &mut Vec<Step>,
     made: &mut Vec<Made>,
 ) -> Result<(), Reason> {
-    let what = format!("LVM (`{name}`)");
-    let devices = layers::devices(context, &group.on, &what)?;
+    let devices = layers::devices(context, &group.on);
     let extent = group.extent.map_or(DEFAULT_EXTENT, Size::bytes).max(MIB);
     let on_words = layers::on_words(context, steps, &devices);
     let mut physical = Vec::new();
@@ -228,10 +227,14 @@ impl<'a> Sharing<'a> {
         places.truncate(parts);
         places.sort_unstable();
         let least = places.iter().filter_map(|place| free.get(*place)).min().copied().unwrap_or(0);
-        if places.len() < parts || least < each {
+        if places.len() < parts {
+            let message = format!("`{name}` wants {parts} physical volumes, the group has {}", free.len());
+            return Err(Reason::BadValue { at: self.what(), message });
+        }
+        if least < each {
             let what = format!("{}: each of the {parts} parts of `{name}`", self.what());
             let (need, have) = (each.saturating_mul(self.extent), least.saturating_mul(self.extent));
-            return Err(Reason::NoRoom { what, need, have: if places.len() < parts { 0 } else { have } });
+            return Err(Reason::NoRoom { what, need, have });
         }
         for place in &places {
             if let Some(left) = free.get_mut(*place) {

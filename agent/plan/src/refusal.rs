@@ -141,7 +141,9 @@ impl Coded for Refusal {
             Reason::TooSmall { .. } | Reason::NoRoom { .. } => {
                 "choose larger disks in `match`, or smaller partitions and volumes"
             }
-            Reason::Array { .. } => "let the set have more disks (`count`), or choose another `level`",
+            Reason::Array { .. } => {
+                "let the set have more or larger disks (`count`, `match`), or choose another `level`"
+            }
             Reason::SectorSize { .. } => {
                 "make an image for such disks, or choose others: `logical_block_size` in `match`"
             }

@@ -86,22 +86,39 @@ struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    fn new(inventory: &'a Inventory) -> Self {
+    /// `counts`: of which partitions, by kernel name, what stands on them is looked at.
+    fn new(inventory: &'a Inventory, counts: &dyn Fn(&str) -> bool) -> Self {
         let volumes = &inventory.volumes.data;
         let by_name: BTreeMap<&str, &Disk> = volumes.iter().map(|volume| (volume.name.as_str(), volume)).collect();
         let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
         let mut standing: BTreeMap<&str, BTreeMap<&str, &Disk>> = BTreeMap::new();
+        // By partitions: a disk's own list has the holders of its partitions, too.
+        let mut by_partition: BTreeSet<(&str, &str)> = BTreeSet::new();
         for one in inventory.disks.data.iter().chain(volumes) {
-            owners.insert(&one.name, &one.name);
-            owners.extend(one.partitions.iter().map(|part| (part.name.as_str(), one.name.as_str())));
-            let held = holders(one).filter_map(|name| by_name.get_key_value(name));
-            standing.entry(&one.name).or_default().extend(held.map(|(name, volume)| (*name, *volume)));
+            for part in &one.partitions {
+                owners.insert(&part.name, &one.name);
+                for (name, volume) in part.holders.iter().filter_map(|name| by_name.get_key_value(name.as_str())) {
+                    by_partition.insert((&one.name, name));
+                    if counts(&part.name) {
+                        standing.entry(&one.name).or_default().insert(name, volume);
+                    }
+                }
+            }
         }
         // A holder names what stands on it, a slave what it stands on; there may be only one of them.
         for volume in volumes {
-            for owner in volume.slaves.iter().filter_map(|name| owners.get(name.as_str())) {
-                standing.entry(owner).or_default().insert(&volume.name, volume);
+            for slave in &volume.slaves {
+                let owner = owners.get(slave.as_str()).copied();
+                by_partition.extend(owner.map(|owner| (owner, volume.name.as_str())));
+                if owner.is_none() || counts(slave) {
+                    standing.entry(owner.unwrap_or(slave)).or_default().insert(&volume.name, volume);
+                }
             }
+        }
+        for one in inventory.disks.data.iter().chain(volumes) {
+            let held = one.holders.iter().filter_map(|name| by_name.get_key_value(name.as_str()));
+            let direct = held.filter(|(name, _)| !by_partition.contains(&(one.name.as_str(), **name)));
+            standing.entry(&one.name).or_default().extend(direct.map(|(name, volume)| (*name, *volume)));
         }
         Self { inventory, standing }
     }
@@ -158,15 +175,19 @@ type OnDisks<'a> = (&'a Disk, BTreeSet<usize>);
 
 /// Looks at every overwritten disk of the plan.
 pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> Fates {
-    let graph = Graph::new(inventory);
-    let (all_below, depths) = (graph.below(), graph.depths());
     let lost: BTreeMap<&str, usize> = disks
         .iter()
         .enumerate()
         .filter(|(_, disk)| disk.fate == Fate::Overwritten)
         .map(|(index, disk)| (disk.device.as_str(), index))
         .collect();
-    let mut split = torn(&graph, disks, &lost);
+    let Partitions { kept, gone } = Partitions::of(inventory, disks, &lost);
+    let graph = Graph::new(inventory, &|_| true);
+    // What is lost, and what a partition that is kept carries on.
+    let going = Graph::new(inventory, &|partition| !kept.contains(partition));
+    let staying = Graph::new(inventory, &|partition| !gone.contains(partition));
+    let (all_below, depths, lost_below) = (graph.below(), graph.depths(), going.below());
+    let mut split = torn(&going, &staying, &kept, &lost);
     let idle = idle(inventory);
     let mut found = Fates::default();
     let mut layers: BTreeMap<(usize, Kind), Vec<OnDisks<'_>>> = BTreeMap::new();
@@ -175,17 +196,17 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
         let indices: BTreeSet<usize> = below.iter().filter_map(|disk| lost.get(disk.path.as_str()).copied()).collect();
         let (Some(&first), Some(kind)) = (indices.first(), Kind::of(volume)) else { continue };
         let word = if kind == Kind::Array { "array" } else { "volume" };
+        let by_going = lost_below.get(volume.name.as_str()).map(Vec::as_slice).unwrap_or_default();
         let loses = |disk: &&Disk| {
-            let planned = lost.get(disk.path.as_str()).and_then(|index| disks.get(*index));
-            let above = |planned| graph.above(&without_kept(disk, Some(planned)));
-            planned.is_some_and(|planned| above(planned).iter().any(|above| above.name == volume.name))
+            lost.contains_key(disk.path.as_str()) && by_going.iter().any(|going| going.name == disk.name)
         };
         // A volume that is on kept partitions, or on other disks, loses nothing: it only stops for as long.
-        let torn = below.iter().any(loses);
-        for disk in below.iter().filter(|disk| torn && !loses(disk)) {
-            split.insert((format!("the running {word} {} is on {} too", volume.path, disk.path), first));
+        if below.iter().any(loses) {
+            for disk in &by_staying(&staying, &kept, &lost, volume) {
+                split.insert((format!("the running {word} {} is on {} too", volume.path, disk.path), first));
+            }
+            found.stopped.push(volume.path.clone());
         }
-        found.stopped.push(volume.path.clone());
         layers
             .entry((depths.get(volume.name.as_str()).copied().unwrap_or(0), kind))
             .or_default()
@@ -205,17 +226,51 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
     found
 }
 
-/// Wholes of which a disk that stays has a part, on itself or inside of what is built on it; and the disk that is lost.
-fn torn(graph: &Graph<'_>, planned: &[PlannedDisk], lost: &BTreeMap<&str, usize>) -> BTreeSet<(String, usize)> {
-    let disks = &graph.inventory.disks.data;
+/// Disks with a part of a volume that stays: those that are not lost, and kept partitions of those that are.
+fn by_staying<'a>(
+    staying: &Graph<'a>,
+    kept: &BTreeSet<&str>,
+    lost: &BTreeMap<&str, usize>,
+    volume: &Disk,
+) -> Vec<&'a Disk> {
+    let has_part = |disk: &&Disk| staying.above(disk).iter().any(|above| above.name == volume.name);
+    staying.inventory.disks.data.iter().filter(|disk| stays(disk, kept, lost)).filter(has_part).collect()
+}
+
+/// Whether anything of a disk stays.
+fn stays(disk: &Disk, kept: &BTreeSet<&str>, lost: &BTreeMap<&str, usize>) -> bool {
+    !lost.contains_key(disk.path.as_str()) || disk.partitions.iter().any(|part| kept.contains(part.name.as_str()))
+}
+
+/// Wholes of which what stays has a part, on itself or inside of what is built on it; and the disk that is lost.
+fn torn(
+    going: &Graph<'_>,
+    staying: &Graph<'_>,
+    kept: &BTreeSet<&str>,
+    lost: &BTreeMap<&str, usize>,
+) -> BTreeSet<(String, usize)> {
+    let disks = &going.inventory.disks.data;
+    let others: Vec<(Disk, Vec<&Disk>)> = disks
+        .iter()
+        .filter(|disk| stays(disk, kept, lost))
+        .map(|disk| {
+            let mut part = disk.clone();
+            if lost.contains_key(disk.path.as_str()) {
+                part.signatures = None;
+                part.partitions.retain(|one| kept.contains(one.name.as_str()));
+            }
+            (part, staying.above(disk))
+        })
+        .collect();
     let mut split = BTreeSet::new();
     for (&device, &index) in lost {
         let Some(disk) = disks.iter().find(|disk| disk.path == device) else { continue };
-        let disk = &without_kept(disk, planned.get(index));
-        for one in std::iter::once(disk).chain(graph.above(disk)) {
+        let mut part = disk.clone();
+        part.partitions.retain(|one| !kept.contains(one.name.as_str()));
+        for one in std::iter::once(&part).chain(going.above(disk)) {
             for member in groups::memberships(one) {
-                for other in disks.iter().filter(|other| !lost.contains_key(other.path.as_str())) {
-                    let mut there = std::iter::once(other).chain(graph.above(other));
+                for (other, above) in &others {
+                    let mut there = std::iter::once(other).chain(above.iter().copied());
                     if there.any(|there| groups::memberships(there).any(|there| member.is_with(&there))) {
                         split.insert((format!("{} of {device} is on {} too", member.words(), other.path), index));
                     }
@@ -226,12 +281,28 @@ fn torn(graph: &Graph<'_>, planned: &[PlannedDisk], lost: &BTreeMap<&str, usize>
     split
 }
 
-/// The disk without the partitions that are kept on it: what is in them is not lost.
-fn without_kept(disk: &Disk, planned: Option<&PlannedDisk>) -> Disk {
-    let mut disk = disk.clone();
-    let kept = planned.map(|planned| planned.keep.as_slice()).unwrap_or_default();
-    disk.partitions.retain(|one| !kept.iter().any(|kept| u64::from(kept.number) == one.number));
-    disk
+/// Kernel names of the partitions of lost disks.
+struct Partitions<'a> {
+    kept: BTreeSet<&'a str>,
+    gone: BTreeSet<&'a str>,
+}
+
+impl<'a> Partitions<'a> {
+    fn of(inventory: &'a Inventory, disks: &[PlannedDisk], lost: &BTreeMap<&str, usize>) -> Self {
+        let (mut kept, mut gone) = (BTreeSet::new(), BTreeSet::new());
+        for disk in &inventory.disks.data {
+            let Some(planned) = lost.get(disk.path.as_str()).and_then(|index| disks.get(*index)) else { continue };
+            for one in &disk.partitions {
+                let is_kept = planned.keep.iter().any(|kept| u64::from(kept.number) == one.number);
+                if is_kept {
+                    kept.insert(one.name.as_str())
+                } else {
+                    gone.insert(one.name.as_str())
+                };
+            }
+        }
+        Self { kept, gone }
+    }
 }
 
 /// Swap anywhere on the disks comes first: it needs all that it lies on.

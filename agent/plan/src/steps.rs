@@ -172,7 +172,9 @@ fn change(
         steps.push(Step::SetGuids(SetGuids { disk: index, disk_guid, partitions }));
     }
 
-    fresh::clash(name, disk, &set.add, |partition| fresh::partition_guid(context, disk, partition))?;
+    let seed = own_seed_label(context, name, index).map(seed_partition);
+    let new: Vec<Partition> = set.add.iter().cloned().chain(seed).collect();
+    fresh::clash(name, disk, &new, |partition| fresh::partition_guid(context, disk, partition))?;
     let mut added: Vec<(PlannedPartition, Option<PlannedFilesystem>)> = Vec::new();
     for partition in &set.add {
         let planned = PlannedPartition {

@@ -32,6 +32,9 @@ pub fn check(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) 
         volumes::group(layout, name, group, &at, mistakes);
         for (volume_name, volume) in &group.volumes {
             let at = format!("{at}/volumes/{}", token(volume_name));
+            let mapped = format!("{}-{}", name.replace('-', "--"), volume_name.replace('-', "--"));
+            let taken = layout.luks.contains_key(&mapped);
+            mistakes.ensure(!taken, &at, "a LUKS volume of this layout has this name in /dev/mapper");
             optional(volume.filesystem.as_ref(), volume.mount.as_deref(), &at, mistakes);
         }
     }
@@ -55,6 +58,11 @@ fn exists(layout: &Layout, reference: &DeviceRef) -> bool {
             name.split_once('/').and_then(|(group, volume)| layout.lvm.get(group)?.volumes.get(volume)).is_some()
         }
     }
+}
+
+/// An ESP, or the place of GRUB's core image.
+pub fn is_for_firmware(partition: &Partition) -> bool {
+    matches!(types::guid(&partition.kind, None), Some(types::ESP | types::BIOS_BOOT))
 }
 
 pub fn partition<'a>(layout: &'a Layout, reference: &str) -> Option<&'a Partition> {
@@ -157,7 +165,11 @@ fn tree(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {
     let esp = layout.disks.values().flat_map(|set| &set.partitions).any(|p| p.kind == "esp" && p.filesystem.is_some());
     let boots = tree.bootloader != Bootloader::None;
     // Which of the two is needed, the machine says.
-    let bios = layout.disks.values().flat_map(|set| &set.partitions).any(|p| p.kind == "bios-boot");
+    let bios = layout
+        .disks
+        .values()
+        .flat_map(|set| &set.partitions)
+        .any(|p| types::guid(&p.kind, None) == Some(types::BIOS_BOOT));
     let bios = bios && tree.bootloader != Bootloader::SystemdBoot;
     let place = "a tree that boots needs a partition of type `esp` with a vfat filesystem, or of type `bios-boot`";
     mistakes.ensure(esp || bios || !boots, &at, place);

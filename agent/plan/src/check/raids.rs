@@ -1,7 +1,7 @@
 //! MD arrays: what of an order can be said to be wrong before its disks are known.
 
 use super::Mistakes;
-use super::devices::partition;
+use super::devices::{is_for_firmware, partition};
 use burin_protocol::order::{Consistency, DeviceRef, FsType, Layout, Raid, RaidLevel, Size};
 use burin_protocol::plan::raid::CHUNKS;
 
@@ -68,11 +68,8 @@ fn members(layout: &Layout, raid: &Raid, at: &str, mistakes: &mut Mistakes) {
             let Some(member) = partition(layout, reference) else { return };
             mistakes.ensure(member.filesystem.is_none(), &at, "its members have filesystems of their own");
             mistakes.ensure(member.image.is_none(), &at, "its members have images of their own");
-            mistakes.ensure(
-                member.kind != "esp",
-                &at,
-                "firmware reads no array, and these are for firmware (type `esp`)",
-            );
+            let firmware = is_for_firmware(member);
+            mistakes.ensure(!firmware, &at, "firmware reads no array, and these are for firmware");
         }
         DeviceRef::Disks(name) => {
             let Some(set) = layout.disks.get(name) else { return };

@@ -1,7 +1,7 @@
 //! LUKS volumes and LVM groups: names that device-mapper takes, keys that open, sizes that go together.
 
 use super::super::luks;
-use super::devices::partition;
+use super::devices::{is_for_firmware, partition};
 use super::{Mistakes, token};
 use burin_protocol::age;
 use burin_protocol::order::{Crypt, DeviceRef, Layout, LogicalVolume, Share, Size, Unlock, VolumeGroup, VolumeKind};
@@ -11,6 +11,11 @@ const MIB: u64 = 1 << 20;
 const MOST_KEYS: usize = 8;
 /// dm names are 127 bytes, of which LVM adds some for its own parts.
 const LONGEST: usize = 48;
+/// What a ramdisk has in /dev, whatever the machine: a group of such a name cannot be made.
+const DEV: [&str; 16] = [
+    "block", "burin", "bus", "char", "console", "disk", "fd", "input", "kmsg", "mapper", "md", "mem", "null", "pts",
+    "shm", "zero",
+];
 /// lvm(8), "Valid names".
 const LVM_OWN: [&str; 12] = [
     "_cdata", "_cmeta", "_corig", "_mimage", "_mlog", "_pmspare", "_rimage", "_rmeta", "_tdata", "_tmeta", "_vdata",
@@ -56,6 +61,7 @@ fn recipient(to: &str, at: &str, mistakes: &mut Mistakes) {
 
 pub fn group(layout: &Layout, name: &str, group: &VolumeGroup, at: &str, mistakes: &mut Mistakes) {
     mistakes.ensure(is_lvm_name(name), at, "expected a name that LVM takes: it becomes /dev/NAME");
+    mistakes.ensure(!DEV.contains(&name), at, "this name is taken in /dev");
     bare(layout, &group.on, &format!("{at}/on"), mistakes);
     let extent = group.extent.map_or(4 * MIB, Size::bytes);
     let right = extent.is_power_of_two() && (MIB..=1 << 34).contains(&extent);
@@ -134,6 +140,10 @@ fn bare(layout: &Layout, on: &DeviceRef, at: &str, mistakes: &mut Mistakes) {
         DeviceRef::Volume(path) => volume(path).is_some_and(|one| one.filesystem.is_some()),
     };
     mistakes.ensure(!filled, at, "what this is built on has a filesystem or image of its own");
+    let disks = matches!(on, DeviceRef::Disks(_));
+    mistakes.ensure(!disks, at, "not on whole disks: make a partition on them, or an array over them");
+    let firmware = matches!(on, DeviceRef::Partition(path) if partition(layout, path).is_some_and(is_for_firmware));
+    mistakes.ensure(!firmware, at, "firmware reads none of this, and that partition is for firmware");
     if let DeviceRef::Volume(path) = on {
         let pool = volume(path).is_some_and(|one| one.kind == VolumeKind::ThinPool);
         mistakes.ensure(!pool, at, "nothing is built on a pool itself");

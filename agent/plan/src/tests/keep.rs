@@ -170,25 +170,48 @@ fn identifiers_of_kept_partitions_count_as_those_of_other_disks() {
     assert!(text.contains("kept"), "{text}");
 }
 
+/// Two disks with a member each of one array, which the kernel runs or does not.
+fn mirrored(runs: bool) -> Value {
+    let holders = if runs { json!(["md127"]) } else { json!([]) };
+    let disk = |name: &str, serial: &str| {
+        let mut member =
+            partition(9, 50_000, 15_000, "a19d880f-05fc-4d3b-a006-743f0f84911e", &format!("raid-{serial}"));
+        member["name"] = json!(format!("{name}9"));
+        member["uuid"] = json!(format!("00000000-0000-4000-8000-00000000000{serial}"));
+        member["signatures"] = json!([{"kind": "linux_raid_member", "uuid": "m-1", "label": "host:data"}]);
+        member["holders"] = holders.clone();
+        // The kernel lists the holders of partitions at the disk, too.
+        json!({"name": name, "serial": serial, "size": 64u64 << 30, "partition_table": "gpt", "partitions": [member],
+            "holders": holders})
+    };
+    let array =
+        json!({"name": "md127", "md": {"array": "md127", "uuid": "m-1"}, "slaves": ["sda9", "sdb9"], "mounts": []});
+    let volumes = if runs { json!([array]) } else { json!([]) };
+    json!({"disks": [disk("sda", "A"), disk("sdb", "B")], "volumes": volumes})
+}
+
 #[test]
-fn an_array_is_not_split_by_a_disk_on_which_its_member_is_kept() {
-    let member = |disk: &str| {
-        let mut partition = partition(9, 50_000, 15_000, "a19d880f-05fc-4d3b-a006-743f0f84911e", "raid");
-        partition["name"] = json!(format!("{disk}9"));
-        partition["signatures"] = json!([{"kind": "linux_raid_member", "uuid": "m-1", "label": "host:data"}]);
-        partition
+fn what_is_kept_counts_as_staying_wherever_its_other_half_is() {
+    let set = |serials: Value, keep: Value| {
+        order(
+            json!({"root": {"image": "debian", "on_existing": "destroy", "match": {"serial": serials}, "tie": "identity",
+            "count": serials.as_array().map_or(1, Vec::len), "keep": keep}}),
+        )
     };
-    let disk = |name: &str, serial: &str| json!({"name": name, "serial": serial, "size": 64u64 << 30, "partition_table": "gpt", "partitions": [member(name)]});
-    let machine = json!({"disks": [disk("sda", "A"), disk("sdb", "B")]});
-    let set = |keep: Value| {
-        let mut set = json!({"image": "debian", "on_existing": "destroy", "match": {"serial": "A"}, "keep": keep});
-        if keep == json!([]) {
-            set.as_object_mut().unwrap().remove("keep");
-        }
-        order(json!({ "root": set }))
-    };
-    assert_eq!(refused(machine.clone(), &set(json!([]))).code(), "plan.split_array");
-    assert_eq!(numbers(&run(machine, &set(json!([{"type": "raid"}]))).unwrap()), [9]);
+    for runs in [false, true] {
+        let code = |order: &Order| run(mirrored(runs), order).err().map(|error| error.code());
+        let only = |serial: &str| json!([{"name": format!("raid-{serial}"), "optional": true}]);
+        // The other half is on a disk that nobody touches: torn where this half goes, whole where it is kept.
+        assert_eq!(code(&set(json!(["A"]), json!([]))), Some("plan.split_array"), "{runs}");
+        assert_eq!(code(&set(json!(["A"]), only("A"))), None, "{runs}");
+        // Both disks are written: one half is kept, or both, or none.
+        assert_eq!(code(&set(json!(["A", "B"]), only("A"))), Some("plan.split_array"), "{runs}");
+        assert_eq!(code(&set(json!(["A", "B"]), json!([{"type": "raid"}]))), None, "{runs}");
+        assert_eq!(code(&set(json!(["A", "B"]), json!([]))), None, "{runs}");
+    }
+    let kept = run(mirrored(true), &set(json!(["A"]), json!([{"type": "raid"}]))).unwrap();
+    assert_eq!(numbers(&kept), [9]);
+    assert_eq!(names(&kept)[..2], ["stop-arrays", "keep-partitions"], "it stops for as long");
 }
 
 #[test]
