@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 const SECTOR: u64 = 512;
 /// Metadata are not larger.
-const LARGEST: u64 = 16 << 20;
+const LARGEST: u64 = 4 << 20;
 
 #[derive(Debug)]
 pub struct Group {

@@ -85,7 +85,8 @@ pub struct Array {
 }
 
 impl Array {
-    /// The array that mdadm has just started under `link`.
+    /// The array that stands on these members since mdadm was asked for it. A link says nothing: mdadm leaves one that is
+    /// there already.
     pub fn started(
         wanted: CreateRaid,
         geometry: Geometry,
@@ -93,10 +94,10 @@ impl Array {
         paths: &Paths,
         members: Vec<Member>,
     ) -> Result<Self, ApplyError> {
-        let failed = |source| ApplyError::Open { device: link.to_owned(), source };
-        let real = fs::canonicalize(link).map_err(failed)?;
+        let block = paths.sys.join("class/block");
+        let name = standing_on(&block, &members).map_err(|what| ApplyError::Array { array: link.to_owned(), what })?;
         let nodes = members.first().map(|member| member.disk.directory()).unwrap_or_default();
-        let sysfs = paths.sys.join("class/block").join(real.file_name().unwrap_or_default());
+        let sysfs = block.join(name);
         Ok(Self { wanted, geometry, link: link.to_owned(), sysfs, nodes, members, stopped: Mutex::new(false) })
     }
 
@@ -197,6 +198,26 @@ impl Array {
 
     pub fn wrong(&self, what: String) -> ApplyError {
         ApplyError::Array { array: self.link.clone(), what }
+    }
+}
+
+/// The kernel's name of the one array on these members, which has no others.
+fn standing_on(block: &Path, members: &[Member]) -> Result<String, String> {
+    let arrays = |member: &Member| {
+        let mut on_it = names(&block.join(&member.name).join("holders"));
+        on_it.retain(|name| block.join(name).join("md").is_dir());
+        on_it
+    };
+    let found: BTreeSet<String> = members.iter().flat_map(arrays).collect();
+    let mut each = found.iter();
+    let (Some(name), None) = (each.next(), each.next()) else {
+        return Err(format!("on its members stand the arrays {found:?}, one was made"));
+    };
+    let own: BTreeSet<String> = members.iter().map(|member| member.name.clone()).collect();
+    let below: BTreeSet<String> = names(&block.join(name).join("slaves")).into_iter().collect();
+    match below.is_subset(&own) {
+        true => Ok(name.clone()),
+        false => Err(format!("{name} lies on {below:?}, not on {own:?}")),
     }
 }
 

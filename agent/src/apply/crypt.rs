@@ -125,7 +125,12 @@ impl Live for Opened {
     fn close(&self) -> Result<Option<Closed>, ApplyError> {
         let arguments = ["close", self.mapped.name.as_str()].map(OsStr::new);
         let is_open = || !mapped::with_uuid(&self.mapped.sys, &self.mapped.uuid).is_empty();
-        until_gone(&is_open, || CRYPTSETUP.run_with(&self.root, &arguments, &self.mapped.link(), &Cancel::default()))?;
+        let close = || CRYPTSETUP.run_with(&self.root, &arguments, &self.mapped.link(), &Cancel::default());
+        if let Err(error) = until_gone(&is_open, close) {
+            log::warn!("{}: {error}", self.mapped.link().display());
+        }
+        // One that was never loaded, cryptsetup does not take for its own.
+        mapped::remove(&self.mapped)?;
         if is_open() {
             return Err(self.mapped.wrong("it is still open after it was closed".to_owned()));
         }

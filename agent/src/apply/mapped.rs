@@ -4,6 +4,7 @@
 use super::bound::{Access, Proven};
 use super::holders::names;
 use super::{ApplyError, Paths};
+use crate::sys::mapper;
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -80,6 +81,30 @@ pub fn with_uuid(sys: &Path, start: &str) -> Vec<String> {
     names
 }
 
+/// Takes away what has this identity, by the kernel alone.
+pub fn remove(mapped: &Mapped) -> Result<(), ApplyError> {
+    for name in with_uuid(&mapped.sys, &mapped.uuid) {
+        let number = text(&mapped.block().join(&name), "dev").and_then(|text| number(&text));
+        let Some(number) = number else { continue };
+        let failed = |source| ApplyError::StopVolume { volume: mapped.link(), source };
+        mapper::remove(Path::new("/dev/mapper/control"), number).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// `MAJOR:MINOR`.
+fn number(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Whether any device has one of these names of device-mapper.
+pub fn with_names(sys: &Path, wanted: &BTreeSet<String>) -> bool {
+    let block = sys.join("class/block");
+    let name = |device: &String| text(&block.join(device), "dm/name");
+    names(&block).iter().filter_map(name).any(|name| wanted.contains(&name))
+}
+
 fn text(device: &Path, attribute: &str) -> Option<String> {
     fs::read_to_string(device.join(attribute)).ok().map(|text| text.trim().to_owned())
 }
@@ -105,11 +130,8 @@ impl Mapped {
         let failed = |source| ApplyError::Open { device: self.link(), source };
         let name = self.found().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         let device = self.block().join(&name);
-        let number = text(&device, "dev").and_then(|dev| {
-            let (major, minor) = dev.split_once(':')?;
-            Some((major.parse().ok()?, minor.parse().ok()?))
-        });
-        let number: (u32, u32) = number.ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
+        let number = text(&device, "dev").and_then(|text| number(&text));
+        let number = number.ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
         let node = super::bound::make_node(&self.nodes, &name, number)?;
         let mut options = OpenOptions::new();
         options.read(true).write(access == Access::Write).custom_flags(libc::O_DIRECT | libc::O_CLOEXEC);

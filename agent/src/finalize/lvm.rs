@@ -13,6 +13,8 @@ const SECTOR: u64 = 512;
 const LABEL: u64 = SECTOR;
 /// Metadata areas are 1 MiB by default; larger ones than this nobody makes.
 const LARGEST: u64 = 64 << 20;
+/// Text of a group: thousands of volumes take less.
+const LONGEST: usize = 4 << 20;
 const MAGIC: &[u8] = b" LVM2 x[5A%r0N*>";
 
 #[derive(Debug, thiserror::Error)]
@@ -191,7 +193,7 @@ fn text(area: &[u8], start: u64) -> Result<String, &'static str> {
     }
     let number = |at| le64(header, at).and_then(|value| usize::try_from(value).ok()).ok_or(SHORT);
     let (offset, length, sum) = (number(40)?, number(48)?, le32(header, 56).ok_or(SHORT)?);
-    if offset < SECTOR as usize || length == 0 || length > area.len() {
+    if offset < SECTOR as usize || length == 0 || length > area.len().min(LONGEST) {
         return Err("there are no metadata");
     }
     // A ring behind the header.

@@ -48,6 +48,8 @@ pub enum Identify {
     Controller,
     /// Numbers of the subsystem's active namespaces.
     ActiveNamespaces,
+    /// Numbers of all of its namespaces, attached to a controller or not.
+    AllocatedNamespaces,
 }
 
 /// NVME_IOCTL_ID: the number of the namespace that a block device is.
@@ -63,6 +65,7 @@ pub fn identify(device: impl AsFd, what: Identify) -> io::Result<Vec<u8>> {
         Identify::Namespace => (namespace(device.as_fd())?, 0),
         Identify::Controller => (0, 1),
         Identify::ActiveNamespaces => (0, 2),
+        Identify::AllocatedNamespaces => (0, 0x10),
     };
     let mut data = vec![0u8; IDENTIFIED];
     let mut command = Command {

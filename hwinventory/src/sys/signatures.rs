@@ -85,7 +85,8 @@ pub fn probe(device: &str) -> io::Result<Vec<u8>> {
         let mut sector = [0u8; MARK_LENGTH];
         probed.unfinished = file.read_exact_at(&mut sector, 0).ok().and_then(|()| unfinished::parse(&sector));
         if probed.unfinished.is_some() {
-            probed.remembered = remembered(&file);
+            // What cannot be read is no word that there is nothing.
+            probed.remembered = remembered(&file)?;
         }
     }
     serde_json::to_vec(&probed).map_err(io::Error::other)
@@ -118,30 +119,36 @@ fn edges(file: &File) -> io::Result<String> {
 
 /// Partitions of a disk that is half written: by the record for that, or else by the table that is still there, or there
 /// already. None where neither is.
-fn remembered(file: &File) -> Option<Remembered> {
+fn remembered(file: &File) -> io::Result<Option<Remembered>> {
     let mut slots = [vec![0; kept::SLOT], vec![0; kept::SLOT]];
     for (bytes, place) in slots.iter_mut().zip(kept::PLACES) {
-        file.read_exact_at(bytes, place).ok()?;
+        match file.read_exact_at(bytes, place) {
+            // Too small a disk to remember anything.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            read => read?,
+        }
     }
     let [first, second] = &slots;
-    match kept::newest([first, second]) {
+    let found = match kept::newest([first, second]) {
         Some((_, record)) => Some(Remembered { recorded: true, partitions: record.partitions }),
-        None => table(file).map(|partitions| Remembered { recorded: false, partitions }),
-    }
+        None => table(file)?.map(|partitions| Remembered { recorded: false, partitions }),
+    };
+    Ok(found)
 }
 
 /// A GPT, whatever stands in the first sector.
-fn table(file: &File) -> Option<Vec<KeptPartition>> {
-    let mut prober = Prober::new().ok()?;
-    prober.set_device(file.as_raw_fd(), 0, None).ok()?;
-    prober.enable_superblocks(false).ok()?;
-    prober.enable_partitions(true).ok()?;
-    prober.set_partitions_flags(PartitionsFlags::FORCE_GPT).ok()?;
-    prober.do_probe().ok().filter(|state| matches!(state, ProbeState::Success))?;
-    if prober.lookup_value("PTTYPE").ok()? != "gpt" {
-        return None;
+fn table(file: &File) -> io::Result<Option<Vec<KeptPartition>>> {
+    let mut prober = Prober::new().map_err(io::Error::other)?;
+    prober.set_device(file.as_raw_fd(), 0, None).map_err(io::Error::other)?;
+    prober.enable_superblocks(false).map_err(io::Error::other)?;
+    prober.enable_partitions(true).map_err(io::Error::other)?;
+    prober.set_partitions_flags(PartitionsFlags::FORCE_GPT).map_err(io::Error::other)?;
+    let state = prober.do_probe().map_err(io::Error::other)?;
+    let is_gpt = matches!(state, ProbeState::Success) && prober.lookup_value("PTTYPE").is_ok_and(|kind| kind == "gpt");
+    if !is_gpt {
+        return Ok(None);
     }
-    let list = prober.part_list().and_then(|list| list.get_partitions()).ok()?;
+    let list = prober.part_list().and_then(|list| list.get_partitions()).map_err(io::Error::other)?;
     // libblkid counts sectors of 512 bytes, whatever the disk's are.
     let bytes = |sectors: i64| u64::try_from(sectors).ok()?.checked_mul(512);
     let partition = |one: &blkid::partition::Partition| {
@@ -155,7 +162,7 @@ fn table(file: &File) -> Option<Vec<KeptPartition>> {
             attributes: one.flags(),
         })
     };
-    Some(list.iter().filter_map(partition).collect())
+    Ok(Some(list.iter().filter_map(partition).collect()))
 }
 
 fn partitions(prober: &Prober) -> Vec<ProbedPartition> {

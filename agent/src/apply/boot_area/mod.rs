@@ -189,14 +189,17 @@ pub struct Committed {
     pub tail_bytes: u64,
     /// SHA-256 over both, as they were read back.
     pub sha256: String,
+    /// Both ends with what of them was let go to the disk before, and read back there. Bytes.
+    #[serde(skip)]
+    pub whole: (u64, u64),
 }
 
 impl Committed {
     /// How much of it is an image's: of this length, on a disk of this size. Bytes.
     pub fn of_image(&self, image: u64, disk: u64) -> u64 {
-        let head = self.head_bytes.min(image);
-        let tail = image.saturating_sub(disk.saturating_sub(self.tail_bytes).max(head)).min(self.tail_bytes);
-        head + tail
+        let (head, tail) = self.whole;
+        let first = head.min(image);
+        first + image.saturating_sub(disk.saturating_sub(tail).max(first)).min(tail)
     }
 }
 

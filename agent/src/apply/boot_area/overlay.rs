@@ -5,7 +5,7 @@ use crate::disk::Kept;
 use crate::finalize::adjust::Extent;
 use crate::finalize::device::Sectors;
 use crate::finalize::gpt::Header;
-use hwinventory::model::unfinished;
+use hwinventory::model::{kept as record, unfinished};
 use sha2::{Digest, Sha256};
 use std::io;
 use std::path::Path;
@@ -17,6 +17,8 @@ pub struct Overlay {
     sector: usize,
     head: Vec<u8>,
     tail: Vec<u8>,
+    /// Lengths of both before any of it was let go to the disk, which compared it.
+    whole: (u64, u64),
 }
 
 impl Overlay {
@@ -25,7 +27,8 @@ impl Overlay {
         let sector = sector as usize;
         let whole = |bytes: &[u8]| sector > 0 && bytes.len().is_multiple_of(sector);
         let fits = (head.len() + tail.len()) as u64 <= size && head.len() >= sector;
-        (whole(&head) && whole(&tail) && fits).then_some(Self { size, sector, head, tail })
+        let lengths = (head.len() as u64, tail.len() as u64);
+        (whole(&head) && whole(&tail) && fits).then_some(Self { size, sector, head, tail, whole: lengths })
     }
 
     fn tail_start(&self) -> u64 {
@@ -78,9 +81,7 @@ impl Overlay {
         let mut head = unfinished::mark(order).to_vec();
         head.resize(self.head.len().max(self.sector), 0);
         kept.put_record(&mut head);
-        if kept.record().is_some() {
-            begin(disk, head.get(..self.sector).unwrap_or_default(), kept)?;
-        }
+        begin(disk, head.get(..self.sector).unwrap_or_default(), kept)?;
         // The first sector first: without it firmware looks no further.
         let tail = vec![0; self.tail.len()];
         let (first, rest) = head.split_at(self.sector);
@@ -153,6 +154,7 @@ impl Overlay {
             head_bytes: self.head.len() as u64,
             tail_bytes: self.tail.len() as u64,
             sha256: crate::protocol::hex(digest.finalize()),
+            whole: self.whole,
         }
     }
 }
@@ -161,11 +163,19 @@ impl Overlay {
 const EL_TORITO: u64 = 17 * 2048;
 const VOLUME: u64 = 16 * 2048;
 
-/// The mark and, right behind it, the record of what is kept: what an earlier order remembered is gone before, as the mark
-/// would make it count again.
+/// The mark and, right behind it, the record of what is kept. Whatever else looks like a record is gone before: the mark
+/// would make it count. Where there is a mark already, what there is counts already, and stays.
 fn begin(disk: &dyn Sectors, first: &[u8], kept: &Kept) -> Result<(), AreaError> {
-    for range in kept.record().map(|record| record.stale.as_slice()).unwrap_or_default() {
-        write(disk, range.start, &vec![0; usize::try_from(range.end - range.start).unwrap_or(0)])?;
+    let mut now = vec![0; first.len()];
+    disk.read_at(0, &mut now).map_err(|source| AreaError::io(disk, "read", source))?;
+    if unfinished::parse(&now).is_none() && disk.size() >= super::LENGTH {
+        for place in record::PLACES {
+            let mut slot = vec![0; record::SLOT];
+            disk.read_at(place, &mut slot).map_err(|source| AreaError::io(disk, "read", source))?;
+            if record::parse(&slot).is_some() {
+                write(disk, place, &vec![0; record::SLOT])?;
+            }
+        }
     }
     write(disk, 0, first)?;
     compare(disk, 0, first)?;

@@ -150,6 +150,7 @@ fn either_end_counts_as_far_as_the_image_reaches() {
         head_bytes,
         tail_bytes,
         sha256: String::new(),
+        whole: (head_bytes, tail_bytes),
     };
     let usual = committed(MIB, MIB);
     assert_eq!(usual.of_image(512, 100 * MIB), 512);

@@ -3,9 +3,10 @@
 use super::{ApplyError, CreateGroup, Perform, Ramdisk, Work};
 use crate::apply::bound::Access;
 use crate::apply::group::{self, Group, LVM};
-use crate::apply::{mapped, resolve};
+use crate::apply::{Paths, holders, mapped, resolve};
 use crate::finalize::lvm;
 use serde::Serialize;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,6 +46,7 @@ impl Perform for CreateGroup {
         for (physical, proven) in self.physical.iter().zip(&open) {
             run(&pvcreate(&physical.uuid, proven.node()), proven.name())?;
         }
+        forget_links(&self.name, &work.paths);
         run(&vgcreate(self, &nodes), &device)?;
         let below = nodes.iter().map(|node| mapped::kernel_name(node, &work.paths)).collect::<Result<_, _>>()?;
         drop(open);
@@ -74,6 +76,30 @@ impl Perform for CreateGroup {
         work.note("create-group", &device.display().to_string(), &receipt);
         Ok(())
     }
+}
+
+/// Links that lvm made for a run that was killed: it takes no name for a group that is there in /dev. Those of a group that
+/// is active stay.
+fn forget_links(group: &str, paths: &Paths) {
+    let (directory, block) = (paths.dev.join(group), paths.sys.join("class/block"));
+    let start = mapped::lvm_name(group, "");
+    let is_active = |name: &String| {
+        let name = fs::read_to_string(block.join(name).join("dm/name")).unwrap_or_default();
+        // Of `a-`, `a-b` is the volume b, `a--b-c` another group's.
+        name.strip_prefix(&start).is_some_and(|rest| !rest.starts_with('-'))
+    };
+    if holders::names(&block).iter().any(is_active) {
+        return;
+    }
+    for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+        let own = mapped::lvm_name(group, &entry.file_name().to_string_lossy());
+        let leads = fs::read_link(entry.path()).ok();
+        if leads.is_some_and(|to| to == Path::new("/dev/mapper").join(own)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    // Only where nothing else is in it.
+    let _ = fs::remove_dir(&directory);
 }
 
 fn pvcreate(uuid: &str, node: &Path) -> Vec<String> {

@@ -11,7 +11,7 @@ use crate::protocol::plan::{Device, words};
 use crate::sys::blockdev;
 use serde::Serialize;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::sync::Arc;
 
 const MDADM: Tool = Tool { name: "mdadm", package: "mdadm" };
@@ -75,12 +75,23 @@ impl Perform for CreateRaid {
         let mut all: Vec<&OsStr> = vec![OsStr::new("--create"), link.as_os_str()];
         all.extend(words.iter().map(OsStr::new));
         all.extend(open.iter().map(|proven| proven.node().as_os_str()));
-        MDADM.run_with(&work.paths.root, &all, &link, &work.cancel)?;
+        if !link.exists() {
+            // One that leads nowhere is of a run that was killed.
+            let _ = fs::remove_file(&link);
+        }
+        let made = MDADM.run_with(&work.paths.root, &all, &link, &work.cancel);
         drop(open);
 
-        let array = Arc::new(Array::started(self.clone(), geometry, &link, &work.paths, members)?);
-        // From here on it is stopped whatever happens.
-        work.stack.push(array.clone());
+        // Also where mdadm was called off, or failed: what runs by then is stopped whatever happens.
+        let array = match (Array::started(self.clone(), geometry, &link, &work.paths, members), made) {
+            (Ok(array), made) => {
+                let array = Arc::new(array);
+                work.stack.push(array.clone());
+                made?;
+                array
+            }
+            (Err(_), Err(error)) | (Err(error), Ok(())) => return Err(error),
+        };
         work.add_array(array.clone());
         array.freeze();
         let members = array.verify()?;

@@ -31,6 +31,11 @@ pub fn formats_all(controller: &[u8]) -> bool {
     controller.get(524).is_none_or(|attributes| attributes & 1 != 0)
 }
 
+/// Optional Admin Command Support, byte 256: bit 3 is Namespace Management.
+pub fn manages_namespaces(controller: &[u8]) -> bool {
+    controller.get(256).is_some_and(|byte| byte & 1 << 3 != 0)
+}
+
 /// How many namespaces a list of active ones names: it ends with a zero.
 pub fn active(list: &[u8]) -> usize {
     list.chunks_exact(4).take_while(|number| number.iter().any(|byte| *byte != 0)).count()

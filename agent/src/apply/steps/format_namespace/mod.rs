@@ -64,10 +64,14 @@ fn offered(disk: &BoundDisk, sector: u32) -> Result<u8, ApplyError> {
     let namespace = asked(disk, Identify::Namespace)?;
     let none = || failed(disk, &format!("it offers no sectors of {sector} bytes without metadata"));
     let format = identify::format_with(&namespace, sector).ok_or_else(none)?;
-    if identify::formats_all(&asked(disk, Identify::Controller)?) {
-        let active = identify::active(&asked(disk, Identify::ActiveNamespaces)?);
-        if active > 1 {
-            return Err(failed(disk, &format!("its controller would format all of its {active} namespaces")));
+    let controller = asked(disk, Identify::Controller)?;
+    if identify::formats_all(&controller) {
+        // Some may be attached to another controller, or to none.
+        let managed = identify::manages_namespaces(&controller);
+        let list = if managed { Identify::AllocatedNamespaces } else { Identify::ActiveNamespaces };
+        let count = identify::active(&asked(disk, list)?);
+        if count > 1 {
+            return Err(failed(disk, &format!("its controller would format all of its {count} namespaces")));
         }
     }
     Ok(format)

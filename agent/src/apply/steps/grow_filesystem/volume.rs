@@ -12,6 +12,7 @@ use crate::finalize::look::WhichIsRoot;
 use crate::finalize::lvm::{self, Kind, Physical};
 use crate::finalize::rootfs::Candidate;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,6 +43,9 @@ pub fn grow(work: &Work, disk: &Arc<BoundDisk>, proven: &Proven) -> Result<Resul
         Err(error) => return Ok(Err(error.to_string())),
     };
     if let Err(why) = is_plain(&found) {
+        return Ok(Err(why));
+    }
+    if let Err(why) = is_alone(&work.paths.sys, &found) {
         return Ok(Err(why));
     }
     mapped::control(&work.paths)?;
@@ -105,13 +109,12 @@ fn in_group(work: &Work, disk: &BoundDisk, group: &Group, found: &Physical) -> R
         return Err(wrong(format!("{} extents of its group are free after it has grown", free(&after))));
     }
     let extents = |physical: &Physical| physical.group.volumes.get(name).map_or(0, lvm::Volume::extents);
-    let parts = |physical: &Physical| physical.group.physical.values().map(|part| part.extents).sum();
     let proven = root.open(Access::Read)?;
     let content = system::content(work, disk, &proven)?;
     let filesystem = grow::grow(proven.node(), content, &work.paths.mounts)?;
     Ok(Ok(VolumeGrowth {
         volume: format!("{}/{name}", group.name),
-        physical_extents: Extents { before: parts(found), after: parts(&after) },
+        physical_extents: Extents { before: all_extents(found), after: all_extents(&after) },
         volume_extents: Extents { before: extents(found), after: extents(&after) },
         filesystem: GrowReceipt { device: root.link().display().to_string(), ..filesystem },
     }))
@@ -136,38 +139,55 @@ fn is_plain(found: &Physical) -> Result<(), String> {
     }
 }
 
+/// Whether nothing of that name or identity is active: a copy of the image on another disk may be in use.
+fn is_alone(sys: &Path, found: &Physical) -> Result<(), String> {
+    let active = mapped::with_uuid(sys, &format!("LVM-{}", found.group.uuid));
+    let named = found.group.volumes.keys().map(|volume| mapped::lvm_name(&found.group.name, volume));
+    match active.is_empty() && !mapped::with_names(sys, &named.collect()) {
+        true => Ok(()),
+        false => Err("a volume group of its name or identity is active on this machine".to_owned()),
+    }
+}
+
 /// Names and identities of volumes that lie on the physical volume alone; parts of others are none.
 fn linear(found: &Physical) -> Vec<(String, String)> {
     let volumes = &found.group.volumes;
-    let part_of = |name: &String| {
-        volumes.values().flat_map(|volume| &volume.segments).any(|segment| match &segment.kind {
-            Kind::Striped { on, .. } => on.contains(name),
-            Kind::Raid1 { images } => images.contains(name),
-            Kind::ThinPool { data, metadata, .. } => data == name || metadata == name,
-            Kind::Thin { pool } => pool == name,
-            Kind::Other(_) => false,
-        })
-    };
+    let parts: BTreeSet<&str> = volumes.values().flat_map(|volume| &volume.segments).flat_map(below).collect();
     let is_linear = |segment: &lvm::Segment| {
         matches!(&segment.kind, Kind::Striped { on, .. } if on.len() == 1 && on.iter().all(|one| found.group.physical.contains_key(one)))
     };
     let own = volumes.iter().filter(|(name, volume)| {
         // Those that LVM keeps to itself.
         let hidden = name.contains("_pmspare") || name.contains("_rmeta");
-        !hidden && !part_of(name) && !volume.segments.is_empty() && volume.segments.iter().all(is_linear)
+        !hidden && !parts.contains(name.as_str()) && !volume.segments.is_empty() && volume.segments.iter().all(is_linear)
     });
     own.map(|(name, volume)| (name.clone(), volume.uuid.clone())).collect()
 }
 
+/// What a segment is made of, by name.
+fn below(segment: &lvm::Segment) -> Vec<&str> {
+    match &segment.kind {
+        Kind::Striped { on, .. } => on.iter().map(String::as_str).collect(),
+        Kind::Raid1 { images } => images.iter().map(String::as_str).collect(),
+        Kind::ThinPool { data, metadata, .. } => vec![data, metadata],
+        Kind::Thin { pool } => vec![pool],
+        Kind::Other(_) => Vec::new(),
+    }
+}
+
+/// Extents of the physical volumes. The numbers are an image's.
+fn all_extents(found: &Physical) -> u64 {
+    found.group.physical.values().map(|part| part.extents).fold(0, u64::saturating_add)
+}
+
 /// Extents that no volume has.
 fn free(found: &Physical) -> u64 {
-    let all: u64 = found.group.physical.values().map(|part| part.extents).sum();
     let segments = found.group.volumes.values().flat_map(|volume| &volume.segments);
     let used = segments.map(|segment| match &segment.kind {
         Kind::Striped { on, .. } if on.iter().all(|one| found.group.physical.contains_key(one)) => segment.extents,
         _ => 0,
     });
-    all.saturating_sub(used.sum())
+    all_extents(found).saturating_sub(used.fold(0, u64::saturating_add))
 }
 
 fn mapped(work: &Work, group: &Group, name: &str, uuid: &str) -> Mapped {

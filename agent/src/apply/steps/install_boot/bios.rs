@@ -12,7 +12,7 @@ use crate::finalize::device::Sectors;
 use crate::finalize::guid::Arch;
 use crate::protocol::order::{Bootloader, FsType};
 use crate::protocol::plan::steps::InstallBoot;
-use crate::protocol::plan::{Device, Step};
+use crate::protocol::plan::{Device, Step, layers};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -35,7 +35,12 @@ pub fn install(step: &InstallBoot, work: &Work, mounts: &mut Tree) -> Result<Ins
     let (cmdline, arch) = (step.cmdline.as_slice(), Arch::native());
     let system = System { tree: &tree, filesystems: &filesystems, esp: None, root_uuid: &root_uuid, cmdline, arch };
     let holding = holding(mounts, bios::directory(system)?);
-    let on = On { filesystem: kind(work, holding.as_ref()), array: matches!(holding, Some(Device::Raid { .. })) };
+    let below = holding.as_ref().map(|on| layers(&work.plan.steps, on)).unwrap_or_default();
+    let on = On {
+        filesystem: kind(work, holding.as_ref()),
+        array: below.iter().any(|one| matches!(one, Device::Raid { .. })),
+        volume: below.iter().any(|one| matches!(one, Device::Volume { .. })),
+    };
     let made = bios::prepare(system, on)?;
     for file in &made.tree {
         let digest = copy(&tree, file, &tree, "")?;

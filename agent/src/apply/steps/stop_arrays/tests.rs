@@ -19,11 +19,22 @@ fn arrays_on_a_disk_and_its_partitions_are_stopped_and_nothing_else_is() {
         fs::create_dir_all(class.join(array).join("md")).unwrap();
         fs::write(class.join(array).join("md/array_state"), "active").unwrap();
     }
-    let stopped = stop(&[disk], &sys, Path::new("/dev")).unwrap();
+    let stopped = stop(&[], &[disk], &sys, Path::new("/dev")).unwrap();
     // One that something stands on is not asked.
     let mut devices: Vec<&str> = stopped.iter().map(|one| one.device.as_str()).collect();
     devices.sort_unstable();
     assert_eq!(devices, ["/dev/md127", "/dev/md_d1"]);
     let state = |array: &str| fs::read_to_string(class.join(array).join("md/array_state")).unwrap();
     assert_eq!(["md127", "md_d1", "md9", "md5"].map(state), ["clear", "clear", "active", "active"]);
+}
+
+#[test]
+fn an_array_that_is_known_to_be_another_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let wanted = ["11111111-2222-3333-4444-555555555555".to_owned()];
+    assert!(!is_another(&wanted, dir.path()), "a kernel that does not tell");
+    for (text, another) in [("11111111:22223333:44445555:55555555\n", false), ("21111111:22223333:44445555:55555555\n", true)] {
+        fs::write(dir.path().join("uuid"), text).unwrap();
+        assert_eq!((is_another(&wanted, dir.path()), is_another(&[], dir.path())), (another, false));
+    }
 }

@@ -8,7 +8,7 @@ pub use core_image::{Fault, SECTOR, boot_sector, place};
 use super::{BootError, BootFile, System, grub, kernels};
 use crate::protocol::order::FsType;
 use core_image::Parts;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where Debian and Ubuntu (grub-pc-bin), Fedora and openSUSE (grub2-i386-pc) have GRUB's parts.
 const PLACES: [&str; 3] = ["usr/lib/grub/i386-pc", "usr/share/grub2/i386-pc", "boot/grub/i386-pc"];
@@ -16,14 +16,18 @@ const PLACES: [&str; 3] = ["usr/lib/grub/i386-pc", "usr/share/grub2/i386-pc", "b
 const LIMIT: u64 = 4 << 20;
 /// A module needs others that need others: no chain is as long.
 const DEEPEST: usize = 32;
+/// More modules, or bytes of them, than a core image has room for.
+const MOST_MODULES: usize = 256;
+const MOST_BYTES: usize = 8 << 20;
 
 /// What is needed to find the rest of GRUB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct On {
     /// Of the filesystem with /boot/grub.
     pub filesystem: FsType,
-    /// It may be on an array.
+    /// What lies below it.
     pub array: bool,
+    pub volume: bool,
 }
 
 /// What makes the tree boot.
@@ -61,9 +65,21 @@ pub fn prepare(system: System<'_>, on: On) -> Result<Installation, BootError> {
     if on.array {
         wanted.extend(["mdraid09", "mdraid1x"]);
     }
+    if on.volume {
+        wanted.push("lvm");
+    }
     let dependencies = String::from_utf8_lossy(&read("moddep.lst")?).into_owned();
     let names = resolve(&dependencies, &wanted);
-    let modules = names.iter().map(|name| read(&format!("{name}.mod"))).collect::<Result<Vec<_>, _>>()?;
+    let bad = |source| BootError::BadGrub { path: from.to_owned(), source };
+    let (mut modules, mut total) = (Vec::new(), 0);
+    for name in &names {
+        let module = read(&format!("{name}.mod"))?;
+        total += module.len();
+        if total > MOST_BYTES {
+            return Err(bad(Fault::TooLarge { have: total, most: MOST_BYTES }));
+        }
+        modules.push(module);
+    }
     let config = format!("search.fs_uuid {uuid} root\nset prefix=($root){}\n", grub::quoted(&place));
     let (diskboot, decompressor, kernel) = (read("diskboot.img")?, read("lzma_decompress.img")?, read("kernel.img")?);
     let parts = Parts {
@@ -74,7 +90,6 @@ pub fn prepare(system: System<'_>, on: On) -> Result<Installation, BootError> {
         config: &config,
         prefix: &place,
     };
-    let bad = |source| BootError::BadGrub { path: from.to_owned(), source };
     let core = core_image::build(parts).map_err(bad)?;
     let boot = read("boot.img")?;
     boot_sector(&boot, &[0; SECTOR], 0).map_err(bad)?;
@@ -102,24 +117,26 @@ fn filesystem(kind: FsType) -> &'static str {
 /// (`NAME: NEEDED ...`) the last comes first.
 fn resolve(dependencies: &str, wanted: &[&str]) -> Vec<String> {
     fn add<'a>(
-        dependencies: &'a str,
+        lines: &BTreeMap<&'a str, &'a str>,
         name: &'a str,
         depth: usize,
         seen: &mut BTreeSet<&'a str>,
         found: &mut Vec<String>,
     ) {
-        if seen.contains(name) || depth > DEEPEST {
+        // Noted before what it needs is looked at: a tree may say anything, and each is looked at once.
+        if depth > DEEPEST || seen.len() >= MOST_MODULES || !seen.insert(name) {
             return;
         }
-        let line = dependencies.lines().find_map(|line| line.split_once(':').filter(|(module, _)| *module == name));
-        let needed = line.map(|(_, needed)| needed.split_whitespace().rev()).into_iter().flatten();
-        needed.for_each(|needed| add(dependencies, needed, depth + 1, seen, found));
-        if seen.insert(name) {
-            found.push(name.to_owned());
-        }
+        let needed = lines.get(name).map(|needed| needed.split_whitespace().rev()).into_iter().flatten();
+        needed.for_each(|needed| add(lines, needed, depth + 1, seen, found));
+        found.push(name.to_owned());
+    }
+    let mut lines = BTreeMap::new();
+    for (name, needed) in dependencies.lines().filter_map(|line| line.split_once(':')) {
+        lines.entry(name).or_insert(needed);
     }
     let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
-    wanted.iter().for_each(|name| add(dependencies, name, 0, &mut seen, &mut found));
+    wanted.iter().for_each(|name| add(&lines, name, 0, &mut seen, &mut found));
     found
 }
 
@@ -134,5 +151,14 @@ mod tests {
         let circle = resolve(dependencies, &["a"]);
         assert_eq!(circle.iter().map(String::as_str).collect::<BTreeSet<_>>(), ["a", "b", "c"].into());
         assert_eq!(resolve("", &["unknown"]), ["unknown"]);
+        assert_eq!(resolve("ext2: ext2 ext2\n", &["ext2"]), ["ext2"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_tree_says_it_ends(text in "([a-d]{1,2}:( [a-d]{1,2}){0,6}\n){0,12}") {
+            let found = resolve(&text, &["a", "b"]);
+            proptest::prop_assert!(found.len() <= MOST_MODULES && found.contains(&"a".to_owned()));
+        }
     }
 }
