@@ -16,6 +16,7 @@ use burin_tpm::{
     Challenge, EK_ECC, EK_RSA, ENDORSEMENT, Loaded, PcrSelection, PcrValues, SEALING, Tpm, TpmError, attestation_key,
     binding, endorsement_key, policy_pcr, sealing_key,
 };
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -24,6 +25,8 @@ use std::sync::Arc;
 
 /// Behind the kernel's resource manager: what an agent leaves in the TPM goes when it is closed.
 const DEVICE: &str = "dev/tpmrm0";
+/// Firmware writes some ten KiB.
+const LONGEST_LOG: u64 = 4 << 20;
 const LOG: &str = "sys/kernel/security/tpm0/binary_bios_measurements";
 
 /// A conversation with the TPM: a command goes out, its answer comes back.
@@ -86,7 +89,11 @@ impl Chip {
         let nonce = binding(&secret, key, Some(&sealing.public));
         let quote = tpm.quote(attestation.handle, &nonce, &selection)?;
         tpm.flush(attestation.handle)?;
-        let log = std::fs::read(&self.log).inspect_err(|error| log::warn!("no event log of the firmware: {error}"));
+        let log = File::open(&self.log).and_then(|file| {
+            let mut bytes = Vec::new();
+            file.take(LONGEST_LOG).read_to_end(&mut bytes).map(|_| bytes)
+        });
+        let log = log.inspect_err(|error| log::warn!("no event log of the firmware: {error}"));
         Ok(Attestation {
             challenge: reply.challenge.clone(),
             quote: STANDARD.encode(&quote.attest),
@@ -95,6 +102,15 @@ impl Chip {
             log: log.ok().map(|bytes| STANDARD.encode(bytes)),
             sealing_key: Some(STANDARD.encode(sealing.public.to_bytes())),
         })
+    }
+}
+
+/// Another kernel follows this one without firmware's knowing: nothing that it says is this ramdisk's, and nothing that was
+/// sealed for this ramdisk is its. A machine without a TPM has nothing to leave.
+pub fn leave(root: &Path) -> Result<(), AttestError> {
+    match Chip::below(root).open() {
+        Err(AttestError::NoTpm { .. }) => Ok(()),
+        tpm => Ok(tpm?.pcr_extend(4, &Sha256::digest(b"burin: another kernel follows").into())?),
     }
 }
 

@@ -39,8 +39,13 @@ pub enum OpenError {
     Seal { at: String, source: SealError },
     #[error("the order has secrets that are sealed: {source}")]
     Chip { source: AttestError },
-    #[error("the opened order is none: {0}")]
+    /// Without what does not fit: that was secret.
+    #[error("with what was sealed in its place the order is none")]
     Order(OrderError),
+    #[error("the order has secrets that are sealed, and nobody has signed it")]
+    Unsigned,
+    #[error("the order has {count} sealed strings, {most} at most are opened")]
+    TooMany { count: usize, most: usize },
 }
 
 impl Coded for OpenError {
@@ -49,6 +54,8 @@ impl Coded for OpenError {
             Self::Seal { source, .. } => source.code(),
             Self::Chip { source } => source.code(),
             Self::Order(error) => error.code(),
+            Self::Unsigned => "sealed.unsigned",
+            Self::TooMany { .. } => "sealed.many",
         }
     }
 
@@ -57,17 +64,32 @@ impl Coded for OpenError {
             Self::Seal { source, .. } => source.hint(),
             Self::Chip { source } => source.hint(),
             Self::Order(error) => error.hint(),
+            Self::Unsigned => Some(
+                "whoever has seen it could put them into an order of his own: sign it (burin order sign), and give the ramdisk \
+                 a policy with `orders.keys`"
+                    .to_owned(),
+            ),
+            Self::TooMany { .. } => Some("seal a file or a seed as a whole".to_owned()),
         }
     }
 }
 
-/// The TPM is asked only where something is sealed.
-pub fn open<'a>(chip: &Chip, order: &'a Order) -> Result<Opened<'a>, OpenError> {
+/// Each takes a TPM some commands, and those may take a second.
+const MOST: usize = 64;
+
+/// The TPM is asked only where something is sealed. `is_signed`: somebody whom the policy knows has signed the order.
+pub fn open<'a>(chip: &Chip, order: &'a Order, is_signed: bool) -> Result<Opened<'a>, OpenError> {
     let mut value = serde_json::to_value(order).unwrap_or_default();
     let mut found = Vec::new();
     find(&value, String::new(), &mut found);
     if found.is_empty() {
         return Ok(Opened::AsItWas(order));
+    }
+    if !is_signed {
+        return Err(OpenError::Unsigned);
+    }
+    if found.len() > MOST {
+        return Err(OpenError::TooMany { count: found.len(), most: MOST });
     }
     let chip_error = |source| OpenError::Chip { source };
     let mut tpm = chip.open().map_err(chip_error)?;
@@ -79,7 +101,7 @@ pub fn open<'a>(chip: &Chip, order: &'a Order) -> Result<Opened<'a>, OpenError> 
     if let Some(document) = value.as_object_mut() {
         let attributes = document.entry("attributes").or_insert_with(|| Value::Object(serde_json::Map::new()));
         if let Some(attributes) = attributes.as_object_mut() {
-            attributes.entry(SALT_ATTRIBUTE).or_insert_with(|| Value::String(salts));
+            attributes.insert(SALT_ATTRIBUTE.to_owned(), Value::String(salts));
         }
     }
     let bytes = Zeroizing::new(serde_json::to_vec(&value).unwrap_or_default());
@@ -147,7 +169,7 @@ mod tests {
             parse_bytes(order.to_string().as_bytes()).unwrap()
         };
         let plain = order(json!("plain"));
-        assert_eq!(open(&none, &plain).unwrap().order(), &plain);
-        assert_eq!(open(&none, &order(json!("burin-sealed/v1:AAAA"))).unwrap_err().code(), "tpm.none");
+        assert_eq!(open(&none, &plain, false).unwrap().order(), &plain);
+        assert_eq!(open(&none, &order(json!("burin-sealed/v1:AAAA")), true).unwrap_err().code(), "tpm.none");
     }
 }

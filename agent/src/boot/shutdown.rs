@@ -1,6 +1,7 @@
 //! The end of the machine: everything killed, disks synced and unmounted, then reboot(2).
 
 use super::{forget, mounts, say, watchdog};
+use crate::attest;
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -52,7 +53,7 @@ impl End {
 }
 
 /// Orderly end. Never returns: where the kernel refuses, it falls back to a reboot and then keeps trying.
-pub fn shutdown(end: End) -> ! {
+pub fn shutdown(mut end: End) -> ! {
     kill_all();
     within(Duration::from_secs(60), "sync", nix::unistd::sync);
     within(Duration::from_secs(10), "unmount", || {
@@ -61,6 +62,18 @@ pub fn shutdown(end: End) -> ! {
     });
     within(Duration::from_secs(60), "sync", nix::unistd::sync);
     if end == End::Kexec {
+        let (sender, left) = mpsc::channel();
+        within(Duration::from_secs(30), "leave the TPM", move || {
+            let _ = sender.send(attest::leave(Path::new("/")).map_err(|error| error.to_string()));
+        });
+        match left.try_recv() {
+            Ok(Ok(())) => {}
+            failed => {
+                let why = failed.map_or("the TPM does not answer".to_owned(), |left| left.err().unwrap_or_default());
+                log::warn!("{why}: the installed system would pass for this ramdisk; its firmware starts it instead");
+                end = End::Reboot;
+            }
+        }
         within(Duration::from_secs(90), "wipe", || forget::forget(Path::new("/")));
     }
     watchdog::release();

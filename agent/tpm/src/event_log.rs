@@ -9,7 +9,14 @@ use std::collections::BTreeMap;
 
 const SHA256: u16 = 0x000b;
 const EV_NO_ACTION: u32 = 3;
-const EV_EFI_BOOT_SERVICES_APPLICATION: u32 = 0x8000_0003;
+/// What firmware extends into register 4 beside programs (PC Client Platform Firmware Profile, sections 3.3.4.5 and 8.2):
+/// separators, and that it tries a boot option.
+const OWN_WORDS: [&[u8]; 4] = [
+    &[0; 4],
+    &[0xff; 4],
+    b"Calling EFI Application from Boot Option",
+    b"Returning from EFI Application from Boot Option",
+];
 const SPEC_ID: &[u8] = b"Spec ID Event03\0";
 const LOCALITY: &[u8] = b"StartupLocality\0";
 /// The registers up to this one are the firmware's alone, which logs all that it extends.
@@ -84,11 +91,13 @@ impl EventLog {
         Ok(())
     }
 
-    /// SHA-256 (Authenticode) of every program that firmware has started from a boot option, in register 4: boot loaders,
-    /// unified kernel images and the kernels in them.
+    /// SHA-256 (Authenticode) of every program that firmware has started, in register 4: boot loaders, unified kernel images
+    /// and the kernels in them. What kind of event it was, the log alone says, and nothing proves: so all counts that is
+    /// none of firmware's own words.
     pub fn programs(&self) -> impl Iterator<Item = &[u8; 32]> {
-        let program = |event: &&Event| event.register == 4 && event.kind == EV_EFI_BOOT_SERVICES_APPLICATION;
-        self.events.iter().filter(program).map(|event| &event.digest)
+        let own = OWN_WORDS.map(|word| <[u8; 32]>::from(Sha256::digest(word)));
+        let extended = self.events.iter().filter(|event| event.register == 4).map(|event| &event.digest);
+        extended.filter(move |digest| !own.contains(digest))
     }
 }
 
@@ -141,6 +150,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const EV_EFI_BOOT_SERVICES_APPLICATION: u32 = 0x8000_0003;
+
     fn event(register: u32, kind: u32, digest: [u8; 32], data: &[u8]) -> Vec<u8> {
         let length = (data.len() as u32).to_le_bytes();
         let head = [register.to_le_bytes(), kind.to_le_bytes(), 2u32.to_le_bytes()].concat();
@@ -180,7 +191,7 @@ mod tests {
             (11, [7; 32]),
         ]));
         assert_eq!(told.explains(&real), Ok(()));
-        assert_eq!(told.programs().collect::<Vec<_>>(), [&[2; 32]]);
+        assert_eq!(told.programs().collect::<Vec<_>>(), [&[2; 32], &[3; 32]], "whatever kind it says that it is");
         assert_eq!(EventLog::parse(&log(0)).unwrap().explains(&real), Err(LogError::Forged { register: 0 }));
         let mut shorter = told.clone();
         shorter.events.pop();

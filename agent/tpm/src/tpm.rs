@@ -133,11 +133,13 @@ impl<T: Transport> Tpm<T> {
                 let digests = (0..count.min(8)).map(|_| reader.sized()?.try_into().ok());
                 Some((read, digests.collect::<Option<Vec<[u8; 32]>>>()?))
             })?;
-            if digests.is_empty() {
+            let rest = left.without(read);
+            // Nothing new: it would say so for ever.
+            if digests.is_empty() || rest == left {
                 break;
             }
             values.extend(read.numbers().zip(digests));
-            left = left.without(read);
+            left = rest;
         }
         Ok(PcrValues(values))
     }

@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 /// 11), and what comes from outside of a unified kernel image (12 and 13).
 pub const SEALING: [u8; 6] = [4, 7, 9, 11, 12, 13];
 
+/// Those that an image which was started with nothing from outside leaves at zeros.
+const FROM_OUTSIDE: [u8; 2] = [12, 13];
+
 /// What a quote is over, beside the registers.
 pub fn binding(secret: &[u8], key: &str, sealing_key: Option<&Public>) -> [u8; 32] {
     Sha256::new()
@@ -28,9 +31,11 @@ pub fn binding(secret: &[u8], key: &str, sealing_key: Option<&Public>) -> [u8; 3
 /// What a machine has to have booted. What is left empty is not demanded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expected {
-    /// SHA-256 (Authenticode) of the programs that firmware may have started: `burin.efi` and the kernel in it, as the
-    /// builder's manifest has them, and what comes before.
+    /// SHA-256 (Authenticode) of the programs that firmware may have started before the image; any of them, in any order.
     pub programs: Vec<[u8; 32]>,
+    /// One of these has to have been started last, whole: `burin.efi` and then the kernel in it, as the builder's manifest
+    /// has them. That kernel by itself may have any ramdisk.
+    pub images: Vec<Vec<[u8; 32]>>,
     /// What registers have to hold.
     pub registers: BTreeMap<u8, [u8; 32]>,
 }
@@ -103,25 +108,49 @@ impl Expected {
             return Err(AttestError::NotQuoted { register });
         }
         let different = |(register, wanted): (&u8, &[u8; 32])| {
-            let found = registers.0.get(register).filter(|found| *found != wanted)?;
-            Some(AttestError::Register { register: *register, found: hex(found) })
+            let found = registers.0.get(register);
+            let text = || found.map_or("nothing".to_owned(), hex);
+            (found != Some(wanted)).then(|| AttestError::Register { register: *register, found: text() })
         };
         if let Some(error) = self.registers.iter().find_map(different) {
             return Err(error);
         }
-        if !self.programs.is_empty() {
+        if !self.programs.is_empty() || !self.images.is_empty() {
             let log = EventLog::parse(log.ok_or(AttestError::NoLog)?)?;
             log.explains(registers)?;
-            if let Some(other) = log.programs().find(|program| !self.programs.contains(program)) {
-                return Err(AttestError::Program { digest: hex(other) });
-            }
-            if log.programs().next().is_none() {
-                return Err(AttestError::NoProgram);
-            }
+            self.started(&log.programs().copied().collect::<Vec<_>>())?;
+            self.nothing_from_outside(registers)?;
         }
         let Some(sealing_key) = sealing_key else { return Ok(()) };
         let policy = registers.of(PcrSelection::of(&SEALING)).map(|values| policy_pcr(&values));
         let bound = policy.is_some_and(|policy| sealing_key.is_sealing_key(&policy));
         if bound { Ok(()) } else { Err(AttestError::SealingKey) }
+    }
+
+    /// Whether these programs, in their order, are what may have been started.
+    fn started(&self, started: &[[u8; 32]]) -> Result<(), AttestError> {
+        let last = started.last().ok_or(AttestError::NoProgram)?;
+        let unknown = |digest: &[u8; 32]| AttestError::Program { digest: hex(digest) };
+        let image = self.images.iter().find(|image| !image.is_empty() && started.ends_with(image));
+        let before = match image {
+            Some(image) => started.get(..started.len() - image.len()).unwrap_or_default(),
+            None if self.images.is_empty() => started,
+            None => return Err(unknown(last)),
+        };
+        let other = before.iter().find(|program| !self.programs.contains(program));
+        other.map_or(Ok(()), |other| Err(unknown(other)))
+    }
+
+    /// Without Secure Boot, systemd's stub takes another command line, credentials and extensions from beside the image, and
+    /// tells of them in these registers.
+    fn nothing_from_outside(&self, registers: &PcrValues) -> Result<(), AttestError> {
+        let watched =
+            FROM_OUTSIDE.into_iter().filter(|one| !self.images.is_empty() && !self.registers.contains_key(one));
+        for register in watched {
+            if let Some(found) = registers.0.get(&register).filter(|value| **value != [0; 32]) {
+                return Err(AttestError::Register { register, found: hex(found) });
+            }
+        }
+        Ok(())
     }
 }

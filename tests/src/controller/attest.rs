@@ -64,18 +64,26 @@ impl Demand {
         };
         let digest =
             |text: &String| digest(text).ok_or_else(|| wrong(format!("{text:?} is no SHA-256 in hexadecimal")));
-        let mut programs = file.programs.iter().map(digest).collect::<io::Result<Vec<_>>>()?;
+        let programs = file.programs.iter().map(digest).collect::<io::Result<Vec<_>>>()?;
+        let mut images = Vec::new();
         if let Some(manifest) = &file.manifest {
             let text = std::fs::read(directory.join(manifest))?;
             let manifest: Value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-            for program in manifest["programs"].as_array().into_iter().flatten() {
-                programs.push(digest(&program["authenticode"].as_str().unwrap_or_default().to_owned())?);
-            }
+            let list = manifest["programs"].as_array().filter(|list| !list.is_empty());
+            let list = list.ok_or_else(|| wrong("the manifest names no programs: build with burin.efi".to_owned()))?;
+            let text = |program: &Value| program["authenticode"].as_str().unwrap_or_default().to_owned();
+            images.push(list.iter().map(|program| digest(&text(program))).collect::<io::Result<Vec<_>>>()?);
+        }
+        if let Some(number) = file.registers.keys().find(|number| **number > 23) {
+            return Err(wrong(format!("there is no register {number}")));
+        }
+        if programs.is_empty() && images.is_empty() && file.registers.is_empty() {
+            return Err(wrong("neither a manifest, nor programs, nor registers are demanded".to_owned()));
         }
         let registers = file.registers.iter().map(|(number, text)| Ok((*number, digest(text)?)));
         let machines = file.machines.iter().map(|(name, text)| Ok((name.clone(), digest(text)?)));
         Ok(Self {
-            expected: Expected { programs, registers: registers.collect::<io::Result<_>>()? },
+            expected: Expected { programs, images, registers: registers.collect::<io::Result<_>>()? },
             authorities: file.authorities.iter().map(certificate).collect::<io::Result<_>>()?,
             intermediates: file.intermediates.iter().map(certificate).collect::<io::Result<_>>()?,
             machines: machines.collect::<io::Result<_>>()?,
@@ -178,9 +186,12 @@ pub(super) fn check(shared: &Shared, hello: &Hello) -> Result<(), Refusal> {
     let open = open.ok_or_else(|| refusal(StatusCode::FORBIDDEN, REQUIRED, message))?;
     if !demand.machines.is_empty() {
         let names = &hello.identity;
-        let names = names.system_uuid.iter().chain(&names.serial).chain(&names.macs);
+        let names = names.system_uuid.iter().chain(&names.serial).chain(&names.macs).chain(&names.boot_mac);
         let digest = open.endorsement.digest();
-        if !names.into_iter().any(|name| demand.machines.get(name) == Some(&digest)) {
+        // Orders are found by any of them: none may be another's.
+        let listed: Vec<bool> =
+            names.filter_map(|name| demand.machines.get(name)).map(|known| *known == digest).collect();
+        if listed.is_empty() || listed.contains(&false) {
             let message = "this TPM is not that machine's";
             return Err(refusal(StatusCode::FORBIDDEN, "attest.other_machine", message));
         }

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use burin_sign::{SecretKey, pae};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use ureq::http::Method;
 
@@ -38,6 +38,8 @@ pub(super) struct Link {
     who: Introduced,
     hello: Mutex<Hello>,
     credentials: Mutex<Option<Credentials>>,
+    /// Held while a hello is under way.
+    greeting: Mutex<()>,
     control: ControlFlag,
     emitter: Emitter,
     known: AtomicU64,
@@ -48,7 +50,7 @@ impl Link {
     pub fn new(client: Client, who: Introduced, hello: Hello, control: ControlFlag, emitter: Emitter) -> Self {
         let (hello, credentials) = (Mutex::new(hello), Mutex::new(None));
         let (known, heartbeat) = (AtomicU64::new(0), AtomicU64::new(HEARTBEAT_SECONDS));
-        Self { client, who, hello, credentials, control, emitter, known, heartbeat }
+        Self { client, who, hello, credentials, greeting: Mutex::new(()), control, emitter, known, heartbeat }
     }
 
     pub fn client(&self) -> &Client {
@@ -65,13 +67,11 @@ impl Link {
 
     /// As a path segment; empty before the first hello.
     pub fn machine(&self) -> String {
-        let credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
-        credentials.as_ref().map(|credentials| credentials.machine.clone()).unwrap_or_default()
+        self.lock_credentials().as_ref().map(|credentials| credentials.machine.clone()).unwrap_or_default()
     }
 
     pub fn token(&self) -> Option<Secret> {
-        let credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
-        credentials.as_ref().map(|credentials| credentials.token.clone())
+        self.lock_credentials().as_ref().map(|credentials| credentials.token.clone())
     }
 
     pub fn change_hello(&self, change: impl FnOnce(&mut Hello)) {
@@ -84,10 +84,15 @@ impl Link {
         (hello.boot_id.clone(), hello.instance.clone())
     }
 
+    fn lock_credentials(&self) -> MutexGuard<'_, Option<Credentials>> {
+        self.credentials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// One hello. Where another thread has already said it since `generation`, that one counts.
     pub fn hello(&self, generation: Option<u64>) -> Result<(), ControllerError> {
-        let mut credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = credentials.as_ref().map_or(0, |credentials| credentials.generation);
+        // One at a time; who only wants the token does not wait for calls, nor for a TPM.
+        let _one = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.lock_credentials().as_ref().map_or(0, |credentials| credentials.generation);
         if generation.is_some_and(|generation| generation < current) {
             return Ok(());
         }
@@ -117,7 +122,7 @@ impl Link {
         }
         self.control.set(reply.control);
         let machine = segment(&reply.machine);
-        *credentials = Some(Credentials { machine, token: reply.token, generation: current + 1 });
+        *self.lock_credentials() = Some(Credentials { machine, token: reply.token, generation: current + 1 });
         Ok(())
     }
 

@@ -175,7 +175,7 @@ impl Locked {
         let (root, between) = maker.certificates().map_err(failed)?;
         let programs =
             manifest.programs.iter().map(|program| digest(&program.authenticode)).collect::<Option<Vec<_>>>();
-        let expected = Expected { programs: programs.unwrap_or_default(), ..Expected::default() };
+        let expected = Expected { images: vec![programs.unwrap_or_default()], ..Expected::default() };
         let machines = BTreeMap::from([(UUID.to_owned(), known)]);
         let demand = Demand { expected, authorities: vec![root], intermediates: vec![between], machines };
         let controller = start_controller_as(dir, &parts.netboot, &parts.image.dir, |options| {

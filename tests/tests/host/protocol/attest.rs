@@ -89,7 +89,7 @@ fn demanding(makers: &Path, change: impl FnOnce(&mut Demand)) -> Bench {
     // The maker's certificates are there once it has made a TPM.
     let maker = Maker::new(makers).unwrap();
     let (root, between) = maker.certificates().unwrap();
-    let expected = Expected { programs: vec![OURS, KERNEL], ..Expected::default() };
+    let expected = Expected { images: vec![vec![OURS, KERNEL]], ..Expected::default() };
     let mut demand = Demand { expected, authorities: vec![root], intermediates: vec![between], ..Demand::default() };
     change(&mut demand);
     Bench::new(|options| options.attest = Some(demand))
@@ -177,6 +177,19 @@ fn only_a_machine_that_has_booted_what_it_should_gets_a_token() {
 
     let other = Machine::new(&maker, &[OURS, EVIL]);
     assert_eq!(refused(agent(&bench, Some(other.chip()), &ours)), is("attest.program"));
+    // The kernel alone, with somebody's own ramdisk; and another program, which the log says is none.
+    let kernel = Machine::new(&maker, &[KERNEL]);
+    assert_eq!(refused(agent(&bench, Some(kernel.chip()), &ours)), is("attest.program"));
+    let hidden = Machine::new(&maker, &[EVIL, OURS, KERNEL]);
+    let mut log = std::fs::read(hidden.log_path()).unwrap();
+    let at = log.windows(32).position(|bytes| bytes == EVIL).unwrap();
+    log[at - 10..at - 6].copy_from_slice(&0x8000_0007u32.to_le_bytes());
+    hidden.log(&log);
+    assert_eq!(refused(agent(&bench, Some(hidden.chip()), &ours)), is("attest.program"));
+    // What was given to the image from outside.
+    let outside = Machine::new(&maker, &[OURS, KERNEL]);
+    outside.talk().pcr_extend(12, &EVIL).unwrap();
+    assert_eq!(refused(agent(&bench, Some(outside.chip()), &ours)), is("attest.register"));
     let nothing = Machine::new(&maker, &[]);
     assert_eq!(refused(agent(&bench, Some(nothing.chip()), &ours)), is("attest.program"));
 }
@@ -185,8 +198,8 @@ fn only_a_machine_that_has_booted_what_it_should_gets_a_token() {
 fn another_machine_is_not_this_one_and_another_maker_is_nobody() {
     let (makers, others) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let Some(maker) = maker(makers.path()) else { return };
-    let (ours, second) = (Machine::new(&maker, &[OURS]), Machine::new(&maker, &[OURS]));
-    let foreign = Machine::new(&Maker::new(others.path()).unwrap(), &[OURS]);
+    let (ours, second) = (Machine::new(&maker, &[OURS, KERNEL]), Machine::new(&maker, &[OURS, KERNEL]));
+    let foreign = Machine::new(&Maker::new(others.path()).unwrap(), &[OURS, KERNEL]);
     let key = key();
     let bench = demanding(makers.path(), |_| {});
     assert_eq!(refused(agent(&bench, Some(foreign.chip()), &key)), is("attest.certificate"));
@@ -195,6 +208,14 @@ fn another_machine_is_not_this_one_and_another_maker_is_nobody() {
     let bench = demanding(makers.path(), |demand| demand.machines = [(MACHINE.to_owned(), endorsement)].into());
     assert_eq!(refused(agent(&bench, Some(second.chip()), &key)), is("attest.other_machine"));
     assert_eq!(refused(agent(&bench, Some(ours.chip()), &key)), None);
+    // Its own name, and another's beside it.
+    let of_second = second.endorsement();
+    let both = demanding(makers.path(), |demand| {
+        demand.machines = [(MACHINE.to_owned(), endorsement), ("S-2".to_owned(), of_second)].into();
+    });
+    let mut posing = agent(&both, Some(ours.chip()), &key);
+    posing.hello.identity.serial = Some("S-2".to_owned());
+    assert_eq!(refused(posing), is("attest.other_machine"));
 
     // A key that is known needs nobody to vouch for it; registers may be demanded as they are.
     let (known, values) = (foreign.endorsement(), ours.talk().pcr_read(PcrSelection::of(&[7])).unwrap());
@@ -223,7 +244,7 @@ fn order(id: &str, sealed: &[u8]) -> Order {
 fn what_is_sealed_opens_on_this_machine_as_it_was_attested_and_nowhere_else() {
     let makers = tempfile::tempdir().unwrap();
     let Some(maker) = maker(makers.path()) else { return };
-    let (machine, second) = (Machine::new(&maker, &[OURS]), Machine::new(&maker, &[OURS]));
+    let (machine, second) = (Machine::new(&maker, &[OURS, KERNEL]), Machine::new(&maker, &[OURS, KERNEL]));
     let bench = demanding(makers.path(), |_| {});
     assert_eq!(refused(agent(&bench, Some(machine.chip()), &key())), None);
     let hello = bench.view().hello.unwrap();
@@ -231,12 +252,13 @@ fn what_is_sealed_opens_on_this_machine_as_it_was_attested_and_nowhere_else() {
     let key = sealing_key_of(&hello);
     let secret = seal(&key, b"web-17", b"s3cret").unwrap();
     let sealed = order("web-17", &secret);
-    let opened = open(&machine.chip(), &sealed).unwrap();
+    assert_eq!(open(&machine.chip(), &sealed, false).unwrap_err().code(), "sealed.unsigned");
+    let opened = open(&machine.chip(), &sealed, true).unwrap();
     assert_eq!(opened.order().attributes["password"], json!("s3cret"));
     assert!(opened.order().attributes["burin-salt"].as_str().unwrap().len() == 64, "no digest is to be guessed by");
     assert!(!format!("{sealed:?}").contains("s3cret"));
 
-    let code = |machine: &Machine, order: &Order| open(&machine.chip(), order).unwrap_err().code();
+    let code = |machine: &Machine, order: &Order| open(&machine.chip(), order, true).unwrap_err().code();
     assert_eq!(code(&second, &sealed), "sealed.other", "another machine");
     assert_eq!(code(&machine, &order("web-18", &secret)), "sealed.other", "another order");
     let mut changed = secret.clone();
@@ -268,7 +290,7 @@ fn other_programs_say_the_same_of_a_tpm() {
     if !has("tpm2_checkquote") {
         return;
     }
-    let machine = Machine::new(&maker, &[OURS]);
+    let machine = Machine::new(&maker, &[OURS, KERNEL]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let values = machine.talk().pcr_read(PcrSelection::of(&(0..24).collect::<Vec<_>>())).unwrap();
