@@ -18,7 +18,7 @@ use crate::finalize::rootfs::RootError;
 use crate::finalize::seed_write::SeedError;
 use crate::finalize::system::SystemError;
 use crate::finalize::table::TableError;
-use crate::finalize::tpm::TpmError;
+use crate::finalize::tpm::SealingError;
 use crate::finalize::uefi::loader::LoaderError;
 use crate::finalize::uefi::variables::VariableError;
 use crate::image::ImageError;
@@ -159,7 +159,7 @@ pub enum ApplyError {
     #[error(transparent)]
     Luks(#[from] LuksError),
     #[error(transparent)]
-    Tpm(#[from] TpmError),
+    Sealing(#[from] SealingError),
     #[error(transparent)]
     Mount(#[from] MountError),
     #[error(transparent)]
@@ -202,7 +202,7 @@ impl ApplyError {
             Self::Md(error) => error,
             Self::Lvm(error) => error,
             Self::Luks(error) => error,
-            Self::Tpm(error) => error,
+            Self::Sealing(error) => error,
             Self::Mount(error) => error,
             Self::Seed(error) => error,
             Self::File(error) => error,

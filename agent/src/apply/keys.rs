@@ -84,8 +84,9 @@ fn made(
 /// Nobody but the TPM knows it afterwards.
 fn in_tpm(work: &Work, pcrs: &[u32]) -> Result<Key, ApplyError> {
     let bytes = random()?;
-    let mut device = tpm::Device::open(&work.paths.root.join(tpm::DEVICE))?;
-    let sealed = Some(tpm::seal(&mut device, pcrs, bytes.as_ref())?);
+    let device = tpm::Device::below(&work.paths.root);
+    let device = device.map_err(|_| ApplyError::NoTpm { device: work.paths.root.join(tpm::DEVICE) })?;
+    let sealed = Some(tpm::seal(device, pcrs, bytes.as_ref())?);
     let secret = Secret::new(tpm::passphrase(bytes.as_ref()).as_str());
     Ok(Key { secret, is_random: true, token: Some("systemd-tpm2"), escrow: None, sealed })
 }

@@ -13,18 +13,16 @@ use crate::protocol::hex;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use burin_tpm::{
-    Challenge, EK_ECC, EK_RSA, ENDORSEMENT, Loaded, PcrSelection, PcrValues, SEALING, Tpm, TpmError, attestation_key,
-    binding, endorsement_key, policy_pcr, sealing_key,
+    Challenge, Device, EK_ECC, EK_RSA, ENDORSEMENT, Loaded, PcrSelection, PcrValues, SEALING, Tpm, TpmError, Transport,
+    attestation_key, binding, endorsement_key, policy_pcr, sealing_key,
 };
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Behind the kernel's resource manager: what an agent leaves in the TPM goes when it is closed.
-const DEVICE: &str = "dev/tpmrm0";
 /// Firmware writes some ten KiB.
 const LONGEST_LOG: u64 = 4 << 20;
 const LOG: &str = "sys/kernel/security/tpm0/binary_bios_measurements";
@@ -44,8 +42,12 @@ pub struct Chip {
 impl Chip {
     /// The kernel's, below `root`.
     pub fn below(root: &Path) -> Self {
-        let device = root.join(DEVICE);
-        Self::new(Arc::new(move || line(&device)), root)
+        let below = root.to_owned();
+        let open = move || -> io::Result<Line> {
+            let mut device = Device::below(&below)?;
+            Ok(Box::new(move |command| device.exchange(command)))
+        };
+        Self::new(Arc::new(open), root)
     }
 
     /// Another one than the kernel's, as in tests.
@@ -135,17 +137,6 @@ fn endorsement(tpm: &mut Tpm<Line>) -> Result<(Loaded, Option<Vec<u8>>), TpmErro
 fn sealing(tpm: &mut Tpm<Line>) -> Result<Loaded, TpmError> {
     let values: PcrValues = tpm.pcr_read(PcrSelection::of(&SEALING))?;
     tpm.create_primary(ENDORSEMENT, &sealing_key(&policy_pcr(&values)))
-}
-
-fn line(device: &Path) -> io::Result<Line> {
-    let mut device = File::options().read(true).write(true).open(device)?;
-    Ok(Box::new(move |command| {
-        device.write_all(command)?;
-        let mut answer = vec![0; burin_tpm::LONGEST_ANSWER];
-        let length = device.read(&mut answer)?;
-        answer.truncate(length);
-        Ok(answer)
-    }))
 }
 
 /// Why this machine cannot be attested.

@@ -222,6 +222,18 @@ pub fn sealed_data(policy: &[u8]) -> Public {
     Public { attributes: FIXED_TPM | FIXED_PARENT | NO_DA, policy: policy.to_vec(), shape }
 }
 
+/// Template of the key below which systemd seals (tpm2-util.c of version 252): where it is guessed at, the TPM locks.
+pub fn systemd_key() -> Public {
+    let attributes = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | USER_WITH_AUTH | RESTRICTED | DECRYPT;
+    p256(attributes, &[], Some(128), Scheme::Null, &[])
+}
+
+/// Template of what systemd seals below it.
+pub fn systemd_data(policy: &[u8]) -> Public {
+    let shape = Shape::Data { unique: Vec::new() };
+    Public { attributes: FIXED_TPM | FIXED_PARENT, policy: policy.to_vec(), shape }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +241,9 @@ mod tests {
 
     #[test]
     fn templates_are_read_as_they_are_written() {
-        for public in [attestation_key(), sealing_key(&[7; 32]), storage_key(), sealed_data(&[1; 32])] {
+        let (key, data) = (systemd_key(), systemd_data(&[1; 32]));
+        assert_eq!((key.attributes, data.attributes), (0x3_0072, 0x12));
+        for public in [attestation_key(), sealing_key(&[7; 32]), storage_key(), sealed_data(&[1; 32]), key, data] {
             assert_eq!(Public::parse(&public.to_bytes()), Some(public.clone()));
             let mut longer = public.to_bytes();
             longer.push(0);

@@ -9,6 +9,7 @@ use crate::session::{Auth, area};
 use crate::{ENDORSEMENT, Signed};
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 const NO_SESSIONS: u16 = 0x8001;
@@ -22,6 +23,14 @@ const POLICY: u8 = 1;
 const NV_PIECE: u16 = 512;
 /// No index of a certificate is larger.
 const NV_MOST: u16 = 8192;
+
+/// TPM_RC_YIELDED, TPM_RC_TESTING, TPM_RC_RETRY: the TPM is busy with itself, and is to be asked again.
+const YIELDED: u32 = 0x908;
+const TESTING: u32 = 0x90a;
+const RETRY: u32 = 0x922;
+/// Five seconds in all.
+const RETRIES: u32 = 100;
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Whoever speaks to a TPM: a command goes out, its answer comes back.
 pub trait Transport {
@@ -48,6 +57,13 @@ pub struct Created {
     /// TPM2B_PRIVATE without its size.
     pub private: Vec<u8>,
     pub public: Public,
+}
+
+impl Created {
+    /// TPM2B_PRIVATE and TPM2B_PUBLIC behind each other, as they are loaded.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        Writer::default().sized(&self.private).sized(&self.public.to_bytes()).0
+    }
 }
 
 #[derive(Debug)]
@@ -96,10 +112,17 @@ impl<T: Transport> Tpm<T> {
         let tag = if auths.is_empty() { NO_SESSIONS } else { SESSIONS };
         let length = u32::try_from(10 + body.0.len() + parameters.len()).unwrap_or(u32::MAX);
         let bytes = Writer::default().u16(tag).u32(length).u32(code).raw(&body.0).raw(&parameters).0;
-        let bytes = Zeroizing::new(bytes);
-        let answer = self.transport.exchange(&bytes);
-        let answer = Zeroizing::new(answer.map_err(|source| TpmError::Transport { command: name, source })?);
-        parse(name, &answer, returned)
+        let (bytes, _parameters) = (Zeroizing::new(bytes), Zeroizing::new(parameters));
+        let mut left = RETRIES;
+        loop {
+            let answer = self.transport.exchange(&bytes);
+            let answer = Zeroizing::new(answer.map_err(|source| TpmError::Transport { command: name, source })?);
+            match parse(name, &answer, returned) {
+                Err(TpmError::Refused { response: YIELDED | TESTING | RETRY, .. }) if left > 0 => left -= 1,
+                answer => return answer,
+            }
+            std::thread::sleep(AGAIN);
+        }
     }
 
     /// For a TPM that no firmware has started, as in tests.
@@ -165,7 +188,10 @@ impl<T: Transport> Tpm<T> {
 
     /// An object below `parent`, which has no password; `data` is what is sealed in it, where it is no key.
     pub fn create(&mut self, parent: u32, template: &Public, data: &[u8]) -> Result<Created, TpmError> {
-        let sensitive = Zeroizing::new(Writer::default().sized(&[]).sized(data).0);
+        // As large as it gets: no copy is left behind by growing.
+        let mut sensitive = Zeroizing::new(Vec::with_capacity(data.len() + 4));
+        sensitive.extend_from_slice(&Writer::default().sized(&[]).u16(u16::try_from(data.len()).unwrap_or(u16::MAX)).0);
+        sensitive.extend_from_slice(data);
         let parameters = Writer::default().sized(&sensitive).sized(&template.to_bytes()).sized(&[]).u32(0).0;
         let (handles, auths) = (&[parent][..], &[Auth::Empty][..]);
         let command = Command { name: "TPM2_Create", code: 0x153, handles, auths, parameters, returned: 0 };
@@ -176,7 +202,7 @@ impl<T: Transport> Tpm<T> {
     }
 
     pub fn load(&mut self, parent: u32, object: &Created) -> Result<Loaded, TpmError> {
-        let parameters = Writer::default().sized(&object.private).sized(&object.public.to_bytes()).0;
+        let parameters = object.to_bytes();
         let (handles, auths) = (&[parent][..], &[Auth::Empty][..]);
         let command = Command { name: "TPM2_Load", code: 0x157, handles, auths, parameters, returned: 1 };
         let answer = self.run(command)?;
@@ -342,6 +368,19 @@ fn parse(name: &'static str, bytes: &[u8], returned: usize) -> Result<Answer, Tp
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_busy_tpm_is_asked_again() {
+        let mut busy = 3;
+        let mut tpm = Tpm::new(|_: &[u8]| -> io::Result<Vec<u8>> {
+            busy -= 1;
+            let response: u32 = if busy > 0 { RETRY } else { 0 };
+            Ok([&[0x80, 1, 0, 0, 0, 10][..], &response.to_be_bytes()].concat())
+        });
+        tpm.startup().unwrap();
+        let refused = tpm.random(4).unwrap_err();
+        assert!(matches!(refused, TpmError::Answer { .. }), "{refused}");
+    }
 
     proptest! {
         #[test]

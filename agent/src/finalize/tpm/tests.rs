@@ -1,4 +1,5 @@
 use super::*;
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -32,16 +33,15 @@ impl Software {
         }
     }
 
-    fn extend(&mut self, pcr: u32, digest: [u8; 32]) {
-        let parameters = Out::default().u32(1).u16(SHA256).bytes(&digest).into_bytes();
-        In::response(&self.transmit(&authorised(0x182, pcr, &parameters)).unwrap()).unwrap();
+    fn extend(&mut self, pcr: u8, digest: [u8; 32]) {
+        Tpm::new(&mut *self).pcr_extend(pcr, &digest).unwrap();
     }
 }
 
-impl Transport for Software {
-    fn transmit(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
+impl Transport for &mut Software {
+    fn exchange(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
         self.stream.write_all(command)?;
-        let mut answer = vec![0; LONGEST];
+        let mut answer = vec![0; 4096];
         let length = self.stream.read(&mut answer)?;
         answer.truncate(length);
         Ok(answer)
@@ -68,13 +68,14 @@ fn what_is_sealed_comes_back_with_the_same_pcrs_alone() {
         assert_eq!(unseal(&mut tpm, &sealed).unwrap().as_slice(), SECRET);
     }
     let mut damaged = sealed.clone();
-    damaged.blob[40] ^= 1;
+    damaged.object.private[40] ^= 1;
     unseal(&mut tpm, &damaged).unwrap_err();
     tpm.extend(11, [3; 32]);
     unseal(&mut tpm, &sealed).unwrap();
     tpm.extend(7, [2; 32]);
     let error = unseal(&mut tpm, &sealed).unwrap_err();
-    assert_eq!(error.code(), "finalize.tpm_refused");
+    assert_eq!(error.code(), "tpm.other_state");
+    assert!(matches!(seal(&mut tpm, &[99], &SECRET), Err(SealingError::NoPcr { .. })));
     let Some(mut other) = Software::start() else { return };
     other.extend(7, [1; 32]);
     unseal(&mut other, &sealed).unwrap_err();
@@ -82,11 +83,15 @@ fn what_is_sealed_comes_back_with_the_same_pcrs_alone() {
 
 #[test]
 fn the_token_is_systemds_and_holds_no_secret() {
-    let sealed = Sealed { pcrs: vec![7], blob: vec![0, 1, 2], policy: [0xab; 32] };
+    let object = Created { private: vec![0xa, 0xb], public: systemd_data(&[0xab; 32]) };
+    let sealed = Sealed { pcrs: vec![7], object, policy: [0xab; 32] };
     let token = sealed.token(2);
     assert_eq!(token["type"], "systemd-tpm2");
     assert_eq!((&token["keyslots"], &token["tpm2-pcrs"]), (&json!(["2"]), &json!([7])));
     assert_eq!(token["tpm2-policy-hash"], "ab".repeat(32));
+    let blob = STANDARD.decode(token["tpm2-blob"].as_str().unwrap()).unwrap();
+    // Both parts behind their lengths: TPM_ALG_KEYEDHASH, TPM_ALG_SHA256, attributes, the policy, no scheme, no name.
+    assert_eq!(blob[..14], [0, 2, 0xa, 0xb, 0, 46, 0, 8, 0, 0x0b, 0, 0, 0, 0x12]);
     assert_eq!(passphrase(&SECRET).len(), 44);
 }
 
@@ -94,15 +99,16 @@ fn the_token_is_systemds_and_holds_no_secret() {
 #[test]
 fn a_policy_is_known_before_it_is_met() {
     let known = "8b5682d81b29435d08d79278150611dc7e5923b2fefcce684a09577b40130a8b";
-    assert_eq!(crate::protocol::hex(policy_digest(&[7], &[[0; 32]])), known);
-    assert_ne!(policy_digest(&[7], &[[0; 32]]), policy_digest(&[8], &[[0; 32]]));
+    let policy = |pcr| policy_pcr(&PcrValues([(pcr, [0; 32])].into()));
+    assert_eq!(crate::protocol::hex(policy(7)), known);
+    assert_ne!(policy(7), policy(8));
 }
 
 /// Answers whatever it is told to.
 struct Junk(Vec<u8>);
 
 impl Transport for Junk {
-    fn transmit(&mut self, _: &[u8]) -> io::Result<Vec<u8>> {
+    fn exchange(&mut self, _: &[u8]) -> io::Result<Vec<u8>> {
         Ok(self.0.clone())
     }
 }
@@ -113,6 +119,6 @@ proptest::proptest! {
         if good && bytes.len() > 10 {
             bytes[6..10].copy_from_slice(&[0; 4]);
         }
-        let _ = seal(&mut Junk(bytes), &[7], &SECRET);
+        let _ = seal(Junk(bytes), &[7], &SECRET);
     }
 }

@@ -40,7 +40,7 @@ pub struct SlotReceipt {
     pub token: Option<&'static str>,
     /// Sealed to these PCRs of the TPM, as they were in this boot; it has given the key back by them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pcrs: Option<Vec<u32>>,
+    pub pcrs: Option<Vec<u8>>,
 }
 
 impl Perform for CreateLuks {
