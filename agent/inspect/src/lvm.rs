@@ -65,7 +65,8 @@ fn linear(volume: &Section, extent: u64, parts: &BTreeMap<&str, (usize, u64)>, d
         stretches.push((start.checked_mul(extent)?, part));
     }
     stretches.sort_by_key(|(start, _)| *start);
-    let len = stretches.iter().map(|(start, part)| start + part.len()).max()?;
+    let ends: Option<Vec<u64>> = stretches.iter().map(|(start, part)| start.checked_add(part.len())).collect();
+    let len = ends?.into_iter().max()?;
     Some(Disk::new(Box::new(Linear { stretches, len })))
 }
 

@@ -122,6 +122,8 @@ pub enum ApplyError {
     Escrow { source: SealError },
     #[error("the tree cannot start from what it lies on: it has no {package} ({})", words::word(need))]
     TreeLacks { need: TreeNeed, package: &'static str },
+    #[error("the tree cannot start from its devices: its kernel {release} has no module {module}")]
+    TreeModule { release: String, module: &'static str },
     #[error("GRUB of the tree cannot read /boot on {on}")]
     BootEncrypted { on: String },
     #[error("{device}: what the image brought is on other disks already: {found}", device = device.display())]
@@ -264,6 +266,7 @@ impl Coded for ApplyError {
             Self::NoTpm { .. } => "apply.no_tpm",
             Self::Escrow { .. } => "apply.escrow",
             Self::TreeLacks { .. } => "apply.tree_lacks",
+            Self::TreeModule { .. } => "apply.tree_module",
             Self::BootEncrypted { .. } => "apply.boot_encrypted",
             Self::Collision { .. } => "apply.collision",
             Self::Cancelled => "cancelled",
@@ -300,6 +303,7 @@ impl Coded for ApplyError {
             Self::Formatted { .. } => Some("run the order again: it is planned for what the disk has now".to_owned()),
             Self::NoTpm { .. } => Some("switch it on in the firmware, or leave `tpm2` out of `unlock`".to_owned()),
             Self::TreeLacks { package, .. } => Some(format!("put the package {package} into the tree")),
+            Self::TreeModule { .. } => Some("put a kernel with this module into the tree, and make its ramdisk anew".to_owned()),
             Self::BootEncrypted { .. } => {
                 Some("give /boot a partition or volume outside of LUKS, or put systemd-boot into the tree".to_owned())
             }

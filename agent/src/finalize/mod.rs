@@ -16,6 +16,7 @@ pub mod look;
 pub mod luks;
 pub mod lvm;
 pub mod md;
+pub mod modules;
 pub mod mount;
 pub mod root;
 pub mod rootfs;

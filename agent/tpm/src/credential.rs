@@ -41,6 +41,10 @@ type Seed = Zeroizing<Vec<u8>>;
 
 /// RSAES-OAEP with SHA-256 and the label "IDENTITY" (RFC 8017, section 7.1; part 1, annex B.10.4).
 fn for_rsa(modulus: &[u8], exponent: u32, random: &dyn SecureRandom) -> Option<(Seed, Vec<u8>)> {
+    // 1024 to 4096 bits: whoever sends a larger one only wants us to compute.
+    if !(128..=512).contains(&modulus.len()) {
+        return None;
+    }
     let mut seed = Zeroizing::new(vec![0; 32]);
     random.fill(&mut seed).ok()?;
     let mut mask_seed = [0; 32];
@@ -106,6 +110,42 @@ fn cfb(key: &[u8; 16], bytes: &mut [u8]) {
         xor(chunk, &block);
         if let Some(room) = feedback.get_mut(..chunk.len()) {
             room.copy_from_slice(chunk);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Quote, Scheme, Signed, verify_certificate};
+    use proptest::prelude::*;
+
+    fn rsa(modulus: Vec<u8>, exponent: u32) -> Public {
+        let shape = Shape::Rsa { symmetric: Some(128), scheme: Scheme::Null, bits: 2048, exponent, modulus };
+        Public { attributes: 0, policy: Vec::new(), shape }
+    }
+
+    #[test]
+    fn keys_that_only_cost_time_are_refused() {
+        assert!(make_credential(&rsa(vec![0xff; 60_000], u32::MAX), b"name", b"secret").is_none());
+        assert!(make_credential(&rsa(vec![0; 256], 0), b"name", b"secret").is_none());
+        assert!(make_credential(&rsa(vec![0xff; 256], 0), b"name", b"secret").is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn no_key_and_no_certificate_panics(
+            modulus in prop::collection::vec(any::<u8>(), 0..300),
+            exponent in any::<u32>(),
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let key = rsa(modulus, exponent);
+            let _ = make_credential(&key, &bytes, b"secret");
+            let point = Shape::P256 { symmetric: None, scheme: Scheme::Null, x: bytes.clone(), y: bytes.clone() };
+            let _ = make_credential(&Public { shape: point, ..key.clone() }, b"name", &bytes);
+            prop_assert!(verify_certificate(&key, Some(&bytes), &[], &[], 0).is_err());
+            let signed = Signed { attest: bytes.clone(), signature: bytes };
+            prop_assert!(Result::<Quote, _>::is_err(&signed.verify(&key)));
         }
     }
 }

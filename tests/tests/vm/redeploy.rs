@@ -1,9 +1,9 @@
-//! Arrays of every level and NVMe namespaces of either sector size, each deployed over what the one before left. RAID 5 over
+//! Arrays of levels 0, 1, 5, 6 and 10 and NVMe namespaces of either sector size, each deployed over what the one before left. RAID 5 over
 //! four disks and RAID 10 boot to login from a tree; a namespace that gets sectors of 4096 bytes boots the image for them.
 
 use burin::protocol::{Kind, Receipt};
 use burin_tests::controller::{Controller, Observation};
-use burin_tests::deploy::{SmallDebian, built, start_controller};
+use burin_tests::deploy::{SmallDebian, built_for_storage, start_controller};
 use burin_tests::vm::{Boot, Bus, Dirt, Disk, DiskFile, Firmware, Machine, MachineSpec, Nic, NicModel, Slot};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -96,9 +96,9 @@ struct Bench {
 
 impl Bench {
     fn new() -> Option<Self> {
-        let (netboot, debian) = match (built(), SmallDebian::built()) {
-            (Ok((netboot, _)), Ok(debian)) => (netboot, debian),
-            (Err(reason), _) | (_, Err(reason)) => {
+        let (netboot, debian) = match built_for_storage() {
+            Ok(built) => built,
+            Err(reason) => {
                 burin_skip::skip!("{reason}");
                 return None;
             }

@@ -1,6 +1,7 @@
 //! A tree that could not start from what it lies on is found here and not at its first boot.
 
 use super::{ApplyError, CheckTree, Perform, Ramdisk, Work};
+use crate::finalize::modules;
 use crate::finalize::root::Root;
 use crate::protocol::plan::TreeNeed;
 use crate::tree::TreeError;
@@ -57,7 +58,20 @@ fn check(root: &Root, need: TreeNeed) -> Result<(), ApplyError> {
     if is_known && !any(files)? {
         return Err(ApplyError::TreeLacks { need, package });
     }
-    Ok(())
+    match need {
+        TreeNeed::Lvm => has_module(root, "dm-mod"),
+        TreeNeed::ThinVolumes => has_module(root, "dm-thin-pool"),
+        TreeNeed::Luks | TreeNeed::LuksRoot | TreeNeed::LuksTpm | TreeNeed::LuksTpmRoot => has_module(root, "dm-crypt"),
+    }
+}
+
+/// Without it the tree's kernel could not use the device, whatever its ramdisk has.
+pub fn has_module(root: &Root, module: &'static str) -> Result<(), ApplyError> {
+    let failed = |source| TreeError::Io { path: "lib/modules".to_owned(), action: "look into", source };
+    match modules::lacking(root, module).map_err(failed)? {
+        Some(release) => Err(ApplyError::TreeModule { release, module }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +99,10 @@ mod tests {
         assert_eq!(missing(TreeNeed::LuksRoot), None, "nobody knows how its ramdisk is made");
         put("usr/share/initramfs-tools/init");
         assert_eq!(missing(TreeNeed::LuksRoot), Some("cryptsetup-initramfs"));
+        put("lib/modules/6.1.0/modules.dep");
+        let error = check(&root, TreeNeed::Lvm).unwrap_err();
+        assert!(matches!(error, ApplyError::TreeModule { module: "dm-mod", .. }), "{error}");
+        std::fs::remove_dir_all(dir.path().join("lib")).unwrap();
         // initramfs-tools know nothing of TPMs.
         assert_eq!(missing(TreeNeed::LuksTpmRoot), Some("dracut"));
         assert_eq!(missing(TreeNeed::LuksTpm), Some("libtss2-esys"));
