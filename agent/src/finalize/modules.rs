@@ -7,21 +7,28 @@ use std::io;
 const LONGEST: u64 = 16 << 20;
 const LISTS: [&str; 2] = ["modules.dep", "modules.builtin"];
 
+/// Whether the kernel `release` has `module`; none where it has no such lists.
+pub fn has(root: &Root, release: &str, module: &str) -> io::Result<Option<bool>> {
+    let mut known = None;
+    for list in LISTS {
+        let Some(text) = found(root.read(&format!("lib/modules/{release}/{list}"), LONGEST))? else { continue };
+        if String::from_utf8_lossy(&text).lines().any(|line| is(line, module)) {
+            return Ok(Some(true));
+        }
+        known = Some(false);
+    }
+    Ok(known)
+}
+
 /// The release of a kernel that lacks `module`, where no kernel of the tree has it. A tree without such lists has its kernel
 /// elsewhere, or all of it in one piece: nobody can tell, and it lacks nothing.
 pub fn lacking(root: &Root, module: &str) -> io::Result<Option<String>> {
     let mut lacks = None;
     for release in found(root.list("lib/modules"))?.unwrap_or_default() {
-        let mut known = false;
-        for list in LISTS {
-            let Some(text) = found(root.read(&format!("lib/modules/{release}/{list}"), LONGEST))? else { continue };
-            if String::from_utf8_lossy(&text).lines().any(|line| is(line, module)) {
-                return Ok(None);
-            }
-            known |= list == "modules.dep";
-        }
-        if known {
-            lacks = Some(release);
+        match has(root, &release, module)? {
+            Some(true) => return Ok(None),
+            Some(false) => lacks = Some(release),
+            None => {}
         }
     }
     Ok(lacks)

@@ -2,8 +2,10 @@
 
 use super::super::ApplyError;
 use super::super::tools::Tool;
+use crate::finalize::modules;
+use crate::finalize::root::Root;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The running system, as far as steps need it.
 #[derive(Debug, Clone, Copy)]
@@ -19,24 +21,12 @@ impl Ramdisk<'_> {
 
     /// A module of the kernel, by its file's name without `.ko`: there, built in, or nobody knows.
     pub fn module(&self, name: &'static str) -> Result<(), ApplyError> {
-        let directory = self.root.join("lib/modules").join(release());
-        let lists = ["modules.dep", "modules.builtin"].map(|list| fs::read_to_string(directory.join(list)));
-        if lists.iter().all(Result::is_err) || in_use(name) {
-            return Ok(());
-        }
-        let wanted = format!("/{}.ko", normal(name));
-        let has =
-            |list: &String| list.lines().any(|line| normal(line.split(':').next().unwrap_or(line)).contains(&wanted));
-        match lists.iter().flatten().any(has) {
+        let has = Root::open(self.root).ok().and_then(|root| modules::has(&root, &release(), name).ok().flatten());
+        match has.unwrap_or(true) || in_use(name) {
             true => Ok(()),
             false => Err(ApplyError::NoModule { module: name }),
         }
     }
-}
-
-/// Modules are called with hyphens or underscores as it comes.
-fn normal(name: &str) -> String {
-    name.replace('-', "_")
 }
 
 /// Filesystems that are loaded or built in are listed there, array levels in mdstat.
@@ -45,7 +35,7 @@ fn in_use(name: &str) -> bool {
     lists.iter().any(|list| list.split_ascii_whitespace().any(|word| word.trim_matches(['[', ']']) == name))
 }
 
-fn release() -> PathBuf {
+fn release() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    PathBuf::from(release.trim())
+    release.trim().to_owned()
 }

@@ -35,13 +35,14 @@ pub const ASIDE: &[&str] = &[
     "kernel/drivers/watchdog",
 ];
 
-/// After the first round of coldplug: file systems and block layers that the agent mounts or assembles.
+/// After the first round of coldplug: file systems and block layers that the agent mounts or assembles. Btrfs and RAID with
+/// parity are not among them: what they compute parity with measures itself while it is loaded, which takes a second of a
+/// processor, and the kernel asks for them when they are used.
 pub const LATE: &[&str] = &[
     "crc32c_intel",
     "crc32c_generic",
     "ext4",
     "xfs",
-    "btrfs",
     "vfat",
     "nls_cp437",
     "nls_ascii",
@@ -52,6 +53,5 @@ pub const LATE: &[&str] = &[
     "raid0",
     "raid1",
     "raid10",
-    "raid456",
     "isofs",
 ];
