@@ -69,7 +69,11 @@ mod tests {
         put("6.1.0/modules.builtin", "kernel/drivers/md/dm-crypt.ko\n");
         assert_eq!(lacking(&root, "raid1").unwrap(), None);
         assert_eq!(lacking(&root, "dm_crypt").unwrap(), None);
-        assert_eq!(lacking(&root, "md-mod").unwrap().as_deref(), Some("6.1.0"), "what others need is no entry of its own");
+        assert_eq!(
+            lacking(&root, "md-mod").unwrap().as_deref(),
+            Some("6.1.0"),
+            "what others need is no entry of its own"
+        );
         assert_eq!(lacking(&root, "raid10").unwrap().as_deref(), Some("6.1.0"));
         put("6.12.0/modules.dep", "kernel/drivers/md/raid10.ko:\n");
         assert_eq!(lacking(&root, "raid10").unwrap(), None);

@@ -33,8 +33,9 @@ pub fn binding(secret: &[u8], key: &str, sealing_key: Option<&Public>) -> [u8; 3
 pub struct Expected {
     /// SHA-256 (Authenticode) of the programs that firmware may have started before the image; any of them, in any order.
     pub programs: Vec<[u8; 32]>,
-    /// One of these has to have been started last, whole: `burin.efi` and then the kernel in it, as the builder's manifest
-    /// has them. That kernel by itself may have any ramdisk.
+    /// One of these has to have been started last: `burin.efi` and then the kernel in it, as the builder's manifest has
+    /// them, or `burin.efi` alone, where the firmware was not asked for that kernel: under Secure Boot systemd's stub
+    /// vouches for it. The kernel by itself may have any ramdisk.
     pub images: Vec<Vec<[u8; 32]>>,
     /// What registers have to hold.
     pub registers: BTreeMap<u8, [u8; 32]>,
@@ -131,9 +132,11 @@ impl Expected {
     fn started(&self, started: &[[u8; 32]]) -> Result<(), AttestError> {
         let last = started.last().ok_or(AttestError::NoProgram)?;
         let unknown = |digest: &[u8; 32]| AttestError::Program { digest: hex(digest) };
-        let image = self.images.iter().find(|image| !image.is_empty() && started.ends_with(image));
-        let before = match image {
-            Some(image) => started.get(..started.len() - image.len()).unwrap_or_default(),
+        // The whole of it first: a program may be the kernel of one image and the first of another.
+        let ends = self.images.iter().flat_map(|image| [image.as_slice(), image.get(..1).unwrap_or_default()]);
+        let mut ends = ends.filter(|end| !end.is_empty() && started.ends_with(end));
+        let before = match ends.next() {
+            Some(end) => started.get(..started.len() - end.len()).unwrap_or_default(),
             None if self.images.is_empty() => started,
             None => return Err(unknown(last)),
         };

@@ -175,6 +175,12 @@ fn only_a_machine_that_has_booted_what_it_should_gets_a_token() {
     machine.talk().pcr_extend(4, &EVIL).unwrap();
     assert_eq!(refused(agent(&bench, Some(machine.chip()), &ours)), is("attest.forged_log"), "another register");
 
+    // Under Secure Boot systemd's stub starts its kernel without asking the firmware.
+    let vouched = Machine::new(&maker, &[OURS]);
+    assert_eq!(refused(agent(&demanding(makers.path(), |_| {}), Some(vouched.chip()), &ours)), None);
+    let before = Machine::new(&maker, &[EVIL, OURS]);
+    assert_eq!(refused(agent(&bench, Some(before.chip()), &ours)), is("attest.program"));
+
     let other = Machine::new(&maker, &[OURS, EVIL]);
     assert_eq!(refused(agent(&bench, Some(other.chip()), &ours)), is("attest.program"));
     // The kernel alone, with somebody's own ramdisk; and another program, which the log says is none.
