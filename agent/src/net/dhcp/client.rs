@@ -101,10 +101,12 @@ impl Client {
         if self.news.carrier.swap(false, Ordering::Relaxed) {
             machine.carrier(origin.elapsed());
         }
+        // Before rivals are asked: what they said in the time that counts is heard before it is over.
+        let now = origin.elapsed();
         if let Some(actions) = self.rivals(origin, machine, senses)? {
             return self.perform(actions, machine, senses, changed);
         }
-        let actions = machine.tick(origin.elapsed());
+        let actions = machine.tick(now);
         if actions.is_empty() {
             let glance = if senses.arp.is_some() { SHORT_GLANCE } else { GLANCE };
             let limit = machine.due().saturating_sub(origin.elapsed()).clamp(Duration::from_millis(1), glance);
