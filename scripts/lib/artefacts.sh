@@ -30,7 +30,9 @@ netboot_artefacts() { # [NAME TOOLS]
         apt-cache depends $kernel
         candidate_version $kernel
         # The packages of the tools, and of what they are linked with.
-        for package in e2fsprogs dosfstools mdadm lvm2 cryptsetup-bin libc6 libblkid1 libuuid1 libudev1; do candidate_version $package; done
+        for package in e2fsprogs dosfstools mdadm lvm2 cryptsetup-bin libc6 libblkid1 libuuid1 libudev1; do
+            candidate_version $package
+        done
         installed_versions ca-certificates systemd-boot-efi
     } | cache_key)
     cached "$name" "$key" "$builder" build --quiet --agent "$agent" --kernel-package $kernel \
