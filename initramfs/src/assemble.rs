@@ -1,29 +1,35 @@
-//! The build itself: kernel, modules, ramdisk, scripts, unified image, notice, manifest, in this order.
+//! The build itself: kernel, modules, ramdisk, unified image, scripts, notice and manifest, in this order.
+
+mod error;
+mod output;
+
+pub use error::BuildError;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::agent::{Agent, AgentError};
+use crate::agent::Agent;
 use crate::arch::Arch;
-use crate::authenticode::{self, PeError, Signer, SignerError};
+use crate::authenticode::{self, Signer};
 use crate::codec;
-use crate::cpio::{Archive, CpioError};
-use crate::debian::{self, DebianError, Package};
+use crate::cpio::Archive;
+use crate::debian::{self, Package};
 use crate::digest::{megabytes, sha256};
-use crate::kernel::{Kernel, KernelError};
-use crate::manifest::{Builder, Content, Manifest, OutputFile, Program, Ramdisk, SCHEMA_VERSION, ToolEntry};
-use crate::modules::{Closure, ClosureError, Hardware, HardwareError, ModuleTree, Rules, RulesError, TreeError};
+use crate::kernel::Kernel;
+use crate::manifest::{
+    Builder, Content, FirmwareEntry, Manifest, OutputFile, Program, Ramdisk, SCHEMA_VERSION, ToolEntry,
+};
+use crate::modules::{Closure, Hardware, ModuleTree, Rules};
 use crate::netboot::{self, Boot};
 use crate::notice::{self, Carried};
 use crate::options::{KernelSource, Options, Stub};
-use crate::pack::{self, PackError};
+use crate::pack::{self, PackedModule};
 use crate::parallel;
-use crate::ramdisk::{self, RamdiskError};
+use crate::ramdisk;
 use crate::sbom;
 use crate::tools::{self, Taken, ToolError};
-use crate::uki::{self, UkiError};
+use crate::uki;
 
 /// File names in the output directory.
 pub const KERNEL: &str = "vmlinuz";
@@ -45,52 +51,7 @@ pub const SBOM: &str = "sbom.cdx.json";
 /// Rises when what boots by a signature must not boot any more: firmware and shim revoke by it.
 const SBAT_GENERATION: u32 = 1;
 
-/// Why a build failed. Nothing in the output directory has been replaced then, unless the error is of writing it.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    #[error("the agent cannot be /init")]
-    Agent(#[source] AgentError),
-    #[error("no kernel package")]
-    Debian(#[source] DebianError),
-    #[error("the kernel cannot be used")]
-    Kernel(#[source] KernelError),
-    #[error("the kernel's modules cannot be used")]
-    Tree(#[source] TreeError),
-    #[error("the modules cannot be chosen")]
-    Rules(#[source] RulesError),
-    #[error("the modules cannot be chosen by an inventory")]
-    Hardware(#[source] HardwareError),
-    #[error("the modules cannot be completed")]
-    Closure(#[source] ClosureError),
-    #[error("the modules cannot be packed")]
-    Pack(#[source] PackError),
-    #[error("the tools cannot be taken")]
-    Tools(#[source] ToolError),
-    #[error("the ramdisk cannot be filled")]
-    Ramdisk(#[source] RamdiskError),
-    #[error("the ramdisk cannot be written")]
-    Cpio(#[source] CpioError),
-    #[error("the ramdisk cannot be compressed")]
-    Compress(#[source] io::Error),
-    #[error("the unified kernel image cannot be made from {}", stub.display())]
-    Uki { stub: PathBuf, source: UkiError },
-    #[error("the unified kernel image cannot be signed")]
-    Signer(#[source] SignerError),
-    #[error("the unified kernel image cannot be signed")]
-    Sign(#[source] PeError),
-    #[error("no EFI stub at {}: install the package systemd-boot-efi, or give --stub PATH or --no-uki", path.display())]
-    NoStub { path: PathBuf, source: io::Error },
-    #[error("the kernel {} is no EFI program, so there can be no unified image; give --no-uki", path.display())]
-    NotEfi { path: PathBuf },
-    #[error(
-        "this builder does not know the agent's crates (cargo could not tell when it was compiled); give --crate-notice FILE"
-    )]
-    NoCrateList,
-    #[error("cannot read {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("cannot write {}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-}
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Kernel and modules on this host.
 struct KernelFiles {
@@ -99,9 +60,111 @@ struct KernelFiles {
     package: Option<Package>,
 }
 
+/// What a build starts from, all of it read and found fitting.
+struct Inputs {
+    crates: String,
+    signer: Option<Signer>,
+    agent: Agent,
+    files: KernelFiles,
+    kernel: Kernel,
+    tree: ModuleTree,
+}
+
+/// The kernel modules that go into the ramdisk.
+struct ChosenModules<'a> {
+    /// What was chosen, and by which rule.
+    chosen: BTreeMap<String, String>,
+    /// With what these depend on.
+    closure: Closure<'a>,
+    packed: Vec<PackedModule>,
+}
+
+/// The finished ramdisk.
+struct FilledRamdisk {
+    compressed: Vec<u8>,
+    summary: Ramdisk,
+    notice: String,
+    firmware_wanted: Vec<FirmwareEntry>,
+}
+
 /// Builds everything that `options` describe and writes it to the output directory. `say` is told, line by line, what
 /// goes on.
 pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, BuildError> {
+    let inputs = load(options, say)?;
+    let Inputs { agent, kernel, tree, crates, .. } = &inputs;
+    let modules = choose_modules(options, tree, kernel.arch, say)?;
+    let tools = collect_tools(options, kernel.arch, say).map_err(BuildError::Tools)?;
+    let mut others = other_packages(options, kernel.arch);
+    if !tools.is_empty() {
+        let size = tools.iter().map(|one| one.data.len() as u64).sum();
+        say(&format!("tools: {} files, {}", tools.len(), megabytes(size)));
+        others.extend(tools::packages(&tools));
+    }
+    let ramdisk = fill_ramdisk(options, &inputs, &modules, &tools, &others)?;
+    say(&format!(
+        "ramdisk: {} entries, {}, compressed {}",
+        ramdisk.summary.entries,
+        megabytes(ramdisk.summary.unpacked_size),
+        megabytes(ramdisk.compressed.len() as u64)
+    ));
+
+    let cmdline = cmdline(options, kernel.arch);
+    let title = format!("burin {VERSION}, Linux {}", tree.release);
+    let mut outputs: Vec<(&str, Vec<u8>)> = Vec::new();
+    let mut programs = Vec::new();
+    if let Some(stub) = &options.stub {
+        let image = unified_image(stub, &inputs, &ramdisk.compressed, &cmdline, &title)?;
+        let signed = if inputs.signer.is_some() { "signed, " } else { "" };
+        say(&format!("unified kernel image: {signed}{}", megabytes(image.len() as u64)));
+        programs = vec![program(UKI, &image)?, program(KERNEL, &kernel.data)?];
+        let image = match &inputs.signer {
+            Some(signer) => authenticode::sign(image, signer).map_err(BuildError::Sign)?,
+            None => image,
+        };
+        outputs.push((UKI, image));
+    }
+    let packages: Vec<Package> =
+        inputs.files.package.iter().cloned().chain(others.iter().filter_map(|(package, _)| package.clone())).collect();
+    let sbom = sbom::document(&sbom::Parts {
+        version: VERSION,
+        agent: &sha256(&agent.data),
+        ramdisk: (INITRAMFS, &sha256(&ramdisk.compressed)),
+        kernel: (KERNEL, &sha256(&kernel.data)),
+        release: &tree.release,
+        packages: &packages,
+        crates,
+        libraries: notice::LIBRARIES,
+    });
+    let boot = Boot { kernel: KERNEL, initrd: INITRAMFS, cmdline: &cmdline, title: &title };
+    outputs.push((SBOM, format!("{sbom:#}\n").into_bytes()));
+    outputs.push((KERNEL, kernel.data.clone()));
+    outputs.push((INITRAMFS, ramdisk.compressed));
+    outputs.push((IPXE, netboot::ipxe(&boot).into_bytes()));
+    outputs.push((GRUB, netboot::grub(&boot).into_bytes()));
+    outputs.push((NOTICE, ramdisk.notice.into_bytes()));
+    outputs.sort_by_key(|(name, _)| *name);
+
+    let (name, zstd) = (env!("CARGO_PKG_NAME").to_owned(), codec::zstd_version());
+    let manifest = Manifest {
+        schema_version: SCHEMA_VERSION,
+        builder: Builder { name, version: VERSION.to_owned(), zstd },
+        arch: agent.arch,
+        kernel_release: tree.release.clone(),
+        cmdline,
+        files: outputs.iter().map(|(name, data)| output_file(name, data)).collect(),
+        agent: Content { size: agent.data.len() as u64, sha256: sha256(&agent.data) },
+        ramdisk: ramdisk.summary,
+        programs,
+        modules: modules.packed.iter().map(|m| m.entry(modules.chosen.get(&m.name))).collect(),
+        tools: tools.iter().map(tool_entry).collect(),
+        firmware_wanted: ramdisk.firmware_wanted,
+        packages,
+    };
+    output::write_all(options, outputs, &manifest)?;
+    Ok(manifest)
+}
+
+fn load(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Inputs, BuildError> {
     let crates = match &options.crate_notice {
         Some(path) => read_text(path)?,
         None if notice::CRATES.is_empty() => return Err(BuildError::NoCrateList),
@@ -118,134 +181,94 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
     let tree = ModuleTree::load(&files.modules, kernel.release.as_deref()).map_err(BuildError::Tree)?;
     kernel.require_release(&tree.release, &files.kernel).map_err(BuildError::Kernel)?;
     say(&format!("kernel: Linux {}, {} modules", tree.release, tree.modules.len()));
+    Ok(Inputs { crates, signer, agent, files, kernel, tree })
+}
 
-    let mut chosen = rules(options)?.select(&tree).map_err(BuildError::Rules)?;
-    keep_drivers_for(&options.drivers, &tree, &mut chosen)?;
-    let closure = Closure::of(&tree, chosen.keys().map(String::as_str), kernel.arch).map_err(BuildError::Closure)?;
+/// By the rules and the given inventories, with everything that the chosen modules depend on.
+fn choose_modules<'a>(
+    options: &Options,
+    tree: &'a ModuleTree,
+    arch: Arch,
+    say: &mut dyn FnMut(&str),
+) -> Result<ChosenModules<'a>, BuildError> {
+    let mut chosen = rules(options)?.select(tree).map_err(BuildError::Rules)?;
+    keep_drivers_for(&options.drivers, tree, &mut chosen)?;
+    let closure = Closure::of(tree, chosen.keys().map(String::as_str), arch).map_err(BuildError::Closure)?;
     let packed = pack::pack(&closure, &options.cache.join("modules")).map_err(BuildError::Pack)?;
     let plain_size = packed.iter().map(|m| m.plain_size).sum();
     let packed_size = packed.iter().map(|m| m.data.len() as u64).sum();
-    let dependencies = closure.modules.len() - chosen.len();
     say(&format!(
-        "modules: {} chosen, {dependencies} more as dependencies; {}, packed {}",
+        "modules: {} chosen, {} more as dependencies; {}, packed {}",
         chosen.len(),
+        closure.modules.len() - chosen.len(),
         megabytes(plain_size),
         megabytes(packed_size)
     ));
+    Ok(ChosenModules { chosen, closure, packed })
+}
 
+/// Agent, modules, firmware, configuration, tools and notice as one compressed cpio.
+fn fill_ramdisk(
+    options: &Options,
+    inputs: &Inputs,
+    modules: &ChosenModules<'_>,
+    tools: &[Taken],
+    others: &[(Option<Package>, String)],
+) -> Result<FilledRamdisk, BuildError> {
     let mut archive = Archive::default();
-    ramdisk::skeleton(&mut archive, &agent.data).map_err(BuildError::Ramdisk)?;
-    ramdisk::modules(&mut archive, &tree, &closure, &packed).map_err(BuildError::Ramdisk)?;
-    let firmware = ramdisk::firmware(&mut archive, &closure, &options.firmware, options.firmware_all)
+    ramdisk::skeleton(&mut archive, &inputs.agent.data).map_err(BuildError::Ramdisk)?;
+    ramdisk::modules(&mut archive, &inputs.tree, &modules.closure, &modules.packed).map_err(BuildError::Ramdisk)?;
+    let firmware = ramdisk::firmware(&mut archive, &modules.closure, &options.firmware, options.firmware_all)
         .map_err(BuildError::Ramdisk)?;
     ramdisk::configuration(&mut archive, options).map_err(BuildError::Ramdisk)?;
-    let tools = collect_tools(options, kernel.arch, say).map_err(BuildError::Tools)?;
-    ramdisk::tools(&mut archive, &tools).map_err(BuildError::Ramdisk)?;
-    let mut others = other_packages(options, kernel.arch);
-    if !tools.is_empty() {
-        let size = tools.iter().map(|one| one.data.len() as u64).sum();
-        say(&format!("tools: {} files, {}", tools.len(), megabytes(size)));
-        others.extend(tools::packages(&tools));
-    }
+    ramdisk::tools(&mut archive, tools).map_err(BuildError::Ramdisk)?;
     let notice = notice::text(&Carried {
-        kernel_release: &tree.release,
-        kernel_package: files.package.as_ref(),
-        others: &others,
-        crates: &crates,
+        kernel_release: &inputs.tree.release,
+        kernel_package: inputs.files.package.as_ref(),
+        others,
+        crates: &inputs.crates,
         libraries: notice::LIBRARIES,
         firmware_files: firmware.files,
     });
     ramdisk::notice(&mut archive, &notice).map_err(BuildError::Ramdisk)?;
     let entries = archive.entries().count();
     let unpacked = archive.to_bytes(options.mtime).map_err(BuildError::Cpio)?;
+    // Two copies of the ramdisk are enough in memory.
     drop(archive);
     let threads = u32::try_from(parallel::threads()).unwrap_or(1);
-    let initramfs = codec::zstd_archive(&unpacked, options.level, threads).map_err(BuildError::Compress)?;
-    let unpacked_size = unpacked.len() as u64;
-    drop(unpacked);
-    say(&format!(
-        "ramdisk: {entries} entries, {}, compressed {}",
-        megabytes(unpacked_size),
-        megabytes(initramfs.len() as u64)
-    ));
+    let compressed = codec::zstd_archive(&unpacked, options.level, threads).map_err(BuildError::Compress)?;
+    let summary = Ramdisk { entries, unpacked_size: unpacked.len() as u64, mtime: options.mtime };
+    Ok(FilledRamdisk { compressed, summary, notice, firmware_wanted: firmware.wanted })
+}
 
-    let cmdline = cmdline(options, kernel.arch);
-    let version = env!("CARGO_PKG_VERSION");
-    let title = format!("burin {version}, Linux {}", tree.release);
-    let boot = Boot { kernel: KERNEL, initrd: INITRAMFS, cmdline: &cmdline, title: &title };
-    let mut outputs: Vec<(&str, Vec<u8>)> = Vec::new();
-    let mut programs = Vec::new();
-    if let Some(stub) = &options.stub {
-        if !kernel.efi {
-            return Err(BuildError::NotEfi { path: files.kernel });
-        }
-        let os_release = format!("ID=burin\nNAME=burin\nVERSION_ID={version}\nPRETTY_NAME=\"{title}\"\n");
-        let sbat =
-            format!("burin,{SBAT_GENERATION},burin,burin-initramfs,{version},{}\n", env!("CARGO_PKG_REPOSITORY"));
-        let parts = uki::Parts {
-            os_release: &os_release,
-            cmdline: &cmdline,
-            uname: &tree.release,
-            kernel: &kernel.data,
-            initrd: &initramfs,
-            sbat: &sbat,
-        };
-        let path = stub_path(stub, kernel.arch);
-        let stub = fs::read(&path).map_err(|source| BuildError::NoStub { path: path.clone(), source })?;
-        let image = uki::build(&stub, &parts, kernel.arch).map_err(|source| BuildError::Uki { stub: path, source })?;
-        let signed = if signer.is_some() { "signed, " } else { "" };
-        say(&format!("unified kernel image: {signed}{}", megabytes(image.len() as u64)));
-        for (name, program) in [(UKI, &image), (KERNEL, &kernel.data)] {
-            let digest = authenticode::digest(program).map_err(BuildError::Sign)?;
-            programs.push(Program { name: name.to_owned(), authenticode: burin_protocol::hex(digest) });
-        }
-        let image = match &signer {
-            Some(signer) => authenticode::sign(image, signer).map_err(BuildError::Sign)?,
-            None => image,
-        };
-        outputs.push((UKI, image));
+/// The unified kernel image, not signed yet.
+fn unified_image(
+    stub: &Stub,
+    inputs: &Inputs,
+    ramdisk: &[u8],
+    cmdline: &str,
+    title: &str,
+) -> Result<Vec<u8>, BuildError> {
+    let kernel = &inputs.kernel;
+    if !kernel.efi {
+        return Err(BuildError::NotEfi { path: inputs.files.kernel.clone() });
     }
-    let packages: Vec<Package> =
-        files.package.iter().cloned().chain(others.iter().filter_map(|(package, _)| package.clone())).collect();
-    let sbom = sbom::document(&sbom::Parts {
-        version,
-        agent: &sha256(&agent.data),
-        ramdisk: (INITRAMFS, &sha256(&initramfs)),
-        kernel: (KERNEL, &sha256(&kernel.data)),
-        release: &tree.release,
-        packages: &packages,
-        crates: &crates,
-        libraries: notice::LIBRARIES,
-    });
-    outputs.push((SBOM, format!("{sbom:#}\n").into_bytes()));
-    outputs.push((KERNEL, kernel.data));
-    outputs.push((INITRAMFS, initramfs));
-    outputs.push((IPXE, netboot::ipxe(&boot).into_bytes()));
-    outputs.push((GRUB, netboot::grub(&boot).into_bytes()));
-    outputs.push((NOTICE, notice.into_bytes()));
-    outputs.sort_by_key(|(name, _)| *name);
-
-    let manifest = Manifest {
-        schema_version: SCHEMA_VERSION,
-        builder: Builder {
-            name: env!("CARGO_PKG_NAME").to_owned(),
-            version: version.to_owned(),
-            zstd: codec::zstd_version(),
-        },
-        arch: agent.arch,
-        kernel_release: tree.release.clone(),
+    let parts = uki::Parts {
+        os_release: &format!("ID=burin\nNAME=burin\nVERSION_ID={VERSION}\nPRETTY_NAME=\"{title}\"\n"),
         cmdline,
-        files: outputs.iter().map(|(name, data)| output_file(name, data)).collect(),
-        agent: Content { size: agent.data.len() as u64, sha256: sha256(&agent.data) },
-        ramdisk: Ramdisk { entries, unpacked_size, mtime: options.mtime },
-        programs,
-        modules: packed.iter().map(|m| m.entry(chosen.get(&m.name))).collect(),
-        tools: tools.iter().map(tool_entry).collect(),
-        firmware_wanted: firmware.wanted,
-        packages,
+        uname: &inputs.tree.release,
+        kernel: &kernel.data,
+        initrd: ramdisk,
+        sbat: &format!("burin,{SBAT_GENERATION},burin,burin-initramfs,{VERSION},{}\n", env!("CARGO_PKG_REPOSITORY")),
     };
-    write_all(options, outputs, &manifest)?;
-    Ok(manifest)
+    let path = stub_path(stub, kernel.arch);
+    let stub = fs::read(&path).map_err(|source| BuildError::NoStub { path: path.clone(), source })?;
+    uki::build(&stub, &parts, kernel.arch).map_err(|source| BuildError::Uki { stub: path, source })
+}
+
+fn program(name: &str, data: &[u8]) -> Result<Program, BuildError> {
+    let digest = authenticode::digest(data).map_err(BuildError::Sign)?;
+    Ok(Program { name: name.to_owned(), authenticode: burin_protocol::hex(digest) })
 }
 
 fn kernel_files(options: &Options, arch: Arch, say: &mut dyn FnMut(&str)) -> Result<KernelFiles, BuildError> {
@@ -342,43 +365,6 @@ fn other_packages(options: &Options, arch: Arch) -> Vec<(Option<Package>, String
 
 fn output_file(name: &str, data: &[u8]) -> OutputFile {
     OutputFile { name: name.to_owned(), size: data.len() as u64, sha256: sha256(data) }
-}
-
-/// Each file is whole or not there: written beside its place and renamed. The manifest comes last.
-fn write_all(options: &Options, outputs: Vec<(&str, Vec<u8>)>, manifest: &Manifest) -> Result<(), BuildError> {
-    let dir = &options.output;
-    fs::create_dir_all(dir).map_err(|source| BuildError::Write { path: dir.clone(), source })?;
-    if options.stub.is_none() {
-        remove_stale(&dir.join(UKI))?;
-    }
-    for (name, data) in &outputs {
-        write_file(&dir.join(name), data)?;
-    }
-    let mut json = serde_json::to_vec_pretty(manifest)
-        .map_err(|e| BuildError::Write { path: dir.join(MANIFEST), source: e.into() })?;
-    json.push(b'\n');
-    write_file(&dir.join(MANIFEST), &json)
-}
-
-/// A unified image of an earlier build would not fit the rest.
-fn remove_stale(path: &Path) -> Result<(), BuildError> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(BuildError::Write { path: path.to_owned(), source: e }),
-        _ => Ok(()),
-    }
-}
-
-fn write_file(path: &Path, data: &[u8]) -> Result<(), BuildError> {
-    let write = || -> io::Result<()> {
-        let dir = path.parent().unwrap_or(Path::new("."));
-        // Readable by everybody, unlike other temporary files: a web server hands these out.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        let mut file = tempfile::Builder::new().prefix(".burin-").permissions(mode).tempfile_in(dir)?;
-        file.write_all(data)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|source| BuildError::Write { path: path.to_owned(), source })
 }
 
 fn read_text(path: &Path) -> Result<String, BuildError> {

@@ -48,15 +48,19 @@ fn kernel_names_are_no_rule() {
     assert_eq!(found[0].0, "/layouts/0/disks/root/order_by/0/asc");
 }
 
+/// The pointer and the value that is set there, and where the mistake is found.
+type Case = (&'static str, Value, &'static str);
+
+fn found_at_their_places(cases: &[Case]) {
+    for (pointer, value, expected) in cases {
+        let found = mistakes(pointer, value.clone());
+        assert!(found.iter().any(|(at, _)| at == expected), "{pointer} = {value}: {found:?}");
+    }
+}
+
 #[test]
-fn every_mistake_is_found_at_its_place() {
-    let root = "/layouts/0/disks/root";
-    let partition = |over: Value| {
-        let mut partition = json!({"name": "p", "type": "linux"});
-        partition.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
-        json!([partition])
-    };
-    let cases = [
+fn mistakes_of_the_order_and_its_images_are_found_at_their_place() {
+    found_at_their_places(&[
         ("/id", json!(""), "/id"),
         ("/layouts", json!([]), "/layouts"),
         ("/images/i", json!({"urls": []}), "/images/i/urls"),
@@ -84,12 +88,14 @@ fn every_mistake_is_found_at_its_place() {
             json!({"urls": ["http://x"], "transfer": {"rate": 500_000, "connections": 8}}),
             "/images/i/transfer/rate",
         ),
-        ("/layouts/0/boot", json!({"set": "root", "label": ""}), "/layouts/0/boot/label"),
-        ("/layouts/0/boot", json!({"set": "root", "label": " "}), "/layouts/0/boot/label"),
-        ("/layouts/0/boot", json!({"set": "root", "label": "x".repeat(65)}), "/layouts/0/boot/label"),
-        ("/layouts/0/boot", json!({"set": "root", "label": "a\u{7}b"}), "/layouts/0/boot/label"),
-        ("/layouts/0/boot", json!({"set": "root", "label": "a\u{202e}b"}), "/layouts/0/boot/label"),
         ("/policies", json!({"require_signature": true}), "/images/i"),
+    ]);
+}
+
+#[test]
+fn mistakes_of_how_disks_are_chosen_are_found_at_their_place() {
+    let root = "/layouts/0/disks/root";
+    found_at_their_places(&[
         ("/layouts/-", json!({"name": "l", "disks": {"a": {"image": "i"}}}), "/layouts/1/name"),
         ("/layouts/0/disks/root", json!({}), root),
         ("/layouts/0/disks/root/image", json!("none"), "/layouts/0/disks/root/image"),
@@ -104,6 +110,18 @@ fn every_mistake_is_found_at_its_place() {
         ("/layouts/0/disks/root/count", json!(0), "/layouts/0/disks/root/count"),
         ("/layouts/0/disks/root/except", json!(["b"]), "/layouts/0/disks/root/except/0"),
         ("/layouts/0/disks/root/except", json!(["root"]), "/layouts/0/disks/root/except"),
+    ]);
+}
+
+#[test]
+fn mistakes_of_what_is_put_on_disks_are_found_at_their_place() {
+    let root = "/layouts/0/disks/root";
+    let partition = |over: Value| {
+        let mut partition = json!({"name": "p", "type": "linux"});
+        partition.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
+        json!([partition])
+    };
+    found_at_their_places(&[
         ("/layouts/0/disks/root/protect", json!(true), root),
         ("/layouts/0/disks/root/on_existing", json!("preserve"), root),
         ("/layouts/0/disks/root/partitions", partition(json!({})), "/layouts/0/disks/root/partitions"),
@@ -124,6 +142,17 @@ fn every_mistake_is_found_at_its_place() {
             json!({"partitions": {"x": "new"}}),
             "/layouts/0/disks/root/guids/partitions/x",
         ),
+    ]);
+}
+
+#[test]
+fn mistakes_of_boot_seed_and_network_are_found_at_their_place() {
+    found_at_their_places(&[
+        ("/layouts/0/boot", json!({"set": "root", "label": ""}), "/layouts/0/boot/label"),
+        ("/layouts/0/boot", json!({"set": "root", "label": " "}), "/layouts/0/boot/label"),
+        ("/layouts/0/boot", json!({"set": "root", "label": "x".repeat(65)}), "/layouts/0/boot/label"),
+        ("/layouts/0/boot", json!({"set": "root", "label": "a\u{7}b"}), "/layouts/0/boot/label"),
+        ("/layouts/0/boot", json!({"set": "root", "label": "a\u{202e}b"}), "/layouts/0/boot/label"),
         ("/layouts/0/disks", json!({"a": {"image": "i"}, "b": {"image": "i"}}), "/layouts/0/boot"),
         ("/layouts/0/boot", json!({"set": "none"}), "/layouts/0/boot/set"),
         ("/layouts/0/tree", json!({"image": "t"}), "/layouts/0/tree"),
@@ -139,11 +168,7 @@ fn every_mistake_is_found_at_its_place() {
         ("/network", json!({"lan": {"bond": {"mode": "fast"}}}), "/network/lan/bond/mode"),
         ("/network", json!({"lan": {"vlans": {"v": {"id": 0}}}}), "/network/lan/vlans/v/id"),
         ("/network", json!({"lan": {"match": {"name": "eth0"}}}), "/network/lan/match/name"),
-    ];
-    for (pointer, value, expected) in cases {
-        let found = mistakes(pointer, value.clone());
-        assert!(found.iter().any(|(at, _)| at == expected), "{pointer} = {value}: {found:?}");
-    }
+    ]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub enum TableError {
     Io { device: PathBuf, action: &'static str, source: io::Error },
     #[error("{device}: no partition table")]
     Missing { device: PathBuf },
-    #[error("{device}: the partition table is damaged and its backup is no help ({backup})")]
+    #[error("{device}: the partition table is damaged, and its backup cannot be used ({backup})")]
     Damaged { device: PathBuf, source: Fault, backup: Fault },
     #[error("{device}: the partition table was made for {table}-byte sectors; the disk has {disk}-byte sectors")]
     SectorSize { device: PathBuf, table: u32, disk: u32 },

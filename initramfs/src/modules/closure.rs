@@ -35,9 +35,9 @@ pub enum ClosureError {
 
 impl<'a> Closure<'a> {
     /// Completes `chosen` (names of modules in `tree`). Soft and weak dependencies are added where the kernel has them.
-    pub fn of(
+    pub fn of<'n>(
         tree: &'a ModuleTree,
-        chosen: impl IntoIterator<Item = &'a str>,
+        chosen: impl IntoIterator<Item = &'n str>,
         arch: Arch,
     ) -> Result<Self, ClosureError> {
         let mut names: BTreeSet<&str> = BTreeSet::new();

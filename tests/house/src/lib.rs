@@ -1,4 +1,4 @@
-//! The project's own files as text, for tests that hold source and documents against each other.
+//! The project's own files as text, for tests that compare source and documents.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,26 +18,38 @@ pub fn read(path: impl AsRef<Path>) -> String {
 /// without what follows `#[cfg(test)]`.
 pub fn sources(folder: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    collect(&root().join(folder), &mut found);
-    found.sort();
+    collect(&root().join(folder), &["tests", "benches", "examples", "fuzz"], &mut found);
+    found.retain(|(path, _)| !path.ends_with("tests.rs"));
+    for (_, text) in &mut found {
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        let lines: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        *text = lines.join("\n");
+    }
     found
 }
 
-fn collect(folder: &Path, found: &mut Vec<(String, String)>) {
+/// All Rust files of the project, tests too, as paths from the root, with their whole text.
+pub fn every_source() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    collect(&root(), &[], &mut found);
+    found
+}
+
+/// Sorted by path. Folders of builds, and hidden ones, hold nothing of ours.
+fn collect(folder: &Path, without: &[&str], found: &mut Vec<(String, String)>) {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let name = entry.file_name().to_string_lossy().into_owned();
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
-            if !matches!(name.as_str(), "target" | "tests" | "benches" | "examples" | "fuzz") {
-                collect(&path, found);
+            if name != "target" && !name.starts_with('.') && !without.contains(&name.as_str()) {
+                collect(&path, without, found);
             }
-        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+        } else if name.ends_with(".rs") {
             let text = fs::read_to_string(&path).unwrap_or_default();
-            let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-            let lines: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
             let name = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
-            found.push((name, lines.join("\n")));
+            found.push((name, text));
         }
     }
 }

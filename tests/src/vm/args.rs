@@ -83,18 +83,7 @@ pub(super) fn build(spec: &MachineSpec, accelerator: &str) -> Vec<String> {
         if disk.hotplug {
             add(&["-device", &format!("pcie-root-port,id=slot{number},chassis={0},slot={0}", number + 1)]);
         }
-        let earlier = |buses: &[Bus]| spec.disks[..number].iter().filter(|disk| buses.contains(&disk.bus)).count();
-        let device = match disk.bus {
-            Bus::Sata => format!("ide-hd,bus=ide.{}", earlier(&[Bus::Sata, Bus::Cdrom])),
-            Bus::Cdrom => format!("ide-cd,bus=ide.{}", earlier(&[Bus::Sata, Bus::Cdrom])),
-            Bus::Nvme => "nvme".to_owned(),
-            Bus::NvmeNamespace => format!("nvme-ns,bus=nvme,nsid={}", earlier(&[Bus::NvmeNamespace]) + 1),
-            Bus::VirtioBlk => "virtio-blk-pci".to_owned(),
-            Bus::VirtioScsi => "scsi-hd,bus=scsi.0".to_owned(),
-            Bus::MegaRaid => "scsi-hd,bus=megaraid.0".to_owned(),
-            Bus::Sas => "scsi-hd,bus=sas.0".to_owned(),
-            Bus::Usb => "usb-storage,bus=usb.0".to_owned(),
-        };
+        let device = disk_device(&spec.disks, number, disk);
         let properties = disk_properties(number, disk);
         add(&["-drive", &drive(number, disk), "-device", &format!("{device}{properties}{index}")]);
     }
@@ -166,6 +155,22 @@ fn drive(number: usize, disk: &Disk) -> String {
     };
     // Discard reaches the file, so that a test sees what the agent discards.
     format!("if=none,id=disk{number},format=raw,discard=unmap,{file}{read_only}")
+}
+
+/// Where a bus has numbers, a disk gets the next one.
+fn disk_device(disks: &[Disk], number: usize, disk: &Disk) -> String {
+    let earlier = |buses: &[Bus]| disks[..number].iter().filter(|disk| buses.contains(&disk.bus)).count();
+    match disk.bus {
+        Bus::Sata => format!("ide-hd,bus=ide.{}", earlier(&[Bus::Sata, Bus::Cdrom])),
+        Bus::Cdrom => format!("ide-cd,bus=ide.{}", earlier(&[Bus::Sata, Bus::Cdrom])),
+        Bus::Nvme => "nvme".to_owned(),
+        Bus::NvmeNamespace => format!("nvme-ns,bus=nvme,nsid={}", earlier(&[Bus::NvmeNamespace]) + 1),
+        Bus::VirtioBlk => "virtio-blk-pci".to_owned(),
+        Bus::VirtioScsi => "scsi-hd,bus=scsi.0".to_owned(),
+        Bus::MegaRaid => "scsi-hd,bus=megaraid.0".to_owned(),
+        Bus::Sas => "scsi-hd,bus=sas.0".to_owned(),
+        Bus::Usb => "usb-storage,bus=usb.0".to_owned(),
+    }
 }
 
 fn disk_properties(number: usize, disk: &Disk) -> String {

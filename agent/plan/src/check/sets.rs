@@ -85,7 +85,11 @@ fn contents(order: &Order, layout: &Layout, name: &str, at: &str, mistakes: &mut
     }
     guids(set, at, mistakes);
     keep(set, at, mistakes);
+    partitions(order, layout, set, at, mistakes);
+}
 
+/// Those that are made, and those that are added to an image's.
+fn partitions(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
     let several = set.count.map_or(set.min.is_some() || set.max.is_none_or(|max| max > 1), |count| count > 1)
         && (set.count.is_some() || set.min.is_some() || set.max.is_some());
     for (word, list) in [("partitions", &set.partitions), ("add", &set.add)] {

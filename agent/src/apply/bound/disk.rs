@@ -1,14 +1,14 @@
-//! One held disk: what it was when it was opened, and what the kernel was told of its partitions.
+//! A disk held open: its properties when it was opened, and the partitions that the kernel was told of.
 
 use super::super::boot_area::BootArea;
 use super::super::{ApplyError, Paths};
 use super::hung::{self, Until};
+use super::requests::Requests;
 use super::{node, proof};
 use crate::disk;
 use crate::finalize::adjust::Extent;
 use crate::finalize::kernel::{KernelDisk, KernelError, Known};
 use crate::protocol::plan::{Fate, Kept, PlannedDisk};
-
 use crate::sys::blockdev;
 use hwinventory::model::Disk;
 use nix::fcntl::{Flock, FlockArg};
@@ -326,35 +326,6 @@ fn sysfs_of(sys: &Path, number: u64) -> PathBuf {
     sys.join(format!("dev/block/{}:{}", libc::major(number), libc::minor(number)))
 }
 
-/// The kernel's counters of a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Requests {
-    /// Grows with every request that is answered.
-    pub done: u64,
-    /// Sent and not answered.
-    pub waiting: u64,
-}
-
-impl Requests {
-    /// Since Linux 6.16 what a partition waits for is counted there alone; before, at the disk too.
-    fn of(sysfs: &Path) -> Option<Self> {
-        let read = |directory: &Path| Self::parse(&text(directory, "stat")?);
-        let mut found = read(sysfs)?;
-        let below = fs::read_dir(sysfs).into_iter().flatten().flatten().map(|entry| entry.path());
-        for partition in below.filter(|path| path.join("partition").exists()) {
-            found.waiting = found.waiting.max(read(&partition).map_or(0, |counted| counted.waiting));
-        }
-        Some(found)
-    }
-
-    fn parse(stat: &str) -> Option<Self> {
-        let fields: Vec<u64> = stat.split_whitespace().map_while(|field| field.parse().ok()).collect();
-        // Reads, writes, discards and flushes, and the sectors of the first three.
-        let done = [0, 2, 4, 6, 11, 13, 15].iter().filter_map(|at| fields.get(*at));
-        Some(Self { done: done.fold(0, |sum, count| sum.wrapping_add(*count)), waiting: *fields.get(8)? })
-    }
-}
-
 fn lock(file: File, name: &Path) -> Handle {
     let deadline = Instant::now() + LOCK_PATIENCE;
     let mut file = file;
@@ -373,36 +344,7 @@ fn lock(file: File, name: &Path) -> Handle {
     }
 }
 
-fn text(sysfs: &Path, name: &str) -> Option<String> {
+/// What an attribute says, without white space around it.
+pub(super) fn text(sysfs: &Path, name: &str) -> Option<String> {
     fs::read_to_string(sysfs.join(name)).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_waits_at_a_partition_waits_at_its_disk() {
-        let sysfs = tempfile::tempdir().unwrap();
-        let stat = |waiting: u64| format!("7 0 56 1 9 0 72 2 {waiting} 3 4 0 0 0 0 5 6\n");
-        let partition = sysfs.path().join("sda1");
-        fs::create_dir_all(&partition).unwrap();
-        fs::write(sysfs.path().join("stat"), stat(0)).unwrap();
-        fs::write(partition.join("stat"), stat(3)).unwrap();
-        assert_eq!(Requests::of(sysfs.path()).unwrap().waiting, 0, "that is no partition");
-        fs::write(partition.join("partition"), "1\n").unwrap();
-        assert_eq!(Requests::of(sysfs.path()).unwrap().waiting, 3);
-    }
-
-    #[test]
-    fn any_answered_request_is_progress_and_waiting_ones_are_none() {
-        let stat = |text: &str| Requests::parse(text);
-        let first = stat("10 0 80 5 20 0 160 9 3 14 14 1 0 8 2 4 1").unwrap();
-        assert_eq!((first.done, first.waiting), (10 + 80 + 20 + 160 + 1 + 8 + 4, 3));
-        let flushed = stat("10 0 80 5 20 0 160 9 3 14 14 1 0 8 2 5 1").unwrap();
-        assert!(flushed.done > first.done);
-        // Kernels before 4.18 have eleven fields.
-        assert_eq!(stat("1 0 2 0 3 0 4 0 0 0 0"), Some(Requests { done: 10, waiting: 0 }));
-        assert_eq!(stat("1 2 3"), None);
-    }
 }

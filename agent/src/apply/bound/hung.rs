@@ -1,5 +1,5 @@
-//! Disks that nothing may touch: those that gave no answer, for the rest of this boot, and those that work was left behind
-//! with, until it ends.
+//! Disks that must not be touched: those that stopped answering, for the rest of this boot, and those on which an
+//! abandoned thread still works, until it ends.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Disks that are bound, not named: opened once when the work begins and held until it is over.
+//! Disks bound by file descriptor, not by name: opened once when the work begins and held until it is over.
 //!
 //! While a disk is held open, the kernel gives its number to no other one, so that a node of our own with that number
 //! leads to this disk or to nothing, whatever is plugged in meanwhile. Everything that opens a disk of the plan, or a
@@ -9,6 +9,7 @@ mod disk;
 mod hung;
 mod node;
 mod proof;
+mod requests;
 
 pub use disk::{BoundDisk, OpenedDisk};
 pub use hung::Until;

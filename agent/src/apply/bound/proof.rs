@@ -1,4 +1,4 @@
-//! One opening, proven to be of the disk that was bound.
+//! Opens a bound disk or partition and verifies that it is still the same one.
 
 use super::super::ApplyError;
 use super::{BoundDisk, Part, hung, node};
