@@ -1,4 +1,4 @@
-//! Every code that a program can say is in docs/errors.md, with what is on the disk then.
+//! Every error code in the source is in docs/errors.md, with the state of the disk.
 
 use burin_house::{code, literals, read, sources};
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +94,7 @@ fn every_table_and_every_code_says_what_is_on_the_disk() {
     for section in document.split("\n## ").skip(1).filter(|section| section.contains("\n| code")) {
         let title = section.lines().next().unwrap_or_default();
         let before = section.split("\n| code").next().unwrap_or_default();
-        assert!(before.contains("On the disk then:"), "docs/errors.md, \"{title}\": say what is on the disk then");
+        assert!(before.contains("State of the disk:"), "docs/errors.md, \"{title}\": say in which state the disk is");
         for line in section.lines().filter(|line| line.starts_with("| code")) {
             assert!(
                 line.ends_with("| disk |"),
@@ -110,7 +110,7 @@ fn every_table_and_every_code_says_what_is_on_the_disk() {
     assert!(rows > 250, "only {rows} rows found: has the form of the tables changed?");
 }
 
-const WORDS: &str = "What is on the disk then";
+const WORDS: &str = "State of the disk";
 
 /// The words of that section.
 fn explained(document: &str) -> BTreeSet<String> {

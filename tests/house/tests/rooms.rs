@@ -1,4 +1,4 @@
-//! The edges between rooms and between crates are those that ARCHITECTURE.md names, and they run one way.
+//! Dependencies between rooms and between crates are those that ARCHITECTURE.md lists, and have no cycles.
 
 use burin_house::{code, read, rows, sources};
 use std::collections::{BTreeMap, BTreeSet};
