@@ -1,19 +1,19 @@
-//! What is odd about an image that is written all the same.
+//! Anomalies of an image that do not prevent it from being written.
 
 use burin_protocol::error::Coded;
 
 /// Told at once, and kept in the receipt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Anomaly {
-    #[error("{source_name}: no partition table, filesystem or boot sector that is known: it is written as it is")]
+    #[error("{source_name}: no known partition table, filesystem or boot sector; written unchanged")]
     Unrecognized { source_name: String },
     #[error(
-        "{source_name}: {bytes} bytes behind the {compression} data are left out; its digest proves that they belong there"
+        "{source_name}: {bytes} bytes after the {compression} data are ignored; the digest proves that they belong to the file"
     )]
     Trailing { source_name: String, compression: &'static str, bytes: u64 },
-    #[error("{source_name}: its backup GPT belongs to byte {offset}, and the image ends at {length}")]
+    #[error("{source_name}: its backup GPT should be at byte {offset}, but the image ends at {length}")]
     NoBackup { source_name: String, offset: u64, length: u64 },
-    #[error("{source_name}: nothing tells how long it is: whether the download is whole is not proven")]
+    #[error("{source_name}: its length is not known, so the download may be incomplete")]
     LengthUnknown { source_name: String },
 }
 

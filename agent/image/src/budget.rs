@@ -1,4 +1,4 @@
-//! What a write may hold in memory: fixed before it starts, whatever the sizes of image, disk and RAM.
+//! The memory budget of a write, fixed before it starts, whatever the sizes of image, disk and RAM.
 
 use crate::codec::zstd::LARGEST_FRAME;
 use crate::flow::chunker::CHUNKS;

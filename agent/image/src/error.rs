@@ -19,7 +19,7 @@ pub enum ImageError {
     Status { url: String, status: u16 },
     #[error("{url}: cannot be fetched (at byte {offset})")]
     Transfer { url: String, offset: u64, source: io::Error },
-    #[error("{text:?} names no image in a registry: {why}")]
+    #[error("{text:?} is not a reference to an image in a registry: {why}")]
     Reference { text: String, why: &'static str },
     #[error("{url}: is for {}, not for {wanted}", found.join(", "))]
     NoPlatform { url: String, wanted: String, found: Vec<String> },
@@ -27,17 +27,17 @@ pub enum ImageError {
     Choice { url: String, found: Vec<String> },
     #[error("{url}: {what}")]
     OtherKind { url: String, what: &'static str },
-    #[error("{url}: the registry wants its password to be told to {server}, which is not its own")]
+    #[error("{url}: the registry asks for its password to be sent to {server}, which is not its own server")]
     TokenServer { url: String, server: String },
     #[error("not a P-256 public key in PEM")]
     CosignKey,
     #[error("{url}: has no cosign signature")]
     CosignMissing { url: String },
-    #[error("{url}: none of its {found} cosign signatures is valid by this key and for this image")]
+    #[error("{url}: none of its {found} cosign signatures is valid for this key and this image")]
     Cosign { url: String, found: usize },
-    #[error("{url}: its redirect is not followed")]
+    #[error("{url}: the redirect is refused")]
     Redirect { url: String, source: RedirectError },
-    #[error("{url}: nothing came for {seconds} s (at byte {offset})")]
+    #[error("{url}: no data for {seconds} s (at byte {offset})")]
     Stalled { url: String, offset: u64, seconds: u64 },
     #[error("{url}: changed while it was being fetched (at byte {offset}): {why}")]
     Changed { url: String, offset: u64, why: String },
@@ -59,13 +59,13 @@ pub enum ImageError {
     FormatMismatch { source_name: String, found: String, stated: String },
     #[error("{source_name}: damaged {format} image: {what}")]
     Damaged { source_name: String, format: &'static str, what: String },
-    #[error("{source_name}: what it holds at byte {offset} is not what the index tells")]
+    #[error("{source_name}: the data at byte {offset} does not match the index")]
     NotIndexed { source_name: String, offset: u64 },
     #[error("{source_name}: the image has {} bytes{}, the device {device}", at_least.max(&1), or_more(*exact))]
     TooLarge { source_name: String, at_least: u64, exact: bool, device: u64 },
-    #[error("{source_name}: the {what} is for disks of {image}-byte sectors, this one's have {device}")]
+    #[error("{source_name}: the {what} is for disks with {image}-byte sectors; this disk has {device}-byte sectors")]
     SectorSize { source_name: String, what: &'static str, image: u32, device: u32 },
-    #[error("{source_name}: decoding it takes {needed} bytes of memory, and {available} are available")]
+    #[error("{source_name}: decoding needs {needed} bytes of memory, but only {available} are available")]
     Memory { source_name: String, needed: u64, available: u64 },
     #[error(transparent)]
     Refused(Refusal),
@@ -73,19 +73,19 @@ pub enum ImageError {
     DigestInvalid { text: String },
     #[error("{source_name}: the {what} has {actual}, not {expected}")]
     DigestMismatch { source_name: String, what: &'static str, expected: String, actual: String },
-    #[error("{url}: holds no digest of {name}")]
+    #[error("{url}: has no digest for {name}")]
     NoPublishedDigest { url: String, name: String },
-    #[error("{url}: holds several digests for {name}")]
+    #[error("{url}: has several digests for {name}")]
     DigestAmbiguous { url: String, name: String },
     #[error("{url}: the signature is not valid")]
     Signature { url: String, source: minisign_verify::Error },
     #[error("{url}: there is no signature")]
     SignatureMissing { url: String },
-    #[error("{url}: signed with another key than the one that is asked for")]
+    #[error("{url}: signed with a different key than the given one")]
     SignatureOtherKey { url: String },
     #[error("{url}: a legacy signature, which would need the whole image in memory")]
     SignatureLegacy { url: String },
-    #[error("{url}: signed {}, and has to be signed at {not_before} (seconds since 1970) or later", signed_at.map_or_else(|| "nobody knows when".to_owned(), |at| format!("at {at}")))]
+    #[error("{url}: signed {}, but must be signed at {not_before} (seconds since 1970) or later", signed_at.map_or_else(|| "at an unknown time".to_owned(), |at| format!("at {at}")))]
     SignatureOld { url: String, signed_at: Option<u64>, not_before: u64 },
     #[error("{key:?} is not a minisign public key")]
     SignatureKey { key: String, source: minisign_verify::Error },
@@ -93,9 +93,9 @@ pub enum ImageError {
     Manifest { url: String, source: burin_protocol::manifest::ManifestError },
     #[error("{url}: is the manifest of {name}, not of {wanted}")]
     ManifestName { url: String, name: String, wanted: String },
-    #[error("{url}: {name} {version} is older than {least}, the oldest that is accepted")]
+    #[error("{url}: {name} {version} is older than {least}, the oldest accepted version")]
     ManifestOld { url: String, name: String, version: String, least: String },
-    #[error("{url}: no way through the proxy {proxy}")]
+    #[error("{url}: cannot connect through the proxy {proxy}")]
     Proxy { url: String, proxy: String, source: io::Error },
     #[error("{what} is not a proxy's URL")]
     ProxyUrl { what: String },

@@ -1,5 +1,5 @@
-//! One entry per reader of what images, indexes and the files beside them say. For fuzzers and bounded trials: they must
-//! return for every input, and take memory by limits of their own, not by what the input says.
+//! Fuzzing entry points, one for each parser of images, indexes and the files beside them. They must return for every
+//! input, and limit their memory by themselves, not by what the input says.
 
 use crate::codec::decode::Limits;
 use crate::codec::sniff;

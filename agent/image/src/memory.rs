@@ -1,4 +1,4 @@
-//! What memory there is.
+//! The available memory.
 
 use crate::error::ImageError;
 

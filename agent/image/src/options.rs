@@ -1,4 +1,4 @@
-//! Knobs of the engine.
+//! Options of the image engine.
 
 use burin_disk::Backend;
 

@@ -1,4 +1,4 @@
-//! Why whoever looks at an image's head does not want it.
+//! The reason for which a caller refuses an image after inspecting its head.
 
 use burin_protocol::error::Coded;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What to write and how it is known to be right.
+//! A request to write an image: what to write, and how to verify it.
 
 use crate::delta::estimate::DeltaRequest;
 use crate::flow::progress::Progress;

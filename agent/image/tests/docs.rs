@@ -1,4 +1,4 @@
-//! The documentation names every compression of the table.
+//! The documentation lists every compression of the table.
 
 use burin_image::Compression;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Folders of this crate use each other in one direction.
+//! The folders of this crate depend on each other in one direction only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

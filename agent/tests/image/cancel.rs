@@ -1,4 +1,4 @@
-//! A write that is called off ends at once, whatever it waits for, and leaves nothing that boots.
+//! A cancelled write ends at once, whatever it waits for, and leaves nothing bootable.
 //!
 //! "At once" is measured by what happens, not by a clock: progress is told every 200 ms at most, so that a write that
 //! ends within a second tells it no more than five times after it was called off.

@@ -1,4 +1,4 @@
-//! `burin write` as scripts meet it: exit status, lines of JSON, and what a kill leaves behind.
+//! `burin write` in scripts: exit status, lines of JSON, and the state after a kill.
 
 use crate::support::{self, *};
 use nix::sys::signal::{Signal, kill};

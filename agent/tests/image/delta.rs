@@ -1,4 +1,4 @@
-//! Same-position delta: what is on the target already stays, what differs is fetched by ranges, and nothing else is.
+//! Delta writes: matching data stays on the target, and only differences are fetched, by ranges.
 
 use crate::support::*;
 use burin::disk::Target;
@@ -182,7 +182,7 @@ fn an_image_newer_than_its_index_is_written_whole() {
         assert_written(&fs::read(&path).unwrap(), &new);
         let why = receipt.why.unwrap();
         assert!(
-            !receipt.used && why.contains(if known { "the index is of" } else { "not what the index tells" }),
+            !receipt.used && why.contains(if known { "the index is of" } else { "does not match the index" }),
             "{why}"
         );
     }

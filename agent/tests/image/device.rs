@@ -1,5 +1,5 @@
-//! Devices that fail: EIO, ENOSPC, short writes, lost and torn writes, at every operation. Success must be impossible
-//! where bytes are wrong, and whatever fails leaves nothing bootable.
+//! Failing devices: EIO, ENOSPC, short writes, lost and torn writes, at every operation. Wrong bytes must never be
+//! reported as success, and a failure leaves nothing bootable.
 
 use crate::support::*;
 use burin::disk::{

@@ -1,4 +1,4 @@
-//! What bad sources get: a stable code, a first MiB of zeros, and never success.
+//! Bad sources: a stable code, a first MiB of zeros, and never success.
 
 use crate::support::*;
 use burin::disk::Target;

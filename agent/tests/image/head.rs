@@ -1,4 +1,4 @@
-//! What the first MiB tells is looked at before a target is touched, and both ends of a disk can be kept back.
+//! The first MiB is checked before a target is touched, and both ends of a disk can be withheld.
 
 use crate::support::*;
 use burin::disk::{Backend, Target};

@@ -1,4 +1,4 @@
-//! `burin index`: the same bytes as casync makes, whatever the image comes in.
+//! `burin index` makes the same bytes as casync, whatever the image's format.
 
 use crate::support::*;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Ranges of a device that nothing is ever written to, whatever the image has there.
+//! Ranges of a device that are never written to, whatever the image has there.
 
 use crate::support::*;
 use burin::disk::{

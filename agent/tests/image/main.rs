@@ -1,4 +1,4 @@
-//! Images from a source onto files and loop devices: by the library, by the program, and as orders have them.
+//! Images from a source onto files and loop devices: with the library, the program, and orders.
 
 mod cancel;
 mod cli;

@@ -1,5 +1,5 @@
-//! `burin image pack`, and what a manifest is good for: each way in which somebody who controls the server could bring
-//! other bytes than the publisher's.
+//! `burin image pack`, and the protection that a manifest gives: every way in which somebody who controls the server
+//! could deliver other bytes than the publisher's.
 
 use crate::support::{self, *};
 use minisign::KeyPair;

@@ -1,4 +1,4 @@
-//! Memory does not grow with the image: what the program itself takes, measured from outside.
+//! Memory does not grow with the image: the program's memory use, measured from outside.
 
 use crate::support::*;
 use std::fs;

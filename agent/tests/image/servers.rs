@@ -1,5 +1,5 @@
-//! Servers as they are: redirectors before mirrors that disagree, signed URLs that expire, links that break at the same
-//! place again and again.
+//! Real-world servers: redirectors before mirrors that disagree, signed URLs that expire, connections that break at the
+//! same place again and again.
 
 use crate::support::*;
 use burin::error::Coded;

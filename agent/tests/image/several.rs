@@ -1,4 +1,4 @@
-//! One download onto several devices: each is written and read back, and one that fails fails alone.
+//! One download onto several devices: each is written and read back, and the failure of one does not affect the others.
 
 use crate::support::*;
 use burin::disk::{Backend, Target};

@@ -1,5 +1,5 @@
-//! minisign signatures (made by minisign 0.11): of the image while it streams, and of its file of digests. Whatever is
-//! wrong has its code, and nothing bootable is left.
+//! minisign signatures (made by minisign 0.11): of the image while it streams, and of its digest file. Every mistake
+//! has its code, and nothing bootable is left.
 
 use crate::support::*;
 use burin::error::Coded;

@@ -1,4 +1,4 @@
-//! Devices that go away in the middle, and what a write that stopped says about how far it came.
+//! Devices that disappear in the middle, and what the error says about how far the write came.
 
 use crate::support::*;
 use burin::disk::{

@@ -1,4 +1,4 @@
-//! Decompression: members and frames one after the other, until the source ends exactly where the last one does.
+//! Decompresses one member or frame after the other, until the source ends exactly where the last one does.
 
 use crate::anomaly::Anomaly;
 use crate::codec::sniff;

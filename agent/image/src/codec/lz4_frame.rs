@@ -1,4 +1,4 @@
-//! Watches an lz4 frame go by, as the decoder takes an end between two blocks for the end of the frame.
+//! Tracks the structure of an lz4 frame, because the decoder accepts an end between two blocks as the end of the frame.
 //!
 //! LZ4 Frame Format 1.6: magic, FLG, BD, content size (FLG bit 3), dictionary id (bit 0), header checksum; blocks of a
 //! 4-byte length (top bit: stored), data, checksum (bit 4); a length of 0; content checksum (bit 2).

@@ -1,5 +1,5 @@
-//! Compressions: one file each, and one row in [`CODECS`]. Finding by magic, decoding, what an agent says that it can do
-//! and the documentation follow from the table.
+//! Compression formats: one file each, and one row in [`CODECS`]. Detection by magic number, decoding, the agent's
+//! capabilities and the documentation are derived from the table.
 
 mod bzip2;
 pub mod decode;

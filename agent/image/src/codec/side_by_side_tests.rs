@@ -1,4 +1,4 @@
-//! Decoded side by side or one after the other: the same bytes and the same errors.
+//! Parallel and sequential decoding give the same bytes and the same errors.
 
 use crate::flow::progress::Cancel;
 use crate::options::Options;

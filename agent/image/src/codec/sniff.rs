@@ -1,4 +1,4 @@
-//! What an image is, from its first bytes: never from its name.
+//! Detects the format of an image by its first bytes, never by its name.
 
 use crate::codec::{CODECS, Codec, Compression};
 

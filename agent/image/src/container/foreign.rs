@@ -1,5 +1,5 @@
-//! What people hand to an imaging tool by mistake: archives, virtual machines' formats, other compressions, error pages.
-//! None of it is what a disk holds from its first byte on, so that it is refused before a disk is touched.
+//! Formats that are passed to an imaging tool by mistake: archives, virtual machine formats, other compressions, error
+//! pages. None of them is the content of a disk, so they are refused before a disk is touched.
 
 use crate::error::ImageError;
 

@@ -1,4 +1,4 @@
-//! Disk image formats that are more than the bytes of the disk, and what is no disk image at all.
+//! Disk image formats other than raw bytes, and formats that are not disk images at all.
 
 pub mod foreign;
 pub mod qcow2;

@@ -1,4 +1,4 @@
-//! What the target holds already: read and compared with the index by several threads, told in the order of the image.
+//! Compares the target with the index, in several threads, and returns the results in the order of the image.
 
 use crate::delta::caibx::{self, Caibx};
 use crate::error::ImageError;

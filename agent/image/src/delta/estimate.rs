@@ -1,9 +1,8 @@
-//! Whether a delta is faster than writing the whole image, estimated beforehand from a few MiB of the target.
-//! A whole
-//! write passes over the device twice (write, read back). A delta passes over it once to read, and twice over what
-//! differs, so that it wins on the device as long as no more than half differs; of the network it never takes more. So
-//! it is chosen where at least half of the sampled MiB match. Zeros of the image are not sampled: a whole write makes
-//! them without fetching or writing anything, and a blank disk would look like a match.
+//! Estimates from a few MiB of the target whether a delta is faster than writing the whole image. A whole write passes
+//! over the device twice (write, read back). A delta reads the device once and then passes twice over what differs, so
+//! on the device it is faster as long as no more than half differs; it never needs more of the network. It is therefore
+//! chosen if at least half of the sampled MiB match. Zeros of the image are not sampled: a whole write creates them
+//! without fetching or writing anything, and a blank disk would look like a match.
 
 use crate::delta::caibx::{self, Caibx};
 use crate::error::ImageError;

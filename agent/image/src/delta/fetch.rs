@@ -1,4 +1,4 @@
-//! An index that was made before.
+//! Fetches an existing index.
 
 use crate::delta::caibx::Caibx;
 use crate::error::ImageError;

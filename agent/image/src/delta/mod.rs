@@ -1,4 +1,4 @@
-//! An index of the image and a target that holds an older one: only what differs is fetched.
+//! Delta writes: with an index of the image and a target that holds an older version, only the differences are fetched.
 
 pub mod caibx;
 pub mod compare;

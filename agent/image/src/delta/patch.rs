@@ -1,5 +1,5 @@
-//! What is on the target already is left there: it is read, compared with the index, and fetched only where it differs.
-//! The first MiB, which was erased, and the last, which ends the image, are always fetched.
+//! Leaves matching data on the target: it is read, compared with the index, and only differences are fetched. The first
+//! MiB, which was erased, and the last one, which ends the image, are always fetched.
 
 use crate::budget;
 use crate::codec::zstd::seekable::{self, CompressedFrame, Seekable};

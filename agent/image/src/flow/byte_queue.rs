@@ -1,4 +1,4 @@
-//! Bytes in the pieces in which they came: nothing is copied together.
+//! A queue of bytes that keeps the pieces in which they arrived, without copying.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};

@@ -1,4 +1,4 @@
-//! A bounded queue between two stages: a full one holds its producer, an empty one its consumer.
+//! A bounded queue between two stages: producers wait while it is full, consumers while it is empty.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

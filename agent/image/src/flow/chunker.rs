@@ -1,4 +1,4 @@
-//! Cuts the decoded stream into chunks for the device.
+//! Splits the decoded stream into chunks for the device.
 
 use crate::error::ImageError;
 use crate::flow::channel::Producer;

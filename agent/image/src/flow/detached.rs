@@ -1,4 +1,4 @@
-//! Work that blocks where nobody can interrupt it, and that a cancelled write does not wait for.
+//! Runs blocking work that cannot be interrupted in a thread that a cancelled write does not wait for.
 
 use crate::error::ImageError;
 use crate::flow::channel::{Popped, channel};

@@ -1,4 +1,4 @@
-//! The wire bytes as the decoders read them.
+//! The downloaded bytes as a reader for the decoders.
 
 use crate::error::ImageError;
 use crate::flow::byte_queue::ByteQueue;

@@ -1,4 +1,4 @@
-//! What moves bytes between threads, whatever they mean: channels, workers, pieces, chunks, and how a write is stopped.
+//! Moves bytes between threads, whatever they mean: channels, workers, pieces, chunks, and how a write is stopped.
 
 pub mod byte_queue;
 pub mod channel;

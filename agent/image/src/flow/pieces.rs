@@ -1,4 +1,4 @@
-//! Bytes on the way from a source to a decoder: pieces of one size, pumped into a channel.
+//! Pumps bytes from a source to a decoder, in pieces of one size, through a channel.
 
 use crate::flow::channel::Producer;
 use crate::flow::progress::timed;

@@ -1,4 +1,4 @@
-//! What a write shows while it runs, and how it is called off.
+//! Progress of a running write, and its cancellation.
 
 use serde::Serialize;
 use std::sync::Arc;

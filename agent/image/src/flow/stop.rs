@@ -1,4 +1,4 @@
-//! How one write is ended from anywhere.
+//! The stop flag of a write, which any thread can set.
 
 use crate::anomaly::Anomaly;
 use crate::error::ImageError;

@@ -1,4 +1,4 @@
-//! Parts of an image that are fetched one after the other, decoded side by side, and handed on in order.
+//! Parts of an image that are fetched in sequence, decoded in parallel, and returned in order.
 //!
 //! Fetching may block where nobody can interrupt it: its thread is left behind by a write that was called off.
 

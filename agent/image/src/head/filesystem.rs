@@ -1,4 +1,4 @@
-//! Filesystems that an image may be as a whole, by their magic in the first MiB.
+//! Detects images that consist of a single filesystem, by their magic numbers in the first MiB.
 
 /// A filesystem without a partition table around it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What the first MiB of an image tells, before anything is written: its table, its partitions, its filesystem.
+//! Interprets the first MiB of an image before anything is written: partition table, partitions, filesystem.
 
 mod filesystem;
 

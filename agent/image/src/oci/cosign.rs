@@ -1,4 +1,4 @@
-//! Who signed an image: cosign's signatures by a key, beside the image in its registry.
+//! cosign signatures made with a key, stored beside the image in its registry.
 //!
 //! Either form counts: `sha256-HEX.sig`, a manifest whose layers are payloads of "simple signing" with signatures in their
 //! annotations; or a Sigstore bundle that refers to the image, a DSSE envelope around an in-toto statement. What is signed

@@ -1,4 +1,5 @@
-//! Manifests and indices (image specification 1.1; docker's image manifest version 2, schema 2, which differs by names only).
+//! Manifests and indexes (image specification 1.1; docker's image manifest version 2, schema 2, which differs only in
+//! names).
 
 use crate::error::ImageError;
 use oci_spec::image::{Arch, Descriptor, ImageIndex, ImageManifest, Os};

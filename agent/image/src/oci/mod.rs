@@ -1,5 +1,5 @@
-//! Images in registries (OCI image and distribution specifications 1.1): what a reference names, found, checked and taken
-//! apart into blobs, each of which the engine fetches like any other image.
+//! Images in registries (OCI image and distribution specifications 1.1): a reference is resolved, verified and split
+//! into blobs, which the engine fetches like any other image.
 //!
 //! What a digest names is held against it: manifests before they are parsed, blobs by the engine. A tag is whatever the
 //! registry says; what it leads to is what is fetched from then on, from every mirror.

@@ -1,4 +1,4 @@
-//! Names of images in registries: `oci://HOST[:PORT]/REPOSITORY[:TAG][@DIGEST][#FILE]`.
+//! References to images in registries: `oci://HOST[:PORT]/REPOSITORY[:TAG][@DIGEST][#FILE]`.
 
 use crate::error::ImageError;
 use crate::proof::digest::Expected;

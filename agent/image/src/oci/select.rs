@@ -1,4 +1,4 @@
-//! What an image of a registry consists of: a disk, or the layers of a root filesystem.
+//! Selects the parts of a registry's image: a disk, or the layers of a root filesystem.
 
 use super::Resolved;
 use super::manifest::architecture;

@@ -1,4 +1,4 @@
-//! Manifests, configurations and signatures: small, and fetched whole.
+//! Fetches manifests, configurations and signatures, which are small enough to be held in memory.
 
 use crate::error::ImageError;
 use crate::flow::progress::{Cancel, Stages};

@@ -1,5 +1,5 @@
-//! One write from beginning to end: the source opened and checked, the pipeline run, receipts completed. A second attempt
-//! where an index was found to be of another image.
+//! One write from beginning to end: opens and checks the source, runs the pipeline, completes the receipts. Retries
+//! once if the index turns out to belong to another image.
 
 use crate::error::ImageError;
 use crate::flow::progress::Cancel;

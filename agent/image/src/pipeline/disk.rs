@@ -1,4 +1,4 @@
-//! An image opened to be looked at: the bytes that would be on the disk, at random places, without writing it anywhere.
+//! Opens an image for inspection: random access to the bytes that would be on the disk, without writing them anywhere.
 //!
 //! Raw and qcow2 images are read where they are, files and URLs alike, and so is zstd with a seek table. What can only be
 //! decoded from its beginning is decoded into an unnamed sparse file first.

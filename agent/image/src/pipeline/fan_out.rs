@@ -1,4 +1,4 @@
-//! One download for several devices: every chunk goes to each of them, and one that fails is left behind.
+//! One download for several devices: every chunk goes to each of them, and a device that fails is dropped.
 
 use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, Producer};

@@ -1,4 +1,4 @@
-//! An image's index, made without writing the image anywhere.
+//! Makes the index of an image without writing the image anywhere.
 
 use crate::budget::LEAST_BUFFERS;
 use crate::codec::decode;

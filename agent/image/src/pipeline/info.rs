@@ -1,4 +1,4 @@
-//! An image that was opened: what it is, and what its first MiB may refuse.
+//! Facts about an opened image, and the checks of its first MiB.
 
 use crate::anomaly::Anomaly;
 use crate::budget;

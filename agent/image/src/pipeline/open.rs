@@ -1,4 +1,4 @@
-//! A source opened and checked: format, length, digests' form. The target is not touched here.
+//! Opens a source and checks its format, its length and the form of its digests. The target is not touched here.
 
 use crate::anomaly::Anomaly;
 use crate::budget;

@@ -1,6 +1,6 @@
-//! An image in the form that burin reads fastest: zstd frames of one chunk each, which are decoded side by side and each
-//! straight into the buffer that is written, with a seek table behind them (zstd, contrib/seekable_format), so that parts
-//! can be fetched.
+//! Packs an image in the form that burin reads fastest: zstd frames of one chunk each, decoded in parallel straight
+//! into the buffers that are written, followed by a seek table (zstd, contrib/seekable_format), so that parts can be
+//! fetched.
 
 use crate::budget;
 use crate::codec::zstd::LARGEST_FRAME;

@@ -1,4 +1,4 @@
-//! An image's decoded bytes for whoever takes them as a stream: trees, which are not written to a device as they come.
+//! The decoded bytes of an image as a stream, for callers that do not write them to a device: trees.
 
 use crate::codec::decode::{self, Limits};
 use crate::codec::sniff;

@@ -1,4 +1,4 @@
-//! What a write tells while it runs, and at its end.
+//! Progress and receipt of a write.
 
 use crate::budget;
 use crate::flow::progress::{Phase, Progress, Snapshot, Stages};

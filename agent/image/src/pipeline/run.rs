@@ -1,6 +1,6 @@
-//! What is done once the source is open: the first MiB judged, targets prepared, the rest streamed, digests checked,
-//! the ends committed or handed back. One download for one device or several: what they share stops all of them, what is
-//! a device's own stops that one.
+//! The write itself, once the source is open: checks the first MiB, prepares the targets, streams the rest, verifies
+//! digests, and commits or returns the two ends. One download may serve several devices: a failure of the shared parts
+//! stops all of them, a failure of one device only that one.
 
 use crate::budget::{self, Share};
 use crate::codec::{Codec, sniff};

@@ -1,4 +1,4 @@
-//! The threads between source and device: digest of the wire bytes, decoding into chunks, digest of the content.
+//! The stages between source and device: digest of the downloaded bytes, decoding into chunks, digest of the content.
 
 use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, Producer};

@@ -1,4 +1,4 @@
-//! The threads of one write: they are started before a target is touched, and all of them end with it.
+//! The threads of a write. They are started before a target is touched, and all of them end with the write.
 
 use crate::budget::Share;
 use crate::codec::decode::{self, Limits};

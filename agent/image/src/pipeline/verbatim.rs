@@ -1,4 +1,4 @@
-//! A file as it is downloaded, whole and in memory: what an order puts into a system.
+//! Downloads a file unchanged into memory, for files that an order puts into a system.
 
 use crate::error::ImageError;
 use crate::flow::progress::{Cancel, Stages};

@@ -1,4 +1,4 @@
-//! One digest of a whole image, made of those that each MiB is read back by.
+//! One digest of a whole image, computed from the digests with which each MiB is read back.
 //!
 //! Reading back compares the XXH3-128 of each MiB, in whatever order requests come back. The XXH3-128 of all these, in
 //! the order of the image, is therefore a digest of the content as it was read back. It tells images and a device's

@@ -1,4 +1,4 @@
-//! What the bytes must be: digests and signatures.
+//! Verification of the bytes: digests and signatures.
 
 pub mod digest;
 pub mod mib;

@@ -1,4 +1,4 @@
-//! Digests of the blocks of a source: a second look must find what the first one proved.
+//! Digests of the blocks of a source: if a block is read a second time, it must match what was verified the first time.
 
 use crate::error::ImageError;
 use crate::proof::wire::{WireDigests, WireSum};

@@ -1,4 +1,4 @@
-//! minisign signatures: of an image as it is downloaded, and of the small files beside it.
+//! minisign signatures, of a downloaded image and of the small files beside it.
 //!
 //! An image is hashed while it streams by, so its signature must be a prehashed one (BLAKE2b-512, minisign's own
 //! default since 0.10); small files may have a legacy one too.

@@ -1,4 +1,4 @@
-//! What the bytes must be that came over the wire: their digest, their signature, or both.
+//! Verification of the downloaded bytes: by digest, by signature, or by both.
 
 use crate::error::ImageError;
 use crate::proof::digest::{Algorithm, Expected, Hasher};

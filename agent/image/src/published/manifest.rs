@@ -1,4 +1,4 @@
-//! A manifest: everything about an image in one file beside it, which one signature covers.
+//! An image's manifest: everything about the image in one file beside it, covered by one signature.
 
 use crate::error::ImageError;
 use crate::flow::progress::Cancel;

@@ -1,4 +1,4 @@
-//! A minisign signature published beside what it signs.
+//! Fetches the minisign signature that is published beside a file.
 
 use crate::error::ImageError;
 use crate::flow::progress::Cancel;

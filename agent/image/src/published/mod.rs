@@ -1,4 +1,4 @@
-//! Small files beside an image: sums, signatures, manifests.
+//! Files published beside an image: digests, signatures, manifests.
 
 pub mod manifest;
 pub mod minisign;

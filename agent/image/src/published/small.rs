@@ -1,4 +1,4 @@
-//! Small files beside an image: sums and signatures, by URL or path.
+//! Small files beside an image, such as digests and signatures, by URL or path.
 
 use crate::error::ImageError;
 use crate::flow::detached::detached;

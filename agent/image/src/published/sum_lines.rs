@@ -1,4 +1,4 @@
-//! Files of digests as they are published: by coreutils and busybox, BSD, openssl, PowerShell, certutil, Debian's indices.
+//! Parses digest files as written by coreutils and busybox, BSD, openssl, PowerShell, certutil, and Debian's indexes.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

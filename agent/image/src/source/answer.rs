@@ -1,4 +1,4 @@
-//! What a server answers, and what that means for the fetching: its headers, its status, its pace.
+//! Interprets a server's response for the download: headers, status, pace.
 
 use crate::error::ImageError;
 use burin_http::proxy::ProxyError;

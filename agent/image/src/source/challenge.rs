@@ -1,4 +1,4 @@
-//! What a server wants to see, from its WWW-Authenticate (RFC 9110, 11.6.1).
+//! A server's authentication challenge, WWW-Authenticate (RFC 9110, 11.6.1).
 
 /// One challenge: scheme and parameters, names in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]

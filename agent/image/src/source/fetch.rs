@@ -1,5 +1,5 @@
-//! One connection's worth of an image, fetched in a thread of its own; with several connections, parts of it side by
-//! side, each bound by validator, place and length to the first answer, and handed on in order.
+//! Fetches an image over one connection, in a thread of its own. With several connections, parts are fetched in
+//! parallel, each bound to the first response by validator, range and length, and returned in order.
 
 use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, Producer, channel};

@@ -1,5 +1,5 @@
-//! How an image is fetched, and one GET as every part of that sends it: through the proxy that is meant, with credentials
-//! where they belong, after redirects.
+//! Settings of a download, and the GET request that all parts of it use: through the right proxy, with credentials only
+//! for the right server, after redirects.
 
 use crate::error::ImageError;
 use crate::source::answer;

@@ -1,5 +1,5 @@
-//! An image over HTTP: resumed where it broke off, from the next mirror if need be (RFC 9110: Range 14.2, If-Range
-//! 13.1.5, Content-Range 14.4).
+//! Downloads an image over HTTP; resumes where the connection broke, from the next mirror if necessary (RFC 9110: Range
+//! 14.2, If-Range 13.1.5, Content-Range 14.4).
 //!
 //! What a resumed answer sends must agree with what came before: the same validator and length on the same mirror, and
 //! on every resume the last bytes are fetched again and compared. A server without Range sends everything again; then

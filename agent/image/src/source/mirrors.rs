@@ -1,4 +1,4 @@
-//! The servers of one image, and what follows when one of them fails: the next, a pause, or the end.
+//! The servers of one image, and what follows a failure: the next server, a pause, or the end.
 
 use crate::error::ImageError;
 use crate::flow::stop::Stop;

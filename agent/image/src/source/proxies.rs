@@ -1,4 +1,4 @@
-//! Which proxy a URL is fetched through.
+//! Selects the proxy for a URL.
 
 use crate::error::ImageError;
 use burin_http::redirect::Origin;

@@ -1,4 +1,4 @@
-//! Who one is to registries: passwords from docker's configuration files, and the tokens that are made with them
+//! Authentication with registries: passwords from docker's configuration files, and the tokens obtained with them
 //! (distribution's "Token Authentication Specification").
 //!
 //! A registry gets a password only if it asks for one, and its token server only where it can be taken for the registry's

@@ -1,4 +1,4 @@
-//! Passwords and tokens: for those who should see them, and for no others.
+//! Passwords and tokens reach only the servers that they are for.
 
 use super::{fails, run, writes};
 use crate::support::*;

@@ -1,4 +1,4 @@
-//! Images in registries: what they are found to be, and what a registry or somebody on the way may do to them.
+//! Images in registries: their detection, and attacks by a registry or somebody on the network.
 
 mod auth;
 mod signed;

@@ -1,4 +1,4 @@
-//! What a writer is fed with.
+//! Chunks for a writer under test.
 
 use burin::disk::{Chunk, Fed, Feed, Pool};
 use std::time::Duration;

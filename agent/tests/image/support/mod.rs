@@ -1,4 +1,4 @@
-//! What the image tests share: images, noise, a web server that misbehaves on request, loop devices.
+//! Support for the image tests: images, noise, a web server that misbehaves on request, loop devices.
 
 use burin::disk::Target;
 use burin::image::{self, Cancel, Http, ImageError, Progress, Source, WriteRequest};

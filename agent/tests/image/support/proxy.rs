@@ -1,5 +1,4 @@
-//! An HTTP proxy as they are met: it forwards what comes in absolute-form, tunnels what asks for a tunnel, may keep what it
-//! fetched, and fails on request.
+//! An HTTP proxy for tests: forwards requests in absolute form, opens tunnels, may cache, and fails on request.
 
 use super::server::tls;
 use std::collections::{HashMap, VecDeque};

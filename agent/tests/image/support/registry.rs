@@ -1,4 +1,5 @@
-//! A registry (OCI distribution specification 1.1, pulling only) that misbehaves on request, and knows what it was asked.
+//! A registry for tests (OCI distribution specification 1.1, pull only) that misbehaves on request and records its
+//! requests.
 
 use super::{proxy::head, server::tls, sha256};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! A SOCKS 5 proxy (RFC 1928, RFC 1929) that wants user and password, knows CONNECT, and notes whom it was asked for.
+//! A SOCKS 5 proxy for tests (RFC 1928, RFC 1929) that requires a password, supports CONNECT, and records the requested
+//! hosts.
 
 use super::proxy::relay;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! The ways through proxies: which one, in what form, with whose password, and what is told when there is no way.
+//! Proxies: which one is used, in which form, with which password, and the error when it cannot be reached.
 
 use super::{code, run, text, tls_server};
 use crate::support::*;

@@ -1,4 +1,4 @@
-//! Redirects as an attacker would have them: credentials wanted elsewhere, and a way out of TLS.
+//! Malicious redirects: to another server that wants the credentials, and from https to http.
 
 use super::{code, run, text, tls_server};
 use crate::support::*;
@@ -84,7 +84,7 @@ fn no_redirect_leads_out_of_tls() {
         let more = [more, &["--ca", &ca]].concat();
         let output = run(source, &target, &more, &[]);
         assert_eq!(code(&output), "image.redirect", "{more:?}: {output:?}");
-        assert!(text(&output).contains("out of TLS") && !text(&output).contains("hunter2"), "{output:?}");
+        assert!(text(&output).contains("from https to http") && !text(&output).contains("hunter2"), "{output:?}");
     }
     assert_eq!(plain.requests(), Vec::<String>::new(), "somebody was asked without TLS");
     assert!(fs::read(&target).unwrap() == dirt(3 * MIB), "the target was touched");

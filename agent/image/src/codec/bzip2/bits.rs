@@ -1,4 +1,4 @@
-//! Bits in order, the highest of a byte first.
+//! Reads bits, most significant first.
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bits {

@@ -1,4 +1,4 @@
-//! Blocks of bzip2 streams side by side, of bzip2, lbzip2 or pbzip2, which all make the same.
+//! Parallel decoding of bzip2 blocks. bzip2, lbzip2 and pbzip2 all write the same format.
 //!
 //! A block is decoded as a stream of its own: behind a header, and before an end with the block's checksum. What looks like a
 //! block's mark may stand inside of a block (once in tens of terabytes): a block that cannot be decoded is tried again together

@@ -1,4 +1,4 @@
-//! bzip2, and its blocks side by side.
+//! bzip2, with its blocks decoded in parallel.
 
 mod bits;
 mod blocks;

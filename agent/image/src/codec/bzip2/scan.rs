@@ -1,4 +1,4 @@
-//! Where the blocks of a bzip2 stream are: their marks stand at any bit.
+//! Finds the blocks of a bzip2 stream: their magic numbers may start at any bit.
 
 use super::bits::Bits;
 use crate::flow::input::Input;

@@ -1,4 +1,4 @@
-//! Members of a gzip file side by side: bgzip, eStargz, and files that were joined.
+//! Parallel decoding of gzip members: bgzip, eStargz, and concatenated files.
 //!
 //! Only bgzip's members say how long they are. So a stretch goes from what looks like the beginning of a member to the next
 //! such place that is far enough, and a worker decodes it as a file of its own. What only looked like a beginning, or is

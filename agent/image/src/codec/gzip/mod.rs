@@ -1,4 +1,4 @@
-//! gzip (RFC 1952), and members side by side.
+//! gzip (RFC 1952), with its members decoded in parallel.
 
 mod members;
 

@@ -1,4 +1,4 @@
-//! A compressed zstd frame, found by its block headers (RFC 8878, 3.1.1) and held in the pieces in which it came.
+//! Finds a compressed zstd frame by its block headers (RFC 8878, 3.1.1) and holds it in the pieces in which it arrived.
 
 use crate::codec::sniff;
 use crate::codec::zstd::LARGEST_FRAME as LARGEST;

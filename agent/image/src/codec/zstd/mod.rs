@@ -1,4 +1,4 @@
-//! Zstandard (RFC 8878): frames side by side, and random access by a seek table.
+//! Zstandard (RFC 8878): frames decoded in parallel, and random access by a seek table.
 
 pub mod frame;
 pub mod parallel;

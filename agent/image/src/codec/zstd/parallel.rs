@@ -1,4 +1,4 @@
-//! Zstandard frames side by side.
+//! Parallel decoding of Zstandard frames.
 //!
 //! pzstd, the seekable format and joined files are all just several frames (RFC 8878, 3.1). Where a frame ends is read
 //! off its block headers as it comes in, so neither a seek table nor pzstd's length headers are needed, and the source

@@ -1,4 +1,4 @@
-//! The workers that decode zstd frames, each frame into single chunks.
+//! The workers that decode zstd frames into chunks.
 
 use crate::flow::byte_queue::ByteQueue;
 use crate::flow::channel::{Consumer, Popped, Producer};

@@ -1,4 +1,4 @@
-//! From the bytes of a qcow2 image to those of the disk inside.
+//! Decodes the clusters of a qcow2 image.
 
 use super::damaged;
 use crate::error::ImageError;

@@ -1,4 +1,4 @@
-//! The header of a qcow2 image, and its table entries taken apart.
+//! Parses the header and the table entries of a qcow2 image.
 
 const MAGIC: u32 = 0x5146_49fb;
 /// More would not fit a disk: 8 EiB needs less with clusters of 2 MiB.

@@ -1,4 +1,4 @@
-//! A qcow2 image as a stream of what its guest sees (QEMU, docs/interop/qcow2.txt), versions 2 and 3.
+//! Reads a qcow2 image, version 2 or 3, as a stream of the guest's disk contents (QEMU, docs/interop/qcow2.txt).
 //!
 //! Read at random through [`ReadAt`], so nothing is spooled. Compressed clusters (deflate, zstd), zero clusters and
 //! internal snapshots' presence are fine; backing files, external data files, encryption and subclusters are refused.
