@@ -1,4 +1,4 @@
-//! Embeds the build time: no machine that runs this binary lives before it.
+//! Embeds the build time, a lower bound for the clock of any machine that runs this binary.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

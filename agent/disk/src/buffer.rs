@@ -1,4 +1,4 @@
-//! A fixed number of aligned buffers that go round: memory does not grow with the image.
+//! A fixed pool of aligned, reusable buffers, so that memory does not grow with the image.
 
 use super::zero::{self, Segment};
 use burin_sys::aligned::AlignedBuf;

@@ -20,7 +20,7 @@ pub enum DiskError {
     Held { device: PathBuf, by: String },
     #[error("{device}: has no size; is there a medium in it?")]
     Empty { device: PathBuf },
-    #[error("{device}: does not take direct I/O")]
+    #[error("{device}: does not support direct I/O")]
     NoDirectIo { device: PathBuf, source: io::Error },
     #[error("{device}: logical sectors of {bytes} bytes are not supported")]
     SectorSize { device: PathBuf, bytes: u32 },
@@ -28,11 +28,11 @@ pub enum DiskError {
     Io { device: PathBuf, operation: &'static str, offset: u64, source: io::Error },
     #[error("{device}: is gone: {operation} failed at byte {offset}")]
     Gone { device: PathBuf, operation: &'static str, offset: u64, source: io::Error },
-    #[error("{device}: a request has had no answer for {seconds} s")]
+    #[error("{device}: a request has not been answered for {seconds} s")]
     Hung { device: PathBuf, seconds: u64 },
-    #[error("{device}: what was read back at byte {offset} ({len} bytes) is not what was written")]
+    #[error("{device}: the data read back at byte {offset} ({len} bytes) differs from what was written")]
     ReadbackMismatch { device: PathBuf, offset: u64, len: u64 },
-    #[error("{device}: bytes {} to {} are to be kept, and would be written to at byte {offset}", kept.start, kept.end)]
+    #[error("{device}: bytes {} to {} must be kept; a write at byte {offset} was refused", kept.start, kept.end)]
     Kept { device: PathBuf, offset: u64, kept: Range<u64> },
     #[error("{device}: interrupted")]
     Interrupted { device: PathBuf },

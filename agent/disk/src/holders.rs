@@ -1,4 +1,4 @@
-//! Who uses a disk: device-mapper and md above it, mounts and swap on it or on its partitions.
+//! Who uses a disk: device-mapper and md devices on top of it, and mounts or swap on it or its partitions.
 
 use super::Roots;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What stays on a device that is written: ranges that nothing is ever written to, and the record that remembers them.
+//! Ranges of a device that must never be written, and the on-disk record of them.
 
 use super::{DiskError, Target};
 use std::ops::Range;

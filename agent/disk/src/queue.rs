@@ -1,4 +1,4 @@
-//! The seam between the writer and the kernel: operations in, completions out.
+//! The interface between the writer and the kernel: operations in, completions out.
 
 pub use burin_sys::uring::{Completion, Op};
 

@@ -1,4 +1,4 @@
-//! The device to be written: checked, then held exclusively and with direct I/O.
+//! The device to be written: checked, then opened exclusively with direct I/O.
 
 use super::{DiskError, Kept};
 use burin_sys::blockdev;

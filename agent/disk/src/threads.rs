@@ -1,4 +1,4 @@
-//! A queue of four threads with positioned reads and writes, for kernels that refuse io_uring.
+//! A queue of four threads that use positioned reads and writes, for kernels that refuse io_uring.
 
 use super::queue::{Completion, Op, Queue, Waker};
 use nix::fcntl::{FallocateFlags, fallocate};

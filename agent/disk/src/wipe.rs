@@ -1,4 +1,5 @@
-//! What must not survive beyond an image: backup partition tables, and signatures of RAID, LVM and filesystems.
+//! Removes what must not survive beyond the end of an image: backup partition tables, and RAID, LVM and filesystem
+//! signatures.
 
 use super::{CHUNK, DiskError, Mark, Target};
 use burin_sys::aligned::AlignedBuf;

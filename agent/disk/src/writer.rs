@@ -1,4 +1,4 @@
-//! Drives chunks to the device, holes included, and reads them back.
+//! Writes chunks to the device, including holes, and reads them back.
 //!
 //! [`Writer::prepare`] makes the old contents unbootable, [`Writer::run`] writes everything but the first chunk,
 //! [`Body::finish`] checks it, wipes what lies beyond, and writes the withheld first chunk last or hands it out.

@@ -1,4 +1,4 @@
-//! The HTTP client of the whole agent: one place that knows trust and time limits.
+//! Builds the agent's only HTTP client, with its TLS trust and time limits.
 
 use super::names::Names;
 use super::proxy::ProxyConnector;

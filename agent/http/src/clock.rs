@@ -1,4 +1,4 @@
-//! Whether the system's clock may be believed, and which certificates it lets pass.
+//! Whether the system clock can be trusted, and which certificate validity periods are accepted accordingly.
 //!
 //! A netbooted machine may come up in 1970, or in the year that a dead battery left. Until somebody who can be believed
 //! has told the time, certificates are judged by what is certain: the build time of this program is past. From then on

@@ -1,5 +1,5 @@
-//! The agent's HTTP client, built in one place: whom TLS trusts, the way through proxies, time limits, a clock that a
-//! server's `Date` header may set, and how long to wait before the next try.
+//! The agent's HTTP client, built in one place: TLS trust, proxies, time limits, back-off, and a clock that may be set
+//! from a server's `Date` header.
 //!
 //! [`agent`] builds every client of burin; image downloads and calls of the protocol differ by their [`Trust`] and
 //! [`Timeouts`] only.

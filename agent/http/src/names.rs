@@ -1,4 +1,4 @@
-//! How a host's name becomes addresses: as the C library does it, unless the program knows better.
+//! Host name resolution: by the C library, unless the program installs a resolver of its own.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};

@@ -1,6 +1,6 @@
-//! The way through a proxy, for requests that name one. Plain http goes through an HTTP proxy in absolute-form (RFC 9112,
-//! 3.2.2): the proxy may answer from its cache, and need not allow tunnels to port 80. https goes through a tunnel
-//! (CONNECT, RFC 9110, 9.3.6), and a SOCKS proxy (RFC 1928) is a tunnel for both.
+//! HTTP and SOCKS proxies. Plain http requests are sent to an HTTP proxy in absolute form (RFC 9112, 3.2.2): the proxy
+//! may answer from its cache, and need not allow tunnels to port 80. https uses a tunnel (CONNECT, RFC 9110, 9.3.6); a
+//! SOCKS proxy (RFC 1928) is a tunnel for both.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -14,7 +14,7 @@ use ureq::{Error, Proxy, ProxyProtocol};
 
 /// Why there is no way through a proxy, inside [`ureq::Error::Other`]. What comes after the proxy is no part of it.
 #[derive(Debug, thiserror::Error)]
-#[error("{proxy}: no way through this proxy")]
+#[error("{proxy}: cannot connect through this proxy")]
 pub struct ProxyError {
     /// As [`name`] gives it.
     pub proxy: String,

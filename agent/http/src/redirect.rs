@@ -1,5 +1,5 @@
-//! Where a redirect leads, and what may go along (RFC 9110, 15.4; RFC 6454; RFC 3986): never out of TLS, and credentials
-//! never to another server.
+//! Redirects (RFC 9110, 15.4; RFC 6454; RFC 3986): never from https to http, and credentials never go to another
+//! server.
 
 use ureq::http::{Method, Request, Response, Uri, header};
 use ureq::{Agent, Body};
@@ -11,9 +11,9 @@ const MOST_OF_CALLS: usize = 5;
 /// Why a redirect is not followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedirectError {
-    #[error("{from} redirects out of TLS, to {to}")]
+    #[error("{from} redirects from https to http, to {to}")]
     Downgrade { from: String, to: String },
-    #[error("redirected to {location:?}, which is no http or https URL")]
+    #[error("redirected to {location:?}, which is not an http or https URL")]
     NoUrl { location: String },
     #[error("redirected more than {most} times")]
     TooMany { most: usize },

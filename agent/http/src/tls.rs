@@ -1,4 +1,5 @@
-//! TLS for ureq with burin's own verifier: ureq's own connector takes roots, but no verifier.
+//! A TLS connector for ureq that uses burin's own certificate verifier; ureq's connector accepts roots, but no
+//! verifier.
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};

@@ -1,4 +1,5 @@
-//! Whom to believe on the other side of TLS: public CAs, the operator's CA, or one certificate by its fingerprint.
+//! Which TLS servers to trust: those certified by public CAs or the operator's CA, or one certificate by its
+//! fingerprint.
 
 use super::clock::Clock;
 use super::verifier::{Anybody, Fingerprint, Verifier};
@@ -60,7 +61,7 @@ pub enum TrustError {
     Empty { path: PathBuf },
     #[error("the key {path} of this machine's certificate cannot be read")]
     Key { path: PathBuf, source: rustls::pki_types::pem::Error },
-    #[error("{path} has no key, and {certificate} is no certificate without one")]
+    #[error("{path} has no key; without it the certificate {certificate} cannot be used")]
     NoKey { path: PathBuf, certificate: PathBuf },
     #[error("the certificate {path} does not fit its key")]
     Identity { path: PathBuf, source: rustls::Error },

@@ -1,4 +1,4 @@
-//! Judges server certificates: by fingerprint, or by chain and name with the time as the clock allows.
+//! Verifies server certificates: by fingerprint, or by chain and name, with the time that the clock allows.
 
 use super::clock::{Clock, Validity};
 use burin_protocol::hex;

@@ -1,4 +1,4 @@
-//! What keeps an image from booting on other machines.
+//! Rules about faults that keep an image from booting on other machines.
 
 use crate::faults::Fault;
 use crate::files::{lines, variable};

@@ -1,4 +1,4 @@
-//! The bytes of an image at random places, shared by all that look at it.
+//! Random access to the bytes of an image, shared by all readers.
 
 use burin_image::{ImageError, ReadAt};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Drivers by the kind of hardware that an image may meet elsewhere.
+//! Drivers by the kind of hardware that an image may meet on other machines.
 
 use crate::files::{Files, lines};
 use crate::ramdisk::{Ramdisk, module};

@@ -1,5 +1,5 @@
-//! What will break elsewhere: tables of rules, one row each. A new rule is a row in the table of its kind, and a line in
-//! docs/errors.md.
+//! Rules about what will break on other machines: tables with one row for each rule. To add a rule, add a row to the
+//! table of its kind, and a line to docs/errors.md.
 
 use crate::look::Look;
 use crate::report::{Finding, Severity};

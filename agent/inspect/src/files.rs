@@ -1,4 +1,4 @@
-//! Files of a system, over all of its mounted trees, with links followed inside of it.
+//! Files of a system across all of its mounted trees; symbolic links are followed within the system.
 
 use crate::tree::{Entry, Metadata, NodeType, Tree, TreeError};
 use std::cell::RefCell;

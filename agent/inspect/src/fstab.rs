@@ -1,4 +1,4 @@
-//! /etc/fstab, and what its names mean within an image.
+//! Parses /etc/fstab and resolves its device names within an image.
 
 use crate::files::lines;
 use crate::volumes::Volume;

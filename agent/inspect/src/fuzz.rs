@@ -1,5 +1,5 @@
-//! One entry per reader of what images hold. For fuzzers and bounded trials: they must return for every input, and take
-//! memory by limits of their own.
+//! Fuzzing entry points, one for each parser of image contents. They must return for every input, and limit their
+//! memory by themselves.
 
 use crate::disk::Disk;
 use crate::tree::{self, NodeType, Tree};

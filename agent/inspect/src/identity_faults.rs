@@ -1,4 +1,5 @@
-//! What every machine would have the same, though each must have its own; and secrets that would leave the house.
+//! Rules about identifiers that would be the same on every machine although they must be unique, and about secrets left
+//! in an image.
 
 use crate::faults::Fault;
 use crate::files::lines;

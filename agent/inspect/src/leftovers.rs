@@ -1,4 +1,4 @@
-//! What the making of an image, or a boot of it, left in it.
+//! Rules about leftovers of the image's build, or of a boot of it.
 
 use crate::faults::Fault;
 use crate::files::{Files, lines, variable};

@@ -1,4 +1,4 @@
-//! What a disk image is, and what will break elsewhere: read in user space, without root, without writing anything.
+//! Inspects a disk image and finds what will break on other machines: in user space, without root, and without writing.
 //!
 //! [`check`] is the one call. It takes an image that `burin_image::open_disk` opened, and answers with a [`Report`]: the
 //! table, the ways firmware starts it, the installed system, and findings by a table of rules, each with a code, a reason

@@ -1,4 +1,4 @@
-//! All that is known of an image, for the rules and the report.
+//! Everything known about an image, for the rules and the report.
 
 use crate::disk::Disk;
 use crate::files::Files;

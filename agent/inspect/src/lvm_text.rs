@@ -1,4 +1,4 @@
-//! The text in which LVM2 keeps what a volume group is (lvm2, lib/format_text): sections, and values in them.
+//! Parses the text format of LVM2 metadata (lvm2, lib/format_text): sections, and values in them.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Networks that are set up for one machine's network cards.
+//! Rules about network configuration that fits only one machine's network cards.
 
 use crate::faults::Fault;
 use crate::files::{Files, lines, variable};

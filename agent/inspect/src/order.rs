@@ -1,5 +1,5 @@
-//! What an order wants of an image, step by step: by its table, as `burin agent` judges it before the first write
-//! ([`burin_plan::check_head`]), and by what is inside, which the agent sees only after it.
+//! Checks an image against an order, step by step: its partition table, as `burin agent` does before the first write
+//! ([`burin_plan::check_head`]), and its contents, which the agent sees only after writing.
 
 use crate::boot_faults::has_loader;
 use crate::look::Look;
@@ -29,7 +29,7 @@ pub enum OrderError {
     NotUsed(String),
     #[error("the order cannot be planned: {0}")]
     NoPlan(Box<burin_plan::Refusal>),
-    #[error("the machine for the order cannot be made up: {0}")]
+    #[error("no machine that fits the order can be made up: {0}")]
     Machine(String),
 }
 

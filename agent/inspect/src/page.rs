@@ -1,4 +1,4 @@
-//! The report for people.
+//! The report in readable form.
 
 use crate::report::{Drivers, Finding, KernelFacts, Report, Severity};
 use burin_protocol::image::ImageFormat;

@@ -1,4 +1,4 @@
-//! Ramdisks that are good on the machine that built them only.
+//! Rules about ramdisks that work only on the machine that built them.
 
 use crate::drivers::{HARDWARE, Need};
 use crate::faults::Fault;

@@ -1,4 +1,4 @@
-//! What was found, for programs: `burin image check --json`.
+//! The report in machine-readable form: `burin image check --json`.
 
 use burin_protocol::image::ImageFormat;
 use schemars::JsonSchema;

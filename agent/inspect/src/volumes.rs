@@ -1,4 +1,5 @@
-//! What an image has that may hold a filesystem: partitions, logical ones too, logical volumes, or all of it.
+//! The parts of an image that may hold a filesystem: partitions (logical ones too), logical volumes, or the whole
+//! image.
 
 use crate::disk::Disk;
 use crate::lvm;

@@ -1,5 +1,5 @@
-//! What the types of an order cannot say: names that must exist, fields that must be real, values that must fit.
-//! Everything that is wrong is reported at once, each with its JSON pointer.
+//! Checks that the types of an order cannot express: names that must exist, fields that must be real, values that must
+//! fit. All mistakes are reported at once, each with its JSON pointer.
 
 mod devices;
 mod files;

@@ -1,4 +1,4 @@
-//! examples/: every order there can be planned, and its README names each of them.
+//! Every order in examples/ can be planned, and the README there names each of them.
 
 use super::plan;
 use super::testing::machine;

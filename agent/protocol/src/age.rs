@@ -1,4 +1,5 @@
-//! Recipients of age, `age1...`: X25519 public keys in Bech32 (age-encryption.org/v1, "The X25519 recipient type"; BIP 173).
+//! Recipients of age, `age1...`: X25519 public keys in Bech32 (age-encryption.org/v1, "The X25519 recipient type"; BIP
+//! 173).
 
 const ALPHABET: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 const PREFIX: &str = "age";

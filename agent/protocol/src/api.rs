@@ -1,4 +1,4 @@
-//! What the agent's own API says and hears, `status/v1` and its like. docs/protocol.md has the story.
+//! Types of the agent's own API, such as `status/v1`. docs/protocol.md describes how they are used.
 
 use super::{Control, Identity, Problem};
 use schemars::JsonSchema;

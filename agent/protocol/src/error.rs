@@ -1,4 +1,4 @@
-//! What every typed error of the agent owes to its readers: a stable code and advice.
+//! The interface of every typed error of the agent: a stable code and a hint.
 
 use crate::Problem;
 use crate::plan::Trace;

@@ -1,4 +1,4 @@
-//! What an agent reports while it works: CloudEvents 1.0 in JSON, keyed by (boot id, sequence).
+//! Events that an agent reports while it works: CloudEvents 1.0 in JSON, keyed by (boot id, sequence).
 //!
 //! An [`Event`] keeps type, data and extension attributes as they came, so kinds that a reader does not know survive a
 //! round trip; [`Event::kind`] is the typed view of those it knows.

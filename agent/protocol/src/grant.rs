@@ -1,4 +1,4 @@
-//! `grant/v1`: leave to destroy, once for each (order, attempt).
+//! `grant/v1`: permission to overwrite disks, given once for each (order, attempt).
 
 use super::Problem;
 use schemars::JsonSchema;

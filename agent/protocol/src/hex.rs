@@ -1,4 +1,4 @@
-//! Bytes as digests, fingerprints and identifiers are written.
+//! Hexadecimal text of digests, fingerprints and identifiers.
 
 /// Two lower-case hexadecimal digits a byte.
 pub fn hex(bytes: impl AsRef<[u8]>) -> String {

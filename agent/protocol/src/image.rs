@@ -1,4 +1,4 @@
-//! What an order says about an image, and what the engine answers after writing it.
+//! The description of an image in an order, and the engine's receipt after writing it.
 
 use super::{Problem, Secret};
 use schemars::JsonSchema;

@@ -1,5 +1,5 @@
-//! The wire types that agent and controllers share, and the form of their errors. No I/O. The JSON Schemas in
-//! docs/schemas are generated from these types; docs/protocol.md tells the story in which they travel.
+//! Wire types shared by agent and controllers, and the form of their errors. No I/O. The JSON Schemas in docs/schemas
+//! are generated from these types; docs/protocol.md describes the exchanges in which they are used.
 //!
 //! A machine says [`Hello`] with its inventory, is given an [`Order`], makes a [`Plan`] of it, asks for leave by a
 //! [`GrantRequest`], tells what it does by [`Event`]s, and ends with a [`Receipt`].

@@ -1,5 +1,5 @@
-//! `image-manifest/v1`: what a publisher says of an image, in one file beside it. One signature of this file covers the
-//! image, its index, its name and its version, as it holds their digests.
+//! `image-manifest/v1`: a publisher's description of an image, in one file beside it. It contains the digests of image
+//! and index, so one signature of this file covers image, index, name and version.
 
 use super::image::ImageFormat;
 use schemars::JsonSchema;
@@ -60,7 +60,7 @@ pub struct Content {
 pub enum ManifestError {
     #[error("not a manifest: {0}")]
     Malformed(String),
-    #[error("a manifest of the version {0:?}, which is not known here")]
+    #[error("a manifest of version {0:?}, which is not supported")]
     Version(String),
 }
 

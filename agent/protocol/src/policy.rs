@@ -1,5 +1,5 @@
-//! `policy/v1`: what a ramdisk demands of whoever gives it orders. It lies in the ramdisk, `/etc/burin/policy.json`, and
-//! nothing that comes over the network can weaken it.
+//! `policy/v1`: the ramdisk's requirements on orders and those who give them. It is stored in the ramdisk,
+//! `/etc/burin/policy.json`, and nothing that comes over the network can weaken it.
 
 use crate::order::time;
 use schemars::JsonSchema;
@@ -88,7 +88,7 @@ pub enum PolicyError {
     Json { source: serde_json::Error },
     #[error("the policy is {found:?}, this agent reads {VERSION}")]
     Version { found: String },
-    #[error("the policy's {at} has no key, so that nothing could ever be accepted")]
+    #[error("the policy's {at} has no keys, so nothing could ever be accepted")]
     NoKeys { at: &'static str },
     #[error("the policy's {at} is {text:?}: not a time of RFC 3339")]
     Time { at: &'static str, text: String },

@@ -1,5 +1,5 @@
-//! Envelopes as DSSE 1.0.2 has them (<https://github.com/secure-systems-lab/dsse>): a document's bytes as they are, what
-//! they are meant to be, and signatures over both.
+//! DSSE 1.0.2 envelopes (<https://github.com/secure-systems-lab/dsse>): the exact bytes of a document, their type, and
+//! signatures over both.
 
 use super::key::{PublicKey, SecretKey};
 use base64::Engine;
@@ -33,13 +33,13 @@ pub struct Signature {
 pub enum EnvelopeError {
     #[error("this is not a signed envelope (DSSE)")]
     NotAnEnvelope { source: serde_json::Error },
-    #[error("this envelope holds {found:?}, and not {expected}")]
+    #[error("this envelope contains {found:?}, not {expected}")]
     PayloadType { found: String, expected: String },
     #[error("this envelope's payload or signature is not base64")]
     Base64,
     #[error("this envelope has {count} signatures, more than {MOST_SIGNATURES}")]
     TooMany { count: usize },
-    #[error("none of the {signatures} signatures is by one of the {keys} keys that may sign this")]
+    #[error("none of the {signatures} signatures was made with one of the {keys} accepted keys")]
     Signature { signatures: usize, keys: usize },
 }
 

@@ -26,7 +26,7 @@ pub enum KeyError {
     Public { text: String },
     #[error("this is not an Ed25519 private key in PKCS#8, PEM")]
     Secret,
-    #[error("no random numbers can be had for a key")]
+    #[error("no random numbers are available for a key")]
     Random,
 }
 

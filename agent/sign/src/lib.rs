@@ -1,5 +1,5 @@
-//! Who said it: Ed25519 keys as `openssl` and `minisign` make them, and envelopes (DSSE) that hold a document's exact
-//! bytes with signatures over them; and secrets that only one recipient opens (age). No I/O.
+//! Signatures and encryption: Ed25519 keys as `openssl` and `minisign` make them, envelopes (DSSE) with signatures over
+//! the exact bytes of a document, and secrets for a single recipient (age). No I/O.
 //!
 //! ```
 //! use burin_sign::{Envelope, SecretKey};

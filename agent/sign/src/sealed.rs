@@ -1,5 +1,5 @@
-//! Secrets for somebody who is not here: files of age (age-encryption.org/v1) to one X25519 recipient, as text. `age -d`
-//! opens them.
+//! Encrypts secrets for one recipient: armored age files (age-encryption.org/v1) for an X25519 key. `age -d` decrypts
+//! them.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -18,11 +18,11 @@ const COLUMNS: usize = 64;
 /// Why nothing was sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    #[error("not a recipient of age")]
+    #[error("not an age recipient")]
     Recipient,
     #[error("more than {CHUNK} bytes")]
     TooLong,
-    #[error("no randomness, or a recipient that gives no secret")]
+    #[error("no random numbers are available, or the recipient's key is unusable")]
     Crypto,
 }
 

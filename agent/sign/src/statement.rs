@@ -1,4 +1,4 @@
-//! Receipts as evidence: an in-toto statement (Statement/v1) of what was done, in an envelope that the machine has signed.
+//! Receipts as evidence: an in-toto statement (Statement/v1) of what was done, in an envelope signed by the machine.
 
 use crate::dsse::{Envelope, EnvelopeError};
 use crate::key::{PublicKey, SecretKey};
@@ -65,7 +65,7 @@ pub struct Software {
 pub enum EvidenceError {
     #[error("this receipt has no evidence: nobody has signed it")]
     None,
-    #[error("the evidence does not hold: {0}")]
+    #[error("the evidence is not valid: {0}")]
     Envelope(#[from] EnvelopeError),
     #[error("the evidence is not a statement about a receipt")]
     NotAStatement { source: Option<serde_json::Error> },

@@ -1,4 +1,4 @@
-//! The only room with `unsafe`: ioctls and raw syscalls behind safe functions.
+//! The only crate with `unsafe`: ioctls and raw syscalls behind safe functions.
 #![allow(unsafe_code)]
 
 pub mod aligned;

@@ -1,5 +1,6 @@
-//! Changes to an MBR: its last partition grows, a logical one with what it lies in, and one more is added at the end of the
-//! disk. The first sector, with all primary partitions, is written at once, after the records of logical ones.
+//! Changes to an MBR: grows its last partition (a logical one together with its extended partition), or adds one at the
+//! end of the disk. The first sector, with all primary partitions, is written at once, after the records of logical
+//! ones.
 
 use super::Sectors;
 use super::adjust::{Extent, Grow, PartitionChange, TableChange, TableReceipt, step};

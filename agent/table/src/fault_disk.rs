@@ -1,4 +1,4 @@
-//! For tests: a disk in memory that loses its power.
+//! A disk in memory that loses power, for tests.
 
 use super::Sectors;
 use std::cell::{Cell, RefCell};

@@ -25,7 +25,7 @@ pub enum Fault {
     Length,
     #[error("the header's checksum does not match")]
     HeaderCrc,
-    #[error("the header says that it lies elsewhere")]
+    #[error("the header belongs to another position")]
     Misplaced,
     #[error("the header describes an impossible table")]
     Geometry,

@@ -1,4 +1,4 @@
-//! GUIDs that a re-run makes again, and the machine's own partition types.
+//! GUIDs that are the same in every run of an order, and the partition types of the machine's architecture.
 
 use super::types;
 use sha2::{Digest, Sha256};

@@ -1,5 +1,5 @@
-//! What the first bytes of a whole-disk image tell: its table, for which sectors it was made, its partitions, or the
-//! filesystem that it is. Bytes in, values out: whoever writes an image asks here before it touches a disk.
+//! Interprets the first bytes of a whole-disk image: its table and the sector size that it was made for, its
+//! partitions, or the filesystem that it consists of. Bytes in, values out: callers use it before they touch a disk.
 
 use super::gpt::{self, Array, Fault, Header};
 use super::layout::SECTOR_SIZES;

@@ -1,5 +1,5 @@
-//! Where partitions go: pure arithmetic over sizes and free space. The planner and whoever carries a plan out both ask
-//! here, so that what is planned can be placed.
+//! Places partitions: pure arithmetic over sizes and free space. Planner and apply both use it, so that what is planned
+//! can be placed.
 
 use super::gpt::{self, Partition};
 use std::collections::BTreeSet;
@@ -32,9 +32,9 @@ pub struct NewPartition {
 pub enum LayoutError {
     #[error("the partitions need {need} bytes; {have} are free")]
     DoesNotFit { need: u64, have: u64 },
-    #[error("partition \"{name}\": the smallest size is zero or above the largest")]
+    #[error("partition \"{name}\": the minimum size is zero or larger than the maximum")]
     Size { name: String },
-    #[error("partition \"{name}\": a name holds at most 36 UTF-16 units")]
+    #[error("partition \"{name}\": a name has at most 36 UTF-16 units")]
     Name { name: String },
     #[error("partition \"{name}\": number {number} is taken or outside the table")]
     Number { name: String, number: u32 },

@@ -1,5 +1,6 @@
-//! Partition tables by arithmetic and bytes: GPT (UEFI 2.10, section 5.3) and MBR. No I/O of its own: a disk is whatever
-//! implements [`Sectors`], be it a block device, an overlay in memory, or a disk of a test that loses its power.
+//! Partition tables as pure arithmetic and byte parsing: GPT (UEFI 2.10, section 5.3) and MBR. No I/O of its own: a
+//! disk is anything that implements [`Sectors`], such as a block device, an overlay in memory, or a test's disk that
+//! loses power.
 //!
 //! - [`layout`] is the one arithmetic of places: alignment, sizes, numbers. The planner and whoever carries a plan out both
 //!   ask it, so that what is planned can be placed.

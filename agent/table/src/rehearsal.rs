@@ -1,5 +1,5 @@
-//! A disk in memory on which changes are tried before they are made: what the head of an image becomes on a disk of this
-//! size. The same code that will change the disk runs on it, so that what it accepts can be done.
+//! A disk in memory on which changes are tried before they are made. It starts with the head of an image on a disk of
+//! the real size. The code is the same that will change the disk, so whatever succeeds here can be done there.
 
 use super::Sectors;
 use std::cell::RefCell;

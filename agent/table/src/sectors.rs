@@ -1,5 +1,5 @@
-//! What a partition table is read from and written to. A trait, so that tables can be edited in memory, and so that tests
-//! can inject faults.
+//! The storage that a partition table is read from and written to. A trait, so that tables can be edited in memory, and
+//! tests can inject faults.
 
 use std::io;
 use std::path::Path;

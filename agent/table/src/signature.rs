@@ -1,5 +1,5 @@
-//! Filesystems and volumes by their magic numbers, as far as the first bytes tell them. For hints and early refusals:
-//! what is on a disk is asked of libblkid.
+//! Detects filesystems and volumes by their magic numbers in the first bytes. For hints and early refusals only: the
+//! contents of disks are probed with libblkid.
 
 /// Name (libblkid's), offset, bytes.
 const SIGNATURES: &[(&str, usize, &[u8])] = &[

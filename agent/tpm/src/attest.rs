@@ -39,9 +39,9 @@ pub enum QuoteError {
     Key,
     #[error("the quote is not signed with the attestation key, or was changed")]
     Signature,
-    #[error("the quote is for another question, or of another machine")]
+    #[error("the quote is for another challenge or another machine")]
     Nonce,
-    #[error("the registers are others than those that were quoted")]
+    #[error("the register values are not those that were quoted")]
     Registers,
 }
 

@@ -35,7 +35,7 @@ pub fn endorsement_key(ecc: bool) -> Public {
 pub enum EndorsementError {
     #[error("the endorsement key has no certificate")]
     None,
-    #[error("the endorsement key's certificate is none, or of nobody who is believed")]
+    #[error("the endorsement key's certificate is not valid, or was issued by an untrusted authority")]
     Certificate { source: webpki::Error },
     #[error("the certificate is not for endorsement keys")]
     Purpose,

@@ -4,7 +4,7 @@ use std::io;
 /// Why the TPM did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum TpmError {
-    #[error("the TPM cannot be spoken to for {command}")]
+    #[error("cannot communicate with the TPM for {command}")]
     Transport { command: &'static str, source: io::Error },
     #[error("the TPM refused {command}: {response:#05x}")]
     Refused { command: &'static str, response: u32 },

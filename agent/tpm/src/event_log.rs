@@ -44,9 +44,9 @@ pub struct EventLog {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
-    #[error("the event log is not as firmware writes it")]
+    #[error("the event log does not have the firmware's format")]
     Malformed,
-    #[error("the event log is not what register {register} was extended with")]
+    #[error("the event log does not match register {register}")]
     Forged { register: u8 },
 }
 

@@ -19,11 +19,11 @@ const LABEL: &[u8] = b"burin-sealed/v1";
 
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    #[error("what is sealed is not as burin seals it")]
+    #[error("the sealed data does not have burin's format")]
     Malformed,
-    #[error("this was sealed for another machine, another state of it or another place, or was changed")]
+    #[error("the data was sealed for another machine, state or field, or has been changed")]
     Other,
-    #[error("no random numbers can be had, or the key is of no curve that is known here")]
+    #[error("no random numbers are available, or the key's curve is not supported")]
     Key,
     #[error(transparent)]
     Tpm(#[from] TpmError),

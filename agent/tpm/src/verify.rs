@@ -71,13 +71,13 @@ pub enum AttestError {
     Quote(#[from] QuoteError),
     #[error(transparent)]
     Log(#[from] LogError),
-    #[error("the machine has brought no event log")]
+    #[error("the machine sent no event log")]
     NoLog,
     #[error("the machine has not quoted register {register}")]
     NotQuoted { register: u8 },
     #[error("the machine has started {digest}, which is not known")]
     Program { digest: String },
-    #[error("the machine has started no program that its firmware has measured")]
+    #[error("the event log contains no started program")]
     NoProgram,
     #[error("register {register} holds {found}")]
     Register { register: u8, found: String },

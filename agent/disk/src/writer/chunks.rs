@@ -1,4 +1,4 @@
-//! What becomes of a chunk: operations on the device, a hole among zeros, or the withheld head.
+//! Turns a chunk into operations on the device, adds it to a hole, or withholds it as the head.
 
 use super::super::{Chunk, DiskError, checksum, is_zero};
 use super::{Check, LONGEST_ZERO, Op, Writer};

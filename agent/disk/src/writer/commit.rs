@@ -1,4 +1,4 @@
-//! The end of a write, good or bad: the rest of the target wiped, the withheld first chunk written or erased.
+//! The end of a write, successful or not: wipes the rest of the target, and writes or erases the withheld first chunk.
 
 use super::super::{CHUNK, Chunk, DiskError, wipe};
 use super::{Body, Check, Failure, Op, TICK, Withheld, Writer, Written};

@@ -1,4 +1,4 @@
-//! What follows from an operation that ended: the rest of a short write, zeros written where zeroing fails, a check.
+//! Handles completed operations: continues short writes, writes zeros where zeroing failed, starts checks.
 
 use super::super::DiskError;
 use super::judge::RequestKind;

@@ -1,4 +1,4 @@
-//! Whether punching holes is worth it on this device.
+//! Decides whether punching holes is faster than writing zeros on this device.
 
 use super::super::CHUNK;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! The beginning of a write: the old contents made unbootable, and a word on the medium of whose work it is and what stays.
+//! The start of a write: makes the old contents unbootable, and leaves a mark on the disk that names the order and what
+//! is kept.
 
 use super::super::{CHUNK, DiskError, Record, buffer, wipe};
 use super::{Check, Failure, Op, Writer};

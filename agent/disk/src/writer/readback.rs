@@ -1,4 +1,4 @@
-//! Reading back: what was written is compared with the digest it had in memory.
+//! Read-back: compares what is on the device with the digest of the data in memory.
 
 use super::super::zero::is_zero;
 use super::super::{CHUNK, DiskError, buffer};

@@ -1,4 +1,4 @@
-//! Nodes of btrfs's trees, and where its logical addresses are.
+//! Parses btrfs tree nodes and maps logical to physical addresses.
 
 use super::bytes::{le16, le32, le64, u8_at};
 use std::ops::Range;

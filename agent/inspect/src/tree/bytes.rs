@@ -1,4 +1,4 @@
-//! Numbers in bytes of a disk: none where the bytes end.
+//! Reads numbers from bytes of a disk; `None` past the end.
 
 pub fn u8_at(bytes: &[u8], at: usize) -> Option<u8> {
     bytes.get(at).copied()

@@ -1,4 +1,4 @@
-//! ext2, ext3 and ext4, by the crate `ext4-view`: it reads an unclean journal too, and does not write.
+//! ext2, ext3 and ext4, by the crate `ext4-view`, which also reads an unclean journal and never writes.
 
 use super::{Entry, Metadata, NodeType, Tree, TreeError};
 use crate::disk::Disk;

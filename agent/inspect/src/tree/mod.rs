@@ -1,4 +1,4 @@
-//! Files of an image, read without mounting it: one trait, and one row for each kind of filesystem.
+//! Reads the files of an image without mounting it: one trait, and one row for each kind of filesystem.
 
 mod btrfs;
 mod btrfs_node;

@@ -1,4 +1,4 @@
-//! A tar archive as a tree: its headers are read once, its files where they are.
+//! A tar archive as a tree: headers are read once, file contents on demand.
 
 use super::{Entry, Metadata, NodeType, Tree, TreeError};
 use crate::disk::Disk;

@@ -1,4 +1,4 @@
-//! Paths over filesystems that know inodes.
+//! Resolves paths on filesystems that are based on inodes.
 
 use super::{Entry, Metadata, NodeType, Tree, TreeError};
 

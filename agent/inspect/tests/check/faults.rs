@@ -1,4 +1,4 @@
-//! One fault after the other, planted in a system that has none.
+//! Plants one fault after the other in a system that has none.
 
 use crate::support::{ALL, Planted, codes, has, look, ramdisk};
 use burin_inspect::report::Severity;

@@ -1,4 +1,4 @@
-//! The same system on other filesystems, and in other forms.
+//! The same system on other filesystems and in other image formats.
 
 use crate::support::{Planted, codes, has, look, run};
 use burin_inspect::{Report, Wanted};

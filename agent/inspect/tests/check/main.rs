@@ -1,4 +1,4 @@
-//! Images made by the tools that everybody makes them with, clean and with faults planted in them.
+//! Images made with the usual tools, clean and with faults planted in them.
 
 mod faults;
 mod filesystems;

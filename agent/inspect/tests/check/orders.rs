@@ -1,4 +1,4 @@
-//! What an order wants, tried on images.
+//! Orders checked against images.
 
 use crate::support::{Planted, has, look};
 use burin_inspect::{Report, Wanted};

@@ -1,4 +1,4 @@
-//! Logical volumes: a root in two pieces that lie the other way round.
+//! Logical volumes: a root in two pieces stored in reverse order.
 
 use crate::support::{Planted, codes, has, look, run};
 use burin_inspect::Wanted;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub enum HeadError {
     #[error("{device}: the image was made for {table}-byte sectors; the disk has {disk}-byte sectors")]
     SectorSize { device: String, table: u32, disk: u32 },
-    #[error("{device}: the image's MBR does not say for which sectors it was made; the disk has {disk}-byte sectors")]
+    #[error("{device}: the image's MBR does not tell its sector size; the disk has {disk}-byte sectors")]
     SectorSizeUnknown { device: String, disk: u32 },
     #[error("{device}: the image has no partition table{}, which {wanted} needs", found.map(|name| format!(" (it is {name})")).unwrap_or_default())]
     NoTable { device: String, wanted: &'static str, found: Option<&'static str> },
@@ -32,17 +32,19 @@ pub enum HeadError {
         "{device}: no partition of the image is called `boot` or `OEM`, where Ignition looks for its configuration"
     )]
     NoIgnition { device: String },
-    #[error("{device}: partition {number} of the image is \"{name}\": its seed would be beside the order's")]
+    #[error(
+        "{device}: partition {number} of the image is a seed itself (\"{name}\"), which would compete with the order's"
+    )]
     SecondSeed { device: String, number: u32, name: String },
     #[error("{device}: partition {number} of the image has the GUID {guid}, which the order gives to another")]
     GuidTaken { device: String, number: u32, guid: Uuid },
     #[error("{device}: {what}")]
     Keep { device: String, what: String },
-    #[error("{device}: the image is a whole disk with a partition table, where the image of a filesystem is wanted")]
+    #[error("{device}: the image is a whole disk with a partition table, but the image of a filesystem is required")]
     WholeDisk { device: String },
-    #[error("{device}: the image begins with no filesystem that is known")]
+    #[error("{device}: the image does not begin with a known filesystem")]
     NoFilesystem { device: String },
-    #[error("{device}: the partition \"{name}\" of the plan has a GUID that is none")]
+    #[error("{device}: the partition \"{name}\" of the plan has an invalid GUID")]
     NoGuid { device: String, name: String },
     #[error(transparent)]
     Table(#[from] TableError),

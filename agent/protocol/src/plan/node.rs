@@ -1,4 +1,4 @@
-//! What a plan leaves on disks, as devices that lie on each other: for people.
+//! What a plan leaves on the disks, as devices stacked on each other, for display.
 
 use super::parts::{Device, PlannedPartition};
 use super::words;

@@ -1,4 +1,4 @@
-//! What steps are about: partitions, filesystems, devices, files of a tree.
+//! Types that steps refer to: partitions, filesystems, devices, files of a tree.
 
 use super::super::order::{Account, FsType, PartitionPick};
 use super::words;

@@ -1,4 +1,4 @@
-//! Why: every layout, every candidate, every observed value. Part of a plan and of a refusal.
+//! The trace of a decision: every layout, every candidate, every observed value. Part of a plan and of a refusal.
 
 use super::disk::Identity;
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! How plans are told to people.
+//! Readable descriptions of plans.
 
 use super::super::order::{PartitionPick, PickName};
 use super::parts::Device;
