@@ -1,4 +1,4 @@
-//! Running MD arrays of this order: each is kept from resyncing while the disks are written, proven by its members'
+//! Running MD arrays of this order: kept from resyncing while the disks are written, verified by their members'
 //! superblocks, and stopped before the machine goes on.
 
 use super::bound::{Access, BoundDisk, Part, Proven};

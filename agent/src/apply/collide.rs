@@ -1,5 +1,6 @@
-//! What an image brought with it, looked for on the disks that stay: a boot loader or fstab that finds the other one would
-//! start the wrong system. It is known only now, and nothing has been told to firmware yet.
+//! After an image is written, looks for its identifiers on the disks that stay: a boot loader or fstab that finds the
+//! other disk would start the wrong system. The image's identifiers are known only now, and the firmware has not been
+//! told anything yet.
 
 use super::bound::{Access, BoundDisk, Part};
 use super::work::Work;

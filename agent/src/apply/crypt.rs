@@ -1,4 +1,4 @@
-//! cryptsetup: how it is given keys, and LUKS volumes that are open.
+//! Runs cryptsetup: passes keys to it, and keeps track of open LUKS volumes.
 
 use super::bound::BoundDisk;
 use super::live::{Closed, Live};

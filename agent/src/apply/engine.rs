@@ -1,4 +1,4 @@
-//! The order of events: steps, what is looked for between them, and what comes last. The only place that knows it.
+//! The sequence of an order: its steps, the checks between them, and the final writes. The only place that knows it.
 
 use super::bound::{Access, BoundDisk, Part};
 use super::steps::{self, boot_entry};

@@ -1,4 +1,4 @@
-//! Why a step failed. The parts know best: codes and hints are theirs.
+//! Errors of steps. Codes and hints come from the parts that failed.
 
 use super::boot_area::AreaError;
 use super::tree::Tree;
@@ -50,11 +50,11 @@ pub enum ApplyError {
     Node { path: PathBuf, source: io::Error },
     #[error("the ramdisk's kernel has no {module}")]
     NoModule { module: &'static str },
-    #[error("the plan uses the array {name:?}, which no step has made")]
+    #[error("the plan uses the array {name:?}, which no step has created")]
     NoArray { name: String },
     #[error("the step {step} is not supported by this agent")]
     Unsupported { step: String },
-    #[error("the plan names disk {index}, which it does not have")]
+    #[error("the plan refers to disk {index}, which it does not list")]
     NoDisk { index: usize },
     #[error("the order has no image {name:?}")]
     NoImage { name: String },
@@ -64,31 +64,33 @@ pub enum ApplyError {
     Guid { device: String, text: String },
     #[error("{device}: cannot be opened")]
     Open { device: PathBuf, source: io::Error },
-    #[error("{device}: the image has no partition that can be meant by {wanted}")]
+    #[error("{device}: no partition of the image matches {wanted}")]
     NoPartition { device: PathBuf, wanted: String },
-    #[error("{device}: partition {number} is swap, and would be grown", device = device.display())]
+    #[error("{device}: partition {number} is swap, which is never grown", device = device.display())]
     GrowSwap { device: PathBuf, number: u32 },
-    #[error("{device}: has grown, {found} in it has not", device = device.display())]
+    #[error("{device}: the partition has grown, but {found} in it has not", device = device.display())]
     NotGrown { device: PathBuf, found: String },
-    #[error("{device}: partition {number} cannot grow: partition {by} lies behind it, and the {free} free bytes behind that", device = device.display())]
+    #[error("{device}: partition {number} cannot grow: partition {by} follows it, and the {free} free bytes are after that", device = device.display())]
     GrowBlocked { device: PathBuf, number: u32, by: u32, free: u64 },
     #[error("{device}: the image has no EFI system partition")]
     NoEsp { device: PathBuf },
-    #[error("{device}: partition {number} of the image is the seed \"{label}\": it would be read beside the order's")]
+    #[error(
+        "{device}: partition {number} of the image is a seed itself (\"{label}\"), which would compete with the order's"
+    )]
     SecondSeed { device: PathBuf, number: u32, label: String },
-    #[error("{device}: {} of the image is one that Ignition looks into", if *several { "more than one partition" } else { "no partition" })]
+    #[error("{device}: {} of the image is one where Ignition looks for its configuration", if *several { "more than one partition" } else { "no partition" })]
     NoIgnition { device: PathBuf, several: bool },
     #[error("{device}: the plan does not say where the partition {name:?} goes, or not in whole sectors")]
     NoPlace { device: String, name: String },
     #[error("{device}: cannot be erased at byte {offset}", device = device.display())]
     Erase { device: PathBuf, offset: u64, source: io::Error },
-    #[error("{device}: erased, and still carries the signature of {found}", device = device.display())]
+    #[error("{device}: was erased, but still has the signature of {found}", device = device.display())]
     Signature { device: PathBuf, found: String },
-    #[error("{device}: was to be preserved and has changed ({what})", device = device.display())]
+    #[error("{device}: had to be preserved, but has changed ({what})", device = device.display())]
     NotPreserved { device: PathBuf, what: &'static str },
-    #[error("{device}: partition {number} was to be kept and has changed", device = device.display())]
+    #[error("{device}: partition {number} had to be kept, but has changed", device = device.display())]
     NotKept { device: PathBuf, number: u32 },
-    #[error("{device}: {count} kept partitions are more than the disk can remember while it is written", device = device.display())]
+    #[error("{device}: {count} kept partitions are too many for the record on the disk", device = device.display())]
     KeepMany { device: PathBuf, count: usize },
     #[error("the ramdisk has no {tool}")]
     NoTool { tool: &'static str, package: &'static str },
@@ -96,41 +98,41 @@ pub enum ApplyError {
     Tool { tool: &'static str, source: io::Error },
     #[error("{tool} on {device}: {status}: {said}", device = device.display())]
     ToolFailed { tool: &'static str, device: PathBuf, status: String, said: String },
-    #[error("{device}: {wanted} was made, {found} is found", device = device.display())]
+    #[error("{device}: {wanted} was made, but {found} was found", device = device.display())]
     Made { device: PathBuf, wanted: String, found: String },
-    #[error("{array}: a member or state is not as it was made: {what}", array = array.display())]
+    #[error("{array}: the array differs from what was created: {what}", array = array.display())]
     Array { array: PathBuf, what: String },
     #[error("{array}: the array cannot be stopped", array = array.display())]
     StopArray { array: PathBuf, source: io::Error },
     #[error("{device}: the namespace cannot be formatted: {what}", device = device.display())]
     Format { device: PathBuf, what: String },
-    #[error("{device}: was formatted, and has {found}, not {wanted}", device = device.display())]
+    #[error("{device}: was formatted, but has {found} instead of {wanted}", device = device.display())]
     Formatted { device: PathBuf, wanted: String, found: String },
-    #[error("{volume}: cannot be taken apart", volume = volume.display())]
+    #[error("{volume}: cannot be taken down", volume = volume.display())]
     StopVolume { volume: PathBuf, source: io::Error },
-    #[error("the tree has no mdadm, and its filesystems are on an array")]
+    #[error("the tree has no mdadm, but its filesystems are on an array")]
     NoMdadm,
-    #[error("the plan uses {device}, which no step has made")]
+    #[error("the plan uses {device}, which no step has created")]
     NoVolume { device: String },
-    #[error("{device}: a volume is not as it was made: {what}", device = device.display())]
+    #[error("{device}: the volume differs from what was created: {what}", device = device.display())]
     Mapping { device: PathBuf, what: String },
     #[error("the order has no passphrase for the LUKS volume {volume:?}")]
     NoPassphrase { volume: String },
-    #[error("the machine has no TPM 2.0 that the kernel drives ({device})", device = device.display())]
+    #[error("the machine has no TPM 2.0 with a kernel driver ({device})", device = device.display())]
     NoTpm { device: PathBuf },
-    #[error("a key that was made for its keeper cannot be encrypted")]
+    #[error("a generated key cannot be encrypted for its recipient")]
     Escrow { source: SealError },
-    #[error("the tree cannot start from what it lies on: it has no {package} ({})", words::word(need))]
+    #[error("the tree cannot start from its devices: it has no {package} ({})", words::word(need))]
     TreeLacks { need: TreeNeed, package: &'static str },
     #[error("the tree cannot start from its devices: its kernel {release} has no module {module}")]
     TreeModule { release: String, module: &'static str },
-    #[error("GRUB of the tree cannot read /boot on {on}")]
+    #[error("the tree's GRUB cannot read /boot on {on}")]
     BootEncrypted { on: String },
-    #[error("{device}: what the image brought is on other disks already: {found}", device = device.display())]
+    #[error("{device}: identifiers of the image are also on other disks: {found}", device = device.display())]
     Collision { device: PathBuf, found: String },
     #[error("{} of {of} disks failed: {}", failed.len(), failed.join(", "))]
     Disks { failed: Vec<String>, of: usize, source: Box<ApplyError> },
-    #[error("{device}: what the image brought cannot be looked into", device = device.display())]
+    #[error("{device}: the contents of the image cannot be inspected", device = device.display())]
     Look { device: PathBuf, source: AsideError },
     #[error("stopped by the controller")]
     Cancelled,

@@ -1,4 +1,5 @@
-//! How an image of the order is fetched, and what it must be: sums and signatures are fetched before the image is.
+//! Prepares the download of an image: its settings and its expected digest. Digest files and signatures are fetched
+//! first.
 
 use super::work::Work;
 use crate::image::{

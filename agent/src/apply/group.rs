@@ -1,5 +1,5 @@
-//! LVM groups of this order that are active: how lvm is run in a ramdisk without udev, what the physical volumes say of a
-//! group, and how it is closed.
+//! Active LVM groups of this order: runs lvm in a ramdisk without udev, reads the metadata of the physical volumes, and
+//! deactivates the group.
 
 use super::bound::{Access, BoundDisk};
 use super::crypt::until_gone;

@@ -1,4 +1,4 @@
-//! Whether a partition can grow at all: by what the table says before anything is written, or else right before it grows.
+//! Whether a partition can grow: checked with the table before anything is written, or else right before it grows.
 
 use super::bound::BoundDisk;
 use super::work::Work;

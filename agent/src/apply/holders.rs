@@ -1,4 +1,5 @@
-//! What the kernel has built on a disk, by sysfs: `holders` of the disk, of its partitions, and of what is found there.
+//! Devices that the kernel has built on a disk: `holders` in sysfs of the disk, of its partitions, and of what is found
+//! there.
 
 use std::collections::BTreeSet;
 use std::fs;

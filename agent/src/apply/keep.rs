@@ -1,5 +1,4 @@
-//! Partitions that stay on a disk that is written: the record by which a next attempt finds them, and the proof that their
-//! bytes are what they were.
+//! Kept partitions: the record by which a later attempt finds them, and the proof that their bytes are unchanged.
 
 use super::ApplyError;
 use super::bound::{Access, BoundDisk, Part};

@@ -1,4 +1,4 @@
-//! What opens LUKS volumes, in memory that is wiped: passphrases of the order, and keys that are made here.
+//! Keys of LUKS volumes, in memory that is wiped: passphrases of the order, and keys that are generated here.
 
 use super::ApplyError;
 use super::work::Work;

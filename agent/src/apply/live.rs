@@ -1,5 +1,4 @@
-//! What is open: filesystems of the new system, arrays. Each is pushed when it is opened, and the last one is closed
-//! first, on every way out.
+//! Open filesystems and arrays of the new system, as a stack: on every exit path, the last one opened is closed first.
 
 use super::bound::BoundDisk;
 use super::watch::{self, Patience};

@@ -1,5 +1,5 @@
-//! What an image brought is looked into by a child of ours, which ends when its time is up. One that waits for a disk that
-//! does not answer is left behind, and its disk is left alone until it ends.
+//! Inspects the contents of an image in a child process with a deadline. If it blocks on a disk that does not answer,
+//! it is left behind, and the disk is not touched until it ends.
 
 use super::bound::{BoundDisk, Until};
 use super::work::Work;

@@ -1,5 +1,5 @@
-//! Device-mapper's devices of this order: found by name, believed only where the kernel says that each has the identity that
-//! it was made with and lies on what it was made of.
+//! Device-mapper devices of this order: found by name, and accepted only if the kernel reports the identity and the
+//! underlying devices with which they were made.
 
 use super::bound::{Access, Proven};
 use super::holders::names;

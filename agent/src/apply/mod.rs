@@ -1,4 +1,4 @@
-//! A plan's steps, carried out one after the other on the disks that it names, and on no others.
+//! Carries out a plan's steps in order, on the disks that it names, and on no others.
 //!
 //! The plan that comes here was made from an inventory taken a moment ago: pinning is done by planning again and
 //! comparing digests ([`pin`]), so that what is applied fits the machine as it is now. The disks are opened then and held

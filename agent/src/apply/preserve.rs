@@ -1,4 +1,4 @@
-//! Disks that must not change: what they were before the first step is compared with what they are after the last.
+//! Disks that must not change: their state before the first step is compared with that after the last one.
 
 use super::ApplyError;
 use super::bound::{Access, BoundDisk, Part};

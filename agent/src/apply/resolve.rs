@@ -1,4 +1,4 @@
-//! From what a plan calls a device to an open one. Devices are a graph: an array lies on partitions, these on disks.
+//! Opens the devices that a plan names. Devices form a graph: an array lies on partitions, these on disks.
 
 use super::bound::{Access, Part, Proven};
 use super::work::Work;

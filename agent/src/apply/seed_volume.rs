@@ -1,5 +1,5 @@
-//! Seeds that an image brings: volumes that cloud-init takes for one. Two of them on a machine are one too many, as
-//! cloud-init reads the one that it happens to find first.
+//! Volumes in an image that cloud-init would use as a seed. If a machine has two of them, cloud-init reads whichever it
+//! finds first, so a second one is refused.
 
 use super::bound::BoundDisk;
 use super::work::Work;

@@ -1,4 +1,4 @@
-//! The system that an image brought, opened for what is written into it and for reading that back.
+//! Mounts the system of an image, to write files into it and to read them back.
 
 use super::bound::{BoundDisk, Proven};
 use super::work::Work;

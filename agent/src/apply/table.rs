@@ -1,4 +1,4 @@
-//! The partition table of a bound disk, through what is withheld of it; and finding a partition in it.
+//! Reads and changes the partition table of a bound disk, including its withheld parts; finds partitions in it.
 
 use super::boot_area::Shadowed;
 use super::bound::{Access, BoundDisk, Part, Proven};

@@ -1,4 +1,4 @@
-//! Programs that the ramdisk carries for what no ioctl does: found, run, and their failures told.
+//! External programs in the ramdisk, for tasks that have no ioctl: finds them, runs them, reports their failures.
 
 use super::ApplyError;
 use crate::image::Cancel;

@@ -1,5 +1,5 @@
-//! The tree of a new system while it is made: filesystems mounted below each other, the archive unpacked and read back,
-//! what was written afterwards compared.
+//! The tree of a new system while it is being made: mounts its filesystems, unpacks the archive and reads it back, and
+//! verifies files that are written afterwards.
 
 use super::bound::{Access, BoundDisk};
 use super::fetch::{self, Fetched};
@@ -382,7 +382,7 @@ mod tests {
         let error = ApplyError::Tree(TreeError::Differs { path: "boot/efi/a".into(), what: "its contents differ" });
         assert_eq!(
             error.on(&tree).to_string(),
-            "esp: boot/efi/a: is not on the disk as it was unpacked: its contents differ"
+            "esp: boot/efi/a: read back, it differs from what was unpacked: its contents differ"
         );
     }
 }

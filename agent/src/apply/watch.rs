@@ -1,5 +1,5 @@
-//! Work on disks in a thread that can be left behind: a device that does not answer holds up neither a cancellation nor
-//! the other disks of the machine.
+//! Runs disk work in a thread that can be abandoned, so that a device that does not answer blocks neither a
+//! cancellation nor the machine's other disks.
 //!
 //! Whoever waits for a device inside the kernel cannot be called back, not even by a signal. So the work gets a thread of
 //! its own, which owns what it needs, and the caller waits in ticks.

@@ -1,4 +1,4 @@
-//! What a whole disk will hold, while its two ends are withheld.
+//! The future contents of a whole disk, while its two ends are withheld.
 
 use super::ApplyError;
 use super::bound::{Access, BoundDisk, Part};

@@ -1,4 +1,4 @@
-//! Making a disk forget: every place where a partition table, filesystem, RAID, LVM or LUKS keeps its signature.
+//! Wipes every place where a partition table, filesystem, RAID, LVM or LUKS keeps its signature.
 
 use super::ApplyError;
 use super::bound::{Access, BoundDisk, Part, Proven};

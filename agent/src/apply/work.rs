@@ -1,5 +1,5 @@
-//! What the steps of one order share. A step's thread may outlive its caller, so everything here is shared by count, and
-//! locked only as long as it takes.
+//! State shared by the steps of an order. A step's thread may outlive its caller, so everything here is
+//! reference-counted, and locked only briefly.
 
 use super::arrays::Array;
 use super::boot_area::Committed;

@@ -1,4 +1,4 @@
-//! What is left of a secret in a process's memory once it is dropped, as far as a process can see that of itself.
+//! What remains of a dropped secret in a process's memory, as far as the process can see it.
 
 use burin::protocol::Secret;
 use std::fs::File;

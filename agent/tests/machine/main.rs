@@ -1,5 +1,5 @@
-//! What the agent does to a machine beside writing images: plans carried out on loop devices, partition tables,
-//! filesystems and firmware variables, and the network.
+//! The agent's work on a machine apart from writing images: plans on loop devices, partition tables, filesystems,
+//! firmware variables, and the network.
 
 mod apply;
 mod dhcp;

@@ -1,4 +1,4 @@
-//! `burin order` beside openssl and minisign: keys and signatures of each are those of the others.
+//! `burin order` with openssl and minisign: each accepts the keys and signatures of the others.
 
 use serde_json::json;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Why the two ends of a disk could not be written.
+//! Errors of writing the two ends of a disk.
 
 use crate::error::Coded;
 use crate::finalize::device::Sectors;
@@ -9,9 +9,9 @@ use std::path::PathBuf;
 pub enum AreaError {
     #[error("{device}: its first or last MiB cannot be {action}", device = device.display())]
     Io { device: PathBuf, action: &'static str, source: io::Error },
-    #[error("{device}: its first or last MiB is not as it was written", device = device.display())]
+    #[error("{device}: its first or last MiB, read back, differs from what was written", device = device.display())]
     ReadBack { device: PathBuf },
-    #[error("{device}: what is to be at its ends does not fit it", device = device.display())]
+    #[error("{device}: the data for its first and last MiB does not fit the disk", device = device.display())]
     Lengths { device: PathBuf },
 }
 

@@ -1,5 +1,5 @@
-//! What makes a disk boot, kept in memory until the order is done: its first and its last MiB, with boot code, partition
-//! table and backup table.
+//! The parts that make a disk bootable, held in memory until the order is done: its first and last MiB, with boot code,
+//! partition table and backup table.
 //!
 //! From the first change on, both are zeros on the disk but for a mark in the first sector
 //! ([`hwinventory::model::unfinished`]), which says whose

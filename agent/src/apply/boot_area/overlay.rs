@@ -1,4 +1,4 @@
-//! Bytes that lie over the two ends of a disk.
+//! Bytes laid over the two ends of a disk.
 
 use super::{AreaError, Committed};
 use crate::disk::Kept;

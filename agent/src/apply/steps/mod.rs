@@ -1,6 +1,6 @@
-//! One folder a kind of step: what it is on the wire (`wire.rs`, compiled into the protocol's crate), whether this ramdisk
-//! can do it and how it is done (`mod.rs`), and its tests. The dispatch is made from the protocol's table
-//! ([`crate::protocol::for_each_step`]): a kind without a folder here does not compile.
+//! The steps, one folder for each kind: its wire type (`wire.rs`, compiled into the protocol crate), whether this
+//! ramdisk supports it and how it is carried out (`mod.rs`), and its tests. The dispatch is generated from the
+//! protocol's table ([`crate::protocol::for_each_step`]): a kind without a folder here does not compile.
 
 mod ramdisk;
 mod report;

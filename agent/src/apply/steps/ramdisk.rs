@@ -1,4 +1,4 @@
-//! What the ramdisk brings for steps: programs, and filesystems and array levels of the kernel.
+//! What the ramdisk provides for steps: programs, kernel filesystems and array levels.
 
 use super::super::ApplyError;
 use super::super::tools::Tool;

@@ -1,4 +1,4 @@
-//! An image on its way, told as events and as lines on the console.
+//! Reports the progress of a write as events and console lines.
 
 use crate::image::{self, Phase, Snapshot};
 use crate::protocol::event::{Anomaly, Progress};

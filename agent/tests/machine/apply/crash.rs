@@ -1,4 +1,4 @@
-//! Power cuts at every moment of an order: what is on its disks then does not boot, or is whole.
+//! Power cuts at every moment of an order: afterwards the disks do not boot, or are complete.
 //!
 //! Whole orders are carried out on disks that record every write and flush; the states that a cut can leave are made of
 //! the recording and judged in memory ([`cuts`]). Orders with arrays are not among them: tests run on kernels without md,

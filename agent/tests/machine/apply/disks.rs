@@ -1,4 +1,4 @@
-//! The right disk: what was bound is what is written to, whatever the names mean by then; and the right partition.
+//! The bound disk, and the right partition of it, are written to, whatever the device names are by then.
 //!
 //! Needs root, util-linux and e2fsprogs; without root it says that it was skipped.
 

@@ -1,5 +1,5 @@
-//! Whole plans on loop devices, killed at every step, on storage that gives out, and beside disks that are none of their
-//! business: what is run again ends right, what could not be done is no success, and only planned disks are written to.
+//! Whole plans on loop devices, killed at every step, on failing storage, and beside disks that are not part of the
+//! plan: a repeated run succeeds, a failure is never reported as success, and only planned disks are written to.
 //!
 //! Needs root, util-linux and e2fsprogs; without root it says that it was skipped.
 

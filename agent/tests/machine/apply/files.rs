@@ -1,4 +1,4 @@
-//! Files of an order in the system of an image or in a tree: where the system looks for them, never outside of it, with
+//! An order's files in the system of an image or in a tree: where the system looks for them, never outside it, with
 //! their owners, modes and labels.
 //!
 //! Needs root, util-linux and e2fsprogs; without root it says that it was skipped.

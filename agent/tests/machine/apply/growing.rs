@@ -1,4 +1,4 @@
-//! What grows, and what does not and says so.
+//! What can grow, and what reports that it has not grown.
 //!
 //! Needs root, util-linux and btrfs-progs; without root it says that it was skipped.
 

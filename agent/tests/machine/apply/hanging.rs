@@ -1,5 +1,5 @@
-//! Disks that give no answer: the order ends, the others are closed, a cancellation is heard, and nobody touches the disk
-//! again.
+//! Disks that do not answer: the order ends, the other disks are closed, a cancellation takes effect, and the disk is
+//! not touched again.
 //!
 //! Needs root, util-linux and e2fsprogs; without root it says that it was skipped.
 

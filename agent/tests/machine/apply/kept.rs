@@ -1,5 +1,4 @@
-//! Partitions that outlive what is put on their disk: same place, same bytes, and found again after a power cut at any
-//! moment.
+//! Kept partitions: same place, same bytes, and found again after a power cut at any moment.
 //!
 //! Needs what the tests of power cuts need.
 

@@ -1,5 +1,5 @@
-//! Fresh layouts planned and applied on loop devices: what was there is gone, what was ordered is there, what was to be
-//! preserved is as it was.
+//! New layouts planned and applied on loop devices: old contents are gone, the ordered ones are there, and what had to
+//! be preserved is unchanged.
 //!
 //! Needs root, util-linux, e2fsprogs, xfsprogs, btrfs-progs and dosfstools; without root it says that it was skipped.
 

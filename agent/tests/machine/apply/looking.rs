@@ -1,5 +1,5 @@
-//! Looking into what an image brought, when that takes for ever or breaks what looks: the order ends, nothing stays mounted
-//! or read-only, and what hangs is left alone.
+//! Inspecting an image that makes the inspection hang or crash: the order ends, nothing stays mounted or read-only, and
+//! a hanging disk is left alone.
 //!
 //! Needs root, loop devices and e2fsprogs, the hanging disk /dev/fuse; else it says that it was skipped.
 

@@ -1,4 +1,4 @@
-//! Images that Debian's skopeo, umoci and buildah make and push, in Debian's registry, as orders have them.
+//! Orders with images made and pushed by Debian's skopeo, umoci and buildah to Debian's registry.
 
 use crate::support::orders::{IMAGE, holds_image, image, image_order, order, tree_order};
 use crate::support::{Loop, MIB, apply_on, machine, paths, run, skipped};

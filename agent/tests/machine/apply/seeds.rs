@@ -1,4 +1,4 @@
-//! Seeds where the system looks for them, whatever its image is like; or a refusal that says what to do instead.
+//! Seeds where the system looks for them, whatever the image; otherwise a refusal that says what to do instead.
 //!
 //! Needs root, util-linux, e2fsprogs, xfsprogs, btrfs-progs, dosfstools and mtools; without root it says that it was
 //! skipped.

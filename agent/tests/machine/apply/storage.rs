@@ -1,5 +1,5 @@
-//! Whole plans on a disk that fails once, or for good, at any of its requests: no success unless everything is there, a
-//! failure that says what it is, and the same plan ends right when the disk is well again.
+//! Whole plans on a disk that fails once, or permanently, at any of its requests: no success unless everything is
+//! written, a specific error, and success when the same plan is run again on the repaired disk.
 //!
 //! Covers tables, mkfs, unpacking, fstab, seed, wiping, images and growing. Boot loaders are copied onto a FAT filesystem,
 //! which not every kernel that tests run on can mount: their files are compared in the virtual machine tests.

@@ -1,4 +1,4 @@
-//! A disk boots when its order is done, and not before: whatever stops the order, there is nothing for firmware to find.
+//! A disk boots when its order is done, and not before: whatever stops the order, firmware finds nothing to start.
 //!
 //! Needs root, util-linux and e2fsprogs; without root it says that it was skipped.
 

@@ -1,5 +1,5 @@
-//! Firmware variables that resist: immutable, read-only, full. A small tmpfs stands for the NVRAM. Needs root; without it
-//! says that it was skipped.
+//! Firmware variables that cannot simply be written: immutable, read-only, full. A small tmpfs stands in for the NVRAM.
+//! Skipped without root.
 
 use burin::error::Coded;
 use burin::finalize::uefi::variables::Variables;

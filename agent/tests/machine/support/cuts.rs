@@ -1,4 +1,5 @@
-//! Power cuts, thought through: what can be on the disks at each moment of a recording, and whether that is right.
+//! Power cuts by calculation: every state that the disks can have at each moment of a recording, and whether it is
+//! acceptable.
 //!
 //! A disk keeps everything that it was told before its last flush, and of what it was told since then any part, write by
 //! write and sector by sector. Each such state must be one of three:

@@ -1,4 +1,4 @@
-//! Images made to measure: a table by sfdisk, filesystems with a few files, and orders for them.
+//! Images for tests: a table by sfdisk, filesystems with a few files, and orders for them.
 
 use super::{Loop, MIB, apply_on, machine, paths, run, serve};
 use burin::apply::Applied;

@@ -1,4 +1,4 @@
-//! Orders for a tree and for an image, what they need, and whether a disk holds what they say.
+//! Orders for a tree and for an image, their requirements, and a check of the resulting disk.
 
 use super::{Loop, MIB, may_grow_ext4, paths, run};
 use burin::finalize::filesystem;

@@ -1,5 +1,5 @@
-//! Disks that fail: a loop device over a file of a FUSE filesystem of our own, which does wrong to one request, or to all
-//! from one on.
+//! Failing disks: a loop device over a file of our own FUSE filesystem, which mishandles one request, or all from a
+//! given one on.
 
 use super::Loop;
 use super::tape::{Event, Tape};

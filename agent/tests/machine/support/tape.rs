@@ -1,4 +1,4 @@
-//! What disks were told, in the order in which they were told it.
+//! A recording of all requests to disks, in order.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,4 @@
-//! A partition more in a copied table.
+//! Adds a partition to a copied table.
 
 use super::{AddPartition, ApplyError, Perform, Ramdisk, Work, WriteSeed};
 use crate::apply::{seed_volume, table};

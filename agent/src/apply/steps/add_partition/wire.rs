@@ -1,4 +1,4 @@
-//! A partition more in a copied table, as the plan has it.
+//! The step in a plan: add a partition to a copied table.
 
 use super::{Identifier, Node, Plan, PlannedPartition, Size, Wire};
 use schemars::JsonSchema;

@@ -1,4 +1,5 @@
-//! What firmware is told. The loader is looked for with the other steps; the entry is made when the disks boot.
+//! Makes the firmware's boot entry. The loader is looked for together with the other steps; the entry is made once the
+//! disks boot.
 
 use super::{ApplyError, BootEntry, Perform, Ramdisk, Work};
 use crate::apply::bound::{Access, BoundDisk};

@@ -1,4 +1,4 @@
-//! What firmware is told, as the plan has it.
+//! The step in a plan: the firmware's boot entry.
 
 use super::{BootOrder, Identifier, Plan, Wire, words};
 use schemars::JsonSchema;

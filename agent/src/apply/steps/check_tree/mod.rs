@@ -1,4 +1,4 @@
-//! A tree that could not start from what it lies on is found here and not at its first boot.
+//! Checks that a tree can start from the devices that it lies on, instead of finding out at its first boot.
 
 use super::{ApplyError, CheckTree, Perform, Ramdisk, Work};
 use crate::finalize::modules;

@@ -1,4 +1,4 @@
-//! What a tree has to carry, as the plan has it.
+//! The step in a plan: what a tree must contain.
 
 use super::{Identifier, Plan, TreeNeed, Wire, words};
 use schemars::JsonSchema;

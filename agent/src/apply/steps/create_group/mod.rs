@@ -1,4 +1,4 @@
-//! LVM volume groups: made by lvm, believed after every physical volume says the same.
+//! Creates LVM volume groups with lvm, and verifies the metadata of every physical volume.
 
 use super::{ApplyError, CreateGroup, Perform, Ramdisk, Work};
 use crate::apply::bound::Access;

@@ -1,4 +1,4 @@
-//! A new LVM volume group, as the plan has it.
+//! The step in a plan: a new LVM volume group.
 
 use super::{Identifier, Plan, PlannedPhysical, Wire, words};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! LUKS2 volumes: made by cryptsetup, believed after both headers say what was asked for and every key has opened them.
+//! Creates LUKS2 volumes with cryptsetup, then verifies both headers and opens the volume with every key.
 
 use super::{ApplyError, CreateLuks, Perform, Ramdisk, Work};
 use crate::apply::bound::Access;

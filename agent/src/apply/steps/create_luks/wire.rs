@@ -1,4 +1,4 @@
-//! A new LUKS2 volume, as the plan has it.
+//! The step in a plan: a new LUKS2 volume.
 
 use super::{Device, Identifier, Node, Plan, PlannedKey, PlannedPbkdf, Wire, words};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! A table with exactly the planned partitions, over whatever there was.
+//! Writes a table with exactly the planned partitions, over whatever was there.
 
 use super::{ApplyError, CreateTable, Perform, Ramdisk, Work};
 use crate::apply::bound::{Access, BoundDisk, Part};

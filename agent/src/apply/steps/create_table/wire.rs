@@ -1,4 +1,4 @@
-//! A fresh partition table, as the plan has it.
+//! The step in a plan: a new partition table.
 
 use super::{Identifier, Node, Plan, PlannedPartition, Wire, words};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Logical volumes: made by lvm, believed after the group's metadata say what was asked for.
+//! Creates logical volumes with lvm, and verifies the group's metadata.
 
 use super::{ApplyError, CreateVolume, Perform, Ramdisk, Work};
 use crate::apply::bound::Access;

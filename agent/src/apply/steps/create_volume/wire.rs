@@ -1,4 +1,4 @@
-//! A new logical volume, as the plan has it.
+//! The step in a plan: a new logical volume.
 
 use super::{Device, Identifier, Node, Plan, VolumeShape, Wire, words};
 use schemars::JsonSchema;

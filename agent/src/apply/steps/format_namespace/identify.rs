@@ -1,5 +1,5 @@
-//! Which LBA format of a namespace has certain sectors, and whom a format would reach: bytes of Identify
-//! (NVM Express Base Specification 2.0, 5.17.2; NVM Command Set Specification 1.0, 4.1.5.1).
+//! Finds the LBA format with a given sector size, and the namespaces that a format would affect, in Identify data (NVM
+//! Express Base Specification 2.0, 5.17.2; NVM Command Set Specification 1.0, 4.1.5.1).
 
 /// The index of the best format with sectors of `sector` bytes and no metadata.
 pub fn format_with(namespace: &[u8], sector: u32) -> Option<u8> {

@@ -1,4 +1,5 @@
-//! An NVMe namespace that gets other sectors. The disk is bound anew afterwards: with what the plan said that it would be.
+//! Formats an NVMe namespace to another sector size. Afterwards the disk is bound again, with the properties that the
+//! plan predicted.
 
 mod identify;
 

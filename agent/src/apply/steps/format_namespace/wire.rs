@@ -1,4 +1,4 @@
-//! Other sectors for an NVMe namespace, as the plan has it.
+//! The step in a plan: another sector size for an NVMe namespace.
 
 use super::{Device, Identifier, Node, Plan, Wire};
 use schemars::JsonSchema;

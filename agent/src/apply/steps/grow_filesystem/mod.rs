@@ -1,4 +1,4 @@
-//! A filesystem of an image grown to the size of its partition, through a volume group of its own where it lies in one.
+//! Grows a filesystem of an image to the size of its partition; if it lies in a volume group, through that.
 
 mod volume;
 

@@ -1,5 +1,4 @@
-//! The root of an image in a volume group of its own: physical volume, volume and filesystem grown to the partition's size,
-//! one after the other.
+//! Grows an image's root in a volume group: physical volume, logical volume and filesystem, one after the other.
 
 use super::{ApplyError, Work};
 use crate::apply::bound::{Access, BoundDisk, Proven};

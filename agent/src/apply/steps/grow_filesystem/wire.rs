@@ -1,4 +1,4 @@
-//! A filesystem of an image made larger, as the plan has it.
+//! The step in a plan: grow a filesystem of an image.
 
 use super::{Identifier, PartitionPick, Plan, Wire, words};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! A partition of an image made larger.
+//! Grows a partition of an image.
 
 use super::{ApplyError, GrowPartition, Perform, Ramdisk, Work};
 use crate::apply::bound::{Access, BoundDisk};

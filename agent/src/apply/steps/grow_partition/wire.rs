@@ -1,4 +1,4 @@
-//! A partition of an image made larger, as the plan has it.
+//! The step in a plan: grow a partition of an image.
 
 use super::{Identifier, PartitionPick, Plan, Size, Wire, words};
 use schemars::JsonSchema;

@@ -1,5 +1,5 @@
-//! GRUB for BIOS on every disk that has a place for it. Core images are written and read back at once; boot sectors are
-//! withheld with the rest of what makes a disk boot, and come to it last.
+//! Installs GRUB for BIOS on every disk that has a partition for it. Core images are written and read back at once;
+//! boot sectors are withheld with the other bootable parts and written last.
 
 use super::{InstallReceipt, copy, uuid};
 use crate::apply::bound::{Access, BoundDisk};

@@ -1,4 +1,4 @@
-//! The boot loader step: the same files onto every ESP of the new system.
+//! Installs the boot loader: the same files onto every ESP of the new system.
 
 mod bios;
 

@@ -1,4 +1,4 @@
-//! The boot loader of a tree, or of the image of a root filesystem, as the plan has it.
+//! The step in a plan: the boot loader of a tree, or of a root filesystem image.
 
 use super::{Bootloader, Device, Identifier, Plan, Wire, words};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Partitions that stay: read before anything is written, and remembered from the first write on.
+//! Kept partitions: read before anything is written, and recorded on the disk from the first write on.
 
 use super::{ApplyError, KeepPartitions, Perform, Ramdisk, Work};
 use crate::apply::keep::{self, Evidence};

@@ -1,4 +1,4 @@
-//! Partitions that outlive what is put on their disk, as the plan has it.
+//! The step in a plan: partitions that are kept while their disk is overwritten.
 
 use super::{Identifier, Kept, Plan, Wire};
 use schemars::JsonSchema;

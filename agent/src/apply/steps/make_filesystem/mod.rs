@@ -1,4 +1,4 @@
-//! The filesystem step: made by the filesystem's own program, then looked at.
+//! Makes a filesystem with its own mkfs program, and verifies it.
 
 use super::{ApplyError, MakeFilesystem, Perform, Ramdisk, Work};
 use crate::apply::bound::Access;

@@ -1,4 +1,4 @@
-//! A new filesystem, as the plan has it.
+//! The step in a plan: a new filesystem.
 
 use super::{Device, Identifier, Node, Plan, PlannedFilesystem, Wire, words};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! A filesystem of the new system in its place.
+//! Mounts a filesystem of the new system at its place in the tree.
 
 use super::make_filesystem::name;
 use super::{ApplyError, Mount, Perform, Ramdisk, Work};

@@ -1,4 +1,4 @@
-//! A filesystem of a tree in its place, as the plan has it.
+//! The step in a plan: mount a filesystem of a tree.
 
 use super::{Device, FsType, Identifier, Node, Plan, Wire, words};
 use schemars::JsonSchema;

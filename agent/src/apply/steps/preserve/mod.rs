@@ -1,4 +1,4 @@
-//! Disks that must not change: what they are is kept, and compared when all is done.
+//! Disks that must not change: their state is recorded, and compared when everything is done.
 
 use super::{ApplyError, Perform, Preserve, Ramdisk, Work};
 use crate::apply::preserve::Evidence;

@@ -1,4 +1,4 @@
-//! Disks that stay as they are, as the plan has it.
+//! The step in a plan: disks that must not change.
 
 use super::{Identifier, Plan, Wire, words};
 use schemars::JsonSchema;

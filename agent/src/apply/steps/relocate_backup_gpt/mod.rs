@@ -1,4 +1,4 @@
-//! The table of an image fitted to its disk; the kernel gets to know its partitions.
+//! Fits the table of an image to its disk, and tells the kernel its partitions.
 
 use super::{ApplyError, Perform, Ramdisk, RelocateBackupGpt, Work};
 use crate::apply::table;

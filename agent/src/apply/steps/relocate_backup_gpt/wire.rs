@@ -1,4 +1,4 @@
-//! A copied table fitted to its disk, as the plan has it.
+//! The step in a plan: fit a copied table to its disk.
 
 use super::{Identifier, Plan, Wire};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! New GUIDs for a copied table.
+//! Sets new GUIDs in a copied table.
 
 use super::{ApplyError, Perform, Ramdisk, SetGuids, Work};
 use crate::apply::table;

@@ -1,4 +1,4 @@
-//! New GUIDs for a copied table, as the plan has it.
+//! The step in a plan: new GUIDs for a copied table.
 
 use super::{Identifier, Plan, Wire};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Arrays that the kernel has assembled of members on planned disks, taken apart.
+//! Stops arrays that the kernel has assembled from members on planned disks.
 
 use super::{ApplyError, Perform, Ramdisk, StopArrays, Work};
 use crate::apply::arrays::{self, StopReceipt};

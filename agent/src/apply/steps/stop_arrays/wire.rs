@@ -1,4 +1,4 @@
-//! Old arrays taken apart, as the plan has it.
+//! The step in a plan: stop old arrays.
 
 use super::{Identifier, Plan, Wire, words};
 use schemars::JsonSchema;

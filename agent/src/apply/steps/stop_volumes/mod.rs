@@ -1,4 +1,4 @@
-//! Device-mapper volumes, caches and swap that the running kernel has on planned disks, taken apart.
+//! Takes down device-mapper volumes, caches and swap that the running kernel has on planned disks.
 
 use super::{ApplyError, Perform, Ramdisk, StopVolumes, Work};
 use crate::apply::holders::{self, Held};

@@ -1,4 +1,4 @@
-//! What else is built on old contents, taken apart, as the plan has it.
+//! The step in a plan: take down whatever else the kernel has built on old contents.
 
 use super::{Identifier, Plan, Wire, words};
 use schemars::JsonSchema;

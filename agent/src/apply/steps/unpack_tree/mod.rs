@@ -1,4 +1,4 @@
-//! The archive of a tree, unpacked onto its filesystems and read back.
+//! Unpacks the archive of a tree onto its filesystems and reads it back.
 
 use super::{ApplyError, Perform, Ramdisk, UnpackTree, Work};
 

@@ -1,4 +1,4 @@
-//! An archive unpacked, as the plan has it.
+//! The step in a plan: unpack an archive.
 
 use super::{Identifier, Plan, Verify, Wire};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! A disk made to forget. From here on its two ends are withheld.
+//! Wipes the signatures of a disk's old contents. From here on its two ends are withheld.
 
 use super::{ApplyError, Perform, Ramdisk, Wipe, Work};
 use crate::apply::wipe;

@@ -1,4 +1,4 @@
-//! A disk that forgets, as the plan has it.
+//! The step in a plan: wipe a disk's old contents.
 
 use super::{Identifier, Plan, Wire};
 use schemars::JsonSchema;

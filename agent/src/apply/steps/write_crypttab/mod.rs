@@ -1,4 +1,4 @@
-//! The tree's own crypttab, with a line for each LUKS volume.
+//! Writes a line for each LUKS volume into the tree's crypttab.
 
 use super::{ApplyError, Perform, Ramdisk, Work, WriteCrypttab};
 use crate::protocol::plan::CrypttabEntry;

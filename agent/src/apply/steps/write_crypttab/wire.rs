@@ -1,4 +1,4 @@
-//! The LUKS volumes of a tree in its own configuration, as the plan has it.
+//! The step in a plan: the LUKS volumes in the tree's configuration.
 
 use super::{CrypttabEntry, Identifier, Plan, Wire};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Files of the order in the system of an image or in a tree, labelled, and read back.
+//! Writes the order's files into the system of an image or into a tree, with labels, and reads them back.
 
 use super::{ApplyError, Perform, Ramdisk, Work, WriteFiles};
 use crate::apply::fetch;

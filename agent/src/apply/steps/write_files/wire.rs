@@ -1,4 +1,4 @@
-//! Files of the order in the system, as the plan has it.
+//! The step in a plan: files of the order.
 
 use super::{Identifier, Plan, PlannedFile, SeedTarget, Wire};
 use schemars::JsonSchema;

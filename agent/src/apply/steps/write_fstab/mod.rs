@@ -1,4 +1,4 @@
-//! /etc/fstab, written by UUID.
+//! Writes /etc/fstab, with devices by UUID.
 
 use super::{ApplyError, Perform, Ramdisk, Work, WriteFstab};
 use crate::apply::steps::make_filesystem;

@@ -1,4 +1,4 @@
-//! The fstab of a tree, as the plan has it.
+//! The step in a plan: the fstab of a tree.
 
 use super::{FstabEntry, Identifier, Plan, Wire};
 use schemars::JsonSchema;

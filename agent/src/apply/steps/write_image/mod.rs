@@ -1,4 +1,4 @@
-//! The image step: disks opened, the engine run, what makes them boot withheld.
+//! Writes an image: opens the disks, runs the engine, withholds the bootable parts.
 
 use super::report::Teller;
 use super::{ApplyError, Perform, Ramdisk, Work, WriteImage};

@@ -1,4 +1,4 @@
-//! An image on its way to disks, as the plan has it.
+//! The step in a plan: write an image to disks.
 
 use super::{Device, Identifier, Node, Plan, Verify, Wire, words};
 use schemars::JsonSchema;

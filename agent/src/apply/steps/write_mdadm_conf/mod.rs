@@ -1,4 +1,4 @@
-//! The tree's own mdadm.conf, with a line for each array.
+//! Writes a line for each array into the tree's mdadm.conf.
 
 mod conf;
 

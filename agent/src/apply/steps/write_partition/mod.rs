@@ -1,4 +1,4 @@
-//! The image of a filesystem, written into partitions of a fresh table.
+//! Writes the image of a filesystem into partitions of a new table.
 
 use super::report::Teller;
 use super::{ApplyError, Perform, Ramdisk, Work, WritePartition};

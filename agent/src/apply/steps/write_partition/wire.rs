@@ -1,4 +1,4 @@
-//! A filesystem image on its way into partitions, as the plan has it.
+//! The step in a plan: write a filesystem image into partitions.
 
 use super::{Device, Identifier, Node, Plan, Verify, Wire, words};
 use schemars::JsonSchema;

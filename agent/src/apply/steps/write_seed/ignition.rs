@@ -1,4 +1,4 @@
-//! Ignition's configuration, where its systems look for it when they first start.
+//! Puts Ignition's configuration where its systems look for it at first boot.
 
 use super::{ApplyError, Work};
 use crate::apply::{look, table};

@@ -1,4 +1,4 @@
-//! The files of the plan's seed, into the root filesystem or onto a partition of their own.
+//! Writes the files of the plan's seed into the root filesystem or onto a partition of their own.
 
 use super::{ApplyError, Perform, Ramdisk, Work, WriteSeed};
 use crate::apply::bound::Access;

@@ -1,4 +1,4 @@
-//! The seed in its place, as the plan has it.
+//! The step in a plan: the seed.
 
 use super::{Identifier, Plan, SeedFormat, SeedTarget, Wire, words};
 use schemars::JsonSchema;

@@ -1,5 +1,5 @@
-//! Each kind of step and each kind of fault: what is said, what is on the disks then, and that the order run again ends
-//! right.
+//! Each kind of step with each kind of fault: the reported error, the state of the disks, and that a repeated run of
+//! the order succeeds.
 //!
 //! [`table`] has a row for each kind of step, without a wildcard: a new kind does not compile before somebody says in
 //! which order it is met here, or which test of virtual machines looks at it.

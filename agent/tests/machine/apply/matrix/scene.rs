@@ -1,4 +1,4 @@
-//! The orders of the matrix, the disks that they are for, and what is to be told of one that failed.
+//! The orders and disks of the matrix, and the expected report of a failed one.
 
 use super::super::crash::{has_image, old_system};
 use super::super::kept::{old_system_with_data, with_kept};

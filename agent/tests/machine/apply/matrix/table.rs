@@ -1,4 +1,4 @@
-//! The rows and columns of the matrix, and where each cell is looked at.
+//! The rows and columns of the matrix, and where each cell is tested.
 
 use burin::protocol::plan::Step;
 
