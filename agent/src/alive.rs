@@ -1,5 +1,5 @@
-//! Signs that work makes progress. PID 1 feeds the hardware watchdog as long as there are any: an agent that is stuck for
-//! good is one that the machine should not wait for.
+//! Progress reports for the watchdog. PID 1 feeds the hardware watchdog as long as progress is reported, so that a
+//! machine whose agent is stuck for good is reset.
 //!
 //! A living process is no sign: what hangs is one thread of many. Signs are stages that begin and end, bytes that were
 //! not there before, and the turns of loops that wait by design (for an order, a network, a controller).

@@ -1,5 +1,5 @@
-//! Questions that a child process answers: a filesystem that others made may break the code that reads it, and a device may
-//! keep it waiting inside the kernel. Either costs the child, and not the agent.
+//! Runs queries in a child process. Reading a filesystem that others made may crash the code, and a device may block it
+//! inside the kernel: either affects only the child, not the agent.
 //!
 //! The child is this program once more, as `burin look NAME`, with the question as JSON on its standard input and the answer
 //! on its standard output. It is killed when its time is up, and left behind where even that does not end it.
@@ -33,18 +33,18 @@ pub trait Question: Serialize + DeserializeOwned {
 
 #[derive(Debug, thiserror::Error)]
 pub enum AsideError {
-    #[error("no process can be started to look into it")]
+    #[error("cannot start the process that inspects it")]
     Start { source: io::Error },
-    #[error("the process that looked into it ended without an answer: {status}")]
+    #[error("the process that inspected it ended without an answer: {status}")]
     Died { status: String },
-    #[error("looking into it took longer than {seconds} s")]
+    #[error("inspecting it took longer than {seconds} s")]
     Late { seconds: u64 },
-    #[error("looking into it took longer than {seconds} s, and no request was answered at its end")]
+    #[error("inspecting it took longer than {seconds} s, and in the end the device answered no request")]
     Silent { seconds: u64 },
     /// It waits inside the kernel; `ended` is set when it is gone after all.
-    #[error("the process that looked into it waits for the device, and cannot be ended")]
+    #[error("the process that inspects it is blocked by the device and cannot be killed")]
     Stuck { seconds: u64, ended: Arc<AtomicBool> },
-    #[error("looking into it was called off")]
+    #[error("the inspection was cancelled")]
     Stopped,
 }
 

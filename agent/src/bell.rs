@@ -1,4 +1,4 @@
-//! Wakes the one loop of the agent: whoever has something for it rings.
+//! Wakes the agent's main loop; called by whoever has something for it.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;

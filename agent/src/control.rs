@@ -1,4 +1,4 @@
-//! What the outside wants of the work in hand.
+//! Requests from outside to the current work, such as cancelling it.
 
 use crate::protocol::Control;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

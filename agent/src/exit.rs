@@ -1,4 +1,5 @@
-//! How an agent process asks PID 1 for what comes next; the table is in ARCHITECTURE.md, "Processes in the ramdisk".
+//! Exit statuses by which the agent tells PID 1 what to do next; the table is in ARCHITECTURE.md, "Processes in the
+//! ramdisk".
 
 use crate::protocol::order::Finish;
 use std::process::ExitCode;

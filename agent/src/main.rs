@@ -1,4 +1,5 @@
-//! The edge: arguments, logger, exit code. As PID 1 of a ramdisk, and as the kernel's modprobe, it has none of these.
+//! The entry point: arguments, logger, exit code. As PID 1 of a ramdisk, and as the kernel's modprobe, it has none of
+//! these.
 
 use burin::cli;
 use clap::Parser;

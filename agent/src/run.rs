@@ -1,4 +1,4 @@
-//! The stage sequence of an agent, and nothing else.
+//! The agent's sequence of stages, and nothing else.
 
 mod api;
 mod attempt;

@@ -1,4 +1,4 @@
-//! Where the engine and those who call in meet: one state, one order at a time.
+//! The shared state of the engine and the agent's API: one state, one order at a time.
 
 use super::error::DoorAnomaly;
 use super::history::History;

@@ -1,4 +1,4 @@
-//! Whatever callers and controllers want in whatever order: one order at a time, and nothing that nobody agreed to.
+//! Requests of callers and controllers in any sequence: one order at a time, and nothing that was not agreed to.
 
 use super::*;
 use crate::protocol::{Problem, hello, receipt};

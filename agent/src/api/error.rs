@@ -10,7 +10,7 @@ pub enum ApiError {
     Certificate { source: rcgen::Error },
     #[error("cannot set up TLS for the agent's API")]
     Tls { source: rustls::Error },
-    #[error("the CAs of those who may call cannot be used")]
+    #[error("the CA file for callers cannot be used")]
     Callers { source: TrustError },
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
@@ -32,9 +32,9 @@ impl Coded for ApiError {
 /// What is told of the door while it works.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DoorAnomaly {
-    #[error("the token of this boot has less than {LEAST_TOKEN} characters: it opens nothing")]
+    #[error("the token of this boot is shorter than {LEAST_TOKEN} characters and is not accepted")]
     WeakToken,
-    #[error("{count} wrong tokens so far in this boot, the last one from {peer}")]
+    #[error("{count} wrong tokens in this boot so far, the last one from {peer}")]
     WrongToken { count: u64, peer: IpAddr },
 }
 

@@ -1,4 +1,4 @@
-//! What opens the door: the token of this boot. What comes of tokens that are wrong is here too. No I/O.
+//! Checks the API token of this boot, and slows down guesses. No I/O.
 
 use crate::protocol::Secret;
 use sha2::{Digest, Sha256};

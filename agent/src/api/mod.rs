@@ -1,4 +1,4 @@
-//! The agent's own HTTP server: the door through which an orchestrator calls in.
+//! The agent's own HTTP server, through which an orchestrator calls in.
 //!
 //! [`Server::start`] runs it on a thread of its own. [`Door`] is where it meets the synchronous engine: the engine tells
 //! the door what it does and takes [`Work`] from it; the server shows what the door knows and puts work there.

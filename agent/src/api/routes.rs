@@ -1,4 +1,4 @@
-//! The calls of the agent's own API.
+//! The routes of the agent's own API.
 
 use super::door::Door;
 use super::history::History;

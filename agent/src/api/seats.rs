@@ -1,5 +1,5 @@
-//! Who may stay connected. Those who have shown the token have seats of their own; strangers share others, and where
-//! those are full the newcomer is let in and the one who waits longest goes, of the network that holds the most.
+//! Limits connections. Clients that have shown the token have slots of their own; all others share a pool. If that is
+//! full, a newcomer replaces the longest-waiting client of the network that holds the most slots.
 //!
 //! So connections that say nothing, or nothing right, only crowd out themselves.
 

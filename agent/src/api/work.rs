@@ -1,4 +1,4 @@
-//! What passes between callers and the engine, and how a caller is refused.
+//! Requests that callers pass to the engine, and refusals with their HTTP status.
 
 use crate::protocol::{Order, Plan, Power, Problem};
 use std::sync::Arc;

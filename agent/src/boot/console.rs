@@ -1,4 +1,4 @@
-//! Every console at once: what PID 1 and the agent say goes to the screen and to the serial line alike.
+//! Writes to all consoles at once: output of PID 1 and the agent goes to the screen and to the serial line.
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::collections::VecDeque;

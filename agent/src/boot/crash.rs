@@ -1,4 +1,4 @@
-//! Why the last agent ended, handed to the next one.
+//! Passes the reason why the last agent ended to the next one.
 
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! Drivers for the devices that are there and for those that come, and the notion of quiet.
+//! Loads drivers for present and newly appearing devices, and detects when no more devices appear.
 
 use super::modules::{
     ALWAYS, FIRST, Heard, Index, Kernel, LATE, Listener, Loader, Options, Urgency, listen, modaliases,

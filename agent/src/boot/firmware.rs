@@ -1,5 +1,5 @@
-//! Firmware that a driver asked for and the ramdisk does not have. The kernel says so among a thousand other lines, and
-//! a NIC or RAID card without its firmware looks like a cable or a disk that is missing.
+//! Firmware files that a driver requested and the ramdisk lacks. The kernel mentions them in one line among thousands,
+//! and a NIC or RAID card without its firmware looks like a missing cable or disk.
 
 use crate::error::Coded;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ const MOST: usize = 64;
 
 /// One file that one device lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{device} ({driver}) asks for the firmware {file}, which is not in the ramdisk")]
+#[error("{device} ({driver}) needs the firmware {file}, which is not in the ramdisk")]
 pub struct MissingFirmware {
     /// Its address on the bus: `0000:00:03.0`.
     pub device: String,

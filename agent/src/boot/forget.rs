@@ -1,5 +1,5 @@
-//! What the ramdisk knows and the installed system must not find: order, tokens and keys, wiped from files and from
-//! freed memory before kexec, which leaves memory as it is.
+//! Wipes secrets before kexec, which leaves memory as it is: order, tokens and keys are removed from files and from
+//! freed memory, so that the installed system cannot find them.
 //!
 //! Files of the ramdisk and of /run are memory: they are overwritten where they are. What the agent had in its memory is
 //! free by then; a child of this program takes nearly all free memory once and writes to it.

@@ -1,5 +1,5 @@
-//! The medium that the machine was started from: a CD, a BMC's virtual one, or a stick. Its parameters are read before
-//! the agent starts, so that a network without a DHCP server can be told of there.
+//! The boot medium: a CD, a BMC's virtual CD, or a USB stick. Its parameters are read before the agent starts, so that
+//! they can configure a network without DHCP.
 
 use super::volume::{self, FAT, Volume};
 use super::{devices, mounts};

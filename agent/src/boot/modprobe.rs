@@ -1,5 +1,5 @@
-//! The kernel's own requests for modules: mount(2) of XFS asks for `fs-xfs`, a checksum for `crypto-crc32c`. The kernel
-//! runs `MODPROBE -q -- NAME`; PID 1 makes that a link to this binary.
+//! Module requests by the kernel: mounting XFS asks for `fs-xfs`, a checksum for `crypto-crc32c`. The kernel runs
+//! `MODPROBE -q -- NAME`; PID 1 makes that a link to this binary.
 
 use super::modules::{Index, Kernel, Loader, Options};
 use std::ffi::OsStr;

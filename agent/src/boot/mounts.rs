@@ -1,4 +1,4 @@
-//! The file systems of a running ramdisk, as a table.
+//! The filesystems that PID 1 mounts, as a table.
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::io;

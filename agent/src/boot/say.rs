@@ -1,4 +1,4 @@
-//! PID 1's own voice: a `log` backend that writes to every console.
+//! A `log` backend for PID 1 that writes to every console.
 
 use super::console::Consoles;
 use log::{Level, LevelFilter, Log, Metadata, Record};

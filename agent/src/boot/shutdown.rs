@@ -1,4 +1,4 @@
-//! The end of the machine: everything killed, disks synced and unmounted, then reboot(2).
+//! Shuts the machine down: kills all processes, syncs and unmounts disks, then calls reboot(2).
 
 use super::{forget, mounts, say, watchdog};
 use crate::attest;

@@ -1,4 +1,4 @@
-//! One child, `burin agent`: started, watched, restarted; and every orphan reaped.
+//! Supervises one child, `burin agent`: starts, watches and restarts it; also reaps orphans.
 
 use super::console::Consoles;
 use super::crash::{self, Backoff, CrashReport, Tail};

@@ -1,4 +1,4 @@
-//! Small settings of a fresh kernel, as a table.
+//! Kernel settings that PID 1 writes, as a table.
 
 use crate::config::{Word, words};
 use std::path::Path;

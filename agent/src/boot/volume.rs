@@ -1,4 +1,4 @@
-//! The label of a volume, by its first bytes: ISO 9660 and FAT, which is what boot media have.
+//! Reads a volume's label from its first bytes: ISO 9660 and FAT, the formats of boot media.
 
 /// As mount(2) calls it.
 pub const FAT: &str = "vfat";

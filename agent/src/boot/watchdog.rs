@@ -1,5 +1,5 @@
-//! Hardware watchdogs. One that firmware has armed would reset the machine in the middle of its work; one that is fed
-//! whatever happens is of no use. It is fed while the agent makes progress, and left to fire when that is stuck.
+//! Hardware watchdogs. A watchdog that firmware has armed would reset the machine in the middle of its work, and one
+//! that is always fed is useless. It is fed while the agent makes progress, and no longer when the agent is stuck.
 //!
 //! `burin.watchdog=auto` (the default) takes those that run already; `on` arms all there are; `off` leaves them alone.
 //! Behind a comma may stand how many seconds without progress are too many: `on,600`.

@@ -1,4 +1,4 @@
-//! One call, one try: URL, token, limits, content types, and errors with names.
+//! A single HTTP call, without retries: URL, token, limits, content types, typed errors.
 
 use super::error::ControllerError;
 use crate::protocol::hello::SIGNATURE_HEADER;

@@ -18,15 +18,15 @@ pub enum ControllerError {
     Untrusted { url: String, source: rustls::Error },
     #[error("the server at {url} does not accept this machine's certificate, or asks for one")]
     Distrusted { url: String, source: rustls::Error },
-    #[error("{url}: its redirect is not followed")]
+    #[error("{url}: the redirect is refused")]
     Redirect { url: String, source: RedirectError },
-    #[error("{url} was silent too long")]
+    #[error("{url} did not answer in time")]
     Timeout { url: String, source: Box<ureq::Error> },
-    #[error("{url} does not speak proper HTTP")]
+    #[error("{url} violates the HTTP protocol")]
     Http { url: String, source: Box<ureq::Error> },
     #[error("{url} answered {status}{}", problem.as_ref().map(|p| format!(": {}", p.message)).unwrap_or_default())]
     Status { url: String, status: u16, problem: Option<Box<Problem>>, retry_after: Option<Duration> },
-    #[error("{url} answered {found:?} where JSON was due")]
+    #[error("{url} answered with {found:?} instead of JSON")]
     ContentType { url: String, found: String },
     #[error("{url} answered more than {limit} bytes")]
     TooLarge { url: String, limit: u64 },
@@ -42,9 +42,9 @@ pub enum ControllerError {
     GaveUp { url: String, source: Box<ControllerError> },
     #[error("cannot read {path}")]
     Read { path: std::path::PathBuf, source: std::io::Error },
-    #[error("{url} wants to know by a TPM what this machine has booted, and it has none")]
+    #[error("{url} requires attestation by a TPM, and this machine has none")]
     NoChip { url: String },
-    #[error("{url} wants to know by the TPM what this machine has booted, and that cannot be said")]
+    #[error("{url} requires attestation by the TPM, and it failed")]
     Attest { url: String, source: AttestError },
     #[error("cannot start the sender thread")]
     Thread { source: std::io::Error },

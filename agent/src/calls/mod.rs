@@ -1,4 +1,4 @@
-//! One call of somebody else's HTTP service: URL, token, limits, content types, and errors with names.
+//! Calls to other HTTP services: URL, token, limits, content types, typed errors.
 //!
 //! What is said in such calls is the business of the [`crate::dialect`]s and of [`crate::report`]. HTTP clients are
 //! built by the crate burin-http.

@@ -1,4 +1,4 @@
-//! `burin conformance`: what of the protocol a controller gets right, or an agent's own API.
+//! `burin conformance`: checks a controller, or an agent's own API, against the protocol.
 
 use super::fail;
 use crate::conformance::{Point, Subject, Verdict, check, check_agent};

@@ -1,4 +1,4 @@
-//! The terminal of a command that writes images, or lines of JSON.
+//! Progress of commands that write images: on the terminal, or as lines of JSON.
 
 use crate::error::Coded;
 use crate::image::{Phase, Progress, Snapshot};

@@ -1,4 +1,4 @@
-//! `burin index IMAGE > IMAGE.caibx`: what casync and desync call the index of a blob.
+//! `burin index IMAGE > IMAGE.caibx`: makes a blob index as casync and desync do.
 
 use super::transfer::{TransferArgs, TransferError, is_url};
 use crate::image::{self, Cancel, Source, oci};

@@ -1,4 +1,4 @@
-//! `burin inventory`: what the agent would report of this machine.
+//! `burin inventory`: prints the inventory that the agent would report.
 
 use hwinventory::model::harmless;
 use std::io::Write;

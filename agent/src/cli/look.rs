@@ -1,4 +1,4 @@
-//! `burin look`: answers one question about what an image brought, for the agent that started it.
+//! `burin look`: answers one query about an image's contents, for the agent that started it.
 
 use crate::aside::{self, Question};
 use crate::finalize::look::{WhatIsOn, WhichIsIgnitions, WhichIsRoot, WhichLoader};

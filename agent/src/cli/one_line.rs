@@ -1,5 +1,5 @@
-//! A logger in front of the others: one message is one line, and says nothing to the terminal. Names, labels, models and
-//! serial numbers come from disks, and anybody can have written these.
+//! A logger that wraps the others: each message becomes one line without control sequences. Names, labels, models and
+//! serial numbers come from disks, and may have been written by anybody.
 
 use hwinventory::model::harmless;
 use log::{Log, Metadata, Record};

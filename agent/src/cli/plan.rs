@@ -1,4 +1,4 @@
-//! `burin plan`: what an order would do to a machine whose inventory is in a file. Touches no disk.
+//! `burin plan`: what an order would do to a machine, given its inventory in a file. Touches no disk.
 
 use crate::error::Coded;
 use crate::plan;

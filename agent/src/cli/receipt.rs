@@ -1,4 +1,4 @@
-//! `burin receipt verify`: what a machine has signed of its receipt.
+//! `burin receipt verify`: verifies a receipt signed by a machine.
 
 use super::fail;
 use super::order::{SignError, public_key, read};
@@ -51,7 +51,7 @@ enum ReceiptError {
     Evidence(#[from] EvidenceError),
     #[error("{path} is neither a receipt nor its evidence", path = path.display())]
     NotAReceipt { path: PathBuf, source: serde_json::Error },
-    #[error("{path} introduces no key", path = path.display())]
+    #[error("{path} contains no key", path = path.display())]
     Hello { path: PathBuf, source: Option<KeyError> },
 }
 

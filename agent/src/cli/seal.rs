@@ -1,4 +1,4 @@
-//! `burin order seal`: strings of an order that only one machine can open.
+//! `burin order seal`: encrypts strings of an order for one machine.
 
 use crate::error::Coded;
 use crate::protocol::attestation::SEALED;
@@ -11,13 +11,13 @@ use serde_json::Value;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SealFailed {
-    #[error("the order is no JSON")]
+    #[error("the order is not JSON")]
     Json { source: serde_json::Error },
     #[error("this is not a machine's hello")]
     Hello { source: serde_json::Error },
-    #[error("this hello has no sealing key: nobody has attested the machine")]
+    #[error("this hello has no sealing key: the machine was not attested")]
     NoKey,
-    #[error("there is no string at {at} that could be sealed")]
+    #[error("there is no string at {at} to seal")]
     Place { at: String },
     #[error(transparent)]
     Seal(#[from] SealError),

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM as a request to stop in good order.
+//! Turns Ctrl-C and SIGTERM into a request to stop cleanly.
 
 use crate::image::Cancel;
 use nix::sys::signal::{SigSet, Signal};

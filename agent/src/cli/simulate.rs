@@ -1,4 +1,4 @@
-//! `burin simulate`: what an order, or an edit of one, means for a fleet of stored inventories.
+//! `burin simulate`: what an order, or a change to one, would do to a fleet, given stored inventories.
 
 use super::plan::{Answer, inventory, json, read};
 use crate::error::Coded;

@@ -1,4 +1,4 @@
-//! How downloads go, for every command that downloads images: trust, proxy, credentials, rate, connections.
+//! Download options, shared by all commands that download images: trust, proxy, credentials, rate, connections.
 
 use crate::error::Coded;
 use crate::http::{Ca, TrustError};

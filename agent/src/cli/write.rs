@@ -1,4 +1,4 @@
-//! `burin write SOURCE TARGET...`: the image engine for people and scripts.
+//! `burin write SOURCE TARGET...`: the image engine on the command line.
 
 use super::display::{Display, Watch};
 use super::transfer::{TransferArgs, TransferError, is_url};

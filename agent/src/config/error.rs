@@ -1,4 +1,4 @@
-//! What can be wrong with what the agent was told at boot.
+//! Errors in the boot parameters.
 
 use super::value::without_userinfo;
 use crate::error::Coded;
@@ -21,7 +21,7 @@ pub enum ConfigError {
     Bmc { value: String },
     #[error("burin.settle={value}: not a number of seconds up to 3600")]
     Settle { value: String },
-    #[error("burin.finish={value}: no such way to finish")]
+    #[error("burin.finish={value}: not one of reboot, poweroff, kexec and hold")]
     Finish { value: String },
     #[error("burin.api={value}: neither off, nor a port, nor an address with a port")]
     Api { value: String },
@@ -35,7 +35,7 @@ pub enum ConfigError {
     Rules(#[from] RulesError),
     #[error(transparent)]
     Policy(RefusedByPolicy),
-    #[error("the policy of this ramdisk wants https by its own CAs, and a word from outside names others")]
+    #[error("this ramdisk's policy requires https with its own CAs, but a boot parameter names other ones")]
     PolicyCa,
 }
 

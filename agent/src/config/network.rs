@@ -1,5 +1,5 @@
-//! What the kernel command line says about the network, in the words of dracut.cmdline(7), initramfs-tools(7), MAAS,
-//! Tinkerbell and Ironic beside our own.
+//! Network settings on the kernel command line, in the syntax of dracut.cmdline(7), initramfs-tools(7), MAAS,
+//! Tinkerbell and Ironic, and our own.
 
 use super::cmdline::Word;
 use super::ip::{fields, literal, parse_mask};

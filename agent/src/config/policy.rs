@@ -1,5 +1,5 @@
-//! What a policy of the ramdisk makes of the words that came from outside. The kernel command line is one of these: a boot
-//! server writes it.
+//! Applies the ramdisk's policy to parameters from outside. The kernel command line is one of these: a boot server
+//! writes it.
 
 use super::{ApiDoor, Config, ConfigError, OrderSource};
 use crate::policy::{RefusedByPolicy, Rules};

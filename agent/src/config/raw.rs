@@ -1,4 +1,4 @@
-//! The words we know, unvalidated, and the step from there to a [`Config`].
+//! The known parameters, not yet validated, and their conversion to a [`Config`].
 
 use super::cmdline::{Word, words};
 use super::ironic::{Ironic, is_true};

@@ -1,4 +1,4 @@
-//! Where to: `udp://HOST[:PORT]` or `tcp://HOST[:PORT]`.
+//! Syslog targets: `udp://HOST[:PORT]` or `tcp://HOST[:PORT]`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The rules of the agent's own API, as an orchestrator meets them.
+//! The rules for an agent's own API, checked by playing an orchestrator.
 //!
 //! Nothing here can change a disk: the one order that is placed asks for a disk with a random serial number, no apply
 //! names a plan that exists, and power is only asked for what no machine can do.

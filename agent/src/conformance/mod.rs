@@ -1,4 +1,4 @@
-//! Plays one side of the protocol against somebody's other side and tells, point by point, what of it that keeps.
+//! The conformance kit: plays one side of the protocol and checks, rule by rule, whether the other side keeps to it.
 //!
 //! [`check`] is an agent against a controller: no disk is looked at, and the machine is made up; a grant that a
 //! controller gives to it is used for nothing. [`check_agent`] is an orchestrator against an agent's API: nothing is

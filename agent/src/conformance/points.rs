@@ -1,4 +1,4 @@
-//! The rules, in the order in which an agent meets them.
+//! The rules for a controller, in the order in which an agent meets them.
 
 use super::sheet::Sheet;
 use super::voice::{Answer, Heard, Standing, Voice};

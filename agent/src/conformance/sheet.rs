@@ -1,4 +1,4 @@
-//! Where each rule's verdict is written down.
+//! Collects the verdict on each rule.
 
 use super::voice::Heard;
 use super::{Point, Verdict};

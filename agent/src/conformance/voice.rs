@@ -1,4 +1,4 @@
-//! Single calls, and what came back, unjudged.
+//! Single calls and their raw replies, not judged.
 
 use crate::calls::segment;
 use crate::protocol::{Problem, Secret};

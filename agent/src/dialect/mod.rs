@@ -1,4 +1,4 @@
-//! Where orders come from: one folder for each way of giving them, all behind the trait [`Front`].
+//! The sources of orders: one folder for each, all behind the trait [`Front`].
 //!
 //! A front turns what its side says into a neutral [`Job`], and tells its side what came of it. The one loop that asks
 //! all fronts and does their jobs is in [`crate::run`]. Another controller's protocol is one folder here, one word of

@@ -1,4 +1,4 @@
-//! Users and groups of a system by its own files.
+//! Looks up users and groups in a system's own files.
 
 /// The number of a name in passwd(5) or group(5).
 pub fn lookup(database: &str, name: &str) -> Option<u32> {

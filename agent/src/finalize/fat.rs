@@ -1,5 +1,5 @@
-//! A FAT12/16 volume with a few files, made in memory: what a seed partition needs and no more. Layout as in Microsoft's
-//! "FAT: General Overview of On-Disk Format" 1.03. The same input gives the same bytes.
+//! Makes a FAT12/16 volume with a few files in memory, just enough for a seed partition. Layout as in Microsoft's "FAT:
+//! General Overview of On-Disk Format" 1.03. The same input gives the same bytes.
 //!
 //! FAT and not ISO 9660, because only FAT can be mounted on a disk with 4096-byte sectors.
 

@@ -1,5 +1,6 @@
-//! Directories of a FAT12, FAT16 or FAT32 volume, read without a driver: what there is to start on an EFI system partition
-//! can be told by kernels without vfat too. Layout as in Microsoft's "FAT: General Overview of On-Disk Format" 1.03.
+//! Reads directories of FAT12, FAT16 and FAT32 volumes without a driver, so that boot loaders on an EFI system
+//! partition can be found even if the kernel lacks vfat. Layout as in Microsoft's "FAT: General Overview of On-Disk
+//! Format" 1.03.
 
 use super::device::Sectors;
 use std::io;

@@ -1,4 +1,4 @@
-//! Putting files into a system that is mounted, and comparing them once it was mounted anew.
+//! Writes files into a mounted system, and compares them after it has been mounted again.
 
 use super::accounts::lookup;
 use super::root::{Put, Root};
@@ -21,9 +21,9 @@ const DATABASE_LIMIT: u64 = 16 << 20;
 pub enum FileError {
     #[error("{path}: cannot be written")]
     Io { path: String, source: io::Error },
-    #[error("{path}: a directory is there")]
+    #[error("{path}: there is a directory of this name")]
     Directory { path: String },
-    #[error("{path}: the system knows no {what} {name:?}")]
+    #[error("{path}: the system has no {what} {name:?}")]
     Account { path: String, what: &'static str, name: String },
     #[error("{path}: cannot be read back")]
     Lost { path: String, source: io::Error },

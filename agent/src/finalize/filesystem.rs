@@ -1,4 +1,4 @@
-//! What a partition holds, and how large its filesystem believes to be. Superblock bytes to values, and the read.
+//! Detects the contents of a partition and the size recorded in its filesystem: parses superblocks, and reads them.
 
 use super::device::{Device, Sectors};
 use crate::aside::errno;
@@ -19,9 +19,9 @@ pub enum FilesystemError {
     },
     #[error("{device}: probing failed: {reason}")]
     Probe { device: PathBuf, reason: String },
-    #[error("{device}: carries the signatures of more than one filesystem")]
+    #[error("{device}: has signatures of more than one filesystem")]
     Ambivalent { device: PathBuf },
-    #[error("{device}: the {kind} superblock makes no sense")]
+    #[error("{device}: the {kind} superblock is not valid")]
     Superblock { device: PathBuf, kind: Kind },
 }
 

@@ -24,7 +24,7 @@ pub enum GrowError {
     Unsupported { device: PathBuf, found: String },
     #[error("{device}: cannot be opened")]
     Open { device: PathBuf, source: io::Error },
-    #[error("{device}: the kernel would not grow the {kind} filesystem")]
+    #[error("{device}: the kernel refused to grow the {kind} filesystem")]
     Refused { device: PathBuf, kind: Kind, source: io::Error },
     #[error("{device}: the {kind} filesystem has {bytes} bytes after growing; the partition has {partition}")]
     Short { device: PathBuf, kind: Kind, bytes: u64, partition: u64 },

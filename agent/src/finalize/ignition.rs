@@ -1,4 +1,4 @@
-//! Where systems look for Ignition's configuration when they first start.
+//! Finds the place where systems look for Ignition's configuration at first boot.
 //!
 //! Fedora CoreOS and RHEL CoreOS: `ignition/config.ign` on the filesystem labelled `boot`, as coreos-installer writes it;
 //! `ignition.firstboot` beside it is what starts Ignition, and stays. Flatcar: `config.ign` on the filesystem labelled

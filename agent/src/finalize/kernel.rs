@@ -1,4 +1,4 @@
-//! Makes the kernel's partition list say what the table says, partition by partition: unlike BLKRRPART this works while
+//! Updates the kernel's partition list to match the table, partition by partition: unlike BLKRRPART this works while
 //! other partitions of the disk are in use.
 
 use crate::error::Coded;
@@ -24,9 +24,9 @@ pub enum KernelError {
     NotBlock { device: PathBuf },
     #[error("{path}: cannot be read")]
     Io { path: PathBuf, source: io::Error },
-    #[error("{device}: the kernel would not {action} partition {number}")]
+    #[error("{device}: the kernel refused to {action} partition {number}")]
     Refused { device: PathBuf, action: &'static str, number: u32, source: io::Error },
-    #[error("{device}: the kernel knows no partition {number}")]
+    #[error("{device}: the kernel has no partition {number}")]
     NoPartition { device: PathBuf, number: u32 },
     #[error("{node}: the device node does not appear")]
     NoNode { node: PathBuf },

@@ -1,5 +1,5 @@
-//! What is asked about the partitions of an image. Each question is answered in a process of its own: what is read there,
-//! by libblkid and by the kernel's filesystems, others have made.
+//! Queries about the partitions of an image. Each runs in a process of its own, because libblkid and the kernel's
+//! filesystems then read data that others made.
 
 use super::filesystem::{self, Content, FilesystemError};
 use super::guid::Arch;

@@ -1,5 +1,5 @@
-//! What a LUKS2 volume says about itself: both headers (LUKS2 On-Disk Format Specification 1.1.1; numbers are big-endian),
-//! read from the medium past every cache, each checksum held.
+//! Parses both headers of a LUKS2 volume (LUKS2 On-Disk Format Specification 1.1.1; numbers are big-endian), read from
+//! the medium past every cache; every checksum is verified.
 
 use super::device::{Device, Sectors};
 use crate::error::Coded;
@@ -21,7 +21,7 @@ const CHECKSUM: std::ops::Range<usize> = 448..512;
 pub enum LuksError {
     #[error("{device}: cannot be read", device = device.display())]
     Io { device: PathBuf, source: io::Error },
-    #[error("{device}: no sound LUKS2 volume: {copy} header: {why}", device = device.display())]
+    #[error("{device}: not a valid LUKS2 volume: {copy} header: {why}", device = device.display())]
     Unsound { device: PathBuf, copy: &'static str, why: &'static str },
 }
 

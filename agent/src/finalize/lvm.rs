@@ -1,5 +1,6 @@
-//! What a physical volume of LVM2 says about its group: label, metadata area and text (lvm2, lib/label/label.h,
-//! lib/format_text/layout.h; numbers are little-endian), read from the medium past every cache, each checksum held.
+//! Parses the metadata of an LVM2 physical volume: label, metadata area and text (lvm2, lib/label/label.h,
+//! lib/format_text/layout.h; numbers are little-endian), read from the medium past every cache; every checksum is
+//! verified.
 
 use super::device::{Device, Sectors};
 use crate::error::Coded;
@@ -21,7 +22,7 @@ const MAGIC: &[u8] = b" LVM2 x[5A%r0N*>";
 pub enum LvmError {
     #[error("{device}: cannot be read", device = device.display())]
     Io { device: PathBuf, source: io::Error },
-    #[error("{device}: no sound physical volume: {why}", device = device.display())]
+    #[error("{device}: not a valid physical volume: {why}", device = device.display())]
     Unsound { device: PathBuf, why: &'static str },
 }
 

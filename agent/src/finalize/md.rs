@@ -1,5 +1,5 @@
-//! What a member of an MD array says about itself: version-1 superblocks (linux/raid/md_p.h, `struct
-//! mdp_superblock_1`; all numbers little-endian), read from the medium past every cache.
+//! Parses the superblock of an MD array's member, version 1 (linux/raid/md_p.h, `struct mdp_superblock_1`; all numbers
+//! little-endian), read from the medium past every cache.
 
 use super::device::{Device, Sectors};
 use crate::error::Coded;

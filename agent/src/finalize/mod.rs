@@ -1,4 +1,4 @@
-//! What happens to a disk after its image is verified: partition table, grow, seed, boot entry.
+//! Work on a disk after its image is verified: partition table, grow, seed, boot entry.
 //!
 //! Every step takes explicit inputs, may be killed at any point and run again, and says what it changed.
 

@@ -1,4 +1,4 @@
-//! Mounting a partition of the new system for a moment, at a place of our own.
+//! Mounts a partition of the new system temporarily, at a private mount point.
 
 use crate::aside::errno;
 use crate::error::Coded;

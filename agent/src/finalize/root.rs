@@ -1,5 +1,5 @@
-//! Reading and writing below a directory whose contents are not ours: symbolic links in an image may point anywhere, and
-//! are resolved inside the directory (openat2, RESOLVE_IN_ROOT) so that nothing leads out of it.
+//! Reads and writes below a directory with untrusted contents: symbolic links in an image may point anywhere, and are
+//! resolved inside the directory (openat2, RESOLVE_IN_ROOT), so that nothing leads out of it.
 
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};

@@ -1,4 +1,5 @@
-//! Which partition of a just-written image holds its root filesystem: by GPT type, else by what is in it; never by guess.
+//! Finds the partition of a written image that holds the root filesystem: by GPT type, or by its contents; never by
+//! guessing.
 
 use super::filesystem::{self, FilesystemError, Kind};
 use super::guid::Arch;

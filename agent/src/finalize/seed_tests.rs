@@ -1,4 +1,4 @@
-//! Seeds written into images that try to lead writes astray, and onto volumes of their own.
+//! Seeds written into images that try to redirect the writes, and onto volumes of their own.
 
 use super::*;
 use crate::error::Coded;

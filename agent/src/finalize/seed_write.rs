@@ -1,4 +1,4 @@
-//! Putting a seed where its datasource finds it: into the root filesystem, or onto a small partition of its own.
+//! Writes a seed where its datasource looks for it: into the root filesystem, or onto a small partition of its own.
 
 use super::device::Sectors;
 use super::fat::{self, FatError};

@@ -1,4 +1,4 @@
-//! What a boot loader's configuration says, whichever it was.
+//! A kernel to start, as a boot loader's configuration describes it.
 
 /// A kernel to start; paths are below the filesystem that the configuration lies on.
 #[derive(Debug, Clone, PartialEq, Eq)]

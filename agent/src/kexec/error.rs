@@ -24,7 +24,7 @@ pub enum KexecError {
         #[serde(with = "errno")]
         source: io::Error,
     },
-    #[error("the running kernel does not take {kernel}")]
+    #[error("the running kernel does not accept {kernel}")]
     Refused {
         kernel: PathBuf,
         #[serde(with = "errno")]

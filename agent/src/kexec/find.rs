@@ -1,4 +1,4 @@
-//! Where on a filesystem a boot loader's configuration lies.
+//! Finds a boot loader's configuration on a filesystem.
 
 use super::entry::Entry;
 use super::{bls, grub};

@@ -1,4 +1,5 @@
-//! The installed system's kernel, started past the firmware: found on the disks that were written, and loaded.
+//! Starts the installed system's kernel without going through the firmware: finds it on the written disks, and loads
+//! it.
 //!
 //! What is looked for is what the installed boot loader would start: a boot loader specification entry, else the first
 //! entry of grub.cfg, else Debian's `/vmlinuz`. Nothing is written, and nothing is started here: the exit status 72 asks

@@ -1,4 +1,4 @@
-//! From bytes to an order: who signed them is known before anything of them is read.
+//! Turns bytes into an order: signatures are verified before any of the contents is parsed.
 
 use super::{RefusedByPolicy, Rules};
 use crate::protocol::order::{Order, PAYLOAD_TYPE, parse_bytes};

@@ -36,35 +36,35 @@ impl Coded for RulesError {
 /// Why an order is not carried out, before anything of it was done.
 #[derive(Debug, thiserror::Error)]
 pub enum RefusedByPolicy {
-    #[error("this ramdisk takes signed orders only, and this one is not signed")]
+    #[error("this ramdisk accepts only signed orders, and this one is not signed")]
     Unsigned,
-    #[error("the order's signature does not hold: {0}")]
+    #[error("the order's signature is not valid: {0}")]
     Signature(EnvelopeError),
     #[error(transparent)]
     Order(OrderError),
-    #[error("the order is another one than the one that was signed")]
+    #[error("the order is not the one that was signed")]
     NotTheSame,
-    #[error("a signed order says in `valid` for which machine it is, and by `not_after` when it ends")]
+    #[error("a signed order must name its machine in `valid`, and its end in `not_after`")]
     Unbound,
-    #[error("this ramdisk takes orders only that name the key of this boot in `valid.key`")]
+    #[error("this ramdisk accepts only orders that name the key of this boot in `valid.key`")]
     AnyBoot,
     #[error("the order is for another boot, or another machine: its `valid.key` is not this one's")]
     OtherBoot,
-    #[error("orders from before {least} are withdrawn")]
+    #[error("orders from before {least} are no longer accepted")]
     Withdrawn { least: String },
-    #[error("the order was done in this boot already")]
+    #[error("the order has already been carried out in this boot")]
     Replayed,
-    #[error("the order begins at {not_before}, and it is {now}")]
+    #[error("the order is valid from {not_before}, and it is {now}")]
     TooEarly { not_before: String, now: String },
-    #[error("the order ended at {not_after}, and it is {now}")]
+    #[error("the order was valid until {not_after}, and it is {now}")]
     TooLate { not_after: String, now: String },
-    #[error("nobody who can be believed has told the time, so that `valid` cannot be judged")]
+    #[error("no trusted source has set the clock, so `valid` cannot be checked")]
     NoTime,
-    #[error("{what} is {url}: this ramdisk wants https")]
+    #[error("{what} is {url}: this ramdisk requires https")]
     Https { what: String, url: String },
     #[error("the image `{image}` {why}")]
     Image { image: String, why: &'static str },
-    #[error("this ramdisk wants {wanted}, and that is {found}")]
+    #[error("this ramdisk requires {wanted}, but found {found}")]
     Boot { wanted: &'static str, found: String },
 }
 

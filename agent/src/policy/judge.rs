@@ -1,4 +1,4 @@
-//! Whether an order that was admitted may be carried out, here and now.
+//! Decides whether an admitted order may be carried out, on this machine and at this time.
 
 use super::{RefusedByPolicy, Rules, admit};
 use crate::protocol::image::{ImageSignature, ImageSpec, is_pinned_reference};

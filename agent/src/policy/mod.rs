@@ -1,4 +1,4 @@
-//! What the ramdisk demands: its policy, and what an order has to be to pass.
+//! The ramdisk's policy: requirements that an order must meet.
 //!
 //! The policy is a file of the ramdisk. Without one, everything works as it comes; what an order says of itself
 //! (`valid`) counts all the same.

@@ -1,4 +1,4 @@
-//! The one way to emit events, from any thread, at any time, without waiting for anybody.
+//! Emits events, from any thread, at any time, without waiting.
 
 use super::outlet::{Outlet, SpoolError};
 use super::spool::{LAST_SEQUENCE, Limits};

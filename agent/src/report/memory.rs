@@ -1,4 +1,4 @@
-//! What an agent process leaves for its successor of the same boot: how far it was, and an unacknowledged receipt.
+//! State that an agent process leaves for its successor in the same boot: its progress, and an unacknowledged receipt.
 
 use crate::protocol::{LastState, Receipt};
 use serde::Serialize;

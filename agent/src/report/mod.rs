@@ -1,5 +1,5 @@
-//! What the agent tells: events with their spool and those who collect them, stages, and what an agent process leaves
-//! to its successor.
+//! Everything that the agent reports: events with their spool and sinks, stages, and the state that an agent process
+//! leaves for its successor.
 //!
 //! An [`Emitter`] is there from the first moment: events before the network is up are kept. A controller's front
 //! empties the outlet [`CONTROLLER`], a [`Sink`] the outlet [`SINK`].

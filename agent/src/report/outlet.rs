@@ -1,4 +1,4 @@
-//! A spool with its journal in the state directory: what was not acknowledged outlives the agent process.
+//! A spool with a journal in the state directory: unacknowledged events survive the agent process.
 
 use super::spool::{Limits, Spool};
 use crate::error::Coded;

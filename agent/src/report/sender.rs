@@ -1,4 +1,4 @@
-//! The thread that empties an outlet. It retries for ever, and nobody waits for it.
+//! The thread that sends the events of an outlet. It retries for ever, and nobody waits for it.
 
 use super::outlet::Outlet;
 use crate::calls::ControllerError;

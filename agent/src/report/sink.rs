@@ -1,4 +1,4 @@
-//! Events without a controller: POSTed to any URL that takes CloudEvents (`burin.events=URL`).
+//! Sends events without a controller: POSTs them to any URL that accepts CloudEvents (`burin.events=URL`).
 
 use super::emitter::Emitter;
 use super::outlet::SINK;

@@ -1,4 +1,4 @@
-//! Events that nobody has acknowledged yet: bounded, in order, without a gap. No I/O.
+//! Events that have not been acknowledged yet: bounded, in order, without gaps. No I/O.
 //!
 //! Where something has to go, it is the oldest progress, then the oldest log, then other notices. Anomalies, and after
 //! them results, go only where they alone are twice as much as the spool is meant to hold. What went leaves a `dev.burin.dropped` event that covers its sequences, so that the controller's contiguous

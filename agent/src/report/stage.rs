@@ -1,4 +1,4 @@
-//! Stages: each is announced, timed and its failure told once, on the console and as an event alike.
+//! Stages: each is announced and timed, and its failure is reported once, on the console and as an event.
 
 use super::Emitter;
 use crate::error::Coded;

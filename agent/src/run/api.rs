@@ -1,4 +1,4 @@
-//! The agent's own API, joined to the engine.
+//! Connects the agent's own API to the engine.
 
 use super::{Agent, Ready};
 use crate::api::{self, Door, Planner, Server};

@@ -1,4 +1,4 @@
-//! One order on this machine: plan, grant, apply. A receipt comes out in any case.
+//! One attempt at an order on this machine: plan, grant, apply. The result is a receipt in any case.
 
 use super::{Agent, late};
 use crate::api::Door;

@@ -1,4 +1,4 @@
-//! The receipt as evidence: what software did it, on which machine, and when, signed with the machine's key.
+//! The receipt as evidence: which software did what, on which machine, and when, signed with the machine's key.
 
 use super::{Agent, Ready};
 use crate::boot;

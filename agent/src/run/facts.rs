@@ -1,4 +1,4 @@
-//! What the machine says about itself before anybody asks it to do something.
+//! Facts about the machine, collected before it gets an order.
 
 use super::Agent;
 use crate::boot::{self, CrashReport, MissingFirmware};

@@ -1,4 +1,4 @@
-//! What the agent says of itself to a controller.
+//! Builds the agent's hello to a controller.
 
 use super::{Agent, Ready};
 use crate::apply;

@@ -1,5 +1,5 @@
-//! The machine's key: made at boot, kept for the agent processes of that boot, introduced in hello. Whoever has a key in a
-//! TPM makes it here instead.
+//! The machine's key: made at boot, kept for the agent processes of that boot, introduced in hello. A site with keys in
+//! the TPM would make it here.
 
 use burin_sign::{KeyError, SecretKey};
 use std::fs::OpenOptions;

@@ -1,5 +1,5 @@
-//! Disks that come late: no order is planned while devices are known to be at work, and one whose disk is missing is
-//! planned again while devices still come.
+//! Disks that appear late: no order is planned while devices are known to be starting, and an order whose disk is
+//! missing is planned again as long as devices appear.
 
 use super::attempt::{Attempt, Planned};
 use crate::boot;
@@ -68,7 +68,7 @@ fn came(inventory: &Inventory, now: &BTreeSet<String>) -> bool {
 
 /// A disk that the plan did not know.
 #[derive(Debug, thiserror::Error)]
-#[error("the disk {name} came after the order was planned; the plan does not count with it")]
+#[error("the disk {name} appeared after the order was planned, and is not part of the plan")]
 struct CameLate {
     name: String,
 }

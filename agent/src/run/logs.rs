@@ -1,4 +1,4 @@
-//! The agent's log as events, so that who is far from the console reads it too.
+//! The agent's log as events, for readers without access to the console.
 
 use crate::api::LogRing;
 use crate::protocol::Kind;

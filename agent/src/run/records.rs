@@ -1,5 +1,5 @@
-//! What the BMC keeps: its event log, sensors and FRUs. BMCs take seconds for them, many of them ten and more, and an order
-//! rarely needs them. So nobody waits: they are read beside the work once hello has been said, and then told.
+//! Reads the BMC's records: event log, sensors and FRUs. Many BMCs take ten seconds and more for them, and an order
+//! rarely needs them. They are therefore read in the background after hello, and reported when they are there.
 
 use super::Agent;
 use crate::api::Door;

@@ -1,5 +1,5 @@
-//! The one loop: every front is asked for jobs, one job at a time is done, and what came of it is delivered while all
-//! are heard.
+//! The main loop: asks every front for jobs, does one job at a time, and delivers its result while all fronts are still
+//! served.
 
 use super::api::OpenDoor;
 use super::attempt::{Attempt, Outcome};

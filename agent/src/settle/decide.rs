@@ -1,4 +1,4 @@
-//! Whether to wait: a pure decision over what was seen.
+//! Decides whether to wait for devices: a pure function of what was observed.
 
 use super::sought::Sought;
 use std::time::Duration;

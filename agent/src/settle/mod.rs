@@ -1,5 +1,5 @@
-//! Disks that are still being looked for. Nothing says that a machine has shown all of its disks; but sysfs says of many
-//! devices that they have not: a controller that is not ready, a USB adapter without its disk, a port without its target.
+//! Waits for disks that have not appeared yet. No event tells that all disks are there, but sysfs shows devices that
+//! are still starting: a controller that is not ready, a USB adapter without its disk, a port without its target.
 //!
 //! `sysfs` looks, `decide` judges what it has seen, the rest waits.
 

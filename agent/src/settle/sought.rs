@@ -1,4 +1,4 @@
-//! What a device lets one wait for, and for how long.
+//! What kind of disk a device is still expected to show, and how long to wait for it.
 
 use std::fmt;
 use std::time::Duration;

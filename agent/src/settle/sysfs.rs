@@ -1,4 +1,4 @@
-//! What sysfs shows of devices that have not shown their disks (Documentation/ABI of the kernel has the attributes).
+//! Finds devices in sysfs that have not shown their disks (attributes as in the kernel's Documentation/ABI).
 
 use super::sought::{Seeking, Sought};
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
-//! The agent's log to syslog servers, for sites that collect that way: RFC 5424 messages over UDP (RFC 5426), or over TCP
-//! with octet counting (RFC 6587 section 3.4.1).
+//! Sends the agent's log to syslog servers: RFC 5424 messages over UDP (RFC 5426), or over TCP with octet counting (RFC
+//! 6587 section 3.4.1).
 
 mod message;
 

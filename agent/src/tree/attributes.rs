@@ -1,4 +1,4 @@
-//! What an entry has beside its contents: mode, owners, time, extended attributes and ACLs.
+//! Attributes of an entry: mode, owners, time, extended attributes and ACLs.
 
 use super::acl;
 use super::archive::{self, Entry};

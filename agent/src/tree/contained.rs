@@ -1,4 +1,4 @@
-//! A disk image inside of a layer, as KubeVirt has its container disks: the one file below `/disk`.
+//! A disk image inside a layer, in the form of KubeVirt's container disks: the one file below `/disk`.
 //!
 //! A raw or compressed disk streams through. A qcow2 image is read here and there, so it is kept in memory first: it has to
 //! fit into half of what is available. Either way its end comes only once the whole layer was found to be the right one.

@@ -1,4 +1,4 @@
-//! Why a tree cannot be unpacked.
+//! Errors of unpacking a tree.
 
 use crate::error::Coded;
 use crate::image::ImageError;
@@ -14,7 +14,7 @@ pub enum TreeError {
     Unsupported { path: String, what: String },
     #[error("{path}: cannot {action}")]
     Io { path: String, action: &'static str, source: io::Error },
-    #[error("{path}: is not on the disk as it was unpacked: {what}")]
+    #[error("{path}: read back, it differs from what was unpacked: {what}")]
     Differs { path: String, what: &'static str },
     #[error("stopped")]
     Stopped,

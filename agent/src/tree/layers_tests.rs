@@ -1,4 +1,4 @@
-//! Layers on top of each other, marks that hide, and marks that would like to reach further.
+//! Layers on top of each other, whiteouts, and whiteouts that try to reach further.
 
 use super::*;
 use crate::error::Coded;

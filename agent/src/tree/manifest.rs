@@ -1,4 +1,5 @@
-//! What was unpacked, kept in memory until it has been read back: some 200 bytes a file, whatever its size.
+//! A record of everything that was unpacked, kept in memory until it has been read back: about 200 bytes for each file,
+//! whatever its size.
 
 use super::TreeError;
 use crate::finalize::root::Root;

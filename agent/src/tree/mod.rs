@@ -1,5 +1,5 @@
-//! Tree images: a tar, or the layers of a container image, unpacked onto mounted filesystems, with everything that a
-//! system's files have, and read back; and the disk images that some layers hold.
+//! Tree images: unpacks a tar, or the layers of a container image, onto mounted filesystems, with all file attributes,
+//! and reads it back; also finds the disk images that some layers contain.
 
 mod acl;
 mod archive;

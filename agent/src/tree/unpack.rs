@@ -1,4 +1,4 @@
-//! The entries of a tar, made one after the other below a directory that nothing leads out of.
+//! Unpacks the entries of a tar one after the other, below a directory that they cannot escape from.
 
 use super::TreeError;
 use super::archive::{Archive, Entry};

@@ -1,4 +1,4 @@
-//! `modules.alias`: tens of thousands of patterns, a few hundred questions.
+//! Looks up `modules.alias`: tens of thousands of patterns, a few hundred lookups.
 
 use super::glob;
 use std::collections::{BTreeSet, HashMap};

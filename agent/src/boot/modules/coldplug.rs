@@ -1,4 +1,4 @@
-//! Devices that were there before us: every `modalias` file below `/sys/devices`.
+//! Devices that were present before us: every `modalias` file below `/sys/devices`.
 
 use std::collections::BTreeSet;
 use std::path::Path;

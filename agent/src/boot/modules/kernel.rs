@@ -1,4 +1,4 @@
-//! The kernel's side of module loading, as a trait so that ordering and parallelism are tested without a kernel.
+//! The kernel's side of module loading as a trait, so that order and parallelism can be tested without a kernel.
 
 use super::unpack;
 use nix::errno::Errno;

@@ -1,4 +1,5 @@
-//! Loads modules in dependency order, several at once: a driver that probes for seconds holds up only what needs it.
+//! Loads modules in dependency order, several in parallel: a driver that probes for seconds delays only those that
+//! depend on it.
 
 use super::{ASIDE, Index, Insert, Insertion, ModuleId, Options, Urgency};
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -1,5 +1,5 @@
-//! Modules that no device asks for by modalias, loaded by name. A name that the ramdisk lacks is skipped in silence:
-//! what a kernel calls a module differs, and which of them are built in too.
+//! Modules that no modalias requests, loaded by name. A name that the ramdisk lacks is skipped silently: module names
+//! differ between kernels, and some modules are built in.
 
 /// Before any device: DHCP needs raw sockets.
 pub const FIRST: &[&str] = &["af_packet"];

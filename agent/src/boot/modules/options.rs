@@ -1,4 +1,5 @@
-//! Modules, their parameters and refusals from the kernel command line, as modprobe and systemd-modules-load take them.
+//! Modules, their parameters and blacklists from the kernel command line, in the syntax of modprobe and
+//! systemd-modules-load.
 
 use super::canonical;
 use crate::config::{Word, words};

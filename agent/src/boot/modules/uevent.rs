@@ -1,4 +1,4 @@
-//! Devices that come later: the kernel's uevent multicast.
+//! Devices that appear later: the kernel's uevent multicast.
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_KOBJECT_UEVENT};
 use nix::sys::socket::{setsockopt, sockopt};

@@ -1,4 +1,4 @@
-//! A module file as the kernel wants it: distributions compress modules in four ways, told apart by magic.
+//! Unpacks module files: distributions use four compressions, detected by magic number.
 
 use std::io::{self, Read};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Which devices get their drivers first: on a small or slow machine the network must not wait for the beeper.
+//! Which devices get their drivers first: on a slow machine, the network must not wait for unimportant devices.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {

@@ -1,4 +1,4 @@
-//! `burin image check IMAGE`: what an image is, and what will break elsewhere.
+//! `burin image check IMAGE`: describes an image and finds what will break on other machines.
 
 use crate::cli::transfer::{TransferArgs, TransferError, is_url};
 use crate::error::Coded;

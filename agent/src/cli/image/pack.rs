@@ -1,4 +1,4 @@
-//! `burin image pack IMAGE -o FOLDER`: an image with everything beside it that burin can use.
+//! `burin image pack IMAGE -o FOLDER`: packs an image and makes the files that burin can use beside it.
 
 use super::check::{refused, source};
 use super::sign::{self, SignError};
@@ -63,7 +63,7 @@ pub struct PackArgs {
 /// Why nothing was packed.
 #[derive(Debug, thiserror::Error)]
 enum PackError {
-    #[error("{0:?} does not go into the name of a file and a URL")]
+    #[error("{0:?} cannot be part of a file name and a URL")]
     Name(String),
     #[error("this is {0}, not an image that burin can write")]
     Foreign(&'static str),

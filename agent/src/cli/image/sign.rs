@@ -1,4 +1,4 @@
-//! A minisign secret key, and what is signed with it.
+//! Signs files with a minisign secret key.
 
 use crate::error::Coded;
 use crate::protocol::Secret;
@@ -12,9 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub enum SignError {
     #[error("{path}: cannot be read", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{path}: not a minisign secret key, or not with this password: {why}", path = path.display())]
+    #[error("{path}: not a minisign secret key, or the password is wrong: {why}", path = path.display())]
     Key { path: PathBuf, why: String },
-    #[error("it could not be signed: {0}")]
+    #[error("signing failed: {0}")]
     Sign(String),
 }
 

@@ -1,4 +1,4 @@
-//! Those who call in at the agent's own API: what they want done goes the way of every other order.
+//! The front for callers of the agent's own API: their requests are processed like every other order.
 
 use super::{Ending, Front, Ground, Job, Leave, Wish};
 use crate::api::{Door, Work};

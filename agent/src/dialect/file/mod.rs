@@ -1,4 +1,4 @@
-//! One order without a controller: placed in the ramdisk, or fetched from a URL.
+//! The front for a single order without a controller: placed in the ramdisk, or fetched from a URL.
 
 mod order;
 
@@ -132,7 +132,9 @@ impl Placed {
 
 /// An order that was begun, and never ended.
 #[derive(Debug, thiserror::Error)]
-#[error("order {order} was begun {attempts} times in this boot, and each time the agent ended before the order did")]
+#[error(
+    "order {order} was started {attempts} times in this boot, and each time the agent ended before the order was done"
+)]
 struct AttemptsError {
     order: String,
     attempts: u32,

@@ -1,4 +1,4 @@
-//! The bytes of an order, from where the command line says.
+//! Reads the bytes of an order from the place that the command line names.
 
 use crate::calls::{Call, Client, ControllerError, ORDER_LIMIT};
 use crate::error::Coded;

@@ -1,5 +1,5 @@
-//! The body of a command, read as a stream: config drives travel in it up to three times, and only the one among a step's
-//! arguments is kept.
+//! Parses the body of a command as a stream: it contains the config drive up to three times, and only the one in the
+//! step's arguments is kept.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! The commands of this boot, in the order in which they came: one runs at a time, and all stay in the list.
+//! The commands of this boot, in the order of their arrival: one runs at a time, and all stay in the list.
 
 use super::error::Fault;
 use crate::exit::Exit;

@@ -1,5 +1,5 @@
-//! Which disks a node's properties name, as predicates of an order: what burin's own planner then judges, gates and
-//! traces.
+//! Turns a node's properties into predicates of an order, so that burin's own planner chooses the disks, with gates and
+//! trace.
 
 use super::error::Fault;
 use super::hints::{HintError, Hints};

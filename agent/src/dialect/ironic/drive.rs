@@ -1,4 +1,4 @@
-//! Config drives: base64 of a gzipped ISO 9660 or vfat filesystem, or a URL of such a text.
+//! Config drives: a gzipped ISO 9660 or vfat filesystem in base64, or a URL of such a text.
 
 use super::error::Fault;
 use crate::protocol::order::SeedVolume;

@@ -1,4 +1,4 @@
-//! What can go wrong between the agent and Ironic.
+//! Errors between the agent and Ironic.
 
 use crate::error::Coded;
 use serde_json::Value;
@@ -10,9 +10,9 @@ pub enum IronicError {
     Unreachable { url: String, source: Box<ureq::Error> },
     #[error("{url} answered {status}: {message}")]
     Status { url: String, status: u16, message: String },
-    #[error("{url} answered something that is not as documented: {why}")]
+    #[error("{url} answered in an undocumented form: {why}")]
     Reply { url: String, why: String },
-    #[error("{url} speaks version {found} of Ironic's API; 1.68 is the least")]
+    #[error("{url} supports version {found} of Ironic's API; at least 1.68 is required")]
     TooOld { url: String, found: String },
     #[error("Ironic gave this boot's token to another process, and gives it only once")]
     TokenGone,

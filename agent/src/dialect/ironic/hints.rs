@@ -1,5 +1,5 @@
-//! Root device hints and `skip_block_devices`: Ironic's rules for disks (ironic-python-agent's `device_hints.py`,
-//! oslo.utils' `specs_matcher`), judged over the disks as Ironic knows them from inspection.
+//! Root device hints and `skip_block_devices`: Ironic's rules for choosing disks (ironic-python-agent's
+//! `device_hints.py`, oslo.utils' `specs_matcher`), applied to the disks as Ironic's inspection describes them.
 
 use serde_json::{Map, Value};
 

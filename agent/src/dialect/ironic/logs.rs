@@ -1,4 +1,4 @@
-//! The agent's log as Ironic's user gets it: a gzipped tar archive in base64.
+//! The agent's log for Ironic's users: a gzipped tar archive in base64.
 
 use super::error::Fault;
 use crate::api::LogRing;

@@ -1,5 +1,5 @@
-//! OpenStack Ironic, to which burin looks like ironic-python-agent: lookup, heartbeat, an HTTPS API for the conductor,
-//! inspection, cleaning, deployment. docs/ironic.md is for its operators.
+//! The front for OpenStack Ironic, which burin serves like ironic-python-agent: lookup, heartbeat, an HTTPS API for the
+//! conductor, inspection, cleaning, deployment. docs/ironic.md is for its operators.
 //!
 //! A step that changes disks becomes an order, and goes the way of every other order: plan, gates, trace, read-back,
 //! receipt.

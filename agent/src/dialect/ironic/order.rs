@@ -1,4 +1,4 @@
-//! Orders out of what Ironic says: a step's arguments and the node.
+//! Builds orders from a step's arguments and the node.
 
 use super::disks::{Disks, Several};
 use super::drive;

@@ -1,5 +1,5 @@
-//! Partition images: what Ironic's user says of sizes becomes a fresh table, into which the image goes as the root
-//! filesystem. In ironic-python-agent's order (its `disk_utils.make_partitions`): ESP, ephemeral, swap, root.
+//! Partition images: the sizes in the node become a new table, into which the image is written as the root filesystem.
+//! The order of partitions is ironic-python-agent's (`disk_utils.make_partitions`): ESP, ephemeral, swap, root.
 
 use super::error::Fault;
 use crate::protocol::order::{Filesystem, FsType, Partition, Size};

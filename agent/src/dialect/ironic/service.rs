@@ -1,4 +1,4 @@
-//! The HTTP that a conductor calls, as ironic-python-agent answers it.
+//! The HTTP API that a conductor calls, with the replies of ironic-python-agent.
 
 use super::body::{self, Command};
 use super::commands::{Commands, Phase, Task};

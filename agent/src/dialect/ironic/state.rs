@@ -1,5 +1,5 @@
-//! What one boot has with Ironic: the token, which is given once, and the certificate, which may not change. Kept for
-//! the next agent process of this boot, where only root reads it.
+//! State of one boot with Ironic: the token, which is given once, and the certificate, which must not change. Kept for
+//! the next agent process of this boot, readable by root only.
 
 use super::error::IronicError;
 use crate::protocol::Secret;

@@ -1,4 +1,4 @@
-//! The steps that Ironic may ask for. What is listed is done; what is not done is not listed.
+//! The steps that Ironic may request. Every listed step is implemented; a step that is not implemented is not listed.
 
 use super::commands::Phase;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The conversation that the agent begins: inspection, lookup, heartbeats, on a thread of its own.
+//! The calls that the agent makes to Ironic, on a thread of its own: inspection, lookup, heartbeats.
 
 use super::client::Client;
 use super::error::IronicError;

@@ -1,4 +1,4 @@
-//! Calls with the standing that hello gave: machine, token, and another hello where the token is not known any more.
+//! Calls with the identity and token from hello; says hello again if the controller no longer knows the token.
 
 use crate::attest::Chip;
 use crate::calls::{Call, Client, ControllerError, Reply, segment};

@@ -1,5 +1,5 @@
-//! The client side of burin's own protocol: hello, order, grant, events, receipt; retry and spool. docs/protocol.md
-//! tells it.
+//! The client of burin's own protocol: hello, order, grant, events, receipt, with retries and spool; described in
+//! docs/protocol.md.
 //!
 //! [`Session`] is the protocol, one call after the other; [`front`] puts it on a thread of its own.
 

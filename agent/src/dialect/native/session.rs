@@ -1,4 +1,4 @@
-//! A machine's standing with its controller, from hello to the acknowledged receipt.
+//! A machine's session with its controller, from hello to the acknowledged receipt.
 
 use super::link::{Batches, Introduced, Link};
 use crate::attest::Chip;

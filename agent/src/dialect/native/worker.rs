@@ -1,4 +1,4 @@
-//! The session on a thread of its own, so that others are heard while a controller is silent.
+//! Runs the session on a thread of its own, so that a silent controller does not block other fronts.
 
 use super::session::{Next, Options, Session};
 use crate::bell::Bell;

@@ -1,4 +1,4 @@
-//! Why a tree cannot be made to boot.
+//! Errors of making a tree bootable.
 
 use super::bios;
 use crate::error::Coded;
@@ -14,21 +14,21 @@ pub enum BootError {
     NoKernel,
     #[error("the tree's kernel {version} has no initial ramdisk")]
     NoRamdisk { version: String },
-    #[error("{path}: is no program that UEFI firmware starts")]
+    #[error("{path}: is not a program that UEFI firmware can start")]
     NotEfi { path: String },
-    #[error("{path}: does not say where it looks for its configuration")]
+    #[error("{path}: has no built-in path of its configuration")]
     NoPrefix { path: String },
-    #[error("{path}: is not what GRUB's packages have there")]
+    #[error("{path}: is not the file of GRUB's packages")]
     BadGrub { path: String, source: bios::Fault },
     #[error("{device}: GRUB's core image has {need} bytes, its partition {have}")]
     CoreRoom { device: String, need: usize, have: u64 },
-    #[error("{device}: what was written there for BIOS to boot is not what is read back")]
+    #[error("{device}: GRUB for BIOS, read back, differs from what was written")]
     BootSectors { device: String },
     #[error("{path}: cannot read {what}, where its configuration or the kernel is: it has no module {module}")]
     NoModule { path: String, what: String, module: &'static str },
-    #[error("{path}: cannot be read or written while the tree is made to boot")]
+    #[error("{path}: cannot be read or written while the boot loader is installed")]
     Io { path: String, source: io::Error },
-    #[error("{path}: is not on the EFI system partition as it was written")]
+    #[error("{path}: read back from the EFI system partition, it differs from what was written")]
     Differs { path: String },
 }
 

@@ -1,5 +1,5 @@
-//! GRUB: an image that the tree's distribution has built, which looks for its configuration in a directory of the ESP
-//! that it names itself. There it gets three lines that lead to the real one, /boot/grub/grub.cfg.
+//! GRUB as built by the tree's distribution. It looks for its configuration in a directory of the ESP that is built
+//! into it; there it gets three lines that lead to the real one, /boot/grub/grub.cfg.
 
 use super::kernels::Kernel;
 use super::{BootError, BootFile, Installation, Source, System, default_name, kernels, release, suffix};

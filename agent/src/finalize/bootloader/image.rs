@@ -1,5 +1,6 @@
-//! The image of a root filesystem: it was made to boot elsewhere, so what it has of its own stays as it is. What it keeps
-//! for the ESP is copied there whole; where it keeps nothing, its packages' loader is taken as for a tree.
+//! Makes the image of a root filesystem bootable. It was made to boot elsewhere, so its own files stay unchanged. Files
+//! that it keeps for the ESP are copied there; if there are none, the boot loader of its packages is installed as for a
+//! tree.
 
 use super::{BootError, BootFile, Installation, System, default_name, kernels, prepare, suffix};
 use crate::finalize::root::Root;

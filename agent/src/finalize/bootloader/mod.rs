@@ -1,6 +1,6 @@
-//! Making a tree, or the image of a root filesystem, boot under UEFI with the boot loader that it carries. No program of the tree is run: what has to be on
-//! the ESP is copied from the tree or is a few lines of text. Pure but for reading the tree: the result is a list of
-//! files, which whoever has the ESPs mounted writes.
+//! Makes a tree, or the image of a root filesystem, bootable under UEFI with the boot loader that it contains. No
+//! program of the tree is run: the files for the ESP are copied from the tree, plus a few lines of configuration. Apart
+//! from reading the tree this is pure: the result is a list of files, written by the caller that has the ESPs mounted.
 
 pub mod bios;
 mod error;

@@ -1,4 +1,4 @@
-//! What a system calls itself: os-release(5).
+//! Reads a system's name from os-release(5).
 
 use super::System;
 

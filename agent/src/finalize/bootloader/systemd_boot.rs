@@ -1,5 +1,5 @@
-//! systemd-boot: itself, its configuration, and an entry as the UAPI Boot Loader Specification has it, type 1, with kernel
-//! and ramdisk beside it on the ESP, which is all that it can read.
+//! Installs systemd-boot: the program, its configuration, and a type 1 entry of the UAPI Boot Loader Specification,
+//! with kernel and ramdisk on the ESP, the only filesystem that it can read.
 
 use super::{BootError, BootFile, Installation, System, default_name, kernels, release, suffix};
 use crate::finalize::guid::Arch;

@@ -1,4 +1,4 @@
-//! Trees as distributions make them, and what makes each boot.
+//! Trees as distributions make them, and the files that make each bootable.
 
 use super::*;
 use crate::error::Coded;

@@ -1,4 +1,4 @@
-//! What a system mounts by itself: the rows of its fstab(5), and mount units (systemd.mount(5)) that say the same.
+//! The mounts that a system makes by itself: rows of fstab(5), and mount units (systemd.mount(5)).
 
 use crate::finalize::root::Root;
 

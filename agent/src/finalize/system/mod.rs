@@ -1,4 +1,4 @@
-//! The system of a just-written image, put together as it will be when it runs: its root, and what it mounts below.
+//! Mounts the system of a written image as it will be when it runs: its root, and the filesystems below.
 //!
 //! What is written into it lies where the system looks. Where that is not known (a volume group, a device by the kernel's
 //! name, another disk), an empty read-only filesystem is in its place, so that nothing can be put there.
@@ -34,7 +34,7 @@ pub enum SystemError {
     Mount(#[from] MountError),
     #[error("{path}: the system cannot be opened")]
     Io { path: PathBuf, source: io::Error },
-    #[error("{path}: nothing can be put there: {at} {why}")]
+    #[error("{path}: no file can be written there: {at} {why}")]
     NoPlace { path: String, at: String, why: String },
 }
 

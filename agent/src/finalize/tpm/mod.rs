@@ -19,7 +19,7 @@ pub enum SealingError {
     Tpm(#[from] TpmError),
     #[error("the TPM has no SHA-256 bank of each of the PCRs {pcrs:?}")]
     NoPcr { pcrs: Vec<u8> },
-    #[error("what was sealed to the PCRs {pcrs:?} came back as something else")]
+    #[error("the secret sealed to the PCRs {pcrs:?} differs after unsealing")]
     Differs { pcrs: Vec<u8> },
 }
 

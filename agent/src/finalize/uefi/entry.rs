@@ -1,4 +1,4 @@
-//! The boot entry of the new system: made once, put where the policy says, verified.
+//! The boot entry of the new system: made once, placed as the policy says, and verified.
 
 use super::load_option::{ACTIVE, HardDrive, LoadOption, Node, Signature};
 use super::variables::{VariableError, Variables};

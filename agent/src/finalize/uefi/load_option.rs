@@ -22,9 +22,9 @@ const NODE_HEADER: usize = 4;
 /// Why bytes are no load option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    #[error("the load option ends early")]
+    #[error("the load option is truncated")]
     Truncated,
-    #[error("the description has no end")]
+    #[error("the description is not terminated")]
     Description,
     #[error("a device path node has an impossible length")]
     Node,

@@ -1,4 +1,4 @@
-//! Which boot loader on an ESP the firmware should start.
+//! Chooses the boot loader on an ESP that the firmware should start.
 
 use crate::aside::errno;
 use crate::error::Coded;
@@ -20,7 +20,7 @@ pub enum LoaderError {
     },
     #[error("{path}: no boot loader for this architecture on the EFI system partition")]
     None { path: PathBuf },
-    #[error("{path}: boot loaders of several systems and no default one: {found}")]
+    #[error("{path}: boot loaders of several systems, and none of them is the default: {found}")]
     Ambiguous { path: PathBuf, found: String },
 }
 

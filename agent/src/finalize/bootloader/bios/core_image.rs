@@ -1,4 +1,4 @@
-//! GRUB's core image for BIOS machines, made of the parts that its packages have: bytes in, bytes out.
+//! Builds GRUB's core image for BIOS from the parts in its packages: bytes in, bytes out.
 //!
 //! It is what `grub-mkimage -O i386-pc` makes of the same parts (GRUB 2.06: util/mkimage.c, include/grub/kernel.h,
 //! include/grub/offsets.h): a sector that reads the rest by a list of blocks (diskboot.img), a decompressor with two

@@ -1,4 +1,4 @@
-//! Against what GRUB's own program makes of the same parts, where this host has both.
+//! Compares core images with those of GRUB's own program, if this host has it.
 
 use super::super::resolve;
 use super::*;

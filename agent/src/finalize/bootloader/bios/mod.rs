@@ -1,5 +1,5 @@
-//! GRUB for machines that start by BIOS, laid down from the modules that a tree carries. Nothing of the tree is run: the
-//! core image is made here ([`core_image`]), the modules are copied to where it looks for them.
+//! Installs GRUB for BIOS from the modules in a tree. No program of the tree is run: the core image is built here
+//! ([`core_image`]), and the modules are copied to where it looks for them.
 
 mod core_image;
 
