@@ -1,4 +1,4 @@
-//! Checks on the program that becomes /init.
+//! Checks of the program that becomes /init.
 
 use std::fs;
 use std::io;
@@ -38,7 +38,7 @@ pub enum AgentError {
     #[error("the agent {} is built for {found}, the kernel for {expected}", path.display())]
     WrongArch { path: PathBuf, found: Arch, expected: Arch },
     /// It wants a dynamic loader, which the ramdisk does not have.
-    #[error("the agent {} is dynamically linked (it wants {wants}); the ramdisk has no libraries: build it with -C target-feature=+crt-static", path.display())]
+    #[error("the agent {} is dynamically linked (it needs {wants}); the ramdisk has no libraries: build it with -C target-feature=+crt-static", path.display())]
     Dynamic { path: PathBuf, wants: String },
 }
 

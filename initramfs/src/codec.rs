@@ -1,4 +1,4 @@
-//! Compression around the kernel's files: modules come plain, xz, zstd or gzip, and leave as zstd.
+//! Compression of kernel files: modules come plain or as xz, zstd or gzip, and are packed as zstd.
 
 use std::io::{self, Read as _, Write as _};
 

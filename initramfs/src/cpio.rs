@@ -29,13 +29,13 @@ pub struct Entry {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CpioError {
     /// A path that is not absolute or has `.`, `..`, empty parts or NUL in it.
-    #[error("`{0}` is no absolute path without `.` and `..`")]
+    #[error("`{0}` is not an absolute path without `.` and `..`")]
     Path(String),
     /// Two nodes for one path.
     #[error("{0} is put into the ramdisk twice")]
     Twice(String),
     /// A path below something that is no directory.
-    #[error("{path} lies below {parent}, which is no directory")]
+    #[error("{path} is below {parent}, which is not a directory")]
     Parent { path: String, parent: String },
     /// The format counts sizes in 32 bits.
     #[error("{0} is larger than 4 GiB, more than a cpio archive can hold")]

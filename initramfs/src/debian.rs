@@ -1,4 +1,4 @@
-//! Debian packages: finding, fetching and unpacking a kernel, and knowing where the source of something is.
+//! Debian packages: finds, downloads and unpacks a kernel, and finds the source package of a file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -58,7 +58,7 @@ pub enum DebianError {
     #[error("package {package}: no field {field}")]
     Field { package: String, field: &'static str },
     /// Meta packages that never come to a kernel.
-    #[error("package {0} does not lead to a kernel image package")]
+    #[error("package {0} does not depend on a kernel image package")]
     NoImage(String),
     /// The downloaded file is not what apt's lists promise.
     #[error("{}: SHA-256 is {found}, expected {expected}", path.display())]

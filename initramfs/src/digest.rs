@@ -1,4 +1,4 @@
-//! SHA-256 as hexadecimal text, and sizes for the eye.
+//! SHA-256 as hexadecimal text, and readable sizes.
 
 use sha2::{Digest as _, Sha256};
 

@@ -1,4 +1,4 @@
-//! `burin-initramfs iso` and `iso-conf`: arguments.
+//! The commands `burin-initramfs iso` and `iso-conf`: their arguments.
 
 use burin_initramfs::iso::{IsoOptions, iso, set_conf};
 use burin_initramfs::options::{ExtraFile, parse_cmdline, parse_extra_file};

@@ -27,7 +27,7 @@ pub enum KernelError {
     #[error("cannot read the kernel {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     /// Neither magic number is there.
-    #[error("{} is no kernel image: expected a bzImage (x86_64) or an Image (arm64){hint}", path.display())]
+    #[error("{} is not a kernel image: expected a bzImage (x86_64) or an Image (arm64){hint}", path.display())]
     NotAKernel { path: PathBuf, hint: &'static str },
     /// A 32-bit x86 kernel.
     #[error("{} is a 32-bit kernel; burin needs a 64-bit one", path.display())]

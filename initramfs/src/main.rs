@@ -1,4 +1,4 @@
-//! The edge: arguments in, progress and errors on the terminal, exit code out.
+//! The entry point: arguments in, progress and errors on the terminal, exit code out.
 
 mod iso_command;
 

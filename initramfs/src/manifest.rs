@@ -1,4 +1,4 @@
-//! manifest.json: what was built, for programs.
+//! manifest.json: a machine-readable description of the build's result.
 
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The notice: what the output carries, under which licences, and where its source is.
+//! The NOTICE: what the output contains, its licences, and where to get the source.
 
 use std::fmt::Write as _;
 

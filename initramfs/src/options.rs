@@ -1,4 +1,4 @@
-//! What a build is made from, checked.
+//! Validated options of a build.
 
 use std::path::PathBuf;
 

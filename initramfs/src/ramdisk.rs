@@ -1,4 +1,4 @@
-//! What stands where in the ramdisk. ARCHITECTURE.md, "The ramdisk", is the contract with the agent.
+//! The layout of the ramdisk. ARCHITECTURE.md, "The ramdisk", is the contract with the agent.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -49,7 +49,7 @@ pub enum RamdiskError {
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     /// A file that has no certificate in it.
-    #[error("{} holds no PEM certificate", path.display())]
+    #[error("{} contains no PEM certificate", path.display())]
     NoCertificate { path: PathBuf },
     /// An order that is not JSON.
     #[error("the order {} is not JSON", path.display())]

@@ -1,5 +1,5 @@
-//! sbom.cdx.json: what agent and ramdisk are made of, as CycloneDX 1.6 (ECMA-424). Holds no time and no number of its own, so
-//! that two builds of the same input are the same.
+//! sbom.cdx.json: the components of agent and ramdisk, as CycloneDX 1.6 (ECMA-424). It contains no time and no serial
+//! number, so that two builds of the same input are identical.
 
 use crate::debian::Package;
 use crate::notice;

@@ -1,4 +1,4 @@
-//! Who signs: an RSA key and its certificate.
+//! The signer: an RSA key and its certificate.
 
 use super::der::{Read, read};
 use ring::rand::SystemRandom;
@@ -18,7 +18,7 @@ pub enum SignerError {
     Key { path: PathBuf },
     #[error("{} is not a certificate in PEM (X.509)", path.display())]
     Certificate { path: PathBuf },
-    #[error("{} is for another key than {}", certificate.display(), key.display())]
+    #[error("{} does not belong to the key {}", certificate.display(), key.display())]
     OtherKey { key: PathBuf, certificate: PathBuf },
 }
 

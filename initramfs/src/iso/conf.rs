@@ -1,4 +1,4 @@
-//! `burin.conf` in an image: put in when it is made, changed afterwards without making it again.
+//! `burin.conf` in an ISO: added when the ISO is made, and changed later without making it again.
 
 use super::run::Program;
 use std::fs::{self, File};
@@ -19,11 +19,11 @@ const ESP: [u8; 16] = [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfError {
-    #[error("burin.conf has {size} bytes, {} can be kept", RESERVED - MARK.len())]
+    #[error("burin.conf has {size} bytes; the maximum is {}", RESERVED - MARK.len())]
     TooLarge { size: usize },
     #[error("cannot use {}", path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("{} is no image of `burin-initramfs iso`", path.display())]
+    #[error("{} was not made by `burin-initramfs iso`", path.display())]
     NotOurs { path: PathBuf },
     #[error("the partition of the image cannot be changed: {0}")]
     Partition(String),

@@ -50,9 +50,9 @@ pub struct IsoOptions {
 
 #[derive(Debug, thiserror::Error)]
 pub enum IsoError {
-    #[error("{} is no output of `burin-initramfs build`", path.display())]
+    #[error("{} was not made by `burin-initramfs build`", path.display())]
     NoBuild { path: PathBuf, source: io::Error },
-    #[error("{} tells no architecture and command line", path.display())]
+    #[error("{} lacks the architecture or the command line", path.display())]
     Manifest { path: PathBuf },
     #[error("the label `{0}` is not 1 to 11 of A-Z, 0-9 and _")]
     Label(String),

@@ -1,4 +1,4 @@
-//! Programs of the host that make volumes.
+//! Host programs that make volumes.
 
 use super::IsoError;
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! Known machines: which of the chosen modules their hardware has a use for.
+//! Known machines: which of the chosen modules their hardware can use.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! A kernel's modules as they lie on disk, with what each says about itself.
+//! A kernel's modules on disk, with the metadata of each.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};

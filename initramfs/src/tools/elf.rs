@@ -1,4 +1,4 @@
-//! What a program or library says that it needs.
+//! The libraries that a program or library needs, from its ELF headers.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Programs that the agent runs for what no ioctl does, with the shared libraries and the loader that they want.
+//! External programs for tasks that have no ioctl, with the shared libraries and the loader that they need.
 //!
 //! They come from Debian packages that apt fetches (they need not be installed, and nothing of them is run), or from a
 //! system that is there. What a loader would load (DT_NEEDED, over and over) is found by reading the files. What a program
@@ -79,7 +79,7 @@ pub enum ToolError {
     Missing { program: &'static str, package: &'static str, root: PathBuf },
     #[error("the Debian package {package} has no {program}")]
     NotInPackage { program: &'static str, package: &'static str },
-    #[error("{wanted_by}: wants {library}, which is not there")]
+    #[error("{wanted_by}: needs {library}, which is missing")]
     Library { library: String, wanted_by: String },
     #[error("{} is not a 64-bit ELF file", path.display())]
     NotElf { path: PathBuf, source: object::Error },
@@ -87,7 +87,7 @@ pub enum ToolError {
     Arch { path: PathBuf, expected: Arch },
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("a package cannot be had")]
+    #[error("a package cannot be downloaded or read")]
     Debian(#[from] DebianError),
 }
 

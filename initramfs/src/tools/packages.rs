@@ -1,5 +1,4 @@
-//! Tools out of Debian packages: the program's own, and of those that it depends on as many as hold a library that is
-//! wanted.
+//! Takes tools from Debian packages: from the program's own, and from those dependencies that contain a needed library.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

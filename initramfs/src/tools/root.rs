@@ -1,4 +1,4 @@
-//! Tools of a system that is there: this host, or one that is unpacked in a directory.
+//! Takes tools from an existing system: this host, or one unpacked in a directory.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The program as a user meets it: exit status and words on the terminal.
+//! The program's exit status and terminal output.
 
 use std::process::{Command, Output};
 

@@ -1,4 +1,4 @@
-//! Images for CDs and sticks, looked at by the tools that made them and by the bytes that firmware reads.
+//! ISO images, checked with the tools that made them, and by the bytes that firmware reads.
 
 use burin_initramfs::iso::{IsoOptions, iso, set_conf};
 use burin_initramfs::options::ExtraFile;
@@ -125,7 +125,7 @@ fn parameters_are_changed_in_place_in_both_volumes() {
 
     let foreign = dir.join("foreign.iso");
     std::fs::write(&foreign, vec![0; 1 << 20]).unwrap();
-    assert!(set_conf(&foreign, &conf).unwrap_err().to_string().contains("is no image of"));
+    assert!(set_conf(&foreign, &conf).unwrap_err().to_string().contains("was not made by"));
     std::fs::write(&conf, vec![b'#'; 70_000]).unwrap();
-    assert!(set_conf(&options.output, &conf).unwrap_err().to_string().contains("can be kept"));
+    assert!(set_conf(&options.output, &conf).unwrap_err().to_string().contains("the maximum is"));
 }

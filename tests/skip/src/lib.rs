@@ -1,4 +1,4 @@
-//! How a test says that it cannot run on this machine: `return skip!("needs root")`.
+//! Lets a test say that it cannot run on this machine: `return skip!("needs root")`.
 //!
 //! On a developer's machine that is a line of output. In CI, where `BURIN_NO_SKIP=1`, it is a failure: a test that
 //! silently does nothing there proves nothing.

@@ -1,4 +1,4 @@
-//! What this machine could do at best, step by step and with nothing else running.
+//! The best that this machine can do, step by step and with nothing else running.
 
 use super::Result;
 use super::error::BenchError;

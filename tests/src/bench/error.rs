@@ -1,4 +1,4 @@
-//! What can go wrong around a measurement. That a contestant fails is no error: its row says so.
+//! Errors around a measurement. A contestant's failure is not an error: its row says so.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! How long a machine takes from PID 1's first line to its hello at the controller: two ramdisks, in turns.
+//! Measures the time from PID 1's first line to hello at the controller, for two ramdisks in turns.
 
 use super::{BenchError, Result, Series};
 use crate::controller::Observation;

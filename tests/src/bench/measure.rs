@@ -1,4 +1,4 @@
-//! One command watched from outside: wall and CPU time, memory of it and its children.
+//! Measures a command from outside: wall and CPU time, memory of it and its children.
 
 use super::Result;
 use super::error::BenchError;

@@ -1,4 +1,4 @@
-//! `scripts/bench`: burin and what people use instead of it, side by side on one machine.
+//! `scripts/bench`: compares burin with other writers on one machine.
 //!
 //! An image lies in many forms behind nginx on loopback; every row of the table writes it onto a loop device that was
 //! filled with noise, is watched from outside, and has its result compared byte by byte with the image.

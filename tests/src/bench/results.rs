@@ -1,4 +1,4 @@
-//! What was measured, kept in a file: a line of JSON for each run, so that an interrupted benchmark can go on.
+//! Measurements kept in a file, one line of JSON for each run, so that an interrupted benchmark can continue.
 
 use super::Result;
 use super::error::BenchError;

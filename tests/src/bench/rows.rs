@@ -1,4 +1,4 @@
-//! Who competes: one row, one command.
+//! The contestants: one row and one command each.
 
 /// What is on the device before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The table and what follows from it, in Markdown.
+//! Writes the table of results and the conclusions from it, in Markdown.
 
 use super::Result;
 use super::ceiling::Ceiling;

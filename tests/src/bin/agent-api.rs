@@ -1,4 +1,4 @@
-//! The agent's own API with a made-up machine behind it, for programs that try what it does with any input.
+//! The agent's own API with a made-up machine behind it, for fuzzing and schema tests.
 //!
 //! Orders are planned by the real planner, on an inventory of two disks that do not exist; a plan that is applied is
 //! receipted at once. No disk of this host is looked at.

@@ -1,4 +1,4 @@
-//! `scripts/bench` after its set-up: writes every form of the image with everybody, and tells who took how long.
+//! `scripts/bench` after its set-up: writes every form of the image with every contestant, and reports the times.
 
 use burin_tests::bench::{
     BenchError, Ceiling, Device, Entry, Machine, Prior, Results, Row, Server, Sizes, Watch, ceiling, hello, pack,

@@ -1,4 +1,4 @@
-//! `scripts/demo` after its set-up: netboots a machine, images it, boots the result, and shows all of it.
+//! `scripts/demo` after its set-up: netboots a machine, images it, boots the result, and shows the progress.
 
 use burin_tests::demo::{Story, Timeline};
 use burin_tests::deploy::{DeployError, Image, Link, Locked, Netboot, Parts, Proof, Scene};

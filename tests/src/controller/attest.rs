@@ -1,4 +1,4 @@
-//! Machines that have to prove by their TPM what they have booted, before they get a token.
+//! Attestation: machines must prove by their TPM what they have booted before they get a token.
 
 use super::calls::{Refusal, bearer, parse, refusal, speaks};
 use super::server::Shared;

@@ -1,4 +1,4 @@
-//! The iPXE script of a machine: into the agent while an order waits, to its own disk otherwise.
+//! The iPXE script for a machine: boots the agent while an order waits, and the machine's disk otherwise.
 
 use super::server::Shared;
 use super::watch::Observation;

@@ -1,4 +1,4 @@
-//! Misbehaviour to order, for the fault matrix.
+//! Injected misbehaviour, for the fault matrix.
 
 use super::listener::Cut;
 use super::server::Shared;

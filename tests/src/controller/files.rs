@@ -1,4 +1,5 @@
-//! Artefacts under `/boot/` and images under `/images/`: tower-http's files with ranges and ETags, and faults upon them.
+//! Serves artefacts under `/boot/` and images under `/images/`: tower-http's files with ranges and ETags, plus injected
+//! faults.
 
 use super::faults::ImageFault;
 use super::server::Shared;

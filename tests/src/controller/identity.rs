@@ -1,5 +1,5 @@
-//! Which machine it is. Board makers ship default UUIDs, blades share the serial number of their chassis, and a USB
-//! adapter is plugged into one machine after the other: no single name is believed against all the others.
+//! Identifies a machine. Board makers ship default UUIDs, blades share the serial number of their chassis, and a USB
+//! adapter is moved from one machine to the next: no single name is trusted against all the others.
 
 use super::orders::{key, keys};
 use super::state::State;

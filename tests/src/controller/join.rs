@@ -1,4 +1,4 @@
-//! Who gets a token at hello: those with the right join token, and of one machine only one at a time.
+//! Decides who gets a token at hello: machines with the right join token, and only one session for each machine.
 
 use super::calls::{Refusal, refusal};
 use super::orders::keys;

@@ -1,4 +1,4 @@
-//! Connections: plain or TLS, each with a switch that cuts it in mid-sentence.
+//! Connections, plain or TLS, each of which can be cut at any moment.
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};

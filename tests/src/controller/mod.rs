@@ -1,4 +1,4 @@
-//! A reference controller: small, complete as to the protocol, and with no ambition beyond that.
+//! The reference controller: small, with the complete protocol, and nothing beyond it.
 //!
 //! It serves the netboot artefacts, an iPXE script for each machine, orders from a directory, images with ranges, and
 //! keeps what machines report in an append-only journal. [`Faults`] make it misbehave on purpose.

@@ -1,4 +1,4 @@
-//! Orders as files: `KEY.json` in one directory, read afresh at every look.
+//! Orders as files: `KEY.json` in one directory, read again at every request.
 //!
 //! KEY is a machine's UUID, its serial, one of its MACs (hyphens or colons), its id, or `default`. An empty file means
 //! that the machine is retired: it shall stop asking.

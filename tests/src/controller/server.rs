@@ -1,4 +1,4 @@
-//! The controller's life: options, start, what may be asked of it while it runs, stop.
+//! The controller as a whole: options, start, queries while it runs, stop.
 
 use super::attest::{Challenges, Demand};
 use super::faults::{Faults, strike};

@@ -1,4 +1,4 @@
-//! The controller's memory: records applied in order. What is on disk is these records and nothing else.
+//! The controller's state: records applied in order. Only these records are on disk.
 
 use super::identity;
 use super::orders::OrderFile;

@@ -1,4 +1,4 @@
-//! What a test or a demo sees of the controller while it works.
+//! Observations of the controller's work, for tests and the demo.
 
 use burin::protocol::{Event, GrantReply, GrantRequest, Hello, Receipt};
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -1,4 +1,4 @@
-//! News -> rows of the timeline.
+//! Turns observations into rows of the timeline.
 
 use super::Timeline;
 use crate::controller::Observation;

@@ -1,4 +1,4 @@
-//! Rows of a timeline: when, what, how long, with what result. On a terminal the current one moves; elsewhere each
+//! Rows of a timeline: time, stage, duration, result. On a terminal the current row is updated in place; elsewhere each
 //! finished row is one plain line.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -1,4 +1,4 @@
-//! Disks that were used before: noise that differs in every block, and an old partition table.
+//! Makes disks look used: noise that differs in every block, and an old partition table.
 
 use super::{DiskFile, VmError};
 use std::fs::File;

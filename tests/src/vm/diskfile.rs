@@ -1,4 +1,4 @@
-//! The file behind a disk, looked at from the host.
+//! The file behind a virtual disk, inspected from the host.
 
 use super::VmError;
 use hwinventory::model::unfinished;

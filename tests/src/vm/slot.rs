@@ -1,5 +1,5 @@
-//! Three machines at a time: while one waits for firmware, a console or a controller that is away, the others use the
-//! processors (two of them, in CI). More of them starve each other into time-outs, whichever test runner started them.
+//! At most three machines at a time: while one waits for firmware, a console or a silent controller, the others use the
+//! processors (two, in CI). More of them would slow each other down into time-outs, whichever test runner started them.
 
 use super::VmError;
 use std::fs::{File, TryLockError};

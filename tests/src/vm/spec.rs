@@ -1,4 +1,4 @@
-//! What a machine is made of, before it runs.
+//! The configuration of a machine.
 
 use super::{Machine, VmError};
 use std::path::{Path, PathBuf};

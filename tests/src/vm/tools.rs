@@ -1,4 +1,4 @@
-//! What a machine needs on the host.
+//! Host programs that virtual machines need.
 
 use std::path::Path;
 
