@@ -116,7 +116,7 @@ fn the_table_of_codes_has_those_of_the_sources_and_no_others() {
     let missing: Vec<_> = found.iter().filter(|code| !rows.contains(code.as_str())).collect();
     assert!(missing.is_empty(), "not in docs/errors.md: {missing:?}");
     // What only the reference controller says is in a section of its own.
-    let (agent, reference) = table.split_once("## What the reference controller answers").unwrap();
+    let (agent, reference) = table.split_once("## Answers of the reference controller").unwrap();
     for path in sources(&repository().join("tests/src/controller")) {
         for code in refusals(&path, "", "refusal(") {
             assert!(reference.contains(&format!("| `{code}` |")), "{code} of {}", path.display());
