@@ -266,19 +266,7 @@ pub fn seed_room(order: &Order) -> u64 {
 }
 
 pub fn seed_partition(label: &str) -> Partition {
-    Partition {
-        name: label.to_owned(),
-        kind: "linux".to_owned(),
-        size: Some(Size::from_bytes(SEED_PARTITION)),
-        min: None,
-        max: None,
-        weight: None,
-        number: None,
-        guid: None,
-        filesystem: None,
-        image: None,
-        mount: None,
-    }
+    Partition::sized(label, "linux", SEED_PARTITION)
 }
 
 fn seed(context: Context<'_>, steps: &mut Vec<Step>) {

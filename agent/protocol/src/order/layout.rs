@@ -315,6 +315,25 @@ pub struct Partition {
     pub mount: Option<String>,
 }
 
+impl Partition {
+    /// An empty one of exactly this size.
+    pub fn sized(name: impl Into<String>, kind: impl Into<String>, bytes: u64) -> Self {
+        Self {
+            name: name.into(),
+            kind: kind.into(),
+            size: Some(Size::from_bytes(bytes)),
+            min: None,
+            max: None,
+            weight: None,
+            number: None,
+            guid: None,
+            filesystem: None,
+            image: None,
+            mount: None,
+        }
+    }
+}
+
 /// A tree image: a tar unpacked onto the filesystems that have a `mount`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

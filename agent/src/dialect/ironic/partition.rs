@@ -2,7 +2,7 @@
 //! The order of partitions is ironic-python-agent's (`disk_utils.make_partitions`): ESP, ephemeral, swap, root.
 
 use super::error::Fault;
-use crate::protocol::order::{Filesystem, FsType, Partition, Size};
+use crate::protocol::order::{Filesystem, FsType, Partition};
 use hwinventory::Inventory;
 use hwinventory::model::BootMode;
 use serde_json::Value;
@@ -36,18 +36,18 @@ pub fn layout(info: &Value, node: &Value, inventory: &Inventory, image: &str) ->
     let (swap, ephemeral) = (megabytes(info, "swap_mb")?, megabytes(info, "ephemeral_mb")?);
     let mut partitions = vec![Partition {
         filesystem: Some(filesystem(FsType::Vfat, "efi-part")),
-        ..partition("efi", "esp", ESP * MIB)
+        ..Partition::sized("efi", "esp", ESP * MIB)
     }];
     if ephemeral > 0 {
         let filesystem = Some(filesystem(ephemeral_format(info)?, "ephemeral0"));
-        partitions.push(Partition { filesystem, ..partition("ephemeral", "linux", ephemeral) });
+        partitions.push(Partition { filesystem, ..Partition::sized("ephemeral", "linux", ephemeral) });
     }
     if swap > 0 {
         let filesystem = Some(filesystem(FsType::Swap, "swap1"));
-        partitions.push(Partition { filesystem, ..partition("swap", "swap", swap) });
+        partitions.push(Partition { filesystem, ..Partition::sized("swap", "swap", swap) });
     }
     let mount = Some("/".to_owned());
-    partitions.push(Partition { image: Some(image.to_owned()), mount, ..partition(ROOT, "linux", root) });
+    partitions.push(Partition { image: Some(image.to_owned()), mount, ..Partition::sized(ROOT, "linux", root) });
     Ok(partitions)
 }
 
@@ -127,22 +127,6 @@ fn ephemeral_format(info: &Value) -> Result<FsType, Fault> {
         Some("btrfs") => Ok(FsType::Btrfs),
         Some("vfat" | "fat") => Ok(FsType::Vfat),
         Some(other) => Err(refused(format!("ephemeral_format {other} is not made: ext4, xfs, btrfs and vfat are"))),
-    }
-}
-
-fn partition(name: &str, kind: &str, bytes: u64) -> Partition {
-    Partition {
-        name: name.to_owned(),
-        kind: kind.to_owned(),
-        size: Some(Size::from_bytes(bytes)),
-        min: None,
-        max: None,
-        weight: None,
-        number: None,
-        guid: None,
-        filesystem: None,
-        image: None,
-        mount: None,
     }
 }
 
