@@ -64,25 +64,6 @@ pub struct SeedFileReceipt {
     pub bytes: u64,
 }
 
-/// Volume label by which a datasource finds its partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VolumeLabel {
-    /// NoCloud.
-    Cidata,
-    /// ConfigDrive.
-    Config2,
-}
-
-impl VolumeLabel {
-    /// FAT labels are upper case; both datasources look for that spelling too.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cidata => "CIDATA",
-            Self::Config2 => "CONFIG-2",
-        }
-    }
-}
-
 /// Writes NoCloud's files into the system below `root`; none of them can be read by anyone but root. Files of an earlier
 /// seed in the image that this one does not have are removed.
 pub fn write_files(root: &Root, files: &[SeedFile]) -> Result<SeedReceipt, SeedError> {
@@ -123,11 +104,10 @@ pub fn place(file: &SeedFile) -> String {
     format!("{SEED_DIRECTORY}/{}", file.path)
 }
 
-/// Makes `partition` a FAT volume with these files, over whatever it held. The volume exists only when it is complete: its
-/// first sector is written last, and all is read back.
-pub fn write_volume(partition: &dyn Sectors, label: VolumeLabel, files: &[SeedFile]) -> Result<SeedReceipt, SeedError> {
+/// Makes `partition` a FAT volume with these files, over whatever it held. `label` is the one that its datasource looks
+/// for. The volume exists only when it is complete: its first sector is written last, and all is read back.
+pub fn write_volume(partition: &dyn Sectors, label: &str, files: &[SeedFile]) -> Result<SeedReceipt, SeedError> {
     let device = || partition.path().to_owned();
-    let failed = |source| SeedError::Volume { device: device(), source };
     let sector = u64::from(partition.sector_size());
     let size = partition.size().min(VOLUME_BYTES) / sector * sector;
     let contents: u64 = files.iter().map(|file| file.contents.len() as u64 + 4096).sum();
@@ -137,33 +117,14 @@ pub fn write_volume(partition: &dyn Sectors, label: VolumeLabel, files: &[SeedFi
     }
     let image = fat_image(label, files, partition.sector_size(), size)
         .map_err(|source| SeedError::Format { device: device(), source })?;
-
-    let (first, rest) = image.split_at(sector as usize);
-    partition.write_at(0, &vec![0; first.len()]).map_err(failed)?;
-    partition.write_at(sector, rest).map_err(failed)?;
-    // Superblocks of old RAID and LVM members lie at the end.
-    let tail = (partition.size().saturating_sub(size) / sector * sector).min(1 << 20);
-    let end = partition.size() / sector * sector;
-    if tail > 0 {
-        partition.write_at(end - tail, &vec![0; tail as usize]).map_err(failed)?;
-    }
-    partition.flush().map_err(failed)?;
-    partition.write_at(0, first).map_err(failed)?;
-    partition.flush().map_err(failed)?;
-
-    let mut written = vec![0; image.len()];
-    partition.read_at(0, &mut written).map_err(failed)?;
-    if written != image {
-        return Err(SeedError::ReadBack { device: device() });
-    }
-    Ok(receipt(label.name().to_owned(), files))
+    write_whole(partition, &image)?;
+    Ok(receipt(fat_label(label), files))
 }
 
 /// Writes a filesystem that somebody else made, byte by byte; what it was is compared when it is read back. Like
 /// [`write_volume`], the first sector comes last.
-pub fn write_bytes(partition: &dyn Sectors, label: VolumeLabel, bytes: &[u8]) -> Result<SeedReceipt, SeedError> {
+pub fn write_bytes(partition: &dyn Sectors, label: &str, bytes: &[u8]) -> Result<SeedReceipt, SeedError> {
     let device = || partition.path().to_owned();
-    let failed = |source| SeedError::Volume { device: device(), source };
     let sector = u64::from(partition.sector_size());
     let (size, need) = (partition.size() / sector * sector, bytes.len() as u64);
     if size < need {
@@ -172,31 +133,40 @@ pub fn write_bytes(partition: &dyn Sectors, label: VolumeLabel, bytes: &[u8]) ->
     let mut image = bytes.to_vec();
     // Whole sectors; and nothing of what was there before may look like a part of it.
     image.resize((need.next_multiple_of(sector) as usize).max(sector as usize), 0);
+    write_whole(partition, &image)?;
+    Ok(SeedReceipt { place: fat_label(label), files: vec![SeedFileReceipt { path: "volume".to_owned(), bytes: need }] })
+}
+
+/// Writes whole sectors to the beginning of `partition` and reads them back. The first sector comes last, and no old
+/// superblock stays at the end, where those of RAID and LVM members lie.
+fn write_whole(partition: &dyn Sectors, image: &[u8]) -> Result<(), SeedError> {
+    let device = || partition.path().to_owned();
+    let failed = |source| SeedError::Volume { device: device(), source };
+    let sector = u64::from(partition.sector_size());
+    let size = partition.size() / sector * sector;
     let (first, rest) = image.split_at(sector as usize);
     partition.write_at(0, &vec![0; first.len()]).map_err(failed)?;
     if !rest.is_empty() {
         partition.write_at(sector, rest).map_err(failed)?;
     }
-    let tail = (size - image.len() as u64).min(1 << 20);
+    let tail = size.saturating_sub(image.len() as u64).min(1 << 20);
     if tail > 0 {
         partition.write_at(size - tail, &vec![0; tail as usize]).map_err(failed)?;
     }
     partition.flush().map_err(failed)?;
     partition.write_at(0, first).map_err(failed)?;
     partition.flush().map_err(failed)?;
+
     let mut written = vec![0; image.len()];
     partition.read_at(0, &mut written).map_err(failed)?;
     if written != image {
         return Err(SeedError::ReadBack { device: device() });
     }
-    Ok(SeedReceipt {
-        place: label.name().to_owned(),
-        files: vec![SeedFileReceipt { path: "volume".to_owned(), bytes: need }],
-    })
+    Ok(())
 }
 
 /// The bytes of a FAT volume: the same files give the same bytes.
-pub fn fat_image(label: VolumeLabel, files: &[SeedFile], sector_size: u32, size: u64) -> Result<Vec<u8>, FatError> {
+pub fn fat_image(label: &str, files: &[SeedFile], sector_size: u32, size: u64) -> Result<Vec<u8>, FatError> {
     let mut hash = Sha256::new();
     for file in files {
         hash.update(file.path);
@@ -204,7 +174,12 @@ pub fn fat_image(label: VolumeLabel, files: &[SeedFile], sector_size: u32, size:
     }
     let serial = hash.finalize().iter().take(4).fold(0u32, |serial, &byte| serial << 8 | u32::from(byte));
     let files: Vec<(&str, &[u8])> = files.iter().map(|file| (file.path, file.contents.as_bytes())).collect();
-    fat::volume(label.name(), serial, &files, sector_size, size)
+    fat::volume(&fat_label(label), serial, &files, sector_size, size)
+}
+
+/// FAT labels are upper case; datasources look for that spelling too.
+fn fat_label(label: &str) -> String {
+    label.to_ascii_uppercase()
 }
 
 fn receipt(place: String, files: &[SeedFile]) -> SeedReceipt {

@@ -14,7 +14,7 @@ use burin::finalize::layout::{self, NewPartition};
 use burin::finalize::mount::{Access, Mounted};
 use burin::finalize::root::Root;
 use burin::finalize::rootfs::{self, Candidate};
-use burin::finalize::seed_write::{self, VolumeLabel};
+use burin::finalize::seed_write;
 use burin::plan::SeedFile;
 use std::fs;
 use std::path::Path;
@@ -353,22 +353,25 @@ fn a_seed_volume_is_a_clean_fat_filesystem_on_both_sector_sizes() {
         let node = disk.partition(3);
         // What was there before must not show through.
         mkfs(Kind::Btrfs, &node, &["--mixed"]);
-        let written = |label, files: &[SeedFile]| {
+        let written = |label: &str, files: &[SeedFile]| {
             let device = Device::open(&node).expect("opens");
             let receipt = seed_write::write_volume(&device, label, files).expect("writes");
             assert_eq!(receipt.files.len(), files.len());
             drop(device);
             let content = filesystem::probe(&node).expect("one filesystem");
-            assert_eq!((content.kind.as_deref(), content.label.as_deref()), (Some("vfat"), Some(label.name())));
+            assert_eq!(
+                (content.kind.as_deref(), content.label.as_deref()),
+                (Some("vfat"), Some(label.to_ascii_uppercase().as_str()))
+            );
             run("fsck.vfat", &["-n", text(&node)]);
             for file in files {
                 let read = output("mtype", &["-i", text(&node), &format!("::/{}", file.path)]);
                 assert!(read == file.contents.as_bytes(), "{}", file.path);
             }
         };
-        written(VolumeLabel::Cidata, &seed_files());
+        written("CIDATA", &seed_files());
         let meta = SeedFile { path: "openstack/latest/meta_data.json", contents: "{}\n".to_owned() };
-        written(VolumeLabel::Config2, &[meta]);
+        written("config-2", &[meta]);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::apply::bound::Access;
 use crate::apply::system::Image;
 use crate::apply::{resolve, seed_volume};
 use crate::finalize::mount::Access as Mode;
-use crate::finalize::seed_write::{self, SeedReceipt, VolumeLabel};
+use crate::finalize::seed_write::{self, SeedReceipt};
 use crate::plan::SeedFiles;
 use crate::protocol::order::{PartitionPick, SeedFormat};
 use crate::protocol::plan::{Device, SeedTarget};
@@ -57,13 +57,8 @@ fn onto_volume(
     seed: &SeedFiles,
 ) -> Result<(String, SeedReceipt), ApplyError> {
     let proven = resolve::open(work, on, Access::Write)?;
-    let label = match format {
-        SeedFormat::ConfigDrive => VolumeLabel::Config2,
-        SeedFormat::Nocloud | SeedFormat::Cidata => VolumeLabel::Cidata,
-        SeedFormat::Ignition => {
-            return Err(ApplyError::Unsupported { step: "write-seed of Ignition onto a volume".to_owned() });
-        }
-    };
+    let unsupported = || ApplyError::Unsupported { step: format!("write-seed of {format:?} onto a volume") };
+    let label = format.volume_label().ok_or_else(unsupported)?;
     let name = proven.device();
     let device = proven.into_device()?;
     let receipt = match &seed.volume {
