@@ -219,7 +219,7 @@ impl Agent {
 
     fn has_something_to_do(&self) -> bool {
         let callers = self.config.token.is_some() && self.config.api != ApiDoor::Off;
-        self.config.controller.is_some() || self.config.order.is_some() || self.config.ironic.is_some() || callers
+        self.config.names_a_front() || callers
     }
 
     /// Whether a controller of burin's own protocol gives the orders. An order that was placed goes before it.

@@ -91,6 +91,11 @@ impl Config {
     pub fn parse(texts: &[&str]) -> Result<Self, ConfigError> {
         Raw::parse(texts).validate()
     }
+
+    /// Whether anybody is named who gives orders; one that is given to the agent's own API is not.
+    pub fn names_a_front(&self) -> bool {
+        self.controller.is_some() || self.order.is_some() || self.ironic.is_some()
+    }
 }
 
 /// Reads `etc/burin/cmdline` (optional), what PID 1 kept of the boot medium, and `proc/cmdline` below `root`.

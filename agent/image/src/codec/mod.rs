@@ -18,7 +18,7 @@ use crate::flow::input::Input;
 use std::fmt;
 
 /// Every compression that images are read in.
-pub static CODECS: [&dyn Codec; 5] = [&gzip::Gzip, &xz::Xz, &zstd::Zstd, &lz4::Lz4, &bzip2::Bzip2];
+pub static CODECS: &[&dyn Codec] = &[&gzip::Gzip, &xz::Xz, &zstd::Zstd, &lz4::Lz4, &bzip2::Bzip2];
 
 /// A compression: files of one member after the other, each of which begins with a magic.
 pub trait Codec: Sync {
