@@ -6,7 +6,6 @@
 pub mod alive;
 pub mod api;
 pub mod apply;
-pub mod aside;
 pub mod attest;
 pub mod bell;
 pub mod boot;
@@ -18,6 +17,7 @@ pub mod control;
 pub mod dialect;
 pub mod exit;
 pub mod finalize;
+pub mod isolate;
 pub mod kexec;
 pub mod net;
 pub mod policy;

@@ -15,7 +15,7 @@ use crate::api::LogRing;
 use crate::apply::Paths;
 use crate::attest::Chip;
 use crate::boot;
-use crate::config::{self, ApiDoor, Config, OrderSource, Target};
+use crate::config::{self, ApiDoor, Config, OrderSource, SyslogTarget};
 use crate::control::ControlFlag;
 use crate::dialect;
 use crate::error::Coded;
@@ -24,7 +24,7 @@ use crate::finalize::mount;
 use crate::http::{Ca, Clock, Retry, Trust, TrustError, TrustFiles};
 use crate::net::{self, Network, clock};
 use crate::protocol::Identity;
-use crate::report::{CONTROLLER, Emitter, Limits, SINK, Sink};
+use crate::report::{CONTROLLER, Emitter, SINK, Sink, SpoolLimits};
 use crate::stage::{Failure, Stages};
 use crate::syslog::Syslog;
 use burin_sign::SecretKey;
@@ -179,7 +179,11 @@ impl Agent {
             let network = stages.run("network", || Network::start(&self.config, &self.root))?;
             let (clock, addresses) = self.clock(stages, &network)?;
             if self.config.syslog_by_dhcp {
-                network.state().log_servers().into_iter().for_each(|server| logs.syslog().add(Target::udp(server)));
+                network
+                    .state()
+                    .log_servers()
+                    .into_iter()
+                    .for_each(|server| logs.syslog().add(SyslogTarget::udp(server)));
             }
             let listen = net::listen_anywhere(&self.root);
             self.work(stages, boot_id, logs, Surroundings { clock, addresses, listen })
@@ -304,7 +308,7 @@ impl Agent {
             outlets.push(SINK);
         }
         let source = Identity::default().source(boot_id);
-        let open = |state: Option<&Path>| Emitter::open(state, boot_id, &source, &outlets, Limits::default());
+        let open = |state: Option<&Path>| Emitter::open(state, boot_id, &source, &outlets, SpoolLimits::default());
         open(Some(&self.state()))
             .or_else(|error| {
                 log::warn!("events that an earlier agent left are lost: {error}");

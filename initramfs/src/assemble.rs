@@ -18,10 +18,10 @@ use crate::debian::{self, Package};
 use crate::digest::{megabytes, sha256};
 use crate::kernel::Kernel;
 use crate::manifest::{
-    Builder, Content, FirmwareEntry, Manifest, OutputFile, Program, Ramdisk, SCHEMA_VERSION, ToolEntry,
+    BootProgram, Builder, FileDigest, FirmwareEntry, Manifest, OutputFile, RamdiskSummary, SCHEMA_VERSION, ToolEntry,
 };
-use crate::modules::{Closure, Hardware, ModuleTree, Rules};
-use crate::netboot::{self, Boot};
+use crate::modules::{Closure, Hardware, ModuleRules, ModuleTree};
+use crate::netboot::{self, BootFiles};
 use crate::notice::{self, Carried};
 use crate::options::{KernelSource, Options, Stub};
 use crate::pack::{self, PackedModule};
@@ -82,7 +82,7 @@ struct ChosenModules<'a> {
 /// The finished ramdisk.
 struct FilledRamdisk {
     compressed: Vec<u8>,
-    summary: Ramdisk,
+    summary: RamdiskSummary,
     notice: String,
     firmware_wanted: Vec<FirmwareEntry>,
 }
@@ -135,7 +135,7 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
         crates,
         libraries: notice::LIBRARIES,
     });
-    let boot = Boot { kernel: KERNEL, initrd: INITRAMFS, cmdline: &cmdline, title: &title };
+    let boot = BootFiles { kernel: KERNEL, initrd: INITRAMFS, cmdline: &cmdline, title: &title };
     outputs.push((SBOM, format!("{sbom:#}\n").into_bytes()));
     outputs.push((KERNEL, kernel.data.clone()));
     outputs.push((INITRAMFS, ramdisk.compressed));
@@ -152,7 +152,7 @@ pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, B
         kernel_release: tree.release.clone(),
         cmdline,
         files: outputs.iter().map(|(name, data)| output_file(name, data)).collect(),
-        agent: Content { size: agent.data.len() as u64, sha256: sha256(&agent.data) },
+        agent: FileDigest { size: agent.data.len() as u64, sha256: sha256(&agent.data) },
         ramdisk: ramdisk.summary,
         programs,
         modules: modules.packed.iter().map(|m| m.entry(modules.chosen.get(&m.name))).collect(),
@@ -237,7 +237,7 @@ fn fill_ramdisk(
     drop(archive);
     let threads = u32::try_from(parallel::threads()).unwrap_or(1);
     let compressed = codec::zstd_archive(&unpacked, options.level, threads).map_err(BuildError::Compress)?;
-    let summary = Ramdisk { entries, unpacked_size: unpacked.len() as u64, mtime: options.mtime };
+    let summary = RamdiskSummary { entries, unpacked_size: unpacked.len() as u64, mtime: options.mtime };
     Ok(FilledRamdisk { compressed, summary, notice, firmware_wanted: firmware.wanted })
 }
 
@@ -266,9 +266,9 @@ fn unified_image(
     uki::build(&stub, &parts, kernel.arch).map_err(|source| BuildError::Uki { stub: path, source })
 }
 
-fn program(name: &str, data: &[u8]) -> Result<Program, BuildError> {
+fn program(name: &str, data: &[u8]) -> Result<BootProgram, BuildError> {
     let digest = authenticode::digest(data).map_err(BuildError::Sign)?;
-    Ok(Program { name: name.to_owned(), authenticode: burin_protocol::hex(digest) })
+    Ok(BootProgram { name: name.to_owned(), authenticode: burin_protocol::hex(digest) })
 }
 
 fn kernel_files(options: &Options, arch: Arch, say: &mut dyn FnMut(&str)) -> Result<KernelFiles, BuildError> {
@@ -293,7 +293,7 @@ fn kernel_files(options: &Options, arch: Arch, say: &mut dyn FnMut(&str)) -> Res
 
 fn collect_tools(options: &Options, arch: Arch, say: &mut dyn FnMut(&str)) -> Result<Vec<Taken>, ToolError> {
     match &options.tools_root {
-        Some(root) => tools::collect(&options.tools, &mut tools::Root::new(root, arch), arch),
+        Some(root) => tools::collect(&options.tools, &mut tools::RootTools::new(root, arch), arch),
         None => tools::collect(&options.tools, &mut tools::Packages::new(&options.cache, arch, say), arch),
     }
 }
@@ -307,10 +307,10 @@ fn tool_entry(one: &Taken) -> ToolEntry {
     }
 }
 
-fn rules(options: &Options) -> Result<Rules, BuildError> {
+fn rules(options: &Options) -> Result<ModuleRules, BuildError> {
     let mut rules = match &options.module_list {
-        Some(path) => Rules::parse(&read_text(path)?, &path.display().to_string()),
-        None => Rules::standard(),
+        Some(path) => ModuleRules::parse(&read_text(path)?, &path.display().to_string()),
+        None => ModuleRules::standard(),
     }
     .map_err(BuildError::Rules)?;
     options.without_modules.iter().for_each(|pattern| rules.drop_matching(pattern));

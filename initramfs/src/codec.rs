@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Write as _};
 
 /// Compression found by magic number, never by file name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
+pub enum FileCodec {
     /// Not compressed.
     Plain,
     /// RFC 1952.
@@ -15,14 +15,14 @@ pub enum Codec {
     Zstd,
 }
 
-impl Codec {
+impl FileCodec {
     /// Looks at the first bytes.
-    pub fn sniff(data: &[u8]) -> Codec {
+    pub fn sniff(data: &[u8]) -> FileCodec {
         match data {
-            [0x1f, 0x8b, ..] => Codec::Gzip,
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Codec::Xz,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Codec::Zstd,
-            _ => Codec::Plain,
+            [0x1f, 0x8b, ..] => FileCodec::Gzip,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => FileCodec::Xz,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => FileCodec::Zstd,
+            _ => FileCodec::Plain,
         }
     }
 }
@@ -30,11 +30,11 @@ impl Codec {
 /// Undoes whatever compression `data` has.
 pub fn decompress(data: Vec<u8>) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
-    match Codec::sniff(&data) {
-        Codec::Plain => return Ok(data),
-        Codec::Gzip => flate2::read::MultiGzDecoder::new(&data[..]).read_to_end(&mut out)?,
-        Codec::Xz => liblzma::read::XzDecoder::new_multi_decoder(&data[..]).read_to_end(&mut out)?,
-        Codec::Zstd => zstd::stream::read::Decoder::new(&data[..])?.read_to_end(&mut out)?,
+    match FileCodec::sniff(&data) {
+        FileCodec::Plain => return Ok(data),
+        FileCodec::Gzip => flate2::read::MultiGzDecoder::new(&data[..]).read_to_end(&mut out)?,
+        FileCodec::Xz => liblzma::read::XzDecoder::new_multi_decoder(&data[..]).read_to_end(&mut out)?,
+        FileCodec::Zstd => zstd::stream::read::Decoder::new(&data[..])?.read_to_end(&mut out)?,
     };
     Ok(out)
 }
@@ -80,12 +80,12 @@ mod tests {
         let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
         xz.write_all(&plain).unwrap();
         for (codec, packed) in [
-            (Codec::Plain, plain.clone()),
-            (Codec::Gzip, gz.finish().unwrap()),
-            (Codec::Xz, xz.finish().unwrap()),
-            (Codec::Zstd, zstd_small(&plain, 3).unwrap()),
+            (FileCodec::Plain, plain.clone()),
+            (FileCodec::Gzip, gz.finish().unwrap()),
+            (FileCodec::Xz, xz.finish().unwrap()),
+            (FileCodec::Zstd, zstd_small(&plain, 3).unwrap()),
         ] {
-            assert_eq!(Codec::sniff(&packed), codec);
+            assert_eq!(FileCodec::sniff(&packed), codec);
             assert_eq!(decompress(packed).unwrap(), plain, "{codec:?}");
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Node {
+pub enum CpioNode {
     /// A directory.
     Directory,
     /// A regular file.
@@ -18,11 +18,11 @@ pub enum Node {
 
 /// A node with its permission bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct CpioEntry {
     /// Permission bits, at most 0o7777.
     pub mode: u32,
     /// The node.
-    pub node: Node,
+    pub node: CpioNode,
 }
 
 /// Why an archive cannot be made.
@@ -45,50 +45,53 @@ pub enum CpioError {
 /// An archive in the making. Parent directories come into being by themselves, with mode 0755.
 #[derive(Debug, Clone, Default)]
 pub struct Archive {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, CpioEntry>,
 }
 
 impl Archive {
     /// Puts a node at an absolute path.
-    pub fn add(&mut self, path: &str, mode: u32, node: Node) -> Result<(), CpioError> {
+    pub fn add(&mut self, path: &str, mode: u32, node: CpioNode) -> Result<(), CpioError> {
         let name = relative(path)?;
         let parents: Vec<&str> = name.match_indices('/').filter_map(|(n, _)| name.get(..n)).collect();
         for parent in parents {
-            let made = Entry { mode: 0o755, node: Node::Directory };
-            if self.entries.entry(parent.to_owned()).or_insert(made).node != Node::Directory {
+            let made = CpioEntry { mode: 0o755, node: CpioNode::Directory };
+            if self.entries.entry(parent.to_owned()).or_insert(made).node != CpioNode::Directory {
                 return Err(CpioError::Parent { path: path.to_owned(), parent: format!("/{parent}") });
             }
         }
         match self.entries.get_mut(&name) {
             // A directory that came into being as somebody's parent may still get its mode.
-            Some(there) if there.node == Node::Directory && node == Node::Directory => there.mode = mode & 0o7777,
+            Some(there) if there.node == CpioNode::Directory && node == CpioNode::Directory => {
+                there.mode = mode & 0o7777
+            }
             Some(_) => return Err(CpioError::Twice(path.to_owned())),
             None => {
-                self.entries.insert(name, Entry { mode: mode & 0o7777, node });
+                self.entries.insert(name, CpioEntry { mode: mode & 0o7777, node });
             }
         }
         Ok(())
     }
 
     /// Names (relative, as the archive has them) and entries, sorted.
-    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &CpioEntry)> {
         self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
     }
 
     /// The archive's bytes; `mtime` is the time of every entry in seconds since 1970.
     pub fn to_bytes(&self, mtime: u32) -> Result<Vec<u8>, CpioError> {
-        let payload: usize = self.entries.values().map(|e| if let Node::File(d) = &e.node { d.len() } else { 0 }).sum();
+        let payload: usize =
+            self.entries.values().map(|e| if let CpioNode::File(d) = &e.node { d.len() } else { 0 }).sum();
         let mut out = Vec::with_capacity(payload + self.entries.len() * 256 + 1024);
         for (n, (name, entry)) in self.entries.iter().enumerate() {
             let (kind, data, device): (u32, &[u8], (u32, u32)) = match &entry.node {
-                Node::Directory => (0o040_000, &[], (0, 0)),
-                Node::File(data) => (0o100_000, data, (0, 0)),
-                Node::Symlink(target) => (0o120_000, target.as_bytes(), (0, 0)),
-                Node::CharDevice(major, minor) => (0o020_000, &[], (*major, *minor)),
+                CpioNode::Directory => (0o040_000, &[], (0, 0)),
+                CpioNode::File(data) => (0o100_000, data, (0, 0)),
+                CpioNode::Symlink(target) => (0o120_000, target.as_bytes(), (0, 0)),
+                CpioNode::CharDevice(major, minor) => (0o020_000, &[], (*major, *minor)),
             };
             let size = u32::try_from(data.len()).map_err(|_| CpioError::TooLarge(format!("/{name}")))?;
             let inode = u32::try_from(n + 1).map_err(|_| CpioError::TooLarge(format!("/{name}")))?;
-            let links = if entry.node == Node::Directory { 2 } else { 1 };
+            let links = if entry.node == CpioNode::Directory { 2 } else { 1 };
             header(&mut out, [inode, kind | entry.mode, links, mtime, size, device.0, device.1], name);
             out.extend_from_slice(data);
             pad(&mut out, 4);

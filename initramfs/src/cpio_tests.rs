@@ -6,12 +6,12 @@ use super::*;
 
 fn sample() -> Archive {
     let mut archive = Archive::default();
-    archive.add("/init", 0o755, Node::File(b"binary".to_vec())).unwrap();
-    archive.add("/lib/modules/6.1/a.ko", 0o644, Node::File(vec![7; 1001])).unwrap();
-    archive.add("/lib/modules", 0o700, Node::Directory).unwrap();
-    archive.add("/dev/null", 0o666, Node::CharDevice(1, 3)).unwrap();
-    archive.add("/bin", 0o777, Node::Symlink("usr/bin".into())).unwrap();
-    archive.add("/tmp", 0o1777, Node::Directory).unwrap();
+    archive.add("/init", 0o755, CpioNode::File(b"binary".to_vec())).unwrap();
+    archive.add("/lib/modules/6.1/a.ko", 0o644, CpioNode::File(vec![7; 1001])).unwrap();
+    archive.add("/lib/modules", 0o700, CpioNode::Directory).unwrap();
+    archive.add("/dev/null", 0o666, CpioNode::CharDevice(1, 3)).unwrap();
+    archive.add("/bin", 0o777, CpioNode::Symlink("usr/bin".into())).unwrap();
+    archive.add("/tmp", 0o1777, CpioNode::Directory).unwrap();
     archive
 }
 
@@ -61,7 +61,7 @@ fn what_goes_in_comes_out() {
 #[test]
 fn order_of_adding_does_not_matter() {
     let mut other = Archive::default();
-    let mut entries: Vec<(String, Entry)> = sample().entries().map(|(n, e)| (format!("/{n}"), e.clone())).collect();
+    let mut entries: Vec<(String, CpioEntry)> = sample().entries().map(|(n, e)| (format!("/{n}"), e.clone())).collect();
     entries.reverse();
     for (name, entry) in entries {
         other.add(&name, entry.mode, entry.node).unwrap();
@@ -74,10 +74,10 @@ fn order_of_adding_does_not_matter() {
 fn bad_paths_are_refused() {
     let mut archive = sample();
     for path in ["init", "/", "//x", "/a/../b", "/a/./b", "/a//b", "/a\0b"] {
-        assert_eq!(archive.add(path, 0o644, Node::File(vec![])), Err(CpioError::Path(path.into())), "{path:?}");
+        assert_eq!(archive.add(path, 0o644, CpioNode::File(vec![])), Err(CpioError::Path(path.into())), "{path:?}");
     }
-    assert_eq!(archive.add("/init", 0o644, Node::File(vec![])), Err(CpioError::Twice("/init".into())));
-    let error = archive.add("/init/x", 0o644, Node::File(vec![])).unwrap_err();
+    assert_eq!(archive.add("/init", 0o644, CpioNode::File(vec![])), Err(CpioError::Twice("/init".into())));
+    let error = archive.add("/init/x", 0o644, CpioNode::File(vec![])).unwrap_err();
     assert_eq!(error, CpioError::Parent { path: "/init/x".into(), parent: "/init".into() });
 }
 

@@ -90,7 +90,7 @@ pub fn fetch_kernel(name: &str, cache: &Path, say: &mut dyn FnMut(&str)) -> Resu
     Err(DebianError::NoImage(name.to_owned()))
 }
 
-fn fetch(name: &str, record: &Record, cache: &Path, say: &mut dyn FnMut(&str)) -> Result<Deb, DebianError> {
+fn fetch(name: &str, record: &Stanza, cache: &Path, say: &mut dyn FnMut(&str)) -> Result<Deb, DebianError> {
     let field =
         |field: &'static str| record.get(field).ok_or_else(|| DebianError::Field { package: name.to_owned(), field });
     let package = record.package(name)?;
@@ -122,7 +122,7 @@ fn fetch(name: &str, record: &Record, cache: &Path, say: &mut dyn FnMut(&str)) -
 pub fn fetch_package(
     name: &str,
     arch: &str,
-    record: &Record,
+    record: &Stanza,
     cache: &Path,
     say: &mut dyn FnMut(&str),
 ) -> Result<Deb, DebianError> {
@@ -131,7 +131,7 @@ pub fn fetch_package(
 
 /// What apt's lists say of the versions of `names` that would be installed, by name; nothing of those that they do not
 /// have. Reading the lists is what takes time, however many packages are asked for.
-pub fn records(names: &[String], arch: &str) -> Result<BTreeMap<String, Record>, DebianError> {
+pub fn records(names: &[String], arch: &str) -> Result<BTreeMap<String, Stanza>, DebianError> {
     let wanted = names.iter().map(|name| format!("{name}:{arch}"));
     let options = ["show", "--no-all-versions"].map(str::to_owned);
     let text = match run("apt-cache", options.into_iter().chain(wanted), None) {
@@ -140,17 +140,17 @@ pub fn records(names: &[String], arch: &str) -> Result<BTreeMap<String, Record>,
         Err(DebianError::Failed { .. }) => return Ok(BTreeMap::new()),
         Err(error) => return Err(error),
     };
-    let records = text.split("\n\n").map(Record::parse);
+    let records = text.split("\n\n").map(Stanza::parse);
     Ok(records.filter_map(|record| Some((record.get("Package")?.to_owned(), record))).collect())
 }
 
 /// What apt's lists say of the version that would be installed.
-fn show(name: &str) -> Result<Record, DebianError> {
+fn show(name: &str) -> Result<Stanza, DebianError> {
     let text = run("apt-cache", ["show", "--no-all-versions", name], None).map_err(|error| match error {
         DebianError::Failed { .. } => DebianError::Unknown(name.to_owned()),
         other => other,
     })?;
-    let record = Record::parse(&text);
+    let record = Stanza::parse(&text);
     // A name that others only provide has no record, and no failure either.
     if record.get("Package").is_none() { Err(DebianError::Unknown(name.to_owned())) } else { Ok(record) }
 }
@@ -158,7 +158,7 @@ fn show(name: &str) -> Result<Record, DebianError> {
 /// Reads what a package file says about itself.
 pub fn open_deb(path: &Path) -> Result<Deb, DebianError> {
     let text = run("dpkg-deb", [OsStr::new("-f"), path.as_os_str()], None)?;
-    let package = Record::parse(&text).package(&path.display().to_string())?;
+    let package = Stanza::parse(&text).package(&path.display().to_string())?;
     Ok(Deb { path: path.to_owned(), package })
 }
 
@@ -207,18 +207,18 @@ pub fn owner(path: &Path) -> Option<Package> {
 pub fn installed(name: &str) -> Option<Package> {
     let format = "-fPackage: ${Package}\nVersion: ${Version}\nSource: ${source:Package} (${source:Version})\n";
     let text = run("dpkg-query", ["-W", format, name], None).ok()?;
-    Record::parse(&text).package(name).ok()
+    Stanza::parse(&text).package(name).ok()
 }
 
 /// One stanza of a control file. Continuation lines are left out: no field that is read here has any.
 #[derive(Debug, Clone)]
-pub struct Record(Vec<(String, String)>);
+pub struct Stanza(Vec<(String, String)>);
 
-impl Record {
-    pub fn parse(text: &str) -> Record {
+impl Stanza {
+    pub fn parse(text: &str) -> Stanza {
         let stanza = text.lines().take_while(|l| !l.trim().is_empty());
         let fields = stanza.filter(|l| !l.starts_with([' ', '\t'])).filter_map(|l| l.split_once(':'));
-        Record(fields.map(|(k, v)| (k.to_owned(), v.trim().to_owned())).collect())
+        Stanza(fields.map(|(k, v)| (k.to_owned(), v.trim().to_owned())).collect())
     }
 
     pub fn get(&self, key: &str) -> Option<&str> {
@@ -296,14 +296,14 @@ mod tests {
 
     #[test]
     fn sources_are_read_in_all_three_forms() {
-        let package = |text: &str| Record::parse(text).package("x").unwrap();
+        let package = |text: &str| Stanza::parse(text).package("x").unwrap();
         let full = package("Package: a\nSource: s (1+2)\nVersion: 1-2\nDescription: x\n more: y\n\nPackage: b\n");
         assert_eq!((full.source.as_str(), full.source_version.as_str()), ("s", "1+2"));
         let same = package("Package: a\nSource: s\nVersion: 1-2\n");
         assert_eq!((same.source.as_str(), same.source_version.as_str()), ("s", "1-2"));
         let none = package("Package: a\nVersion: 1-2\n");
         assert_eq!((none.source.as_str(), none.source_version.as_str()), ("a", "1-2"));
-        assert!(Record::parse("Package: a\n").package("x").is_err());
+        assert!(Stanza::parse("Package: a\n").package("x").is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Kernel {
 
 /// Why a file is no kernel that can be netbooted.
 #[derive(Debug, thiserror::Error)]
-pub enum KernelError {
+pub enum KernelImageError {
     /// The file could not be read.
     #[error("cannot read the kernel {}", path.display())]
     Read { path: PathBuf, source: io::Error },
@@ -39,18 +39,18 @@ pub enum KernelError {
 
 impl Kernel {
     /// Reads and inspects the image at `path`.
-    pub fn load(path: &Path) -> Result<Kernel, KernelError> {
-        let data = fs::read(path).map_err(|source| KernelError::Read { path: path.to_owned(), source })?;
+    pub fn load(path: &Path) -> Result<Kernel, KernelImageError> {
+        let data = fs::read(path).map_err(|source| KernelImageError::Read { path: path.to_owned(), source })?;
         Kernel::inspect(data, path)
     }
 
     /// Inspects an image's bytes; `path` names it in errors.
-    pub fn inspect(data: Vec<u8>, path: &Path) -> Result<Kernel, KernelError> {
+    pub fn inspect(data: Vec<u8>, path: &Path) -> Result<Kernel, KernelImageError> {
         let pe = pe_machine(&data);
         if data.get(0x202..0x206) == Some(b"HdrS") {
             // XLF_KERNEL_64 in xloadflags, boot protocol 2.12 and later.
             if u16_at(&data, 0x206) < Some(0x20c) || u16_at(&data, 0x236).is_none_or(|flags| flags & 1 == 0) {
-                return Err(KernelError::Is32Bit { path: path.to_owned() });
+                return Err(KernelImageError::Is32Bit { path: path.to_owned() });
             }
             let release = bzimage_release(&data);
             let efi = pe == Some(Arch::X86_64.pe_machine());
@@ -68,15 +68,17 @@ impl Kernel {
             [0x7f, b'E', b'L', b'F', ..] => "; this is an ELF file (vmlinux), take the boot image made from it",
             _ => "",
         };
-        Err(KernelError::NotAKernel { path: path.to_owned(), hint })
+        Err(KernelImageError::NotAKernel { path: path.to_owned(), hint })
     }
 
     /// Fails when the header states another release than the modules do.
-    pub fn require_release(&self, modules: &str, path: &Path) -> Result<(), KernelError> {
+    pub fn require_release(&self, modules: &str, path: &Path) -> Result<(), KernelImageError> {
         match &self.release {
-            Some(image) if image != modules => {
-                Err(KernelError::Release { path: path.to_owned(), image: image.clone(), modules: modules.to_owned() })
-            }
+            Some(image) if image != modules => Err(KernelImageError::Release {
+                path: path.to_owned(),
+                image: image.clone(),
+                modules: modules.to_owned(),
+            }),
             _ => Ok(()),
         }
     }
@@ -131,7 +133,7 @@ mod tests {
     fn a_32_bit_kernel_is_refused() {
         let mut data = bzimage("x");
         data[0x236] = 0;
-        assert!(matches!(Kernel::inspect(data, Path::new("k")), Err(KernelError::Is32Bit { .. })));
+        assert!(matches!(Kernel::inspect(data, Path::new("k")), Err(KernelImageError::Is32Bit { .. })));
     }
 
     #[test]

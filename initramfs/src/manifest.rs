@@ -26,11 +26,11 @@ pub struct Manifest {
     /// Files in the output directory, without the manifest itself.
     pub files: Vec<OutputFile>,
     /// The program that is /init.
-    pub agent: Content,
+    pub agent: FileDigest,
     /// The ramdisk.
-    pub ramdisk: Ramdisk,
+    pub ramdisk: RamdiskSummary,
     /// What firmware measures when it starts the unified image.
-    pub programs: Vec<Program>,
+    pub programs: Vec<BootProgram>,
     /// Modules in the ramdisk, in the kernel build's order.
     pub modules: Vec<ModuleEntry>,
     /// Programs for what no ioctl does, and what they load.
@@ -83,7 +83,7 @@ pub struct OutputFile {
 
 /// A program that firmware starts, for those who demand a machine's attestation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Program {
+pub struct BootProgram {
     /// File name; the kernel is started out of the unified image.
     pub name: String,
     /// SHA-256 of the program without its signature, as register 4 of a TPM is extended with it; hexadecimal.
@@ -92,7 +92,7 @@ pub struct Program {
 
 /// Size and digest of something inside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Content {
+pub struct FileDigest {
     /// Bytes.
     pub size: u64,
     /// Hexadecimal.
@@ -101,7 +101,7 @@ pub struct Content {
 
 /// The ramdisk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Ramdisk {
+pub struct RamdiskSummary {
     /// Files, directories and nodes.
     pub entries: usize,
     /// Bytes of the cpio before compression: what it takes of memory once unpacked, roughly.

@@ -2,7 +2,7 @@
 
 /// Names and words that the scripts are made of.
 #[derive(Debug, Clone, Copy)]
-pub struct Boot<'a> {
+pub struct BootFiles<'a> {
     /// File name of the kernel, relative to the script.
     pub kernel: &'a str,
     /// File name of the ramdisk, relative to the script.
@@ -17,8 +17,8 @@ pub struct Boot<'a> {
 ///
 /// `initrd=` tells a kernel that was started by UEFI which of iPXE's files is the ramdisk; BIOS kernels ignore it.
 /// `netX` is the card that iPXE booted from.
-pub fn ipxe(boot: &Boot<'_>) -> String {
-    let Boot { kernel, initrd, cmdline, title } = boot;
+pub fn ipxe(boot: &BootFiles<'_>) -> String {
+    let BootFiles { kernel, initrd, cmdline, title } = boot;
     format!(
         "#!ipxe\n\
          # {title}\n\
@@ -34,8 +34,8 @@ pub fn ipxe(boot: &Boot<'_>) -> String {
 }
 
 /// A GRUB menu entry for netboot (`$net_default_mac`) or from a disk beside the files.
-pub fn grub(boot: &Boot<'_>) -> String {
-    let Boot { kernel, initrd, cmdline, title } = boot;
+pub fn grub(boot: &BootFiles<'_>) -> String {
+    let BootFiles { kernel, initrd, cmdline, title } = boot;
     format!(
         "# {title}\n\
          # Source this from grub.cfg; set burin_dir to the directory that holds the files, with its device where needed.\n\
@@ -66,7 +66,7 @@ pub fn grub_words(cmdline: &str) -> String {
 mod tests {
     use super::*;
 
-    const BOOT: Boot<'static> = Boot {
+    const BOOT: BootFiles<'static> = BootFiles {
         kernel: "vmlinuz",
         initrd: "initramfs.cpio.zst",
         cmdline: "console=tty0 burin.controller=https://h/?a=1&b=2",

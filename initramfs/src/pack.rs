@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::codec;
 use crate::digest::sha256;
 use crate::manifest::ModuleEntry;
-use crate::modules::{Closure, Module, TreeError, read_plain};
+use crate::modules::{Closure, Module, ModuleTreeError, read_plain};
 use crate::parallel;
 
 /// What the files in the ramdisk have behind `.ko`.
@@ -50,7 +50,7 @@ impl PackedModule {
 pub enum PackError {
     /// A module changed or went away since it was looked at.
     #[error("a module cannot be read")]
-    Module(#[source] TreeError),
+    Module(#[source] ModuleTreeError),
     /// The encoder failed.
     #[error("cannot compress module {name}")]
     Compress { name: String, source: io::Error },

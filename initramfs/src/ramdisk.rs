@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::cpio::{Archive, CpioError, Node};
+use crate::cpio::{Archive, CpioError, CpioNode};
 use crate::manifest::FirmwareEntry;
 use crate::modules::{Closure, ModuleTree, Tables, glob};
 use crate::options::{ExtraFile, Options};
@@ -70,7 +70,7 @@ pub enum RamdiskError {
 
 type Result<T> = std::result::Result<T, RamdiskError>;
 
-fn add(archive: &mut Archive, path: &str, mode: u32, node: Node) -> Result<()> {
+fn add(archive: &mut Archive, path: &str, mode: u32, node: CpioNode) -> Result<()> {
     archive.add(path, mode, node).map_err(|source| RamdiskError::Cpio { what: path.to_owned(), source })
 }
 
@@ -81,19 +81,19 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 /// Directories, devices and /init.
 pub fn skeleton(archive: &mut Archive, agent: &[u8]) -> Result<()> {
     for (path, mode) in DIRECTORIES {
-        add(archive, path, mode, Node::Directory)?;
+        add(archive, path, mode, CpioNode::Directory)?;
     }
     for (path, mode, major, minor) in DEVICES {
-        add(archive, path, mode, Node::CharDevice(major, minor))?;
+        add(archive, path, mode, CpioNode::CharDevice(major, minor))?;
     }
-    add(archive, "/init", 0o755, Node::File(agent.to_vec()))
+    add(archive, "/init", 0o755, CpioNode::File(agent.to_vec()))
 }
 
 /// Modules and kmod's tables about them.
 pub fn modules(archive: &mut Archive, tree: &ModuleTree, closure: &Closure<'_>, packed: &[PackedModule]) -> Result<()> {
     let dir = format!("/lib/modules/{}", tree.release);
     for module in packed {
-        add(archive, &format!("{dir}/{}", module.path), 0o644, Node::File(module.data.clone()))?;
+        add(archive, &format!("{dir}/{}", module.path), 0o644, CpioNode::File(module.data.clone()))?;
     }
     let tables = Tables::of(closure, SUFFIX);
     let builtin: String = tree.builtin.values().map(|path| format!("{path}\n")).collect();
@@ -103,14 +103,14 @@ pub fn modules(archive: &mut Archive, tree: &ModuleTree, closure: &Closure<'_>, 
         ("modules.softdep", tables.softdep),
         ("modules.builtin", builtin),
     ] {
-        add(archive, &format!("{dir}/{name}"), 0o644, Node::File(text.into_bytes()))?;
+        add(archive, &format!("{dir}/{name}"), 0o644, CpioNode::File(text.into_bytes()))?;
     }
     Ok(())
 }
 
 /// What became of firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Firmware {
+pub struct CarriedFirmware {
     /// Every file that a chosen module names.
     pub wanted: Vec<FirmwareEntry>,
     /// Number of files put in.
@@ -118,7 +118,7 @@ pub struct Firmware {
 }
 
 /// Firmware that chosen modules name (or `all`) from `dirs`, the first directory that has a file winning.
-pub fn firmware(archive: &mut Archive, closure: &Closure<'_>, dirs: &[PathBuf], all: bool) -> Result<Firmware> {
+pub fn firmware(archive: &mut Archive, closure: &Closure<'_>, dirs: &[PathBuf], all: bool) -> Result<CarriedFirmware> {
     let wanted = closure.firmware();
     let mut included: BTreeSet<String> = BTreeSet::new();
     for dir in dirs {
@@ -127,7 +127,7 @@ pub fn firmware(archive: &mut Archive, closure: &Closure<'_>, dirs: &[PathBuf], 
             let asked = wanted.keys().any(|w| *w == plain || *w == relative || glob::matches(w, plain));
             // Follows links: linux-firmware has one file under many names.
             if (all || asked) && path.is_file() && included.insert(relative.clone()) {
-                add(archive, &format!("/lib/firmware/{relative}"), 0o644, Node::File(read(&path)?))?;
+                add(archive, &format!("/lib/firmware/{relative}"), 0o644, CpioNode::File(read(&path)?))?;
             }
         }
     }
@@ -140,7 +140,7 @@ pub fn firmware(archive: &mut Archive, closure: &Closure<'_>, dirs: &[PathBuf], 
         modules: modules.iter().map(|m| (*m).to_owned()).collect(),
         included: has(path),
     });
-    Ok(Firmware { wanted: entries.collect(), files: included.len() })
+    Ok(CarriedFirmware { wanted: entries.collect(), files: included.len() })
 }
 
 /// Certificates, command line, order and extra files.
@@ -153,7 +153,7 @@ pub fn configuration(archive: &mut Archive, options: &Options) -> Result<()> {
             if !String::from_utf8_lossy(&data).contains("-----BEGIN CERTIFICATE-----") {
                 return Err(RamdiskError::NoCertificate { path: path.clone() });
             }
-            add(archive, destination, 0o644, Node::File(data))?;
+            add(archive, destination, 0o644, CpioNode::File(data))?;
         }
     }
     if let Some(path) = &options.order {
@@ -161,7 +161,7 @@ pub fn configuration(archive: &mut Archive, options: &Options) -> Result<()> {
         serde_json::from_slice::<serde_json::Value>(&data)
             .map_err(|source| RamdiskError::Order { path: path.clone(), source })?;
         // An order may hold secrets for the machine's first start.
-        add(archive, "/etc/burin/order.json", 0o600, Node::File(data))?;
+        add(archive, "/etc/burin/order.json", 0o600, CpioNode::File(data))?;
     }
     if let Some(path) = &options.policy {
         let data = read(path)?;
@@ -169,23 +169,23 @@ pub fn configuration(archive: &mut Archive, options: &Options) -> Result<()> {
         for key in policy.orders.iter().flat_map(|orders| &orders.keys) {
             key.parse::<PublicKey>().map_err(|source| RamdiskError::PolicyKey { path: path.clone(), source })?;
         }
-        add(archive, "/etc/burin/policy.json", 0o644, Node::File(data))?;
+        add(archive, "/etc/burin/policy.json", 0o644, CpioNode::File(data))?;
     }
     if !options.embedded_cmdline.is_empty() {
         let text = format!("{}\n", options.embedded_cmdline.join(" "));
-        add(archive, "/etc/burin/cmdline", 0o600, Node::File(text.into_bytes()))?;
+        add(archive, "/etc/burin/cmdline", 0o600, CpioNode::File(text.into_bytes()))?;
     }
     options.files.iter().try_for_each(|file| extra(archive, file))
 }
 
 /// Programs, their libraries and loader.
 pub fn tools(archive: &mut Archive, taken: &[Taken]) -> Result<()> {
-    taken.iter().try_for_each(|one| add(archive, &one.path, 0o755, Node::File(one.data.clone())))
+    taken.iter().try_for_each(|one| add(archive, &one.path, 0o755, CpioNode::File(one.data.clone())))
 }
 
 /// The notice.
 pub fn notice(archive: &mut Archive, text: &str) -> Result<()> {
-    add(archive, "/usr/share/doc/burin/NOTICE", 0o644, Node::File(text.as_bytes().to_vec()))
+    add(archive, "/usr/share/doc/burin/NOTICE", 0o644, CpioNode::File(text.as_bytes().to_vec()))
 }
 
 /// A file under its new name, or all that is below a directory. Only the execute bit of modes is kept.
@@ -193,11 +193,11 @@ fn extra(archive: &mut Archive, file: &ExtraFile) -> Result<()> {
     let metadata =
         fs::metadata(&file.source).map_err(|source| RamdiskError::Read { path: file.source.clone(), source })?;
     if !metadata.is_dir() {
-        return add(archive, &file.destination, mode(&metadata), Node::File(read(&file.source)?));
+        return add(archive, &file.destination, mode(&metadata), CpioNode::File(read(&file.source)?));
     }
     let destination = file.destination.trim_end_matches('/');
     if !destination.is_empty() {
-        add(archive, destination, 0o755, Node::Directory)?;
+        add(archive, destination, 0o755, CpioNode::Directory)?;
     }
     for (relative, path) in walk(&file.source)? {
         let to = format!("{destination}/{relative}");
@@ -206,9 +206,9 @@ fn extra(archive: &mut Archive, file: &ExtraFile) -> Result<()> {
         if metadata.is_symlink() {
             let target = fs::read_link(&path).map_err(|source| RamdiskError::Read { path: path.clone(), source })?;
             let target = target.into_os_string().into_string().map_err(|_| RamdiskError::Name { path })?;
-            add(archive, &to, 0o777, Node::Symlink(target))?;
+            add(archive, &to, 0o777, CpioNode::Symlink(target))?;
         } else if metadata.is_file() {
-            add(archive, &to, mode(&metadata), Node::File(read(&path)?))?;
+            add(archive, &to, mode(&metadata), CpioNode::File(read(&path)?))?;
         } else {
             return Err(RamdiskError::Kind { path });
         }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::arch::Arch;
-use crate::cpio::Entry;
+use crate::cpio::CpioEntry;
 use crate::modules::modinfo::ModInfo;
 
 fn tree() -> ModuleTree {
@@ -9,7 +9,7 @@ fn tree() -> ModuleTree {
     ModuleTree::from_parts("6.1-test", vec![("kernel/drivers/net/acme.ko".into(), info)], &["kernel/fs/ext4.ko"])
 }
 
-fn get<'a>(archive: &'a Archive, name: &str) -> Option<&'a Entry> {
+fn get<'a>(archive: &'a Archive, name: &str) -> Option<&'a CpioEntry> {
     archive.entries().find(|(n, _)| *n == name).map(|(_, e)| e)
 }
 
@@ -35,7 +35,7 @@ fn firmware_is_what_modules_ask_for() {
     assert_eq!(included, [("acme/gone.bin", false), ("acme/nic-*.fw", true), ("acme/nic-1.bin", true)]);
     assert!(result.wanted.iter().all(|w| w.modules == ["acme"]));
     // A link is taken as the file that it points to.
-    assert_eq!(get(&archive, "lib/firmware/acme/nic-3.fw").unwrap().node, Node::File(b"nic-2.fw".to_vec()));
+    assert_eq!(get(&archive, "lib/firmware/acme/nic-3.fw").unwrap().node, CpioNode::File(b"nic-2.fw".to_vec()));
     assert!(get(&archive, "lib/firmware/acme/other.bin").is_none());
 
     let mut archive = Archive::default();
@@ -62,8 +62,8 @@ fn directories_keep_execute_bits_and_links() {
     options.files = vec![ExtraFile { source: dir.path().to_owned(), destination: "/opt/".into() }];
     let mut archive = Archive::default();
     configuration(&mut archive, &options).unwrap();
-    assert_eq!(get(&archive, "opt/tool"), Some(&Entry { mode: 0o755, node: Node::File(b"x".to_vec()) }));
-    assert_eq!(get(&archive, "opt/alias").unwrap().node, Node::Symlink("tool".into()));
+    assert_eq!(get(&archive, "opt/tool"), Some(&CpioEntry { mode: 0o755, node: CpioNode::File(b"x".to_vec()) }));
+    assert_eq!(get(&archive, "opt/alias").unwrap().node, CpioNode::Symlink("tool".into()));
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn what_the_agent_could_not_read_is_refused() {
 fn the_skeleton_has_a_console() {
     let mut archive = Archive::default();
     skeleton(&mut archive, b"agent").unwrap();
-    assert_eq!(get(&archive, "dev/console").unwrap().node, Node::CharDevice(5, 1));
-    assert_eq!(get(&archive, "dev/null").unwrap().node, Node::CharDevice(1, 3));
-    assert_eq!(get(&archive, "init"), Some(&Entry { mode: 0o755, node: Node::File(b"agent".to_vec()) }));
+    assert_eq!(get(&archive, "dev/console").unwrap().node, CpioNode::CharDevice(5, 1));
+    assert_eq!(get(&archive, "dev/null").unwrap().node, CpioNode::CharDevice(1, 3));
+    assert_eq!(get(&archive, "init"), Some(&CpioEntry { mode: 0o755, node: CpioNode::File(b"agent".to_vec()) }));
     assert_eq!(get(&archive, "tmp").unwrap().mode, 0o1777);
 }

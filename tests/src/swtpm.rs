@@ -110,8 +110,8 @@ impl Swtpm {
         &self.socket
     }
 
-    pub fn tpm(&self) -> io::Result<Tpm<Line>> {
-        Line::to(&self.socket).map(Tpm::new)
+    pub fn tpm(&self) -> io::Result<Tpm<SocketTransport>> {
+        SocketTransport::to(&self.socket).map(Tpm::new)
     }
 }
 
@@ -125,15 +125,15 @@ impl Drop for Swtpm {
 
 /// A connection to a TPM, which has one at a time.
 #[derive(Debug)]
-pub struct Line(UnixStream);
+pub struct SocketTransport(UnixStream);
 
-impl Line {
+impl SocketTransport {
     pub fn to(socket: &Path) -> io::Result<Self> {
         UnixStream::connect(socket).map(Self)
     }
 }
 
-impl Transport for Line {
+impl Transport for SocketTransport {
     fn exchange(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
         self.0.write_all(command)?;
         let mut head = [0; 10];
@@ -147,7 +147,7 @@ impl Transport for Line {
 }
 
 /// What a boot leaves in a TPM's registers and in the firmware's log: these programs were started, by Authenticode digest.
-pub fn measured_boot(tpm: &mut Tpm<Line>, programs: &[[u8; 32]]) -> Result<Vec<u8>, burin_tpm::TpmError> {
+pub fn measured_boot(tpm: &mut Tpm<SocketTransport>, programs: &[[u8; 32]]) -> Result<Vec<u8>, burin_tpm::TpmError> {
     const PROGRAM: u32 = 0x8000_0003;
     const SEPARATOR: u32 = 4;
     let separator: [u8; 32] = Sha256::digest([0; 4]).into();

@@ -5,30 +5,30 @@ use std::ops::Range;
 
 /// What stays on a device. Nothing, by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptRanges {
     /// Bytes, sorted and apart from each other; whole sectors, behind the first MiB.
     ranges: Vec<Range<u64>>,
-    record: Option<Record>,
+    record: Option<KeptRecord>,
 }
 
 /// What is in the first MiB, beside the mark, as long as the ends of the device are withheld.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct KeptRecord {
     pub place: u64,
     pub bytes: Vec<u8>,
     /// Where a record of another time may be: zeroed before the mark makes it count again.
     pub stale: Vec<Range<u64>>,
 }
 
-impl Record {
+impl KeptRecord {
     /// The bytes that it takes.
     pub fn range(&self) -> Range<u64> {
         self.place..self.place.saturating_add(self.bytes.len() as u64)
     }
 }
 
-impl Kept {
-    pub fn new(ranges: impl IntoIterator<Item = Range<u64>>, record: Option<Record>) -> Self {
+impl KeptRanges {
+    pub fn new(ranges: impl IntoIterator<Item = Range<u64>>, record: Option<KeptRecord>) -> Self {
         let mut ranges: Vec<Range<u64>> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
         ranges.sort_by_key(|range| range.start);
         Self { ranges, record }
@@ -38,7 +38,7 @@ impl Kept {
         &self.ranges
     }
 
-    pub fn record(&self) -> Option<&Record> {
+    pub fn record(&self) -> Option<&KeptRecord> {
         self.record.as_ref()
     }
 
@@ -96,19 +96,19 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_cut_out() {
-        let kept = Kept::new([50..60, 20..30], None);
+        let kept = KeptRanges::new([50..60, 20..30], None);
         assert_eq!(kept.outside(0..100), [0..20, 30..50, 60..100]);
         assert_eq!(kept.outside(20..30), []);
         assert_eq!(kept.outside(25..55), [30..50]);
         assert_eq!(kept.outside(60..70), [60..70]);
         assert_eq!((kept.hit(&(30..50)), kept.hit(&(29..31))), (None, Some(&(20..30))));
-        assert_eq!((kept.tail(40), kept.tail(80), Kept::default().tail(80)), (60, 80, 80));
+        assert_eq!((kept.tail(40), kept.tail(80), KeptRanges::default().tail(80)), (60, 80, 80));
     }
 
     proptest::proptest! {
         #[test]
         fn nothing_else_is_cut_out(ranges in proptest::collection::vec((0u64..100, 1u64..20), 0..5), a in 0u64..120, b in 0u64..120) {
-            let kept = Kept::new(ranges.iter().map(|(start, length)| *start..start + length), None);
+            let kept = KeptRanges::new(ranges.iter().map(|(start, length)| *start..start + length), None);
             let outside = kept.outside(a.min(b)..a.max(b));
             for byte in 0..140u64 {
                 let inside = (a.min(b)..a.max(b)).contains(&byte);

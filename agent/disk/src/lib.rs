@@ -13,10 +13,11 @@ pub mod zero;
 
 pub use buffer::{CHUNK, Chunk, Pool, PoolBuf, checksum};
 pub use error::DiskError;
-pub use kept::{Kept, Record};
+pub use kept::{KeptRanges, KeptRecord};
 pub use queue::{Backend, Completion, Op, Queue, Waker, open as open_queue};
-pub use target::{Limits, Roots, Target, TargetKind};
+pub use target::{QueueLimits, Roots, Target, TargetKind};
 pub use writer::{
-    Body, Counters, Failure, Fed, Feed, Interrupt, Mark, Options, PATIENCE, WRITER_BYTES, Withheld, Writer, Written,
+    Body, Counters, Fed, Feed, Interrupt, Mark, PATIENCE, WRITER_BYTES, Withheld, WriteFailure, Writer, WriterOptions,
+    Written,
 };
 pub use zero::is_zero;

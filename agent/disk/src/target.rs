@@ -1,6 +1,6 @@
 //! The device to be written: checked, then opened exclusively with direct I/O.
 
-use super::{DiskError, Kept};
+use super::{DiskError, KeptRanges};
 use burin_sys::blockdev;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -36,7 +36,7 @@ pub enum TargetKind {
 
 /// What the device's queue takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct QueueLimits {
     /// Largest request in bytes.
     pub request: usize,
     /// Requests at once.
@@ -45,13 +45,13 @@ pub struct Limits {
     pub rotational: bool,
 }
 
-impl Default for Limits {
+impl Default for QueueLimits {
     fn default() -> Self {
         Self { request: 1 << 20, depth: 8, rotational: false }
     }
 }
 
-impl Limits {
+impl QueueLimits {
     /// From max_sectors_kb, nr_requests and rotational of the queue directory, as far as they can be read.
     pub fn from_sysfs(max_sectors_kb: Option<&str>, nr_requests: Option<&str>, rotational: Option<&str>) -> Self {
         let number = |text: Option<&str>| text.and_then(|text| text.trim().parse::<usize>().ok());
@@ -77,8 +77,8 @@ pub struct Target {
     size: u64,
     /// Bytes; a power of two from 512 to 4096.
     sector: u32,
-    limits: Limits,
-    kept: Kept,
+    limits: QueueLimits,
+    kept: KeptRanges,
     /// When a request failed first.
     failed: OnceLock<Instant>,
 }
@@ -127,7 +127,7 @@ impl Target {
             size,
             sector,
             limits,
-            kept: Kept::default(),
+            kept: KeptRanges::default(),
             failed: OnceLock::new(),
         })
     }
@@ -149,18 +149,18 @@ impl Target {
             file,
             size: meta.len(),
             sector: 4096,
-            limits: Limits::default(),
-            kept: Kept::default(),
+            limits: QueueLimits::default(),
+            kept: KeptRanges::default(),
             failed: OnceLock::new(),
         })
     }
 
     /// The same, with something on it that is never written to.
-    pub fn keeping(self, kept: Kept) -> Self {
+    pub fn keeping(self, kept: KeptRanges) -> Self {
         Self { kept, ..self }
     }
 
-    pub fn kept(&self) -> &Kept {
+    pub fn kept(&self) -> &KeptRanges {
         &self.kept
     }
 
@@ -182,7 +182,7 @@ impl Target {
         self.sector
     }
 
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> QueueLimits {
         self.limits
     }
 
@@ -278,7 +278,7 @@ fn open_error(path: &Path, source: io::Error) -> DiskError {
     }
 }
 
-fn limits(roots: &Roots, number: &str) -> Limits {
+fn limits(roots: &Roots, number: &str) -> QueueLimits {
     let node = roots.sys.join("dev/block").join(number);
     let read = |name: &str| {
         // A partition has no queue directory of its own; its disk's is one up.
@@ -286,9 +286,9 @@ fn limits(roots: &Roots, number: &str) -> Limits {
         own.or_else(|_| fs::read_to_string(fs::canonicalize(&node)?.join("../queue").join(name))).ok()
     };
     let (request, depth, rotational) = (read("max_sectors_kb"), read("nr_requests"), read("rotational"));
-    let limits = Limits::from_sysfs(request.as_deref(), depth.as_deref(), rotational.as_deref());
+    let limits = QueueLimits::from_sysfs(request.as_deref(), depth.as_deref(), rotational.as_deref());
     let disk = fs::canonicalize(&node).unwrap_or_default();
-    Limits { rotational: limits.rotational && !is_virtual(&disk), ..limits }
+    QueueLimits { rotational: limits.rotational && !is_virtual(&disk), ..limits }
 }
 
 /// Whether a disk (its path in /sys/devices) is made up by a hypervisor or of a file: those say that they rotate unless
@@ -308,13 +308,13 @@ mod tests {
 
     #[test]
     fn limits_are_clamped_both_ways() {
-        assert_eq!(Limits::from_sysfs(None, None, None), Limits::default());
-        assert_eq!(Limits::from_sysfs(Some("1280\n"), Some("128\n"), Some("0\n")), Limits::default());
-        let disk = Limits { request: 126_976, depth: 2, rotational: true };
-        assert_eq!(Limits::from_sysfs(Some("127\n"), Some("2\n"), Some("1\n")), disk);
-        let least = Limits { request: 4096, depth: 1, rotational: false };
-        assert_eq!(Limits::from_sysfs(Some("0"), Some("0"), None), least);
-        assert_eq!(Limits::from_sysfs(Some("junk"), Some("-1"), Some("?")), Limits::default());
+        assert_eq!(QueueLimits::from_sysfs(None, None, None), QueueLimits::default());
+        assert_eq!(QueueLimits::from_sysfs(Some("1280\n"), Some("128\n"), Some("0\n")), QueueLimits::default());
+        let disk = QueueLimits { request: 126_976, depth: 2, rotational: true };
+        assert_eq!(QueueLimits::from_sysfs(Some("127\n"), Some("2\n"), Some("1\n")), disk);
+        let least = QueueLimits { request: 4096, depth: 1, rotational: false };
+        assert_eq!(QueueLimits::from_sysfs(Some("0"), Some("0"), None), least);
+        assert_eq!(QueueLimits::from_sysfs(Some("junk"), Some("-1"), Some("?")), QueueLimits::default());
     }
 
     #[test]

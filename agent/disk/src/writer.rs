@@ -48,7 +48,7 @@ pub enum Fed {
 pub type Interrupt<'a> = &'a (dyn Fn() -> bool + Sync);
 
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub struct WriterOptions {
     /// Read everything back and compare.
     pub readback: bool,
     /// Read back while chunks still come in, whenever the device would idle.
@@ -111,7 +111,7 @@ enum Work {
 pub struct Writer<'a> {
     target: &'a Target,
     queue: Box<dyn Queue>,
-    options: Options,
+    options: WriterOptions,
     counters: &'a Counters,
     interrupt: Interrupt<'a>,
     /// With the moment in which the device was given it.
@@ -145,7 +145,7 @@ impl std::fmt::Debug for Writer<'_> {
 
 /// Why writing stopped, and in which state it left the device.
 #[derive(Debug)]
-pub struct Failure {
+pub struct WriteFailure {
     /// Where it stopped.
     pub offset: u64,
     /// Whether the first chunk is known to be zeros now, but for a mark.
@@ -164,7 +164,7 @@ pub struct Written {
     pub image: u64,
     /// Whether holes were punched to the end; false: zeros were written at least in part.
     pub punched: bool,
-    /// With [`Options::withhold`].
+    /// With [`WriterOptions::withhold`].
     pub withheld: Option<Withheld>,
 }
 
@@ -182,11 +182,11 @@ impl<'a> Writer<'a> {
     pub fn new(
         target: &'a Target,
         queue: Box<dyn Queue>,
-        options: Options,
+        options: WriterOptions,
         counters: &'a Counters,
         interrupt: Interrupt<'a>,
     ) -> Self {
-        let options = Options {
+        let options = WriterOptions {
             depth: options.depth.max(1),
             request: options.request.clamp(4096, CHUNK) / 4096 * 4096,
             ..options
@@ -218,10 +218,10 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes what `feed` gives, except the first chunk, which is withheld for [`Body::finish`].
-    pub fn run(mut self, feed: &mut dyn Feed) -> Result<Body<'a>, Failure> {
+    pub fn run(mut self, feed: &mut dyn Feed) -> Result<Body<'a>, WriteFailure> {
         match self.run_inner(feed) {
             Ok(()) => Ok(Body(self)),
-            Err(error) => Err(Failure { offset: self.position, head_erased: true, error }),
+            Err(error) => Err(WriteFailure { offset: self.position, head_erased: true, error }),
         }
     }
 

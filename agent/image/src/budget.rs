@@ -23,7 +23,7 @@ const CHUNKS_A_DEVICE: usize = 8;
 
 /// How the budget is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
+pub struct MemoryShare {
     /// Buffers of [`CHUNK`] bytes between decoder and devices.
     pub buffers: usize,
     /// Bytes of frames under way.
@@ -31,9 +31,9 @@ pub struct Share {
 }
 
 /// `frames`: whether the image looks like many zstd frames. If it turns out otherwise, all still works, less fast.
-pub fn share(options: &Options, devices: usize, frames: bool) -> Share {
+pub fn share(options: &Options, devices: usize, frames: bool) -> MemoryShare {
     let in_flight = if frames { PACKED } else { IN_FLIGHT };
-    Share { buffers: buffers(options, devices) + (IN_FLIGHT - in_flight) / CHUNK, in_flight }
+    MemoryShare { buffers: buffers(options, devices) + (IN_FLIGHT - in_flight) / CHUNK, in_flight }
 }
 
 /// Bytes of buffers that a write with these options holds at most, onto so many devices, with so many connections.
@@ -79,7 +79,7 @@ mod tests {
         let options = Options::default();
         for devices in [1, 2] {
             let (plain, frames) = (share(&options, devices, false), share(&options, devices, true));
-            let bytes = |share: Share| share.buffers * CHUNK + share.in_flight;
+            let bytes = |share: MemoryShare| share.buffers * CHUNK + share.in_flight;
             assert_eq!(bytes(plain), bytes(frames));
             // Of the frame whose turn it is some chunks, of another all.
             assert!(frames.buffers >= LEAST_BUFFERS + KEPT + LARGEST_FRAME / CHUNK);

@@ -1,7 +1,7 @@
 //! Fuzzing entry points, one for each parser of images, indexes and the files beside them. They must return for every
 //! input, and limit their memory by themselves, not by what the input says.
 
-use crate::codec::decode::Limits;
+use crate::codec::decode::DecodeLimits;
 use crate::codec::sniff;
 use crate::codec::zstd::seekable::Seekable;
 use crate::container::foreign;
@@ -65,8 +65,8 @@ fn memory(bytes: &[u8]) -> Box<dyn ReadAt> {
 fn qcow2(bytes: &[u8]) {
     if let Ok(mut image) = Qcow2::open(memory(bytes), "fuzz") {
         let mut out = vec![0; image.size().min(ENOUGH) as usize];
-        if let Ok(stretch) = image.fetch(0, out.len()) {
-            let _ = image.decoder().unpack(&stretch, &mut out);
+        if let Ok(extent) = image.fetch(0, out.len()) {
+            let _ = image.decoder().unpack(&extent, &mut out);
         }
     }
 }
@@ -80,7 +80,7 @@ fn sniffing(bytes: &[u8]) {
     sniff::announces(bytes);
     if let Some(codec) = compression.codec() {
         sniff::may_begin(codec, bytes);
-        let limits = Limits { workers: 2, window_log: 20, in_flight: 0, memory: 0, proven: false };
+        let limits = DecodeLimits { workers: 2, window_log: 20, in_flight: 0, memory: 0, proven: false };
         codec.memory(bytes, limits);
     }
     Head::new(("fuzz", ImageFormat::Raw, compression), None, bytes, None).ends();

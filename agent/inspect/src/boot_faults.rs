@@ -1,6 +1,6 @@
 //! Rules about faults that keep an image from booting on other machines.
 
-use crate::faults::Fault;
+use crate::faults::FaultRule;
 use crate::files::{lines, variable};
 use crate::fstab::{self, Named};
 use crate::loader;
@@ -9,15 +9,15 @@ use crate::report::Severity;
 use burin_table::gpt;
 use burin_table::head::{Purpose, TableKind};
 
-pub const FAULTS: &[Fault] = &[
-    Fault {
+pub const FAULTS: &[FaultRule] = &[
+    FaultRule {
         code: "check.foreign_format",
         severity: Severity::Error,
         why: "burin refuses to write it",
         remedy: "publish the disk's bytes, raw or qcow2: qemu-img convert -O qcow2 IN OUT",
         find: |look| look.foreign.iter().map(|what| format!("this is {what}")).collect(),
     },
-    Fault {
+    FaultRule {
         code: "check.table_damaged",
         severity: Severity::Error,
         why: "firmware and kernels find no partitions",
@@ -27,14 +27,14 @@ pub const FAULTS: &[Fault] = &[
             Some(fault) => vec![format!("the GPT is damaged ({fault})")],
         },
     },
-    Fault {
+    FaultRule {
         code: "check.cut_short",
         severity: Severity::Error,
         why: "what lies behind its end is missing",
         remedy: "publish the whole image",
         find: cut_short,
     },
-    Fault {
+    FaultRule {
         code: "check.no_root",
         severity: Severity::Error,
         why: "nothing more can be told of the system, and `root` of an order may find none",
@@ -44,7 +44,7 @@ pub const FAULTS: &[Fault] = &[
             if readable { vec!["no filesystem of the image has an os-release file".to_owned()] } else { Vec::new() }
         },
     },
-    Fault {
+    FaultRule {
         code: "check.no_kernel",
         severity: Severity::Error,
         why: "there is nothing to boot",
@@ -54,7 +54,7 @@ pub const FAULTS: &[Fault] = &[
             if none { vec!["no kernel was found in the image".to_owned()] } else { Vec::new() }
         },
     },
-    Fault {
+    FaultRule {
         code: "check.no_boot",
         severity: Severity::Error,
         why: "no firmware starts it",
@@ -68,7 +68,7 @@ pub const FAULTS: &[Fault] = &[
             }
         },
     },
-    Fault {
+    FaultRule {
         code: "check.no_fallback_loader",
         severity: Severity::Error,
         why: "UEFI starts it only where somebody made a boot entry, and forgets it when its memory is cleared or the disk moves",
@@ -83,7 +83,7 @@ pub const FAULTS: &[Fault] = &[
             _ => Vec::new(),
         },
     },
-    Fault {
+    FaultRule {
         code: "check.no_uefi",
         severity: Severity::Warning,
         why: "newer servers have UEFI only",
@@ -93,56 +93,56 @@ pub const FAULTS: &[Fault] = &[
             _ => Vec::new(),
         },
     },
-    Fault {
+    FaultRule {
         code: "check.root_device",
         severity: Severity::Error,
         why: "the disk has another name on other hardware, and may have another after a restart",
         remedy: "root=UUID=...; in a GRUB system: take GRUB_DISABLE_LINUX_UUID out and run update-grub with /dev/disk mounted",
         find: root_device,
     },
-    Fault {
+    FaultRule {
         code: "check.root_unknown",
         severity: Severity::Error,
         why: "the kernel waits for a filesystem that does not come",
         remedy: "make the boot loader's configuration anew after the filesystems are made: update-grub, kernel-install",
         find: |look| unknown(look, "root"),
     },
-    Fault {
+    FaultRule {
         code: "check.resume_unknown",
         severity: Severity::Warning,
         why: "the ramdisk waits for a swap that does not come, half a minute or more at every boot",
         remedy: "take resume= out of the command line and out of the ramdisk (/etc/initramfs-tools/conf.d/resume: RESUME=none)",
         find: resume_unknown,
     },
-    Fault {
+    FaultRule {
         code: "check.loader_unknown",
         severity: Severity::Error,
         why: "GRUB looks for a filesystem that the image does not have, and stops at its prompt",
         remedy: "run grub-install and update-grub once more, after the filesystems have their last UUIDs",
         find: loader_unknown,
     },
-    Fault {
+    FaultRule {
         code: "check.fstab_device",
         severity: Severity::Error,
         why: "the disk has another name on other hardware: the boot stops and waits for it",
         remedy: "UUID=..., LABEL=... or PARTUUID=... in its place (blkid tells them)",
         find: fstab_device,
     },
-    Fault {
+    FaultRule {
         code: "check.fstab_unknown",
         severity: Severity::Error,
         why: "the boot waits for it and ends in emergency mode",
         remedy: "correct the line, or let it say nofail",
         find: fstab_unknown,
     },
-    Fault {
+    FaultRule {
         code: "check.swap_behind_root",
         severity: Severity::Error,
         why: "on a larger disk the root cannot grow over it",
         remedy: "put the swap before the root, or let it be a file",
         find: swap_behind_root,
     },
-    Fault {
+    FaultRule {
         code: "check.no_serial_console",
         severity: Severity::Warning,
         why: "servers are watched over a serial line or a BMC, which then stay dark",

@@ -6,7 +6,7 @@ use crate::report::{Finding, Severity};
 use crate::{boot_faults, identity_faults, leftovers, network_faults, ramdisk_faults};
 
 /// A rule.
-pub struct Fault {
+pub struct FaultRule {
     pub code: &'static str,
     pub severity: Severity,
     /// What comes of it.
@@ -16,23 +16,23 @@ pub struct Fault {
     pub find: fn(&Look) -> Vec<String>,
 }
 
-impl std::fmt::Debug for Fault {
+impl std::fmt::Debug for FaultRule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fault").field("code", &self.code).field("severity", &self.severity).finish_non_exhaustive()
     }
 }
 
-const TABLES: [&[Fault]; 5] =
+const TABLES: [&[FaultRule]; 5] =
     [boot_faults::FAULTS, ramdisk_faults::FAULTS, identity_faults::FAULTS, network_faults::FAULTS, leftovers::FAULTS];
 
 /// Every rule.
-pub fn all() -> impl Iterator<Item = &'static Fault> {
+pub fn all() -> impl Iterator<Item = &'static FaultRule> {
     TABLES.iter().flat_map(|table| table.iter())
 }
 
 /// Errors first, in the order of the tables.
 pub fn find(look: &Look) -> Vec<Finding> {
-    let finding = |fault: &Fault, what: String| Finding {
+    let finding = |fault: &FaultRule, what: String| Finding {
         code: fault.code.to_owned(),
         severity: fault.severity,
         what,

@@ -1,6 +1,6 @@
 //! Files of a system across all of its mounted trees; symbolic links are followed within the system.
 
-use crate::tree::{Entry, Metadata, NodeType, Tree, TreeError};
+use crate::tree::{Entry, FsError, Metadata, NodeType, Tree};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -67,11 +67,11 @@ impl Files {
     }
 
     /// Answers of a tree; what is not simply absent is noted.
-    fn ask<T>(&self, path: &str, ask: impl FnOnce(&dyn Tree, &str) -> Result<T, TreeError>) -> Option<T> {
+    fn ask<T>(&self, path: &str, ask: impl FnOnce(&dyn Tree, &str) -> Result<T, FsError>) -> Option<T> {
         let (mount, inside) = self.place(path)?;
         match ask(&*mount.tree, &inside) {
             Ok(answer) => Some(answer),
-            Err(TreeError::NotFound | TreeError::OtherType) => None,
+            Err(FsError::NotFound | FsError::OtherType) => None,
             Err(error) => {
                 self.unread.borrow_mut().insert(format!("{path}: {error}"));
                 None

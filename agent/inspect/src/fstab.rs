@@ -5,20 +5,20 @@ use crate::volumes::Volume;
 
 /// A line of fstab(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct FstabLine {
     pub what: String,
     pub at: String,
     pub filesystem: String,
     pub options: Vec<String>,
 }
 
-pub fn parse(text: &str) -> Vec<Line> {
+pub fn parse(text: &str) -> Vec<FstabLine> {
     let line = |line: &str| {
         let mut fields = line.split_whitespace().map(unescaped);
         let (what, at) = (fields.next()?, fields.next()?);
         let filesystem = fields.next().unwrap_or_default();
         let options = fields.next().unwrap_or_default().split(',').map(str::to_owned).collect();
-        Some(Line { what: what.trim_matches('"').replace("=\"", "=").replace('"', ""), at, filesystem, options })
+        Some(FstabLine { what: what.trim_matches('"').replace("=\"", "=").replace('"', ""), at, filesystem, options })
     };
     lines(text).filter_map(line).collect()
 }
@@ -31,7 +31,7 @@ fn unescaped(field: &str) -> String {
         .fold(field.to_owned(), |field, (from, to)| field.replace(from, to))
 }
 
-impl Line {
+impl FstabLine {
     pub fn option(&self, name: &str) -> Option<&str> {
         self.options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
     }

@@ -62,7 +62,7 @@ fn walk(tree: &dyn Tree, folder: &str, left: &mut u32) {
 }
 
 fn program(bytes: &[u8]) {
-    if let Some(program) = pe::Program::parse(bytes) {
+    if let Some(program) = pe::PeFile::parse(bytes) {
         let _ = (program.is(), program.is_signed(), program.fallback_name());
     }
 }

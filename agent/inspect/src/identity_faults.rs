@@ -1,69 +1,69 @@
 //! Rules about identifiers that would be the same on every machine although they must be unique, and about secrets left
 //! in an image.
 
-use crate::faults::Fault;
+use crate::faults::FaultRule;
 use crate::files::lines;
 use crate::look::Look;
 use crate::report::Severity;
 
-pub const FAULTS: &[Fault] = &[
-    Fault {
+pub const FAULTS: &[FaultRule] = &[
+    FaultRule {
         code: "check.machine_id",
         severity: Severity::Error,
         why: "every machine gets the same one: DHCP gives them the same address, journals and monitoring mix them up",
         remedy: "truncate -s 0 /etc/machine-id, and let /var/lib/dbus/machine-id be a link to it, as the last thing before publishing",
         find: machine_id,
     },
-    Fault {
+    FaultRule {
         code: "check.host_keys",
         severity: Severity::Error,
         why: "every machine has the same SSH host key: whoever has the image can pose as each of them",
         remedy: "rm /etc/ssh/ssh_host_*_key*; cloud-init, or a unit that runs ssh-keygen -A, makes them at the first boot",
         find: |look| keys(look, &["/etc/ssh", "/etc/dropbear", "/etc/dropbear-initramfs", "/etc/dropbear/initramfs"]),
     },
-    Fault {
+    FaultRule {
         code: "check.password",
         severity: Severity::Error,
         why: "everybody who knows it, or can guess it from the image, may log in to every machine",
         remedy: "passwd -l USER; give users their keys or passwords by the seed",
         find: |look| shadow(look, |field| !field.is_empty() && !field.starts_with(['!', '*', 'x'])),
     },
-    Fault {
+    FaultRule {
         code: "check.password_empty",
         severity: Severity::Error,
         why: "everybody may log in without a password",
         remedy: "passwd -l USER",
         find: |look| shadow(look, str::is_empty),
     },
-    Fault {
+    FaultRule {
         code: "check.private_key",
         severity: Severity::Error,
         why: "whoever gets the image gets the key",
         remedy: "remove it, and give it to machines that need it by another way; treat it as lost",
         find: private_keys,
     },
-    Fault {
+    FaultRule {
         code: "check.authorized_keys",
         severity: Severity::Warning,
         why: "whoever has these keys may log in to every machine",
         remedy: "give keys by the seed instead, if they are not meant for all",
         find: |look| homes(look, &[".ssh/authorized_keys", ".ssh/authorized_keys2"]),
     },
-    Fault {
+    FaultRule {
         code: "check.host_identity",
         severity: Severity::Error,
         why: "storage and management services take all machines for one",
         remedy: "remove the file, or let it be made at the first boot",
         find: host_identity,
     },
-    Fault {
+    FaultRule {
         code: "check.registered",
         severity: Severity::Error,
         why: "every machine is the same client of that service, with its secrets",
         remedy: "unregister before publishing, or remove the state; register each machine at its first boot",
         find: |look| there(look, REGISTERED),
     },
-    Fault {
+    FaultRule {
         code: "check.random_seed",
         severity: Severity::Warning,
         why: "every machine begins with the same randomness",
@@ -75,21 +75,21 @@ pub const FAULTS: &[Fault] = &[
             )
         },
     },
-    Fault {
+    FaultRule {
         code: "check.hostname",
         severity: Severity::Warning,
         why: "every machine has this name, as long as nobody sets another",
         remedy: "remove /etc/hostname, or let the seed set the name",
         find: hostname,
     },
-    Fault {
+    FaultRule {
         code: "check.lvm_devices",
         severity: Severity::Warning,
         why: "LVM then uses these devices only, and they were the build machine's",
         remedy: "rm /etc/lvm/devices/system.devices",
         find: |look| there(look, &["/etc/lvm/devices/system.devices"]),
     },
-    Fault {
+    FaultRule {
         code: "check.mdadm_home",
         severity: Severity::Warning,
         why: "arrays of other machines are taken for foreign ones, and get other names",

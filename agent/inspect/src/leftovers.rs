@@ -1,6 +1,6 @@
 //! Rules about leftovers of the image's build, or of a boot of it.
 
-use crate::faults::Fault;
+use crate::faults::FaultRule;
 use crate::files::{Files, lines, variable};
 use crate::look::Look;
 use crate::report::Severity;
@@ -8,15 +8,15 @@ use crate::report::Severity;
 /// More than this in logs is worth a word.
 const MANY: u64 = 1 << 20;
 
-pub const FAULTS: &[Fault] = &[
-    Fault {
+pub const FAULTS: &[FaultRule] = &[
+    FaultRule {
         code: "check.seed_left",
         severity: Severity::Error,
         why: "cloud-init takes the machine for one that it has set up already, or reads the old seed before the order's",
         remedy: "cloud-init clean --logs --seed (or rm -r /var/lib/cloud), as the last thing before publishing",
         find: seeds,
     },
-    Fault {
+    FaultRule {
         code: "check.seed_partition",
         severity: Severity::Warning,
         why: "its seed would be read before, or instead of, an order's; an order with another one is refused",
@@ -29,7 +29,7 @@ pub const FAULTS: &[Fault] = &[
                 .collect()
         },
     },
-    Fault {
+    FaultRule {
         code: "check.no_cloud_init",
         severity: Severity::Warning,
         why: "a seed of an order is read by nobody",
@@ -41,7 +41,7 @@ pub const FAULTS: &[Fault] = &[
             _ => Vec::new(),
         },
     },
-    Fault {
+    FaultRule {
         code: "check.cloud_init_off",
         severity: Severity::Warning,
         why: "a seed of an order is read by nobody",
@@ -53,7 +53,7 @@ pub const FAULTS: &[Fault] = &[
             file.into_iter().chain(word.map(|(from, word)| format!("{word} in {from}"))).collect()
         },
     },
-    Fault {
+    FaultRule {
         code: "check.datasource",
         severity: Severity::Error,
         why: "cloud-init does not look for the seeds that an order writes",
@@ -64,35 +64,35 @@ pub const FAULTS: &[Fault] = &[
             if list.is_empty() || local { Vec::new() } else { vec![format!("datasource_list: {}", list.join(", "))] }
         },
     },
-    Fault {
+    FaultRule {
         code: "check.proxy",
         severity: Severity::Warning,
         why: "elsewhere there is no such proxy: packages cannot be installed",
         remedy: "remove the line before publishing",
         find: |look| found(look, proxies),
     },
-    Fault {
+    FaultRule {
         code: "check.services_held",
         severity: Severity::Error,
         why: "packages that are installed later do not start their services",
         remedy: "rm /usr/sbin/policy-rc.d",
         find: |look| found(look, |files| existing(files, &["/usr/sbin/policy-rc.d"])),
     },
-    Fault {
+    FaultRule {
         code: "check.resolver",
         severity: Severity::Warning,
         why: "name servers of the build machine are asked, which may not be there",
         remedy: "let /etc/resolv.conf be empty, or systemd-resolved's link",
         find: |look| found(look, resolver),
     },
-    Fault {
+    FaultRule {
         code: "check.logs",
         severity: Severity::Warning,
         why: "they take room, and tell of the machine that made the image",
         remedy: "rm -r /var/log/journal/*, truncate the files in /var/log, remove shell histories",
         find: |look| found(look, logs),
     },
-    Fault {
+    FaultRule {
         code: "check.build_tools",
         severity: Severity::Warning,
         why: "they belong to the build, not to the system",

@@ -33,7 +33,7 @@ pub use files::Files;
 pub use order::OrderError;
 pub use page::page;
 pub use report::Report;
-pub use tree::{Tree, TreeError};
+pub use tree::{FsError, Tree};
 
 use burin_image::{ImageError, OpenedDisk};
 use burin_protocol::order::Order;
@@ -41,7 +41,7 @@ use hwinventory_types::Inventory;
 
 /// What is wanted besides looking.
 #[derive(Debug, Default)]
-pub struct Wanted {
+pub struct CheckOptions {
     /// Codes of findings that the caller means so.
     pub accepted: Vec<String>,
     /// An order, the name of the image in it (where it has several), and the machine, where one is given.
@@ -58,7 +58,7 @@ pub enum InspectError {
 }
 
 /// Looks at an image.
-pub fn check(image: OpenedDisk, wanted: &Wanted) -> Result<Report, InspectError> {
+pub fn check(image: OpenedDisk, wanted: &CheckOptions) -> Result<Report, InspectError> {
     let look = look::Look::at(image)?;
     let mut report = look.report();
     report.findings = faults::find(&look);

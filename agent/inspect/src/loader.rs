@@ -1,7 +1,7 @@
 //! How firmware starts an image, and the command lines that its boot loaders hand to kernels.
 
 use crate::files::{Files, lines, variable};
-use crate::pe::{Program, contains};
+use crate::pe::{PeFile, contains};
 use crate::report::{BootFacts, CommandLine, LoaderFacts};
 use crate::volumes::Volume;
 use burin_table::Head;
@@ -74,7 +74,7 @@ pub fn programs(esp: &Files, take: &mut dyn FnMut(Unified), command_lines: &mut 
                 continue;
             }
             let Some(bytes) = esp.bytes(&path, LARGEST) else { continue };
-            let Some(program) = Program::parse(&bytes) else { continue };
+            let Some(program) = PeFile::parse(&bytes) else { continue };
             let fallback = path.to_ascii_lowercase() == format!("/efi/boot/{}", program.fallback_name());
             unified(&program, &path, take, command_lines);
             let (architecture, is) = (program.architecture().to_owned(), program.is());
@@ -85,7 +85,7 @@ pub fn programs(esp: &Files, take: &mut dyn FnMut(Unified), command_lines: &mut 
     found
 }
 
-fn unified(program: &Program<'_>, path: &str, take: &mut dyn FnMut(Unified), command_lines: &mut Vec<CommandLine>) {
+fn unified(program: &PeFile<'_>, path: &str, take: &mut dyn FnMut(Unified), command_lines: &mut Vec<CommandLine>) {
     let text = |name: &str| program.section(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     if program.section(".linux").is_none() {
         return;

@@ -2,7 +2,7 @@
 
 use crate::disk::Disk;
 use crate::files::Files;
-use crate::fstab::Line;
+use crate::fstab::FstabLine;
 use crate::loader::{self, Unified};
 use crate::report::{
     BootFacts, CloudInit, CommandLine, ImageFacts, Report, SystemFacts, TableFacts, VERSION, VolumeReport,
@@ -81,7 +81,7 @@ impl Look {
         match TarTree::open(disk) {
             Ok(tree) => {
                 let files = Files::of(Rc::new(tree), "");
-                let (fstab, mounts) = (Vec::<Line>::new(), BTreeMap::new());
+                let (fstab, mounts) = (Vec::<FstabLine>::new(), BTreeMap::new());
                 let known =
                     ["/etc/os-release", "/usr/lib/os-release"].iter().any(|path| files.metadata(path).is_some());
                 if !known {

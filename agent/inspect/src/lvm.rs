@@ -11,7 +11,7 @@ const SECTOR: u64 = 512;
 const LARGEST: u64 = 4 << 20;
 
 #[derive(Debug)]
-pub struct Group {
+pub struct LinearGroup {
     pub name: String,
     /// Which of the disks that were given.
     pub members: Vec<usize>,
@@ -20,7 +20,7 @@ pub struct Group {
 
 /// The groups of which every member is among `disks`. What makes no sense is left out: such a volume is then one that
 /// nobody could look into.
-pub fn groups(disks: &[Disk]) -> Result<Vec<Group>, ImageError> {
+pub fn groups(disks: &[Disk]) -> Result<Vec<LinearGroup>, ImageError> {
     let mut members: BTreeMap<String, usize> = BTreeMap::new();
     let mut texts: BTreeMap<String, Section> = BTreeMap::new();
     for (index, disk) in disks.iter().enumerate() {
@@ -33,7 +33,7 @@ pub fn groups(disks: &[Disk]) -> Result<Vec<Group>, ImageError> {
     Ok(texts.into_iter().filter_map(|(name, section)| group(name, &section, &members, disks)).collect())
 }
 
-fn group(name: String, section: &Section, known: &BTreeMap<String, usize>, disks: &[Disk]) -> Option<Group> {
+fn group(name: String, section: &Section, known: &BTreeMap<String, usize>, disks: &[Disk]) -> Option<LinearGroup> {
     let extent = section.number("extent_size")?.checked_mul(SECTOR)?;
     let mut members = Vec::new();
     let mut parts: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
@@ -48,7 +48,7 @@ fn group(name: String, section: &Section, known: &BTreeMap<String, usize>, disks
             volumes.push((volume.clone(), disk));
         }
     }
-    Some(Group { name, members, volumes })
+    Some(LinearGroup { name, members, volumes })
 }
 
 fn linear(volume: &Section, extent: u64, parts: &BTreeMap<&str, (usize, u64)>, disks: &[Disk]) -> Option<Disk> {

@@ -1,19 +1,19 @@
 //! Rules about network configuration that fits only one machine's network cards.
 
-use crate::faults::Fault;
+use crate::faults::FaultRule;
 use crate::files::{Files, lines, variable};
 use crate::look::Look;
 use crate::report::Severity;
 
-pub const FAULTS: &[Fault] = &[
-    Fault {
+pub const FAULTS: &[FaultRule] = &[
+    FaultRule {
         code: "check.nic_mac",
         severity: Severity::Error,
         why: "other machines have other network cards: they stay without a network, or get other names than are set up",
         remedy: "match by driver or by name pattern, or by nothing; let the seed bring what is one machine's",
         find: |look| found(look, macs),
     },
-    Fault {
+    FaultRule {
         code: "check.nic_name",
         severity: Severity::Error,
         why: "the name follows from the slot of the card: on other machines no card has it",

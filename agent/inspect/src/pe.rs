@@ -15,12 +15,12 @@ const MOST_SECTIONS: usize = 96;
 
 /// A PE file.
 #[derive(Debug)]
-pub struct Program<'a> {
+pub struct PeFile<'a> {
     bytes: &'a [u8],
     header: usize,
 }
 
-impl<'a> Program<'a> {
+impl<'a> PeFile<'a> {
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let header = le32(bytes, 0x3c)? as usize;
         let signed = bytes.starts_with(b"MZ") && bytes.get(header..)?.starts_with(b"PE\0\0");

@@ -1,21 +1,21 @@
 //! Rules about ramdisks that work only on the machine that built them.
 
 use crate::drivers::{HARDWARE, Need};
-use crate::faults::Fault;
+use crate::faults::FaultRule;
 use crate::files::variable;
 use crate::look::Look;
 use crate::report::{Drivers, Severity};
 use crate::system::KernelFound;
 
-pub const FAULTS: &[Fault] = &[
-    Fault {
+pub const FAULTS: &[FaultRule] = &[
+    FaultRule {
         code: "check.ramdisk_narrow",
         severity: Severity::Error,
         why: "machines with such disks do not find their root",
         remedy: "install the full kernel instead of a cloud one; MODULES=most in /etc/initramfs-tools/initramfs.conf and update-initramfs -u; dracut: --no-hostonly",
         find: ramdisk_narrow,
     },
-    Fault {
+    FaultRule {
         code: "check.ramdisk_broken",
         severity: Severity::Error,
         why: "the kernel unpacks it no further",
@@ -28,14 +28,14 @@ pub const FAULTS: &[Fault] = &[
             look.kernels.iter().filter_map(broken).collect()
         },
     },
-    Fault {
+    FaultRule {
         code: "check.ramdisk_hostonly",
         severity: Severity::Warning,
         why: "the next update of the kernel builds a ramdisk for one machine only",
         remedy: "MODULES=most (initramfs-tools), hostonly=no (dracut), no autodetect hook (mkinitcpio)",
         find: hostonly,
     },
-    Fault {
+    FaultRule {
         code: "check.drivers_missing",
         severity: Severity::Warning,
         why: "such machines do not boot it, or boot without network",

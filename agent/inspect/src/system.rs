@@ -2,11 +2,11 @@
 
 use crate::drivers::Modules;
 use crate::files::{Files, Mount, variable};
-use crate::fstab::{self, Line};
+use crate::fstab::{self, FstabLine};
 use crate::loader::Unified;
 use crate::ramdisk::{self, Ramdisk};
 use crate::report::{CloudInit, KernelFacts, RamdiskReport};
-use crate::tree::{self, Tree, TreeError};
+use crate::tree::{self, FsError, Tree};
 use crate::volumes::Volume;
 use burin_table::head::Purpose;
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ pub fn open(volumes: &[Volume], unread: &mut Vec<String>) -> Vec<Readable> {
                 trees.extend(subvolumes.map(|(subvolume, tree)| (subvolume.path, subvolume.default, Rc::from(tree))));
                 found.push(Readable { volume: index, trees });
             }
-            Err(TreeError::Unsupported { what }) => unread.push(format!("{}: {what}", volume.called())),
+            Err(FsError::Unsupported { what }) => unread.push(format!("{}: {what}", volume.called())),
             Err(error) => unread.push(format!("{} ({filesystem}): {error}", volume.called())),
         }
     }
@@ -61,7 +61,7 @@ pub struct Root {
     /// `partition 3, subvolume @`.
     pub called: String,
     pub files: Files,
-    pub fstab: Vec<Line>,
+    pub fstab: Vec<FstabLine>,
     /// Volumes by where they are mounted.
     pub mounts: BTreeMap<String, usize>,
 }

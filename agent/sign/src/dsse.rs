@@ -61,7 +61,7 @@ impl Coded for EnvelopeError {
 
 /// What an envelope held, and who has signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opened {
+pub struct OpenedEnvelope {
     pub payload: Vec<u8>,
     /// Of the keys that were asked for, at least one.
     pub signers: Vec<PublicKey>,
@@ -131,7 +131,7 @@ impl Envelope {
     }
 
     /// The payload, where it is of this type and one of the keys has signed it. Nothing of it is looked at before.
-    pub fn open(&self, payload_type: &str, keys: &[PublicKey]) -> Result<Opened, EnvelopeError> {
+    pub fn open(&self, payload_type: &str, keys: &[PublicKey]) -> Result<OpenedEnvelope, EnvelopeError> {
         self.holds(payload_type)?;
         if self.signatures.len() > MOST_SIGNATURES {
             return Err(EnvelopeError::TooMany { count: self.signatures.len() });
@@ -148,7 +148,7 @@ impl Envelope {
         if signers.is_empty() {
             return Err(EnvelopeError::Signature { signatures: self.signatures.len(), keys: keys.len() });
         }
-        Ok(Opened { payload, signers })
+        Ok(OpenedEnvelope { payload, signers })
     }
 }
 

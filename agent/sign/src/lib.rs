@@ -15,7 +15,7 @@ mod key;
 mod sealed;
 mod statement;
 
-pub use dsse::{Envelope, EnvelopeError, Opened, Signature, looks_like_envelope, pae};
+pub use dsse::{Envelope, EnvelopeError, OpenedEnvelope, Signature, looks_like_envelope, pae};
 pub use key::{KeyError, PublicKey, SecretKey};
-pub use sealed::{SealError, seal};
+pub use sealed::{AgeError, seal};
 pub use statement::{EvidenceError, PREDICATE_TYPE, Predicate, STATEMENT_TYPE, Software, Statement, Subject, verify};

@@ -17,7 +17,7 @@ const COLUMNS: usize = 64;
 
 /// Why nothing was sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SealError {
+pub enum AgeError {
     #[error("not an age recipient")]
     Recipient,
     #[error("more than {CHUNK} bytes")]
@@ -26,18 +26,18 @@ pub enum SealError {
     Crypto,
 }
 
-impl From<ring::error::Unspecified> for SealError {
+impl From<ring::error::Unspecified> for AgeError {
     fn from(_: ring::error::Unspecified) -> Self {
         Self::Crypto
     }
 }
 
 /// `secret`, to be opened by the holder of the recipient's key alone: armoured, several lines.
-pub fn seal(secret: &[u8], recipient: &str) -> Result<String, SealError> {
+pub fn seal(secret: &[u8], recipient: &str) -> Result<String, AgeError> {
     if secret.len() > CHUNK {
-        return Err(SealError::TooLong);
+        return Err(AgeError::TooLong);
     }
-    let recipient = age::recipient(recipient).ok_or(SealError::Recipient)?;
+    let recipient = age::recipient(recipient).ok_or(AgeError::Recipient)?;
     let random = SystemRandom::new();
     let mut file_key = Zeroizing::new([0u8; 16]);
     random.fill(file_key.as_mut())?;
@@ -67,7 +67,7 @@ pub fn seal(secret: &[u8], recipient: &str) -> Result<String, SealError> {
     Ok(armoured(&[header.as_bytes(), &nonce, &payload].concat()))
 }
 
-fn derived(secret: &[u8], salt: &[u8], info: &str) -> Result<Zeroizing<[u8; 32]>, SealError> {
+fn derived(secret: &[u8], salt: &[u8], info: &str) -> Result<Zeroizing<[u8; 32]>, AgeError> {
     struct Length;
     impl KeyType for Length {
         fn len(&self) -> usize {
@@ -80,7 +80,7 @@ fn derived(secret: &[u8], salt: &[u8], info: &str) -> Result<Zeroizing<[u8; 32]>
 }
 
 /// No key seals more than once.
-fn sealed_chunk(key: &[u8; 32], nonce: [u8; 12], secret: &[u8]) -> Result<Vec<u8>, SealError> {
+fn sealed_chunk(key: &[u8; 32], nonce: [u8; 12], secret: &[u8]) -> Result<Vec<u8>, AgeError> {
     let key = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, key)?);
     // With room for the tag: a larger buffer would leave a copy of the secret behind.
     let mut bytes = Vec::with_capacity(secret.len() + CHACHA20_POLY1305.tag_len());
@@ -111,8 +111,8 @@ mod tests {
         let inside = STANDARD.decode(one.lines().filter(|line| !line.starts_with('-')).collect::<String>()).unwrap();
         assert!(inside.starts_with(b"age-encryption.org/v1\n-> X25519 "));
         assert!(!inside.windows(7).any(|some| some == b"hunter2"));
-        assert_eq!(seal(b"x", "age1nobody"), Err(SealError::Recipient));
-        assert_eq!(seal(&[0; CHUNK + 1], TO), Err(SealError::TooLong));
+        assert_eq!(seal(b"x", "age1nobody"), Err(AgeError::Recipient));
+        assert_eq!(seal(&[0; CHUNK + 1], TO), Err(AgeError::TooLong));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use super::error::DoorAnomaly;
 use super::history::History;
-use super::lock::{Lock, Verdict};
+use super::lock::{Lock, TokenVerdict};
 use super::log_ring::LogRing;
-use super::work::{Admission, Kexec, Planner, Refusal, Work, refusal};
+use super::work::{Admission, ApiRefusal, ApiWork, Kexec, Planner, refusal};
 use crate::bell::Bell;
 use crate::control::ControlFlag;
 use crate::error::Coded;
@@ -49,7 +49,7 @@ struct State {
     plan: Option<Plan>,
     receipt: Option<Receipt>,
     applied: Option<(String, ApplyReply)>,
-    work: VecDeque<Work>,
+    work: VecDeque<ApiWork>,
 }
 
 #[derive(Debug)]
@@ -169,7 +169,7 @@ impl Door {
     }
 
     /// The next thing somebody wants done, waiting for it at most `patience`.
-    pub fn next_work(&self, patience: Duration) -> Option<Work> {
+    pub fn next_work(&self, patience: Duration) -> Option<ApiWork> {
         let waited = self.0.changed.wait_timeout_while(self.lock(), patience, |state| state.work.is_empty());
         waited.unwrap_or_else(PoisonError::into_inner).0.work.pop_front()
     }
@@ -178,9 +178,9 @@ impl Door {
 /// What those who call in do with the door.
 impl Door {
     /// Whether this token opens the door. Wrong ones are counted, and told now and then.
-    pub(super) fn check(&self, given: Option<&str>, peer: IpAddr) -> Verdict {
+    pub(super) fn check(&self, given: Option<&str>, peer: IpAddr) -> TokenVerdict {
         let verdict = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).check(given, Instant::now());
-        if let Verdict::Wrong(wrong) = &verdict
+        if let TokenVerdict::Wrong(wrong) = &verdict
             && wrong.notable
         {
             self.tell(&DoorAnomaly::WrongToken { count: wrong.count, peer });
@@ -236,12 +236,12 @@ impl Door {
     }
 
     /// Places an order. The same bytes again change nothing.
-    pub(super) fn put_order(&self, raw: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn put_order(&self, raw: &[u8]) -> Result<(), ApiRefusal> {
         let order = match self.0.admission.get() {
             Some(admission) => admission(raw),
             None => parse_bytes(raw).map_err(|error| error.problem()),
         };
-        let order = order.map_err(|problem| Refusal { status: 422, problem })?;
+        let order = order.map_err(|problem| ApiRefusal { status: 422, problem })?;
         let mut state = self.lock();
         if state.order.as_ref().is_some_and(|placed| placed.raw == raw) {
             return Ok(());
@@ -253,7 +253,7 @@ impl Door {
     }
 
     /// Plans the order that is there.
-    pub(super) fn make_plan(&self) -> Result<Plan, Refusal> {
+    pub(super) fn make_plan(&self) -> Result<Plan, ApiRefusal> {
         let order = {
             let state = self.lock();
             state.not_busy()?;
@@ -261,7 +261,7 @@ impl Door {
             state.placed()?.order.clone()
         };
         // Outside the lock: planning may take a while, and status has to answer.
-        let plan = (self.0.planner)(&order).map_err(|problem| Refusal { status: 422, problem })?;
+        let plan = (self.0.planner)(&order).map_err(|problem| ApiRefusal { status: 422, problem })?;
         let mut state = self.lock();
         state.not_busy()?;
         if state.placed()?.order != order {
@@ -272,7 +272,7 @@ impl Door {
     }
 
     /// Starts to carry out the plan. The same key gets the same answer again, without a second start.
-    pub(super) fn apply(&self, request: &ApplyRequest, key: Option<&str>) -> Result<ApplyReply, Refusal> {
+    pub(super) fn apply(&self, request: &ApplyRequest, key: Option<&str>) -> Result<ApplyReply, ApiRefusal> {
         let mut state = self.lock();
         if let (Some(key), Some((known, reply))) = (key, &state.applied)
             && key == known
@@ -296,13 +296,13 @@ impl Door {
         let reply = ApplyReply { order: order.id.clone(), plan_digest: plan.digest.clone() };
         state.applied = key.map(|key| (key.to_owned(), reply.clone()));
         state.phase = Phase::Applying;
-        state.work.push_back(Work::Apply { order: Box::new(order), plan_digest: reply.plan_digest.clone() });
+        state.work.push_back(ApiWork::Apply { order: Box::new(order), plan_digest: reply.plan_digest.clone() });
         self.wake();
         Ok(reply)
     }
 
     /// Cancels the work in hand; says at which safe point that will be.
-    pub(super) fn cancel(&self) -> Result<String, Refusal> {
+    pub(super) fn cancel(&self) -> Result<String, ApiRefusal> {
         let state = self.lock();
         if state.phase != Phase::Applying {
             return Err(refusal(409, "api.idle", "there is nothing to cancel"));
@@ -315,7 +315,7 @@ impl Door {
     }
 
     /// For kexec the kernel is loaded first, which takes a while: whoever is told yes can rely on it.
-    pub(super) fn power(&self, action: Power) -> Result<(), Refusal> {
+    pub(super) fn power(&self, action: Power) -> Result<(), ApiRefusal> {
         if action == Power::Kexec {
             let plan = {
                 let state = self.lock();
@@ -326,11 +326,11 @@ impl Door {
             };
             let none = || refusal(501, "api.no_kexec", "this agent cannot start a kernel past the firmware");
             let kexec = self.0.kexec.get().ok_or_else(none)?;
-            kexec(&plan).map_err(|problem| Refusal { status: 422, problem })?;
+            kexec(&plan).map_err(|problem| ApiRefusal { status: 422, problem })?;
         }
         let mut state = self.lock();
         state.not_busy()?;
-        state.work.push_back(Work::Power(action));
+        state.work.push_back(ApiWork::Power(action));
         self.wake();
         Ok(())
     }
@@ -352,7 +352,7 @@ impl Inner {
 }
 
 impl State {
-    fn not_busy(&self) -> Result<(), Refusal> {
+    fn not_busy(&self) -> Result<(), ApiRefusal> {
         match (&self.order, self.phase) {
             (Some(placed), Phase::Applying) => {
                 Err(refusal(409, "api.busy", format!("order {} is being carried out", placed.order.id)))
@@ -361,7 +361,7 @@ impl State {
         }
     }
 
-    fn ready(&self) -> Result<(), Refusal> {
+    fn ready(&self) -> Result<(), ApiRefusal> {
         match self.phase {
             Phase::Starting => Err(refusal(409, "api.starting", "there is no inventory yet")),
             _ if self.inventory.is_null() => Err(refusal(409, "api.starting", "there is no inventory yet")),
@@ -369,7 +369,7 @@ impl State {
         }
     }
 
-    fn placed(&self) -> Result<&Placed, Refusal> {
+    fn placed(&self) -> Result<&Placed, ApiRefusal> {
         self.order.as_ref().ok_or_else(|| refusal(409, "api.no_order", "there is no order: PUT /v1/order first"))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::protocol::{Problem, hello, receipt};
-use crate::report::Limits;
+use crate::report::SpoolLimits;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -66,7 +66,7 @@ fn door() -> Door {
         "version": hello::VERSION, "identity": {"macs": []}, "boot_id": "b", "instance": "i", "agent_version": "0",
         "capabilities": [], "inventory": null,
     }));
-    let emitter = Emitter::open(None, "b", "/", &[], Limits::default()).unwrap();
+    let emitter = Emitter::open(None, "b", "/", &[], SpoolLimits::default()).unwrap();
     let planner: Planner = Arc::new(|order| Ok(plan_of(order)));
     let door = Door::new(hello.unwrap(), ControlFlag::default(), &emitter, LogRing::new(100), planner);
     door.set_kexec(Arc::new(|_| Ok(())));
@@ -79,7 +79,7 @@ proptest! {
     fn one_order_at_a_time_and_only_what_was_looked_at(steps in proptest::collection::vec(step(), 0..60)) {
         let door = door();
         // What was promised to callers and not taken up by the engine yet.
-        let mut promised: VecDeque<Work> = VecDeque::new();
+        let mut promised: VecDeque<ApiWork> = VecDeque::new();
         let mut keys = std::collections::BTreeMap::new();
         for step in steps {
             let before = door.status();
@@ -110,7 +110,7 @@ proptest! {
                             prop_assert!(looked_at, "{:?}", before);
                             let order = Box::new(serde_json::from_str(&order(number)).unwrap());
                             prop_assert_eq!(&reply.plan_digest, &wanted);
-                            promised.push_back(Work::Apply { order, plan_digest: wanted.clone() });
+                            promised.push_back(ApiWork::Apply { order, plan_digest: wanted.clone() });
                             // The latest key is the one that is remembered.
                             keys.clear();
                             keys.extend(key.map(|key| (key, wanted)));
@@ -123,13 +123,13 @@ proptest! {
                     let possible = !busy && (action != Power::Kexec || before.phase == Phase::Done);
                     prop_assert_eq!(door.power(action).is_ok(), possible, "{:?} {:?}", action, before);
                     if possible {
-                        promised.push_back(Work::Power(action));
+                        promised.push_back(ApiWork::Power(action));
                     }
                 }
                 Step::Work(success) => {
                     let work = door.next_work(Duration::ZERO);
                     prop_assert_eq!(&work, &promised.pop_front(), "what was promised is done, once, in its order");
-                    if let Some(Work::Apply { order, .. }) = work {
+                    if let Some(ApiWork::Apply { order, .. }) = work {
                         prop_assert_eq!(door.status().phase, Phase::Applying);
                         door.finish(&receipt_of(&order.id, success));
                     }
@@ -149,7 +149,7 @@ proptest! {
             let success = door.receipt().map(|receipt| receipt.problem.is_none());
             prop_assert!(now.phase != Phase::Done || success == Some(true), "{:?}", now);
             prop_assert!(now.phase != Phase::Failed || success == Some(false), "{:?}", now);
-            let applies = promised.iter().filter(|work| matches!(work, Work::Apply { .. })).count();
+            let applies = promised.iter().filter(|work| matches!(work, ApiWork::Apply { .. })).count();
             prop_assert!(applies <= 1, "{} orders at a time", applies);
         }
     }

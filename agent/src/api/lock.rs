@@ -28,7 +28,7 @@ pub(super) struct Wrong {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum TokenVerdict {
     Right,
     /// No token was shown, or an empty one: that is nobody's guess.
     None,
@@ -60,12 +60,12 @@ impl Lock {
 
     /// Tokens are compared as digests in constant time: neither length nor content shows in the time it takes. The right
     /// one is right at once, however many wrong ones there were.
-    pub fn check(&mut self, given: Option<&str>, now: Instant) -> Verdict {
-        let Some(given) = given.filter(|given| !given.is_empty()) else { return Verdict::None };
+    pub fn check(&mut self, given: Option<&str>, now: Instant) -> TokenVerdict {
+        let Some(given) = given.filter(|given| !given.is_empty()) else { return TokenVerdict::None };
         let right = self.token.as_ref().is_some_and(|token| {
             Sha256::digest(given.as_bytes()).ct_eq(&Sha256::digest(token.reveal().as_bytes())).into()
         });
-        if right { Verdict::Right } else { Verdict::Wrong(self.note(now)) }
+        if right { TokenVerdict::Right } else { TokenVerdict::Wrong(self.note(now)) }
     }
 
     fn note(&mut self, now: Instant) -> Wrong {
@@ -112,12 +112,12 @@ mod tests {
             lock.refused = told.then(|| Secret::new(token));
             assert_eq!(lock.set(Secret::new(token)), told, "{token:?}");
             for given in [None, Some(""), Some(token), Some(TOKEN)] {
-                assert_ne!(lock.check(given, now), Verdict::Right, "{token:?} {given:?}");
+                assert_ne!(lock.check(given, now), TokenVerdict::Right, "{token:?} {given:?}");
             }
         }
         let mut unset = Lock::default();
         for given in [None, Some(""), Some(TOKEN)] {
-            assert_ne!(unset.check(given, now), Verdict::Right);
+            assert_ne!(unset.check(given, now), TokenVerdict::Right);
         }
     }
 
@@ -125,7 +125,7 @@ mod tests {
     fn guesses_wait_longer_and_longer_and_the_right_one_never_does() {
         let (mut lock, start) = (lock(), Instant::now());
         let mut guess = |at: u64| match lock.check(Some("0123456789abcdeg"), start + Duration::from_secs(at)) {
-            Verdict::Wrong(wrong) => wrong,
+            TokenVerdict::Wrong(wrong) => wrong,
             other => panic!("{other:?}"),
         };
         let delays: Vec<u128> = (0..30).map(|_| guess(0).delay.as_millis()).collect();
@@ -137,7 +137,7 @@ mod tests {
         let notable: Vec<u64> =
             (0..1000).map(|_| guess(3600)).filter(|wrong| wrong.notable).map(|wrong| wrong.count).collect();
         assert_eq!(notable, [100, 1000]);
-        assert_eq!(lock.check(Some(TOKEN), start), Verdict::Right);
+        assert_eq!(lock.check(Some(TOKEN), start), TokenVerdict::Right);
         assert_eq!(lock.wrong(), 1031);
     }
 }

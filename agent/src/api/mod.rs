@@ -1,7 +1,7 @@
 //! The agent's own HTTP server, through which an orchestrator calls in.
 //!
 //! [`Server::start`] runs it on a thread of its own. [`Door`] is where it meets the synchronous engine: the engine tells
-//! the door what it does and takes [`Work`] from it; the server shows what the door knows and puts work there.
+//! the door what it does and takes [`ApiWork`] from it; the server shows what the door knows and puts work there.
 
 mod certificate;
 mod door;
@@ -19,5 +19,5 @@ pub use door::Door;
 pub use error::ApiError;
 pub use log_ring::LogRing;
 pub use seats::Guest;
-pub use server::{Listener, Options, Server};
-pub use work::{Admission, Kexec, Planner, Work};
+pub use server::{ApiOptions, Listener, Server};
+pub use work::{Admission, ApiWork, Kexec, Planner};

@@ -2,10 +2,10 @@
 
 use super::door::Door;
 use super::history::History;
-use super::lock::Verdict;
+use super::lock::TokenVerdict;
 use super::metrics;
 use super::seats::{Guest, KNOWN};
-use super::work::{Refusal, refusal};
+use super::work::{ApiRefusal, refusal};
 use crate::protocol::{ApplyRequest, Event, PowerRequest};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -38,7 +38,7 @@ struct Shared {
     followers: Arc<Semaphore>,
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiRefusal {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, Json(self.problem)).into_response()
@@ -78,12 +78,12 @@ async fn authorise(
 ) -> Response {
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match shared.door.check(given.and_then(|value| value.strip_prefix("Bearer ")), guest.peer()) {
-        Verdict::Right if guest.welcome() => return next.run(request).await,
-        Verdict::Right => {
+        TokenVerdict::Right if guest.welcome() => return next.run(request).await,
+        TokenVerdict::Right => {
             return refusal(503, "api.connections", format!("{KNOWN} are connected already")).into_response();
         }
-        Verdict::None => {}
-        Verdict::Wrong(wrong) => tokio::time::sleep(wrong.delay).await,
+        TokenVerdict::None => {}
+        TokenVerdict::Wrong(wrong) => tokio::time::sleep(wrong.delay).await,
     }
     let refused = refusal(401, "api.token", "this call asks for the bearer token of this boot");
     ([(header::WWW_AUTHENTICATE, "Bearer"), (header::CONNECTION, "close")], refused).into_response()
@@ -99,7 +99,7 @@ async fn limit_time(request: Request, next: Next) -> Response {
 type Whole = Result<Bytes, BytesRejection>;
 
 /// A body that came whole and within the limit.
-fn whole(body: Whole) -> Result<Bytes, Refusal> {
+fn whole(body: Whole) -> Result<Bytes, ApiRefusal> {
     body.map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             refusal(413, "api.too_large", format!("a body has at most {BODY_LIMIT} bytes"))
@@ -108,41 +108,41 @@ fn whole(body: Whole) -> Result<Bytes, Refusal> {
     })
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiRefusal> {
     serde_json::from_slice(body)
         .map_err(|error| refusal(400, "api.body", format!("the body is not as documented: {error}")))
 }
 
-fn there<T>(value: Option<T>, what: &str) -> Result<T, Refusal> {
+fn there<T>(value: Option<T>, what: &str) -> Result<T, ApiRefusal> {
     value.ok_or_else(|| refusal(404, "api.nothing", format!("there is no {what} yet")))
 }
 
-async fn inventory(State(shared): State<Shared>) -> Result<Response, Refusal> {
+async fn inventory(State(shared): State<Shared>) -> Result<Response, ApiRefusal> {
     Ok(Json(there(shared.door.inventory(), "inventory")?).into_response())
 }
 
-async fn order(State(shared): State<Shared>) -> Result<Response, Refusal> {
+async fn order(State(shared): State<Shared>) -> Result<Response, ApiRefusal> {
     let raw = there(shared.door.order(), "order")?;
     Ok(([(header::CONTENT_TYPE, "application/json")], raw).into_response())
 }
 
-async fn put_order(State(shared): State<Shared>, body: Whole) -> Result<Response, Refusal> {
+async fn put_order(State(shared): State<Shared>, body: Whole) -> Result<Response, ApiRefusal> {
     shared.door.put_order(&whole(body)?)?;
     Ok(Json(shared.door.status()).into_response())
 }
 
-async fn plan(State(shared): State<Shared>) -> Result<Response, Refusal> {
+async fn plan(State(shared): State<Shared>) -> Result<Response, ApiRefusal> {
     Ok(Json(there(shared.door.plan(), "plan")?).into_response())
 }
 
-async fn make_plan(State(shared): State<Shared>) -> Result<Response, Refusal> {
+async fn make_plan(State(shared): State<Shared>) -> Result<Response, ApiRefusal> {
     let door = shared.door.clone();
     let planned = tokio::task::spawn_blocking(move || door.make_plan()).await;
     let plan = planned.map_err(|_| refusal(500, "api.plan", "planning ended abnormally"))??;
     Ok(Json(plan).into_response())
 }
 
-async fn apply(State(shared): State<Shared>, headers: HeaderMap, body: Whole) -> Result<Response, Refusal> {
+async fn apply(State(shared): State<Shared>, headers: HeaderMap, body: Whole) -> Result<Response, ApiRefusal> {
     let request: ApplyRequest = parse(&whole(body)?)?;
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
     if key.is_some_and(|key| key.len() > 256) {
@@ -152,16 +152,16 @@ async fn apply(State(shared): State<Shared>, headers: HeaderMap, body: Whole) ->
     Ok((StatusCode::ACCEPTED, Json(reply)).into_response())
 }
 
-async fn receipt(State(shared): State<Shared>) -> Result<Response, Refusal> {
+async fn receipt(State(shared): State<Shared>) -> Result<Response, ApiRefusal> {
     Ok(Json(there(shared.door.receipt(), "receipt")?).into_response())
 }
 
-async fn cancel(State(shared): State<Shared>) -> Result<Response, Refusal> {
+async fn cancel(State(shared): State<Shared>) -> Result<Response, ApiRefusal> {
     let at = shared.door.cancel()?;
     Ok((StatusCode::ACCEPTED, Json(serde_json::json!({"safe_point": at}))).into_response())
 }
 
-async fn power(State(shared): State<Shared>, body: Whole) -> Result<Response, Refusal> {
+async fn power(State(shared): State<Shared>, body: Whole) -> Result<Response, ApiRefusal> {
     let request: PowerRequest = parse(&whole(body)?)?;
     let door = shared.door.clone();
     let done = tokio::task::spawn_blocking(move || door.power(request.action)).await;
@@ -176,7 +176,7 @@ struct From {
 }
 
 /// At most a mebibyte at a time; `Burin-Offset` is the offset of the first byte, which may be later than asked for.
-async fn log(State(shared): State<Shared>, query: Result<Query<From>, QueryRejection>) -> Result<Response, Refusal> {
+async fn log(State(shared): State<Shared>, query: Result<Query<From>, QueryRejection>) -> Result<Response, ApiRefusal> {
     let Query(from) = query.map_err(|error| refusal(400, "api.query", error.body_text()))?;
     if i64::try_from(from.offset).is_err() {
         return Err(refusal(400, "api.query", "an offset is less than 2^63"));
@@ -192,7 +192,7 @@ async fn metrics(State(shared): State<Shared>) -> Response {
 }
 
 /// Server-sent events (WHATWG HTML section 9.2); the id is the event's sequence, for Last-Event-ID.
-async fn events(State(shared): State<Shared>, headers: HeaderMap) -> Result<Response, Refusal> {
+async fn events(State(shared): State<Shared>, headers: HeaderMap) -> Result<Response, ApiRefusal> {
     let full = || refusal(503, "api.followers", format!("{FOLLOWERS} already follow the events"));
     let permit = shared.followers.clone().try_acquire_owned().map_err(|_| full())?;
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok()).unwrap_or(0);

@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ApiOptions {
     /// Port 0 is an ephemeral one.
     pub listen: SocketAddr,
     /// This machine's addresses, for the certificate; the first is the one that hello names.
@@ -41,7 +41,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(options: &Options, door: Door) -> Result<Self, ApiError> {
+    pub fn start(options: &ApiOptions, door: Door) -> Result<Self, ApiError> {
         let (config, fingerprint) = self_signed(&options.addresses, options.callers.as_deref())?;
         let listener = Listener::start(options.listen, config, router(door), "api")?;
         let address = listener.address();

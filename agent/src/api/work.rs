@@ -14,7 +14,7 @@ pub type Kexec = Arc<dyn Fn(&Plan) -> Result<(), Problem> + Send + Sync>;
 
 /// What somebody who called in wants done.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Work {
+pub enum ApiWork {
     /// Carry out this order, if the plan still has this digest.
     Apply {
         order: Box<Order>,
@@ -25,12 +25,12 @@ pub enum Work {
 
 /// A refusal with the HTTP status it travels by.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Refusal {
+pub(super) struct ApiRefusal {
     pub status: u16,
     pub problem: Problem,
 }
 
-pub(super) fn refusal(status: u16, code: &str, message: impl Into<String>) -> Refusal {
+pub(super) fn refusal(status: u16, code: &str, message: impl Into<String>) -> ApiRefusal {
     let problem = Problem { code: code.to_owned(), message: message.into(), causes: vec![], hint: None };
-    Refusal { status, problem }
+    ApiRefusal { status, problem }
 }

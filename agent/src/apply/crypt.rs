@@ -105,14 +105,14 @@ pub fn dm_uuid(uuid: &str, name: &str) -> String {
 
 /// An open volume.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenVolume {
     pub mapped: Mapped,
     pub disks: Vec<Arc<BoundDisk>>,
     /// Where cryptsetup is.
     pub root: PathBuf,
 }
 
-impl Live for Opened {
+impl Live for OpenVolume {
     fn name(&self) -> String {
         format!("the LUKS volume {}", self.mapped.name)
     }

@@ -2,7 +2,6 @@
 
 use super::boot_area::AreaError;
 use super::tree::Tree;
-use crate::aside::AsideError;
 use crate::error::Coded;
 use crate::finalize::bootloader::BootError;
 use crate::finalize::files::FileError;
@@ -22,9 +21,10 @@ use crate::finalize::tpm::SealingError;
 use crate::finalize::uefi::loader::LoaderError;
 use crate::finalize::uefi::variables::VariableError;
 use crate::image::ImageError;
+use crate::isolate::IsolateError;
 use crate::protocol::plan::{TreeNeed, words};
 use crate::tree::TreeError;
-use burin_sign::SealError;
+use burin_sign::AgeError;
 use std::io;
 use std::path::PathBuf;
 
@@ -121,7 +121,7 @@ pub enum ApplyError {
     #[error("the machine has no TPM 2.0 with a kernel driver ({device})", device = device.display())]
     NoTpm { device: PathBuf },
     #[error("a generated key cannot be encrypted for its recipient")]
-    Escrow { source: SealError },
+    Escrow { source: AgeError },
     #[error("the tree cannot start from its devices: it has no {package} ({})", words::word(need))]
     TreeLacks { need: TreeNeed, package: &'static str },
     #[error("the tree cannot start from its devices: its kernel {release} has no module {module}")]
@@ -133,7 +133,7 @@ pub enum ApplyError {
     #[error("{} of {of} disks failed: {}", failed.len(), failed.join(", "))]
     Disks { failed: Vec<String>, of: usize, source: Box<ApplyError> },
     #[error("{device}: the contents of the image cannot be inspected", device = device.display())]
-    Look { device: PathBuf, source: AsideError },
+    Look { device: PathBuf, source: IsolateError },
     #[error("stopped by the controller")]
     Cancelled,
     #[error("{at}: cannot be mounted before the root, or twice")]

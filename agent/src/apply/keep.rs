@@ -2,7 +2,7 @@
 
 use super::ApplyError;
 use super::bound::{Access, BoundDisk, Part};
-use crate::disk::Record;
+use crate::disk::KeptRecord;
 use crate::finalize::device::{Device, Sectors};
 use crate::image::Cancel;
 use crate::protocol::order::KeepProof;
@@ -21,7 +21,7 @@ const SAMPLE: u64 = 64 << 10;
 
 /// A kept partition at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Evidence {
+pub struct KeepEvidence {
     pub number: u32,
     pub name: String,
     pub guid: String,
@@ -40,12 +40,12 @@ pub struct Evidence {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptReceipt {
     #[serde(flatten)]
-    pub after: Evidence,
+    pub after: KeepEvidence,
     /// SHA-256 before the first step.
     pub before: String,
 }
 
-impl Evidence {
+impl KeepEvidence {
     pub fn take(disk: &BoundDisk, kept: &Kept, cancel: &Cancel) -> Result<Self, ApplyError> {
         let device = disk.open(Part::Whole, Access::Read)?.into_device()?;
         let (compared_bytes, sha256) = digest(disk, &device, kept, cancel)?;
@@ -108,7 +108,7 @@ fn pieces(size: u64, proof: KeepProof, sector: u64) -> Vec<Range<u64>> {
 }
 
 /// What the disk is to remember: in the place that holds no record which still counts.
-pub fn record(disk: &BoundDisk, keep: &[Kept]) -> Result<Record, ApplyError> {
+pub fn record(disk: &BoundDisk, keep: &[Kept]) -> Result<KeptRecord, ApplyError> {
     let failed = |source| ApplyError::Open { device: disk.name().to_owned(), source };
     let device = disk.open(Part::Whole, Access::Read)?.into_device()?;
     let mut first = vec![0; unfinished::MARK_LENGTH];
@@ -127,7 +127,7 @@ pub fn record(disk: &BoundDisk, keep: &[Kept]) -> Result<Record, ApplyError> {
         && record.partitions == partitions
     {
         let bytes = slots.get(*slot).cloned().unwrap_or_default();
-        return Ok(Record { place: place(*slot), bytes, stale: Vec::new() });
+        return Ok(KeptRecord { place: place(*slot), bytes, stale: Vec::new() });
     }
     let (slot, generation) =
         newest.map_or((0, 1), |(slot, record)| (1 - slot.min(1), record.generation.saturating_add(1)));
@@ -135,7 +135,7 @@ pub fn record(disk: &BoundDisk, keep: &[Kept]) -> Result<Record, ApplyError> {
     let bytes = kept::encode(&kept::Record { generation, partitions }).ok_or_else(too_many)?;
     let old = slots.iter().enumerate().filter(|(_, bytes)| !counts && kept::parse(bytes).is_some());
     let stale = old.map(|(slot, _)| place(slot)..place(slot) + kept::SLOT as u64).collect();
-    Ok(Record { place: place(slot), bytes, stale })
+    Ok(KeptRecord { place: place(slot), bytes, stale })
 }
 
 fn remembered(one: &Kept) -> kept::KeptPartition {

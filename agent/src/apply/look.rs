@@ -4,9 +4,9 @@
 use super::bound::{BoundDisk, Until};
 use super::work::Work;
 use super::{ApplyError, Paths};
-use crate::aside::{Aside, AsideError, Question};
 use crate::finalize::mount;
 use crate::image::Cancel;
+use crate::isolate::{IsolateError, IsolatedQuery, Question};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub fn ask<Q: Question>(work: &Work, disk: &BoundDisk, nodes: Vec<PathBuf>, what
 impl Asker<'_> {
     /// `nodes` are those that the child looks at.
     pub fn ask<Q: Question>(&self, disk: &BoundDisk, nodes: Vec<PathBuf>, what: &Q) -> Result<Q::Answer, ApplyError> {
-        let aside = Aside {
+        let query = IsolatedQuery {
             program: &self.paths.program,
             patience: self.patience,
             stop: &|| self.cancel.is_cancelled(),
@@ -40,10 +40,10 @@ impl Asker<'_> {
             disk.keep_off(until);
             ApplyError::Hung { device: disk.name().to_owned(), step: "look", seconds }
         };
-        aside.ask(what).map_err(|error| match error {
-            AsideError::Stopped => ApplyError::Cancelled,
-            AsideError::Stuck { seconds, ended } => hung(seconds, Until::Ended(ended)),
-            AsideError::Silent { seconds } => hung(seconds, Until::Boot),
+        query.ask(what).map_err(|error| match error {
+            IsolateError::Stopped => ApplyError::Cancelled,
+            IsolateError::Stuck { seconds, ended } => hung(seconds, Until::Ended(ended)),
+            IsolateError::Silent { seconds } => hung(seconds, Until::Boot),
             source => ApplyError::Look { device: disk.name().to_owned(), source },
         })
     }

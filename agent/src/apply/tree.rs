@@ -12,7 +12,7 @@ use crate::finalize::root::Root;
 use crate::image::{self, ImageError, Source, oci};
 use crate::protocol::image::{ImageDigests, PublishedAs, Verify};
 use crate::protocol::plan::Device;
-use crate::tree::{self, Manifest, TreeError, Unpacked, Verified};
+use crate::tree::{self, TreeError, TreeManifest, Unpacked, Verified};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::io::Read;
@@ -195,7 +195,7 @@ impl Tree {
         let published = fetched.published.take();
         let root = self.root()?;
         let stopped = || work.cancel.is_cancelled();
-        let mut manifest = (verify == Verify::Readback).then(Manifest::default);
+        let mut manifest = (verify == Verify::Readback).then(TreeManifest::default);
         let mut unpacker = tree::Unpacker::new(&root, manifest.as_mut(), &stopped);
         let read = match fetched {
             Fetched { registry: Some(registry), digest, .. } => layers(work, &registry, digest, &mut unpacker)?,
@@ -223,7 +223,7 @@ impl Tree {
         })
     }
 
-    fn verify(&mut self, work: &Work, manifest: &Manifest) -> Result<Verified, ApplyError> {
+    fn verify(&mut self, work: &Work, manifest: &TreeManifest) -> Result<Verified, ApplyError> {
         let mut verified = Verified::default();
         self.each_copy(work, |root| {
             verified = manifest.verify(root, &|| work.cancel.is_cancelled())?;

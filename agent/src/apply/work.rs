@@ -50,7 +50,7 @@ pub struct Work {
     mapped: Mutex<BTreeMap<Device, Mapped>>,
     evidence: Mutex<Vec<(usize, Evidence)>>,
     /// Of partitions that stay, by their disk.
-    kept: Mutex<Vec<(usize, keep::Evidence)>>,
+    kept: Mutex<Vec<(usize, keep::KeepEvidence)>>,
     found: Mutex<Vec<Found>>,
     /// Numbers of partitions that were added or found for one, by their disk and the plan's name for them.
     places: Mutex<BTreeMap<(usize, String), u32>>,
@@ -142,11 +142,11 @@ impl Work {
         lock(&self.evidence).clone()
     }
 
-    pub fn add_kept(&self, disk: usize, evidence: keep::Evidence) {
+    pub fn add_kept(&self, disk: usize, evidence: keep::KeepEvidence) {
         lock(&self.kept).push((disk, evidence));
     }
 
-    pub fn kept(&self) -> Vec<(usize, keep::Evidence)> {
+    pub fn kept(&self) -> Vec<(usize, keep::KeepEvidence)> {
         lock(&self.kept).clone()
     }
 

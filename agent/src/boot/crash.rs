@@ -73,11 +73,11 @@ impl Tail {
 
 /// 1 s doubling to 60 s. An agent that ran for a while before it failed starts the count again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Backoff {
+pub struct RestartBackoff {
     failures: u32,
 }
 
-impl Backoff {
+impl RestartBackoff {
     const LONGEST: Duration = Duration::from_secs(60);
     const SOUND: Duration = Duration::from_secs(300);
 
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn backoff_doubles_to_a_minute_and_starts_again() {
-        let mut backoff = Backoff::default();
+        let mut backoff = RestartBackoff::default();
         let pauses: Vec<u64> = (0..9).map(|_| backoff.after(Duration::from_secs(1)).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!(backoff.after(Duration::from_secs(301)).as_secs(), 1);

@@ -1,7 +1,8 @@
 //! Loads drivers for present and newly appearing devices, and detects when no more devices appear.
 
 use super::modules::{
-    ALWAYS, FIRST, Heard, Index, Kernel, LATE, Listener, Loader, Options, Urgency, listen, modaliases,
+    ALWAYS, FIRST, Kernel, LATE, ModuleIndex, ModuleLoader, ModuleOptions, UeventListener, UeventMessage, Urgency,
+    listen, modaliases,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -27,7 +28,7 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
     let state = Arc::new(Publisher::new(root));
     state.publish(|_| {});
     let directory = root.join("lib/modules").join(release);
-    let index = match Index::load(&directory) {
+    let index = match ModuleIndex::load(&directory) {
         Ok(index) => index,
         Err(error) => {
             // A kernel with everything built in is a fair thing to boot.
@@ -38,9 +39,9 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
     };
     log::info!("{} kernel modules, {} aliases", index.len(), index.alias_count());
     let progress = Arc::clone(&state);
-    let options = Options::parse(cmdline);
+    let options = ModuleOptions::parse(cmdline);
     let wanted = options.wanted().to_vec();
-    let loader = Loader::new(
+    let loader = ModuleLoader::new(
         index,
         options,
         Kernel,
@@ -91,7 +92,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
 }
 
 /// Asks for the drivers of devices not seen before; true when there were any.
-fn request_new(devices: &Path, loader: &Loader, seen: &mut BTreeSet<String>) -> bool {
+fn request_new(devices: &Path, loader: &ModuleLoader, seen: &mut BTreeSet<String>) -> bool {
     let mut new = false;
     for alias in modaliases(devices) {
         if !seen.contains(&alias) {
@@ -103,14 +104,14 @@ fn request_new(devices: &Path, loader: &Loader, seen: &mut BTreeSet<String>) -> 
     new
 }
 
-fn request(loader: &Loader, alias: &str) {
+fn request(loader: &ModuleLoader, alias: &str) {
     if let Some(urgency) = Urgency::of(alias) {
         loader.request(alias, urgency);
     }
 }
 
 /// Looks at all devices until a look shows nothing new: a bus driver brings devices, which need drivers.
-fn look_until_quiet(devices: &Path, loader: &Loader, seen: &mut BTreeSet<String>) {
+fn look_until_quiet(devices: &Path, loader: &ModuleLoader, seen: &mut BTreeSet<String>) {
     loop {
         loader.wait_for_devices();
         if !request_new(devices, loader, seen) {
@@ -119,15 +120,15 @@ fn look_until_quiet(devices: &Path, loader: &Loader, seen: &mut BTreeSet<String>
     }
 }
 
-fn hotplug(listener: &Listener, loader: &Loader, rescan: &AtomicBool) {
+fn hotplug(listener: &UeventListener, loader: &ModuleLoader, rescan: &AtomicBool) {
     loop {
         match listener.next() {
-            Ok(Heard::Event(event)) => {
+            Ok(UeventMessage::Event(event)) => {
                 if let (Some(alias), "add" | "change" | "bind") = (&event.modalias, event.action.as_str()) {
                     request(loader, alias);
                 }
             }
-            Ok(Heard::Overrun) => rescan.store(true, Ordering::Relaxed),
+            Ok(UeventMessage::Overrun) => rescan.store(true, Ordering::Relaxed),
             Err(error) => {
                 log::warn!("uevents: {error}");
                 thread::sleep(Duration::from_secs(1));
@@ -227,7 +228,7 @@ mod tests {
 
     #[test]
     fn coldplug_goes_on_until_nothing_new_appears() {
-        use super::super::modules::{Insert, Insertion, Texts};
+        use super::super::modules::{IndexTexts, Insert, Insertion};
         // Inserting the bus makes the device appear.
         struct Bus(PathBuf);
         impl Insertion for Bus {
@@ -244,11 +245,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("bus")).unwrap();
         std::fs::write(root.path().join("bus/modalias"), "pci:bus").unwrap();
-        let texts =
-            Texts { dep: "bus.ko:\nthing.ko:\n", alias: "alias pci:* bus\nalias new:* thing\n", ..Texts::default() };
-        let loader = Loader::new(
-            Index::parse(Path::new("/m"), texts),
-            Options::default(),
+        let texts = IndexTexts {
+            dep: "bus.ko:\nthing.ko:\n",
+            alias: "alias pci:* bus\nalias new:* thing\n",
+            ..IndexTexts::default()
+        };
+        let loader = ModuleLoader::new(
+            ModuleIndex::parse(Path::new("/m"), texts),
+            ModuleOptions::default(),
             Bus(root.path().to_owned()),
             Box::new(|_| {}),
         );

@@ -1,7 +1,7 @@
 //! The boot medium: a CD, a BMC's virtual CD, or a USB stick. Its parameters are read before the agent starts, so that
 //! they can configure a network without DHCP.
 
-use super::volume::{self, FAT, Volume};
+use super::volume::{self, BootVolume, FAT};
 use super::{devices, mounts};
 use crate::config::{self, Word, medium};
 use std::fs::{self, File};
@@ -72,7 +72,7 @@ pub fn fetch(root: &Path, cmdline: &str) -> Ready {
 }
 
 /// The device with this label. A stick shows the ISO and, on a partition, the volume that can be changed: that one counts.
-fn find(root: &Path, label: &str, deadline: Instant) -> Option<(PathBuf, Volume)> {
+fn find(root: &Path, label: &str, deadline: Instant) -> Option<(PathBuf, BootVolume)> {
     log::info!("looking for the boot medium, a volume labelled {label}");
     loop {
         match look(root, label) {
@@ -92,8 +92,8 @@ fn is_cdrom(device: &Path) -> bool {
 }
 
 /// The best of the volumes with this label that are there now.
-fn look(root: &Path, label: &str) -> Option<(PathBuf, Volume)> {
-    let mut found: Vec<(PathBuf, Volume)> = Vec::new();
+fn look(root: &Path, label: &str) -> Option<(PathBuf, BootVolume)> {
+    let mut found: Vec<(PathBuf, BootVolume)> = Vec::new();
     for entry in fs::read_dir(root.join("sys/class/block")).into_iter().flatten().flatten() {
         let device = root.join("dev").join(entry.file_name());
         if let Some(volume) = head(&device).ok().as_deref().and_then(volume::read)
@@ -113,7 +113,7 @@ fn head(device: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Copies what holds for this machine into the ramdisk, and lets go of the medium.
-fn keep(root: &Path, device: &Path, volume: &Volume) -> io::Result<()> {
+fn keep(root: &Path, device: &Path, volume: &BootVolume) -> io::Result<()> {
     log::info!("boot medium: {} ({})", device.display(), volume.kind);
     let kept = root.join(KEPT);
     fs::create_dir_all(&kept)?;

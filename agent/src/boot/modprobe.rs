@@ -1,7 +1,7 @@
 //! Module requests by the kernel: mounting XFS asks for `fs-xfs`, a checksum for `crypto-crc32c`. The kernel runs
 //! `MODPROBE -q -- NAME`; PID 1 makes that a link to this binary.
 
-use super::modules::{Index, Kernel, Loader, Options};
+use super::modules::{Kernel, ModuleIndex, ModuleLoader, ModuleOptions};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,11 +15,11 @@ pub fn is_modprobe(argv0: Option<&OsStr>) -> bool {
 pub fn modprobe(arguments: impl Iterator<Item = String>) -> ExitCode {
     let names = arguments.filter(|argument| !argument.starts_with('-'));
     let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
-    let Ok(index) = Index::load(&Path::new("/lib/modules").join(release.unwrap_or_default())) else {
+    let Ok(index) = ModuleIndex::load(&Path::new("/lib/modules").join(release.unwrap_or_default())) else {
         return ExitCode::FAILURE;
     };
     let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let loader = Loader::new(index, Options::parse(&cmdline), Kernel, Box::new(|_| {}));
+    let loader = ModuleLoader::new(index, ModuleOptions::parse(&cmdline), Kernel, Box::new(|_| {}));
     // All are tried, whatever becomes of the first.
     match names.filter(|name| !loader.load_now(name)).count() {
         0 => ExitCode::SUCCESS,

@@ -47,7 +47,7 @@ const LINKS: &[(&str, &str)] = &[
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot mount {kind} on {target}", target = target.display())]
-pub struct MountError {
+pub struct SystemMountError {
     pub kind: &'static str,
     pub target: PathBuf,
     pub source: io::Error,
@@ -55,14 +55,14 @@ pub struct MountError {
 
 /// Mounts what the table lists below `root` and is not mounted yet. What fails is returned, and does not stop the rest:
 /// a ramdisk without devpts still images a machine.
-pub fn mount_all(root: &Path) -> Vec<MountError> {
+pub fn mount_all(root: &Path) -> Vec<SystemMountError> {
     let mut errors = Vec::new();
     for entry in TABLE {
         if entry.when.is_some_and(|path| !root.join(path).exists()) {
             continue;
         }
         if let Err(source) = mount_one(root, entry) {
-            errors.push(MountError { kind: entry.kind, target: root.join(entry.target), source });
+            errors.push(SystemMountError { kind: entry.kind, target: root.join(entry.target), source });
         }
     }
     for (link, target) in LINKS {
@@ -73,10 +73,10 @@ pub fn mount_all(root: &Path) -> Vec<MountError> {
 }
 
 /// Mounts efivarfs, whose module may arrive later than the first mounts.
-pub fn mount_efivars(root: &Path) -> Result<(), MountError> {
+pub fn mount_efivars(root: &Path) -> Result<(), SystemMountError> {
     for entry in TABLE.iter().filter(|entry| entry.target == EFIVARS) {
         if entry.when.is_some_and(|path| root.join(path).exists()) {
-            mount_one(root, entry).map_err(|source| MountError {
+            mount_one(root, entry).map_err(|source| SystemMountError {
                 kind: entry.kind,
                 target: root.join(entry.target),
                 source,

@@ -1,7 +1,7 @@
 //! Supervises one child, `burin agent`: starts, watches and restarts it; also reaps orphans.
 
 use super::console::Consoles;
-use super::crash::{self, Backoff, CrashReport, Tail};
+use super::crash::{self, CrashReport, RestartBackoff, Tail};
 use super::shutdown::End;
 use super::watchdog;
 use nix::errno::Errno;
@@ -59,7 +59,7 @@ const READY: Duration = Duration::from_millis(100);
 pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet, ready: &dyn Fn() -> bool) -> nix::Result<End> {
     let signals = SignalFd::with_flags(signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let log = Arc::new(Mutex::new(AgentLog::new(root)));
-    let mut backoff = Backoff::default();
+    let mut backoff = RestartBackoff::default();
     let mut crashes = 0;
     let mut child: Option<Child> = None;
     let mut next_start = Some(Instant::now());

@@ -9,34 +9,34 @@ const DESCRIPTOR: usize = 16 * 2048;
 
 /// A volume that can be mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
+pub struct BootVolume {
     /// As mount(2) takes it.
     pub kind: &'static str,
     pub label: String,
 }
 
 /// None for anything else, and for a volume without a label.
-pub fn read(head: &[u8]) -> Option<Volume> {
+pub fn read(head: &[u8]) -> Option<BootVolume> {
     fat(head).or_else(|| iso(head)).filter(|volume| !volume.label.is_empty())
 }
 
 /// Primary volume descriptor: type 1, `CD001`, volume identifier of 32 bytes at 40.
-fn iso(head: &[u8]) -> Option<Volume> {
+fn iso(head: &[u8]) -> Option<BootVolume> {
     let descriptor = head.get(DESCRIPTOR..)?;
     (descriptor.get(..6)? == b"\x01CD001").then_some(())?;
-    Some(Volume { kind: "iso9660", label: text(descriptor.get(40..72)?) })
+    Some(BootVolume { kind: "iso9660", label: text(descriptor.get(40..72)?) })
 }
 
 /// Microsoft's FAT specification 1.03, section 3: the label of 11 bytes stands before the words `FAT12`, `FAT16`
 /// or `FAT32`, which both layouts have at a place of their own.
-fn fat(head: &[u8]) -> Option<Volume> {
+fn fat(head: &[u8]) -> Option<BootVolume> {
     (head.get(510..512)? == [0x55, 0xaa]).then_some(())?;
     let at = |label: usize, kind: usize| {
         let word = head.get(kind..kind + 5)?;
         (word.starts_with(b"FAT")).then(|| head.get(label..label + 11)).flatten()
     };
     let label = at(71, 82).or_else(|| at(43, 54))?;
-    Some(Volume { kind: FAT, label: text(label) })
+    Some(BootVolume { kind: FAT, label: text(label) })
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn volume(parts: &[(usize, &[u8])]) -> Option<Volume> {
+    fn volume(parts: &[(usize, &[u8])]) -> Option<BootVolume> {
         let mut head = vec![0; HEAD];
         for (at, bytes) in parts {
             head[*at..*at + bytes.len()].copy_from_slice(bytes);
@@ -59,11 +59,11 @@ mod tests {
     #[test]
     fn both_kinds_by_what_they_say() {
         let iso = volume(&[(DESCRIPTOR, b"\x01CD001\x01"), (DESCRIPTOR + 40, b"BURIN                           ")]);
-        assert_eq!(iso, Some(Volume { kind: "iso9660", label: "BURIN".into() }));
+        assert_eq!(iso, Some(BootVolume { kind: "iso9660", label: "BURIN".into() }));
         let fat = |label: usize, kind: usize, word: &[u8]| {
             volume(&[(label, b"SITE CONF  "), (kind, word), (510, &[0x55, 0xaa])])
         };
-        let expected = Some(Volume { kind: "vfat", label: "SITE CONF".into() });
+        let expected = Some(BootVolume { kind: "vfat", label: "SITE CONF".into() });
         assert_eq!(fat(71, 82, b"FAT32   "), expected);
         assert_eq!(fat(43, 54, b"FAT16   "), expected);
         // A boot sector with a partition table, and a hybrid ISO with one.

@@ -1,7 +1,7 @@
 //! `burin conformance`: checks a controller, or an agent's own API, against the protocol.
 
 use super::fail;
-use crate::conformance::{Point, Subject, Verdict, check, check_agent};
+use crate::conformance::{Peer, Point, RuleVerdict, check, check_agent};
 use crate::http::{Ca, Clock, Trust, TrustError, TrustFiles};
 use crate::protocol::Secret;
 use hwinventory::model::harmless;
@@ -64,14 +64,14 @@ pub fn run(args: ConformanceArgs) -> ExitCode {
         (Some(agent), _) => check_agent(&agent, &token.unwrap_or_else(|| Secret::new("")), &trust),
         (None, url) => {
             let system_uuid = args.system_uuid.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-            check(&Subject { url: url.unwrap_or_default(), join_token: token, system_uuid }, &trust)
+            check(&Peer { url: url.unwrap_or_default(), join_token: token, system_uuid }, &trust)
         }
     };
     match args.json {
         true => println!("{}", harmless::json(&serde_json::to_string_pretty(&points).unwrap_or_default())),
         false => print!("{}", table(&points)),
     }
-    match points.iter().any(|point| point.verdict == Verdict::Wrong) {
+    match points.iter().any(|point| point.verdict == RuleVerdict::Wrong) {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     }
@@ -90,9 +90,9 @@ fn table(points: &[Point]) -> String {
     let mut out = String::new();
     for point in points {
         let verdict = match point.verdict {
-            Verdict::Right => "right",
-            Verdict::Wrong => "WRONG",
-            Verdict::Untried => "-",
+            RuleVerdict::Right => "right",
+            RuleVerdict::Wrong => "WRONG",
+            RuleVerdict::Untried => "-",
         };
         let _ = writeln!(out, "{verdict:<6}{:<22}{}", point.name, point.rule);
         if !point.detail.is_empty() {
@@ -100,7 +100,7 @@ fn table(points: &[Point]) -> String {
         }
     }
     let count = |verdict| points.iter().filter(|point| point.verdict == verdict).count();
-    let [right, wrong, untried] = [Verdict::Right, Verdict::Wrong, Verdict::Untried].map(count);
+    let [right, wrong, untried] = [RuleVerdict::Right, RuleVerdict::Wrong, RuleVerdict::Untried].map(count);
     let _ = writeln!(out, "{right} right, {wrong} wrong, {untried} not tried");
     out
 }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn the_table_counts_and_shows_what_is_wrong() {
         let point = |verdict, detail: &str| Point { name: "hello", rule: "a rule", verdict, detail: detail.into() };
-        let points = [point(Verdict::Right, ""), point(Verdict::Wrong, "status 500, not 200")];
+        let points = [point(RuleVerdict::Right, ""), point(RuleVerdict::Wrong, "status 500, not 200")];
         let text = table(&points);
         assert!(text.contains("WRONG hello") && text.contains("status 500, not 200"), "{text}");
         assert!(text.ends_with("1 right, 1 wrong, 0 not tried\n"), "{text}");

@@ -14,7 +14,7 @@ pub struct Display {
 }
 
 /// One device's part of it.
-pub struct Watch<'a> {
+pub struct DeviceDisplay<'a> {
     display: &'a Display,
     device: String,
     bar: Option<ProgressBar>,
@@ -25,11 +25,11 @@ impl Display {
         Self { bars: (!json).then(MultiProgress::new) }
     }
 
-    pub fn watch(&self, device: &Path) -> Watch<'_> {
+    pub fn watch(&self, device: &Path) -> DeviceDisplay<'_> {
         let style = ProgressStyle::with_template("{spinner} {prefix} {wide_bar} {percent:>3}% {msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = self.bars.as_ref().map(|bars| bars.add(ProgressBar::new(0).with_style(style)));
-        Watch { display: self, device: harmless::line(&device.display().to_string()).into_owned(), bar }
+        DeviceDisplay { display: self, device: harmless::line(&device.display().to_string()).into_owned(), bar }
     }
 
     fn line(&self, kind: &str, device: Option<&str>, value: impl serde::Serialize) {
@@ -73,7 +73,7 @@ impl Display {
     }
 }
 
-impl Progress for Watch<'_> {
+impl Progress for DeviceDisplay<'_> {
     fn tick(&self, now: &Snapshot) {
         let Some(bar) = &self.bar else { return self.display.line("progress", Some(&self.device), now) };
         let (done, total) = match now.image_total {

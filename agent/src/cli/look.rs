@@ -1,7 +1,7 @@
 //! `burin look`: answers one query about an image's contents, for the agent that started it.
 
-use crate::aside::{self, Question};
 use crate::finalize::look::{WhatIsOn, WhichIsIgnitions, WhichIsRoot, WhichLoader};
+use crate::isolate::{self, Question};
 use crate::kexec::StartFrom;
 use std::io::{Read, Write};
 use std::process::ExitCode;
@@ -22,11 +22,11 @@ pub fn run(args: &LookArgs) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let answer = match args.what.as_str() {
-        WhatIsOn::NAME => aside::answer::<WhatIsOn>(&text),
-        WhichIsRoot::NAME => aside::answer::<WhichIsRoot>(&text),
-        WhichIsIgnitions::NAME => aside::answer::<WhichIsIgnitions>(&text),
-        WhichLoader::NAME => aside::answer::<WhichLoader>(&text),
-        StartFrom::NAME => aside::answer::<StartFrom>(&text),
+        WhatIsOn::NAME => isolate::answer::<WhatIsOn>(&text),
+        WhichIsRoot::NAME => isolate::answer::<WhichIsRoot>(&text),
+        WhichIsIgnitions::NAME => isolate::answer::<WhichIsIgnitions>(&text),
+        WhichLoader::NAME => isolate::answer::<WhichLoader>(&text),
+        StartFrom::NAME => isolate::answer::<StartFrom>(&text),
         _ => return ExitCode::from(2),
     };
     let said = answer.map_err(std::io::Error::from).and_then(|answer| std::io::stdout().write_all(answer.as_bytes()));

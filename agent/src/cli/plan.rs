@@ -40,19 +40,21 @@ pub fn run(args: PlanArgs) -> ExitCode {
     answer(&args).print(args.json)
 }
 
-fn answer(args: &PlanArgs) -> Answer {
+fn answer(args: &PlanArgs) -> CommandOutput {
     let (text, inventory) = match (read(&args.order), inventory(&args.inventory)) {
         (Ok(text), Ok(inventory)) => (text, inventory),
-        (Err(message), _) | (_, Err(message)) => return Answer::Usage(format!("burin plan: {message}")),
+        (Err(message), _) | (_, Err(message)) => return CommandOutput::Usage(format!("burin plan: {message}")),
     };
     let order = match order::parse(&text) {
         Ok(order) => order,
-        Err(error) => return Answer::Refused { problem: error.problem(), text: String::new(), json: Value::Null },
+        Err(error) => {
+            return CommandOutput::Refused { problem: error.problem(), text: String::new(), json: Value::Null };
+        }
     };
     let attributes: BTreeMap<String, String> = args.attributes.iter().cloned().collect();
     match plan::plan(&inventory, &order, &attributes) {
-        Ok(plan) => Answer::Done { text: plan::explain(&plan), json: json(&plan) },
-        Err(refusal) => Answer::Refused {
+        Ok(plan) => CommandOutput::Done { text: plan::explain(&plan), json: json(&plan) },
+        Err(refusal) => CommandOutput::Refused {
             problem: refusal.problem(),
             text: plan::explain_trace(&refusal.trace),
             json: json(&refusal.trace),
@@ -62,36 +64,36 @@ fn answer(args: &PlanArgs) -> Answer {
 
 /// What a command has to say, for people and for programs.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum CommandOutput {
     Done { text: String, json: Value },
     Refused { problem: Problem, text: String, json: Value },
     Usage(String),
 }
 
-impl Answer {
+impl CommandOutput {
     /// The exit status.
     pub(super) fn status(&self) -> u8 {
         match self {
-            Answer::Done { .. } => 0,
-            Answer::Refused { .. } => 1,
-            Answer::Usage(_) => 2,
+            CommandOutput::Done { .. } => 0,
+            CommandOutput::Refused { .. } => 1,
+            CommandOutput::Usage(_) => 2,
         }
     }
 
     /// People read why on standard error, programs everything on standard output.
     pub(super) fn print(&self, as_json: bool) -> ExitCode {
         match self {
-            Answer::Done { json, .. } if as_json => println!("{}", harmless::json(&format!("{json:#}"))),
-            Answer::Done { text, .. } => print!("{text}"),
-            Answer::Refused { problem, json, .. } if as_json => {
+            CommandOutput::Done { json, .. } if as_json => println!("{}", harmless::json(&format!("{json:#}"))),
+            CommandOutput::Done { text, .. } => print!("{text}"),
+            CommandOutput::Refused { problem, json, .. } if as_json => {
                 let all = format!("{:#}", serde_json::json!({ "problem": problem, "trace": json }));
                 println!("{}", harmless::json(&all));
             }
-            Answer::Refused { problem, text, .. } => {
+            CommandOutput::Refused { problem, text, .. } => {
                 print!("{text}");
                 super::say(&format!("no plan ({}): {}", problem.code, problem.message), problem);
             }
-            Answer::Usage(message) => eprintln!("{}", harmless::line(message)),
+            CommandOutput::Usage(message) => eprintln!("{}", harmless::line(message)),
         }
         ExitCode::from(self.status())
     }
@@ -113,7 +115,7 @@ pub(super) fn inventory(path: &Path) -> Result<Inventory, String> {
 mod tests {
     use super::*;
 
-    fn ask(order: &str, inventory: Option<&Value>) -> Answer {
+    fn ask(order: &str, inventory: Option<&Value>) -> CommandOutput {
         let folder = tempfile::tempdir().unwrap();
         let (order_file, inventory_file) = (folder.path().join("order.json"), folder.path().join("inventory.json"));
         std::fs::write(&order_file, order).unwrap();
@@ -134,13 +136,13 @@ mod tests {
         let with = |disks: Value| serde_json::json!({ "disks": { "status": "ok", "data": disks } });
         let planned = ask(order, Some(&with(serde_json::json!([disk]))));
         assert_eq!(planned.status(), 0, "{planned:?}");
-        assert!(matches!(&planned, Answer::Done { text, .. } if text.contains("/dev/sda")));
+        assert!(matches!(&planned, CommandOutput::Done { text, .. } if text.contains("/dev/sda")));
 
         let refused = ask(order, Some(&with(serde_json::json!([]))));
         assert_eq!(refused.status(), 1);
-        assert!(matches!(&refused, Answer::Refused { problem, .. } if problem.code == "plan.no_match"));
+        assert!(matches!(&refused, CommandOutput::Refused { problem, .. } if problem.code == "plan.no_match"));
         let broken = ask("{}", Some(&with(serde_json::json!([]))));
-        assert!(matches!(&broken, Answer::Refused { problem, .. } if problem.code == "order.invalid"));
+        assert!(matches!(&broken, CommandOutput::Refused { problem, .. } if problem.code == "order.invalid"));
         assert_eq!(ask(order, None).status(), 2);
         assert_eq!(ask(order, Some(&Value::Null)).status(), 2);
     }
@@ -164,7 +166,7 @@ mod tests {
                 "layouts": [{ "name": "l", "disks": { "root": { "image": "i", "on_existing": on_existing } } }]
             });
             let answer = ask(&order.to_string(), Some(&inventory));
-            let (Answer::Done { text, json } | Answer::Refused { text, json, .. }) = &answer else {
+            let (CommandOutput::Done { text, json } | CommandOutput::Refused { text, json, .. }) = &answer else {
                 panic!("{answer:?}")
             };
             assert!(text.contains("disk\\u{1b}[2J"), "it is shown:\n{text}");

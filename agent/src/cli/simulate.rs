@@ -1,6 +1,6 @@
 //! `burin simulate`: what an order, or a change to one, would do to a fleet, given stored inventories.
 
-use super::plan::{Answer, inventory, json, read};
+use super::plan::{CommandOutput, inventory, json, read};
 use crate::error::Coded;
 use crate::plan::{self, Outcome};
 use crate::protocol::order::{self, Order};
@@ -34,7 +34,7 @@ pub fn run(args: SimulateArgs) -> ExitCode {
     answer(&args).print(args.json)
 }
 
-fn answer(args: &SimulateArgs) -> Answer {
+fn answer(args: &SimulateArgs) -> CommandOutput {
     let loaded = load(&args.order).and_then(|a| Ok((a, args.against.as_deref().map(load).transpose()?)));
     let (a, b) = match loaded {
         Ok(orders) => orders,
@@ -42,7 +42,7 @@ fn answer(args: &SimulateArgs) -> Answer {
     };
     let machines = match machines(&args.inventories) {
         Ok(machines) => machines,
-        Err(message) => return Answer::Usage(format!("burin simulate: {message}")),
+        Err(message) => return CommandOutput::Usage(format!("burin simulate: {message}")),
     };
     let rows = plan::simulate(&machines, &a, b.as_ref());
     let overlaps = plan::overlaps(b.as_ref().unwrap_or(&a));
@@ -64,7 +64,7 @@ fn answer(args: &SimulateArgs) -> Answer {
         let changed = rows.iter().filter(|row| row.then.is_some()).count();
         let _ = writeln!(text, "{changed} of {} machines change", rows.len());
     }
-    Answer::Done { text, json: serde_json::json!({ "machines": json(&rows), "overlaps": json(&overlaps) }) }
+    CommandOutput::Done { text, json: serde_json::json!({ "machines": json(&rows), "overlaps": json(&overlaps) }) }
 }
 
 fn words(outcome: &Outcome) -> String {
@@ -77,12 +77,12 @@ fn words(outcome: &Outcome) -> String {
     harmless::line(&words).into_owned()
 }
 
-fn load(path: &Path) -> Result<Order, Box<Answer>> {
-    let text = read(path).map_err(|message| Box::new(Answer::Usage(format!("burin simulate: {message}"))))?;
+fn load(path: &Path) -> Result<Order, Box<CommandOutput>> {
+    let text = read(path).map_err(|message| Box::new(CommandOutput::Usage(format!("burin simulate: {message}"))))?;
     let parsed = order::parse(&text).and_then(|order| plan::check(&order).map(|()| order));
     parsed.map_err(|error| {
         let text = format!("{}:\n", path.display());
-        Box::new(Answer::Refused { problem: error.problem(), text, json: Value::Null })
+        Box::new(CommandOutput::Refused { problem: error.problem(), text, json: Value::Null })
     })
 }
 
@@ -133,9 +133,11 @@ mod tests {
         let ask = |against: Option<PathBuf>| {
             answer(&SimulateArgs { inventories: folder.path().join("fleet"), order: a.clone(), against, json: false })
         };
-        assert!(matches!(ask(None), Answer::Done { text, .. } if text.contains("one: layout l")));
-        assert!(matches!(ask(Some(a.clone())), Answer::Done { text, .. } if text.contains("0 of 1 machines change")));
-        let Answer::Done { text, .. } = ask(Some(b)) else { panic!() };
+        assert!(matches!(ask(None), CommandOutput::Done { text, .. } if text.contains("one: layout l")));
+        assert!(
+            matches!(ask(Some(a.clone())), CommandOutput::Done { text, .. } if text.contains("0 of 1 machines change"))
+        );
+        let CommandOutput::Done { text, .. } = ask(Some(b)) else { panic!() };
         assert!(text.contains("plan.no_match") && text.contains("1 of 1 machines change"), "{text}");
         assert_eq!(ask(Some(folder.path().join("none"))).status(), 2);
         assert_eq!(ask(Some(file("c.order", "{}"))).status(), 1);

@@ -1,6 +1,6 @@
 //! `burin write SOURCE TARGET...`: the image engine on the command line.
 
-use super::display::{Display, Watch};
+use super::display::{DeviceDisplay, Display};
 use super::transfer::{TransferArgs, TransferError, is_url};
 use crate::disk::{Backend, Target};
 use crate::image::{
@@ -220,7 +220,7 @@ fn write(mut args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ende
         IoArg::IoUring => Backend::IoUring,
         IoArg::Threads => Backend::Threads,
     };
-    let watches: Vec<Watch<'_>> = args.targets.iter().map(|path| display.watch(path)).collect();
+    let watches: Vec<DeviceDisplay<'_>> = args.targets.iter().map(|path| display.watch(path)).collect();
     let destinations: Vec<Destination<'_>> = opened
         .iter()
         .zip(&watches)

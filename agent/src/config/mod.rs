@@ -30,7 +30,7 @@ pub use ironic::Ironic;
 pub use links::{BondLink, VlanChoice, VlanLink};
 pub use network::{ClientId, FixedRoute, NETWORK_WORDS, NetworkPlan, Verdict};
 pub use raw::Raw;
-pub use syslog::{Target, TargetError, Wire};
+pub use syslog::{SyslogTarget, SyslogTransport, TargetError};
 pub use value::{ApiDoor, HttpUrl, Mac, OrderSource, Trust};
 
 use crate::policy::Rules;
@@ -57,7 +57,7 @@ pub struct Config {
     /// Console verbosity.
     pub log: Option<log::LevelFilter>,
     /// Where the log goes beside consoles and controller.
-    pub syslog: Vec<Target>,
+    pub syslog: Vec<SyslogTarget>,
     /// Servers that DHCP names get it too.
     pub syslog_by_dhcp: bool,
     /// Time server, before those of DHCP.

@@ -8,14 +8,14 @@ const UDP_PORT: u16 = 514;
 const TCP_PORT: u16 = 601;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wire {
+pub enum SyslogTransport {
     Udp,
     Tcp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    pub wire: Wire,
+pub struct SyslogTarget {
+    pub wire: SyslogTransport,
     /// A name, an IPv4 address, or an IPv6 address without brackets.
     pub host: String,
     pub port: u16,
@@ -26,17 +26,17 @@ pub struct Target {
 #[error("it is not udp://HOST[:PORT] or tcp://HOST[:PORT]")]
 pub struct TargetError;
 
-impl Target {
+impl SyslogTarget {
     /// The server that DHCP names.
     pub fn udp(host: impl fmt::Display) -> Self {
-        Self { wire: Wire::Udp, host: host.to_string(), port: UDP_PORT }
+        Self { wire: SyslogTransport::Udp, host: host.to_string(), port: UDP_PORT }
     }
 
     pub fn parse(text: &str) -> Result<Self, TargetError> {
         let (scheme, rest) = text.split_once("://").ok_or(TargetError)?;
         let (wire, standard) = match scheme {
-            "udp" | "syslog" => (Wire::Udp, UDP_PORT),
-            "tcp" => (Wire::Tcp, TCP_PORT),
+            "udp" | "syslog" => (SyslogTransport::Udp, UDP_PORT),
+            "tcp" => (SyslogTransport::Tcp, TCP_PORT),
             _ => return Err(TargetError),
         };
         let rest = rest.trim_end_matches('/');
@@ -56,11 +56,11 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for SyslogTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.wire {
-            Wire::Udp => "udp",
-            Wire::Tcp => "tcp",
+            SyslogTransport::Udp => "udp",
+            SyslogTransport::Tcp => "tcp",
         };
         match self.host.contains(':') {
             true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),

@@ -1,7 +1,7 @@
 //! Typed values of single words.
 
 use super::ConfigError;
-use super::syslog::Target;
+use super::syslog::SyslogTarget;
 use crate::protocol::order::Finish;
 use std::fmt;
 use std::net::SocketAddr;
@@ -141,7 +141,7 @@ pub(super) fn parse_log(text: &str) -> Result<LogWord, ConfigError> {
         if part == "local" {
             word.local = true;
         } else if part.contains("://") {
-            let target = Target::parse(part).map_err(|_| ConfigError::Log { value: text.to_owned() })?;
+            let target = SyslogTarget::parse(part).map_err(|_| ConfigError::Log { value: text.to_owned() })?;
             word.targets.push(target);
         } else {
             word.level = Some(parse_level(part).map_err(|_| ConfigError::Log { value: text.to_owned() })?);
@@ -154,7 +154,7 @@ pub(super) fn parse_log(text: &str) -> Result<LogWord, ConfigError> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogWord {
     pub level: Option<log::LevelFilter>,
-    pub targets: Vec<Target>,
+    pub targets: Vec<SyslogTarget>,
     /// Nothing goes to servers that only DHCP names.
     pub local: bool,
 }

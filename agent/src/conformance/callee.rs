@@ -5,7 +5,7 @@
 
 use super::Point;
 use super::sheet::Sheet;
-use super::voice::{Answer, Heard, Voice};
+use super::voice::{Heard, RawReply, Voice};
 use crate::protocol::{Event, Phase, Secret, Status, api, order};
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -40,15 +40,15 @@ struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    fn send(&self, method: Method, path: &str, headers: &[(HeaderName, &str)], body: Vec<u8>) -> Heard<Answer> {
+    fn send(&self, method: Method, path: &str, headers: &[(HeaderName, &str)], body: Vec<u8>) -> Heard<RawReply> {
         self.listen(self.voice.send(method, path, Some(self.token), headers, body)?)
     }
 
-    fn get(&self, path: &str) -> Heard<Answer> {
+    fn get(&self, path: &str) -> Heard<RawReply> {
         self.send(Method::GET, path, &[], Vec::new())
     }
 
-    fn json(&self, method: Method, path: &str, body: &str) -> Heard<Answer> {
+    fn json(&self, method: Method, path: &str, body: &str) -> Heard<RawReply> {
         self.send(method, path, &[(header::CONTENT_TYPE, "application/json")], body.as_bytes().to_vec())
     }
 
@@ -58,7 +58,7 @@ impl Caller<'_> {
         if known { Ok(status) } else { Err(format!("the version is {:?}", status.version)) }
     }
 
-    fn listen(&self, answer: Answer) -> Heard<Answer> {
+    fn listen(&self, answer: RawReply) -> Heard<RawReply> {
         let token = self.token.reveal().as_bytes();
         if answer.body.windows(token.len().max(1)).any(|part| part == token) {
             self.said.set(true);
@@ -112,7 +112,7 @@ fn looks(sheet: &mut Sheet, caller: &Caller<'_>) {
     });
     sheet.judge("inventory", "the inventory is an object, or 404 api.nothing before there is one", inventory);
     let log = |offset: &str| caller.get(&format!("/v1/log?offset={offset}"));
-    let offset = |answer: &Answer| {
+    let offset = |answer: &RawReply| {
         let offset = answer.header("burin-offset").and_then(|offset| offset.parse::<u64>().ok());
         offset.ok_or_else(|| "there is no number in Burin-Offset".to_owned())
     };
@@ -136,7 +136,7 @@ fn looks(sheet: &mut Sheet, caller: &Caller<'_>) {
 }
 
 /// Text format 0.0.4: comments, and lines that end in a number.
-fn prometheus(answer: Answer) -> Heard<()> {
+fn prometheus(answer: RawReply) -> Heard<()> {
     let answer = answer.wants(200)?;
     let kind = answer.header("content-type").unwrap_or_default();
     if !kind.starts_with("text/plain") {
@@ -179,7 +179,7 @@ fn events(sheet: &mut Sheet, caller: &Caller<'_>, status: &Status) {
     sheet.judge(resume, resume_rule, next);
 }
 
-fn first_event(answer: Answer) -> Heard<u64> {
+fn first_event(answer: RawReply) -> Heard<u64> {
     let answer = answer.wants(200)?;
     let kind = answer.header("content-type").unwrap_or_default();
     if !kind.starts_with("text/event-stream") {

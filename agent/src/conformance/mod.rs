@@ -16,7 +16,7 @@ use serde::Serialize;
 
 /// Whom to play against, and as whom.
 #[derive(Debug, Clone)]
-pub struct Subject {
+pub struct Peer {
     pub url: String,
     pub join_token: Option<Secret>,
     /// SMBIOS UUID of the made-up machine; an order placed for it is asked for, granted and answered with a receipt.
@@ -25,7 +25,7 @@ pub struct Subject {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum RuleVerdict {
     Right,
     Wrong,
     /// Something else has to be there first; the detail says what.
@@ -38,14 +38,14 @@ pub struct Point {
     /// Stable, e.g. `events.gap`.
     pub name: &'static str,
     pub rule: &'static str,
-    pub verdict: Verdict,
+    pub verdict: RuleVerdict,
     /// What came instead, or why it was not tried.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
 }
 
 /// Plays once through the protocol. Takes seconds; never retries, so that what comes is what is judged.
-pub fn check(subject: &Subject, trust: &Trust) -> Vec<Point> {
+pub fn check(subject: &Peer, trust: &Trust) -> Vec<Point> {
     let agent = burin_http::agent(trust, &Timeouts::CALLS);
     points::play(&voice::Voice::new(agent, &subject.url, subject.join_token.clone()), subject)
 }

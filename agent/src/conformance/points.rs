@@ -1,8 +1,8 @@
 //! The rules for a controller, in the order in which an agent meets them.
 
 use super::sheet::Sheet;
-use super::voice::{Answer, Heard, Standing, Voice};
-use super::{Point, Subject};
+use super::voice::{Heard, RawReply, Standing, Voice};
+use super::{Peer, Point};
 use crate::protocol::event::BATCH_CONTENT_TYPE;
 use crate::protocol::order::parse_bytes;
 use crate::protocol::{
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
 
-pub fn play(voice: &Voice, subject: &Subject) -> Vec<Point> {
+pub fn play(voice: &Voice, subject: &Peer) -> Vec<Point> {
     let mut points = Sheet::default();
     let boot = uuid::Uuid::new_v4().to_string();
     if let Some(standing) = hellos(&mut points, voice, subject, &boot) {
@@ -25,7 +25,7 @@ pub fn play(voice: &Voice, subject: &Subject) -> Vec<Point> {
     points.0
 }
 
-fn introduction(subject: &Subject, boot: &str, instance: &str) -> Value {
+fn introduction(subject: &Peer, boot: &str, instance: &str) -> Value {
     json!({
         "version": hello::VERSION,
         "identity": {"system_uuid": subject.system_uuid, "serial": null, "macs": ["02:00:00:00:00:01"]},
@@ -34,7 +34,7 @@ fn introduction(subject: &Subject, boot: &str, instance: &str) -> Value {
     })
 }
 
-fn standing(answer: Answer) -> Heard<(Standing, HelloReply)> {
+fn standing(answer: RawReply) -> Heard<(Standing, HelloReply)> {
     let reply: HelloReply = answer.document()?;
     if reply.version != hello::VERSION {
         return Err(format!("the reply's version is {:?}", reply.version));
@@ -45,7 +45,7 @@ fn standing(answer: Answer) -> Heard<(Standing, HelloReply)> {
     Ok((Standing { machine: reply.machine.clone(), token: reply.token.clone() }, reply))
 }
 
-fn hellos(points: &mut Sheet, voice: &Voice, subject: &Subject, boot: &str) -> Option<Standing> {
+fn hellos(points: &mut Sheet, voice: &Voice, subject: &Peer, boot: &str) -> Option<Standing> {
     let introduction = introduction(subject, boot, "first");
     let known = voice.hello(&introduction).and_then(standing).and_then(|(standing, reply)| match reply.acked {
         0 => Ok(standing),
@@ -90,7 +90,7 @@ fn event(boot: &str, sequence: u64, kind: &str, data: Value) -> Value {
     })
 }
 
-fn events(points: &mut Sheet, voice: &Voice, subject: &Subject, boot: &str, standing: Standing) -> Standing {
+fn events(points: &mut Sheet, voice: &Voice, subject: &Peer, boot: &str, standing: Standing) -> Standing {
     let started = |sequence| event(boot, sequence, "dev.burin.stage.started", json!({"stage": "conformance"}));
     let send = |standing: &Standing, events: Vec<Value>, wanted: u64| -> Heard<()> {
         let (path, token) = (standing.path("events"), Some(&standing.token));
@@ -249,7 +249,7 @@ fn receipts(points: &mut Sheet, voice: &Voice, standing: &Standing, boot: &str, 
         "version": receipt::VERSION, "order": offer.id, "attempt": offer.attempt, "boot_id": boot,
         "plan_digest": "sha256:00", "problem": problem, "images": [], "stages": [],
     });
-    let state = |answer: Answer| -> Heard<ReceiptState> {
+    let state = |answer: RawReply| -> Heard<ReceiptState> {
         let reply: ReceiptReply = answer.document()?;
         let known = reply.version == receipt::VERSION;
         if known { Ok(reply.state) } else { Err(format!("the reply's version is {:?}", reply.version)) }

@@ -16,7 +16,7 @@ pub struct Voice {
     join: Option<Secret>,
 }
 
-pub struct Answer {
+pub struct RawReply {
     pub status: u16,
     headers: HeaderMap,
     pub body: Vec<u8>,
@@ -43,15 +43,15 @@ impl Voice {
         Self { agent, base: url.trim_end_matches('/').to_owned(), join }
     }
 
-    pub fn hello(&self, body: &Value) -> Heard<Answer> {
+    pub fn hello(&self, body: &Value) -> Heard<RawReply> {
         self.post("/v1/hello", self.join.as_ref(), "application/json", body)
     }
 
-    pub fn post(&self, path: &str, token: Option<&Secret>, kind: &str, body: &Value) -> Heard<Answer> {
+    pub fn post(&self, path: &str, token: Option<&Secret>, kind: &str, body: &Value) -> Heard<RawReply> {
         self.send(Method::POST, path, token, &[(header::CONTENT_TYPE, kind)], body.to_string().into_bytes())
     }
 
-    pub fn get(&self, path: &str, token: Option<&Secret>, etag: Option<&str>) -> Heard<Answer> {
+    pub fn get(&self, path: &str, token: Option<&Secret>, etag: Option<&str>) -> Heard<RawReply> {
         let headers: Vec<_> = etag.map(|etag| (header::IF_NONE_MATCH, etag)).into_iter().collect();
         self.send(Method::GET, path, token, &headers, Vec::new())
     }
@@ -64,11 +64,11 @@ impl Voice {
         token: Option<&Secret>,
         headers: &[(HeaderName, &str)],
         body: Vec<u8>,
-    ) -> Heard<Answer> {
+    ) -> Heard<RawReply> {
         let (parts, mut body) = self.run(method, path, token, headers, body)?.into_parts();
         let read = body.with_config().limit(ANSWER_LIMIT).read_to_vec();
         let body = read.map_err(|error| format!("the body did not come: {error}"))?;
-        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+        Ok(RawReply { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
     /// The first lines of an answer that does not end, up to the one that `last` knows.
@@ -78,7 +78,7 @@ impl Voice {
         token: &Secret,
         headers: &[(HeaderName, &str)],
         last: impl Fn(&str) -> bool,
-    ) -> Heard<Answer> {
+    ) -> Heard<RawReply> {
         let (parts, body) = self.run(Method::GET, path, Some(token), headers, Vec::new())?.into_parts();
         let mut text = String::new();
         let reader = std::io::BufReader::new(body.into_reader().take(ANSWER_LIMIT));
@@ -90,7 +90,7 @@ impl Voice {
                 break;
             }
         }
-        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: text.into_bytes() })
+        Ok(RawReply { status: parts.status.as_u16(), headers: parts.headers, body: text.into_bytes() })
     }
 
     fn run(
@@ -117,7 +117,7 @@ impl Voice {
     }
 }
 
-impl Answer {
+impl RawReply {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }

@@ -1,8 +1,8 @@
 //! Detects the contents of a partition and the size recorded in its filesystem: parses superblocks, and reads them.
 
 use super::device::{Device, Sectors};
-use crate::aside::errno;
 use crate::error::Coded;
+use crate::isolate::errno;
 use blkid::prober::{ProbeState, Prober};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@ use super::ignition::{self, IgnitionPlace};
 use super::mount::{MountError, Mounted};
 use super::rootfs::{self, Candidate, RootError, RootFilesystem};
 use super::uefi::loader::{self, Loader, LoaderError};
-use crate::aside::Question;
+use crate::isolate::Question;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! Mounts a partition of the new system temporarily, at a private mount point.
 
-use crate::aside::errno;
 use crate::error::Coded;
+use crate::isolate::errno;
 use crate::sys::blockdev;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde::{Deserialize, Serialize};

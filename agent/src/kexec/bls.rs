@@ -1,12 +1,12 @@
 //! Boot loader specification, type 1 entries (uapi-group.org, "Boot Loader Specification", section "Type #1").
 
-use super::entry::Entry;
+use super::entry::KexecEntry;
 use std::cmp::Ordering;
 
 /// An entry file and what it is sorted by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Described {
-    pub entry: Entry,
+    pub entry: KexecEntry,
     sort_key: String,
     version: String,
     file: String,
@@ -22,13 +22,13 @@ pub(super) fn parse(file: &str, text: &str) -> Option<Described> {
     let kernel = all("linux").next()?;
     let options: Vec<&str> = all("options").collect();
     let initrds = all("initrd").flat_map(str::split_whitespace);
-    let entry = Entry::new(kernel, initrds, &options.join(" "));
+    let entry = KexecEntry::new(kernel, initrds, &options.join(" "));
     Some(Described { entry, sort_key: first("sort-key"), version: first("version"), file: file.to_owned() })
 }
 
 /// The one that a boot loader would show first: entries with a sort key before those without, by that key; then the
 /// newest version; then the file name.
-pub(super) fn best(entries: Vec<Described>) -> Option<Entry> {
+pub(super) fn best(entries: Vec<Described>) -> Option<KexecEntry> {
     let order = |a: &Described, b: &Described| {
         let keyed = a.sort_key.is_empty().cmp(&b.sort_key.is_empty()).then_with(|| a.sort_key.cmp(&b.sort_key));
         keyed.then_with(|| natural(&b.version, &a.version)).then_with(|| natural(&b.file, &a.file))

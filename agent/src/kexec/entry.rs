@@ -2,14 +2,14 @@
 
 /// A kernel to start; paths are below the filesystem that the configuration lies on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct KexecEntry {
     pub kernel: String,
     pub initrds: Vec<String>,
     /// The kernel command line.
     pub options: String,
 }
 
-impl Entry {
+impl KexecEntry {
     /// Paths and words as they stand in a file. A boot loader's variables are not known here: words with one are left out.
     pub(super) fn new<'a>(kernel: &str, initrds: impl IntoIterator<Item = &'a str>, options: &str) -> Self {
         let known: Vec<&str> = options.split_whitespace().filter(|word| !word.contains('$')).collect();
@@ -40,9 +40,9 @@ mod tests {
 
     #[test]
     fn devices_and_variables_are_not_of_this_world() {
-        let entry = Entry::new("($root)/boot/vmlinuz", ["/a", "$extra"], "root=UUID=x ro $tuned ${more} quiet");
+        let entry = KexecEntry::new("($root)/boot/vmlinuz", ["/a", "$extra"], "root=UUID=x ro $tuned ${more} quiet");
         assert_eq!((entry.kernel.as_str(), entry.options.as_str()), ("/boot/vmlinuz", "root=UUID=x ro quiet"));
         assert_eq!(entry.initrds, ["/a"]);
-        assert!(entry.has_root() && !Entry::new("/k", [], "quiet").has_root());
+        assert!(entry.has_root() && !KexecEntry::new("/k", [], "quiet").has_root());
     }
 }

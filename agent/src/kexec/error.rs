@@ -1,6 +1,6 @@
 use crate::apply::ApplyError;
-use crate::aside::errno;
 use crate::error::Coded;
+use crate::isolate::errno;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Finds a boot loader's configuration on a filesystem.
 
-use super::entry::Entry;
+use super::entry::KexecEntry;
 use super::{bls, grub};
 use crate::finalize::root::Root;
 
@@ -10,15 +10,15 @@ const BLS: [&str; 2] = ["loader/entries", "boot/loader/entries"];
 const GRUB: [&str; 4] = ["boot/grub/grub.cfg", "grub/grub.cfg", "boot/grub2/grub.cfg", "grub2/grub.cfg"];
 
 /// The kernel that would be started from this filesystem; `uuid` is its own.
-pub(super) fn entry(root: &Root, uuid: Option<&str>) -> Option<Entry> {
-    let usable = |entry: &Entry| entry.has_root() && root.has(&entry.kernel).unwrap_or(false);
+pub(super) fn entry(root: &Root, uuid: Option<&str>) -> Option<KexecEntry> {
+    let usable = |entry: &KexecEntry| entry.has_root() && root.has(&entry.kernel).unwrap_or(false);
     let specified = BLS.into_iter().filter_map(|directory| entries(root, directory)).find(usable);
     let text = |path: &str| root.read(path, LIMIT).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let configured = || GRUB.into_iter().filter_map(|path| grub::first_entry(&text(path)?)).find(usable);
     specified.or_else(configured).or_else(|| linked(root, uuid).filter(usable))
 }
 
-fn entries(root: &Root, directory: &str) -> Option<Entry> {
+fn entries(root: &Root, directory: &str) -> Option<KexecEntry> {
     let names = root.list(directory).ok()?;
     let read = |name: &String| {
         let bytes = root.read(&format!("{directory}/{name}"), LIMIT).ok()?;
@@ -35,10 +35,10 @@ fn entries(root: &Root, directory: &str) -> Option<Entry> {
 }
 
 /// Debian's links to the newest kernel, and the filesystem that they are on as root.
-fn linked(root: &Root, uuid: Option<&str>) -> Option<Entry> {
+fn linked(root: &Root, uuid: Option<&str>) -> Option<KexecEntry> {
     let place = |name: &str| ["/", "/boot/"].into_iter().map(|at| format!("{at}{name}")).find(|path| there(root, path));
     let (kernel, initrd) = (place("vmlinuz")?, place("initrd.img"));
-    Some(Entry::new(&kernel, initrd.as_deref(), &format!("root=UUID={} ro", uuid?)))
+    Some(KexecEntry::new(&kernel, initrd.as_deref(), &format!("root=UUID={} ro", uuid?)))
 }
 
 fn there(root: &Root, path: &str) -> bool {

@@ -1,9 +1,9 @@
 //! The first entry of a grub.cfg that starts Linux.
 
-use super::entry::Entry;
+use super::entry::KexecEntry;
 
 /// Pure; None where no menu entry has a `linux` line.
-pub(super) fn first_entry(text: &str) -> Option<Entry> {
+pub(super) fn first_entry(text: &str) -> Option<KexecEntry> {
     let mut inside = false;
     let mut kernel: Option<(String, String)> = None;
     let mut initrds: Vec<String> = Vec::new();
@@ -26,7 +26,7 @@ pub(super) fn first_entry(text: &str) -> Option<Entry> {
         }
     }
     let (path, options) = kernel?;
-    Some(Entry::new(&path, initrds.iter().map(String::as_str), &options))
+    Some(KexecEntry::new(&path, initrds.iter().map(String::as_str), &options))
 }
 
 #[cfg(test)]

@@ -11,17 +11,17 @@ mod error;
 mod find;
 mod grub;
 
-pub use entry::Entry;
+pub use entry::KexecEntry;
 pub use error::KexecError;
 
 use crate::apply::bound::{Access, Part};
 use crate::apply::look::{self, Asker};
 use crate::apply::{Bound, Paths};
-use crate::aside::Question;
 use crate::finalize::filesystem::{self, Kind};
 use crate::finalize::mount::Mounted;
 use crate::finalize::root::Root;
 use crate::image::Cancel;
+use crate::isolate::Question;
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::fs::File;
@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 
 /// A kernel that is ready to be started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Loaded {
+pub struct LoadedKernel {
     /// The partition that it came from.
     pub partition: PathBuf,
     pub kernel: String,
@@ -41,7 +41,7 @@ const ESP: &str = "vfat";
 
 /// Loads the kernel of the system that was installed on these disks. Those that were not written to are theirs, too, who
 /// preserve them: they are left alone.
-pub fn load(disks: &Bound, paths: &Paths) -> Result<Loaded, KexecError> {
+pub fn load(disks: &Bound, paths: &Paths) -> Result<LoadedKernel, KexecError> {
     let written: Vec<_> = disks.all().iter().filter(|disk| disk.was_written()).collect();
     for disk in &written {
         let known = disk.kernel().and_then(|kernel| Ok(kernel.partitions()?))?;
@@ -70,7 +70,7 @@ pub struct StartFrom {
 
 impl Question for StartFrom {
     const NAME: &'static str = "kernel";
-    type Answer = Result<Option<Loaded>, KexecError>;
+    type Answer = Result<Option<LoadedKernel>, KexecError>;
 
     fn answer(self) -> Self::Answer {
         from(&self.node, &self.name, &self.mounts)
@@ -78,7 +78,7 @@ impl Question for StartFrom {
 }
 
 /// None where this partition has no kernel, or cannot be looked into.
-fn from(node: &Path, partition: &Path, mounts: &Path) -> Result<Option<Loaded>, KexecError> {
+fn from(node: &Path, partition: &Path, mounts: &Path) -> Result<Option<LoadedKernel>, KexecError> {
     let Ok(content) = filesystem::probe(node) else { return Ok(None) };
     let esp = || (content.kind.as_deref() == Some(ESP)).then_some(ESP);
     let Some(kind) = content.filesystem().map(Kind::name).or_else(esp) else { return Ok(None) };
@@ -106,7 +106,7 @@ fn from(node: &Path, partition: &Path, mounts: &Path) -> Result<Option<Loaded>, 
     if let Err(error) = mounted.unmount() {
         log::warn!("{error}");
     }
-    Ok(Some(Loaded { partition: partition.to_owned(), kernel: entry.kernel }))
+    Ok(Some(LoadedKernel { partition: partition.to_owned(), kernel: entry.kernel }))
 }
 
 /// The kernel takes one ramdisk: several are put one behind the other, as a boot loader does it.

@@ -1,7 +1,7 @@
 //! Emits events, from any thread, at any time, without waiting.
 
 use super::outlet::{Outlet, SpoolError};
-use super::spool::{LAST_SEQUENCE, Limits};
+use super::spool::{LAST_SEQUENCE, SpoolLimits};
 use crate::protocol::{Event, EventId, Kind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -36,7 +36,7 @@ impl Emitter {
         boot_id: &str,
         source: &str,
         outlets: &[&'static str],
-        limits: Limits,
+        limits: SpoolLimits,
     ) -> Result<Self, SpoolError> {
         let outlets: Vec<Arc<Outlet>> = outlets
             .iter()

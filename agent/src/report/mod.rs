@@ -17,4 +17,4 @@ pub use memory::Memory;
 pub use outlet::{CONTROLLER, SINK, SpoolError};
 pub use sender::{Deliver, Sender};
 pub use sink::Sink;
-pub use spool::Limits;
+pub use spool::SpoolLimits;

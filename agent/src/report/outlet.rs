@@ -1,6 +1,6 @@
 //! A spool with a journal in the state directory: unacknowledged events survive the agent process.
 
-use super::spool::{Limits, Spool};
+use super::spool::{Spool, SpoolLimits};
 use crate::error::Coded;
 use crate::protocol::Event;
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ impl Outlet {
         directory: Option<&Path>,
         name: &'static str,
         boot_id: &str,
-        limits: Limits,
+        limits: SpoolLimits,
     ) -> Result<Self, SpoolError> {
         let mut spool = Spool::new(limits);
         let journal = match directory {

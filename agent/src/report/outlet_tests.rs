@@ -8,7 +8,7 @@ fn event(boot: &str, sequence: u64) -> Event {
 }
 
 fn open(directory: &Path) -> Outlet {
-    Outlet::open(Some(directory), CONTROLLER, "b", Limits::default()).unwrap()
+    Outlet::open(Some(directory), CONTROLLER, "b", SpoolLimits::default()).unwrap()
 }
 
 fn waiting(outlet: &Outlet) -> Vec<u64> {
@@ -42,14 +42,14 @@ fn a_torn_line_and_another_boot_do_not_count() {
     let outlet = open(directory.path());
     assert_eq!((waiting(&outlet), outlet.last()), (vec![1, 2], 2));
     drop(outlet);
-    let outlet = Outlet::open(Some(directory.path()), CONTROLLER, "another", Limits::default()).unwrap();
+    let outlet = Outlet::open(Some(directory.path()), CONTROLLER, "another", SpoolLimits::default()).unwrap();
     assert_eq!((waiting(&outlet), outlet.last()), (vec![], 0));
 }
 
 #[test]
 fn the_journal_stays_small() {
     let directory = tempfile::tempdir().unwrap();
-    let limits = Limits { events: 50, bytes: 20_000 };
+    let limits = SpoolLimits { events: 50, bytes: 20_000 };
     let outlet = Outlet::open(Some(directory.path()), CONTROLLER, "b", limits.clone()).unwrap();
     let progress = Kind::Progress(Progress { stage: "x".repeat(300), ..Progress::default() });
     for sequence in 1..=5000 {
@@ -68,6 +68,6 @@ fn the_journal_stays_small() {
 fn an_unusable_directory_is_an_error_with_a_code() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("file"), "").unwrap();
-    let error = Outlet::open(Some(&directory.path().join("file")), SINK, "b", Limits::default()).unwrap_err();
+    let error = Outlet::open(Some(&directory.path().join("file")), SINK, "b", SpoolLimits::default()).unwrap_err();
     assert_eq!(error.code(), "controller.spool");
 }

@@ -13,12 +13,12 @@ pub(super) const LAST_SEQUENCE: u64 = 1 << 53;
 
 /// Beyond these, events are dropped; anomalies and results beyond twice as much.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct SpoolLimits {
     pub events: usize,
     pub bytes: usize,
 }
 
-impl Default for Limits {
+impl Default for SpoolLimits {
     fn default() -> Self {
         Self { events: 4096, bytes: 4 << 20 }
     }
@@ -90,14 +90,14 @@ fn stand_in(from: u64, last: &Event) -> Entry {
 pub(super) struct Spool {
     entries: VecDeque<Entry>,
     bytes: usize,
-    limits: Limits,
+    limits: SpoolLimits,
     acked: u64,
     /// Highest sequence ever pushed or acknowledged.
     last: u64,
 }
 
 impl Spool {
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: SpoolLimits) -> Self {
         Self { entries: VecDeque::new(), bytes: 0, limits, acked: 0, last: 0 }
     }
 
@@ -124,7 +124,7 @@ impl Spool {
     }
 
     fn exceeds(&self, times: usize) -> bool {
-        let Limits { events, bytes } = self.limits;
+        let SpoolLimits { events, bytes } = self.limits;
         self.entries.len() > events.saturating_mul(times) || self.bytes > bytes.saturating_mul(times)
     }
 

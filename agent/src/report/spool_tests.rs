@@ -22,7 +22,7 @@ fn kinds(spool: &Spool) -> Vec<(u64, u64, &str)> {
 
 #[test]
 fn the_oldest_progress_goes_first_and_leaves_a_stand_in() {
-    let mut spool = Spool::new(Limits { events: 4, bytes: 1 << 20 });
+    let mut spool = Spool::new(SpoolLimits { events: 4, bytes: 1 << 20 });
     let all = [finished(), progress(), progress(), finished(), progress(), finished()];
     for (at, kind) in all.iter().enumerate() {
         spool.push(event(at as u64 + 1, kind));
@@ -43,7 +43,7 @@ fn the_oldest_progress_goes_first_and_leaves_a_stand_in() {
 
 #[test]
 fn acknowledgements_may_repeat_come_late_or_lie() {
-    let mut spool = Spool::new(Limits::default());
+    let mut spool = Spool::new(SpoolLimits::default());
     (1..=5).for_each(|sequence| spool.push(event(sequence, &finished())));
     assert!(spool.ack(3));
     assert!(!spool.ack(3) && !spool.ack(1) && !spool.ack(6) && !spool.ack(u64::MAX));
@@ -55,7 +55,7 @@ fn acknowledgements_may_repeat_come_late_or_lie() {
 
 #[test]
 fn a_controller_that_forgot_gets_a_stand_in() {
-    let mut spool = Spool::new(Limits::default());
+    let mut spool = Spool::new(SpoolLimits::default());
     (1..=5).for_each(|sequence| spool.push(event(sequence, &finished())));
     spool.ack(3);
     spool.rebase(1);
@@ -66,7 +66,7 @@ fn a_controller_that_forgot_gets_a_stand_in() {
 
 #[test]
 fn a_controller_that_knows_more_moves_the_sequence() {
-    let mut spool = Spool::new(Limits::default());
+    let mut spool = Spool::new(SpoolLimits::default());
     spool.rebase(40);
     assert_eq!((spool.last(), spool.acked()), (40, 40));
     spool.push(event(41, &finished()));
@@ -79,7 +79,7 @@ fn a_controller_that_knows_more_moves_the_sequence() {
 
 #[test]
 fn a_batch_has_at_least_one_event_and_stays_within_its_size() {
-    let mut spool = Spool::new(Limits::default());
+    let mut spool = Spool::new(SpoolLimits::default());
     (1..=9).for_each(|sequence| spool.push(event(sequence, &finished())));
     assert_eq!(spool.batch(0, 100, 1).len(), 1);
     assert_eq!(spool.batch(0, 3, 1 << 20).len(), 3);
@@ -89,7 +89,7 @@ fn a_batch_has_at_least_one_event_and_stays_within_its_size() {
 
 #[test]
 fn a_rejected_event_is_replaced() {
-    let mut spool = Spool::new(Limits::default());
+    let mut spool = Spool::new(SpoolLimits::default());
     (1..=3).for_each(|sequence| spool.push(event(sequence, &finished())));
     spool.reject(2);
     spool.reject(9);
@@ -100,7 +100,7 @@ fn a_rejected_event_is_replaced() {
 
 #[test]
 fn a_controller_that_claims_impossible_sequences_breaks_nothing() {
-    let mut spool = Spool::new(Limits::default());
+    let mut spool = Spool::new(SpoolLimits::default());
     spool.push(event(1, &finished()));
     assert_eq!(spool.batch(u64::MAX, 10, 1 << 20).len(), 1);
     spool.rebase(u64::MAX);
@@ -112,7 +112,7 @@ fn a_controller_that_claims_impossible_sequences_breaks_nothing() {
 fn anomalies_and_then_results_go_where_they_alone_are_too_many() {
     let problem = Problem { code: "x.y".into(), message: "m".into(), causes: vec![], hint: None };
     let anomaly = Kind::Anomaly(crate::protocol::event::Anomaly { device: None, problem });
-    let mut spool = Spool::new(Limits { events: 10, bytes: 1 << 20 });
+    let mut spool = Spool::new(SpoolLimits { events: 10, bytes: 1 << 20 });
     for sequence in 1..=20 {
         let kind = if sequence % 2 == 0 { anomaly.clone() } else { finished() };
         spool.push(event(sequence, &kind));
@@ -171,7 +171,7 @@ proptest! {
         events in 1..20_usize,
         bytes in 300..5000_usize,
     ) {
-        let mut spool = Spool::new(Limits { events, bytes });
+        let mut spool = Spool::new(SpoolLimits { events, bytes });
         let mut results = std::collections::BTreeSet::new();
         let mut known = 0;
         for step in steps {

@@ -86,7 +86,7 @@ impl Agent {
         }));
         door.set_inventory(hello.inventory.clone());
         let callers = Some(self.root.join(CALLERS_CA)).filter(|path| path.exists());
-        let options = api::Options { listen, addresses, callers };
+        let options = api::ApiOptions { listen, addresses, callers };
         let server = stages.run("api", || Server::start(&options, door.clone())).ok()?;
         let endpoint = server.endpoint();
         log::info!("callers are heard at {}, certificate {}", endpoint.url, endpoint.fingerprint);

@@ -47,7 +47,7 @@ pub struct Attempt<'a> {
 pub type Judge<'a> = dyn Fn(&Inventory) -> Result<Vec<PublicKey>, RefusedByPolicy> + 'a;
 
 /// What came of an attempt.
-pub struct Outcome {
+pub struct AttemptOutcome {
     pub receipt: Receipt,
     /// The installed kernel is loaded: PID 1 can start it.
     pub kernel: bool,
@@ -71,7 +71,7 @@ struct Done {
 
 impl Attempt<'_> {
     /// `grant` is asked with the plan's digest, before the first byte of a disk changes.
-    pub fn run<E: Coded>(&self, stages: &mut Stages, grant: impl FnOnce(&str) -> Result<(), E>) -> Outcome {
+    pub fn run<E: Coded>(&self, stages: &mut Stages, grant: impl FnOnce(&str) -> Result<(), E>) -> AttemptOutcome {
         let order = &self.order.id;
         stages.restart();
         stages.emitter().set_subject(Some(order));
@@ -101,7 +101,7 @@ impl Attempt<'_> {
             stages: stages.times(),
             evidence: None,
         };
-        Outcome { receipt, kernel }
+        AttemptOutcome { receipt, kernel }
     }
 
     /// What is on the disk is right, whether or not its kernel can be started past the firmware.

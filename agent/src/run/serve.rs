@@ -2,7 +2,7 @@
 //! served.
 
 use super::api::OpenDoor;
-use super::attempt::{Attempt, Outcome};
+use super::attempt::{Attempt, AttemptOutcome};
 use super::{Agent, Ready, StartError, evidence, facts};
 use crate::api::Door;
 use crate::apply::ApplyError;
@@ -163,7 +163,7 @@ impl Agent {
             judge: needs_judgement(rules, &job.order).then_some(&judge),
         };
         let outcome = attempt.run(stages, |digest| leave(front, job, digest));
-        let Outcome { receipt, kernel } = outcome;
+        let AttemptOutcome { receipt, kernel } = outcome;
         let receipt = evidence::sign(self, ready, job, started, receipt);
         if receipt.problem.is_none()
             && rules.is_some()

@@ -35,7 +35,7 @@ pub struct Situation<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum WaitVerdict {
     Wait,
     /// As far as anybody can know, all disks are there.
     Settled,
@@ -51,18 +51,18 @@ pub(super) fn waited_for<'a>(moment: Moment, situation: &Situation<'a>) -> impl 
     situation.sought.iter().filter(counts).map(|(sought, _)| sought)
 }
 
-pub fn verdict(moment: Moment, situation: &Situation<'_>) -> Verdict {
+pub fn verdict(moment: Moment, situation: &Situation<'_>) -> WaitVerdict {
     let at_work = situation.loading || waited_for(moment, situation).next().is_some();
     match moment {
-        Moment::Hello if !at_work && situation.quiet >= QUIET => Verdict::Settled,
-        Moment::Hello if situation.waited >= HELLO_LIMIT => Verdict::TimeOver,
-        Moment::Hello => Verdict::Wait,
-        Moment::Plan { least } if situation.age < least => Verdict::Wait,
+        Moment::Hello if !at_work && situation.quiet >= QUIET => WaitVerdict::Settled,
+        Moment::Hello if situation.waited >= HELLO_LIMIT => WaitVerdict::TimeOver,
+        Moment::Hello => WaitVerdict::Wait,
+        Moment::Plan { least } if situation.age < least => WaitVerdict::Wait,
         // A driver that hangs holds up a machine for so long and no longer.
-        Moment::Plan { .. } if situation.loading && situation.waited >= DRIVER_LIMIT => Verdict::TimeOver,
-        Moment::Plan { .. } if at_work => Verdict::Wait,
+        Moment::Plan { .. } if situation.loading && situation.waited >= DRIVER_LIMIT => WaitVerdict::TimeOver,
+        Moment::Plan { .. } if at_work => WaitVerdict::Wait,
         // What came a moment ago may bring more. Where nothing was waited for, the inventory's own wait was just that.
-        Moment::Plan { .. } if !situation.waited.is_zero() && situation.quiet < QUIET => Verdict::Wait,
-        Moment::Plan { .. } => Verdict::Settled,
+        Moment::Plan { .. } if !situation.waited.is_zero() && situation.quiet < QUIET => WaitVerdict::Wait,
+        Moment::Plan { .. } => WaitVerdict::Settled,
     }
 }

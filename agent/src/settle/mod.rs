@@ -10,7 +10,7 @@ mod sysfs;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{Moment, Situation, Verdict, verdict};
+pub use decide::{Moment, Situation, WaitVerdict, verdict};
 pub use sought::{Seeking, Sought};
 pub use sysfs::{disks, look};
 
@@ -47,7 +47,7 @@ fn aged(root: &Path) -> Vec<(Sought, Duration)> {
 }
 
 /// Waits for devices as `moment` asks for it. `abort` is asked each turn.
-pub fn settle(root: &Path, moment: Moment, abort: &dyn Fn() -> bool) -> Verdict {
+pub fn settle(root: &Path, moment: Moment, abort: &dyn Fn() -> bool) -> WaitVerdict {
     let began = Instant::now();
     let mut last = (uevents(root), began);
     let mut said = WORDS;
@@ -67,10 +67,10 @@ pub fn settle(root: &Path, moment: Moment, abort: &dyn Fn() -> bool) -> Verdict 
             age: age(),
         };
         let verdict = verdict(moment, &situation);
-        if verdict != Verdict::Wait || abort() {
+        if verdict != WaitVerdict::Wait || abort() {
             // Before hello, what is only silent has not been waited for at all.
             let given_up = matches!(moment, Moment::Plan { .. }) && situation.waited >= WORDS;
-            for (one, age) in sought.iter().filter(|_| given_up || verdict == Verdict::TimeOver) {
+            for (one, age) in sought.iter().filter(|_| given_up || verdict == WaitVerdict::TimeOver) {
                 log::warn!("{one}: not waited for any longer, after {} s", age.as_secs());
             }
             return verdict;

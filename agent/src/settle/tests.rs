@@ -171,24 +171,30 @@ fn at(sought: &[(Sought, Duration)], waited: u64) -> Situation<'_> {
 fn hello_waits_for_what_is_at_work_and_plans_for_what_is_silent_too() {
     let (hello, plan) = (Moment::Hello, Moment::Plan { least: Duration::ZERO });
     let silent = [sought(Seeking::ScsiHostEmpty, 3)];
-    assert_eq!((verdict(hello, &at(&silent, 3)), verdict(plan, &at(&silent, 3))), (Verdict::Settled, Verdict::Wait));
+    assert_eq!(
+        (verdict(hello, &at(&silent, 3)), verdict(plan, &at(&silent, 3))),
+        (WaitVerdict::Settled, WaitVerdict::Wait)
+    );
     let patient = [sought(Seeking::ScsiHostEmpty, 60)];
-    assert_eq!(verdict(plan, &at(&patient, 60)), Verdict::Settled, "its time is over");
+    assert_eq!(verdict(plan, &at(&patient, 60)), WaitVerdict::Settled, "its time is over");
     let usb = [sought(Seeking::Usb { delay: Duration::from_secs(25) }, 40)];
-    assert_eq!((verdict(hello, &at(&usb, 29)), verdict(hello, &at(&usb, 30))), (Verdict::Wait, Verdict::TimeOver));
-    assert_eq!(verdict(plan, &at(&usb, 40)), Verdict::Wait);
+    assert_eq!(
+        (verdict(hello, &at(&usb, 29)), verdict(hello, &at(&usb, 30))),
+        (WaitVerdict::Wait, WaitVerdict::TimeOver)
+    );
+    assert_eq!(verdict(plan, &at(&usb, 40)), WaitVerdict::Wait);
 }
 
 #[test]
 fn the_tidy_machine_does_not_wait_before_its_plan() {
     let situation = Situation { quiet: Duration::ZERO, ..at(&[], 0) };
-    assert_eq!(verdict(Moment::Plan { least: Duration::ZERO }, &situation), Verdict::Settled);
-    assert_eq!(verdict(Moment::Plan { least: Duration::from_secs(9) }, &situation), Verdict::Wait);
-    assert_eq!(verdict(Moment::Hello, &situation), Verdict::Wait, "uevents of half a second are waited for once");
+    assert_eq!(verdict(Moment::Plan { least: Duration::ZERO }, &situation), WaitVerdict::Settled);
+    assert_eq!(verdict(Moment::Plan { least: Duration::from_secs(9) }, &situation), WaitVerdict::Wait);
+    assert_eq!(verdict(Moment::Hello, &situation), WaitVerdict::Wait, "uevents of half a second are waited for once");
     let loading = Situation { loading: true, ..at(&[], 60) };
-    assert_eq!(verdict(Moment::Plan { least: Duration::ZERO }, &loading), Verdict::Wait);
+    assert_eq!(verdict(Moment::Plan { least: Duration::ZERO }, &loading), WaitVerdict::Wait);
     let hung = Situation { loading: true, ..at(&[], 200) };
-    assert_eq!(verdict(Moment::Plan { least: Duration::ZERO }, &hung), Verdict::TimeOver);
+    assert_eq!(verdict(Moment::Plan { least: Duration::ZERO }, &hung), WaitVerdict::TimeOver);
 }
 
 proptest! {
@@ -204,8 +210,8 @@ proptest! {
         };
         let list: Vec<_> = ages.iter().zip(&kinds).map(|(age, index)| sought(kind(*index), age + 200)).collect();
         let plan = Moment::Plan { least: Duration::from_secs(60) };
-        prop_assert_ne!(verdict(plan, &at(&list, 200)), Verdict::Wait);
-        prop_assert_ne!(verdict(Moment::Hello, &at(&list, 200)), Verdict::Wait);
+        prop_assert_ne!(verdict(plan, &at(&list, 200)), WaitVerdict::Wait);
+        prop_assert_ne!(verdict(Moment::Hello, &at(&list, 200)), WaitVerdict::Wait);
     }
 }
 

@@ -6,7 +6,7 @@ mod message;
 pub use message::{Priority, message, priority};
 
 use crate::api::LogRing;
-use crate::config::{Target, Wire};
+use crate::config::{SyslogTarget, SyslogTransport};
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ const MOST: usize = 4;
 #[derive(Debug)]
 pub struct Syslog {
     ring: LogRing,
-    targets: Mutex<Vec<(Target, Arc<Channel>)>>,
+    targets: Mutex<Vec<(SyslogTarget, Arc<Channel>)>>,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl Syslog {
     }
 
     /// From the log's first line that is still kept. A server that is known already is not told twice.
-    pub fn add(&self, target: Target) {
+    pub fn add(&self, target: SyslogTarget) {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if targets.len() >= MOST || targets.iter().any(|(known, _)| *known == target) {
             return;
@@ -65,14 +65,14 @@ impl Syslog {
         let targets = std::mem::take(&mut *self.targets.lock().unwrap_or_else(PoisonError::into_inner));
         targets.iter().for_each(|(_, channel)| channel.over.store(true, Ordering::Release));
         let deadline = Instant::now() + Duration::from_secs(2);
-        let through = |(_, channel): &(Target, Arc<Channel>)| channel.through.load(Ordering::Acquire);
+        let through = |(_, channel): &(SyslogTarget, Arc<Channel>)| channel.through.load(Ordering::Acquire);
         while Instant::now() < deadline && !targets.iter().all(through) {
             thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
-fn send_all(ring: &LogRing, target: &Target, channel: &Channel) {
+fn send_all(ring: &LogRing, target: &SyslogTarget, channel: &Channel) {
     let (mut offset, mut socket, mut pause) = (0, None, AGAIN);
     loop {
         // Asked before the log is read: what is logged before the end is sent.
@@ -96,7 +96,7 @@ fn send_all(ring: &LogRing, target: &Target, channel: &Channel) {
 }
 
 /// Whole lines only; `offset` stands behind the last line that was sent.
-fn send_new(ring: &LogRing, target: &Target, socket: &mut Option<Socket>, offset: &mut u64) -> io::Result<()> {
+fn send_new(ring: &LogRing, target: &SyslogTarget, socket: &mut Option<Socket>, offset: &mut u64) -> io::Result<()> {
     loop {
         let (start, bytes) = ring.read(*offset, CHUNK);
         let Some(end) = bytes.iter().rposition(|&byte| byte == b'\n') else { return Ok(()) };
@@ -119,18 +119,18 @@ enum Socket {
 }
 
 impl Socket {
-    fn open(target: &Target) -> io::Result<Self> {
+    fn open(target: &SyslogTarget) -> io::Result<Self> {
         let address = (target.host.as_str(), target.port).to_socket_addrs()?.next();
         let address = address.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         match target.wire {
-            Wire::Udp => {
+            SyslogTransport::Udp => {
                 let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
                 let socket = UdpSocket::bind(any)?;
                 socket.connect(address)?;
                 let host = socket.local_addr()?.ip().to_string();
                 Ok(Self::Udp(socket, host))
             }
-            Wire::Tcp => {
+            SyslogTransport::Tcp => {
                 let stream = TcpStream::connect_timeout(&address, CONNECT)?;
                 stream.set_write_timeout(Some(WRITE))?;
                 let host = stream.local_addr()?.ip().to_string();

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 
 #[test]
 fn targets() {
-    let target = |text: &str| Target::parse(text).map(|target| target.to_string());
+    let target = |text: &str| SyslogTarget::parse(text).map(|target| target.to_string());
     assert_eq!(target("udp://loghost").as_deref(), Ok("udp://loghost:514"));
     assert_eq!(target("syslog://10.0.0.5:5514/").as_deref(), Ok("udp://10.0.0.5:5514"));
     assert_eq!(target("tcp://[2001:db8::1]").as_deref(), Ok("tcp://[2001:db8::1]:601"));
@@ -55,7 +55,11 @@ fn split(mut stream: &str) -> Vec<String> {
 #[test]
 fn every_line_arrives_over_tcp_from_the_first_and_the_last_before_the_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let target = Target { wire: Wire::Tcp, host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
+    let target = SyslogTarget {
+        wire: SyslogTransport::Tcp,
+        host: "127.0.0.1".into(),
+        port: listener.local_addr().unwrap().port(),
+    };
     let reader = thread::spawn(move || {
         let mut text = String::new();
         listener.accept().unwrap().0.read_to_string(&mut text).unwrap();
@@ -81,7 +85,11 @@ fn every_line_arrives_over_tcp_from_the_first_and_the_last_before_the_end() {
 #[test]
 fn udp_sends_one_message_a_datagram() {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let target = Target { wire: Wire::Udp, host: "127.0.0.1".into(), port: receiver.local_addr().unwrap().port() };
+    let target = SyslogTarget {
+        wire: SyslogTransport::Udp,
+        host: "127.0.0.1".into(),
+        port: receiver.local_addr().unwrap().port(),
+    };
     let mut ring = LogRing::new(1 << 20);
     ring.write_all(b"12:00:00 [ERROR] one\n12:00:00 [INFO] two\n").unwrap();
     let syslog = Syslog::new(ring);
@@ -103,6 +111,6 @@ proptest! {
         let text = message(&line, &host, SystemTime::now());
         prop_assert!(text.len() <= 2048 && !text.contains('\n'));
         prop_assert!(text.starts_with('<'));
-        let _ = Target::parse(&line);
+        let _ = SyslogTarget::parse(&line);
     }
 }

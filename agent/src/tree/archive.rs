@@ -2,7 +2,7 @@
 //! in all forms (old GNU; pax 0.0, 0.1 and 1.0). Values of pax records are bytes and may hold anything, line breaks too.
 
 use super::manifest::fill;
-use super::sparse::{self, Segment};
+use super::sparse::{self, SparseSegment};
 use std::io::{self, ErrorKind, Read};
 use tar::{EntryType, Header};
 
@@ -24,7 +24,7 @@ pub(super) type Records = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What the archive says of a file.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct TarEntry {
     pub path: Vec<u8>,
     pub link: Vec<u8>,
     pub kind: EntryType,
@@ -39,7 +39,7 @@ pub(super) struct Entry {
     /// Of the file, holes included.
     pub size: u64,
     /// Where in the file the stored bytes go, in ascending order.
-    pub segments: Vec<Segment>,
+    pub segments: Vec<SparseSegment>,
 }
 
 /// An archive being read. As a reader it gives the stored bytes of the entry that [`Archive::next`] returned last.
@@ -64,7 +64,7 @@ impl<'a> Archive<'a> {
     }
 
     /// The next entry; none at the archive's end mark. An archive that ends without one was cut off.
-    pub fn next(&mut self) -> io::Result<Option<Entry>> {
+    pub fn next(&mut self) -> io::Result<Option<TarEntry>> {
         let (mut records, mut long_path, mut long_link) = (Records::new(), None, None);
         loop {
             self.skip()?;
@@ -109,7 +109,7 @@ impl<'a> Archive<'a> {
         records: Records,
         long_path: Option<Vec<u8>>,
         long_link: Option<Vec<u8>>,
-    ) -> io::Result<Entry> {
+    ) -> io::Result<TarEntry> {
         let header = Header::from_byte_slice(block);
         let said = |key: &str| value(&records, key).filter(|value| !value.is_empty());
         let decimal = |key: &str| -> io::Result<Option<u64>> {
@@ -154,7 +154,7 @@ impl<'a> Archive<'a> {
                 (size, sparse::check(segments, stored, size)?)
             }
             _ => match sparse::of_records(&records)? {
-                None => (stored, vec![Segment { offset: 0, length: stored }]),
+                None => (stored, vec![SparseSegment { offset: 0, length: stored }]),
                 Some(sparse::Map::Stored { size }) => {
                     let segments = sparse::stored(self)?;
                     let stored = self.left;
@@ -164,7 +164,7 @@ impl<'a> Archive<'a> {
             },
         };
         let mode = u32::try_from(mode & 0o7777).unwrap_or(0);
-        Ok(Entry { path, link, kind, mode, uid, gid, mtime, device, records, size, segments })
+        Ok(TarEntry { path, link, kind, mode, uid, gid, mtime, device, records, size, segments })
     }
 
     fn expect(&mut self, stored: u64) {

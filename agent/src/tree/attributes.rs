@@ -1,7 +1,7 @@
 //! Attributes of an entry: mode, owners, time, extended attributes and ACLs.
 
 use super::acl;
-use super::archive::{self, Entry};
+use super::archive::{self, TarEntry};
 use crate::finalize::accounts::lookup;
 use crate::finalize::root::Root;
 use nix::sys::time::TimeSpec;
@@ -14,7 +14,7 @@ const LONGEST_ATTRIBUTE: usize = 64 << 10;
 const DATABASE: u64 = 1 << 20;
 
 /// What an entry has beside its contents.
-pub(super) struct Attributes {
+pub(super) struct FileAttributes {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
@@ -24,9 +24,9 @@ pub(super) struct Attributes {
     pub named: Vec<(&'static str, String)>,
 }
 
-impl Attributes {
+impl FileAttributes {
     /// What cannot be kept is said, not left out.
-    pub fn read(entry: &Entry) -> Result<Self, String> {
+    pub fn read(entry: &TarEntry) -> Result<Self, String> {
         let mut extended: Vec<(OsString, Vec<u8>)> = Vec::new();
         let mut named = Vec::new();
         let mut set = |name: OsString, value: Vec<u8>| {

@@ -3,8 +3,8 @@
 //! A raw or compressed disk streams through. A qcow2 image is read here and there, so it is kept in memory first: it has to
 //! fit into half of what is available. Either way its end comes only once the whole layer was found to be the right one.
 
-use super::archive::{Archive, Entry};
-use crate::image::oci::{Blob, Disk};
+use super::archive::{Archive, TarEntry};
+use crate::image::oci::{Blob, RegistryDisk};
 use crate::image::{self, Cancel, ImageError, Source};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
@@ -21,10 +21,10 @@ const TICK: Duration = Duration::from_millis(100);
 const QCOW2: &[u8] = b"QFI\xfb";
 
 /// Where a registry's disk is read from, and the digest of what is read where it is known before.
-pub fn disk(disk: Disk, cancel: &Cancel) -> Result<(Source, Option<String>), ImageError> {
+pub fn disk(disk: RegistryDisk, cancel: &Cancel) -> Result<(Source, Option<String>), ImageError> {
     let layers = match disk {
-        Disk::Plain(blob) => return Ok((blob.source(), blob.digest.wire.clone())),
-        Disk::Contained(layers) => layers,
+        RegistryDisk::Plain(blob) => return Ok((blob.source(), blob.digest.wire.clone())),
+        RegistryDisk::Contained(layers) => layers,
     };
     let name = layers.first().map(Blob::name).unwrap_or_default();
     for layer in layers.into_iter().rev() {
@@ -130,7 +130,7 @@ fn search(reader: &mut dyn Read, name: &str, tell: &SyncSender<Result<Told, Imag
 }
 
 /// The name of a file right below `disk`, if this is one.
-fn disk_name(entry: &Entry) -> Option<&[u8]> {
+fn disk_name(entry: &TarEntry) -> Option<&[u8]> {
     let path = entry.path.strip_prefix(b"./").unwrap_or(&entry.path);
     let name = path.strip_prefix(b"/").unwrap_or(path).strip_prefix(b"disk/")?;
     let plain = matches!(entry.kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse);
@@ -138,7 +138,7 @@ fn disk_name(entry: &Entry) -> Option<&[u8]> {
 }
 
 fn hand_on(
-    entry: &Entry,
+    entry: &TarEntry,
     called: String,
     archive: &mut Archive<'_>,
     tell: &SyncSender<Result<Told, ImageError>>,

@@ -1,6 +1,6 @@
 //! Archives of GNU tar and bsdtar in all their forms, unpacked, compared with what went in, and read back.
 
-use super::{Manifest, TreeError, unpack};
+use super::{TreeError, TreeManifest, unpack};
 use crate::finalize::root::Root;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -111,8 +111,8 @@ fn furnish(root: &Path, keeps: Keeps) -> bool {
     true
 }
 
-fn unpacked(archive: &Path, to: &Path) -> Result<Manifest, TreeError> {
-    let (root, mut manifest) = (Root::open(to).expect("opens"), Manifest::default());
+fn unpacked(archive: &Path, to: &Path) -> Result<TreeManifest, TreeError> {
+    let (root, mut manifest) = (Root::open(to).expect("opens"), TreeManifest::default());
     let mut file = File::open(archive).expect("opens");
     unpack(&mut file, &root, Some(&mut manifest), &|| false)?;
     Ok(manifest)
@@ -235,7 +235,7 @@ fn broken_archives_are_errors() {
         let run = |bytes: &[u8]| {
             let to = tempfile::tempdir().expect("a directory");
             let (mut bytes, root) = (bytes, Root::open(to.path()).expect("opens"));
-            unpack(&mut bytes, &root, Some(&mut Manifest::default()), &|| false)
+            unpack(&mut bytes, &root, Some(&mut TreeManifest::default()), &|| false)
         };
         let end = end.next_multiple_of(512);
         run(&bytes[..end + 512]).expect("whole");

@@ -7,7 +7,7 @@
 use super::TreeError;
 use super::archive::Archive;
 use super::manifest::forget;
-use super::unpack::{Place, Unpacker, inside};
+use super::unpack::{EntryPlace, Unpacker, inside};
 use nix::dir::Dir;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -78,7 +78,7 @@ impl Unpacker<'_> {
     }
 
     /// What lies in the way of an entry goes, if it is of a layer below.
-    pub(super) fn take_over(&mut self, place: &Place, directory: bool) -> Result<(), TreeError> {
+    pub(super) fn take_over(&mut self, place: &EntryPlace, directory: bool) -> Result<(), TreeError> {
         let path = place.canonical(self.root)?;
         let mine = self.layer.as_ref().is_some_and(|touched| touched.has(&path));
         if place.name.is_some() && place.is_directory() != directory && !mine {
@@ -114,7 +114,7 @@ impl Unpacker<'_> {
             }
             Err(error) => return Err(failed(error)),
         };
-        let place = Place::found(parent, name, shown.clone());
+        let place = EntryPlace::found(parent, name, shown.clone());
         let path = place.canonical(self.root)?;
         match &place.name {
             Some(name) => self.remove(place.parent.as_fd(), name, &path, 0),

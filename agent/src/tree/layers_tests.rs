@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Coded;
 use crate::finalize::root::Root;
-use crate::tree::Manifest;
+use crate::tree::TreeManifest;
 use crate::tree::unpack::Unpacked;
 use crate::tree::unpack::tests::{Made, is_root};
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ fn unpack(root: &Path, layers: Vec<Made>) -> Result<Unpacked, TreeError> {
 
 /// Unpacked, and found again as the manifest has it.
 fn unpack_bytes(root: &Path, layers: &[Vec<u8>]) -> Result<Unpacked, TreeError> {
-    let (root, mut manifest) = (Root::open(root).expect("root"), Manifest::default());
+    let (root, mut manifest) = (Root::open(root).expect("root"), TreeManifest::default());
     let stopped = || false;
     let mut unpacker = Unpacker::new(&root, Some(&mut manifest), &stopped);
     for (index, layer) in layers.iter().enumerate() {

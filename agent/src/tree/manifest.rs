@@ -98,7 +98,7 @@ struct Record {
 
 /// Everything that an archive has left behind, by path below the root, without links on the way.
 #[derive(Debug, Default)]
-pub struct Manifest {
+pub struct TreeManifest {
     records: BTreeMap<PathBuf, Record>,
     files: u32,
 }
@@ -111,7 +111,7 @@ pub struct Verified {
     pub file_bytes: u64,
 }
 
-impl Manifest {
+impl TreeManifest {
     pub(super) fn note(
         &mut self,
         path: PathBuf,

@@ -13,7 +13,7 @@ mod unpack;
 
 pub use contained::disk;
 pub use error::TreeError;
-pub use manifest::{Manifest, Verified};
+pub use manifest::{TreeManifest, Verified};
 pub use unpack::{Unpacked, Unpacker, unpack};
 
 #[cfg(test)]

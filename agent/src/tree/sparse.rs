@@ -8,7 +8,7 @@ const MOST: usize = 1 << 20;
 
 /// A piece of the file that is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Segment {
+pub(super) struct SparseSegment {
     pub offset: u64,
     pub length: u64,
 }
@@ -18,14 +18,14 @@ pub(super) enum Map {
     /// Format 1.0: the map comes before the stored bytes.
     Stored { size: u64 },
     /// Formats 0.0 and 0.1.
-    Told { size: u64, segments: Vec<Segment> },
+    Told { size: u64, segments: Vec<SparseSegment> },
 }
 
 /// Four pieces in the header, more in blocks behind it, 21 each.
 pub(super) fn old_gnu(
     header: &[u8; BLOCK],
     mut next: impl FnMut() -> io::Result<[u8; BLOCK]>,
-) -> io::Result<(u64, Vec<Segment>)> {
+) -> io::Result<(u64, Vec<SparseSegment>)> {
     let bad = || invalid("a sparse file's map has what is no number");
     let mut segments = Vec::new();
     let mut pieces = |bytes: &[u8], at: usize, count: usize| -> io::Result<()> {
@@ -35,7 +35,7 @@ pub(super) fn old_gnu(
                 break;
             }
             let (offset, length) = (number(offset).ok_or_else(bad)?, number(length).ok_or_else(bad)?);
-            segments.push(Segment { offset, length });
+            segments.push(SparseSegment { offset, length });
         }
         Ok(())
     };
@@ -83,12 +83,12 @@ pub(super) fn of_records(records: &Records) -> io::Result<Option<Map>> {
     if !rest.is_empty() {
         return Err(invalid("a sparse file's map has an odd number of numbers"));
     }
-    let segments = pairs.iter().map(|&[offset, length]| Segment { offset, length }).collect();
+    let segments = pairs.iter().map(|&[offset, length]| SparseSegment { offset, length }).collect();
     Ok(Some(Map::Told { size, segments }))
 }
 
 /// Format 1.0: a count, then offset and length of each piece, a decimal number a line, in whole blocks.
-pub(super) fn stored(from: &mut impl Read) -> io::Result<Vec<Segment>> {
+pub(super) fn stored(from: &mut impl Read) -> io::Result<Vec<SparseSegment>> {
     let (mut block, mut used) = ([0; BLOCK], BLOCK);
     let mut line = || -> io::Result<u64> {
         let (mut value, mut digits) = (0u64, 0);
@@ -112,11 +112,11 @@ pub(super) fn stored(from: &mut impl Read) -> io::Result<Vec<Segment>> {
     if count > MOST as u64 {
         return Err(invalid("a sparse file of too many pieces"));
     }
-    (0..count).map(|_| Ok(Segment { offset: line()?, length: line()? })).collect()
+    (0..count).map(|_| Ok(SparseSegment { offset: line()?, length: line()? })).collect()
 }
 
 /// Ascending, inside the file, and as long together as what is stored.
-pub(super) fn check(segments: Vec<Segment>, stored: u64, size: u64) -> io::Result<Vec<Segment>> {
+pub(super) fn check(segments: Vec<SparseSegment>, stored: u64, size: u64) -> io::Result<Vec<SparseSegment>> {
     let (mut end, mut sum) = (0u64, 0u64);
     for segment in &segments {
         let next = segment.offset.checked_add(segment.length);
@@ -136,8 +136,8 @@ pub(super) fn check(segments: Vec<Segment>, stored: u64, size: u64) -> io::Resul
 mod tests {
     use super::*;
 
-    fn segment(offset: u64, length: u64) -> Segment {
-        Segment { offset, length }
+    fn segment(offset: u64, length: u64) -> SparseSegment {
+        SparseSegment { offset, length }
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Unpacks the entries of a tar one after the other, below a directory that they cannot escape from.
 
 use super::TreeError;
-use super::archive::{Archive, Entry};
-use super::attributes::Attributes;
+use super::archive::{Archive, TarEntry};
+use super::attributes::FileAttributes;
 use super::layers::{Hidden, Touched};
-use super::manifest::{BLOCK, Contents, Digest, Manifest, fill, link_digest};
+use super::manifest::{BLOCK, Contents, Digest, TreeManifest, fill, link_digest};
 use crate::disk::zero;
 use crate::finalize::root::Root;
 use nix::fcntl::{AtFlags, OFlag, openat, readlink};
@@ -38,7 +38,7 @@ pub struct Unpacked {
 pub fn unpack(
     archive: &mut dyn Read,
     root: &Root,
-    manifest: Option<&mut Manifest>,
+    manifest: Option<&mut TreeManifest>,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Unpacked, TreeError> {
     let mut unpacker = Unpacker::new(root, manifest, stopped);
@@ -49,14 +49,14 @@ pub fn unpack(
 /// A tree while it is unpacked, from one archive or from several on top of each other.
 pub struct Unpacker<'t> {
     pub(super) root: &'t Root,
-    pub(super) manifest: Option<&'t mut Manifest>,
+    pub(super) manifest: Option<&'t mut TreeManifest>,
     stopped: &'t dyn Fn() -> bool,
     done: Unpacked,
     /// By their paths without links: another entry may take the place of one of them by any other path. Their times last:
     /// making what is in them changes those. Of two entries for one directory the later counts.
-    pub(super) directories: BTreeMap<PathBuf, Attributes>,
+    pub(super) directories: BTreeMap<PathBuf, FileAttributes>,
     /// The same for those with ACLs of names that the tree did not know yet.
-    pub(super) late: BTreeMap<PathBuf, (Attributes, Digest)>,
+    pub(super) late: BTreeMap<PathBuf, (FileAttributes, Digest)>,
     kept: usize,
     /// What this layer made, where there are others below it.
     pub(super) layer: Option<Touched>,
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Unpacker<'_> {
 }
 
 impl<'t> Unpacker<'t> {
-    pub fn new(root: &'t Root, manifest: Option<&'t mut Manifest>, stopped: &'t dyn Fn() -> bool) -> Self {
+    pub fn new(root: &'t Root, manifest: Option<&'t mut TreeManifest>, stopped: &'t dyn Fn() -> bool) -> Self {
         let (done, directories, late) = (Unpacked::default(), BTreeMap::new(), BTreeMap::new());
         Self { root, manifest, stopped, done, directories, late, kept: 0, layer: None }
     }
@@ -99,10 +99,10 @@ impl<'t> Unpacker<'t> {
         Ok(())
     }
 
-    fn entry(&mut self, path: &Path, entry: &Entry, archive: &mut Archive<'_>) -> Result<(), TreeError> {
-        let attributes = Attributes::read(entry)
+    fn entry(&mut self, path: &Path, entry: &TarEntry, archive: &mut Archive<'_>) -> Result<(), TreeError> {
+        let attributes = FileAttributes::read(entry)
             .map_err(|what| TreeError::Unsupported { path: path.display().to_string(), what })?;
-        let place = Place::new(self.root, path)?;
+        let place = EntryPlace::new(self.root, path)?;
         if !self.late.is_empty() {
             self.late.remove(&place.canonical(self.root)?);
         }
@@ -152,13 +152,13 @@ impl<'t> Unpacker<'t> {
     /// What had to wait for the last entry.
     pub fn finish(mut self) -> Result<Unpacked, TreeError> {
         for (path, (mut attributes, contents)) in self.late {
-            let place = Place::new(self.root, &path)?;
+            let place = EntryPlace::new(self.root, &path)?;
             attributes.resolve(self.root).map_err(|what| place.unsupported(&what))?;
             place.set(&attributes, true)?;
             place.note(self.root, self.manifest.as_deref_mut(), contents, &attributes)?;
         }
         for (path, mut attributes) in self.directories.into_iter().rev() {
-            let place = Place::new(self.root, &path)?;
+            let place = EntryPlace::new(self.root, &path)?;
             // An entry that came later may have taken its place.
             if place.is_directory() {
                 attributes.resolve(self.root).map_err(|what| place.unsupported(&what))?;
@@ -171,7 +171,7 @@ impl<'t> Unpacker<'t> {
 }
 
 /// Bytes that are kept with these attributes.
-fn keep(place: &Place, kept: usize, attributes: &Attributes) -> Result<usize, TreeError> {
+fn keep(place: &EntryPlace, kept: usize, attributes: &FileAttributes) -> Result<usize, TreeError> {
     let kept = kept.saturating_add(attributes.bytes());
     if kept > MOST_KEPT {
         return Err(place.unsupported("the attributes of directories, and ACLs of names, take too much memory"));
@@ -194,13 +194,13 @@ pub(super) fn inside(bytes: &[u8]) -> Result<PathBuf, TreeError> {
 }
 
 /// Where an entry goes: its directory, opened, and its name in it; none for the root itself.
-pub(super) struct Place {
+pub(super) struct EntryPlace {
     pub parent: OwnedFd,
     pub name: Option<OsString>,
     path: String,
 }
 
-impl Place {
+impl EntryPlace {
     fn new(root: &Root, path: &Path) -> Result<Self, TreeError> {
         let shown = path.display().to_string();
         let parent = root.make_directories(path.parent().unwrap_or(Path::new("")));
@@ -256,7 +256,12 @@ impl Place {
     }
 
     /// Blocks that are zero stay holes. Returns the digest of the contents.
-    fn file(&self, entry: &Entry, stored: &mut Archive<'_>, stopped: &dyn Fn() -> bool) -> Result<Digest, TreeError> {
+    fn file(
+        &self,
+        entry: &TarEntry,
+        stored: &mut Archive<'_>,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Digest, TreeError> {
         self.clear()?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = openat(&self.parent, self.name(), flags, Mode::S_IRUSR | Mode::S_IWUSR);
@@ -300,8 +305,8 @@ impl Place {
     }
 
     /// Returns where the file has its other name.
-    fn link(&self, root: &Root, target: &Path) -> Result<Place, TreeError> {
-        let other = Place::new(root, target)?;
+    fn link(&self, root: &Root, target: &Path) -> Result<EntryPlace, TreeError> {
+        let other = EntryPlace::new(root, target)?;
         self.clear()?;
         // The link's own name, never what a symbolic link there points to.
         linkat(&other.parent, other.name(), &self.parent, self.name(), LinkatFlags::empty())
@@ -320,7 +325,7 @@ impl Place {
     }
 
     /// Owner first: changing it takes set-uid bits and capabilities away.
-    fn set(&self, attributes: &Attributes, has_mode: bool) -> Result<(), TreeError> {
+    fn set(&self, attributes: &FileAttributes, has_mode: bool) -> Result<(), TreeError> {
         let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
         fchownat(&self.parent, self.name(), Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
             .map_err(self.failed("give its owner to"))?;
@@ -364,9 +369,9 @@ impl Place {
     fn note(
         &self,
         root: &Root,
-        manifest: Option<&mut Manifest>,
+        manifest: Option<&mut TreeManifest>,
         contents: Digest,
-        attributes: &Attributes,
+        attributes: &FileAttributes,
     ) -> Result<(), TreeError> {
         let Some(manifest) = manifest else { return Ok(()) };
         let path = self.canonical(root)?;

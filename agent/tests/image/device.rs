@@ -3,7 +3,7 @@
 
 use crate::support::*;
 use burin::disk::{
-    Backend, Completion, Counters, DiskError, Op, Options, PATIENCE, Pool, Queue, Target, Waker, Writer, Written,
+    Backend, Completion, Counters, DiskError, Op, PATIENCE, Pool, Queue, Target, Waker, Writer, WriterOptions, Written,
     open_queue,
 };
 use burin::error::Coded;
@@ -124,8 +124,14 @@ fn write(path: &Path, image: &[u8], backend: Backend, at: usize, fault: Fault) -
     let inner = open_queue(&target, backend, 8, &pool).unwrap();
     let count = Arc::new(AtomicUsize::new(0));
     let queue = Faulty { inner, count: count.clone(), at, fault, altered: Vec::new(), ready: Vec::new() };
-    let options =
-        Options { readback: true, overlap: true, depth: 4, request: 512 * 1024, patience: PATIENCE, withhold: None };
+    let options = WriterOptions {
+        readback: true,
+        overlap: true,
+        depth: 4,
+        request: 512 * 1024,
+        patience: PATIENCE,
+        withhold: None,
+    };
     let counters = Counters::default();
     let never = || false;
     let mut writer = Writer::new(&target, Box::new(queue), options, &counters, &never);

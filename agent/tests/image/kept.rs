@@ -2,8 +2,8 @@
 
 use crate::support::*;
 use burin::disk::{
-    Backend, Completion, Counters, Failure, Kept, Op, Options, PATIENCE, Pool, Queue, Record, Target, Waker, Writer,
-    Written, open_queue,
+    Backend, Completion, Counters, KeptRanges, KeptRecord, Op, PATIENCE, Pool, Queue, Target, Waker, WriteFailure,
+    Writer, WriterOptions, Written, open_queue,
 };
 use burin::error::Coded;
 use proptest::prelude::*;
@@ -46,18 +46,18 @@ impl Queue for Noted {
 const MARK: [u8; 512] = [7; 512];
 const RECORD: u64 = MIB as u64 - 4096;
 
-fn record() -> Record {
-    Record { place: RECORD, bytes: vec![9; 4096], stale: std::iter::once(RECORD - 4096..RECORD).collect() }
+fn record() -> KeptRecord {
+    KeptRecord { place: RECORD, bytes: vec![9; 4096], stale: std::iter::once(RECORD - 4096..RECORD).collect() }
 }
 
 /// What came of it, and what was written to.
-fn write(path: &Path, kept: &[Range<u64>], image: &[u8]) -> (Result<Written, Failure>, Vec<Range<u64>>) {
-    let target = Target::open_file(path).unwrap().keeping(Kept::new(kept.to_vec(), Some(record())));
+fn write(path: &Path, kept: &[Range<u64>], image: &[u8]) -> (Result<Written, WriteFailure>, Vec<Range<u64>>) {
+    let target = Target::open_file(path).unwrap().keeping(KeptRanges::new(kept.to_vec(), Some(record())));
     let pool = Pool::new(64);
     let written = Arc::new(Mutex::new(Vec::new()));
     let inner = open_queue(&target, Backend::Threads, 8, &pool).unwrap();
     let queue = Box::new(Noted { inner, written: written.clone() });
-    let options = Options {
+    let options = WriterOptions {
         readback: true,
         overlap: true,
         depth: 4,

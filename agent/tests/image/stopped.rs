@@ -2,8 +2,8 @@
 
 use crate::support::*;
 use burin::disk::{
-    Backend, Completion, Counters, DiskError, Failure, Fed, Feed, Op, Options, PATIENCE, Pool, Queue, Target, Waker,
-    Writer, Written, open_queue,
+    Backend, Completion, Counters, DiskError, Fed, Feed, Op, PATIENCE, Pool, Queue, Target, Waker, WriteFailure,
+    Writer, WriterOptions, Written, open_queue,
 };
 use burin::error::Coded;
 use std::fs;
@@ -85,7 +85,7 @@ fn drive(
     queue: Box<dyn Queue>,
     feed: &mut dyn Feed,
     interrupt: &(dyn Fn() -> bool + Sync),
-) -> Result<Written, Failure> {
+) -> Result<Written, WriteFailure> {
     drive_for(target, queue, feed, interrupt, PATIENCE)
 }
 
@@ -95,8 +95,9 @@ fn drive_for(
     feed: &mut dyn Feed,
     interrupt: &(dyn Fn() -> bool + Sync),
     patience: Duration,
-) -> Result<Written, Failure> {
-    let options = Options { readback: true, overlap: true, depth: 4, request: 512 * 1024, patience, withhold: None };
+) -> Result<Written, WriteFailure> {
+    let options =
+        WriterOptions { readback: true, overlap: true, depth: 4, request: 512 * 1024, patience, withhold: None };
     let counters = Counters::default();
     let mut writer = Writer::new(target, queue, options, &counters, interrupt);
     writer.prepare()?;

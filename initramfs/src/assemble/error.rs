@@ -4,8 +4,8 @@ use crate::agent::AgentError;
 use crate::authenticode::{PeError, SignerError};
 use crate::cpio::CpioError;
 use crate::debian::DebianError;
-use crate::kernel::KernelError;
-use crate::modules::{ClosureError, HardwareError, RulesError, TreeError};
+use crate::kernel::KernelImageError;
+use crate::modules::{ClosureError, HardwareError, ModuleRulesError, ModuleTreeError};
 use crate::pack::PackError;
 use crate::ramdisk::RamdiskError;
 use crate::tools::ToolError;
@@ -21,11 +21,11 @@ pub enum BuildError {
     #[error("no kernel package")]
     Debian(#[source] DebianError),
     #[error("the kernel cannot be used")]
-    Kernel(#[source] KernelError),
+    Kernel(#[source] KernelImageError),
     #[error("the kernel's modules cannot be used")]
-    Tree(#[source] TreeError),
+    Tree(#[source] ModuleTreeError),
     #[error("the modules cannot be chosen")]
-    Rules(#[source] RulesError),
+    Rules(#[source] ModuleRulesError),
     #[error("the modules cannot be chosen by an inventory")]
     Hardware(#[source] HardwareError),
     #[error("the modules cannot be completed")]

@@ -1,6 +1,6 @@
 //! `burin.conf` in an ISO: added when the ISO is made, and changed later without making it again.
 
-use super::run::Program;
+use super::run::HostProgram;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -53,7 +53,7 @@ pub fn set_conf(image: &Path, conf: &Path) -> Result<(), ConfError> {
     let partition =
         partition(&disk).map_err(at(image))?.ok_or_else(|| ConfError::NotOurs { path: image.to_owned() })?;
     // The one that may fail comes first.
-    let mut copy = Program::new("mcopy", "mtools", super::FAT_EPOCH);
+    let mut copy = HostProgram::new("mcopy", "mtools", super::FAT_EPOCH);
     copy.args(["-o", "-i"]).arg(format!("{}@@{partition}", image.display())).arg(conf).arg(format!("::/{FILE}"));
     copy.run().map_err(|error| ConfError::Partition(error.to_string()))?;
     disk.write_all_at(&bytes, place).and_then(|()| disk.sync_all()).map_err(at(image))

@@ -1,6 +1,6 @@
 //! GRUB: its second stage for each kind of firmware, and its menu.
 
-use super::run::Program;
+use super::run::HostProgram;
 use super::{IsoError, put};
 use crate::arch::Arch;
 use crate::netboot::grub_words;
@@ -59,7 +59,7 @@ pub fn core(platform: &str, output: &Path, work: &Path) -> Result<(), IsoError> 
         "arm64-efi" => (platform, ""),
         _ => (platform, "efi_gop efi_uga"),
     };
-    let mut make = Program::new("grub-mkimage", "grub-common", 0);
+    let mut make = HostProgram::new("grub-mkimage", "grub-common", 0);
     make.arg("-d").arg(directory(platform)?).args(["-O", format, "-p", "/boot/grub", "-c"]).arg(&early);
     make.arg("-o").arg(output).args(MODULES.split_whitespace()).args(more.split_whitespace());
     make.run()

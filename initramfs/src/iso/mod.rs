@@ -18,7 +18,7 @@ pub use conf::{ConfError, RESERVED, set_conf};
 use crate::arch::Arch;
 use crate::assemble::{INITRAMFS, KERNEL, MANIFEST, NOTICE};
 use crate::options::ExtraFile;
-use run::Program;
+use run::HostProgram;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -151,7 +151,7 @@ fn master(
     bios: Option<&str>,
     options: &IsoOptions,
 ) -> Result<(), IsoError> {
-    let mut xorriso = Program::new("xorriso", "xorriso", options.mtime);
+    let mut xorriso = HostProgram::new("xorriso", "xorriso", options.mtime);
     xorriso.args(["-as", "mkisofs", "-quiet", "-r", "-J", "-V", &options.label, "-o"]).arg(image);
     if let Some(platform) = bios {
         let first = grub::directory(platform)?.join("boot_hybrid.img");
@@ -177,7 +177,7 @@ fn volume(tree: &Path, image: &Path, label: &str, mtime: u32) -> Result<(), IsoE
     let size = (size + conf::RESERVED as u64 + FAT_SLACK + (4 << 20)).next_multiple_of(1 << 20);
     fs::File::create(image).and_then(|file| file.set_len(size)).map_err(file(image))?;
     date(tree, mtime)?;
-    let mut format = Program::new("mformat", "mtools", mtime);
+    let mut format = HostProgram::new("mformat", "mtools", mtime);
     format.arg("-i").arg(image).args(["-v", label, "-N", "42555249", "-T", &(size / 512).to_string()]);
     format.args(["-h", "64", "-s", "32", "::"]).run()?;
     let mut directories: Vec<String> = Vec::new();
@@ -185,11 +185,11 @@ fn volume(tree: &Path, image: &Path, label: &str, mtime: u32) -> Result<(), IsoE
         let parents: Vec<&str> = Path::new(relative).ancestors().skip(1).filter_map(Path::to_str).collect();
         for parent in parents.into_iter().rev().filter(|parent| !parent.is_empty()) {
             if !directories.iter().any(|known| known == parent) {
-                Program::new("mmd", "mtools", mtime).arg("-i").arg(image).arg(format!("::/{parent}")).run()?;
+                HostProgram::new("mmd", "mtools", mtime).arg("-i").arg(image).arg(format!("::/{parent}")).run()?;
                 directories.push(parent.to_owned());
             }
         }
-        let mut copy = Program::new("mcopy", "mtools", mtime);
+        let mut copy = HostProgram::new("mcopy", "mtools", mtime);
         copy.args(["-m", "-i"]).arg(image).arg(path).arg(format!("::/{relative}")).run()?;
     }
     Ok(())

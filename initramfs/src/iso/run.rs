@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 
 /// A program with its arguments; its clock says what the image is to say.
 #[derive(Debug)]
-pub struct Program {
+pub struct HostProgram {
     name: &'static str,
     package: &'static str,
     command: Command,
 }
 
-impl Program {
+impl HostProgram {
     pub fn new(name: &'static str, package: &'static str, mtime: u32) -> Self {
         let mut command = Command::new(name);
         command.env("SOURCE_DATE_EPOCH", mtime.to_string()).env("TZ", "UTC").env("LC_ALL", "C").stdin(Stdio::null());

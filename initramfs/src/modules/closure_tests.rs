@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::modules::modinfo::ModInfo;
-use crate::modules::{Rules, RulesError, Tables};
+use crate::modules::{ModuleRules, ModuleRulesError, Tables};
 
 fn tree(modules: &[(&str, &[&str])], builtin: &[&str]) -> ModuleTree {
     let made = modules.iter().map(|(path, depends)| {
@@ -40,18 +40,18 @@ fn a_missing_dependency_names_both() {
 #[test]
 fn a_missing_needed_module_names_the_rule() {
     let tree = tree(&[("kernel/fs/ext4.ko", &[])], &["kernel/fs/xfs.ko"]);
-    let rules = Rules::parse("need ext4\nneed xfs\nneed dm-mod\n", "site.list").unwrap();
+    let rules = ModuleRules::parse("need ext4\nneed xfs\nneed dm-mod\n", "site.list").unwrap();
     let error = rules.select(&tree).unwrap_err();
     assert_eq!(
         error,
-        RulesError::Missing { name: "dm_mod".into(), by: "site.list:3".into(), release: "6.1-test".into() }
+        ModuleRulesError::Missing { name: "dm_mod".into(), by: "site.list:3".into(), release: "6.1-test".into() }
     );
 }
 
 #[test]
 fn drop_spares_what_others_depend_on() {
     let tree = tree(&[("kernel/md/raid.ko", &["xor"]), ("kernel/md/xor.ko", &[]), ("kernel/md/faulty.ko", &[])], &[]);
-    let rules = Rules::parse("all md/*\ndrop md/faulty\ndrop xor\n", "t").unwrap();
+    let rules = ModuleRules::parse("all md/*\ndrop md/faulty\ndrop xor\n", "t").unwrap();
     let chosen = rules.select(&tree).unwrap();
     assert_eq!(chosen.keys().collect::<Vec<_>>(), ["raid"]);
     let closure = Closure::of(&tree, chosen.keys().map(String::as_str), Arch::X86_64).unwrap();
@@ -122,7 +122,7 @@ fn the_standard_rules_take_every_level_of_arrays() {
     modules.push(("kernel/drivers/md/faulty.ko", &[]));
     let needed = ["nvme", "ahci", "sd_mod", "ext4"].map(|name| format!("kernel/x/{name}.ko"));
     modules.extend(needed.iter().map(|path| (path.as_str(), &[] as &[&str])));
-    let chosen = Rules::standard().unwrap().select(&tree(&modules, &[])).unwrap();
+    let chosen = ModuleRules::standard().unwrap().select(&tree(&modules, &[])).unwrap();
     for level in levels {
         assert!(chosen.contains_key(level), "{level}: {chosen:?}");
     }

@@ -10,6 +10,6 @@ mod tree;
 
 pub use closure::{Closure, ClosureError};
 pub use hardware::{Hardware, HardwareError};
-pub use select::{Rules, RulesError, STANDARD_RULES};
+pub use select::{ModuleRules, ModuleRulesError, STANDARD_RULES};
 pub use tables::Tables;
-pub use tree::{Module, ModuleTree, TreeError, read_plain};
+pub use tree::{Module, ModuleTree, ModuleTreeError, read_plain};

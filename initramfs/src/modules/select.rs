@@ -11,7 +11,7 @@ pub const STANDARD_RULES: &str = include_str!("../../data/modules.list");
 
 /// An ordered list of rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rules(Vec<Rule>);
+pub struct ModuleRules(Vec<Rule>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Rule {
@@ -23,7 +23,7 @@ enum Rule {
 
 /// What is wrong with a rules file, or with a kernel measured by it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum RulesError {
+pub enum ModuleRulesError {
     /// A line that is no rule.
     #[error("{file}:{line}: expected `all`, `need`, `want` or `drop` and one pattern or name, found `{text}`")]
     Syntax { file: String, line: usize, text: String },
@@ -32,14 +32,14 @@ pub enum RulesError {
     Missing { name: String, by: String, release: String },
 }
 
-impl Rules {
+impl ModuleRules {
     /// The rules that come with burin.
-    pub fn standard() -> Result<Rules, RulesError> {
-        Rules::parse(STANDARD_RULES, "the standard module list")
+    pub fn standard() -> Result<ModuleRules, ModuleRulesError> {
+        ModuleRules::parse(STANDARD_RULES, "the standard module list")
     }
 
     /// Parses a rules file; `file` names it in errors.
-    pub fn parse(text: &str, file: &str) -> Result<Rules, RulesError> {
+    pub fn parse(text: &str, file: &str) -> Result<ModuleRules, ModuleRulesError> {
         let mut rules = Vec::new();
         for (n, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default().trim();
@@ -51,12 +51,12 @@ impl Rules {
                 ["want", name] => Rule::Want(name.to_owned()),
                 ["drop", pattern] => Rule::Drop(pattern.to_owned()),
                 _ => {
-                    return Err(RulesError::Syntax { file: file.to_owned(), line: n + 1, text: line.to_owned() });
+                    return Err(ModuleRulesError::Syntax { file: file.to_owned(), line: n + 1, text: line.to_owned() });
                 }
             };
             rules.push(rule);
         }
-        Ok(Rules(rules))
+        Ok(ModuleRules(rules))
     }
 
     /// Adds a rule that fails the build when the kernel lacks `name`; `by` says who asked.
@@ -70,7 +70,7 @@ impl Rules {
     }
 
     /// Names of the modules chosen from `tree`, without dependencies, each with the rule that chose it.
-    pub fn select(&self, tree: &ModuleTree) -> Result<BTreeMap<String, String>, RulesError> {
+    pub fn select(&self, tree: &ModuleTree) -> Result<BTreeMap<String, String>, ModuleRulesError> {
         let mut chosen = BTreeMap::new();
         for rule in &self.0 {
             match rule {
@@ -91,7 +91,7 @@ impl Rules {
                     }
                     None if tree.is_builtin(name) => {}
                     None => {
-                        return Err(RulesError::Missing {
+                        return Err(ModuleRulesError::Missing {
                             name: module_name(name),
                             by: by.clone(),
                             release: tree.release.clone(),
@@ -124,13 +124,13 @@ mod tests {
 
     #[test]
     fn the_standard_list_parses() {
-        Rules::standard().unwrap();
+        ModuleRules::standard().unwrap();
     }
 
     #[test]
     fn a_bad_line_is_named() {
-        let error = Rules::parse("# fine\nall a/*\nneed\n", "my.list").unwrap_err();
-        assert_eq!(error, RulesError::Syntax { file: "my.list".into(), line: 3, text: "need".into() });
+        let error = ModuleRules::parse("# fine\nall a/*\nneed\n", "my.list").unwrap_err();
+        assert_eq!(error, ModuleRulesError::Syntax { file: "my.list".into(), line: 3, text: "need".into() });
     }
 
     #[test]

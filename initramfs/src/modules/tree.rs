@@ -45,7 +45,7 @@ pub struct ModuleTree {
 
 /// What keeps a directory from being a kernel's modules.
 #[derive(Debug, thiserror::Error)]
-pub enum TreeError {
+pub enum ModuleTreeError {
     /// A file could not be read.
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
@@ -76,7 +76,7 @@ fn found(candidates: &[String]) -> String {
 impl ModuleTree {
     /// Reads the modules under `dir`, which is the release directory or holds it (`lib/modules`).
     /// Where `dir` holds several releases, `release` says which.
-    pub fn load(dir: &Path, release: Option<&str>) -> Result<ModuleTree, TreeError> {
+    pub fn load(dir: &Path, release: Option<&str>) -> Result<ModuleTree, ModuleTreeError> {
         let root = release_dir(dir, release)?;
         let mut files = Vec::new();
         find_modules(&root, &root, &mut files)?;
@@ -90,7 +90,7 @@ impl ModuleTree {
             let module = module?;
             match (&release, &module.info.release) {
                 (Some(expected), Some(found)) if expected != found => {
-                    return Err(TreeError::MixedRelease {
+                    return Err(ModuleTreeError::MixedRelease {
                         path: module.source,
                         found: found.clone(),
                         expected: expected.clone(),
@@ -105,7 +105,7 @@ impl ModuleTree {
                     Ordering::Greater => {}
                     Ordering::Equal => {
                         let (first, second) = (first.source.clone(), module.source);
-                        return Err(TreeError::Twice { name: module.name, first, second });
+                        return Err(ModuleTreeError::Twice { name: module.name, first, second });
                     }
                 }
             }
@@ -118,7 +118,7 @@ impl ModuleTree {
                 }
             }
         }
-        let release = release.ok_or_else(|| TreeError::NoRelease { path: root.clone() })?;
+        let release = release.ok_or_else(|| ModuleTreeError::NoRelease { path: root.clone() })?;
 
         let builtin_text = read_text(&root.join("modules.builtin"))?;
         let builtin: BTreeMap<String, String> =
@@ -195,12 +195,12 @@ fn builtin_aliases(data: &[u8]) -> Vec<(String, String)> {
     fields.collect()
 }
 
-fn release_dir(dir: &Path, release: Option<&str>) -> Result<PathBuf, TreeError> {
+fn release_dir(dir: &Path, release: Option<&str>) -> Result<PathBuf, ModuleTreeError> {
     let is_root = |d: &Path| d.join("modules.builtin").is_file() && d.join("kernel").is_dir();
     if is_root(dir) {
         return Ok(dir.to_owned());
     }
-    let entries = fs::read_dir(dir).map_err(|source| TreeError::Read { path: dir.to_owned(), source })?;
+    let entries = fs::read_dir(dir).map_err(|source| ModuleTreeError::Read { path: dir.to_owned(), source })?;
     let mut roots: Vec<PathBuf> = entries.filter_map(Result::ok).map(|e| e.path()).filter(|p| is_root(p)).collect();
     if let (Some(release), true) = (release, roots.len() > 1) {
         roots.retain(|r| r.ends_with(release));
@@ -208,18 +208,18 @@ fn release_dir(dir: &Path, release: Option<&str>) -> Result<PathBuf, TreeError> 
     roots.sort();
     if roots.len() != 1 {
         let candidates = roots.iter().map(|r| r.display().to_string()).collect();
-        return Err(TreeError::NoModules { path: dir.to_owned(), candidates });
+        return Err(ModuleTreeError::NoModules { path: dir.to_owned(), candidates });
     }
     Ok(roots.remove(0))
 }
 
 /// Collects (path without compression suffix, file) below `dir`.
-fn find_modules(root: &Path, dir: &Path, out: &mut Vec<(String, PathBuf)>) -> Result<(), TreeError> {
-    let entries = fs::read_dir(dir).map_err(|source| TreeError::Read { path: dir.to_owned(), source })?;
+fn find_modules(root: &Path, dir: &Path, out: &mut Vec<(String, PathBuf)>) -> Result<(), ModuleTreeError> {
+    let entries = fs::read_dir(dir).map_err(|source| ModuleTreeError::Read { path: dir.to_owned(), source })?;
     for entry in entries {
-        let entry = entry.map_err(|source| TreeError::Read { path: dir.to_owned(), source })?;
+        let entry = entry.map_err(|source| ModuleTreeError::Read { path: dir.to_owned(), source })?;
         let path = entry.path();
-        let kind = entry.file_type().map_err(|source| TreeError::Read { path: path.clone(), source })?;
+        let kind = entry.file_type().map_err(|source| ModuleTreeError::Read { path: path.clone(), source })?;
         if kind.is_dir() {
             find_modules(root, &path, out)?;
         } else if let Some(relative) = path.strip_prefix(root).ok().and_then(Path::to_str)
@@ -237,27 +237,27 @@ fn without_compression(path: &str) -> Option<&str> {
     plain.ends_with(".ko").then_some(plain)
 }
 
-fn read_module(path: &str, source: &Path) -> Result<Module, TreeError> {
+fn read_module(path: &str, source: &Path) -> Result<Module, ModuleTreeError> {
     let data = read_plain(source)?;
     let (arch, info) =
-        ModInfo::from_elf(&data).map_err(|e| TreeError::NotAModule { path: source.to_owned(), source: e })?;
+        ModInfo::from_elf(&data).map_err(|e| ModuleTreeError::NotAModule { path: source.to_owned(), source: e })?;
     Ok(Module { name: module_name(path), path: path.to_owned(), source: source.to_owned(), arch, info })
 }
 
 /// A module file's ELF bytes, whatever its compression.
-pub fn read_plain(path: &Path) -> Result<Vec<u8>, TreeError> {
-    let data = fs::read(path).map_err(|source| TreeError::Read { path: path.to_owned(), source })?;
-    codec::decompress(data).map_err(|source| TreeError::Decompress { path: path.to_owned(), source })
+pub fn read_plain(path: &Path) -> Result<Vec<u8>, ModuleTreeError> {
+    let data = fs::read(path).map_err(|source| ModuleTreeError::Read { path: path.to_owned(), source })?;
+    codec::decompress(data).map_err(|source| ModuleTreeError::Decompress { path: path.to_owned(), source })
 }
 
-fn read_text(path: &Path) -> Result<String, TreeError> {
-    fs::read_to_string(path).map_err(|source| TreeError::Read { path: path.to_owned(), source })
+fn read_text(path: &Path) -> Result<String, ModuleTreeError> {
+    fs::read_to_string(path).map_err(|source| ModuleTreeError::Read { path: path.to_owned(), source })
 }
 
-fn read_bytes_or_empty(path: &Path) -> Result<Vec<u8>, TreeError> {
+fn read_bytes_or_empty(path: &Path) -> Result<Vec<u8>, ModuleTreeError> {
     match fs::read(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        other => other.map_err(|source| TreeError::Read { path: path.to_owned(), source }),
+        other => other.map_err(|source| ModuleTreeError::Read { path: path.to_owned(), source }),
     }
 }
 
@@ -289,6 +289,6 @@ mod tests {
     fn an_empty_directory_has_no_modules() {
         let dir = tempfile::tempdir().unwrap();
         let error = ModuleTree::load(dir.path(), None).unwrap_err();
-        assert!(matches!(error, TreeError::NoModules { .. }), "{error}");
+        assert!(matches!(error, ModuleTreeError::NoModules { .. }), "{error}");
     }
 }

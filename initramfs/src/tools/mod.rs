@@ -9,7 +9,7 @@ mod packages;
 mod root;
 
 pub use packages::Packages;
-pub use root::Root;
+pub use root::RootTools;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -103,7 +103,7 @@ pub struct Taken {
 
 /// A file that a source has: where a loader looks for it, and where it is on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundTool {
     /// Absolute path in the ramdisk.
     pub path: String,
     /// Links followed.
@@ -112,22 +112,22 @@ pub struct Found {
 }
 
 /// Where programs and libraries are taken from.
-pub trait Source {
-    fn program(&mut self, program: &'static str, package: &'static str) -> Result<Found, ToolError>;
+pub trait ToolSource {
+    fn program(&mut self, program: &'static str, package: &'static str) -> Result<FoundTool, ToolError>;
 
     /// A library by its soname, or a loader by its absolute path; `by` wants it.
-    fn library(&mut self, name: &str, by: &Found) -> Result<Option<Found>, ToolError>;
+    fn library(&mut self, name: &str, by: &FoundTool) -> Result<Option<FoundTool>, ToolError>;
 }
 
 /// The programs for `tools` and all that they load, sorted by path.
-pub fn collect(tools: &[Tool], source: &mut dyn Source, arch: Arch) -> Result<Vec<Taken>, ToolError> {
+pub fn collect(tools: &[Tool], source: &mut dyn ToolSource, arch: Arch) -> Result<Vec<Taken>, ToolError> {
     let mut taken: BTreeMap<String, Taken> = BTreeMap::new();
     let mut known: BTreeSet<String> = BTreeSet::new();
     for tool in tools.iter().collect::<BTreeSet<_>>() {
         let (_, program, package) = tool.row();
         let found = source.program(program, package)?;
         // Always the same place, wherever it was: the agent looks there first.
-        let mut queue = vec![Found { path: format!("/usr/sbin/{program}"), ..found }];
+        let mut queue = vec![FoundTool { path: format!("/usr/sbin/{program}"), ..found }];
         while let Some(one) = queue.pop() {
             let data =
                 fs::read(&one.file).map_err(|error| ToolError::Read { path: one.file.clone(), source: error })?;

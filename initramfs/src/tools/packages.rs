@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::root::PROGRAMS;
-use super::{Found, Source, Tool, ToolError, first_file, library_paths};
+use super::{FoundTool, Tool, ToolError, ToolSource, first_file, library_paths};
 use crate::arch::Arch;
-use crate::debian::{self, Package, Record};
+use crate::debian::{self, Package, Stanza};
 
 /// Packages as they are fetched and unpacked, in a cache that outlives the build.
 pub struct Packages<'a> {
@@ -14,7 +14,7 @@ pub struct Packages<'a> {
     arch: Arch,
     say: &'a mut dyn FnMut(&str),
     /// None: apt's lists do not have it.
-    records: BTreeMap<String, Option<Record>>,
+    records: BTreeMap<String, Option<Stanza>>,
     unpacked: Vec<Unpacked>,
 }
 
@@ -74,30 +74,30 @@ impl<'a> Packages<'a> {
         }
     }
 
-    fn look(&self, name: &str) -> Option<Found> {
+    fn look(&self, name: &str) -> Option<FoundTool> {
         let paths = library_paths(name, self.arch);
         self.unpacked.iter().find_map(|one| {
             let (path, file) = first_file(&one.root, &paths)?;
             // A loader stays where the program says, wherever it was found.
             let path = if name.starts_with('/') { name.to_owned() } else { format!("/{path}") };
-            Some(Found { path, file, package: Some(one.package.clone()) })
+            Some(FoundTool { path, file, package: Some(one.package.clone()) })
         })
     }
 }
 
-impl Source for Packages<'_> {
-    fn program(&mut self, program: &'static str, package: &'static str) -> Result<Found, ToolError> {
+impl ToolSource for Packages<'_> {
+    fn program(&mut self, program: &'static str, package: &'static str) -> Result<FoundTool, ToolError> {
         let place = self.fetch(package)?;
         let paths = PROGRAMS.map(|directory| format!("{directory}/{program}"));
         let missing = || ToolError::NotInPackage { program, package };
         let one = self.unpacked.get(place).ok_or_else(missing)?;
         let (path, file) = first_file(&one.root, &paths).ok_or_else(missing)?;
-        Ok(Found { path: format!("/{path}"), file, package: Some(one.package.clone()) })
+        Ok(FoundTool { path: format!("/{path}"), file, package: Some(one.package.clone()) })
     }
 
     /// A package depends on those whose libraries it is linked with (Debian Policy, 8.6): the one that is wanted is
     /// among them, and its name mostly says so.
-    fn library(&mut self, name: &str, by: &Found) -> Result<Option<Found>, ToolError> {
+    fn library(&mut self, name: &str, by: &FoundTool) -> Result<Option<FoundTool>, ToolError> {
         if let Some(found) = self.look(name) {
             return Ok(Some(found));
         }
@@ -140,7 +140,7 @@ fn likeness(library: &str, package: &str) -> u8 {
 }
 
 /// Every package named, alternatives included, without versions and architectures.
-fn depends(record: &Record) -> Vec<String> {
+fn depends(record: &Stanza) -> Vec<String> {
     let fields = ["Pre-Depends", "Depends"].iter().filter_map(|field| record.get(field));
     let names = fields.flat_map(|text| text.split([',', '|'])).filter_map(|one| one.split_whitespace().next());
     let mut names: Vec<String> = names.filter_map(|name| name.split(':').next()).map(str::to_owned).collect();
@@ -176,7 +176,7 @@ mod tests {
     fn dependencies_are_names_and_nothing_else() {
         let text = "Package: x\nPre-Depends: init-system-helpers (>= 1.54~)\nDepends: libc6 (>= 2.34), debconf (>= 0.5) | debconf-2.0, python3:any\n";
         assert_eq!(
-            depends(&Record::parse(text)),
+            depends(&Stanza::parse(text)),
             ["debconf", "debconf-2.0", "init-system-helpers", "libc6", "python3"]
         );
     }

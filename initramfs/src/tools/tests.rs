@@ -14,7 +14,7 @@ fn names_are_those_of_the_table() {
 #[test]
 fn a_missing_program_names_its_package() {
     let root = tempfile::tempdir().unwrap();
-    let error = collect(&[Tool::Vfat], &mut Root::new(root.path(), native()), native()).unwrap_err();
+    let error = collect(&[Tool::Vfat], &mut RootTools::new(root.path(), native()), native()).unwrap_err();
     assert!(error.to_string().ends_with("install the Debian package dosfstools"), "{error}");
 }
 
@@ -25,13 +25,13 @@ fn a_script_and_another_architecture_are_refused() {
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("mdadm"), "#!/bin/sh\n").unwrap();
     assert!(matches!(
-        collect(&[Tool::Raid], &mut Root::new(root.path(), native()), native()),
+        collect(&[Tool::Raid], &mut RootTools::new(root.path(), native()), native()),
         Err(ToolError::NotElf { .. })
     ));
     fs::copy(std::env::current_exe().unwrap(), directory.join("mdadm")).unwrap();
     let other = if native() == Arch::X86_64 { Arch::Aarch64 } else { Arch::X86_64 };
     assert!(matches!(
-        collect(&[Tool::Raid], &mut Root::new(root.path(), native()), other),
+        collect(&[Tool::Raid], &mut RootTools::new(root.path(), native()), other),
         Err(ToolError::Arch { .. })
     ));
 }
@@ -83,7 +83,7 @@ fn run_alone(tools: &[Tool], taken: &[Taken]) {
 /// The proof of a closure is that the program runs with nothing else.
 #[test]
 fn what_this_host_has_runs_alone() {
-    let mut host = Root::new(Path::new("/"), native());
+    let mut host = RootTools::new(Path::new("/"), native());
     let there: Vec<Tool> =
         Tool::all().into_iter().filter(|tool| collect(&[*tool], &mut host, native()).is_ok()).collect();
     if there.is_empty() {

@@ -46,7 +46,7 @@ fn a_bad_date_is_refused() {
 fn the_module_list_is_printed_as_it_can_be_read() {
     let output = run(&["module-list"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    burin_initramfs::modules::Rules::parse(&text, "stdout").unwrap();
+    burin_initramfs::modules::ModuleRules::parse(&text, "stdout").unwrap();
     assert!(text.contains("need ext4"));
 }
 

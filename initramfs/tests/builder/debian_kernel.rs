@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use object::{Object as _, ObjectSection as _};
 
 use burin_initramfs::arch::Arch;
-use burin_initramfs::modules::{Closure, ModuleTree, Rules, Tables, read_plain};
+use burin_initramfs::modules::{Closure, ModuleRules, ModuleTree, Tables, read_plain};
 use burin_initramfs::options::{ExtraFile, KernelSource, Options, Stub};
 use burin_initramfs::{INITRAMFS, KERNEL, MANIFEST, NOTICE, UKI, build, codec, debian};
 
@@ -86,7 +86,7 @@ fn tables_are_those_of_depmod() {
         return;
     }
     let tree = tree(unpacked);
-    let chosen = Rules::standard().unwrap().select(&tree).unwrap();
+    let chosen = ModuleRules::standard().unwrap().select(&tree).unwrap();
     let closure = Closure::of(&tree, chosen.keys().map(String::as_str), Arch::X86_64).unwrap();
     assert!(closure.modules.len() > 300, "only {} modules", closure.modules.len());
     let tables = Tables::of(&closure, "");

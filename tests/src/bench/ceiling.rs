@@ -2,12 +2,12 @@
 
 use super::Result;
 use super::error::BenchError;
-use super::measure::{Sample, Watch};
+use super::measure::{Sample, Shell};
 use serde::{Deserialize, Serialize};
 
 /// A step of imaging, alone.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-pub struct Step {
+pub struct CeilingStep {
     pub name: String,
     pub wall: f64,
     /// CPU seconds of the whole machine.
@@ -20,11 +20,11 @@ pub struct Ceiling {
     /// Group of rows that it belongs to.
     pub group: String,
     /// Steps of an image that is written.
-    pub write: Vec<Step>,
+    pub write: Vec<CeilingStep>,
     /// What reading back adds.
-    pub read: Step,
+    pub read: CeilingStep,
     /// What SHA-256 of the download adds, on a core of its own.
-    pub digest: Step,
+    pub digest: CeilingStep,
     pub cores: usize,
 }
 
@@ -57,7 +57,7 @@ const DEVICE: &str = "device";
 
 /// Measures each step three times and keeps the fastest. `from` is the variable that holds the
 /// server's URL, `decode` a command, `$IMAGES/file` what is downloaded.
-pub fn ceiling(watch: &Watch, group: &str, file: &str, from: &str, decode: &str, sizes: Sizes) -> Result<Ceiling> {
+pub fn ceiling(watch: &Shell, group: &str, file: &str, from: &str, decode: &str, sizes: Sizes) -> Result<Ceiling> {
     let Sizes { data, size } = sizes;
     let data = data.next_multiple_of(1 << 20).min(size);
     let fio =
@@ -85,7 +85,7 @@ pub fn ceiling(watch: &Watch, group: &str, file: &str, from: &str, decode: &str,
             }
         }
         let Some(best) = best else { continue };
-        taken.push(Step { name: name.to_owned(), wall: best.wall, machine: best.machine });
+        taken.push(CeilingStep { name: name.to_owned(), wall: best.wall, machine: best.machine });
     }
     let none = || BenchError::odd("ceiling", "no step");
     let read = taken.pop().ok_or_else(none)?;
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_slowest_step_is_the_ceiling() {
-        let step = |name: &str, wall, machine| Step { name: name.into(), wall, machine };
+        let step = |name: &str, wall, machine| CeilingStep { name: name.into(), wall, machine };
         let ceiling = Ceiling {
             group: "zstd".into(),
             write: vec![step("network", 0.5, 1.0), step("decode", 2.0, 2.0), step(DEVICE, 1.5, 1.0)],

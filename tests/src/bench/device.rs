@@ -16,7 +16,7 @@ const ALIGN: usize = 4096;
 const CHUNK: u64 = 256 << 10;
 
 #[derive(Debug)]
-pub struct Device {
+pub struct BenchDevice {
     path: PathBuf,
     backing: PathBuf,
     size: u64,
@@ -47,7 +47,7 @@ impl Traffic {
     }
 }
 
-impl Device {
+impl BenchDevice {
     /// `size` bytes, backed by a file in `directory`.
     pub fn attach(directory: &Path, size: u64) -> Result<Self> {
         let backing = directory.join("disk.raw");
@@ -151,7 +151,7 @@ impl Device {
     }
 }
 
-impl Drop for Device {
+impl Drop for BenchDevice {
     fn drop(&mut self) {
         let _ = tool("losetup", &["--detach", &self.name()]);
         let _ = std::fs::remove_file(&self.backing);

@@ -32,13 +32,13 @@ pub struct Sample {
 
 /// Runs shell commands with variables set.
 #[derive(Debug)]
-pub struct Watch {
+pub struct Shell {
     pub variables: Vec<(String, String)>,
     /// What the last command printed.
     pub log: PathBuf,
 }
 
-impl Watch {
+impl Shell {
     /// The first error that the last command printed, or else its end, on one line.
     pub fn last_words(&self) -> String {
         last_words(&std::fs::read_to_string(&self.log).unwrap_or_default())
@@ -145,7 +145,7 @@ mod tests {
     fn a_command_is_watched_with_its_children() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
-        let watch = Watch { variables: vec![("WORD".into(), "hello".into())], log: log.clone() };
+        let watch = Shell { variables: vec![("WORD".into(), "hello".into())], log: log.clone() };
         let sample = watch.run("echo $WORD | cat; sleep 0.2").unwrap();
         assert!(sample.ok && sample.wall >= 0.2 && sample.rss > 0);
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "hello\n");

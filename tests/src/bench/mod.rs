@@ -16,16 +16,16 @@ mod server;
 mod table;
 
 pub use ceiling::{Ceiling, Sizes, ceiling};
-pub use device::Device;
+pub use device::BenchDevice;
 pub use error::BenchError;
 pub use hello::hello;
-pub use measure::{Sample, Watch};
+pub use measure::{Sample, Shell};
 pub use pack::pack;
-pub use results::{Entry, Results};
+pub use results::{Measurement, Results};
 pub use rows::{Prior, Row, rows};
 pub use series::Series;
-pub use server::Server;
-pub use table::{Machine, replace_measured, report};
+pub use server::Nginx;
+pub use table::{BenchMachine, replace_measured, report};
 
 /// Names of the images: what is on the machines, the same tree upgraded in place, and that tree built anew.
 pub const IMAGES: [&str; 3] = ["debian", "upgraded", "rebuilt"];

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// One run of one row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Measurement {
     /// Of the row.
     pub id: String,
     /// Whether the command exited with 0.
@@ -32,7 +32,7 @@ pub struct Entry {
     pub note: String,
 }
 
-impl Entry {
+impl Measurement {
     /// A row that could not be run.
     pub fn missing(id: String, why: &str) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Entry {
 #[derive(Debug)]
 pub struct Results {
     path: PathBuf,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Measurement>,
 }
 
 impl Results {
@@ -83,7 +83,7 @@ impl Results {
         std::fs::write(&self.path, text).map_err(BenchError::file("write", &self.path))
     }
 
-    pub fn add(&mut self, entry: Entry) -> Result<()> {
+    pub fn add(&mut self, entry: Measurement) -> Result<()> {
         let file = OpenOptions::new().create(true).append(true).open(&self.path);
         let written = file.and_then(|mut file| file.write_all(line(&entry).as_bytes()));
         written.map_err(BenchError::file("write", &self.path))?;
@@ -91,12 +91,12 @@ impl Results {
         Ok(())
     }
 
-    pub fn of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Entry> {
+    pub fn of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Measurement> {
         self.entries.iter().filter(move |entry| entry.id == id)
     }
 }
 
-fn line(entry: &Entry) -> String {
+fn line(entry: &Measurement) -> String {
     let mut line = serde_json::to_string(entry).unwrap_or_default();
     line.push('\n');
     line
@@ -111,8 +111,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("results");
         let mut results = Results::load(&path).unwrap();
-        results.add(Entry::missing("a".into(), "not there")).unwrap();
-        results.add(Entry { wall: 1.5, ..Entry::missing("b".into(), "") }).unwrap();
+        results.add(Measurement::missing("a".into(), "not there")).unwrap();
+        results.add(Measurement { wall: 1.5, ..Measurement::missing("b".into(), "") }).unwrap();
         assert_eq!(Results::load(&path).unwrap().entries, results.entries);
         results.forget("a").unwrap();
         let again = Results::load(&path).unwrap();

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
-pub struct Server {
+pub struct Nginx {
     nginx: Child,
     log: PathBuf,
     /// Without a limit.
@@ -38,7 +38,7 @@ fn configuration(work: &Path, root: &Path, fast: u16, slow: u16) -> String {
     )
 }
 
-impl Server {
+impl Nginx {
     /// Serves `root`; its own files go to `work`.
     pub fn start(work: &Path, root: &Path) -> Result<Self> {
         let (fast, slow) = (free_port()?, free_port()?);
@@ -73,7 +73,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Nginx {
     fn drop(&mut self) {
         // The master ends its worker when asked to; killed outright it would leave it behind.
         let pid = nix::unistd::Pid::from_raw(self.nginx.id() as i32);

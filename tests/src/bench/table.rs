@@ -3,7 +3,7 @@
 use super::Result;
 use super::ceiling::Ceiling;
 use super::error::{BenchError, tool};
-use super::results::{Entry, Results};
+use super::results::{Measurement, Results};
 use super::rows::Row;
 use super::series::Series;
 use std::fmt::Write;
@@ -13,7 +13,7 @@ const END: &str = "<!-- measured: end -->";
 
 /// Where and when it was measured.
 #[derive(Debug, Clone)]
-pub struct Machine {
+pub struct BenchMachine {
     pub date: String,
     pub processor: String,
     pub cores: usize,
@@ -23,7 +23,7 @@ pub struct Machine {
     pub agent: String,
 }
 
-impl Machine {
+impl BenchMachine {
     /// This one. `agent` and `work` are the program measured and the directory of the disk's file.
     pub fn here(agent: &str, work: &str) -> Result<Self> {
         let read = |path: &str| std::fs::read_to_string(path).map_err(BenchError::file("read", path));
@@ -49,26 +49,26 @@ fn mib(bytes: f64) -> String {
     format!("{:.0}", bytes / f64::from(1 << 20))
 }
 
-fn median(entries: &[&Entry], of: impl Fn(&Entry) -> f64) -> Option<f64> {
+fn median(entries: &[&Measurement], of: impl Fn(&Measurement) -> f64) -> Option<f64> {
     entries.iter().map(|entry| of(entry)).collect::<Series>().median()
 }
 
 /// Runs of a row that count for times: those that ended well.
-fn good<'a>(results: &'a Results, id: &'a str) -> Vec<&'a Entry> {
+fn good<'a>(results: &'a Results, id: &'a str) -> Vec<&'a Measurement> {
     results.of(id).filter(|entry| entry.ok).collect()
 }
 
 fn line(row: &Row, results: &Results) -> String {
     let id = row.id();
-    let all: Vec<&Entry> = results.of(&id).collect();
+    let all: Vec<&Measurement> = results.of(&id).collect();
     let runs = good(results, &id);
     if runs.is_empty() {
         let why = all.last().map_or("not run", |entry| entry.note.as_str());
         return format!("| {} | {} | {} | | | | | | | | | | | | |\n", row.group, row.name, why.replace('|', "/"));
     }
     let walls: Series = runs.iter().map(|entry| entry.wall).collect();
-    let number = |of: fn(&Entry) -> f64| median(&runs, of).unwrap_or(0.0);
-    let bytes = |of: fn(&Entry) -> u64| mib(median(&runs, |entry| of(entry) as f64).unwrap_or(0.0));
+    let number = |of: fn(&Measurement) -> f64| median(&runs, of).unwrap_or(0.0);
+    let bytes = |of: fn(&Measurement) -> u64| mib(median(&runs, |entry| of(entry) as f64).unwrap_or(0.0));
     let same = match (runs.iter().filter(|entry| entry.same).count(), runs.len(), all.len()) {
         (same, ok, all) if same == ok && ok == all => "same".to_owned(),
         (0, ok, all) if ok == all => "**DIFFERS**".to_owned(),
@@ -163,7 +163,7 @@ fn ceilings(ceilings: &[Ceiling], results: &Results) -> String {
 }
 
 /// Everything that was measured, for docs/benchmarks.md.
-pub fn report(machine: &Machine, rows: &[Row], results: &Results, limits: &[Ceiling]) -> String {
+pub fn report(machine: &BenchMachine, rows: &[Row], results: &Results, limits: &[Ceiling]) -> String {
     let mut text = format!(
         "{}; {} cores of {}, {} MiB of RAM, Linux {}, the disk's file on {}; {}.\n\n",
         machine.date,
@@ -206,7 +206,8 @@ mod tests {
         let rows = super::super::rows();
         let id = rows[0].id();
         for wall in [2.0, 1.0, 4.0] {
-            let entry = Entry { ok: true, same: true, wall, rss: 20 << 20, ..Entry::missing(id.clone(), "") };
+            let entry =
+                Measurement { ok: true, same: true, wall, rss: 20 << 20, ..Measurement::missing(id.clone(), "") };
             results.add(entry).unwrap();
         }
         let text = line(&rows[0], &results);
@@ -214,9 +215,9 @@ mod tests {
             text.contains("| 2.00 (1.00–4.00) | 3 |") && text.contains("| 20 |") && text.contains("| same |"),
             "{text}"
         );
-        results.add(Entry { ok: true, ..Entry::missing(id.clone(), "") }).unwrap();
+        results.add(Measurement { ok: true, ..Measurement::missing(id.clone(), "") }).unwrap();
         assert!(line(&rows[0], &results).contains("**3 of 4 same, 0 failed**"));
-        results.add(Entry::missing(rows[1].id(), "does not | build")).unwrap();
+        results.add(Measurement::missing(rows[1].id(), "does not | build")).unwrap();
         assert!(line(&rows[1], &results).contains("does not / build"));
     }
 

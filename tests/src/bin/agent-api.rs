@@ -3,12 +3,12 @@
 //! Orders are planned by the real planner, on an inventory of two disks that do not exist; a plan that is applied is
 //! receipted at once. No disk of this host is looked at.
 
-use burin::api::{Door, LogRing, Options, Server, Work};
+use burin::api::{ApiOptions, ApiWork, Door, LogRing, Server};
 use burin::control::ControlFlag;
 use burin::error::Coded;
 use burin::protocol::event::StageFinished;
 use burin::protocol::{Hello, Identity, Kind, Order, Plan, Problem, Receipt, Secret, hello, receipt};
-use burin::report::{Emitter, Limits};
+use burin::report::{Emitter, SpoolLimits};
 use clap::Parser;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -57,18 +57,18 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         key: None,
         attestation: None,
     };
-    let emitter = Emitter::open(None, BOOT, "/", &[], Limits::default())?;
+    let emitter = Emitter::open(None, BOOT, "/", &[], SpoolLimits::default())?;
     let mut log = LogRing::new(1 << 16);
     log.write_all(b"a made-up machine\n")?;
     let door = Door::new(hello, ControlFlag::default(), &emitter, log, Arc::new(plan));
     door.set_token(Secret::new(arguments.token.clone()));
     door.set_inventory(machine());
-    let options = Options { listen: arguments.listen, addresses: vec![arguments.listen.ip()], callers: None };
+    let options = ApiOptions { listen: arguments.listen, addresses: vec![arguments.listen.ip()], callers: None };
     let server = Server::start(&options, door.clone())?;
     println!("listening on {} {}", server.endpoint().url, server.endpoint().fingerprint);
     loop {
         // Whoever wants this machine to reboot is told yes, and nothing happens.
-        let Some(Work::Apply { order, plan_digest }) = door.next_work(Duration::from_secs(3600)) else { continue };
+        let Some(ApiWork::Apply { order, plan_digest }) = door.next_work(Duration::from_secs(3600)) else { continue };
         emitter.emit(Kind::StageFinished(StageFinished { stage: "write".to_owned(), duration_ms: 1 }));
         door.finish(&Receipt {
             version: receipt::VERSION.to_owned(),

@@ -1,8 +1,8 @@
 //! `scripts/bench` after its set-up: writes every form of the image with every contestant, and reports the times.
 
 use burin_tests::bench::{
-    BenchError, Ceiling, Device, Entry, Machine, Prior, Results, Row, Server, Sizes, Watch, ceiling, hello, pack,
-    replace_measured, report, rows,
+    BenchDevice, BenchError, BenchMachine, Ceiling, Measurement, Nginx, Prior, Results, Row, Shell, Sizes, ceiling,
+    hello, pack, replace_measured, report, rows,
 };
 use clap::{Args, Parser};
 use std::os::unix::fs::FileExt;
@@ -102,9 +102,9 @@ fn main() -> ExitCode {
 /// All that a measurement needs.
 struct Bench<'a> {
     arguments: &'a RunArgs,
-    device: Device,
-    server: Server,
-    watch: Watch,
+    device: BenchDevice,
+    server: Nginx,
+    watch: Shell,
 }
 
 fn run(arguments: &RunArgs) -> Result<(), BenchError> {
@@ -119,7 +119,7 @@ fn run(arguments: &RunArgs) -> Result<(), BenchError> {
     }
     let image = images.join("debian.raw");
     let size = std::fs::metadata(&image).map_err(BenchError::file("open", &image))?.len();
-    let (device, server) = (Device::attach(work, size)?, Server::start(work, images)?);
+    let (device, server) = (BenchDevice::attach(work, size)?, Nginx::start(work, images)?);
     let text = |path: &Path| path.display().to_string();
     let spool = tempfile::tempdir_in("/dev/shm").map_err(BenchError::file("make a directory in", "/dev/shm"))?;
     let variables = [
@@ -133,7 +133,7 @@ fn run(arguments: &RunArgs) -> Result<(), BenchError> {
         ("SPOOL", text(spool.path())),
     ];
     let variables = variables.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    let watch = Watch { variables, log: results.join("last.log") };
+    let watch = Shell { variables, log: results.join("last.log") };
     let bench = Bench { arguments, device, server, watch };
     let all = rows();
     let chosen = |row: &&Row| {
@@ -158,7 +158,7 @@ fn run(arguments: &RunArgs) -> Result<(), BenchError> {
     }
     let ceilings: Vec<Ceiling> =
         std::fs::read_to_string(&limits).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let machine = Machine::here(&text(&arguments.agent), &text(work))?;
+    let machine = BenchMachine::here(&text(&arguments.agent), &text(work))?;
     let report = report(&machine, &all, &kept, &ceilings);
     println!("{report}");
     if let Some(path) = &arguments.document {
@@ -221,7 +221,7 @@ impl Bench<'_> {
         if let Some(why) = self.missing(row) {
             if round == 0 {
                 eprintln!("{id}: {why}");
-                results.add(Entry::missing(id, &why))?;
+                results.add(Measurement::missing(id, &why))?;
             }
             return Ok(());
         }
@@ -243,7 +243,7 @@ impl Bench<'_> {
             (false, _) => ", FAILED",
         };
         eprintln!("{id}: {:.2} s, {:.2} CPU s, {} MiB{verdict} {note}", sample.wall, sample.cpu, sample.rss >> 20);
-        results.add(Entry {
+        results.add(Measurement {
             id,
             ok: sample.ok,
             same,

@@ -25,14 +25,14 @@ struct Arguments {
 
 /// What an agent asks another process of its own program: what is in an image.
 #[derive(Debug, Parser)]
-struct Aside {
+struct LookCommand {
     #[command(flatten)]
     look: LookArgs,
 }
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("look") {
-        return look::run(&Aside::parse_from(std::env::args().skip(1)).look);
+        return look::run(&LookCommand::parse_from(std::env::args().skip(1)).look);
     }
     let arguments = Arguments::parse();
     let mut agent = match Agent::new(&arguments.root) {

@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use burin::protocol::{Identity, Secret};
-use burin_initramfs::cpio::{Archive, Node};
+use burin_initramfs::cpio::{Archive, CpioNode};
 use serde::Deserialize;
 use std::io;
 use std::sync::Arc;
@@ -91,6 +91,6 @@ pub(super) async fn site(State(shared): State<Arc<Shared>>, Query(who): Query<Wh
 pub fn site_archive(join_token: &Secret) -> io::Result<Vec<u8>> {
     let mut archive = Archive::default();
     let words = format!("burin.token={}\n", join_token.reveal());
-    archive.add("/etc/burin/cmdline", 0o600, Node::File(words.into_bytes())).map_err(io::Error::other)?;
+    archive.add("/etc/burin/cmdline", 0o600, CpioNode::File(words.into_bytes())).map_err(io::Error::other)?;
     zstd::encode_all(archive.to_bytes(0).map_err(io::Error::other)?.as_slice(), 1)
 }

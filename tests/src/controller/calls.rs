@@ -1,7 +1,7 @@
 //! The calls of the protocol, `/v1/...`.
 
 use super::server::Shared;
-use super::state::{MachineView, Record};
+use super::state::{JournalRecord, MachineView};
 use super::watch::Observation;
 use axum::Json;
 use axum::body::Bytes;
@@ -22,30 +22,30 @@ use tokio::sync::oneshot;
 
 /// What goes wrong is said as a `Problem` in JSON.
 #[derive(Debug)]
-pub(super) struct Refusal(StatusCode, Problem);
+pub(super) struct ProblemReply(StatusCode, Problem);
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ProblemReply {
     fn into_response(self) -> Response {
         (self.0, Json(self.1)).into_response()
     }
 }
 
-pub(super) fn refusal(status: StatusCode, code: &str, message: impl Into<String>) -> Refusal {
-    Refusal(status, Problem { code: code.to_owned(), message: message.into(), causes: vec![], hint: None })
+pub(super) fn refusal(status: StatusCode, code: &str, message: impl Into<String>) -> ProblemReply {
+    ProblemReply(status, Problem { code: code.to_owned(), message: message.into(), causes: vec![], hint: None })
 }
 
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ProblemReply> {
     serde_json::from_slice(body).map_err(|error| {
         refusal(StatusCode::BAD_REQUEST, "request.json", format!("the body is not as documented: {error}"))
     })
 }
 
-pub(super) fn speaks(found: &str, expected: &'static str) -> Result<(), Refusal> {
+pub(super) fn speaks(found: &str, expected: &'static str) -> Result<(), ProblemReply> {
     version::check(found, expected)
         .map_err(|error| refusal(StatusCode::BAD_REQUEST, "protocol.version", error.to_string()))
 }
 
-async fn durable(written: oneshot::Receiver<bool>) -> Result<(), Refusal> {
+async fn durable(written: oneshot::Receiver<bool>) -> Result<(), ProblemReply> {
     match written.await {
         Ok(true) => Ok(()),
         _ => Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, "journal.write", "the record could not be kept")),
@@ -61,7 +61,7 @@ fn digest(text: &str) -> String {
 }
 
 /// Tokens are kept and compared as digests, so the comparison's time tells nothing about the token.
-fn authorise(shared: &Shared, machine: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+fn authorise(shared: &Shared, machine: &str, headers: &HeaderMap) -> Result<(), ProblemReply> {
     let token = bearer(headers).map(digest);
     if token.is_some_and(|token| shared.state().by_token(machine, &token)) {
         shared.hear(machine);
@@ -74,7 +74,7 @@ pub(super) async fn hello(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ProblemReply> {
     let version: serde_json::Value = parse(&body)?;
     speaks(version.get("version").and_then(|v| v.as_str()).unwrap_or_default(), hello::VERSION)?;
     let mut hello: Hello = parse(&body)?;
@@ -91,7 +91,8 @@ pub(super) async fn hello(
         }
         // Whoever sees the machine finds its token.
         shared.tokens().insert(machine.clone(), Secret::new(token.clone()));
-        let record = Record::Hello { machine: machine.clone(), hello: Box::new(hello.clone()), token: digest(&token) };
+        let record =
+            JournalRecord::Hello { machine: machine.clone(), hello: Box::new(hello.clone()), token: digest(&token) };
         (Some(record), Ok(machine))
     });
     let machine = machine?;
@@ -135,7 +136,7 @@ pub(super) async fn order(
     Path(machine): Path<String>,
     Query(wait): Query<Wait>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ProblemReply> {
     authorise(&shared, &machine, &headers)?;
     let known = headers.get(header::IF_NONE_MATCH).and_then(|etag| etag.to_str().ok()).unwrap_or_default();
     let deadline = wait.deadline();
@@ -175,7 +176,7 @@ pub(super) async fn events(
     Path(machine): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<Ack>, Refusal> {
+) -> Result<Json<Ack>, ProblemReply> {
     authorise(&shared, &machine, &headers)?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.starts_with(event::BATCH_CONTENT_TYPE) {
@@ -204,7 +205,7 @@ pub(super) async fn grant(
     Path(machine): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ProblemReply> {
     authorise(&shared, &machine, &headers)?;
     let request: GrantRequest = parse(&body)?;
     speaks(&request.version, grant::VERSION)?;
@@ -217,7 +218,7 @@ pub(super) async fn grant(
     let (written, reply) = shared.keep_if(|state| {
         let (reply, new) = state.decide(&machine, &request, order.as_ref(), shared.options.max_attempts);
         let (asked, answered) = (Box::new(request.clone()), Box::new(reply.clone()));
-        let record = Record::Grant { machine: machine.clone(), request: asked, reply: answered };
+        let record = JournalRecord::Grant { machine: machine.clone(), request: asked, reply: answered };
         (new.then_some(record), reply)
     });
     durable(written).await?;
@@ -236,14 +237,14 @@ pub(super) async fn receipt(
     Path(machine): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ProblemReply> {
     authorise(&shared, &machine, &headers)?;
     let receipt: Receipt = parse(&body)?;
     speaks(&receipt.version, receipt::VERSION)?;
     super::join::proven(&shared, &machine, &receipt)?;
     let (written, new) = shared.keep_if(|state| {
         let known = state.machines.get(&machine).is_some_and(|view| view.receipts.contains(&receipt));
-        let record = Record::Receipt { machine: machine.clone(), receipt: Box::new(receipt.clone()) };
+        let record = JournalRecord::Receipt { machine: machine.clone(), receipt: Box::new(receipt.clone()) };
         ((!known).then_some(record), !known)
     });
     durable(written).await?;
@@ -261,7 +262,7 @@ pub(super) async fn receipt_state(
     Path((machine, order, attempt)): Path<(String, String, u32)>,
     Query(wait): Query<Wait>,
     headers: HeaderMap,
-) -> Result<Json<ReceiptReply>, Refusal> {
+) -> Result<Json<ReceiptReply>, ProblemReply> {
     authorise(&shared, &machine, &headers)?;
     let kept = shared.state().machines.get(&machine).is_some_and(|view: &MachineView| {
         view.receipts.iter().any(|receipt| receipt.order == order && receipt.attempt == attempt)
@@ -291,7 +292,7 @@ pub(super) async fn machines(State(shared): State<Arc<Shared>>) -> Response {
 pub(super) async fn machine(
     State(shared): State<Arc<Shared>>,
     Path(machine): Path<String>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ProblemReply> {
     let state = shared.state();
     let view = state.machines.get(&machine);
     let view =

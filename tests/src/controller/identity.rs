@@ -84,7 +84,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::Record;
+    use super::super::state::JournalRecord;
     use super::*;
     use burin::protocol::{Hello, hello};
 
@@ -114,7 +114,7 @@ mod tests {
             attestation: None,
         };
         let token = format!("token of {machine}");
-        state.apply(Record::Hello { machine: machine.clone(), hello: Box::new(hello), token });
+        state.apply(JournalRecord::Hello { machine: machine.clone(), hello: Box::new(hello), token });
         machine
     }
 

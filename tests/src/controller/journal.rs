@@ -1,6 +1,6 @@
 //! Append-only JSON lines. A record counts once it is on disk; many waiting records share one fsync.
 
-use super::state::Record;
+use super::state::JournalRecord;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Reads what is there, cuts off a torn last line, and starts the writer.
-    pub fn open(path: &Path) -> io::Result<(Self, Vec<Record>)> {
+    pub fn open(path: &Path) -> io::Result<(Self, Vec<JournalRecord>)> {
         let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
         let (records, end) = read(&file)?;
         file.set_len(end)?;
@@ -30,7 +30,7 @@ impl Journal {
     }
 
     /// Queues a record; the answer is true once it cannot be lost any more.
-    pub fn append(&self, record: &Record) -> oneshot::Receiver<bool> {
+    pub fn append(&self, record: &JournalRecord) -> oneshot::Receiver<bool> {
         let (done, receiver) = oneshot::channel();
         if let Ok(mut bytes) = serde_json::to_vec(record) {
             bytes.push(b'\n');
@@ -48,7 +48,7 @@ impl Journal {
     }
 }
 
-fn read(file: &File) -> io::Result<(Vec<Record>, u64)> {
+fn read(file: &File) -> io::Result<(Vec<JournalRecord>, u64)> {
     let mut reader = BufReader::new(file);
     let (mut records, mut end, mut line) = (Vec::new(), 0, Vec::new());
     loop {
@@ -82,8 +82,8 @@ mod tests {
     use super::*;
     use burin::protocol::Control;
 
-    fn record(machine: &str) -> Record {
-        Record::Control { machine: machine.into(), control: Control::Hold }
+    fn record(machine: &str) -> JournalRecord {
+        JournalRecord::Control { machine: machine.into(), control: Control::Hold }
     }
 
     #[test]

@@ -22,5 +22,5 @@ pub use boot::site_archive;
 pub use faults::{Call, Fault, Faults, ImageFault};
 pub use listener::Tls;
 pub use server::{Controller, Options, StartError};
-pub use state::{MachineView, Record};
+pub use state::{JournalRecord, MachineView};
 pub use watch::Observation;

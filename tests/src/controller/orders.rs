@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 
 /// The bytes of an order as they will be sent, with their ETag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct OrderFile {
+pub(super) struct StoredOrder {
     pub etag: String,
     pub body: Vec<u8>,
 }
 
-impl OrderFile {
+impl StoredOrder {
     pub fn new(body: Vec<u8>) -> Self {
         let digest = Sha256::digest(&body);
         let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
@@ -55,8 +55,8 @@ pub(super) fn keys(machine: Option<&str>, identity: &Identity) -> Vec<String> {
 }
 
 /// The first file there is.
-pub(super) fn find(directory: &Path, keys: &[String]) -> Option<OrderFile> {
-    keys.iter().find_map(|key| std::fs::read(path(directory, key)).ok()).map(OrderFile::new)
+pub(super) fn find(directory: &Path, keys: &[String]) -> Option<StoredOrder> {
+    keys.iter().find_map(|key| std::fs::read(path(directory, key)).ok()).map(StoredOrder::new)
 }
 
 pub(super) fn put(directory: &Path, name: &str, body: &[u8]) -> io::Result<()> {
@@ -95,14 +95,14 @@ mod tests {
         put(directory.path(), "52:54:00:ab:00:01", br#"{"id":"mine"}"#).unwrap();
         let order = find(directory.path(), &keys).unwrap();
         assert_eq!(order.id(), "mine");
-        assert_ne!(order.etag, OrderFile::new(b"{}".to_vec()).etag);
+        assert_ne!(order.etag, StoredOrder::new(b"{}".to_vec()).etag);
         remove(directory.path(), "52-54-00-ab-00-01").unwrap();
         assert_eq!(find(directory.path(), &keys).unwrap().body, b"{}");
     }
 
     #[test]
     fn broken_orders_have_an_id_too() {
-        let order = OrderFile::new(b"not json".to_vec());
+        let order = StoredOrder::new(b"not json".to_vec());
         assert_eq!(order.id(), order.etag);
     }
 }

@@ -4,8 +4,8 @@ use super::attest::{Challenges, Demand};
 use super::faults::{Faults, strike};
 use super::journal::Journal;
 use super::listener::{Connections, Cut, Tls};
-use super::orders::{self, OrderFile};
-use super::state::{MachineView, Record, State};
+use super::orders::{self, StoredOrder};
+use super::state::{JournalRecord, MachineView, State};
 use super::watch::{Observation, Watchers};
 use super::{attest, boot, calls, files};
 use axum::Router;
@@ -218,7 +218,7 @@ impl Controller {
 
     /// The control word that goes out with the next reply to this machine.
     pub fn control(&self, machine: &str, control: Control) {
-        self.shared.keep(Record::Control { machine: machine.to_owned(), control });
+        self.shared.keep(JournalRecord::Control { machine: machine.to_owned(), control });
     }
 
     /// Receipts that were held back, and all to come, are acknowledged.
@@ -337,12 +337,15 @@ impl Shared {
     }
 
     /// Applies a record and queues it, in one order; the answer is true once it is on disk.
-    pub fn keep(&self, record: Record) -> oneshot::Receiver<bool> {
+    pub fn keep(&self, record: JournalRecord) -> oneshot::Receiver<bool> {
         self.keep_if(|_| (Some(record), ())).0
     }
 
     /// Decides under the lock what is to be kept, so that two requests cannot both be first.
-    pub fn keep_if<T>(&self, decide: impl FnOnce(&State) -> (Option<Record>, T)) -> (oneshot::Receiver<bool>, T) {
+    pub fn keep_if<T>(
+        &self,
+        decide: impl FnOnce(&State) -> (Option<JournalRecord>, T),
+    ) -> (oneshot::Receiver<bool>, T) {
         let mut state = self.state();
         let (record, answer) = decide(&state);
         let written = match record {
@@ -365,7 +368,7 @@ impl Shared {
         let written = if events.is_empty() {
             self.journal.barrier()
         } else {
-            let record = Record::Events { machine: machine.to_owned(), events };
+            let record = JournalRecord::Events { machine: machine.to_owned(), events };
             let written = self.journal.append(&record);
             for event in state.apply(record) {
                 self.watchers.tell(&Observation::Event { machine: machine.to_owned(), event: Box::new(event) });
@@ -378,7 +381,7 @@ impl Shared {
     }
 
     /// The order of a machine, whether or not it is still to be done.
-    pub fn order_file(&self, machine: Option<&str>, identity: &Identity) -> Option<OrderFile> {
+    pub fn order_file(&self, machine: Option<&str>, identity: &Identity) -> Option<StoredOrder> {
         let keys = self.state().order_keys(machine, identity);
         orders::find(&self.options.orders, &keys)
     }

@@ -1,7 +1,7 @@
 //! The controller's state: records applied in order. Only these records are on disk.
 
 use super::identity;
-use super::orders::OrderFile;
+use super::orders::StoredOrder;
 use burin::protocol::{
     Control, Decision, Event, GrantReply, GrantRequest, Hello, Identity, Kind, Problem, Receipt, grant,
 };
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// One line of the journal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Record {
+pub enum JournalRecord {
     /// `token` is the SHA-256 of the token, in hex.
     Hello {
         machine: String,
@@ -41,7 +41,7 @@ pub enum Record {
 #[derive(Debug, Clone, Default)]
 pub struct MachineView {
     pub hello: Option<Hello>,
-    pub boots: BTreeMap<String, Boot>,
+    pub boots: BTreeMap<String, BootEvents>,
     pub grants: Vec<(GrantRequest, GrantReply)>,
     pub receipts: Vec<Receipt>,
     pub control: Control,
@@ -50,7 +50,7 @@ pub struct MachineView {
 
 /// The events of one boot, by sequence.
 #[derive(Debug, Clone, Default)]
-pub struct Boot {
+pub struct BootEvents {
     pub events: BTreeMap<u64, Event>,
     /// Highest sequence up to which nothing is missing.
     pub acked: u64,
@@ -58,7 +58,7 @@ pub struct Boot {
     dropped: BTreeMap<u64, u64>,
 }
 
-impl Boot {
+impl BootEvents {
     /// True where the event is new.
     fn take(&mut self, event: Event) -> bool {
         let sequence = event.id.sequence;
@@ -122,15 +122,15 @@ pub(super) struct State {
 
 impl State {
     /// Applies a record; of events, those that were new come back.
-    pub fn apply(&mut self, record: Record) -> Vec<Event> {
+    pub fn apply(&mut self, record: JournalRecord) -> Vec<Event> {
         match record {
-            Record::Hello { machine, hello, token } => {
+            JournalRecord::Hello { machine, hello, token } => {
                 let view = self.machines.entry(machine).or_default();
                 view.boots.entry(hello.boot_id.clone()).or_default();
                 view.hello = Some(*hello);
                 view.token = token;
             }
-            Record::Events { machine, events } => {
+            JournalRecord::Events { machine, events } => {
                 let view = self.machines.entry(machine).or_default();
                 let mut new = Vec::new();
                 for event in events {
@@ -141,10 +141,10 @@ impl State {
                 }
                 return new;
             }
-            Record::Grant { machine, request, reply } => {
+            JournalRecord::Grant { machine, request, reply } => {
                 self.machines.entry(machine).or_default().grants.push((*request, *reply));
             }
-            Record::Receipt { machine, receipt } => {
+            JournalRecord::Receipt { machine, receipt } => {
                 let view = self.machines.entry(machine).or_default();
                 let same = |old: &Receipt| {
                     (&old.order, old.attempt, &old.boot_id) == (&receipt.order, receipt.attempt, &receipt.boot_id)
@@ -152,7 +152,7 @@ impl State {
                 view.receipts.retain(|old| !same(old));
                 view.receipts.push(*receipt);
             }
-            Record::Control { machine, control } => {
+            JournalRecord::Control { machine, control } => {
                 self.machines.entry(machine).or_default().control = control;
             }
         }
@@ -164,7 +164,7 @@ impl State {
         &self,
         machine: &str,
         request: &GrantRequest,
-        order: Option<&OrderFile>,
+        order: Option<&StoredOrder>,
         max_attempts: u32,
     ) -> (GrantReply, bool) {
         let reply = |decision, problem| GrantReply { version: grant::VERSION.to_owned(), decision, problem };
@@ -178,7 +178,7 @@ impl State {
         if let Some((_, old)) = view.grants.iter().find(|(old, _)| old == request) {
             return (old.clone(), false);
         }
-        let Some(order) = order.map(OrderFile::id).filter(|id| *id == request.order) else {
+        let Some(order) = order.map(StoredOrder::id).filter(|id| *id == request.order) else {
             return (refuse("grant.order", format!("{} is not the order of {machine}", request.order)), true);
         };
         if view.control == Control::Cancel {

@@ -87,7 +87,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn keep(&mut self, record: Record) -> Vec<Event> {
+    fn keep(&mut self, record: JournalRecord) -> Vec<Event> {
         self.journal.push(serde_json::to_string(&record).unwrap());
         self.state.apply(record)
     }
@@ -102,11 +102,11 @@ impl Bench {
     }
 
     fn ask(&mut self, request: &GrantRequest) -> Decision {
-        let order = OrderFile::new(br#"{"id":"o0"}"#.to_vec());
+        let order = StoredOrder::new(br#"{"id":"o0"}"#.to_vec());
         let (reply, new) = self.state.decide(MACHINE, request, Some(&order), MOST_ATTEMPTS);
         if new {
             let (request, reply) = (Box::new(request.clone()), Box::new(reply.clone()));
-            self.keep(Record::Grant { machine: MACHINE.into(), request, reply });
+            self.keep(JournalRecord::Grant { machine: MACHINE.into(), request, reply });
         }
         reply.decision
     }
@@ -120,7 +120,7 @@ proptest! {
     #[test]
     fn one_grant_for_an_attempt_and_never_more_attempts_than_allowed(steps in proptest::collection::vec(step(), 0..80)) {
         let mut bench = Bench::default();
-        bench.keep(Record::Control { machine: MACHINE.into(), control: Control::Continue });
+        bench.keep(JournalRecord::Control { machine: MACHINE.into(), control: Control::Continue });
         let mut seen = std::collections::BTreeSet::new();
         for step in steps {
             match step {
@@ -138,10 +138,10 @@ proptest! {
                 }
                 Step::Receipt { attempt, failed } => {
                     let receipt = Box::new(receipt_of(attempt, failed));
-                    bench.keep(Record::Receipt { machine: MACHINE.into(), receipt });
+                    bench.keep(JournalRecord::Receipt { machine: MACHINE.into(), receipt });
                 }
                 Step::Control(control) => {
-                    bench.keep(Record::Control { machine: MACHINE.into(), control });
+                    bench.keep(JournalRecord::Control { machine: MACHINE.into(), control });
                 }
                 Step::Events { first, count, dropped } => {
                     let last = first + count - 1;
@@ -149,7 +149,7 @@ proptest! {
                         true => vec![event(last, Some(first))],
                         false => (first..=last).map(|sequence| event(sequence, None)).collect(),
                     };
-                    for new in bench.keep(Record::Events { machine: MACHINE.into(), events }) {
+                    for new in bench.keep(JournalRecord::Events { machine: MACHINE.into(), events }) {
                         prop_assert!(seen.insert(new.id.sequence), "{} is told twice", new.id);
                     }
                 }

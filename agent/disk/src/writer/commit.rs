@@ -1,7 +1,7 @@
 //! The end of a write, successful or not: wipes the rest of the target, and writes or erases the withheld first chunk.
 
 use super::super::{CHUNK, Chunk, DiskError, wipe};
-use super::{Body, Check, Failure, Op, TICK, Withheld, Writer, Written};
+use super::{Body, Check, Op, TICK, Withheld, WriteFailure, Writer, Written};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,13 @@ impl Body<'_> {
         self.0.end
     }
 
-    /// Wipes beyond the image, then writes the first chunk, or hands it out with [`super::Options::withhold`]. Call it only
+    /// Wipes beyond the image, then writes the first chunk, or hands it out with [`super::WriterOptions::withhold`]. Call it only
     /// when every digest is known to be right. An error leaves the first chunk zeroed, as far as the device still obeys.
-    pub fn finish(self) -> Result<Written, Failure> {
+    pub fn finish(self) -> Result<Written, WriteFailure> {
         let mut writer = self.0;
         let withheld = writer.options.withhold.map(|_| writer.take_withheld());
         let wiped = writer.wipe_beyond().and_then(|()| writer.flush()).and_then(|()| writer.check_all());
-        wiped.map_err(|error| Failure { offset: writer.position, head_erased: true, error })?;
+        wiped.map_err(|error| WriteFailure { offset: writer.position, head_erased: true, error })?;
         if let Some(head) = writer.head.take() {
             match head.digest {
                 // Zeros are there already: prepare wrote them and read them back.
@@ -92,10 +92,10 @@ impl Writer<'_> {
     }
 
     /// What to say after a failure while the first chunk itself was being written.
-    pub(super) fn failure_with_head(&mut self, error: DiskError) -> Failure {
+    pub(super) fn failure_with_head(&mut self, error: DiskError) -> WriteFailure {
         // What is asked of a device that hangs would hang, too.
         let head_erased = !matches!(error, DiskError::Hung { .. }) && self.erase_head();
-        Failure { offset: self.position, head_erased, error }
+        WriteFailure { offset: self.position, head_erased, error }
     }
 
     /// Last resort: whatever was interrupted, it shall not boot. True if the device took it.

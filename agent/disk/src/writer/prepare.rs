@@ -1,8 +1,8 @@
 //! The start of a write: makes the old contents unbootable, and leaves a mark on the disk that names the order and what
 //! is kept.
 
-use super::super::{CHUNK, DiskError, Record, buffer, wipe};
-use super::{Check, Failure, Op, Writer};
+use super::super::{CHUNK, DiskError, KeptRecord, buffer, wipe};
+use super::{Check, Op, WriteFailure, Writer};
 use burin_sys::aligned::AlignedBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,14 +10,14 @@ use std::sync::atomic::Ordering;
 impl Writer<'_> {
     /// Makes the old contents unbootable: zeros over the first chunk, but for a mark, and over a backup GPT. On the medium
     /// at return.
-    pub fn prepare(&mut self) -> Result<(), Failure> {
+    pub fn prepare(&mut self) -> Result<(), WriteFailure> {
         self.stale = wipe::old_partitions(self.target);
         let size = self.target.direct_size();
         // The mark comes first: whatever a power cut leaves from here on, the next one knows whose work it was.
         let forgotten = self.forget_stale_record();
         let marked = forgotten.and_then(|()| self.mark()).and_then(|marked| self.remember().map(|()| marked));
         let prepared = marked.and_then(|marked| {
-            match self.target.kept().record().map(Record::range) {
+            match self.target.kept().record().map(KeptRecord::range) {
                 Some(record) => {
                     self.write_zeros(marked..record.start);
                     self.write_zeros(record.end..size.min(CHUNK as u64));

@@ -4,12 +4,12 @@ use crate::anomaly::Anomaly;
 use crate::codec::sniff;
 use crate::codec::{Codec, Compression};
 use crate::error::ImageError;
-use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::input::Input;
 use std::io::{self, BufRead};
 
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct DecodeLimits {
     /// Threads that decode side by side; 1 decodes one after the other.
     pub workers: usize,
     /// Largest zstd window and xz dictionary, as a power of two of bytes.
@@ -26,15 +26,15 @@ pub struct Limits {
 pub fn decode(
     input: &mut Input,
     compression: Compression,
-    limits: Limits,
+    limits: DecodeLimits,
     name: &str,
     sink: &mut Chunker<'_>,
 ) -> Result<(), ImageError> {
     let Some(codec) = compression.codec() else {
         return match sink.fill(input) {
             Ok(()) => Ok(()),
-            Err(Fault::Sink(error)) => Err(error),
-            Err(Fault::Read(source)) => {
+            Err(DecodeError::Sink(error)) => Err(error),
+            Err(DecodeError::Read(source)) => {
                 let path = name.into();
                 Err(input.take_failure().unwrap_or(ImageError::ReadFile { path, source }))
             }
@@ -60,7 +60,7 @@ pub fn decode(
 
 pub struct Decoder<'a> {
     codec: &'static dyn Codec,
-    pub limits: Limits,
+    pub limits: DecodeLimits,
     name: &'a str,
 }
 
@@ -106,10 +106,10 @@ impl Decoder<'_> {
         Ok(false)
     }
 
-    pub fn explain(&self, input: &mut Input, fault: Fault) -> ImageError {
+    pub fn explain(&self, input: &mut Input, fault: DecodeError) -> ImageError {
         let source = match fault {
-            Fault::Sink(error) => return error,
-            Fault::Read(source) => source,
+            DecodeError::Sink(error) => return error,
+            DecodeError::Read(source) => source,
         };
         if let Some(error) = input.take_failure() {
             return error;
@@ -128,11 +128,11 @@ impl Decoder<'_> {
     }
 }
 
-pub fn skip(input: &mut Input, mut len: u64) -> Result<(), Fault> {
+pub fn skip(input: &mut Input, mut len: u64) -> Result<(), DecodeError> {
     while len > 0 {
-        let available = input.fill_buf().map_err(Fault::Read)?.len();
+        let available = input.fill_buf().map_err(DecodeError::Read)?.len();
         if available == 0 {
-            return Err(Fault::Read(io::ErrorKind::UnexpectedEof.into()));
+            return Err(DecodeError::Read(io::ErrorKind::UnexpectedEof.into()));
         }
         let count = usize::try_from(len).unwrap_or(usize::MAX).min(available);
         input.consume(count);

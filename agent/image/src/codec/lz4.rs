@@ -1,10 +1,10 @@
 //! lz4: frames (LZ4 Frame Format 1.6) and the legacy format of `lz4 -l` and of kernels.
 
 use crate::codec::Codec;
-use crate::codec::decode::Limits;
+use crate::codec::decode::DecodeLimits;
 use crate::codec::lz4_frame::Watched;
 use crate::codec::sniff;
-use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::input::Input;
 use std::io::{self, BufRead, Read};
 
@@ -24,11 +24,11 @@ impl Codec for Lz4 {
         &[&FRAME, &LEGACY]
     }
 
-    fn member(&self, input: &mut Input, _limits: Limits, sink: &mut Chunker<'_>) -> Result<(), Fault> {
-        let head = input.peek(8).map_err(Fault::Sink)?;
+    fn member(&self, input: &mut Input, _limits: DecodeLimits, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
+        let head = input.peek(8).map_err(DecodeError::Sink)?;
         // The decoder takes an end behind the magic for an end of data.
         if head.len() < 7 {
-            return Err(Fault::Read(io::ErrorKind::UnexpectedEof.into()));
+            return Err(DecodeError::Read(io::ErrorKind::UnexpectedEof.into()));
         }
         if head.starts_with(&LEGACY) {
             return legacy(input, sink);
@@ -37,7 +37,7 @@ impl Codec for Lz4 {
         sink.fill(&mut decoder)?;
         match decoder.into_inner().ended() {
             true => Ok(()),
-            false => Err(Fault::Read(io::ErrorKind::UnexpectedEof.into())),
+            false => Err(DecodeError::Read(io::ErrorKind::UnexpectedEof.into())),
         }
     }
 
@@ -46,32 +46,32 @@ impl Codec for Lz4 {
     }
 
     /// A block, compressed and not: at most 8 MiB each.
-    fn memory(&self, head: &[u8], _limits: Limits) -> u64 {
+    fn memory(&self, head: &[u8], _limits: DecodeLimits) -> u64 {
         if head.starts_with(&LEGACY) { 2 * LEGACY_BLOCK as u64 } else { 8 << 20 }
     }
 }
 
 /// Blocks of a 4-byte length and data, until the file ends or another frame's magic stands where a length would be. There
 /// is no end mark: a cut between two blocks cannot be told.
-fn legacy(input: &mut Input, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+fn legacy(input: &mut Input, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
     input.consume(LEGACY.len());
     let (mut packed, mut out) = (Vec::new(), vec![0; LEGACY_BLOCK]);
     loop {
-        let head = input.peek(8).map_err(Fault::Sink)?;
+        let head = input.peek(8).map_err(DecodeError::Sink)?;
         let next_frame = head.starts_with(&FRAME) || head.starts_with(&LEGACY) || sniff::skippable(head).is_some();
         if head.is_empty() || next_frame {
             return Ok(());
         }
         let Some(len) = head.first_chunk().map(|len| u32::from_le_bytes(*len) as usize) else {
-            return Err(Fault::Read(io::ErrorKind::UnexpectedEof.into()));
+            return Err(DecodeError::Read(io::ErrorKind::UnexpectedEof.into()));
         };
         if len == 0 || len > lz4_flex::block::get_maximum_output_size(LEGACY_BLOCK) {
-            return Err(Fault::Read(io::Error::new(io::ErrorKind::InvalidData, "a block that is too long")));
+            return Err(DecodeError::Read(io::Error::new(io::ErrorKind::InvalidData, "a block that is too long")));
         }
         input.consume(4);
         packed.resize(len, 0);
-        input.read_exact(&mut packed).map_err(Fault::Read)?;
-        let invalid = |error| Fault::Read(io::Error::new(io::ErrorKind::InvalidData, error));
+        input.read_exact(&mut packed).map_err(DecodeError::Read)?;
+        let invalid = |error| DecodeError::Read(io::Error::new(io::ErrorKind::InvalidData, error));
         let count = lz4_flex::block::decompress_into(&packed, &mut out).map_err(invalid)?;
         sink.fill(&mut out.get(..count).unwrap_or_default())?;
     }

@@ -4,16 +4,16 @@
 mod bzip2;
 pub mod decode;
 mod gzip;
-mod lanes;
 mod lz4;
 mod lz4_frame;
 pub mod sniff;
+mod units;
 mod xz;
 pub mod zstd;
 
-use crate::codec::decode::{Decoder, Limits};
+use crate::codec::decode::{DecodeLimits, Decoder};
 use crate::error::ImageError;
-use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::input::Input;
 use std::fmt;
 
@@ -34,7 +34,7 @@ pub trait Codec: Sync {
     }
 
     /// Decodes one member: a gzip member, an xz stream, a zstd or lz4 frame, a bzip2 stream.
-    fn member(&self, input: &mut Input, limits: Limits, sink: &mut Chunker<'_>) -> Result<(), Fault>;
+    fn member(&self, input: &mut Input, limits: DecodeLimits, sink: &mut Chunker<'_>) -> Result<(), DecodeError>;
 
     /// Decodes all members, several at a time; false where this has no other way than one after the other.
     fn parallel(
@@ -62,7 +62,7 @@ pub trait Codec: Sync {
     }
 
     /// Bytes that decoding takes beside the buffers of every write, as far as the beginning of the file tells.
-    fn memory(&self, head: &[u8], limits: Limits) -> u64;
+    fn memory(&self, head: &[u8], limits: DecodeLimits) -> u64;
 }
 
 /// How an image is compressed.

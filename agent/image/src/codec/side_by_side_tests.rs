@@ -95,7 +95,7 @@ fn members_and_blocks_side_by_side_are_the_same() {
     for (what, file) in files {
         assert!(same(&file, what).unwrap() == wanted, "{what}");
     }
-    // Much from little: a block of zeros, and members that are longer than any stretch.
+    // Much from little: a block of zeros, and members that are longer than any unit.
     let zeros = vec![0; 20 << 20];
     same(&bzip2(&zeros), "zeros").unwrap();
     let long = noise(3 << 20, 3);

@@ -1,8 +1,8 @@
 //! xz (The .xz File Format 1.2.1).
 
 use crate::codec::Codec;
-use crate::codec::decode::Limits;
-use crate::flow::chunker::{Chunker, Fault};
+use crate::codec::decode::DecodeLimits;
+use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::input::Input;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{MtStreamBuilder, Stream};
@@ -22,7 +22,7 @@ impl Codec for Xz {
         &[b"\xfd7zXZ\0"]
     }
 
-    fn member(&self, input: &mut Input, limits: Limits, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+    fn member(&self, input: &mut Input, limits: DecodeLimits, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
         // The dictionary and what the decoder keeps beside it.
         let memory = (1u64 << limits.window_log) + (1 << 20);
         let stream = match u32::try_from(limits.workers) {
@@ -32,7 +32,7 @@ impl Codec for Xz {
             }
             _ => Stream::new_stream_decoder(memory, 0),
         };
-        let stream = stream.map_err(|error| Fault::Read(error.into()))?;
+        let stream = stream.map_err(|error| DecodeError::Read(error.into()))?;
         sink.fill(&mut XzDecoder::new_stream(input, stream))
     }
 
@@ -43,7 +43,7 @@ impl Codec for Xz {
 
     /// The dictionary, and what blocks side by side may take where the file has sizes in its block header (3.1.1), as
     /// threads need them.
-    fn memory(&self, head: &[u8], limits: Limits) -> u64 {
+    fn memory(&self, head: &[u8], limits: DecodeLimits) -> u64 {
         let dictionary = dictionary(head).unwrap_or(0);
         let sized = head.get(13).is_some_and(|flags| flags & 0xc0 == 0xc0);
         if limits.workers > 1 && sized { dictionary.max(limits.memory.min(THREADED)) } else { dictionary }

@@ -21,7 +21,7 @@ pub fn threads() -> usize {
 const _: () = assert!(8 * BUFFERS * CHUNK <= crate::budget::IN_FLIGHT);
 
 /// A chunk of the writer as it is on the target.
-pub struct Held {
+pub struct ComparedChunk {
     pub buf: PoolBuf,
     pub len: usize,
     /// For each chunk of the index whether it is what it shall be.
@@ -32,7 +32,7 @@ pub struct Held {
 
 /// Gives the chunks one after the other, from the second on.
 pub struct Compare<'a> {
-    readers: Vec<Consumer<Held>>,
+    readers: Vec<Consumer<ComparedChunk>>,
     stop: &'a Stop,
     next: usize,
 }
@@ -63,7 +63,7 @@ impl<'a> Compare<'a> {
     }
 
     /// The next chunk of the image.
-    pub fn next(&mut self) -> Result<Held, ImageError> {
+    pub fn next(&mut self) -> Result<ComparedChunk, ImageError> {
         let broken = || ImageError::Broken { stage: "compare" };
         let reader = self.readers.get(self.next % self.readers.len().max(1)).ok_or_else(broken)?;
         self.next += 1;
@@ -83,7 +83,7 @@ fn read(
     file: &std::fs::File,
     index: &Caibx,
     (first, threads): (usize, usize),
-    out: &Producer<Held>,
+    out: &Producer<ComparedChunk>,
     over: &dyn Fn() -> bool,
 ) {
     let pool = Pool::lazy(BUFFERS);
@@ -104,7 +104,7 @@ fn read(
         let parts = (offset..).step_by(caibx::CHUNK as usize).zip(buf[..len].chunks(caibx::CHUNK as usize));
         let same: Vec<bool> = parts.map(|(offset, part)| readable && index.matches(offset, part)).collect();
         let digest = same.iter().all(|same| *same).then(|| burin_disk::checksum(&buf[..len]));
-        if out.push(Held { buf, len, same, digest }).is_err() {
+        if out.push(ComparedChunk { buf, len, same, digest }).is_err() {
             return;
         }
     }

@@ -4,7 +4,7 @@
 use crate::budget;
 use crate::codec::zstd::seekable::{self, CompressedFrame, Seekable};
 use crate::delta::caibx::{CHUNK as PART, Caibx};
-use crate::delta::compare::{self, Compare, Held};
+use crate::delta::compare::{self, Compare, ComparedChunk};
 use crate::error::ImageError;
 use crate::flow::chunker::Chunker;
 use crate::flow::workers::Workers;
@@ -18,17 +18,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub struct Delta {
     pub index: Caibx,
-    pub image: Image,
+    pub image: DeltaContent,
     pub name: String,
 }
 
 /// The image's content, to be fetched in parts.
-pub enum Image {
+pub enum DeltaContent {
     Plain(Box<dyn ReadAt>),
     Frames(Seekable),
 }
 
-impl Image {
+impl DeltaContent {
     /// Bytes.
     pub fn len(&self) -> u64 {
         match self {
@@ -102,8 +102,8 @@ impl Delta {
         let (file, stop) = (target.file(), sink.stop());
         let (workers, ahead) = budget::patching(options, image.unit());
         let decoder = match &image {
-            Image::Plain(_) => None,
-            Image::Frames(frames) => Some(frames.decoder()),
+            DeltaContent::Plain(_) => None,
+            DeltaContent::Frames(frames) => Some(frames.decoder()),
         };
         std::thread::scope(|scope| {
             let patch = || {
@@ -161,7 +161,7 @@ fn patch(
     while offset < length || !turns.is_empty() {
         // No more than one of each comparing thread: what it needs to go on is not held here.
         while offset < length && workers.has_room() && turns.len() < compare::threads() {
-            let Held { buf, len, same, digest } = compare.next()?;
+            let ComparedChunk { buf, len, same, digest } = compare.next()?;
             match digest {
                 Some(digest) => turns.push_back(Turn::Right(len, digest, content.is_some().then_some(buf))),
                 None => {
@@ -197,7 +197,7 @@ fn patch(
 fn right(
     fetched: Fetched,
     wrong: Wrong,
-    decoder: Option<&mut seekable::BlockDecoder>,
+    decoder: Option<&mut seekable::FrameDecoder>,
     index: &Caibx,
     name: &str,
 ) -> Result<(PoolBuf, usize), ImageError> {

@@ -15,7 +15,7 @@ pub const CHUNKS: usize = 4;
 
 /// What stops a decoder.
 #[derive(Debug)]
-pub enum Fault {
+pub enum DecodeError {
     Read(io::Error),
     /// The image is wrong for the target, or the write stops.
     Sink(ImageError),
@@ -118,21 +118,21 @@ impl<'a> Chunker<'a> {
 
 impl<'a> Chunker<'a> {
     /// Takes a whole chunk as it is, if it falls on a chunk's boundary here; copies it otherwise.
-    pub fn take(&mut self, mut chunk: Chunk) -> Result<(), Fault> {
+    pub fn take(&mut self, mut chunk: Chunk) -> Result<(), DecodeError> {
         if self.filled > 0 {
             return self.fill(&mut chunk.bytes());
         }
         chunk.offset = self.offset;
-        self.send(chunk).map_err(Fault::Sink)
+        self.send(chunk).map_err(DecodeError::Sink)
     }
 
     /// The next `len` bytes are zeros.
-    pub fn zeros(&mut self, mut len: usize) -> Result<(), Fault> {
+    pub fn zeros(&mut self, mut len: usize) -> Result<(), DecodeError> {
         while len > 0 {
-            self.check().map_err(Fault::Sink)?;
+            self.check().map_err(DecodeError::Sink)?;
             let count = len.min(CHUNK - self.filled);
             if count == CHUNK {
-                self.send(Chunk::zeros(self.offset, self.out.pool)).map_err(Fault::Sink)?;
+                self.send(Chunk::zeros(self.offset, self.out.pool)).map_err(DecodeError::Sink)?;
             } else {
                 self.fill(&mut io::repeat(0).take(count as u64))?;
             }
@@ -175,12 +175,12 @@ impl<'a> Chunker<'a> {
         self.out.stages.image_bytes.store(self.offset, Ordering::Relaxed);
     }
 
-    /// Takes all that `reader` gives. Errors of the reader come back as [`Fault::Read`].
-    pub fn fill(&mut self, reader: &mut dyn Read) -> Result<(), Fault> {
+    /// Takes all that `reader` gives. Errors of the reader come back as [`DecodeError::Read`].
+    pub fn fill(&mut self, reader: &mut dyn Read) -> Result<(), DecodeError> {
         loop {
-            self.out.stop.check().map_err(Fault::Sink)?;
+            self.out.stop.check().map_err(DecodeError::Sink)?;
             if self.buf.is_none() {
-                self.buf = Some(self.buffer().map_err(Fault::Sink)?);
+                self.buf = Some(self.buffer().map_err(DecodeError::Sink)?);
             }
             let Some(buf) = &mut self.buf else { continue };
             match reader.read(&mut buf[self.filled..]) {
@@ -192,10 +192,10 @@ impl<'a> Chunker<'a> {
                 }
                 Ok(count) => self.filled += count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Fault::Read(error)),
+                Err(error) => return Err(DecodeError::Read(error)),
             }
             if self.buf.as_ref().is_some_and(|buf| buf.len() == self.filled) {
-                self.emit().map_err(Fault::Sink)?;
+                self.emit().map_err(DecodeError::Sink)?;
             }
         }
     }

@@ -12,7 +12,7 @@ mod small;
 
 pub use cosign::CosignKey;
 pub use reference::{Reference, is_reference};
-pub use select::{Blob, Disk};
+pub use select::{Blob, RegistryDisk};
 
 use crate::error::ImageError;
 use crate::flow::progress::Cancel;

@@ -48,7 +48,7 @@ impl Blob {
 
 /// A disk image in a registry.
 #[derive(Debug, Clone)]
-pub enum Disk {
+pub enum RegistryDisk {
     /// An artefact that is one.
     Plain(Box<Blob>),
     /// A container disk as KubeVirt has them: a file below `/disk` in one of these layers, the last of which counts.
@@ -61,12 +61,12 @@ impl Resolved {
         self.places.first().map(|first| first.pinned(&self.digest)).unwrap_or_default()
     }
 
-    pub fn disk(&self) -> Result<Disk, ImageError> {
+    pub fn disk(&self) -> Result<RegistryDisk, ImageError> {
         if self.is_container() {
-            return Ok(Disk::Contained(self.layers_of(None)?));
+            return Ok(RegistryDisk::Contained(self.layers_of(None)?));
         }
         let file = self.file()?;
-        Ok(Disk::Plain(Box::new(self.blob(file, false, None, self.name()))))
+        Ok(RegistryDisk::Plain(Box::new(self.blob(file, false, None, self.name()))))
     }
 
     /// The layers of a root filesystem, the lowest first; or the one archive of an artefact.

@@ -7,8 +7,8 @@ use crate::flow::progress::{Phase, Stages};
 use crate::flow::stop::Stop;
 use crate::pipeline::fan_out::DeviceFault;
 use crate::pipeline::open::{OpenImage, Opening};
-use crate::pipeline::report::{Report, tell_notes};
-use crate::pipeline::run::{Disk, Ended, Run};
+use crate::pipeline::report::{WriteReport, tell_notes};
+use crate::pipeline::run::{DeviceWrite, Ended, Run};
 use crate::pipeline::threads::{Device, Shared};
 use crate::request::Destination;
 use crate::request::{WriteRequest, Written};
@@ -50,11 +50,11 @@ fn attempt(request: WriteRequest, destinations: &[Destination<'_>], cancel: &Can
         tell_notes(&stop, first.progress);
     }
     let OpenImage { info, fetched, wire, decided } = opened?;
-    let disks = destinations.iter().map(|&Destination { target, progress }| Disk {
-        report: Report { target, progress, counters: Counters::default() },
+    let disks = destinations.iter().map(|&Destination { target, progress }| DeviceWrite {
+        report: WriteReport { target, progress, counters: Counters::default() },
         fault: DeviceFault::default(),
     });
-    let disks: Vec<Disk<'_>> = disks.collect();
+    let disks: Vec<DeviceWrite<'_>> = disks.collect();
     let devices = disks.iter().map(|disk| Device {
         target: disk.report.target,
         counters: &disk.report.counters,

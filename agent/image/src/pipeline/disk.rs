@@ -5,7 +5,7 @@
 
 use crate::codec::Compression;
 use crate::codec::sniff::{self, Container};
-use crate::codec::zstd::seekable::{BlockDecoder as FrameDecoder, Seekable};
+use crate::codec::zstd::seekable::{FrameDecoder, Seekable};
 use crate::container::foreign;
 use crate::container::qcow2::Qcow2;
 use crate::error::ImageError;
@@ -183,7 +183,7 @@ impl ReadAt for Spool {
 /// The disk inside of a qcow2 image.
 struct Guest {
     qcow2: Qcow2,
-    decoder: crate::container::qcow2::BlockDecoder,
+    decoder: crate::container::qcow2::ClusterDecoder,
 }
 
 impl ReadAt for Guest {
@@ -193,8 +193,8 @@ impl ReadAt for Guest {
 
     fn read_exact_at(&mut self, out: &mut [u8], offset: u64) -> Result<(), ImageError> {
         within(self.len(), out.len(), offset)?;
-        let stretch = self.qcow2.fetch(offset, out.len())?;
-        self.decoder.unpack(&stretch, out)
+        let extent = self.qcow2.fetch(offset, out.len())?;
+        self.decoder.unpack(&extent, out)
     }
 }
 

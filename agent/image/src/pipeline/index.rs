@@ -13,7 +13,7 @@ use crate::flow::progress::Stages;
 use crate::flow::stop::Stop;
 use crate::memory;
 use crate::options::Options;
-use crate::pipeline::open::{Fetched, OpenImage, Opening, Parts};
+use crate::pipeline::open::{OpenImage, OpenedSource, Opening, Parts};
 use crate::request::WriteRequest;
 use crate::source::Replay;
 use crate::source::Source;
@@ -47,9 +47,9 @@ pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx,
                 sector: 512,
             });
             match fetched {
-                Fetched::Parts(Parts::Qcow2(image)) => image.run(options.workers(), buffers, &mut chunker)?,
-                Fetched::Parts(Parts::Delta(_)) => return Err(ImageError::Broken { stage: "delta" }),
-                Fetched::Stream { first, stream } => {
+                OpenedSource::Parts(Parts::Qcow2(image)) => image.run(options.workers(), buffers, &mut chunker)?,
+                OpenedSource::Parts(Parts::Delta(_)) => return Err(ImageError::Broken { stage: "delta" }),
+                OpenedSource::Stream { first, stream } => {
                     let mut input = Input::new(Box::new(Replay { first: first.into_iter(), stream }));
                     let limits = info.limits(memory::available().unwrap_or(0));
                     decode::decode(&mut input, info.compression, limits, &info.name, &mut chunker)?;

@@ -3,7 +3,7 @@
 use crate::anomaly::Anomaly;
 use crate::budget;
 use crate::codec::Compression;
-use crate::codec::decode::Limits;
+use crate::codec::decode::DecodeLimits;
 use crate::codec::sniff;
 use crate::container::foreign;
 use crate::error::ImageError;
@@ -40,8 +40,8 @@ pub struct ImageInfo {
 
 impl ImageInfo {
     /// For a decoder, where so many bytes of memory are available.
-    pub fn limits(&self, available: u64) -> Limits {
-        Limits {
+    pub fn limits(&self, available: u64) -> DecodeLimits {
+        DecodeLimits {
             workers: self.options.workers(),
             window_log: self.options.window_log,
             in_flight: budget::IN_FLIGHT,

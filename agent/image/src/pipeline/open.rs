@@ -8,7 +8,7 @@ use crate::codec::{Codec, Compression};
 use crate::container::foreign;
 use crate::container::qcow2::Qcow2;
 use crate::delta::estimate::{DeltaRequest, Estimate};
-use crate::delta::patch::{Delta, Image};
+use crate::delta::patch::{Delta, DeltaContent};
 use crate::error::ImageError;
 use crate::flow::detached::detached;
 use crate::flow::progress::{Stages, timed};
@@ -34,7 +34,7 @@ pub enum Parts {
 }
 
 /// Where the bytes of an open image are.
-pub enum Fetched {
+pub enum OpenedSource {
     Stream {
         /// Pieces that were read ahead.
         first: Vec<Vec<u8>>,
@@ -45,7 +45,7 @@ pub enum Fetched {
 
 pub struct OpenImage {
     pub info: ImageInfo,
-    pub fetched: Fetched,
+    pub fetched: OpenedSource,
     /// Digests of the download, where they are known already.
     pub wire: WireDigests,
     /// What was decided about an index, where one was given.
@@ -106,7 +106,7 @@ impl Opening<'_> {
                 drop(stream);
                 self.open_qcow2(info, again, request.delta)
             }
-            _ => self.open_raw(info, Fetched::Stream { first, stream }, again, request.delta),
+            _ => self.open_raw(info, OpenedSource::Stream { first, stream }, again, request.delta),
         }
     }
 
@@ -114,7 +114,7 @@ impl Opening<'_> {
     fn open_raw(
         &self,
         mut info: ImageInfo,
-        fetched: Fetched,
+        fetched: OpenedSource,
         again: Option<Again>,
         delta: Option<DeltaRequest>,
     ) -> Result<OpenImage, ImageError> {
@@ -128,7 +128,7 @@ impl Opening<'_> {
             Ok(delta) => {
                 info.image_total = Some(request.index.length);
                 let decided = Some(DeltaReceipt { used: true, ..sampled(estimate) });
-                Ok(OpenImage { info, fetched: Fetched::Parts(Parts::Delta(delta)), wire, decided })
+                Ok(OpenImage { info, fetched: OpenedSource::Parts(Parts::Delta(delta)), wire, decided })
             }
             Err(error) => {
                 let decided = Some(self.whole(&request, estimate, error)?);
@@ -182,12 +182,12 @@ impl Opening<'_> {
         }
         let mut file = Exact(again.random(info.wire_total, self.stop, self.stages)?);
         let open = move || match frames.is_some() {
-            true => Seekable::open(Box::new(file), &named).map(Image::Frames),
+            true => Seekable::open(Box::new(file), &named).map(DeltaContent::Frames),
             false => {
                 // Shows that its server sends ranges at all.
                 let len = file.len();
                 file.read_exact_at(&mut [0], len.saturating_sub(1))?;
-                Ok(Image::Plain(Box::new(file)))
+                Ok(DeltaContent::Plain(Box::new(file)))
             }
         };
         let image = detached("delta", &|| self.stop.is_set(), open)?;
@@ -230,7 +230,7 @@ impl Opening<'_> {
         let qcow2 = detached("qcow2", &|| self.stop.is_set(), move || Qcow2::open(Box::new(file), &named))?;
         info.image_total = Some(qcow2.size());
         self.fits(&info.name, info.image_total)?;
-        Ok(OpenImage { info, fetched: Fetched::Parts(Parts::Qcow2(qcow2)), wire, decided })
+        Ok(OpenImage { info, fetched: OpenedSource::Parts(Parts::Qcow2(qcow2)), wire, decided })
     }
 
     /// That the whole image is written, and why; an error where that was ruled out, or would fail just the same.

@@ -1,6 +1,6 @@
 //! The decoded bytes of an image as a stream, for callers that do not write them to a device: trees.
 
-use crate::codec::decode::{self, Limits};
+use crate::codec::decode::{self, DecodeLimits};
 use crate::codec::sniff;
 use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, channel};
@@ -78,7 +78,7 @@ pub fn read<T, E: From<ImageError>>(
                 Output { name, pool, chunks: out, waker: None, stop, stages, waited, room: u64::MAX, sector: 512 };
             let mut chunker = Chunker::new(output);
             let (window_log, proven) = (Options::default().window_log, !check.is_empty());
-            let limits = Limits { workers: 1, window_log, in_flight: 0, memory: 0, proven };
+            let limits = DecodeLimits { workers: 1, window_log, in_flight: 0, memory: 0, proven };
             decode::decode(&mut input, compression, limits, name, &mut chunker)?;
             chunker.finish()
         });

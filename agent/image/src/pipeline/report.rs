@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// One device of a write, and who watches it.
-pub struct Report<'a> {
+pub struct WriteReport<'a> {
     pub target: &'a Target,
     pub progress: &'a dyn Progress,
     pub counters: Counters,
@@ -37,7 +37,7 @@ pub fn tell_notes(stop: &Stop, progress: &dyn Progress) {
     }
 }
 
-impl Report<'_> {
+impl WriteReport<'_> {
     pub fn tell(&self, common: Common<'_>, phase: Phase) {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let elapsed = common.began.elapsed();

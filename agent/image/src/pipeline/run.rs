@@ -2,7 +2,7 @@
 //! digests, and commits or returns the two ends. One download may serve several devices: a failure of the shared parts
 //! stops all of them, a failure of one device only that one.
 
-use crate::budget::{self, Share};
+use crate::budget::{self, MemoryShare};
 use crate::codec::{Codec, sniff};
 use crate::container::foreign;
 use crate::error::ImageError;
@@ -11,12 +11,12 @@ use crate::flow::chunker::Chunked;
 use crate::flow::progress::Phase;
 use crate::head::HeadEnds;
 use crate::pipeline::fan_out::DeviceFault;
-use crate::pipeline::open::{Fetched, Parts};
-use crate::pipeline::report::{Common, Report, tell_notes};
+use crate::pipeline::open::{OpenedSource, Parts};
+use crate::pipeline::report::{Common, WriteReport, tell_notes};
 use crate::pipeline::threads::{Shared, Threads};
 use crate::proof::wire::WireDigests;
 use crate::request::{Ending, Written};
-use burin_disk::{Body, CHUNK, Chunk, DiskError, Failure, Pool, Target, TargetKind, Waker, Writer};
+use burin_disk::{Body, CHUNK, Chunk, DiskError, Pool, Target, TargetKind, Waker, WriteFailure, Writer};
 use burin_protocol::image::{ImageDigests, Verify};
 use std::sync::Arc;
 use std::thread;
@@ -25,12 +25,12 @@ use std::time::Instant;
 /// How it ended on each device, in their order. The outer error: nothing was touched.
 pub type Ended = Result<Vec<Result<Written, ImageError>>, ImageError>;
 
-pub struct Disk<'a> {
-    pub report: Report<'a>,
+pub struct DeviceWrite<'a> {
+    pub report: WriteReport<'a>,
     pub fault: DeviceFault,
 }
 
-impl Disk<'_> {
+impl DeviceWrite<'_> {
     pub fn target(&self) -> &Target {
         self.report.target
     }
@@ -38,7 +38,7 @@ impl Disk<'_> {
 
 pub struct Run<'a> {
     pub shared: &'a Shared<'a>,
-    pub disks: &'a [Disk<'a>],
+    pub disks: &'a [DeviceWrite<'a>],
     pub began: Instant,
 }
 
@@ -78,8 +78,8 @@ impl Ends {
 }
 
 impl Run<'_> {
-    pub fn write(&self, fetched: Fetched) -> Ended {
-        let interrupt = |disk: &'_ Disk<'_>| {
+    pub fn write(&self, fetched: OpenedSource) -> Ended {
+        let interrupt = |disk: &'_ DeviceWrite<'_>| {
             let (stop, fault) = (self.shared.stop.clone(), disk.fault.clone());
             move || stop.is_set() || fault.is_set()
         };
@@ -88,7 +88,7 @@ impl Run<'_> {
         let share = self.share(&fetched);
         let pool = match fetched {
             // What is compared has buffers of its own.
-            Fetched::Parts(Parts::Delta(_)) => Pool::lazy(share.buffers),
+            OpenedSource::Parts(Parts::Delta(_)) => Pool::lazy(share.buffers),
             _ => Pool::new(share.buffers),
         };
         let mut ready = Vec::new();
@@ -132,10 +132,10 @@ impl Run<'_> {
     }
 
     /// How the memory is divided.
-    fn share(&self, fetched: &Fetched) -> Share {
+    fn share(&self, fetched: &OpenedSource) -> MemoryShare {
         let head = match fetched {
-            Fetched::Stream { first, .. } => first.first().map_or(&[][..], Vec::as_slice),
-            Fetched::Parts(_) => &[],
+            OpenedSource::Stream { first, .. } => first.first().map_or(&[][..], Vec::as_slice),
+            OpenedSource::Parts(_) => &[],
         };
         let frames = self.shared.info.compression.codec().is_some_and(Codec::seekable)
             && self.shared.info.options.workers() > 1
@@ -145,7 +145,7 @@ impl Run<'_> {
 
     fn writer<'w>(
         &self,
-        disk: &'w Disk<'_>,
+        disk: &'w DeviceWrite<'_>,
         pool: &Pool,
         interrupt: burin_disk::Interrupt<'w>,
     ) -> Result<(Writer<'w>, Waker), ImageError> {
@@ -158,7 +158,7 @@ impl Run<'_> {
         let queue = burin_disk::open_queue(target, self.shared.info.options.backend, limits.depth, pool)
             .map_err(|source| ImageError::Queue { source })?;
         log::info!("{}: writing through {}", target.path().display(), queue.name());
-        let options = burin_disk::Options {
+        let options = burin_disk::WriterOptions {
             readback: self.shared.info.verify == Verify::Readback,
             overlap: !limits.rotational,
             depth: limits.depth,
@@ -267,14 +267,20 @@ impl Run<'_> {
         Ok(streamed)
     }
 
-    pub fn interrupted(&self, index: usize, offset: u64) -> Failure {
+    pub fn interrupted(&self, index: usize, offset: u64) -> WriteFailure {
         let device = self.disks.get(index).map(|disk| disk.target().path().to_owned()).unwrap_or_default();
-        Failure { offset, head_erased: true, error: DiskError::Interrupted { device } }
+        WriteFailure { offset, head_erased: true, error: DiskError::Interrupted { device } }
     }
 
     /// The first cause counts; that a writer was told to stop is no news. `shared` is what stopped all of them.
-    fn stopped(&self, index: usize, phase: Phase, failure: Failure, shared: Option<Arc<ImageError>>) -> ImageError {
-        let Failure { offset, head_erased, error } = failure;
+    fn stopped(
+        &self,
+        index: usize,
+        phase: Phase,
+        failure: WriteFailure,
+        shared: Option<Arc<ImageError>>,
+    ) -> ImageError {
+        let WriteFailure { offset, head_erased, error } = failure;
         let disk = self.disks.get(index);
         let device = disk.map(|disk| disk.target().path().to_owned()).unwrap_or_default();
         let own = || disk.and_then(|disk| disk.fault.take()).unwrap_or(ImageError::Cancelled);

@@ -1,7 +1,7 @@
 //! The threads of a write. They are started before a target is touched, and all of them end with the write.
 
-use crate::budget::Share;
-use crate::codec::decode::{self, Limits};
+use crate::budget::MemoryShare;
+use crate::codec::decode::{self, DecodeLimits};
 use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, Producer, channel};
 use crate::flow::chunker::{CHUNKS, Chunked, Chunker, Output};
@@ -12,12 +12,12 @@ use crate::flow::stop::Stop;
 use crate::memory;
 use crate::pipeline::fan_out::{Branch, DeviceFault, fan_out};
 use crate::pipeline::info::ImageInfo;
-use crate::pipeline::open::{Fetched, Parts};
+use crate::pipeline::open::{OpenedSource, Parts};
 use crate::pipeline::run::{Ready, Run, Streamed};
 use crate::pipeline::stages::{self, ChunkFeed, Piped, Waiting};
 use crate::proof::digest::Expected;
 use crate::proof::wire::WireDigests;
-use burin_disk::{Body, Chunk, Counters, Failure, Pool, Target, Waker};
+use burin_disk::{Body, Chunk, Counters, Pool, Target, Waker, WriteFailure};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -29,7 +29,7 @@ const TELL: Duration = Duration::from_millis(200);
 type Handle<'scope, T> = ScopedJoinHandle<'scope, T>;
 /// The image, and the digest of its content where a delta made one.
 type Decoded = Result<(Chunked, Option<String>), ImageError>;
-type Bodies<'scope> = Vec<(usize, Result<Body<'scope>, Failure>)>;
+type Bodies<'scope> = Vec<(usize, Result<Body<'scope>, WriteFailure>)>;
 
 /// What the threads of a write have in common.
 pub struct Shared<'a> {
@@ -74,15 +74,15 @@ impl<'scope> Threads<'scope> {
         &mut self,
         scope: &'scope Scope<'scope, '_>,
         shared: &'scope Shared<'_>,
-        fetched: Fetched,
-        (pool, share): (&'scope Pool, Share),
+        fetched: OpenedSource,
+        (pool, share): (&'scope Pool, MemoryShare),
         waker: Option<Waker>,
     ) -> Result<Consumer<Chunk>, ImageError> {
         let (sums, pieces) = channel(PIECES);
         self.closers.push(pieces.closer());
         let parts = match fetched {
-            Fetched::Parts(parts) => Some(parts),
-            Fetched::Stream { first, stream } => {
+            OpenedSource::Parts(parts) => Some(parts),
+            OpenedSource::Stream { first, stream } => {
                 let digest = move || stages::digest_wire(first, stream, &shared.info.wire, &sums, &shared.stages);
                 self.wire = Some(spawn(scope, "wire-sum", digest)?);
                 None
@@ -230,7 +230,7 @@ fn decoded(
     shared: &Shared<'_>,
     pieces: Box<dyn Pieces>,
     parts: Option<Parts>,
-    (pool, share): (&Pool, Share),
+    (pool, share): (&Pool, MemoryShare),
     (chunks, waker): (Producer<Chunk>, Option<Waker>),
 ) -> Decoded {
     let (began, waited, info) = (Instant::now(), Arc::new(AtomicU64::new(0)), shared.info);
@@ -258,7 +258,7 @@ fn decoded(
         (Some(Parts::Qcow2(image)), _) => image.run(workers, share.buffers, &mut chunker).map(|()| None),
         (None, _) => {
             let available = memory::available().unwrap_or(0);
-            let limits = Limits { in_flight: share.in_flight, ..info.limits(available) };
+            let limits = DecodeLimits { in_flight: share.in_flight, ..info.limits(available) };
             decode::decode(&mut input, info.compression, limits, &info.name, &mut chunker).map(|()| None)
         }
     };

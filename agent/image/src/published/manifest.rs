@@ -3,7 +3,7 @@
 use crate::error::ImageError;
 use crate::flow::progress::Cancel;
 use crate::published::minisign::Minisign;
-use crate::published::small::Small;
+use crate::published::sidecar::Sidecar;
 use crate::source::answer::display;
 use crate::source::get::Http;
 use burin_protocol::manifest::{ImageManifest, PublishedFile, compare_versions};
@@ -33,7 +33,7 @@ pub struct Published {
 impl Published {
     /// Fetches the manifest at `at`, a URL or a path. Its signature is checked before anything in it is believed.
     pub fn fetch(http: &Http, at: &str, wanted: &Wanted, cancel: &Cancel) -> Result<Self, ImageError> {
-        let file = Small::fetch(http, at, cancel)?;
+        let file = Sidecar::fetch(http, at, cancel)?;
         if let Some(minisign) = &wanted.minisign {
             minisign.fetch(http, at, cancel)?.check(&file.0)?;
         }

@@ -3,7 +3,7 @@
 use crate::error::ImageError;
 use crate::flow::progress::Cancel;
 use crate::proof::signature::{Signed, public_key};
-use crate::published::small::Small;
+use crate::published::sidecar::Sidecar;
 use crate::source::answer::display;
 use crate::source::get::Http;
 use minisign_verify::Signature;
@@ -24,7 +24,7 @@ impl Minisign {
     pub fn fetch(&self, http: &Http, signed: &str, cancel: &Cancel) -> Result<Signed, ImageError> {
         let key = public_key(&self.key)?;
         let at = self.at.clone().unwrap_or_else(|| beside(signed));
-        let text = match Small::fetch(http, &at, cancel) {
+        let text = match Sidecar::fetch(http, &at, cancel) {
             Err(ImageError::NotFound { .. }) => return Err(ImageError::SignatureMissing { url: display(&at) }),
             text => text?,
         };

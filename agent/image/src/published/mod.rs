@@ -2,6 +2,6 @@
 
 pub mod manifest;
 pub mod minisign;
-pub mod small;
+pub mod sidecar;
 pub mod sum_lines;
 pub mod sums;

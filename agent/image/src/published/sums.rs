@@ -3,7 +3,7 @@
 use crate::error::ImageError;
 use crate::flow::progress::Cancel;
 use crate::published::minisign::Minisign;
-use crate::published::small::Small;
+use crate::published::sidecar::Sidecar;
 use crate::published::sum_lines::{self, SumLine};
 use crate::source::answer::display;
 use crate::source::get::Http;
@@ -20,21 +20,21 @@ pub struct Sums {
 /// Fetches the digest (`sha256:HEX`) that is published for the image at `image_url`, to be used as
 /// `WriteRequest::digest.wire`. With a key, only a rightly signed file counts.
 pub fn published(http: &Http, sums: &Sums, image_url: &str, cancel: &Cancel) -> Result<String, ImageError> {
-    let file = Small::fetch(http, &sums.url, cancel)?;
+    let file = Sidecar::fetch(http, &sums.url, cancel)?;
     if let Some(minisign) = &sums.minisign {
         minisign.fetch(http, &sums.url, cancel)?.check(&file.0)?;
     }
     let (url, name) = (display(&sums.url), display(image_url));
     match find(&sum_lines::text(&file.0), image_url) {
-        Found::Digest(digest) => Ok(digest),
-        Found::Nothing => Err(ImageError::NoPublishedDigest { url, name }),
-        Found::Several => Err(ImageError::DigestAmbiguous { url, name }),
+        PublishedDigest::Digest(digest) => Ok(digest),
+        PublishedDigest::Nothing => Err(ImageError::NoPublishedDigest { url, name }),
+        PublishedDigest::Several => Err(ImageError::DigestAmbiguous { url, name }),
     }
 }
 
 /// What a file of digests has for an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum PublishedDigest {
     Digest(String),
     Nothing,
     /// Several digests for files of that name, and the path does not tell which.
@@ -43,7 +43,7 @@ pub enum Found {
 
 /// The digest of what is at `at`, a URL or path: of the file of the same name whose path agrees best, or the only one where
 /// the file of digests names none.
-pub fn find(text: &str, at: &str) -> Found {
+pub fn find(text: &str, at: &str) -> PublishedDigest {
     let wanted = parts(&path_of(at));
     let lines = sum_lines::read(text);
     let rank = |line: &SumLine| {
@@ -56,7 +56,7 @@ pub fn find(text: &str, at: &str) -> Found {
     let mut digests: Vec<&str> = match best {
         Some(best) => lines.iter().filter(|line| rank(line) == Some(best)).map(|line| line.digest.as_str()).collect(),
         None if lines.iter().all(|line| line.name.is_none()) => lines.iter().map(|line| line.digest.as_str()).collect(),
-        None => return Found::Nothing,
+        None => return PublishedDigest::Nothing,
     };
     // One file may be told with more than one algorithm.
     digests.sort_unstable();
@@ -64,9 +64,11 @@ pub fn find(text: &str, at: &str) -> Found {
     let first = digests.iter().find(|digest| digest.starts_with("sha256:")).or(digests.first());
     let kind = |digest: &str| digest.split(':').next().map(str::to_owned);
     match first {
-        None => Found::Nothing,
-        Some(first) if digests.iter().filter(|digest| kind(digest) == kind(first)).count() > 1 => Found::Several,
-        Some(first) => Found::Digest((*first).to_owned()),
+        None => PublishedDigest::Nothing,
+        Some(first) if digests.iter().filter(|digest| kind(digest) == kind(first)).count() > 1 => {
+            PublishedDigest::Several
+        }
+        Some(first) => PublishedDigest::Digest((*first).to_owned()),
     }
 }
 
@@ -105,9 +107,9 @@ mod tests {
     use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;
 
-    fn digest(hex: &str) -> Found {
+    fn digest(hex: &str) -> PublishedDigest {
         let kind = if hex.len() == 64 { "sha256" } else { "sha512" };
-        Found::Digest(format!("{kind}:{}", hex.to_lowercase()))
+        PublishedDigest::Digest(format!("{kind}:{}", hex.to_lowercase()))
     }
 
     #[test]
@@ -167,13 +169,13 @@ mod tests {
         let two = format!("{a}  ./bios/disk.img\n{b}  ./uefi/disk.img\n");
         assert_eq!(find(&two, "http://h/x/bios/disk.img"), digest(&a));
         assert_eq!(find(&two, "http://h/x/uefi/disk.img"), digest(&b));
-        assert_eq!(find(&two, "http://h/disk.img"), Found::Several);
-        assert_eq!(find(&two, "http://h/sk.img"), Found::Nothing);
+        assert_eq!(find(&two, "http://h/disk.img"), PublishedDigest::Several);
+        assert_eq!(find(&two, "http://h/sk.img"), PublishedDigest::Nothing);
         let beside = format!("{a}  disk.img\n{b}  old/disk.img\n");
         assert_eq!(find(&beside, "http://h/disk.img"), digest(&a));
         assert_eq!(find(&beside, "http://h/old/disk.img"), digest(&b));
-        assert_eq!(find(&format!("{a}\n{b}\n"), "anything"), Found::Several);
-        assert_eq!(find(&format!("{a}  other.raw\n"), "disk.raw"), Found::Nothing);
-        assert_eq!(find("junk", "junk"), Found::Nothing);
+        assert_eq!(find(&format!("{a}\n{b}\n"), "anything"), PublishedDigest::Several);
+        assert_eq!(find(&format!("{a}  other.raw\n"), "disk.raw"), PublishedDigest::Nothing);
+        assert_eq!(find("junk", "junk"), PublishedDigest::Nothing);
     }
 }

@@ -23,7 +23,7 @@ pub fn display(url: &str) -> String {
 
 /// What an answer says about its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct ResponseHead {
     /// Where it came from in the end, after redirects.
     pub url: String,
     pub status: u16,
@@ -37,7 +37,7 @@ pub struct Answer {
     pub start: u64,
 }
 
-impl Answer {
+impl ResponseHead {
     pub fn of<T>(response: &Response<T>, url: String) -> Self {
         let headers = response.headers();
         let status = response.status().as_u16();
@@ -70,7 +70,7 @@ pub fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
 }
 
 #[derive(Debug)]
-pub enum Failure {
+pub enum FetchFailure {
     /// This mirror will not do it.
     Final(ImageError),
     /// Another attempt may.
@@ -78,33 +78,33 @@ pub enum Failure {
 }
 
 /// `name` is the URL's for messages.
-pub fn status_failure(name: &str, offset: u64, status: u16) -> Option<Failure> {
+pub fn status_failure(name: &str, offset: u64, status: u16) -> Option<FetchFailure> {
     let url = name.to_owned();
     match status {
         200 | 206 => None,
-        404 | 410 => Some(Failure::Final(ImageError::NotFound { source_name: url })),
-        401 | 403 | 407 => Some(Failure::Final(ImageError::Denied { url, status })),
+        404 | 410 => Some(FetchFailure::Final(ImageError::NotFound { source_name: url })),
+        401 | 403 | 407 => Some(FetchFailure::Final(ImageError::Denied { url, status })),
         416 => {
             let why = "it is shorter now".to_owned();
-            Some(Failure::Final(ImageError::Changed { url, offset, why }))
+            Some(FetchFailure::Final(ImageError::Changed { url, offset, why }))
         }
-        408 | 425 | 429 | 500..=599 => Some(Failure::Passing(ImageError::Status { url, status })),
-        _ => Some(Failure::Final(ImageError::Status { url, status })),
+        408 | 425 | 429 | 500..=599 => Some(FetchFailure::Passing(ImageError::Status { url, status })),
+        _ => Some(FetchFailure::Final(ImageError::Status { url, status })),
     }
 }
 
 /// Nothing was answered, or nothing that makes sense. `name` is the URL's for messages.
-pub fn refused(url: &str, name: &str, offset: u64, error: ureq::Error) -> Failure {
+pub fn refused(url: &str, name: &str, offset: u64, error: ureq::Error) -> FetchFailure {
     let error = match error {
         ureq::Error::Other(other) => match other.downcast::<ProxyError>() {
             Ok(error) => {
                 let (url, proxy, source) = (display(url), error.proxy, error.source.into_io());
-                return Failure::Passing(ImageError::Proxy { url, proxy, source });
+                return FetchFailure::Passing(ImageError::Proxy { url, proxy, source });
             }
             Err(other) => match other.downcast::<RedirectError>() {
                 Ok(source) => {
                     let (url, source) = (name.to_owned(), *source);
-                    return Failure::Final(ImageError::Redirect { url, source });
+                    return FetchFailure::Final(ImageError::Redirect { url, source });
                 }
                 Err(other) => ureq::Error::Other(other),
             },
@@ -113,7 +113,7 @@ pub fn refused(url: &str, name: &str, offset: u64, error: ureq::Error) -> Failur
     };
     let never = matches!(error, ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl);
     let error = ImageError::Transfer { url: name.to_owned(), offset, source: error.into_io() };
-    if never { Failure::Final(error) } else { Failure::Passing(error) }
+    if never { FetchFailure::Final(error) } else { FetchFailure::Passing(error) }
 }
 
 /// Keeps a transfer at a rate, however many connections it has.

@@ -5,8 +5,8 @@ use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, Producer, channel};
 use crate::flow::pieces::{PIECE, TICK, pump};
 use crate::flow::progress::Stages;
-use crate::source::answer::{Answer, Failure, Pace};
-use crate::source::get::{Http, MOST_CONNECTIONS, Place};
+use crate::source::answer::{FetchFailure, Pace, ResponseHead};
+use crate::source::get::{Http, Location, MOST_CONNECTIONS};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ type Piece = io::Result<Vec<u8>>;
 #[derive(Clone)]
 pub struct Fetch {
     pub http: Http,
-    pub place: Place,
+    pub place: Location,
     pub start: u64,
     /// Bytes were handed out before: the whole from its beginning will do, but has to be told apart.
     pub resumed: bool,
@@ -35,12 +35,12 @@ pub struct Fetch {
 
 impl Fetch {
     /// Tells `told` what the server answers, then gives `out` the bytes. Ends early when nobody listens any more.
-    pub fn run(self, told: &Producer<Result<Answer, Failure>>, out: &Producer<Piece>) {
+    pub fn run(self, told: &Producer<Result<ResponseHead, FetchFailure>>, out: &Producer<Piece>) {
         let connections = self.http.connections.clamp(1, MOST_CONNECTIONS);
         let parts = connections > 1;
         let first = match self.ask(parts.then(|| self.start + PART - 1)) {
             // A range of nothing cannot be had; the plain answer says that there is nothing.
-            Err(Failure::Final(ImageError::Changed { .. })) if parts && self.start == 0 && !self.resumed => {
+            Err(FetchFailure::Final(ImageError::Changed { .. })) if parts && self.start == 0 && !self.resumed => {
                 self.ask(None)
             }
             // Without the length of the whole nobody could tell where the parts end.
@@ -56,7 +56,7 @@ impl Fetch {
         };
         let rest = head.total.filter(|_| parts && head.status == 206 && head.start == self.start);
         // The other parts come from where the first one came from.
-        let place = Place { direct: Some(head.url.clone()), ..self.place.clone() };
+        let place = Location { direct: Some(head.url.clone()), ..self.place.clone() };
         let validator = head.validator.clone();
         if told.push(Ok(head)).is_err() {
             return;
@@ -69,7 +69,7 @@ impl Fetch {
     }
 
     /// The bytes from `start` to `last`, or to the end.
-    fn ask(&self, last: Option<u64>) -> Result<(Response<Body>, Answer), Failure> {
+    fn ask(&self, last: Option<u64>) -> Result<(Response<Body>, ResponseHead), FetchFailure> {
         let (response, url) = self.http.send(&self.place, self.start, |request| {
             if !self.resumed && self.start == 0 && last.is_none() {
                 return request;
@@ -81,7 +81,7 @@ impl Fetch {
                 None => request,
             }
         })?;
-        let head = Answer::of(&response, url);
+        let head = ResponseHead::of(&response, url);
         Ok((response, head))
     }
 
@@ -142,7 +142,7 @@ impl Fetch {
         let last = total.min(start + PART) - 1;
         let fetch = Self { start, resumed: true, ..self.clone() };
         thread::Builder::new().name("burin-http-part".into()).spawn(move || match fetch.ask(Some(last)) {
-            Err(Failure::Final(error) | Failure::Passing(error)) => {
+            Err(FetchFailure::Final(error) | FetchFailure::Passing(error)) => {
                 let _ = out.push(Err(io::Error::other(error)));
             }
             Ok((_, head)) if !fetch.fits(&head, total) => {
@@ -154,7 +154,7 @@ impl Fetch {
         Ok(Part { pieces, len: last + 1 - start })
     }
 
-    fn fits(&self, head: &Answer, total: u64) -> bool {
+    fn fits(&self, head: &ResponseHead, total: u64) -> bool {
         let same = head.validator == self.validator && head.total.is_none_or(|told| told == total);
         head.status == 206 && head.start == self.start && same
     }

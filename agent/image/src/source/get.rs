@@ -3,7 +3,7 @@
 
 use crate::error::ImageError;
 use crate::source::answer;
-use crate::source::answer::{Failure, refused, status_failure};
+use crate::source::answer::{FetchFailure, refused, status_failure};
 use crate::source::proxies::Proxies;
 use crate::source::registry::{self, Registries};
 use base64::Engine as _;
@@ -52,14 +52,14 @@ pub struct Http {
 
 /// Where a GET goes: the URL that was given, or the one that it led to before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub url: String,
     /// A redirector sends each request somewhere else, where the same file has another ETag: once it led somewhere, that is
     /// kept.
     pub direct: Option<String>,
 }
 
-impl Place {
+impl Location {
     pub fn new(url: &str) -> Self {
         Self { url: url.to_owned(), direct: None }
     }
@@ -137,10 +137,10 @@ impl Http {
     /// messages.
     pub(crate) fn send(
         &self,
-        place: &Place,
+        place: &Location,
         offset: u64,
         also: impl Fn(RequestBuilder<WithoutBody>) -> RequestBuilder<WithoutBody>,
-    ) -> Result<(Response<Body>, String), Failure> {
+    ) -> Result<(Response<Body>, String), FetchFailure> {
         let url = place.url.as_str();
         let mut hop = url.to_owned();
         let mut authorization = self.credentials_for(url).map(|credentials| credentials.header.clone());
@@ -187,7 +187,7 @@ impl Http {
         offset: u64,
         authorization: Option<&Secret>,
         also: &impl Fn(RequestBuilder<WithoutBody>) -> RequestBuilder<WithoutBody>,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<Response<Body>, FetchFailure> {
         let proxy = self.proxies.for_url(hop);
         let mut request = self.agent.get(hop).header("accept-encoding", "identity");
         if let Some(accept) = self.accept {
@@ -204,7 +204,7 @@ impl Http {
             Some(proxy) if response.status().as_u16() == 407 => {
                 let source = io::Error::other("it wants a user and a password, or other ones (HTTP status 407)");
                 let (url, proxy) = (answer::display(url), proxy::name(&proxy));
-                Err(Failure::Final(ImageError::Proxy { url, proxy, source }))
+                Err(FetchFailure::Final(ImageError::Proxy { url, proxy, source }))
             }
             _ => Ok(response),
         }

@@ -10,9 +10,9 @@ use crate::flow::channel::{Consumer, Popped, channel};
 use crate::flow::pieces::{PIECES, TICK};
 use crate::flow::progress::Stages;
 use crate::flow::stop::Stop;
-use crate::source::answer::{Answer, Failure, Pace};
+use crate::source::answer::{FetchFailure, Pace, ResponseHead};
 use crate::source::fetch::Fetch;
-use crate::source::get::{Http, Place};
+use crate::source::get::{Http, Location};
 use crate::source::mirrors::Mirrors;
 use std::io;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const OVERLAP: usize = 64 * 1024;
 
 /// One connection, read by a thread of its own, so that a stall is seen from outside.
 struct Connection {
-    head: Consumer<Result<Answer, Failure>>,
+    head: Consumer<Result<ResponseHead, FetchFailure>>,
     pieces: Consumer<io::Result<Vec<u8>>>,
 }
 
@@ -118,7 +118,7 @@ impl HttpStream {
                 }
                 Ok(None) => {
                     let (source_name, offset, expected) = (self.url(), self.position, self.total);
-                    self.fail(Failure::Passing(ImageError::Truncated { source_name, offset, expected }))?;
+                    self.fail(FetchFailure::Passing(ImageError::Truncated { source_name, offset, expected }))?;
                 }
                 Err(failure) => self.fail(failure)?,
             }
@@ -130,16 +130,16 @@ impl HttpStream {
     }
 
     /// A piece of the connection, none at its end.
-    fn receive(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+    fn receive(&mut self) -> Result<Option<Vec<u8>>, FetchFailure> {
         let began = Instant::now();
         loop {
-            self.stop.check().map_err(Failure::Final)?;
+            self.stop.check().map_err(FetchFailure::Final)?;
             let Some(connection) = &self.connection else { return Ok(None) };
             match connection.pieces.pop(TICK.min(self.http.stall)) {
                 Popped::Item(Ok(piece)) => return Ok(Some(piece)),
                 Popped::Item(Err(source)) => {
                     let (url, offset) = (self.url(), self.position);
-                    return Err(Failure::Passing(match source.kind() {
+                    return Err(FetchFailure::Passing(match source.kind() {
                         io::ErrorKind::UnexpectedEof => {
                             ImageError::Truncated { source_name: url, offset, expected: self.total }
                         }
@@ -147,7 +147,9 @@ impl HttpStream {
                     }));
                 }
                 Popped::End => return Ok(None),
-                Popped::Empty if began.elapsed() >= self.http.stall => return Err(Failure::Passing(self.stalled())),
+                Popped::Empty if began.elapsed() >= self.http.stall => {
+                    return Err(FetchFailure::Passing(self.stalled()));
+                }
                 Popped::Empty => {}
             }
         }
@@ -158,23 +160,25 @@ impl HttpStream {
     }
 
     /// Opens a connection for the bytes from `position` on, and checks that they belong to what came before.
-    fn connect(&mut self) -> Result<(), Failure> {
+    fn connect(&mut self) -> Result<(), FetchFailure> {
         let (place, known) = self.mirrors.current()?;
         let start = self.position - self.recent.len() as u64;
         let validator = known.as_ref().and_then(|head| head.validator.clone());
-        let connection = self.request(place, start, validator).map_err(Failure::Final)?;
+        let connection = self.request(place, start, validator).map_err(FetchFailure::Final)?;
         let began = Instant::now();
         let head = loop {
-            self.stop.check().map_err(Failure::Final)?;
+            self.stop.check().map_err(FetchFailure::Final)?;
             match connection.head.pop(TICK.min(self.http.stall)) {
                 Popped::Item(head) => break head?,
-                Popped::End => return Err(Failure::Final(ImageError::Broken { stage: "network" })),
-                Popped::Empty if began.elapsed() >= self.http.stall => return Err(Failure::Passing(self.stalled())),
+                Popped::End => return Err(FetchFailure::Final(ImageError::Broken { stage: "network" })),
+                Popped::Empty if began.elapsed() >= self.http.stall => {
+                    return Err(FetchFailure::Passing(self.stalled()));
+                }
                 Popped::Empty => {}
             }
         };
         let changed = |why: &str| {
-            Failure::Final(ImageError::Changed { url: self.url(), offset: self.position, why: why.to_owned() })
+            FetchFailure::Final(ImageError::Changed { url: self.url(), offset: self.position, why: why.to_owned() })
         };
         if let (Some(mine), Some(theirs)) = (self.total, head.total)
             && mine != theirs
@@ -211,7 +215,7 @@ impl HttpStream {
         Ok(())
     }
 
-    fn request(&self, place: Place, start: u64, validator: Option<String>) -> Result<Connection, ImageError> {
+    fn request(&self, place: Location, start: u64, validator: Option<String>) -> Result<Connection, ImageError> {
         let (told, head) = channel(1);
         let (out, pieces) = channel(PIECES);
         let fetch = Fetch {
@@ -260,7 +264,7 @@ impl HttpStream {
         };
         if differs {
             let why = "bytes that came before are others now".to_owned();
-            self.fail(Failure::Final(ImageError::Changed { url: self.url(), offset: self.position, why }))?;
+            self.fail(FetchFailure::Final(ImageError::Changed { url: self.url(), offset: self.position, why }))?;
             return Ok(None);
         }
         Ok((!piece.is_empty()).then_some(piece))
@@ -276,7 +280,7 @@ impl HttpStream {
     }
 
     /// Turns to the next mirror and pauses; an error once nothing is left to try.
-    fn fail(&mut self, failure: Failure) -> Result<(), ImageError> {
+    fn fail(&mut self, failure: FetchFailure) -> Result<(), ImageError> {
         self.connection = None;
         self.repeat = Repeat::Nothing;
         self.mirrors.fail(failure, &self.stop)

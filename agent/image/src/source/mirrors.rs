@@ -2,8 +2,8 @@
 
 use crate::error::ImageError;
 use crate::flow::stop::Stop;
-use crate::source::answer::{Answer, Failure};
-use crate::source::get::{Http, Place};
+use crate::source::answer::{FetchFailure, ResponseHead};
+use crate::source::get::{Http, Location};
 use std::time::{Duration, Instant};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -24,16 +24,16 @@ pub struct Mirrors {
 }
 
 struct Mirror {
-    place: Place,
+    place: Location,
     /// For messages.
     name: String,
     /// What it said at first.
-    answer: Option<Answer>,
+    answer: Option<ResponseHead>,
 }
 
 impl Mirrors {
     pub fn new(http: &Http) -> Result<Self, ImageError> {
-        let mirror = |url: &String| Mirror { place: Place::new(url), name: http.name(url), answer: None };
+        let mirror = |url: &String| Mirror { place: Location::new(url), name: http.name(url), answer: None };
         let mirrors: Vec<_> = http.urls.iter().map(mirror).collect();
         if mirrors.is_empty() {
             return Err(ImageError::NoSource);
@@ -51,8 +51,8 @@ impl Mirrors {
     }
 
     /// The one whose turn it is, and what it said at first.
-    pub fn current(&self) -> Result<(Place, Option<Answer>), Failure> {
-        let mirror = self.mirrors.get(self.current).ok_or(Failure::Final(ImageError::NoSource))?;
+    pub fn current(&self) -> Result<(Location, Option<ResponseHead>), FetchFailure> {
+        let mirror = self.mirrors.get(self.current).ok_or(FetchFailure::Final(ImageError::NoSource))?;
         Ok((mirror.place.clone(), mirror.answer.clone()))
     }
 
@@ -62,7 +62,7 @@ impl Mirrors {
     }
 
     /// Keeps what the current one said, if it says so for the first time, and where it said it.
-    pub fn answered(&mut self, answer: Answer) {
+    pub fn answered(&mut self, answer: ResponseHead) {
         self.last_any = Instant::now();
         if let Some(mirror) = self.mirrors.get_mut(self.current) {
             mirror.place.direct = Some(answer.url.clone()).filter(|url| *url != mirror.place.url);
@@ -85,16 +85,16 @@ impl Mirrors {
     }
 
     /// Turns to the next mirror, after a pause once all had their turn; an error when nothing is left to try.
-    pub fn fail(&mut self, failure: Failure, stop: &Stop) -> Result<(), ImageError> {
+    pub fn fail(&mut self, failure: FetchFailure, stop: &Stop) -> Result<(), ImageError> {
         stop.check()?;
         let outcome = self.turn(failure, stop);
         self.last_any = Instant::now();
         outcome
     }
 
-    fn turn(&mut self, failure: Failure, stop: &Stop) -> Result<(), ImageError> {
+    fn turn(&mut self, failure: FetchFailure, stop: &Stop) -> Result<(), ImageError> {
         match self.redirected(failure) {
-            Failure::Final(error) => {
+            FetchFailure::Final(error) => {
                 if self.current < self.mirrors.len() {
                     self.mirrors.remove(self.current);
                 }
@@ -103,7 +103,7 @@ impl Mirrors {
                 }
                 stop.note(format!("{error}; trying another mirror"));
             }
-            Failure::Passing(error) => {
+            FetchFailure::Passing(error) => {
                 if self.last_new.elapsed().saturating_sub(self.repeated) >= self.patience {
                     return Err(error);
                 }
@@ -123,7 +123,7 @@ impl Mirrors {
 
     /// What a redirect once led to may be over: a mirror that went away, a signed URL that expired. The next request asks
     /// the redirector again, and what it leads to then is a server of its own.
-    fn redirected(&mut self, failure: Failure) -> Failure {
+    fn redirected(&mut self, failure: FetchFailure) -> FetchFailure {
         let Some(mirror) = self.mirrors.get_mut(self.current) else { return failure };
         if mirror.place.direct.take().is_none() {
             return failure;
@@ -131,8 +131,8 @@ impl Mirrors {
         mirror.answer = None;
         match failure {
             // The same server gave other bytes: no redirect changes that.
-            Failure::Final(error @ ImageError::Changed { .. }) => Failure::Final(error),
-            Failure::Final(error) | Failure::Passing(error) => Failure::Passing(error),
+            FetchFailure::Final(error @ ImageError::Changed { .. }) => FetchFailure::Final(error),
+            FetchFailure::Final(error) | FetchFailure::Passing(error) => FetchFailure::Passing(error),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::ImageError;
 use crate::flow::progress::{Stages, timed};
 use crate::flow::stop::Stop;
-use crate::source::answer::{Answer, Failure, Pace};
+use crate::source::answer::{FetchFailure, Pace, ResponseHead};
 use crate::source::get::Http;
 use crate::source::mirrors::Mirrors;
 use std::io::Read;
@@ -51,7 +51,7 @@ impl Ranges {
                 Ok(()) => {
                     let (source_name, offset, expected) = (self.url(), offset + bytes.len() as u64, Some(self.total));
                     let short = ImageError::Truncated { source_name, offset, expected };
-                    self.mirrors.fail(Failure::Passing(short), &self.stop)?;
+                    self.mirrors.fail(FetchFailure::Passing(short), &self.stop)?;
                 }
                 Err(failure) => self.mirrors.fail(failure, &self.stop)?,
             }
@@ -60,7 +60,7 @@ impl Ranges {
     }
 
     /// One request. Runs in the source's own thread, which a cancelled write does not wait for.
-    fn attempt(&mut self, start: u64, end: u64, bytes: &mut Vec<u8>) -> Result<(), Failure> {
+    fn attempt(&mut self, start: u64, end: u64, bytes: &mut Vec<u8>) -> Result<(), FetchFailure> {
         let (place, known) = self.mirrors.current()?;
         let (response, url) = self.http.send(&place, start, |request| {
             let mut request = request.header("range", format!("bytes={start}-{end}"));
@@ -71,16 +71,17 @@ impl Ranges {
             let limits = request.config().timeout_recv_response(Some(self.http.stall));
             limits.timeout_recv_body(Some(self.http.stall)).build()
         })?;
-        let head = Answer::of(&response, url);
+        let head = ResponseHead::of(&response, url);
         let name = self.mirrors.name();
-        let changed =
-            |why: &str| Failure::Final(ImageError::Changed { url: name.clone(), offset: start, why: why.to_owned() });
+        let changed = |why: &str| {
+            FetchFailure::Final(ImageError::Changed { url: name.clone(), offset: start, why: why.to_owned() })
+        };
         if head.status != 206 {
             if known.is_some() {
                 return Err(changed("it is no longer what it was"));
             }
             let what = "must be read in parts, and its server does not send ranges".to_owned();
-            return Err(Failure::Final(ImageError::Unsupported { source_name: name, what }));
+            return Err(FetchFailure::Final(ImageError::Unsupported { source_name: name, what }));
         }
         if head.start != start {
             return Err(changed("another range than the one asked for was sent"));
@@ -102,7 +103,7 @@ impl Ranges {
             Ok(_) => Ok(()),
             Err(source) => {
                 let (url, offset) = (name, start + count as u64);
-                Err(Failure::Passing(ImageError::Transfer { url, offset, source }))
+                Err(FetchFailure::Passing(ImageError::Transfer { url, offset, source }))
             }
         }
     }

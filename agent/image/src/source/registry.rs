@@ -6,7 +6,7 @@
 //! from the one repository, whatever the registry would like, and goes back to that registry and no other.
 
 use crate::error::ImageError;
-use crate::source::answer::{Failure, display, refused, status_failure};
+use crate::source::answer::{FetchFailure, display, refused, status_failure};
 use crate::source::challenge::Challenge;
 use crate::source::get::Http;
 use base64::Engine as _;
@@ -108,7 +108,7 @@ impl Registries {
     }
 
     /// Answers the challenge that came with a 401 from `url`; none where it is not one that can be answered.
-    pub(crate) fn answer(&self, http: &Http, url: &str, headers: &HeaderMap) -> Result<Option<Secret>, Failure> {
+    pub(crate) fn answer(&self, http: &Http, url: &str, headers: &HeaderMap) -> Result<Option<Secret>, FetchFailure> {
         let Some(repository) = repository(url) else { return Ok(None) };
         let fields = headers.get_all("www-authenticate").into_iter().filter_map(|field| field.to_str().ok());
         let challenges: Vec<Challenge> = fields.flat_map(Challenge::parse).collect();
@@ -180,20 +180,20 @@ fn ask(
     repository: &Repository,
     challenge: &Challenge,
     login: Option<&Secret>,
-) -> Result<Secret, Failure> {
+) -> Result<Secret, FetchFailure> {
     let odd = |what: &str| {
         let what = format!("its registry asks for a token, {what}");
-        Failure::Final(ImageError::Damaged { source_name: display(url), format: "OCI", what })
+        FetchFailure::Final(ImageError::Damaged { source_name: display(url), format: "OCI", what })
     };
     let realm = challenge.parameter("realm").and_then(|realm| redirect::join(url, realm));
     let realm = realm.ok_or_else(|| odd("and does not say where it is to be had"))?;
     let origin = Origin::of(&realm).ok_or_else(|| odd("and does not say where it is to be had"))?;
     if repository.origin.scheme == "https" && origin.scheme != "https" {
         let source = RedirectError::Downgrade { from: display(url), to: display(&realm) };
-        return Err(Failure::Final(ImageError::Redirect { url: display(url), source }));
+        return Err(FetchFailure::Final(ImageError::Redirect { url: display(url), source }));
     }
     if login.is_some() && !its_own(&repository.origin, &origin) {
-        return Err(Failure::Final(ImageError::TokenServer { url: display(url), server: display(&realm) }));
+        return Err(FetchFailure::Final(ImageError::TokenServer { url: display(url), server: display(&realm) }));
     }
     let mut asked = Url::parse(&realm).map_err(|_| odd("and does not say where it is to be had"))?;
     if let Some(service) = challenge.parameter("service") {
@@ -210,7 +210,7 @@ fn ask(
     let mut response = config.build().call().map_err(|error| refused(&realm, &name, 0, error))?;
     let status = response.status().as_u16();
     if status != 200 {
-        let other = Failure::Final(ImageError::Status { url: name.clone(), status });
+        let other = FetchFailure::Final(ImageError::Status { url: name.clone(), status });
         return Err(status_failure(&name, 0, status).unwrap_or(other));
     }
     let body = response.body_mut().with_config().limit(LARGEST).read_to_vec();

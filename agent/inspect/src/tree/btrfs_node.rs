@@ -11,13 +11,13 @@ const POINTER: usize = KEY + 16;
 const STRIPED: u64 = 8 | 64 | 128 | 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
+pub struct BtreeKey {
     pub object: u64,
     pub kind: u8,
     pub offset: u64,
 }
 
-impl Key {
+impl BtreeKey {
     pub fn new(object: u64, kind: u8, offset: u64) -> Self {
         Self { object, kind, offset }
     }
@@ -29,14 +29,14 @@ impl Key {
     }
 }
 
-pub enum Node {
+pub enum BtreeNode {
     /// Keys, and where in the node their data are.
-    Leaf(Vec<(Key, Range<usize>)>),
+    Leaf(Vec<(BtreeKey, Range<usize>)>),
     /// Its level; the first keys of children, and their logical addresses.
-    Inner(u8, Vec<(Key, u64)>),
+    Inner(u8, Vec<(BtreeKey, u64)>),
 }
 
-impl Node {
+impl BtreeNode {
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (count, level) = (le32(bytes, 96)? as usize, u8_at(bytes, 100)?);
         let body = bytes.get(HEADER..)?;
@@ -46,12 +46,12 @@ impl Node {
         }
         let slots = body.chunks_exact(size).take(count);
         if level > 0 {
-            let child = |slot: &[u8]| Some((Key::split(slot)?.0, le64(slot, KEY)?));
+            let child = |slot: &[u8]| Some((BtreeKey::split(slot)?.0, le64(slot, KEY)?));
             return Some(Self::Inner(level, slots.map(child).collect::<Option<_>>()?));
         }
         let item = |slot: &[u8]| {
             let start = HEADER.checked_add(le32(slot, KEY)? as usize)?;
-            Some((Key::split(slot)?.0, start..start.checked_add(le32(slot, KEY + 4)? as usize)?))
+            Some((BtreeKey::split(slot)?.0, start..start.checked_add(le32(slot, KEY + 4)? as usize)?))
         };
         Some(Self::Leaf(slots.map(item).collect::<Option<_>>()?))
     }

@@ -1,6 +1,6 @@
 //! ext2, ext3 and ext4, by the crate `ext4-view`, which also reads an unclean journal and never writes.
 
-use super::{Entry, Metadata, NodeType, Tree, TreeError};
+use super::{Entry, FsError, Metadata, NodeType, Tree};
 use crate::disk::Disk;
 use burin_image::ImageError;
 use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType};
@@ -17,18 +17,18 @@ impl Ext4Read for Reader {
     }
 }
 
-fn typed(error: Ext4Error) -> TreeError {
+fn typed(error: Ext4Error) -> FsError {
     match error {
-        Ext4Error::NotFound => TreeError::NotFound,
+        Ext4Error::NotFound => FsError::NotFound,
         Ext4Error::NotADirectory | Ext4Error::NotASymlink | Ext4Error::IsADirectory | Ext4Error::IsASpecialFile => {
-            TreeError::OtherType
+            FsError::OtherType
         }
         Ext4Error::Io(error) => match error.downcast::<ImageError>() {
-            Ok(error) => TreeError::Image(*error),
-            Err(error) => TreeError::damaged(error.to_string()),
+            Ok(error) => FsError::Image(*error),
+            Err(error) => FsError::damaged(error.to_string()),
         },
-        Ext4Error::Encrypted | Ext4Error::Incompatible(_) => TreeError::unsupported(error.to_string()),
-        other => TreeError::damaged(other.to_string()),
+        Ext4Error::Encrypted | Ext4Error::Incompatible(_) => FsError::unsupported(error.to_string()),
+        other => FsError::damaged(other.to_string()),
     }
 }
 
@@ -42,13 +42,13 @@ fn node(found: FileType) -> NodeType {
 }
 
 impl Ext4Tree {
-    pub fn open(disk: &Disk) -> Result<Self, TreeError> {
+    pub fn open(disk: &Disk) -> Result<Self, FsError> {
         Ext4::load(Box::new(Reader(disk.clone()))).map(Self).map_err(typed)
     }
 }
 
 impl Tree for Ext4Tree {
-    fn list(&self, path: &str) -> Result<Vec<Entry>, TreeError> {
+    fn list(&self, path: &str) -> Result<Vec<Entry>, FsError> {
         let mut found = Vec::new();
         for entry in self.0.read_dir(path).map_err(typed)? {
             let entry = entry.map_err(typed)?;
@@ -60,23 +60,23 @@ impl Tree for Ext4Tree {
         Ok(found)
     }
 
-    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, TreeError> {
+    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FsError> {
         let metadata = self.metadata(path)?;
         if metadata.node != NodeType::File {
-            return Err(TreeError::OtherType);
+            return Err(FsError::OtherType);
         }
         if metadata.size > limit {
-            return Err(TreeError::TooLarge { limit });
+            return Err(FsError::TooLarge { limit });
         }
         self.0.read(path).map_err(typed)
     }
 
-    fn readlink(&self, path: &str) -> Result<String, TreeError> {
+    fn readlink(&self, path: &str) -> Result<String, FsError> {
         let target = self.0.read_link(path).map_err(typed)?;
         Ok(String::from_utf8_lossy(target.as_ref()).into_owned())
     }
 
-    fn metadata(&self, path: &str) -> Result<Metadata, TreeError> {
+    fn metadata(&self, path: &str) -> Result<Metadata, FsError> {
         let found = self.0.symlink_metadata(path).map_err(typed)?;
         Ok(Metadata {
             node: node(found.file_type()),

@@ -4,7 +4,7 @@
 
 use super::bytes::{le16, le32, u8_at};
 use super::walk::{Child, Inodes, Walk};
-use super::{Metadata, NodeType, TreeError};
+use super::{FsError, Metadata, NodeType};
 use crate::disk::Disk;
 
 const ENTRY: usize = 32;
@@ -35,7 +35,7 @@ enum Width {
 }
 
 #[derive(Debug, Clone)]
-pub struct Node {
+pub struct FatNode {
     first: u32,
     size: u64,
     directory: bool,
@@ -43,9 +43,9 @@ pub struct Node {
     fixed_root: bool,
 }
 
-pub fn open(disk: &Disk) -> Result<Walk<Fat>, TreeError> {
+pub fn open(disk: &Disk) -> Result<Walk<Fat>, FsError> {
     let sector = disk.read(0, 512)?;
-    Fat::parse(disk, &sector).map(Walk).ok_or_else(|| TreeError::damaged("the boot sector makes no sense"))
+    Fat::parse(disk, &sector).map(Walk).ok_or_else(|| FsError::damaged("the boot sector makes no sense"))
 }
 
 impl Fat {
@@ -90,7 +90,7 @@ impl Fat {
     }
 
     /// The cluster behind `cluster`; none at the end of a chain.
-    fn next(&self, cluster: u32) -> Result<Option<u32>, TreeError> {
+    fn next(&self, cluster: u32) -> Result<Option<u32>, FsError> {
         let number = u64::from(cluster);
         let (offset, len) = match self.width {
             Width::Fat12 => (number + number / 2, 2),
@@ -110,12 +110,12 @@ impl Fat {
     }
 
     /// At most `most` bytes of a chain.
-    fn chain(&self, first: u32, most: usize) -> Result<Vec<u8>, TreeError> {
+    fn chain(&self, first: u32, most: usize) -> Result<Vec<u8>, FsError> {
         let (mut out, mut cluster, mut left) = (Vec::new(), first, self.clusters);
         while out.len() < most {
             let index = cluster.checked_sub(2).filter(|index| *index < self.clusters);
-            let index = index.ok_or_else(|| TreeError::damaged("a chain leaves the filesystem"))?;
-            left = left.checked_sub(1).ok_or_else(|| TreeError::damaged("a chain of clusters is a circle"))?;
+            let index = index.ok_or_else(|| FsError::damaged("a chain leaves the filesystem"))?;
+            left = left.checked_sub(1).ok_or_else(|| FsError::damaged("a chain of clusters is a circle"))?;
             let count = (most - out.len()).min(usize::try_from(self.cluster).unwrap_or(usize::MAX));
             out.extend(self.disk.read(self.data_start + u64::from(index) * self.cluster, count)?);
             match self.next(cluster)? {
@@ -128,14 +128,14 @@ impl Fat {
 }
 
 impl Inodes for Fat {
-    type Inode = Node;
+    type Inode = FatNode;
 
-    fn root(&self) -> Node {
+    fn root(&self) -> FatNode {
         let fixed_root = self.width != Width::Fat32;
-        Node { first: self.root_cluster, size: 0, directory: true, fixed_root }
+        FatNode { first: self.root_cluster, size: 0, directory: true, fixed_root }
     }
 
-    fn children(&self, inode: &Node) -> Result<Vec<Child<Node>>, TreeError> {
+    fn children(&self, inode: &FatNode) -> Result<Vec<Child<FatNode>>, FsError> {
         let bytes = match inode.fixed_root {
             true => self.disk.read(self.root.0, self.root.1)?,
             false => self.chain(inode.first, LARGEST_DIRECTORY)?,
@@ -155,7 +155,7 @@ impl Inodes for Fat {
                         let first = u32::from(high) << 16 | u32::from(le16(entry, 26).unwrap_or(0));
                         let size = u64::from(le32(entry, 28).unwrap_or(0));
                         let directory = attributes & DIRECTORY != 0;
-                        found.push(Child { name, inode: Node { first, size, directory, fixed_root: false } });
+                        found.push(Child { name, inode: FatNode { first, size, directory, fixed_root: false } });
                     }
                 }
             }
@@ -163,15 +163,15 @@ impl Inodes for Fat {
         Ok(found)
     }
 
-    fn metadata(&self, inode: &Node) -> Result<Metadata, TreeError> {
+    fn metadata(&self, inode: &FatNode) -> Result<Metadata, FsError> {
         let node = if inode.directory { NodeType::Directory } else { NodeType::File };
         Ok(Metadata { node, size: inode.size, mode: 0o755, uid: 0 })
     }
 
-    fn data(&self, inode: &Node, size: u64) -> Result<Vec<u8>, TreeError> {
-        let size = usize::try_from(size).map_err(|_| TreeError::damaged("a size"))?;
+    fn data(&self, inode: &FatNode, size: u64) -> Result<Vec<u8>, FsError> {
+        let size = usize::try_from(size).map_err(|_| FsError::damaged("a size"))?;
         let bytes = if size == 0 { Vec::new() } else { self.chain(inode.first, size)? };
-        if bytes.len() == size { Ok(bytes) } else { Err(TreeError::damaged("a file ends before its size")) }
+        if bytes.len() == size { Ok(bytes) } else { Err(FsError::damaged("a file ends before its size")) }
     }
 
     fn same(&self, name: &[u8], wanted: &[u8]) -> bool {

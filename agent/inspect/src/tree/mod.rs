@@ -15,7 +15,7 @@ use burin_image::ImageError;
 
 /// Why something of a filesystem cannot be told.
 #[derive(Debug, thiserror::Error)]
-pub enum TreeError {
+pub enum FsError {
     #[error("not found")]
     NotFound,
     #[error("not a directory, file or link as expected")]
@@ -30,7 +30,7 @@ pub enum TreeError {
     Image(#[from] ImageError),
 }
 
-impl TreeError {
+impl FsError {
     pub(crate) fn damaged(what: impl Into<String>) -> Self {
         Self::Damaged { what: what.into() }
     }
@@ -80,11 +80,11 @@ pub struct Metadata {
 /// A tree of files. Paths are absolute, begin with `/`, and links in them are not followed: that is for [`crate::Files`],
 /// which knows where one tree ends and the next begins.
 pub trait Tree {
-    fn list(&self, path: &str) -> Result<Vec<Entry>, TreeError>;
+    fn list(&self, path: &str) -> Result<Vec<Entry>, FsError>;
     /// A file of at most `limit` bytes.
-    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, TreeError>;
-    fn readlink(&self, path: &str) -> Result<String, TreeError>;
-    fn metadata(&self, path: &str) -> Result<Metadata, TreeError>;
+    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FsError>;
+    fn readlink(&self, path: &str) -> Result<String, FsError>;
+    fn metadata(&self, path: &str) -> Result<Metadata, FsError>;
 }
 
 /// A subvolume, where a filesystem has them, by its path from the top; the top itself has none.
@@ -98,33 +98,33 @@ pub struct Subvolume {
 
 /// A filesystem, opened.
 #[allow(missing_debug_implementations, reason = "trees have nothing to print")]
-pub struct Opened {
+pub struct OpenedTree {
     pub tree: Box<dyn Tree>,
     /// Subvolumes, and how each is opened.
     pub subvolumes: Vec<(Subvolume, Box<dyn Tree>)>,
 }
 
-impl Opened {
+impl OpenedTree {
     fn plain(tree: impl Tree + 'static) -> Self {
         Self { tree: Box::new(tree), subvolumes: Vec::new() }
     }
 }
 
-type Open = fn(&Disk) -> Result<Opened, TreeError>;
+type Open = fn(&Disk) -> Result<OpenedTree, FsError>;
 
 /// Filesystems by libblkid's names, and what reads them.
 const FILESYSTEMS: &[(&str, Open)] = &[
-    ("ext4", |disk| ext4::Ext4Tree::open(disk).map(Opened::plain)),
-    ("vfat", |disk| fat::open(disk).map(Opened::plain)),
-    ("xfs", |disk| xfs::open(disk).map(Opened::plain)),
+    ("ext4", |disk| ext4::Ext4Tree::open(disk).map(OpenedTree::plain)),
+    ("vfat", |disk| fat::open(disk).map(OpenedTree::plain)),
+    ("xfs", |disk| xfs::open(disk).map(OpenedTree::plain)),
     ("btrfs", btrfs::open),
 ];
 
 /// Opens the filesystem of `disk`, which is called `filesystem`.
-pub fn open(filesystem: &str, disk: &Disk) -> Result<Opened, TreeError> {
+pub fn open(filesystem: &str, disk: &Disk) -> Result<OpenedTree, FsError> {
     match FILESYSTEMS.iter().find(|(name, _)| *name == filesystem) {
         Some((_, open)) => open(disk),
-        None => Err(TreeError::unsupported(format!("a {filesystem} filesystem is not read"))),
+        None => Err(FsError::unsupported(format!("a {filesystem} filesystem is not read"))),
     }
 }
 

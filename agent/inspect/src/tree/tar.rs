@@ -1,6 +1,6 @@
 //! A tar archive as a tree: headers are read once, file contents on demand.
 
-use super::{Entry, Metadata, NodeType, Tree, TreeError};
+use super::{Entry, FsError, Metadata, NodeType, Tree};
 use crate::disk::Disk;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -57,9 +57,9 @@ fn path(name: &str) -> Option<String> {
 }
 
 impl TarTree {
-    pub fn open(disk: &Disk) -> Result<Self, TreeError> {
+    pub fn open(disk: &Disk) -> Result<Self, FsError> {
         let mut archive = tar::Archive::new(Cursor { disk: disk.clone(), at: 0 });
-        let wrong = |error: io::Error| TreeError::damaged(format!("the archive: {error}"));
+        let wrong = |error: io::Error| FsError::damaged(format!("the archive: {error}"));
         let mut members = BTreeMap::new();
         let root = Metadata { node: NodeType::Directory, size: 0, mode: 0o755, uid: 0 };
         members.insert("/".to_owned(), Member { metadata: root, offset: 0, link: None });
@@ -91,20 +91,20 @@ impl TarTree {
             let metadata = Metadata { node, size: entry.size(), mode, uid };
             let member = Member { metadata, offset: entry.raw_file_position(), link };
             if members.len() >= MOST {
-                return Err(TreeError::unsupported("an archive of millions of members"));
+                return Err(FsError::unsupported("an archive of millions of members"));
             }
             members.insert(path, member);
         }
         Ok(Self { disk: disk.clone(), members })
     }
 
-    fn member(&self, path: &str) -> Result<&Member, TreeError> {
-        self.members.get(path).ok_or(TreeError::NotFound)
+    fn member(&self, path: &str) -> Result<&Member, FsError> {
+        self.members.get(path).ok_or(FsError::NotFound)
     }
 }
 
 impl Tree for TarTree {
-    fn list(&self, path: &str) -> Result<Vec<Entry>, TreeError> {
+    fn list(&self, path: &str) -> Result<Vec<Entry>, FsError> {
         let prefix = format!("{}/", path.trim_end_matches('/'));
         let mut found: BTreeMap<&str, NodeType> = BTreeMap::new();
         for (name, member) in self.members.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix)) {
@@ -117,28 +117,28 @@ impl Tree for TarTree {
             }
         }
         if found.is_empty() && self.member(path)?.metadata.node != NodeType::Directory {
-            return Err(TreeError::OtherType);
+            return Err(FsError::OtherType);
         }
         Ok(found.into_iter().map(|(name, node)| Entry { name: name.to_owned(), node }).collect())
     }
 
-    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, TreeError> {
+    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FsError> {
         let member = self.member(path)?;
         if member.metadata.node != NodeType::File {
-            return Err(TreeError::OtherType);
+            return Err(FsError::OtherType);
         }
         if member.metadata.size > limit {
-            return Err(TreeError::TooLarge { limit });
+            return Err(FsError::TooLarge { limit });
         }
         Ok(self.disk.read(member.offset, member.metadata.size as usize)?)
     }
 
-    fn readlink(&self, path: &str) -> Result<String, TreeError> {
+    fn readlink(&self, path: &str) -> Result<String, FsError> {
         let member = self.member(path)?;
-        member.link.clone().filter(|_| member.metadata.node == NodeType::Symlink).ok_or(TreeError::OtherType)
+        member.link.clone().filter(|_| member.metadata.node == NodeType::Symlink).ok_or(FsError::OtherType)
     }
 
-    fn metadata(&self, path: &str) -> Result<Metadata, TreeError> {
+    fn metadata(&self, path: &str) -> Result<Metadata, FsError> {
         match self.member(path) {
             Ok(member) => Ok(member.metadata),
             Err(_) if self.list(path).is_ok_and(|found| !found.is_empty()) => {

@@ -37,8 +37,8 @@ fn fat_has_long_names_and_short_ones_in_every_width() {
         assert_eq!(tree.read("/EFI/BOOT/a long name with é.conf", 1 << 20).unwrap(), content, "{width}");
         assert_eq!(tree.read("/efi/boot/grub.cfg", 1 << 20).unwrap(), content, "{width}");
         assert_eq!(tree.list("/EFI").unwrap().len(), 41, "{width}");
-        assert!(matches!(tree.read("/EFI/BOOT/GRUB.CFG", 100), Err(TreeError::TooLarge { .. })));
-        assert!(matches!(tree.read("/EFI", 100), Err(TreeError::OtherType)));
-        assert!(matches!(tree.metadata("/nothing"), Err(TreeError::NotFound)));
+        assert!(matches!(tree.read("/EFI/BOOT/GRUB.CFG", 100), Err(FsError::TooLarge { .. })));
+        assert!(matches!(tree.read("/EFI", 100), Err(FsError::OtherType)));
+        assert!(matches!(tree.metadata("/nothing"), Err(FsError::NotFound)));
     }
 }

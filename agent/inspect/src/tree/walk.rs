@@ -1,6 +1,6 @@
 //! Resolves paths on filesystems that are based on inodes.
 
-use super::{Entry, Metadata, NodeType, Tree, TreeError};
+use super::{Entry, FsError, Metadata, NodeType, Tree};
 
 /// A directory entry that leads to an inode.
 #[derive(Debug, Clone)]
@@ -15,10 +15,10 @@ pub trait Inodes {
 
     fn root(&self) -> Self::Inode;
     /// Without `.` and `..`.
-    fn children(&self, inode: &Self::Inode) -> Result<Vec<Child<Self::Inode>>, TreeError>;
-    fn metadata(&self, inode: &Self::Inode) -> Result<Metadata, TreeError>;
+    fn children(&self, inode: &Self::Inode) -> Result<Vec<Child<Self::Inode>>, FsError>;
+    fn metadata(&self, inode: &Self::Inode) -> Result<Metadata, FsError>;
     /// What a file, or a link, holds: `size` bytes of it.
-    fn data(&self, inode: &Self::Inode, size: u64) -> Result<Vec<u8>, TreeError>;
+    fn data(&self, inode: &Self::Inode, size: u64) -> Result<Vec<u8>, FsError>;
     /// Whether two names are the same.
     fn same(&self, name: &[u8], wanted: &[u8]) -> bool {
         name == wanted
@@ -32,37 +32,37 @@ const LONGEST_LINK: u64 = 4096;
 pub struct Walk<F>(pub F);
 
 impl<F: Inodes> Walk<F> {
-    fn find(&self, path: &str) -> Result<F::Inode, TreeError> {
+    fn find(&self, path: &str) -> Result<F::Inode, FsError> {
         let mut inode = self.0.root();
         for name in path.split('/').filter(|name| !name.is_empty()) {
             if self.0.metadata(&inode)?.node != NodeType::Directory {
-                return Err(TreeError::NotFound);
+                return Err(FsError::NotFound);
             }
             let mut children = self.0.children(&inode)?.into_iter();
             let child = children.find(|child| self.0.same(&child.name, name.as_bytes()));
-            inode = child.ok_or(TreeError::NotFound)?.inode;
+            inode = child.ok_or(FsError::NotFound)?.inode;
         }
         Ok(inode)
     }
 
-    fn content(&self, path: &str, node: NodeType, limit: u64) -> Result<Vec<u8>, TreeError> {
+    fn content(&self, path: &str, node: NodeType, limit: u64) -> Result<Vec<u8>, FsError> {
         let inode = self.find(path)?;
         let metadata = self.0.metadata(&inode)?;
         if metadata.node != node {
-            return Err(TreeError::OtherType);
+            return Err(FsError::OtherType);
         }
         if metadata.size > limit {
-            return Err(TreeError::TooLarge { limit });
+            return Err(FsError::TooLarge { limit });
         }
         self.0.data(&inode, metadata.size)
     }
 }
 
 impl<F: Inodes> Tree for Walk<F> {
-    fn list(&self, path: &str) -> Result<Vec<Entry>, TreeError> {
+    fn list(&self, path: &str) -> Result<Vec<Entry>, FsError> {
         let inode = self.find(path)?;
         if self.0.metadata(&inode)?.node != NodeType::Directory {
-            return Err(TreeError::OtherType);
+            return Err(FsError::OtherType);
         }
         let children = self.0.children(&inode)?.into_iter();
         children
@@ -73,16 +73,16 @@ impl<F: Inodes> Tree for Walk<F> {
             .collect()
     }
 
-    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, TreeError> {
+    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FsError> {
         self.content(path, NodeType::File, limit)
     }
 
-    fn readlink(&self, path: &str) -> Result<String, TreeError> {
+    fn readlink(&self, path: &str) -> Result<String, FsError> {
         let target = self.content(path, NodeType::Symlink, LONGEST_LINK)?;
         Ok(String::from_utf8_lossy(&target).into_owned())
     }
 
-    fn metadata(&self, path: &str) -> Result<Metadata, TreeError> {
+    fn metadata(&self, path: &str) -> Result<Metadata, FsError> {
         self.0.metadata(&self.find(path)?)
     }
 }

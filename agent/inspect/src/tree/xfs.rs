@@ -4,7 +4,7 @@
 use super::bytes::{be16, be32, be64, u8_at};
 use super::walk::{Child, Inodes, Walk};
 use super::xfs_dir;
-use super::{Metadata, NodeType, TreeError};
+use super::{FsError, Metadata, NodeType};
 use crate::disk::Disk;
 
 /// Incompatible features that change nothing of what is read here, or that is known: ftype, sparse inodes, the UUID of
@@ -47,12 +47,12 @@ struct Extent {
     unwritten: bool,
 }
 
-pub fn open(disk: &Disk) -> Result<Walk<Xfs>, TreeError> {
+pub fn open(disk: &Disk) -> Result<Walk<Xfs>, FsError> {
     let sector = disk.read(0, 512)?;
-    let xfs = Xfs::parse(disk, &sector).ok_or_else(|| TreeError::damaged("the superblock makes no sense"))?;
+    let xfs = Xfs::parse(disk, &sector).ok_or_else(|| FsError::damaged("the superblock makes no sense"))?;
     let incompatible = be32(&sector, 216).unwrap_or(0);
     if xfs.v5 && incompatible & !KNOWN != 0 {
-        return Err(TreeError::unsupported(format!("XFS features {:#x}", incompatible & !KNOWN)));
+        return Err(FsError::unsupported(format!("XFS features {:#x}", incompatible & !KNOWN)));
     }
     Ok(Walk(xfs))
 }
@@ -97,11 +97,11 @@ impl Xfs {
         group.checked_mul(self.ag_blocks)?.checked_add(within)?.checked_mul(self.block)
     }
 
-    fn inode(&self, number: u64) -> Result<Inode, TreeError> {
+    fn inode(&self, number: u64) -> Result<Inode, FsError> {
         let within = number & ((1 << self.inode_bits) - 1);
         let block = self.block_offset(number >> self.inode_bits);
         let offset = block.and_then(|block| block.checked_add(within * self.inode_size as u64));
-        let wrong = || TreeError::damaged(format!("inode {number}"));
+        let wrong = || FsError::damaged(format!("inode {number}"));
         let bytes = self.disk.read(offset.ok_or_else(wrong)?, self.inode_size)?;
         if be16(&bytes, 0) != Some(0x494e) {
             return Err(wrong());
@@ -109,7 +109,7 @@ impl Xfs {
         Inode::parse(bytes).ok_or_else(wrong)
     }
 
-    fn extents(&self, inode: &Inode) -> Result<Vec<Extent>, TreeError> {
+    fn extents(&self, inode: &Inode) -> Result<Vec<Extent>, FsError> {
         let mut found = Vec::new();
         match inode.format {
             EXTENTS => {
@@ -120,20 +120,20 @@ impl Xfs {
                 let (level, count) = (be16(&inode.fork, 0).unwrap_or(0), be16(&inode.fork, 2).unwrap_or(0));
                 let most = inode.fork.len().saturating_sub(4) / 16;
                 if level == 0 || level > DEEPEST || usize::from(count) > most {
-                    return Err(TreeError::damaged("the root of a tree of extents"));
+                    return Err(FsError::damaged("the root of a tree of extents"));
                 }
                 for index in 0..usize::from(count) {
                     let block = be64(&inode.fork, 4 + most * 8 + index * 8);
                     self.extent_tree(block.unwrap_or(0), level - 1, &mut found)?;
                 }
             }
-            _ => return Err(TreeError::OtherType),
+            _ => return Err(FsError::OtherType),
         }
         Ok(found)
     }
 
-    fn extent_tree(&self, block: u64, level: u16, found: &mut Vec<Extent>) -> Result<(), TreeError> {
-        let wrong = || TreeError::damaged(format!("extent block {block}"));
+    fn extent_tree(&self, block: u64, level: u16, found: &mut Vec<Extent>) -> Result<(), FsError> {
+        let wrong = || FsError::damaged(format!("extent block {block}"));
         let offset = self.block_offset(block).ok_or_else(wrong)?;
         let bytes = self.disk.read(offset, self.block as usize)?;
         let known = matches!(bytes.get(..4), Some(b"BMAP" | b"BMA3"));
@@ -158,10 +158,10 @@ impl Xfs {
     }
 
     /// `size` bytes of a file in extents; what no extent has is zeros.
-    fn content(&self, inode: &Inode, size: u64) -> Result<Vec<u8>, TreeError> {
-        let mut out = vec![0; usize::try_from(size).map_err(|_| TreeError::damaged("a size"))?];
+    fn content(&self, inode: &Inode, size: u64) -> Result<Vec<u8>, FsError> {
+        let mut out = vec![0; usize::try_from(size).map_err(|_| FsError::damaged("a size"))?];
         for extent in self.extents(inode)? {
-            let wrong = || TreeError::damaged("an extent leaves the filesystem");
+            let wrong = || FsError::damaged("an extent leaves the filesystem");
             let start = extent.offset.checked_mul(self.block).ok_or_else(wrong)?;
             if start >= size || extent.unwritten {
                 continue;
@@ -174,7 +174,7 @@ impl Xfs {
         Ok(out)
     }
 
-    fn directory(&self, inode: &Inode) -> Result<Vec<Child<u64>>, TreeError> {
+    fn directory(&self, inode: &Inode) -> Result<Vec<Child<u64>>, FsError> {
         let mut found = Vec::new();
         for extent in self.extents(inode)? {
             let start = extent.offset.saturating_mul(self.block);
@@ -182,14 +182,14 @@ impl Xfs {
                 continue;
             }
             if start >= LARGEST_DIRECTORY {
-                return Err(TreeError::TooLarge { limit: LARGEST_DIRECTORY });
+                return Err(FsError::TooLarge { limit: LARGEST_DIRECTORY });
             }
-            let wrong = || TreeError::damaged("a directory's extent");
+            let wrong = || FsError::damaged("a directory's extent");
             let at = self.block_offset(extent.block).ok_or_else(wrong)?;
             let bytes = (extent.count * self.block).min(LARGEST_DIRECTORY) as usize;
             let bytes = self.disk.read(at, bytes)?;
             if self.directory_block > self.block && !(extent.count * self.block).is_multiple_of(self.directory_block) {
-                return Err(TreeError::unsupported("a directory block in several pieces"));
+                return Err(FsError::unsupported("a directory block in several pieces"));
             }
             for block in bytes.chunks_exact(self.directory_block as usize) {
                 xfs_dir::block(block, self.ftype, &mut found).ok_or_else(wrong)?;
@@ -249,25 +249,25 @@ impl Inodes for Xfs {
         self.root
     }
 
-    fn children(&self, number: &u64) -> Result<Vec<Child<u64>>, TreeError> {
+    fn children(&self, number: &u64) -> Result<Vec<Child<u64>>, FsError> {
         let inode = self.inode(*number)?;
         if inode.format == LOCAL {
-            return xfs_dir::short(&inode.fork, self.ftype).ok_or_else(|| TreeError::damaged("a short directory"));
+            return xfs_dir::short(&inode.fork, self.ftype).ok_or_else(|| FsError::damaged("a short directory"));
         }
         self.directory(&inode)
     }
 
-    fn metadata(&self, number: &u64) -> Result<Metadata, TreeError> {
+    fn metadata(&self, number: &u64) -> Result<Metadata, FsError> {
         let inode = self.inode(*number)?;
         let node = NodeType::of_mode(inode.mode);
         Ok(Metadata { node, size: inode.size, mode: inode.mode & 0o7777, uid: inode.uid })
     }
 
-    fn data(&self, number: &u64, size: u64) -> Result<Vec<u8>, TreeError> {
+    fn data(&self, number: &u64, size: u64) -> Result<Vec<u8>, FsError> {
         let inode = self.inode(*number)?;
         if inode.format == LOCAL {
             let bytes = usize::try_from(size).ok().and_then(|size| inode.fork.get(..size));
-            return bytes.map(<[u8]>::to_vec).ok_or_else(|| TreeError::damaged("a short link"));
+            return bytes.map(<[u8]>::to_vec).ok_or_else(|| FsError::damaged("a short link"));
         }
         let link = NodeType::of_mode(inode.mode) == NodeType::Symlink;
         if !(link && self.v5) {

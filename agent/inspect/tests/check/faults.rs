@@ -2,7 +2,7 @@
 
 use crate::support::{ALL, Planted, codes, has, look, ramdisk};
 use burin_inspect::report::Severity;
-use burin_inspect::{Wanted, faults, page};
+use burin_inspect::{CheckOptions, faults, page};
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 
@@ -15,7 +15,7 @@ fn a_clean_image_has_no_findings() {
     if !tools() {
         return;
     }
-    let report = look(&Planted::clean().ext4(), &Wanted::default());
+    let report = look(&Planted::clean().ext4(), &CheckOptions::default());
     assert_eq!(codes(&report), Vec::<&str>::new(), "{:#?}", report.findings);
     assert!(report.is_good() && report.not_looked_at.is_empty(), "{:?}", report.not_looked_at);
     let system = report.system.as_ref().unwrap();
@@ -159,7 +159,7 @@ fn every_planted_fault_is_found_and_nothing_else() {
     for (code, plant) in PLANTED {
         let mut image = Planted::clean();
         plant(&mut image);
-        let report = look(&image.ext4(), &Wanted::default());
+        let report = look(&image.ext4(), &CheckOptions::default());
         let found: BTreeSet<&str> = codes(&report).into_iter().collect();
         assert!(found.contains(code), "{code}: {found:?}\n{}", page(&report));
         // A fault may bring another: no console is known where the loader's configuration is gone.
@@ -191,7 +191,7 @@ fn what_looks_like_a_fault_and_is_none() {
         crate::support::ROOT_UUID
     );
     image.write("etc/fstab", fstab.as_bytes());
-    let report = look(&image.ext4(), &Wanted::default());
+    let report = look(&image.ext4(), &CheckOptions::default());
     assert_eq!(codes(&report), Vec::<&str>::new(), "{:#?}", report.findings);
 }
 
@@ -204,8 +204,8 @@ fn what_is_accepted_does_not_count() {
     image.write("etc/hostname", b"builder\n");
     image.write("etc/shadow", b"root:$6$abc:1::::::\n");
     let path = image.ext4();
-    assert!(!look(&path, &Wanted::default()).is_good());
-    let wanted = Wanted { accepted: vec!["check.password".to_owned()], order: None };
+    assert!(!look(&path, &CheckOptions::default()).is_good());
+    let wanted = CheckOptions { accepted: vec!["check.password".to_owned()], order: None };
     let report = look(&path, &wanted);
     assert!(report.is_good() && codes(&report).contains(&"check.password"));
 }

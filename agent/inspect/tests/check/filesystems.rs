@@ -1,7 +1,7 @@
 //! The same system on other filesystems and in other image formats.
 
 use crate::support::{Planted, codes, has, look, run};
-use burin_inspect::{Report, Wanted};
+use burin_inspect::{CheckOptions, Report};
 use std::path::Path;
 
 /// fstab and boot loader name a filesystem by what this test makes it.
@@ -35,9 +35,9 @@ fn btrfs_is_read() {
     }
     let image = Planted::clean();
     renamed(&image, "btrfs", "");
-    is_clean(&look(&image.other(btrfs), &Wanted::default()), "btrfs");
+    is_clean(&look(&image.other(btrfs), &CheckOptions::default()), "btrfs");
     image.write("etc/machine-id", b"0123456789abcdef0123456789abcdef\n");
-    assert_eq!(codes(&look(&image.other(btrfs), &Wanted::default())), ["check.machine_id"]);
+    assert_eq!(codes(&look(&image.other(btrfs), &CheckOptions::default())), ["check.machine_id"]);
 }
 
 /// A protofile (mkfs.xfs(8)) of a folder: names, modes, contents.
@@ -81,9 +81,9 @@ fn xfs_is_read_in_both_versions() {
     }
     let image = Planted::clean();
     renamed(&image, "xfs", "");
-    is_clean(&look(&image.other(|part, root| xfs(part, root, &[])), &Wanted::default()), "xfs");
+    is_clean(&look(&image.other(|part, root| xfs(part, root, &[])), &CheckOptions::default()), "xfs");
     let old = |part: &Path, root: &Path| xfs(part, root, &["-m", "crc=0", "-b", "size=1024"]);
-    is_clean(&look(&image.other(old), &Wanted::default()), "xfs");
+    is_clean(&look(&image.other(old), &CheckOptions::default()), "xfs");
 }
 
 #[test]
@@ -96,18 +96,18 @@ fn qcow2_compressions_and_archives_are_read() {
     let beside = |name: &str| image.folder.path().join(name);
     let qcow2 = beside("image.qcow2");
     run("qemu-img", &["convert", "-c", "-O", "qcow2", raw.to_str().unwrap(), qcow2.to_str().unwrap()], None);
-    let report = look(&qcow2, &Wanted::default());
+    let report = look(&qcow2, &CheckOptions::default());
     assert!(report.is_good() && report.system.is_some());
     assert_eq!(report.image.bytes, std::fs::metadata(&raw).unwrap().len());
     run("gzip", &["-k", "-1", raw.to_str().unwrap()], None);
-    let report = look(&beside("image.raw.gz"), &Wanted::default());
+    let report = look(&beside("image.raw.gz"), &CheckOptions::default());
     assert!(report.is_good() && report.system.is_some());
     assert_eq!(report.image.compression, "gzip");
 
     image.write("etc/ssh/ssh_host_rsa_key", b"key");
     let archive = beside("root.tar");
     run("tar", &["-C", image.root().to_str().unwrap(), "-cf", archive.to_str().unwrap(), "."], None);
-    let report = look(&archive, &Wanted::default());
+    let report = look(&archive, &CheckOptions::default());
     assert_eq!(codes(&report), ["check.host_keys"]);
     assert_eq!(report.system.as_ref().unwrap().kernels[0].drivers["NVMe"].ramdisk, ["nvme"]);
 }
@@ -128,15 +128,15 @@ fn mbr_with_logical_partitions_and_other_formats() {
     let arguments =
         ["-q", "-F", "-t", "ext4", "-U", crate::support::ROOT_UUID, "-d", root.to_str().unwrap(), "-E", &offset];
     run("mke2fs", &[&arguments[..], &[path.to_str().unwrap(), "49152k"]].concat(), None);
-    let report = look(&path, &Wanted::default());
+    let report = look(&path, &CheckOptions::default());
     assert_eq!(report.table.volumes.iter().map(|one| one.number).collect::<Vec<_>>(), [Some(5), Some(6)]);
     assert_eq!(report.system.as_ref().unwrap().root, "partition 6");
     assert_eq!(codes(&report), ["check.no_boot"]);
 
     let foreign = image.folder.path().join("disk.vmdk");
     std::fs::write(&foreign, [b"KDMV".as_slice(), &[0; 2000]].concat()).unwrap();
-    assert_eq!(codes(&look(&foreign, &Wanted::default())), ["check.foreign_format"]);
+    assert_eq!(codes(&look(&foreign, &CheckOptions::default())), ["check.foreign_format"]);
     let cut = image.folder.path().join("cut.raw");
     std::fs::write(&cut, &std::fs::read(&path).unwrap()[..20 << 20]).unwrap();
-    assert!(codes(&look(&cut, &Wanted::default())).contains(&"check.cut_short"));
+    assert!(codes(&look(&cut, &CheckOptions::default())).contains(&"check.cut_short"));
 }

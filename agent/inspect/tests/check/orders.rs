@@ -1,7 +1,7 @@
 //! Orders checked against images.
 
 use crate::support::{Planted, has, look};
-use burin_inspect::{Report, Wanted};
+use burin_inspect::{CheckOptions, Report};
 use burin_protocol::order;
 
 fn tried(image: &Planted, disk: &str, more: &str) -> Report {
@@ -10,7 +10,7 @@ fn tried(image: &Planted, disk: &str, more: &str) -> Report {
             "layouts": [{{"name": "only", "disks": {{"root": {{"image": "x", "match": {{"serial": "none"}}{disk}}}}}}}]}}"#
     );
     let order = order::parse(&text).unwrap();
-    look(&image.ext4(), &Wanted { accepted: Vec::new(), order: Some((order, None, None)) })
+    look(&image.ext4(), &CheckOptions { accepted: Vec::new(), order: Some((order, None, None)) })
 }
 
 fn refused(report: &Report) -> Vec<&str> {

@@ -1,7 +1,7 @@
 //! A small system, made into an image by mke2fs, mformat, mkfs.btrfs and mkfs.xfs, all without root.
 
 use burin_image::{Cancel, Source, open_disk};
-use burin_inspect::{Report, Wanted, check};
+use burin_inspect::{CheckOptions, Report, check};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -205,7 +205,7 @@ impl Planted {
 }
 
 /// Looks at an image file.
-pub fn look(image: &Path, wanted: &Wanted) -> Report {
+pub fn look(image: &Path, wanted: &CheckOptions) -> Report {
     let opened = open_disk(Source::File(image.to_owned()), &std::env::temp_dir(), &|_, _| {}, &Cancel::default());
     check(opened.unwrap(), wanted).unwrap()
 }

@@ -1,7 +1,7 @@
 //! Logical volumes: a root in two pieces stored in reverse order.
 
 use crate::support::{Planted, codes, has, look, run};
-use burin_inspect::Wanted;
+use burin_inspect::CheckOptions;
 
 const MIB: usize = 1 << 20;
 const EXTENT: usize = 4 * MIB;
@@ -60,7 +60,7 @@ fn a_root_on_a_logical_volume_is_found_and_judged() {
         MIB as u64,
     )
     .unwrap();
-    let report = look(&disk, &Wanted::default());
+    let report = look(&disk, &CheckOptions::default());
     let system = report.system.as_ref().unwrap();
     assert_eq!((system.root.as_str(), system.name.as_str()), ("logical volume vg0/root", "Test Linux 1"));
     assert_eq!(system.kernels[0].drivers["NVMe"].ramdisk, ["nvme"]);

@@ -15,7 +15,7 @@ mod overlay;
 
 pub use error::AreaError;
 
-use crate::disk::{Kept, Record};
+use crate::disk::{KeptRanges, KeptRecord};
 use crate::finalize::adjust::Extent;
 use crate::finalize::device::Sectors;
 use overlay::Overlay;
@@ -33,7 +33,7 @@ pub struct BootArea {
     /// Size and sector.
     shape: Mutex<(u64, u32)>,
     state: Mutex<State>,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptRanges>,
     /// What was at its ends is gone, and what shall be there is not there yet.
     begun: AtomicBool,
 }
@@ -47,24 +47,24 @@ enum State {
 
 impl BootArea {
     pub fn new(size: u64, sector: u32) -> Self {
-        Self::keeping(size, sector, Kept::default())
+        Self::keeping(size, sector, KeptRanges::default())
     }
 
     /// Of a disk on which something stays.
-    pub fn keeping(size: u64, sector: u32, kept: Kept) -> Self {
+    pub fn keeping(size: u64, sector: u32, kept: KeptRanges) -> Self {
         let (state, begun) = (Mutex::new(State::OnDisk), AtomicBool::new(false));
         Self { shape: Mutex::new((size, sector)), state, kept: Mutex::new(kept), begun }
     }
 
     /// What stays on the disk.
-    pub fn kept(&self) -> Kept {
+    pub fn kept(&self) -> KeptRanges {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the disk remembers of it, from the first change on until it is done.
-    pub fn remember(&self, record: Record) {
+    pub fn remember(&self, record: KeptRecord) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        *kept = Kept::new(kept.ranges().to_vec(), Some(record));
+        *kept = KeptRanges::new(kept.ranges().to_vec(), Some(record));
     }
 
     /// Lengths of head and tail in bytes: whole sectors, apart from each other.

@@ -1,7 +1,7 @@
 //! Bytes laid over the two ends of a disk.
 
 use super::{AreaError, Committed};
-use crate::disk::Kept;
+use crate::disk::KeptRanges;
 use crate::finalize::adjust::Extent;
 use crate::finalize::device::Sectors;
 use crate::finalize::gpt::Header;
@@ -77,7 +77,7 @@ impl Overlay {
 
     /// Zeros both places on the disk, with the mark in the first sector and the record of what is kept, and looks that it
     /// is so.
-    pub fn blank(&self, disk: &dyn Sectors, order: &str, kept: &Kept) -> Result<(), AreaError> {
+    pub fn blank(&self, disk: &dyn Sectors, order: &str, kept: &KeptRanges) -> Result<(), AreaError> {
         let mut head = unfinished::mark(order).to_vec();
         head.resize(self.head.len().max(self.sector), 0);
         kept.put_record(&mut head);
@@ -95,7 +95,7 @@ impl Overlay {
     /// Writes what lies inside of partitions to the disk, and has it no more. A partition that begins in front of the end
     /// of the table is a hybrid's that means the whole disk: nothing is let go for it.
     /// Where the disk remembers what is kept, only a boot loader's partition may be, which nobody reads by the kernel.
-    pub fn release(&mut self, disk: &dyn Sectors, partitions: &[Extent], kept: &Kept) -> Result<(), AreaError> {
+    pub fn release(&mut self, disk: &dyn Sectors, partitions: &[Extent], kept: &KeptRanges) -> Result<(), AreaError> {
         let floor = if kept.record().is_some() { self.head.len() as u64 } else { self.table_end() };
         let inner = || partitions.iter().filter(|one| one.start >= floor && one.length > 0);
         let first = inner().map(|one| one.start).min().and_then(|start| usize::try_from(start).ok());
@@ -129,7 +129,7 @@ impl Overlay {
     }
 
     /// A record of what is kept goes when the new table is there and counts, unless there has to be something else.
-    pub fn commit(&self, disk: &dyn Sectors, kept: &Kept) -> Result<(), AreaError> {
+    pub fn commit(&self, disk: &dyn Sectors, kept: &KeptRanges) -> Result<(), AreaError> {
         let sector = self.sector.min(self.head.len());
         let later = kept.record().and_then(|record| {
             let range = usize::try_from(record.range().start).ok()?..usize::try_from(record.range().end).ok()?;
@@ -165,7 +165,7 @@ const VOLUME: u64 = 16 * 2048;
 
 /// The mark and, right behind it, the record of what is kept. Whatever else looks like a record is gone before: the mark
 /// would make it count. Where there is a mark already, what there is counts already, and stays.
-fn begin(disk: &dyn Sectors, first: &[u8], kept: &Kept) -> Result<(), AreaError> {
+fn begin(disk: &dyn Sectors, first: &[u8], kept: &KeptRanges) -> Result<(), AreaError> {
     let mut now = vec![0; first.len()];
     disk.read_at(0, &mut now).map_err(|source| AreaError::io(disk, "read", source))?;
     if unfinished::parse(&now).is_none() && disk.size() >= super::LENGTH {
@@ -189,7 +189,7 @@ fn begin(disk: &dyn Sectors, first: &[u8], kept: &Kept) -> Result<(), AreaError>
 }
 
 /// The mark, and zeros where the headers of a GPT and the descriptors of a CD's filesystem are.
-pub fn mark(disk: &dyn Sectors, order: &str, kept: &Kept) -> Result<(), AreaError> {
+pub fn mark(disk: &dyn Sectors, order: &str, kept: &KeptRanges) -> Result<(), AreaError> {
     let sector = disk.sector_size() as usize;
     let mut first = unfinished::mark(order).to_vec();
     first.resize(sector, 0);

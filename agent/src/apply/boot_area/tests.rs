@@ -177,7 +177,7 @@ fn what_is_kept_is_remembered_until_the_new_table_says_so() {
     };
     let entry = kept::KeptPartition { number: 9, start: 20 * MIB, size: 4 * MIB, ..Default::default() };
     let bytes = kept::encode(&kept::Record { generation: 1, partitions: vec![entry] }).unwrap();
-    let record = Record { place: kept::PLACES[0], bytes, stale: Vec::new() };
+    let record = KeptRecord { place: kept::PLACES[0], bytes, stale: Vec::new() };
     let range = || std::iter::once(20 * MIB..24 * MIB);
     let knows = |disk: &FaultDisk| {
         let bytes = disk.bytes.borrow();
@@ -200,7 +200,7 @@ fn what_is_kept_is_remembered_until_the_new_table_says_so() {
             disk.bytes.borrow_mut()[20 * MIB as usize..24 * MIB as usize].fill(0x77);
             adjust::write_exact(&disk, Uuid::from_u128(1), &[partition(9)]).unwrap();
             disk.writes_left = std::cell::Cell::new(writes);
-            let area = BootArea::keeping(25 * MIB, 512, Kept::new(range(), None));
+            let area = BootArea::keeping(25 * MIB, 512, KeptRanges::new(range(), None));
             area.remember(record.clone());
             assert_eq!(area.lengths(), (MIB as usize, MIB as usize));
             let go = || {
@@ -234,7 +234,7 @@ fn what_is_kept_is_remembered_until_the_new_table_says_so() {
     }
     assert!(begun > 0 && ended > 0, "{begun} {ended}");
     // A partition that reaches into the last MiB: what is withheld begins behind it.
-    let area = BootArea::keeping(25 * MIB, 512, Kept::new(std::iter::once(20 * MIB..25 * MIB - 40 * 512), None));
+    let area = BootArea::keeping(25 * MIB, 512, KeptRanges::new(std::iter::once(20 * MIB..25 * MIB - 40 * 512), None));
     assert_eq!(area.lengths(), (MIB as usize, 40 * 512));
 }
 

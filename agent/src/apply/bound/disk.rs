@@ -117,7 +117,7 @@ impl BoundDisk {
             area: BootArea::keeping(
                 size,
                 sector,
-                disk::Kept::new(planned.keep.iter().map(|one| one.start..one.end()), None),
+                disk::KeptRanges::new(planned.keep.iter().map(|one| one.start..one.end()), None),
             ),
             keep: planned.keep.clone(),
             shape: Mutex::new((size, sector)),

@@ -4,7 +4,7 @@ use super::{Aliases, canonical};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-/// Position of a module in its [`Index`].
+/// Position of a module in its [`ModuleIndex`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModuleId(usize);
 
@@ -20,7 +20,7 @@ struct Module {
 }
 
 #[derive(Debug, Default)]
-pub struct Index {
+pub struct ModuleIndex {
     directory: PathBuf,
     modules: Vec<Module>,
     by_name: HashMap<String, ModuleId>,
@@ -30,14 +30,14 @@ pub struct Index {
 
 /// The text of each index file; a missing one is empty.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Texts<'a> {
+pub struct IndexTexts<'a> {
     pub dep: &'a str,
     pub softdep: &'a str,
     pub builtin: &'a str,
     pub alias: &'a str,
 }
 
-impl Index {
+impl ModuleIndex {
     /// Reads the index files below `directory` (`/lib/modules/RELEASE`). Only `modules.dep` has to exist.
     pub fn load(directory: &Path) -> std::io::Result<Self> {
         let read = |name| match std::fs::read_to_string(directory.join(name)) {
@@ -46,10 +46,10 @@ impl Index {
         };
         let dep = std::fs::read_to_string(directory.join("modules.dep"))?;
         let (softdep, builtin, alias) = (read("modules.softdep")?, read("modules.builtin")?, read("modules.alias")?);
-        Ok(Self::parse(directory, Texts { dep: &dep, softdep: &softdep, builtin: &builtin, alias: &alias }))
+        Ok(Self::parse(directory, IndexTexts { dep: &dep, softdep: &softdep, builtin: &builtin, alias: &alias }))
     }
 
-    pub fn parse(directory: &Path, texts: Texts<'_>) -> Self {
+    pub fn parse(directory: &Path, texts: IndexTexts<'_>) -> Self {
         let mut index =
             Self { directory: directory.to_owned(), aliases: Aliases::parse(texts.alias), ..Self::default() };
         let lines = || texts.dep.lines().filter_map(|line| line.split_once(':'));

@@ -1,7 +1,7 @@
 //! Loads modules in dependency order, several in parallel: a driver that probes for seconds delays only those that
 //! depend on it.
 
-use super::{ASIDE, Index, Insert, Insertion, ModuleId, Options, Urgency};
+use super::{ASIDE, Insert, Insertion, ModuleId, ModuleIndex, ModuleOptions, Urgency};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,9 +11,9 @@ use std::time::Instant;
 /// disks and NICs ([`ASIDE`]), are not counted.
 pub type Progress = Box<dyn Fn(usize) + Send + Sync>;
 
-pub struct Loader {
-    index: Index,
-    options: Options,
+pub struct ModuleLoader {
+    index: ModuleIndex,
+    options: ModuleOptions,
     kernel: Box<dyn Insertion>,
     progress: Progress,
     state: Mutex<State>,
@@ -41,14 +41,19 @@ enum Phase {
     Over,
 }
 
-impl std::fmt::Debug for Loader {
+impl std::fmt::Debug for ModuleLoader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loader").field("modules", &self.index.len()).field("state", &*self.lock()).finish()
     }
 }
 
-impl Loader {
-    pub fn new(index: Index, options: Options, kernel: impl Insertion + 'static, progress: Progress) -> Arc<Self> {
+impl ModuleLoader {
+    pub fn new(
+        index: ModuleIndex,
+        options: ModuleOptions,
+        kernel: impl Insertion + 'static,
+        progress: Progress,
+    ) -> Arc<Self> {
         Arc::new(Self {
             index,
             options,

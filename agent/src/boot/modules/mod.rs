@@ -18,15 +18,15 @@ mod tests;
 pub use alias::Aliases;
 pub use coldplug::modaliases;
 #[cfg(test)]
-pub use index::Texts;
-pub use index::{Index, ModuleId};
+pub use index::IndexTexts;
+pub use index::{ModuleId, ModuleIndex};
 pub use kernel::{Insert, Insertion, Kernel};
-pub use loader::Loader;
+pub use loader::ModuleLoader;
 pub use names::{ALWAYS, ASIDE, FIRST, LATE};
-pub use options::Options;
+pub use options::ModuleOptions;
 #[cfg(test)]
 pub use uevent::Uevent;
-pub use uevent::{Heard, Listener, listen};
+pub use uevent::{UeventListener, UeventMessage, listen};
 pub use urgency::Urgency;
 
 /// Modules compare with `-` and `_` as one character.

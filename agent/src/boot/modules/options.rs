@@ -6,13 +6,13 @@ use crate::config::{Word, words};
 use std::collections::{HashMap, HashSet};
 
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct ModuleOptions {
     parameters: HashMap<String, String>,
     refused: HashSet<String>,
     wanted: Vec<String>,
 }
 
-impl Options {
+impl ModuleOptions {
     /// `MODULE.PARAMETER[=VALUE]`, `modprobe.blacklist=A,B`, and `modules_load=A,B` or `rd.modules_load=A,B`.
     pub fn parse(cmdline: &str) -> Self {
         let mut options = Self::default();

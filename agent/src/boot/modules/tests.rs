@@ -29,11 +29,11 @@ alias fs-ext4 ext4
 alias md-raid1 raid1
 ";
 
-fn index() -> Index {
-    Index::parse(Path::new("/m"), Texts { dep: DEP, softdep: SOFTDEP, builtin: BUILTIN, alias: ALIAS })
+fn index() -> ModuleIndex {
+    ModuleIndex::parse(Path::new("/m"), IndexTexts { dep: DEP, softdep: SOFTDEP, builtin: BUILTIN, alias: ALIAS })
 }
 
-fn names(index: &Index, request: &str) -> Vec<String> {
+fn names(index: &ModuleIndex, request: &str) -> Vec<String> {
     index.resolve(request).into_iter().map(|id| index.name(id).to_owned()).collect()
 }
 
@@ -65,8 +65,8 @@ impl Fake {
     }
 }
 
-fn run(fake: &Fake, options: Options, workers: usize, requests: &[&str]) -> Vec<String> {
-    let loader = Loader::new(index(), options, fake.clone(), Box::new(|_| {}));
+fn run(fake: &Fake, options: ModuleOptions, workers: usize, requests: &[&str]) -> Vec<String> {
+    let loader = ModuleLoader::new(index(), options, fake.clone(), Box::new(|_| {}));
     loader.spawn(workers).unwrap();
     requests.iter().for_each(|request| loader.request(request, Urgency::Rest));
     loader.wait();
@@ -101,7 +101,7 @@ fn dependencies_come_first_deepest_first() {
 #[test]
 fn each_module_is_inserted_once_with_its_parameters() {
     let fake = Fake::default();
-    let options = Options::parse("quiet jbd2.debug=1 jbd2.name=\"a b\" mbcache.on modprobe.blacklist=slow,raid1");
+    let options = ModuleOptions::parse("quiet jbd2.debug=1 jbd2.name=\"a b\" mbcache.on modprobe.blacklist=slow,raid1");
     let order = run(&fake, options, 1, &["ext4", "fs-ext4", "jbd2", "md-raid1", "slow"]);
     assert_eq!(order, ["crc32c_generic()", "mbcache(on)", "crc16()", "jbd2(debug=1 name=\"a b\")", "ext4()"]);
 }
@@ -110,7 +110,7 @@ fn each_module_is_inserted_once_with_its_parameters() {
 fn modules_of_the_command_line_are_loaded_with_their_parameters() {
     let fake = Fake::default();
     let options =
-        Options::parse("modules-load=jbd2,,crc16 mbcache.mb=64 rd.modules_load=mbcache modules_load mbcache.z=0");
+        ModuleOptions::parse("modules-load=jbd2,,crc16 mbcache.mb=64 rd.modules_load=mbcache modules_load mbcache.z=0");
     let wanted = options.wanted().to_vec();
     assert_eq!(wanted, ["jbd2", "crc16", "mbcache"]);
     let order = run(&fake, options, 1, &wanted.iter().map(String::as_str).collect::<Vec<_>>());
@@ -120,7 +120,7 @@ fn modules_of_the_command_line_are_loaded_with_their_parameters() {
 #[test]
 fn a_module_that_fails_does_not_stop_the_rest() {
     let fake = Fake { failing: Some("crc16"), ..Fake::default() };
-    let order = run(&fake, Options::default(), 4, &["ext4", "failover"]);
+    let order = run(&fake, ModuleOptions::default(), 4, &["ext4", "failover"]);
     assert!(order.contains(&"jbd2()".to_owned()) && order.contains(&"failover()".to_owned()), "{order:?}");
 }
 
@@ -128,13 +128,13 @@ fn a_module_that_fails_does_not_stop_the_rest() {
 fn independent_modules_load_at_the_same_time() {
     // Each insertion waits for the other: with one worker, or a lock around insertions, this would never end.
     let fake = Fake { meet: Some(Arc::new(Barrier::new(2))), ..Fake::default() };
-    assert_eq!(run(&fake, Options::default(), 2, &["jbd2", "mbcache"]).len(), 2);
+    assert_eq!(run(&fake, ModuleOptions::default(), 2, &["jbd2", "mbcache"]).len(), 2);
 }
 
 #[test]
 fn the_urgent_go_first() {
     let fake = Fake::default();
-    let loader = Loader::new(index(), Options::default(), fake.clone(), Box::new(|_| {}));
+    let loader = ModuleLoader::new(index(), ModuleOptions::default(), fake.clone(), Box::new(|_| {}));
     loader.request("jbd2", Urgency::ByName);
     loader.request("mbcache", Urgency::Rest);
     loader.request("crc16", Urgency::Rest);
@@ -149,7 +149,7 @@ fn the_urgent_go_first() {
 fn many_workers_keep_the_order_of_dependencies() {
     for _ in 0..50 {
         let fake = Fake::default();
-        let order = run(&fake, Options::default(), 8, &["virtio_net", "slow", "raid1", "ext4", "jbd2", "md-mod"]);
+        let order = run(&fake, ModuleOptions::default(), 8, &["virtio_net", "slow", "raid1", "ext4", "jbd2", "md-mod"]);
         let place = |name: &str| order.iter().position(|entry| entry == &format!("{name}()")).unwrap();
         assert!(place("md-mod") < place("raid1") && place("failover") < place("virtio_net"), "{order:?}");
         assert!(place("jbd2") < place("ext4") && place("crc16") < place("ext4"), "{order:?}");
@@ -235,7 +235,7 @@ fn a_real_index() {
         burin_skip::skip!("BURIN_MODULES is not set");
         return;
     };
-    let index = Index::load(&directory).unwrap();
+    let index = ModuleIndex::load(&directory).unwrap();
     let intel = "pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00";
     assert_eq!(names(&index, intel), ["e1000e"]);
     assert_eq!(names(&index, "pci:v00008086d00005845sv00001AF4sd00001100bc01sc08i02"), ["nvme"]);
@@ -283,8 +283,8 @@ proptest! {
         let _ = Uevent::parse(&bytes);
         let _ = unpack::unpack(bytes.clone());
         let _ = glob::matches(&bytes, text.as_bytes());
-        let index = Index::parse(Path::new("/m"), Texts { dep: &text, softdep: &text, builtin: &text, alias: &text });
+        let index = ModuleIndex::parse(Path::new("/m"), IndexTexts { dep: &text, softdep: &text, builtin: &text, alias: &text });
         let _ = index.resolve(&text);
-        let _ = Options::parse(&text);
+        let _ = ModuleOptions::parse(&text);
     }
 }

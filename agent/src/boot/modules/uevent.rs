@@ -41,27 +41,27 @@ impl Uevent {
 
 /// The listening socket; open it before coldplug, so that nothing falls between.
 #[derive(Debug)]
-pub struct Listener(Socket);
+pub struct UeventListener(Socket);
 
-pub fn listen() -> io::Result<Listener> {
+pub fn listen() -> io::Result<UeventListener> {
     let mut socket = Socket::new(NETLINK_KOBJECT_UEVENT)?;
     socket.bind(&SocketAddr::new(0, KERNEL_GROUP))?;
     // Best effort: an overrun is survived by another coldplug.
     let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER);
-    Ok(Listener(socket))
+    Ok(UeventListener(socket))
 }
 
 /// What a wait for uevents ended with.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum UeventMessage {
     Event(Uevent),
     /// The kernel dropped some: look at all devices again.
     Overrun,
 }
 
-impl Listener {
+impl UeventListener {
     /// Waits for the next announcement.
-    pub fn next(&self) -> io::Result<Heard> {
+    pub fn next(&self) -> io::Result<UeventMessage> {
         let mut buffer = Vec::with_capacity(64 << 10);
         loop {
             buffer.clear();
@@ -70,10 +70,10 @@ impl Listener {
                 Ok((_, sender)) if sender.port_number() != 0 => {}
                 Ok(_) => {
                     if let Some(event) = Uevent::parse(&buffer) {
-                        return Ok(Heard::Event(event));
+                        return Ok(UeventMessage::Event(event));
                     }
                 }
-                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => return Ok(Heard::Overrun),
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => return Ok(UeventMessage::Overrun),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

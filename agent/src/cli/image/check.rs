@@ -5,7 +5,7 @@ use crate::error::Coded;
 use crate::image::{self, Cancel, ImageError, OpenedDisk, Source, oci};
 use crate::protocol::{Problem, order};
 use crate::tree;
-use burin_inspect::{InspectError, Report, Wanted};
+use burin_inspect::{CheckOptions, InspectError, Report};
 use hwinventory::model::harmless;
 use indicatif::{HumanBytes, ProgressBar};
 use std::path::{Path, PathBuf};
@@ -76,18 +76,18 @@ enum Refused {
     Order(Problem),
 }
 
-fn wanted(args: &CheckArgs) -> Result<Wanted, Refused> {
+fn wanted(args: &CheckArgs) -> Result<CheckOptions, Refused> {
     let known: Vec<&str> = burin_inspect::faults::all().map(|fault| fault.code).collect();
     if let Some(code) = args.accept.iter().find(|code| !known.contains(&code.as_str())) {
         let nearest = order::nearest(code, known.iter().copied());
         let hint = nearest.map(|nearest| format!(", perhaps {nearest}")).unwrap_or_default();
         return Err(Refused::Usage(format!("{code} is no code of a finding{hint}")));
     }
-    let Some(path) = &args.order else { return Ok(Wanted { accepted: args.accept.clone(), order: None }) };
+    let Some(path) = &args.order else { return Ok(CheckOptions { accepted: args.accept.clone(), order: None }) };
     let text = crate::cli::plan::read(path).map_err(Refused::Usage)?;
     let order = order::parse(&text).map_err(|error| Refused::Order(error.problem()))?;
     let machine = args.inventory.as_deref().map(crate::cli::plan::inventory).transpose().map_err(Refused::Usage)?;
-    Ok(Wanted { accepted: args.accept.clone(), order: Some((order, args.order_image.clone(), machine)) })
+    Ok(CheckOptions { accepted: args.accept.clone(), order: Some((order, args.order_image.clone(), machine)) })
 }
 
 /// The image, with a bar where it has to be decoded to a file first.

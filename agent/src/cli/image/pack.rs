@@ -1,7 +1,7 @@
 //! `burin image pack IMAGE -o FOLDER`: packs an image and makes the files that burin can use beside it.
 
 use super::check::{refused, source};
-use super::sign::{self, SignError};
+use super::sign::{self, MinisignError};
 use crate::cli::transfer::{TransferArgs, TransferError};
 use crate::error::Coded;
 use crate::image::{self, Cancel, ImageError, OpenedDisk, Packed};
@@ -9,7 +9,7 @@ use crate::protocol::hex;
 use crate::protocol::image::ImageFormat;
 use crate::protocol::manifest::{Content, ImageManifest, PublishedFile, VERSION, is_plain};
 use burin_inspect::report::Severity;
-use burin_inspect::{Disk, InspectError, Report, Wanted};
+use burin_inspect::{CheckOptions, Disk, InspectError, Report};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
@@ -72,7 +72,7 @@ enum PackError {
     #[error(transparent)]
     Image(#[from] ImageError),
     #[error(transparent)]
-    Sign(#[from] SignError),
+    Sign(#[from] MinisignError),
 }
 
 impl Coded for PackError {
@@ -144,7 +144,7 @@ fn pack(args: &PackArgs, cancel: &Cancel) -> Result<(ImageManifest, Report), Pac
     let format = opened.format;
     let mut disk = Disk::new(opened.bytes);
     let opened = OpenedDisk { bytes: Box::new(disk.clone()), ..opened };
-    let report = burin_inspect::check(opened, &Wanted::default()).map_err(|error| match error {
+    let report = burin_inspect::check(opened, &CheckOptions::default()).map_err(|error| match error {
         InspectError::Image(error) => PackError::Image(error),
         InspectError::Order(_) => PackError::Image(ImageError::NoSource),
     })?;

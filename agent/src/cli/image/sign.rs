@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
-pub enum SignError {
+pub enum MinisignError {
     #[error("{path}: cannot be read", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}: not a minisign secret key, or the password is wrong: {why}", path = path.display())]
@@ -18,7 +18,7 @@ pub enum SignError {
     Sign(String),
 }
 
-impl Coded for SignError {
+impl Coded for MinisignError {
     fn code(&self) -> &'static str {
         match self {
             Self::Read { .. } => "pack.key_unreadable",
@@ -52,12 +52,12 @@ impl std::fmt::Debug for Key {
 
 impl Key {
     /// Asks on the terminal where nothing else has the password.
-    pub fn open(path: &Path, password_file: Option<&Path>) -> Result<Self, SignError> {
+    pub fn open(path: &Path, password_file: Option<&Path>) -> Result<Self, MinisignError> {
         let read = |path: &Path| {
-            std::fs::read_to_string(path).map_err(|source| SignError::Read { path: path.to_owned(), source })
+            std::fs::read_to_string(path).map_err(|source| MinisignError::Read { path: path.to_owned(), source })
         };
         let text = read(path)?;
-        let wrong = |error: minisign::PError| SignError::Key { path: path.to_owned(), why: error.to_string() };
+        let wrong = |error: minisign::PError| MinisignError::Key { path: path.to_owned(), why: error.to_string() };
         let boxed = || SecretKeyBox::from_string(&text).map_err(wrong);
         // Keys of `minisign -G -W` have no password.
         if let Ok(key) = boxed()?.into_unencrypted_secret_key() {
@@ -73,9 +73,9 @@ impl Key {
 
     /// A signature as minisign writes it; `comment` is signed too. minisign signs with fresh randomness: it is the one
     /// file that differs each time.
-    pub fn sign(&self, bytes: &[u8], comment: &str) -> Result<String, SignError> {
+    pub fn sign(&self, bytes: &[u8], comment: &str) -> Result<String, MinisignError> {
         let signed =
             minisign::sign(None, &self.0, Cursor::new(bytes), Some(comment), Some("signature of burin image pack"));
-        Ok(signed.map_err(|error| SignError::Sign(error.to_string()))?.into_string())
+        Ok(signed.map_err(|error| MinisignError::Sign(error.to_string()))?.into_string())
     }
 }

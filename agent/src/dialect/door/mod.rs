@@ -1,7 +1,7 @@
 //! The front for callers of the agent's own API: their requests are processed like every other order.
 
 use super::{Ending, Front, Ground, Job, Leave, Wish};
-use crate::api::{Door, Work};
+use crate::api::{ApiWork, Door};
 use crate::exit::Exit;
 use crate::protocol::{Power, Receipt};
 use crate::report::stage::{Failure, Stages};
@@ -26,14 +26,14 @@ impl Front for Callers {
             None => Wish::Nothing,
             // The call is the leave: it named the plan. Whatever the order says, the caller fetches the receipt and says
             // what next.
-            Some(Work::Apply { order, plan_digest }) => Wish::Job(Box::new(Job {
+            Some(ApiWork::Apply { order, plan_digest }) => Wish::Job(Box::new(Job {
                 order: *order,
                 raw: self.0.order().unwrap_or_default(),
                 attempt: 1,
                 leave: Leave::Given(plan_digest),
                 ending: Ending::STAY,
             })),
-            Some(Work::Power(action)) => {
+            Some(ApiWork::Power(action)) => {
                 log::info!("a caller wants: {action:?}");
                 Wish::Exit(match action {
                     Power::Reboot => Exit::Reboot,

@@ -21,7 +21,7 @@ const REPLY_LIMIT: u64 = 16 << 20;
 /// What an agent shows instead of a token that was given out before.
 const STARS: &str = "******";
 
-pub struct Client {
+pub struct IronicClient {
     agent: ureq::Agent,
     urls: Vec<String>,
     /// The one that answered last.
@@ -32,14 +32,14 @@ pub struct Client {
 
 /// What lookup says.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct LookupReply {
     pub node: String,
     /// None where it was given out before.
     pub token: Option<Secret>,
     pub heartbeat_timeout: Duration,
 }
 
-impl Client {
+impl IronicClient {
     pub fn new(urls: &[HttpUrl], trust: &Trust, request_id: Option<String>) -> Self {
         let urls = urls.iter().map(|url| url.as_str().trim_end_matches('/').to_owned()).collect();
         Self { agent: agent(trust, &Timeouts::CALLS), urls, at: AtomicUsize::new(0), request_id }
@@ -114,7 +114,7 @@ impl Client {
         }
     }
 
-    pub fn lookup(&self, addresses: &[String], node: Option<&str>) -> Result<Found, IronicError> {
+    pub fn lookup(&self, addresses: &[String], node: Option<&str>) -> Result<LookupReply, IronicError> {
         let mut path = format!("/v1/lookup?addresses={}", addresses.join(","));
         if let Some(node) = node {
             path.push_str(&format!("&node_uuid={node}"));
@@ -122,13 +122,13 @@ impl Client {
         self.found(&self.call(&Method::GET, &path, Some(LOOKUP_VERSION), None)?)
     }
 
-    fn found(&self, reply: &Value) -> Result<Found, IronicError> {
+    fn found(&self, reply: &Value) -> Result<LookupReply, IronicError> {
         let wrong = |why: &str| IronicError::Reply { url: shown(self.url()), why: why.to_owned() };
         let node = reply["node"]["uuid"].as_str().ok_or_else(|| wrong("there is no node.uuid"))?.to_owned();
         let config = &reply["config"];
         let token = config["agent_token"].as_str().filter(|token| !token.is_empty() && *token != STARS);
         let timeout = config["heartbeat_timeout"].as_u64().unwrap_or(300).clamp(5, 24 * 3600);
-        Ok(Found { node, token: token.map(Secret::new), heartbeat_timeout: Duration::from_secs(timeout) })
+        Ok(LookupReply { node, token: token.map(Secret::new), heartbeat_timeout: Duration::from_secs(timeout) })
     }
 
     pub fn heartbeat(&self, node: &str, token: &Secret, callback: &str, certificate: &str) -> Result<(), IronicError> {

@@ -1,6 +1,6 @@
 //! The commands of this boot, in the order of their arrival: one runs at a time, and all stay in the list.
 
-use super::error::Fault;
+use super::error::CommandError;
 use crate::exit::Exit;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -10,14 +10,14 @@ use std::time::Duration;
 
 /// Work for the agent's loop.
 #[derive(Clone, PartialEq)]
-pub enum Task {
+pub enum CommandWork {
     /// A step of cleaning or deployment, with the node that it is about.
-    Step { phase: Phase, step: Value, node: Value },
+    Step { phase: StepPhase, step: Value, node: Value },
     /// The end of the machine; nothing is heard or said after it.
     Exit(Exit),
 }
 
-impl fmt::Debug for Task {
+impl fmt::Debug for CommandWork {
     /// Steps carry config drives.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -29,13 +29,13 @@ impl fmt::Debug for Task {
 
 /// What of a node's life steps belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum StepPhase {
     Clean,
     Deploy,
     Service,
 }
 
-impl Phase {
+impl StepPhase {
     pub const ALL: [Self; 3] = [Self::Clean, Self::Deploy, Self::Service];
 
     pub fn word(self) -> &'static str {
@@ -62,7 +62,7 @@ impl Phase {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
+pub enum CommandStatus {
     Running,
     Succeeded,
     Failed,
@@ -73,8 +73,8 @@ pub enum Status {
 struct Entry {
     id: String,
     name: String,
-    status: Status,
-    fault: Option<Fault>,
+    status: CommandStatus,
+    fault: Option<CommandError>,
     result: Option<Value>,
 }
 
@@ -84,12 +84,12 @@ impl Entry {
             "id": self.id,
             "command_name": self.name,
             "command_status": match self.status {
-                Status::Running => "RUNNING",
-                Status::Succeeded => "SUCCEEDED",
-                Status::Failed => "FAILED",
-                Status::VersionMismatch => "CLEAN_VERSION_MISMATCH",
+                CommandStatus::Running => "RUNNING",
+                CommandStatus::Succeeded => "SUCCEEDED",
+                CommandStatus::Failed => "FAILED",
+                CommandStatus::VersionMismatch => "CLEAN_VERSION_MISMATCH",
             },
-            "command_error": self.fault.as_ref().map(Fault::json),
+            "command_error": self.fault.as_ref().map(CommandError::json),
             "command_result": self.result,
         })
     }
@@ -102,7 +102,7 @@ pub struct Commands(Arc<(Mutex<Inner>, Condvar)>);
 #[derive(Debug, Default)]
 struct Inner {
     entries: Vec<Entry>,
-    todo: VecDeque<(String, Task)>,
+    todo: VecDeque<(String, CommandWork)>,
 }
 
 impl Commands {
@@ -113,36 +113,36 @@ impl Commands {
     /// The id of a new command, or the name of the one that runs.
     pub fn begin(&self, name: &str) -> Result<String, String> {
         let mut inner = self.lock();
-        if let Some(running) = inner.entries.iter().find(|entry| entry.status == Status::Running) {
+        if let Some(running) = inner.entries.iter().find(|entry| entry.status == CommandStatus::Running) {
             return Err(running.name.clone());
         }
         let id = uuid::Uuid::new_v4().to_string();
-        let (status, name) = (Status::Running, name.to_owned());
+        let (status, name) = (CommandStatus::Running, name.to_owned());
         inner.entries.push(Entry { id: id.clone(), name, status, fault: None, result: None });
         Ok(id)
     }
 
-    pub fn give(&self, id: &str, task: Task) {
+    pub fn give(&self, id: &str, task: CommandWork) {
         self.lock().todo.push_back((id.to_owned(), task));
     }
 
-    pub fn take(&self) -> Option<(String, Task)> {
+    pub fn take(&self) -> Option<(String, CommandWork)> {
         self.lock().todo.pop_front()
     }
 
-    pub fn end(&self, id: &str, outcome: Result<Value, Fault>) {
+    pub fn end(&self, id: &str, outcome: Result<Value, CommandError>) {
         match outcome {
-            Ok(result) => self.set(id, Status::Succeeded, None, Some(result).filter(|result| !result.is_null())),
-            Err(fault) => self.set(id, Status::Failed, Some(fault), None),
+            Ok(result) => self.set(id, CommandStatus::Succeeded, None, Some(result).filter(|result| !result.is_null())),
+            Err(fault) => self.set(id, CommandStatus::Failed, Some(fault), None),
         }
     }
 
     /// The steps were listed by another version of this agent.
-    pub fn mismatch(&self, id: &str, fault: Fault) {
-        self.set(id, Status::VersionMismatch, Some(fault), None);
+    pub fn mismatch(&self, id: &str, fault: CommandError) {
+        self.set(id, CommandStatus::VersionMismatch, Some(fault), None);
     }
 
-    fn set(&self, id: &str, status: Status, fault: Option<Fault>, result: Option<Value>) {
+    fn set(&self, id: &str, status: CommandStatus, fault: Option<CommandError>, result: Option<Value>) {
         let mut inner = self.lock();
         if let Some(entry) = inner.entries.iter_mut().find(|entry| entry.id == id) {
             (entry.status, entry.fault, entry.result) = (status, fault, result);
@@ -156,7 +156,7 @@ impl Commands {
 
     /// As [`Commands::get`], once the command is over, at most after `patience`.
     pub fn wait(&self, id: &str, patience: Duration) -> Option<Value> {
-        let runs = |inner: &mut Inner| inner.entries.iter().any(|e| e.id == id && e.status == Status::Running);
+        let runs = |inner: &mut Inner| inner.entries.iter().any(|e| e.id == id && e.status == CommandStatus::Running);
         let waited = self.0.1.wait_timeout_while(self.lock(), patience, runs);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         self.get(id)

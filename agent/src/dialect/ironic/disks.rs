@@ -1,7 +1,7 @@
 //! Turns a node's properties into predicates of an order, so that burin's own planner chooses the disks, with gates and
 //! trace.
 
-use super::error::Fault;
+use super::error::CommandError;
 use super::hints::{HintError, Hints};
 use crate::protocol::order::{Clause, Condition, DiskSet, OnExisting, Operand, Predicate, Scalar, Test};
 use hwinventory::Inventory;
@@ -27,12 +27,12 @@ pub struct Disks<'a> {
     skip: Vec<Hints>,
 }
 
-fn unreadable(error: HintError) -> Fault {
-    Fault::new("ironic.hints", error.to_string())
+fn unreadable(error: HintError) -> CommandError {
+    CommandError::new("ironic.hints", error.to_string())
 }
 
 impl<'a> Disks<'a> {
-    pub fn new(inventory: &'a Inventory, node: &Value) -> Result<Self, Fault> {
+    pub fn new(inventory: &'a Inventory, node: &Value) -> Result<Self, CommandError> {
         let mut skip = Vec::new();
         for hints in node["properties"]["skip_block_devices"].as_array().into_iter().flatten() {
             let mut hints = hints.clone();
@@ -56,7 +56,7 @@ impl<'a> Disks<'a> {
     }
 
     /// The set that nothing may touch, where `skip_block_devices` names any disk that is there.
-    pub fn protected(&self) -> Result<Option<DiskSet>, Fault> {
+    pub fn protected(&self) -> Result<Option<DiskSet>, CommandError> {
         let skipped: Vec<&Disk> =
             self.known.iter().filter(|(_, value)| self.is_skipped(value)).map(|(disk, _)| *disk).collect();
         if skipped.is_empty() {
@@ -66,7 +66,7 @@ impl<'a> Disks<'a> {
     }
 
     /// The set of the root disk.
-    pub fn root(&self, node: &Value, several: Several) -> Result<DiskSet, Fault> {
+    pub fn root(&self, node: &Value, several: Several) -> Result<DiskSet, CommandError> {
         let hints = match Hints::read(&node["instance_info"]["root_device"]).map_err(unreadable)? {
             Some(hints) => Some(hints),
             None => Hints::read(&node["properties"]["root_device"]).map_err(unreadable)?,
@@ -111,7 +111,7 @@ impl<'a> Disks<'a> {
         DiskSet { matches: Some(matches), ..self.cleaned() }
     }
 
-    fn none_fits(&self, hints: Option<&Hints>) -> Fault {
+    fn none_fits(&self, hints: Option<&Hints>) -> CommandError {
         let wanted = hints
             .map_or("a disk of at least 4 GiB".to_owned(), |hints| format!("the root device hints {}", hints.text()));
         let looked: Vec<String> = self
@@ -127,17 +127,17 @@ impl<'a> Disks<'a> {
             })
             .collect();
         let looked = if looked.is_empty() { "there are no disks".to_owned() } else { looked.join("; ") };
-        Fault::new("ironic.no_root_device", format!("no disk fits {wanted}: {looked}"))
+        CommandError::new("ironic.no_root_device", format!("no disk fits {wanted}: {looked}"))
     }
 }
 
 /// Exactly these disks, by what stays the same over boots.
-fn any_of(disks: &[&Disk]) -> Result<Predicate, Fault> {
+fn any_of(disks: &[&Disk]) -> Result<Predicate, CommandError> {
     let names = disks.iter().map(|disk| name_of(disk)).collect::<Result<Vec<_>, _>>()?;
     Ok(Predicate { clauses: vec![Clause::Any(names)] })
 }
 
-fn name_of(disk: &Disk) -> Result<Predicate, Fault> {
+fn name_of(disk: &Disk) -> Result<Predicate, CommandError> {
     let is = |field: &str, value: &str| {
         let condition = Condition { tests: vec![Test::Eq(Operand::Literal(Scalar::Text(value.to_owned())))] };
         Clause::Field { field: field.to_owned(), condition }
@@ -149,7 +149,7 @@ fn name_of(disk: &Disk) -> Result<Predicate, Fault> {
     let clauses: Vec<Clause> = weak.iter().filter_map(|(field, value)| Some(is(field, value.as_deref()?))).collect();
     if clauses.is_empty() {
         let message = format!("{}: nothing tells this disk from others: no serial number, no WWN, no path", disk.path);
-        return Err(Fault::new("ironic.nameless_disk", message));
+        return Err(CommandError::new("ironic.nameless_disk", message));
     }
     Ok(Predicate { clauses })
 }

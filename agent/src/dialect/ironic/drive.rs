@@ -1,6 +1,6 @@
 //! Config drives: a gzipped ISO 9660 or vfat filesystem in base64, or a URL of such a text.
 
-use super::error::Fault;
+use super::error::CommandError;
 use crate::protocol::order::SeedVolume;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,12 +10,15 @@ use std::io::Read;
 /// What a URL may answer: base64 of a drive of the largest size.
 pub const MOST_TEXT: u64 = 96 << 20;
 
-fn wrong(why: &str) -> Fault {
-    Fault::new("ironic.config_drive", format!("the config drive cannot be used: {why}"))
+fn wrong(why: &str) -> CommandError {
+    CommandError::new("ironic.config_drive", format!("the config drive cannot be used: {why}"))
 }
 
 /// The filesystem, unpacked.
-pub fn volume(text: &str, fetch: impl FnOnce(&str) -> Result<Vec<u8>, Fault>) -> Result<SeedVolume, Fault> {
+pub fn volume(
+    text: &str,
+    fetch: impl FnOnce(&str) -> Result<Vec<u8>, CommandError>,
+) -> Result<SeedVolume, CommandError> {
     let bytes = match text.starts_with("http://") || text.starts_with("https://") {
         true => fetch(text)?,
         false => text.as_bytes().to_vec(),
@@ -82,7 +85,7 @@ mod tests {
         out.finish().unwrap()
     }
 
-    fn none(_: &str) -> Result<Vec<u8>, Fault> {
+    fn none(_: &str) -> Result<Vec<u8>, CommandError> {
         panic!("nothing is to be fetched")
     }
 

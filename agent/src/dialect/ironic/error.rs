@@ -81,13 +81,13 @@ pub fn fault(body: &[u8]) -> String {
 
 /// What Ironic's user is to read of a command that failed, and the code that this has in docs/errors.md.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct CommandError {
     pub code: String,
     pub message: String,
     pub details: String,
 }
 
-impl Fault {
+impl CommandError {
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { code: code.to_owned(), details: message.clone(), message }
@@ -126,10 +126,10 @@ mod tests {
             causes: vec!["sda, sdb".to_owned()],
             hint: hint.clone(),
         };
-        let details = Fault::of(&problem("plan.ambiguous")).details;
+        let details = CommandError::of(&problem("plan.ambiguous")).details;
         assert!(details.starts_with("two disks: sda, sdb (give the node a root_device hint"), "{details}");
         assert!(details.ends_with("[plan.ambiguous]"), "{details}");
-        assert!(Fault::of(&problem("disk.io")).details.contains("narrow `match`"));
+        assert!(CommandError::of(&problem("disk.io")).details.contains("narrow `match`"));
     }
 
     #[test]

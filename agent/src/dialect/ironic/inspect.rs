@@ -1,6 +1,6 @@
 //! Inspection: the machine as ironic-python-agent would describe it, posted to Ironic.
 
-use super::client::Client;
+use super::client::IronicClient;
 use super::error::IronicError;
 use super::logs;
 use super::steps;
@@ -30,7 +30,7 @@ pub fn body(inventory: &Inventory, config: &Ironic, log: &LogRing) -> Value {
 
 /// The node's UUID, where Ironic says it. Where nothing else is to be done, it is tried until Ironic takes it; else a
 /// lookup follows.
-pub fn post(client: &Client, url: &str, body: &Value, alone: bool) -> Result<Option<String>, IronicError> {
+pub fn post(client: &IronicClient, url: &str, body: &Value, alone: bool) -> Result<Option<String>, IronicError> {
     let mut backoff = Backoff::new(&RETRY);
     loop {
         let error = match client.inspection(url, body) {

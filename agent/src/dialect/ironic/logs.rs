@@ -1,6 +1,6 @@
 //! The agent's log for Ironic's users: a gzipped tar archive in base64.
 
-use super::error::Fault;
+use super::error::CommandError;
 use crate::api::LogRing;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,9 +8,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::{self, Write};
 
-pub fn archive(log: &LogRing) -> Result<String, Fault> {
+pub fn archive(log: &LogRing) -> Result<String, CommandError> {
     let (_, text) = log.read(0, usize::MAX);
-    pack(&text).map_err(|error| Fault::new("ironic.logs", format!("the log cannot be packed: {error}")))
+    pack(&text).map_err(|error| CommandError::new("ironic.logs", format!("the log cannot be packed: {error}")))
 }
 
 fn pack(text: &[u8]) -> io::Result<String> {

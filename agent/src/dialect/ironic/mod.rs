@@ -28,14 +28,14 @@ use crate::http::{Timeouts, Trust};
 use crate::protocol::order::Order;
 use crate::protocol::{Receipt, Secret};
 use crate::report::stage::{Failure, Stages};
-use commands::{Commands, Phase, Task};
+use commands::{CommandWork, Commands, StepPhase};
 use disks::Several;
-use error::Fault;
+use error::CommandError;
 use hwinventory::Inventory;
 use hwinventory::model::BootMode;
 use serde_json::{Value, json};
 use service::Service;
-use state::{Installed, State};
+use state::{Installed, IronicState};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -100,7 +100,7 @@ struct Ironic {
     /// What ended the conversation.
     failed: Arc<Mutex<Option<Failure>>>,
     /// An order is being made of a step.
-    making: Option<(Running, Receiver<Result<Order, Fault>>)>,
+    making: Option<(Running, Receiver<Result<Order, CommandError>>)>,
     /// The step whose job the loop has.
     running: Option<Running>,
 }
@@ -109,7 +109,7 @@ struct Ironic {
 struct Running {
     /// Of the command.
     id: String,
-    phase: Phase,
+    phase: StepPhase,
     step: Value,
 }
 
@@ -139,11 +139,11 @@ impl Front for Ironic {
         }
         match self.service.commands.take() {
             None => {}
-            Some((_, Task::Exit(exit))) => {
+            Some((_, CommandWork::Exit(exit))) => {
                 self.service.beat.stop();
                 return Ok(Wish::Exit(exit));
             }
-            Some((id, Task::Step { phase, step, node })) => self.make(Running { id, phase, step }, node),
+            Some((id, CommandWork::Step { phase, step, node })) => self.make(Running { id, phase, step }, node),
         }
         Ok(Wish::Nothing)
     }
@@ -151,7 +151,7 @@ impl Front for Ironic {
     fn done(&mut self, _: &Job, receipt: &Receipt) {
         let Some(running) = self.running.take() else { return };
         let outcome = match &receipt.problem {
-            Some(problem) => Err(Fault::of(problem)),
+            Some(problem) => Err(CommandError::of(problem)),
             None => Ok(running.phase.result(&running.step, self.told(&running, receipt))),
         };
         self.end(&running.id, outcome);
@@ -164,7 +164,7 @@ impl Front for Ironic {
 }
 
 impl Ironic {
-    fn end(&self, id: &str, outcome: Result<Value, Fault>) {
+    fn end(&self, id: &str, outcome: Result<Value, CommandError>) {
         self.service.commands.end(id, outcome);
         self.service.beat.now();
     }
@@ -188,7 +188,7 @@ impl Ironic {
         };
         match std::thread::Builder::new().name("ironic-step".to_owned()).spawn(make) {
             Ok(_) => self.making = Some((running, receiver)),
-            Err(error) => self.end(&running.id, Err(Fault::new("ironic.thread", error.to_string()))),
+            Err(error) => self.end(&running.id, Err(CommandError::new("ironic.thread", error.to_string()))),
         }
     }
 
@@ -215,7 +215,7 @@ impl Ironic {
         let root_uuid = filesystem.or_else(|| disk_id(Path::new(&image.device))).unwrap_or_default();
         let (device, boot_entry) = (image.device.clone(), self.service.uefi);
         let installed = Installed { device, root_uuid: root_uuid.clone(), esp_uuid, boot_entry };
-        if let Some(mut state) = State::load(&self.directory, &self.boot_id) {
+        if let Some(mut state) = IronicState::load(&self.directory, &self.boot_id) {
             state.installed = Some(installed.clone());
             if let Err(error) = state.save(&self.directory) {
                 log::warn!("an agent after this one will not know what was written: {error}");
@@ -229,9 +229,9 @@ impl Ironic {
     }
 }
 
-fn fetch(url: &str, trust: &Trust) -> Result<Vec<u8>, Fault> {
+fn fetch(url: &str, trust: &Trust) -> Result<Vec<u8>, CommandError> {
     let failed = |error: &dyn std::error::Error| {
-        Fault::new("ironic.config_drive", format!("the config drive cannot be fetched: {error}"))
+        CommandError::new("ironic.config_drive", format!("the config drive cannot be fetched: {error}"))
     };
     let caller = Caller::new(url, trust, &Timeouts::DOWNLOADS).map_err(|error| failed(&error))?;
     let reply = caller.call(Call { limit: drive::MOST_TEXT, ..Call::default() });

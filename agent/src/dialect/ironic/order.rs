@@ -2,7 +2,7 @@
 
 use super::disks::{Disks, Several};
 use super::drive;
-use super::error::Fault;
+use super::error::CommandError;
 use super::partition;
 use crate::protocol::image::{Credentials, ImageDigests, ImageFormat, ImageSpec, ImageSums, Transfer};
 use crate::protocol::order::{
@@ -47,7 +47,7 @@ pub fn layout() -> Layout {
 }
 
 /// `erase_devices_metadata`: every signature of every disk that passes the gates and is not to be skipped.
-pub fn metadata(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, Fault> {
+pub fn metadata(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, CommandError> {
     let disks = Disks::new(inventory, node)?;
     let (mut order, mut layout) = (blank(id), layout());
     layout.disks.insert("all".to_owned(), disks.cleaned());
@@ -57,7 +57,7 @@ pub fn metadata(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, 
 }
 
 /// `raid.delete_configuration`: arrays are stopped, and every signature of the disks that they are made of is removed.
-pub fn no_raid(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, Fault> {
+pub fn no_raid(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, CommandError> {
     let disks = Disks::new(inventory, node)?;
     let (mut order, mut layout) = (blank(id), layout());
     layout.disks.insert("members".to_owned(), disks.members());
@@ -73,8 +73,8 @@ pub fn deploy(
     node: &Value,
     args: &Value,
     several: Several,
-    fetch: impl FnOnce(&str) -> Result<Vec<u8>, Fault>,
-) -> Result<Order, Fault> {
+    fetch: impl FnOnce(&str) -> Result<Vec<u8>, CommandError>,
+) -> Result<Order, CommandError> {
     let info = &args["image_info"];
     let disks = Disks::new(inventory, node)?;
     let (mut order, mut layout) = (blank(id), layout());
@@ -98,7 +98,7 @@ pub fn deploy(
     order.layouts.push(layout);
     order.images.insert(IMAGE.to_owned(), image(info)?);
     if given.is_none() && !info["configdrive"].is_null() {
-        return Err(Fault::new(
+        return Err(CommandError::new(
             "ironic.config_drive",
             "the config drive is in image_info alone; it is looked for in args",
         ));
@@ -111,8 +111,8 @@ pub fn deploy(
     Ok(order)
 }
 
-fn image(info: &Value) -> Result<ImageSpec, Fault> {
-    let unsupported = |message: String| Fault::new("ironic.image", message);
+fn image(info: &Value) -> Result<ImageSpec, CommandError> {
+    let unsupported = |message: String| CommandError::new("ironic.image", message);
     let urls: Vec<String> =
         info["urls"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
     let Some(first) = urls.first().cloned() else { return Err(unsupported("image_info has no urls".to_owned())) };
@@ -132,8 +132,8 @@ fn image(info: &Value) -> Result<ImageSpec, Fault> {
 }
 
 /// The digest is over the file as served. Without any, nothing would tell a wrong image from the right one.
-fn digests(info: &Value) -> Result<(ImageDigests, Option<ImageSums>), Fault> {
-    let refused = |message: String| Err(Fault::new("ironic.checksum", message));
+fn digests(info: &Value) -> Result<(ImageDigests, Option<ImageSums>), CommandError> {
+    let refused = |message: String| Err(CommandError::new("ironic.checksum", message));
     let wire = |algorithm: &str, value: &str| {
         let wire = Some(format!("{algorithm}:{}", value.to_ascii_lowercase()));
         Ok((ImageDigests { wire, content: None }, None))
@@ -159,8 +159,8 @@ fn digests(info: &Value) -> Result<(ImageDigests, Option<ImageSums>), Fault> {
     }
 }
 
-fn credentials(info: &Value) -> Result<Option<Credentials>, Fault> {
-    let wrong = |message: &str| Fault::new("ironic.credentials", message);
+fn credentials(info: &Value) -> Result<Option<Credentials>, CommandError> {
+    let wrong = |message: &str| CommandError::new("ironic.credentials", message);
     if let Some(header) = info["image_request_authorization"].as_str() {
         let text = STANDARD.decode(header).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let text = text.ok_or_else(|| wrong("image_request_authorization is not base64 of a header"))?;

@@ -1,7 +1,7 @@
 //! Partition images: the sizes in the node become a new table, into which the image is written as the root filesystem.
 //! The order of partitions is ironic-python-agent's (`disk_utils.make_partitions`): ESP, ephemeral, swap, root.
 
-use super::error::Fault;
+use super::error::CommandError;
 use crate::protocol::order::{Filesystem, FsType, Partition};
 use hwinventory::Inventory;
 use hwinventory::model::BootMode;
@@ -13,8 +13,8 @@ const ESP: u64 = 550;
 /// The name of the root among the partitions.
 const ROOT: &str = "root";
 
-fn refused(message: impl Into<String>) -> Fault {
-    Fault::new("ironic.partition_image", message)
+fn refused(message: impl Into<String>) -> CommandError {
+    CommandError::new("ironic.partition_image", message)
 }
 
 /// Whether the image is a filesystem, not a disk.
@@ -24,7 +24,7 @@ pub fn is_one(info: &Value) -> bool {
 }
 
 /// What is put on the root disk. `image` is the image's name in the order.
-pub fn layout(info: &Value, node: &Value, inventory: &Inventory, image: &str) -> Result<Vec<Partition>, Fault> {
+pub fn layout(info: &Value, node: &Value, inventory: &Inventory, image: &str) -> Result<Vec<Partition>, CommandError> {
     possible(info, node, inventory)?;
     let root = match megabytes(info, "root_mb")? {
         0 => gigabytes(info, "root_gb")?,
@@ -52,7 +52,7 @@ pub fn layout(info: &Value, node: &Value, inventory: &Inventory, image: &str) ->
 }
 
 /// What cannot be done is said before anything is written.
-fn possible(info: &Value, node: &Value, inventory: &Inventory) -> Result<(), Fault> {
+fn possible(info: &Value, node: &Value, inventory: &Inventory) -> Result<(), CommandError> {
     let preserve = &info["preserve_ephemeral"];
     if preserve.as_bool() == Some(true) || preserve.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")) {
         let message = "preserve_ephemeral is not done: the partition table is always made anew, and with it an ephemeral \
@@ -105,7 +105,7 @@ fn capability(node: &Value, key: &str) -> Option<String> {
 }
 
 /// Ironic's megabytes are MiB; 0 where it says nothing.
-fn megabytes(info: &Value, key: &str) -> Result<u64, Fault> {
+fn megabytes(info: &Value, key: &str) -> Result<u64, CommandError> {
     let wrong = || refused(format!("{key} is no number of MiB: {}", info[key]));
     let number = match &info[key] {
         Value::Null => 0,
@@ -116,11 +116,11 @@ fn megabytes(info: &Value, key: &str) -> Result<u64, Fault> {
     number.checked_mul(MIB).ok_or_else(wrong)
 }
 
-fn gigabytes(info: &Value, key: &str) -> Result<u64, Fault> {
+fn gigabytes(info: &Value, key: &str) -> Result<u64, CommandError> {
     megabytes(info, key)?.checked_mul(1024).ok_or_else(|| refused(format!("{key} is larger than any disk")))
 }
 
-fn ephemeral_format(info: &Value) -> Result<FsType, Fault> {
+fn ephemeral_format(info: &Value) -> Result<FsType, CommandError> {
     match word(info, "ephemeral_format").as_deref() {
         None | Some("ext4") => Ok(FsType::Ext4),
         Some("xfs") => Ok(FsType::Xfs),

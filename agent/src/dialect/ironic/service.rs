@@ -1,8 +1,8 @@
 //! The HTTP API that a conductor calls, with the replies of ironic-python-agent.
 
 use super::body::{self, Command};
-use super::commands::{Commands, Phase, Task};
-use super::error::Fault;
+use super::commands::{CommandWork, Commands, StepPhase};
+use super::error::CommandError;
 use super::steps;
 use super::worker::Beat;
 use crate::api::{Guest, LogRing};
@@ -214,11 +214,11 @@ fn known(command: &Command) -> Result<Known, Refusal> {
     found.ok_or_else(unknown)
 }
 
-fn phase(extension: &str) -> Option<Phase> {
-    Phase::ALL.into_iter().find(|phase| phase.word() == extension)
+fn phase(extension: &str) -> Option<StepPhase> {
+    StepPhase::ALL.into_iter().find(|phase| phase.word() == extension)
 }
 
-fn at_once(service: &Service, command: &Command) -> Result<Value, Fault> {
+fn at_once(service: &Service, command: &Command) -> Result<Value, CommandError> {
     if let Some(phase) = phase(&command.extension) {
         return Ok(steps::list(phase));
     }
@@ -241,15 +241,15 @@ fn at_once(service: &Service, command: &Command) -> Result<Value, Fault> {
             Ok(Value::Null)
         }
         "finalize_rescue" => {
-            Err(Fault::new("ironic.no_rescue", "this agent has no rescue system: nothing was started"))
+            Err(CommandError::new("ironic.no_rescue", "this agent has no rescue system: nothing was started"))
         }
-        name => Err(Fault::new("ironic.command", format!("{name} is not done here"))),
+        name => Err(CommandError::new("ironic.command", format!("{name} is not done here"))),
     }
 }
 
 /// The boot entry was made with the image, and read back. Nothing is left to do but to tell the truth.
-fn bootloader(service: &Service, params: &Value) -> Result<Value, Fault> {
-    let failed = |message: &str| Err(Fault::new("ironic.bootloader", message));
+fn bootloader(service: &Service, params: &Value) -> Result<Value, CommandError> {
+    let failed = |message: &str| Err(CommandError::new("ironic.bootloader", message));
     let installed = service.installed.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let Some(installed) = installed else {
         return failed("no image was written in this boot: there is nothing to boot");
@@ -264,24 +264,24 @@ fn bootloader(service: &Service, params: &Value) -> Result<Value, Fault> {
 fn work(service: &Service, id: &str, command: Command) {
     let Command { extension, name, mut params } = command;
     let task = match name.as_str() {
-        "power_off" => Task::Exit(Exit::PowerOff),
-        "run_image" => Task::Exit(Exit::Reboot),
+        "power_off" => CommandWork::Exit(Exit::PowerOff),
+        "run_image" => CommandWork::Exit(Exit::Reboot),
         _ => {
             let Some(phase) = phase(&extension) else { return };
             let told = &params[format!("{extension}_version")];
             if !told.is_null() && *told != steps::version() {
                 let words = format!("the steps were listed by {told}, this agent is {}", steps::version());
-                service.commands.mismatch(id, Fault::new("ironic.version_mismatch", words));
+                service.commands.mismatch(id, CommandError::new("ironic.version_mismatch", words));
                 return service.beat.now();
             }
             let (step, node) = (params["step"].take(), params["node"].take());
             if steps::find(phase, &step).is_none() {
                 let words =
                     format!("there is no {extension} step {} of the interface {}", step["step"], step["interface"]);
-                service.commands.end(id, Err(Fault::new("ironic.step", words)));
+                service.commands.end(id, Err(CommandError::new("ironic.step", words)));
                 return service.beat.now();
             }
-            Task::Step { phase, step, node }
+            CommandWork::Step { phase, step, node }
         }
     };
     service.commands.give(id, task);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 const NAME: &str = "ironic.json";
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct IronicState {
     pub boot_id: String,
     pub node: String,
     pub token: Option<Secret>,
@@ -46,7 +46,7 @@ pub struct Installed {
     pub boot_entry: bool,
 }
 
-impl State {
+impl IronicState {
     /// None where no process of this boot has left anything.
     pub fn load(directory: &Path, boot_id: &str) -> Option<Self> {
         let state: Self = serde_json::from_slice(&std::fs::read(directory.join(NAME)).ok()?).ok()?;
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn it_is_kept_for_this_boot_and_for_root_alone() {
         let directory = tempfile::tempdir().unwrap();
-        let mut state = State { boot_id: "b".into(), node: "n".into(), ..State::default() };
+        let mut state = IronicState { boot_id: "b".into(), node: "n".into(), ..IronicState::default() };
         state.token = Some(Secret::new("t0ken"));
         state.certify([192, 0, 2, 1].into()).unwrap();
         let first = state.certificate.clone();
@@ -122,8 +122,8 @@ mod tests {
         state.save(directory.path()).unwrap();
         let mode = std::fs::metadata(directory.path().join(NAME)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(State::load(directory.path(), "b"), Some(state.clone()));
-        assert_eq!(State::load(directory.path(), "another boot"), None);
+        assert_eq!(IronicState::load(directory.path(), "b"), Some(state.clone()));
+        assert_eq!(IronicState::load(directory.path(), "another boot"), None);
         assert!(state.tls().is_ok());
         let shown = format!("{state:?}");
         assert!(!shown.contains("t0ken") && !shown.contains("PRIVATE"), "{shown}");

@@ -1,6 +1,6 @@
 //! The steps that Ironic may request. Every listed step is implemented; a step that is not implemented is not listed.
 
-use super::commands::Phase;
+use super::commands::StepPhase;
 use serde_json::{Value, json};
 
 /// What stands in for ironic-python-agent's hardware managers.
@@ -10,7 +10,7 @@ pub const MANAGER: &str = "burin";
 pub struct Listed {
     pub name: &'static str,
     pub interface: &'static str,
-    pub phase: Phase,
+    pub phase: StepPhase,
     /// Steps above 0 run by themselves in automated cleaning; operators change it in Ironic.
     pub priority: u32,
     pub abortable: bool,
@@ -22,7 +22,7 @@ pub const ALL: [Listed; 4] = [
     Listed {
         name: "erase_devices_metadata",
         interface: "deploy",
-        phase: Phase::Clean,
+        phase: StepPhase::Clean,
         priority: 99,
         abortable: true,
         arguments: &[],
@@ -30,7 +30,7 @@ pub const ALL: [Listed; 4] = [
     Listed {
         name: "delete_configuration",
         interface: "raid",
-        phase: Phase::Clean,
+        phase: StepPhase::Clean,
         priority: 0,
         abortable: true,
         arguments: &[],
@@ -38,7 +38,7 @@ pub const ALL: [Listed; 4] = [
     Listed {
         name: "erase_devices_metadata",
         interface: "deploy",
-        phase: Phase::Deploy,
+        phase: StepPhase::Deploy,
         priority: 0,
         abortable: false,
         arguments: &[],
@@ -46,7 +46,7 @@ pub const ALL: [Listed; 4] = [
     Listed {
         name: "write_image",
         interface: "deploy",
-        phase: Phase::Deploy,
+        phase: StepPhase::Deploy,
         priority: 0,
         abortable: false,
         arguments: &[
@@ -56,7 +56,7 @@ pub const ALL: [Listed; 4] = [
     },
 ];
 
-pub fn find(phase: Phase, step: &Value) -> Option<&'static Listed> {
+pub fn find(phase: StepPhase, step: &Value) -> Option<&'static Listed> {
     ALL.iter()
         .find(|listed| listed.phase == phase && step["step"] == listed.name && step["interface"] == listed.interface)
 }
@@ -67,7 +67,7 @@ pub fn version() -> Value {
 }
 
 /// The answer to `get_clean_steps`, `get_deploy_steps` and `get_service_steps`.
-pub fn list(phase: Phase) -> Value {
+pub fn list(phase: StepPhase) -> Value {
     let steps: Vec<Value> = ALL.iter().filter(|listed| listed.phase == phase).map(step).collect();
     json!({ format!("{}_steps", phase.word()): { MANAGER: steps }, "hardware_manager_version": version() })
 }

@@ -1,10 +1,10 @@
 //! The calls that the agent makes to Ironic, on a thread of its own: inspection, lookup, heartbeats.
 
-use super::client::Client;
+use super::client::IronicClient;
 use super::error::IronicError;
 use super::inspect;
 use super::service::{Service, router};
-use super::state::State;
+use super::state::IronicState;
 use crate::api::Listener;
 use crate::bell::Bell;
 use crate::calls::shown;
@@ -104,7 +104,7 @@ impl Worker {
     }
 
     fn converse(&self, stages: &mut Stages) -> Result<(), Failure> {
-        let client = Client::new(&self.config.api_urls, &self.trust, self.config.request_id.clone());
+        let client = IronicClient::new(&self.config.api_urls, &self.trust, self.config.request_id.clone());
         let node = match self.config.inspection() {
             None => None,
             Some(url) => {
@@ -116,7 +116,7 @@ impl Worker {
             log::info!("inspected; Ironic switches this machine off, or starts it again for what comes next");
             return Ok(());
         }
-        let mut state = match State::load(&self.directory, &self.boot_id).filter(|state| state.token.is_some()) {
+        let mut state = match IronicState::load(&self.directory, &self.boot_id).filter(|state| state.token.is_some()) {
             Some(state) => {
                 log::info!("an earlier agent of this boot was looked up as node {}", state.node);
                 state
@@ -130,7 +130,7 @@ impl Worker {
     }
 
     /// As long as it takes: a node may not be waiting for an agent yet.
-    fn look_up(&self, client: &Client, node: Option<&str>) -> Result<State, IronicError> {
+    fn look_up(&self, client: &IronicClient, node: Option<&str>) -> Result<IronicState, IronicError> {
         let mut backoff = Backoff::new(&LOOKUP);
         let found = loop {
             match client.check_version().and_then(|()| client.lookup(&self.macs, node)) {
@@ -143,12 +143,12 @@ impl Worker {
         let (node, heartbeat_seconds) = (found.node, found.heartbeat_timeout.as_secs());
         log::info!("known to Ironic as node {node}");
         let boot_id = self.boot_id.clone();
-        let state = State { boot_id, node, token: Some(token), heartbeat_seconds, ..State::default() };
+        let state = IronicState { boot_id, node, token: Some(token), heartbeat_seconds, ..IronicState::default() };
         state.save(&self.directory)?;
         Ok(state)
     }
 
-    fn listen(&self, client: &Client, state: &mut State) -> Result<(Listener, String), IronicError> {
+    fn listen(&self, client: &IronicClient, state: &mut IronicState) -> Result<(Listener, String), IronicError> {
         let address = match (self.config.advertise, state.address) {
             (Some((address, _)), _) => address,
             // Ironic refuses another address within a boot.
@@ -167,7 +167,7 @@ impl Worker {
         Ok((listener, callback))
     }
 
-    fn beat(&self, client: &Client, state: &State, callback: &str) {
+    fn beat(&self, client: &IronicClient, state: &IronicState, callback: &str) {
         let Some(token) = &state.token else { return };
         let mut spoken: Option<Instant> = None;
         loop {

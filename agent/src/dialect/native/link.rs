@@ -33,7 +33,7 @@ pub(super) struct Introduced {
 }
 
 /// What the session and its sender thread share.
-pub(super) struct Link {
+pub(super) struct ControllerLink {
     client: Client,
     who: Introduced,
     hello: Mutex<Hello>,
@@ -46,7 +46,7 @@ pub(super) struct Link {
     heartbeat: AtomicU64,
 }
 
-impl Link {
+impl ControllerLink {
     pub fn new(client: Client, who: Introduced, hello: Hello, control: ControlFlag, emitter: Emitter) -> Self {
         let (hello, credentials) = (Mutex::new(hello), Mutex::new(None));
         let (known, heartbeat) = (AtomicU64::new(0), AtomicU64::new(HEARTBEAT_SECONDS));
@@ -204,11 +204,11 @@ impl Link {
 
 /// Events to the controller.
 pub(super) struct Batches {
-    link: Arc<Link>,
+    link: Arc<ControllerLink>,
 }
 
 impl Batches {
-    pub fn new(link: Arc<Link>) -> Self {
+    pub fn new(link: Arc<ControllerLink>) -> Self {
         Self { link }
     }
 }

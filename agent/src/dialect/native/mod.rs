@@ -7,7 +7,7 @@ mod link;
 mod session;
 mod worker;
 
-pub use session::{Next, Notify, Offer, Options, RefusedOrder, Session, Waiting};
+pub use session::{Next, Notify, Offer, RefusedOrder, RetryNotice, Session, SessionOptions};
 
 use super::{Ending, Front, Ground, Job, Leave, Wish};
 use crate::api::Door;
@@ -20,13 +20,13 @@ use crate::report::Memory;
 use crate::report::stage::{Failure, Stages, tell};
 use std::path::PathBuf;
 use std::sync::Arc;
-use worker::{News, Worker};
+use worker::{Worker, WorkerMessage};
 
 /// None where no controller is named, or an order is given that goes before it.
 pub fn front(ground: &Ground<'_>) -> Option<Box<dyn Front>> {
     let config = ground.config;
     let url = config.controller.as_ref().filter(|_| config.order.is_none())?;
-    let mut options = Options::new(url.as_str(), ground.trust.clone(), ground.state.to_owned());
+    let mut options = SessionOptions::new(url.as_str(), ground.trust.clone(), ground.state.to_owned());
     options.join_token = config.token.clone();
     options.key = ground.key.cloned();
     options.chip = Some(ground.chip.clone());
@@ -80,16 +80,16 @@ impl Front for Controller {
             return Ok(Wish::Nothing);
         };
         match news {
-            News::Failed(failure) => return Err(failure),
-            News::Hello(session) => self.greeted(session),
-            News::Acknowledged => {
+            WorkerMessage::Failed(failure) => return Err(failure),
+            WorkerMessage::Hello(session) => self.greeted(session),
+            WorkerMessage::Acknowledged => {
                 self.undelivered = self.undelivered.saturating_sub(1);
                 if self.undelivered == 0 {
                     self.keep(None);
                     log::info!("waiting for another order");
                 }
             }
-            News::Order(answer) => {
+            WorkerMessage::Order(answer) => {
                 self.asked = false;
                 return self.answered(stages.quiet("order", || answer)?);
             }

@@ -1,6 +1,6 @@
 //! A machine's session with its controller, from hello to the acknowledged receipt.
 
-use super::link::{Batches, Introduced, Link};
+use super::link::{Batches, ControllerLink, Introduced};
 use crate::attest::Chip;
 use crate::calls::{Call, Client, ControllerError, ORDER_LIMIT, segment, shown};
 use crate::control::ControlFlag;
@@ -26,11 +26,11 @@ use ureq::http::StatusCode;
 const EVENTS_FIRST: Duration = Duration::from_secs(30);
 
 /// Told before every wait; may end the patience.
-pub type Notify = Arc<dyn Fn(&Waiting<'_>) -> ControlFlow<()> + Send + Sync>;
+pub type Notify = Arc<dyn Fn(&RetryNotice<'_>) -> ControlFlow<()> + Send + Sync>;
 
 /// A call failed and will be tried again.
 #[derive(Debug)]
-pub struct Waiting<'a> {
+pub struct RetryNotice<'a> {
     /// `hello`, `order`, `grant` or `receipt`.
     pub call: &'static str,
     /// Tries that failed in a row.
@@ -41,7 +41,7 @@ pub struct Waiting<'a> {
 
 /// How a controller is spoken to.
 #[derive(Clone)]
-pub struct Options {
+pub struct SessionOptions {
     /// Base URL; the protocol's paths follow it.
     pub url: String,
     pub trust: Trust,
@@ -62,10 +62,10 @@ pub struct Options {
     pub control: ControlFlag,
 }
 
-impl Options {
+impl SessionOptions {
     /// With the usual patience: endless, and a line in the log for every failure.
     pub fn new(url: &str, trust: Trust, state: PathBuf) -> Self {
-        let notify = |waiting: &Waiting<'_>| {
+        let notify = |waiting: &RetryNotice<'_>| {
             let problem = waiting.error.problem();
             let chain = [vec![problem.message], problem.causes].concat().join(": ");
             crate::alive::beat();
@@ -79,7 +79,7 @@ impl Options {
     }
 }
 
-impl fmt::Debug for Options {
+impl fmt::Debug for SessionOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Options {{ url: {} }}", shown(&self.url))
     }
@@ -118,8 +118,8 @@ pub enum Next {
 
 /// See the module.
 pub struct Session {
-    link: Arc<Link>,
-    options: Options,
+    link: Arc<ControllerLink>,
+    options: SessionOptions,
     memory: Memory,
     /// ETag of the order that was refused or is done with.
     seen: Mutex<Option<String>>,
@@ -136,11 +136,11 @@ impl Session {
     /// Says hello until somebody answers, then starts to send the emitter's events.
     ///
     /// Fails only where trying again cannot help (URL), or where `notify` gave up.
-    pub fn connect(options: Options, hello: Hello, emitter: &Emitter) -> Result<Self, ControllerError> {
+    pub fn connect(options: SessionOptions, hello: Hello, emitter: &Emitter) -> Result<Self, ControllerError> {
         let client = Client::new(&options.url, &options.trust, &options.timeouts)?;
         let (token, key, chip) = (options.join_token.clone(), options.key.clone(), options.chip.clone());
         let who = Introduced { join_token: token, key, chip };
-        let link = Arc::new(Link::new(client, who, hello, options.control.clone(), emitter.clone()));
+        let link = Arc::new(ControllerLink::new(client, who, hello, options.control.clone(), emitter.clone()));
         patiently("hello", &options, None, || link.hello(None))?;
         let memory = Memory::new(&options.state);
         let deliver = Batches::new(link.clone());
@@ -308,7 +308,7 @@ impl Session {
 /// Tries until it works, a final error comes, `notify` gives up, or `end` has passed.
 fn patiently<T>(
     name: &'static str,
-    options: &Options,
+    options: &SessionOptions,
     end: Option<Instant>,
     mut call: impl FnMut() -> Result<T, ControllerError>,
 ) -> Result<T, ControllerError> {
@@ -331,7 +331,7 @@ fn patiently<T>(
             }
             next = next.min(left);
         }
-        let waiting = Waiting { call: name, tries: backoff.tries, error: &error, next };
+        let waiting = RetryNotice { call: name, tries: backoff.tries, error: &error, next };
         if (options.notify)(&waiting).is_break() {
             let url = shown(&options.url);
             return Err(ControllerError::GaveUp { url, source: Box::new(error) });

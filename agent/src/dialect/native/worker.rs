@@ -1,6 +1,6 @@
 //! Runs the session on a thread of its own, so that a silent controller does not block other fronts.
 
-use super::session::{Next, Options, Session};
+use super::session::{Next, Session, SessionOptions};
 use crate::bell::Bell;
 use crate::calls::ControllerError;
 use crate::error::Coded;
@@ -19,7 +19,7 @@ const RECEIPT_ROUND: Duration = Duration::from_secs(3600);
 const RECEIPT_PAUSE: Duration = Duration::from_secs(30);
 
 /// What the thread has to tell.
-pub enum News {
+pub enum WorkerMessage {
     Hello(Arc<Session>),
     Order(Result<Next, ControllerError>),
     Acknowledged,
@@ -35,13 +35,13 @@ enum Task {
 
 pub struct Worker {
     emitter: Emitter,
-    setup: Option<(Options, Hello, Bell)>,
+    setup: Option<(SessionOptions, Hello, Bell)>,
     tasks: Option<Sender<Task>>,
-    news: Option<Receiver<News>>,
+    news: Option<Receiver<WorkerMessage>>,
 }
 
 impl Worker {
-    pub fn new(options: Options, hello: Hello, emitter: Emitter, bell: Bell) -> Self {
+    pub fn new(options: SessionOptions, hello: Hello, emitter: Emitter, bell: Bell) -> Self {
         Self { emitter, setup: Some((options, hello, bell)), tasks: None, news: None }
     }
 
@@ -63,7 +63,7 @@ impl Worker {
             };
             let mut stages = Stages::new(emitter.clone());
             match stages.run("hello", || Session::connect(options, hello, &emitter)) {
-                Err(failure) => drop(tell(News::Failed(failure))),
+                Err(failure) => drop(tell(WorkerMessage::Failed(failure))),
                 Ok(session) => serve(&Arc::new(session), &mut stages, &todo, &tell),
             }
         };
@@ -91,28 +91,28 @@ impl Worker {
     }
 
     /// Does not wait.
-    pub fn news(&self) -> Option<News> {
+    pub fn news(&self) -> Option<WorkerMessage> {
         match self.news.as_ref()?.try_recv() {
             Ok(news) => Some(news),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) => {
                 let source = std::io::Error::other("the thread that speaks with the controller has ended");
                 let problem = ControllerError::Thread { source }.problem();
-                Some(News::Failed(Failure { stage: "order".to_owned(), problem }))
+                Some(WorkerMessage::Failed(Failure { stage: "order".to_owned(), problem }))
             }
         }
     }
 }
 
-fn serve(session: &Arc<Session>, stages: &mut Stages, todo: &Receiver<Task>, tell: &impl Fn(News) -> bool) {
-    let mut heard = tell(News::Hello(session.clone()));
+fn serve(session: &Arc<Session>, stages: &mut Stages, todo: &Receiver<Task>, tell: &impl Fn(WorkerMessage) -> bool) {
+    let mut heard = tell(WorkerMessage::Hello(session.clone()));
     while heard {
         let Ok(task) = todo.recv() else { return };
         heard = match task {
-            Task::Ask => tell(News::Order(session.next_order(ORDER_WAIT))),
+            Task::Ask => tell(WorkerMessage::Order(session.next_order(ORDER_WAIT))),
             Task::Post(receipt) => {
                 let posted = stages.run("receipt", || post(session, &receipt));
-                tell(posted.map_or_else(News::Failed, |()| News::Acknowledged))
+                tell(posted.map_or_else(WorkerMessage::Failed, |()| WorkerMessage::Acknowledged))
             }
         };
     }

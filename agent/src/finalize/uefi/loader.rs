@@ -1,11 +1,11 @@
 //! Chooses the boot loader on an ESP that the firmware should start.
 
-use crate::aside::errno;
 use crate::error::Coded;
 use crate::finalize::device::Device;
 use crate::finalize::fat_read::FatVolume;
 use crate::finalize::guid::Arch;
 use crate::finalize::root::Root;
+use crate::isolate::errno;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};

@@ -17,7 +17,7 @@ mod server;
 mod socks;
 
 pub use chunks::Chunks;
-pub use proxy::{Fault, Proxy};
+pub use proxy::{Proxy, ProxyFault};
 pub use registry::{CONFIG, Door, EMPTY, INDEX, LAYER, MANIFEST, Registry, architecture};
 pub use server::{Answer, Server};
 pub use socks::Socks;

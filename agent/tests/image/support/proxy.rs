@@ -9,7 +9,7 @@ use std::thread;
 
 /// What goes wrong with one request; those beyond the script are served.
 #[derive(Debug, Clone, Copy)]
-pub enum Fault {
+pub enum ProxyFault {
     /// Answers with this end of a status line, tunnel or not.
     Refuse(&'static str),
     /// Closes after so many bytes of the body.
@@ -29,8 +29,8 @@ type Cache = Mutex<HashMap<String, (String, Vec<u8>)>>;
 #[derive(Debug, Default)]
 struct Shared {
     heads: Mutex<Vec<String>>,
-    script: Mutex<VecDeque<Fault>>,
-    always: Option<Fault>,
+    script: Mutex<VecDeque<ProxyFault>>,
+    always: Option<ProxyFault>,
     cache: Option<Cache>,
 }
 
@@ -39,12 +39,12 @@ impl Proxy {
         Self::start(Shared::default(), None)
     }
 
-    pub fn faulty(script: impl IntoIterator<Item = Fault>) -> Self {
+    pub fn faulty(script: impl IntoIterator<Item = ProxyFault>) -> Self {
         Self::start(Shared { script: Mutex::new(script.into_iter().collect()), ..Shared::default() }, None)
     }
 
     /// The same fault for everybody.
-    pub fn always(fault: Fault) -> Self {
+    pub fn always(fault: ProxyFault) -> Self {
         Self::start(Shared { always: Some(fault), ..Shared::default() }, None)
     }
 
@@ -95,7 +95,7 @@ fn serve(mut client: impl Read + Write, tunnel: Option<TcpStream>, shared: &Shar
         let head = head(&mut client)?;
         shared.heads.lock().unwrap().push(head.clone());
         let fault = shared.always.or_else(|| shared.script.lock().unwrap().pop_front());
-        if let Some(Fault::Refuse(status)) = fault {
+        if let Some(ProxyFault::Refuse(status)) = fault {
             write!(client, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").ok()?;
             continue;
         }
@@ -114,7 +114,7 @@ fn serve(mut client: impl Read + Write, tunnel: Option<TcpStream>, shared: &Shar
             cache.lock().unwrap().entry(url).or_insert_with(|| (answer.clone(), body.clone()));
         }
         client.write_all(answer.as_bytes()).ok()?;
-        if let Some(Fault::Cut(count)) = fault {
+        if let Some(ProxyFault::Cut(count)) = fault {
             let _ = client.write_all(&body[..count.min(body.len())]);
             return client.flush().ok();
         }

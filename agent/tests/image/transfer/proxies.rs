@@ -96,14 +96,14 @@ fn a_proxy_that_refuses_is_named_and_a_nonsense_one_is_not_echoed() {
     let target = dirty_file(dir.path(), 3 * MIB);
     let server = Server::new(image(MIB), []);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let refusing = |status| Proxy::always(Fault::Refuse(status)).address;
+    let refusing = |status| Proxy::always(ProxyFault::Refuse(status)).address;
     let cases = [
         ("http", refusing("407 Proxy Authentication Required"), "image.proxy", "407"),
         ("https", refusing("407 Proxy Authentication Required"), "image.proxy", "407"),
         ("http", refusing("403 Forbidden"), "image.denied", "403"),
         ("https", refusing("403 Forbidden"), "image.proxy", "403"),
         ("http", refusing("502 Bad Gateway"), "image.http_status", "502"),
-        ("http", Proxy::always(Fault::Cut(MIB / 2)).address, "image.truncated", "ends early"),
+        ("http", Proxy::always(ProxyFault::Cut(MIB / 2)).address, "image.truncated", "ends early"),
         ("http", closed, "image.proxy", "refused"),
     ];
     for (scheme, proxy, wanted, why) in cases {
@@ -131,8 +131,12 @@ fn what_a_proxy_cuts_off_is_fetched_again_and_what_it_has_kept_will_do() {
     let target = dirty_file(dir.path(), 3 * MIB);
     let image = noise(2 * MIB, 3);
     let server = Server::new(image.clone(), []);
-    let proxy =
-        Proxy::faulty([Fault::Cut(MIB), Fault::Refuse("504 Gateway Timeout"), Fault::Cut(0), Fault::Cut(MIB / 2)]);
+    let proxy = Proxy::faulty([
+        ProxyFault::Cut(MIB),
+        ProxyFault::Refuse("504 Gateway Timeout"),
+        ProxyFault::Cut(0),
+        ProxyFault::Cut(MIB / 2),
+    ]);
     let output = run(&server.url, &target, &["--proxy", &url("http", &proxy.address)], &[]);
     assert_eq!(code(&output), "receipt", "{output:?}");
     assert_written(&fs::read(&target).unwrap(), &image);

@@ -4,7 +4,7 @@
 //! Needs root, util-linux and e2fsprogs; without root it says that it was skipped.
 
 use crate::support::orders::{order, tree, tree_order};
-use crate::support::storage::{FailingDisk, Fault};
+use crate::support::storage::{FailingDisk, StorageFault};
 use crate::support::{MIB, context, machine, paths, serve, skipped};
 use burin::apply::{self, Applied, Bound, Patience};
 use burin::error::Coded;
@@ -31,7 +31,7 @@ fn hang(patience: Patience, cancel_after: Option<Duration>) {
     let word = || {
         steps.set(steps.get() + 1);
         if steps.get() == 3 {
-            failing.fail_from_now(Fault::Hang);
+            failing.fail_from_now(StorageFault::Hang);
         }
         Control::Continue
     };

@@ -3,7 +3,7 @@
 //!
 //! Needs root, util-linux, e2fsprogs, xfsprogs, btrfs-progs and dosfstools; without root it says that it was skipped.
 
-use crate::support::storage::{FailingDisk, Fault::WriteError, Plan as Fault};
+use crate::support::storage::{FailingDisk, FaultPlan, StorageFault::WriteError};
 use crate::support::{Loop, MIB, apply, paths, planned, run, serve, skipped};
 use burin::apply::{self as room, Paths};
 use burin::finalize::filesystem;
@@ -262,7 +262,7 @@ fn a_wipe_that_was_cut_short_finds_the_old_partitions_again() {
     for after in 0.. {
         let backing = files.path().join("disk");
         fs::copy(&old, &backing).expect("copies");
-        let fault = Some(Fault { fault: WriteError, after, lasting: true });
+        let fault = Some(FaultPlan { fault: WriteError, after, lasting: true });
         let failing = FailingDisk::over(&backing, fault).expect("a disk");
         let described = failing.disk().described("S1");
         let (_, result) = apply(&order, &planned(&order, &[described]), &paths(failing.disk()), &|| Control::Continue);

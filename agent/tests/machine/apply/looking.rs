@@ -4,7 +4,7 @@
 //! Needs root, loop devices and e2fsprogs, the hanging disk /dev/fuse; else it says that it was skipped.
 
 use crate::support::orders::{IMAGE, has_image, image, image_order, order, serve_ranges};
-use crate::support::storage::{FailingDisk, Fault};
+use crate::support::storage::{FailingDisk, StorageFault};
 use crate::support::{Loop, MIB, context, machine, paths, run, skipped};
 use burin::apply::{self, Applied, Bound, Paths, Patience};
 use burin::error::Coded;
@@ -110,7 +110,7 @@ fn a_disk_that_hangs_while_it_is_looked_into_is_left_alone() {
     let disk = failing.disk();
     let began = Cell::new(Instant::now());
     let hang = || {
-        failing.fail_from_now(Fault::ReadHang);
+        failing.fail_from_now(StorageFault::ReadHang);
         failing.let_go_after(Duration::from_secs(90));
         began.set(Instant::now());
     };

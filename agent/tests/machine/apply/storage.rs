@@ -9,7 +9,7 @@
 use crate::support::orders::{
     IMAGE, has_image, has_tree, holds_image, holds_tree, image, image_order, order, tree, tree_order_on,
 };
-use crate::support::storage::{FailingDisk, Fault, Plan, Requests};
+use crate::support::storage::{FailingDisk, FaultPlan, Requests, StorageFault};
 use crate::support::{Loop, MIB, apply_on, machine, paths, run, serve, skipped};
 use burin::plan;
 use burin::protocol::Control;
@@ -112,9 +112,9 @@ impl Scene {
         let places: u64 = places * more;
         let mut failed: BTreeMap<(String, String), usize> = BTreeMap::new();
         for place in 0..places {
-            let fault = Fault::ALL[place as usize % Fault::ALL.len()];
+            let fault = StorageFault::ALL[place as usize % StorageFault::ALL.len()];
             let after = requests.of(fault) * place / places;
-            let plan = Plan { fault, after, lasting: place % 2 == 1 };
+            let plan = FaultPlan { fault, after, lasting: place % 2 == 1 };
             if let Some(failure) = self.survives(plan) {
                 *failed.entry((failure.stage, failure.problem.code)).or_default() += 1;
             }
@@ -123,7 +123,7 @@ impl Scene {
         assert!(failed.len() > 1, "nothing came of the faults: {failed:?}");
     }
 
-    fn survives(&self, plan: Plan) -> Option<Failure> {
+    fn survives(&self, plan: FaultPlan) -> Option<Failure> {
         let backing = self.backing();
         let disk = FailingDisk::over(&backing, Some(plan)).expect("a disk");
         let result = self.apply(disk.disk());
@@ -203,7 +203,7 @@ fn a_seed_that_reaches_an_images_cache_alone_is_no_success() {
     let seed = plan.steps.iter().position(|step| matches!(step, Step::WriteSeed(_))).expect("a seed");
     let result = scene.apply_with(disk.disk(), &|step| {
         if step == seed {
-            disk.fail_from_now(Fault::WriteLost);
+            disk.fail_from_now(StorageFault::WriteLost);
         }
     });
     assert!(!disk.done().is_empty());

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// What is done wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum StorageFault {
     ReadError,
     /// Nothing is written, and that is said.
     WriteError,
@@ -39,7 +39,7 @@ pub enum Fault {
     Gone,
 }
 
-impl Fault {
+impl StorageFault {
     pub const ALL: [Self; 7] = [
         Self::ReadError,
         Self::WriteError,
@@ -58,8 +58,8 @@ impl Fault {
 
 /// A fault, and when it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
-    pub fault: Fault,
+pub struct FaultPlan {
+    pub fault: StorageFault,
     /// Requests of its kind that go well before.
     pub after: u64,
     /// All that follow too.
@@ -76,11 +76,11 @@ pub struct Requests {
 
 impl Requests {
     /// Those that a fault is about.
-    pub fn of(self, fault: Fault) -> u64 {
+    pub fn of(self, fault: StorageFault) -> u64 {
         match fault {
-            Fault::ReadError | Fault::ReadHang => self.reads,
-            Fault::FlushError => self.flushes,
-            Fault::Gone => 0,
+            StorageFault::ReadError | StorageFault::ReadHang => self.reads,
+            StorageFault::FlushError => self.flushes,
+            StorageFault::Gone => 0,
             _ => self.writes,
         }
     }
@@ -89,17 +89,17 @@ impl Requests {
 #[derive(Debug, Default)]
 struct State {
     requests: Requests,
-    plan: Option<Plan>,
+    plan: Option<FaultPlan>,
     /// What was done wrong: offset and length of each request.
     done: Vec<(u64, usize)>,
 }
 
 impl State {
     /// The fault for this request, if it gets one.
-    fn next(&mut self, kinds: &[Fault], offset: u64, length: usize) -> Option<Fault> {
+    fn next(&mut self, kinds: &[StorageFault], offset: u64, length: usize) -> Option<StorageFault> {
         let count = match kinds {
-            [Fault::ReadError, ..] => &mut self.requests.reads,
-            [Fault::FlushError, ..] => &mut self.requests.flushes,
+            [StorageFault::ReadError, ..] => &mut self.requests.reads,
+            [StorageFault::FlushError, ..] => &mut self.requests.flushes,
             _ => &mut self.requests.writes,
         };
         let number = *count;
@@ -123,16 +123,16 @@ struct OneFile {
 const FILE: INodeNo = INodeNo(2);
 const NAME: &str = "disk";
 const FOREVER: Duration = Duration::from_secs(3600);
-const READS: [Fault; 3] = [Fault::ReadError, Fault::Gone, Fault::ReadHang];
-const FLUSHES: [Fault; 2] = [Fault::FlushError, Fault::Gone];
-const WRITES: [Fault; 7] = [
-    Fault::WriteError,
-    Fault::WriteTorn,
-    Fault::WriteShort,
-    Fault::WriteCut,
-    Fault::WriteLost,
-    Fault::Hang,
-    Fault::Gone,
+const READS: [StorageFault; 3] = [StorageFault::ReadError, StorageFault::Gone, StorageFault::ReadHang];
+const FLUSHES: [StorageFault; 2] = [StorageFault::FlushError, StorageFault::Gone];
+const WRITES: [StorageFault; 7] = [
+    StorageFault::WriteError,
+    StorageFault::WriteTorn,
+    StorageFault::WriteShort,
+    StorageFault::WriteCut,
+    StorageFault::WriteLost,
+    StorageFault::Hang,
+    StorageFault::Gone,
 ];
 
 impl OneFile {
@@ -160,7 +160,7 @@ impl OneFile {
         }
     }
 
-    fn next(&self, kinds: &[Fault], offset: u64, length: usize) -> Option<Fault> {
+    fn next(&self, kinds: &[StorageFault], offset: u64, length: usize) -> Option<StorageFault> {
         lock(&self.state).next(kinds, offset, length)
     }
 }
@@ -196,11 +196,11 @@ impl Filesystem for OneFile {
     ) {
         let mut bytes = vec![0; size as usize];
         let fault = self.next(&READS, offset, bytes.len());
-        while fault == Some(Fault::ReadHang) && lock(&self.state).plan.is_some() {
+        while fault == Some(StorageFault::ReadHang) && lock(&self.state).plan.is_some() {
             std::thread::sleep(Duration::from_millis(20));
         }
         match self.backing.read_at(&mut bytes, offset) {
-            Ok(count) if matches!(fault, None | Some(Fault::ReadHang)) => reply.data(&bytes[..count]),
+            Ok(count) if matches!(fault, None | Some(StorageFault::ReadHang)) => reply.data(&bytes[..count]),
             _ => reply.error(Errno::EIO),
         }
     }
@@ -218,16 +218,16 @@ impl Filesystem for OneFile {
         reply: ReplyWrite,
     ) {
         let fault = self.next(&WRITES, offset, bytes.len());
-        while fault == Some(Fault::Hang) && lock(&self.state).plan.is_some() {
+        while fault == Some(StorageFault::Hang) && lock(&self.state).plan.is_some() {
             std::thread::sleep(Duration::from_millis(20));
         }
         let half = bytes.len() / 2 / 512 * 512;
         let (kept, told) = match fault {
-            None | Some(Fault::Hang) => (bytes.len(), Some(bytes.len())),
-            Some(Fault::WriteTorn) => (half, None),
-            Some(Fault::WriteShort) => (half, Some(half)),
-            Some(Fault::WriteCut) => (half, Some(bytes.len())),
-            Some(Fault::WriteLost) => (0, Some(bytes.len())),
+            None | Some(StorageFault::Hang) => (bytes.len(), Some(bytes.len())),
+            Some(StorageFault::WriteTorn) => (half, None),
+            Some(StorageFault::WriteShort) => (half, Some(half)),
+            Some(StorageFault::WriteCut) => (half, Some(bytes.len())),
+            Some(StorageFault::WriteLost) => (0, Some(bytes.len())),
             Some(_) => (0, None),
         };
         let written = self.backing.write_all_at(&bytes[..kept], offset);
@@ -266,7 +266,7 @@ pub struct FailingDisk {
 }
 
 impl FailingDisk {
-    pub fn over(backing: &Path, plan: Option<Plan>) -> io::Result<Self> {
+    pub fn over(backing: &Path, plan: Option<FaultPlan>) -> io::Result<Self> {
         Self::start(backing, plan, None)
     }
 
@@ -275,7 +275,7 @@ impl FailingDisk {
         Self::start(backing, None, Some((tape.clone(), number)))
     }
 
-    fn start(backing: &Path, plan: Option<Plan>, tape: Option<(Arc<Tape>, usize)>) -> io::Result<Self> {
+    fn start(backing: &Path, plan: Option<FaultPlan>, tape: Option<(Arc<Tape>, usize)>) -> io::Result<Self> {
         let directory = tempfile::tempdir()?;
         let state = Arc::new(Mutex::new(State::default()));
         let file = File::options().read(true).write(true).open(backing)?;
@@ -293,9 +293,9 @@ impl FailingDisk {
     }
 
     /// Every request of the kind from here on.
-    pub fn fail_from_now(&self, fault: Fault) {
+    pub fn fail_from_now(&self, fault: StorageFault) {
         let mut state = lock(&self.state);
-        state.plan = Some(Plan { fault, after: state.requests.of(fault), lasting: true });
+        state.plan = Some(FaultPlan { fault, after: state.requests.of(fault), lasting: true });
     }
 
     /// Everything goes well from here on, and what hung goes on.

@@ -1,13 +1,13 @@
 //! The agent's own API over real TLS, with a stand-in for the engine.
 
 use crate::support::*;
-use burin::api::{Door, LogRing, Options, Server, Work};
+use burin::api::{ApiOptions, ApiWork, Door, LogRing, Server};
 use burin::control::ControlFlag;
 use burin::http;
 use burin::http::{Ca, Clock, Timeouts, Trust, TrustFiles};
 use burin::protocol::event::StageStarted;
 use burin::protocol::{Control, Kind, Phase, Plan, Power, Problem, Secret, Status};
-use burin::report::{Emitter, Limits};
+use burin::report::{Emitter, SpoolLimits};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
@@ -38,7 +38,7 @@ fn plan_for(order: &str) -> Plan {
 
 pub(super) fn bed() -> Bed {
     let directory = tempfile::tempdir().unwrap();
-    let emitter = Emitter::open(None, "boot-1", "/", &[], Limits::default()).unwrap();
+    let emitter = Emitter::open(None, "boot-1", "/", &[], SpoolLimits::default()).unwrap();
     let (control, log) = (ControlFlag::default(), LogRing::new(1000));
     let planner = Arc::new(|order: &burin::protocol::Order| match order.id.as_str() {
         "impossible" => {
@@ -48,7 +48,7 @@ pub(super) fn bed() -> Bed {
     });
     let door = Door::new(hello_of("boot-1"), control.clone(), &emitter, log.clone(), planner);
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let options = Options { listen: (local, 0).into(), addresses: vec![local], callers: None };
+    let options = ApiOptions { listen: (local, 0).into(), addresses: vec![local], callers: None };
     let server = Server::start(&options, door.clone()).unwrap();
     let ca: Ca = server.endpoint().fingerprint.parse().unwrap();
     let trust = Trust::controller(Some(&ca), &TrustFiles::below(directory.path()), Clock::trusted()).unwrap();
@@ -158,7 +158,7 @@ fn from_order_to_receipt() {
     assert_eq!(bed.code("POST", "/v1/apply", b"{"), refused(400, "api.body"));
     assert_eq!(bed.door.next_work(Duration::ZERO), None, "nothing was started by what was refused");
     assert_eq!(bed.call("POST", "/v1/apply", apply.as_bytes()).0, 202);
-    let Some(Work::Apply { order: taken, plan_digest }) = bed.door.next_work(PATIENCE) else { panic!() };
+    let Some(ApiWork::Apply { order: taken, plan_digest }) = bed.door.next_work(PATIENCE) else { panic!() };
     assert_eq!((taken.id.as_str(), plan_digest.as_str()), ("o1", "sha256:o1"));
     bed.door.begin(&taken, order("o1").as_bytes());
     bed.door.set_plan(&plan_for("o1"));
@@ -187,12 +187,12 @@ fn from_order_to_receipt() {
     assert_eq!(bed.code("POST", "/v1/power", br#"{"action":"kexec"}"#), refused(422, "kexec.no_kernel"));
     assert_eq!(bed.door.next_work(Duration::ZERO), None, "what could not be loaded is not started");
     assert_eq!(bed.call("POST", "/v1/power", br#"{"action":"kexec"}"#).0, 202);
-    assert_eq!(bed.door.next_work(PATIENCE), Some(Work::Power(Power::Kexec)));
+    assert_eq!(bed.door.next_work(PATIENCE), Some(ApiWork::Power(Power::Kexec)));
     assert_eq!(bed.call("POST", "/v1/power", br#"{"action":"reboot"}"#).0, 202);
     // Neither work nor word of a caller is lost to an order that comes meanwhile.
     let other: burin::protocol::Order = serde_json::from_str(&order("o3")).unwrap();
     assert!(!bed.door.begin(&other, b"{}"));
-    assert_eq!(bed.door.next_work(PATIENCE), Some(Work::Power(Power::Reboot)));
+    assert_eq!(bed.door.next_work(PATIENCE), Some(ApiWork::Power(Power::Reboot)));
     assert_eq!(bed.status().order.as_deref(), Some("o1"));
     assert_eq!(bed.call("PUT", "/v1/order", order("o2").as_bytes()).0, 200);
 }

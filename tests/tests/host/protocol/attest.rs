@@ -12,7 +12,7 @@ use burin::protocol::order::parse_bytes;
 use burin::protocol::{AttestReply, Attestation, Hello, Order};
 use burin_sign::SecretKey;
 use burin_tests::controller::Demand;
-use burin_tests::swtpm::{Line, Maker, Swtpm, measured_boot};
+use burin_tests::swtpm::{Maker, SocketTransport, Swtpm, measured_boot};
 use burin_tpm::{
     Auth, ENDORSEMENT, Expected, OWNER, PcrSelection, Public, SEALING, Tpm, Transport, attestation_key, policy_pcr,
     seal, sealed_data, sealing_key, storage_key,
@@ -44,7 +44,7 @@ impl Machine {
         machine
     }
 
-    fn talk(&self) -> Tpm<Line> {
+    fn talk(&self) -> Tpm<SocketTransport> {
         self.tpm.tpm().unwrap()
     }
 
@@ -60,7 +60,7 @@ impl Machine {
     fn chip(&self) -> Chip {
         let socket = self.tpm.socket().to_owned();
         let open = move || {
-            let mut line = Line::to(&socket)?;
+            let mut line = SocketTransport::to(&socket)?;
             Ok::<burin::attest::Line, std::io::Error>(Box::new(move |command| line.exchange(command)))
         };
         Chip::new(Arc::new(open), self.directory.path())

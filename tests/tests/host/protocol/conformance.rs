@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use burin::conformance::{Point, Subject, Verdict, check, check_agent};
+use burin::conformance::{Peer, Point, RuleVerdict, check, check_agent};
 use burin::exit::Exit;
 use burin::http::{Ca, Clock, Trust, TrustFiles};
 use burin::protocol::Secret;
@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 const MACHINE: &str = "c0ffee00-0000-4000-8000-000000000001";
 
 fn against(url: &str, directory: &std::path::Path) -> Vec<Point> {
-    let subject = Subject { url: url.to_owned(), join_token: None, system_uuid: MACHINE.to_owned() };
+    let subject = Peer { url: url.to_owned(), join_token: None, system_uuid: MACHINE.to_owned() };
     check(&subject, &trust(directory))
 }
 
-fn named(points: &[Point], verdict: Verdict) -> Vec<&'static str> {
+fn named(points: &[Point], verdict: RuleVerdict) -> Vec<&'static str> {
     points.iter().filter(|point| point.verdict == verdict).map(|point| point.name).collect()
 }
 
@@ -30,7 +30,7 @@ fn the_reference_controller_gets_everything_right() {
     let bench = Bench::new(|_| {});
     bench.controller().put_order(MACHINE, order("o1")).unwrap();
     let points = against(&bench.controller().url(), bench.directory.path());
-    assert!(points.iter().all(|point| point.verdict == Verdict::Right), "{points:#?}");
+    assert!(points.iter().all(|point| point.verdict == RuleVerdict::Right), "{points:#?}");
     assert!(points.len() >= 25, "{}", points.len());
     let view = bench.controller().machine(MACHINE).unwrap();
     assert_eq!(view.receipts.len(), 1);
@@ -41,8 +41,8 @@ fn the_reference_controller_gets_everything_right() {
 fn without_an_order_nothing_is_wrong_but_not_all_is_tried() {
     let bench = Bench::new(|_| {});
     let points = against(&bench.controller().url(), bench.directory.path());
-    assert_eq!(named(&points, Verdict::Wrong), Vec::<&str>::new());
-    let untried = named(&points, Verdict::Untried);
+    assert_eq!(named(&points, RuleVerdict::Wrong), Vec::<&str>::new());
+    let untried = named(&points, RuleVerdict::Untried);
     assert!(untried.contains(&"grant") && untried.contains(&"receipt"), "{untried:?}");
 }
 
@@ -50,7 +50,7 @@ fn without_an_order_nothing_is_wrong_but_not_all_is_tried() {
 fn nobody_there_is_wrong_and_not_a_crash() {
     let directory = tempfile::tempdir().unwrap();
     let points = against("http://127.0.0.1:1", directory.path());
-    assert_eq!(named(&points, Verdict::Wrong), ["hello"]);
+    assert_eq!(named(&points, RuleVerdict::Wrong), ["hello"]);
     assert_eq!(points.len(), 1);
 }
 
@@ -98,8 +98,8 @@ fn the_usual_mistakes_are_found() {
         "grant.plan",
         "grant.boot",
     ];
-    assert_eq!(named(&points, Verdict::Wrong), wrong, "{points:#?}");
-    assert!(points.iter().filter(|point| point.verdict == Verdict::Wrong).all(|point| !point.detail.is_empty()));
+    assert_eq!(named(&points, RuleVerdict::Wrong), wrong, "{points:#?}");
+    assert!(points.iter().filter(|point| point.verdict == RuleVerdict::Wrong).all(|point| !point.detail.is_empty()));
 }
 
 #[test]
@@ -119,14 +119,14 @@ fn the_agents_own_api_gets_everything_right() {
     // Twice: what the first run leaves behind is no obstacle to the next.
     for run in 1..=2 {
         let points = check_agent(&endpoint.url, &token, &trust);
-        assert!(points.iter().all(|point| point.verdict == Verdict::Right), "run {run}: {points:#?}");
+        assert!(points.iter().all(|point| point.verdict == RuleVerdict::Right), "run {run}: {points:#?}");
         assert!(points.len() >= 28, "{}", points.len());
     }
     // With somebody's order at the agent, that is left alone.
     assert_eq!(caller.call("PUT", "/v1/order", &order("somebodys")).0, 200);
     let points = check_agent(&endpoint.url, &token, &trust);
-    assert_eq!(named(&points, Verdict::Wrong), Vec::<&str>::new());
-    assert!(named(&points, Verdict::Untried).contains(&"order.put"));
+    assert_eq!(named(&points, RuleVerdict::Wrong), Vec::<&str>::new());
+    assert!(named(&points, RuleVerdict::Untried).contains(&"order.put"));
     assert_eq!(caller.text("GET", "/v1/order", "").1, order("somebodys"));
     assert!(bench.controller().machine(&machine).unwrap().grants.is_empty());
     assert_eq!(caller.call("POST", "/v1/power", r#"{"action":"poweroff"}"#).0, 202);
@@ -163,17 +163,17 @@ fn the_usual_mistakes_of_an_agent_are_found() {
     let directory = tempfile::tempdir().unwrap();
     let points = check_agent(&url, &Secret::new("t0ps3cret-0123456"), &trust(directory.path()));
     let right = ["health", "status", "events"];
-    assert_eq!(named(&points, Verdict::Right), right, "{points:#?}");
+    assert_eq!(named(&points, RuleVerdict::Right), right, "{points:#?}");
     let untried = ["log.offset"];
-    assert_eq!(named(&points, Verdict::Untried), untried, "{points:#?}");
+    assert_eq!(named(&points, RuleVerdict::Untried), untried, "{points:#?}");
     assert!(points.len() >= 28, "{}", points.len());
-    assert!(points.iter().filter(|point| point.verdict == Verdict::Wrong).all(|point| !point.detail.is_empty()));
+    assert!(points.iter().filter(|point| point.verdict == RuleVerdict::Wrong).all(|point| !point.detail.is_empty()));
 }
 
 #[test]
 fn an_agent_that_is_not_there_is_wrong_and_not_a_crash() {
     let directory = tempfile::tempdir().unwrap();
     let points = check_agent("http://127.0.0.1:1", &Secret::new("t"), &trust(directory.path()));
-    assert!(!named(&points, Verdict::Wrong).is_empty());
-    assert!(named(&points, Verdict::Right).is_empty(), "{points:#?}");
+    assert!(!named(&points, RuleVerdict::Wrong).is_empty());
+    assert!(named(&points, RuleVerdict::Right).is_empty(), "{points:#?}");
 }

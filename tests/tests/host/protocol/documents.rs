@@ -109,7 +109,7 @@ fn the_table_of_codes_has_those_of_the_sources_and_no_others() {
         found.extend(refusals(&path, "api.", "refusal("));
     }
     for path in sources(&repository().join("agent/src/dialect/ironic")) {
-        found.extend(refusals(&path, "ironic.", "Fault::new("));
+        found.extend(refusals(&path, "ironic.", "CommandError::new("));
     }
     found.extend(burin_inspect::faults::all().map(|fault| fault.code.to_owned()));
     assert!(found.len() >= 100, "{}", found.len());

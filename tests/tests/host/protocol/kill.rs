@@ -3,7 +3,7 @@
 use crate::support::program::Child;
 use crate::support::*;
 use burin::dialect::native::Session;
-use burin::report::{CONTROLLER, Emitter, Limits};
+use burin::report::{CONTROLLER, Emitter, SpoolLimits};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -84,7 +84,7 @@ fn sigkill_loses_nothing_that_was_acknowledged() {
             hello.identity.system_uuid = Some(format!("machine-{number}"));
             hello.identity.serial = Some(format!("S{number}"));
             hello.identity.macs = vec![format!("52:54:00:00:01:{number:02x}")];
-            let emitter = Emitter::open(Some(&state), "boot-1", "/", &[CONTROLLER], Limits::default()).unwrap();
+            let emitter = Emitter::open(Some(&state), "boot-1", "/", &[CONTROLLER], SpoolLimits::default()).unwrap();
             let mut options = options(&url, trust(directory.path()), &state);
             options.notify = std::sync::Arc::new(|_| std::ops::ControlFlow::Continue(()));
             let session = Session::connect(options, hello, &emitter).unwrap();

@@ -322,7 +322,7 @@ fn without_a_controller_events_go_to_any_url_and_orders_come_from_anywhere() {
 
     // The reference controller is not such a sink, but answers the path with 2xx and 4xx as faults say.
     let sink = super::sink::Sink::new();
-    let limits = burin::report::Limits::default();
+    let limits = burin::report::SpoolLimits::default();
     let emitter = burin::report::Emitter::open(None, "b", "/", &[SINK], limits).unwrap();
     let retry = options("http://x", trust.clone(), bench.directory.path()).retry;
     let _sink = burin::report::Sink::start(&sink.url(), &trust, &retry, &emitter).unwrap();

@@ -10,7 +10,7 @@ use burin::http;
 use burin::http::{Ca, Clock, Timeouts};
 use burin::http::{Trust, TrustFiles};
 use burin::protocol::{Order, Plan, Problem, Secret};
-use burin::report::{Emitter, Limits};
+use burin::report::{Emitter, SpoolLimits};
 use burin_tests::controller::Tls;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::UnixTime;
@@ -229,14 +229,14 @@ fn a_controller_may_ask_for_the_machines_certificate() {
 fn the_agents_api_may_ask_for_the_callers_certificate() {
     let (callers, others) = (pki(2020, 2090), pki(2020, 2090));
     let directory = tempfile::tempdir().unwrap();
-    let emitter = Emitter::open(None, "boot-1", "/", &[], Limits::default()).unwrap();
+    let emitter = Emitter::open(None, "boot-1", "/", &[], SpoolLimits::default()).unwrap();
     let planner = Arc::new(|_: &Order| -> Result<Plan, Problem> { panic!("nobody plans here") });
     let log = api::LogRing::new(1000);
     let door = api::Door::new(hello_of("boot-1"), ControlFlag::default(), &emitter, log, planner);
     door.set_token(Secret::new("t0ps3cret-0123456"));
     let ca = directory.path().join("callers.pem");
     let local: std::net::IpAddr = [127, 0, 0, 1].into();
-    let options = api::Options { listen: (local, 0).into(), addresses: vec![local], callers: Some(ca.clone()) };
+    let options = api::ApiOptions { listen: (local, 0).into(), addresses: vec![local], callers: Some(ca.clone()) };
     let start = || api::Server::start(&options, door.clone());
     assert_eq!(start().unwrap_err().code(), "api.callers_ca", "a file that is not there opens no door");
     std::fs::write(&ca, "no certificate").unwrap();

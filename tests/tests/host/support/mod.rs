@@ -5,11 +5,11 @@ pub mod host;
 pub mod program;
 pub mod wire;
 
-use burin::dialect::native::{Options, Session};
+use burin::dialect::native::{Session, SessionOptions};
 use burin::http::{Clock, Retry, Timeouts, Trust, TrustFiles};
 use burin::protocol::event::{Progress, StageFinished, StageStarted};
 use burin::protocol::{Hello, Identity, Kind, Receipt, hello, receipt};
-use burin::report::{CONTROLLER, Emitter, Limits, Memory};
+use burin::report::{CONTROLLER, Emitter, Memory, SpoolLimits};
 use burin_tests::controller::{Controller, MachineView, Options as Served};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,8 +78,8 @@ pub fn trust(directory: &Path) -> Trust {
     Trust::controller(None, &TrustFiles::below(directory), Clock::trusted()).unwrap()
 }
 
-pub fn options(url: &str, trust: Trust, state: &Path) -> Options {
-    let mut options = Options::new(url, trust, state.to_owned());
+pub fn options(url: &str, trust: Trust, state: &Path) -> SessionOptions {
+    let mut options = SessionOptions::new(url, trust, state.to_owned());
     options.retry = Retry { first: Duration::from_millis(10), most: Duration::from_millis(100) };
     options.timeouts = Timeouts {
         connect: Duration::from_secs(20),
@@ -115,7 +115,7 @@ pub fn hello_of(boot: &str) -> Hello {
 /// One agent process.
 pub struct Agent {
     pub emitter: Emitter,
-    pub options: Options,
+    pub options: SessionOptions,
     pub hello: Hello,
     /// Failed tries, all calls together.
     pub failures: Arc<AtomicU32>,
@@ -125,7 +125,7 @@ impl Agent {
     pub fn new(url: &str, state: &Path, boot: &str) -> Self {
         let hello = hello_of(boot);
         let source = hello.identity.source(boot);
-        let emitter = Emitter::open(Some(state), boot, &source, &[CONTROLLER], Limits::default()).unwrap();
+        let emitter = Emitter::open(Some(state), boot, &source, &[CONTROLLER], SpoolLimits::default()).unwrap();
         let mut options = options(url, trust(state), state);
         let failures = Arc::new(AtomicU32::new(0));
         let count = failures.clone();

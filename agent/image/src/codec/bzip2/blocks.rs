@@ -8,9 +8,9 @@
 use super::bits::Bits;
 use super::scan::{BLOCK, END, LONGEST, Mark, Scan};
 use crate::codec::decode::Decoder;
-use crate::codec::lanes::{Failed, Lanes, Put, Stretch, hand_on};
+use crate::codec::units::{DecodeUnit, Failed, Put, UnitDecoder, hand_on};
 use crate::error::ImageError;
-use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::input::Input;
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -22,7 +22,7 @@ struct Block {
     bits: Bits,
 }
 
-impl Stretch for Block {
+impl DecodeUnit for Block {
     /// The block's checksum.
     type Found = u32;
 
@@ -52,7 +52,7 @@ enum Next {
 }
 
 struct Order {
-    lanes: Lanes<Block>,
+    units: UnitDecoder<Block>,
     next: VecDeque<Next>,
     /// Of the blocks of this stream that were handed on.
     sum: u32,
@@ -60,8 +60,8 @@ struct Order {
 
 pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<(), ImageError> {
     thread::scope(|scope| {
-        let lanes = Lanes::start(scope, decoder.limits.workers)?;
-        let mut order = Order { lanes, next: VecDeque::new(), sum: 0 };
+        let units = UnitDecoder::start(scope, decoder.limits.workers)?;
+        let mut order = Order { units, next: VecDeque::new(), sum: 0 };
         loop {
             stream(&mut order, input, sink).map_err(|fault| decoder.explain(input, fault))?;
             let another = decoder.another(input, sink);
@@ -73,14 +73,14 @@ pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) 
     })
 }
 
-fn corrupt(what: &'static str) -> Fault {
-    Fault::Read(io::Error::new(io::ErrorKind::InvalidData, what))
+fn corrupt(what: &'static str) -> DecodeError {
+    DecodeError::Read(io::Error::new(io::ErrorKind::InvalidData, what))
 }
 
 /// Takes one stream. Its last blocks may still be under way.
-fn stream(order: &mut Order, input: &mut Input, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+fn stream(order: &mut Order, input: &mut Input, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
     let mut header = [0; 4];
-    input.read_exact(&mut header).map_err(Fault::Read)?;
+    input.read_exact(&mut header).map_err(DecodeError::Read)?;
     let level = match header {
         [b'B', b'Z', b'h', level @ b'1'..=b'9'] => level,
         _ => return Err(corrupt("no bzip2 header")),
@@ -91,10 +91,10 @@ fn stream(order: &mut Order, input: &mut Input, sink: &mut Chunker<'_>) -> Resul
         let mut bits = Bits::default();
         let next = scan.next(input, &mut bits);
         mark = order.or_first(next, sink)?;
-        while order.lanes.is_full() {
+        while order.units.is_full() {
             order.next(sink)?;
         }
-        order.lanes.put(Block { level, bits }).map_err(Fault::Sink)?;
+        order.units.put(Block { level, bits }).map_err(DecodeError::Sink)?;
         order.next.push_back(Next::Block);
     }
     if let Mark::End(sum) = mark {
@@ -105,17 +105,17 @@ fn stream(order: &mut Order, input: &mut Input, sink: &mut Chunker<'_>) -> Resul
 
 impl Order {
     /// What came before an error is handed on, or is in error itself.
-    fn or_first<T>(&mut self, found: io::Result<T>, sink: &mut Chunker<'_>) -> Result<T, Fault> {
+    fn or_first<T>(&mut self, found: io::Result<T>, sink: &mut Chunker<'_>) -> Result<T, DecodeError> {
         match found {
             Ok(found) => Ok(found),
             Err(error) => {
                 self.finish(sink)?;
-                Err(Fault::Read(error))
+                Err(DecodeError::Read(error))
             }
         }
     }
 
-    fn finish(&mut self, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+    fn finish(&mut self, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
         while !self.next.is_empty() {
             self.next(sink)?;
         }
@@ -123,14 +123,14 @@ impl Order {
     }
 
     /// Hands on the oldest block, and holds what ends with it against its checksum.
-    fn next(&mut self, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+    fn next(&mut self, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
         match self.next.pop_front() {
             None => return Ok(()),
             Some(Next::End(sum)) => return self.end(sum),
             Some(Next::Block) => {}
         }
-        let sum = match self.lanes.next(sink).map_err(Fault::Sink)? {
-            None => return Err(Fault::Sink(ImageError::Broken { stage: "decode" })),
+        let sum = match self.units.next(sink).map_err(DecodeError::Sink)? {
+            None => return Err(DecodeError::Sink(ImageError::Broken { stage: "decode" })),
             Some(Ok(sum)) => sum,
             Some(Err(failed)) => self.joined(failed, sink)?,
         };
@@ -142,7 +142,7 @@ impl Order {
         Ok(())
     }
 
-    fn end(&mut self, sum: u32) -> Result<(), Fault> {
+    fn end(&mut self, sum: u32) -> Result<(), DecodeError> {
         match std::mem::take(&mut self.sum) == sum {
             true => Ok(()),
             false => Err(corrupt("the checksum of the stream is another")),
@@ -150,9 +150,9 @@ impl Order {
     }
 
     /// A block that failed, with those behind it, as long as there are such.
-    fn joined(&mut self, failed: Failed<Block>, sink: &mut Chunker<'_>) -> Result<u32, Fault> {
-        let (level, mut bits) = (failed.stretch.level, failed.stretch.bits.clone());
-        let behind = self.lanes.take_back();
+    fn joined(&mut self, failed: Failed<Block>, sink: &mut Chunker<'_>) -> Result<u32, DecodeError> {
+        let (level, mut bits) = (failed.unit.level, failed.unit.bits.clone());
+        let behind = self.units.take_back();
         let mut behind = behind.into_iter();
         while self.next.front() == Some(&Next::Block)
             && let Some(block) = behind.next()
@@ -175,16 +175,16 @@ impl Order {
                     let skip = known.min(piece.len() as u64);
                     known -= skip;
                     let rest = usize::try_from(skip).ok().and_then(|skip| piece.get(skip..)).unwrap_or_default();
-                    hand_on(rest, sink).map_err(Fault::Sink)?;
+                    hand_on(rest, sink).map_err(DecodeError::Sink)?;
                 }
                 // The others are decoded once more.
                 for block in behind {
                     let again = Block { level: block.level, bits: block.bits.clone() };
-                    self.lanes.put(again).map_err(Fault::Sink)?;
+                    self.units.put(again).map_err(DecodeError::Sink)?;
                 }
                 return Ok(sum);
             }
         }
-        Err(Fault::Read(failed.error))
+        Err(DecodeError::Read(failed.error))
     }
 }

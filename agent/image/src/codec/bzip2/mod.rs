@@ -5,10 +5,10 @@ mod blocks;
 mod scan;
 
 use crate::codec::Codec;
-use crate::codec::decode::{Decoder, Limits};
-use crate::codec::lanes;
+use crate::codec::decode::{DecodeLimits, Decoder};
+use crate::codec::units;
 use crate::error::ImageError;
-use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::input::Input;
 
 pub struct Bzip2;
@@ -34,7 +34,7 @@ impl Codec for Bzip2 {
         }
     }
 
-    fn member(&self, input: &mut Input, _limits: Limits, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+    fn member(&self, input: &mut Input, _limits: DecodeLimits, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
         sink.fill(&mut ::bzip2::bufread::BzDecoder::new(input))
     }
 
@@ -46,10 +46,10 @@ impl Codec for Bzip2 {
     }
 
     /// Four bytes for each byte of a block of at most 900 kB; side by side, blocks and what they decode to.
-    fn memory(&self, _head: &[u8], limits: Limits) -> u64 {
+    fn memory(&self, _head: &[u8], limits: DecodeLimits) -> u64 {
         match limits.workers {
             0 | 1 => 4 << 20,
-            workers => lanes::memory(workers) + (workers + 2) as u64 * ((4 << 20) + 2 * scan::LONGEST as u64),
+            workers => units::memory(workers) + (workers + 2) as u64 * ((4 << 20) + 2 * scan::LONGEST as u64),
         }
     }
 }

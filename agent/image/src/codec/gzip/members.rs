@@ -1,20 +1,20 @@
 //! Parallel decoding of gzip members: bgzip, eStargz, and concatenated files.
 //!
-//! Only bgzip's members say how long they are. So a stretch goes from what looks like the beginning of a member to the next
+//! Only bgzip's members say how long they are. So a unit goes from what looks like the beginning of a member to the next
 //! such place that is far enough, and a worker decodes it as a file of its own. What only looked like a beginning, or is
-//! followed by anything else, is no stretch that can be decoded by itself: it is put back, and read one member after the
+//! followed by anything else, is no unit that can be decoded by itself: it is put back, and read one member after the
 //! other, as if nobody had tried. That also finds every error where it would have been found.
 
 use crate::codec::decode::Decoder;
-use crate::codec::lanes::{Lanes, Put, Stretch};
+use crate::codec::units::{DecodeUnit, Put, UnitDecoder};
 use crate::error::ImageError;
-use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::input::Input;
 use flate2::bufread::{GzDecoder, MultiGzDecoder};
 use std::io::{self, BufRead, Read};
 use std::thread;
 
-/// Bytes that a stretch has at least, if more members follow.
+/// Bytes that a unit has at least, if more members follow.
 const SHORTEST: usize = 256 * 1024;
 /// A member that is longer is decoded while it comes in.
 pub const LONGEST: usize = 2 << 20;
@@ -23,7 +23,7 @@ const HEADER: usize = 10;
 
 struct Members(Vec<u8>);
 
-impl Stretch for Members {
+impl DecodeUnit for Members {
     type Found = ();
 
     fn unpack(&self, put: &mut Put<'_>) -> io::Result<()> {
@@ -33,11 +33,11 @@ impl Stretch for Members {
 
 pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<(), ImageError> {
     thread::scope(|scope| {
-        let mut lanes: Lanes<Members> = Lanes::start(scope, decoder.limits.workers)?;
+        let mut units: UnitDecoder<Members> = UnitDecoder::start(scope, decoder.limits.workers)?;
         loop {
-            let taken = match take(input).map_err(|error| decoder.explain(input, Fault::Read(error)))? {
+            let taken = match take(input).map_err(|error| decoder.explain(input, DecodeError::Read(error)))? {
                 Taken::Members(members) => Some(members),
-                Taken::Long | Taken::Last if !lanes.is_empty() => None,
+                Taken::Long | Taken::Last if !units.is_empty() => None,
                 Taken::Long => {
                     one(input, decoder, sink, 0)?;
                     match decoder.another(input, sink)? {
@@ -47,16 +47,16 @@ pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) 
                 }
                 Taken::Last => return rest(input, decoder, sink, 0),
             };
-            while lanes.is_full() || taken.is_none() && !lanes.is_empty() {
-                let Some(Err(failed)) = lanes.next(sink)? else { continue };
-                let mut bytes = failed.stretch.0.clone();
-                lanes.take_back().iter().for_each(|stretch| bytes.extend_from_slice(&stretch.0));
+            while units.is_full() || taken.is_none() && !units.is_empty() {
+                let Some(Err(failed)) = units.next(sink)? else { continue };
+                let mut bytes = failed.unit.0.clone();
+                units.take_back().iter().for_each(|unit| bytes.extend_from_slice(&unit.0));
                 bytes.extend_from_slice(taken.as_ref().map_or(&[], |members| members.0.as_slice()));
                 input.unread(bytes);
                 return rest(input, decoder, sink, failed.handed_on);
             }
             if let Some(members) = taken {
-                lanes.put(members)?;
+                units.put(members)?;
             }
         }
     })
@@ -64,7 +64,7 @@ pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) 
 
 /// All that is left, without the first `known` bytes of what it decodes to.
 fn rest(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>, mut known: u64) -> Result<(), ImageError> {
-    // Nothing is left where the last stretch ended with the file.
+    // Nothing is left where the last unit ended with the file.
     while !input.peek(1)?.is_empty() {
         known = one(input, decoder, sink, known)?;
         if !decoder.another(input, sink)? {
@@ -80,7 +80,7 @@ fn one(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>, known: 
         let mut member = GzDecoder::new(&mut *input);
         match io::copy(&mut (&mut member).take(known), &mut io::sink()) {
             Ok(skipped) => sink.fill(&mut member).map(|()| known - skipped),
-            Err(error) => Err(Fault::Read(error)),
+            Err(error) => Err(DecodeError::Read(error)),
         }
     };
     filled.map_err(|fault| decoder.explain(input, fault))

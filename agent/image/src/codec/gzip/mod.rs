@@ -3,10 +3,10 @@
 mod members;
 
 use crate::codec::Codec;
-use crate::codec::decode::{Decoder, Limits};
-use crate::codec::lanes;
+use crate::codec::decode::{DecodeLimits, Decoder};
+use crate::codec::units;
 use crate::error::ImageError;
-use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::input::Input;
 
 pub struct Gzip;
@@ -20,7 +20,7 @@ impl Codec for Gzip {
         &[&[0x1f, 0x8b, 8]]
     }
 
-    fn member(&self, input: &mut Input, _limits: Limits, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+    fn member(&self, input: &mut Input, _limits: DecodeLimits, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
         sink.fill(&mut flate2::bufread::GzDecoder::new(input))
     }
 
@@ -36,11 +36,11 @@ impl Codec for Gzip {
         Some(1)
     }
 
-    /// A window of 32 KiB and tables; side by side, stretches of members and what they decode to.
-    fn memory(&self, _head: &[u8], limits: Limits) -> u64 {
+    /// A window of 32 KiB and tables; side by side, units of members and what they decode to.
+    fn memory(&self, _head: &[u8], limits: DecodeLimits) -> u64 {
         match limits.workers {
             0 | 1 => 64 << 10,
-            workers => lanes::memory(workers) + ((workers + 2) * members::LONGEST) as u64,
+            workers => units::memory(workers) + ((workers + 2) * members::LONGEST) as u64,
         }
     }
 }

@@ -6,9 +6,9 @@ pub mod seekable;
 pub mod workers;
 
 use crate::codec::Codec;
-use crate::codec::decode::{Decoder, Limits};
+use crate::codec::decode::{DecodeLimits, Decoder};
 use crate::error::ImageError;
-use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::input::Input;
 use std::io::BufRead;
 
@@ -26,7 +26,7 @@ impl Codec for Zstd {
         &[&[0x28, 0xb5, 0x2f, 0xfd]]
     }
 
-    fn member(&self, input: &mut Input, limits: Limits, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+    fn member(&self, input: &mut Input, limits: DecodeLimits, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
         one_frame(input, limits, sink)
     }
 
@@ -46,7 +46,7 @@ impl Codec for Zstd {
     }
 
     /// The window of the first frame; small ones side by side are within the buffers of every write.
-    fn memory(&self, head: &[u8], _limits: Limits) -> u64 {
+    fn memory(&self, head: &[u8], _limits: DecodeLimits) -> u64 {
         match frame::window(head) {
             Some(window) if window > LARGEST_FRAME as u64 => window,
             _ => LARGEST_FRAME as u64,
@@ -55,9 +55,9 @@ impl Codec for Zstd {
 }
 
 /// One frame, however large.
-pub fn one_frame(input: impl BufRead, limits: Limits, sink: &mut Chunker<'_>) -> Result<(), Fault> {
-    let decoder = ::zstd::stream::read::Decoder::with_buffer(input).map_err(Fault::Read)?;
+pub fn one_frame(input: impl BufRead, limits: DecodeLimits, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
+    let decoder = ::zstd::stream::read::Decoder::with_buffer(input).map_err(DecodeError::Read)?;
     let mut decoder = decoder.single_frame();
-    decoder.window_log_max(limits.window_log).map_err(Fault::Read)?;
+    decoder.window_log_max(limits.window_log).map_err(DecodeError::Read)?;
     sink.fill(&mut decoder)
 }

@@ -4,17 +4,17 @@
 //! off its block headers as it comes in, so neither a seek table nor pzstd's length headers are needed, and the source
 //! may be a stream. Frames that are small enough are decoded by workers into single chunks, each of which goes to the
 //! device as soon as all before it did; a larger frame is decoded as a stream, once those before it are done. However
-//! many workers there are, a new frame is taken in only when it fits in what `Limits::in_flight` leaves.
+//! many workers there are, a new frame is taken in only when it fits in what `DecodeLimits::in_flight` leaves.
 
 use crate::codec::decode::{Decoder, skip};
 use crate::codec::sniff;
 use crate::codec::zstd::frame::{Collected, collect};
 use crate::codec::zstd::one_frame;
-use crate::codec::zstd::workers::{self, Held, Job, PARTS, Part, Queue, Shared};
+use crate::codec::zstd::workers::{self, CountedFrame, FramePart, Job, PARTS, Queue, WorkerContext};
 use crate::error::ImageError;
 use crate::flow::byte_queue::ByteQueue;
 use crate::flow::channel::{Consumer, Popped, Producer, channel};
-use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::input::Input;
 use crate::flow::pieces::TICK;
 use std::collections::VecDeque;
@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, Scope};
 
 pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<(), ImageError> {
-    let shared = Shared::new(sink, decoder.limits.window_log);
+    let shared = WorkerContext::new(sink, decoder.limits.window_log);
     thread::scope(|scope| {
         let (jobs, queue) = channel::<Job>(1);
         let mut order = Order {
@@ -61,14 +61,14 @@ pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) 
 
 /// A frame whose turn has not come.
 enum Waiting {
-    Parts(Consumer<io::Result<Part>>),
+    Parts(Consumer<io::Result<FramePart>>),
     Zeros(usize),
 }
 
 /// Frames on their way through the workers, in the order of the image.
 struct Order<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
-    shared: &'scope Shared<'scope>,
+    shared: &'scope WorkerContext<'scope>,
     jobs: Producer<Job>,
     queue: Queue,
     waiting: VecDeque<Waiting>,
@@ -96,8 +96,8 @@ fn packed_fits(packed: usize, more: usize, windows: usize, in_flight: usize) -> 
 
 impl Order<'_, '_> {
     /// Takes one frame.
-    fn frame(&mut self, input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<(), Fault> {
-        let rest = match collect(input).map_err(Fault::Read)? {
+    fn frame(&mut self, input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
+        let rest = match collect(input).map_err(DecodeError::Read)? {
             Collected::Whole { packed, window } => match self.dispatch(packed, window, sink)? {
                 Some(packed) => packed,
                 None => return Ok(()),
@@ -114,7 +114,7 @@ impl Order<'_, '_> {
         packed: ByteQueue,
         window: usize,
         sink: &mut Chunker<'_>,
-    ) -> Result<Option<ByteQueue>, Fault> {
+    ) -> Result<Option<ByteQueue>, DecodeError> {
         // One more than there are workers: they shall not idle while the oldest frame is handed on to the device.
         while self.waiting.len() > self.spawned {
             self.next(sink)?;
@@ -133,7 +133,7 @@ impl Order<'_, '_> {
             let (queue, shared) = (self.queue.clone(), self.shared);
             let named = thread::Builder::new().name(format!("burin-zstd-{}", self.spawned));
             let spawned = named.spawn_scoped(self.scope, move || workers::work(&queue, shared));
-            spawned.map_err(|source| Fault::Sink(ImageError::Thread { source }))?;
+            spawned.map_err(|source| DecodeError::Sink(ImageError::Thread { source }))?;
             self.spawned += 1;
         }
         let windows = self.spawned * self.window;
@@ -143,27 +143,27 @@ impl Order<'_, '_> {
             self.next(sink)?;
         }
         let (reply, parts) = channel(PARTS);
-        let job = Job { number: self.taken, packed: Held::new(packed, &self.packed), reply };
-        self.jobs.push(job).map_err(|_| Fault::Sink(ImageError::Broken { stage: "decode" }))?;
+        let job = Job { number: self.taken, packed: CountedFrame::new(packed, &self.packed), reply };
+        self.jobs.push(job).map_err(|_| DecodeError::Sink(ImageError::Broken { stage: "decode" }))?;
         self.taken += 1;
         self.waiting.push_back(Waiting::Parts(parts));
         Ok(None)
     }
 
     /// Hands on the oldest frame.
-    fn next(&mut self, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+    fn next(&mut self, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
         let Some(frame) = self.waiting.front() else { return Ok(()) };
         match frame {
             Waiting::Zeros(len) => sink.zeros(*len)?,
             Waiting::Parts(parts) => loop {
-                sink.check().map_err(Fault::Sink)?;
+                sink.check().map_err(DecodeError::Sink)?;
                 match parts.pop(TICK) {
-                    Popped::Item(Ok(Part::Chunk(chunk))) => sink.take(chunk)?,
-                    Popped::Item(Ok(Part::Rest(buf, len))) => sink.fill(&mut &buf[..len])?,
-                    Popped::Item(Ok(Part::End)) => break,
-                    Popped::Item(Err(error)) => return Err(Fault::Read(error)),
+                    Popped::Item(Ok(FramePart::Chunk(chunk))) => sink.take(chunk)?,
+                    Popped::Item(Ok(FramePart::Rest(buf, len))) => sink.fill(&mut &buf[..len])?,
+                    Popped::Item(Ok(FramePart::End)) => break,
+                    Popped::Item(Err(error)) => return Err(DecodeError::Read(error)),
                     Popped::Empty => {}
-                    Popped::End => return Err(Fault::Sink(ImageError::Broken { stage: "decode" })),
+                    Popped::End => return Err(DecodeError::Sink(ImageError::Broken { stage: "decode" })),
                 }
             },
         }
@@ -172,7 +172,7 @@ impl Order<'_, '_> {
         Ok(())
     }
 
-    fn finish(&mut self, sink: &mut Chunker<'_>) -> Result<(), Fault> {
+    fn finish(&mut self, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
         while !self.waiting.is_empty() {
             self.next(sink)?;
         }

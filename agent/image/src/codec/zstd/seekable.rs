@@ -130,13 +130,13 @@ impl Seekable {
         Ok(fetched)
     }
 
-    pub fn decoder(&self) -> BlockDecoder {
-        BlockDecoder { name: self.name.clone(), decoder: None, whole: Vec::new(), number: None }
+    pub fn decoder(&self) -> FrameDecoder {
+        FrameDecoder { name: self.name.clone(), decoder: None, whole: Vec::new(), number: None }
     }
 }
 
 /// Decodes frames.
-pub struct BlockDecoder {
+pub struct FrameDecoder {
     name: String,
     decoder: Option<Decompressor<'static>>,
     /// The last frame that was wanted in part, decoded.
@@ -144,13 +144,13 @@ pub struct BlockDecoder {
     number: Option<usize>,
 }
 
-impl Clone for BlockDecoder {
+impl Clone for FrameDecoder {
     fn clone(&self) -> Self {
         Self { name: self.name.clone(), decoder: None, whole: Vec::new(), number: None }
     }
 }
 
-impl BlockDecoder {
+impl FrameDecoder {
     /// Puts what `packed` has of the image at `offset` into `out`.
     pub fn unpack(&mut self, packed: &CompressedFrame, out: &mut [u8], offset: u64) -> Result<(), ImageError> {
         let range = packed.range();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     /// A stretch of the image, decoded into one that begins and ends elsewhere.
-    fn read(file: &mut Seekable, decoder: &mut BlockDecoder, range: Range<u64>) -> Result<Vec<u8>, ImageError> {
+    fn read(file: &mut Seekable, decoder: &mut FrameDecoder, range: Range<u64>) -> Result<Vec<u8>, ImageError> {
         let mut out = vec![0; (range.end - range.start) as usize];
         let fetched = file.fetch(range.clone())?;
         assert!(fetched.windows(2).all(|two| two[0].range().end == two[1].range().start));

@@ -24,13 +24,13 @@ pub const KEPT: usize = KEPT_IN_TURN + 3;
 pub type Queue = Arc<Mutex<Consumer<Job>>>;
 
 /// A compressed frame, counted for as long as it is held.
-pub struct Held {
+pub struct CountedFrame {
     packed: ByteQueue,
     counted: usize,
     all: Arc<AtomicUsize>,
 }
 
-impl Held {
+impl CountedFrame {
     pub fn new(packed: ByteQueue, all: &Arc<AtomicUsize>) -> Self {
         let counted = packed.memory();
         all.fetch_add(counted, Ordering::Relaxed);
@@ -38,7 +38,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for CountedFrame {
     fn drop(&mut self) {
         self.all.fetch_sub(self.counted, Ordering::Relaxed);
     }
@@ -48,11 +48,11 @@ impl Drop for Held {
 pub struct Job {
     /// Which frame of the image, from 0.
     pub number: u64,
-    pub packed: Held,
-    pub reply: Producer<io::Result<Part>>,
+    pub packed: CountedFrame,
+    pub reply: Producer<io::Result<FramePart>>,
 }
 
-pub enum Part {
+pub enum FramePart {
     /// A whole one.
     Chunk(Chunk),
     /// So many bytes, which are fewer.
@@ -62,20 +62,20 @@ pub enum Part {
 }
 
 /// What the workers have in common.
-pub struct Shared<'a> {
+pub struct WorkerContext<'a> {
     pool: &'a Pool,
     stop: &'a Stop,
     waited: &'a AtomicU64,
     window_log: u32,
     /// The frame whose turn it is.
     turn: AtomicU64,
-    pub zeros: Known,
+    pub zeros: ZeroFrame,
 }
 
-impl<'a> Shared<'a> {
+impl<'a> WorkerContext<'a> {
     pub fn new(sink: &Chunker<'a>, window_log: u32) -> Self {
         let (pool, stop, waited) = (sink.pool(), sink.stop(), sink.waited());
-        Self { pool, stop, waited, window_log, turn: AtomicU64::new(0), zeros: Known::default() }
+        Self { pool, stop, waited, window_log, turn: AtomicU64::new(0), zeros: ZeroFrame::default() }
     }
 
     /// It is this frame's turn.
@@ -85,7 +85,7 @@ impl<'a> Shared<'a> {
     }
 
     /// A buffer for a frame; none once nobody wants it any more.
-    fn buffer(&self, number: u64, reply: &Producer<io::Result<Part>>) -> Option<PoolBuf> {
+    fn buffer(&self, number: u64, reply: &Producer<io::Result<FramePart>>) -> Option<PoolBuf> {
         let due = || self.turn.load(Ordering::Acquire) >= number;
         let kept = || if due() { KEPT_IN_TURN } else { KEPT };
         loop {
@@ -105,9 +105,9 @@ impl<'a> Shared<'a> {
 /// A frame that decodes to zeros, as it came: where the same bytes come again, nothing has to be decoded. Encoders make
 /// the same few bytes of each equally long stretch of zeros.
 #[derive(Default)]
-pub struct Known(Mutex<Option<(Vec<u8>, usize)>>);
+pub struct ZeroFrame(Mutex<Option<(Vec<u8>, usize)>>);
 
-impl Known {
+impl ZeroFrame {
     /// A frame of zeros is a byte or some for each block of up to 128 KiB.
     const LARGEST: usize = 4096;
 
@@ -124,7 +124,7 @@ impl Known {
 }
 
 /// Decodes frames until there are no more.
-pub fn work(queue: &Mutex<Consumer<Job>>, shared: &Shared<'_>) {
+pub fn work(queue: &Mutex<Consumer<Job>>, shared: &WorkerContext<'_>) {
     let mut decoder = decoder(shared.window_log);
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).pop(TICK);
@@ -133,7 +133,7 @@ pub fn work(queue: &Mutex<Consumer<Job>>, shared: &Shared<'_>) {
             Popped::Empty => continue,
             Popped::End => return,
         };
-        let small = packed.packed.small(Known::LARGEST);
+        let small = packed.packed.small(ZeroFrame::LARGEST);
         let unpacked = match &mut decoder {
             Ok(decoder) => unpack(decoder, &mut packed.packed, &|| shared.buffer(number, &reply), &reply),
             Err(error) => Err(io::Error::other(error.to_string())),
@@ -144,7 +144,7 @@ pub fn work(queue: &Mutex<Consumer<Job>>, shared: &Shared<'_>) {
                 if let Some(small) = small.filter(|_| zeros > 0) {
                     shared.zeros.learn(small, zeros);
                 }
-                let _ = reply.push(Ok(Part::End));
+                let _ = reply.push(Ok(FramePart::End));
             }
             Ok(None) => {}
             Err(error) => {
@@ -165,7 +165,7 @@ fn unpack(
     decoder: &mut Decoder<'_>,
     packed: &mut ByteQueue,
     buffer: &dyn Fn() -> Option<PoolBuf>,
-    reply: &Producer<io::Result<Part>>,
+    reply: &Producer<io::Result<FramePart>>,
 ) -> io::Result<Option<usize>> {
     decoder.reinit()?;
     let (mut len, mut zeros, mut ended) = (0, true, false);
@@ -184,10 +184,10 @@ fn unpack(
         let part = if filled == CHUNK {
             let chunk = Chunk::new(0, buf, CHUNK, 1);
             zeros &= chunk.digest.is_none();
-            Part::Chunk(chunk)
+            FramePart::Chunk(chunk)
         } else {
             zeros = zeros && is_zero(&buf[..filled]);
-            Part::Rest(buf, filled)
+            FramePart::Rest(buf, filled)
         };
         if reply.push(Ok(part)).is_err() {
             return Ok(None);
@@ -240,8 +240,8 @@ mod tests {
             let mut bytes = Vec::new();
             loop {
                 match parts.pop(TICK) {
-                    Popped::Item(Ok(Part::Chunk(chunk))) => bytes.extend_from_slice(chunk.bytes()),
-                    Popped::Item(Ok(Part::Rest(buf, len))) => bytes.extend_from_slice(&buf[..len]),
+                    Popped::Item(Ok(FramePart::Chunk(chunk))) => bytes.extend_from_slice(chunk.bytes()),
+                    Popped::Item(Ok(FramePart::Rest(buf, len))) => bytes.extend_from_slice(&buf[..len]),
                     Popped::Item(_) | Popped::Empty => {}
                     Popped::End => break,
                 }
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn zeros_are_told_and_known_again_by_their_bytes_alone() {
-        let known = Known::default();
+        let known = ZeroFrame::default();
         for len in [5000, CHUNK, 3 * CHUNK + 9] {
             let frame = zstd::bulk::compress(&vec![0; len], 3).unwrap();
             assert_eq!(known.len_of(&packed(&frame)), None);

@@ -8,15 +8,15 @@ use burin_disk::{CHUNK, Chunk, Pool, PoolBuf};
 use std::io;
 use zstd::stream::raw::{InBuffer, Operation, OutBuffer};
 
-/// A stretch of the disk inside, as it is in the image.
-pub struct Stretch {
-    pub parts: Vec<Part>,
+/// An extent of the disk inside, as it is in the image.
+pub struct ClusterRun {
+    pub parts: Vec<ClusterPart>,
     /// What the parts need, one after the other.
     pub bytes: Vec<u8>,
     pub len: usize,
 }
 
-pub struct Part {
+pub struct ClusterPart {
     pub cluster: u64,
     /// Where in the cluster it begins.
     pub within: usize,
@@ -32,7 +32,7 @@ pub enum How {
     Compressed(usize),
 }
 
-/// Decoded bytes of a stretch.
+/// Decoded bytes of an extent.
 pub enum Piece {
     Zeros(usize),
     Chunk(Chunk),
@@ -40,21 +40,21 @@ pub enum Piece {
     Rest(PoolBuf, usize),
 }
 
-/// Makes the bytes of stretches.
-pub struct BlockDecoder {
+/// Makes the bytes of extents.
+pub struct ClusterDecoder {
     name: String,
     cluster: usize,
     zstd: bool,
     codec: Option<Codec>,
 }
 
-impl BlockDecoder {
+impl ClusterDecoder {
     pub fn new(name: &str, cluster: usize, zstd: bool) -> Self {
         Self { name: name.to_owned(), cluster, zstd, codec: None }
     }
 }
 
-impl Clone for BlockDecoder {
+impl Clone for ClusterDecoder {
     fn clone(&self) -> Self {
         Self { name: self.name.clone(), codec: None, ..*self }
     }
@@ -65,10 +65,10 @@ enum Codec {
     Zstd(zstd::stream::raw::Decoder<'static>),
 }
 
-impl BlockDecoder {
-    pub fn piece(&mut self, stretch: &Stretch, pool: &Pool, stop: &Stop) -> Result<Piece, ImageError> {
-        if stretch.parts.iter().all(|part| part.how == How::Zero) {
-            return Ok(Piece::Zeros(stretch.len));
+impl ClusterDecoder {
+    pub fn piece(&mut self, extent: &ClusterRun, pool: &Pool, stop: &Stop) -> Result<Piece, ImageError> {
+        if extent.parts.iter().all(|part| part.how == How::Zero) {
+            return Ok(Piece::Zeros(extent.len));
         }
         let mut buf = loop {
             stop.check()?;
@@ -76,17 +76,17 @@ impl BlockDecoder {
                 break buf;
             }
         };
-        self.unpack(stretch, &mut buf)?;
-        match stretch.len {
+        self.unpack(extent, &mut buf)?;
+        match extent.len {
             CHUNK => Ok(Piece::Chunk(Chunk::new(0, buf, CHUNK, 1))),
             len => Ok(Piece::Rest(buf, len)),
         }
     }
 
-    /// Fills the beginning of `out`, which has room for all of `stretch`.
-    pub fn unpack(&mut self, stretch: &Stretch, mut out: &mut [u8]) -> Result<(), ImageError> {
-        let mut bytes = stretch.bytes.as_slice();
-        for part in &stretch.parts {
+    /// Fills the beginning of `out`, which has room for all of `extent`.
+    pub fn unpack(&mut self, extent: &ClusterRun, mut out: &mut [u8]) -> Result<(), ImageError> {
+        let mut bytes = extent.bytes.as_slice();
+        for part in &extent.parts {
             let (to, rest) = std::mem::take(&mut out).split_at_mut(part.len);
             out = rest;
             match part.how {

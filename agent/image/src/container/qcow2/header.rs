@@ -19,15 +19,15 @@ pub struct Header {
 
 /// Why a header will not do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum HeaderError {
     Damaged(String),
     Unsupported(String),
 }
 
 impl Header {
     /// From the first 105 bytes or more.
-    pub fn parse(head: &[u8]) -> Result<Self, Refusal> {
-        let damaged = |what: &str| Refusal::Damaged(what.to_owned());
+    pub fn parse(head: &[u8]) -> Result<Self, HeaderError> {
+        let damaged = |what: &str| HeaderError::Damaged(what.to_owned());
         let short = || damaged("the header is cut short");
         let u32_at = |at: usize| be32(head, at).ok_or_else(short);
         let u64_at = |at: usize| be64(head, at).ok_or_else(short);
@@ -36,9 +36,11 @@ impl Header {
         }
         let version = u32_at(4)?;
         if !(2..=3).contains(&version) {
-            return Err(Refusal::Unsupported(format!("is a qcow2 image of version {version}; 2 and 3 are supported")));
+            return Err(HeaderError::Unsupported(format!(
+                "is a qcow2 image of version {version}; 2 and 3 are supported"
+            )));
         }
-        let refuse = |what: &str| Err(Refusal::Unsupported(format!("is a qcow2 image {what}")));
+        let refuse = |what: &str| Err(HeaderError::Unsupported(format!("is a qcow2 image {what}")));
         if u64_at(8)? != 0 {
             return refuse("with a backing file: convert it to one that stands alone (qemu-img convert)");
         }
@@ -84,25 +86,25 @@ impl Header {
 
 /// Where a cluster's bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum ClusterData {
     Zero,
     At(u64),
     Compressed { offset: u64, len: u64 },
 }
 
 /// An L2 entry, taken apart; none where it is malformed.
-pub fn place(entry: u64, header: &Header) -> Option<Place> {
+pub fn place(entry: u64, header: &Header) -> Option<ClusterData> {
     if entry & (1 << 62) != 0 {
         let width = 62 - (header.cluster_bits - 8);
         let offset = entry & ((1 << width) - 1);
         let sectors = ((entry & ((1 << 62) - 1)) >> width) + 1;
-        return Some(Place::Compressed { offset, len: sectors * 512 - offset % 512 });
+        return Some(ClusterData::Compressed { offset, len: sectors * 512 - offset % 512 });
     }
     let offset = entry & OFFSET;
     if (header.version >= 3 && entry & 1 != 0) || offset == 0 {
-        return Some(Place::Zero);
+        return Some(ClusterData::Zero);
     }
-    offset.is_multiple_of(header.cluster()).then_some(Place::At(offset))
+    offset.is_multiple_of(header.cluster()).then_some(ClusterData::At(offset))
 }
 
 pub fn be32(bytes: &[u8], at: usize) -> Option<u32> {

@@ -6,11 +6,11 @@
 mod decode;
 mod header;
 
-pub use self::decode::BlockDecoder;
-use self::decode::{How, Part, Piece, Stretch};
-use self::header::{Header, OFFSET, Place, Refusal, be64, place};
+pub use self::decode::ClusterDecoder;
+use self::decode::{ClusterPart, ClusterRun, How, Piece};
+use self::header::{ClusterData, Header, HeaderError, OFFSET, be64, place};
 use crate::error::ImageError;
-use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::workers::Workers;
 use crate::source::random::ReadAt;
 use burin_disk::CHUNK;
@@ -31,8 +31,8 @@ impl Qcow2 {
         let mut head = vec![0; usize::try_from(file.len()).unwrap_or(usize::MAX).min(112)];
         file.read_exact_at(&mut head, 0)?;
         let refused = |refusal| match refusal {
-            Refusal::Damaged(what) => damaged(name, what),
-            Refusal::Unsupported(what) => ImageError::Unsupported { source_name: name.to_owned(), what },
+            HeaderError::Damaged(what) => damaged(name, what),
+            HeaderError::Unsupported(what) => ImageError::Unsupported { source_name: name.to_owned(), what },
         };
         let header = Header::parse(&head).map_err(refused)?;
         let mut l1 = vec![0; usize::try_from(header.l1_entries * 8).unwrap_or(0)];
@@ -45,7 +45,7 @@ impl Qcow2 {
         self.header.size
     }
 
-    fn lookup(&mut self, cluster: u64) -> Result<Place, ImageError> {
+    fn lookup(&mut self, cluster: u64) -> Result<ClusterData, ImageError> {
         let per_l2 = self.header.cluster() / 8;
         let (index, slot) = (cluster / per_l2, cluster % per_l2);
         if self.l2_index != Some(index) {
@@ -63,37 +63,37 @@ impl Qcow2 {
             self.l2_index = Some(index);
         }
         if self.l2.is_empty() {
-            return Ok(Place::Zero);
+            return Ok(ClusterData::Zero);
         }
         let entry = be64(&self.l2, slot as usize * 8).and_then(|entry| place(entry, &self.header));
         entry.ok_or_else(|| damaged(&self.name, format!("the entry of cluster {cluster} is not aligned")))
     }
 
     /// What it takes to make `len` bytes of the disk inside, which begin at `offset` and lie within it.
-    pub fn fetch(&mut self, mut offset: u64, len: usize) -> Result<Stretch, ImageError> {
-        let mut stretch = Stretch { parts: Vec::new(), bytes: Vec::new(), len };
+    pub fn fetch(&mut self, mut offset: u64, len: usize) -> Result<ClusterRun, ImageError> {
+        let mut extent = ClusterRun { parts: Vec::new(), bytes: Vec::new(), len };
         let mut left = len;
         while left > 0 {
             let (cluster, within) = (offset / self.header.cluster(), offset % self.header.cluster());
             let count = usize::try_from(self.header.cluster() - within).unwrap_or(usize::MAX).min(left);
             let how = match self.lookup(cluster)? {
-                Place::Zero => How::Zero,
-                Place::At(place) => {
-                    self.append(&mut stretch.bytes, place + within, count)?;
+                ClusterData::Zero => How::Zero,
+                ClusterData::At(place) => {
+                    self.append(&mut extent.bytes, place + within, count)?;
                     How::Plain
                 }
-                Place::Compressed { offset, len } => {
+                ClusterData::Compressed { offset, len } => {
                     // The last sector need not be there in full.
                     let len = usize::try_from(len.min(self.file.len().saturating_sub(offset))).unwrap_or(0);
-                    self.append(&mut stretch.bytes, offset, len)?;
+                    self.append(&mut extent.bytes, offset, len)?;
                     How::Compressed(len)
                 }
             };
-            stretch.parts.push(Part { cluster, within: within as usize, len: count, how });
+            extent.parts.push(ClusterPart { cluster, within: within as usize, len: count, how });
             offset += count as u64;
             left -= count;
         }
-        Ok(stretch)
+        Ok(extent)
     }
 
     fn append(&mut self, bytes: &mut Vec<u8>, offset: u64, len: usize) -> Result<(), ImageError> {
@@ -102,8 +102,8 @@ impl Qcow2 {
         self.file.read_exact_at(&mut bytes[start..], offset)
     }
 
-    pub fn decoder(&self) -> BlockDecoder {
-        BlockDecoder::new(&self.name, 1 << self.header.cluster_bits, self.header.zstd)
+    pub fn decoder(&self) -> ClusterDecoder {
+        ClusterDecoder::new(&self.name, 1 << self.header.cluster_bits, self.header.zstd)
     }
 
     /// Sends all of the disk inside to `sink`, decompressed by so many workers as `buffers` are enough for.
@@ -116,7 +116,7 @@ impl Qcow2 {
             let fetch = move |(offset, len)| self.fetch(offset, len);
             let decode = || {
                 let mut decoder = decoder.clone();
-                move |stretch| decoder.piece(&stretch, pool, stop)
+                move |extent| decoder.piece(&extent, pool, stop)
             };
             let mut workers = Workers::start(scope, (workers, 2 * workers), stop, fetch, decode)?;
             let mut jobs = (0..size).step_by(CHUNK).map(|offset| (offset, (size - offset).min(CHUNK as u64) as usize));
@@ -133,8 +133,8 @@ impl Qcow2 {
                     Piece::Rest(buf, len) => sink.fill(&mut &buf[..len]),
                 };
                 taken.map_err(|fault| match fault {
-                    Fault::Sink(error) => error,
-                    Fault::Read(_) => ImageError::Broken { stage: "unpack" },
+                    DecodeError::Sink(error) => error,
+                    DecodeError::Read(_) => ImageError::Broken { stage: "unpack" },
                 })?;
                 left -= 1;
             }

@@ -24,8 +24,8 @@ fn read(file: Vec<u8>) -> Result<Vec<u8>, String> {
     let (mut decoder, mut offset) = (image.decoder(), 0);
     // Pieces that fall on no cluster's boundary.
     for part in bytes.chunks_mut(700) {
-        let stretch = image.fetch(offset, part.len()).map_err(|error| error.to_string())?;
-        decoder.unpack(&stretch, part).map_err(|error| error.to_string())?;
+        let extent = image.fetch(offset, part.len()).map_err(|error| error.to_string())?;
+        decoder.unpack(&extent, part).map_err(|error| error.to_string())?;
         offset += part.len() as u64;
     }
     Ok(bytes)

@@ -3,7 +3,7 @@
 
 use super::{ApplyError, BootEntry, Perform, Ramdisk, Work};
 use crate::apply::bound::{Access, BoundDisk};
-use crate::apply::{look as aside, table};
+use crate::apply::{look, table};
 use crate::error::Coded;
 use crate::finalize::guid::{self, Arch};
 use crate::finalize::look::WhichLoader;
@@ -49,7 +49,7 @@ fn look(step: &BootEntry, work: &Work, index: usize) -> Result<Found, ApplyError
 
     let proven = table::open(work, disk, PartitionPick::Number(esp.number), Access::Read)?;
     let (node, mounts) = (proven.node().to_owned(), work.paths.mounts.clone());
-    let found = aside::ask(work, disk, vec![node.clone()], &WhichLoader { node, mounts })?;
+    let found = look::ask(work, disk, vec![node.clone()], &WhichLoader { node, mounts })?;
 
     let guids = |partitions: &[crate::protocol::plan::ExistingPartition]| -> Vec<Uuid> {
         partitions.iter().filter_map(|old| old.guid.as_deref()?.parse().ok()).collect()

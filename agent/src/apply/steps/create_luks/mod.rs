@@ -2,7 +2,7 @@
 
 use super::{ApplyError, CreateLuks, Perform, Ramdisk, Work};
 use crate::apply::bound::Access;
-use crate::apply::crypt::{self, CRYPTSETUP, Opened};
+use crate::apply::crypt::{self, CRYPTSETUP, OpenVolume};
 use crate::apply::keys::{self, Escrow, Key};
 use crate::apply::mapped::{self, Mapped};
 use crate::apply::{group, resolve, wipe};
@@ -88,7 +88,7 @@ impl Perform for CreateLuks {
         };
         let disks = group::disks(work, std::slice::from_ref(&self.on))?;
         // Pushed first: a run that is stopped while it opens may have opened it.
-        work.stack.push(Arc::new(Opened { mapped: mapped.clone(), disks, root: work.paths.root.clone() }));
+        work.stack.push(Arc::new(OpenVolume { mapped: mapped.clone(), disks, root: work.paths.root.clone() }));
         run(&crypt::open(&self.name, node), bytes(first))?;
         work.add_mapped(Device::Luks { name: self.name.clone() }, mapped.clone());
         let size = wipe::array(&mapped.open(Access::Read)?)?;

@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Something that was taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct VolumeReceipt {
+pub struct StopVolumeReceipt {
     pub device: String,
     pub kind: VolumeKind,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ fn mapped(
     sys: &Path,
     dev: &Path,
     remove: &dyn Fn((u32, u32)) -> io::Result<()>,
-) -> Result<Vec<VolumeReceipt>, ApplyError> {
+) -> Result<Vec<StopVolumeReceipt>, ApplyError> {
     let mut receipts = Vec::new();
     for held in holders::above(below, sys) {
         let said = |name: &str| text(&held.sysfs.join("dm").join(name));
@@ -74,7 +74,7 @@ fn mapped(
         let failed = |source| ApplyError::StopVolume { volume: device.clone(), source };
         let number = number.ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
         patiently(|| remove(number)).map_err(failed)?;
-        receipts.push(VolumeReceipt { device: device.display().to_string(), kind, name: found.name });
+        receipts.push(StopVolumeReceipt { device: device.display().to_string(), kind, name: found.name });
     }
     Ok(receipts)
 }
@@ -85,7 +85,7 @@ fn swaps(
     sys: &Path,
     table: &Path,
     off: &dyn Fn(&Path) -> io::Result<()>,
-) -> Result<Vec<VolumeReceipt>, ApplyError> {
+) -> Result<Vec<StopVolumeReceipt>, ApplyError> {
     let here: BTreeSet<String> = holders::numbers(below, sys);
     let table = fs::read_to_string(table).unwrap_or_default();
     let mut receipts = Vec::new();
@@ -95,7 +95,7 @@ fn swaps(
         let number = number.map(|number| format!("{}:{}", libc::major(number), libc::minor(number)));
         if number.is_ok_and(|number| here.contains(&number)) {
             off(path).map_err(|source| ApplyError::StopVolume { volume: path.to_owned(), source })?;
-            receipts.push(VolumeReceipt { device: path.display().to_string(), kind: VolumeKind::Swap, name: None });
+            receipts.push(StopVolumeReceipt { device: path.display().to_string(), kind: VolumeKind::Swap, name: None });
         }
     }
     Ok(receipts)
@@ -103,13 +103,13 @@ fn swaps(
 
 /// The devices first, then the caches behind them (Documentation/admin-guide/bcache.rst, "Sysfs"). The kernel lets go of
 /// them when it has written back what they had.
-fn caches(below: &[PathBuf], sys: &Path, dev: &Path) -> Result<Vec<VolumeReceipt>, ApplyError> {
+fn caches(below: &[PathBuf], sys: &Path, dev: &Path) -> Result<Vec<StopVolumeReceipt>, ApplyError> {
     let mut receipts = Vec::new();
     for Held { name, sysfs } in holders::above(below, sys) {
         if sysfs.join("bcache/stop").exists() {
             let device = dev.join(&name);
             stop(&sysfs.join("bcache/stop"), &sysfs.join("bcache"), &device)?;
-            receipts.push(VolumeReceipt { device: device.display().to_string(), kind: VolumeKind::Bcache, name: None });
+            receipts.push(StopVolumeReceipt { device: device.display().to_string(), kind: VolumeKind::Bcache, name: None });
         }
     }
     for directory in holders::parts(below) {

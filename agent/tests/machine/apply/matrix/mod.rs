@@ -16,7 +16,7 @@ mod scene;
 mod table;
 
 use crate::support::orders::{noise, order};
-use crate::support::storage::{FailingDisk, Fault as Storage};
+use crate::support::storage::{FailingDisk, StorageFault as Storage};
 use crate::support::tape::{Event, Tape};
 use crate::support::{Loop, MIB, apply_on, cuts, machine, paths, program, run, skipped};
 use burin::apply;

@@ -16,7 +16,7 @@ impl Question for Twice {
 }
 
 /// What `script` in the place of this program makes of a question, and which children were tidied up after.
-fn ask(script: &str, patience: u64, stop: bool) -> (Result<u32, AsideError>, usize) {
+fn ask(script: &str, patience: u64, stop: bool) -> (Result<u32, IsolateError>, usize) {
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("program");
     // Written by another process, so that no thread of this one has it open for writing while it is started.
@@ -29,8 +29,8 @@ fn ask(script: &str, patience: u64, stop: bool) -> (Result<u32, AsideError>, usi
     let tidied = Mutex::new(Vec::new());
     let (stop, tidy) = (|| stop, |child| tidied.lock().unwrap().push(child));
     let patience = Duration::from_millis(patience);
-    let aside = Aside { program: &program, patience, stop: &stop, answered: &|| 0, tidy: &tidy };
-    let answer = aside.ask(&Twice(21));
+    let query = IsolatedQuery { program: &program, patience, stop: &stop, answered: &|| 0, tidy: &tidy };
+    let answer = query.ask(&Twice(21));
     (answer, tidied.into_inner().unwrap().len())
 }
 
@@ -52,7 +52,7 @@ fn a_child_that_breaks_down_costs_its_answer_and_nothing_else() {
         assert_eq!((error.code(), tidied), ("look.died", 1), "{script}: {error}");
     }
     let (program, patience) = (Path::new("/none"), Duration::ZERO);
-    let nobody = Aside { program, patience, stop: &|| false, answered: &|| 0, tidy: &|_| {} };
+    let nobody = IsolatedQuery { program, patience, stop: &|| false, answered: &|| 0, tidy: &|_| {} };
     assert_eq!(nobody.ask(&Twice(1)).unwrap_err().code(), "look.start");
 }
 

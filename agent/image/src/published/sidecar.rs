@@ -3,8 +3,8 @@
 use crate::error::ImageError;
 use crate::flow::detached::detached;
 use crate::flow::progress::Cancel;
-use crate::source::answer::{Failure, refused};
-use crate::source::get::{Http, Place};
+use crate::source::answer::{FetchFailure, refused};
+use crate::source::get::{Http, Location};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -18,9 +18,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The bytes of a small file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Small(pub Vec<u8>);
+pub struct Sidecar(pub Vec<u8>);
 
-impl Small {
+impl Sidecar {
     /// Fetches `at` with the trust, the proxy and, on the same server, the credentials of `http`.
     pub fn fetch(http: &Http, at: &str, cancel: &Cancel) -> Result<Self, ImageError> {
         let (http, at) = (http.clone(), at.to_owned());
@@ -41,10 +41,10 @@ impl Small {
 
 fn get(http: &Http, url: &str) -> Result<Vec<u8>, ImageError> {
     let failed = |failure| match failure {
-        Failure::Final(error) | Failure::Passing(error) => error,
+        FetchFailure::Final(error) | FetchFailure::Passing(error) => error,
     };
     let limited = |request: RequestBuilder<_>| request.config().timeout_global(Some(TIMEOUT)).build();
-    let (mut response, _) = http.send(&Place::new(url), 0, limited).map_err(failed)?;
+    let (mut response, _) = http.send(&Location::new(url), 0, limited).map_err(failed)?;
     match response.status().as_u16() {
         200 => {
             let body = response.body_mut().with_config().limit(LARGEST).read_to_vec();

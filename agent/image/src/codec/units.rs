@@ -1,18 +1,18 @@
-//! Stretches of a compressed file that can be decoded by themselves, decoded side by side and handed on in order.
+//! Units of a compressed file that can be decoded independently, decoded in parallel and returned in order.
 //!
-//! At most one more of them is under way than there are workers, each with its bytes and [`PARTS`] pieces of what they
-//! decode to, whatever they are.
+//! At most one more of them is in progress than there are workers, each with its bytes and at most [`PARTS`] pieces of
+//! decoded data, whatever their sizes.
 
 use crate::error::ImageError;
 use crate::flow::channel::{Consumer, Popped, Producer, channel};
-use crate::flow::chunker::{Chunker, Fault};
+use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::pieces::TICK;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
 
-/// Bytes of a piece, and how many of one stretch may wait for their turn.
+/// Bytes of a piece, and how many of one unit may wait for their turn.
 const PIECE: usize = 256 * 1024;
 const PARTS: usize = 8;
 
@@ -21,12 +21,12 @@ pub fn memory(workers: usize) -> u64 {
     ((workers + 1) * (PARTS + 2) * PIECE) as u64
 }
 
-/// A stretch, and how it is decoded.
-pub trait Stretch: Send + Sync + 'static {
+/// A unit that can be decoded independently.
+pub trait DecodeUnit: Send + Sync + 'static {
     /// What is known of it once it is decoded.
     type Found: Send + 'static;
 
-    /// Hands what it decodes to to `put`; an error where it is not whole by itself.
+    /// Passes the decoded data to `put`; an error if it is not complete in itself.
     fn unpack(&self, put: &mut Put<'_>) -> io::Result<Self::Found>;
 }
 
@@ -60,33 +60,33 @@ enum Done<F> {
 
 type Reply<F> = io::Result<Done<F>>;
 
-struct Job<S: Stretch> {
-    stretch: Arc<S>,
+struct Job<S: DecodeUnit> {
+    unit: Arc<S>,
     reply: Producer<Reply<S::Found>>,
 }
 
-struct Waiting<S: Stretch> {
-    stretch: Arc<S>,
+struct Waiting<S: DecodeUnit> {
+    unit: Arc<S>,
     parts: Consumer<Reply<S::Found>>,
 }
 
-/// A stretch that could not be decoded by itself, after so many bytes of what it decodes to.
+/// A unit that could not be decoded by itself, after so many bytes of what it decodes to.
 pub struct Failed<S> {
-    pub stretch: Arc<S>,
+    pub unit: Arc<S>,
     pub handed_on: u64,
     pub error: io::Error,
 }
 
-/// What became of a stretch.
-pub type Decoded<S> = Result<<S as Stretch>::Found, Failed<S>>;
+/// What became of a unit.
+pub type Decoded<S> = Result<<S as DecodeUnit>::Found, Failed<S>>;
 
-pub struct Lanes<S: Stretch> {
+pub struct UnitDecoder<S: DecodeUnit> {
     jobs: Producer<Job<S>>,
     waiting: VecDeque<Waiting<S>>,
     workers: usize,
 }
 
-impl<S: Stretch> Lanes<S> {
+impl<S: DecodeUnit> UnitDecoder<S> {
     /// The threads end with this.
     pub fn start<'scope>(scope: &'scope Scope<'scope, '_>, workers: usize) -> Result<Self, ImageError> {
         let (jobs, queue) = channel::<Job<S>>(1);
@@ -107,18 +107,18 @@ impl<S: Stretch> Lanes<S> {
         self.waiting.is_empty()
     }
 
-    pub fn put(&mut self, stretch: S) -> Result<(), ImageError> {
+    pub fn put(&mut self, unit: S) -> Result<(), ImageError> {
         let (reply, parts) = channel(PARTS);
-        let stretch = Arc::new(stretch);
-        let job = Job { stretch: stretch.clone(), reply };
+        let unit = Arc::new(unit);
+        let job = Job { unit: unit.clone(), reply };
         self.jobs.push(job).map_err(|_| ImageError::Broken { stage: "decode" })?;
-        self.waiting.push_back(Waiting { stretch, parts });
+        self.waiting.push_back(Waiting { unit, parts });
         Ok(())
     }
 
-    /// Hands on the oldest stretch. One that failed comes back.
+    /// Hands on the oldest unit. One that failed comes back.
     pub fn next(&mut self, sink: &mut Chunker<'_>) -> Result<Option<Decoded<S>>, ImageError> {
-        let Some(Waiting { stretch, parts }) = self.waiting.pop_front() else { return Ok(None) };
+        let Some(Waiting { unit, parts }) = self.waiting.pop_front() else { return Ok(None) };
         let mut handed_on = 0;
         loop {
             sink.check()?;
@@ -128,7 +128,7 @@ impl<S: Stretch> Lanes<S> {
                     hand_on(&piece, sink)?;
                 }
                 Popped::Item(Ok(Done::End(found))) => return Ok(Some(Ok(found))),
-                Popped::Item(Err(error)) => return Ok(Some(Err(Failed { stretch, handed_on, error }))),
+                Popped::Item(Err(error)) => return Ok(Some(Err(Failed { unit, handed_on, error }))),
                 Popped::Empty => {}
                 Popped::End => return Err(ImageError::Broken { stage: "decode" }),
             }
@@ -137,30 +137,30 @@ impl<S: Stretch> Lanes<S> {
 
     /// Those that wait, without what became of them.
     pub fn take_back(&mut self) -> Vec<Arc<S>> {
-        self.waiting.drain(..).map(|waiting| waiting.stretch).collect()
+        self.waiting.drain(..).map(|waiting| waiting.unit).collect()
     }
 }
 
 pub fn hand_on(piece: &[u8], sink: &mut Chunker<'_>) -> Result<(), ImageError> {
     match sink.fill(&mut &piece[..]) {
         Ok(()) => Ok(()),
-        Err(Fault::Sink(error)) => Err(error),
-        Err(Fault::Read(_)) => Err(ImageError::Broken { stage: "decode" }),
+        Err(DecodeError::Sink(error)) => Err(error),
+        Err(DecodeError::Read(_)) => Err(ImageError::Broken { stage: "decode" }),
     }
 }
 
-fn work<S: Stretch>(queue: &Mutex<Consumer<Job<S>>>) {
+fn work<S: DecodeUnit>(queue: &Mutex<Consumer<Job<S>>>) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).pop(TICK);
-        let Job { stretch, reply } = match job {
+        let Job { unit, reply } = match job {
             Popped::Item(job) => job,
             Popped::Empty => continue,
             Popped::End => return,
         };
         let mut put = |piece| reply.push(Ok(Done::Piece(piece))).map_err(|_| io::ErrorKind::BrokenPipe.into());
-        let end = stretch.unpack(&mut Put::new(&mut put)).map(Done::End);
+        let end = unit.unpack(&mut Put::new(&mut put)).map(Done::End);
         // Its bytes are not needed here any more.
-        drop(stretch);
+        drop(unit);
         let _ = reply.push(end);
     }
 }

@@ -32,7 +32,7 @@ pub trait Question: Serialize + DeserializeOwned {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum AsideError {
+pub enum IsolateError {
     #[error("cannot start the process that inspects it")]
     Start { source: io::Error },
     #[error("the process that inspected it ended without an answer: {status}")]
@@ -48,7 +48,7 @@ pub enum AsideError {
     Stopped,
 }
 
-impl Coded for AsideError {
+impl Coded for IsolateError {
     fn code(&self) -> &'static str {
         match self {
             Self::Start { .. } => "look.start",
@@ -71,7 +71,7 @@ impl Coded for AsideError {
 }
 
 /// Who is asked, and how long for.
-pub struct Aside<'a> {
+pub struct IsolatedQuery<'a> {
     /// This program.
     pub program: &'a Path,
     pub patience: Duration,
@@ -83,21 +83,21 @@ pub struct Aside<'a> {
     pub tidy: &'a dyn Fn(u32),
 }
 
-impl std::fmt::Debug for Aside<'_> {
+impl std::fmt::Debug for IsolatedQuery<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Aside").field("program", &self.program).field("patience", &self.patience).finish()
+        f.debug_struct("IsolatedQuery").field("program", &self.program).field("patience", &self.patience).finish()
     }
 }
 
-impl Aside<'_> {
-    pub fn ask<Q: Question>(&self, question: &Q) -> Result<Q::Answer, AsideError> {
-        let failed = |source| AsideError::Start { source };
+impl IsolatedQuery<'_> {
+    pub fn ask<Q: Question>(&self, question: &Q) -> Result<Q::Answer, IsolateError> {
+        let failed = |source| IsolateError::Start { source };
         let mut child = self.start(Q::NAME).map_err(failed)?;
         let sent = send(&mut child, question).map_err(failed);
         let answer = match sent.and_then(|()| self.hear(&mut child)) {
             Ok((status, text)) => match serde_json::from_slice(&text) {
                 Ok(answer) if status.success() => return Ok(answer),
-                _ => AsideError::Died { status: status.to_string() },
+                _ => IsolateError::Died { status: status.to_string() },
             },
             Err(error) => error,
         };
@@ -118,8 +118,8 @@ impl Aside<'_> {
     }
 
     /// All that it says, and how it ended.
-    fn hear(&self, child: &mut Child) -> Result<(ExitStatus, Vec<u8>), AsideError> {
-        let failed = |source| AsideError::Start { source };
+    fn hear(&self, child: &mut Child) -> Result<(ExitStatus, Vec<u8>), IsolateError> {
+        let failed = |source| IsolateError::Start { source };
         let mut out = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         let flags = OFlag::O_NONBLOCK;
         fcntl(&out, FcntlArg::F_SETFL(flags)).map_err(|error| failed(error.into()))?;
@@ -132,24 +132,24 @@ impl Aside<'_> {
                 return Ok((status, text));
             }
             if (self.stop)() {
-                return Err(AsideError::Stopped);
+                return Err(IsolateError::Stopped);
             }
             if began.elapsed() >= self.patience {
                 let seconds = self.patience.as_secs();
                 return Err(match self.is_silent(child) {
-                    true => AsideError::Silent { seconds },
-                    false => AsideError::Late { seconds },
+                    true => IsolateError::Silent { seconds },
+                    false => IsolateError::Late { seconds },
                 });
             }
             if text.len() > LIMIT {
-                return Err(AsideError::Died { status: "it said too much".to_owned() });
+                return Err(IsolateError::Died { status: "it said too much".to_owned() });
             }
             std::thread::sleep(TICK);
         }
     }
 }
 
-impl Aside<'_> {
+impl IsolatedQuery<'_> {
     /// Whether the child waits inside the kernel, and nothing is answered for a moment. Not every driver counts what it waits
     /// for.
     fn is_silent(&self, child: &Child) -> bool {
@@ -200,7 +200,7 @@ fn is_gone(child: &mut Child) -> bool {
 }
 
 /// Somebody has to hear of its end, whenever that is.
-fn leave(mut child: Child, patience: Duration) -> AsideError {
+fn leave(mut child: Child, patience: Duration) -> IsolateError {
     let ended = Arc::new(AtomicBool::new(false));
     let told = ended.clone();
     let waiting = std::thread::Builder::new().name("left-behind".to_owned()).spawn(move || {
@@ -210,7 +210,7 @@ fn leave(mut child: Child, patience: Duration) -> AsideError {
     if let Err(error) = waiting {
         log::error!("no thread waits for a process that hangs: {error}");
     }
-    AsideError::Stuck { seconds: patience.as_secs(), ended }
+    IsolateError::Stuck { seconds: patience.as_secs(), ended }
 }
 
 /// The child's side: the question's text to that of its answer.
@@ -240,5 +240,5 @@ pub mod errno {
 }
 
 #[cfg(test)]
-#[path = "aside_tests.rs"]
+#[path = "isolate_tests.rs"]
 mod tests;
