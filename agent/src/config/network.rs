@@ -73,6 +73,8 @@ pub enum Verdict {
 
 use Verdict::{Ignored, Taken, Warned};
 
+const PROXY: &str = "orders name their proxy, as transfer.proxy; the controller is asked without one";
+
 /// Every word about the network, in the kernel's folded spelling. docs/operations.md has a row for each.
 pub const NETWORK_WORDS: &[(&str, Verdict)] = &[
     ("ip", Taken),
@@ -89,6 +91,7 @@ pub const NETWORK_WORDS: &[(&str, Verdict)] = &[
     ("burin.client_id", Taken),
     ("vlan_id", Taken),
     ("hw_addr", Taken),
+    ("packet_bootdev_mac", Taken),
     ("ipam", Taken),
     ("rd.neednet", Ignored),
     ("rd.net.dhcp.retry", Ignored),
@@ -104,6 +107,12 @@ pub const NETWORK_WORDS: &[(&str, Verdict)] = &[
     ("net.ifnames", Ignored),
     ("netwait", Ignored),
     ("dhcp_hostname", Ignored),
+    ("root", Ignored),
+    ("boot", Ignored),
+    ("boot_server", Ignored),
+    ("grpc_authority", Ignored),
+    ("tinkerbell", Ignored),
+    ("docker_registry", Ignored),
     ("ipa_collect_lldp", Ignored),
     ("team", Warned("teaming is not supported: use bond= with mode=802.3ad or active-backup")),
     ("bridge", Warned("bridges are not made: name the NIC itself with ip=")),
@@ -115,6 +124,14 @@ pub const NETWORK_WORDS: &[(&str, Verdict)] = &[
         "nfsroot",
         Warned("burin mounts no root filesystem: what is to be done comes from burin.controller or burin.order"),
     ),
+    (
+        "cloud_config_url",
+        Warned("cloud-init does not run here: burin.controller or burin.order says what is to be done"),
+    ),
+    ("HTTP_PROXY", Warned(PROXY)),
+    ("HTTPS_PROXY", Warned(PROXY)),
+    ("http_proxy", Warned(PROXY)),
+    ("https_proxy", Warned(PROXY)),
     ("iscsi_auto", Warned("iSCSI is not started")),
     ("rd.iscsi.firmware", Warned("iSCSI is not started")),
     ("rd.iscsi.ibft", Warned("the iSCSI boot firmware table is not read")),
@@ -190,7 +207,7 @@ impl Reader<'_> {
         let Some(value) = word.value.as_deref().filter(|value| !value.is_empty()) else {
             match folded.as_str() {
                 // Tinkerbell writes it so where there is none; dracut's bond has defaults.
-                "vlan_id" | "hw_addr" | "ipam" => {}
+                "vlan_id" | "hw_addr" | "packet_bootdev_mac" | "ipam" => {}
                 "bond" => self.bond("bond0"),
                 _ if verdict(&folded) == Some(Taken) => {
                     self.warnings.push(format!("{} has no value: ignored", word.key))
@@ -230,9 +247,9 @@ impl Reader<'_> {
                 ("0", None) => self.plan.vlan = None,
                 _ => self.refuse(&word.key, value, "a VLAN has a number of 1 to 4094"),
             },
-            "hw_addr" => match Mac::parse(value) {
+            "hw_addr" | "packet_bootdev_mac" => match Mac::parse(value) {
                 Some(mac) => self.hw_addr = Some(mac),
-                None => self.refuse("hw_addr", value, "it is not a MAC address"),
+                None => self.refuse(&word.key, value, "it is not a MAC address"),
             },
             "ipam" => self.ipam(value),
             "burin.client_id" => match client_id(value) {

@@ -1,3 +1,5 @@
+use super::cmdline::fold;
+use super::network::verdict;
 use super::*;
 use crate::error::Coded;
 use std::net::IpAddr;
@@ -147,6 +149,23 @@ fn tinkerbell() {
     assert_eq!((one.device.as_deref(), config.network.vlan), (Some("de-ad-be-ef-fe-ed"), Some(VlanChoice::Id(30))));
     assert_eq!((one.dns.len(), one.ntp.len(), config.network.search.join(" ").as_str()), (2, 1, "a.example"));
     assert_eq!(parse("ipam=nonsense").warnings.len(), 1);
+    assert_eq!(parse("packet_bootdev_mac=52:54:00:ab:cd:ef").boot_mac, Mac::parse("52:54:00:ab:cd:ef"));
+}
+
+/// A line as MAAS writes it for a machine that is commissioned.
+#[test]
+fn maas() {
+    let config = parse(
+        "nomodeset ro root=squash:http://10.1.0.2:5248/images/ubuntu/amd64/ga-24.04/noble/stable/squashfs \
+         ip=::::able-cat:BOOTIF ip6=off overlayroot=tmpfs overlayroot_cfgdisk=disabled \
+         cc:{'datasource_list': ['MAAS']}end_cc cloud-config-url=http://10.1.0.2:5248/MAAS/metadata apparmor=0 \
+         log_host=10.1.0.2 log_port=5247 --- BOOTIF=01-52-54-00-ab-cd-ef",
+    );
+    let one = &config.network.addressing[0];
+    assert_eq!((one.device.as_deref(), one.ipv4, one.ipv6), (Some("BOOTIF"), Ipv4Method::Dhcp, Ipv6Method::Off));
+    assert_eq!((one.hostname.as_deref(), config.boot_mac), (Some("able-cat"), Mac::parse("52:54:00:ab:cd:ef")));
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].starts_with("cloud-config-url="), "{:?}", config.warnings);
 }
 
 #[test]
@@ -197,21 +216,68 @@ fn client_ids() {
     assert_eq!(parse("burin.client_id=xyz").warnings.len(), 1);
 }
 
+/// What others use for the network, from their manuals and templates: dracut.cmdline(7) of 059, initramfs-tools(7) of 0.142,
+/// and the boot scripts of MAAS, Tinkerbell (Smee, Boots, HookOS) and Ironic.
+#[test]
+fn every_word_that_others_use_is_known() {
+    for words in [
+        "ip ifname rd.route bootdev rd.bootif rd.neednet vlan bond team bridge nameserver rd.peerdns biosdevname rd.ethtool \
+         rd.net.dhcp.retry rd.net.timeout.dhcp rd.net.timeout.iflink rd.net.timeout.ifup rd.net.timeout.route \
+         rd.net.timeout.ipv6dad rd.net.timeout.ipv6auto rd.net.timeout.carrier rd.znet rd.znet_ifname \
+         rd.nfs.domain rd.iscsi.firmware rd.iscsi.ibft netroot rd.iscsi.initiator rd.iscsi.target.name \
+         rd.iscsi.target.ip rd.iscsi.target.port rd.iscsi.target.group rd.iscsi.username rd.iscsi.password \
+         rd.iscsi.in.username rd.iscsi.in.password rd.iscsi.login_retry_max rd.iscsi.mp rd.iscsi.param \
+         rd.iscsi.testroute rd.iscsi.waitnet fcoe rd.fcoe rd.nvmf.discover rd.nvmf.hostnqn rd.nvmf.hostid rd.nonvmf root",
+        "ip ip6 nfsroot boot netconsole",
+        "ip ip6 root cloud-config-url log_host log_port",
+        "ip vlan_id hw_addr ipam syslog_host packet_bootdev_mac grpc_authority tinkerbell docker_registry HTTP_PROXY HTTPS_PROXY",
+        "ip boot_server ipa-collect-lldp ipa-enable-vlan-interfaces",
+    ] {
+        for word in words.split_whitespace() {
+            assert!(verdict(&fold(word)).is_some(), "{word}");
+        }
+    }
+}
+
+const VERDICTS: [&str; 3] = ["taken", "ignored", "warned"];
+
+fn named(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Taken => "taken",
+        Verdict::Ignored => "ignored",
+        Verdict::Warned(_) => "warned",
+    }
+}
+
 /// Whoever adds a word says in docs/operations.md what becomes of it.
 #[test]
 fn the_documentation_has_a_row_for_every_word() {
     let text = include_str!("../../../docs/operations.md");
     for (word, verdict) in NETWORK_WORDS {
-        let named = format!("`{word}=");
+        let wanted = format!("`{word}=");
         let row = text
             .lines()
-            .find(|line| line.starts_with('|') && line.split('|').nth(1).is_some_and(|c| c.contains(&named)));
-        let row = row.unwrap_or_else(|| panic!("docs/operations.md has no row for {named}"));
-        let what = match verdict {
-            Verdict::Taken => "taken",
-            Verdict::Ignored => "ignored",
-            Verdict::Warned(_) => "warned",
-        };
-        assert_eq!(row.split('|').nth(2).map(str::trim), Some(what), "{word}: {row}");
+            .find(|line| line.starts_with('|') && line.split('|').nth(1).is_some_and(|c| c.contains(&wanted)));
+        let row = row.unwrap_or_else(|| panic!("docs/operations.md has no row for {wanted}"));
+        assert_eq!(row.split('|').nth(2).map(str::trim), Some(named(*verdict)), "{word}: {row}");
     }
+}
+
+/// And what the page promises of a word is what is done.
+#[test]
+fn every_word_of_the_documentation_is_known() {
+    let rows = include_str!("../../../docs/operations.md").lines().filter_map(|line| {
+        let cells: Vec<&str> = line.strip_prefix('|')?.split('|').map(str::trim).collect();
+        let (words, what) = (*cells.first()?, *cells.get(1)?);
+        VERDICTS.contains(&what).then_some((words, what))
+    });
+    let mut seen = 0;
+    for (words, what) in rows {
+        for word in words.split('`').skip(1).step_by(2).filter_map(|code| Some(code.split_once('=')?.0)) {
+            let folded = fold(word);
+            assert_eq!(verdict(&folded).map(named), Some(what), "{word}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "the table was not found: {seen}");
 }

@@ -65,6 +65,10 @@ fn wrong_values_have_codes() {
     assert_eq!(code("burin.controller=c.example"), "config.url");
     assert_eq!(code("burin.controller=ftp://c.example/"), "config.url");
     assert_eq!(code("burin.events=http://"), "config.url");
+    // Nobody could say by which link.
+    assert_eq!(code("burin.controller=http://[fe80::1%25eth0]:8080"), "config.url");
+    assert_eq!(code("burin.controller=http://[fe80::1]:8080"), "config.url");
+    assert!(parse("burin.controller=http://[fd00::1]:8080").controller.is_some());
     assert_eq!(code("burin.order=order.json"), "config.url");
     assert_eq!(code("burin.ca=ca.pem"), "config.ca");
     assert_eq!(code("burin.ca=sha256:12"), "config.ca");

@@ -4,7 +4,7 @@ use super::ConfigError;
 use super::syslog::SyslogTarget;
 use crate::protocol::order::Finish;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use ureq::http::Uri;
@@ -24,6 +24,9 @@ impl HttpUrl {
         }
         match uri.host() {
             None | Some("") => Err("it names no host"),
+            Some(host) if is_of_one_link(host) => {
+                Err("its address is one of a single link (fe80::): give a global one, or a unique local one (fd00::/8)")
+            }
             Some(_) => Ok(Self(text.to_owned())),
         }
     }
@@ -36,6 +39,13 @@ impl HttpUrl {
     pub fn is_https(&self) -> bool {
         self.0.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
     }
+}
+
+/// With or without a zone (RFC 6874), of which a URL that other machines are told as well can say nothing.
+fn is_of_one_link(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let (address, zone) = bare.split_once('%').map_or((bare, None), |(address, zone)| (address, Some(zone)));
+    address.parse().is_ok_and(|address: Ipv6Addr| zone.is_some() || address.is_unicast_link_local())
 }
 
 impl fmt::Display for HttpUrl {

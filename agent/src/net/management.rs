@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// USB NICs that management controllers show to their hosts, by vendor and product.
-const KNOWN: [(&str, &str); 5] = [
-    // AMI MegaRAC.
+const NICS: [(&str, &str); 6] = [
+    // AMI MegaRAC: ASRock Rack, ASUS, Gigabyte, Inspur, Tyan and others.
     ("046b", "ffb0"),
     // Dell iDRAC.
     ("413c", "a102"),
@@ -19,7 +19,28 @@ const KNOWN: [(&str, &str); 5] = [
     ("0b1f", "03ee"),
     // HPE iLO.
     ("03f0", "2927"),
+    // Oracle ILOM.
+    ("0430", "a4a2"),
 ];
+
+/// USB hubs that exist in a management controller only: whatever is behind one is the controller's, whichever ids a gadget
+/// of OpenBMC has been given.
+const HUBS: [(&str, &str); 4] = [
+    // ASPEED's, as Linux on the controller has it: OpenBMC, Insyde, newer AMI.
+    ("1d6b", "0107"),
+    // AMI MegaRAC.
+    ("046b", "ff01"),
+    // HPE iLO.
+    ("03f0", "1327"),
+    // Avocent: iDRAC, IMM, Cisco CIMC.
+    ("0624", "0248"),
+];
+
+/// PCI functions that are a management controller's own USB host: HPE iLO and iLO 5.
+const HOSTS: [(&str, &str); 2] = [("0x103c", "0x3300"), ("0x103c", "0x22f6")];
+
+/// A NIC behind seven hubs, the most that USB allows, with its interface, root hub and PCI function.
+const DEPTH: usize = 10;
 
 /// Remembers what it found: NICs do not change what they are.
 #[derive(Debug)]
@@ -42,8 +63,8 @@ impl Management {
         if let Some(known) = self.known.get(&link.index) {
             return *known;
         }
-        let usb = usb_ids(&self.root, &link.name);
-        let one = link.is_nic() && leads_there(&self.interfaces, link.mac, usb.as_ref());
+        let place = Place::of(&self.root, &link.name);
+        let one = link.is_nic() && leads_there(&self.interfaces, link.mac, &place);
         if one {
             log::info!("{}: leads to the management controller, and is left alone", link.name);
         }
@@ -52,37 +73,75 @@ impl Management {
     }
 }
 
-fn leads_there(interfaces: &[HostInterface], mac: Option<Mac>, usb: Option<&(String, String)>) -> bool {
-    let known = usb.is_some_and(|(vendor, product)| KNOWN.contains(&(vendor.as_str(), product.as_str())));
+fn leads_there(interfaces: &[HostInterface], mac: Option<Mac>, place: &Place) -> bool {
     let told = interfaces.iter().filter(|one| one.kind.as_deref() == Some("network")).any(|one| {
         let by_mac = mac.is_some() && one.mac.as_deref().and_then(Mac::parse) == mac;
         let by_ids = one.device.as_deref() == Some("usb")
-            && usb.is_some_and(|(vendor, product)| {
+            && place.nic.as_ref().is_some_and(|(vendor, product)| {
                 one.vendor_id.as_ref() == Some(vendor) && one.product_id.as_ref() == Some(product)
             });
         by_mac || by_ids
     });
-    known || told
+    told || place.is_known()
 }
 
-/// Of the USB device that the interface belongs to.
-fn usb_ids(root: &Path, name: &str) -> Option<(String, String)> {
-    let device = root.join("sys/class/net").join(name).join("device").canonicalize().ok()?;
-    // The interface of the device, or the device itself; never a hub further up.
-    device.ancestors().take(2).find_map(|place| {
-        let read = |file: &str| Some(std::fs::read_to_string(place.join(file)).ok()?.trim().to_ascii_lowercase());
-        Some((read("idVendor")?, read("idProduct")?))
-    })
+type Ids = (String, String);
+
+/// Where a USB NIC is; empty for others.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Place {
+    nic: Option<Ids>,
+    /// From the nearest one up to the root hub.
+    hubs: Vec<Ids>,
+    /// The PCI function of the root hub.
+    host: Option<Ids>,
+}
+
+impl Place {
+    fn of(root: &Path, name: &str) -> Self {
+        let mut place = Self::default();
+        let Ok(device) = root.join("sys/class/net").join(name).join("device").canonicalize() else { return place };
+        let ids = |place: &Path, vendor: &str, product: &str| {
+            let read = |file: &str| Some(std::fs::read_to_string(place.join(file)).ok()?.trim().to_ascii_lowercase());
+            Some((read(vendor)?, read(product)?))
+        };
+        for (step, above) in device.ancestors().take(DEPTH).enumerate() {
+            match ids(above, "idVendor", "idProduct") {
+                // The device, or the interface of it that the NIC is.
+                Some(ids) if step < 2 && place.nic.is_none() => place.nic = Some(ids),
+                Some(ids) if place.nic.is_some() => place.hubs.push(ids),
+                // Not a USB device: no NIC of PCI leads there.
+                _ if step > 0 && place.nic.is_none() => break,
+                _ => {}
+            }
+            if place.nic.is_some() && place.host.is_none() {
+                place.host = ids(above, "vendor", "device");
+            }
+        }
+        place
+    }
+
+    fn is_known(&self) -> bool {
+        let of = |table: &[(&str, &str)], ids: &Ids| table.contains(&(ids.0.as_str(), ids.1.as_str()));
+        self.nic.as_ref().is_some_and(|ids| of(&NICS, ids))
+            || self.hubs.iter().any(|ids| of(&HUBS, ids))
+            || self.host.as_ref().is_some_and(|ids| of(&HOSTS, ids))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::symlink;
 
     const OURS: Mac = Mac([2, 0, 0, 0, 0, 1]);
 
-    fn ids(vendor: &str, product: &str) -> (String, String) {
+    fn ids(vendor: &str, product: &str) -> Ids {
         (vendor.to_owned(), product.to_owned())
+    }
+
+    fn nic(vendor: &str, product: &str) -> Place {
+        Place { nic: Some(ids(vendor, product)), ..Place::default() }
     }
 
     #[test]
@@ -92,32 +151,72 @@ mod tests {
         told.vendor_id = Some("1d6b".into());
         told.product_id = Some("0104".into());
         let told = [told];
-        assert!(leads_there(&told, Some(OURS), Some(&ids("1d6b", "0104"))));
-        assert!(!leads_there(&[], Some(OURS), Some(&ids("1d6b", "0104"))));
-        assert!(!leads_there(&told, Some(OURS), None), "not a USB device");
-        assert!(leads_there(&[], None, Some(&ids("046b", "ffb0"))), "known without SMBIOS");
+        assert!(leads_there(&told, Some(OURS), &nic("1d6b", "0104")));
+        assert!(!leads_there(&[], Some(OURS), &nic("1d6b", "0104")));
+        assert!(!leads_there(&told, Some(OURS), &Place::default()), "not a USB device");
+        assert!(leads_there(&[], None, &nic("046b", "ffb0")), "known without SMBIOS");
         let kcs = [HostInterface { kind: Some("KCS".into()), mac: Some(OURS.to_string()), ..HostInterface::default() }];
-        assert!(!leads_there(&kcs, Some(OURS), None));
+        assert!(!leads_there(&kcs, Some(OURS), &Place::default()));
         let by_mac =
             [HostInterface { kind: Some("network".into()), mac: Some(OURS.to_string()), ..HostInterface::default() }];
-        assert!(leads_there(&by_mac, Some(OURS), None));
-        assert!(!leads_there(&by_mac, Some(Mac([2; 6])), None));
+        assert!(leads_there(&by_mac, Some(OURS), &Place::default()));
+        assert!(!leads_there(&by_mac, Some(Mac([2; 6])), &Place::default()));
+    }
+
+    /// `usb0` behind a hub, a root hub and a PCI function.
+    fn machine(nic: (&str, &str), hub: (&str, &str), host: (&str, &str)) -> Place {
+        let root = tempfile::tempdir().unwrap();
+        let function = root.path().join("sys/devices/pci0000:00/0000:00:14.0");
+        let usb = function.join("usb1");
+        let device = usb.join("1-1/1-1.2");
+        std::fs::create_dir_all(device.join("1-1.2:1.0")).unwrap();
+        for (place, files, ids) in [
+            (&function, ["vendor", "device"], host),
+            (&usb, ["idVendor", "idProduct"], ("1d6b", "0002")),
+            (&usb.join("1-1"), ["idVendor", "idProduct"], hub),
+            (&device, ["idVendor", "idProduct"], nic),
+        ] {
+            for (file, id) in files.iter().zip([ids.0, ids.1]) {
+                std::fs::write(place.join(file), format!("{id}\n")).unwrap();
+            }
+        }
+        let class = root.path().join("sys/class/net");
+        for (name, device) in [("usb0", device.join("1-1.2:1.0")), ("eth0", function)] {
+            std::fs::create_dir_all(class.join(name)).unwrap();
+            symlink(device, class.join(name).join("device")).unwrap();
+        }
+        assert_eq!(Place::of(root.path(), "eth0"), Place::default(), "a NIC of PCI");
+        assert_eq!(Place::of(root.path(), "eth1"), Place::default(), "none at all");
+        Place::of(root.path(), "usb0")
+    }
+
+    const ADAPTER: (&str, &str) = ("0bda", "8153");
+    const HUB: (&str, &str) = ("05e3", "0610");
+    const XHCI: (&str, &str) = ("0x8086", "0xa36d");
+
+    #[test]
+    fn a_nic_is_where_its_hubs_are() {
+        let place = machine(ADAPTER, HUB, XHCI);
+        assert_eq!(place.nic, Some(ids(ADAPTER.0, ADAPTER.1)));
+        assert_eq!(place.hubs, [ids(HUB.0, HUB.1), ids("1d6b", "0002")]);
+        assert_eq!(place.host, Some(ids(XHCI.0, XHCI.1)));
+        assert!(!place.is_known(), "an adapter that somebody has plugged in");
+        assert!(!machine(ADAPTER, NICS[0], XHCI).is_known(), "the ids of a NIC on a hub");
     }
 
     #[test]
-    fn ids_are_those_of_the_nic_and_not_of_its_hub() {
-        let root = tempfile::tempdir().unwrap();
-        let hub = root.path().join("sys/devices/pci0/usb1/1-1");
-        let device = hub.join("1-1.2");
-        std::fs::create_dir_all(device.join("1-1.2:1.0")).unwrap();
-        for (place, product) in [(&hub, "ffb0"), (&device, "a4a2")] {
-            std::fs::write(place.join("idVendor"), "046b\n").unwrap();
-            std::fs::write(place.join("idProduct"), format!("{product}\n")).unwrap();
+    fn whatever_is_in_a_management_controller_leads_there() {
+        // OpenBMC gives its gadget ids that any gadget has.
+        let gadget = ("1d6b", "0104");
+        assert!(!machine(gadget, HUB, XHCI).is_known());
+        for hub in HUBS {
+            assert!(machine(gadget, hub, XHCI).is_known(), "{hub:?}");
         }
-        let nic = root.path().join("sys/class/net/usb0");
-        std::fs::create_dir_all(&nic).unwrap();
-        std::os::unix::fs::symlink(device.join("1-1.2:1.0"), nic.join("device")).unwrap();
-        assert_eq!(usb_ids(root.path(), "usb0"), Some(ids("046b", "a4a2")));
-        assert_eq!(usb_ids(root.path(), "eth0"), None);
+        for host in HOSTS {
+            assert!(machine(gadget, HUB, host).is_known(), "{host:?}");
+        }
+        for nic in NICS {
+            assert!(machine(nic, HUB, XHCI).is_known(), "{nic:?}");
+        }
     }
 }

@@ -17,6 +17,9 @@ const MAX_MESSAGE: u16 = 1472;
 /// Below this a lease would have us renew without pause.
 const SHORTEST: u32 = 10;
 
+/// What Windows servers older than option 121 have in its place, in the same form ([MS-DHCPE] 2.2.8).
+const MICROSOFT_ROUTES: u8 = 249;
+
 /// A destination and the router to it, from option 121.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DhcpRoute {
@@ -242,6 +245,9 @@ impl Options {
         if overload & 2 != 0 {
             options.walk(payload.get(44..108).unwrap_or_default());
         }
+        if let Some(routes) = options.0.remove(&MICROSOFT_ROUTES) {
+            options.0.entry(OptionCode::ClasslessStaticRoute.into()).or_insert(routes);
+        }
         options
     }
 
@@ -330,6 +336,7 @@ pub fn build(ask: &Ask<'_>) -> Vec<u8> {
             OptionCode::DomainSearch,
             OptionCode::Renewal,
             OptionCode::Rebinding,
+            OptionCode::from(MICROSOFT_ROUTES),
         ]));
     }
     let mut bytes = Vec::with_capacity(400);

@@ -87,6 +87,16 @@ fn classless_routes_replace_the_router() {
     assert_eq!(lease.routes, expected);
 }
 
+/// Option 249 is Windows' older name for 121, and gives way to it.
+#[test]
+fn microsofts_routes_count_where_there_are_no_others() {
+    let default = [249, 5, 0, 10, 0, 0, 9];
+    let gateways = |options: &[u8]| lease_of(options).routes.iter().map(|route| route.gateway).collect::<Vec<_>>();
+    let ninth = Some(Ipv4Addr::new(10, 0, 0, 9));
+    assert_eq!(gateways(&[&[3, 4, 10, 0, 0, 254], default.as_slice()].concat()), [ninth]);
+    assert_eq!(gateways(&[&[121, 5, 0, 10, 0, 0, 8], default.as_slice()].concat()), [Some([10, 0, 0, 8].into())]);
+}
+
 #[test]
 fn a_bad_option_costs_only_itself() {
     // A host name that is not UTF-8, a mask of three bytes, an empty router list, a vendor option of nonsense.
@@ -170,7 +180,7 @@ fn what_we_ask() {
     );
     assert_eq!(option(OptionCode::ClassIdentifier), Some(DhcpOption::ClassIdentifier(b"burin".to_vec())));
     let Some(DhcpOption::ParameterRequestList(list)) = option(OptionCode::ParameterRequestList) else { panic!() };
-    for code in [1, 3, 6, 15, 26, 42, 119, 121] {
+    for code in [1, 3, 6, 15, 26, 42, 119, 121, 249] {
         assert!(list.contains(&OptionCode::from(code)), "{code}");
     }
 }
