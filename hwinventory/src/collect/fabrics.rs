@@ -44,7 +44,9 @@ fn initiator_file(reader: &Reader) -> Option<NameAndSource> {
 
 /// By the kernel's driver, which shows no secrets unless asked for them; without it, the table itself.
 fn firmware_table(reader: &Reader) -> (Option<Ibft>, &'static str) {
-    if let Ok(names) = reader.source().list(IBFT) {
+    if let Ok(names) = reader.source().list(IBFT)
+        && !names.is_empty()
+    {
         return (Some(from_driver(reader, &names)), IBFT);
     }
     const TABLES: &[&str] = &["/sys/firmware/acpi/tables/iBFT", "/sys/firmware/acpi/tables/IBFT"];
@@ -90,7 +92,7 @@ fn from_driver(reader: &Reader, names: &[String]) -> Ibft {
                 name: text(name, "target-name"),
                 address: address(name, "ip-addr"),
                 port: number(name, "port"),
-                lun: text(name, "lun"),
+                lun: text(name, "lun").map(unit),
                 authentication: number(name, "chap-type").map(|n| match n {
                     0 => "none".to_owned(),
                     1 => "chap".to_owned(),
@@ -101,6 +103,13 @@ fn from_driver(reader: &Reader, names: &[String]) -> Ibft {
         }
     }
     table
+}
+
+/// The driver prints the eight bytes of a unit's number one by one, without leading zeros: as the table has it where each
+/// is one digit.
+fn unit(text: String) -> String {
+    let one_each = text.len() == 8 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if one_each { text.chars().flat_map(|digit| ['0', digit]).collect() } else { text }
 }
 
 fn sessions(reader: &Reader) -> Vec<IscsiSession> {

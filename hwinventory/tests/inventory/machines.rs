@@ -169,3 +169,27 @@ fn the_same_machine_under_either_firmware() {
         assert_eq!(bios.tpm.data.len(), uefi.tpm.data.len(), "{name}");
     }
 }
+
+/// iPXE has hooked a disk over iSCSI and left the boot firmware table in memory, where the kernel's driver finds it.
+#[test]
+fn a_machine_that_booted_from_iscsi() {
+    let machine = replay("ibft.tar.zst");
+    let fabrics = &machine.fabrics.data;
+    let table = fabrics.ibft.as_ref().expect("a table");
+    let [nic] = table.nics.as_slice() else { panic!("{table:?}") };
+    assert_eq!((nic.boot_selected, nic.origin.as_deref(), nic.vlan), (true, Some("dhcp"), None));
+    assert_eq!((nic.address.as_deref(), nic.gateway.as_deref()), (Some("10.0.2.15/24"), Some("10.0.2.2")));
+    assert_eq!((nic.dhcp_server.as_deref(), nic.name_servers.join(" ").as_str()), (Some("10.0.2.2"), "10.0.2.3"));
+    let booted = machine.nics.data.iter().find(|n| n.mac == nic.mac).expect("the NIC");
+    assert_eq!(booted.pci_address, nic.pci_address, "by the driver's link and by its address");
+    let [target] = table.targets.as_slice() else { panic!("{table:?}") };
+    assert_eq!((target.address.as_deref(), target.port, target.nic), (Some("10.0.2.2"), Some(3260), Some(0)));
+    assert_eq!(target.name.as_deref(), Some("iqn.2026-11.example.burin:disk"));
+    assert_eq!((target.lun.as_deref(), target.authentication.as_deref()), (Some("0001000000000000"), Some("chap")));
+    let initiator = fabrics.iscsi_initiator.as_ref().expect("a name");
+    assert_eq!(
+        (Some(&initiator.name), initiator.source.as_str()),
+        (table.initiator_name.as_ref(), "/sys/firmware/ibft")
+    );
+    assert!(machine.findings.is_empty(), "{:?}", machine.findings);
+}

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes the snapshots in this directory anew: capture.sh HWINVENTORY [KIND...], a static binary, and q35, sas or rack. QEMU_ACCEL
+# Makes the snapshots in this directory anew: capture.sh HWINVENTORY [KIND...], a static binary, and q35, sas, ibft or rack. QEMU_ACCEL
 # is the accelerator. Beside the snapshot of `rack` stands what other programs say of the same machine, in the guest: rack.tar.zst
 # is not redacted (nothing in it is anybody's), so that names can be compared, too.
 set -eu
 binary=$(realpath "$1")
 shift
-wanted=${*:-q35 sas rack}
+wanted=${*:-q35 sas ibft rack}
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -23,7 +23,7 @@ gcc -static -O1 -o root/init "$here/init.c"
 strip -o root/hwinventory "$binary"
 modules="virtio_pci nvme ahci sd_mod sr_mod virtio_blk virtio_scsi virtio_net e1000e vmxnet3 megaraid_sas mptsas xhci_pci uas
     usb_storage ipmi_si ipmi_devintf tpm_tis tpm_crb efivarfs i6300esb ext4 af_packet
-    dm_multipath dm_service_time nfit nd_pmem cxl_acpi cxl_pci cxl_mem cxl_port"
+    dm_multipath dm_service_time nfit nd_pmem cxl_acpi cxl_pci cxl_mem cxl_port iscsi_ibft"
 for module in $modules; do
     modprobe -d "$work/kernel" -S "$release" --show-depends "$module" 2>/dev/null | awk '/^insmod/ { print $2 }'
 done | awk '!seen[$0]++' | while read -r file; do
@@ -76,7 +76,7 @@ snapshot() {
     while [ ! -S tpm/sock ]; do sleep 0.1; done
     # shellcheck disable=SC2086
     echo set_link dark off | timeout 600 qemu-system-x86_64 -accel "$accel" -cpu max -machine q35 -display none \
-        -no-reboot -monitor stdio -kernel "kernel/boot/vmlinuz-$release" -initrd "${initrd:-initrd.gz}" \
+        -no-reboot -monitor stdio ${boot:--kernel kernel/boot/vmlinuz-$release -initrd ${initrd:-initrd.gz}} \
         -serial "file:$name.log" -serial "file:$name.tar.zst" -serial "file:$name.oracles" $drives "$@" >/dev/null
     # A machine without a TPM has not asked for it.
     kill "$tpm" 2>/dev/null || true
@@ -114,6 +114,36 @@ machine sas -smp 2 -m 768 -append "console=ttyS0 quiet panic=1" \
     -netdev user,id=n0,restrict=on -device e1000e,id=dark,netdev=n0,mac=52:54:00:00:00:11,romfile= \
     -netdev user,id=n1,restrict=on -device virtio-net-pci,netdev=n1,mac=52:54:00:00:00:12,romfile= \
     -device i6300esb -action watchdog=none
+
+# Started by iPXE, which has hooked a disk of an iSCSI target and leaves the boot firmware table in memory.
+ibft() {
+    cp "kernel/boot/vmlinuz-$release" vmlinuz
+    truncate -s 64M lun.img
+    cat >ibft.ipxe <<-'IPXE'
+		#!ipxe
+		dhcp
+		set initiator-iqn iqn.2026-11.example.burin:machine
+		set username booter
+		set password not-for-anybody
+		sanhook --drive 0x80 iscsi:10.0.2.2:::1:iqn.2026-11.example.burin:disk
+		kernel vmlinuz console=ttyS0 quiet panic=1
+		initrd initrd.gz
+		boot
+	IPXE
+    tgtd -f -C 17 --iscsi portal=127.0.0.1:3260 &
+    target=$!
+    while ! tgtadm -C 17 --op show --mode system >/dev/null 2>&1; do sleep 0.1; done
+    tgtadm -C 17 --lld iscsi --op new --mode target --tid 1 -T iqn.2026-11.example.burin:disk
+    tgtadm -C 17 --lld iscsi --op new --mode logicalunit --tid 1 --lun 1 -b "$work/lun.img"
+    tgtadm -C 17 --lld iscsi --op bind --mode target --tid 1 -I ALL
+    tgtadm -C 17 --lld iscsi --op new --mode account --user booter --password not-for-anybody
+    tgtadm -C 17 --lld iscsi --op bind --mode account --tid 1 --user booter
+    rm -rf tpm && mkdir tpm
+    drives='' boot="-boot n" snapshot ibft -smp 1 -m 768 -netdev "user,id=n0,tftp=$work,bootfile=ibft.ipxe" \
+        -device virtio-net-pci,netdev=n0,mac=52:54:00:00:00:1b -device virtio-net-pci,id=dark,mac=52:54:00:00:00:1c,romfile=
+    kill -9 "$target"
+}
+case " $wanted " in *" ibft "*) ibft ;; esac
 
 # Paths to one disk, an NVMe subsystem with two controllers, a BMC with events and a FRU, an NVDIMM, CXL memory.
 case " $wanted " in *" rack "*) ;; *) exit 0 ;; esac

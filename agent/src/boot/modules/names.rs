@@ -20,6 +20,8 @@ pub const ALWAYS: &[&str] = &[
     "ipmi_devintf",
     "tpm_tis",
     "tpm_crb",
+    // Where firmware has booted from over iSCSI: without ACPI tables it is found in memory only.
+    "iscsi_ibft",
 ];
 
 /// Drivers that bring neither a disk nor a NIC: nobody waits for them, and a BMC that never answers holds up its own
