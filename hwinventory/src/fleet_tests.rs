@@ -90,6 +90,34 @@ fn without_a_majority_nobody_is_odd() {
     assert_eq!(render(&Fleet::default(), false), "no machines\n");
 }
 
+/// A disk that has no place, memory that no table tells of, and a link that only one has.
+#[test]
+fn what_has_no_place_counts_too() {
+    let plain = |name: &str, memory: u64, disks: &[&str], speed: Option<u64>| {
+        let mut inventory = Inventory::default();
+        inventory.memory.data.usable = Some(memory);
+        inventory.disks.data = disks.iter().map(|d| Disk { name: (*d).into(), ..Disk::default() }).collect();
+        inventory.nics.data = vec![crate::model::Nic { name: "eth0".into(), speed, ..Default::default() }];
+        Member::new(name, &inventory)
+    };
+    let full = 8 << 30;
+    let members = vec![
+        plain("a", full - (150 << 20), &["pmem0"], None),
+        plain("b", full - (140 << 20), &["pmem0"], None),
+        plain("c", full - (145 << 20), &["pmem0"], None),
+        plain("d", full / 2, &["pmem0"], None),
+        plain("e", full - (147 << 20), &[], Some(1_000_000_000)),
+    ];
+    let page = render(&compare(members, Vec::new()), false);
+    for line in [
+        "    memory: 4096 MiB (4 have 7936 MiB)",
+        "    disk pmem0: not there (4 have 0 MB)",
+        "    nic eth0 speed: 1 Gbit/s (4 have none)",
+    ] {
+        assert!(page.lines().any(|one| one == line), "{line}: {page}");
+    }
+}
+
 #[test]
 fn other_models_are_other_groups() {
     let mut other = server("S9", 3200);

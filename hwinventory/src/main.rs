@@ -218,13 +218,24 @@ fn load(path: &Path) -> io::Result<Inventory> {
     let in_file = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
     if path.is_file() {
         let bytes = std::fs::read(path).map_err(in_file)?;
+        if bytes.is_empty() {
+            return Err(in_file(io::Error::new(io::ErrorKind::InvalidData, "it is empty")));
+        }
         if bytes.trim_ascii_start().starts_with(b"{") {
             return serde_json::from_slice(&bytes).map_err(|e| in_file(e.into()));
         }
     }
+    if path.is_dir() && !is_machine(path) {
+        return Err(in_file(io::Error::new(io::ErrorKind::InvalidInput, "holds no copy of /proc or /sys")));
+    }
     let source = source::open(path).map_err(in_file)?;
     let bmc_time = Duration::from_secs(3);
     Ok(hwinventory::collect(&Options { source, bmc_time, ..Options::default() }))
+}
+
+/// A directory with copies of /proc and /sys.
+fn is_machine(directory: &Path) -> bool {
+    directory.join("proc").is_dir() || directory.join("sys").is_dir()
 }
 
 /// Compares all the machines in a folder: inventories (JSON), snapshots, directories with copies of /proc and /sys.
@@ -236,8 +247,7 @@ fn fleet(out: &mut impl Write, folder: &Path, json: bool) -> io::Result<ExitCode
     let (mut members, mut unreadable) = (Vec::new(), Vec::new());
     for path in paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_machine = path.is_dir() && (path.join("proc").is_dir() || path.join("sys").is_dir());
-        if name.starts_with('.') || (path.is_dir() && !is_machine) {
+        if name.starts_with('.') || (path.is_dir() && !is_machine(&path)) {
             continue;
         }
         let short = [".json", ".tar.zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
@@ -248,6 +258,9 @@ fn fleet(out: &mut impl Write, folder: &Path, json: bool) -> io::Result<ExitCode
             Ok(_) => unreadable.push(Unreadable { file: name, error: "not an inventory".to_owned() }),
             Err(error) => unreadable.push(Unreadable { file: name, error: error.to_string() }),
         }
+    }
+    if members.is_empty() && unreadable.is_empty() {
+        return Err(in_folder(io::Error::new(io::ErrorKind::NotFound, "no inventories are in it")));
     }
     let found = hwinventory::fleet::compare(members, unreadable);
     if json {

@@ -11,7 +11,7 @@ pub fn facts(inventory: &Inventory) -> Facts {
     let mut facts = Facts::new();
     machine(inventory, &mut facts);
     processors(inventory, &mut facts);
-    inventory.memory.data.dimms.iter().enumerate().for_each(|(at, d)| dimm(at, d, &mut facts));
+    memory(inventory, &mut facts);
     inventory.disks.data.iter().for_each(|d| disk(d, &mut facts));
     inventory.nics.data.iter().for_each(|n| nic(n, &mut facts));
     inventory.pci.data.iter().for_each(|d| pci(d, &mut facts));
@@ -88,6 +88,17 @@ fn processors(inventory: &Inventory, facts: &mut Facts) {
     add(facts, "numa nodes", Some(inventory.numa.data.nodes.len()).filter(|&n| n > 0));
 }
 
+fn memory(inventory: &Inventory, facts: &mut Facts) {
+    let memory = &inventory.memory.data;
+    memory.dimms.iter().enumerate().for_each(|(at, d)| dimm(at, d, facts));
+    if memory.dimms.is_empty() {
+        // Without SMBIOS. Kernels keep some of it to themselves, not always as much.
+        const STEP: u64 = 256 << 20;
+        let bytes = memory.physical.or(memory.usable).map(|bytes| (bytes + STEP / 2) / STEP * STEP);
+        add(facts, "memory", bytes.map(|bytes| format!("{} MiB", bytes >> 20)));
+    }
+}
+
 /// Slots may share a locator: then the bank tells them apart, and where that is the same, too, the order.
 fn dimm(at: usize, dimm: &Dimm, facts: &mut Facts) {
     let slot = words(&[dimm.bank.clone(), dimm.locator.clone()]).unwrap_or_else(|| at.to_string());
@@ -113,7 +124,8 @@ fn disk(disk: &Disk, facts: &mut Facts) {
     // Names that carry the disk's own address (SAS) are no places that another machine has.
     let bay = disk.bay.as_ref().and_then(|b| b.slot.map(|n| format!("bay {n}")).or_else(|| b.name.clone()));
     let place = disk.by_path.clone().filter(|p| !p.contains("0x"));
-    let Some(place) = bay.or(place).or_else(|| disk.hctl.clone()) else { return };
+    // Persistent memory and the like have no place but their name.
+    let place = bay.or(place).or_else(|| disk.hctl.clone()).unwrap_or_else(|| disk.name.clone());
     let name = format!("disk {place}");
     let model = [disk.vendor.clone(), disk.model.clone(), Some(format!("{} MB", disk.size / 1_000_000))];
     add(facts, name.clone(), words(&model));
@@ -160,6 +172,15 @@ fn others(inventory: &Inventory, facts: &mut Facts) {
         }
         let Some(address) = &controller.pci_address else { continue };
         add(facts, format!("controller {address} firmware"), controller.firmware.as_ref());
+    }
+    for region in &inventory.memory_devices.data.nvdimm_regions {
+        let parts = [region.kind.clone(), region.size.map(|bytes| format!("{} MiB", bytes >> 20))];
+        add(facts, format!("nvdimm {}", region.name), words(&parts));
+    }
+    for memory in &inventory.memory_devices.data.cxl_memories {
+        let place = memory.pci_address.clone().unwrap_or_else(|| memory.name.clone());
+        let size = memory.volatile_size.unwrap_or(0) + memory.persistent_size.unwrap_or(0);
+        add(facts, format!("cxl {place}"), words(&[Some(format!("{} MiB", size >> 20)), memory.firmware.clone()]));
     }
     for device in &inventory.rdma.data {
         let place = device.pci_address.clone().unwrap_or_else(|| device.name.clone());

@@ -22,7 +22,7 @@ pub fn render(fleet: &Fleet, colour: bool) -> String {
         for split in &group.split {
             text.push_str(&format!("  {} {}\n", paint("33", "split"), clean(&split.fact)));
             for share in &split.values {
-                let value = clean(share.value.as_deref().unwrap_or("not there"));
+                let value = clean(share.value.as_deref().unwrap_or("none"));
                 text.push_str(&format!("    {value}: {}\n", names(&share.machines)));
             }
         }
@@ -41,7 +41,7 @@ fn odd(group: &Group, paint: &dyn Fn(&str, &str) -> String, text: &mut String) {
         text.push_str(&format!("  {}{serial}\n", paint("1;33", &clean(&odd.machine))));
         for d in &odd.differences {
             let this = clean(d.this.as_deref().unwrap_or("not there"));
-            let most = clean(d.most.as_deref().unwrap_or("not there"));
+            let most = clean(d.most.as_deref().unwrap_or("none"));
             let note = paint("2", &format!("({} have {most})", d.count));
             text.push_str(&format!("    {}: {this} {note}\n", clean(&d.fact)));
         }

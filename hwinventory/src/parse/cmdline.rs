@@ -35,8 +35,12 @@ fn mask(word: &str) -> String {
     const SECRET: &[&str] = &["token", "passw", "passphrase", "secret", "key", "credential", "auth"];
     let Some((name, value)) = word.split_once('=') else { return word.to_owned() };
     let lower = name.to_ascii_lowercase();
-    if SECRET.iter().any(|s| lower.contains(s)) {
+    // `cifspass=`; not `iommu.passthrough=`.
+    if SECRET.iter().any(|s| lower.contains(s)) || lower.ends_with("pass") && !lower.ends_with("bypass") {
         return format!("{name}=***");
+    }
+    if let Some(masked) = iscsi_root(value) {
+        return format!("{name}={masked}");
     }
     if let Some((scheme, rest)) = value.split_once("://") {
         let end = rest.find('/').unwrap_or(rest.len());
@@ -50,6 +54,12 @@ fn mask(word: &str) -> String {
         return format!("{name}={scheme}://{authority}{path}");
     }
     word.to_owned()
+}
+
+/// `iscsi:[USER:PASSWORD[:USER:PASSWORD]@]SERVER...` of dracut.cmdline(7).
+fn iscsi_root(value: &str) -> Option<String> {
+    let (_, server) = value.strip_prefix("iscsi:")?.rsplit_once('@')?;
+    Some(format!("iscsi:***@{server}"))
 }
 
 /// The MAC address in `BOOTIF=01-aa-bb-cc-dd-ee-ff`, with colons; the leading hardware type may be missing. Another type
@@ -91,5 +101,15 @@ mod tests {
             masked(line),
             r#"quiet burin.token=*** x="a b" burin.order=http://***@host/o.json?*** my_password=***"#
         );
+        for (word, shown) in [
+            ("netroot=iscsi:user:pw:back:pw2@10.0.0.9::3260:1:iqn.x:y", "netroot=iscsi:***@10.0.0.9::3260:1:iqn.x:y"),
+            ("netroot=iscsi:10.0.0.9::::iqn.x:y", "netroot=iscsi:10.0.0.9::::iqn.x:y"),
+            ("cifspass=abc", "cifspass=***"),
+            ("root=cifs://me:pw@nas/share", "root=cifs://***@nas/share"),
+            ("iommu.passthrough=1", "iommu.passthrough=1"),
+            ("spec_bypass=on", "spec_bypass=on"),
+        ] {
+            assert_eq!(masked(word), shown);
+        }
     }
 }

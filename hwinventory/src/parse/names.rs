@@ -62,7 +62,30 @@ const PLACEHOLDERS: &[&str] = &[
     "product serial",
     "mb-1234567890",
     "bsn12345678901234567",
+    "sn123456789",
     "unknow",
+    "serial",
+    "serial no",
+    "no serial",
+    "no serial number",
+    "s/n",
+    "system s/n",
+    "system serial",
+    "system serial#",
+    "chassis s/n",
+    "base board serial",
+    "product serial number",
+    "oem-sn",
+    "fill by oem",
+    "sku",
+    "sku number",
+    "n/a.",
+    "tbd",
+    "not used",
+    "not present",
+    "none provided",
+    "unspecified",
+    "unassigned",
 ];
 
 /// Placeholders that are numbered: AMI's firmware has one for every slot.
@@ -79,6 +102,8 @@ pub fn is_placeholder(text: &str) -> bool {
     text.is_empty()
         || PLACEHOLDERS.contains(&text.as_str())
         || is_uniform(&text)
+        || is_counted(&text)
+        || is_template(&text)
         || NUMBERED.iter().any(|p| numbered(p))
 }
 
@@ -103,7 +128,8 @@ const PLACEHOLDER_UUIDS: &[&str] = &[
 /// Whether a UUID is on thousands of machines: one byte or two over and over, bytes that count, and what makers leave in.
 pub fn is_placeholder_uuid(uuid: &uuid::Uuid) -> bool {
     let known = |id: &uuid::Uuid| PLACEHOLDER_UUIDS.contains(&id.hyphenated().to_string().as_str());
-    let is_one = |id: &uuid::Uuid| known(id) || counts(id.as_bytes()) || is_typed(id.as_bytes());
+    let is_one =
+        |id: &uuid::Uuid| known(id) || counts(id.as_bytes()) || is_typed(id.as_bytes()) || repeats(id.as_bytes());
     // Either byte order: some firmware forgot to swap.
     is_one(uuid) || is_one(&uuid::Uuid::from_bytes(uuid.to_bytes_le()))
 }
@@ -122,6 +148,11 @@ fn is_typed(bytes: &[u8; 16]) -> bool {
     near.count() >= MOST
 }
 
+/// `deadbeef` four times.
+fn repeats(bytes: &[u8; 16]) -> bool {
+    bytes.windows(5).all(|five| five.first() == five.last())
+}
+
 fn counts(bytes: &[u8; 16]) -> bool {
     let distinct: std::collections::BTreeSet<u8> = bytes.iter().copied().collect();
     let mut steps = bytes.windows(2).map(|pair| match pair {
@@ -137,15 +168,28 @@ pub fn real_uuid(text: Option<String>) -> Option<String> {
     text.filter(|t| uuid::Uuid::parse_str(t).is_ok_and(|uuid| !is_placeholder_uuid(&uuid)))
 }
 
-/// `00000000`, `ffff-ffff`, `........`: one character over and over.
+/// `00000000`, `ffff-ffff`, `........`: one character over and over, whichever it is where there are eight of it.
 fn is_uniform(text: &str) -> bool {
     let mut characters = text.chars().filter(|c| !matches!(c, '-' | ':' | ' '));
     match characters.next() {
         None => true,
         Some(first) => {
-            text.len() > 1 && matches!(first, '0' | 'f' | 'x' | '.' | '*' | '#') && characters.all(|c| c == first)
+            let empty = matches!(first, '0' | 'f' | 'x' | '.' | '*' | '#' | '?');
+            text.len() > 1 && (empty || text.len() >= 8) && characters.all(|c| c == first)
         }
     }
+}
+
+/// `123456`, `9876543210`: digits up or down, six at least.
+fn is_counted(text: &str) -> bool {
+    let digits = text.as_bytes();
+    let steps = |step: u8| digits.windows(2).all(|pair| matches!(pair, [a, b] if (10 + b - a) % 10 == step));
+    digits.len() >= 6 && digits.iter().all(u8::is_ascii_digit) && (steps(1) || steps(9))
+}
+
+/// `$(SERIAL)`, `%SERIAL%`: what a maker's script should have filled in.
+fn is_template(text: &str) -> bool {
+    text.starts_with("$(") || text.starts_with("${") || (text.len() > 2 && text.starts_with('%') && text.ends_with('%'))
 }
 
 /// QEMU numbers its drives: `QM00001` is on every machine, and USB gadgets have their own defaults. Lower case.
@@ -202,7 +246,14 @@ mod tests {
         {
             assert!(is_placeholder(text), "{text:?}");
         }
-        for text in ["7", "S3Z1NB0K", "00000001", "Dell Inc.", "f"] {
+        for text in ["S/N", "No Serial", "TBD", "123456", "1234567890123", "98765432", "AAAAAAAA", "111111111", "????"]
+        {
+            assert!(is_placeholder(text), "{text:?}");
+        }
+        for text in ["$(SERIAL)", "${SN}", "%SERIAL%"] {
+            assert!(is_placeholder(text), "{text:?}");
+        }
+        for text in ["7", "S3Z1NB0K", "00000001", "Dell Inc.", "f", "12345", "1234568", "AAAAAAA", "%", "100%"] {
             assert!(!is_placeholder(text), "{text:?}");
         }
     }
@@ -235,6 +286,8 @@ mod tests {
             "12345678-9abc-def0-1234-56789abcdef0",
             "12345678-1234-1234-1234-123456789012",
             "01020304-0506-0708-090a-0b0c0d0e0f10",
+            "deadbeef-dead-beef-dead-beefdeadbeef",
+            "efbeadde-adde-efbe-dead-beefdeadbeef",
         ] {
             assert_eq!(real_uuid(Some(text.into())), None, "{text}");
         }

@@ -126,6 +126,17 @@ fn a_diff_of_nothing_readable_is_an_error_of_its_own() {
     assert!(text(&output.stderr).contains("/nonexistent/a.json"), "{}", text(&output.stderr));
     let wrong = run(&["diff", "no-such-folder"]);
     assert_eq!(wrong.status.code(), Some(2));
+    // Two folders of inventories are no two machines, and an empty one is no fleet.
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let path = folder.path().display().to_string();
+    for arguments in [vec!["diff", &path, &path], vec!["diff", &path]] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(&path), "{}", text(&output.stderr));
+    }
+    let empty = folder.path().join("empty.json").display().to_string();
+    std::fs::write(&empty, "").expect("a file");
+    assert!(text(&run(&["diff", &empty, &empty]).stderr).contains("it is empty"));
 }
 
 #[test]
