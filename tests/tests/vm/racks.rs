@@ -9,7 +9,7 @@ use burin_tests::vm::nbd::{self, Told, Verdict};
 use burin_tests::vm::{Boot, Bus, Disk, DiskFile, Firmware, MachineSpec, Nic, NicModel, PortRules, Switch};
 use burin_tests::vm::{Dirt, Slot};
 use nix::sched::{CloneFlags, unshare};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::{Ipv6Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command};
@@ -202,6 +202,7 @@ fn a_watchdog_ends_an_agent_that_is_stuck() {
     let told = machine.console().text();
     assert!(told.contains("fed while work makes progress"), "{told}");
     let order = OrderBuilder::new("stuck", "nobody", &format!("{}/images", controller.public_url()), &image)
+        .set("/layouts/0/disks/system/match", json!({ "serial": "DISK" }))
         .set("/layouts/0/disks/system/grow", Value::Null)
         .set("/seed", Value::Null);
     controller.put_order(MAC[0], order.json()).unwrap();
