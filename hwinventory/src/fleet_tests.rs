@@ -112,7 +112,7 @@ fn what_has_no_place_counts_too() {
     for line in [
         "    memory: 4096 MiB (4 have 7936 MiB)",
         "    disk pmem0: not there (4 have 0 MB)",
-        "    nic eth0 speed: 1 Gbit/s (4 have none)",
+        "    nic eth0 speed: 1.0 Gbit/s (4 have none)",
     ] {
         assert!(page.lines().any(|one| one == line), "{line}: {page}");
     }
