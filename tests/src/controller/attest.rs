@@ -1,6 +1,6 @@
 //! Attestation: machines must prove by their TPM what they have booted before they get a token.
 
-use super::calls::{Refusal, bearer, parse, refusal, speaks};
+use super::calls::{ProblemReply, bearer, parse, refusal, speaks};
 use super::server::Shared;
 use axum::Json;
 use axum::body::Bytes;
@@ -120,15 +120,15 @@ impl Challenges {
     }
 }
 
-fn refused(error: &impl Coded) -> Refusal {
+fn refused(error: &impl Coded) -> ProblemReply {
     refusal(StatusCode::FORBIDDEN, error.code(), error.to_string())
 }
 
-fn malformed(what: &str) -> Refusal {
+fn malformed(what: &str) -> ProblemReply {
     refusal(StatusCode::BAD_REQUEST, "attest.request", format!("{what} is not as documented"))
 }
 
-fn public(text: &str, what: &str) -> Result<Public, Refusal> {
+fn public(text: &str, what: &str) -> Result<Public, ProblemReply> {
     STANDARD.decode(text).ok().and_then(|bytes| Public::parse(&bytes)).ok_or_else(|| malformed(what))
 }
 
@@ -140,7 +140,7 @@ pub(super) async fn challenge(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ProblemReply> {
     let request: AttestRequest = parse(&body)?;
     speaks(&request.version, VERSION)?;
     let options = &shared.options;
@@ -174,7 +174,7 @@ pub(super) async fn challenge(
 }
 
 /// Whether this hello may be answered: it brings what is demanded, or nothing is.
-pub(super) fn check(shared: &Shared, hello: &Hello) -> Result<(), Refusal> {
+pub(super) fn check(shared: &Shared, hello: &Hello) -> Result<(), ProblemReply> {
     let Some(demand) = &shared.options.attest else { return Ok(()) };
     let Some(attestation) = &hello.attestation else {
         let message = "this controller wants to know by the machine's TPM what it has booted";
@@ -219,7 +219,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn read(attestation: &Attestation) -> Result<Self, Refusal> {
+    fn read(attestation: &Attestation) -> Result<Self, ProblemReply> {
         let bytes = |text: &str, what: &str| STANDARD.decode(text).map_err(|_| malformed(what));
         let quote = Signed {
             attest: bytes(&attestation.quote, "quote")?,

@@ -1,6 +1,6 @@
 //! Decides who gets a token at hello: machines with the right join token, and only one session for each machine.
 
-use super::calls::{Refusal, refusal};
+use super::calls::{ProblemReply, refusal};
 use super::orders::keys;
 use super::server::{Options, Shared};
 use axum::http::{HeaderMap, StatusCode};
@@ -24,7 +24,7 @@ pub(super) fn token_of(options: &Options, identity: &Identity) -> Option<Secret>
 }
 
 /// As digests, so that the comparison's time tells nothing.
-pub(super) fn check(options: &Options, identity: &Identity, shown: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn check(options: &Options, identity: &Identity, shown: Option<&str>) -> Result<(), ProblemReply> {
     if options.join_token.is_none() && options.join_tokens.is_none() {
         return Ok(());
     }
@@ -36,7 +36,7 @@ pub(super) fn check(options: &Options, identity: &Identity, shown: Option<&str>)
 }
 
 /// A hello that introduces a key has to be signed with it.
-pub(super) fn signed(hello: &Hello, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
+pub(super) fn signed(hello: &Hello, headers: &HeaderMap, body: &[u8]) -> Result<(), ProblemReply> {
     let Some(key) = &hello.key else { return Ok(()) };
     let signature = headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok());
     let signature = signature.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
@@ -47,7 +47,11 @@ pub(super) fn signed(hello: &Hello, headers: &HeaderMap, body: &[u8]) -> Result<
 
 /// Whether this hello may have a token, where `known` is the last one of the same machine. Within a boot the machine's
 /// key stays the same; another boot has to wait until the last one is silent.
-pub(super) fn may_have(known: Option<&Hello>, hello: &Hello, in_use: impl FnOnce() -> bool) -> Result<(), Refusal> {
+pub(super) fn may_have(
+    known: Option<&Hello>,
+    hello: &Hello,
+    in_use: impl FnOnce() -> bool,
+) -> Result<(), ProblemReply> {
     let Some(known) = known else { return Ok(()) };
     let same = known.boot_id == hello.boot_id;
     let free = if same { known.key.is_none() || known.key == hello.key } else { !in_use() };
@@ -57,7 +61,7 @@ pub(super) fn may_have(known: Option<&Hello>, hello: &Hello, in_use: impl FnOnce
 
 /// A receipt is signed with the key that the machine's hello has introduced, where it has. That of an earlier boot is not:
 /// whoever keeps it can still look at it.
-pub(super) fn proven(shared: &Shared, machine: &str, receipt: &Receipt) -> Result<(), Refusal> {
+pub(super) fn proven(shared: &Shared, machine: &str, receipt: &Receipt) -> Result<(), ProblemReply> {
     let hello = shared.state().machines.get(machine).and_then(|view| view.hello.clone());
     let Some(hello) = hello.filter(|hello| hello.boot_id == receipt.boot_id) else { return Ok(()) };
     let Some(key) = hello.key.as_ref().and_then(|key| key.parse::<PublicKey>().ok()) else { return Ok(()) };
