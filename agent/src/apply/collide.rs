@@ -1,7 +1,7 @@
 //! What an image brought with it, looked for on the disks that stay: a boot loader or fstab that finds the other one would
 //! start the wrong system. It is known only now, and nothing has been told to firmware yet.
 
-use super::bound::{Access, BoundDisk, Part};
+use super::bound::BoundDisk;
 use super::work::Work;
 use super::{ApplyError, look, table, whole};
 use crate::finalize::adjust::Extent;
@@ -69,7 +69,7 @@ fn identifiers(work: &Work, disk: &BoundDisk) -> Result<BTreeSet<Identifier>, Ap
         }
         Err(error) => return Err(error),
     }
-    let open = |extent: &Extent| disk.open(Part::Number(extent.number), Access::Read);
+    let open = |extent: &Extent| table::reading(work, disk, extent.number);
     let brought =
         table::partitions(disk)?.into_iter().filter(|one| !disk.keep().iter().any(|kept| kept.number == one.number));
     let proven = brought.map(|one| open(&one)).collect::<Result<Vec<_>, _>>()?;

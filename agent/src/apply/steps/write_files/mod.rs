@@ -80,7 +80,7 @@ fn into_image(
         let first = new.first().map_or("", |file| relative(file.path));
         Ok((image.device(system, first), files::write(system.root(), new)?))
     })?;
-    image.visit(work, Mode::ReadOnly, &[], |system| Ok(files::compare(system.root(), new, &receipts)?))?;
+    image.read_back(work, &[], |system| Ok(files::compare(system.root(), new, &receipts)?))?;
     Ok((device, receipts))
 }
 
