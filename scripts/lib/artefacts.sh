@@ -62,14 +62,17 @@ storage_tree_artefact() {
 }
 
 # Prints the directory of the Debian image and its description.
-image_artefact() {
+image_artefact() { # [NAME]
     local recipe=$BURIN_ROOT/scripts/lib/debian-image key
     key=$({
         cat "$recipe"
         installed_versions mmdebstrap e2fsprogs grub-pc-bin grub-efi-amd64-bin
     } | cache_key)
-    cached debian-image "$key" "$recipe"
+    cached "${1:-debian-image}" "$key" "$recipe"
 }
+
+# The same with mdadm, for one system on several disks.
+mirror_image_artefact() { MIRROR=yes image_artefact mirror-image; }
 
 # Prints the directory of the kernel package's modules with the index that depmod makes: lib/modules/RELEASE. Needs the
 # package that netboot_artefacts has fetched.

@@ -21,7 +21,7 @@ mod network_faults;
 mod order;
 mod page;
 mod pe;
-mod ramdisk;
+pub mod ramdisk;
 mod ramdisk_faults;
 pub mod report;
 mod system;

@@ -21,6 +21,8 @@ pub struct Ramdisk {
     /// Modules by name, with `_` for `-`.
     pub modules: BTreeSet<String>,
     pub names: usize,
+    /// Programs by name: what lies in a `bin` or `sbin`.
+    pub programs: BTreeSet<String>,
     /// What says how it was made and where its root is, by path without a leading slash.
     pub kept: BTreeMap<String, Vec<u8>>,
     /// Why not all of it could be read.
@@ -106,6 +108,7 @@ fn archives(input: &mut dyn Read, all: bool, left: &mut u64, into: &mut Ramdisk)
         let name = name.trim_start_matches("./").trim_start_matches('/').to_owned();
         into.names += 1;
         into.modules.extend(module(&name));
+        into.programs.extend(program(&name));
         if mode & 0o170_000 == 0o100_000 && size <= LARGEST_KEPT && is_kept(&name) {
             let mut bytes = vec![0; size as usize];
             input.read_exact(&mut bytes)?;
@@ -147,6 +150,12 @@ fn skip(input: &mut dyn Read, count: u64) -> io::Result<()> {
 fn is_kept(name: &str) -> bool {
     let places = ["conf/", "etc/conf.d/", "etc/cmdline.d/", "etc/fstab", "usr/lib/dracut/", "lib/dracut/", "etc/udev/"];
     places.iter().any(|place| name.starts_with(place)) || name.ends_with("/modules.builtin")
+}
+
+/// `usr/sbin/mdadm` is `mdadm`.
+fn program(path: &str) -> Option<String> {
+    let (folder, name) = path.rsplit_once('/')?;
+    matches!(folder, "bin" | "sbin" | "usr/bin" | "usr/sbin").then(|| name.to_owned())
 }
 
 /// `drivers/nvme/host/nvme.ko.xz` is `nvme`.

@@ -122,14 +122,15 @@ pub fn steps(context: Context<'_>, placed: &[PlacedFile], steps: &mut Vec<Step>)
     }
 }
 
-/// Every copy of an image, or the tree.
+/// Every copy of an image, the mirror that they are, or the tree.
 fn targets(context: Context<'_>, file: &OrderFile) -> Vec<SeedTarget> {
     let set = set_of(context.order, context.layout, file);
     let image = |set: &&str| context.layout.disks.get(*set).is_some_and(|set| set.image.is_some());
     match set.filter(image) {
         Some(set) => {
             let partition = file.partition.unwrap_or(PartitionPick::Named(PickName::Root));
-            let disks = context.of_set(set).into_iter();
+            let mirrored = context.layout.disks.get(set).is_some_and(|set| set.mirror);
+            let disks = context.of_set(set).into_iter().take(if mirrored { 1 } else { usize::MAX });
             disks.map(|(disk, _)| SeedTarget::ImagePartition { disk, partition }).collect()
         }
         None if context.layout.tree.is_some() => vec![SeedTarget::Tree],

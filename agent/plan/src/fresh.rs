@@ -9,7 +9,7 @@ use burin_protocol::plan::steps::{
     WriteFstab, WriteMdadmConf,
 };
 use burin_protocol::plan::{
-    ArrayEntry, Device, FstabEntry, Kept, PlannedDisk, PlannedFilesystem, PlannedPartition, Step, TreeNeed,
+    ArrayEntry, Device, FstabEntry, Kept, PlannedDisk, PlannedFilesystem, PlannedPartition, SeedTarget, Step, TreeNeed,
     is_encrypted,
 };
 use burin_table::layout::Placed;
@@ -227,7 +227,7 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
     let used = mounts.iter().copied().chain(swaps).map(|made| (&made.on, made.mount.as_deref() == Some("/")));
     let needs = layers::needs(steps, used);
     if !needs.is_empty() {
-        steps.push(Step::CheckTree(CheckTree { needs }));
+        steps.push(Step::CheckTree(CheckTree { needs, target: SeedTarget::Tree }));
     }
 
     let mut entries: Vec<FstabEntry> = mounts.iter().map(|made| fstab(made)).collect();
@@ -236,7 +236,7 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
     steps.push(Step::WriteFstab(WriteFstab { entries }));
     let arrays: Vec<ArrayEntry> = steps.iter().filter_map(array).collect();
     if !arrays.is_empty() {
-        steps.push(Step::WriteMdadmConf(WriteMdadmConf { arrays }));
+        steps.push(Step::WriteMdadmConf(WriteMdadmConf { arrays, target: SeedTarget::Tree }));
     }
     let entries = luks::crypttab(steps);
     if !entries.is_empty() {

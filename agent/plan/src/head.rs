@@ -3,16 +3,18 @@
 //! The changes are tried on a disk in memory by the same code that makes them later; so what passes here can be done.
 
 mod error;
+mod mirror;
 
 pub use error::HeadError;
 
 use super::{keep, seed};
 use burin_protocol::order::{Order, PartitionPick, PickName};
-use burin_protocol::plan::steps::{AddPartition, GrowPartition, SetGuids, WriteSeed};
+use burin_protocol::plan::steps::{AddPartition, CreateRaid, GrowPartition, SetGuids, WriteSeed};
 use burin_protocol::plan::{Device, Plan, PlannedDisk, PlannedPartition, SeedTarget, Step, Warning};
 use burin_table::Rehearsal;
 use burin_table::adjust::{self, Grow, TableChange, TableReceipt};
 use burin_table::gpt::Fault;
+use burin_table::guid;
 use burin_table::head::{Head, HeadPartition, Purpose, TableKind};
 use burin_table::layout::{self, NewPartition};
 use std::path::Path;
@@ -53,6 +55,12 @@ pub fn check_head(
         }
     }
     Ok(warnings)
+}
+
+/// What a partition of a copied table is called on this disk, where every copy gets GUIDs of its own.
+pub fn copied_guid(plan: &Plan, disk: usize, number: u32) -> Option<Uuid> {
+    let identity = &plan.disks.get(disk)?.identity.value;
+    Some(guid::derived(&[&plan.order, identity, &format!("partition {number}")]))
 }
 
 /// Whether an image can go into a partition: it has to be a filesystem.
@@ -106,7 +114,7 @@ impl Trial<'_> {
             Step::RelocateBackupGpt(step) if step.disk == index && self.head.table == TableKind::Gpt => {
                 self.change(&TableChange::default())?;
             }
-            Step::SetGuids(SetGuids { disk, disk_guid, partitions }) if *disk == index => {
+            Step::SetGuids(SetGuids { disk, disk_guid, partitions, every }) if *disk == index => {
                 self.table("`guids`")?;
                 let mut change = TableChange { disk_guid: self.guid("disk", disk_guid.as_deref())?, ..<_>::default() };
                 for (&number, text) in partitions {
@@ -114,6 +122,10 @@ impl Trial<'_> {
                     let guid = self.guid("guids", Some(text))?;
                     change.partition_guids.extend(guid.map(|guid| (number, guid)));
                 }
+                let others = self.head.partitions.iter().map(|one| one.number).filter(|_| *every);
+                let others = others.filter(|number| !partitions.contains_key(number));
+                let new = others.filter_map(|number| Some((number, copied_guid(plan, index, number)?)));
+                change.partition_guids.extend(new);
                 self.change(&change)?;
             }
             Step::GrowPartition(GrowPartition { disk, partition, leave }) if *disk == index => {
@@ -132,6 +144,14 @@ impl Trial<'_> {
                     return Err(HeadError::GuidTaken { device: self.device(), number, guid });
                 }
                 self.change(&TableChange { add: vec![new], ..TableChange::default() })?;
+            }
+            Step::CreateRaid(CreateRaid { members, .. }) => {
+                for member in members {
+                    match member {
+                        Device::ImagePartition { disk, partition } if *disk == index => self.mirror(*partition)?,
+                        _ => {}
+                    }
+                }
             }
             Step::WriteSeed(WriteSeed { target: SeedTarget::ImagePartition { disk, partition }, .. })
                 if *disk == index =>

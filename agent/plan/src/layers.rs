@@ -200,7 +200,10 @@ pub fn needs<'a>(steps: &[Step], mounts: impl Iterator<Item = (&'a Device, bool)
                         needs.insert(TreeNeed::ThinVolumes);
                     }
                 }
-                Device::Disk { .. } | Device::Partition { .. } | Device::Raid { .. } => {}
+                Device::Disk { .. }
+                | Device::Partition { .. }
+                | Device::ImagePartition { .. }
+                | Device::Raid { .. } => {}
             }
         }
     }
@@ -229,7 +232,7 @@ pub fn kernel_words(steps: &[Step], root: &Device) -> Vec<String> {
                 }
             }
             Device::Volume { group, name } => words.push(format!("rd.lvm.lv={group}/{name}")),
-            Device::Disk { .. } | Device::Partition { .. } | Device::Raid { .. } => {}
+            Device::Disk { .. } | Device::Partition { .. } | Device::ImagePartition { .. } | Device::Raid { .. } => {}
         }
     }
     words

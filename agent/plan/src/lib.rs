@@ -60,6 +60,7 @@ mod luks;
 mod lvm;
 mod machine;
 mod meant;
+mod mirror;
 mod mkfs;
 mod netplan;
 mod network_data;
@@ -82,7 +83,7 @@ pub use check::check;
 pub use collisions::{Collision, find as find_collisions, of_content as content_identifiers};
 pub use explain::{explain, explain_refusal, explain_trace};
 pub use files::{FileContents, PlacedFile};
-pub use head::{HeadError, check_head, check_partition_head};
+pub use head::{HeadError, check_head, check_partition_head, copied_guid};
 pub use identity::identities;
 pub use keep::entry as kept_entry;
 pub use refusal::{Reason, Refusal};
@@ -93,7 +94,7 @@ use attributes::Attributes;
 use burin_protocol::Plan;
 use burin_protocol::order::{Collisions, Layout, OnExisting, Order};
 use burin_protocol::plan::steps::{CreateRaid, WriteImage};
-use burin_protocol::plan::{Fate, PlannedDisk, Step, Strength, Trace, VERSION, Warning, words};
+use burin_protocol::plan::{Device, Fate, PlannedDisk, Step, Strength, Trace, VERSION, Warning, words};
 use hwinventory_types::BootMode;
 use hwinventory_types::Inventory;
 use machine::Machine;
@@ -293,6 +294,7 @@ fn warnings(plan: &Plan) -> Vec<Warning> {
     for step in &plan.steps {
         if let Step::WriteImage(WriteImage { image, disks, .. }) = step
             && disks.len() > 1
+            && !is_mirrored(plan, disks)
         {
             let message =
                 format!("{} disks get the image `{image}`: its filesystem UUIDs and labels are on each", disks.len());
@@ -302,7 +304,9 @@ fn warnings(plan: &Plan) -> Vec<Warning> {
         if let Step::CreateRaid(raid @ CreateRaid { name, members, .. }) = step
             && raid.level.is_redundant()
         {
-            let sizes = || members.iter().filter_map(|member| plan.size_of(member));
+            // An image's partition grows with its disk.
+            let disk = |member: &Device| member.disk().and_then(|disk| plan.shape_of(disk)).map(|(size, _)| size);
+            let sizes = || members.iter().filter_map(|member| plan.size_of(member).or_else(|| disk(member)));
             if let (Some(least), Some(most)) = (sizes().min(), sizes().max())
                 && most - least > most / 100
             {
@@ -313,6 +317,16 @@ fn warnings(plan: &Plan) -> Vec<Warning> {
         }
     }
     warnings
+}
+
+/// Whether an array is made over the image on these disks: then the system sees one filesystem.
+fn is_mirrored(plan: &Plan, disks: &[usize]) -> bool {
+    plan.steps.iter().any(|step| match step {
+        Step::CreateRaid(raid) if raid.is_over_image() => {
+            raid.members.iter().filter_map(Device::disk).eq(disks.iter().copied())
+        }
+        _ => false,
+    })
 }
 
 /// Identifiers that would be on the machine twice. `stopped` are volumes that go with the disks below them.

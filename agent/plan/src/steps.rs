@@ -3,6 +3,7 @@
 use super::files::{self, PlacedFile};
 use super::fresh;
 use super::layers;
+use super::mirror;
 use super::partition_images;
 use super::refusal::Reason;
 use burin_protocol::order::{
@@ -145,6 +146,7 @@ fn images(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> {
         for (index, disk) in context.of_set(name) {
             change(context, name, set, index, disk, steps)?;
         }
+        mirror::steps(context, name, set, steps);
     }
     Ok(())
 }
@@ -169,7 +171,10 @@ fn change(
             .filter_map(|(number, text)| Some((number.parse().ok()?, value(text, &format!("partition {number}")))))
             .collect();
         let disk_guid = guids.disk.as_ref().map(|text| value(text, "disk"));
-        steps.push(Step::SetGuids(SetGuids { disk: index, disk_guid, partitions }));
+        steps.push(Step::SetGuids(SetGuids { disk: index, disk_guid, partitions, every: false }));
+    }
+    if set.mirror {
+        steps.extend(mirror::guids(context, name, index, disk));
     }
 
     let seed = own_seed_label(context, name, index).map(seed_partition);
@@ -208,10 +213,11 @@ fn change(
     if leave >= have {
         return Err(Reason::TooSmall { set: name.to_owned(), disk: disk.device.clone(), need: leave, have });
     }
-    if let Some(grow) = &set.grow {
-        steps.push(Step::GrowPartition(GrowPartition { disk: index, partition: grow.partition(), leave }));
+    if let Some(partition) = set.mirrored().or(set.grow.as_ref().map(Grow::partition)) {
+        steps.push(Step::GrowPartition(GrowPartition { disk: index, partition, leave }));
     }
-    let grown = set.grow.as_ref().filter(|grow| grow.filesystem()).map(Grow::partition);
+    // What is mirrored grows once, through its array.
+    let grown = set.grow.as_ref().filter(|grow| grow.filesystem() && !set.mirror).map(Grow::partition);
     // Growing comes before adding: `last` is the last of the image's own partitions.
     if let Some(partition) = grown {
         steps.push(Step::GrowFilesystem(GrowFilesystem { disk: index, partition }));
@@ -287,7 +293,8 @@ fn seed(context: Context<'_>, steps: &mut Vec<Step>) {
     };
     // Into every copy of an image, but a partition of its own is only wanted once.
     let disks = context.of_set(set);
-    let once = seed.format.place() == SeedPlace::OwnPartition || mounted;
+    let mirrored = context.layout.disks.get(set).is_some_and(|set| set.mirror);
+    let once = seed.format.place() == SeedPlace::OwnPartition || mounted || mirrored;
     for (disk, _) in disks.into_iter().take(if once { 1 } else { usize::MAX }) {
         steps.push(Step::WriteSeed(WriteSeed { format: seed.format, target: target(disk), digest: digest.to_owned() }));
     }

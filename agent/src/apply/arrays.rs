@@ -115,6 +115,13 @@ impl Array {
         if self.wanted.level == RaidLevel::Raid1 { self.wanted.active().len() } else { 1 }
     }
 
+    /// Whether it is made over this partition of an image, and runs: then each of its members looks as the array does.
+    pub fn is_over(&self, disk: &BoundDisk, number: u32) -> bool {
+        let is_member = |member: &Member| std::ptr::eq(&*member.disk, disk) && member.part == Part::Number(number);
+        let stopped = *self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        !stopped && self.wanted.is_over_image() && self.members.iter().any(is_member)
+    }
+
     /// Opens it, once it is proven to lie on its members and on nothing else.
     pub fn open(&self, access: Access) -> Result<Proven, ApplyError> {
         let failed = |source| ApplyError::Open { device: self.device(), source };

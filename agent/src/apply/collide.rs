@@ -2,7 +2,7 @@
 //! other disk would start the wrong system. The image's identifiers are known only now, and the firmware has not been
 //! told anything yet.
 
-use super::bound::{Access, BoundDisk, Part};
+use super::bound::BoundDisk;
 use super::work::Work;
 use super::{ApplyError, look, table, whole};
 use crate::finalize::adjust::Extent;
@@ -70,7 +70,7 @@ fn identifiers(work: &Work, disk: &BoundDisk) -> Result<BTreeSet<Identifier>, Ap
         }
         Err(error) => return Err(error),
     }
-    let open = |extent: &Extent| disk.open(Part::Number(extent.number), Access::Read);
+    let open = |extent: &Extent| table::reading(work, disk, extent.number);
     let brought =
         table::partitions(disk)?.into_iter().filter(|one| !disk.keep().iter().any(|kept| kept.number == one.number));
     let proven = brought.map(|one| open(&one)).collect::<Result<Vec<_>, _>>()?;

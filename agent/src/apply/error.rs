@@ -126,6 +126,8 @@ pub enum ApplyError {
     TreeLacks { need: TreeNeed, package: &'static str },
     #[error("the tree cannot start from its devices: its kernel {release} has no module {module}")]
     TreeModule { release: String, module: &'static str },
+    #[error("the image's system cannot run on a mirror: {what}")]
+    NotMirrored { what: String },
     #[error("the tree's GRUB cannot read /boot on {on}")]
     BootEncrypted { on: String },
     #[error("{device}: identifiers of the image are also on other disks: {found}", device = device.display())]
@@ -269,6 +271,7 @@ impl Coded for ApplyError {
             Self::Escrow { .. } => "apply.escrow",
             Self::TreeLacks { .. } => "apply.tree_lacks",
             Self::TreeModule { .. } => "apply.tree_module",
+            Self::NotMirrored { .. } => "apply.not_mirrored",
             Self::BootEncrypted { .. } => "apply.boot_encrypted",
             Self::Collision { .. } => "apply.collision",
             Self::Cancelled => "cancelled",
@@ -304,8 +307,9 @@ impl Coded for ApplyError {
             }
             Self::Formatted { .. } => Some("run the order again: it is planned for what the disk has now".to_owned()),
             Self::NoTpm { .. } => Some("switch it on in the firmware, or leave `tpm2` out of `unlock`".to_owned()),
-            Self::TreeLacks { package, .. } => Some(format!("put the package {package} into the tree")),
+            Self::TreeLacks { package, .. } => Some(format!("put the package {package} into the tree or image")),
             Self::TreeModule { .. } => Some("put a kernel with this module into the tree, and make its ramdisk anew".to_owned()),
+            Self::NotMirrored { .. } => Some("change the image, or leave `mirror` out (docs/layouts.md)".to_owned()),
             Self::BootEncrypted { .. } => {
                 Some("give /boot a partition or volume outside of LUKS, or put systemd-boot into the tree".to_owned())
             }

@@ -27,7 +27,7 @@ pub fn target(work: &Work, disk: &BoundDisk, pick: PartitionPick) -> Result<u32,
         Err(error @ ApplyError::Root(RootError::None { .. })) => error,
         found => return found,
     };
-    let (candidates, _open) = table::candidates(disk)?;
+    let (candidates, _open) = table::candidates(work, disk)?;
     let contents = system::contents(work, disk, &candidates)?;
     let kind = |content: &Option<Content>| content.as_ref().and_then(|content| content.kind.clone());
     let around = |content: &Option<Content>| kind(content).is_some_and(|kind| AROUND.contains(&kind.as_str()));

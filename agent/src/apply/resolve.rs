@@ -20,6 +20,10 @@ pub fn open(work: &Work, device: &Device, access: Access) -> Result<Proven, Appl
             let number = number(work, device)?;
             work.disks.disk(*disk)?.open(Part::Number(number), access)
         }
+        // Also behind its array: the one that looks at the member itself.
+        Device::ImagePartition { disk, .. } => {
+            work.disks.disk(*disk)?.open(Part::Number(number(work, device)?), access)
+        }
         Device::Raid { name } => {
             let array = work.arrays().into_iter().find(|array| array.is(name));
             array.ok_or_else(|| ApplyError::NoArray { name: name.clone() })?.open(access)
@@ -34,6 +38,9 @@ pub fn open(work: &Work, device: &Device, access: Access) -> Result<Proven, Appl
 /// The number of a planned partition: the plan's own, or that of the GUID which the plan gave it. Its name says nothing:
 /// an image may have a partition of the same.
 pub fn number(work: &Work, device: &Device) -> Result<u32, ApplyError> {
+    if let Device::ImagePartition { disk, partition } = device {
+        return table::number(work, work.disks.disk(*disk)?, *partition);
+    }
     let Device::Partition { disk, name, number } = device else {
         return Err(ApplyError::Unsupported { step: "a partition that is none".to_owned() });
     };

@@ -18,7 +18,7 @@ pub struct SeedVolume {
 /// All partitions that are a seed by the label of their filesystem or by their name.
 pub fn find(work: &Work, disk: &BoundDisk) -> Result<Vec<SeedVolume>, ApplyError> {
     // Held open while they are looked at.
-    let (candidates, _open) = table::candidates(disk)?;
+    let (candidates, _open) = table::candidates(work, disk)?;
     let contents = system::contents(work, disk, &candidates)?;
     let volumes = candidates.into_iter().zip(contents).filter_map(|(candidate, content)| {
         let mut names = [content.and_then(|content| content.label), candidate.name].into_iter().flatten();

@@ -1,5 +1,6 @@
 //! Mounts the system of an image, to write files into it and to read them back.
 
+use super::arrays::Array;
 use super::bound::{BoundDisk, Proven};
 use super::work::Work;
 use super::{ApplyError, look, table};
@@ -9,6 +10,7 @@ use crate::finalize::mount::Access;
 use crate::finalize::rootfs::{Candidate, RootFilesystem};
 use crate::finalize::system::System;
 use crate::protocol::order::{PartitionPick, PickName};
+use std::sync::Arc;
 
 /// Its partitions, held open, what is on them, and which of them has the root.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct Image {
     partitions: Vec<(Candidate, Option<Content>)>,
     open: Vec<Proven>,
     root: RootFilesystem,
+    /// What it lies on, where that is a mirror.
+    array: Option<Arc<Array>>,
 }
 
 impl Image {
@@ -25,12 +29,13 @@ impl Image {
             PartitionPick::Named(PickName::Root) => None,
             pick => Some(table::number(work, disk, pick)?),
         };
-        let (candidates, open) = table::candidates(disk)?;
+        let (candidates, open) = table::candidates(work, disk)?;
         let nodes = candidates.iter().map(|one| one.node.clone()).collect();
         let question = WhichIsRoot { candidates: candidates.clone(), mounts: work.paths.mounts.clone(), only };
         let root = look::ask(work, disk, nodes, &question)??;
         let contents = contents(work, disk, &candidates)?;
-        Ok(Self { partitions: candidates.into_iter().zip(contents).collect(), open, root })
+        let array = work.array_over(disk, root.number);
+        Ok(Self { partitions: candidates.into_iter().zip(contents).collect(), open, root, array })
     }
 
     /// The partition with a path of the system, as receipts have it.
@@ -52,6 +57,23 @@ impl Image {
         let done = act(&system);
         system.close()?;
         done
+    }
+
+    /// Mounts it anew, read-only, to compare what was written; of a mirror each copy by itself.
+    pub fn read_back(
+        &self,
+        work: &Work,
+        wanted: &[&str],
+        compare: impl Fn(&System) -> Result<(), ApplyError>,
+    ) -> Result<(), ApplyError> {
+        let Some(array) = &self.array else { return self.visit(work, Access::ReadOnly, wanted, compare) };
+        let compared = (0..array.copies()).try_for_each(|copy| {
+            array.read_from(Some(copy))?;
+            self.visit(work, Access::ReadOnly, wanted, &compare)
+        });
+        // Also where it failed: a member that stays write-mostly would be one in the installed system.
+        array.read_from(None)?;
+        compared
     }
 }
 

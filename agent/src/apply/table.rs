@@ -147,17 +147,26 @@ pub fn number(work: &Work, disk: &BoundDisk, pick: PartitionPick) -> Result<u32,
 
 /// The partition that holds the root filesystem, open.
 pub fn root(work: &Work, disk: &BoundDisk) -> Result<(RootFilesystem, Proven), ApplyError> {
-    let (candidates, open) = candidates(disk)?;
+    let (candidates, open) = candidates(work, disk)?;
     let nodes = candidates.iter().map(|one| one.node.clone()).collect();
     let question = WhichIsRoot { candidates, mounts: work.paths.mounts.clone(), only: None };
     let found = look::ask(work, disk, nodes, &question)??;
-    let proven = open.into_iter().find(|proven| proven.number() == Some(found.number));
+    let proven = open.into_iter().find(|proven| proven.node() == found.node);
     let missing = || ApplyError::NoPartition { device: PathBuf::from(disk.name()), wanted: "root".to_owned() };
     Ok((found, proven.ok_or_else(missing)?))
 }
 
+/// A partition for reading; where an array runs over what an image brought there, the array: what is in it is the array's
+/// by now, and the kernel mounts nothing else.
+pub fn reading(work: &Work, disk: &BoundDisk, number: u32) -> Result<Proven, ApplyError> {
+    match work.array_over(disk, number) {
+        Some(array) => array.open(Access::Read),
+        None => disk.open(Part::Number(number), Access::Read),
+    }
+}
+
 /// All partitions but those that are kept, open, and what the table says of them.
-pub fn candidates(disk: &BoundDisk) -> Result<(Vec<Candidate>, Vec<Proven>), ApplyError> {
+pub fn candidates(work: &Work, disk: &BoundDisk) -> Result<(Vec<Candidate>, Vec<Proven>), ApplyError> {
     let extents: Vec<Extent> = partitions(disk)?.into_iter().filter(|extent| !is_kept(disk, extent.number)).collect();
     let label = read(disk)?;
     let signature = match label {
@@ -171,7 +180,7 @@ pub fn candidates(disk: &BoundDisk) -> Result<(Vec<Candidate>, Vec<Proven>), App
             Label::Gpt(table) => table.partitions().into_iter().find(|one| one.number == number),
             Label::Mbr(_) => None,
         };
-        let proven = disk.open(Part::Number(number), Access::Read)?;
+        let proven = reading(work, disk, number)?;
         candidates.push(Candidate {
             number,
             type_guid: entry.as_ref().map(|entry| entry.type_guid),

@@ -3,6 +3,7 @@
 use super::ApplyError;
 use super::bound::{Access, BoundDisk, Part, Proven};
 use crate::disk::{CHUNK, Target, wipe, zero};
+use crate::finalize::adjust::{Extent, TableReceipt};
 use crate::finalize::filesystem;
 use crate::image::ImageError;
 use crate::protocol::plan::{Existing, PlannedPartition};
@@ -63,6 +64,21 @@ pub fn partitions(disk: &BoundDisk, new: &[PlannedPartition]) -> Result<(), Appl
         let start = partition.start.unwrap_or(0);
         let end = start.saturating_add(partition.size).min(target.size());
         erase(&target, &inside(start..end))?;
+    }
+    Ok(())
+}
+
+/// The end of what partitions have gained: the superblock of an array that an older table had there, or an attempt that was
+/// cut short, would count again.
+pub fn gained(disk: &BoundDisk, table: &TableReceipt) -> Result<(), ApplyError> {
+    let target = disk.target()?;
+    for change in &table.changed {
+        let Some(before) = &change.before else { continue };
+        let end = |one: &Extent| one.start.saturating_add(one.length).min(target.size());
+        let (old, new) = (end(before), end(&change.after));
+        if new > old {
+            erase(&target, &[new.saturating_sub(wipe::MARGIN).max(old)..new])?;
+        }
     }
     Ok(())
 }

@@ -112,6 +112,11 @@ impl Work {
         lock(&self.arrays).clone()
     }
 
+    /// The one that runs over this partition of an image.
+    pub fn array_over(&self, disk: &BoundDisk, number: u32) -> Option<Arc<Array>> {
+        self.arrays().into_iter().find(|array| array.is_over(disk, number))
+    }
+
     pub fn add_array(&self, array: Arc<Array>) {
         lock(&self.arrays).push(array);
     }

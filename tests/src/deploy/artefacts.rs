@@ -70,6 +70,14 @@ pub fn built() -> Result<(Netboot, Image), String> {
     Ok((netboot, image))
 }
 
+/// The same with a Debian image that has mdadm.
+pub fn built_for_mirrors() -> Result<(Netboot, Image), String> {
+    let (netboot, _) = built()?;
+    let dir = std::env::var_os("BURIN_MIRROR_IMAGE");
+    let dir = dir.ok_or_else(|| "BURIN_MIRROR_IMAGE is not set; scripts/test --storage sets it".to_owned())?;
+    Ok((netboot, Image::open(Path::new(&dir)).map_err(|error| error.to_string())?))
+}
+
 /// The same for tests of LVM and LUKS: a ramdisk with their programs, and a Debian that starts from them.
 pub fn built_for_storage() -> Result<(Netboot, super::SmallDebian), String> {
     if let Some(reason) = crate::vm::missing_tools() {

@@ -13,7 +13,7 @@ mod small;
 mod tree;
 mod watch;
 
-pub use artefacts::{Image, Netboot, built, built_for_storage};
+pub use artefacts::{Image, Netboot, built, built_for_mirrors, built_for_storage};
 pub use locked::{Link, Locked, Parts, Seen};
 pub use order::OrderBuilder;
 pub use patchwork::{Patchwork, extents};

@@ -9,6 +9,7 @@ mod late;
 mod layouts;
 mod main_job;
 mod medium;
+mod mirror;
 mod racks;
 mod raid;
 mod redeploy;

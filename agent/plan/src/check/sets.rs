@@ -1,10 +1,12 @@
 //! Disk sets: how they choose, and that what is put on them makes sense.
 
 use super::super::fields::Scope;
+use super::super::mirror::NAME;
+use super::super::steps;
 use super::names::{circles, counts};
 use super::{Mistakes, predicates, token};
 use burin_protocol::image::ImageFormat;
-use burin_protocol::order::{DiskSet, FsType, Layout, OnExisting, Order, Partition};
+use burin_protocol::order::{DiskSet, FsType, Layout, OnExisting, Order, Partition, SeedPlace};
 use burin_table::types;
 use std::collections::BTreeSet;
 
@@ -76,15 +78,21 @@ fn contents(order: &Order, layout: &Layout, name: &str, at: &str, mistakes: &mut
             mistakes.ensure(order.images.contains_key(image), &format!("{at}/image"), "there is no image of this name");
         }
         None => {
-            for (word, given) in
-                [("grow", set.grow.is_some()), ("guids", set.guids.is_some()), ("add", !set.add.is_empty())]
-            {
+            for (word, given) in [
+                ("grow", set.grow.is_some()),
+                ("guids", set.guids.is_some()),
+                ("add", !set.add.is_empty()),
+                ("mirror", set.mirror),
+            ] {
                 mistakes.ensure(!given, &format!("{at}/{word}"), "this changes an image, and there is none");
             }
         }
     }
     guids(set, at, mistakes);
     keep(set, at, mistakes);
+    if set.mirror {
+        mirror(order, layout, name, at, mistakes);
+    }
     partitions(order, layout, set, at, mistakes);
 }
 
@@ -158,6 +166,30 @@ fn keep(set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
         mistakes.ensure(pick.guid.as_deref().is_none_or(types::is_guid), &format!("{at}/guid"), "expected a GUID");
         let number = pick.number.is_none_or(|number| (1..=128).contains(&number));
         mistakes.ensure(number, &format!("{at}/number"), "expected 1 to 128");
+    }
+}
+
+/// What is one system on several disks.
+fn mirror(order: &Order, layout: &Layout, name: &str, at: &str, mistakes: &mut Mistakes) {
+    let Some(set) = layout.disks.get(name) else { return };
+    let at = format!("{at}/mirror");
+    let several = set.count.is_some_and(|count| count > 1);
+    mistakes.ensure(several, &at, "a mirror has two disks or more: expected a `count` of 2 or more");
+    mistakes.ensure(set.guids.is_none(), &at, "every disk but the first gets new GUIDs by itself: expected no `guids`");
+    mistakes.ensure(set.keep.is_empty(), &at, "partitions are kept beside an image that is not mirrored");
+    let others = layout.disks.values().filter(|set| set.mirror).count();
+    mistakes.ensure(others < 2, &at, "another set is a mirror: a layout has one");
+    let named = !layout.raid.contains_key(NAME);
+    mistakes.ensure(named, &at, "its array is called `root`: another of this name is in `raid`");
+    if let Some(seed) = &order.seed
+        && steps::seed_set(order, layout) == Some(name)
+    {
+        let inside = seed.format.place() == SeedPlace::RootFilesystem;
+        mistakes.ensure(
+            inside,
+            &at,
+            "only what lies in the root filesystem is on every disk: expected a seed of the format `nocloud`",
+        );
     }
 }
 

@@ -40,6 +40,8 @@ pub enum HeadError {
     GuidTaken { device: String, number: u32, guid: Uuid },
     #[error("{device}: {what}")]
     Keep { device: String, what: String },
+    #[error("{device}: the image cannot be mirrored: {what}")]
+    Mirror { device: String, what: String },
     #[error("{device}: the image is a whole disk with a partition table, but the image of a filesystem is required")]
     WholeDisk { device: String },
     #[error("{device}: the image does not begin with a known filesystem")]
@@ -65,6 +67,7 @@ impl Coded for HeadError {
             Self::SecondSeed { .. } => "image.second_seed",
             Self::GuidTaken { .. } => "image.guid_taken",
             Self::Keep { .. } => "image.keep",
+            Self::Mirror { .. } => "image.mirror",
             Self::WholeDisk { .. } => "image.whole_disk",
             Self::NoFilesystem { .. } => "image.no_filesystem",
             Self::NoGuid { .. } => "plan.bad_value",
@@ -105,6 +108,9 @@ impl Coded for HeadError {
             Self::SecondSeed { .. } => "take that partition out of the image, or the seed out of the order",
             Self::GuidTaken { .. } => "let the partition have another `guid`, or none",
             Self::Keep { .. } => "use an image that is smaller, or with other numbers; or do not `keep` that partition",
+            Self::Mirror { .. } => {
+                "use an image with a GPT, boot loaders' partitions and one root filesystem behind them, on disks that are larger"
+            }
             Self::WholeDisk { .. } => {
                 "write it to the disk: let the disk set have the `image`, not one of its partitions"
             }

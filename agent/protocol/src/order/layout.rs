@@ -89,6 +89,10 @@ pub struct DiskSet {
     /// A whole-disk image, by name; one download is written to all disks of the set. Not together with `partitions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The image's system is one mirror (RAID 1) over all disks of the set, of which each starts alone: `count` is 2 or more.
+    /// Its root partition grows, as `grow` says or to the end of the disk.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mirror: bool,
     /// After an image: a partition and its filesystem grow into the free space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grow: Option<Grow>,
@@ -202,14 +206,14 @@ pub enum OnExisting {
 }
 
 /// A partition of an image's own table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "\"last\", \"root\" or a partition number")]
 pub enum PartitionPick {
     Number(u32),
     Named(PickName),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PickName {
     /// The one that ends last on the disk, whatever its number.
@@ -381,6 +385,12 @@ impl Layout {
 }
 
 impl DiskSet {
+    /// The partition of its image that is mirrored.
+    pub fn mirrored(&self) -> Option<PartitionPick> {
+        let root = PartitionPick::Named(PickName::Root);
+        self.mirror.then(|| self.grow.as_ref().map_or(root, Grow::partition))
+    }
+
     /// Nothing on its disks changes.
     pub fn is_preserved(&self) -> bool {
         self.protect || self.on_existing == OnExisting::Preserve

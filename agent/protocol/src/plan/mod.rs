@@ -26,7 +26,7 @@ pub use trace::{
     Verdict,
 };
 
-use super::order::Finish;
+use super::order::{Finish, PartitionPick};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,8 @@ impl Plan {
                 }
                 _ => None,
             }),
+            // Known when the image is there.
+            Device::ImagePartition { .. } => None,
             Device::Raid { name } => self.raid(name)?.geometry(self).map(|geometry| geometry.size),
             Device::Luks { name: wanted } => self.steps.iter().find_map(|step| match step {
                 Step::CreateLuks(luks) if luks.name == *wanted => Some(luks.size),
@@ -94,6 +96,15 @@ impl Plan {
             _ => None,
         });
         formatted.or_else(|| self.disks.get(disk).map(|disk| (disk.size, disk.logical_block_size)))
+    }
+
+    /// The array that a step makes over this partition of an image.
+    pub fn over(&self, disk: usize, partition: PartitionPick) -> Option<&str> {
+        let member = Device::ImagePartition { disk, partition };
+        self.steps.iter().find_map(|step| match step {
+            Step::CreateRaid(raid) if raid.members.contains(&member) => Some(raid.name.as_str()),
+            _ => None,
+        })
     }
 
     /// The step that makes an array.

@@ -36,6 +36,11 @@ pub enum Device {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         number: Option<u32>,
     },
+    /// Of an image's own table.
+    ImagePartition {
+        disk: usize,
+        partition: PartitionPick,
+    },
     Raid {
         name: String,
     },
@@ -167,6 +172,8 @@ pub enum TreeNeed {
     LuksTpm,
     /// The root on one that the TPM opens: by systemd in its ramdisk.
     LuksTpmRoot,
+    /// An image's root on a mirror of which each half looks as the whole does.
+    MirroredRoot,
 }
 
 /// A file that is put into a system. Its contents are not told.
@@ -204,6 +211,15 @@ pub enum SeedTarget {
 }
 
 impl SeedTarget {
+    /// For what is put into trees most of the time.
+    pub(super) fn tree() -> Self {
+        Self::Tree
+    }
+
+    pub(super) fn is_tree(&self) -> bool {
+        *self == Self::Tree
+    }
+
     /// The planned disks that it is on.
     pub fn disks(&self) -> Vec<usize> {
         match self {
@@ -228,7 +244,7 @@ impl Device {
     /// The planned disk that it is on, where it is on one.
     pub fn disk(&self) -> Option<usize> {
         match self {
-            Device::Disk { disk } | Device::Partition { disk, .. } => Some(*disk),
+            Device::Disk { disk } | Device::Partition { disk, .. } | Device::ImagePartition { disk, .. } => Some(*disk),
             Device::Raid { .. } | Device::Luks { .. } | Device::Volume { .. } => None,
         }
     }

@@ -20,6 +20,7 @@ pub fn device(device: &Device) -> String {
     match device {
         Device::Disk { disk } => format!("[{disk}]"),
         Device::Partition { disk, name, .. } => format!("[{disk}] \"{name}\""),
+        Device::ImagePartition { disk, partition } => format!("{} of [{disk}]", pick(*partition)),
         Device::Raid { name } => format!("array {name}"),
         Device::Luks { name } => format!("LUKS volume {name}"),
         Device::Volume { group, name } => format!("volume {group}/{name}"),

@@ -9,6 +9,7 @@ mod kept;
 mod layout;
 mod looking;
 mod matrix;
+mod mirror;
 mod partition_image;
 mod registry;
 mod seeds;

@@ -20,7 +20,8 @@ impl Perform for AddPartition {
             let volumes = seed_volume::find(work, disk)?;
             if let Some(found) = seed_volume::of_format(disk, &volumes, format)? {
                 work.place(self.disk, &planned.name, found.number);
-                let reused = Reused { device: disk.name().display().to_string(), number: found.number, label: &found.label };
+                let reused =
+                    Reused { device: disk.name().display().to_string(), number: found.number, label: &found.label };
                 work.note("add-partition", &reused.device, &reused);
                 return Ok(());
             }
@@ -59,11 +60,11 @@ struct Reused<'a> {
 /// The format of the seed that this partition is for.
 fn own_seed(work: &Work, step: &AddPartition) -> Option<SeedFormat> {
     work.plan.steps.iter().find_map(|other| match other {
-        Step::WriteSeed(WriteSeed { target: SeedTarget::Own { on: Device::Partition { disk, name, .. } }, format, .. })
-            if *disk == step.disk && *name == step.partition.name =>
-        {
-            Some(*format)
-        }
+        Step::WriteSeed(WriteSeed {
+            target: SeedTarget::Own { on: Device::Partition { disk, name, .. } },
+            format,
+            ..
+        }) if *disk == step.disk && *name == step.partition.name => Some(*format),
         _ => None,
     })
 }

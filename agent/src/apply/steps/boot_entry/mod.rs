@@ -73,7 +73,8 @@ fn esp(disk: &BoundDisk) -> Result<(HardDrive, Vec<Uuid>), ApplyError> {
         Label::Gpt(gpt) => {
             let esp_type = guid::partition_type("esp", Arch::native());
             let partitions = gpt.partitions();
-            let own = |one: &&crate::finalize::gpt::Partition| !disk.keep().iter().any(|kept| kept.number == one.number);
+            let own =
+                |one: &&crate::finalize::gpt::Partition| !disk.keep().iter().any(|kept| kept.number == one.number);
             let esp = partitions.iter().filter(own).find(|one| Some(one.type_guid) == esp_type).ok_or_else(no_esp)?;
             Ok((entry::hard_drive(esp), partitions.iter().map(|one| one.guid).collect()))
         }

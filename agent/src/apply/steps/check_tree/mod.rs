@@ -1,17 +1,35 @@
-//! Checks that a tree can start from the devices that it lies on, instead of finding out at its first boot.
+//! Checks that a system can start from the devices that it lies on, instead of finding out at its first boot.
+
+mod mirrored;
 
 use super::{ApplyError, CheckTree, Perform, Ramdisk, Work};
+use crate::apply::system::Image;
 use crate::finalize::modules;
+use crate::finalize::mount::Access;
 use crate::finalize::root::Root;
-use crate::protocol::plan::TreeNeed;
+use crate::protocol::plan::{SeedTarget, TreeNeed};
 use crate::tree::TreeError;
 
 impl Perform for CheckTree {
     fn able(&self, _: &Ramdisk<'_>) -> Result<(), ApplyError> {
-        Ok(())
+        match self.target {
+            SeedTarget::Tree | SeedTarget::ImagePartition { .. } => Ok(()),
+            SeedTarget::Own { .. } | SeedTarget::Ignition { .. } => {
+                Err(ApplyError::Unsupported { step: "check-tree of a partition without a system".to_owned() })
+            }
+        }
     }
 
     fn perform(&self, work: &Work) -> Result<(), ApplyError> {
+        if let SeedTarget::ImagePartition { disk, partition } = &self.target {
+            let image = Image::find(work, *disk, *partition)?;
+            let (device, found) = image.visit(work, Access::ReadOnly, &mirrored::PLACES, |system| {
+                self.needs.iter().try_for_each(|need| check(system.root(), *need))?;
+                Ok((image.device(system, "etc"), mirrored::look(system.root())?))
+            })?;
+            work.note("check-tree", &device, &found);
+            return Ok(());
+        }
         let tree = work.tree();
         let checked = tree.root().and_then(|root| self.needs.iter().try_for_each(|need| check(&root, *need)));
         checked.map_err(|error| error.on(&tree))?;
@@ -28,6 +46,7 @@ fn wanted(need: TreeNeed) -> (&'static [&'static str], &'static str) {
             (&["usr/sbin/thin_check", "sbin/thin_check", "usr/bin/thin_check"], "thin-provisioning-tools")
         }
         TreeNeed::Luks => (&["usr/sbin/cryptsetup", "sbin/cryptsetup", "usr/bin/cryptsetup"], "cryptsetup"),
+        TreeNeed::MirroredRoot => (&["usr/sbin/mdadm", "sbin/mdadm", "usr/bin/mdadm"], "mdadm"),
         TreeNeed::LuksTpm => (&TPM, "libtss2-esys"),
         TreeNeed::LuksTpmRoot => (&["usr/lib/dracut/modules.d/91tpm2-tss"], "dracut"),
         // What makes ramdisks, where that is known: it puts in what opens the root.
@@ -60,6 +79,7 @@ fn check(root: &Root, need: TreeNeed) -> Result<(), ApplyError> {
     }
     match need {
         TreeNeed::Lvm => has_module(root, "dm-mod"),
+        TreeNeed::MirroredRoot => has_module(root, "raid1"),
         TreeNeed::ThinVolumes => has_module(root, "dm-thin-pool"),
         TreeNeed::Luks | TreeNeed::LuksRoot | TreeNeed::LuksTpm | TreeNeed::LuksTpmRoot => has_module(root, "dm-crypt"),
     }
@@ -87,10 +107,12 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         };
-        let missing = |need| check(&root, need).err().map(|error| match error {
-            ApplyError::TreeLacks { package, .. } => package,
-            error => panic!("{error}"),
-        });
+        let missing = |need| {
+            check(&root, need).err().map(|error| match error {
+                ApplyError::TreeLacks { package, .. } => package,
+                error => panic!("{error}"),
+            })
+        };
         assert_eq!(missing(TreeNeed::Lvm), Some("lvm2"));
         put("sbin/lvm");
         assert_eq!(missing(TreeNeed::Lvm), None);

@@ -1,18 +1,20 @@
-//! The step in a plan: what a tree must contain.
+//! The step in a plan: what a system must contain.
 
-use super::{Identifier, Plan, TreeNeed, Wire, words};
+use super::{Identifier, Plan, SeedTarget, TreeNeed, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The tree has the programs that start what it lies on.
+/// The system of a tree or an image has the programs that start what it lies on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckTree {
     pub needs: Vec<TreeNeed>,
+    #[serde(default = "SeedTarget::tree", skip_serializing_if = "SeedTarget::is_tree")]
+    pub target: SeedTarget,
 }
 
 impl Wire for CheckTree {
     fn disks(&self) -> Vec<usize> {
-        Vec::new()
+        self.target.disks()
     }
 
     fn reads(&self) -> Vec<usize> {
@@ -21,7 +23,7 @@ impl Wire for CheckTree {
 
     fn words(&self, _: &Plan) -> String {
         let needs: Vec<String> = self.needs.iter().map(words::word).collect();
-        format!("check that the tree has what it starts from: {}", needs.join(", "))
+        format!("check that {} has what it starts from: {}", self.target.words(), needs.join(", "))
     }
 
     fn identifiers(&self) -> Vec<Identifier> {

@@ -42,7 +42,8 @@ impl Perform for CreateGroup {
         let open: Vec<_> =
             self.physical.iter().map(|one| resolve::open(work, &one.on, Access::Read)).collect::<Result<_, _>>()?;
         let nodes: Vec<PathBuf> = open.iter().map(|proven| proven.node().to_owned()).collect();
-        let run = |arguments: &[String], what: &Path| group::run(&work.paths.root, &nodes, arguments, what, &work.cancel);
+        let run =
+            |arguments: &[String], what: &Path| group::run(&work.paths.root, &nodes, arguments, what, &work.cancel);
         for (physical, proven) in self.physical.iter().zip(&open) {
             run(&pvcreate(&physical.uuid, proven.node()), proven.name())?;
         }
@@ -126,7 +127,10 @@ fn compare(step: &CreateGroup, found: &lvm::Group) -> Result<Vec<PhysicalReceipt
     let mut has = found.tags.clone();
     has.sort();
     if found.name != step.name || found.extent_size != step.extent_size || has != tags {
-        return Err(format!("its metadata are of {} with extents of {} bytes, tags {has:?}", found.name, found.extent_size));
+        return Err(format!(
+            "its metadata are of {} with extents of {} bytes, tags {has:?}",
+            found.name, found.extent_size
+        ));
     }
     if found.physical.len() != step.physical.len() || !found.volumes.is_empty() {
         return Err(format!("it has {} physical volumes and {} volumes", found.physical.len(), found.volumes.len()));

@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 
 fn step() -> CreateGroup {
     let physical = PlannedPhysical { on: Device::Luks { name: "crypt".into() }, uuid: "ab-cd".into(), extents: 100 };
-    CreateGroup { name: "vg".into(), extent_size: 4 << 20, physical: vec![physical], tags: vec!["t".into(), "s".into()] }
+    CreateGroup {
+        name: "vg".into(),
+        extent_size: 4 << 20,
+        physical: vec![physical],
+        tags: vec!["t".into(), "s".into()],
+    }
 }
 
 #[test]

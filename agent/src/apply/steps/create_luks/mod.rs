@@ -130,22 +130,33 @@ fn compare(step: &CreateLuks, header: &Header, keys: &[Key]) -> Result<Vec<SlotR
         return Err(format!("it has {} key slots for {} keys", header.metadata.keyslots.len(), keys.len()));
     }
     let each = keys.iter().enumerate().map(|(slot, key)| {
-        let found = header.metadata.keyslots.get(&slot.to_string()).ok_or_else(|| format!("it has no key slot {slot}"))?;
+        let found =
+            header.metadata.keyslots.get(&slot.to_string()).ok_or_else(|| format!("it has no key slot {slot}"))?;
         let Kdf { kind, memory, .. } = &found.kdf;
         let wanted = if key.is_random { "pbkdf2" } else { "argon2id" };
         // The program takes less memory where the machine has less than twice of it.
         let most = step.pbkdf.memory / 1024;
         let fits = key.is_random || memory.is_some_and(|memory| memory > 0 && memory <= most);
         if kind != wanted || !fits || found.key_size * 8 != step.key_bits {
-            return Err(format!("its key slot {slot} has {kind} with {memory:?} KiB, a key of {} bytes", found.key_size));
+            return Err(format!(
+                "its key slot {slot} has {kind} with {memory:?} KiB, a key of {} bytes",
+                found.key_size
+            ));
         }
         if let Some(token) = key.token {
-            let named = header.metadata.tokens.values().any(|one| one.kind == token && one.keyslots == [slot.to_string()]);
+            let named =
+                header.metadata.tokens.values().any(|one| one.kind == token && one.keyslots == [slot.to_string()]);
             if !named {
                 return Err(format!("it has no token {token} for key slot {slot}"));
             }
         }
-        Ok(SlotReceipt { slot, pbkdf: kind.clone(), memory: memory.map(|kib| kib * 1024), token: key.token, pcrs: key.sealed.as_ref().map(|sealed| sealed.pcrs.clone()) })
+        Ok(SlotReceipt {
+            slot,
+            pbkdf: kind.clone(),
+            memory: memory.map(|kib| kib * 1024),
+            token: key.token,
+            pcrs: key.sealed.as_ref().map(|sealed| sealed.pcrs.clone()),
+        })
     });
     each.collect()
 }

@@ -4,8 +4,9 @@ use super::{ApplyError, CreateRaid, Perform, Ramdisk, Work};
 use crate::apply::arrays::{Array, Member, MemberReceipt};
 use crate::apply::bound::{Access, Part, Proven};
 use crate::apply::tools::Tool;
-use crate::apply::{resolve, table, wipe};
-use crate::protocol::order::Consistency;
+use crate::apply::{resolve, system, table, wipe};
+use crate::finalize::filesystem;
+use crate::protocol::order::{Consistency, RaidLevel};
 use crate::protocol::plan::raid::Geometry;
 use crate::protocol::plan::{Device, words};
 use crate::sys::blockdev;
@@ -50,10 +51,13 @@ impl Perform for CreateRaid {
             Device::Partition { .. } => true,
             // Elsewhere the superblock lies where the disk says whose work it is, or the array does.
             Device::Disk { .. } => self.metadata == "1.2",
+            // Elsewhere it would be written over what is there.
+            Device::ImagePartition { .. } => self.metadata == "1.0" && self.level == RaidLevel::Raid1,
             Device::Raid { .. } | Device::Luks { .. } | Device::Volume { .. } => false,
         };
         if !self.members.iter().all(on) {
-            let what = "create-raid over anything but partitions and, with metadata 1.2, whole disks";
+            let what = "create-raid over anything but partitions and, with metadata 1.2, whole disks, or over an image with \
+                        other metadata than 1.0";
             return Err(ApplyError::Unsupported { step: what.to_owned() });
         }
         ramdisk.program(MDADM)?;
@@ -69,8 +73,12 @@ impl Perform for CreateRaid {
             members.push(member);
             open.push(proven);
         }
-        let small = || ApplyError::Array { array: link.clone(), what: format!("members of {sizes:?} bytes are too small") };
+        let small =
+            || ApplyError::Array { array: link.clone(), what: format!("members of {sizes:?} bytes are too small") };
         let geometry = self.geometry_over(&sizes).ok_or_else(small)?;
+        if self.is_over_image() {
+            leaves_room(work, &members, &open, geometry)?;
+        }
         let words = arguments(self, geometry);
         let mut all: Vec<&OsStr> = vec![OsStr::new("--create"), link.as_os_str()];
         all.extend(words.iter().map(OsStr::new));
@@ -95,7 +103,8 @@ impl Perform for CreateRaid {
         work.add_array(array.clone());
         array.freeze();
         let members = array.verify()?;
-        let size = wipe::array(&array.open(Access::Read)?)?;
+        let opened = array.open(Access::Read)?;
+        let size = if self.is_over_image() { size(&opened)? } else { wipe::array(&opened)? };
         if size != geometry.size {
             return Err(array.wrong(format!("it offers {size} bytes, {} were planned", geometry.size)));
         }
@@ -114,6 +123,24 @@ impl Perform for CreateRaid {
         work.note("create-raid", &receipt.device, &receipt);
         Ok(())
     }
+}
+
+/// What an image brought ends before its array's books, on each member.
+fn leaves_room(work: &Work, members: &[Member], open: &[Proven], geometry: Geometry) -> Result<(), ApplyError> {
+    for (member, proven) in members.iter().zip(open) {
+        let device = proven.device();
+        let content = system::content(work, &member.disk, proven)?;
+        let Some(kind) = content.filesystem() else {
+            let is = content.kind.unwrap_or_else(|| "nothing that is known".to_owned());
+            return Err(ApplyError::NotMirrored { what: format!("{device} holds {is}, and no ext4, xfs or btrfs") });
+        };
+        let (has, room) = (filesystem::size(proven.node(), kind)?.bytes(), geometry.component);
+        if has > room {
+            let what = format!("the filesystem on {device} has {has} bytes, the array {room}");
+            return Err(ApplyError::NotMirrored { what });
+        }
+    }
+    Ok(())
 }
 
 /// A member, open.

@@ -28,8 +28,15 @@ fn words(wanted: &CreateRaid) -> Vec<String> {
 fn arguments_leave_nothing_to_be_asked_or_chosen() {
     let mirror = words(&raid(RaidLevel::Raid1, disks(2)));
     for word in [
-        "--run", "--level=raid1", "--raid-devices=2", "--uuid=u-u", "--name=root", "--homehost=any", "--bitmap=internal",
-        "--data-offset=2048", "--size=1046528",
+        "--run",
+        "--level=raid1",
+        "--raid-devices=2",
+        "--uuid=u-u",
+        "--name=root",
+        "--homehost=any",
+        "--bitmap=internal",
+        "--data-offset=2048",
+        "--size=1046528",
     ] {
         assert!(mirror.iter().any(|one| one == word), "{word}: {mirror:?}");
     }

@@ -31,6 +31,11 @@ fn is_default(consistency: &Consistency) -> bool {
 }
 
 impl CreateRaid {
+    /// It is made over what an image brought, which stays where it is.
+    pub fn is_over_image(&self) -> bool {
+        self.members.iter().any(|member| matches!(member, Device::ImagePartition { .. }))
+    }
+
     /// Those that hold data from the start.
     pub fn active(&self) -> &[Device] {
         let active = self.members.len().saturating_sub(self.spares);
@@ -50,6 +55,12 @@ impl CreateRaid {
         let least = found.data_offset + found.component;
         sizes.iter().all(|size| *size >= least).then_some(found)
     }
+}
+
+fn image_partition(member: &Device) -> Option<Node> {
+    let Device::ImagePartition { disk, partition } = member else { return None };
+    let on = vec![Device::Disk { disk: *disk }];
+    Some(Node { device: Some(member.clone()), on, words: words::pick(*partition) })
 }
 
 impl Wire for CreateRaid {
@@ -92,10 +103,13 @@ impl Wire for CreateRaid {
             spares => format!(" and {spares} to spare"),
         };
         let (name, level, active) = (&self.name, words::word(&self.level), self.active().len());
-        vec![Node {
+        // Partitions of an image nobody else tells of.
+        let mut nodes: Vec<Node> = self.members.iter().filter_map(image_partition).collect();
+        nodes.push(Node {
             device: Some(Device::Raid { name: name.clone() }),
             on: self.members.clone(),
             words: format!("array {name}, {level} of {active}{spares}{chunk}{}", size.unwrap_or_default()),
-        }]
+        });
+        nodes
     }
 }

@@ -22,8 +22,7 @@ impl Perform for CreateTable {
         }
         wipe::partitions(disk, &self.partitions)?;
         let guid = table::guid(disk, &self.guid)?;
-        let receipt =
-            table::with(disk, Access::Write, |sectors| Ok(adjust::write_exact(sectors, guid, &partitions)?))?;
+        let receipt = table::with(disk, Access::Write, |sectors| Ok(adjust::write_exact(sectors, guid, &partitions)?))?;
         table::follow(disk, &receipt.partitions)?;
         work.note("create-table", &receipt.device, &receipt);
         Ok(())

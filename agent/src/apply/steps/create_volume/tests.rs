@@ -7,7 +7,8 @@ fn step(shape: VolumeShape) -> CreateVolume {
 }
 
 fn group() -> CreateGroup {
-    let physical = |n: u32| PlannedPhysical { on: Device::Raid { name: n.to_string() }, uuid: format!("u-{n}"), extents: 99 };
+    let physical =
+        |n: u32| PlannedPhysical { on: Device::Raid { name: n.to_string() }, uuid: format!("u-{n}"), extents: 99 };
     CreateGroup { name: "vg".into(), extent_size: 4 << 20, physical: vec![physical(0), physical(1)], tags: Vec::new() }
 }
 
@@ -39,7 +40,9 @@ fn each_shape_is_asked_for_in_full() {
     );
     assert_eq!(
         words(VolumeShape::ThinPool { chunk: 65536, metadata_extents: 2 }),
-        format!("{start} --type thin-pool --poolmetadataspare y --chunksize 64k --poolmetadatasize 8192k --extents 20 vg")
+        format!(
+            "{start} --type thin-pool --poolmetadataspare y --chunksize 64k --poolmetadatasize 8192k --extents 20 vg"
+        )
     );
     assert_eq!(
         words(VolumeShape::Thin { pool: "p".into() }),
@@ -49,8 +52,13 @@ fn each_shape_is_asked_for_in_full() {
 
 #[test]
 fn metadata_are_held_against_the_plan() {
-    let striped = |on: &[&str]| Kind::Striped { on: on.iter().map(|&one| one.to_owned()).collect(), stripe_size: 65536 };
-    let volume = |kind: Kind| Volume { uuid: "x".into(), tags: Vec::new(), segments: vec![Segment { start: 0, extents: 20, kind }] };
+    let striped =
+        |on: &[&str]| Kind::Striped { on: on.iter().map(|&one| one.to_owned()).collect(), stripe_size: 65536 };
+    let volume = |kind: Kind| Volume {
+        uuid: "x".into(),
+        tags: Vec::new(),
+        segments: vec![Segment { start: 0, extents: 20, kind }],
+    };
     let metadata = |kind: Kind, images: [&str; 2]| lvm::Group {
         name: "vg".into(),
         uuid: "g".into(),

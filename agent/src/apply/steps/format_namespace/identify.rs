@@ -62,7 +62,10 @@ mod tests {
     #[test]
     fn the_best_format_without_metadata_is_taken() {
         let mut data = namespace();
-        assert_eq!((format_with(&data, 512), format_with(&data, 4096), format_with(&data, 1024)), (Some(0), Some(4), None));
+        assert_eq!(
+            (format_with(&data, 512), format_with(&data, 4096), format_with(&data, 1024)),
+            (Some(0), Some(4), None)
+        );
         // A second one with these sectors that is faster.
         data[25] = 8;
         data[128 + 4 * 4 + 3] = 2;

@@ -17,7 +17,10 @@ impl Perform for GrowFilesystem {
     fn perform(&self, work: &Work) -> Result<(), ApplyError> {
         let disk = work.disks.disk(self.disk)?;
         let number = growth::target(work, disk, self.partition)?;
-        let proven = table::open(work, disk, PartitionPick::Number(number), Access::Read)?;
+        let proven = match work.array_over(disk, number) {
+            Some(array) => array.open(Access::Read)?,
+            None => table::open(work, disk, PartitionPick::Number(number), Access::Read)?,
+        };
         let content = system::content(work, disk, &proven)?;
         let grown = match grow::grow(proven.node(), content, &work.paths.mounts) {
             Err(GrowError::Unsupported { found, .. }) if OTHERS.contains(&found.as_str()) => {

@@ -4,8 +4,8 @@ use super::{ApplyError, Work};
 use crate::apply::bound::{Access, BoundDisk, Proven};
 use crate::apply::group::{self, Group, LVM};
 use crate::apply::live::Live;
-use crate::apply::{look, system};
 use crate::apply::mapped::{self, Mapped};
+use crate::apply::{look, system};
 use crate::finalize::grow::{self, GrowReceipt};
 use crate::finalize::look::WhichIsRoot;
 use crate::finalize::lvm::{self, Kind, Physical};
@@ -66,7 +66,12 @@ pub fn grow(work: &Work, disk: &Arc<BoundDisk>, proven: &Proven) -> Result<Resul
     Ok(grown)
 }
 
-fn in_group(work: &Work, disk: &BoundDisk, group: &Group, found: &Physical) -> Result<Result<VolumeGrowth, String>, ApplyError> {
+fn in_group(
+    work: &Work,
+    disk: &BoundDisk,
+    group: &Group,
+    found: &Physical,
+) -> Result<Result<VolumeGrowth, String>, ApplyError> {
     let node = group.nodes.first().cloned().unwrap_or_default();
     let device = Path::new("/dev").join(&group.name);
     let run = |words: &[&str]| {
@@ -152,13 +157,14 @@ fn is_alone(sys: &Path, found: &Physical) -> Result<(), String> {
 fn linear(found: &Physical) -> Vec<(String, String)> {
     let volumes = &found.group.volumes;
     let parts: BTreeSet<&str> = volumes.values().flat_map(|volume| &volume.segments).flat_map(below).collect();
-    let is_linear = |segment: &lvm::Segment| {
-        matches!(&segment.kind, Kind::Striped { on, .. } if on.len() == 1 && on.iter().all(|one| found.group.physical.contains_key(one)))
-    };
+    let is_linear = |segment: &lvm::Segment| matches!(&segment.kind, Kind::Striped { on, .. } if on.len() == 1 && on.iter().all(|one| found.group.physical.contains_key(one)));
     let own = volumes.iter().filter(|(name, volume)| {
         // Those that LVM keeps to itself.
         let hidden = name.contains("_pmspare") || name.contains("_rmeta");
-        !hidden && !parts.contains(name.as_str()) && !volume.segments.is_empty() && volume.segments.iter().all(is_linear)
+        !hidden
+            && !parts.contains(name.as_str())
+            && !volume.segments.is_empty()
+            && volume.segments.iter().all(is_linear)
     });
     own.map(|(name, volume)| (name.clone(), volume.uuid.clone())).collect()
 }

@@ -20,8 +20,10 @@ impl Wire for GrowFilesystem {
         Vec::new()
     }
 
-    fn words(&self, _: &Plan) -> String {
-        format!("[{}] grow the filesystem on {}", self.disk, words::pick(self.partition))
+    fn words(&self, plan: &Plan) -> String {
+        let through = plan.over(self.disk, self.partition).map(|name| format!(", through the array {name}"));
+        let on = words::pick(self.partition);
+        format!("[{}] grow the filesystem on {on}{}", self.disk, through.unwrap_or_default())
     }
 
     fn identifiers(&self) -> Vec<Identifier> {

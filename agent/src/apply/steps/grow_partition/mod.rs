@@ -2,7 +2,7 @@
 
 use super::{ApplyError, GrowPartition, Perform, Ramdisk, Work};
 use crate::apply::bound::{Access, BoundDisk};
-use crate::apply::{growth, look, table};
+use crate::apply::{growth, look, table, wipe};
 use crate::finalize::adjust::{Grow, TableChange};
 use crate::finalize::filesystem::FilesystemError;
 use crate::finalize::look::WhatIsOn;
@@ -29,6 +29,7 @@ impl Perform for GrowPartition {
         is_no_swap(work, disk, self.partition)?;
         let change = TableChange { grow: Some(grow), leave: self.leave, ..TableChange::default() };
         let receipt = table::commit(disk, &change)?;
+        wipe::gained(disk, &receipt)?;
         work.note("grow-partition", &receipt.device, &receipt);
         Ok(())
     }

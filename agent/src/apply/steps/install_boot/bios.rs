@@ -57,7 +57,8 @@ pub fn install(step: &InstallBoot, work: &Work, mounts: &mut Tree) -> Result<Ins
 /// The filesystem that holds a directory of the tree.
 fn holding(mounts: &Tree, directory: &str) -> Option<Device> {
     let path = format!("/{directory}");
-    let below = |at: &str| at == "/" || path.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let below =
+        |at: &str| at == "/" || path.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let places = mounts.places().filter(|(at, _)| below(at));
     places.max_by_key(|(at, _)| at.len()).map(|(_, on)| on.clone())
 }

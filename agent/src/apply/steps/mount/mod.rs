@@ -20,7 +20,10 @@ impl Perform for Mount {
                 let found = filesystem::probe(proven.node())?;
                 let missing = || ApplyError::NoPartition {
                     device: proven.name().to_owned(),
-                    wanted: format!("a root filesystem (it holds {})", found.kind.as_deref().unwrap_or("nothing known")),
+                    wanted: format!(
+                        "a root filesystem (it holds {})",
+                        found.kind.as_deref().unwrap_or("nothing known")
+                    ),
                 };
                 found.filesystem().ok_or_else(missing)?.name()
             }

@@ -3,6 +3,7 @@
 use super::{ApplyError, Perform, Ramdisk, SetGuids, Work};
 use crate::apply::table;
 use crate::finalize::adjust::TableChange;
+use crate::plan;
 
 impl Perform for SetGuids {
     fn able(&self, _: &Ramdisk<'_>) -> Result<(), ApplyError> {
@@ -17,6 +18,15 @@ impl Perform for SetGuids {
         };
         for (&number, text) in &self.partitions {
             change.partition_guids.push((number, table::guid(disk, text)?));
+        }
+        if self.every {
+            let kept = |number: u32| disk.keep().iter().any(|one| one.number == number);
+            for one in table::partitions(disk)? {
+                if !self.partitions.contains_key(&one.number) && !kept(one.number) {
+                    let new = plan::copied_guid(&work.plan, self.disk, one.number);
+                    change.partition_guids.extend(new.map(|guid| (one.number, guid)));
+                }
+            }
         }
         let receipt = table::commit(disk, &change)?;
         work.note("set-guids", &receipt.device, &receipt);

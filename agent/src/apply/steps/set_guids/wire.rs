@@ -5,13 +5,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Partitions by number. What is not named stays.
+/// Partitions by number. What is not named stays, unless `every` says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SetGuids {
     pub disk: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_guid: Option<String>,
     pub partitions: BTreeMap<u32, String>,
+    /// Every other partition of the table gets a GUID that is derived from the order, the disk and its number.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub every: bool,
 }
 
 impl Wire for SetGuids {
@@ -26,6 +29,7 @@ impl Wire for SetGuids {
     fn words(&self, _: &Plan) -> String {
         let mut parts: Vec<String> = self.disk_guid.iter().map(|guid| format!("disk {guid}")).collect();
         parts.extend(self.partitions.iter().map(|(number, guid)| format!("partition {number} {guid}")));
+        parts.extend(self.every.then(|| "a new one for every partition".to_owned()));
         format!("[{}] set GUIDs: {}", self.disk, parts.join(", "))
     }
 

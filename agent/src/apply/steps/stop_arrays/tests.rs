@@ -33,7 +33,9 @@ fn an_array_that_is_known_to_be_another_stays() {
     let dir = tempfile::tempdir().unwrap();
     let wanted = ["11111111-2222-3333-4444-555555555555".to_owned()];
     assert!(!is_another(&wanted, dir.path()), "a kernel that does not tell");
-    for (text, another) in [("11111111:22223333:44445555:55555555\n", false), ("21111111:22223333:44445555:55555555\n", true)] {
+    for (text, another) in
+        [("11111111:22223333:44445555:55555555\n", false), ("21111111:22223333:44445555:55555555\n", true)]
+    {
         fs::write(dir.path().join("uuid"), text).unwrap();
         assert_eq!((is_another(&wanted, dir.path()), is_another(&[], dir.path())), (another, false));
     }

@@ -109,7 +109,11 @@ fn caches(below: &[PathBuf], sys: &Path, dev: &Path) -> Result<Vec<StopVolumeRec
         if sysfs.join("bcache/stop").exists() {
             let device = dev.join(&name);
             stop(&sysfs.join("bcache/stop"), &sysfs.join("bcache"), &device)?;
-            receipts.push(StopVolumeReceipt { device: device.display().to_string(), kind: VolumeKind::Bcache, name: None });
+            receipts.push(StopVolumeReceipt {
+                device: device.display().to_string(),
+                kind: VolumeKind::Bcache,
+                name: None,
+            });
         }
     }
     for directory in holders::parts(below) {

@@ -55,9 +55,7 @@ fn contents<'a>(work: &'a Work, file: &PlannedFile) -> Result<Cow<'a, [u8]>, App
     let placed = placed.iter().find(same).ok_or(ApplyError::NoSeed)?;
     match &placed.contents {
         FileContents::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
-        FileContents::Url { url, digest } => {
-            Ok(Cow::Owned(fetch::file(work, url, digest, OrderFile::MOST)?))
-        }
+        FileContents::Url { url, digest } => Ok(Cow::Owned(fetch::file(work, url, digest, OrderFile::MOST)?)),
     }
 }
 
@@ -80,7 +78,7 @@ fn into_image(
         let first = new.first().map_or("", |file| relative(file.path));
         Ok((image.device(system, first), files::write(system.root(), new)?))
     })?;
-    image.visit(work, Mode::ReadOnly, &[], |system| Ok(files::compare(system.root(), new, &receipts)?))?;
+    image.read_back(work, &[], |system| Ok(files::compare(system.root(), new, &receipts)?))?;
     Ok((device, receipts))
 }
 

@@ -1,18 +1,20 @@
 //! The arrays of a tree in its own configuration, as the plan has it.
 
-use super::{ArrayEntry, Identifier, Plan, Wire};
+use super::{ArrayEntry, Identifier, Plan, SeedTarget, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The tree's mdadm.conf names its arrays.
+/// The mdadm.conf of a tree, or of an image's system, names its arrays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WriteMdadmConf {
     pub arrays: Vec<ArrayEntry>,
+    #[serde(default = "SeedTarget::tree", skip_serializing_if = "SeedTarget::is_tree")]
+    pub target: SeedTarget,
 }
 
 impl Wire for WriteMdadmConf {
     fn disks(&self) -> Vec<usize> {
-        Vec::new()
+        self.target.disks()
     }
 
     fn reads(&self) -> Vec<usize> {
@@ -21,7 +23,12 @@ impl Wire for WriteMdadmConf {
 
     fn words(&self, _: &Plan) -> String {
         let names: Vec<&str> = self.arrays.iter().map(|array| array.name.as_str()).collect();
-        format!("name the array {} in the tree's mdadm.conf", names.join(", "))
+        let of = if self.target.is_tree() {
+            "the tree's mdadm.conf".to_owned()
+        } else {
+            format!("mdadm.conf on {}", self.target.words())
+        };
+        format!("name the array {} in {of}", names.join(", "))
     }
 
     fn identifiers(&self) -> Vec<Identifier> {

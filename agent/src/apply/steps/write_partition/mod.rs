@@ -74,9 +74,9 @@ fn write(step: &WritePartition, work: &Work, spec: &ImageSpec, targets: &[Target
     let devices: Vec<String> = targets.iter().map(|target| target.path().display().to_string()).collect();
     request.inspect = Some(Inspect::new(move |head| {
         let head = Head::parse(head.bytes.to_vec());
-        devices.iter().try_for_each(|device| {
-            plan::check_partition_head(device, &head).map_err(|error| Refusal(Box::new(error)))
-        })
+        devices
+            .iter()
+            .try_for_each(|device| plan::check_partition_head(device, &head).map_err(|error| Refusal(Box::new(error))))
     }));
     for written in image::write_all(request, &destinations, &work.cancel)? {
         let mut receipt = written?.receipt;

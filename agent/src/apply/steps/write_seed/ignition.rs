@@ -22,7 +22,7 @@ pub fn write(
     seed: &SeedFiles,
 ) -> Result<(String, SeedReceipt), ApplyError> {
     let bound = work.disks.disk(disk)?;
-    let (mut candidates, open) = table::candidates(bound)?;
+    let (mut candidates, open) = table::candidates(work, bound)?;
     if let Some(pick) = pick {
         let number = table::number(work, bound, pick)?;
         candidates.retain(|candidate| candidate.number == number);

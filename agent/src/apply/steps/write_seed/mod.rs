@@ -16,10 +16,13 @@ impl Perform for WriteSeed {
     fn able(&self, _: &Ramdisk<'_>) -> Result<(), ApplyError> {
         match &self.target {
             SeedTarget::Own {
-                on: Device::Disk { .. } | Device::Raid { .. } | Device::Luks { .. } | Device::Volume { .. },
-            } => {
-                Err(ApplyError::Unsupported { step: "write-seed onto anything but a partition".to_owned() })
-            }
+                on:
+                    Device::Disk { .. }
+                    | Device::ImagePartition { .. }
+                    | Device::Raid { .. }
+                    | Device::Luks { .. }
+                    | Device::Volume { .. },
+            } => Err(ApplyError::Unsupported { step: "write-seed onto anything but a partition".to_owned() }),
             SeedTarget::Own { .. }
             | SeedTarget::ImagePartition { .. }
             | SeedTarget::Ignition { .. }
@@ -83,6 +86,6 @@ fn into_image(
         let device = image.device(system, seed_write::SEED_DIRECTORY);
         Ok((device, seed_write::write_files(system.root(), &seed.files)?))
     })?;
-    image.visit(work, Mode::ReadOnly, &wanted, |system| Ok(seed_write::compare_files(system.root(), &seed.files)?))?;
+    image.read_back(work, &wanted, |system| Ok(seed_write::compare_files(system.root(), &seed.files)?))?;
     Ok((device, receipt))
 }
