@@ -77,7 +77,8 @@ pub fn gained(disk: &BoundDisk, table: &TableReceipt) -> Result<(), ApplyError> 
         let end = |one: &Extent| one.start.saturating_add(one.length).min(target.size());
         let (old, new) = (end(before), end(&change.after));
         if new > old {
-            erase(&target, &[new.saturating_sub(wipe::MARGIN).max(old)..new])?;
+            let end = new.saturating_sub(wipe::MARGIN).max(old)..new;
+            erase(&target, std::slice::from_ref(&end))?;
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use super::modules::{
     ALWAYS, FIRST, Kernel, LATE, ModuleIndex, ModuleLoader, ModuleOptions, UeventListener, UeventMessage, Urgency,
     listen, modaliases,
 };
+use super::mounts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
         Err(error) => {
             // A kernel with everything built in is a fair thing to boot.
             log::warn!("no kernel modules: {}: {error}", directory.join("modules.dep").display());
+            efivars(root);
             state.publish(|state| state.coldplugged = true);
             return;
         }
@@ -52,7 +54,7 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
     if let Err(error) = loader.spawn(workers) {
         log::error!("cannot start module workers: {error}");
     }
-    let devices = root.join("sys/devices");
+    let (root, devices) = (root.to_owned(), root.join("sys/devices"));
     let rescan = Arc::new(AtomicBool::new(false));
     // Before coldplug, so that no device falls between the two.
     match listen() {
@@ -71,6 +73,9 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
         wanted.iter().for_each(|name| loader.request(name, Urgency::ByName));
         look_until_quiet(&devices, &loader, &mut seen);
         log::info!("{} kinds of devices looked at in {:.1} s", seen.len(), began.elapsed().as_secs_f32());
+        // The inventory is taken as soon as this is published, and the firmware's variables belong to it.
+        loader.load_now("efivarfs");
+        efivars(&root);
         state.publish(|state| state.coldplugged = true);
         // File systems: nobody waits for them, and mount(2) would get them by itself.
         LATE.iter().for_each(|name| loader.request(name, Urgency::ByName));
@@ -83,6 +88,12 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
             }
         }
     });
+}
+
+fn efivars(root: &Path) {
+    if let Err(error) = mounts::mount_efivars(root) {
+        log::warn!("{error}: {}; boot entries cannot be set", error.source);
+    }
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {

@@ -67,7 +67,6 @@ fn run(root: &Path) -> nix::Result<End> {
     prepare(root, &cmdline);
     firmware::watch(root);
     devices::start(root, &release.unwrap_or_default(), &cmdline);
-    spawn_efivars(root);
     watchdog::start(root, &cmdline);
     let ready = medium::fetch(root, &cmdline);
     supervise::run(root, &consoles, &signals, &|| ready.is())
@@ -100,20 +99,6 @@ fn prepare(root: &Path, cmdline: &str) {
     }
     if let Err(error) = crate::net::loopback_up() {
         log::warn!("loopback: {error}");
-    }
-}
-
-/// efivarfs is a module on many distributions: mounted as soon as the first round of modules is through.
-fn spawn_efivars(root: &Path) {
-    let root = root.to_owned();
-    let started = std::thread::Builder::new().name("efivars".to_owned()).spawn(move || {
-        settle(&root, Duration::ZERO, Duration::from_secs(60));
-        if let Err(error) = mounts::mount_efivars(&root) {
-            log::warn!("{error}: {}; boot entries cannot be set", error.source);
-        }
-    });
-    if let Err(error) = started {
-        log::warn!("efivars: {error}");
     }
 }
 
