@@ -113,7 +113,7 @@ mod tests {
         let missing = MissingFirmware::parse(record).unwrap();
         assert_eq!(
             missing.to_string(),
-            "0000:00:03.0 (e100) asks for the firmware e100/d101s_ucode.bin, which is not in the ramdisk"
+            "0000:00:03.0 (e100) needs the firmware e100/d101s_ucode.bin, which is not in the ramdisk"
         );
         for other in [
             "6,1,2,-;e100 0000:00:03.0: Direct firmware load for x failed with error -22",
