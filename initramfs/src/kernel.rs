@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn other_files_are_refused_with_a_hint() {
         let text = Kernel::inspect(b"\x7fELF".to_vec(), Path::new("vmlinux")).unwrap_err().to_string();
-        assert!(text.starts_with("vmlinux is no kernel image") && text.contains("ELF"), "{text}");
+        assert!(text.starts_with("vmlinux is not a kernel image") && text.contains("ELF"), "{text}");
         assert!(Kernel::inspect(Vec::new(), Path::new("k")).is_err());
     }
 
