@@ -32,7 +32,7 @@ if grep -q '\[.*_.*\]' /proc/mdstat; then
 fi
 mdadm --wait "$md"
 say ended
-echo "mirror-proof end"
+echo "mirror-proof done"
 "#;
 
 const UNIT: &str =
@@ -166,7 +166,7 @@ impl Bench {
     fn boots(&self, disks: &[usize], starts: usize) -> String {
         let machine = self.machine(disks).boot(Boot::FirmwareOrder).start().unwrap();
         let console = machine.console();
-        for text in [format!("{HOST} login:"), "mirror-proof end".to_owned()] {
+        for text in [format!("{HOST} login:"), "mirror-proof done".to_owned()] {
             console.wait_for(&text, LONG).unwrap_or_else(|error| panic!("{error}"));
         }
         let text = console.text();
