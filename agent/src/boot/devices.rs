@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 const FILE: &str = "run/burin/devices.json";
+/// Thousands of variables in slow flash take a second.
+const FIRMWARE: Duration = Duration::from_secs(10);
 
 /// `/run/burin/devices.json`, by PID 1: what it is doing about devices.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +36,7 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
         Err(error) => {
             // A kernel with everything built in is a fair thing to boot.
             log::warn!("no kernel modules: {}: {error}", directory.join("modules.dep").display());
-            efivars(root);
+            efivars(root.to_owned(), || {});
             state.publish(|state| state.coldplugged = true);
             return;
         }
@@ -74,8 +76,8 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
         look_until_quiet(&devices, &loader, &mut seen);
         log::info!("{} kinds of devices looked at in {:.1} s", seen.len(), began.elapsed().as_secs_f32());
         // The inventory is taken as soon as this is published, and the firmware's variables belong to it.
-        loader.load_now("efivarfs");
-        efivars(&root);
+        let first = Arc::clone(&loader);
+        efivars(root, move || _ = first.load_now("efivarfs"));
         state.publish(|state| state.coldplugged = true);
         // File systems: nobody waits for them, and mount(2) would get them by itself.
         LATE.iter().for_each(|name| loader.request(name, Urgency::ByName));
@@ -90,9 +92,19 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
     });
 }
 
-fn efivars(root: &Path) {
-    if let Err(error) = mounts::mount_efivars(root) {
-        log::warn!("{error}: {}; boot entries cannot be set", error.source);
+/// Mounts efivarfs when `load` has ended. Firmware reads its variables by itself, and what firmware does may hang: the
+/// machine is not kept waiting for it.
+fn efivars(root: PathBuf, load: impl FnOnce() + Send + 'static) {
+    let (done, mounted) = mpsc::channel();
+    spawn("efivars", move || {
+        load();
+        if let Err(error) = mounts::mount_efivars(&root) {
+            log::warn!("{error}: {}; boot entries cannot be set", error.source);
+        }
+        let _ = done.send(());
+    });
+    if mounted.recv_timeout(FIRMWARE).is_err() {
+        log::warn!("the firmware's variables are not there after {} s: going on without them", FIRMWARE.as_secs());
     }
 }
 

@@ -25,12 +25,14 @@ sync
 md=$(findmnt -n -o SOURCE /)
 say() { echo "mirror-proof $1 root=$md starts=$(wc -l </var/lib/mirror-proof) mdstat=$(tr '\n' ' ' </proc/mdstat)"; }
 say found
+waited=0 patience=10
 if grep -q '\[.*_.*\]' /proc/mdstat; then
     for part in $(blkid -t TYPE=linux_raid_member -o device); do
-        grep -q "$(basename "$part")\[" /proc/mdstat || mdadm "$md" --add "$part"
+        grep -q "$(basename "$part")\[" /proc/mdstat || { mdadm "$md" --add "$part"; patience=600; }
     done
 fi
-mdadm --wait "$md"
+# `mdadm --wait` has been seen to wait for ever for a recovery that took seconds.
+while grep -qE '\[[U_]*_[U_]*\]|recovery|resync' /proc/mdstat && [ $((waited += 1)) -lt "$patience" ]; do sleep 1; done
 say ended
 echo "mirror-proof done"
 "#;
