@@ -19,22 +19,21 @@ const MAC: &str = "52:54:00:b0:00:19";
 /// Run at each start of the installed system: how often it has started, and what its array is; an array that has lost a
 /// member which is there gets it back.
 const PROOF: &str = r#"#!/bin/sh
-exec >/dev/ttyS0 2>&1
 echo start >>/var/lib/mirror-proof
 sync
 md=$(findmnt -n -o SOURCE /)
-say() { echo "mirror-proof $1 root=$md starts=$(wc -l </var/lib/mirror-proof) mdstat=$(tr '\n' ' ' </proc/mdstat)"; }
+# Opened for each line: the console hangs up on whoever has it open when it gets its login prompt.
+tell() { echo "mirror-proof $*" >/dev/ttyS0; }
+say() { tell "$1 root=$md starts=$(wc -l </var/lib/mirror-proof) mdstat=$(tr '\n' ' ' </proc/mdstat)"; }
 say found
-waited=0 patience=10
 if grep -q '\[.*_.*\]' /proc/mdstat; then
     for part in $(blkid -t TYPE=linux_raid_member -o device); do
-        grep -q "$(basename "$part")\[" /proc/mdstat || { mdadm "$md" --add "$part"; patience=600; }
+        grep -q "$(basename "$part")\[" /proc/mdstat || mdadm "$md" --add "$part"
     done
 fi
-# `mdadm --wait` has been seen to wait for ever for a recovery that took seconds.
-while grep -qE '\[[U_]*_[U_]*\]|recovery|resync' /proc/mdstat && [ $((waited += 1)) -lt "$patience" ]; do sleep 1; done
+mdadm --wait "$md"
 say ended
-echo "mirror-proof done"
+tell "done"
 "#;
 
 const UNIT: &str =
