@@ -10,7 +10,8 @@ agent_path() { echo "$(target_dir)/release/burin"; }
 # Builder, demo and controller run on this host only; linking them with LTO would take minutes for nothing.
 tools_dir() { echo "$(target_dir)/debug"; }
 
-build_agent() { (cd "$BURIN_ROOT" && cargo build --release --package burin --bin burin >&2); }
+# By the plain compiler, also where the tests' programs are linted as they are built: users build this one, too.
+build_agent() { (cd "$BURIN_ROOT" && RUSTC_WORKSPACE_WRAPPER='' cargo build --release --package burin --bin burin >&2); }
 build_tools() { (cd "$BURIN_ROOT" && cargo build --bins "$@" >&2); }
 
 # Prints the directory of kernel, ramdisk and iPXE script made from the programs as they are built now. Of the programs that

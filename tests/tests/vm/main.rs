@@ -5,6 +5,7 @@ mod bios;
 mod clock;
 mod cuts;
 mod faults;
+mod hardware;
 mod late;
 mod layouts;
 mod main_job;

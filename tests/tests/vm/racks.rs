@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use std::net::{Ipv6Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const MAC: [&str; 2] = ["52:54:00:b0:00:11", "52:54:00:b0:00:12"];
@@ -170,10 +172,13 @@ fn a_watchdog_ends_an_agent_that_is_stuck() {
     let file = DiskFile::new(dir.join("disk.raw"));
     Dirt::new(512 << 20, 64 << 20, 72).create(&file).unwrap();
     let socket = dir.join("disk.sock");
-    nbd::serve(&socket, file.path(), |told| {
-        if matches!(told, Told::Write { .. }) {
-            println!("the disk gives no answer from now on");
-            std::thread::sleep(Duration::MAX);
+    // QEMU's reset waits for what its disks have begun.
+    let (answers, held) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (may_answer, is_held) = (answers.clone(), held.clone());
+    nbd::serve(&socket, file.path(), move |told| {
+        while matches!(told, Told::Write { .. }) && !may_answer.load(Ordering::Acquire) {
+            is_held.store(true, Ordering::Release);
+            std::thread::sleep(Duration::from_millis(100));
         }
         Verdict::Done
     })
@@ -204,12 +209,17 @@ fn a_watchdog_ends_an_agent_that_is_stuck() {
     let order = OrderBuilder::new("stuck", "nobody", &format!("{}/images", controller.public_url()), &image)
         .set("/layouts/0/disks/system/match", json!({ "serial": "DISK" }))
         .set("/layouts/0/disks/system/grow", Value::Null)
-        .set("/seed", Value::Null);
+        .set("/seed", Value::Null)
+        .set("/policies/finish", json!("hold"));
     controller.put_order(MAC[0], order.json()).unwrap();
-    let status = machine.wait_exit(Duration::from_secs(240));
-    let told = machine.console().text();
-    assert!(status.is_ok(), "the watchdog did not fire:\n{told}");
-    assert!(told.contains("no progress for 20 s: the watchdog is left to fire"), "{told}");
+    let left = "no progress for 20 s: the watchdog is left to fire";
+    machine.console().wait_for(left, Duration::from_secs(240)).unwrap_or_else(|error| panic!("{error}"));
+    assert!(held.load(Ordering::Acquire), "the disk was asked for nothing");
+    // Longer than it takes to fire. An agent that nothing has reset would go on now, and stay.
+    std::thread::sleep(Duration::from_secs(45));
+    answers.store(true, Ordering::Release);
+    let status = machine.wait_exit(Duration::from_secs(120));
+    assert!(status.is_ok(), "the watchdog did not fire:\n{}", machine.console().text());
 }
 
 /// Where the agent says that its own API is, in the hello that arrives.

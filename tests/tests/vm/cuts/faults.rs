@@ -4,7 +4,7 @@
 use super::{KERNEL, LONG, MAC, judge, old_disks, order, spec};
 use burin::protocol::{Control, Receipt};
 use burin_tests::controller::{Controller, Observation};
-use burin_tests::deploy::{Image, Netboot, built, built_for_storage, start_controller};
+use burin_tests::deploy::{Image, Netboot, built, built_for_storage, start_controller_as};
 use burin_tests::vm::nbd::{self, Told, Verdict};
 use burin_tests::vm::{DiskFile, Machine, Slot};
 use serde_json::{Value, json};
@@ -101,7 +101,8 @@ fn each(netboot: &Netboot, kinds: &[&str], order: fn(&str, &str, &Image) -> Valu
     let tree = Image::small_tree(&images, "tree.tar", KERNEL).unwrap();
     let files = old_disks(dir);
     let old = files.iter().map(|file| std::fs::read(file.path()).unwrap()).collect();
-    let controller = start_controller(dir, netboot, &images).unwrap();
+    // An agent that is killed comes back with the second.
+    let controller = start_controller_as(dir, netboot, &images, |options| options.max_attempts = 2).unwrap();
     let seen = controller.subscribe();
     let mut bench = Bench { dir, netboot, controller, seen, tree, files, old, machines: 0, order };
     for kind in kinds {
