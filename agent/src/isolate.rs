@@ -61,10 +61,10 @@ impl Coded for IsolateError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Died { .. } => {
-                Some("a filesystem of the image breaks what reads it; the kernel's log may tell more".to_owned())
-            }
-            Self::Late { .. } => Some("is the filesystem of the image sound? is the disk slow?".to_owned()),
+            Self::Died { .. } => Some(
+                "check the image's filesystems: reading one of them crashed; the kernel log may say more".to_owned(),
+            ),
+            Self::Late { .. } => Some("check whether the image's filesystem is damaged or the disk slow".to_owned()),
             _ => None,
         }
     }

@@ -81,7 +81,7 @@ impl Coded for TrustError {
 
     fn hint(&self) -> Option<String> {
         matches!(self, Self::Fingerprint { .. })
-            .then(|| "openssl x509 -in server.pem -noout -fingerprint -sha256 prints it".to_owned())
+            .then(|| "print it with `openssl x509 -in server.pem -noout -fingerprint -sha256`".to_owned())
     }
 }
 

@@ -47,11 +47,11 @@ impl Coded for OrderError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoImage { .. } | Self::WhichImage(_) => {
-                Some("--order-image NAME, one of the order's `images`".into())
+                Some("choose one of the order's `images` with --order-image NAME".into())
             }
-            Self::NotUsed(_) => Some("let a disk set of a layout say \"image\"".into()),
+            Self::NotUsed(_) => Some("use the image in a disk set of a layout: \"image\"".into()),
             Self::NoPlan(refusal) => refusal.hint(),
-            Self::Machine(_) => Some("give one: --inventory FILE, as `burin inventory` prints it".into()),
+            Self::Machine(_) => Some("give one with --inventory FILE, as `burin inventory` prints it".into()),
         }
     }
 }

@@ -100,7 +100,7 @@ impl crate::error::Coded for PolicyError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("docs/security.md describes the policy, docs/schemas/policy.json checks one in an editor".to_owned())
+        Some("see docs/security.md, and point an editor at docs/schemas/policy.json".to_owned())
     }
 }
 

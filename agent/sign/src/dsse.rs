@@ -55,7 +55,7 @@ impl Coded for EnvelopeError {
 
     fn hint(&self) -> Option<String> {
         matches!(self, Self::Signature { .. })
-            .then(|| "it was signed by another key, or changed after it was signed".to_owned())
+            .then(|| "check the key: it was signed with another one, or changed after it was signed".to_owned())
     }
 }
 

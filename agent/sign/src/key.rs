@@ -44,7 +44,7 @@ impl Coded for KeyError {
             Self::Public { .. } => {
                 "write what `openssl pkey -in key.pem -pubout` prints, or the second line of a minisign.pub"
             }
-            Self::Secret => "openssl genpkey -algorithm ed25519 -out key.pem makes one",
+            Self::Secret => "make one with `openssl genpkey -algorithm ed25519 -out key.pem`",
             Self::Random => return None,
         };
         Some(hint.to_owned())

@@ -85,10 +85,12 @@ impl Coded for EvidenceError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::None => Some("the machine had no key; or somebody took the evidence away".to_owned()),
+            Self::None => {
+                Some("do not trust this receipt: the machine had no key, or the evidence was removed".to_owned())
+            }
             Self::Envelope(error) => error.hint(),
             Self::NotAStatement { .. } => None,
-            Self::OtherReceipt => Some("believe what is in the statement, which was signed".to_owned()),
+            Self::OtherReceipt => Some("trust the receipt inside of the signed statement instead".to_owned()),
         }
     }
 }

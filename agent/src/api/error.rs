@@ -49,10 +49,10 @@ impl Coded for DoorAnomaly {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::WeakToken => {
-                "have the controller, or burin.token, give at least 16 random characters: openssl rand -hex 16"
+                "use a token of at least 16 random characters, from the controller or in burin.token: openssl rand -hex 16"
             }
             Self::WrongToken { .. } => {
-                "find out who that is; burin.api=off closes the door, burin.api=ADDRESS:PORT moves it"
+                "find out who that is; burin.api=off switches the API off, burin.api=ADDRESS:PORT moves it"
             }
         };
         Some(hint.to_owned())

@@ -161,7 +161,7 @@ impl Coded for AttestError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoTpm { .. } => Some("switch the TPM on in the firmware's setup".to_owned()),
+            Self::NoTpm { .. } => Some("enable the TPM in the firmware's setup".to_owned()),
             Self::Challenge => None,
             Self::Tpm(error) => error.hint(),
         }

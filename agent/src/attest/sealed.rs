@@ -65,8 +65,8 @@ impl Coded for OpenError {
             Self::Chip { source } => source.hint(),
             Self::Order(error) => error.hint(),
             Self::Unsigned => Some(
-                "whoever has seen it could put them into an order of his own: sign it (burin order sign), and give the ramdisk \
-                 a policy with `orders.keys`"
+                "sign the order (burin order sign) and give the ramdisk a policy with `orders.keys`: anybody who has seen the \
+                 sealed strings could put them into another order"
                     .to_owned(),
             ),
             Self::TooMany { .. } => Some("seal a file or a seed as a whole".to_owned()),

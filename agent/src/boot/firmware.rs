@@ -29,7 +29,7 @@ impl Coded for MissingFirmware {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("build the ramdisk with --firmware DIR (Debian: the packages firmware-...)".to_owned())
+        Some("build the ramdisk with --firmware DIR (Debian: the firmware-... packages)".to_owned())
     }
 }
 

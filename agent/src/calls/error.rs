@@ -81,13 +81,15 @@ impl Coded for ControllerError {
         Some(
             match self {
                 Self::Untrusted { .. } => {
-                    "give the controller's CA by burin.ca=PATH, or its fingerprint by burin.ca=sha256:HEX"
+                    "set the controller's CA with burin.ca=PATH, or its fingerprint with burin.ca=sha256:HEX"
                 }
                 Self::Distrusted { .. } => {
-                    "put a certificate that the server knows into the ramdisk, as /etc/burin/client.pem and client.key"
+                    "put a certificate that the server trusts into the ramdisk, as /etc/burin/client.pem and client.key"
                 }
-                Self::Redirect { .. } => "give the URL that it leads to; no redirect leads from https to http",
-                Self::Status { status: 401 | 403, .. } => "give the join token by burin.token=TOKEN",
+                Self::Redirect { .. } => {
+                    "configure the URL that it leads to; redirects from https to http are not followed"
+                }
+                Self::Status { status: 401 | 403, .. } => "set the join token with burin.token=TOKEN",
                 Self::Version { source, .. } => return source.hint(),
                 Self::Attest { source, .. } => return source.hint(),
                 Self::Refused { problem: Some(problem), .. } => return problem.hint.clone(),

@@ -41,9 +41,9 @@ impl Coded for SealFailed {
         let hint = match self {
             Self::Json { .. } => return None,
             Self::Hello { .. } | Self::NoKey => {
-                "a controller that demands attestation keeps it: docs/security.md#attestation"
+                "take it from a controller that requires attestation: docs/security.md#attestation"
             }
-            Self::Place { .. } => "--at takes a JSON pointer: /seed/user_data, /attributes/password",
+            Self::Place { .. } => "give --at a JSON pointer: /seed/user_data, /attributes/password",
             Self::Seal(error) => return error.hint(),
             Self::Order(error) => return error.hint(),
         };

@@ -43,7 +43,7 @@ impl Coded for FileError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Account { .. } => Some("give its number, or let the image have the account".to_owned()),
+            Self::Account { .. } => Some("give its number, or add the account to the image".to_owned()),
             _ => None,
         }
     }

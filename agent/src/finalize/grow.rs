@@ -50,13 +50,13 @@ impl Coded for GrowError {
             Self::Mount(error) => error.hint(),
             Self::Unsupported { .. } => {
                 Some(
-                    "ext4, xfs and btrfs can be grown; of others only the partition: {\"partition\": N, \"filesystem\": false} \
-                     (docs/images.md)"
+                    "grow only the partition: {\"partition\": N, \"filesystem\": false}; filesystems other than ext4, xfs and btrfs \
+                     cannot be grown (docs/images.md)"
                         .to_owned(),
                 )
             }
             Self::Refused { kind: Kind::Ext4, source, .. } if source.raw_os_error() == Some(libc::EPERM) => Some(
-                "the filesystem is marked as having errors (run e2fsck on the image), or CAP_SYS_RESOURCE is missing"
+                "run e2fsck on the image, whose filesystem is marked as having errors, or grant CAP_SYS_RESOURCE"
                     .to_owned(),
             ),
             _ => None,

@@ -46,7 +46,7 @@ impl Coded for KernelError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused { source, .. } if source.raw_os_error() == Some(libc::EBUSY) => {
-                Some("something holds a partition of this disk (a mount, swap, RAID or LVM)".to_owned())
+                Some("release the partition of this disk that is in use (a mount, swap, RAID or LVM)".to_owned())
             }
             _ => None,
         }

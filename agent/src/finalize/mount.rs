@@ -56,8 +56,8 @@ impl Coded for MountError {
     fn hint(&self) -> Option<String> {
         let Self::Mount { source, kind, .. } = self else { return None };
         match source.raw_os_error() {
-            Some(libc::ENODEV) => Some(format!("this kernel has no {kind}: add its module to the ramdisk")),
-            Some(libc::EBUSY) => Some("another process holds the disk or partition exclusively".to_owned()),
+            Some(libc::ENODEV) => Some(format!("add the kernel module for {kind} to the ramdisk")),
+            Some(libc::EBUSY) => Some("stop the process that holds the disk or partition exclusively".to_owned()),
             _ => None,
         }
     }

@@ -54,12 +54,12 @@ impl Coded for RootError {
         match self {
             Self::Mount(error) => error.hint(),
             Self::None { .. } | Self::Ambiguous { .. } => {
-                let hint = "give the root partition the type of the Discoverable Partitions Specification; a seed can have \
-                            a partition of its own: `\"format\": \"cidata\"`";
+                let hint = "give the root partition its type from the Discoverable Partitions Specification, or the seed a \
+                            partition of its own: `\"format\": \"cidata\"`";
                 Some(hint.to_owned())
             }
             Self::Unsupported { .. } => {
-                Some("a seed can have a partition of its own: `\"format\": \"cidata\"`".to_owned())
+                Some("give the seed a partition of its own: `\"format\": \"cidata\"`".to_owned())
             }
             _ => None,
         }

@@ -128,7 +128,7 @@ impl Coded for Crashed {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("its last words are in hello's last_crash; please report them".to_owned())
+        Some("report its last output, which is in hello's last_crash".to_owned())
     }
 }
 
@@ -150,7 +150,7 @@ impl Coded for Disputed {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("correct the clock of the one that is wrong; until then certificates have to be valid by both".to_owned())
+        Some("correct the clock that is wrong; until then certificates must be valid by both".to_owned())
     }
 }
 

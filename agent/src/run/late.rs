@@ -80,7 +80,7 @@ impl Coded for CameLate {
 
     fn hint(&self) -> Option<String> {
         Some(
-            "let the order say how many disks there are (policies.expected_disks), or wait with burin.settle="
+            "set the number of disks in the order (policies.expected_disks), or wait longer with burin.settle="
                 .to_owned(),
         )
     }

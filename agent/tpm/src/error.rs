@@ -53,15 +53,15 @@ impl Coded for TpmError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Transport { .. } => "is the TPM switched on in the firmware's setup?",
+            Self::Transport { .. } => "check that the TPM is enabled in the firmware's setup",
             Self::Refused { .. } if self.is_other_state() => {
-                "firmware, boot loader, kernel, ramdisk or command line are others than those that it was sealed for"
+                "seal it again for this state: firmware, boot loader, kernel, ramdisk or command line have changed"
             }
             Self::Refused { .. } if self.wants_password() => {
-                "the TPM's hierarchy has a password: clear the TPM in the firmware's setup"
+                "clear the TPM in the firmware's setup: its hierarchy has a password"
             }
             Self::Refused { response: LOCKOUT, .. } => {
-                "the TPM is locked after wrong passwords: it opens by itself, in hours"
+                "wait some hours: the TPM is locked after wrong passwords and unlocks by itself"
             }
             Self::Refused { .. } | Self::Answer { .. } => return None,
         };

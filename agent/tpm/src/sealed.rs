@@ -41,8 +41,8 @@ impl Coded for SealError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Malformed => "burin order seal makes it",
-            Self::Other => "seal it anew, for the key that this machine's hello has now",
+            Self::Malformed => "make it with `burin order seal`",
+            Self::Other => "seal it again, for the key that this machine's hello has now",
             Self::Key => return None,
             Self::Tpm(error) => return error.hint(),
         };

@@ -59,7 +59,7 @@ impl Coded for OrderError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("docs/layouts.md describes the order, docs/schemas/order.json checks one in an editor".to_owned())
+        Some("see docs/layouts.md, and point an editor at docs/schemas/order.json".to_owned())
     }
 }
 

@@ -88,7 +88,7 @@ impl Coded for PackError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Name(_) => Some("letters, digits, and . _ + ~ -, beginning with a letter or a digit".into()),
+            Self::Name(_) => Some("use letters, digits, and . _ + ~ -, beginning with a letter or a digit".into()),
             Self::Foreign(_) => Some("convert it first: qemu-img convert -O qcow2 IN OUT".into()),
             Self::Transfer(error) => error.hint(),
             Self::Image(error) => error.hint(),

@@ -30,7 +30,7 @@ impl Coded for MinisignError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Read { .. } => Some("make a key: minisign -G -s minisign.key -p minisign.pub".into()),
-            Self::Key { .. } => Some("--key-password-file, BURIN_KEY_PASSWORD, or type it when asked".into()),
+            Self::Key { .. } => Some("use --key-password-file or BURIN_KEY_PASSWORD, or type it when asked".into()),
             Self::Sign(_) => None,
         }
     }

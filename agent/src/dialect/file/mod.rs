@@ -146,7 +146,7 @@ impl Coded for AttemptsError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("the log above tells how the last agent ended; please report it. Another boot starts anew".to_owned())
+        Some("report the log above, which shows how the last agent ended; reboot to start over".to_owned())
     }
 }
 

@@ -45,10 +45,10 @@ impl Coded for IronicError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::TokenGone => "power the machine off and on through Ironic: that makes a new token",
-            Self::TooOld { .. } => "Ironic of 2021 (17.0) or later is needed",
+            Self::TokenGone => "power the machine off and on through Ironic to get a new token",
+            Self::TooOld { .. } => "use Ironic 17.0 (2021) or later",
             Self::Status { status: 404, .. } => {
-                "Ironic answers 404 for a MAC that no port has, and for a node that does not wait for an agent"
+                "check that a port has the machine's MAC and that the node waits for an agent; Ironic answers 404 otherwise"
             }
             _ => return None,
         };

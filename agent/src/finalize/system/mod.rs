@@ -51,7 +51,7 @@ impl Coded for SystemError {
         match self {
             Self::Mount(error) => error.hint(),
             Self::NoPlace { .. } => Some(
-                "a seed can have a partition of its own: `\"format\": \"cidata\"`; files can be part of the seed"
+                "give the seed a partition of its own (`\"format\": \"cidata\"`), and put files into the seed"
                     .to_owned(),
             ),
             Self::Io { .. } => None,

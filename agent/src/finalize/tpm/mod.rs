@@ -35,7 +35,7 @@ impl Coded for SealingError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Tpm(error) => error.hint(),
-            Self::NoPcr { .. } => Some("switch the SHA-256 bank on in the firmware's setup".to_owned()),
+            Self::NoPcr { .. } => Some("enable the SHA-256 bank in the firmware's setup".to_owned()),
             Self::Differs { .. } => None,
         }
     }

@@ -50,7 +50,7 @@ impl Coded for VariableError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NotUefi { .. } => "boot the machine in UEFI mode, or use `\"boot_order\": \"keep\"`".to_owned(),
+            Self::NotUefi { .. } => "boot the machine in UEFI mode, or set `\"boot_order\": \"keep\"`".to_owned(),
             Self::Full { .. } => "delete unused boot entries in the firmware's setup; removable-media boot \
                                   (\\EFI\\BOOT) works without an entry"
                 .to_owned(),
