@@ -9,14 +9,14 @@ pub const FAULTS: &[FaultRule] = &[
     FaultRule {
         code: "check.nic_mac",
         severity: Severity::Error,
-        why: "other machines have other network cards: they stay without a network, or get other names than are set up",
-        remedy: "match by driver or by name pattern, or by nothing; let the seed bring what is one machine's",
+        why: "other machines have other network cards: they have no network, or their interfaces get unconfigured names",
+        remedy: "match by driver or name pattern, or not at all; put what is specific to a machine into the seed",
         find: |look| found(look, macs),
     },
     FaultRule {
         code: "check.nic_name",
         severity: Severity::Error,
-        why: "the name follows from the slot of the card: on other machines no card has it",
+        why: "the name depends on the card's slot: on other machines no card has it",
         remedy: "match by pattern (en*, e*), or let cloud-init and the seed set up the network",
         find: names,
     },
