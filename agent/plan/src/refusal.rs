@@ -1,4 +1,4 @@
-//! Why there is no plan. Every refusal carries the trace as far as it got.
+//! The reasons why there is no plan. Every refusal carries the trace up to that point.
 
 use burin_protocol::error::Coded;
 use burin_protocol::order::OrderError;
@@ -59,7 +59,7 @@ pub enum Reason {
 }
 
 impl Refusal {
-    /// Whether there might be a plan if another disk or NIC were there: one that is late, say.
+    /// Whether there might be a plan with another disk or NIC, such as one that appears late.
     pub fn lacks_a_device(&self) -> bool {
         match self.reason {
             Reason::NoLayout(_) | Reason::FewDisks { .. } | Reason::NoMatch { .. } | Reason::Unread { .. } => true,

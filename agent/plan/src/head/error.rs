@@ -1,11 +1,11 @@
-//! Why the first bytes of an image are enough to refuse it.
+//! Reasons to refuse an image by its first bytes.
 
 use burin_protocol::error::Coded;
 use burin_table::gpt::Fault;
 use burin_table::table::TableError;
 use uuid::Uuid;
 
-/// Why an image cannot become what the order wants of it. Nothing has been written.
+/// Why an image cannot become what the order wants. Nothing has been written.
 #[derive(Debug, thiserror::Error)]
 pub enum HeadError {
     #[error("{device}: the image was made for {table}-byte sectors; the disk has {disk}-byte sectors")]
