@@ -1,4 +1,4 @@
-//! What can go wrong before there is a network.
+//! Errors before there is a network.
 
 use crate::error::Coded;
 use std::path::PathBuf;
