@@ -29,7 +29,7 @@ impl Coded for ApiError {
     }
 }
 
-/// What is told of the door while it works.
+/// Anomalies that are reported while the API is open.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DoorAnomaly {
     #[error("the token of this boot is shorter than {LEAST_TOKEN} characters and is not accepted")]

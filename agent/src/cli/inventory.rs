@@ -20,7 +20,7 @@ pub fn run(_args: &InventoryArgs) -> ExitCode {
     let text = serde_json::to_string_pretty(&inventory).map_err(std::io::Error::from);
     match text.and_then(|text| writeln!(out, "{}", harmless::json(&text))) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read it has had enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("burin: stdout: {error}");

@@ -65,7 +65,7 @@ pub(super) fn seal(order: &[u8], hello: &[u8], places: &[String]) -> Result<Vec<
     }
     let mut bytes = serde_json::to_vec_pretty(&document).map_err(|source| SealFailed::Json { source })?;
     bytes.push(b'\n');
-    // What cannot be read with what is sealed in it, no agent reads.
+    // An order that cannot be parsed with the sealed strings in it would not be accepted by any agent.
     parse_bytes(&bytes)?;
     Ok(bytes)
 }
