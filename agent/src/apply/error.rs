@@ -181,7 +181,7 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// Names the device that has the file which the error is about: a path of the tree tells nobody which disk to replace.
+    /// Adds the device that contains the file: a path in the tree does not say which disk to replace.
     pub(super) fn on(mut self, tree: &Tree) -> Self {
         if let Self::Boot(BootError::Io { path, .. } | BootError::Differs { path })
         | Self::Tree(TreeError::Io { path, .. } | TreeError::Differs { path, .. }) = &mut self
@@ -241,7 +241,7 @@ impl Coded for ApplyError {
             Self::Open { .. } => "apply.open",
             Self::NoPartition { .. } => "apply.no_partition",
             Self::NoEsp { .. } => "apply.no_esp",
-            // As the planner calls them, who finds most of them before anything is written.
+            // The planner's codes, since it finds most of them before anything is written.
             Self::GrowSwap { .. } => "image.not_growable",
             Self::GrowBlocked { .. } => "image.grow_blocked",
             Self::NotGrown { .. } => "finalize.not_grown",

@@ -13,8 +13,8 @@ use serde::Serialize;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// btrfs keeps copies of its superblock at these distances from its beginning (btrfs on-disk format, "Superblock";
-/// `btrfs_sb_offset` in fs/btrfs/volumes.h), and tools for rescue find them.
+/// btrfs keeps copies of its superblock at these distances from its start (btrfs on-disk format, "Superblock";
+/// `btrfs_sb_offset` in fs/btrfs/volumes.h), and recovery tools find them.
 const BTRFS_COPIES: [u64; 2] = [64 << 20, 256 << 30];
 const BTRFS_SUPERBLOCK: u64 = 4096;
 
@@ -27,9 +27,10 @@ pub struct WipeReceipt {
     pub zeroed_bytes: u64,
 }
 
-/// Both ends of the disk, which are withheld from then on, and of each partition that it has or had when the plan was
-/// made. What firmware looks for goes first: a disk that has lost part of its old contents does not boot. The entries of an
-/// old GPT go last: killed before, a new run still finds the old partitions. Those of an old MBR go with its boot sector.
+/// Erases both ends of the disk, which are withheld from then on, and of each partition that it has or had when the
+/// plan was made. What firmware looks for goes first, because a disk that has lost part of its old contents must not
+/// boot. The entries of an old GPT go last, so that after an interruption the next run still finds the old partitions.
+/// Those of an old MBR are removed with its boot sector.
 pub fn disk(disk: &BoundDisk, existing: &Existing, order: &str) -> Result<WipeReceipt, ApplyError> {
     let target = disk.target()?;
     let known = existing.partitions.iter().map(|old| old.start..old.start.saturating_add(old.size));
@@ -57,7 +58,7 @@ pub fn disk(disk: &BoundDisk, existing: &Existing, order: &str) -> Result<WipeRe
     Ok(WipeReceipt { device: proven.device(), partitions: stale.len(), zeroed_bytes })
 }
 
-/// The ends of partitions that are about to be: what lay there may be the inside of something older.
+/// Erases the ends of new partitions, where something older may lie.
 pub fn partitions(disk: &BoundDisk, new: &[PlannedPartition]) -> Result<(), ApplyError> {
     let target = disk.target()?;
     for partition in new {
