@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 It takes its settings from the kernel command line (burin.controller=URL, burin.order=URL, ...; docs/operations.md).
-It images the disks of the machine it runs on: start it by hand only where that is what you want.
+It images the disks of the machine it runs on: start it by hand only if that is what you want.
 
 Exit status: 0 stay as you are, 70 reboot, 71 power off, 72 start the loaded kernel, 73 the order failed; anything else is a crash.")]
 pub struct AgentArgs {

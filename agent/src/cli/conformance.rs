@@ -15,16 +15,16 @@ use std::process::ExitCode;
 /// disk.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-To a controller it says hello as a machine that does not exist. To have grants and receipts tried too, place an order for
+It says hello to a controller as a machine that does not exist. To test grants and receipts too, place an order for
 that machine (--system-uuid); the order is not carried out, and its receipt says so.
 
-Of an agent it asks nothing that changes the machine: it applies no plan, and reboots nothing. Where the agent has no
+It asks an agent for nothing that changes the machine: it applies no plan, and reboots nothing. If the agent has no
 order yet, it places one that fits no disk; another order replaces it.
 
   burin conformance https://controller.example --ca /etc/ssl/certs/site.pem --token-file join.token
   burin conformance --agent https://10.0.0.7:8443 --ca sha256:9f86d0... --token-file boot.token
 
-Exit status: 0 nothing is wrong, 1 something is, 2 wrong usage.")]
+Exit status: 0 all rules are kept, 1 a rule is broken, 2 wrong usage.")]
 pub struct ConformanceArgs {
     /// The controller's base URL, as in burin.controller=.
     #[arg(required_unless_present = "agent")]

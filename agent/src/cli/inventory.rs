@@ -11,7 +11,7 @@ Examples:
   burin inventory                       everything, as the agent reports it
   burin inventory | jq '.disks.data[] | {name, class, size, identity}'
 
-`hwinventory collect` shows the same to people.")]
+`hwinventory collect` prints the same in readable form.")]
 pub struct InventoryArgs {}
 
 pub fn run(_args: &InventoryArgs) -> ExitCode {

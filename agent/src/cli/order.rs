@@ -21,10 +21,10 @@ Examples:
   burin order sign order.json --key key.pem --output order.signed.json
   burin order verify order.signed.json --key key.pub
 
-Secrets that only one machine can open, before signing:
+Secrets that only one machine can open (seal before signing):
   burin order seal order.json --hello hello.json --at /attributes/password --output order.sealed.json
 
-With a key that openssl keeps (in a token, say), or minisign:
+With a key kept by openssl (in a token, for example) or minisign:
   burin order message order.json > message
   openssl pkeyutl -sign -rawin -inkey key.pem -in message -out signature
   burin order attach order.json --signature signature --key key.pub --output order.signed.json")]

@@ -27,7 +27,7 @@ Examples:
   burin write --cosign cosign.pub oci://registry.example/images/debian:13 /dev/nvme0n1
   BURIN_BEARER=TOKEN burin write --connections 4 https://images/debian.raw.zst /dev/nvme0n1
 
-A target that fails fails alone: the others are finished, and the exit status is 1.")]
+A target that fails does not affect the others: they are finished, and the exit status is 1.")]
 pub struct WriteArgs {
     /// http(s) URL, oci://HOST/REPOSITORY:TAG or @sha256:HEX (a disk image in a registry; oci+http:// without TLS), path, or -
     /// for standard input; with --manifest the first target

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
 
-/// Why the installed kernel cannot be started past the firmware.
+/// Why the installed kernel cannot be started without the firmware.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum KexecError {
     #[error("no kernel was found on {disks}")]

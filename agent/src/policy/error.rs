@@ -33,7 +33,7 @@ impl Coded for RulesError {
     }
 }
 
-/// Why an order is not carried out, before anything of it was done.
+/// Why an order is not carried out; nothing has been done for it.
 #[derive(Debug, thiserror::Error)]
 pub enum RefusedByPolicy {
     #[error("this ramdisk accepts only signed orders, and this one is not signed")]

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// What is no part of a ramdisk as it was built: what the kernel shows there, what the agent writes, and what is put in for
-/// one machine.
+/// Paths that are not part of a ramdisk as it was built: what the kernel shows there, what the agent writes, and what
+/// is added for one machine.
 const NOT_BUILT: [&str; 10] = [
     "proc",
     "sys",
@@ -30,11 +30,11 @@ const NOT_BUILT: [&str; 10] = [
     "var/run",
 ];
 
-/// Adds the evidence, where this machine has a key.
+/// Adds the evidence, if this machine has a key.
 pub(super) fn sign(agent: &Agent, ready: &Ready, job: &Job, started: SystemTime, receipt: Receipt) -> Receipt {
     let Some(key) = &ready.key else { return receipt };
     let time = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
-    // What was signed, where it was in an envelope.
+    // What was signed, if it was in an envelope.
     let bytes = admit(None, &job.raw).map_or_else(|_| job.raw.clone(), |admitted| admitted.bytes);
     let predicate = Predicate {
         machine: ready.identity.clone(),

@@ -23,7 +23,7 @@ Examples:
   burin image check --order order.json debian.raw
   burin image check --accept check.swap_behind_root debian.raw
 
-What burin refuses or finds has a code; docs/errors.md has them all, docs/images.md says how to make good images.")]
+Every refusal and finding has a code, listed in docs/errors.md; docs/images.md explains how to make good images.")]
 pub struct CheckArgs {
     /// http(s) URL, oci://HOST/REPOSITORY:TAG (a disk image in a registry), path, or - for standard input: raw, qcow2 or a root
     /// filesystem as tar, compressed or not
