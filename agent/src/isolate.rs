@@ -208,7 +208,7 @@ fn leave(mut child: Child, patience: Duration) -> IsolateError {
         told.store(true, Ordering::Release);
     });
     if let Err(error) = waiting {
-        log::error!("no thread waits for a process that hangs: {error}");
+        log::error!("a hung process will not be reaped: {error}");
     }
     IsolateError::Stuck { seconds: patience.as_secs(), ended }
 }

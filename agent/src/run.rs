@@ -197,7 +197,7 @@ impl Agent {
 
     fn report(&self, work: impl FnOnce(&mut Stages, String, Logs) -> Result<Exit, Failure>) -> Exit {
         if let Some(rules) = &self.config.policy {
-            log::info!("the policy of this ramdisk demands: {}", rules.words());
+            log::info!("the policy of this ramdisk requires: {}", rules.words());
         }
         for warning in &self.config.warnings {
             log::warn!("{warning}");
@@ -212,7 +212,7 @@ impl Agent {
             stages.emitter().emit(facts::crash(&crash));
         }
         let exit = work(&mut stages, boot_id, logs.clone()).unwrap_or_else(|failure| {
-            log::error!("stopped at {}; this machine is left as it is until somebody looks", failure.stage);
+            log::error!("stopped at {}; this machine is left as it is for inspection", failure.stage);
             logs.send();
             stages.emitter().flush(FLUSH_PATIENCE);
             Exit::Failed
@@ -311,11 +311,11 @@ impl Agent {
         let open = |state: Option<&Path>| Emitter::open(state, boot_id, &source, &outlets, SpoolLimits::default());
         open(Some(&self.state()))
             .or_else(|error| {
-                log::warn!("events that an earlier agent left are lost: {error}");
+                log::warn!("events of an earlier agent are lost: {error}");
                 open(None)
             })
             .unwrap_or_else(|error| {
-                log::error!("events go nowhere: {error}");
+                log::error!("events cannot be sent: {error}");
                 Emitter::disconnected()
             })
     }

@@ -111,7 +111,7 @@ impl Clock {
         match self.belief() {
             Belief::None if apart <= TOLERANCE => self.believe(Belief::System),
             Belief::None => {
-                log::info!("setting the clock by the controller's, it was {} s off", apart.as_secs());
+                log::info!("setting the clock to the controller's; it was {} s off", apart.as_secs());
                 if (self.set)(date) {
                     self.believe(Belief::System);
                 }

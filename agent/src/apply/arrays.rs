@@ -152,7 +152,7 @@ impl Array {
             return;
         }
         if let Err(error) = fs::write(self.sysfs.join("md/sync_action"), "frozen") {
-            log::warn!("{}: the resync goes on beside the work: {error}", self.link.display());
+            log::warn!("{}: the resync continues during the work: {error}", self.link.display());
         }
     }
 

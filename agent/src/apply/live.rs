@@ -52,7 +52,7 @@ impl Stack {
         while let Some(item) = self.pop() {
             let disks = item.disks();
             if disks.iter().any(|disk| disk.is_hung()) {
-                log::warn!("{}: left as it is, its disk hangs", item.name());
+                log::warn!("{}: left as it is, because its disk hangs", item.name());
                 continue;
             }
             let closing = item.clone();

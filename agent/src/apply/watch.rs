@@ -129,7 +129,7 @@ impl Watch<'_> {
     /// The thread continues without us, perhaps for ever: nothing else may touch its disks.
     fn left_behind(&self) -> ApplyError {
         let disks: Vec<String> = self.disks.iter().map(|disk| disk.name().display().to_string()).collect();
-        log::warn!("{}: called off, and does not end: left behind with {}", self.step, disks.join(", "));
+        log::warn!("{}: cancelled but does not end: left behind with {}", self.step, disks.join(", "));
         self.keep_off();
         ApplyError::Cancelled
     }

@@ -95,7 +95,7 @@ impl Chip {
             let mut bytes = Vec::new();
             file.take(LONGEST_LOG).read_to_end(&mut bytes).map(|_| bytes)
         });
-        let log = log.inspect_err(|error| log::warn!("no event log of the firmware: {error}"));
+        let log = log.inspect_err(|error| log::warn!("the firmware's event log cannot be read: {error}"));
         Ok(Attestation {
             challenge: reply.challenge.clone(),
             quote: STANDARD.encode(&quote.attest),

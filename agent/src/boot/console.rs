@@ -88,12 +88,12 @@ impl Consoles {
             loop {
                 thread::sleep(LOOK);
                 for name in consoles.look() {
-                    log::info!("console {name} has come");
+                    log::info!("console {name} appeared");
                 }
             }
         };
         if let Err(error) = thread::Builder::new().name("consoles".to_owned()).spawn(looking) {
-            log::warn!("consoles that come later stay silent: {error}");
+            log::warn!("consoles that appear later stay silent: {error}");
         }
     }
 

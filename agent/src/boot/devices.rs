@@ -64,7 +64,7 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
             let (loader, rescan) = (Arc::clone(&loader), Arc::clone(&rescan));
             spawn("hotplug", move || hotplug(&listener, &loader, &rescan));
         }
-        Err(error) => log::warn!("devices that come later will lack their drivers: {error}"),
+        Err(error) => log::warn!("devices that appear later will have no drivers: {error}"),
     }
     spawn("coldplug", move || {
         let began = Instant::now();
@@ -104,7 +104,10 @@ fn efivars(root: PathBuf, load: impl FnOnce() + Send + 'static) {
         let _ = done.send(());
     });
     if mounted.recv_timeout(FIRMWARE).is_err() {
-        log::warn!("the firmware's variables are not there after {} s: going on without them", FIRMWARE.as_secs());
+        log::warn!(
+            "the firmware's variables are not available after {} s: continuing without them",
+            FIRMWARE.as_secs()
+        );
     }
 }
 

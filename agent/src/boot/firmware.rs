@@ -86,7 +86,7 @@ pub fn watch(root: &Path) {
     let started = opened
         .and_then(|log| thread::Builder::new().name("kernel-log".to_owned()).spawn(move || watching(log)).map(drop));
     if let Err(error) = started {
-        log::warn!("{}: {error}: missing firmware will not be told", path.display());
+        log::warn!("{}: {error}: missing firmware will not be reported", path.display());
     }
 }
 

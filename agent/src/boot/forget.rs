@@ -31,7 +31,7 @@ pub fn forget(root: &Path) {
     let scrubbed = command.arg(SCRUB).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     match scrubbed {
         Ok(status) if status.success() => {}
-        Ok(status) => log::warn!("free memory was not wiped to its end: {status}"),
+        Ok(status) => log::warn!("free memory was not wiped completely: {status}"),
         Err(error) => log::warn!("free memory was not wiped: {error}"),
     }
 }

@@ -60,12 +60,12 @@ pub fn fetch(root: &Path, cmdline: &str) -> Ready {
                     log::error!("{FILE} of the boot medium {}: {error}", device.display());
                 }
             }
-            None => log::error!("no volume labelled {label} within {} s: going on without it", PATIENCE.as_secs()),
+            None => log::error!("no volume labelled {label} within {} s: continuing without it", PATIENCE.as_secs()),
         }
         done.store(true, Ordering::Release);
     };
     if let Err(error) = thread::Builder::new().name("medium".to_owned()).spawn(work) {
-        log::error!("the boot medium cannot be looked for: {error}");
+        log::error!("the boot medium cannot be searched for: {error}");
         ready.done.store(true, Ordering::Release);
     }
     ready

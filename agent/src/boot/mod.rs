@@ -79,7 +79,7 @@ fn tell_memory(root: &Path) {
     let table = std::fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
     match mounts::available(&table) {
         Some(bytes) if bytes < LITTLE_MEMORY => {
-            log::warn!("only {} MiB of memory are available: images may not find their buffers", bytes >> 20);
+            log::warn!("only {} MiB of memory are available: there may be no room for image buffers", bytes >> 20);
         }
         Some(bytes) => log::info!("{} MiB of memory available", bytes >> 20),
         None => {}

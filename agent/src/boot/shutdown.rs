@@ -70,7 +70,7 @@ pub fn shutdown(mut end: End) -> ! {
             Ok(Ok(())) => {}
             failed => {
                 let why = failed.map_or("the TPM does not answer".to_owned(), |left| left.err().unwrap_or_default());
-                log::warn!("{why}: the installed system would pass for this ramdisk; its firmware starts it instead");
+                log::warn!("{why}: the installed system could pass for this ramdisk; the firmware starts it instead");
                 end = End::Reboot;
             }
         }
@@ -123,7 +123,7 @@ fn within(limit: Duration, what: &str, work: impl FnOnce() + Send + 'static) {
     });
     match started {
         Ok(_) if wait.recv_timeout(limit).is_ok() => {}
-        Ok(_) => log::error!("{what} did not end within {} s: going on without it", limit.as_secs()),
+        Ok(_) => log::error!("{what} did not end within {} s: continuing without it", limit.as_secs()),
         Err(error) => log::error!("{what}: {error}"),
     }
 }

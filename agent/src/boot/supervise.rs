@@ -112,7 +112,7 @@ pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet, ready: &dyn Fn() 
             );
             let report = CrashReport { status: code, signal, reason, seconds: lived.as_secs(), crashes, output };
             if let Err(error) = crash::write(root, &report) {
-                log::warn!("cannot keep the reason for the next agent: {error}");
+                log::warn!("the reason cannot be recorded for the next agent: {error}");
             }
             next_start = Some(Instant::now() + pause);
         }

@@ -68,7 +68,7 @@ pub fn start(root: &Path, cmdline: &str) {
             if fed {
                 open.values_mut().for_each(|(watchdog, _)| drop(watchdog.write_all(b"\0")));
             } else if !starving && !open.is_empty() {
-                log::error!("the agent has made no progress for {patience} s: the watchdog is left to fire");
+                log::error!("the agent has made no progress for {patience} s: the watchdog is no longer fed");
             }
             starving = !fed;
             drop(open);
@@ -76,7 +76,7 @@ pub fn start(root: &Path, cmdline: &str) {
         }
     };
     if let Err(error) = thread::Builder::new().name("watchdog".to_owned()).spawn(feed) {
-        log::error!("the watchdog is not fed: {error}");
+        log::error!("the watchdog cannot be fed: {error}");
     }
 }
 

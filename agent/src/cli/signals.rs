@@ -29,7 +29,7 @@ pub fn cancelled_by_signals() -> Cancel {
     if let Err(error) = started {
         // After that, the signals' default action applies; the disk is safe because its first MiB is still withheld.
         let _ = signals.thread_unblock();
-        log::warn!("signals are not caught: {error}");
+        log::warn!("signals cannot be handled: {error}");
     }
     cancel
 }

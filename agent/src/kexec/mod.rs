@@ -85,7 +85,7 @@ fn from(node: &Path, partition: &Path, mounts: &Path) -> Result<Option<LoadedKer
     let mounted = match Mounted::look(node, kind, mounts) {
         Ok(mounted) => mounted,
         Err(error) => {
-            log::warn!("no kernel is looked for on {}: {error}", partition.display());
+            log::warn!("{} cannot be searched for a kernel: {error}", partition.display());
             return Ok(None);
         }
     };

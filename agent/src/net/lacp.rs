@@ -83,7 +83,7 @@ pub fn run(link: &Link, gone: &Arc<AtomicBool>, leased: &AtomicBool) {
             let mut buffer = [0; 256];
             if let Some(answer) = socket.receive(&mut buffer, GLANCE)?.and_then(|heard| answer(heard, mac)) {
                 if !told {
-                    log::info!("{}: the switch port wants LACP: answered as a channel of one link", link.name);
+                    log::info!("{}: the switch port requires LACP: answering as a LAG of one link", link.name);
                 }
                 told = true;
                 silence = Instant::now();

@@ -26,9 +26,9 @@ pub fn listen(link: &Link, heard: &Heard) {
     };
     let ids = found.as_ref().map(tagged).unwrap_or_default();
     match (&found, ids.is_empty()) {
-        (None, _) => log::warn!("{}: no switch speaks LLDP: the network is tried without a VLAN", link.name),
-        (Some(_), true) => log::info!("{}: the switch names no tagged VLAN", link.name),
-        (Some(_), false) => log::info!("{}: the switch names VLANs {ids:?}", link.name),
+        (None, _) => log::warn!("{}: no LLDP from a switch: trying the network without a VLAN", link.name),
+        (Some(_), true) => log::info!("{}: the switch announces no tagged VLAN", link.name),
+        (Some(_), false) => log::info!("{}: the switch announces VLANs {ids:?}", link.name),
     }
     heard.lock().unwrap_or_else(PoisonError::into_inner).insert(link.index, ids);
 }

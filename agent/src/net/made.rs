@@ -136,7 +136,7 @@ impl Made {
                 // Several targets must be added one by one.
                 let value = if key.ends_with("_target") { format!("+{value}") } else { value.to_owned() };
                 if let Err(error) = std::fs::write(&path, &value) {
-                    log::warn!("{}: option {key}={value} is not taken: {error}", bond.name);
+                    log::warn!("{}: option {key}={value} is not accepted: {error}", bond.name);
                 }
             }
         }

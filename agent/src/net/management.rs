@@ -66,7 +66,7 @@ impl Management {
         let place = Place::of(&self.root, &link.name);
         let one = link.is_nic() && leads_there(&self.interfaces, link.mac, &place);
         if one {
-            log::info!("{}: leads to the management controller, and is left alone", link.name);
+            log::info!("{}: leads to the management controller, and is not used", link.name);
         }
         self.known.insert(link.index, one);
         one

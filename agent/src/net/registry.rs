@@ -208,7 +208,7 @@ impl Registry {
         }
         for &address in &entry.shown.addresses {
             netlink.remove_address(link, address)?;
-            log::warn!("{}: {} is given up", entry.shown.name, address.addr());
+            log::warn!("{}: {} is dropped", entry.shown.name, address.addr());
         }
         if inner.answered.as_deref() == Some(link.name.as_str()) {
             inner.answered = None;

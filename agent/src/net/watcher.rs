@@ -151,7 +151,7 @@ impl Watcher {
                 let listener =
                     thread::Builder::new().name("lldp".to_owned()).spawn(move || lldp::listen(&link, &heard));
                 if let Err(error) = listener {
-                    log::warn!("LLDP is not heard: {error}");
+                    log::warn!("cannot listen for LLDP: {error}");
                 }
             }
         }

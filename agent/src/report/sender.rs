@@ -89,7 +89,7 @@ fn run(outlet: &Outlet, stop: &AtomicBool, mut backoff: Backoff, mut deliver: im
         if let Some(error) = error
             && backoff.tries == 1
         {
-            log::warn!("events wait: {error}");
+            log::warn!("events are waiting: {error}");
         }
         sleep(wait, stop);
     }

@@ -88,7 +88,7 @@ impl Agent {
         let options = api::ApiOptions { listen, addresses, callers };
         let server = stages.run("api", || Server::start(&options, door.clone())).ok()?;
         let endpoint = server.endpoint();
-        log::info!("callers are heard at {}, certificate {}", endpoint.url, endpoint.fingerprint);
+        log::info!("the agent's API listens at {}, certificate {}", endpoint.url, endpoint.fingerprint);
         if let Some(token) = own_token {
             door.set_token(token);
         }

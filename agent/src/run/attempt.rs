@@ -108,7 +108,7 @@ impl Attempt<'_> {
     fn load_kernel(&self, stages: &mut Stages, disks: &Bound) -> bool {
         let loaded = stages.run("kexec", || kexec::load(disks, &self.agent.paths));
         if loaded.is_err() {
-            log::warn!("the installed system will be started by the firmware instead");
+            log::warn!("the firmware will start the installed system instead");
         }
         loaded.is_ok()
     }

@@ -59,7 +59,7 @@ fn software(agent: &Agent, ready: &Ready) -> Software {
     static OWN: OnceLock<Option<String>> = OnceLock::new();
     static RAMDISK: OnceLock<Option<String>> = OnceLock::new();
     let told = |what: &str, digest: io::Result<String>| {
-        digest.inspect_err(|error| log::warn!("the digest of {what} is not known: {error}")).ok()
+        digest.inspect_err(|error| log::warn!("the digest of {what} cannot be computed: {error}")).ok()
     };
     let own = OWN.get_or_init(|| told("the agent", file(Path::new("/proc/self/exe"))));
     let ramdisk =

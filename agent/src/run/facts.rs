@@ -27,7 +27,7 @@ pub fn boot_id(root: &Path) -> String {
     match std::fs::read_to_string(&path) {
         Ok(text) => text.trim().to_owned(),
         Err(error) => {
-            log::warn!("{}: {error}; this agent makes up a boot id", path.display());
+            log::warn!("{}: {error}; using a random boot id", path.display());
             uuid::Uuid::new_v4().to_string()
         }
     }

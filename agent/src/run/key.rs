@@ -18,7 +18,7 @@ pub fn machine_key(state: &Path) -> Result<SecretKey, KeyError> {
     }
     let (key, pkcs8) = SecretKey::generate()?;
     if let Err(error) = keep(&path, &pkcs8) {
-        log::warn!("an agent after this one will have another key: {error}");
+        log::warn!("the machine's key cannot be kept for the next agent: {error}");
     }
     Ok(key)
 }

@@ -44,7 +44,7 @@ pub fn plan(attempt: &Attempt<'_>) -> Result<(Inventory, Planned), Refusal> {
         if !told {
             told = true;
             log::warn!("no plan yet [{}]: {refusal}", refusal.code());
-            log::info!("looking for devices that come late, for {} s more", left.as_secs());
+            log::info!("looking for late devices, for {} s more", left.as_secs());
         }
         if settle::news(root, left, &abort) {
             settle::settle(root, Moment::Hello, &abort);

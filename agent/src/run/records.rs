@@ -35,7 +35,7 @@ impl Agent {
             }
         };
         if let Err(error) = thread::Builder::new().name("bmc-records".to_owned()).spawn(read) {
-            log::warn!("the BMC's records are not read: {error}");
+            log::warn!("the BMC's records cannot be read: {error}");
         }
     }
 }
@@ -43,7 +43,7 @@ impl Agent {
 /// Callers find them in the inventory, controllers and sinks get an event.
 fn tell(mut inventory: Inventory, records: &Section<BmcRecords>, door: Option<&Door>, emitter: &Emitter) {
     let (events, sensors) = (records.data.events.len(), records.data.sensors.len());
-    log::info!("the BMC has told {events} events and {sensors} sensors, in {}", took(records.milliseconds));
+    log::info!("{events} events and {sensors} sensors read from the BMC, in {}", took(records.milliseconds));
     hwinventory::add_bmc_records(&mut inventory, records.clone());
     let section = |value: serde_json::Result<serde_json::Value>| value.unwrap_or_default();
     let sections = BTreeMap::from([

@@ -169,7 +169,7 @@ impl Agent {
             && rules.is_some()
             && let Err(error) = memory.was_done_now(&job.order.id)
         {
-            log::warn!("an agent after this one will not know that this order was done: {error}");
+            log::warn!("the end of this order cannot be recorded for the next agent: {error}");
         }
         // The disks are not what they were.
         ready.looked = None;

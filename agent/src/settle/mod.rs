@@ -90,9 +90,9 @@ fn tell(moment: Moment, situation: &Situation<'_>) {
         log::info!("waiting for disks: {one}");
     }
     if waited.is_empty() && situation.loading {
-        log::info!("waiting for drivers that are still at their devices");
+        log::info!("waiting for drivers that are still probing");
     } else if waited.is_empty() {
-        log::info!("waiting for devices that may still come");
+        log::info!("waiting for devices that may still appear");
     }
 }
 

@@ -209,7 +209,7 @@ fn a_watchdog_ends_an_agent_that_is_stuck() {
     let status = machine.wait_exit(Duration::from_secs(240));
     let told = machine.console().text();
     assert!(status.is_ok(), "the watchdog did not fire:\n{told}");
-    assert!(told.contains("no progress for 20 s: the watchdog is left to fire"), "{told}");
+    assert!(told.contains("no progress for 20 s: the watchdog is no longer fed"), "{told}");
 }
 
 /// The address of the agent's own API, from the hello that arrives.

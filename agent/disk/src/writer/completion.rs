@@ -48,7 +48,7 @@ impl Writer<'_> {
                 }
                 Err(error) => {
                     // Not supported, or a device that lies about it: writing decides.
-                    log::info!("{}: zeros are written, as zeroing fails: {error}", self.target.path().display());
+                    log::info!("{}: writing zeros, because zeroing fails: {error}", self.target.path().display());
                     self.punch = false;
                     let ops = self.zero_writes(offset..offset + len);
                     if let Some(group) = self.groups.get_mut(&group) {

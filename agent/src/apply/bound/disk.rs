@@ -337,7 +337,7 @@ fn lock(file: File, name: &Path) -> Handle {
                 std::thread::sleep(Duration::from_millis(50));
             }
             Err((back, error)) => {
-                log::warn!("{}: somebody else holds a lock on it; going on without one: {error}", name.display());
+                log::warn!("{}: another process holds a lock on it; continuing without one: {error}", name.display());
                 return Handle::Plain(back);
             }
         }

@@ -120,7 +120,7 @@ impl Placed {
         let attempt = match self.memory.count_attempt(order) {
             Ok(attempt) => attempt,
             Err(error) => {
-                log::warn!("an agent after this one will not know that this order was begun: {error}");
+                log::warn!("the start of this order cannot be recorded for the next agent: {error}");
                 1
             }
         };
@@ -157,7 +157,7 @@ fn ending(told: Option<Finish>, order: Finish) -> Finish {
     match (told, order) {
         (Some(told), _) => told,
         (None, Finish::Reboot) => {
-            log::warn!("powering off instead of rebooting: without a controller, a netboot would run this order again");
+            log::warn!("powering off instead of rebooting: without a controller, a netboot would repeat this order");
             log::warn!("  what to do: burin.finish=reboot on the kernel command line reboots");
             Finish::Poweroff
         }

@@ -38,7 +38,7 @@ impl<'a> Disks<'a> {
             let mut hints = hints.clone();
             // Volumes of software RAID, which are made by name. There are none here.
             if hints.as_object_mut().is_some_and(|map| map.remove("volume_name").is_some()) {
-                log::warn!("skip_block_devices names a RAID volume: nothing here makes or removes one");
+                log::warn!("skip_block_devices names a RAID volume: burin neither makes nor removes one");
             }
             skip.extend(Hints::read(&hints).map_err(unreadable)?);
         }

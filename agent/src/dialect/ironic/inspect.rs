@@ -39,7 +39,7 @@ pub fn post(client: &IronicClient, url: &str, body: &Value, alone: bool) -> Resu
         };
         let passes = error.status().is_none_or(|status| status == 409 || status >= 500);
         if !alone && (!passes || backoff.tries + 1 >= MOST_TRIES) {
-            log::warn!("Ironic does not take the inspection: {error}");
+            log::warn!("Ironic does not accept the inspection: {error}");
             return Ok(None);
         }
         wait(&mut backoff, "inspection", &error);

@@ -218,7 +218,7 @@ impl Ironic {
         if let Some(mut state) = IronicState::load(&self.directory, &self.boot_id) {
             state.installed = Some(installed.clone());
             if let Err(error) = state.save(&self.directory) {
-                log::warn!("an agent after this one will not know what was written: {error}");
+                log::warn!("what was written cannot be recorded for the next agent: {error}");
             }
         }
         *self.service.installed.lock().unwrap_or_else(PoisonError::into_inner) = Some(installed);

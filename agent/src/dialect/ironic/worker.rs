@@ -113,7 +113,7 @@ impl Worker {
             }
         };
         if self.config.api_urls.is_empty() {
-            log::info!("inspected; Ironic switches this machine off, or starts it again for what comes next");
+            log::info!("inspected; Ironic will power this machine off, or reboot it for the next step");
             return Ok(());
         }
         let mut state = match IronicState::load(&self.directory, &self.boot_id).filter(|state| state.token.is_some()) {
@@ -196,7 +196,9 @@ impl Worker {
         // Tests must not change the network of their host.
         if !self.listen.is_loopback() {
             match lock_down() {
-                Ok(links) => log::warn!("locked down: {} set down; nothing is reached any more", links.join(", ")),
+                Ok(links) => {
+                    log::warn!("locked down: {} set down; the network is unreachable from now on", links.join(", "))
+                }
                 Err(error) => log::error!("locked down, but: {error}"),
             }
         }

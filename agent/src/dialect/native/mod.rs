@@ -114,7 +114,7 @@ impl Front for Controller {
     fn done(&mut self, _: &Job, receipt: &Receipt) {
         // Stored at once, because this process may not live to send it.
         if let Err(error) = self.memory.keep_receipt(Some(receipt)) {
-            log::warn!("the receipt cannot be kept for an agent after this one: {error}");
+            log::warn!("the receipt cannot be kept for the next agent: {error}");
         }
         self.in_hand = false;
         self.undelivered += 1;
@@ -182,7 +182,7 @@ impl Controller {
 
     fn keep(&self, state: Option<&LastState>) {
         if let Err(error) = self.memory.remember(state) {
-            log::warn!("an agent after this one will not know of the work in hand: {error}");
+            log::warn!("the current work cannot be recorded for the next agent: {error}");
         }
     }
 }

@@ -123,7 +123,7 @@ fn post(session: &Session, receipt: &Receipt) -> Result<(), ControllerError> {
     loop {
         match session.post_receipt(receipt, RECEIPT_ROUND) {
             Err(error @ ControllerError::Unacknowledged { .. }) => {
-                log::warn!("{error}; it is posted again");
+                log::warn!("{error}; it will be posted again");
                 std::thread::sleep(RECEIPT_PAUSE);
             }
             result => return result,

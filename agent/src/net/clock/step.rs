@@ -85,7 +85,7 @@ pub fn raise_to_floor(clock: &impl WallClock, floor: SystemTime, state: &mut Clo
         && set(clock, Offset::Ahead(size), state)
     {
         state.source = ClockSource::Floor;
-        log::warn!("the clock stood before this program was built: moved {} forward", words(size));
+        log::warn!("the clock was before this program's build time: moved {} forward", words(size));
     }
 }
 
@@ -110,7 +110,7 @@ pub fn to_time(
     state: &mut ClockState,
 ) {
     if time < floor || floor.checked_add(FAR).is_some_and(|far| time > far) {
-        log::warn!("{source} shows a time that cannot be: not believed");
+        log::warn!("{source} shows an impossible time: ignored");
         return;
     }
     let offset = Offset::between(clock.now(), time);

@@ -212,7 +212,7 @@ impl Client6 {
     }
 
     fn give_up(&self, progress: &mut Progress, netlink: &mut Netlink, net: IpNet) -> Result<(), NetError> {
-        log::warn!("{}: somebody has {} already", self.link.name, net.addr());
+        log::warn!("{}: another host already has {}", self.link.name, net.addr());
         netlink.remove_address(&self.link, net)?;
         let leased = progress.lease.as_ref().is_some_and(|lease| lease.addresses.iter().any(|&a| net.addr() == a));
         if leased && let Some(machine) = &mut progress.machine {
