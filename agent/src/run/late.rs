@@ -13,12 +13,12 @@ use hwinventory::model::Disk;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A disk that gives no sign of itself may still come so long after the agent first looked.
+/// A disk that shows no sign may still appear this long after the agent first looked.
 const YOUNG: Duration = Duration::from_secs(60);
-/// Where the order knows how many there are, it is worth waiting longer.
+/// If the order states the number of disks, it is worth waiting longer.
 const YOUNG_EXPECTING: Duration = Duration::from_secs(180);
 
-/// The plan, and the inventory that it was made of.
+/// The plan, and the inventory from which it was made.
 pub fn plan(attempt: &Attempt<'_>) -> Result<(Inventory, Planned), Refusal> {
     let (agent, root) = (attempt.agent, &attempt.agent.root);
     let abort = || attempt.control.is_cancelled();
@@ -26,7 +26,7 @@ pub fn plan(attempt: &Attempt<'_>) -> Result<(Inventory, Planned), Refusal> {
     let mut inventory = attempt.inventory.clone();
     let mut told = false;
     loop {
-        // Nobody brings this machine's devices up: they are what they are.
+        // Outside of the ramdisk nothing brings up devices: there is nothing to wait for.
         if boot::is_ours(root) {
             settle::settle(root, moment, &abort);
             if came(&inventory, &settle::disks(root)) {
@@ -60,13 +60,13 @@ fn patience(refusal: &Refusal) -> Duration {
     }
 }
 
-/// Whether the kernel has other disks by now than the inventory.
+/// Whether the kernel now has other disks than the inventory.
 fn came(inventory: &Inventory, now: &BTreeSet<String>) -> bool {
     let known: BTreeSet<&str> = inventory.disks.data.iter().map(|disk| disk.name.as_str()).collect();
     now.iter().any(|name| !known.contains(name.as_str()))
 }
 
-/// A disk that the plan did not know.
+/// A disk that was not known when the order was planned.
 #[derive(Debug, thiserror::Error)]
 #[error("the disk {name} appeared after the order was planned, and is not part of the plan")]
 struct CameLate {
@@ -86,7 +86,7 @@ impl Coded for CameLate {
     }
 }
 
-/// Tells of disks that came between plan and apply.
+/// Reports disks that appeared between plan and apply.
 pub fn tell(emitter: &Emitter, before: &Inventory, now: &Inventory) {
     for disk in newcomers(&before.disks.data, &now.disks.data) {
         let serial = disk.serial.as_deref().unwrap_or("no serial number");
