@@ -3,7 +3,7 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// What can be wrong with a target, before or while it is written.
+/// Errors of a target, before or while it is written.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     #[error("{device}: cannot be opened")]
@@ -74,7 +74,7 @@ impl Coded for DiskError {
                 "use a smaller image: this one has data where a partition is kept; nothing was written there".into(),
             ),
             Self::ReadbackMismatch { .. } => Some("replace the device: it loses or changes data".into()),
-            // The block layer says ENODATA of a medium error that the device itself names, as NVMe and SCSI do.
+            // The block layer returns ENODATA for a medium error that the device itself reports, as NVMe and SCSI do.
             Self::Io { source, .. } if matches!(source.raw_os_error(), Some(libc::EIO | libc::ENODATA)) => {
                 Some("look at the kernel log: the device reports a failed medium or link".into())
             }
