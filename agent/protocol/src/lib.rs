@@ -10,7 +10,6 @@
 //! - Errors implement [`error::Coded`]: a stable code, a message, its causes and a hint. On the wire they are a
 //!   [`Problem`].
 //! - Secrets are [`Secret`]s, which print as `***`.
-//! - Secrets are [`Secret`]s, which print as `***`.
 //!
 //! ```
 //! use burin_protocol::error::Coded;
