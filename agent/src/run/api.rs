@@ -68,13 +68,13 @@ impl Agent {
             return None;
         }
         let (words, look) = (self.config.attributes.clone(), self.look.clone());
-        // For the machine as it is at that moment.
+        // Plans on a fresh inventory.
         let planner: Planner = Arc::new(move |order: &Order| {
             plan::plan(&look.inventory(), order, &words).map_err(|refusal| refusal.problem())
         });
         let door = Door::new(hello.clone(), ready.control.clone(), stages.emitter(), self.log.clone(), planner);
         let (paths, look) = (self.paths.clone(), self.look.clone());
-        // The disks of the finished order, as they are at that moment.
+        // The disks of the finished order, read again at that moment.
         door.set_kexec(Arc::new(move |plan| {
             let disks = Bound::new(plan, &look.inventory(), &paths).map_err(|error| error.problem())?;
             kexec::load(&disks, &paths).map(drop).map_err(|error| error.problem())

@@ -44,7 +44,7 @@ pub fn inventory(stages: &mut Stages, agent: &Agent) -> Result<Inventory, Failur
     Ok(inventory)
 }
 
-/// PID 1 has reported it on the console; this reports it to the controller, once for each device and file.
+/// PID 1 has printed it on the console; this reports it to the controller, once per device and file.
 fn tell_missing_firmware(stages: &Stages, root: &Path) {
     static TOLD: Mutex<Vec<MissingFirmware>> = Mutex::new(Vec::new());
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +77,7 @@ fn neighbours(inventory: &Inventory) -> BTreeMap<String, Vec<LldpNeighbour>> {
     inventory.nics.data.iter().filter_map(|nic| Some((address(nic)?, nic.lldp.clone()))).collect()
 }
 
-/// A NIC that appeared since has no neighbours.
+/// Neighbours heard earlier. A NIC that appeared since has none.
 fn recall(inventory: &mut Inventory, heard: &BTreeMap<String, Vec<LldpNeighbour>>) {
     for nic in &mut inventory.nics.data {
         if let Some(neighbours) = address(nic).and_then(|address| heard.get(&address)) {

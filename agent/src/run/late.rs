@@ -96,7 +96,7 @@ pub fn tell(emitter: &Emitter, before: &Inventory, now: &Inventory) {
     }
 }
 
-/// By what they are, not by their kernel names.
+/// Compared by identity, not by kernel names.
 fn newcomers<'a>(before: &[Disk], now: &'a [Disk]) -> Vec<&'a Disk> {
     let identity = |disk: &Disk| (disk.identity.value.clone(), disk.serial.clone(), disk.by_path.clone(), disk.size);
     let known: BTreeSet<_> = before.iter().map(identity).collect();
@@ -141,7 +141,7 @@ mod tests {
         assert!(anomaly.problem.message.contains("(B)"), "{}", anomaly.problem.message);
     }
 
-    /// A ramdisk of ours in a directory, on which a second disk comes at the second look.
+    /// A ramdisk of ours in a directory, whose second disk appears at the second inventory.
     fn agent(root: &std::path::Path) -> Agent {
         for directory in ["run/burin", "sys/kernel", "sys/class/block"] {
             std::fs::create_dir_all(root.join(directory)).unwrap();
@@ -178,7 +178,7 @@ mod tests {
         inventory.disks.data.iter().filter_map(|disk| disk.serial.as_deref()).collect()
     }
 
-    /// The plan where one disk is there at first, and the kernel announces something as long as nobody has looked again.
+    /// The plan if one disk is there at first, and the kernel announces a device until the inventory is taken again.
     fn planned(
         root: &std::path::Path,
         order: &Order,
