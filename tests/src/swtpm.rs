@@ -1,5 +1,5 @@
-//! TPMs in software (swtpm), as a maker would deliver them: with an endorsement key, and its certificate by an authority of
-//! ours.
+//! Software TPMs (swtpm) as a manufacturer would deliver them: with an endorsement key and its certificate, issued by
+//! our own authority.
 
 use burin_tpm::{Tpm, Transport};
 use sha2::{Digest, Sha256};

@@ -1,4 +1,4 @@
-//! What scripts build for machines to boot: netboot artefacts and the Debian image.
+//! Builds what machines boot, by the project's scripts: netboot artefacts and the Debian image.
 
 use super::DeployError;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! Images with holes of every length, whose every byte a test knows, and what a disk holds after one.
+//! Images with holes of every length and known contents, and the expected contents of a disk afterwards.
 
 use super::small::digest;
 use super::{DeployError, Image};

@@ -1,4 +1,4 @@
-//! A CA of a site's own, and a server certificate that is valid now and no longer than a year.
+//! A site's own CA, and a server certificate that is valid for at most one year.
 
 use crate::controller::Tls;
 use rcgen::{BasicConstraints, CertificateParams, DnType, Error, IsCa, Issuer, KeyPair, date_time_ymd};

@@ -1,4 +1,4 @@
-//! What shows that the job was done: the installed system's own words, and every byte of the disks.
+//! Proof that the job was done: the installed system's own output, and every byte of the disks.
 
 use super::{DeployError, Scene, order, scene};
 use burin::protocol::Receipt;

@@ -1,4 +1,4 @@
-//! The machine under way: everything that its console and its controller see, in one stream, up to the end.
+//! A running machine: everything that its console and its controller see, in one stream, until the end.
 
 use super::{DeployError, Proof, Scene, order, proof};
 use crate::controller::Observation;

@@ -1,4 +1,4 @@
-//! The machine, its disks and its controller, before the power button is pressed.
+//! The machine, its disks and its controller, before power-on.
 
 use super::order::OrderBuilder;
 use super::{DeployError, Deployment, Image, Netboot};

@@ -1,4 +1,4 @@
-//! A disk image and a tree that are small and boot nothing, for tests that write them often.
+//! A small disk image and a small tree that cannot boot, for tests that write them often.
 
 use super::{DeployError, Image};
 use crate::vm::{Dirt, DiskFile};

@@ -1,4 +1,4 @@
-//! What a test waits for while a machine runs: lines of its console, and what its controller sees.
+//! Waits for events while a machine runs: lines on its console, and what its controller sees.
 
 use crate::controller::Observation;
 use crate::vm::{Console, Machine};

@@ -1,5 +1,5 @@
-//! Members of MD arrays (linux/raid/md_p.h) and LVM groups as other systems left them, written byte by byte: the host's
-//! kernel needs no md and no device mapper for it.
+//! Members of MD arrays (linux/raid/md_p.h) and LVM groups as left by other systems, written byte by byte, so that the
+//! host's kernel needs neither md nor device mapper.
 
 use super::{DiskFile, VmError};
 use std::fs::File;

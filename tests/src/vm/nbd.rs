@@ -1,6 +1,6 @@
-//! A disk of a machine behind a server of our own (NBD, <https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>):
-//! whoever starts it hears of every write and every flush, in the order in which the machine's disks were asked, all of them
-//! together.
+//! A machine's disk behind a server of our own (NBD,
+//! <https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>). It reports every write and every flush, in
+//! the order of requests across all of the machine's disks.
 
 use super::VmError;
 use std::fs::File;

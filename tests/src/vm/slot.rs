@@ -1,5 +1,6 @@
-//! At most three machines at a time: while one waits for firmware, a console or a silent controller, the others use the
-//! processors (two, in CI). More of them would slow each other down into time-outs, whichever test runner started them.
+//! Limits the machines to three at a time: while one waits for firmware, a console or a silent controller, the others
+//! use the processors (two, in CI). More of them would slow each other down into time-outs, whatever test runner
+//! started them.
 
 use super::VmError;
 use std::fs::{File, TryLockError};

@@ -1,5 +1,5 @@
-//! A managed switch between a machine's NICs and QEMU's user network: its ports may want a VLAN tag, and form a channel by
-//! LACP. All of it is UDP on loopback, so that it needs neither root nor a kernel that knows VLANs and bonds.
+//! A managed switch between a machine's NICs and QEMU's user network. Its ports may require a VLAN tag, and form a
+//! channel by LACP. Everything is UDP on loopback, so it needs neither root nor a kernel with VLANs and bonds.
 
 use super::VmError;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
