@@ -9,10 +9,10 @@ use std::time::Duration;
 
 const AT_ONCE: usize = 3;
 
-/// Held while machines of one test run. Other test processes wait in [`Slot::wait`].
+/// Held while a test's machines run. Other test processes wait in [`Slot::wait`].
 #[derive(Debug)]
 pub struct Slot {
-    // The lock ends when the file closes.
+    // The lock is released when the file is closed.
     _file: File,
 }
 
