@@ -185,7 +185,7 @@ fn root_device(look: &Look) -> Vec<String> {
     found
 }
 
-/// Texts that a ramdisk has for its own use: ramdisk, path, text.
+/// Texts in ramdisks that they use themselves: ramdisk, path, text.
 fn ramdisk_texts(look: &Look) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     for kernel in &look.kernels {
@@ -197,7 +197,7 @@ fn ramdisk_texts(look: &Look) -> Vec<(String, String, String)> {
     found
 }
 
-/// `root=UUID=...` of a filesystem that the image does not have.
+/// Every `root=UUID=...` of a filesystem that is not in the image.
 fn unknown(look: &Look, name: &str) -> Vec<String> {
     if look.volumes.is_empty() {
         return Vec::new();
@@ -217,7 +217,7 @@ fn is_own(named: &Named) -> bool {
     !matches!(named, Named::Device(_) | Named::Other)
 }
 
-/// Names of what lies in something that could not be looked into are not judged.
+/// Whether a name can be judged: not if it may refer to something that could not be inspected.
 fn may_judge(look: &Look, named: &Named) -> bool {
     let closed = look.volumes.iter().any(|one| {
         let group = one.filesystem == Some("LVM2_member") && one.group.is_none();
@@ -309,7 +309,7 @@ fn fstab_unknown(look: &Look) -> Vec<String> {
 
 fn swap_behind_root(look: &Look) -> Vec<String> {
     let Some(root) = look.root_volume() else { return Vec::new() };
-    // A logical volume grows with its group: what counts is the partition that holds the group.
+    // A logical volume grows with its group, so the partition with the group counts.
     let holder = match root.number {
         Some(_) => Some(root),
         None => {

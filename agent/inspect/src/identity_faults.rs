@@ -98,7 +98,7 @@ pub const FAULTS: &[FaultRule] = &[
     },
 ];
 
-/// Services whose state is one machine's.
+/// Services whose state belongs to one machine.
 const REGISTERED: &[&str] = &[
     "/etc/pki/consumer/cert.pem",
     "/etc/pki/consumer/key.pem",
@@ -129,7 +129,7 @@ fn machine_id(look: &Look) -> Vec<String> {
     let Some(files) = look.files() else { return Vec::new() };
     let mut found = Vec::new();
     for path in ["/etc/machine-id", "/var/lib/dbus/machine-id"] {
-        // A link to /etc/machine-id is told once.
+        // A link to /etc/machine-id is reported only once.
         if path != "/etc/machine-id" && files.link(path).is_some() {
             continue;
         }
@@ -142,7 +142,7 @@ fn machine_id(look: &Look) -> Vec<String> {
     found
 }
 
-/// Files that begin like a private key, or are dropbear's.
+/// Files that start like a private key, or are dropbear's.
 fn keys(look: &Look, folders: &[&str]) -> Vec<String> {
     let Some(files) = look.files() else { return Vec::new() };
     let mut found = Vec::new();
@@ -173,7 +173,7 @@ fn shadow(look: &Look, bad: impl Fn(&str) -> bool) -> Vec<String> {
     found
 }
 
-/// Folders of users: name, path.
+/// Users' home folders: name, path.
 fn home_folders(look: &Look) -> Vec<String> {
     let Some(files) = look.files() else { return Vec::new() };
     let mut found = vec!["/root".to_owned()];
@@ -207,7 +207,7 @@ fn private_keys(look: &Look) -> Vec<String> {
             }
         }
     }
-    // Snake oil of Debian's ssl-cert is the same kind: it is made once, at installation.
+    // The snake-oil key of Debian's ssl-cert is of the same kind: it is made once, at installation.
     for path in files.ending("/etc/ssl/private", ".key") {
         if files.has(&path) {
             found.push(path);

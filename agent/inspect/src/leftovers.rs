@@ -5,7 +5,7 @@ use crate::files::{Files, lines, variable};
 use crate::look::Look;
 use crate::report::Severity;
 
-/// More than this in logs is worth a word.
+/// Logs larger than this are reported.
 const MANY: u64 = 1 << 20;
 
 pub const FAULTS: &[FaultRule] = &[
@@ -112,7 +112,7 @@ pub const FAULTS: &[FaultRule] = &[
                         "/etc/apt/sources.list.d/0000tmp.list",
                     ],
                 );
-                // The package has many; a build copies the one that it needs.
+                // The package has many of them; a build copies only the one that it needs.
                 let emulators: Vec<String> = emulators.map(|one| format!("/usr/bin/{}", one.name)).collect();
                 found.extend(
                     emulators.into_iter().take(2).filter(|_| !files.is_folder("/usr/share/doc/qemu-user-static")),
@@ -185,7 +185,7 @@ fn proxies(files: &Files) -> Vec<String> {
     found
 }
 
-/// A URL's user and password are nobody's business.
+/// A URL without its user and password, which must not be shown.
 fn without_user(line: &str) -> String {
     match (line.find("://"), line.rfind('@')) {
         (Some(start), Some(end)) if start < end => {

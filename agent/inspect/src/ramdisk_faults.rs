@@ -64,7 +64,7 @@ fn ramdisk_narrow(look: &Look) -> Vec<String> {
     found
 }
 
-/// A ramdisk that could not be read to its end is judged by that alone.
+/// Whether its ramdisk is exempt from these rules: one that could not be read completely is reported only for that.
 fn is_generic(kernel: &KernelFound) -> bool {
     kernel.ramdisk.as_ref().is_some_and(|ramdisk| ramdisk.broken.is_some())
 }
