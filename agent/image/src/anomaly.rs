@@ -2,7 +2,7 @@
 
 use burin_protocol::error::Coded;
 
-/// Told at once, and kept in the receipt.
+/// Reported at once, and listed in the receipt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Anomaly {
     #[error("{source_name}: no known partition table, filesystem or boot sector; written unchanged")]
