@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why an image is not on the disk.
+/// Why an image was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     #[error("no source is given")]
@@ -109,7 +109,7 @@ pub enum ImageError {
     Queue { source: io::Error },
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The device was touched: everything that stopped a write half-way comes wrapped in this.
+    /// The device was touched: every error that stops a write half-way is wrapped in this.
     #[error("{device}: writing stopped while {phase}, at byte {offset}; {}", left(*head_erased), device = device.display())]
     Stopped { device: PathBuf, phase: &'static str, offset: u64, head_erased: bool, source: Arc<ImageError> },
 }
@@ -131,7 +131,7 @@ fn left(head_erased: bool) -> &'static str {
 }
 
 impl ImageError {
-    /// The error itself, without the frame that says where writing stopped.
+    /// The error itself, without the wrapper that states where writing stopped.
     pub fn cause(&self) -> &ImageError {
         match self {
             Self::Stopped { source, .. } => source.cause(),
@@ -139,7 +139,7 @@ impl ImageError {
         }
     }
 
-    /// Of what comes from a registry.
+    /// The hint for errors of a registry.
     fn registry_hint(&self) -> Option<String> {
         match self {
             Self::Reference { .. } => Some(
