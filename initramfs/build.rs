@@ -1,7 +1,7 @@
 //! Finds the crates that are linked into the agent, with their licence texts, for the notice in the ramdisk.
 //!
-//! Asked of cargo when the builder is compiled, because agent and builder come out of the same lock file. Writes
-//! OUT_DIR/crates.txt (empty, with a warning, when cargo cannot tell offline) and OUT_DIR/libraries.txt.
+//! cargo is asked when the builder is compiled, because agent and builder share a lock file. Writes OUT_DIR/crates.txt
+//! (empty, with a warning, if cargo cannot list them offline) and OUT_DIR/libraries.txt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -30,14 +30,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn crate_text() -> Result<String, Box<dyn Error>> {
-    // On a fresh machine only what this build needs is downloaded, and the agent's crates may not be: then ask again
-    // with the network.
+    // On a fresh machine cargo downloads only what this build needs, and some of the agent's crates may be missing.
+    // Then try again with the network.
     let metadata = cargo_metadata("--frozen").or_else(|_| cargo_metadata("--locked"))?;
     let packages: BTreeMap<&str, &Value> = list(&metadata["packages"]).map(|p| (text(&p["id"]), p)).collect();
     let nodes: BTreeMap<&str, &Value> = list(&metadata["resolve"]["nodes"]).map(|n| (text(&n["id"]), n)).collect();
     let agent = packages.iter().find(|(_, p)| p["name"] == "burin").ok_or("no package burin")?;
 
-    // What is linked: normal dependencies, and not what only runs inside the compiler.
+    // Only what is linked: normal dependencies, not those that run only inside the compiler.
     let mut linked = BTreeSet::new();
     let mut queue = vec![*agent.0];
     while let Some(id) = queue.pop() {
@@ -52,7 +52,7 @@ fn crate_text() -> Result<String, Box<dyn Error>> {
             }
         }
     }
-    // Members of the workspace have no source.
+    // Workspace members have no source.
     let mut foreign: Vec<&Value> =
         linked.iter().filter_map(|id| packages.get(id).copied()).filter(|p| !p["source"].is_null()).collect();
     foreign.sort_by_key(|p| (text(&p["name"]), text(&p["version"])));
@@ -65,7 +65,7 @@ fn crate_text() -> Result<String, Box<dyn Error>> {
         writeln!(out, "{name}: {licence}, {}", package["repository"].as_str().unwrap_or("https://crates.io"))?;
         let dir = Path::new(text(&package["manifest_path"])).parent().ok_or("no parent")?;
         for content in licence_files(dir)? {
-            // The same text comes with other line breaks and indents.
+            // The same text occurs with different line breaks and indents.
             let key = content.split_whitespace().collect::<Vec<_>>().join(" ");
             licences.entry(key).or_insert_with(|| (content, Vec::new())).1.push(name.clone());
         }
@@ -90,7 +90,7 @@ fn cargo_metadata(network: &str) -> Result<Value, Box<dyn Error>> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Texts of the files that are named like licences, beside the crate's manifest.
+/// The texts of licence files beside the crate's manifest.
 fn licence_files(dir: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     let mut files: Vec<PathBuf> =
         fs::read_dir(dir)?.filter_map(Result::ok).map(|e| e.path()).filter(|p| p.is_file()).collect();

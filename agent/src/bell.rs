@@ -1,9 +1,9 @@
-//! Wakes the agent's main loop; called by whoever has something for it.
+//! Wakes the agent's main loop.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Cheap to clone. A ring that nobody waits for yet is not lost.
+/// Cheap to clone. A ring before anybody waits is not lost.
 #[derive(Debug, Clone, Default)]
 pub struct Bell(Arc<(Mutex<bool>, Condvar)>);
 
@@ -13,7 +13,7 @@ impl Bell {
         self.0.1.notify_all();
     }
 
-    /// Until somebody rings, at most `patience`.
+    /// Waits for a ring, at most `patience`.
     pub fn wait(&self, patience: Duration) {
         let rung = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.0.1.wait_timeout_while(rung, patience, |rung| !*rung);

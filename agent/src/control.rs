@@ -4,10 +4,10 @@ use crate::protocol::Control;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What the outside wants of the work in hand, for whoever works: looked at between steps and chunks.
+/// Requests from outside for the current work, checked between steps and chunks.
 ///
-/// Two may speak: the controller, whose latest word counts, and whoever cancels at the agent's own API. A cancel by the
-/// latter stays until [`ControlFlag::renew`].
+/// There are two sources: the controller, whose latest word counts, and callers of the agent's own API, who can cancel.
+/// A cancellation by a caller stays until [`ControlFlag::renew`].
 #[derive(Debug, Clone, Default)]
 pub struct ControlFlag(Arc<(Mutex<Words>, Condvar)>);
 
@@ -46,18 +46,18 @@ impl ControlFlag {
         }
     }
 
-    /// Cancels the work in hand, whatever the controller says.
+    /// Cancels the current work, whatever the controller says.
     pub fn cancel(&self) {
         self.lock().cancelled_here = true;
         self.0.1.notify_all();
     }
 
-    /// Other work begins: a cancel of the former does not count for it.
+    /// Other work begins: a cancellation of the previous work does not apply to it.
     pub fn renew(&self) {
         self.lock().cancelled_here = false;
     }
 
-    /// At a safe point: waits while the word is `hold`, at most `patience`; what it is then.
+    /// At a safe point: waits while the word is `hold`, at most `patience`; returns the word after that.
     pub fn wait_while_held(&self, patience: Duration) -> Control {
         let held = |words: &mut Words| words.word() == Control::Hold;
         let waited = self.0.1.wait_timeout_while(self.lock(), patience, held);

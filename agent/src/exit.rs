@@ -4,16 +4,16 @@
 use crate::protocol::order::Finish;
 use std::process::ExitCode;
 
-/// What the process wants to happen after it.
+/// What should happen after the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Stay up, do not start another agent.
     Stop,
     Reboot,
     PowerOff,
-    /// Start the kernel that is loaded.
+    /// Start the loaded kernel.
     Kexec,
-    /// The order failed and nobody is there to say what next: stay up for a person, do not try again.
+    /// The order failed and there is nobody to decide what is next: stay up for a person, do not try again.
     Failed,
 }
 

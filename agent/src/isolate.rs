@@ -1,8 +1,8 @@
-//! Runs queries in a child process. Reading a filesystem that others made may crash the code, and a device may block it
+//! Runs queries in a child process. Reading an untrusted filesystem may crash the code, and a device may block it
 //! inside the kernel: either affects only the child, not the agent.
 //!
-//! The child is this program once more, as `burin look NAME`, with the question as JSON on its standard input and the answer
-//! on its standard output. It is killed when its time is up, and left behind where even that does not end it.
+//! The child is this program, run as `burin look NAME`, with the question as JSON on its standard input and the answer
+//! on its standard output. It is killed when its time is up, and left behind if that does not end it.
 
 use crate::error::Coded;
 use crate::sys::signal;
@@ -16,14 +16,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Bytes of an answer; paths and names are all that is in one.
+/// Size limit of an answer, which contains only paths and names.
 const LIMIT: usize = 1 << 20;
 const TICK: Duration = Duration::from_millis(5);
 const MOMENT: Duration = Duration::from_secs(1);
-/// For a killed child to be gone. One that waits for a device stays.
+/// Time for a killed child to exit. One that waits for a device stays.
 const DYING: Duration = Duration::from_secs(1);
 
-/// Something to be asked. `burin look NAME` answers it.
+/// A query, answered by `burin look NAME`.
 pub trait Question: Serialize + DeserializeOwned {
     const NAME: &'static str;
     type Answer: Serialize + DeserializeOwned;
@@ -41,7 +41,7 @@ pub enum IsolateError {
     Late { seconds: u64 },
     #[error("inspecting it took longer than {seconds} s, and in the end the device answered no request")]
     Silent { seconds: u64 },
-    /// It waits inside the kernel; `ended` is set when it is gone after all.
+    /// It waits inside the kernel; `ended` is set once it has exited after all.
     #[error("the process that inspects it is blocked by the device and cannot be killed")]
     Stuck { seconds: u64, ended: Arc<AtomicBool> },
     #[error("the inspection was cancelled")]
@@ -61,25 +61,25 @@ impl Coded for IsolateError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Died { .. } => {
-                Some("a filesystem of the image breaks what reads it; the kernel's log may tell more".to_owned())
-            }
-            Self::Late { .. } => Some("is the filesystem of the image sound? is the disk slow?".to_owned()),
+            Self::Died { .. } => Some(
+                "check the image's filesystems: reading one of them crashed; the kernel log may say more".to_owned(),
+            ),
+            Self::Late { .. } => Some("check whether the image's filesystem is damaged or the disk slow".to_owned()),
             _ => None,
         }
     }
 }
 
-/// Who is asked, and how long for.
+/// The program to run, and the limits.
 pub struct IsolatedQuery<'a> {
     /// This program.
     pub program: &'a Path,
     pub patience: Duration,
-    /// Whether nobody wants to know any more.
+    /// Whether the answer is no longer wanted.
     pub stop: &'a dyn Fn() -> bool,
-    /// Requests that the device has answered so far.
+    /// Requests that the device has completed so far.
     pub answered: &'a dyn Fn() -> u64,
-    /// Called with the process number of a child that ended before it had tidied up.
+    /// Called with the pid of a child that ended before it had cleaned up.
     pub tidy: &'a dyn Fn(u32),
 }
 
@@ -101,7 +101,7 @@ impl IsolatedQuery<'_> {
             },
             Err(error) => error,
         };
-        // Nothing to kill where it ended by itself.
+        // Nothing to kill if it ended by itself.
         child.kill().map_err(failed)?;
         if !is_gone(&mut child) {
             return Err(leave(child, self.patience));
@@ -117,7 +117,7 @@ impl IsolatedQuery<'_> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
     }
 
-    /// All that it says, and how it ended.
+    /// Its whole output, and its exit status.
     fn hear(&self, child: &mut Child) -> Result<(ExitStatus, Vec<u8>), IsolateError> {
         let failed = |source| IsolateError::Start { source };
         let mut out = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
@@ -125,7 +125,7 @@ impl IsolatedQuery<'_> {
         fcntl(&out, FcntlArg::F_SETFL(flags)).map_err(|error| failed(error.into()))?;
         let (began, mut text) = (Instant::now(), Vec::new());
         loop {
-            // In this order: what it said before it ended is read after that.
+            // In this order, so that output written before its end is still read.
             let ended = child.try_wait().map_err(failed)?;
             read_on(&mut out, &mut text).map_err(failed)?;
             if let Some(status) = ended {
@@ -150,8 +150,8 @@ impl IsolatedQuery<'_> {
 }
 
 impl IsolatedQuery<'_> {
-    /// Whether the child waits inside the kernel, and nothing is answered for a moment. Not every driver counts what it waits
-    /// for.
+    /// Whether the child waits inside the kernel while no request completes for a moment. Not every driver counts
+    /// requests in flight.
     fn is_silent(&self, child: &Child) -> bool {
         let answered = (self.answered)();
         let waits = || {
@@ -169,7 +169,7 @@ impl IsolatedQuery<'_> {
 fn send(child: &mut Child, question: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_vec(question)?;
     match child.stdin.take().map(|mut stdin| stdin.write_all(&text)) {
-        // It ended already: how, says more.
+        // It has already ended; its exit status says more.
         Some(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
     }
@@ -199,7 +199,7 @@ fn is_gone(child: &mut Child) -> bool {
     }
 }
 
-/// Somebody has to hear of its end, whenever that is.
+/// Somebody must reap it, whenever it ends.
 fn leave(mut child: Child, patience: Duration) -> IsolateError {
     let ended = Arc::new(AtomicBool::new(false));
     let told = ended.clone();
@@ -208,17 +208,17 @@ fn leave(mut child: Child, patience: Duration) -> IsolateError {
         told.store(true, Ordering::Release);
     });
     if let Err(error) = waiting {
-        log::error!("no thread waits for a process that hangs: {error}");
+        log::error!("a hung process will not be reaped: {error}");
     }
     IsolateError::Stuck { seconds: patience.as_secs(), ended }
 }
 
-/// The child's side: the question's text to that of its answer.
+/// The child's side: from the question's text to the answer's.
 pub fn answer<Q: Question>(text: &[u8]) -> serde_json::Result<String> {
     serde_json::to_string(&serde_json::from_slice::<Q>(text)?.answer())
 }
 
-/// I/O errors on their way from the child: the number is what decides, the text is what is read.
+/// Serialises I/O errors from the child: the number for decisions, the text for display.
 pub mod errno {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use std::io;

@@ -15,7 +15,7 @@ impl Question for Twice {
     }
 }
 
-/// What `script` in the place of this program makes of a question, and which children were tidied up after.
+/// The result of a question when `script` takes the place of this program, and for how many children it was cleaned up.
 fn ask(script: &str, patience: u64, stop: bool) -> (Result<u32, IsolateError>, usize) {
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("program");

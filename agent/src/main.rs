@@ -26,7 +26,7 @@ enum Command {
     Order(cli::order::OrderArgs),
     Plan(cli::plan::PlanArgs),
     Receipt(cli::receipt::ReceiptArgs),
-    /// Takes and overwrites free memory: PID 1 starts it before kexec
+    /// Overwrite free memory: started by PID 1 before kexec
     #[command(hide = true)]
     ScrubMemory,
     Simulate(cli::simulate::SimulateArgs),

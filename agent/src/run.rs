@@ -39,38 +39,38 @@ use std::time::{Duration, Instant};
 
 pub use evidence::tree as ramdisk_digest;
 
-/// Orders that iPXE or the ramdisk's builder placed.
+/// Where iPXE or the ramdisk's builder places orders.
 const PLACED_ORDERS: [&str; 2] = ["order.json", "etc/burin/order.json"];
-/// How long somebody who is not a controller may take to receive the last events.
+/// How long an event receiver other than a controller may take for the last events.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(30);
-/// How long the network is waited for before it is said aloud why there is none.
+/// How long to wait for the network before reporting why there is none.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Bytes of log that a caller or a slow controller can still have.
+/// Size of the log kept for callers and slow controllers.
 const LOG_KEPT: usize = 1 << 20;
 
 /// An agent process.
 #[derive(Debug, Clone)]
 pub struct Agent {
-    /// `/`, but for tests.
+    /// `/`, except in tests.
     pub root: PathBuf,
     pub config: Config,
     pub paths: Paths,
-    /// A clone of it is the logger's writer.
+    /// The logger writes to a clone of it.
     pub log: LogRing,
     pub look: Look,
-    /// What the BMC keeps, once it is known.
+    /// The BMC's records, once they are known.
     pub records: Records,
-    /// The machine's TPM, asked only where somebody wants to know.
+    /// The machine's TPM, used only on demand.
     pub chip: Chip,
 }
 
-/// How the machine is looked at. The default asks the hardware; a test has machines of its own.
+/// How to take the inventory. By default from the hardware; tests provide their own.
 #[derive(Clone)]
 pub struct Look(pub Arc<dyn Fn() -> Inventory + Send + Sync>);
 
 impl Look {
-    /// Listens for LLDP while it looks for the first time; the neighbours of then are those of later inventories.
+    /// Listens for LLDP during the first inventory; later inventories reuse the neighbours found then.
     fn hearing(wait: Duration, records: Records) -> Self {
         let heard = OnceLock::new();
         Self(Arc::new(move || {
@@ -115,33 +115,33 @@ impl Coded for StartError {
     }
 }
 
-/// What an agent needs of the machine around it.
+/// The environment of an agent.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
     pub clock: Clock,
-    /// Of this machine; hello names the first as the one where the agent's API is.
+    /// This machine's addresses; hello names the first one for the agent's API.
     pub addresses: Vec<IpAddr>,
     /// Where the API listens.
     pub listen: IpAddr,
 }
 
-/// What the stages before the first order have found out.
+/// The results of the stages before the first order.
 struct Ready {
     boot_id: String,
     inventory: Inventory,
-    /// When that was; none once it may not be so any more.
+    /// When that was; `None` once it may be outdated.
     looked: Option<Instant>,
     identity: Identity,
-    /// For calls of the protocol.
+    /// For calls to a controller.
     trust: Trust,
     /// For images and orders by URL.
     downloads: Trust,
     logs: Logs,
-    /// What controller and callers want of the work in hand.
+    /// What controller and callers want for the current work.
     control: ControlFlag,
     addresses: Vec<IpAddr>,
     listen: IpAddr,
-    /// None where there are no random numbers.
+    /// `None` if there are no random numbers.
     key: Option<Arc<SecretKey>>,
 }
 
@@ -169,13 +169,13 @@ impl Agent {
         Ok(Self { root: root.to_owned(), config, paths, log, look, records, chip: Chip::below(root) })
     }
 
-    /// From the first event to what PID 1 is to do next.
+    /// Runs from the first event to what PID 1 should do next.
     pub fn run(&self) -> Exit {
         self.report(|stages, boot_id, logs| {
             if !self.has_something_to_do() {
                 return stages.run("start", || Err(StartError::NothingToDo));
             }
-            // Kept to the end: it renews the leases.
+            // Kept to the end, because it renews the leases.
             let network = stages.run("network", || Network::start(&self.config, &self.root))?;
             let (clock, addresses) = self.clock(stages, &network)?;
             if self.config.syslog_by_dhcp {
@@ -190,14 +190,14 @@ impl Agent {
         })
     }
 
-    /// As [`Agent::run`], on a machine whose network and clock somebody else keeps.
+    /// Like [`Agent::run`], on a machine whose network and clock are managed elsewhere.
     pub fn run_in(&self, surroundings: Surroundings) -> Exit {
         self.report(|stages, boot_id, logs| self.work(stages, boot_id, logs, surroundings))
     }
 
     fn report(&self, work: impl FnOnce(&mut Stages, String, Logs) -> Result<Exit, Failure>) -> Exit {
         if let Some(rules) = &self.config.policy {
-            log::info!("the policy of this ramdisk demands: {}", rules.words());
+            log::info!("the policy of this ramdisk requires: {}", rules.words());
         }
         for warning in &self.config.warnings {
             log::warn!("{warning}");
@@ -212,7 +212,7 @@ impl Agent {
             stages.emitter().emit(facts::crash(&crash));
         }
         let exit = work(&mut stages, boot_id, logs.clone()).unwrap_or_else(|failure| {
-            log::error!("stopped at {}; this machine is left as it is until somebody looks", failure.stage);
+            log::error!("stopped at {}; this machine is left as it is for inspection", failure.stage);
             logs.send();
             stages.emitter().flush(FLUSH_PATIENCE);
             Exit::Failed
@@ -226,7 +226,7 @@ impl Agent {
         self.config.names_a_front() || callers
     }
 
-    /// Whether a controller of burin's own protocol gives the orders. An order that was placed goes before it.
+    /// Whether a controller with burin's own protocol gives the orders. A placed order takes precedence.
     fn is_controlled(&self) -> bool {
         self.config.controller.is_some() && self.config.order.is_none()
     }
@@ -239,7 +239,7 @@ impl Agent {
         surroundings: Surroundings,
     ) -> Result<Exit, Failure> {
         let Surroundings { clock, addresses, listen } = surroundings;
-        // What an agent that was killed left mounted would keep its disks from being chosen again.
+        // Mounts left by an agent that was killed would keep their disks from being chosen again.
         stages.run("clear-mounts", || mount::clear(&self.paths.mounts))?;
         let inventory = facts::inventory(stages, self)?;
         let identity = facts::identity(&inventory, &self.config);
@@ -267,7 +267,7 @@ impl Agent {
         self.serve(stages, ready)
     }
 
-    /// Waits as long as it takes: a machine without a network can do nothing, and a cable may yet be plugged in.
+    /// Waits as long as it takes: without a network a machine can do nothing, and a cable may still be plugged in.
     fn clock(&self, stages: &mut Stages, network: &Network) -> Result<(Clock, Vec<IpAddr>), Failure> {
         let wait = || {
             while let Err(error) = network.wait(NETWORK_PATIENCE) {
@@ -285,7 +285,7 @@ impl Agent {
         let emitter = stages.emitter().clone();
         let clock = stages.run("clock", || {
             let known = clock::sync(&self.config, &ntp);
-            // The Date of an HTTP reply has whole seconds, and the reply was some time on its way.
+            // The Date of an HTTP response has whole seconds, and the response took some time to arrive.
             let host = self.config.controller.as_ref().map(ToString::to_string).unwrap_or_default();
             let set = move |time| {
                 clock::set_from(time, Duration::from_secs(2), clock::ClockSource::HttpDate(host.clone())).trusted
@@ -311,11 +311,11 @@ impl Agent {
         let open = |state: Option<&Path>| Emitter::open(state, boot_id, &source, &outlets, SpoolLimits::default());
         open(Some(&self.state()))
             .or_else(|error| {
-                log::warn!("events that an earlier agent left are lost: {error}");
+                log::warn!("events of an earlier agent are lost: {error}");
                 open(None)
             })
             .unwrap_or_else(|error| {
-                log::error!("events go nowhere: {error}");
+                log::error!("events cannot be sent: {error}");
                 Emitter::disconnected()
             })
     }
@@ -328,7 +328,7 @@ impl Agent {
         }
     }
 
-    /// What the next agent process of this boot finds.
+    /// State for the next agent process of this boot.
     fn state(&self) -> PathBuf {
         self.root.join("run/burin")
     }

@@ -1,4 +1,4 @@
-//! Checks of the program that becomes /init.
+//! Checks the program that becomes /init.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use crate::arch::Arch;
 pub struct Agent {
     /// The file's bytes.
     pub data: Vec<u8>,
-    /// The architecture it runs on.
+    /// The architecture it is for.
     pub arch: Arch,
 }
 
@@ -31,13 +31,13 @@ pub enum AgentError {
     /// An ELF file of another kind: object file, core dump.
     #[error("the agent {} is an ELF file, but not a program", path.display())]
     NotAProgram { path: PathBuf },
-    /// Not one of [`Arch`].
+    /// Not a supported architecture ([`Arch`]).
     #[error("the agent {} is built for {found:?}, which is not supported", path.display())]
     UnknownArch { path: PathBuf, found: object::Architecture },
-    /// Not the kernel's.
+    /// Another architecture than the kernel's.
     #[error("the agent {} is built for {found}, the kernel for {expected}", path.display())]
     WrongArch { path: PathBuf, found: Arch, expected: Arch },
-    /// It wants a dynamic loader, which the ramdisk does not have.
+    /// It needs a dynamic loader, which the ramdisk does not have.
     #[error("the agent {} is dynamically linked (it needs {wants}); the ramdisk has no libraries: build it with -C target-feature=+crt-static", path.display())]
     Dynamic { path: PathBuf, wants: String },
 }
@@ -76,8 +76,8 @@ impl Agent {
     }
 }
 
-/// The loader (PT_INTERP) and libraries (DT_NEEDED) that the program asks for; `None` for a static one.
-/// Read from the program headers, because a program may be without section headers.
+/// The loader (PT_INTERP) and libraries (DT_NEEDED) that the program needs; `None` for a static one. Read from the
+/// program headers, because section headers may be stripped.
 fn dynamic_wants(elf: &ElfFile64<'_, object::Endianness>) -> object::Result<Option<String>> {
     let endian = elf.endian();
     let mut wants: Vec<String> = Vec::new();
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(refused(b"\x7fELF\x02\x01\x01".to_vec()), "the agent a.out is not a 64-bit ELF program");
     }
 
-    /// The tests themselves are linked statically, as the agent is; the system's shell is not.
+    /// The test binary itself is linked statically, like the agent; the system's shell is not.
     #[test]
     fn static_is_taken_and_dynamic_is_refused() {
         if cfg!(target_feature = "crt-static") {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// An architecture, named as the kernel's `uname -m` has it.
+/// An architecture, named like `uname -m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
@@ -27,7 +27,7 @@ impl Arch {
         }
     }
 
-    /// From the name that Debian gives the architecture.
+    /// From Debian's name.
     pub fn from_debian(name: &str) -> Option<Arch> {
         match name {
             "amd64" => Some(Arch::X86_64),
@@ -60,8 +60,8 @@ impl Arch {
         }
     }
 
-    /// Kernel consoles that a server of this architecture may have: a screen and the first serial port.
-    /// ARM servers name their serial port in the ACPI SPCR table, so the kernel finds it unasked.
+    /// Kernel consoles that a server of this architecture may have: a screen and the first serial port. ARM servers
+    /// describe their serial port in the ACPI SPCR table, so the kernel finds it by itself.
     pub fn consoles(self) -> &'static [&'static str] {
         match self {
             Arch::X86_64 => &["console=tty0", "console=ttyS0,115200n8"],

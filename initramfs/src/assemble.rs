@@ -48,7 +48,7 @@ pub const MANIFEST: &str = "manifest.json";
 /// The software bill of materials.
 pub const SBOM: &str = "sbom.cdx.json";
 
-/// Rises when what boots by a signature must not boot any more: firmware and shim revoke by it.
+/// Increased when signed images of earlier versions must no longer boot: firmware and shim revoke by it.
 const SBAT_GENERATION: u32 = 1;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -60,7 +60,7 @@ struct KernelFiles {
     package: Option<Package>,
 }
 
-/// What a build starts from, all of it read and found fitting.
+/// The inputs of a build, all of them read and checked.
 struct Inputs {
     crates: String,
     signer: Option<Signer>,
@@ -72,9 +72,9 @@ struct Inputs {
 
 /// The kernel modules that go into the ramdisk.
 struct ChosenModules<'a> {
-    /// What was chosen, and by which rule.
+    /// The chosen modules, with the rule that chose each.
     chosen: BTreeMap<String, String>,
-    /// With what these depend on.
+    /// The chosen modules with their dependencies.
     closure: Closure<'a>,
     packed: Vec<PackedModule>,
 }
@@ -87,8 +87,8 @@ struct FilledRamdisk {
     firmware_wanted: Vec<FirmwareEntry>,
 }
 
-/// Builds everything that `options` describe and writes it to the output directory. `say` is told, line by line, what
-/// goes on.
+/// Builds everything that `options` describe and writes it to the output directory. `say` receives progress, line by
+/// line.
 pub fn build(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Manifest, BuildError> {
     let inputs = load(options, say)?;
     let Inputs { agent, kernel, tree, crates, .. } = &inputs;
@@ -184,7 +184,7 @@ fn load(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Inputs, BuildErr
     Ok(Inputs { crates, signer, agent, files, kernel, tree })
 }
 
-/// By the rules and the given inventories, with everything that the chosen modules depend on.
+/// Chooses modules by the rules and the given inventories, with their dependencies.
 fn choose_modules<'a>(
     options: &Options,
     tree: &'a ModuleTree,
@@ -207,7 +207,7 @@ fn choose_modules<'a>(
     Ok(ChosenModules { chosen, closure, packed })
 }
 
-/// Agent, modules, firmware, configuration, tools and notice as one compressed cpio.
+/// Agent, modules, firmware, configuration, tools and notice in one compressed cpio.
 fn fill_ramdisk(
     options: &Options,
     inputs: &Inputs,
@@ -233,7 +233,7 @@ fn fill_ramdisk(
     ramdisk::notice(&mut archive, &notice).map_err(BuildError::Ramdisk)?;
     let entries = archive.entries().count();
     let unpacked = archive.to_bytes(options.mtime).map_err(BuildError::Cpio)?;
-    // Two copies of the ramdisk are enough in memory.
+    // Two copies of the ramdisk in memory are enough.
     drop(archive);
     let threads = u32::try_from(parallel::threads()).unwrap_or(1);
     let compressed = codec::zstd_archive(&unpacked, options.level, threads).map_err(BuildError::Compress)?;
@@ -241,7 +241,7 @@ fn fill_ramdisk(
     Ok(FilledRamdisk { compressed, summary, notice, firmware_wanted: firmware.wanted })
 }
 
-/// The unified kernel image, not signed yet.
+/// The unified kernel image, not yet signed.
 fn unified_image(
     stub: &Stub,
     inputs: &Inputs,
@@ -318,7 +318,7 @@ fn rules(options: &Options) -> Result<ModuleRules, BuildError> {
     Ok(rules)
 }
 
-/// Takes out drivers of what none of these machines has. What was asked for by name stays.
+/// Removes drivers for hardware that none of these machines has. Modules requested by name are kept.
 fn keep_drivers_for(
     inventories: &[PathBuf],
     tree: &ModuleTree,
@@ -333,7 +333,7 @@ fn keep_drivers_for(
     Ok(())
 }
 
-/// Consoles, then the controller and the user's words: of two words that contradict each other the last one holds.
+/// Consoles, then the controller and the user's words: if words contradict each other, the last one applies.
 fn cmdline(options: &Options, arch: Arch) -> String {
     let standard = || arch.consoles().iter().map(|c| (*c).to_owned()).collect();
     let mut words: Vec<String> = options.consoles.clone().unwrap_or_else(standard);
@@ -348,7 +348,7 @@ fn stub_path(stub: &Stub, arch: Arch) -> PathBuf {
     }
 }
 
-/// Packages of this host that something was taken from.
+/// Packages on this host from which something was taken.
 fn other_packages(options: &Options, arch: Arch) -> Vec<(Option<Package>, String)> {
     let mut others = Vec::new();
     if let Some(bundle) = &options.ca_bundle {

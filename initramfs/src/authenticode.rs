@@ -1,7 +1,7 @@
-//! Signatures that UEFI Secure Boot checks: Microsoft's "Windows Authenticode Portable Executable Signature Format", one
-//! signature, SHA-256 with RSA, without a time stamp, so that the same input gives the same bytes.
+//! Signatures for UEFI Secure Boot: Microsoft's "Windows Authenticode Portable Executable Signature Format", one
+//! signature, SHA-256 with RSA, without a timestamp, so that the same input gives the same bytes.
 //!
-//! The digest is also what firmware measures of a program that it starts (register 4 of a TPM).
+//! Firmware also measures this digest of each program that it starts (register 4 of a TPM).
 
 mod der;
 mod key;
@@ -28,7 +28,7 @@ const CERTIFICATE_KIND: u32 = 0x0002_0200;
 #[error("not a PE32+ program with room for a signature: {0}")]
 pub struct PeError(&'static str);
 
-/// Where in a PE file stands what a signature leaves out.
+/// The parts of a PE file that a signature does not cover.
 struct Pe {
     checksum: usize,
     /// Entry 4 of the data directories.
@@ -36,7 +36,7 @@ struct Pe {
     headers: usize,
     /// Offset and size of the contents of each section, by offset.
     sections: Vec<(usize, usize)>,
-    /// Where an old signature begins, or the end.
+    /// Start of an old signature, or the end of the file.
     end: usize,
 }
 
@@ -80,7 +80,7 @@ impl Pe {
             hash.update(image.get(*offset..offset + size)?);
             hashed += size;
         }
-        // What lies behind the sections, as firmware counts it.
+        // The data behind the sections, as firmware counts it.
         hash.update(image.get(hashed..self.end).unwrap_or_default());
         Some(hash.finalize().into())
     }
@@ -91,7 +91,7 @@ pub fn digest(image: &[u8]) -> Result<[u8; 32], PeError> {
     Pe::read(image).and_then(|pe| pe.digest(image)).ok_or(PeError("damaged headers"))
 }
 
-/// Appends a signature; one that is there already goes.
+/// Appends a signature, replacing an existing one.
 pub fn sign(mut image: Vec<u8>, signer: &Signer) -> Result<Vec<u8>, PeError> {
     let damaged = PeError("damaged headers");
     let pe = Pe::read(&image).ok_or(damaged)?;
@@ -122,7 +122,7 @@ fn signed_data(digest: &[u8; 32], signer: &Signer) -> Vec<u8> {
         attribute(MESSAGE_DIGEST, &element(0x04, &[&Sha256::digest(content.contents())])),
     ]
     .concat();
-    // Signed as a SET, kept with the tag of its place.
+    // Signed with the tag of a SET, stored with the tag for its position.
     let signature = signer.sign(&element(0x31, &[&attributes]));
     let version = element(0x02, &[&[1]]);
     let info = element(
@@ -153,7 +153,7 @@ fn attribute(name: &[u8], value: &[u8]) -> Vec<u8> {
     element(0x30, &[name, &element(0x31, &[value])])
 }
 
-/// SpcIndirectDataContent: the digest of a PE program. Its file name is a relic that every signer writes.
+/// SpcIndirectDataContent: the digest of a PE program. Its file name is a historical constant that every signer writes.
 fn indirect_data(digest: &[u8; 32]) -> Element {
     let obsolete: Vec<u8> = "<<<Obsolete>>>".encode_utf16().flat_map(u16::to_be_bytes).collect();
     let link = element(0xa0, &[&element(0xa2, &[&element(0x80, &[&obsolete])])]);

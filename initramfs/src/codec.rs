@@ -1,8 +1,8 @@
-//! Compression of kernel files: modules come plain or as xz, zstd or gzip, and are packed as zstd.
+//! Compression of kernel files: modules may be plain, xz, zstd or gzip, and are packed as zstd.
 
 use std::io::{self, Read as _, Write as _};
 
-/// Compression found by magic number, never by file name.
+/// A compression, detected by magic number, never by file name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileCodec {
     /// Not compressed.
@@ -16,7 +16,7 @@ pub enum FileCodec {
 }
 
 impl FileCodec {
-    /// Looks at the first bytes.
+    /// Detects it from the first bytes.
     pub fn sniff(data: &[u8]) -> FileCodec {
         match data {
             [0x1f, 0x8b, ..] => FileCodec::Gzip,
@@ -44,10 +44,11 @@ pub fn zstd_small(data: &[u8], level: i32) -> io::Result<Vec<u8>> {
     zstd::bulk::compress(data, level)
 }
 
-/// The whole ramdisk as one zstd frame.
+/// Compresses the whole ramdisk into one zstd frame.
 ///
-/// The window stays at 8 MiB whatever the level: the kernel needs that much besides the ramdisk itself while it unpacks.
-/// The number of threads does not change the bytes as long as there is at least one worker, so there always is.
+/// The window stays at 8 MiB whatever the level, because the kernel needs that much memory besides the ramdisk itself
+/// while it unpacks. The number of threads does not change the output as long as there is at least one worker, so there
+/// always is one.
 pub fn zstd_archive(data: &[u8], level: i32, threads: u32) -> io::Result<Vec<u8>> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
     encoder.window_log(23)?;
@@ -58,7 +59,7 @@ pub fn zstd_archive(data: &[u8], level: i32, threads: u32) -> io::Result<Vec<u8>
     encoder.finish()
 }
 
-/// Names the encoder: its version is part of what decides the bytes.
+/// The encoder and its version, which affect the output.
 pub fn zstd_version() -> String {
     let n = zstd::zstd_safe::version_number();
     format!("{}.{}.{}", n / 10000, n / 100 % 100, n % 100)

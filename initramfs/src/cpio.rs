@@ -1,16 +1,17 @@
 //! cpio archives in the "newc" format that the kernel unpacks (Documentation/driver-api/early-userspace/
-//! buffer-format.rst). Reproducible: entries sorted by name, owned by root, numbered in order, all of one time.
+//! buffer-format.rst). Reproducible: entries are sorted by name, owned by root, numbered in order, and all have the
+//! same time.
 
 use std::collections::BTreeMap;
 
-/// What stands at a path.
+/// The kind of node at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CpioNode {
     /// A directory.
     Directory,
     /// A regular file.
     File(Vec<u8>),
-    /// A symbolic link and where it points.
+    /// A symbolic link and its target.
     Symlink(String),
     /// A character device: major, minor.
     CharDevice(u32, u32),
@@ -28,28 +29,28 @@ pub struct CpioEntry {
 /// Why an archive cannot be made.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CpioError {
-    /// A path that is not absolute or has `.`, `..`, empty parts or NUL in it.
+    /// A path that is not absolute, or contains `.`, `..`, empty parts or NUL.
     #[error("`{0}` is not an absolute path without `.` and `..`")]
     Path(String),
     /// Two nodes for one path.
     #[error("{0} is put into the ramdisk twice")]
     Twice(String),
-    /// A path below something that is no directory.
+    /// A path below something that is not a directory.
     #[error("{path} is below {parent}, which is not a directory")]
     Parent { path: String, parent: String },
-    /// The format counts sizes in 32 bits.
+    /// The format stores sizes in 32 bits.
     #[error("{0} is larger than 4 GiB, more than a cpio archive can hold")]
     TooLarge(String),
 }
 
-/// An archive in the making. Parent directories come into being by themselves, with mode 0755.
+/// An archive being built. Parent directories are created automatically, with mode 0755.
 #[derive(Debug, Clone, Default)]
 pub struct Archive {
     entries: BTreeMap<String, CpioEntry>,
 }
 
 impl Archive {
-    /// Puts a node at an absolute path.
+    /// Adds a node at an absolute path.
     pub fn add(&mut self, path: &str, mode: u32, node: CpioNode) -> Result<(), CpioError> {
         let name = relative(path)?;
         let parents: Vec<&str> = name.match_indices('/').filter_map(|(n, _)| name.get(..n)).collect();
@@ -60,7 +61,7 @@ impl Archive {
             }
         }
         match self.entries.get_mut(&name) {
-            // A directory that came into being as somebody's parent may still get its mode.
+            // A directory that was created as a parent may still get its mode.
             Some(there) if there.node == CpioNode::Directory && node == CpioNode::Directory => {
                 there.mode = mode & 0o7777
             }
@@ -72,7 +73,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Names (relative, as the archive has them) and entries, sorted.
+    /// Names (relative, as in the archive) and entries, sorted.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &CpioEntry)> {
         self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
     }
@@ -124,7 +125,7 @@ fn relative(path: &str) -> Result<String, CpioError> {
     let name = path.strip_prefix('/').ok_or_else(wrong)?;
     let name = name.strip_suffix('/').unwrap_or(name);
     let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains('\0');
-    // PATH_MAX of the kernel, which unpacks entry names up to that.
+    // The kernel's PATH_MAX, its limit for entry names.
     if name.split('/').any(bad) || name.len() >= 4096 {
         return Err(wrong());
     }

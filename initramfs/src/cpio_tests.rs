@@ -18,7 +18,7 @@ fn sample() -> Archive {
 /// Name, mode, contents, device numbers.
 type Found = (String, u32, Vec<u8>, (u32, u32));
 
-/// An independent reading of the format, for comparison.
+/// An independent parser of the format, for comparison.
 fn read_back(mut data: &[u8]) -> Vec<Found> {
     let mut out = Vec::new();
     let mut offset = 0usize;
@@ -81,7 +81,7 @@ fn bad_paths_are_refused() {
     assert_eq!(error, CpioError::Parent { path: "/init/x".into(), parent: "/init".into() });
 }
 
-/// GNU cpio agrees. Skipped where it is not installed; device nodes need root and are left out.
+/// GNU cpio agrees. Skipped if it is not installed; device nodes need root and are left out.
 #[test]
 fn cpio_extracts_it() {
     let mut archive = sample();

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::digest;
 
-/// Identity of a package and of the source it is built from.
+/// Identity of a package and of its source package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Package {
     /// Binary package.
@@ -29,7 +29,7 @@ pub struct Package {
 pub struct Deb {
     /// The file.
     pub path: PathBuf,
-    /// What is in it.
+    /// Its identity.
     pub package: Package,
 }
 
@@ -38,14 +38,14 @@ pub struct Deb {
 pub struct UnpackedKernel {
     /// boot/vmlinuz-RELEASE.
     pub kernel: PathBuf,
-    /// lib/modules, which holds one release.
+    /// lib/modules, which contains one release.
     pub modules: PathBuf,
 }
 
 /// What can go wrong with packages.
 #[derive(Debug, thiserror::Error)]
 pub enum DebianError {
-    /// A tool of dpkg or apt is not there.
+    /// A dpkg or apt tool is missing.
     #[error("cannot run {tool}: a Debian system is needed for kernel packages; elsewhere give --kernel and --modules")]
     Tool { tool: String, source: io::Error },
     /// A tool failed.
@@ -54,16 +54,16 @@ pub enum DebianError {
     /// apt's lists do not have the package.
     #[error("package {0} is not known to apt; run `apt-get update`, or check the name")]
     Unknown(String),
-    /// A record without a field that is always there.
+    /// A record without a mandatory field.
     #[error("package {package}: no field {field}")]
     Field { package: String, field: &'static str },
-    /// Meta packages that never come to a kernel.
+    /// Meta packages that never lead to a kernel.
     #[error("package {0} does not depend on a kernel image package")]
     NoImage(String),
-    /// The downloaded file is not what apt's lists promise.
+    /// The downloaded file differs from apt's lists.
     #[error("{}: SHA-256 is {found}, expected {expected}", path.display())]
     Digest { path: PathBuf, found: String, expected: String },
-    /// A package that holds no kernel.
+    /// A package that contains no kernel.
     #[error("{}: no {what} inside; is it a kernel image package?", path.display())]
     Contents { path: PathBuf, what: &'static str },
     /// The cache could not be used.
@@ -71,8 +71,8 @@ pub enum DebianError {
     Io { path: PathBuf, source: io::Error },
 }
 
-/// Fetches the kernel package `name` (a meta package such as `linux-image-amd64` is followed) into `cache`.
-/// `name` may carry an architecture (`linux-image-arm64:arm64`). A file that is there and whole is not fetched again.
+/// Fetches the kernel package `name` into `cache`; a meta package such as `linux-image-amd64` is followed. `name` may
+/// include an architecture (`linux-image-arm64:arm64`). An intact cached file is not fetched again.
 pub fn fetch_kernel(name: &str, cache: &Path, say: &mut dyn FnMut(&str)) -> Result<Deb, DebianError> {
     let mut wanted = name.to_owned();
     for _ in 0..4 {
@@ -107,7 +107,7 @@ fn fetch(name: &str, record: &Stanza, cache: &Path, say: &mut dyn FnMut(&str)) -
     let size = record.get("Size").and_then(|s| s.parse::<u64>().ok()).unwrap_or(0);
     say(&format!("fetching {} {} ({})", package.name, package.version, digest::megabytes(size)));
     let which = format!("{name}={}", package.version);
-    // Root's apt would else warn that its unprivileged user cannot write here.
+    // Otherwise, as root, apt would warn that its unprivileged user cannot write here.
     run("apt-get", ["-q", "-o", "APT::Sandbox::User=root", "download", &which], Some(scratch.path()))?;
     let fetched = only_file(scratch.path(), "deb")?;
     let found = sha256_file(&fetched)?;
@@ -118,7 +118,7 @@ fn fetch(name: &str, record: &Stanza, cache: &Path, say: &mut dyn FnMut(&str)) -
     Ok(Deb { path: file, package })
 }
 
-/// Fetches the package `name` of an architecture, of which apt's lists say `record`, into `cache`.
+/// Fetches the package `name` of an architecture, whose entry in apt's lists is `record`, into `cache`.
 pub fn fetch_package(
     name: &str,
     arch: &str,
@@ -129,8 +129,8 @@ pub fn fetch_package(
     fetch(&format!("{name}:{arch}"), record, cache, say)
 }
 
-/// What apt's lists say of the versions of `names` that would be installed, by name; nothing of those that they do not
-/// have. Reading the lists is what takes time, however many packages are asked for.
+/// The entries in apt's lists for the candidate versions of `names`, by name; unknown ones are left out. Reading the
+/// lists takes most of the time, however many packages are asked for.
 pub fn records(names: &[String], arch: &str) -> Result<BTreeMap<String, Stanza>, DebianError> {
     let wanted = names.iter().map(|name| format!("{name}:{arch}"));
     let options = ["show", "--no-all-versions"].map(str::to_owned);
@@ -144,18 +144,18 @@ pub fn records(names: &[String], arch: &str) -> Result<BTreeMap<String, Stanza>,
     Ok(records.filter_map(|record| Some((record.get("Package")?.to_owned(), record))).collect())
 }
 
-/// What apt's lists say of the version that would be installed.
+/// The entry in apt's lists for the candidate version.
 fn show(name: &str) -> Result<Stanza, DebianError> {
     let text = run("apt-cache", ["show", "--no-all-versions", name], None).map_err(|error| match error {
         DebianError::Failed { .. } => DebianError::Unknown(name.to_owned()),
         other => other,
     })?;
     let record = Stanza::parse(&text);
-    // A name that others only provide has no record, and no failure either.
+    // A virtual package has no record, but also causes no error.
     if record.get("Package").is_none() { Err(DebianError::Unknown(name.to_owned())) } else { Ok(record) }
 }
 
-/// Reads what a package file says about itself.
+/// Reads a package file's own metadata.
 pub fn open_deb(path: &Path) -> Result<Deb, DebianError> {
     let text = run("dpkg-deb", [OsStr::new("-f"), path.as_os_str()], None)?;
     let package = Stanza::parse(&text).package(&path.display().to_string())?;
@@ -173,7 +173,7 @@ pub fn unpack(deb: &Deb, cache: &Path) -> Result<PathBuf, DebianError> {
         let scratch = tempfile::tempdir_in(&parent).map_err(|e| io(&parent, e))?;
         let to = scratch.path().join("root");
         run("dpkg-deb", [OsStr::new("-x"), deb.path.as_os_str(), to.as_os_str()], None)?;
-        // Complete or not there at all. Another builder may have been quicker.
+        // Either complete or absent. Another builder may have been faster.
         if let Err(source) = fs::rename(&to, &dir)
             && !dir.is_dir()
         {
@@ -183,7 +183,7 @@ pub fn unpack(deb: &Deb, cache: &Path) -> Result<PathBuf, DebianError> {
     Ok(dir)
 }
 
-/// Unpacks a kernel package, and finds what of it is needed.
+/// Unpacks a kernel package and finds the parts needed.
 pub fn unpack_kernel(deb: &Deb, cache: &Path) -> Result<UnpackedKernel, DebianError> {
     let dir = unpack(deb, cache)?;
     let contents = |what| DebianError::Contents { path: deb.path.clone(), what };
@@ -195,7 +195,7 @@ pub fn unpack_kernel(deb: &Deb, cache: &Path) -> Result<UnpackedKernel, DebianEr
     Ok(UnpackedKernel { kernel, modules: modules.ok_or(contents("lib/modules"))? })
 }
 
-/// The installed package that owns `path`; `None` where dpkg does not know, or is not there.
+/// The installed package that owns `path`; `None` if dpkg does not know, or is missing.
 pub fn owner(path: &Path) -> Option<Package> {
     let real = fs::canonicalize(path).ok()?;
     let found =
@@ -203,14 +203,14 @@ pub fn owner(path: &Path) -> Option<Package> {
     installed(found.lines().next()?.split(": ").next()?)
 }
 
-/// An installed package; `None` where dpkg does not know it, or is not there.
+/// An installed package; `None` if dpkg does not know it, or is missing.
 pub fn installed(name: &str) -> Option<Package> {
     let format = "-fPackage: ${Package}\nVersion: ${Version}\nSource: ${source:Package} (${source:Version})\n";
     let text = run("dpkg-query", ["-W", format, name], None).ok()?;
     Stanza::parse(&text).package(name).ok()
 }
 
-/// One stanza of a control file. Continuation lines are left out: no field that is read here has any.
+/// One stanza of a control file. Continuation lines are dropped: no field that is read here has any.
 #[derive(Debug, Clone)]
 pub struct Stanza(Vec<(String, String)>);
 
@@ -229,7 +229,8 @@ impl Stanza {
         let field =
             |field: &'static str| self.get(field).ok_or_else(|| DebianError::Field { package: from.to_owned(), field });
         let (name, version) = (field("Package")?.to_owned(), field("Version")?.to_owned());
-        // `Source: name (version)`; the version is left out when it is the binary's, the field when the name is too.
+        // `Source: name (version)`; the version is omitted if it equals the binary's, the whole field if the name does
+        // too.
         let source = self.get("Source").unwrap_or(&name);
         let (source, source_version) = match source.split_once(" (") {
             Some((source, rest)) => (source.to_owned(), rest.trim_end_matches(')').to_owned()),
@@ -311,7 +312,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.deb");
         fs::write(&path, "no package").unwrap();
-        // Not Debian: Tool. Debian: Failed, with dpkg's own words.
+        // Not on Debian: Tool. On Debian: Failed, with dpkg's message.
         let error = open_deb(&path).unwrap_err();
         assert!(matches!(error, DebianError::Failed { .. } | DebianError::Tool { .. }), "{error}");
     }

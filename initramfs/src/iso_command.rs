@@ -23,38 +23,38 @@ grub-efi-amd64-bin (or grub-efi-arm64-bin).";
 
 #[derive(Args)]
 pub struct IsoArgs {
-    /// Directory that `build` has filled.
+    /// Directory with the results of `build`.
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
-    /// The image.
+    /// The image to make.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// Parameters: words as on the kernel command line, with sections for single machines.
     #[arg(long, value_name = "FILE")]
     conf: Option<PathBuf>,
-    /// A file beside the parameters, such as an order that they name.
+    /// An additional file, such as an order that the parameters name.
     #[arg(long = "file", value_name = "SRC:DEST", value_parser = parse_extra_file)]
     files: Vec<ExtraFile>,
-    /// More words for the kernel command line: a console, say.
+    /// Additional words for the kernel command line, such as a console.
     #[arg(long, value_name = "WORDS", value_parser = parse_cmdline, allow_hyphen_values = true)]
     cmdline: Vec<Vec<String>>,
     /// Volume label, by which the agent finds the medium: 1 to 11 of A-Z, 0-9 and _.
     #[arg(long, value_name = "LABEL", default_value = "BURIN")]
     label: String,
-    /// Time of everything in the image, seconds since 1970. [default: SOURCE_DATE_EPOCH, or 0]
+    /// Timestamp of everything in the image, seconds since 1970. [default: SOURCE_DATE_EPOCH, or 0]
     #[arg(long, value_name = "SECONDS")]
     mtime: Option<u32>,
-    /// Say nothing but errors.
+    /// Print nothing but errors.
     #[arg(long, short)]
     quiet: bool,
 }
 
 #[derive(Args)]
 pub struct IsoConfArgs {
-    /// The image, changed in place.
+    /// The image, which is changed in place.
     #[arg(value_name = "ISO")]
     image: PathBuf,
-    /// The parameters that it is to have.
+    /// The new parameters.
     #[arg(value_name = "CONF")]
     conf: PathBuf,
 }

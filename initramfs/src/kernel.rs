@@ -7,32 +7,32 @@ use std::path::{Path, PathBuf};
 use crate::arch::Arch;
 use crate::bytes::{u16_at, u32_at};
 
-/// A kernel image that passed inspection.
+/// A validated kernel image.
 #[derive(Debug, Clone)]
 pub struct Kernel {
     /// The file's bytes.
     pub data: Vec<u8>,
     /// Architecture.
     pub arch: Arch,
-    /// Release (`uname -r`), where the header states it: bzImage does, arm64 does not.
+    /// Release (`uname -r`), if the header contains it: bzImage does, arm64 does not.
     pub release: Option<String>,
-    /// Whether UEFI firmware can start it by itself.
+    /// Whether UEFI firmware can start it directly.
     pub efi: bool,
 }
 
-/// Why a file is no kernel that can be netbooted.
+/// Why a file is not a kernel that can be netbooted.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelImageError {
     /// The file could not be read.
     #[error("cannot read the kernel {}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    /// Neither magic number is there.
+    /// Neither magic number was found.
     #[error("{} is not a kernel image: expected a bzImage (x86_64) or an Image (arm64){hint}", path.display())]
     NotAKernel { path: PathBuf, hint: &'static str },
     /// A 32-bit x86 kernel.
     #[error("{} is a 32-bit kernel; burin needs a 64-bit one", path.display())]
     Is32Bit { path: PathBuf },
-    /// Image and modules are of different kernels.
+    /// Image and modules belong to different kernels.
     #[error("the kernel {} is {image}, the modules are for {modules}", path.display())]
     Release { path: PathBuf, image: String, modules: String },
 }
@@ -71,7 +71,7 @@ impl Kernel {
         Err(KernelImageError::NotAKernel { path: path.to_owned(), hint })
     }
 
-    /// Fails when the header states another release than the modules do.
+    /// Fails if the header states another release than the modules.
     pub fn require_release(&self, modules: &str, path: &Path) -> Result<(), KernelImageError> {
         match &self.release {
             Some(image) if image != modules => Err(KernelImageError::Release {
@@ -84,14 +84,14 @@ impl Kernel {
     }
 }
 
-/// First word of the version string that header field `kernel_version` points to.
+/// The first word of the version string that the header field `kernel_version` points to.
 fn bzimage_release(data: &[u8]) -> Option<String> {
     let start = usize::from(u16_at(data, 0x20e).filter(|at| *at != 0)?) + 0x200;
     let text: Vec<u8> = data.get(start..)?.iter().copied().take_while(|b| *b != 0 && *b != b' ').take(256).collect();
     String::from_utf8(text).ok().filter(|t| !t.is_empty())
 }
 
-/// Machine field of a PE/COFF header.
+/// The machine field of a PE/COFF header.
 fn pe_machine(data: &[u8]) -> Option<u16> {
     let header = usize::try_from(u32_at(data, 0x3c)?).ok()?;
     let is_pe = data.starts_with(b"MZ") && data.get(header..header.checked_add(4)?)? == b"PE\0\0";

@@ -1,7 +1,7 @@
 //! Builds burin's netboot artefacts on an ordinary Linux host: kernel, ramdisk, iPXE script, GRUB fragment and unified
 //! kernel image.
 //!
-//! [`build`] does everything; the modules are its steps. What the ramdisk holds is the contract in ARCHITECTURE.md.
+//! [`build`] does everything; the modules are its steps. ARCHITECTURE.md specifies the contents of the ramdisk.
 
 pub mod agent;
 pub mod arch;

@@ -1,4 +1,4 @@
-//! The entry point: arguments in, progress and errors on the terminal, exit code out.
+//! The command line: arguments, progress and errors on the terminal, exit code.
 
 mod iso_command;
 
@@ -55,63 +55,64 @@ enum Command {
     /// Build everything from a kernel and an agent.
     #[command(after_help = EXAMPLES)]
     Build(Box<BuildArgs>),
-    /// Make a bootable image for CD drives, virtual media and USB sticks of what `build` made.
+    /// Make a bootable image for CD drives, virtual media and USB sticks from the results of `build`.
     #[command(after_help = iso_command::ISO_EXAMPLES)]
     Iso(iso_command::IsoArgs),
-    /// Put other parameters into such an image, in place.
+    /// Replace the parameters in such an image, in place.
     IsoConf(iso_command::IsoConfArgs),
-    /// Print the standard module rules, as a start for --module-list.
+    /// Print the standard module rules, as a starting point for --module-list.
     ModuleList,
 }
 
 #[derive(Args)]
 struct BuildArgs {
-    /// The burin program; statically linked, it becomes /init.
+    /// The burin program; it must be statically linked, and becomes /init.
     #[arg(long, value_name = "PATH")]
     agent: PathBuf,
-    /// Directory for the results; made if need be.
+    /// Directory for the results; created if necessary.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// Debian kernel package: a name for apt, or a .deb file. [default: linux-image-ARCH, as the agent's]
+    /// Debian kernel package: a name for apt, or a .deb file. [default: linux-image-ARCH, for the agent's architecture]
     #[arg(long, value_name = "NAME|DEB", help_heading = "Kernel", conflicts_with_all = ["kernel", "modules"])]
     kernel_package: Option<String>,
     /// A kernel image, instead of a package.
     #[arg(long, value_name = "VMLINUZ", help_heading = "Kernel", requires = "modules")]
     kernel: Option<PathBuf>,
-    /// Its modules: /lib/modules/RELEASE, or a directory that holds it.
+    /// Its modules: /lib/modules/RELEASE, or a directory that contains it.
     #[arg(long, value_name = "DIR", help_heading = "Kernel", requires = "kernel")]
     modules: Option<PathBuf>,
     /// Module rules instead of the standard ones (see `module-list`).
     #[arg(long, value_name = "FILE", help_heading = "Modules")]
     module_list: Option<PathBuf>,
-    /// One more module; the build fails when the kernel lacks it.
+    /// An additional module; the build fails if the kernel does not have it.
     #[arg(long = "module", value_name = "NAME", help_heading = "Modules")]
     more_modules: Vec<String>,
     /// Leave out modules by name or pattern (`drivers/scsi/**`), unless others depend on them.
     #[arg(long = "without-module", value_name = "PATTERN", help_heading = "Modules")]
     without_modules: Vec<String>,
-    /// Drivers for these machines only: their inventories (`hwinventory collect`). May be repeated.
+    /// Include drivers for these machines only: their inventories (`hwinventory collect`). May be repeated.
     #[arg(long, value_name = "INVENTORY", help_heading = "Modules")]
     drivers: Vec<PathBuf>,
-    /// Firmware directory: the files that chosen modules name are taken from it.
+    /// Firmware directory from which the files that chosen modules name are included.
     #[arg(long, value_name = "DIR", help_heading = "Ramdisk")]
     firmware: Vec<PathBuf>,
-    /// Take all of the firmware directory.
+    /// Include everything in the firmware directory.
     #[arg(long, requires = "firmware", help_heading = "Ramdisk")]
     firmware_all: bool,
-    /// Programs for layouts that are made afresh: ext4, xfs, btrfs, vfat, swap, raid, lvm, luks. Their Debian packages are fetched.
+    /// Programs for layouts with fresh partition tables: ext4, xfs, btrfs, vfat, swap, raid, lvm, luks. Their Debian
+    /// packages are fetched.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Ramdisk")]
     tools: Vec<Tool>,
     /// Take them from the system in this directory instead, such as / for this host's own.
     #[arg(long, value_name = "DIR", requires = "tools", help_heading = "Ramdisk")]
     tools_root: Option<PathBuf>,
-    /// An extra file, or a directory with all below it.
+    /// An additional file, or a directory with everything below it.
     #[arg(long = "file", value_name = "SRC:DEST", value_parser = parse_extra_file, help_heading = "Ramdisk")]
     files: Vec<ExtraFile>,
     /// Public CA certificates, PEM.
     #[arg(long, value_name = "FILE", default_value = CA_BUNDLE, help_heading = "Ramdisk")]
     ca_bundle: PathBuf,
-    /// No public CA certificates.
+    /// Include no public CA certificates.
     #[arg(long, conflicts_with = "ca_bundle", help_heading = "Ramdisk")]
     no_ca_bundle: bool,
     /// The controller's own CA, PEM.
@@ -120,22 +121,22 @@ struct BuildArgs {
     /// An order to run without a controller.
     #[arg(long, value_name = "FILE", help_heading = "Ramdisk")]
     order: Option<PathBuf>,
-    /// What the agent demands of whoever gives it orders: docs/security.md.
+    /// What the agent requires of orders: docs/security.md.
     #[arg(long, value_name = "FILE", help_heading = "Ramdisk")]
     policy: Option<PathBuf>,
-    /// Words that the agent takes as if they stood on the kernel command line, whatever boots it.
+    /// Words that the agent treats like those on the kernel command line, however the ramdisk is booted.
     #[arg(long, value_name = "WORDS", value_parser = parse_cmdline, help_heading = "Ramdisk")]
     embed_cmdline: Vec<Vec<String>>,
     /// The controller's URL, for boot.ipxe, grub.cfg and burin.efi.
     #[arg(long, value_name = "URL", value_parser = parse_controller, help_heading = "Booting")]
     controller: Option<String>,
-    /// More words for the kernel command line.
+    /// Additional words for the kernel command line.
     #[arg(long, value_name = "WORDS", value_parser = parse_cmdline, allow_hyphen_values = true, help_heading = "Booting")]
     cmdline: Vec<Vec<String>>,
-    /// A console, as the kernel's `console=` has it; instead of tty0 and ttyS0,115200n8. The last one is /dev/console.
+    /// A console, as in the kernel's `console=`; replaces tty0 and ttyS0,115200n8. The last one is /dev/console.
     #[arg(long = "console", value_name = "NAME", help_heading = "Booting")]
     consoles: Vec<String>,
-    /// EFI stub for burin.efi. [default: that of the package systemd-boot-efi]
+    /// EFI stub for burin.efi. [default: the one in the package systemd-boot-efi]
     #[arg(long, value_name = "PATH", help_heading = "Booting")]
     stub: Option<PathBuf>,
     /// Make no burin.efi.
@@ -147,22 +148,22 @@ struct BuildArgs {
     /// The key's certificate (PEM), which the machines' firmware has in db.
     #[arg(long, value_name = "CERT", requires = "sign", help_heading = "Booting")]
     cert: Option<PathBuf>,
-    /// Text about the agent's crates for the notice, where the agent is not of this builder's source.
+    /// Text about the agent's crates for the notice, for an agent that was not built with this builder.
     #[arg(long, value_name = "FILE", help_heading = "Building")]
     crate_notice: Option<PathBuf>,
-    /// zstd level of the ramdisk; 6 takes a tenth of the time for 3 % more size.
+    /// zstd level of the ramdisk; 6 takes a tenth of the time and is 3 % larger.
     #[arg(long, value_name = "N", default_value_t = LEVEL, value_parser = clap::value_parser!(i32).range(1..=22), help_heading = "Building")]
     level: i32,
-    /// Downloads and compressed modules. [default: $XDG_CACHE_HOME/burin or ~/.cache/burin]
+    /// Directory for downloads and compressed modules. [default: $XDG_CACHE_HOME/burin or ~/.cache/burin]
     #[arg(long, value_name = "DIR", help_heading = "Building")]
     cache: Option<PathBuf>,
-    /// Time of every file in the ramdisk, seconds since 1970. [default: SOURCE_DATE_EPOCH, or 0]
+    /// Timestamp of every file in the ramdisk, seconds since 1970. [default: SOURCE_DATE_EPOCH, or 0]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32), help_heading = "Building")]
     mtime: Option<u32>,
-    /// Print the manifest on standard output.
+    /// Print the manifest to standard output.
     #[arg(long, help_heading = "Building")]
     json: bool,
-    /// Say nothing but errors.
+    /// Print nothing but errors.
     #[arg(long, short, help_heading = "Building")]
     quiet: bool,
 }
@@ -217,7 +218,7 @@ fn report(manifest: &Manifest, options: &Options) {
     let without = manifest.drivers_without_firmware();
     if !without.is_empty() {
         eprintln!(
-            "warning: {} drivers may ask for firmware that is not in the ramdisk; their cards may not work without it:",
+            "warning: {} drivers may request firmware that is not in the ramdisk; their cards may not work without it:",
             without.len()
         );
         for (driver, files) in &without {
@@ -225,7 +226,7 @@ fn report(manifest: &Manifest, options: &Options) {
             eprintln!("  {driver}: {}{more}", files.first().copied().unwrap_or_default());
         }
         eprintln!(
-            "--firmware /usr/lib/firmware takes just these files (Debian: the packages firmware-...), if they are there;"
+            "--firmware /usr/lib/firmware includes just these files, if they are there (Debian: the firmware-... packages);"
         );
         eprintln!(
             "--without-module NAME leaves a driver out. All of them: firmware_wanted in {}.",

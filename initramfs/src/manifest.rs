@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use crate::arch::Arch;
 use crate::debian::Package;
 
-/// Version of the manifest's form. Grows when a field changes its meaning or goes away.
+/// Version of the manifest's format. Increased when a field changes its meaning or is removed.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// The whole. Holds nothing that differs between two builds from the same input: no times, no host names, no paths of
-/// the host.
+/// The manifest. It contains nothing that differs between two builds from the same input: no times, no host names, no
+/// host paths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Manifest {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
-    /// What built it.
+    /// The builder.
     pub builder: Builder,
     /// Architecture of kernel and agent.
     pub arch: Arch,
@@ -33,17 +33,17 @@ pub struct Manifest {
     pub programs: Vec<BootProgram>,
     /// Modules in the ramdisk, in the kernel build's order.
     pub modules: Vec<ModuleEntry>,
-    /// Programs for what no ioctl does, and what they load.
+    /// Programs for tasks without an ioctl, and the libraries they load.
     pub tools: Vec<ToolEntry>,
-    /// Firmware that those modules may ask for.
+    /// Firmware that those modules may request.
     pub firmware_wanted: Vec<FirmwareEntry>,
-    /// Debian packages that the output was taken from.
+    /// Debian packages from which the output was taken.
     pub packages: Vec<Package>,
 }
 
 impl Manifest {
-    /// Drivers of which no firmware file at all is in the ramdisk, with what they may ask for. One that has some of its
-    /// files has those of the cards that somebody thought of: drivers name every version they ever knew.
+    /// Drivers without any of their firmware files in the ramdisk, with the files they may request. A driver with some
+    /// of its files is not listed, because drivers name every version they ever supported.
     pub fn drivers_without_firmware(&self) -> BTreeMap<&str, Vec<&str>> {
         let mut without: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for file in &self.firmware_wanted {
@@ -59,7 +59,7 @@ impl Manifest {
     }
 }
 
-/// The builder and what of it decides the bytes.
+/// The builder, and its properties that affect the output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Builder {
     /// burin-initramfs.
@@ -81,16 +81,16 @@ pub struct OutputFile {
     pub sha256: String,
 }
 
-/// A program that firmware starts, for those who demand a machine's attestation.
+/// A program that firmware starts, for controllers that require attestation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BootProgram {
-    /// File name; the kernel is started out of the unified image.
+    /// File name; the kernel is started from the unified image.
     pub name: String,
-    /// SHA-256 of the program without its signature, as register 4 of a TPM is extended with it; hexadecimal.
+    /// SHA-256 of the program without its signature, which extends register 4 of a TPM; hexadecimal.
     pub authenticode: String,
 }
 
-/// Size and digest of something inside.
+/// Size and digest of a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileDigest {
     /// Bytes.
@@ -104,9 +104,9 @@ pub struct FileDigest {
 pub struct RamdiskSummary {
     /// Files, directories and nodes.
     pub entries: usize,
-    /// Bytes of the cpio before compression: what it takes of memory once unpacked, roughly.
+    /// Size of the uncompressed cpio in bytes: roughly the memory it takes once unpacked.
     pub unpacked_size: u64,
-    /// Time of every entry, seconds since 1970.
+    /// Timestamp of every entry, seconds since 1970.
     pub mtime: u32,
 }
 
@@ -137,7 +137,7 @@ pub struct ToolEntry {
     pub size: u64,
     /// Hexadecimal.
     pub sha256: String,
-    /// Debian package that it is from; its version is in `packages`.
+    /// The Debian package it comes from; its version is in `packages`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package: Option<String>,
 }
@@ -147,7 +147,7 @@ pub struct ToolEntry {
 pub struct FirmwareEntry {
     /// Path below /lib/firmware; some drivers name a pattern.
     pub path: String,
-    /// Who may ask for it.
+    /// Modules that may request it.
     pub modules: Vec<String>,
     /// Whether the ramdisk has it.
     pub included: bool,

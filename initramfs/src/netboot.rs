@@ -1,6 +1,6 @@
-//! Text for boot loaders: an iPXE script and a GRUB fragment.
+//! Boot loader configurations: an iPXE script and a GRUB fragment.
 
-/// Names and words that the scripts are made of.
+/// File names and words in the scripts.
 #[derive(Debug, Clone, Copy)]
 pub struct BootFiles<'a> {
     /// File name of the kernel, relative to the script.
@@ -9,14 +9,14 @@ pub struct BootFiles<'a> {
     pub initrd: &'a str,
     /// Kernel command line without BOOTIF and initrd.
     pub cmdline: &'a str,
-    /// What is booted, for the eye: `burin 0.1.0, Linux 6.1.0-9-amd64`.
+    /// A title for display: `burin 0.1.0, Linux 6.1.0-9-amd64`.
     pub title: &'a str,
 }
 
-/// An iPXE script for BIOS and UEFI. File names are relative, so it works from wherever it is served.
+/// An iPXE script for BIOS and UEFI. File names are relative, so it works wherever it is served from.
 ///
-/// `initrd=` tells a kernel that was started by UEFI which of iPXE's files is the ramdisk; BIOS kernels ignore it.
-/// `netX` is the card that iPXE booted from.
+/// `initrd=` tells a kernel started by UEFI which of iPXE's files is the ramdisk; BIOS kernels ignore it. `netX` is the
+/// card that iPXE booted from.
 pub fn ipxe(boot: &BootFiles<'_>) -> String {
     let BootFiles { kernel, initrd, cmdline, title } = boot;
     format!(
@@ -33,7 +33,7 @@ pub fn ipxe(boot: &BootFiles<'_>) -> String {
     )
 }
 
-/// A GRUB menu entry for netboot (`$net_default_mac`) or from a disk beside the files.
+/// A GRUB menu entry, for netboot (`$net_default_mac`) or from a disk with the same files.
 pub fn grub(boot: &BootFiles<'_>) -> String {
     let BootFiles { kernel, initrd, cmdline, title } = boot;
     format!(
@@ -56,7 +56,7 @@ pub fn grub(boot: &BootFiles<'_>) -> String {
     )
 }
 
-/// Words for a GRUB script: its own special characters escaped, so that a URL with `&` or `;` stays one word.
+/// Words for a GRUB script, with its special characters escaped, so that a URL with `&` or `;` stays one word.
 pub fn grub_words(cmdline: &str) -> String {
     let special = |c: char| matches!(c, '$' | ';' | '&' | '|' | '<' | '>' | '{' | '}' | '\'' | '"' | '\\' | '#');
     cmdline.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()

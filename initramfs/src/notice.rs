@@ -4,20 +4,20 @@ use std::fmt::Write as _;
 
 use crate::debian::Package;
 
-/// The crates that are linked into the agent, with licences: found when this builder was compiled. Empty when cargo
-/// could not tell.
+/// The crates linked into the agent, with their licences, collected when this builder was compiled. Empty if cargo
+/// could not list them.
 pub const CRATES: &str = include_str!(concat!(env!("OUT_DIR"), "/crates.txt"));
 
-/// Packages of the C libraries that are linked into the agent, on the machine that compiled this builder:
-/// lines of `package version source source-version`.
+/// Packages of the C libraries linked into the agent, on the machine that compiled this builder: lines of `package
+/// version source source-version`.
 pub const LIBRARIES: &str = include_str!(concat!(env!("OUT_DIR"), "/libraries.txt"));
 
-/// What the notice tells of.
+/// The contents that the notice describes.
 #[derive(Debug)]
 pub struct Carried<'a> {
     /// `uname -r`.
     pub kernel_release: &'a str,
-    /// The kernel's package, where it came from one.
+    /// The kernel's package, if it came from one.
     pub kernel_package: Option<&'a Package>,
     /// (package or `None`, what was taken from it).
     pub others: &'a [(Option<Package>, String)],
@@ -25,7 +25,7 @@ pub struct Carried<'a> {
     pub crates: &'a str,
     /// [`LIBRARIES`].
     pub libraries: &'a str,
-    /// Number of firmware files; they come with terms of their own.
+    /// Number of firmware files, which have terms of their own.
     pub firmware_files: usize,
 }
 
@@ -155,7 +155,7 @@ mod tests {
         assert!(!text.contains("Firmware"));
     }
 
-    /// The build script found the agent's crates, and the licences of the ones that matter most.
+    /// The build script found the agent's crates and the most important licences.
     #[test]
     fn the_crate_list_is_built_in() {
         for part in ["blkid-sys", "rustls", "zstd-sys", "Apache License", "MIT"] {

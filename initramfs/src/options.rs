@@ -11,7 +11,7 @@ pub enum KernelSource {
     Package(Option<String>),
     /// A Debian package file.
     Deb(PathBuf),
-    /// Any distribution's: an image, and /lib/modules or a release directory in it.
+    /// From any distribution: an image, and /lib/modules or a release directory in it.
     Files { kernel: PathBuf, modules: PathBuf },
 }
 
@@ -24,30 +24,30 @@ pub struct ExtraFile {
     pub destination: String,
 }
 
-/// All that decides the output.
+/// Everything that determines the output.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The program for /init.
     pub agent: PathBuf,
-    /// Directory for the results; made if need be.
+    /// Directory for the results; created if necessary.
     pub output: PathBuf,
     /// Kernel and modules.
     pub kernel: KernelSource,
     /// Rules instead of the standard ones.
     pub module_list: Option<PathBuf>,
-    /// Further modules that have to be in.
+    /// Additional required modules.
     pub modules: Vec<String>,
     /// Patterns or names of modules to leave out.
     pub without_modules: Vec<String>,
-    /// Inventories of the machines that it is for; empty: for all machines.
+    /// Inventories of the machines that it is for; if empty, it is for all machines.
     pub drivers: Vec<PathBuf>,
     /// Firmware directories, searched in order.
     pub firmware: Vec<PathBuf>,
-    /// Take all of those directories, not only what chosen modules name.
+    /// Include everything in those directories, not only what chosen modules name.
     pub firmware_all: bool,
     /// Programs that the agent runs, with their libraries.
     pub tools: Vec<Tool>,
-    /// The system that they are taken from; `None` fetches their Debian packages.
+    /// The system from which they are taken; `None` fetches their Debian packages.
     pub tools_root: Option<PathBuf>,
     /// Extra files.
     pub files: Vec<ExtraFile>,
@@ -55,27 +55,27 @@ pub struct Options {
     pub ca_bundle: Option<PathBuf>,
     /// The controller's own CA (PEM).
     pub ca: Option<PathBuf>,
-    /// An order (JSON) to be run.
+    /// An order (JSON) to run.
     pub order: Option<PathBuf>,
-    /// What the agent demands of whoever gives it orders (JSON).
+    /// The policy (JSON): what the agent requires of orders.
     pub policy: Option<PathBuf>,
-    /// `console=` words; `None` stands for the architecture's.
+    /// `console=` words; `None` means the architecture's defaults.
     pub consoles: Option<Vec<String>>,
     /// Words for the kernel command line in scripts and unified image.
     pub cmdline: Vec<String>,
-    /// Words for /etc/burin/cmdline, inside of the ramdisk.
+    /// Words for /etc/burin/cmdline in the ramdisk.
     pub embedded_cmdline: Vec<String>,
     /// EFI stub for the unified image; `None` makes no unified image.
     pub stub: Option<Stub>,
-    /// Key and certificate (PEM) that the unified image is signed with.
+    /// Key and certificate (PEM) for signing the unified image.
     pub sign: Option<(PathBuf, PathBuf)>,
-    /// Text about the agent's crates, instead of what was compiled in.
+    /// Text about the agent's crates, replacing the compiled-in one.
     pub crate_notice: Option<PathBuf>,
-    /// zstd level for the ramdisk as a whole; modules inside are always packed as small as can be.
+    /// zstd level for the whole ramdisk; the modules inside are always compressed as much as possible.
     pub level: i32,
     /// Downloads, unpacked packages and compressed modules.
     pub cache: PathBuf,
-    /// Time of every entry, seconds since 1970.
+    /// Timestamp of every entry, seconds since 1970.
     pub mtime: u32,
 }
 
@@ -128,7 +128,7 @@ pub enum Stub {
     Path(PathBuf),
 }
 
-/// Reads `SRC:DEST`; the last colon that stands before a `/` divides.
+/// Parses `SRC:DEST`, split at the last colon that precedes a `/`.
 pub fn parse_extra_file(text: &str) -> Result<ExtraFile, String> {
     let divider = text.rfind(":/").ok_or_else(|| format!("`{text}`: expected SRC:DEST with an absolute DEST"))?;
     let (source, rest) = text.split_at(divider);
@@ -146,7 +146,7 @@ pub fn parse_cmdline(text: &str) -> Result<Vec<String>, String> {
     Ok(text.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Checks a controller's URL as far as the ramdisk is concerned: one word, http or https, with a host.
+/// Checks a controller's URL: one word, http or https, with a host.
 pub fn parse_controller(text: &str) -> Result<String, String> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let rest = rest.ok_or_else(|| format!("`{text}` does not start with http:// or https://"))?;

@@ -1,4 +1,4 @@
-//! Modules compressed for the ramdisk, with a cache, because compressing takes most of a build's time.
+//! Compresses modules for the ramdisk, with a cache, because compression takes most of a build's time.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -10,13 +10,13 @@ use crate::manifest::ModuleEntry;
 use crate::modules::{Closure, Module, ModuleTreeError, read_plain};
 use crate::parallel;
 
-/// What the files in the ramdisk have behind `.ko`.
+/// The suffix after `.ko` in the ramdisk.
 pub const SUFFIX: &str = ".zst";
 
-/// Level for modules. It takes long but only once for each module, because the results are cached.
+/// Compression level for modules. It is slow, but each module is compressed only once, because results are cached.
 const LEVEL: i32 = 19;
 
-/// A module as it goes into the ramdisk.
+/// A module as stored in the ramdisk.
 #[derive(Debug, Clone)]
 pub struct PackedModule {
     /// The kernel's name for it.
@@ -32,7 +32,7 @@ pub struct PackedModule {
 }
 
 impl PackedModule {
-    /// For the manifest.
+    /// The module's entry in the manifest.
     pub fn entry(&self, rule: Option<&String>) -> ModuleEntry {
         ModuleEntry {
             name: self.name.clone(),
@@ -48,18 +48,18 @@ impl PackedModule {
 /// Why modules could not be packed.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
-    /// A module changed or went away since it was looked at.
+    /// A module changed or disappeared since it was examined.
     #[error("a module cannot be read")]
     Module(#[source] ModuleTreeError),
     /// The encoder failed.
     #[error("cannot compress module {name}")]
     Compress { name: String, source: io::Error },
-    /// The cache directory is of no use.
+    /// The cache directory cannot be used.
     #[error("cannot use the cache {}", path.display())]
     Cache { path: PathBuf, source: io::Error },
 }
 
-/// Compresses the closure's modules, in its order. Signatures that are appended to modules stay valid.
+/// Compresses the closure's modules, in order. Signatures appended to modules stay valid.
 pub fn pack(closure: &Closure<'_>, cache: &Path) -> Result<Vec<PackedModule>, PackError> {
     fs::create_dir_all(cache).map_err(|source| PackError::Cache { path: cache.to_owned(), source })?;
     let version = codec::zstd_version();
@@ -70,7 +70,7 @@ pub fn pack(closure: &Closure<'_>, cache: &Path) -> Result<Vec<PackedModule>, Pa
 fn pack_one(module: &Module, cache: &Path, version: &str) -> Result<PackedModule, PackError> {
     let plain = read_plain(&module.source).map_err(PackError::Module)?;
     let digest = sha256(&plain);
-    // All that decides the bytes is in the name.
+    // The name includes everything that affects the contents.
     let cached = cache.join(format!("{digest}-{version}-{LEVEL}{SUFFIX}"));
     let data = match fs::read(&cached) {
         Ok(data) if codec::decompress(data.clone()).is_ok_and(|d| d == plain) => data,

@@ -1,4 +1,4 @@
-//! Distributes work over the processors, with results in the order of the input.
+//! Distributes work over the processors; results keep the order of the input.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;

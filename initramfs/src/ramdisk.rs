@@ -1,4 +1,4 @@
-//! The layout of the ramdisk. ARCHITECTURE.md, "The ramdisk", is the contract with the agent.
+//! The layout of the ramdisk. ARCHITECTURE.md, "The ramdisk", specifies what the agent expects.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ use burin_protocol::Policy;
 use burin_protocol::policy::PolicyError;
 use burin_sign::{KeyError, PublicKey};
 
-/// Empty directories with their modes: mount points and places to write to.
+/// Empty directories with their modes: mount points and writable directories.
 const DIRECTORIES: [(&str, u32); 12] = [
     ("/dev", 0o755),
     ("/etc", 0o755),
@@ -42,25 +42,25 @@ const FIRMWARE_SUFFIXES: [&str; 3] = ["", ".xz", ".zst"];
 /// Why something cannot be put into the ramdisk.
 #[derive(Debug, thiserror::Error)]
 pub enum RamdiskError {
-    /// The archive refuses it.
+    /// The archive does not accept it.
     #[error("{what} does not fit in")]
     Cpio { what: String, source: CpioError },
-    /// A file of this host.
+    /// A file on this host.
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    /// A file that has no certificate in it.
+    /// A file that contains no certificate.
     #[error("{} contains no PEM certificate", path.display())]
     NoCertificate { path: PathBuf },
     /// An order that is not JSON.
     #[error("the order {} is not JSON", path.display())]
     Order { path: PathBuf, source: serde_json::Error },
-    /// A policy that an agent would not start with.
+    /// A policy with which an agent would not start.
     #[error("the policy {} cannot be used", path.display())]
     Policy { path: PathBuf, source: PolicyError },
-    /// A key in it that is none.
+    /// An invalid key in it.
     #[error("a key of the policy {} cannot be used", path.display())]
     PolicyKey { path: PathBuf, source: KeyError },
-    /// Sockets, devices and the like among extra files.
+    /// A special file, such as a socket or device, among the extra files.
     #[error("{} is neither file, directory nor symbolic link", path.display())]
     Kind { path: PathBuf },
     /// A name that is not UTF-8.
@@ -89,7 +89,7 @@ pub fn skeleton(archive: &mut Archive, agent: &[u8]) -> Result<()> {
     add(archive, "/init", 0o755, CpioNode::File(agent.to_vec()))
 }
 
-/// Modules and kmod's tables about them.
+/// Modules and kmod's index files.
 pub fn modules(archive: &mut Archive, tree: &ModuleTree, closure: &Closure<'_>, packed: &[PackedModule]) -> Result<()> {
     let dir = format!("/lib/modules/{}", tree.release);
     for module in packed {
@@ -108,7 +108,7 @@ pub fn modules(archive: &mut Archive, tree: &ModuleTree, closure: &Closure<'_>, 
     Ok(())
 }
 
-/// What became of firmware.
+/// The included firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CarriedFirmware {
     /// Every file that a chosen module names.
@@ -117,7 +117,7 @@ pub struct CarriedFirmware {
     pub files: usize,
 }
 
-/// Firmware that chosen modules name (or `all`) from `dirs`, the first directory that has a file winning.
+/// Includes firmware from `dirs` that chosen modules name (or `all`). The first directory that has a file is used.
 pub fn firmware(archive: &mut Archive, closure: &Closure<'_>, dirs: &[PathBuf], all: bool) -> Result<CarriedFirmware> {
     let wanted = closure.firmware();
     let mut included: BTreeSet<String> = BTreeSet::new();
@@ -125,7 +125,7 @@ pub fn firmware(archive: &mut Archive, closure: &Closure<'_>, dirs: &[PathBuf], 
         for (relative, path) in walk(dir)? {
             let plain = FIRMWARE_SUFFIXES.iter().rev().find_map(|s| relative.strip_suffix(s)).unwrap_or(&relative);
             let asked = wanted.keys().any(|w| *w == plain || *w == relative || glob::matches(w, plain));
-            // Follows links: linux-firmware has one file under many names.
+            // Follows links: in linux-firmware one file has many names.
             if (all || asked) && path.is_file() && included.insert(relative.clone()) {
                 add(archive, &format!("/lib/firmware/{relative}"), 0o644, CpioNode::File(read(&path)?))?;
             }
@@ -160,7 +160,7 @@ pub fn configuration(archive: &mut Archive, options: &Options) -> Result<()> {
         let data = read(path)?;
         serde_json::from_slice::<serde_json::Value>(&data)
             .map_err(|source| RamdiskError::Order { path: path.clone(), source })?;
-        // An order may hold secrets for the machine's first start.
+        // An order may contain secrets for the machine's first boot.
         add(archive, "/etc/burin/order.json", 0o600, CpioNode::File(data))?;
     }
     if let Some(path) = &options.policy {
@@ -188,7 +188,7 @@ pub fn notice(archive: &mut Archive, text: &str) -> Result<()> {
     add(archive, "/usr/share/doc/burin/NOTICE", 0o644, CpioNode::File(text.as_bytes().to_vec()))
 }
 
-/// A file under its new name, or all that is below a directory. Only the execute bit of modes is kept.
+/// Adds a file under its new name, or everything below a directory. Only the execute bit of modes is kept.
 fn extra(archive: &mut Archive, file: &ExtraFile) -> Result<()> {
     let metadata =
         fs::metadata(&file.source).map_err(|source| RamdiskError::Read { path: file.source.clone(), source })?;
@@ -220,7 +220,7 @@ fn mode(metadata: &fs::Metadata) -> u32 {
     if metadata.permissions().mode() & 0o111 != 0 { 0o755 } else { 0o644 }
 }
 
-/// All that is no directory below `dir`, with paths relative to it, sorted. Symbolic links are not followed.
+/// Everything but directories below `dir`, with relative paths, sorted. Symbolic links are not followed.
 fn walk(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     let mut queue = vec![dir.to_owned()];

@@ -34,7 +34,7 @@ fn firmware_is_what_modules_ask_for() {
     let included: Vec<(&str, bool)> = result.wanted.iter().map(|w| (w.path.as_str(), w.included)).collect();
     assert_eq!(included, [("acme/gone.bin", false), ("acme/nic-*.fw", true), ("acme/nic-1.bin", true)]);
     assert!(result.wanted.iter().all(|w| w.modules == ["acme"]));
-    // A link is taken as the file that it points to.
+    // A link is included as the file that it points to.
     assert_eq!(get(&archive, "lib/firmware/acme/nic-3.fw").unwrap().node, CpioNode::File(b"nic-2.fw".to_vec()));
     assert!(get(&archive, "lib/firmware/acme/other.bin").is_none());
 
@@ -95,7 +95,7 @@ fn what_the_agent_could_not_read_is_refused() {
     assert!(matches!(error, RamdiskError::Read { .. }), "{error}");
 }
 
-/// The kernel opens /dev/console for /init before devtmpfs is there.
+/// The kernel opens /dev/console for /init before devtmpfs is mounted.
 #[test]
 fn the_skeleton_has_a_console() {
     let mut archive = Archive::default();

@@ -5,7 +5,7 @@ use crate::debian::Package;
 use crate::notice;
 use serde_json::{Value, json};
 
-/// What the list is of.
+/// The input for the document.
 #[derive(Debug)]
 pub struct Parts<'a> {
     /// Version of builder and agent.
@@ -20,7 +20,7 @@ pub struct Parts<'a> {
     pub release: &'a str,
     /// Debian packages of kernel, firmware, tools and certificates.
     pub packages: &'a [Package],
-    /// [`notice::CRATES`], or another agent's.
+    /// [`notice::CRATES`], or that of another agent.
     pub crates: &'a str,
     /// [`notice::LIBRARIES`].
     pub libraries: &'a str,
@@ -83,7 +83,7 @@ fn crates(text: &str) -> impl Iterator<Item = Value> + '_ {
         let purl = format!("pkg:cargo/{name}@{}", version.replace('+', "%2B"));
         let mut component = json!({
             "type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl,
-            // Cargo's older way to say OR.
+            // An older cargo notation for OR.
             "licenses": [{"expression": licence.replace('/', " OR ")}],
         });
         if source.starts_with("https://") {

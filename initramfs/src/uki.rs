@@ -1,16 +1,16 @@
-//! Unified kernel images: an EFI stub with kernel, ramdisk and command line as PE sections, after the UAPI group's
+//! Unified kernel images: an EFI stub with kernel, ramdisk and command line as PE sections, following the UAPI group's
 //! specification (https://uapi-group.org/specifications/specs/unified_kernel_image/).
 //!
-//! The PE is extended in place: section headers go into the slack behind the stub's own, contents behind its end. The
-//! stub's code and time stamp stay, so the same input gives the same bytes.
+//! The PE is extended in place: section headers go into the slack after the stub's own, contents after its end. The
+//! stub's code and timestamp stay, so the same input gives the same bytes.
 
 use crate::arch::Arch;
 use crate::bytes::{put_u16, put_u32, u16_at, u32_at};
 
-/// What goes into the image beside the stub.
+/// The parts added to the stub.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
-    /// os-release(5) text: boot menus show it.
+    /// os-release(5) text, shown in boot menus.
     pub os_release: &'a str,
     /// Kernel command line.
     pub cmdline: &'a str,
@@ -20,31 +20,31 @@ pub struct Parts<'a> {
     pub kernel: &'a [u8],
     /// The ramdisk.
     pub initrd: &'a [u8],
-    /// Lines of SBAT for this image (https://github.com/rhboot/shim/blob/main/SBAT.md): the stub's own stand before them.
+    /// SBAT lines for this image (https://github.com/rhboot/shim/blob/main/SBAT.md), appended to the stub's own.
     pub sbat: &'a str,
 }
 
 /// Why the stub cannot be extended.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UkiError {
-    /// The stub is damaged or no PE file.
+    /// The stub is damaged or not a PE file.
     #[error("the EFI stub is not a PE32+ program: {0}")]
     Stub(&'static str),
-    /// The stub is another architecture's.
+    /// The stub is for another architecture.
     #[error("the EFI stub is for PE machine {found:#06x}, the kernel for {arch} ({expected:#06x})", expected = arch.pe_machine())]
     Arch { found: u16, arch: Arch },
-    /// No slack for further section headers.
+    /// No slack for more section headers.
     #[error("the EFI stub has no room for {0} more section headers")]
     HeadersFull(usize),
     /// The stub already has a section of that name.
     #[error("the EFI stub already has a section {0}")]
     Section(&'static str),
-    /// PE counts in 32 bits.
+    /// PE stores sizes in 32 bits.
     #[error("the unified image would be larger than 4 GiB")]
     TooLarge,
 }
 
-/// Memory address and file offset alignment of the added sections: whole pages, whatever the stub itself uses.
+/// Memory and file alignment of the added sections: whole pages, whatever the stub itself uses.
 const PAGE: u32 = 4096;
 /// IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_MEM_READ.
 const READ_ONLY_DATA: u32 = 0x4000_0040;
@@ -73,7 +73,7 @@ pub fn build(stub: &[u8], parts: &Parts<'_>, arch: Arch) -> Result<Vec<u8>, UkiE
     let old_sbat = layout.section(stub, SBAT);
     let mut sbat = old_sbat.and_then(|at| layout.contents(stub, at)).unwrap_or(SBAT_HEAD.as_bytes()).to_vec();
     sbat.extend_from_slice(parts.sbat.as_bytes());
-    // The kernel comes last but one and the ramdisk last, as ukify has it: small sections first.
+    // The kernel comes second to last and the ramdisk last, as in ukify: small sections first.
     let added: [(&'static str, &[u8]); 6] = [
         (SBAT, &sbat),
         (".osrel", parts.os_release.as_bytes()),
@@ -85,7 +85,7 @@ pub fn build(stub: &[u8], parts: &Parts<'_>, arch: Arch) -> Result<Vec<u8>, UkiE
     layout.require_room(stub, &added)?;
 
     let mut image = stub.to_vec();
-    // It cannot grow where it is. Nothing reads it there but by its name.
+    // It cannot grow in place. Everything there refers to it by name only.
     if let Some(name) = old_sbat.and_then(|at| image.get_mut(at..at + 8)) {
         name.copy_from_slice(OLD_SBAT);
     }
@@ -198,7 +198,8 @@ impl Layout {
         slack.map(|_| ()).ok_or(UkiError::HeadersFull(added.len()))
     }
 
-    /// Number of sections, SizeOfInitializedData, SizeOfImage; no checksum and no signature, which no longer hold.
+    /// Sets the number of sections, SizeOfInitializedData and SizeOfImage, and clears checksum and signature, which are
+    /// no longer valid.
     fn finish(&self, image: &mut [u8], added: usize, end: u32, data_size: u32) -> Option<()> {
         put_u16(image, self.coff + 2, u16::try_from(self.sections + added).ok()?)?;
         let initialized = u32_at(image, self.optional + 8)?.checked_add(data_size)?;
@@ -214,13 +215,13 @@ impl Layout {
     }
 }
 
-/// Without the zeros that fill it up.
+/// Without trailing zeros.
 fn trimmed(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     bytes.get(..end).unwrap_or_default()
 }
 
-/// Zeros, or one instruction over and over: assemblers fill up with no-ops.
+/// Zeros, or a single repeated instruction: assemblers pad with no-ops.
 fn is_filler(slack: &[u8]) -> bool {
     slack.get(4..).is_some_and(|shifted| shifted.iter().zip(slack).all(|(a, b)| a == b))
 }

@@ -70,7 +70,7 @@ fn sections_can_be_read_back() {
     assert_eq!(image, build(&stub(), &parts(), Arch::X86_64).unwrap());
 }
 
-/// Revocation is by these lines: those of the stub's makers stay.
+/// Revocation uses these lines, so the stub's own must stay.
 #[test]
 fn the_stubs_own_sbat_comes_first() {
     let mut data = stub();
@@ -130,7 +130,7 @@ proptest! {
         for (at, byte) in patches {
             data[at] = byte;
         }
-        // Alignments beyond reason would only fill memory with zeros.
+        // Huge alignments would only fill memory with zeros.
         prop_assume!(u32_at(&data, 0x98 + 36).is_none_or(|a| a <= 0x10000));
         let _ = build(&data, &parts(), Arch::X86_64);
     }

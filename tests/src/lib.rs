@@ -1,4 +1,4 @@
-//! What the tests of burin stand on: machines to boot, a controller to talk to, and the main job from end to end.
+//! The basis of burin's tests: machines to boot, a controller to talk to, and the main job from end to end.
 
 pub mod bench;
 pub mod controller;

@@ -1,5 +1,5 @@
-//! TPMs in software (swtpm), as a maker would deliver them: with an endorsement key, and its certificate by an authority of
-//! ours.
+//! Software TPMs (swtpm) as a manufacturer would deliver them: with an endorsement key and its certificate, issued by
+//! our own authority.
 
 use burin_tpm::{Tpm, Transport};
 use sha2::{Digest, Sha256};
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Vouches for endorsement keys.
+/// The authority that certifies endorsement keys.
 #[derive(Debug)]
 pub struct Maker {
     directory: PathBuf,
 }
 
 impl Maker {
-    /// Its keys are made with the first TPM, in `directory`.
+    /// Makes its keys, in `directory`, with the first TPM.
     pub fn new(directory: &Path) -> io::Result<Self> {
         let directory = directory.to_owned();
         std::fs::create_dir_all(directory.join("ca"))?;
@@ -68,7 +68,7 @@ impl Maker {
     }
 }
 
-/// A TPM that runs, and that its tests speak to by a socket.
+/// A running TPM, which tests reach by a socket.
 #[derive(Debug)]
 pub struct Swtpm {
     child: Child,
@@ -76,7 +76,7 @@ pub struct Swtpm {
 }
 
 impl Swtpm {
-    /// Its registers are those of a machine that has just been switched on.
+    /// Starts the TPM with the registers of a machine that was just switched on.
     pub fn start(state: &Path) -> io::Result<Self> {
         let socket = state.join("commands.sock");
         for name in ["commands.sock", "commands.sock.ctrl"] {
@@ -105,7 +105,7 @@ impl Swtpm {
         Ok(tpm)
     }
 
-    /// For [`burin::attest::Chip::new`] and for programs of tpm2-tools.
+    /// The socket, for [`burin::attest::Chip::new`] and for tpm2-tools.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
@@ -117,13 +117,13 @@ impl Swtpm {
 
 impl Drop for Swtpm {
     fn drop(&mut self) {
-        // Fails only for one that is gone already.
+        // Fails only if the process is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A connection to a TPM, which has one at a time.
+/// A connection to a TPM. A TPM accepts only one at a time.
 #[derive(Debug)]
 pub struct SocketTransport(UnixStream);
 
@@ -146,7 +146,8 @@ impl Transport for SocketTransport {
     }
 }
 
-/// What a boot leaves in a TPM's registers and in the firmware's log: these programs were started, by Authenticode digest.
+/// Extends the TPM's registers and writes the firmware's log as if these programs had been started, by Authenticode
+/// digest.
 pub fn measured_boot(tpm: &mut Tpm<SocketTransport>, programs: &[[u8; 32]]) -> Result<Vec<u8>, burin_tpm::TpmError> {
     const PROGRAM: u32 = 0x8000_0003;
     const SEPARATOR: u32 = 4;
@@ -166,7 +167,7 @@ pub fn measured_boot(tpm: &mut Tpm<SocketTransport>, programs: &[[u8; 32]]) -> R
 
 const SHA256: u16 = 0x000b;
 
-/// The first event, which says that all digests are SHA-256.
+/// The first event, which states that all digests are SHA-256.
 fn log_head() -> Vec<u8> {
     let mut data = b"Spec ID Event03\0".to_vec();
     data.extend([0, 0, 0, 0, 0, 2, 0, 2]);

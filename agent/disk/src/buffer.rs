@@ -23,7 +23,7 @@ struct Inner {
 #[derive(Debug)]
 struct Free {
     made: Vec<AlignedBuf>,
-    /// Buffers that nobody needed so far.
+    /// Buffers that have not been needed so far.
     unmade: usize,
 }
 
@@ -39,7 +39,7 @@ impl Pool {
         Self::with(Free { made, unmade: 0 })
     }
 
-    /// Buffers that are made when they are first needed.
+    /// Buffers that are allocated when they are first needed.
     pub fn lazy(count: usize) -> Self {
         Self::with(Free { made: Vec::new(), unmade: count })
     }
@@ -52,22 +52,22 @@ impl Pool {
         self.0.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows the buffers that nobody holds (at the start: all), to register them with the kernel.
+    /// Shows the unused buffers (at the start: all), to register them with the kernel.
     pub fn with_free<T>(&self, look: impl FnOnce(&[AlignedBuf]) -> T) -> T {
         look(&self.free().made)
     }
 
-    /// How many buffers nobody holds.
+    /// Number of unused buffers.
     pub fn free_count(&self) -> usize {
         self.free().count()
     }
 
-    /// A free buffer, with whatever an earlier user left in it; none if none came back within `timeout`.
+    /// A free buffer, with arbitrary contents; `None` if none is returned within `timeout`.
     pub fn take_within(&self, timeout: Duration) -> Option<PoolBuf> {
         self.take_beyond(&|| 0, timeout)
     }
 
-    /// As [`Pool::take_within`], but leaves as many buffers to others as `kept` says, which is asked again after
+    /// Like [`Pool::take_within`], but leaves at least `kept` buffers for others, which is evaluated again after
     /// [`Pool::ask_again`].
     pub fn take_beyond(&self, kept: &dyn Fn() -> usize, timeout: Duration) -> Option<PoolBuf> {
         let deadline = Instant::now() + timeout;
@@ -90,9 +90,9 @@ impl Pool {
         }
     }
 
-    /// What somebody shall leave to others has changed.
+    /// The number of buffers to leave for others has changed.
     pub fn ask_again(&self) {
-        // Whoever is between asking and waiting holds the lock.
+        // A thread between evaluating and waiting holds the lock.
         drop(self.free());
         self.0.returned.notify_all();
     }
@@ -103,7 +103,7 @@ impl Pool {
     }
 }
 
-/// A buffer on loan; it goes back when dropped.
+/// A borrowed buffer; it is returned when dropped.
 #[derive(Debug)]
 pub struct PoolBuf {
     buf: Option<AlignedBuf>,
@@ -131,17 +131,17 @@ impl Drop for PoolBuf {
     }
 }
 
-/// A piece of the image at its place on the disk, scanned for holes and with the digest that read-back compares.
+/// A piece of the image with its position on the disk, scanned for holes, and with the digest for read-back.
 #[derive(Debug)]
 pub struct Chunk {
     /// Multiple of [`CHUNK`].
     pub offset: u64,
     /// Bytes of the image.
     pub len: usize,
-    /// `len` rounded up to whole sectors; what lies between is zero.
+    /// `len` rounded up to whole sectors; the padding is zero.
     pub padded: usize,
     pub segments: Vec<Segment>,
-    /// XXH3-128 of the padded bytes; none where all are zero. It tells a device's errors, not an attacker's.
+    /// XXH3-128 of the padded bytes; `None` if all are zero. It detects a device's errors, not an attacker's.
     pub digest: Option<u128>,
     buf: Option<Arc<AlignedBuf>>,
     pool: Pool,
@@ -156,14 +156,14 @@ impl Chunk {
         let segments = zero::segments(&buf[..padded]);
         let pool = buf.pool.clone();
         let (digest, buf) = match segments.as_slice() {
-            // Its buffer is of use to others, and still in the processor's cache.
+            // The buffer is useful to others, and still in the processor's cache.
             [only] if only.zero => (None, Some(zeros())),
             _ => (Some(checksum(&buf[..padded])), buf.buf.take().map(Arc::new)),
         };
         Self { offset, len, padded, segments, digest, buf, pool }
     }
 
-    /// A whole chunk of zeros, which takes no buffer.
+    /// A whole chunk of zeros, which needs no buffer.
     pub fn zeros(offset: u64, pool: &Pool) -> Self {
         let segments = vec![Segment { range: 0..CHUNK, zero: true }];
         let (buf, pool) = (Some(zeros()), pool.clone());
@@ -185,12 +185,12 @@ impl Chunk {
         self.buf.as_ref().and_then(|buf| buf.get(..self.padded)).unwrap_or_default()
     }
 
-    /// The buffer that begins with the chunk.
+    /// The buffer that starts with the chunk.
     pub fn shared(&self) -> Option<Arc<AlignedBuf>> {
         self.buf.clone()
     }
 
-    /// The same chunk for another writer. The buffer goes back with the last of them.
+    /// The same chunk for another writer. The buffer is returned with the last of them.
     pub fn share(&self) -> Self {
         Self {
             offset: self.offset,
@@ -203,7 +203,7 @@ impl Chunk {
         }
     }
 
-    /// Gives the buffer back early, where the bytes are not needed any more.
+    /// Returns the buffer early, once the bytes are no longer needed.
     pub fn release(&mut self) {
         if let Some(buf) = self.buf.take().and_then(Arc::into_inner) {
             self.pool.put(buf);
@@ -217,13 +217,13 @@ impl Drop for Chunk {
     }
 }
 
-/// [`CHUNK`] zeros, one buffer for the whole process.
+/// [`CHUNK`] zeros in one buffer for the whole process.
 pub fn zeros() -> Arc<AlignedBuf> {
     static ZEROS: OnceLock<Arc<AlignedBuf>> = OnceLock::new();
     ZEROS.get_or_init(|| Arc::new(AlignedBuf::zeroed(CHUNK))).clone()
 }
 
-/// The digest that read-back compares: XXH3-128.
+/// The digest for read-back: XXH3-128.
 pub fn checksum(bytes: &[u8]) -> u128 {
     XxHash3_128::oneshot(bytes)
 }

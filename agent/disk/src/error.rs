@@ -3,7 +3,7 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// What can be wrong with a target, before or while it is written.
+/// Errors of a target, before or while it is written.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     #[error("{device}: cannot be opened")]
@@ -61,23 +61,22 @@ impl Coded for DiskError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotBlockDevice { device } => {
-                Some(format!("to write into an ordinary file, say so: --file {}", device.display()))
+                Some(format!("use --file {} to write to a regular file", device.display()))
             }
             Self::NotFile { .. } => Some("leave out --file to write to a block device".into()),
             Self::ReadOnly { .. } => Some("look for a write-protect switch, or `blockdev --setrw`".into()),
-            Self::Held { .. } => Some("unmount or stop what uses it first; burin never takes a disk away".into()),
-            Self::Gone { .. } => Some("it was taken out, or its link failed: look at the kernel log".into()),
-            Self::Hung { .. } => Some(
-                "the disk or its controller hangs, and the kernel waits for it: look at its log, cut the power".into(),
-            ),
+            Self::Held { .. } => Some("unmount or stop whatever uses it; burin never takes over a disk in use".into()),
+            Self::Gone { .. } => Some("look at the kernel log: the disk was removed, or its link failed".into()),
+            Self::Hung { .. } => {
+                Some("look at the kernel log and power-cycle the machine: the disk or its controller hangs".into())
+            }
             Self::Kept { .. } => Some(
-                "nothing was written there; the image has data of its own where a partition is kept: use a smaller one"
-                    .into(),
+                "use a smaller image: this one has data where a partition is kept; nothing was written there".into(),
             ),
-            Self::ReadbackMismatch { .. } => Some("the device loses or changes data: replace it".into()),
-            // The block layer says ENODATA of a medium error that the device itself names, as NVMe and SCSI do.
+            Self::ReadbackMismatch { .. } => Some("replace the device: it loses or changes data".into()),
+            // The block layer returns ENODATA for a medium error that the device itself reports, as NVMe and SCSI do.
             Self::Io { source, .. } if matches!(source.raw_os_error(), Some(libc::EIO | libc::ENODATA)) => {
-                Some("the device reports a failed medium or link: look at the kernel log".into())
+                Some("look at the kernel log: the device reports a failed medium or link".into())
             }
             _ => None,
         }

@@ -1,10 +1,10 @@
-//! Who uses a disk: device-mapper and md devices on top of it, and mounts or swap on it or its partitions.
+//! Finds the users of a disk: device-mapper and md devices on top of it, and mounts or swap on it or its partitions.
 
 use super::Roots;
 use std::fs;
 use std::path::Path;
 
-/// Plain words for the first user found of the device `number` (MAJOR:MINOR) or of one of its partitions.
+/// A description of the first user found of the device `number` (MAJOR:MINOR) or of one of its partitions.
 pub fn find(roots: &Roots, number: &str) -> Option<String> {
     let node = roots.sys.join("dev/block").join(number);
     let mut users = vec![node.clone()];

@@ -3,25 +3,25 @@
 use super::{DiskError, Target};
 use std::ops::Range;
 
-/// What stays on a device. Nothing, by default.
+/// The ranges that stay on a device; none by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeptRanges {
-    /// Bytes, sorted and apart from each other; whole sectors, behind the first MiB.
+    /// In bytes, sorted and disjoint; whole sectors, after the first MiB.
     ranges: Vec<Range<u64>>,
     record: Option<KeptRecord>,
 }
 
-/// What is in the first MiB, beside the mark, as long as the ends of the device are withheld.
+/// The record in the first MiB, besides the mark, while the ends of the device are withheld.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptRecord {
     pub place: u64,
     pub bytes: Vec<u8>,
-    /// Where a record of another time may be: zeroed before the mark makes it count again.
+    /// Where an outdated record may be: zeroed before the mark would make it valid again.
     pub stale: Vec<Range<u64>>,
 }
 
 impl KeptRecord {
-    /// The bytes that it takes.
+    /// The bytes that it occupies.
     pub fn range(&self) -> Range<u64> {
         self.place..self.place.saturating_add(self.bytes.len() as u64)
     }
@@ -46,12 +46,12 @@ impl KeptRanges {
         self.ranges.is_empty()
     }
 
-    /// The first kept range that these bytes reach into.
+    /// The first kept range that overlaps these bytes.
     pub fn hit(&self, bytes: &Range<u64>) -> Option<&Range<u64>> {
         self.ranges.iter().find(|kept| kept.start < bytes.end && bytes.start < kept.end)
     }
 
-    /// What of these bytes may be written.
+    /// The parts of these bytes that may be written.
     pub fn outside(&self, bytes: Range<u64>) -> Vec<Range<u64>> {
         let (mut outside, mut start) = (Vec::new(), bytes.start);
         for kept in self.ranges.iter().filter(|kept| kept.start < bytes.end && bytes.start < kept.end) {
@@ -63,13 +63,12 @@ impl KeptRanges {
         outside
     }
 
-    /// Where the withheld end of a device of this size may begin, that would begin at `tail` if nothing were kept: behind
-    /// all that is kept.
+    /// Where the withheld end of a device of this size may begin, at `tail` or later: behind everything that is kept.
     pub fn tail(&self, tail: u64) -> u64 {
         self.ranges.last().map_or(tail, |last| last.end.max(tail))
     }
 
-    /// Puts the record where it belongs in the first bytes of a device.
+    /// Puts the record at its position in the first bytes of a device.
     pub fn put_record(&self, head: &mut [u8]) {
         let Some(record) = self.record() else { return };
         let start = usize::try_from(record.place).unwrap_or(usize::MAX);
@@ -80,7 +79,7 @@ impl KeptRanges {
 }
 
 impl Target {
-    /// Refuses to write to what is kept: the last gate before the kernel.
+    /// Refuses to write to kept ranges: the last check before the kernel.
     pub fn may_write(&self, offset: u64, length: u64) -> Result<(), DiskError> {
         match self.kept().hit(&(offset..offset.saturating_add(length))) {
             Some(kept) => Err(DiskError::Kept { device: self.path().to_owned(), offset, kept: kept.clone() }),

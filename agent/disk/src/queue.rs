@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-/// Which way operations go to the kernel.
+/// How operations are submitted to the kernel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// io_uring, and threads where the kernel refuses it.
+    /// io_uring, or threads if the kernel refuses it.
     #[default]
     Auto,
     IoUring,
@@ -22,7 +22,7 @@ pub enum Backend {
     Threads,
 }
 
-/// Operations under way on one device. The caller keeps at most `depth` of them; they complete in any order.
+/// Operations in flight on one device. The caller keeps at most `depth` of them; they complete in any order.
 pub trait Queue: Send {
     /// Starts `op` now or at the next `wait`. An operation that cannot even be queued completes with an error.
     fn submit(&mut self, token: u64, op: Op);

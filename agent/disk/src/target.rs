@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// For a device that the kernel calls busy, and that nobody is known to hold, to be let go.
+/// Time for a device that is busy without a known holder to be released.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
-/// For a device that fails requests because it was taken out to be taken away by the kernel, too.
+/// Time for the kernel to remove a device whose requests fail because it was unplugged.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// Where sysfs and procfs are.
+/// Where sysfs and procfs are mounted.
 #[derive(Debug, Clone)]
 pub struct Roots {
     pub sys: PathBuf,
@@ -30,18 +30,18 @@ impl Default for Roots {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetKind {
     BlockDevice,
-    /// An existing ordinary file, asked for by name.
+    /// An existing regular file, requested explicitly.
     File,
 }
 
-/// What the device's queue takes.
+/// The limits of the device's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueLimits {
     /// Largest request in bytes.
     pub request: usize,
-    /// Requests at once.
+    /// Number of concurrent requests.
     pub depth: usize,
-    /// Heads that move: reading between writes costs seeks.
+    /// A rotational disk: reading between writes costs seeks.
     pub rotational: bool,
 }
 
@@ -58,7 +58,7 @@ impl QueueLimits {
         let whole = Self::default();
         let request = number(max_sectors_kb).map_or(whole.request, |kib| kib.saturating_mul(1024));
         let depth = number(nr_requests).unwrap_or(whole.depth);
-        // Requests keep to 4096-byte boundaries, whatever odd limit a controller reports.
+        // Requests respect 4096-byte boundaries, whatever odd limit a controller reports.
         Self {
             request: request.clamp(4096, whole.request) / 4096 * 4096,
             depth: depth.clamp(1, whole.depth),
@@ -67,7 +67,7 @@ impl QueueLimits {
     }
 }
 
-/// A device or file that nobody else holds, open for direct I/O. Never created, never truncated.
+/// A device or file that nobody else holds, opened for direct I/O. Never created, never truncated.
 #[derive(Debug)]
 pub struct Target {
     path: PathBuf,
@@ -79,17 +79,17 @@ pub struct Target {
     sector: u32,
     limits: QueueLimits,
     kept: KeptRanges,
-    /// When a request failed first.
+    /// Time of the first failed request.
     failed: OnceLock<Instant>,
 }
 
 impl Target {
-    /// Opens a block device: O_DIRECT, O_EXCL. Refuses what is read-only, mounted, swapped on or held.
+    /// Opens a block device: O_DIRECT, O_EXCL. Refuses devices that are read-only, mounted, used as swap, or held.
     pub fn open_device(path: &Path) -> Result<Self, DiskError> {
         Self::open_device_with(path, &Roots::default())
     }
 
-    /// The same under the name by which messages call it.
+    /// The same with another name for messages.
     pub fn open_device_as(node: &Path, name: &Path) -> Result<Self, DiskError> {
         Self::open_device_with(node, &Roots::default()).map(|target| Self { path: name.to_owned(), ..target })
     }
@@ -132,7 +132,7 @@ impl Target {
         })
     }
 
-    /// Opens an existing ordinary file for direct I/O. It keeps its length.
+    /// Opens an existing regular file for direct I/O. Its length stays the same.
     pub fn open_file(path: &Path) -> Result<Self, DiskError> {
         let meta = metadata(path)?;
         if !meta.file_type().is_file() {
@@ -142,7 +142,7 @@ impl Target {
             return Err(DiskError::Empty { device: path.to_owned() });
         }
         let file = open_direct(path, 0)?;
-        // Direct I/O on a file is aligned to the logical sector of whatever lies below: 4096 satisfies all.
+        // Direct I/O on a file is aligned to the logical sectors below it: 4096 satisfies all.
         Ok(Self {
             path: path.to_owned(),
             kind: TargetKind::File,
@@ -155,7 +155,7 @@ impl Target {
         })
     }
 
-    /// The same, with something on it that is never written to.
+    /// The same, with ranges that are never written.
     pub fn keeping(self, kept: KeptRanges) -> Self {
         Self { kept, ..self }
     }
@@ -190,12 +190,12 @@ impl Target {
         self.file.clone()
     }
 
-    /// End of what direct I/O reaches: all of a device; of a file all but a last partial block.
+    /// End of the part that direct I/O reaches: all of a device; all of a file except a last partial block.
     pub fn direct_size(&self) -> u64 {
         self.size / u64::from(self.sector) * u64::from(self.sector)
     }
 
-    /// Writes behind [`Target::direct_size`], through the page cache, and flushes.
+    /// Writes beyond [`Target::direct_size`], through the page cache, and flushes.
     pub fn write_tail(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
         let error = |source| self.io_error("write", offset, source);
         let file = OpenOptions::new().read(true).write(true).open(&self.path).map_err(error)?;
@@ -203,7 +203,7 @@ impl Target {
         file.sync_all().map_err(error)
     }
 
-    /// Reads behind [`Target::direct_size`], from the medium where the kernel will drop its cache.
+    /// Reads beyond [`Target::direct_size`], from the medium if the kernel drops its cache.
     pub fn read_tail(&self, len: usize, offset: u64) -> Result<Vec<u8>, DiskError> {
         let error = |source| self.io_error("read", offset, source);
         let file = File::open(&self.path).map_err(error)?;
@@ -224,8 +224,8 @@ impl Target {
         }
     }
 
-    /// Whether a block device that failed is about to go, or has shrunk: what the kernel answers then (EIO at first, ENOSPC
-    /// for what lies beyond its end) misleads. All failures together wait once.
+    /// Whether a block device that failed is about to disappear, or has shrunk: the kernel's errors (EIO at first,
+    /// ENOSPC beyond its end) are then misleading. All failures together wait only once.
     fn leaves(&self) -> bool {
         let since = *self.failed.get_or_init(Instant::now);
         loop {
@@ -244,8 +244,8 @@ fn metadata(path: &Path) -> Result<fs::Metadata, DiskError> {
     fs::metadata(path).map_err(|source| open_error(path, source))
 }
 
-/// Nobody is known to hold the device. What an agent before this one had started may still be about to end: a program, or
-/// the I/O ring of a killed process, which the kernel takes down in the background.
+/// Retries while the device has no known holder: a program started by a previous agent, or the I/O ring of a killed
+/// process, which the kernel tears down in the background, may still be about to end.
 fn open_exclusively(path: &Path) -> Result<Arc<File>, DiskError> {
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
@@ -281,7 +281,7 @@ fn open_error(path: &Path, source: io::Error) -> DiskError {
 fn limits(roots: &Roots, number: &str) -> QueueLimits {
     let node = roots.sys.join("dev/block").join(number);
     let read = |name: &str| {
-        // A partition has no queue directory of its own; its disk's is one up.
+        // A partition has no queue directory of its own; that of its disk is one level up.
         let own = fs::read_to_string(node.join("queue").join(name));
         own.or_else(|_| fs::read_to_string(fs::canonicalize(&node)?.join("../queue").join(name))).ok()
     };
@@ -291,8 +291,8 @@ fn limits(roots: &Roots, number: &str) -> QueueLimits {
     QueueLimits { rotational: limits.rotational && !is_virtual(&disk), ..limits }
 }
 
-/// Whether a disk (its path in /sys/devices) is made up by a hypervisor or of a file: those say that they rotate unless
-/// somebody told them not to.
+/// Whether a disk (its path in /sys/devices) is emulated by a hypervisor or backed by a file: by default those claim to
+/// be rotational.
 fn is_virtual(disk: &Path) -> bool {
     let mut parts = disk.iter().map(|part| part.to_string_lossy());
     parts.any(|part| {

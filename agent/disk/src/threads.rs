@@ -81,7 +81,7 @@ impl Queue for ThreadQueue {
 impl Drop for ThreadQueue {
     fn drop(&mut self) {
         self.jobs = None;
-        // Wait, so that the file is really closed for us; but not for ever, on a device that hangs.
+        // Waits, so that the file is really closed; but not for ever, if the device hangs.
         let _ = self.ended.recv_timeout(Duration::from_secs(1));
     }
 }

@@ -6,13 +6,13 @@ use burin_sys::aligned::AlignedBuf;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// Bytes zeroed at each end of a stale area. Covers the backup GPT (33 sectors), md 0.90 and 1.0 superblocks
-/// (64..128 KiB and 8 KiB before the end), DDF, IMSM and other firmware RAID (last sectors), the last two ZFS labels
-/// (512 KiB), and at a beginning LVM (1st to 4th sector), LUKS, ext, XFS, btrfs (64 KiB), swap and md 1.1/1.2.
+/// Bytes zeroed at each end of a stale area. Covers the backup GPT (33 sectors), md 0.90 and 1.0 superblocks (64..128
+/// KiB and 8 KiB before the end), DDF, IMSM and other firmware RAID (last sectors), the last two ZFS labels (512 KiB),
+/// and at the start LVM (1st to 4th sector), LUKS, ext, XFS, btrfs (64 KiB), swap and md 1.1/1.2.
 pub const MARGIN: u64 = 1 << 20;
 
-/// Ranges to zero on a device of `size` bytes whose image ends at `end`; `stale` are the old partitions' extents.
-/// Sorted, apart from each other, and all in `end..size`.
+/// Ranges to zero on a device of `size` bytes whose image ends at `end`; `stale` are the extents of old partitions.
+/// Sorted, disjoint, and all within `end..size`.
 pub fn beyond(end: u64, size: u64, stale: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut ranges = Vec::new();
     for area in std::iter::once(&(end..size)).chain(stale) {
@@ -34,17 +34,17 @@ pub fn beyond(end: u64, size: u64, stale: &[Range<u64>]) -> Vec<Range<u64>> {
     merged
 }
 
-/// Extents in bytes of the partitions now on the device; none where no table is found or it makes no sense.
+/// Extents in bytes of the partitions now on the device; none if there is no valid table.
 pub fn old_partitions(target: &Target) -> Vec<Range<u64>> {
     let sector = target.sector();
     let head = head(target);
-    // The table may have been written where sectors had another size.
+    // The table may have been written with another sector size.
     let found = [sector, 512, 4096].map(|sector| partitions(&head, sector));
     found.into_iter().find(|extents| !extents.is_empty()).unwrap_or_default()
 }
 
-/// Extents of a GPT's partitions where the header is gone and the entries are still in their usual place, behind it; on a
-/// disk that begins as it shall.
+/// Extents of a GPT's partitions if the header is gone and the entries are still in their usual place after it, on a
+/// disk whose start satisfies `begins`.
 pub fn headless_partitions(target: &Target, begins: impl Fn(&[u8]) -> bool) -> Vec<Range<u64>> {
     let head = head(target);
     if begins(&head) { headless(&head, target.sector(), target.size()) } else { Vec::new() }
@@ -64,7 +64,7 @@ fn head(target: &Target) -> Vec<u8> {
     buf.get(..count.min(len)).unwrap_or_default().to_vec()
 }
 
-/// GPT (UEFI 2.10, 5.3) or else the four primary entries of an MBR, from the first bytes of a disk.
+/// GPT (UEFI 2.10, 5.3), or else the four primary entries of an MBR, from the first bytes of a disk.
 pub fn partitions(head: &[u8], sector: u32) -> Vec<Range<u64>> {
     let sector = u64::from(sector);
     let gpt = gpt(head, sector);
@@ -83,7 +83,7 @@ fn gpt(head: &[u8], sector: u64) -> Vec<Range<u64>> {
     table.checked_mul(sector).map_or_else(Vec::new, |start| entries(head, start, count, size, sector))
 }
 
-/// `count` entries of `size` bytes from byte `start` on.
+/// `count` entries of `size` bytes, starting at byte `start`.
 fn entries(head: &[u8], start: u64, count: u32, size: u32, sector: u64) -> Vec<Range<u64>> {
     let size = (size as usize).max(128);
     let start = usize::try_from(start).unwrap_or(usize::MAX);
@@ -97,7 +97,7 @@ fn mbr(head: &[u8], sector: u64) -> Vec<Range<u64>> {
         return Vec::new();
     }
     let entries = head.get(446..510).unwrap_or_default().chunks_exact(16);
-    // 0xee protects a GPT: it is no partition.
+    // 0xee protects a GPT: it is not a partition.
     let used = entries.filter(|entry| !matches!(entry.get(4), None | Some(0 | 0xee)));
     let extents = used.filter_map(|entry| {
         let start = u64::from(u32_at(entry, 8)?);
@@ -119,17 +119,17 @@ fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
     bytes.get(offset..offset + 4)?.try_into().ok().map(u32::from_le_bytes)
 }
 
-/// Bytes of the largest sector: what a mark is written with.
+/// Size of the largest sector, with which a mark is written.
 pub const MARKED: usize = 4096;
 
-/// The mark, and zeros to this length.
+/// The mark, zero-padded to this length.
 pub fn marked(mark: &Mark, length: usize) -> AlignedBuf {
     let mut head = AlignedBuf::zeroed(length);
     head.iter_mut().zip(mark).for_each(|(place, byte)| *place = *byte);
     head
 }
 
-/// Zeros the first [`CHUNK`] of the device at once, but for the mark, flushed.
+/// Zeros the first [`CHUNK`] of the device in one write, except for the mark, and flushes.
 pub fn erase_head(target: &Target, mark: Option<&Mark>) -> Result<(), DiskError> {
     let mut head = mark.map_or_else(|| AlignedBuf::zeroed(CHUNK), |mark| marked(mark, CHUNK));
     target.kept().put_record(&mut head);

@@ -1,7 +1,7 @@
 //! Writes chunks to the device, including holes, and reads them back.
 //!
 //! [`Writer::prepare`] makes the old contents unbootable, [`Writer::run`] writes everything but the first chunk,
-//! [`Body::finish`] checks it, wipes what lies beyond, and writes the withheld first chunk last or hands it out.
+//! [`Body::finish`] checks it, wipes what lies beyond, and writes the withheld first chunk last or returns it.
 
 mod chunks;
 mod commit;
@@ -20,18 +20,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Bytes done so far, for whoever shows progress.
+/// Bytes processed so far, for progress displays.
 #[derive(Debug, Default)]
 pub struct Counters {
     pub written: AtomicU64,
     pub zeroed: AtomicU64,
     pub verified: AtomicU64,
     pub skipped: AtomicU64,
-    /// Nanoseconds in which the device waited for chunks.
+    /// Nanoseconds during which the device waited for chunks.
     pub starved_ns: AtomicU64,
 }
 
-/// Where chunks come from. `next` never blocks: the queue's waker is rung for each new chunk and at the end.
+/// The source of chunks. `next` never blocks: the queue's waker is rung for each new chunk and at the end.
 pub trait Feed {
     fn next(&mut self) -> Fed;
 }
@@ -39,61 +39,63 @@ pub trait Feed {
 #[derive(Debug)]
 pub enum Fed {
     Chunk(Chunk),
-    /// Nothing now.
+    /// Nothing at the moment.
     Empty,
     End,
 }
 
-/// True asks the writer to stop.
+/// Returns true to stop the writer.
 pub type Interrupt<'a> = &'a (dyn Fn() -> bool + Sync);
 
 #[derive(Debug, Clone, Copy)]
 pub struct WriterOptions {
     /// Read everything back and compare.
     pub readback: bool,
-    /// Read back while chunks still come in, whenever the device would idle.
+    /// Read back while chunks are still coming in, whenever the device would idle.
     pub overlap: bool,
-    /// Operations at once.
+    /// Number of concurrent operations.
     pub depth: usize,
     /// Largest write in bytes.
     pub request: usize,
-    /// How long a request may go without an answer: [`PATIENCE`], but in tests.
+    /// How long a request may remain unanswered: [`PATIENCE`], except in tests.
     pub patience: Duration,
-    /// Keep both ends of the device back: [`Body::finish`] hands out the first MiB and what the image has of the last one,
-    /// and leaves zeros in both places, but for these bytes at the very beginning, which are there from the first write
+    /// Withhold both ends of the device: [`Body::finish`] returns the first MiB and the image's part of the last one,
+    /// and leaves zeros in both places, except for these bytes at the very start, which are there from the first write
     /// on. Otherwise the first MiB is written last.
     pub withhold: Option<Mark>,
 }
 
-/// What a device begins with as long as its ends are withheld.
+/// The start of a device while its ends are withheld.
 pub type Mark = [u8; 512];
 
-/// By then the kernel has failed a request that a disk does not answer: a SCSI command is tried six times, for 30 s each,
-/// and an NVMe controller is reset sooner. Who is not done then hangs, and shall not hold up the other disks of a machine.
+/// By then the kernel has failed a request that a disk does not answer: a SCSI command is tried six times, for 30 s
+/// each, and an NVMe controller is reset sooner. A disk that takes longer hangs, and must not hold up the machine's
+/// other disks.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Checks that may wait; beyond it reading back goes first, so that memory does not grow with the image.
+/// Maximum number of queued checks; beyond it reading back takes precedence, so that memory does not grow with the
+/// image.
 const BACKLOG: usize = 8 * 1024;
-/// Reads at once: they have buffers of their own.
+/// Number of concurrent reads, which have buffers of their own.
 const READS: usize = 4;
-/// Memory of a writer beside the chunks that it is given: read-back buffers, and the checks that wait (twice their limit,
-/// as the deque doubles).
+/// Memory of a writer besides the chunks that it is given: read-back buffers, and queued checks (twice their limit, as
+/// the deque doubles).
 pub const WRITER_BYTES: usize = READS * CHUNK + BACKLOG * 2 * size_of::<Check>();
-/// Longest single hole, so that cancelling is never far away.
+/// The longest single hole, so that cancellation is always prompt.
 const LONGEST_ZERO: u64 = 64 << 20;
-/// How often a waiting writer looks at its interrupt.
+/// How often a waiting writer checks its interrupt.
 const TICK: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 struct Check {
     offset: u64,
     len: u64,
-    /// None: all zero.
+    /// `None`: all zero.
     digest: Option<u128>,
     attempts: u32,
 }
 
-/// Operations of one chunk, checked once all are done.
+/// The operations of one chunk, which is checked once all are done.
 #[derive(Debug)]
 struct Group {
     left: usize,
@@ -114,7 +116,7 @@ pub struct Writer<'a> {
     options: WriterOptions,
     counters: &'a Counters,
     interrupt: Interrupt<'a>,
-    /// With the moment in which the device was given it.
+    /// With the time at which the device was given each.
     work: HashMap<u64, (Work, Instant)>,
     pending: VecDeque<(Work, Op)>,
     groups: HashMap<u64, Group>,
@@ -130,7 +132,7 @@ pub struct Writer<'a> {
     head: Option<Chunk>,
     /// A file's last partial block, which direct I/O does not reach.
     partial: Vec<u8>,
-    /// What the image has of the device's last MiB, where that is withheld.
+    /// The image's part of the device's last MiB, if that is withheld.
     withheld: Vec<u8>,
     end: u64,
     stale: Vec<Range<u64>>,
@@ -143,7 +145,7 @@ impl std::fmt::Debug for Writer<'_> {
     }
 }
 
-/// Why writing stopped, and in which state it left the device.
+/// Why writing stopped, and the state of the device.
 #[derive(Debug)]
 pub struct WriteFailure {
     /// Where it stopped.
@@ -153,28 +155,28 @@ pub struct WriteFailure {
     pub error: DiskError,
 }
 
-/// Everything but the first chunk is on the device, flushed and, if asked for, read back.
+/// Everything but the first chunk is on the device, flushed and, if requested, read back.
 #[derive(Debug)]
 pub struct Body<'a>(Writer<'a>);
 
-/// The image is on the device, but for what was withheld.
+/// The image is on the device, except for what was withheld.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// Length of the image in bytes.
     pub image: u64,
-    /// Whether holes were punched to the end; false: zeros were written at least in part.
+    /// Whether holes were punched throughout; false: at least some zeros were written.
     pub punched: bool,
     /// With [`WriterOptions::withhold`].
     pub withheld: Option<Withheld>,
 }
 
-/// What the image has at both ends of the device: what firmware and kernel find a system by. It is nowhere but here; the
-/// device holds zeros in its place.
+/// The image's contents at both ends of the device, by which firmware and kernel find a system. They exist only here;
+/// the device has zeros instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Withheld {
     /// The device's first MiB (all of a smaller device): the image's bytes, then zeros.
     pub head: Vec<u8>,
-    /// From this offset to the device's end, where the image reaches into its last MiB: the image's bytes, then zeros.
+    /// From this offset to the device's end, if the image reaches into its last MiB: the image's bytes, then zeros.
     pub tail: Option<(u64, Vec<u8>)>,
 }
 
@@ -217,7 +219,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes what `feed` gives, except the first chunk, which is withheld for [`Body::finish`].
+    /// Writes the chunks of `feed`, except the first, which is withheld for [`Body::finish`].
     pub fn run(mut self, feed: &mut dyn Feed) -> Result<Body<'a>, WriteFailure> {
         match self.run_inner(feed) {
             Ok(()) => Ok(Body(self)),
@@ -254,7 +256,7 @@ impl<'a> Writer<'a> {
         self.queue.submit(token, op);
     }
 
-    /// Whatever was made of an image, nothing is written to what is kept.
+    /// Refuses operations on kept ranges, whatever the image contains.
     fn guard(&self, op: &Op) -> Result<(), DiskError> {
         match op {
             Op::Write { offset, len, .. } => self.target.may_write(*offset, *len as u64),
@@ -263,7 +265,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Runs until everything pending, and everything that `feed` gives, is done.
+    /// Runs until everything pending, and everything from `feed`, is done.
     fn drive(&mut self, mut feed: Option<&mut dyn Feed>) -> Result<(), DiskError> {
         loop {
             if (self.interrupt)() {
@@ -318,7 +320,7 @@ impl<'a> Writer<'a> {
         let done = self.queue.wait(TICK).map_err(|source| self.target.io_error("wait", self.position, source))?;
         let mut outcome = if done.is_empty() { self.answered() } else { Ok(()) };
         for completion in done {
-            // Of several that fail at once the first counts; the others are over all the same.
+            // If several fail at once, the first one is reported; the others are finished all the same.
             match outcome {
                 Ok(()) => outcome = self.complete(completion),
                 Err(_) => {
@@ -329,7 +331,7 @@ impl<'a> Writer<'a> {
         outcome
     }
 
-    /// An error where a request has waited too long.
+    /// Returns an error if a request has waited too long.
     fn answered(&self) -> Result<(), DiskError> {
         let longest = self.work.values().map(|(_, given)| given.elapsed()).max().unwrap_or_default();
         if longest < self.options.patience {

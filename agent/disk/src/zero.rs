@@ -5,12 +5,12 @@ use std::ops::Range;
 /// Unit of the scan; every logical sector size divides it.
 pub const BLOCK: usize = 4096;
 
-/// Shorter runs inside data are written along with it: a hole costs a request of its own.
+/// Shorter runs within data are written along with it, because a hole costs a request of its own.
 const SHORTEST_HOLE: usize = 64 * 1024;
 
 /// Whether all bytes are zero.
 pub fn is_zero(bytes: &[u8]) -> bool {
-    // Folding lanes of 64 bytes is what the compiler turns into vector instructions; the first lane settles most data.
+    // The compiler vectorises operations on 64-byte lanes; for most data the first lane decides.
     let mut lanes = bytes.chunks_exact(64);
     lanes.all(|lane| lane.iter().fold(0, |all, byte| all | byte) == 0)
         && lanes.remainder().iter().all(|byte| *byte == 0)
@@ -23,7 +23,7 @@ pub struct Segment {
     pub zero: bool,
 }
 
-/// Cuts a chunk into data and holes. Ranges are adjacent, cover everything, and begin at multiples of [`BLOCK`].
+/// Splits a chunk into data and holes. Ranges are adjacent, cover everything, and start at multiples of [`BLOCK`].
 pub fn segments(bytes: &[u8]) -> Vec<Segment> {
     let mut runs: Vec<Segment> = Vec::new();
     for (index, block) in bytes.chunks(BLOCK).enumerate() {

@@ -5,9 +5,9 @@ use std::time::Duration;
 /// Exponential back-off with jitter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
-    /// About as long is waited first, then twice as long, and so on.
+    /// Approximate first delay, which then doubles.
     pub first: Duration,
-    /// Never longer than this, unless the controller asks for it.
+    /// The longest delay, unless the controller asks for more.
     pub most: Duration,
 }
 
@@ -17,7 +17,7 @@ impl Default for Retry {
     }
 }
 
-/// A `Retry-After` beyond this is a mistake or malice.
+/// A longer `Retry-After` is a mistake or malicious.
 const MOST_ASKED: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
@@ -35,15 +35,15 @@ impl Backoff {
         self.tries = 0;
     }
 
-    /// The next wait: between half and all of the doubled time, and not less than the controller asked for.
+    /// The next delay: between half and all of the doubled time, and at least as long as the controller asked for.
     pub fn next(&mut self, asked: Option<Duration>) -> Duration {
         let mut random = [0; 4];
-        // Without randomness the waits are merely equal.
+        // Without randomness the delays are merely equal.
         let _ = getrandom::fill(&mut random);
         self.next_with(asked, u32::from_le_bytes(random))
     }
 
-    /// As [`Backoff::next`], with the longest time at once: for what will not change by itself soon.
+    /// Like [`Backoff::next`], with the longest delay at once: for conditions that will not change soon.
     pub fn slowest(&mut self, asked: Option<Duration>) -> Duration {
         let tries = std::mem::replace(&mut self.tries, u32::MAX);
         let wait = self.next(asked);
@@ -57,7 +57,7 @@ impl Backoff {
         let full = self.retry.first.saturating_mul(factor).min(self.retry.most);
         let share = 0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0;
         let asked = asked.unwrap_or_default().min(MOST_ASKED);
-        // Jitter on top of what was asked, or a whole rack comes back in the same second.
+        // Jitter is added to the requested delay, or a whole rack would come back in the same second.
         full.mul_f64(share).max(asked.mul_f64(1.0 + (share - 0.5) / 5.0))
     }
 }

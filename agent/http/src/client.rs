@@ -9,16 +9,16 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::unversioned::transport::{Connector, TcpConnector};
 
-/// Limits that turn a silent peer into an error.
+/// Time limits that turn a silent peer into an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// Name resolution, TCP and TLS together.
     pub connect: Duration,
     /// From the request to the end of the reply's header.
     pub response: Duration,
-    /// Longest silence while a body comes or goes.
+    /// The longest silence while a body is transferred.
     pub read: Duration,
-    /// The whole exchange, where it is known to be short.
+    /// The whole exchange, if it is known to be short.
     pub total: Option<Duration>,
 }
 
@@ -31,7 +31,7 @@ impl Timeouts {
         total: Some(Duration::from_secs(60)),
     };
 
-    /// For images: as long as it takes, as long as bytes come.
+    /// For images: no limit as long as bytes arrive.
     pub const DOWNLOADS: Self = Self {
         connect: Duration::from_secs(10),
         response: Duration::from_secs(30),
@@ -42,8 +42,9 @@ impl Timeouts {
 
 pub const USER_AGENT: &str = concat!("burin/", env!("CARGO_PKG_VERSION"));
 
-/// Statuses are answers, not errors, redirects too: [`crate::redirect`] knows which of them are followed. No proxy is taken
-/// from the environment: the kernel hands words of its command line to PID 1 as environment.
+/// All statuses are responses, not errors, redirects included: [`crate::redirect`] decides which ones are followed.
+/// Proxies from the environment are ignored, because the kernel passes words of its command line to PID 1 as
+/// environment variables.
 pub fn agent(trust: &Trust, timeouts: &Timeouts) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -58,7 +59,7 @@ pub fn agent(trust: &Trust, timeouts: &Timeouts) -> Agent {
         .timeout_per_write(Some(timeouts.read))
         .timeout_global(timeouts.total)
         .build();
-    // Only a request that names a proxy goes through one: images may, calls of the protocol never do.
+    // Only a request that names a proxy uses one: images may, calls to a controller never do.
     let connector =
         ().chain(ProxyConnector::new(config.clone()))
             .chain(TcpConnector::default())

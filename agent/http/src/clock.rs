@@ -1,41 +1,41 @@
 //! Whether the system clock can be trusted, and which certificate validity periods are accepted accordingly.
 //!
-//! A netbooted machine may come up in 1970, or in the year that a dead battery left. Until somebody who can be believed
-//! has told the time, certificates are judged by what is certain: the build time of this program is past. From then on
-//! time counts as everywhere. Where a time server and the controller disagree, neither is believed: a certificate has to
-//! be valid by both.
+//! A netbooted machine may start in 1970, or in the year when its battery died. Until a trusted source has told the
+//! time, certificates are checked against what is certain: that the build time of this program is past. From then on
+//! the time counts as usual. If a time server and the controller disagree, neither is trusted: a certificate must be
+//! valid by both.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Smaller differences are not worth a jump, nor a word.
+/// Smaller differences are neither corrected nor reported.
 const TOLERANCE: Duration = Duration::from_secs(120);
-/// Who runs a program this long after it was built has a clock that is wrong, rather.
+/// If the clock is this long after the build time, it is more likely to be wrong.
 const LIFETIME: Duration = Duration::from_secs(10 * 365 * 86400);
 
-/// Sets the clock, and says whether it now shows this time.
+/// Sets the clock, and returns whether it now shows this time.
 type Setter = dyn Fn(SystemTime) -> bool + Send + Sync;
-/// Hears once by how much a time server and the controller differ.
+/// Called once with the difference between a time server and the controller.
 type Dispute = dyn Fn(Duration) + Send + Sync;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Belief {
-    /// Nobody has told the time yet.
+    /// The time is unknown.
     None,
-    /// The system's clock is right: somebody else keeps it, or the controller's reply has set it.
+    /// The system clock is right: it is managed elsewhere, or was set from the controller's reply.
     System,
-    /// A time server has set it; the controller has not contradicted.
+    /// Set by a time server, and not contradicted by the controller.
     Server,
     /// The controller's clock is ahead of (`true`) or behind the system's by this much.
     Disputed(bool, Duration),
 }
 
-/// Shared by whoever can tell the time and whoever needs it. Cheap to clone.
+/// Shared by sources and users of the time. Cheap to clone.
 #[derive(Clone)]
 pub struct Clock {
     belief: Arc<Mutex<Belief>>,
-    /// No true clock shows an earlier time.
+    /// No correct clock shows an earlier time.
     floor: SystemTime,
     set: Arc<Setter>,
     dispute: Arc<Dispute>,
@@ -47,29 +47,29 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// At which times a certificate has to be valid.
+/// The times at which a certificate must be valid.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Validity {
     At(SystemTime),
-    /// By both of two clocks that disagree.
+    /// By two clocks that disagree.
     AtBoth(SystemTime, SystemTime),
-    /// It must not have ended at this time; that it has not begun yet says nothing.
+    /// It must not have expired at this time; whether it is already valid does not matter.
     NotEndedAt(SystemTime),
 }
 
 impl Clock {
-    /// The clock of a running system, kept by somebody else.
+    /// The clock of a running system, managed elsewhere.
     pub fn trusted() -> Self {
         Self::new(Belief::System, UNIX_EPOCH, |_| false, |_| {})
     }
 
-    /// A clock that may be years off. `floor` is the build time of this program. `set` sets the clock once a reply of the
-    /// controller over TLS tells the time, and says whether that worked.
+    /// A clock that may be years off. `floor` is the build time of this program. `set` sets the clock once a reply of
+    /// the controller over TLS has told the time, and returns whether that worked.
     pub fn untrusted(floor: SystemTime, set: impl Fn(SystemTime) -> bool + Send + Sync + 'static) -> Self {
         Self::new(Belief::None, floor, set, |_| {})
     }
 
-    /// A clock that a time server has set. Such servers are not authenticated: `dispute` hears where the controller's
+    /// A clock that a time server has set. Time servers are not authenticated: `dispute` is called if the controller's
     /// own clock differs.
     pub fn by_time_server(floor: SystemTime, dispute: impl Fn(Duration) + Send + Sync + 'static) -> Self {
         Self::new(Belief::Server, floor, |_| false, dispute)
@@ -97,8 +97,8 @@ impl Clock {
         matches!(self.belief(), Belief::System | Belief::Server)
     }
 
-    /// A `Date` header (RFC 9110 section 6.6.1) of a reply of the controller itself that came over TLS at `now`. What
-    /// comes over plain http, or from anybody else, must not be told here.
+    /// Uses the `Date` header (RFC 9110 section 6.6.1) of a reply of the controller itself that came over TLS at `now`.
+    /// Replies over plain http, or from anybody else, must not be used.
     pub fn observe(&self, date: &str, now: SystemTime) {
         let Ok(date) = httpdate::parse_http_date(date) else { return };
         if date < self.floor || date > self.floor.checked_add(LIFETIME).unwrap_or(date) && self.floor > UNIX_EPOCH {
@@ -111,7 +111,7 @@ impl Clock {
         match self.belief() {
             Belief::None if apart <= TOLERANCE => self.believe(Belief::System),
             Belief::None => {
-                log::info!("setting the clock by the controller's, it was {} s off", apart.as_secs());
+                log::info!("setting the clock to the controller's; it was {} s off", apart.as_secs());
                 if (self.set)(date) {
                     self.believe(Belief::System);
                 }
@@ -124,7 +124,7 @@ impl Clock {
         }
     }
 
-    /// When a certificate has to be valid to pass, where the system's clock shows `now`.
+    /// The times at which a certificate must be valid to be accepted, if the system's clock shows `now`.
     pub fn validity(&self, now: SystemTime) -> Validity {
         match self.belief() {
             Belief::System | Belief::Server => Validity::At(now),

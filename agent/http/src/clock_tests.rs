@@ -14,7 +14,7 @@ fn days(count: u64) -> Duration {
     Duration::from_secs(count * 86400)
 }
 
-/// A clock that can be set, or not, and the times that it was set to.
+/// A clock that can or cannot be set, and the times that it was set to.
 fn recording(can_be_set: bool) -> (Clock, Arc<Mutex<Vec<SystemTime>>>) {
     let set = Arc::new(Mutex::new(Vec::new()));
     let seen = set.clone();

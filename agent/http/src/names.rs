@@ -10,17 +10,17 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// What ureq has room for.
+/// ureq's maximum number of addresses.
 const MOST: usize = 16;
 
-/// From a host, without brackets or with them, to its addresses, the best first.
+/// Resolves a host, with or without brackets, to its addresses, the best first.
 pub type Resolve = fn(&str) -> io::Result<Vec<IpAddr>>;
 
 static RESOLVE: OnceLock<Resolve> = OnceLock::new();
 
-/// From now on every client of this process finds hosts by `resolve`. The first call counts.
+/// From now on every client in this process resolves hosts with `resolve`. Only the first call counts.
 pub fn resolve_by(resolve: Resolve) {
-    // A second call has nothing to change.
+    // A second call has no effect.
     let _ = RESOLVE.set(resolve);
 }
 
@@ -29,7 +29,7 @@ pub fn resolve_by(resolve: Resolve) {
 #[error("name resolution failed")]
 pub struct NameError(#[source] pub io::Error);
 
-/// Failures that do not look like failures to connect.
+/// Errors that can be distinguished from failed connections.
 #[derive(Debug, Default)]
 pub(crate) struct Names(DefaultResolver);
 
@@ -38,7 +38,7 @@ impl Resolver for Names {
         let (host, port) = (uri.host().unwrap_or_default().to_owned(), port(uri));
         let resolve = RESOLVE.get().copied().unwrap_or(by_the_c_library);
         let failed = |error| Error::Other(Box::new(NameError(error)));
-        // On a thread of its own: a lookup has time-outs of its own.
+        // On a separate thread, because a lookup has its own timeouts.
         let (done, found) = mpsc::sync_channel(1);
         let named = thread::Builder::new().name("resolve".to_owned());
         named.spawn(move || done.send(resolve(&host))).map_err(failed)?;

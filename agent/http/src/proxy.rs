@@ -12,22 +12,22 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Proxy, ProxyProtocol};
 
-/// Why there is no way through a proxy, inside [`ureq::Error::Other`]. What comes after the proxy is no part of it.
+/// Why a proxy cannot be used, inside [`ureq::Error::Other`]. Errors beyond the proxy are not included.
 #[derive(Debug, thiserror::Error)]
 #[error("{proxy}: cannot connect through this proxy")]
 pub struct ProxyError {
-    /// As [`name`] gives it.
+    /// As returned by [`name`].
     pub proxy: String,
     pub source: Error,
 }
 
-/// A proxy's URL as it may be told: without user and password.
+/// A proxy's URL that is safe to show: without user and password.
 pub fn name(proxy: &Proxy) -> String {
     let scheme = proxy.uri().scheme_str().unwrap_or("http");
     format!("{scheme}://{}:{}", proxy.host(), proxy.port())
 }
 
-/// Connects to the proxy of a request's configuration; without one it is left to the next connector.
+/// Connects to the proxy in a request's configuration; without one, the next connector does the work.
 #[derive(Debug)]
 pub struct ProxyConnector {
     /// For the connection to the proxy itself.
@@ -57,7 +57,7 @@ impl ProxyConnector {
         };
         let inner = (details.run_connector)(&to_proxy)?;
         let authority = details.uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
-        // The user and password of a URL are for its server, which gets them in a header (RFC 9110, 4.2.4).
+        // The user and password in a URL are for its server, which gets them in a header (RFC 9110, 4.2.4).
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         let origin = format!("http://{host}");
         Ok(Forward { inner, origin, authorization: authorization(proxy), begins: true }.boxed())
@@ -82,7 +82,7 @@ impl Connector for ProxyConnector {
     }
 }
 
-/// RFC 7617, as a header line; empty where the proxy's URL names nobody.
+/// RFC 7617, as a header line; empty if the proxy's URL has no user.
 fn authorization(proxy: &Proxy) -> String {
     if proxy.username().is_none() && proxy.password().is_none() {
         return String::new();
@@ -97,7 +97,8 @@ struct Forward {
     /// `http://HOST` or `http://HOST:PORT`.
     origin: String,
     authorization: String,
-    /// What is sent next begins a request: nothing was sent since the connection was made, or since something came back.
+    /// Whether the next bytes sent start a request: nothing has been sent since the connection was made, or since the
+    /// last response.
     begins: bool,
 }
 
@@ -138,7 +139,7 @@ impl Transport for Forward {
     }
 }
 
-/// The beginning of a request with `origin` before its target, and `authorization` behind its first line.
+/// The start of a request with `origin` before its target, and `authorization` after its first line.
 fn absolute(head: &[u8], origin: &str, authorization: &str) -> Vec<u8> {
     let target = head.iter().position(|byte| *byte == b' ').map_or(0, |space| space + 1);
     let line = head.iter().position(|byte| *byte == b'\n').map_or(head.len(), |end| end + 1).max(target);

@@ -5,7 +5,7 @@ use ureq::http::{Method, Request, Response, Uri, header};
 use ureq::{Agent, Body};
 use url::Url;
 
-/// Between the calls of one protocol there is at most a load balancer and a change of scheme.
+/// Between agent and controller there is at most a load balancer and a change of scheme.
 const MOST_OF_CALLS: usize = 5;
 
 /// Why a redirect is not followed.
@@ -42,13 +42,13 @@ impl Origin {
     }
 }
 
-/// Whether what the server of `here` may see may go to that of `there`: only if it is the same one, by scheme, host and
-/// port. Another port of a host may be somebody else's.
+/// Whether information for the server of `here` may be sent to that of `there`: only if scheme, host and port are the
+/// same. Another port of the host may belong to somebody else.
 pub fn same_origin(here: &str, there: &str) -> bool {
     matches!((Origin::of(here), Origin::of(there)), (Some(here), Some(there)) if here == there)
 }
 
-/// The URL that an answer from `here` redirects to; none where it is no redirect.
+/// The URL that a response from `here` redirects to; `None` if it is not a redirect.
 pub fn next<T>(here: &str, response: &Response<T>) -> Result<Option<String>, RedirectError> {
     let Some(location) = location(response) else { return Ok(None) };
     let Some(next) = join(here, &location) else {
@@ -61,7 +61,7 @@ pub fn next<T>(here: &str, response: &Response<T>) -> Result<Option<String>, Red
     Ok(Some(next))
 }
 
-/// A URL without user, password, query and fragment, which may be what opens the door.
+/// A URL without user, password, query and fragment, which may contain secrets.
 fn without_secrets(url: &str) -> String {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     match path.split_once("://") {
@@ -74,8 +74,8 @@ fn without_secrets(url: &str) -> String {
     }
 }
 
-/// Sends a request. GET is followed where it is redirected, without what authorizes it; any other answer is the caller's.
-/// Also the URL that answered.
+/// Sends a request. Redirects of GET are followed, without authorization; any other response is the caller's. Also
+/// returns the URL that answered.
 pub fn run(agent: &Agent, request: Request<()>) -> Result<(Response<Body>, String), ureq::Error> {
     let (mut parts, ()) = request.into_parts();
     let mut here = parts.uri.to_string();
@@ -93,7 +93,7 @@ pub fn run(agent: &Agent, request: Request<()>) -> Result<(Response<Body>, Strin
     Err(RedirectError::TooMany { most: MOST_OF_CALLS }.into())
 }
 
-/// Where a redirect leads. Servers put bytes there that no URL has (RFC 3986, 2.1): they are escaped, whatever they meant.
+/// A redirect's target. Servers send bytes there that are invalid in URLs (RFC 3986, 2.1): they are escaped.
 fn location<T>(response: &Response<T>) -> Option<String> {
     let value = match response.status().as_u16() {
         301 | 302 | 303 | 307 | 308 => response.headers().get("location")?.as_bytes(),
@@ -108,8 +108,8 @@ fn location<T>(response: &Response<T>) -> Option<String> {
     }))
 }
 
-/// The URL that `reference` means where `base` is (RFC 3986, 5.2), without its fragment. None where it cannot be one of
-/// http or https.
+/// Resolves `reference` against `base` (RFC 3986, 5.2), without its fragment. `None` if the result is not http or
+/// https.
 pub fn join(base: &str, reference: &str) -> Option<String> {
     let mut url = Url::parse(base).ok()?.join(reference).ok()?;
     url.set_fragment(None);
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(super::next("https://a/x", &plain), Ok(None));
     }
 
-    /// What comes in, line by line, from a server that answers each connection with the next of `answers`.
+    /// The lines received by a server that answers each connection with the next of `answers`.
     fn serve(answers: Vec<String>) -> (String, std::thread::JoinHandle<Vec<String>>) {
         use std::io::{BufRead, BufReader, Write};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -229,7 +229,7 @@ mod tests {
         let heads = [asked.join().unwrap(), ended.join().unwrap()].concat();
         assert!(heads.iter().all(|head| head.contains("x-other: kept")), "{heads:?}");
         assert_eq!(heads.iter().map(|head| head.contains("hunter2")).collect::<Vec<_>>(), [true, false, false]);
-        // What changes something is not repeated elsewhere.
+        // A request that changes something is not repeated elsewhere.
         let (front, asked) = serve(vec!["307 x\r\nlocation: /next".into()]);
         let (response, _) = run(&agent, request(Method::DELETE, &front)).unwrap();
         assert_eq!((response.status().as_u16(), asked.join().unwrap().len()), (307, 1));

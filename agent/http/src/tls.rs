@@ -44,7 +44,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
     }
 }
 
-/// rustls hides its errors in io errors; bring them out, so that callers can tell distrust from a broken wire.
+/// rustls hides its errors in io errors; extracts them, so that callers can tell distrust from a broken connection.
 fn unwrap(error: io::Error) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(inner) => Error::Rustls(inner.clone()),
@@ -57,14 +57,14 @@ pub struct TlsTransport {
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }
 
-/// A server that does not like a client's certificate says so and hangs up, maybe before the client is through with what
-/// it says: then the server's alert is the reason, and the broken pipe is not.
+/// A server that rejects a client's certificate sends an alert and closes the connection, possibly while the client is
+/// still sending: then the server's alert is the reason, not the broken pipe.
 fn reason(connection: &mut ClientConnection, socket: &mut TransportAdapter, error: io::Error) -> Error {
     let broken = match unwrap(error) {
         Error::Rustls(error) => return Error::Rustls(error),
         broken => broken,
     };
-    // What has arrived, without another try to write; the connection is over, so this ends.
+    // Reads what has arrived, without another attempt to write; the connection is over, so this ends.
     while matches!(connection.read_tls(socket), Ok(count) if count > 0) {
         if let Err(alert) = connection.process_new_packets() {
             return Error::Rustls(alert);
@@ -95,7 +95,7 @@ impl Transport for TlsTransport {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.stream.get_mut().set_timeout(timeout);
-        // A write that failed shows here too: rustls keeps what it could not write for the next call.
+        // A failed write shows here too: rustls keeps unsent data for the next call.
         let amount = match self.stream.read(self.buffers.input_append_buf()) {
             Ok(amount) => amount,
             Err(error) => return Err(reason(&mut self.stream.conn, &mut self.stream.sock, error)),

@@ -81,20 +81,20 @@ impl Coded for TrustError {
 
     fn hint(&self) -> Option<String> {
         matches!(self, Self::Fingerprint { .. })
-            .then(|| "openssl x509 -in server.pem -noout -fingerprint -sha256 prints it".to_owned())
+            .then(|| "print it with `openssl x509 -in server.pem -noout -fingerprint -sha256`".to_owned())
     }
 }
 
-/// Where trust is written down in the ramdisk.
+/// The files in the ramdisk that define trust.
 #[derive(Debug, Clone)]
 pub struct TrustFiles {
     /// Public CAs; may be missing.
     pub bundle: PathBuf,
-    /// The controller's own CA, used where `burin.ca` says nothing; may be missing.
+    /// The controller's own CA, used unless `burin.ca` names another; may be missing.
     pub site: PathBuf,
     /// This machine's own certificate with its chain, for servers that ask for one; may be missing.
     pub client: PathBuf,
-    /// The key of `client`; where it is missing, the key is looked for in `client`.
+    /// The key of `client`; if it is missing, the key is expected in `client`.
     pub client_key: PathBuf,
 }
 
@@ -126,7 +126,7 @@ struct Anchors {
     identity: Option<Identity>,
 }
 
-/// What this machine shows to servers that ask who it is.
+/// This machine's identity, for servers that ask for it.
 #[derive(Debug)]
 struct Identity {
     path: PathBuf,
@@ -146,7 +146,7 @@ impl Trust {
         anchors.trust(clock, None).map(|trust| Self { tells_time: true, ..trust })
     }
 
-    /// For images and orders by URL, which may lie anywhere: all of it together.
+    /// For images and orders by URL, which may be anywhere: all of it together.
     pub fn downloads(ca: Option<&Ca>, files: &TrustFiles, clock: Clock) -> Result<Self, TrustError> {
         let mut anchors = Anchors::default();
         anchors.add_files(files)?;
@@ -157,15 +157,15 @@ impl Trust {
         anchors.trust(clock, None)
     }
 
-    /// As [`Trust::controller`] with a clock of one's own.
+    /// Like [`Trust::controller`] with a given clock.
     pub fn with_time(ca: &Ca, clock: Clock, time: Arc<dyn TimeProvider>) -> Result<Self, TrustError> {
         let mut anchors = Anchors::default();
         anchors.add(ca)?;
         anchors.trust(clock, Some(time)).map(|trust| Self { tells_time: true, ..trust })
     }
 
-    /// Whoever answers is believed, where the operator said so in as many words (`ipa-insecure`). What is fetched is
-    /// safe by its digest alone.
+    /// Trusts any server, if the operator explicitly asked for it (`ipa-insecure`). Only digests then protect what is
+    /// fetched.
     pub fn unverified(clock: Clock) -> Result<Self, TrustError> {
         let provider = Arc::new(ring::default_provider());
         let verifier = Anybody(provider.clone());
@@ -179,7 +179,7 @@ impl Trust {
         Ok(Self { config: Arc::new(config), clock, tells_time: false })
     }
 
-    /// As good, for somebody who is not the controller.
+    /// The same trust, for servers other than the controller.
     pub fn of_others(&self) -> Self {
         Self { tells_time: false, ..self.clone() }
     }
@@ -192,7 +192,7 @@ impl Trust {
         &self.clock
     }
 
-    /// Whether replies come from the controller itself and prove it: only these may set the clock.
+    /// Whether replies come from the authenticated controller itself: only these may set the clock.
     pub fn tells_time(&self) -> bool {
         self.tells_time
     }
@@ -220,9 +220,9 @@ impl Anchors {
     fn trust(self, clock: Clock, time: Option<Arc<dyn TimeProvider>>) -> Result<Trust, TrustError> {
         let provider = Arc::new(ring::default_provider());
         let mut roots = RootCertStore::empty();
-        // A bundle may hold certificates that webpki cannot read; the others still count.
+        // A bundle may contain certificates that webpki cannot parse; the others still count.
         roots.add_parsable_certificates(self.public.into_iter().chain(self.own.iter().cloned()));
-        // The only error of this builder is an empty store.
+        // This builder fails only for an empty store.
         let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().ok();
         let verifier =
             Verifier { pins: self.pins, own: self.own, chain, clock: clock.clone(), provider: provider.clone() };
@@ -238,13 +238,13 @@ impl Anchors {
                 config.with_client_auth_cert(chain, key).map_err(|source| TrustError::Identity { path, source })?
             }
         };
-        // A resumed session is not verified again, but what an unset clock let pass has to be.
+        // A resumed session is not verified again, but whatever was accepted without a known time must be.
         config.resumption = Resumption::disabled();
         Ok(Trust { config: Arc::new(config), clock, tells_time: false })
     }
 }
 
-/// The certificates of a PEM file, of which at least one has to be usable as a CA.
+/// The certificates in a PEM file, at least one of which must be usable as a CA.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let pem = std::fs::read(path).map_err(|source| TrustError::Read { path: path.into(), source })?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
@@ -254,7 +254,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustEr
     if usable { Ok(certificates) } else { Err(TrustError::Empty { path: path.into() }) }
 }
 
-/// This machine's own certificate and key, where the ramdisk has them.
+/// This machine's own certificate and key, if the ramdisk has them.
 fn identity(files: &TrustFiles) -> Result<Option<Identity>, TrustError> {
     let path = &files.client;
     if !path.exists() {

@@ -17,11 +17,11 @@ pub type Fingerprint = [u8; 32];
 
 #[derive(Debug)]
 pub struct Verifier {
-    /// Accepted whatever they say about names and times: the operator named exactly this certificate.
+    /// Accepted whatever their names and times are: the operator named exactly this certificate.
     pub pins: Vec<Fingerprint>,
-    /// Certificates of the operator's CA file: a self-signed one may be the server's own.
+    /// Certificates in the operator's CA file: a self-signed one may be the server's own.
     pub own: Vec<CertificateDer<'static>>,
-    /// None: only pins are accepted.
+    /// `None`: only pins are accepted.
     pub chain: Option<Arc<WebPkiServerVerifier>>,
     pub clock: Clock,
     pub provider: Arc<CryptoProvider>,
@@ -31,11 +31,11 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
     Sha256::digest(certificate).into()
 }
 
-/// A chain has few certificates, each with one beginning.
+/// A chain has few certificates, each with one start of validity.
 const MOST_TIMES: usize = 8;
 
 impl Verifier {
-    /// Chain and name as ever; when it has to be valid says the clock.
+    /// Chain and name are checked as usual; the clock decides when it must be valid.
     fn by_chain(
         &self,
         chain: &WebPkiServerVerifier,
@@ -56,8 +56,8 @@ fn unix(time: SystemTime) -> UnixTime {
     UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// Where a certificate is only not valid yet, the chain is judged when that one begins: nothing of it may have ended at
-/// `time`, and all of it has to be valid at one common moment.
+/// If a certificate is merely not valid yet, the chain is checked at the start of its validity: no certificate may have
+/// expired at `time`, and all must be valid at one common moment.
 fn leniently(
     chain: &WebPkiServerVerifier,
     certificates: (&CertificateDer<'_>, &[CertificateDer<'_>]),
@@ -124,7 +124,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Believes every certificate; only the handshake has to fit it.
+/// Trusts every certificate; only the handshake must match it.
 #[derive(Debug)]
 pub struct Anybody(pub Arc<CryptoProvider>);
 

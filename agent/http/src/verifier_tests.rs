@@ -124,7 +124,7 @@ fn a_pin_is_all_or_nothing() {
 
 #[test]
 fn a_self_signed_server_is_its_own_ca_file() {
-    // What `openssl req -x509` makes: a CA that serves; webpki takes no CA as a server.
+    // As made by `openssl req -x509`: a CA used as a server certificate; webpki accepts no CA as a server.
     let server = make("host", true, LEAF, None);
     let mut verifier = verifier(Some(&server), Clock::trusted());
     assert!(judge(&verifier, &server, &[], "host", at(2026, 3)).is_err());

@@ -2,7 +2,7 @@
 
 use burin_protocol::error::Coded;
 
-/// Told at once, and kept in the receipt.
+/// Reported at once, and listed in the receipt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Anomaly {
     #[error("{source_name}: no known partition table, filesystem or boot sector; written unchanged")]
@@ -29,8 +29,10 @@ impl Coded for Anomaly {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Unrecognized { .. } => Some("look at the file (`file IMAGE`): is it a disk image at all?".into()),
-            Self::LengthUnknown { .. } => Some("publish a digest, or have the server send a Content-Length".into()),
+            Self::Unrecognized { .. } => Some("check with `file IMAGE` that it is a disk image".into()),
+            Self::LengthUnknown { .. } => {
+                Some("publish a digest, or configure the server to send a Content-Length".into())
+            }
             Self::Trailing { .. } | Self::NoBackup { .. } => None,
         }
     }

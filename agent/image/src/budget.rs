@@ -11,26 +11,26 @@ use burin_disk::CHUNK;
 /// the image does not look like many frames, what compares a device with an index. One more compressed frame may be
 /// coming in: it stands in for the one window of a plain stream.
 pub const IN_FLIGHT: usize = 24 << 20;
-/// What many frames have of it; chunks get the rest.
+/// The part for compressed frames if the image consists of many; chunks get the rest.
 const PACKED: usize = 18 << 20;
-/// A frame that does not compress, with the pieces that it begins and ends in, must fit beside windows, which take half.
+/// An incompressible frame, with the pieces in which it starts and ends, must fit beside the windows, which take half.
 const _: () = assert!(LARGEST_FRAME + 2 * PIECE <= PACKED / 2);
-/// Pieces in hands between the queues: one each in source, digest and decoder.
+/// Pieces outside of the queues: one each in source, digest and decoder.
 const IN_HAND: usize = 3;
 
-/// Chunks that each device beyond the first may have on their way besides.
+/// Additional chunks in flight for each device beyond the first.
 const CHUNKS_A_DEVICE: usize = 8;
 
-/// How the budget is divided.
+/// The division of the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryShare {
     /// Buffers of [`CHUNK`] bytes between decoder and devices.
     pub buffers: usize,
-    /// Bytes of frames under way.
+    /// Bytes of frames in flight.
     pub in_flight: usize,
 }
 
-/// `frames`: whether the image looks like many zstd frames. If it turns out otherwise, all still works, less fast.
+/// `frames`: whether the image seems to consist of many zstd frames. A wrong guess costs only speed.
 pub fn share(options: &Options, devices: usize, frames: bool) -> MemoryShare {
     let in_flight = if frames { PACKED } else { IN_FLIGHT };
     MemoryShare { buffers: buffers(options, devices) + (IN_FLIGHT - in_flight) / CHUNK, in_flight }
@@ -41,18 +41,19 @@ pub fn share(options: &Options, devices: usize, frames: bool) -> MemoryShare {
 /// Beside them are the decoder's window (at most 2^`window_log` bytes, as many as the image asks for; in its place
 /// [`LARGEST_FRAME`] where frames are decoded side by side), stacks and the program itself.
 pub fn bytes(options: &Options, devices: usize, connections: usize) -> usize {
-    // A queue on either side of the digest of the download.
+    // One queue before and one after the digest of the download.
     let pieces = (2 * PIECES + IN_HAND) * PIECE;
     let parts = if connections > 1 { connections * (PART as usize + PIECE) } else { 0 };
-    // One buffer more: of zeros, for everybody.
+    // One more buffer, of zeros, shared by all.
     (buffers(options, devices) + 1) * CHUNK + pieces + parts + IN_FLIGHT + devices.max(1) * burin_disk::WRITER_BYTES
 }
 
-/// How many workers decode what differs from a device, and how many MiB of it may be under way, where frames are at most
-/// of so many bytes. Comparing has buffers of its own: this is in place of those that a whole image goes through.
+/// The number of workers that decode differences from a device, and how many MiB may be in flight, if frames have at
+/// most `frame` bytes. Comparison has its own buffers: this uses the budget of those through which a whole image would
+/// pass.
 pub fn patching(options: &Options, frame: usize) -> (usize, usize) {
     let most = buffers(options, 1) * CHUNK;
-    // The frames of one MiB begin before it and end behind it; a worker keeps one that it needs in part.
+    // The frames of one MiB may start before it and end after it; a worker keeps one that it needs in part.
     let fits = |workers: usize| 2 * workers * (CHUNK + 2 * frame) + workers * frame <= most;
     match (1..=options.workers()).rev().find(|workers| fits(*workers)) {
         Some(workers) => (workers, 2 * workers),
@@ -60,12 +61,13 @@ pub fn patching(options: &Options, frame: usize) -> (usize, usize) {
     }
 }
 
-/// Buffers of [`CHUNK`] bytes.
+/// Number of buffers of [`CHUNK`] bytes.
 pub fn buffers(options: &Options, devices: usize) -> usize {
     options.buffers.max(LEAST_BUFFERS) + CHUNKS_A_DEVICE * devices.saturating_sub(1)
 }
 
-/// Fewer would stop the stages: one being filled, some between them, one being written, the first withheld.
+/// With fewer the stages would stop: one being filled, some between the stages, one being written, and the withheld
+/// first one.
 pub const LEAST_BUFFERS: usize = CHUNKS + 2;
 const _: () = assert!(LEAST_BUFFERS > crate::codec::zstd::workers::KEPT);
 
@@ -81,9 +83,9 @@ mod tests {
             let (plain, frames) = (share(&options, devices, false), share(&options, devices, true));
             let bytes = |share: MemoryShare| share.buffers * CHUNK + share.in_flight;
             assert_eq!(bytes(plain), bytes(frames));
-            // Of the frame whose turn it is some chunks, of another all.
+            // Some chunks of the frame whose turn it is, and all of another frame.
             assert!(frames.buffers >= LEAST_BUFFERS + KEPT + LARGEST_FRAME / CHUNK);
-            // Three compressed frames of pzstd, and the windows of two.
+            // Three compressed frames from pzstd, and the windows of two.
             assert!(frames.in_flight >= 3 * (3 << 20) + 2 * (2 << 20));
         }
     }

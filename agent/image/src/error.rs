@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why an image is not on the disk.
+/// Why an image was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     #[error("no source is given")]
@@ -109,7 +109,7 @@ pub enum ImageError {
     Queue { source: io::Error },
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The device was touched: everything that stopped a write half-way comes wrapped in this.
+    /// The device was touched: every error that stops a write half-way is wrapped in this.
     #[error("{device}: writing stopped while {phase}, at byte {offset}; {}", left(*head_erased), device = device.display())]
     Stopped { device: PathBuf, phase: &'static str, offset: u64, head_erased: bool, source: Arc<ImageError> },
 }
@@ -131,7 +131,7 @@ fn left(head_erased: bool) -> &'static str {
 }
 
 impl ImageError {
-    /// The error itself, without the frame that says where writing stopped.
+    /// The error itself, without the wrapper that states where writing stopped.
     pub fn cause(&self) -> &ImageError {
         match self {
             Self::Stopped { source, .. } => source.cause(),
@@ -139,26 +139,26 @@ impl ImageError {
         }
     }
 
-    /// Of what comes from a registry.
+    /// The hint for errors of a registry.
     fn registry_hint(&self) -> Option<String> {
         match self {
             Self::Reference { .. } => Some(
-                "oci://HOST[:PORT]/REPOSITORY:TAG or @sha256:HEX; oci+http:// for a registry without TLS".into(),
+                "write oci://HOST[:PORT]/REPOSITORY:TAG or @sha256:HEX; oci+http:// for a registry without TLS".into(),
             ),
             Self::NoPlatform { .. } => Some("push the image for this architecture too".into()),
             Self::Choice { .. } => Some("name one of them: oci://HOST/REPOSITORY:TAG#FILE".into()),
             Self::OtherKind { .. } => Some(
-                "a disk is an artefact of one file, or a file below /disk in a container image; a root filesystem is a \
-                 container image, and goes into a layout"
+                "use an artefact of one file, or a container image with a file below /disk, for a disk; a container image \
+                 with a root filesystem belongs in a layout's tree"
                     .into(),
             ),
             Self::TokenServer { .. } => {
-                Some("check that the registry is the right one; give a token instead of a password".into())
+                Some("check that this is the right registry, or give a token instead of a password".into())
             }
             Self::CosignKey => Some("give the contents of cosign.pub (cosign generate-key-pair)".into()),
             Self::CosignMissing { .. } => Some("sign it: cosign sign --key cosign.key IMAGE@DIGEST".into()),
             Self::Cosign { .. } => {
-                Some("the image is another than the one that was signed, or somebody else signed it".into())
+                Some("check key and image: the signature is for another image, or by another key".into())
             }
             _ => None,
         }
@@ -221,52 +221,54 @@ impl Coded for ImageError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotFound { .. } => Some("check the path; on the server, that the file is published".into()),
-            Self::Denied { .. } => Some("the server wants credentials, or other ones".into()),
+            Self::NotFound { .. } => Some("check the path, and that the file is on the server".into()),
+            Self::Denied { .. } => Some("give the credentials that the server wants".into()),
             Self::Redirect { .. } => {
-                Some("give the URL that it leads to; what is asked for by https is fetched by https only".into())
+                Some("give the URL that it leads to; redirects from https to http are not followed".into())
             }
             Self::Proxy { .. } => {
-                Some("check the proxy's URL, user and password, and that it lets the server through".into())
+                Some("check the proxy's URL, user and password, and that it allows this server".into())
             }
             Self::Manifest { .. } => {
-                Some("make it anew: burin image pack IMAGE -o FOLDER; publish all of that folder".into())
+                Some("make it again with `burin image pack IMAGE -o FOLDER`, and publish all of that folder".into())
             }
             Self::ManifestName { .. } => {
-                Some("name the manifest of the right image, or correct the name that the order wants".into())
+                Some("name the manifest of the right image, or correct the name in the order".into())
             }
             Self::ManifestOld { .. } => Some(
-                "publish a newer one; if going back is meant, lower `least_version` in the order, or in the ramdisk's \
+                "publish a newer one; to go back on purpose, lower `least_version` in the order, or in the ramdisk's \
                  /etc/burin/image-versions"
                     .into(),
             ),
             Self::ProxyUrl { .. } => {
-                Some("http://HOST:PORT; https, socks5 and socks5h are the other schemes that there are".into())
+                Some("write http://HOST:PORT; the other schemes are https, socks5 and socks5h".into())
             }
-            Self::Truncated { .. } => Some("the file is incomplete at its source: publish it again".into()),
+            Self::Truncated { .. } => Some("publish it again: the file is incomplete at its source".into()),
             Self::DigestMismatch { .. } => {
-                Some("either the digest belongs to another build, or the bytes were changed on their way".into())
+                Some("check the digest: it belongs to another build, or the bytes were changed in transit".into())
             }
             Self::DigestAmbiguous { .. } => {
-                Some("give the digest itself, or publish paths in the file of digests".into())
+                Some("give the digest itself, or publish paths in the checksum file".into())
             }
             Self::SignatureMissing { .. } => {
                 Some("sign it: minisign -S -m FILE, and publish FILE.minisig beside it".into())
             }
-            Self::SignatureOtherKey { .. } => Some("give the key that belongs to it, or find out who signed it".into()),
-            Self::SignatureLegacy { .. } => Some("sign it again, without -l: minisign -S -m FILE".into()),
-            Self::SignatureOld { .. } => Some(
-                "the server has an older release; with `minisign -t`, the comment needs `timestamp:SECONDS`".into(),
-            ),
-            Self::Signature { .. } => {
-                Some("the file was changed after it was signed, or the signature is of another".into())
+            Self::SignatureOtherKey { .. } => {
+                Some("give the key that it was signed with, or find out who signed it".into())
             }
+            Self::SignatureLegacy { .. } => Some("sign it again, without -l: minisign -S -m FILE".into()),
+            Self::SignatureOld { .. } => {
+                Some("publish a newer release; with `minisign -t`, the comment needs `timestamp:SECONDS`".into())
+            }
+            Self::Signature { .. } => Some(
+                "publish the file with its own signature: it was changed after it was signed, or belongs to another"
+                    .into(),
+            ),
             Self::SignatureKey { .. } => Some("give the second line of minisign.pub".into()),
-            Self::NotIndexed { .. } => Some("make the index anew: burin index IMAGE".into()),
+            Self::NotIndexed { .. } => Some("make the index again: burin index IMAGE".into()),
             Self::TooLarge { .. } => Some("choose a larger disk or a smaller image".into()),
             Self::SectorSize { .. } => Some(
-                "make the image for such disks, or choose others (`match` on logical_block_size; docs/images.md)"
-                    .into(),
+                "make an image for such disks, or choose others (`match` on logical_block_size; docs/images.md)".into(),
             ),
             Self::Window { .. } => Some("raise the window limit, or compress without --long/--ultra".into()),
             Self::Memory { .. } => Some(
@@ -274,7 +276,7 @@ impl Coded for ImageError {
             ),
             Self::Unsupported { .. } => Some(
                 "publish the disk's bytes: raw or qcow2 (qemu-img convert -O qcow2 IN OUT), compressed once or not at \
-                     all; docs/images.md says what is read, and what a server has to do"
+                     all; see docs/images.md for formats and servers"
                     .into(),
             ),
             Self::Refused(refusal) => refusal.0.hint(),

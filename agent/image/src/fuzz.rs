@@ -39,7 +39,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("decode", decode),
 ];
 
-/// More of what an image claims to hold is not read.
+/// Limit for reading what an image claims to contain.
 const ENOUGH: u64 = 1 << 20;
 
 struct Memory(Vec<u8>);
@@ -139,7 +139,7 @@ fn decode(bytes: &[u8]) {
     let _ = index(source, options, &Cancel::default());
 }
 
-/// Runs the target of that name.
+/// Runs the target with this name.
 pub fn run(name: &str, bytes: &[u8]) {
     for (_, target) in TARGETS.iter().filter(|(n, _)| *n == name) {
         target(bytes);

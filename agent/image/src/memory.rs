@@ -2,12 +2,13 @@
 
 use crate::error::ImageError;
 
-/// Bytes that can be had without swapping, as the kernel estimates it (proc(5), MemAvailable); none where it does not say.
+/// Memory available without swapping, in bytes, as estimated by the kernel (proc(5), MemAvailable); `None` if it is
+/// unknown.
 pub fn available() -> Option<u64> {
     parse(&std::fs::read_to_string("/proc/meminfo").ok()?)
 }
 
-/// An error where `needed` bytes are more than there are. Where nobody knows, nothing is refused.
+/// An error if `needed` bytes are not available. If that is unknown, nothing is refused.
 pub fn check(source_name: &str, needed: u64, available: Option<u64>) -> Result<(), ImageError> {
     match available.filter(|available| needed > *available) {
         Some(available) => Err(ImageError::Memory { source_name: source_name.to_owned(), needed, available }),
@@ -15,7 +16,7 @@ pub fn check(source_name: &str, needed: u64, available: Option<u64>) -> Result<(
     }
 }
 
-/// The same, with what the kernel says.
+/// The same, with the kernel's estimate.
 pub fn check_available(source_name: &str, needed: u64) -> Result<(), ImageError> {
     check(source_name, needed, available())
 }

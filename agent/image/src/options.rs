@@ -2,7 +2,7 @@
 
 use burin_disk::Backend;
 
-/// Knobs with good defaults.
+/// Settings with good defaults.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Largest zstd window and xz dictionary, as a power of two: 27 is 128 MiB.
@@ -10,7 +10,7 @@ pub struct Options {
     pub backend: Backend,
     /// Buffers of 1 MiB between decoder and device.
     pub buffers: usize,
-    /// Threads that decode zstd frames side by side; 0 is one for each processor, at most four.
+    /// Threads that decode zstd frames in parallel; 0 means one per processor, at most four.
     pub workers: usize,
 }
 

@@ -3,7 +3,7 @@
 use burin_protocol::error::Coded;
 use std::fmt;
 
-/// Why an image is not wanted, with a code of its own.
+/// Why an image is refused, with a code of its own.
 #[derive(Debug)]
 pub struct Refusal(pub Box<dyn Coded + Send + Sync>);
 

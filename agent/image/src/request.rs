@@ -10,7 +10,7 @@ use burin_disk::{Mark, Withheld};
 use burin_protocol::ImageReceipt;
 use burin_protocol::image::{ImageDigests, ImageFormat, Verify};
 
-/// What to write and how it is known to be right.
+/// What to write, and how to verify it.
 #[derive(Debug)]
 pub struct WriteRequest {
     pub source: Source,

@@ -37,8 +37,8 @@ pub const FAULTS: &[FaultRule] = &[
     FaultRule {
         code: "check.no_root",
         severity: Severity::Error,
-        why: "nothing more can be told of the system, and `root` of an order may find none",
-        remedy: "put an os-release file into the root filesystem; if there is no system in it, this image is not one to boot",
+        why: "nothing more is known about the system, and `root` in an order may not find it",
+        remedy: "put an os-release file into the root filesystem; an image without a system cannot boot",
         find: |look| {
             let readable = look.foreign.is_none() && look.root.is_none() && look.unread.is_empty();
             if readable { vec!["no filesystem of the image has an os-release file".to_owned()] } else { Vec::new() }
@@ -57,7 +57,7 @@ pub const FAULTS: &[FaultRule] = &[
     FaultRule {
         code: "check.no_boot",
         severity: Severity::Error,
-        why: "no firmware starts it",
+        why: "no firmware can boot it",
         remedy: "install a boot loader into the image: grub-install --target=x86_64-efi --removable, and grub-install DEVICE for BIOS",
         find: |look| {
             let none = look.boot.bios.is_none() && look.boot.uefi.is_empty();
@@ -71,8 +71,8 @@ pub const FAULTS: &[FaultRule] = &[
     FaultRule {
         code: "check.no_fallback_loader",
         severity: Severity::Error,
-        why: "UEFI starts it only where somebody made a boot entry, and forgets it when its memory is cleared or the disk moves",
-        remedy: "grub-install --removable (Debian: --force-extra-removable), or bootctl install, or copy the loader to EFI/BOOT/BOOTX64.EFI",
+        why: "UEFI boots it only with a boot entry, which is lost when NVRAM is cleared or the disk moves",
+        remedy: "run grub-install --removable (Debian: --force-extra-removable), or bootctl install, or copy the loader to EFI/BOOT/BOOTX64.EFI",
         find: |look| match look.boot.uefi.first() {
             Some(first) if !look.boot.uefi.iter().any(|loader| loader.fallback) => {
                 vec![format!(
@@ -97,56 +97,56 @@ pub const FAULTS: &[FaultRule] = &[
         code: "check.root_device",
         severity: Severity::Error,
         why: "the disk has another name on other hardware, and may have another after a restart",
-        remedy: "root=UUID=...; in a GRUB system: take GRUB_DISABLE_LINUX_UUID out and run update-grub with /dev/disk mounted",
+        remedy: "use root=UUID=...; with GRUB, remove GRUB_DISABLE_LINUX_UUID and run update-grub with /dev/disk mounted",
         find: root_device,
     },
     FaultRule {
         code: "check.root_unknown",
         severity: Severity::Error,
-        why: "the kernel waits for a filesystem that does not come",
-        remedy: "make the boot loader's configuration anew after the filesystems are made: update-grub, kernel-install",
+        why: "the kernel waits for a filesystem that never appears",
+        remedy: "regenerate the boot loader's configuration after the filesystems are made: update-grub, kernel-install",
         find: |look| unknown(look, "root"),
     },
     FaultRule {
         code: "check.resume_unknown",
         severity: Severity::Warning,
-        why: "the ramdisk waits for a swap that does not come, half a minute or more at every boot",
-        remedy: "take resume= out of the command line and out of the ramdisk (/etc/initramfs-tools/conf.d/resume: RESUME=none)",
+        why: "at every boot the ramdisk waits half a minute or more for a swap that never appears",
+        remedy: "remove resume= from the command line and from the ramdisk (/etc/initramfs-tools/conf.d/resume: RESUME=none)",
         find: resume_unknown,
     },
     FaultRule {
         code: "check.loader_unknown",
         severity: Severity::Error,
         why: "GRUB looks for a filesystem that the image does not have, and stops at its prompt",
-        remedy: "run grub-install and update-grub once more, after the filesystems have their last UUIDs",
+        remedy: "run grub-install and update-grub again, once the filesystems have their final UUIDs",
         find: loader_unknown,
     },
     FaultRule {
         code: "check.fstab_device",
         severity: Severity::Error,
         why: "the disk has another name on other hardware: the boot stops and waits for it",
-        remedy: "UUID=..., LABEL=... or PARTUUID=... in its place (blkid tells them)",
+        remedy: "use UUID=..., LABEL=... or PARTUUID=... instead (blkid prints them)",
         find: fstab_device,
     },
     FaultRule {
         code: "check.fstab_unknown",
         severity: Severity::Error,
         why: "the boot waits for it and ends in emergency mode",
-        remedy: "correct the line, or let it say nofail",
+        remedy: "correct the line, or add nofail",
         find: fstab_unknown,
     },
     FaultRule {
         code: "check.swap_behind_root",
         severity: Severity::Error,
         why: "on a larger disk the root cannot grow over it",
-        remedy: "put the swap before the root, or let it be a file",
+        remedy: "put the swap before the root, or use a swap file",
         find: swap_behind_root,
     },
     FaultRule {
         code: "check.no_serial_console",
         severity: Severity::Warning,
-        why: "servers are watched over a serial line or a BMC, which then stay dark",
-        remedy: "console=tty0 console=ttyS0,115200 on the kernel command line",
+        why: "servers are watched over a serial line or a BMC, which then show nothing",
+        remedy: "add console=tty0 console=ttyS0,115200 to the kernel command line",
         find: |look| {
             let lines = &look.boot.command_lines;
             let serial = |word: &str| word.strip_prefix("console=").is_some_and(|name| !name.starts_with("tty0"));
@@ -185,7 +185,7 @@ fn root_device(look: &Look) -> Vec<String> {
     found
 }
 
-/// Texts that a ramdisk has for its own use: ramdisk, path, text.
+/// Texts in ramdisks that they use themselves: ramdisk, path, text.
 fn ramdisk_texts(look: &Look) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     for kernel in &look.kernels {
@@ -197,7 +197,7 @@ fn ramdisk_texts(look: &Look) -> Vec<(String, String, String)> {
     found
 }
 
-/// `root=UUID=...` of a filesystem that the image does not have.
+/// Every `root=UUID=...` of a filesystem that is not in the image.
 fn unknown(look: &Look, name: &str) -> Vec<String> {
     if look.volumes.is_empty() {
         return Vec::new();
@@ -217,7 +217,7 @@ fn is_own(named: &Named) -> bool {
     !matches!(named, Named::Device(_) | Named::Other)
 }
 
-/// Names of what lies in something that could not be looked into are not judged.
+/// Whether a name can be judged: not if it may refer to something that could not be inspected.
 fn may_judge(look: &Look, named: &Named) -> bool {
     let closed = look.volumes.iter().any(|one| {
         let group = one.filesystem == Some("LVM2_member") && one.group.is_none();
@@ -309,7 +309,7 @@ fn fstab_unknown(look: &Look) -> Vec<String> {
 
 fn swap_behind_root(look: &Look) -> Vec<String> {
     let Some(root) = look.root_volume() else { return Vec::new() };
-    // A logical volume grows with its group: what counts is the partition that holds the group.
+    // A logical volume grows with its group, so the partition with the group counts.
     let holder = match root.number {
         Some(_) => Some(root),
         None => {

@@ -3,7 +3,7 @@
 use burin_image::{ImageError, ReadAt};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A stretch of an image: all of it, or a partition.
+/// A range of an image: all of it, or a partition.
 #[derive(Clone)]
 pub struct Disk {
     bytes: Arc<Mutex<Box<dyn ReadAt>>>,
@@ -32,13 +32,13 @@ impl Disk {
         self.len == 0
     }
 
-    /// A part of it, cut where this ends.
+    /// A range of it, cut off at its end.
     pub fn part(&self, start: u64, len: u64) -> Self {
         let start = start.min(self.len);
         Self { bytes: self.bytes.clone(), start: self.start + start, len: len.min(self.len - start) }
     }
 
-    /// Fills `out`; beyond the end is an error.
+    /// Fills `out`; reading beyond the end is an error.
     pub fn read_exact(&self, offset: u64, out: &mut [u8]) -> Result<(), ImageError> {
         if offset.checked_add(out.len() as u64).is_none_or(|end| end > self.len) {
             let source_name = "the image".to_owned();
@@ -58,13 +58,13 @@ impl Disk {
         Ok(out)
     }
 
-    /// As many of `len` bytes from the beginning as there are.
+    /// The first `len` bytes, or all if there are fewer.
     pub fn head(&self, len: usize) -> Result<Vec<u8>, ImageError> {
         self.read(0, usize::try_from(self.len).unwrap_or(usize::MAX).min(len))
     }
 }
 
-/// The same bytes, for what reads an image from its beginning to its end.
+/// The same bytes, for readers that go from beginning to end.
 impl ReadAt for Disk {
     fn len(&self) -> u64 {
         self.len

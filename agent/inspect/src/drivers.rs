@@ -9,19 +9,19 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub struct Hardware {
     pub name: &'static str,
-    /// Modules, by their names with `_`.
+    /// Names of modules, with `_` for `-`.
     pub modules: &'static [&'static str],
     pub need: Need,
 }
 
-/// Where its drivers have to be.
+/// Where its drivers must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Nearly every machine has such a disk: in the ramdisk, or the image does not boot there.
+    /// Nearly every machine has such disks: without the driver in the ramdisk, the image does not boot there.
     Disk,
-    /// Disks of many machines: their absence is worth a word.
+    /// Disks of many machines: a missing driver is a warning.
     SomeDisks,
-    /// After the root is there.
+    /// Needed only after the root is mounted.
     Network,
 }
 
@@ -66,7 +66,7 @@ pub const HARDWARE: &[Hardware] = &[
     },
 ];
 
-/// Modules of a kernel, by where they are.
+/// A kernel's modules, by location.
 #[derive(Debug, Default)]
 pub struct Modules {
     pub built_in: BTreeSet<String>,
@@ -74,7 +74,7 @@ pub struct Modules {
 }
 
 impl Modules {
-    /// Those of the kernel `version`, by the lists in its folder.
+    /// The modules of the kernel `version`, from the lists in its folder.
     pub fn read(files: &Files, version: &str) -> Self {
         let folder = ["/usr/lib/modules", "/lib/modules"].map(|folder| format!("{folder}/{version}"));
         let list = |name: &str| folder.iter().find_map(|folder| files.text(&format!("{folder}/{name}")));
@@ -87,7 +87,7 @@ impl Modules {
         }
     }
 
-    /// What a ramdisk says of the modules that are built in, where the root does not.
+    /// Adds the built-in modules as listed in a ramdisk, if the root has no list.
     pub fn add_built_in(&mut self, ramdisk: &Ramdisk) {
         for (path, bytes) in &ramdisk.kept {
             if path.ends_with("/modules.builtin") {

@@ -9,10 +9,10 @@ use crate::{boot_faults, identity_faults, leftovers, network_faults, ramdisk_fau
 pub struct FaultRule {
     pub code: &'static str,
     pub severity: Severity,
-    /// What comes of it.
+    /// The consequence.
     pub why: &'static str,
     pub remedy: &'static str,
-    /// Every place where it is so, in words.
+    /// Describes every place where the fault is.
     pub find: fn(&Look) -> Vec<String>,
 }
 
@@ -30,7 +30,7 @@ pub fn all() -> impl Iterator<Item = &'static FaultRule> {
     TABLES.iter().flat_map(|table| table.iter())
 }
 
-/// Errors first, in the order of the tables.
+/// All findings: errors first, then in the order of the tables.
 pub fn find(look: &Look) -> Vec<Finding> {
     let finding = |fault: &FaultRule, what: String| Finding {
         code: fault.code.to_owned(),

@@ -5,19 +5,19 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// Links that are followed on one way; the kernel's own limit.
+/// Limit for links on one path, as in the kernel.
 const MOST_LINKS: usize = 40;
-/// Text files that say how a system is set up are not larger.
+/// Limit for text files with configuration.
 const LARGEST_TEXT: u64 = 8 << 20;
 
-/// A tree, and where it is.
+/// A tree and its mount point.
 #[derive(Clone)]
 #[allow(missing_debug_implementations, reason = "trees have nothing to print")]
 pub struct Mount {
     /// `/`, `/boot`, ...
     pub at: String,
     pub tree: Rc<dyn Tree>,
-    /// The folder of the tree that is shown there; empty for all of it.
+    /// The folder of the tree that is mounted there; empty for all of it.
     pub below: String,
 }
 
@@ -39,7 +39,7 @@ impl Files {
         Self { mounts: vec![root], unread: RefCell::default() }
     }
 
-    /// Later ones hide earlier ones.
+    /// Mounts a tree. Later mounts hide earlier ones.
     pub fn mount(&mut self, mount: Mount) {
         self.mounts.retain(|known| known.at != mount.at);
         self.mounts.push(mount);
@@ -49,7 +49,7 @@ impl Files {
         self.mounts.iter().any(|mount| mount.at == at)
     }
 
-    /// What could not be read, and why.
+    /// Paths that could not be read, and why.
     pub fn unread(&self) -> Vec<String> {
         self.unread.borrow().iter().cloned().collect()
     }
@@ -66,7 +66,7 @@ impl Files {
         Some((mount, if inside.len() > 1 { inside.trim_end_matches('/').to_owned() } else { inside }))
     }
 
-    /// Answers of a tree; what is not simply absent is noted.
+    /// Asks a tree. Errors other than absence are recorded.
     fn ask<T>(&self, path: &str, ask: impl FnOnce(&dyn Tree, &str) -> Result<T, FsError>) -> Option<T> {
         let (mount, inside) = self.place(path)?;
         match ask(&*mount.tree, &inside) {
@@ -79,7 +79,7 @@ impl Files {
         }
     }
 
-    /// Where a path leads in the end, without links; none where there is nothing.
+    /// The final path without links; `None` if nothing is there.
     pub fn real(&self, path: &str) -> Option<String> {
         let mut left: Vec<String> = parts(path).rev().map(str::to_owned).collect();
         let (mut done, mut links) = (Vec::<String>::new(), 0);
@@ -108,7 +108,7 @@ impl Files {
         Some(format!("/{}", done.join("/")))
     }
 
-    /// Of what a path leads to.
+    /// Metadata of the file at the end of a path.
     pub fn metadata(&self, path: &str) -> Option<Metadata> {
         let real = self.real(path)?;
         if real == "/" {
@@ -117,7 +117,7 @@ impl Files {
         self.ask(&real, |tree, path| tree.metadata(path))
     }
 
-    /// Of the link itself, where the last part is one.
+    /// The target, if the last component is a link.
     pub fn link(&self, path: &str) -> Option<String> {
         let (folder, name) = path.rsplit_once('/')?;
         let here = format!("{}/{name}", self.real(folder)?.trim_end_matches('/'));
@@ -132,7 +132,7 @@ impl Files {
         self.metadata(path).is_some_and(|found| found.node == NodeType::Directory)
     }
 
-    /// In the order of their names; none where there is no such folder.
+    /// Entries in the order of their names; empty if there is no such folder.
     pub fn list(&self, folder: &str) -> Vec<Entry> {
         let Some(real) = self.real(folder) else { return Vec::new() };
         let mut entries = self.ask(&real, |tree, path| tree.list(path)).unwrap_or_default();
@@ -140,7 +140,7 @@ impl Files {
         entries
     }
 
-    /// Paths of the files of a folder whose names end so.
+    /// Paths of the files in a folder whose names end with `end`.
     pub fn ending(&self, folder: &str, end: &str) -> Vec<String> {
         let entries = self.list(folder).into_iter();
         let named = entries.filter(|entry| entry.name.to_ascii_lowercase().ends_with(end));
@@ -156,7 +156,7 @@ impl Files {
         self.bytes(path, LARGEST_TEXT).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Whether a file is there and holds something.
+    /// Whether a file exists and is not empty.
     pub fn has(&self, path: &str) -> bool {
         self.metadata(path).is_some_and(|found| found.node == NodeType::File && found.size > 0)
     }
@@ -166,12 +166,12 @@ fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
     path.split('/').filter(|part| !matches!(*part, "" | "."))
 }
 
-/// Lines that say something: without comments and blanks around.
+/// Lines with content: without comments and surrounding blanks.
 pub fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']))
 }
 
-/// `NAME=VALUE` of a file that a shell reads, without quotes; the last one counts.
+/// The value of `NAME=VALUE` in a shell file, without quotes; the last one counts.
 pub fn variable(text: &str, name: &str) -> Option<String> {
     let value = |line: &str| {
         let (key, value) = line.split_once('=')?;

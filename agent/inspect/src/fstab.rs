@@ -41,23 +41,23 @@ impl FstabLine {
     }
 }
 
-/// What a name of a block device says.
+/// What the name of a block device refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Named {
-    /// By something that the image itself carries.
+    /// A UUID, which the image itself contains.
     Uuid(String),
     Label(String),
     PartUuid(String),
     PartLabel(String),
     /// `GROUP/VOLUME`.
     Logical(String),
-    /// By the name that a kernel happens to give, or by the place or serial number of a disk.
+    /// A name given by the kernel, or by a disk's location or serial number.
     Device(String),
-    /// Not a block device, or one that says nothing of hardware.
+    /// Not a block device, or one that does not depend on hardware.
     Other,
 }
 
-/// Of `UUID=...`, `/dev/...` and so on.
+/// Interprets `UUID=...`, `/dev/...` and so on.
 pub fn named(what: &str) -> Named {
     let what = what.trim_matches('"');
     for (tag, link) in
@@ -77,7 +77,8 @@ pub fn named(what: &str) -> Named {
     }
     let Some(device) = what.strip_prefix("/dev/") else { return Named::Other };
     if device.starts_with("disk/") {
-        // by-id, by-path, by-diskseq: this machine's hardware. What others there are is named by the image's own.
+        // by-id, by-path and by-diskseq refer to this machine's hardware. The other directories refer to names within
+        // the image.
         let own = ["by-dname", "by-designator", "by-loop"].iter().any(|own| device.contains(own));
         return if own { Named::Other } else { Named::Device(what.to_owned()) };
     }
@@ -117,7 +118,7 @@ fn mapper(name: &str) -> Option<String> {
     Some(format!("{group}/{volume}").replace('\0', "-"))
 }
 
-/// The volume that is meant, where the image has it.
+/// The volume that is referred to, if it is in the image.
 pub fn volume<'a>(volumes: &'a [Volume], named: &Named) -> Option<&'a Volume> {
     let same = |own: Option<&str>, wanted: &str| own.is_some_and(|own| own.eq_ignore_ascii_case(wanted));
     volumes.iter().find(|one| match named {
@@ -126,7 +127,7 @@ pub fn volume<'a>(volumes: &'a [Volume], named: &Named) -> Option<&'a Volume> {
         Named::PartUuid(uuid) => same(one.guid.map(|guid| guid.to_string()).as_deref(), uuid),
         Named::PartLabel(label) => one.number.is_some() && one.name == *label,
         Named::Logical(name) => one.number.is_none() && one.name == *name,
-        // The number at the end is the partition's.
+        // The number at the end is the partition number.
         Named::Device(device) => {
             let digits = device.trim_end_matches(|c: char| c.is_ascii_digit()).len();
             one.number.is_some() && device.get(digits..).and_then(|number| number.parse().ok()) == one.number

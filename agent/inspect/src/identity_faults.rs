@@ -11,49 +11,49 @@ pub const FAULTS: &[FaultRule] = &[
         code: "check.machine_id",
         severity: Severity::Error,
         why: "every machine gets the same one: DHCP gives them the same address, journals and monitoring mix them up",
-        remedy: "truncate -s 0 /etc/machine-id, and let /var/lib/dbus/machine-id be a link to it, as the last thing before publishing",
+        remedy: "just before publishing, truncate -s 0 /etc/machine-id, and make /var/lib/dbus/machine-id a link to it",
         find: machine_id,
     },
     FaultRule {
         code: "check.host_keys",
         severity: Severity::Error,
-        why: "every machine has the same SSH host key: whoever has the image can pose as each of them",
+        why: "every machine has the same SSH host key: anybody with the image can impersonate any of them",
         remedy: "rm /etc/ssh/ssh_host_*_key*; cloud-init, or a unit that runs ssh-keygen -A, makes them at the first boot",
         find: |look| keys(look, &["/etc/ssh", "/etc/dropbear", "/etc/dropbear-initramfs", "/etc/dropbear/initramfs"]),
     },
     FaultRule {
         code: "check.password",
         severity: Severity::Error,
-        why: "everybody who knows it, or can guess it from the image, may log in to every machine",
-        remedy: "passwd -l USER; give users their keys or passwords by the seed",
+        why: "anybody who knows it, or can crack it from the image, can log in to every machine",
+        remedy: "passwd -l USER; give users their keys or passwords in the seed",
         find: |look| shadow(look, |field| !field.is_empty() && !field.starts_with(['!', '*', 'x'])),
     },
     FaultRule {
         code: "check.password_empty",
         severity: Severity::Error,
-        why: "everybody may log in without a password",
+        why: "anybody can log in without a password",
         remedy: "passwd -l USER",
         find: |look| shadow(look, str::is_empty),
     },
     FaultRule {
         code: "check.private_key",
         severity: Severity::Error,
-        why: "whoever gets the image gets the key",
-        remedy: "remove it, and give it to machines that need it by another way; treat it as lost",
+        why: "anybody with the image has the key",
+        remedy: "remove it, treat it as compromised, and give machines that need a key one in another way",
         find: private_keys,
     },
     FaultRule {
         code: "check.authorized_keys",
         severity: Severity::Warning,
-        why: "whoever has these keys may log in to every machine",
-        remedy: "give keys by the seed instead, if they are not meant for all",
+        why: "anybody with these keys can log in to every machine",
+        remedy: "give keys in the seed instead, unless they are meant for all machines",
         find: |look| homes(look, &[".ssh/authorized_keys", ".ssh/authorized_keys2"]),
     },
     FaultRule {
         code: "check.host_identity",
         severity: Severity::Error,
-        why: "storage and management services take all machines for one",
-        remedy: "remove the file, or let it be made at the first boot",
+        why: "storage and management services take all machines for the same one",
+        remedy: "remove the file, or have it made at the first boot",
         find: host_identity,
     },
     FaultRule {
@@ -66,7 +66,7 @@ pub const FAULTS: &[FaultRule] = &[
     FaultRule {
         code: "check.random_seed",
         severity: Severity::Warning,
-        why: "every machine begins with the same randomness",
+        why: "every machine starts with the same random seed",
         remedy: "remove it",
         find: |look| {
             there(
@@ -78,7 +78,7 @@ pub const FAULTS: &[FaultRule] = &[
     FaultRule {
         code: "check.hostname",
         severity: Severity::Warning,
-        why: "every machine has this name, as long as nobody sets another",
+        why: "every machine has this name until another is set",
         remedy: "remove /etc/hostname, or let the seed set the name",
         find: hostname,
     },
@@ -92,13 +92,13 @@ pub const FAULTS: &[FaultRule] = &[
     FaultRule {
         code: "check.mdadm_home",
         severity: Severity::Warning,
-        why: "arrays of other machines are taken for foreign ones, and get other names",
-        remedy: "HOMEHOST <ignore> or <none>, and no ARRAY lines, in mdadm.conf",
+        why: "arrays on other machines count as foreign and get other names",
+        remedy: "set HOMEHOST <ignore> or <none> in mdadm.conf, and remove its ARRAY lines",
         find: mdadm,
     },
 ];
 
-/// Services whose state is one machine's.
+/// Services whose state belongs to one machine.
 const REGISTERED: &[&str] = &[
     "/etc/pki/consumer/cert.pem",
     "/etc/pki/consumer/key.pem",
@@ -129,7 +129,7 @@ fn machine_id(look: &Look) -> Vec<String> {
     let Some(files) = look.files() else { return Vec::new() };
     let mut found = Vec::new();
     for path in ["/etc/machine-id", "/var/lib/dbus/machine-id"] {
-        // A link to /etc/machine-id is told once.
+        // A link to /etc/machine-id is reported only once.
         if path != "/etc/machine-id" && files.link(path).is_some() {
             continue;
         }
@@ -142,7 +142,7 @@ fn machine_id(look: &Look) -> Vec<String> {
     found
 }
 
-/// Files that begin like a private key, or are dropbear's.
+/// Files that start like a private key, or are dropbear's.
 fn keys(look: &Look, folders: &[&str]) -> Vec<String> {
     let Some(files) = look.files() else { return Vec::new() };
     let mut found = Vec::new();
@@ -173,7 +173,7 @@ fn shadow(look: &Look, bad: impl Fn(&str) -> bool) -> Vec<String> {
     found
 }
 
-/// Folders of users: name, path.
+/// Users' home folders: name, path.
 fn home_folders(look: &Look) -> Vec<String> {
     let Some(files) = look.files() else { return Vec::new() };
     let mut found = vec!["/root".to_owned()];
@@ -207,7 +207,7 @@ fn private_keys(look: &Look) -> Vec<String> {
             }
         }
     }
-    // Snake oil of Debian's ssl-cert is the same kind: it is made once, at installation.
+    // The snake-oil key of Debian's ssl-cert is of the same kind: it is made once, at installation.
     for path in files.ending("/etc/ssl/private", ".key") {
         if files.has(&path) {
             found.push(path);

@@ -5,22 +5,22 @@ use crate::files::{Files, lines, variable};
 use crate::look::Look;
 use crate::report::Severity;
 
-/// More than this in logs is worth a word.
+/// Logs larger than this are reported.
 const MANY: u64 = 1 << 20;
 
 pub const FAULTS: &[FaultRule] = &[
     FaultRule {
         code: "check.seed_left",
         severity: Severity::Error,
-        why: "cloud-init takes the machine for one that it has set up already, or reads the old seed before the order's",
-        remedy: "cloud-init clean --logs --seed (or rm -r /var/lib/cloud), as the last thing before publishing",
+        why: "cloud-init takes the machine for one that it has already set up, or reads the old seed before the order's",
+        remedy: "run cloud-init clean --logs --seed (or rm -r /var/lib/cloud) just before publishing",
         find: seeds,
     },
     FaultRule {
         code: "check.seed_partition",
         severity: Severity::Warning,
         why: "its seed would be read before, or instead of, an order's; an order with another one is refused",
-        remedy: "take the partition out, or let the order's seed use it",
+        remedy: "remove the partition, or have the order's seed use it",
         find: |look| {
             let named = |text: &str| ["cidata", "config-2"].iter().any(|name| text.eq_ignore_ascii_case(name));
             let seeds = look.volumes.iter().filter(|one| named(&one.name) || one.label.as_deref().is_some_and(named));
@@ -32,8 +32,8 @@ pub const FAULTS: &[FaultRule] = &[
     FaultRule {
         code: "check.no_cloud_init",
         severity: Severity::Warning,
-        why: "a seed of an order is read by nobody",
-        remedy: "install cloud-init, or give machines their name, keys and network by another way",
+        why: "nothing reads the seed of an order",
+        remedy: "install cloud-init, or give machines their name, keys and network in another way",
         find: |look| match (look.files(), &look.cloud_init) {
             (Some(files), None) if !reads_seeds(files) => {
                 vec!["neither cloud-init nor Ignition nor cloudbase-init is in the image".to_owned()]
@@ -44,8 +44,8 @@ pub const FAULTS: &[FaultRule] = &[
     FaultRule {
         code: "check.cloud_init_off",
         severity: Severity::Warning,
-        why: "a seed of an order is read by nobody",
-        remedy: "rm /etc/cloud/cloud-init.disabled, or take cloud-init=disabled out of the kernel command line",
+        why: "nothing reads the seed of an order",
+        remedy: "rm /etc/cloud/cloud-init.disabled, or remove cloud-init=disabled from the kernel command line",
         find: |look| {
             let word = look.all_words().find(|(_, word)| *word == "cloud-init=disabled");
             let file = look.cloud_init.as_ref().is_some_and(|found| !found.enabled);
@@ -57,7 +57,7 @@ pub const FAULTS: &[FaultRule] = &[
         code: "check.datasource",
         severity: Severity::Error,
         why: "cloud-init does not look for the seeds that an order writes",
-        remedy: "datasource_list: [NoCloud, ConfigDrive, None], or no list at all (/etc/cloud/cloud.cfg.d)",
+        remedy: "set datasource_list: [NoCloud, ConfigDrive, None], or no list at all (/etc/cloud/cloud.cfg.d)",
         find: |look| {
             let list = look.cloud_init.as_ref().map(|found| found.datasources.as_slice()).unwrap_or_default();
             let local = list.iter().any(|name| matches!(name.as_str(), "NoCloud" | "ConfigDrive"));
@@ -67,28 +67,28 @@ pub const FAULTS: &[FaultRule] = &[
     FaultRule {
         code: "check.proxy",
         severity: Severity::Warning,
-        why: "elsewhere there is no such proxy: packages cannot be installed",
+        why: "other sites do not have this proxy: packages cannot be installed",
         remedy: "remove the line before publishing",
         find: |look| found(look, proxies),
     },
     FaultRule {
         code: "check.services_held",
         severity: Severity::Error,
-        why: "packages that are installed later do not start their services",
+        why: "packages installed later do not start their services",
         remedy: "rm /usr/sbin/policy-rc.d",
         find: |look| found(look, |files| existing(files, &["/usr/sbin/policy-rc.d"])),
     },
     FaultRule {
         code: "check.resolver",
         severity: Severity::Warning,
-        why: "name servers of the build machine are asked, which may not be there",
-        remedy: "let /etc/resolv.conf be empty, or systemd-resolved's link",
+        why: "the build machine's name servers are used, which may not be reachable",
+        remedy: "empty /etc/resolv.conf, or make it systemd-resolved's link",
         find: |look| found(look, resolver),
     },
     FaultRule {
         code: "check.logs",
         severity: Severity::Warning,
-        why: "they take room, and tell of the machine that made the image",
+        why: "they take space, and reveal details of the machine that made the image",
         remedy: "rm -r /var/log/journal/*, truncate the files in /var/log, remove shell histories",
         find: |look| found(look, logs),
     },
@@ -112,7 +112,7 @@ pub const FAULTS: &[FaultRule] = &[
                         "/etc/apt/sources.list.d/0000tmp.list",
                     ],
                 );
-                // The package has many; a build copies the one that it needs.
+                // The package has many of them; a build copies only the one that it needs.
                 let emulators: Vec<String> = emulators.map(|one| format!("/usr/bin/{}", one.name)).collect();
                 found.extend(
                     emulators.into_iter().take(2).filter(|_| !files.is_folder("/usr/share/doc/qemu-user-static")),
@@ -185,7 +185,7 @@ fn proxies(files: &Files) -> Vec<String> {
     found
 }
 
-/// A URL's user and password are nobody's business.
+/// A URL without its user and password, which must not be shown.
 fn without_user(line: &str) -> String {
     match (line.find("://"), line.rfind('@')) {
         (Some(start), Some(end)) if start < end => {

@@ -39,12 +39,12 @@ use burin_image::{ImageError, OpenedDisk};
 use burin_protocol::order::Order;
 use hwinventory_types::Inventory;
 
-/// What is wanted besides looking.
+/// Options of a check.
 #[derive(Debug, Default)]
 pub struct CheckOptions {
-    /// Codes of findings that the caller means so.
+    /// Codes of findings that the caller accepts.
     pub accepted: Vec<String>,
-    /// An order, the name of the image in it (where it has several), and the machine, where one is given.
+    /// An order, the name of the image in it (if it has several), and the machine, if one is given.
     pub order: Option<(Order, Option<String>, Option<Inventory>)>,
 }
 
@@ -57,7 +57,7 @@ pub enum InspectError {
     Order(#[from] OrderError),
 }
 
-/// Looks at an image.
+/// Inspects an image.
 pub fn check(image: OpenedDisk, wanted: &CheckOptions) -> Result<Report, InspectError> {
     let look = look::Look::at(image)?;
     let mut report = look.report();

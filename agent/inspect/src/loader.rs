@@ -7,9 +7,9 @@ use crate::volumes::Volume;
 use burin_table::Head;
 use burin_table::head::{Purpose, TableKind};
 
-/// EFI programs, unified kernel images among them, are not larger.
+/// Limit for EFI programs, unified kernel images included.
 const LARGEST: u64 = 512 << 20;
-/// Folders of an EFI system partition that are looked into.
+/// Depth to which an EFI system partition's folders are searched.
 const DEEPEST: u32 = 4;
 /// Files of boot loaders with `linux` lines or `options`, below a root or a boot partition.
 const GRUB: &[&str] = &["/grub/grub.cfg", "/grub2/grub.cfg", "/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
@@ -25,7 +25,7 @@ pub struct Unified {
     pub ramdisk: Vec<u8>,
 }
 
-/// What a BIOS starts.
+/// The program that a BIOS starts.
 pub fn bios(head: &Head, volumes: &[Volume]) -> Option<String> {
     let sector = head.bytes().get(..440).unwrap_or_default();
     let name = match () {
@@ -37,12 +37,12 @@ pub fn bios(head: &Head, volumes: &[Volume]) -> Option<String> {
     if !head.boot_code || head.filesystem.is_some_and(|name| name == "vfat") {
         return None;
     }
-    // GRUB's first sector starts what is behind it: in a partition of its own, or in the gap before the first.
+    // GRUB's first sector starts what follows it: in a partition of its own, or in the gap before the first one.
     let loads = |volume: &&Volume| volume.type_name.as_deref() == Some("bios-boot");
     let core = match (name, head.table, volumes.iter().find(loads)) {
         ("GRUB", TableKind::Gpt, Some(volume)) => volume.disk.head(4096).ok().is_some_and(|core| is_used(&core)),
         ("GRUB", TableKind::Mbr, _) => head.bytes().get(512..4096).is_some_and(is_used),
-        // In a GPT without such a partition GRUB's core may be in a file, by its blocks.
+        // In a GPT without such a partition, GRUB's core may be in a file, addressed by its blocks.
         _ => name != "a boot sector" || starts_a_partition(head),
     };
     core.then(|| name.to_owned())
@@ -52,13 +52,13 @@ fn is_used(bytes: &[u8]) -> bool {
     bytes.iter().any(|byte| *byte != 0)
 }
 
-/// The protective MBR of many tools has code in it that only says that the disk does not boot.
+/// The protective MBR of many tools contains code that only prints that the disk does not boot.
 fn starts_a_partition(head: &Head) -> bool {
     let active = |entry: usize| head.bytes().get(446 + 16 * entry) == Some(&0x80);
     (0..4).any(active) && !contains(head.bytes().get(..440).unwrap_or_default(), b"not a bootable")
 }
 
-/// Programs of an EFI system partition; unified kernel images are handed to `take`.
+/// Programs of an EFI system partition; unified kernel images are passed to `take`.
 pub fn programs(esp: &Files, take: &mut dyn FnMut(Unified), command_lines: &mut Vec<CommandLine>) -> Vec<LoaderFacts> {
     let (mut found, mut folders) = (Vec::new(), vec![("/EFI".to_owned(), 0)]);
     while let Some((folder, depth)) = folders.pop() {
@@ -116,7 +116,7 @@ pub fn command_lines(files: &Files, found: &mut Vec<CommandLine>) {
                 add(path.clone(), words.skip(1).collect::<Vec<_>>().join(" "));
             }
         }
-        // Boot loader entries may take theirs from GRUB's environment.
+        // Boot loader entries may take their options from GRUB's environment.
         if let Some(options) = text.lines().find_map(|line| line.trim().strip_prefix("set default_kernelopts=")) {
             add(path.clone(), options.trim_matches('"').to_owned());
         }
@@ -141,7 +141,7 @@ pub fn command_lines(files: &Files, found: &mut Vec<CommandLine>) {
             let Some(text) = files.text(&path) else { continue };
             for line in lines(&text) {
                 if let Some(("options", rest)) = line.split_once(char::is_whitespace) {
-                    // `$kernelopts`, `$tuned_params` are read above, or are nothing.
+                    // `$kernelopts` and `$tuned_params` were read above; other variables are ignored.
                     let words = rest.split_whitespace().filter(|word| !word.starts_with('$'));
                     add(path.clone(), words.collect::<Vec<_>>().join(" "));
                 }
@@ -150,7 +150,7 @@ pub fn command_lines(files: &Files, found: &mut Vec<CommandLine>) {
     }
 }
 
-/// Words that the next kernel of the system will get: a fault there comes back with an update.
+/// Words for the next kernel of the system: a fault here returns with an update.
 pub fn templates(files: &Files) -> Vec<CommandLine> {
     let mut found = Vec::new();
     for path in ["/etc/kernel/cmdline", "/usr/lib/kernel/cmdline"] {
@@ -168,7 +168,7 @@ pub fn templates(files: &Files) -> Vec<CommandLine> {
     found
 }
 
-/// What was found, put together.
+/// Combines the findings.
 pub fn boot(head: &Head, volumes: &[Volume], uefi: Vec<LoaderFacts>, command_lines: Vec<CommandLine>) -> BootFacts {
     BootFacts { bios: bios(head, volumes), uefi, command_lines }
 }

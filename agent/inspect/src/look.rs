@@ -19,16 +19,16 @@ use std::rc::Rc;
 
 const HEAD: usize = 1 << 20;
 
-/// An image, looked at.
+/// An inspected image.
 #[allow(missing_debug_implementations, reason = "trees have nothing to print")]
 pub struct Look {
     pub image: ImageFacts,
-    /// What it is instead of a disk image.
+    /// Its format, if it is not a disk image.
     pub foreign: Option<&'static str>,
     pub head: Head,
     pub volumes: Vec<Volume>,
     pub boot: BootFacts,
-    /// Words that the next kernel of the system will get.
+    /// Words for the next kernel of the system.
     pub templates: Vec<CommandLine>,
     pub root: Option<Root>,
     pub kernels: Vec<KernelFound>,
@@ -145,7 +145,7 @@ impl Look {
         self.volumes.get(self.root.as_ref()?.volume?)
     }
 
-    /// Of the boot loaders and of their templates.
+    /// Command-line words of the boot loaders and of their templates.
     pub fn all_words(&self) -> impl Iterator<Item = (&str, &str)> {
         let lines = self.boot.command_lines.iter().chain(&self.templates);
         lines.flat_map(|line| line.words.split_whitespace().map(move |word| (line.from.as_str(), word)))

@@ -7,19 +7,19 @@ use burin_image::{ImageError, ReadAt};
 use std::collections::BTreeMap;
 
 const SECTOR: u64 = 512;
-/// Metadata are not larger.
+/// Limit for metadata.
 const LARGEST: u64 = 4 << 20;
 
 #[derive(Debug)]
 pub struct LinearGroup {
     pub name: String,
-    /// Which of the disks that were given.
+    /// Indexes of the given disks.
     pub members: Vec<usize>,
     pub volumes: Vec<(String, Disk)>,
 }
 
-/// The groups of which every member is among `disks`. What makes no sense is left out: such a volume is then one that
-/// nobody could look into.
+/// The groups whose members are all among `disks`. Inconsistent metadata is skipped: its volumes are then reported as
+/// not inspected.
 pub fn groups(disks: &[Disk]) -> Result<Vec<LinearGroup>, ImageError> {
     let mut members: BTreeMap<String, usize> = BTreeMap::new();
     let mut texts: BTreeMap<String, Section> = BTreeMap::new();
@@ -70,7 +70,7 @@ fn linear(volume: &Section, extent: u64, parts: &BTreeMap<&str, (usize, u64)>, d
     Some(Disk::new(Box::new(Linear { stretches, len })))
 }
 
-/// Stretches of other disks, one behind the other.
+/// Ranges of other disks, one after the other.
 struct Linear {
     stretches: Vec<(u64, Disk)>,
     len: u64,
@@ -106,7 +106,7 @@ fn metadata(disk: &Disk) -> Result<Option<(String, String)>, ImageError> {
     let header = label.and_then(|label| label.get(le32(label, 20)? as usize..));
     let Some(header) = header else { return Ok(None) };
     let Some(id) = header.get(..32).map(|id| String::from_utf8_lossy(id).into_owned()) else { return Ok(None) };
-    // Two lists of areas, each ended by zeros: those of data, and those of metadata.
+    // Two lists of areas, each terminated by zeros: data areas, then metadata areas.
     let mut at = 40;
     while le64(header, at).is_some_and(|offset| offset != 0) {
         at += 16;
@@ -118,7 +118,7 @@ fn metadata(disk: &Disk) -> Result<Option<(String, String)>, ImageError> {
     if first.get(4..20) != Some(b" LVM2 x[5A%r0N*>") || len > LARGEST || offset >= area.len() {
         return Ok(None);
     }
-    // The area is a ring behind its header.
+    // The area is a ring buffer after its header.
     let straight = len.min(area.len() - offset);
     let mut bytes = area.read(offset, straight as usize)?;
     if len > straight {

@@ -24,7 +24,7 @@ impl Section {
         words.section(0)
     }
 
-    /// The one that has volumes in it.
+    /// The section that contains volumes.
     pub fn group(self) -> Option<(String, Section)> {
         self.sections.into_iter().find(|(_, section)| section.sections.contains_key("physical_volumes"))
     }
@@ -60,7 +60,7 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
-    /// Blanks, and comments to the ends of their lines.
+    /// Skips blanks, and comments up to the end of the line.
     fn skip(&mut self) {
         loop {
             self.rest = self.rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\0');
@@ -69,7 +69,8 @@ impl Words<'_> {
         }
     }
 
-    /// Behind its quotation mark. The last command that changed a group is in it, with all that was quoted there.
+    /// A string, after its opening quotation mark. The last command that changed the group is in one, with its own
+    /// quotes.
     fn text(&mut self) -> Option<String> {
         let mut text = String::new();
         let mut chars = self.rest.char_indices();

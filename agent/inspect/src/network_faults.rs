@@ -9,14 +9,14 @@ pub const FAULTS: &[FaultRule] = &[
     FaultRule {
         code: "check.nic_mac",
         severity: Severity::Error,
-        why: "other machines have other network cards: they stay without a network, or get other names than are set up",
-        remedy: "match by driver or by name pattern, or by nothing; let the seed bring what is one machine's",
+        why: "other machines have other network cards: they have no network, or their interfaces get unconfigured names",
+        remedy: "match by driver or name pattern, or not at all; put what is specific to a machine into the seed",
         find: |look| found(look, macs),
     },
     FaultRule {
         code: "check.nic_name",
         severity: Severity::Error,
-        why: "the name follows from the slot of the card: on other machines no card has it",
+        why: "the name depends on the card's slot: on other machines no card has it",
         remedy: "match by pattern (en*, e*), or let cloud-init and the seed set up the network",
         find: names,
     },
@@ -26,7 +26,7 @@ fn found(look: &Look, find: fn(&Files) -> Vec<String>) -> Vec<String> {
     look.files().map(find).unwrap_or_default()
 }
 
-/// Six pairs of hexadecimal digits, not the address of nobody.
+/// Six pairs of hexadecimal digits, but not the all-zero address.
 fn is_mac(text: &str) -> bool {
     let text = text.trim_matches(['"', '\'', ',']);
     let parts: Vec<&str> = text.split([':', '-']).collect();
@@ -45,7 +45,7 @@ fn macs(files: &Files) -> Vec<String> {
             }
         }
     }
-    // `key: value` and `KEY=value`, by the keys that match an address.
+    // `key: value` and `KEY=value`, for the keys that match an address.
     let keyed = [
         (&["/etc/netplan"][..], ".yaml", &["macaddress"][..]),
         (&["/etc/systemd/network"], ".link", &["macaddress", "permanentmacaddress"]),
@@ -109,7 +109,8 @@ fn interfaces(files: &Files) -> Vec<String> {
     paths
 }
 
-/// Names that the kernel or udev gives to one machine's card. `eth0` is everybody's first, where udev renames nothing.
+/// Names that the kernel or udev gives to the card of one machine. `eth0` is the first card on every machine where udev
+/// renames nothing.
 fn is_fixed(name: &str, old_names: bool) -> bool {
     let name = name.trim_matches(['"', '\'', ' ']);
     let rest = |prefix: &str| name.strip_prefix(prefix).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
@@ -168,7 +169,7 @@ fn in_match(text: &str, key: &str) -> Option<String> {
     variable(section.split("\n[").next()?, key)
 }
 
-/// The first device below `ethernets:` that is named for good: without `match:`, a name is the card's own.
+/// The first device below `ethernets:` with a fixed name: without `match:`, the name is that of the card.
 fn netplan(text: &str, fixed: &impl Fn(&&str) -> bool) -> Option<String> {
     let mut below: Option<usize> = None;
     let mut device: Option<(usize, String)> = None;

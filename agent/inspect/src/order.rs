@@ -13,12 +13,12 @@ use hwinventory_types::{BootMode, Inventory};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// A disk of the machine that an order is tried on where none is given.
+/// Disk size of the simulated machine.
 const DISK_SIZE: u64 = 4 << 40;
 /// Filesystems that burin grows.
 const GROWABLE: [&str; 3] = ["ext4", "xfs", "btrfs"];
 
-/// Why an order cannot be tried.
+/// Why an order cannot be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
     #[error("the order has {count} images, and none of them is called `{name}`")]
@@ -47,17 +47,18 @@ impl Coded for OrderError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoImage { .. } | Self::WhichImage(_) => {
-                Some("--order-image NAME, one of the order's `images`".into())
+                Some("choose one of the order's `images` with --order-image NAME".into())
             }
-            Self::NotUsed(_) => Some("let a disk set of a layout say \"image\"".into()),
+            Self::NotUsed(_) => Some("use the image in a disk set of a layout: \"image\"".into()),
             Self::NoPlan(refusal) => refusal.hint(),
-            Self::Machine(_) => Some("give one: --inventory FILE, as `burin inventory` prints it".into()),
+            Self::Machine(_) => Some("give one with --inventory FILE, as `burin inventory` prints it".into()),
         }
     }
 }
 
-/// Tries every step that touches the image. Without a machine, one is made up that has as many disks as the order wants,
-/// of the image's sector size, and every rule about disks is left out: it is the image that is judged, not the machine.
+/// Checks every step that touches the image. Without a machine, one is simulated: it has as many disks as the order
+/// needs, with the image's sector size, and rules about disks are left out, because the image is checked, not the
+/// machine.
 pub fn check(
     order: &Order,
     image: Option<&str>,
@@ -92,7 +93,7 @@ fn which(order: &Order, wanted: Option<&str>) -> Result<String, OrderError> {
     }
 }
 
-/// On a disk, or as a tree.
+/// Whether a layout uses the image, on a disk or as a tree.
 fn uses(layout: &Layout, image: &str) -> bool {
     let tree = layout.tree.as_ref().is_some_and(|tree| tree.image == image);
     tree || layout.disks.values().any(|set| set.image.as_deref() == Some(image))
@@ -161,7 +162,7 @@ fn steps(order: &Order, plan: &Plan, image: &str, look: &Look) -> Vec<StepReport
             step => tree || step.disks().iter().any(|disk| disks.contains(disk)),
         };
         let words = step.words(plan);
-        // Whether a filesystem grows is asked together with its partition.
+        // Whether a filesystem can grow is reported with its partition.
         let hidden = matches!(step, Step::GrowPartition(_));
         trial.steps.push(step.clone());
         let grown = plan.steps.iter().find(|next| matches!(next, Step::GrowFilesystem(_)));
@@ -215,7 +216,7 @@ fn refused(step: String, error: &HeadError) -> StepReport {
 
 type Inside = (&'static str, String, &'static str);
 
-/// What the table does not tell.
+/// Facts that the partition table does not show.
 fn inside(step: &Step, look: &Look) -> Option<Inside> {
     match step {
         Step::GrowFilesystem(grow) => {

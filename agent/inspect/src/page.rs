@@ -63,7 +63,7 @@ fn columns(rows: &[[String; 5]], out: &mut String) {
 
 fn boot(report: &Report, out: &mut String) {
     let nothing = report.system.is_none() && report.boot.bios.is_none() && report.boot.uefi.is_empty();
-    // What boots a tree is made where it is unpacked.
+    // The boot loader of a tree is installed where the tree is unpacked.
     if nothing || report.image.format == ImageFormat::Tar {
         return;
     }
@@ -160,7 +160,7 @@ fn findings(report: &Report, out: &mut String) {
             continue;
         }
         let _ = writeln!(out, "\n{title}");
-        // One paragraph for each code, with all its places.
+        // One paragraph per code, with all its places.
         let mut codes: Vec<&str> = Vec::new();
         for finding in &found {
             if codes.contains(&finding.code.as_str()) {

@@ -41,7 +41,7 @@ impl<'a> PeFile<'a> {
         self.machine().map_or("", |(.., name)| name)
     }
 
-    /// Whether the certificate table has something in it.
+    /// Whether the certificate table is not empty.
     pub fn is_signed(&self) -> bool {
         let optional = self.header + 24;
         let directories = match le16(self.bytes, optional) {
@@ -51,7 +51,7 @@ impl<'a> PeFile<'a> {
         le32(self.bytes, directories + 4 * 8 + 4).is_some_and(|size| size > 0)
     }
 
-    /// A section's bytes without what fills it up.
+    /// A section's bytes without padding.
     pub fn section(&self, name: &str) -> Option<&'a [u8]> {
         let count = usize::from(le16(self.bytes, self.header + 6)?).min(MOST_SECTIONS);
         let table = self.header + 24 + usize::from(le16(self.bytes, self.header + 20)?);
@@ -65,7 +65,7 @@ impl<'a> PeFile<'a> {
         self.bytes.get(at..at.checked_add(size.min(stored))?)
     }
 
-    /// What it says that it is.
+    /// What the program is, according to its own contents.
     pub fn is(&self) -> Option<String> {
         if self.section(".linux").is_some() {
             return Some("unified kernel image".to_owned());
@@ -79,7 +79,7 @@ impl<'a> PeFile<'a> {
             () if has("systemd,") || has("systemd-boot,") || info.contains("systemd-boot") => {
                 Some("systemd-boot".to_owned())
             }
-            // Older ones, and those that grub-install makes, say it nowhere but in their texts.
+            // Older ones, and those made by grub-install, can only be recognised by their texts.
             () if contains(self.bytes, b"GNU GRUB") || contains(self.bytes, b"grub_") => Some("GRUB".to_owned()),
             () if contains(self.bytes, b"LoaderInfo: systemd-boot") => Some("systemd-boot".to_owned()),
             () if contains(self.bytes, b"rEFInd") => Some("rEFInd".to_owned()),

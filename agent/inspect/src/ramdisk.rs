@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 
-/// What is unpacked of all archives together, at most.
+/// Limit for all unpacked archives together.
 const MOST: u64 = 4 << 30;
-/// Of a file that is kept.
+/// Limit for a file that is kept.
 const LARGEST_KEPT: u64 = 1 << 20;
 const LZ4_LEGACY: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
 const LZ4_BLOCK: usize = 8 << 20;
 const HEADER: usize = 110;
 const ALIGN: u64 = 4;
 
-/// What is in a ramdisk.
+/// The contents of a ramdisk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ramdisk {
     /// `gzip`, `zstd`, ... of its archives, in order; `none` for early microcode.
@@ -21,17 +21,17 @@ pub struct Ramdisk {
     /// Modules by name, with `_` for `-`.
     pub modules: BTreeSet<String>,
     pub names: usize,
-    /// Programs by name: what lies in a `bin` or `sbin`.
+    /// Names of programs: files in a `bin` or `sbin`.
     pub programs: BTreeSet<String>,
-    /// What says how it was made and where its root is, by path without a leading slash.
+    /// Files that state how it was made and where its root is, by path without a leading slash.
     pub kept: BTreeMap<String, Vec<u8>>,
-    /// Why not all of it could be read.
+    /// Why it could not be read completely.
     pub broken: Option<String>,
 }
 
 type Decode = for<'a, 'b> fn(&'b mut &'a [u8]) -> io::Result<Box<dyn Read + 'b>>;
 
-/// Compressions by magic, with what reads one member and leaves what follows.
+/// Compressions by magic number, with the function that reads one member and leaves what follows.
 const CODECS: &[(&str, &[u8], Decode)] = &[
     ("gzip", &[0x1f, 0x8b], |input| Ok(Box::new(flate2::bufread::GzDecoder::new(input)))),
     ("zstd", &[0x28, 0xb5, 0x2f, 0xfd], |input| {
@@ -46,7 +46,7 @@ const CODECS: &[(&str, &[u8], Decode)] = &[
     }),
 ];
 
-/// Reads what there is of it.
+/// Reads as much of it as possible.
 pub fn read(bytes: &[u8]) -> Ramdisk {
     let (mut ramdisk, mut left) = (Ramdisk::default(), MOST);
     let mut rest = bytes;
@@ -79,7 +79,7 @@ fn is_cpio(bytes: &[u8]) -> bool {
     matches!(bytes.get(..6), Some(b"070701" | b"070702"))
 }
 
-/// Archives until the end of `input`, or only the first one where what follows is not known to be one.
+/// Reads archives until the end of `input`, or only the first one if what follows may not be one.
 fn archives(input: &mut dyn Read, all: bool, left: &mut u64, into: &mut Ramdisk) -> io::Result<()> {
     loop {
         let mut header = [0; HEADER];
@@ -120,7 +120,7 @@ fn archives(input: &mut dyn Read, all: bool, left: &mut u64, into: &mut Ramdisk)
     }
 }
 
-/// Reads a header behind zeros; false at the end.
+/// Reads the next header after zero padding; false at the end.
 fn begin(input: &mut dyn Read, header: &mut [u8; HEADER]) -> io::Result<bool> {
     let mut first = [0];
     loop {
@@ -152,20 +152,20 @@ fn is_kept(name: &str) -> bool {
     places.iter().any(|place| name.starts_with(place)) || name.ends_with("/modules.builtin")
 }
 
-/// `usr/sbin/mdadm` is `mdadm`.
+/// The program's name: `usr/sbin/mdadm` is `mdadm`.
 fn program(path: &str) -> Option<String> {
     let (folder, name) = path.rsplit_once('/')?;
     matches!(folder, "bin" | "sbin" | "usr/bin" | "usr/sbin").then(|| name.to_owned())
 }
 
-/// `drivers/nvme/host/nvme.ko.xz` is `nvme`.
+/// The module's name: `drivers/nvme/host/nvme.ko.xz` is `nvme`.
 pub fn module(path: &str) -> Option<String> {
     let name = path.rsplit('/').next()?;
     let stem = ["", ".gz", ".xz", ".zst", ".lz4"].iter().find_map(|end| name.strip_suffix(&format!(".ko{end}")))?;
     Some(stem.replace('-', "_"))
 }
 
-/// lz4 as kernels have it: blocks of a length and data, which end with the input or before something that is none.
+/// lz4 as used by kernels: blocks of length and data, up to the end of the input or to something that is not a block.
 struct Lz4Legacy<'b, 'a> {
     input: &'b mut &'a [u8],
     block: Vec<u8>,

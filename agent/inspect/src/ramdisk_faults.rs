@@ -12,13 +12,13 @@ pub const FAULTS: &[FaultRule] = &[
         code: "check.ramdisk_narrow",
         severity: Severity::Error,
         why: "machines with such disks do not find their root",
-        remedy: "install the full kernel instead of a cloud one; MODULES=most in /etc/initramfs-tools/initramfs.conf and update-initramfs -u; dracut: --no-hostonly",
+        remedy: "install the full kernel instead of a cloud one; set MODULES=most in /etc/initramfs-tools/initramfs.conf and run update-initramfs -u; dracut: --no-hostonly",
         find: ramdisk_narrow,
     },
     FaultRule {
         code: "check.ramdisk_broken",
         severity: Severity::Error,
-        why: "the kernel unpacks it no further",
+        why: "the kernel stops unpacking there",
         remedy: "make it again: update-initramfs -u, dracut -f, mkinitcpio -P",
         find: |look| {
             let broken = |found: &KernelFound| {
@@ -32,13 +32,13 @@ pub const FAULTS: &[FaultRule] = &[
         code: "check.ramdisk_hostonly",
         severity: Severity::Warning,
         why: "the next update of the kernel builds a ramdisk for one machine only",
-        remedy: "MODULES=most (initramfs-tools), hostonly=no (dracut), no autodetect hook (mkinitcpio)",
+        remedy: "set MODULES=most (initramfs-tools) or hostonly=no (dracut), or remove the autodetect hook (mkinitcpio)",
         find: hostonly,
     },
     FaultRule {
         code: "check.drivers_missing",
         severity: Severity::Warning,
-        why: "such machines do not boot it, or boot without network",
+        why: "such machines do not boot, or boot without a network",
         remedy: "install the full kernel instead of a cloud one, and put the drivers into the ramdisk",
         find: drivers_missing,
     },
@@ -64,7 +64,7 @@ fn ramdisk_narrow(look: &Look) -> Vec<String> {
     found
 }
 
-/// A ramdisk that could not be read to its end is judged by that alone.
+/// Whether its ramdisk is exempt from these rules: one that could not be read completely is reported only for that.
 fn is_generic(kernel: &KernelFound) -> bool {
     kernel.ramdisk.as_ref().is_some_and(|ramdisk| ramdisk.broken.is_some())
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 pub const VERSION: &str = "image-report/v1";
 
-/// What an image is, and what will break elsewhere. Sizes and places in bytes.
+/// The properties of an image, and what will break on other machines. Sizes and positions are in bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// Always `image-report/v1`.
@@ -15,14 +15,14 @@ pub struct Report {
     pub image: ImageFacts,
     pub table: TableFacts,
     pub boot: BootFacts,
-    /// None where no root filesystem was found, or it could not be read.
+    /// Absent if no root filesystem was found, or if it could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<SystemFacts>,
     pub findings: Vec<Finding>,
-    /// What an order wants of the image, step by step; where one was given.
+    /// What an order requires of the image, step by step. Absent if no order was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderReport>,
-    /// What could not be looked at, and why. Faults may hide there.
+    /// What could not be inspected, and why. Faults may be hidden there.
     pub not_looked_at: Vec<String>,
 }
 
@@ -33,10 +33,10 @@ pub struct ImageFacts {
     pub format: ImageFormat,
     /// none, gzip, xz, zstd, lz4 or bzip2.
     pub compression: String,
-    /// As published, where that is known.
+    /// Size of the file as published, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wire_bytes: Option<u64>,
-    /// As it would be on the disk.
+    /// Size on the disk.
     pub bytes: u64,
 }
 
@@ -44,16 +44,16 @@ pub struct ImageFacts {
 pub struct TableFacts {
     /// `gpt`, `mbr`, or `none`.
     pub kind: String,
-    /// Of the disks that it was made for, where that can be told.
+    /// Sector size of the disks for which the table was made, if it can be determined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sector_size: Option<u32>,
-    /// In the order of their places; logical volumes behind them.
+    /// Ordered by position; logical volumes last.
     pub volumes: Vec<VolumeReport>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VolumeReport {
-    /// Of the partition; none for logical volumes.
+    /// Number of the partition; absent for logical volumes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u32>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -63,27 +63,27 @@ pub struct VolumeReport {
     pub type_name: Option<String>,
     pub start: u64,
     pub size: u64,
-    /// As libblkid names it.
+    /// libblkid's name of the filesystem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filesystem: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Where the system has it.
+    /// Mount points in the system.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<String>,
 }
 
-/// How firmware starts it.
+/// How firmware starts the image.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BootFacts {
-    /// What a BIOS starts: `GRUB`, `syslinux`, or `a boot sector`.
+    /// The program that a BIOS starts: `GRUB`, `syslinux`, or `a boot sector`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bios: Option<String>,
     /// EFI programs on the EFI system partition that firmware or a boot entry could start.
     pub uefi: Vec<LoaderFacts>,
-    /// Words of the kernel command lines, each with the place that it was read from.
+    /// Words of the kernel command lines, each with the place where it was found.
     pub command_lines: Vec<CommandLine>,
 }
 
@@ -92,12 +92,12 @@ pub struct LoaderFacts {
     pub path: String,
     /// `x86_64`, `aarch64`, ...
     pub architecture: String,
-    /// shim, GRUB, systemd-boot, a unified kernel image, where that can be told.
+    /// shim, GRUB, systemd-boot or a unified kernel image, if it can be determined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is: Option<String>,
-    /// Where firmware looks without a boot entry.
+    /// Whether firmware starts it without a boot entry.
     pub fallback: bool,
-    /// It carries a signature for Secure BootFacts; whose is not judged.
+    /// Whether it has a signature for Secure Boot. The signer is not checked.
     pub signed: bool,
 }
 
@@ -125,7 +125,7 @@ pub struct SystemFacts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KernelFacts {
     pub version: String,
-    /// Its ramdisk; none where it has none, or none was found.
+    /// Its ramdisk; absent if none was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramdisk: Option<RamdiskReport>,
     /// Drivers by the kind of hardware.
@@ -136,24 +136,24 @@ pub struct KernelFacts {
 pub struct RamdiskReport {
     pub path: String,
     pub bytes: u64,
-    /// Of its archives, in order; `none` is early microcode.
+    /// Compressions of its archives, in order; `none` for early microcode.
     pub compressions: Vec<String>,
     pub modules: usize,
 }
 
-/// Where the drivers of a kind of hardware are, by the names of modules.
+/// Drivers for one kind of hardware, as names of modules, by location.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Drivers {
     pub built_in: Vec<String>,
     pub ramdisk: Vec<String>,
-    /// In the root filesystem only: too late for the disk that holds it.
+    /// Drivers in the root filesystem only: too late for the disk that contains it.
     pub root: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CloudInit {
     pub version: Option<String>,
-    /// `datasource_list`; empty where nothing limits it.
+    /// `datasource_list`; empty if it is not limited.
     pub datasources: Vec<String>,
     pub enabled: bool,
 }
@@ -161,29 +161,29 @@ pub struct CloudInit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// It will break, or must not leave the house.
+    /// It will break, or it must not be published.
     Error,
-    /// It may surprise.
+    /// It may cause surprises.
     Warning,
 }
 
-/// Something that will break elsewhere.
+/// A fault that shows on other machines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
-    /// Stable; docs/errors.md has them all.
+    /// Stable; docs/errors.md lists all of them.
     pub code: String,
     pub severity: Severity,
-    /// What is there, with its path or partition.
+    /// What was found, with its path or partition.
     pub what: String,
-    /// What comes of it.
+    /// The consequence.
     pub why: String,
     pub remedy: String,
-    /// The caller said that it is meant so: it does not count.
+    /// The caller accepts this finding, so it does not count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accepted: bool,
 }
 
-/// What an order wants of the image.
+/// What an order requires of the image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderReport {
     pub id: String,
@@ -197,7 +197,7 @@ pub struct OrderReport {
 pub struct StepReport {
     pub step: String,
     pub possible: bool,
-    /// Why not, or what to know.
+    /// Why it cannot be done, or what to know about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -207,7 +207,7 @@ pub struct StepReport {
 }
 
 impl Report {
-    /// Whether nothing stands against publishing it.
+    /// Whether nothing prevents its publication.
     pub fn is_good(&self) -> bool {
         let bad = |finding: &Finding| finding.severity == Severity::Error && !finding.accepted;
         let mut order = self.order.iter().flat_map(|order| &order.steps);

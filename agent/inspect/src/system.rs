@@ -12,7 +12,7 @@ use burin_table::head::Purpose;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Ramdisks are not larger.
+/// Limit for ramdisks.
 const LARGEST_RAMDISK: u64 = 512 << 20;
 const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
@@ -21,11 +21,11 @@ const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 pub struct Readable {
     /// Its place in the list of volumes.
     pub volume: usize,
-    /// The whole of it, then its subvolumes: path from the top, and whether it is the default.
+    /// The whole volume first, then its subvolumes: path from the top, and whether it is the default.
     pub trees: Vec<(String, bool, Rc<dyn Tree>)>,
 }
 
-/// Opens what can be opened; why the others cannot goes to `unread`.
+/// Opens all volumes that can be opened; the reasons for the others go to `unread`.
 pub fn open(volumes: &[Volume], unread: &mut Vec<String>) -> Vec<Readable> {
     let mut found = Vec::new();
     for (index, volume) in volumes.iter().enumerate() {
@@ -54,7 +54,7 @@ fn holds_files(filesystem: &str) -> bool {
     !matches!(filesystem, "swap" | "crypto_LUKS" | "LVM2_member" | "linux_raid_member" | "bcache")
 }
 
-/// The root that was found.
+/// The root filesystem.
 #[allow(missing_debug_implementations, reason = "trees have nothing to print")]
 pub struct Root {
     pub volume: Option<usize>,
@@ -62,11 +62,11 @@ pub struct Root {
     pub called: String,
     pub files: Files,
     pub fstab: Vec<FstabLine>,
-    /// Volumes by where they are mounted.
+    /// Volumes by mount point.
     pub mounts: BTreeMap<String, usize>,
 }
 
-/// The root filesystem among what can be read.
+/// Finds the root filesystem among the readable volumes.
 pub fn root(volumes: &[Volume], readable: &[Readable]) -> Option<Root> {
     let mut best: Option<(u32, usize, String, Files)> = None;
     for one in readable {
@@ -98,7 +98,7 @@ pub fn root(volumes: &[Volume], readable: &[Readable]) -> Option<Root> {
     Some(root)
 }
 
-/// Where a system may be in a tree: at its top, or in an ostree deployment.
+/// Where a system may be in a tree: at the top, or in an ostree deployment.
 fn folders(tree: &Rc<dyn Tree>) -> Vec<String> {
     let mut found = vec![String::new()];
     let files = Files::of(tree.clone(), "");
@@ -110,7 +110,7 @@ fn folders(tree: &Rc<dyn Tree>) -> Vec<String> {
     found
 }
 
-/// What fstab mounts, and what would be mounted by the type of its partition.
+/// Mounts what is in fstab, and what is mounted automatically by the type of its partition.
 fn mount_all(root: &mut Root, volumes: &[Volume], readable: &[Readable]) {
     let mut wanted: Vec<(String, usize, Option<String>)> = Vec::new();
     for line in root.fstab.iter().filter(|line| line.at.starts_with('/') && line.at != "/") {
@@ -134,7 +134,7 @@ fn mount_all(root: &mut Root, volumes: &[Volume], readable: &[Readable]) {
             wanted.push((at.to_owned(), index, None));
         }
     }
-    // What is mounted on another comes after it.
+    // Parents are mounted before what is mounted on them.
     wanted.sort_by_key(|(at, ..)| at.len());
     for (at, index, subvolume) in wanted {
         root.mounts.insert(at.clone(), index);
@@ -154,14 +154,14 @@ pub fn name(files: &Files) -> String {
     name.unwrap_or_else(|| "an unknown system".to_owned())
 }
 
-/// A kernel, and its ramdisk unpacked.
+/// A kernel, and its unpacked ramdisk.
 #[allow(missing_debug_implementations, reason = "trees have nothing to print")]
 pub struct KernelFound {
     pub kernel: KernelFacts,
     pub ramdisk: Option<Ramdisk>,
 }
 
-/// Kernels by the folders of their modules, and unified kernel images.
+/// Kernels, found by the folders of their modules, and unified kernel images.
 pub fn kernels(files: &Files, unified: Vec<Unified>) -> Vec<KernelFound> {
     let mut versions: Vec<String> = Vec::new();
     for folder in ["/usr/lib/modules", "/lib/modules"] {
@@ -201,7 +201,7 @@ fn kernel(files: &Files, version: String, ramdisk: Option<(String, Vec<u8>)>) ->
     KernelFound { kernel: KernelFacts { version, ramdisk: report, drivers }, ramdisk: unpacked }
 }
 
-/// By the names that distributions give them.
+/// The ramdisk, found by the names that distributions use.
 fn ramdisk_of(files: &Files, version: &str) -> Option<(String, Vec<u8>)> {
     let mut paths: Vec<String> = [
         format!("/boot/initrd.img-{version}"),
@@ -216,7 +216,7 @@ fn ramdisk_of(files: &Files, version: &str) -> Option<(String, Vec<u8>)> {
     let flavour = version.rsplit('-').next().unwrap_or_default();
     paths.extend(["linux", flavour].map(|name| format!("/boot/initramfs-{name}.img")));
     paths.push(format!("/boot/initramfs-{flavour}"));
-    // kernel-install: a folder for each machine or token, and in it one for each version.
+    // kernel-install: one folder per machine or token, with one per version in it.
     for boot in ["/boot", "/efi", "/boot/efi"] {
         for token in files.list(boot) {
             let folder = format!("{boot}/{}/{version}", token.name);

@@ -9,19 +9,19 @@ use burin_table::head::{Head, HeadPartition, Purpose, TableKind};
 use burin_table::{mbr, signature, types};
 use uuid::Uuid;
 
-/// Signatures and names of filesystems are within so many bytes.
+/// Signatures and names of filesystems are within this many bytes.
 const HEAD: usize = 0x1_2000;
-/// Logical partitions that are looked for.
+/// Limit for logical partitions.
 const MOST_LOGICAL: u32 = 60;
 
-/// Something that may hold a filesystem. Bytes.
+/// Something that may contain a filesystem. Sizes are in bytes.
 #[derive(Debug, Clone)]
 pub struct Volume {
-    /// Of the partition; none for a logical volume and for an image without a table.
+    /// The partition's number; `None` for a logical volume and for an image without a table.
     pub number: Option<u32>,
     /// The partition's name, or `GROUP/VOLUME`.
     pub name: String,
-    /// As orders name types; none where the type has no name.
+    /// The type's name in orders; `None` if the type has no name.
     pub type_name: Option<String>,
     pub purpose: Purpose,
     pub guid: Option<Uuid>,
@@ -31,13 +31,13 @@ pub struct Volume {
     pub filesystem: Option<&'static str>,
     pub uuid: Option<String>,
     pub label: Option<String>,
-    /// Of a volume group's member: its group.
+    /// The group of which this volume is a member.
     pub group: Option<String>,
     pub disk: Disk,
 }
 
 impl Volume {
-    /// For people.
+    /// The name in reports.
     pub fn called(&self) -> String {
         match self.number {
             Some(number) => format!("partition {number}"),
@@ -47,7 +47,7 @@ impl Volume {
     }
 }
 
-/// All of them, in the order of their places; logical volumes last.
+/// All volumes in the order of their positions; logical volumes last.
 pub fn find(disk: &Disk, head: &Head) -> Result<Vec<Volume>, ImageError> {
     let mut found = Vec::new();
     if head.table == TableKind::None {

@@ -1,7 +1,8 @@
-//! Plans an order for a machine and prints what would be done: `cargo run -p burin-plan --example plan -- [INVENTORY ORDER]`.
+//! Plans an order for a machine and prints what would be done: `cargo run -p burin-plan --example plan -- [INVENTORY
+//! ORDER]`.
 //!
-//! Both are JSON files, `hwinventory collect` and docs/layouts.md show some. Without them a machine of two disks is planned
-//! for; the larger one is to get an image.
+//! Both are JSON files; see `hwinventory collect` and docs/layouts.md. Without them it plans for a machine with two
+//! disks, of which the larger gets an image.
 
 use std::collections::BTreeMap;
 use std::error::Error;

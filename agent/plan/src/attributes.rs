@@ -1,4 +1,4 @@
-//! Attributes and where they come from: the order, then the kernel command line, then SMBIOS OEM strings.
+//! Merges attributes from the order, the kernel command line and SMBIOS OEM strings, in falling precedence.
 
 use super::refusal::Reason;
 use burin_protocol::order::{Order, Text, Texts};
@@ -7,7 +7,7 @@ use hwinventory_types::Inventory;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// How the command line and OEM strings spell an attribute: `burin.attr.NAME=VALUE`.
+/// The prefix of attributes on the command line and in OEM strings: `burin.attr.NAME=VALUE`.
 pub const PREFIX: &str = "burin.attr.";
 
 /// The merged attributes.
@@ -18,7 +18,7 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// `command_line` holds names without `burin.attr.`.
+    /// Merges all sources. `command_line` holds names without `burin.attr.`.
     pub fn gather(inventory: &Inventory, order: &Order, command_line: &BTreeMap<String, String>) -> Self {
         let mut attributes = Self::default();
         for (name, value) in &order.attributes {
@@ -35,7 +35,7 @@ impl Attributes {
         attributes
     }
 
-    /// Sources come in falling precedence: the first to have a name keeps it.
+    /// Call it in falling precedence: the first source of a name wins.
     fn add(&mut self, name: &str, value: Value, source: AttributeSource) {
         if let Some((_, winner)) = self.values.get(name) {
             if *winner != source {
@@ -59,7 +59,7 @@ impl Attributes {
         self.values.iter().map(row).collect()
     }
 
-    /// `at` says where in the order the text stands.
+    /// Resolves a text. `at` is its location in the order.
     pub fn text(&self, text: &Text, at: &str) -> Result<String, Reason> {
         match text {
             Text::Literal(text) => Ok(text.clone()),
@@ -71,7 +71,7 @@ impl Attributes {
         }
     }
 
-    /// A list; an attribute that is one string is a list of one.
+    /// Resolves a list; an attribute that is a single string counts as a list of one.
     pub fn texts(&self, texts: &Texts, at: &str) -> Result<Vec<String>, Reason> {
         match texts {
             Texts::List(list) => {

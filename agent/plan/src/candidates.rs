@@ -1,4 +1,4 @@
-//! From candidates that were asked one by one to those that are chosen, with a verdict on each. Disks and NICs alike.
+//! Chooses among evaluated candidates and gives a verdict on each. Used for disks and NICs alike.
 
 use super::eval;
 use super::refusal::Reason;
@@ -6,11 +6,11 @@ use super::select::{self, Item, Outcome, Rule};
 use burin_protocol::order::Predicate;
 use burin_protocol::plan::{Candidate, Check, GateFinding, Identity, SetTrace, Truth, Verdict};
 
-/// What one device is to one set or role.
+/// The evaluation of one device for one set or role.
 #[derive(Debug, Clone)]
 pub struct Asked<'a> {
     pub item: Item<'a>,
-    /// As the kernel calls it.
+    /// Kernel name.
     pub device: String,
     pub identity: Option<Identity>,
     /// Short, for tables.
@@ -22,12 +22,12 @@ pub struct Asked<'a> {
     pub checks: Vec<Check>,
 }
 
-/// The truth of what an order wants of a device, and each condition.
+/// Evaluates an order's predicate for a device: the overall truth, and each condition.
 pub fn ask(predicate: Option<&Predicate>, item: &Item<'_>) -> (Truth, Vec<Check>) {
     predicate.map_or((Truth::True, Vec::new()), |predicate| eval::predicate(predicate, item.view))
 }
 
-/// Positions of the chosen, or why there are none. The trace grows by one set in any case.
+/// Positions of the chosen devices, or the reason why there are none. Either way one set is added to the trace.
 pub fn choose(
     what: &'static str,
     name: &str,
@@ -64,7 +64,7 @@ pub fn no_match(what: &'static str, name: &str, rule: Rule<'_>, found: usize, ne
     Reason::NoMatch { what, name: name.to_owned(), wanted: rule.wanted(), found, nearest }
 }
 
-/// Adds the set's trace; the nearest miss in words.
+/// Adds the set to the trace and returns a description of the nearest miss.
 pub fn trace(
     name: &str,
     rule: Rule<'_>,
@@ -90,7 +90,7 @@ pub fn trace(
             (place, candidate)
         })
         .collect();
-    // Stable: within a verdict the machine's own order stays.
+    // A stable sort: candidates with the same verdict keep the machine's order.
     candidates.sort_by_key(|(place, candidate)| (candidate.verdict, *place));
     let mut candidates: Vec<Candidate> = candidates.into_iter().map(|(_, candidate)| candidate).collect();
     let nearest = mark_nearest(&mut candidates);
@@ -99,7 +99,7 @@ pub fn trace(
     nearest
 }
 
-/// The verdict, and the place among the chosen.
+/// The verdict, and the position among the chosen.
 fn verdict(asked: &Asked<'_>, position: usize, outcome: &Outcome) -> (Verdict, usize) {
     match outcome {
         Outcome::Chosen(list) => {
@@ -138,13 +138,13 @@ fn reason(asked: &Asked<'_>, verdict: Verdict, outcome: &Outcome) -> String {
     }
 }
 
-/// A condition and what was observed, for people.
+/// A readable description of a condition and the observed value.
 pub fn check_words(check: &Check) -> String {
     let observed = if check.observed.is_null() { "not known".to_owned() } else { check.observed.to_string() };
     format!("wants {}, is {observed}", check.wanted)
 }
 
-/// Marks the one that failed the fewest gates and conditions, and says which it is.
+/// Marks the candidate that failed the fewest gates and conditions, and describes it.
 fn mark_nearest(candidates: &mut [Candidate]) -> Option<String> {
     let missed = |candidate: &Candidate| match candidate.verdict {
         Verdict::NoMatch | Verdict::Unknown | Verdict::Gated => {

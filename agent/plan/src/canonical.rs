@@ -1,4 +1,4 @@
-//! Canonical JSON and digests over it: object keys sorted, no blanks, numbers as serde_json writes them.
+//! Canonical JSON, and digests of it: object keys sorted, no whitespace, numbers as serde_json writes them.
 
 use burin_protocol::Plan;
 use burin_protocol::hex;
@@ -50,7 +50,7 @@ pub fn digest(value: &Value) -> String {
     format!("sha256:{}", hex(Sha256::digest(bytes(value))))
 }
 
-/// The bytes that an order's digest is over.
+/// The bytes that an order's digest covers.
 pub fn order_bytes(order: &Order) -> Vec<u8> {
     bytes(&serde_json::to_value(order).unwrap_or(Value::Null))
 }
@@ -59,8 +59,8 @@ pub fn order_digest(order: &Order) -> String {
     digest(&serde_json::to_value(order).unwrap_or(Value::Null))
 }
 
-/// Over what would be done, not over how the kernel counts disks today, nor over readings such as temperatures that
-/// only the trace holds.
+/// The digest of what would be done. It does not cover kernel names, nor readings such as temperatures, which are only
+/// in the trace.
 pub fn plan_digest(plan: &Plan) -> String {
     let mut value = serde_json::to_value(plan).unwrap_or(Value::Null);
     if let Some(map) = value.as_object_mut() {

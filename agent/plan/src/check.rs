@@ -1,5 +1,5 @@
-//! Checks that the types of an order cannot express: names that must exist, fields that must be real, values that must
-//! fit. All mistakes are reported at once, each with its JSON pointer.
+//! Checks what the types of an order cannot express: names must exist, fields must be real, values must fit. All
+//! mistakes are reported at once, each with its JSON pointer.
 
 mod devices;
 mod files;
@@ -12,7 +12,7 @@ mod volumes;
 
 use burin_protocol::order::{Mistake, Order, OrderError};
 
-/// Checks an order by itself, without any machine.
+/// Checks an order without reference to any machine.
 pub fn check(order: &Order) -> Result<(), OrderError> {
     let mut mistakes = Mistakes::default();
     names::check(order, &mut mistakes);
@@ -28,7 +28,7 @@ pub fn check(order: &Order) -> Result<(), OrderError> {
     if mistakes.0.is_empty() { Ok(()) } else { Err(OrderError::Unsound(mistakes.0)) }
 }
 
-/// What has been found so far.
+/// The mistakes found so far.
 #[derive(Debug, Default)]
 struct Mistakes(Vec<Mistake>);
 

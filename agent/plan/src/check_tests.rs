@@ -10,7 +10,7 @@ fn base() -> Value {
     })
 }
 
-/// The mistakes of the base order with one value set.
+/// The mistakes in the base order with one value replaced.
 fn mistakes(pointer: &str, value: Value) -> Vec<(String, String)> {
     let mut order = base();
     let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -48,7 +48,7 @@ fn kernel_names_are_no_rule() {
     assert_eq!(found[0].0, "/layouts/0/disks/root/order_by/0/asc");
 }
 
-/// The pointer and the value that is set there, and where the mistake is found.
+/// A pointer, the value that is set there, and the expected location of the mistake.
 type Case = (&'static str, Value, &'static str);
 
 fn found_at_their_places(cases: &[Case]) {

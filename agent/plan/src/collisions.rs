@@ -1,15 +1,16 @@
-//! Identifiers that would be on the machine twice: a boot loader or fstab that looks for one finds the wrong disk.
+//! Finds identifiers that would exist twice on the machine: a boot loader or fstab that looks for one could find the
+//! wrong disk.
 
 use burin_protocol::plan::{Identifier, Plan, Step};
 use hwinventory_types::Inventory;
 use hwinventory_types::{Disk, Signature};
 use std::collections::BTreeSet;
 
-/// An identifier, and the disk that has it already.
+/// An identifier, and the disk that already has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Collision {
     pub identifier: Identifier,
-    /// Device path of the disk or volume, as the inventory has it.
+    /// Device path of the disk or volume, as in the inventory.
     pub on: String,
 }
 
@@ -19,8 +20,8 @@ impl std::fmt::Display for Collision {
     }
 }
 
-/// Which of `wanted` are on disks and volumes that stay. `overwritten` names the device paths of the others. An image's identifiers are
-/// known only when it is written: whoever writes it asks again with those.
+/// Finds the identifiers in `wanted` that also exist on disks and volumes that stay. `overwritten` has the device paths
+/// of the others. An image's identifiers are known only once it is written; call this again with them then.
 pub fn find(inventory: &Inventory, overwritten: &[&str], wanted: &BTreeSet<Identifier>) -> Vec<Collision> {
     let wanted: BTreeSet<Identifier> = wanted.iter().map(normal).collect();
     let mut found = BTreeSet::new();
@@ -41,12 +42,12 @@ pub fn find(inventory: &Inventory, overwritten: &[&str], wanted: &BTreeSet<Ident
     found.into_iter().collect()
 }
 
-/// Everything that the plan's steps will write, and what of it they write twice.
+/// Identifiers that the plan's steps will write, and those of them that are written more than once.
 pub fn written(plan: &Plan) -> (BTreeSet<Identifier>, Vec<Identifier>) {
     let (mut all, mut twice) = (BTreeSet::new(), Vec::new());
     let mut add = |identifier: Identifier| {
         let identifier = normal(&identifier);
-        // ESPs of a mirrored pair have one label by design.
+        // The ESPs of a mirrored pair share a label on purpose.
         let may_repeat = matches!(identifier, Identifier::FilesystemLabel(_));
         if !all.insert(identifier.clone()) && !may_repeat {
             twice.push(identifier);
@@ -62,13 +63,13 @@ fn normal(identifier: &Identifier) -> Identifier {
         Identifier::PartitionGuid(text) => Identifier::PartitionGuid(text.to_ascii_lowercase()),
         Identifier::FilesystemUuid(text) => Identifier::FilesystemUuid(text.to_ascii_lowercase()),
         Identifier::ArrayUuid(text) => Identifier::ArrayUuid(text.to_ascii_lowercase()),
-        // FAT labels come back in capitals, and cloud-init looks for both.
+        // FAT labels are read back in upper case, and cloud-init looks for both cases.
         Identifier::FilesystemLabel(text) => Identifier::FilesystemLabel(text.to_ascii_lowercase()),
         other => other.clone(),
     }
 }
 
-/// What kept partitions of overwritten disks are looked for by.
+/// Identifiers of kept partitions on overwritten disks.
 pub fn of_kept(inventory: &Inventory, plan: &Plan) -> BTreeSet<Identifier> {
     let mut all = BTreeSet::new();
     for planned in &plan.disks {
@@ -103,7 +104,7 @@ fn of_signature(signature: &Signature) -> Vec<Identifier> {
     all
 }
 
-/// What something that libblkid recognises is looked for by; `kind` is its name there.
+/// Identifiers of something that libblkid recognises; `kind` is libblkid's name for it.
 pub fn of_content(kind: &str, uuid: Option<&str>, label: Option<&str>) -> Vec<Identifier> {
     if kind == "linux_raid_member" {
         let uuid = uuid.map(|uuid| Identifier::ArrayUuid(uuid.to_owned()));
@@ -122,12 +123,12 @@ fn of_volume(volume: &Disk) -> Vec<Identifier> {
     all.iter().map(normal).collect()
 }
 
-/// Superblocks say `host:name`.
+/// Superblocks store `host:name`.
 fn array_name(text: &str) -> Identifier {
     Identifier::ArrayName(text.rsplit(':').next().unwrap_or(text).to_owned())
 }
 
-/// Device-mapper joins group and volume by one hyphen, and doubles those inside either.
+/// Device-mapper joins group and volume with a hyphen, and doubles hyphens inside either.
 fn volume_group(name: &str) -> Identifier {
     let hidden = name.replace("--", "\u{0}");
     let group = hidden.split('-').next().unwrap_or(&hidden).replace('\u{0}', "-");

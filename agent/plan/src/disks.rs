@@ -1,4 +1,4 @@
-//! Which disks each set of a layout gets.
+//! Chooses the disks of each set in a layout.
 
 use super::attributes::Attributes;
 use super::candidates::{self, Asked};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// Positions in `Machine::disks`, by set.
 pub type Chosen = BTreeMap<String, Vec<usize>>;
 
-/// The disks of every set, or why not; and every candidate's verdict as far as it was asked.
+/// The disks of every set, or the reason why not, and the verdicts on all candidates evaluated so far.
 pub fn choose(
     layout: &Layout,
     machine: &Machine<'_>,
@@ -36,7 +36,7 @@ fn choose_all(
     }
 
     let mut chosen = Chosen::new();
-    // Who must not be touched comes first, by whatever order the others are chosen.
+    // Protected disks come first, in whatever order the other sets are chosen.
     let mut protected: BTreeMap<usize, &str> = BTreeMap::new();
     for (name, set) in layout.disks.iter().filter(|(_, set)| set.protect) {
         let disks = protect(name, set, machine, attributes, traces)?;
@@ -70,7 +70,7 @@ fn choose_all(
     Ok(chosen)
 }
 
-/// Sets after those they name in `except`; a circle (which `check` refuses) ends up in any order.
+/// Sets come after those that they name in `except`. A cycle, which `check` refuses, ends in any order.
 fn in_order(layout: &Layout) -> Vec<&str> {
     let mut order: Vec<&str> = Vec::new();
     while order.len() < layout.disks.len() {
@@ -91,7 +91,7 @@ fn in_order(layout: &Layout) -> Vec<&str> {
     order
 }
 
-/// Every disk that matches, or might.
+/// Protects every disk that matches or might match.
 fn protect(
     name: &str,
     set: &DiskSet,

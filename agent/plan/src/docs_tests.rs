@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 const DOCUMENT: &str = include_str!("../../../docs/layouts.md");
 
-/// Fenced blocks: what follows ```json, and the text.
+/// Fenced blocks: the words after ```json, and the content.
 fn blocks() -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut open: Option<(String, String)> = None;
@@ -97,13 +97,13 @@ fn every_example_gives_what_the_document_says() {
     assert!(order.is_none() && orders >= 12 && results >= orders, "{orders} examples, {results} results");
 }
 
-/// The orders of the document.
+/// The orders in the document.
 pub(super) fn examples() -> Vec<Value> {
     let orders = blocks().into_iter().filter(|(info, _)| info == "json order");
     orders.map(|(_, text)| serde_json::from_str(&text).unwrap()).collect()
 }
 
-/// Real machines times every example: a plan or a typed refusal, never a panic, and no disk that is in use.
+/// Every example on every captured machine: a plan or a typed refusal, never a panic, and never a disk in use.
 #[test]
 fn every_example_on_every_captured_machine_is_a_plan_or_a_refusal() {
     let folder = std::env::var_os("BURIN_FIXTURES").map_or_else(
@@ -119,12 +119,13 @@ fn every_example_on_every_captured_machine_is_a_plan_or_a_refusal() {
         let root = tempfile::tempdir().unwrap();
         let file = std::fs::File::open(&path).unwrap();
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
-        // Some captures have entries that no directory can hold twice; what could be unpacked is a machine too.
+        // Some captures have entries that cannot exist twice in a directory; whatever could be unpacked is a machine
+        // too.
         let _ = archive.unpack(root.path());
         let source = hwinventory::source::FsSource::directory(root.path()).unwrap();
         let options = hwinventory::Options { source: std::sync::Arc::new(source), ..hwinventory::Options::default() };
         let inventory = hwinventory::collect(&options);
-        // What is on disk or wire is what counts.
+        // Goes through JSON, because that is how inventories are stored and sent.
         let inventory: Inventory = serde_json::from_str(&serde_json::to_string(&inventory).unwrap()).unwrap();
         machines += 1;
         for order in examples() {
@@ -146,7 +147,7 @@ fn every_example_on_every_captured_machine_is_a_plan_or_a_refusal() {
     assert!(machines > 0, "{} holds no captures", folder.display());
 }
 
-/// The tables name what there is, all of it.
+/// The tables list every gate and code.
 #[test]
 fn every_gate_and_code_is_in_the_tables() {
     let sources = [include_str!("gates.rs"), include_str!("refusal.rs")];

@@ -1,8 +1,8 @@
-//! What predicates mean: three-valued, over the JSON form of a disk, a NIC or the machine.
+//! Evaluates predicates, in three-valued logic, over the JSON form of a disk, a NIC or the machine.
 //!
 //! - A value that was not read makes a test *unknown*, except `exists`, which a complete reading answers.
-//! - A list passes a test when one of its elements does; `ne` holds when no element is equal.
-//! - Text is compared without letter case and surrounding blanks. Numbers may be written with units.
+//! - A list passes a test if one of its elements does; `ne` holds if no element is equal.
+//! - Text is compared without regard to letter case and surrounding blanks. Numbers may be written with units.
 
 use super::attributes::Attributes;
 use super::{glob, quantity};
@@ -11,28 +11,28 @@ use burin_protocol::plan::{Check, Truth};
 use serde_json::{Value, json};
 use std::cmp::Ordering;
 
-/// Percent by which a disk may differ from the size on its label.
+/// Percentage by which a disk may differ from the size on its label.
 const NOMINAL_PERCENT: f64 = 1.0;
 
-/// What a predicate is asked about.
+/// What a predicate is evaluated on.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     pub value: &'a Value,
-    /// The reading was complete: what is missing is known not to be there.
+    /// The reading was complete: missing values are known not to exist.
     pub complete: bool,
     pub attributes: &'a Attributes,
     /// What `disks` and `nics` count; only `when` has them.
     pub counted: Option<Counted<'a>>,
 }
 
-/// Things that can be counted, or that could not be read.
+/// Devices to be counted, or `None` if they could not be read.
 #[derive(Debug, Clone, Copy)]
 pub struct Counted<'a> {
     pub disks: Option<&'a [(Value, bool)]>,
     pub nics: Option<&'a [(Value, bool)]>,
 }
 
-/// The truth of the whole, and one check for each of its conditions in their order (`all` counts as its parts).
+/// The overall truth, and one check for each condition in order (`all` counts as its parts).
 pub fn predicate(predicate: &Predicate, view: View<'_>) -> (Truth, Vec<Check>) {
     let mut checks = Vec::new();
     let truth = clauses(predicate, view, "", &mut checks);
@@ -74,7 +74,7 @@ fn clause(clause: &Clause, view: View<'_>, at: &str, checks: &mut Vec<Check>) ->
     }
 }
 
-/// What several conditions saw, as one check.
+/// Combines the observations of several conditions into one check.
 fn composite(at: String, wanted: String, inner: &[Check], truth: Truth) -> Check {
     let observed: serde_json::Map<String, Value> = inner
         .iter()
@@ -108,7 +108,8 @@ fn counted(
             Truth::False => {}
         }
     }
-    // The true number is somewhere from `sure` to `sure + perhaps`: the test is decided when they all agree.
+    // The true number is between `sure` and `sure + perhaps`: the test is decided if it has the same result for all of
+    // them.
     let mut truths = (sure..=sure + perhaps).map(|number| {
         let number = json!(number);
         count.tests.iter().fold(Truth::True, |sum, test| sum.and(self::test(test, &number, false, view.attributes)))
@@ -126,17 +127,17 @@ fn escape(field: &str) -> String {
 
 // ---- one field ----
 
-/// What a field path leads to.
+/// The values that a field path leads to.
 #[derive(Default)]
 struct Found<'a> {
     values: Vec<&'a Value>,
-    /// A list on the way was read and is empty.
+    /// A list on the path was read and is empty.
     emptied: bool,
-    /// Something on the way was not read: there may be more values.
+    /// Something on the path was not read: there may be more values.
     unread: bool,
 }
 
-/// Fields whose absence says that they were not read, however complete the rest is.
+/// Fields that are read separately: if one is absent, it was not read, however complete the rest is.
 const READ_APART: [&str; 3] = ["signatures", "mounts", "pci"];
 
 /// The values of a field as the trace shows them: one value, a list, or null.
@@ -156,7 +157,7 @@ fn find<'a>(field: &str, view: View<'a>) -> Found<'a> {
                 Found { values: list.iter().collect(), emptied: list.is_empty(), unread: false }
             }
             Some(value) => Found { values: vec![value], ..Found::default() },
-            // An attribute that is not set is known not to be set.
+            // An attribute that is not set is known to be absent.
             None => Found::default(),
         };
     }
@@ -181,7 +182,7 @@ fn find<'a>(field: &str, view: View<'a>) -> Found<'a> {
 fn condition(field: &str, condition: &Condition, view: View<'_>) -> (Truth, Value) {
     let is_attribute = field.starts_with("attribute.");
     let found = find(field, view);
-    // What was not read may or may not pass.
+    // Values that were not read may or may not pass.
     let unseen = if found.unread { Truth::Unknown } else { Truth::False };
     let any = |test: &Test| {
         let one = |value: &&Value| self::test(test, value, is_attribute, view.attributes);
@@ -249,7 +250,7 @@ fn equal(value: &Value, other: Option<Value>, is_attribute: bool) -> Truth {
     match (value, &other) {
         (Value::String(a), Value::String(b)) => same_text(a, b).into(),
         (Value::Bool(a), Value::Bool(b)) => (a == b).into(),
-        // Command line and firmware know only text.
+        // Attributes from the command line and firmware are always text.
         (Value::Bool(truth), Value::String(text)) | (Value::String(text), Value::Bool(truth)) => {
             match text.trim().to_ascii_lowercase().as_str() {
                 "true" => (*truth).into(),
@@ -265,7 +266,7 @@ fn same_text(a: &str, b: &str) -> bool {
     a.trim().eq_ignore_ascii_case(b.trim())
 }
 
-/// `None` where the two have no order. Text as such has none: "9" would come after "10".
+/// `None` if the two cannot be ordered. Plain text has no order: "9" would come after "10".
 fn compare(value: &Value, other: &Value, is_attribute: bool) -> Option<Ordering> {
     let textual = is_attribute && value.is_string() && other.is_string();
     match (value, other) {
@@ -274,14 +275,14 @@ fn compare(value: &Value, other: &Value, is_attribute: bool) -> Option<Ordering>
         _ if textual => {}
         _ => return None,
     }
-    // Whole numbers are compared as such: f64 rounds above 2^53.
+    // Integers are compared as integers: f64 rounds above 2^53.
     if let (Some(a), Some(b)) = (value.as_u64(), other.as_u64()) {
         return Some(a.cmp(&b));
     }
     number(value)?.partial_cmp(&number(other)?)
 }
 
-/// A number, or text with a unit, or text that is a plain number (attributes of the command line).
+/// A number, text with a unit, or text that is a plain number (attributes from the command line).
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
@@ -303,7 +304,7 @@ fn within(value: &Value, of: &Operand, percent: f64, attributes: &Attributes) ->
 
 // ---- in words ----
 
-/// A predicate for people.
+/// A readable description of a predicate.
 pub fn predicate_words(predicate: &Predicate) -> String {
     if predicate.is_empty() {
         return "anything".to_owned();

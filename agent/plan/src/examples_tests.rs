@@ -1,4 +1,4 @@
-//! Every order in examples/ can be planned, and the README there names each of them.
+//! Every order in examples/ can be planned, and the README there lists each of them.
 
 use super::plan;
 use super::testing::machine;

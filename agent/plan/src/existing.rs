@@ -1,4 +1,4 @@
-//! What is on a disk now, as the plan shows it to whoever is about to lose it.
+//! The current contents of a disk, as the plan shows them to whoever might lose them.
 
 use burin_protocol::plan::words::decimal;
 use burin_protocol::plan::{Content, Existing, ExistingPartition};
@@ -31,7 +31,7 @@ pub fn existing(disk: &Disk) -> Existing {
     };
     if !existing.is_recognised() {
         existing.looked_at_bytes = disk.samples.as_ref().map(|samples| samples.looked_at_bytes);
-        // The mark itself is not blank. What nobody looked at may be anything.
+        // The unfinished mark itself is not blank. Contents that were not examined may be anything.
         existing.unknown = existing.unfinished.is_none() && !disk.samples.as_ref().is_some_and(|samples| samples.blank);
     }
     existing
@@ -51,7 +51,7 @@ fn contents(signatures: &[Signature]) -> Vec<Content> {
     all
 }
 
-/// For people, in one line.
+/// A readable description in one line.
 pub fn words(existing: &Existing) -> String {
     let mut parts = Vec::new();
     if let Some(order) = &existing.unfinished {

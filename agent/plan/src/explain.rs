@@ -1,4 +1,4 @@
-//! A plan, or why there is none, for people: every candidate with its verdict, then the steps.
+//! Explains a plan or a refusal in readable form: every candidate with its verdict, then the steps.
 
 use super::existing;
 use super::refusal::Refusal;
@@ -13,13 +13,13 @@ use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Models, labels and serial numbers are what somebody wrote to a disk: none of them begins a line here, or does something
-/// to the terminal. What cannot be copied is shown as it is.
+/// Models, labels and serial numbers come from disks and may contain anything: they must not start a line here or
+/// control the terminal. A value that cannot be converted is shown as it is.
 fn harmless<T: Clone + Serialize + DeserializeOwned>(value: &T) -> Cow<'_, T> {
     harmless::copy(value).map_or(Cow::Borrowed(value), Cow::Owned)
 }
 
-/// The whole plan.
+/// Explains a whole plan.
 pub fn explain(plan: &Plan) -> String {
     let plan = &*harmless(plan);
     let mut out = String::new();
@@ -61,7 +61,7 @@ pub fn explain(plan: &Plan) -> String {
     out
 }
 
-/// Why there is no plan.
+/// Explains why there is no plan.
 pub fn explain_refusal(refusal: &Refusal) -> String {
     let mut out = explain_trace(&refusal.trace);
     let _ = writeln!(out, "No plan ({}): {}", refusal.code(), harmless::line(&refusal.to_string()));
@@ -119,7 +119,7 @@ fn candidates(what: &str, set: &SetTrace, out: &mut String) {
     let get = |i: usize| set.candidates.get(i);
     let device = width(&|i| get(i).map_or(0, |c| c.device.chars().count()));
     let label = width(&|i| get(i).map_or(0, |c| c.label.chars().count()));
-    // Where everything that was wanted was found, what came close is no news.
+    // If everything that was wanted was found, near misses are not interesting.
     let found = set.candidates.iter().any(|candidate| candidate.verdict == Verdict::Chosen);
     for candidate in &set.candidates {
         let close = candidate.nearest_miss && !found;
@@ -136,7 +136,7 @@ fn candidates(what: &str, set: &SetTrace, out: &mut String) {
             "{mark} {:device$}  {:label$}  {verdict:<11} {}{nearest}",
             candidate.device, candidate.label, candidate.reason
         );
-        // A gate hides the conditions: they are worth knowing too.
+        // A failed gate hides the conditions, but they are worth knowing too.
         if candidate.verdict == Verdict::Gated {
             for check in candidate.checks.iter().filter(|check| check.truth != Truth::True) {
                 let _ = writeln!(

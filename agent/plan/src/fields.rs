@@ -1,12 +1,12 @@
-//! Which fields a predicate may name, and what can be compared with them: read off the inventory's own JSON Schema, so
-//! that a misspelt field is an error instead of forever unknown.
+//! The fields that a predicate may name, and what can be compared with them. They are taken from the inventory's own
+//! JSON Schema, so that a misspelt field is an error and not just always unknown.
 
 use hwinventory_types::{Disk, Inventory, Nic, PciDevice};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-/// What a field holds; a list counts as what its elements are.
+/// The kind of value in a field; a list counts as its element type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldKind {
     Bool,
@@ -14,14 +14,14 @@ pub enum FieldKind {
     Text,
     /// One of these words.
     Word(Vec<String>),
-    /// Has fields of its own; only `exists` can be asked.
+    /// Has fields of its own; only `exists` can be tested.
     Group,
 }
 
 /// Fields by dotted path.
 pub type Fields = BTreeMap<String, FieldKind>;
 
-/// What a predicate is over.
+/// What a predicate is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     Disk,
@@ -30,7 +30,7 @@ pub enum Scope {
     Machine,
 }
 
-/// Fields that hold kernel names or numbers in order of discovery: they change between boots, so no rule may rest on
+/// Fields that hold kernel names or numbers in order of discovery: they change between boots, so rules must not use
 /// them.
 const UNSTABLE: &[&str] = &[
     "name",
@@ -70,7 +70,7 @@ impl Scope {
         }
     }
 
-    /// The fields there are, for a person.
+    /// A readable name for what is selected.
     pub fn word(self) -> &'static str {
         match self {
             Scope::Disk => "disk",
@@ -111,12 +111,12 @@ fn lists(root: &Value, schema: &Value, prefix: &str, depth: usize, found: &mut V
     }
 }
 
-/// Whether the field is one that no rule may rest on.
+/// Whether rules must not use the field.
 pub fn is_unstable(field: &str) -> bool {
     UNSTABLE.contains(&field)
 }
 
-/// `pci.slot` and the like: the PCI device that a disk or NIC is, or is behind.
+/// `pci.slot` and the like: the PCI device that a disk or NIC is, or is attached to.
 fn with_pci(mut fields: Fields) -> Fields {
     fields.insert("pci".to_owned(), FieldKind::Group);
     let device = flatten(schemars::schema_for!(PciDevice).as_value());
@@ -138,7 +138,7 @@ fn machine() -> Fields {
     fields
 }
 
-/// Every path of a JSON Schema.
+/// Every path in a JSON Schema.
 fn flatten(schema: &Value) -> Fields {
     let mut fields = Fields::new();
     properties(schema, schema, "", 0, &mut fields);

@@ -13,18 +13,18 @@ use burin_protocol::plan::{PlannedFile, SeedTarget, Step};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// What is in a file.
+/// The contents of a file.
 #[derive(Clone, PartialEq, Eq)]
 pub enum FileContents {
     Bytes(Vec<u8>),
-    /// What is there must have this digest.
+    /// The downloaded contents must have this digest.
     Url {
         url: String,
         digest: String,
     },
 }
 
-/// One file, attributes resolved.
+/// One file, with attributes resolved.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PlacedFile {
     pub path: String,
@@ -75,7 +75,7 @@ fn placed(file: &OrderFile, attributes: &Attributes, at: &str) -> Result<PlacedF
     Ok(PlacedFile { path: file.path.clone(), set: file.set.clone(), contents })
 }
 
-/// `sha256:HEX` over paths and contents, and over the order: who knows the plan cannot try out what a short secret is.
+/// `sha256:HEX` over paths, contents and the order, so that a short secret cannot be guessed from the plan.
 fn digest<'a>(order: &Order, files: impl Iterator<Item = &'a PlacedFile>) -> String {
     let mut hash = Sha256::new();
     hash.update(canonical::order_bytes(order));
@@ -122,7 +122,7 @@ pub fn steps(context: Context<'_>, placed: &[PlacedFile], steps: &mut Vec<Step>)
     }
 }
 
-/// Every copy of an image, the mirror that they are, or the tree.
+/// Every copy of an image, the mirror of all copies, or the tree.
 fn targets(context: Context<'_>, file: &OrderFile) -> Vec<SeedTarget> {
     let set = set_of(context.order, context.layout, file);
     let image = |set: &&str| context.layout.disks.get(*set).is_some_and(|set| set.image.is_some());

@@ -1,4 +1,4 @@
-//! Steps of a fresh layout: table, arrays, filesystems, the tree and what makes it boot.
+//! Steps of a fresh layout: table, arrays, filesystems, the tree and its boot loader.
 
 use super::refusal::Reason;
 use super::steps::{self, Context};
@@ -15,19 +15,19 @@ use burin_protocol::plan::{
 use burin_table::layout::Placed;
 use burin_table::{gpt, layout, types};
 
-/// A filesystem on its way to the plan.
+/// A filesystem for the plan.
 pub struct Made {
     on: Device,
     filesystem: PlannedFilesystem,
     mount: Option<String>,
     options: Vec<String>,
     is_esp: bool,
-    /// One of several disks of its set.
+    /// One of several, on the disks of its set.
     several: bool,
 }
 
 impl Made {
-    /// On something that there is one of.
+    /// A filesystem on a device that exists only once.
     pub fn single(on: Device, filesystem: PlannedFilesystem, mount: Option<String>, options: Vec<String>) -> Self {
         Self { on, filesystem, mount, options, is_esp: false, several: false }
     }
@@ -109,7 +109,7 @@ fn create_table(
     let mut wanted = set.partitions.clone();
     let mut places: Vec<usize> = (0..wanted.len()).collect();
     if let Some(label) = steps::own_seed_label(context, name, index) {
-        // Behind an image of a root filesystem lies nothing: the installed system may make it larger.
+        // Nothing is placed behind the image of a root filesystem: the installed system may grow it.
         let root = wanted.iter().position(|one| one.image.is_some() && one.mount.is_some());
         places.insert(root.unwrap_or(wanted.len()), wanted.len());
         let size = Some(Size::from_bytes(steps::seed_room(context.order)));
@@ -149,7 +149,7 @@ fn create_table(
     Ok(Step::CreateTable(CreateTable { disk: index, guid: context.derive(disk, "disk"), partitions }))
 }
 
-/// Whether new partitions are called as kept ones, or get their GUIDs: what looks for one would find two.
+/// Whether new partitions have the names of kept ones or get their GUIDs: a lookup would then find two.
 pub fn clash(
     set: &str,
     disk: &PlannedDisk,
@@ -172,7 +172,7 @@ fn given_numbers(partitions: &[Partition], kept: &[Kept]) -> Result<Vec<u32>, (u
     layout::numbers(&given, &taken, gpt::ENTRY_COUNT)
 }
 
-/// Of partitions that the table of this disk was made of already.
+/// The numbers of partitions for which this disk's table has already been made.
 pub fn numbers(partitions: &[Partition], disk: &PlannedDisk) -> Vec<u32> {
     given_numbers(partitions, &disk.keep).unwrap_or_default()
 }
@@ -258,7 +258,7 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
         cmdline.extend(tree.cmdline.iter().cloned());
         steps.push(Step::InstallBoot(InstallBoot {
             bootloader: tree.bootloader,
-            // Firmware that does not read them gets nothing there.
+            // A machine that boots by BIOS does not read ESPs, so nothing is installed there.
             esps: made.iter().filter(|made| made.is_esp && bios.is_empty()).map(|made| made.on.clone()).collect(),
             root_uuid: Some(root.filesystem.uuid.clone()),
             cmdline,
@@ -268,7 +268,7 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
     Ok(())
 }
 
-/// Where GRUB's core image goes on a machine of BIOS: the partition for it on each disk that has one.
+/// The partitions for GRUB's core image on a machine that boots by BIOS: one on each disk that has one.
 fn bios(context: Context<'_>, tree: &Tree) -> Result<Vec<Device>, Reason> {
     let unsupported = |what: String| Err(Reason::Unsupported { what });
     if tree.bootloader == Bootloader::SystemdBoot {
@@ -311,7 +311,7 @@ fn fstab(made: &Made) -> FstabEntry {
             options.push("umask=0077".to_owned());
         }
     }
-    // The machine must still boot when the disk that it is on has been pulled.
+    // The machine must still boot without the disk that holds it.
     if made.several && !options.iter().any(|option| option == "nofail") {
         options.push("nofail".to_owned());
     }

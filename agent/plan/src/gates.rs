@@ -1,4 +1,4 @@
-//! What a disk must be before any predicate is asked. Only what `Gate` names can be waived by an order.
+//! What a disk must satisfy before any predicate is evaluated. An order can waive only the gates in `Gate`.
 
 use super::stacks;
 use burin_protocol::order::{Gate, Size};
@@ -6,7 +6,7 @@ use burin_protocol::plan::{GateFinding, Identity};
 use hwinventory_types::{Disk, HealthState, Media, Status};
 use std::collections::BTreeSet;
 
-/// The gates that the disk does not pass. `idle` are kernel names of volumes that nothing uses: they do not keep it.
+/// The gates that the disk does not pass. `idle` has the kernel names of unused volumes, which do not block a disk.
 pub fn findings(disk: &Disk, identity: Option<&Identity>, allow: &[Gate], idle: &BTreeSet<String>) -> Vec<GateFinding> {
     let mut found = Vec::new();
     let mut gate = |code: &str, shut: bool, observed: &dyn Fn() -> String| {
@@ -35,7 +35,7 @@ pub fn findings(disk: &Disk, identity: Option<&Identity>, allow: &[Gate], idle: 
     gate("in-use", !held.is_empty(), &|| format!("held by {} devices", held.len()));
     match &disk.mounts {
         Some(mounts) => {
-            // Swap is turned off.
+            // Swap will be turned off.
             let mounts = || mounts.iter().filter(|mount| !stacks::is_swap(mount));
             gate("in-use", mounts().next().is_some(), &|| {
                 let points: Vec<&str> = mounts().map(|mount| mount.mountpoint.as_str()).collect();
@@ -62,7 +62,7 @@ pub fn findings(disk: &Disk, identity: Option<&Identity>, allow: &[Gate], idle: 
     found
 }
 
-/// A closed word of the inventory as its JSON has it.
+/// An enumeration value of the inventory as in its JSON.
 fn word<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

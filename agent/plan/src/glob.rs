@@ -1,7 +1,7 @@
-//! `*` and `?` over text, without letter case. No other character is special.
+//! `*` and `?` over text, without regard to letter case. No other character is special.
 
-/// Whether `text` as a whole fits `pattern`. Linear in practice, at worst pattern times text: it keeps one point to go
-/// back to instead of recursing.
+/// Whether all of `text` matches `pattern`. Usually linear, at worst pattern length times text length: it keeps one
+/// point to backtrack to instead of recursing.
 pub fn fits(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().map(|c| c.to_ascii_lowercase()).collect();
     let text: Vec<char> = text.chars().map(|c| c.to_ascii_lowercase()).collect();

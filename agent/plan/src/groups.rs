@@ -1,20 +1,20 @@
-//! Which kinds of content are one part of several: what is lost with one disk may make the others useless.
+//! Kinds of content that are parts of a larger whole: losing one disk may make the others useless.
 
 use hwinventory_types::{Disk, Signature};
 
-/// How the parts of one whole are known for such.
+/// How members of the same whole are recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
-    /// By the UUID that libblkid tells: every member has it.
+    /// By the UUID that libblkid reports, which all members share.
     Uuid,
-    /// By the group that the inventory tells; the UUID is the member's own.
+    /// By the group that the inventory reports; the UUID is the member's own.
     Group,
-    /// By nothing: two members of one kind may be parts of one whole.
+    /// Not at all: any two members of the same kind may belong together.
     Nothing,
 }
 
-/// libblkid's names of everything that may lie on several devices of one machine. DRBD is not here: its other half is on
-/// another machine, and that it is there is the point of it.
+/// libblkid's names of everything that may span several devices of a machine. DRBD is not listed: its other half is on
+/// another machine by design.
 const KINDS: &[(&str, Told)] = &[
     ("linux_raid_member", Told::Uuid),
     ("ddf_raid_member", Told::Uuid),
@@ -42,7 +42,7 @@ const KINDS: &[(&str, Told)] = &[
     ("via_raid_member", Told::Nothing),
 ];
 
-/// A part of a whole that is on more devices than one, or may be.
+/// A part of a whole that is, or may be, on more than one device.
 #[derive(Debug, Clone, Copy)]
 pub struct Membership<'a> {
     pub signature: &'a Signature,
@@ -52,7 +52,7 @@ pub struct Membership<'a> {
 impl<'a> Membership<'a> {
     fn of(signature: &'a Signature) -> Option<Self> {
         let (_, told) = KINDS.iter().find(|(kind, _)| *kind == signature.kind)?;
-        // btrfs on one device is a filesystem like others: its copies have its UUID, too.
+        // btrfs on one device is an ordinary filesystem; copies of it have the same UUID.
         let alone = signature.group.as_ref().and_then(|group| group.devices) == Some(1);
         (!alone).then_some(Self { signature, told: *told })
     }
@@ -68,13 +68,13 @@ impl<'a> Membership<'a> {
         self.signature.kind == other.signature.kind
             && match self.told {
                 Told::Uuid => same(self.signature.uuid.as_deref(), other.signature.uuid.as_deref()).unwrap_or(false),
-                // A member without its group's name (metadata elsewhere, unreadable) may be of any.
+                // A member without a known group name (metadata elsewhere, unreadable) may belong to any.
                 Told::Group => same(group(self), other_group).unwrap_or(true),
                 Told::Nothing => true,
             }
     }
 
-    /// For people.
+    /// A readable description.
     pub fn words(&self) -> String {
         let Signature { kind, label, uuid, group, .. } = self.signature;
         let group = group.as_ref();
@@ -92,7 +92,7 @@ impl<'a> Membership<'a> {
     }
 }
 
-/// Of a disk and its partitions.
+/// The memberships of a disk and its partitions.
 pub fn memberships(disk: &Disk) -> impl Iterator<Item = Membership<'_>> {
     let inside = disk.partitions.iter().filter_map(|partition| partition.signatures.as_deref());
     disk.signatures.iter().map(Vec::as_slice).chain(inside).flatten().filter_map(Membership::of)

@@ -1,6 +1,6 @@
-//! Whether an order's steps can be done on an image, told from its first bytes: before the first one is written.
+//! Checks, from the first bytes of an image, whether an order's steps can be done on it before anything is written.
 //!
-//! The changes are tried on a disk in memory by the same code that makes them later; so what passes here can be done.
+//! The changes are tried on a disk in memory, by the code that makes them later, so whatever passes here can be done.
 
 mod error;
 mod mirror;
@@ -20,12 +20,12 @@ use burin_table::layout::{self, NewPartition};
 use std::path::Path;
 use uuid::Uuid;
 
-/// Partitions that Ignition's configuration goes to: of Fedora CoreOS and RHEL CoreOS, and of Flatcar.
+/// Partitions for Ignition's configuration: on Fedora CoreOS and RHEL CoreOS, and on Flatcar.
 const IGNITION: [&str; 2] = ["boot", "OEM"];
 
-/// Whether all that the plan wants of the image `image` can be done with what its head tells, on each of its disks.
-/// `optimal_io` is the optimal I/O size in bytes of a planned disk by its index, 0 where it does not say. Answers with
-/// what should be known although it stops nothing.
+/// Checks whether everything that the plan wants of the image `image` can be done on each of its disks, given its head.
+/// `optimal_io` returns the optimal I/O size in bytes of a planned disk by index, 0 if unknown. Returns warnings about
+/// things that do not stop the order.
 pub fn check_head(
     order: &Order,
     plan: &Plan,
@@ -57,13 +57,13 @@ pub fn check_head(
     Ok(warnings)
 }
 
-/// What a partition of a copied table is called on this disk, where every copy gets GUIDs of its own.
+/// The new GUID of a partition in a copied table on this disk, if every copy gets its own.
 pub fn copied_guid(plan: &Plan, disk: usize, number: u32) -> Option<Uuid> {
     let identity = &plan.disks.get(disk)?.identity.value;
     Some(guid::derived(&[&plan.order, identity, &format!("partition {number}")]))
 }
 
-/// Whether an image can go into a partition: it has to be a filesystem.
+/// Checks whether an image can be written to a partition: it must be a filesystem.
 pub fn check_partition_head(device: &str, head: &Head) -> Result<(), HeadError> {
     let device = device.to_owned();
     match (head.table, head.filesystem) {
@@ -87,7 +87,8 @@ impl Trial<'_> {
         self.disk.device.clone()
     }
 
-    /// What the order said of the sectors counts only where the image is silent. A warning: nothing can be checked.
+    /// The order's sector size counts only if the image does not show one. Then it is a warning, since nothing can be
+    /// checked.
     fn sectors(&self, said: Option<u32>) -> Result<Option<Warning>, HeadError> {
         let disk = self.disk.logical_block_size;
         match self.head.sector_size {
@@ -99,7 +100,7 @@ impl Trial<'_> {
         }
         match self.head.fault {
             None => Ok(None),
-            // Some boards keep their loader where the array usually is, and the array far behind it.
+            // Some boards keep their boot loader where the array usually is, and the array far behind it.
             Some(Fault::Length) => {
                 let message = "the image's partition table lies behind its first MiB: it was not checked".to_owned();
                 Ok(Some(Warning { code: "image.unchecked".to_owned(), message }))
@@ -134,7 +135,7 @@ impl Trial<'_> {
             }
             Step::AddPartition(AddPartition { disk, partition }) if *disk == index => {
                 self.table("`add`, or a seed's own partition,")?;
-                // The image brings a place for the seed: that one is used.
+                // The image contains a partition for the seed, which is used.
                 if self.own_seed(plan, index) == Some(partition.name.as_str()) && self.seed_volumes().next().is_some() {
                     return Ok(None);
                 }
@@ -172,7 +173,7 @@ impl Trial<'_> {
         Ok(None)
     }
 
-    /// What is kept has to lie beside everything that the image brings.
+    /// Kept partitions must not overlap anything of the image.
     fn keep(&self) -> Result<(), HeadError> {
         let refuse = |what: String| HeadError::Keep { device: self.device(), what };
         if self.head.fault.is_some() {
@@ -195,12 +196,12 @@ impl Trial<'_> {
                     return Err(refuse(format!("{own} has the GUID of {}, which is kept", kept.words())));
                 }
             }
-            // Its backup is behind its partitions, and gone once the table is fitted to the disk.
+            // The image's backup table lies behind its partitions, and is removed when the table is fitted to the disk.
             if self.head.backup().is_some_and(|backup| backup.start < kept.end() && kept.start < backup.end) {
                 return Err(refuse(format!("the image's backup table lies where {} is kept", kept.words())));
             }
         }
-        // There the disk remembers what is kept, until the order is done.
+        // Until the order is done, the record of kept partitions lies there.
         let early = self.head.partitions.iter().find(|one| one.start < 1 << 20 && one.purpose != Purpose::BootLoader);
         match early {
             Some(one) => Err(refuse(format!("partition {} of the image begins in the first MiB", one.number))),
@@ -219,7 +220,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// The partition, unless it is a logical one: those are not in the head.
+    /// The partition, or `None` for a logical one: those are not in the head.
     fn number(&self, number: u32, wanted: &'static str) -> Result<Option<&HeadPartition>, HeadError> {
         match self.head.get(number) {
             None if number > 4 && self.head.has_logical() => Ok(None),
@@ -228,7 +229,7 @@ impl Trial<'_> {
         }
     }
 
-    /// The partition that is meant. `None`: only a look into the filesystems can tell.
+    /// The partition that is meant. `None`: only looking into the filesystems can tell.
     fn pick(&self, pick: PartitionPick, wanted: &'static str) -> Result<Option<&HeadPartition>, HeadError> {
         self.table(wanted)?;
         match pick {
@@ -251,7 +252,7 @@ impl Trial<'_> {
             );
             return Ok(Some(Warning { code: "image.unchecked".to_owned(), message }));
         };
-        // What is inside of a member is told to be left alone once it is seen.
+        // The contents of a member are left alone, with a warning, once it is seen.
         let member = target.purpose == Purpose::Member;
         let swap = target.purpose == Purpose::Swap;
         if (filesystem || swap)
@@ -289,7 +290,7 @@ impl Trial<'_> {
         }
     }
 
-    /// By the names that these systems give their partitions.
+    /// Checks the partition by the names that these systems use.
     fn ignition(&self, pick: Option<PartitionPick>) -> Result<(), HeadError> {
         self.table("an Ignition seed")?;
         if let Some(pick) = pick {
@@ -301,7 +302,7 @@ impl Trial<'_> {
         }
     }
 
-    /// What the seed's partition on this disk is called, where it gets one of its own.
+    /// The name of the seed's partition on this disk, if it gets one of its own.
     fn own_seed<'p>(&self, plan: &'p Plan, index: usize) -> Option<&'p str> {
         plan.steps.iter().find_map(|step| match step {
             Step::WriteSeed(WriteSeed {
@@ -311,14 +312,14 @@ impl Trial<'_> {
         })
     }
 
-    /// Partitions of the image that are called as a seed is.
+    /// Partitions of the image that are named like a seed volume.
     fn seed_volumes(&self) -> impl Iterator<Item = &HeadPartition> {
         let seed = |one: &&HeadPartition| seed::labels().any(|label| one.name.eq_ignore_ascii_case(label));
         self.head.partitions.iter().filter(seed)
     }
 
-    /// cloud-init reads the volume that it finds first: it must be the order's. One that is called as the order's seed is
-    /// used for it.
+    /// cloud-init reads the first volume that it finds, so it must be the order's. A volume with the name of the
+    /// order's seed is reused.
     fn second_seed(&self, own: Option<&str>) -> Result<(), HeadError> {
         let is_own = |one: &HeadPartition| own.is_some_and(|own| one.name.eq_ignore_ascii_case(own));
         let mut ours = 0;
@@ -332,7 +333,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// Tried on the disk in memory, where it stays for the next step.
+    /// Tries a change on the disk in memory, where it stays for the next step.
     fn change(&self, change: &TableChange) -> Result<Option<TableReceipt>, HeadError> {
         let Some(rehearsal) = &self.rehearsal else { return Ok(None) };
         let sector = self.disk.logical_block_size;
@@ -359,7 +360,7 @@ impl Trial<'_> {
     }
 }
 
-/// What it is, if there is no filesystem in it that could be the root, or that burin could grow.
+/// A description of the contents, if they cannot be a root filesystem or one that burin can grow.
 fn no_system(purpose: Purpose) -> Option<&'static str> {
     match purpose {
         Purpose::Esp => Some("an EFI system partition"),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 const MIB: u64 = 1 << 20;
 const SEED: u64 = 8 * MIB;
 
-/// The first MiB of an image with these partitions, behind each other: type, MiB.
+/// The first MiB of an image with these consecutive partitions: type, MiB.
 fn image(sector: u32, parts: &[(&str, u64)]) -> Vec<u8> {
     let sizes: u64 = parts.iter().map(|(_, mib)| mib).sum();
     let disk = FaultDisk::new((sizes + 2) * MIB, sector);
@@ -54,7 +54,7 @@ struct Case {
     block: u32,
     size: u64,
     optimal: u64,
-    /// Number, start and size of a partition that is called "data".
+    /// Number, start and size of a partition named "data".
     kept: Option<(u32, u64, u64)>,
 }
 
@@ -129,7 +129,7 @@ fn an_ordinary_image_passes_with_everything_that_an_order_can_wish() {
     }
 }
 
-/// With `grow`, `add` and a seed of its own beside it, at both places where a partition may be kept.
+/// With `grow`, `add` and a seed of its own, at both places where a partition may be kept.
 #[test]
 fn what_is_kept_has_to_lie_beside_the_image() {
     let set = json!({"on_existing": "destroy", "keep": [{"name": "data"}]});
@@ -154,7 +154,7 @@ fn what_is_kept_has_to_lie_beside_the_image() {
         let case = Case { seed: json!({"format": "cidata"}), ..case((9, start, gib), everything.clone()) };
         assert_eq!(case.refused(cloud()), "accepted", "{start}");
     }
-    // No room between what is kept and the image.
+    // No room between the kept partition and the image.
     let tight =
         case((9, 15 * MIB, (64 << 30) - 16 * MIB), json!({"add": [{"name": "m", "type": "linux", "size": "4MiB"}]}));
     assert_eq!(tight.refused(cloud()), "finalize.layout");
@@ -217,7 +217,7 @@ fn growing_is_refused_where_it_would_grow_nothing_or_what_has_no_filesystem() {
     let swap_last = || image(512, &[("esp", 4), ("root", 8), ("swap", 4)]);
     assert_eq!(case(json!("last")).refused(swap_last()), "image.not_growable");
     assert_eq!(case(json!({"partition": "last", "filesystem": false})).refused(swap_last()), "image.not_growable");
-    // What is inside of it is somebody else's to grow.
+    // Its contents are for the installed system to grow.
     assert_eq!(case(json!("last")).refused(image(512, &[("esp", 4), ("lvm", 8)])), "accepted");
     assert_eq!(case(json!("root")).refused(image(512, &[("esp", 4), ("lvm", 8)])), "accepted");
     let logical = || mbr(&[(0x83, 2048, 8192), (0x05, 10240, 2048)]);
@@ -233,7 +233,7 @@ fn growing_is_refused_where_it_would_grow_nothing_or_what_has_no_filesystem() {
         case(json!({"partition": 5, "filesystem": false})).refused(mbr(&[(0x83, 2048, 8192), (0x05, 10240, 2048)])),
         "accepted"
     );
-    // Only a look inside can tell which of two is the root.
+    // Only a look inside can tell which of the two is the root.
     assert_eq!(case(json!("root")).refused(image(512, &[("linux", 4), ("linux", 8)])), "accepted");
     assert_eq!(case(json!("root")).refused(image(512, &[("esp", 4), ("swap", 8)])), "image.no_root");
     // A disk as large as the image: nothing to gain, and nothing in the way.
@@ -284,7 +284,8 @@ fn a_guid_of_the_image_is_not_given_twice() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What the planner accepts can be placed: a partition grows, others are added, whatever the disk's optimal I/O size.
+    /// What the planner accepts can be placed: one partition grows, others are added, whatever the disk's optimal I/O
+    /// size.
     #[test]
     fn what_is_planned_can_be_placed(
         optimal in prop::sample::select(vec![
@@ -310,7 +311,7 @@ proptest! {
         }
         let head = image(block, &[("esp", 4), ("root", root)]);
         let end = (1 + 4 + root) * MIB;
-        // The disk ends anywhere, in whole sectors; room for what grows to end where it did, or later.
+        // The disk ends at any whole sector, with room for the growing partition to keep its end or extend it.
         let mut sizes = added.clone();
         sizes.extend(seed.then_some(SEED));
         let alignment = layout::alignment(optimal);
@@ -322,7 +323,7 @@ proptest! {
         }
     }
 
-    /// Any image and any order: an answer, never a panic, and the order's own table on a copy.
+    /// Any image and any order give an answer, never a panic, even with the order's own table on a copy.
     #[test]
     fn any_head_gets_an_answer(
         noise in prop::collection::vec((0usize..40_000, any::<u8>()), 0..6),
@@ -342,7 +343,7 @@ proptest! {
     }
 }
 
-/// The image with its second partition called so.
+/// The image with this name for its second partition.
 fn named(name: &str) -> Vec<u8> {
     let disk = FaultDisk::new(20 * MIB, 512);
     let part = |name: &str, kind, mib| NewPartition {

@@ -1,10 +1,10 @@
-//! What tells a disk from all others. An identity that two devices of the machine share tells nothing.
+//! What distinguishes a disk from all others. An identity that two devices of the machine share distinguishes nothing.
 
 use burin_protocol::plan::{Identity, IdentityKind, Strength};
 use hwinventory_types::Disk;
 use std::collections::BTreeMap;
 
-/// The strongest identity of each disk, in their order. `None`: the disk can not be found again.
+/// The strongest identity of each disk, in order. `None`: the disk cannot be found again.
 pub fn identities(disks: &[Disk]) -> Vec<Option<Identity>> {
     let mut seen: BTreeMap<(IdentityKind, String), usize> = BTreeMap::new();
     let all: Vec<Vec<Identity>> = disks.iter().map(candidates).collect();
@@ -30,7 +30,7 @@ fn candidates(disk: &Disk) -> Vec<Identity> {
             continue;
         }
         let strong = identity.strength == hwinventory_types::Strength::Strong && !is_blank(value);
-        // A weak name is worse than the place: it may be anybody's.
+        // A weak identity is worse than the path, because several disks may have it.
         if strong {
             let identity = Identity { kind, value: value.to_owned(), strength: Strength::Strong };
             if !found.contains(&identity) {
@@ -46,8 +46,8 @@ fn candidates(disk: &Disk) -> Vec<Identity> {
     found
 }
 
-/// A name that is unique at its site only (an NAA identifier of format 3, SPC-5 7.7.6.6.4) still finds a disk that has no
-/// place, such as one of a driver without a bus.
+/// An identifier that is unique only within a site (NAA format 3, SPC-5 7.7.6.6.4) still identifies a disk that has no
+/// path, such as one whose driver has no bus.
 fn local(identity: &hwinventory_types::Identity) -> Option<Identity> {
     let value = identity.value.trim();
     let local = identity.reason.as_deref() == Some("local") && !value.is_empty() && !is_blank(value);

@@ -1,4 +1,4 @@
-//! Partitions that outlive what is put on their disk: which they are, and whether they can.
+//! Partitions that are kept while their disk is overwritten: which they are, and whether that is possible.
 
 use super::refusal::Reason;
 use burin_protocol::order::{DiskSet, KeepPick, KeepProof};
@@ -9,10 +9,10 @@ use burin_table::types;
 use hwinventory_types::Disk;
 use uuid::Uuid;
 
-/// Both ends of a disk are withheld while it is written; what is kept begins behind the first.
+/// Both ends of a disk are withheld while it is written, so kept partitions must begin after this.
 const HEAD: u64 = 1 << 20;
 
-/// What is kept of a disk of this set, by number.
+/// The kept partitions on a disk of this set, by number.
 pub fn of(name: &str, set: &DiskSet, disk: &Disk, architecture: Option<&str>) -> Result<Vec<Kept>, Reason> {
     let refuse = |what: String| Err(Reason::Keep { set: name.to_owned(), disk: disk.path.clone(), what });
     if set.keep.is_empty() {
@@ -43,14 +43,14 @@ pub fn of(name: &str, set: &DiskSet, disk: &Disk, architecture: Option<&str>) ->
     }
 }
 
-/// Whether a disk remembers partitions that an earlier order kept and that this one would lose.
+/// Whether the disk has a record of partitions that an earlier order kept and this one would lose.
 pub fn loses(disk: &Disk, kept: &[Kept]) -> bool {
     let recorded = disk.remembered.as_ref().filter(|remembered| remembered.recorded);
     let mut partitions = recorded.into_iter().flat_map(|remembered| &remembered.partitions);
     partitions.any(|one| !kept.iter().any(|kept| kept.number == one.number && kept.start == one.start))
 }
 
-/// The partitions of the disk's GPT, or those that it remembers.
+/// The partitions in the disk's GPT, or those in its record.
 fn there(disk: &Disk) -> Result<Vec<Kept>, &'static str> {
     if disk.signatures.is_none() {
         return Err("what is on it could not be read");
@@ -86,7 +86,7 @@ fn there(disk: &Disk) -> Result<Vec<Kept>, &'static str> {
             proof: KeepProof::All,
         })
     };
-    // One that the kernel knows and the table does not say more of cannot be put into another table.
+    // A partition that the kernel knows but the table does not fully describe cannot be put into another table.
     let all: Option<Vec<Kept>> = disk.partitions.iter().map(kept).collect();
     all.ok_or("the kernel knows partitions of it that its table does not have")
 }
@@ -109,7 +109,7 @@ fn words(pick: &KeepPick) -> String {
     [name, kind, guid, number].into_iter().flatten().collect::<Vec<_>>().join(" and ")
 }
 
-/// Why one of them cannot be in a table that is made for this disk.
+/// Why one of them cannot be in a table for this disk.
 fn misplaced(kept: &[Kept], disk: &Disk) -> Option<String> {
     let sector = disk.logical_block_size.and_then(|size| u32::try_from(size).ok()).unwrap_or(512);
     let Some(space) = Space::fresh(disk.size, sector, 1) else {
@@ -149,7 +149,7 @@ fn overlap(one: &Kept, other: &Kept) -> bool {
     one.start < other.end() && other.start < one.end()
 }
 
-/// As a table has it. None where its GUIDs are none.
+/// The partition as a table entry. `None` if its GUIDs are invalid.
 pub fn entry(kept: &Kept, sector: u32) -> Option<Partition> {
     let sector = u64::from(sector.max(1));
     Some(Partition {
@@ -163,7 +163,7 @@ pub fn entry(kept: &Kept, sector: u32) -> Option<Partition> {
     })
 }
 
-/// What is free between the kept ones, from the start of the disk.
+/// The free space between kept partitions, from the start of the disk.
 pub fn gaps(space: Space, kept: &[Kept]) -> Vec<Space> {
     let sector = u64::from(space.sector_size);
     let mut taken: Vec<Placed> = kept.iter().map(|one| Placed { start: one.start, size: one.size }).collect();

@@ -1,4 +1,4 @@
-//! What is built over partitions and arrays: LUKS volumes and LVM groups, each after what it lies on.
+//! Layers above partitions and arrays: LUKS volumes and LVM groups, each built after the devices below it.
 
 use super::fresh::{self, Made};
 use super::refusal::Reason;
@@ -25,7 +25,7 @@ impl Layer<'_> {
         }
     }
 
-    /// Where it stands in its layout.
+    /// Its location in the layout.
     pub fn place(&self) -> String {
         match self {
             Self::Luks(name, _) => format!("luks/{name}"),
@@ -34,7 +34,7 @@ impl Layer<'_> {
     }
 }
 
-/// All of a layout, what is below first; or those that lie upon themselves.
+/// All layers of a layout, from the bottom up, or those that form a cycle.
 pub fn order(layout: &Layout) -> Result<Vec<Layer<'_>>, Vec<Layer<'_>>> {
     let luks = layout.luks.iter().map(|(name, crypt)| Layer::Luks(name, crypt));
     let mut waiting: Vec<Layer<'_>> =
@@ -43,7 +43,7 @@ pub fn order(layout: &Layout) -> Result<Vec<Layer<'_>>, Vec<Layer<'_>>> {
     while !waiting.is_empty() {
         let is_ready = |layer: &Layer<'_>| match layer.on() {
             DeviceRef::Partition(_) | DeviceRef::Disks(_) | DeviceRef::Raid(_) => true,
-            // What there is not at all, others say.
+            // Missing names are reported elsewhere.
             DeviceRef::Luks(name) => {
                 !layout.luks.contains_key(name)
                     || ordered.iter().any(|one| matches!(one, Layer::Luks(made, _) if made == name))
@@ -64,9 +64,9 @@ pub fn order(layout: &Layout) -> Result<Vec<Layer<'_>>, Vec<Layer<'_>>> {
     Ok(ordered)
 }
 
-/// The disk set that a device of the layout is made of.
+/// The disk set below a device of the layout.
 pub fn set<'a>(layout: &'a Layout, mut reference: &'a DeviceRef) -> Option<&'a str> {
-    // Deeper than that nothing is that does not lie upon itself.
+    // No chain is longer than this unless it is a cycle.
     for _ in 0..=layout.luks.len() + layout.lvm.len() + layout.raid.len() {
         reference = match reference {
             DeviceRef::Partition(_) | DeviceRef::Disks(_) => return reference.set(),
@@ -78,7 +78,7 @@ pub fn set<'a>(layout: &'a Layout, mut reference: &'a DeviceRef) -> Option<&'a s
     None
 }
 
-/// What holds the root, where that is an array or a volume.
+/// The device that holds the root, if that is an array or a volume.
 pub fn root(layout: &Layout) -> Option<&DeviceRef> {
     let is_root = |mount: &Option<String>| mount.as_deref() == Some("/");
     let raid = layout.raid.values().filter(|raid| is_root(&raid.mount)).map(|raid| &raid.members);
@@ -87,7 +87,7 @@ pub fn root(layout: &Layout) -> Option<&DeviceRef> {
     raid.chain(luks).chain(lvm.map(|group| &group.on)).next()
 }
 
-/// The steps that build them; filesystems on them go to `made`.
+/// The steps that build them; filesystems on them are added to `made`.
 pub fn steps(context: Context<'_>, steps: &mut Vec<Step>, made: &mut Vec<Made>) -> Result<(), Reason> {
     let ordered = order(context.layout).map_err(|circle| Reason::BadValue {
         at: circle.iter().map(Layer::place).collect::<Vec<_>>().join(", "),
@@ -102,7 +102,7 @@ pub fn steps(context: Context<'_>, steps: &mut Vec<Step>, made: &mut Vec<Made>) 
     Ok(())
 }
 
-/// The devices that a reference of the layout means.
+/// The devices that a reference in the layout means.
 pub fn devices(context: Context<'_>, reference: &DeviceRef) -> Vec<Device> {
     match reference {
         DeviceRef::Partition(path) => {
@@ -119,7 +119,7 @@ pub fn devices(context: Context<'_>, reference: &DeviceRef) -> Vec<Device> {
     }
 }
 
-/// The partition of this name on each disk of a set, with its number there: what is kept differs from disk to disk.
+/// The partition of this name on each disk of a set, with its number there, which depends on what is kept on each disk.
 pub fn partitions(context: Context<'_>, set: &str, name: &str) -> Vec<Device> {
     let wanted = context.layout.disks.get(set).map(|set| set.partitions.as_slice()).unwrap_or_default();
     let number = |disk| {
@@ -130,7 +130,7 @@ pub fn partitions(context: Context<'_>, set: &str, name: &str) -> Vec<Device> {
     context.of_set(set).into_iter().map(device).collect()
 }
 
-/// Bytes that a disk, or a device which `steps` make, offers at least.
+/// The size in bytes that a disk, or a device made by `steps`, has at least.
 pub fn size(context: Context<'_>, steps: &[Step], device: &Device) -> u64 {
     if let Device::Disk { disk } = device {
         return context.size(*disk);
@@ -156,14 +156,14 @@ pub fn size(context: Context<'_>, steps: &[Step], device: &Device) -> u64 {
     found.unwrap_or(0)
 }
 
-/// The identities of the disks below these devices, in words, for what is derived from them.
+/// The identities of the disks below these devices, as text from which identifiers are derived.
 pub fn on_words(context: Context<'_>, steps: &[Step], devices: &[Device]) -> String {
     let disks: BTreeSet<usize> = devices.iter().flat_map(|device| disks_below(steps, device)).collect();
     let identities = disks.into_iter().filter_map(|disk| context.disks.get(disk));
     identities.map(|disk| disk.identity.value.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// As LVM writes them: 32 letters and digits in groups.
+/// In LVM's notation: 32 letters and digits in groups.
 pub fn lvm_uuid(parts: &[&str]) -> String {
     const LETTERS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     let halves = ["first half", "second half"].map(|half| guid::derived(&[parts, &[half]].concat()));
@@ -179,7 +179,7 @@ pub fn lvm_uuid(parts: &[&str]) -> String {
     groups.join("-")
 }
 
-/// What a tree on these devices has to carry.
+/// What a tree on these devices must contain.
 pub fn needs<'a>(steps: &[Step], mounts: impl Iterator<Item = (&'a Device, bool)>) -> Vec<TreeNeed> {
     let mut needs = BTreeSet::new();
     for (device, is_root) in mounts {
@@ -215,11 +215,11 @@ fn is_thin(step: &Step, group: &str, name: &str) -> bool {
     matches!(step, Step::CreateVolume(made) if made.group == group && made.name == name && matches!(made.shape, Thin { .. }))
 }
 
-/// Words of a kernel command line by which a ramdisk opens what the root lies on: `cryptopts=` for initramfs-tools
-/// (cryptsetup's README.initramfs), `rd.` for dracut (dracut.cmdline(7)). Each leaves the other's alone.
+/// Words on the kernel command line with which a ramdisk opens the devices below the root: `cryptopts=` for
+/// initramfs-tools (cryptsetup's README.initramfs), `rd.` for dracut (dracut.cmdline(7)). Each ignores the other's.
 pub fn kernel_words(steps: &[Step], root: &Device) -> Vec<String> {
     let mut words = Vec::new();
-    // What lies below is opened first.
+    // Lower layers are opened first.
     for layer in layers(steps, root).into_iter().rev() {
         match layer {
             Device::Luks { name } => {

@@ -66,7 +66,7 @@ fn lvm_on_luks_on_raid_is_built_from_below_and_found_again() {
     });
     let luks = luks.unwrap();
     assert_eq!((luks.on.clone(), luks.keys.len()), (Device::Raid { name: "md".into() }, 2));
-    // Of 480 GB less the ESP, less what mdadm may keep, less the header.
+    // 480 GB without the ESP, mdadm's reserve and the LUKS header.
     assert!((479_000_000_000..479_600_000_000).contains(&luks.size), "{}", luks.size);
     let root = Device::Volume { group: "vg".into(), name: "root".into() };
     assert_eq!(plan.disks_below(&root), [0, 1]);
@@ -96,7 +96,7 @@ fn lvm_on_luks_on_raid_is_built_from_below_and_found_again() {
         "install-boot",
         "boot-entry"
     ]));
-    // The same again, and nothing that opens it in it.
+    // The same input gives the same plan, and the plan contains nothing that opens the volume.
     let text = serde_json::to_string(&run(layout(json!({}))).unwrap()).unwrap();
     assert_eq!(text, serde_json::to_string(&plan).unwrap());
     assert!(!text.contains("correct horse"));
@@ -112,7 +112,7 @@ fn what_has_no_passphrase_is_refused_before_anything_is_touched() {
     assert_eq!(unlock(json!({ "passphrase": { "attribute": "none" } })), Err("plan.no_attribute"));
     assert_eq!(unlock(json!({ "passphrase": "" })), Err("plan.bad_value"));
     assert_eq!(unlock(json!({ "passphrase": "a\nb" })), Err("plan.bad_value"));
-    // The TPM alone, and by what the next boot changes.
+    // The TPM as the only key, and PCRs that the next boot changes.
     assert_eq!(unlock(json!({ "tpm2": { "pcrs": [7] } })), Err("order.invalid"));
     assert_eq!(unlock(json!({ "generated": { "to": TO } })), Ok(()));
 }

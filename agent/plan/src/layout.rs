@@ -1,4 +1,4 @@
-//! Which layout: exactly one at the highest priority that applies.
+//! Chooses the layout: exactly one that applies must have the highest priority.
 
 use super::eval::{self, View};
 use super::refusal::Reason;
@@ -45,7 +45,7 @@ pub fn choose(layouts: &[Layout], view: View<'_>) -> (Result<usize, Reason>, Vec
     }
 }
 
-/// Why a layout does not apply.
+/// Describes why a layout does not apply.
 fn words(trace: &LayoutTrace) -> String {
     match &trace.first_false {
         Some(check) => {

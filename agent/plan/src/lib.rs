@@ -1,18 +1,18 @@
-//! burin's planner: a pure function from what a machine is ([`Inventory`]) and what is wanted ([`Order`]) to what will be
-//! done ([`Plan`]), or to a typed refusal. No I/O, no clock, nothing random.
+//! burin's planner: a pure function that turns the machine's state ([`Inventory`]) and the wanted state ([`Order`])
+//! into the work to be done ([`Plan`]), or into a typed refusal. No I/O, no clock, no randomness.
 //!
 //! Attributes are merged, the one layout that applies is chosen, each disk set gets its disks and each network role its
-//! NIC, and what is to be done becomes a list of steps. Every choice leaves a trace: each candidate with each condition and
-//! the value that was observed, so that "why this disk" has an answer.
+//! NIC, and the work is turned into a list of steps. Every choice leaves a trace: each candidate with each condition
+//! and the observed value, so that "why this disk" has an answer.
 //!
-//! Three properties carry the rest of the system:
+//! The rest of the system relies on three properties:
 //!
-//! - **The same input gives the same plan**, to the byte and to its digest. Identifiers are derived from the order and the
-//!   disk. Nothing depends on what the kernel calls a device or in which order it found it.
-//! - **Pinning is planning again.** Whoever applies a plan takes the inventory anew, plans again and compares digests: an
-//!   equal digest says that identity, size and contents of every planned disk are as agreed.
-//! - **What cannot be told apart is refused**, not guessed: two disks that match, contents that nobody knows, one half of an
-//!   array. So is an image that cannot become what the order wants, by its first bytes ([`check_head`]).
+//! - **The same input gives the same plan**, byte for byte, with the same digest. Identifiers are derived from the
+//!   order and the disk. Nothing depends on what the kernel calls a device or in which order it found it.
+//! - **Pinning means planning again.** To apply a plan, take a new inventory, plan again and compare digests: an equal
+//!   digest means that identity, size and contents of every planned disk are as agreed.
+//! - **Ambiguity is refused**, not guessed away: two disks that match, unknown contents, one half of an array. So is an
+//!   image that cannot become what the order wants, judging by its first bytes ([`check_head`]).
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -100,7 +100,7 @@ use hwinventory_types::Inventory;
 use machine::Machine;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is to be done to this machine. `command_line` holds the `burin.attr.` words of the kernel command line, by name
+/// Plans an order for this machine. `command_line` holds the `burin.attr.` words of the kernel command line, by name
 /// without that prefix.
 pub fn plan(inventory: &Inventory, order: &Order, command_line: &BTreeMap<String, String>) -> Result<Plan, Refusal> {
     let mut trace = Trace::default();
@@ -114,8 +114,8 @@ pub fn plan(inventory: &Inventory, order: &Order, command_line: &BTreeMap<String
     }
 }
 
-/// What a planned order puts into systems and keeps from plans: its seed, which `Step::WriteSeed` writes, its files, for
-/// `Step::WriteFiles`, and passphrases, for `Step::CreateLuks`. `None`: the order has none of them.
+/// What a planned order writes into systems but keeps out of plans: its seed for `Step::WriteSeed`, its files for
+/// `Step::WriteFiles`, and passphrases for `Step::CreateLuks`. `None`: the order has none of them.
 pub fn seed(
     inventory: &Inventory,
     order: &Order,
@@ -216,12 +216,12 @@ fn planned(
     plan.warnings = warnings(&plan);
     plan.warnings.extend(stacks.warnings);
     collide(inventory, order, &mut plan, &stacks.stopped)?;
-    // What may cost data comes first.
+    // Warnings about possible data loss come first.
     plan.warnings.extend(meant::unproven(order, &plan));
     Ok(plan)
 }
 
-/// The chosen disks in the order of their sets, with what is on them; and their optimal I/O sizes.
+/// The chosen disks in the order of their sets, with their contents, and their optimal I/O sizes.
 fn planned_disks(
     order: &Order,
     layout: &Layout,
@@ -243,7 +243,7 @@ fn planned_disks(
             if let Some(want) = set.sector_size {
                 formattable(name, facts, want)?;
             }
-            // Protected disks may be any: whether they can be found again is no concern.
+            // Protected disks need not be found again.
             let Some(identity) = facts.identity.clone() else { continue };
             planned.push(PlannedDisk {
                 set: name.clone(),
@@ -254,7 +254,7 @@ fn planned_disks(
                 serial: facts.disk.serial.clone(),
                 size: facts.disk.size,
                 logical_block_size: facts.disk.logical_block_size.and_then(|n| u32::try_from(n).ok()).unwrap_or(512),
-                // What is preserved may be in use, and is compared at the end.
+                // Preserved disks may be in use, and are compared at the end.
                 edges: facts.disk.edges.clone().filter(|_| !set.is_preserved()),
                 fate: if set.is_preserved() { Fate::Preserved } else { Fate::Overwritten },
                 existing,
@@ -266,7 +266,7 @@ fn planned_disks(
     Ok((planned, optimal))
 }
 
-/// Whether a disk has these sectors, or can get them.
+/// Whether a disk has these sectors or can be formatted to them.
 fn formattable(set: &str, facts: &machine::DiskFacts<'_>, want: u32) -> Result<(), Reason> {
     let disk = facts.disk;
     let has = disk.logical_block_size == Some(u64::from(want));
@@ -300,7 +300,7 @@ fn warnings(plan: &Plan) -> Vec<Warning> {
                 format!("{} disks get the image `{image}`: its filesystem UUIDs and labels are on each", disks.len());
             warnings.push(Warning { code: "plan.same_image_twice".to_owned(), message });
         }
-        // What keeps nothing twice is used to the end of each member.
+        // Levels without redundancy use each member to its end.
         if let Step::CreateRaid(raid @ CreateRaid { name, members, .. }) = step
             && raid.level.is_redundant()
         {
@@ -319,7 +319,7 @@ fn warnings(plan: &Plan) -> Vec<Warning> {
     warnings
 }
 
-/// Whether an array is made over the image on these disks: then the system sees one filesystem.
+/// Whether an array is made over the image on these disks, so that the system sees one filesystem.
 fn is_mirrored(plan: &Plan, disks: &[usize]) -> bool {
     plan.steps.iter().any(|step| match step {
         Step::CreateRaid(raid) if raid.is_over_image() => {
@@ -329,7 +329,7 @@ fn is_mirrored(plan: &Plan, disks: &[usize]) -> bool {
     })
 }
 
-/// Identifiers that would be on the machine twice. `stopped` are volumes that go with the disks below them.
+/// Identifiers that would exist twice on the machine. `stopped` are volumes that disappear with the disks below them.
 fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan, stopped: &[String]) -> Result<(), Reason> {
     let (wanted, twice) = collisions::written(plan);
     let disks = plan.disks.iter().filter(|disk| disk.fate == Fate::Overwritten).map(|disk| disk.device.as_str());
@@ -340,10 +340,10 @@ fn collide(inventory: &Inventory, order: &Order, plan: &mut Plan, stopped: &[Str
     let label = |one: &&Identifier| !matches!(one, Identifier::FilesystemLabel(_));
     found.extend(wanted.intersection(&kept).filter(label).map(|one| format!("{one} is on a partition that is kept")));
     if order.seed.is_some() {
-        // Whatever the order's own seed is: cloud-init may find the other one first.
+        // Whatever the format of the order's own seed, cloud-init may find the other one first.
         let labels = seed::labels().map(|label| Identifier::FilesystemLabel(label.to_ascii_lowercase()));
         let labels: BTreeSet<Identifier> = labels.into_iter().collect();
-        // One that is kept is another, also where it has the label of the order's own.
+        // A kept seed volume is another one, even with the label of the order's own.
         found.extend(labels.intersection(&kept).map(|one| format!("a seed of another order: {one} is kept")));
         let others: BTreeSet<Identifier> = labels.into_iter().filter(|label| !wanted.contains(label)).collect();
         let old = find_collisions(inventory, &overwritten, &others);

@@ -1,4 +1,4 @@
-//! LUKS2 volumes: cipher, sectors and key derivation, chosen once and written into the plan.
+//! LUKS2 volumes: cipher, sector size and key derivation, chosen once and written into the plan.
 
 use super::attributes::Attributes;
 use super::fresh::{self, Made};
@@ -13,25 +13,26 @@ use burin_table::guid;
 use std::collections::BTreeMap;
 
 const MIB: u64 = 1 << 20;
-/// Two headers of 16 KiB and the key slots, as cryptsetup makes them by default.
+/// Two headers of 16 KiB and the key slots, cryptsetup's default.
 const OFFSET: u64 = 16 * MIB;
-/// Fewer and larger: a quarter of the work for each. Torn writes are no worse, as every 16 bytes are encrypted by themselves.
+/// Larger and fewer sectors take less work. Torn writes are no worse, because every 16 bytes are encrypted
+/// independently.
 const SECTOR: u32 = 4096;
-/// RFC 9106, section 4: the second recommendation, for machines of which nothing is known or that have little.
+/// RFC 9106, section 4: the second recommended option, for machines with little or unknown memory.
 const LEAST_MEMORY: u64 = 64 * MIB;
-/// cryptsetup's own limit by default; trying a passphrase takes about a second then.
+/// cryptsetup's default limit; trying a passphrase then takes about a second.
 const MOST_MEMORY: u64 = 1024 * MIB;
-/// cryptsetup takes no fewer.
+/// cryptsetup's minimum.
 const ITERATIONS: u32 = 4;
 const THREADS: u32 = 4;
-/// PCRs that firmware alone extends, and not by what is booted: its code (0), option ROMs (2) and their configuration (3),
-/// Secure Boot's state and keys (7). In all others the installed system's boot leaves other values than this one (TCG PC
-/// Client Platform Firmware Profile, 3.3.4).
+/// PCRs that firmware alone extends, independently of what is booted: its code (0), option ROMs (2) and their
+/// configuration (3), Secure Boot's state and keys (7). All others differ between this boot and the installed system's
+/// (TCG PC Client Platform Firmware Profile, 3.3.4).
 const FORESEEN: [u32; 4] = [0, 2, 3, 7];
-/// What cryptsetup reads as a passphrase from a terminal.
+/// The longest passphrase that cryptsetup reads from a terminal.
 const LONGEST: usize = 512;
 
-/// Passphrases of an order, attributes resolved, by layout, volume and place among its keys.
+/// Passphrases of an order, attributes resolved, by layout, volume and position among its keys.
 pub type Passphrases = BTreeMap<(String, String, usize), Secret>;
 
 pub fn steps(
@@ -48,7 +49,7 @@ pub fn steps(
         return Err(Reason::Unsupported { what });
     };
     let have = layers::size(context, steps, on);
-    // One filesystem's worth above that, or it is a mistake.
+    // There must be room for a filesystem, or it is a mistake.
     let size = have.saturating_sub(OFFSET) / u64::from(SECTOR) * u64::from(SECTOR);
     if size < MIB {
         return Err(Reason::NoRoom { what, need: OFFSET + MIB, have });
@@ -96,7 +97,8 @@ fn key(name: &str, unlock: &Unlock) -> Result<PlannedKey, Reason> {
     })
 }
 
-/// The installed system's ramdisk needs as much, beside its own: an eighth of the machine's, as a power of two.
+/// An eighth of the machine's memory, rounded down to a power of two: the installed system's ramdisk needs as much,
+/// beside its own.
 fn memory(machine: Option<u64>, wanted: Option<Size>) -> u64 {
     if let Some(wanted) = wanted {
         return wanted.bytes();
@@ -106,12 +108,12 @@ fn memory(machine: Option<u64>, wanted: Option<Size>) -> u64 {
     power.clamp(LEAST_MEMORY, MOST_MEMORY)
 }
 
-/// What is wrong with what an order says of memory.
+/// Whether the order's memory size is valid.
 pub fn is_memory(wanted: Size) -> bool {
     (32 * MIB..=4096 * MIB).contains(&wanted.bytes()) && wanted.bytes().is_multiple_of(MIB)
 }
 
-/// Whether the TPM opens it.
+/// Whether a key in the TPM opens it.
 pub fn is_in_tpm(step: &CreateLuks) -> bool {
     step.keys.iter().any(|key| matches!(key, PlannedKey::Tpm2 { .. }))
 }
@@ -148,7 +150,7 @@ pub fn passphrases(layout: &Layout, at: &str, attributes: &Attributes) -> Result
     Ok(found)
 }
 
-/// Those of all layouts; what another layout lacks is no matter.
+/// The passphrases of all layouts; those that another layout lacks do not matter.
 pub fn all_passphrases(order: &Order, attributes: &Attributes) -> Passphrases {
     let each = order.layouts.iter().enumerate();
     each.filter_map(|(i, layout)| passphrases(layout, &format!("/layouts/{i}"), attributes).ok()).flatten().collect()

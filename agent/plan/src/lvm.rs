@@ -1,4 +1,4 @@
-//! LVM groups: how many extents each volume gets, and on which physical volumes it lies.
+//! LVM groups: how many extents each volume gets, and on which physical volumes they lie.
 
 use super::fresh::{self, Made};
 use super::layers;
@@ -11,35 +11,35 @@ use burin_table::layout::{self, Extension, Space};
 use std::collections::BTreeMap;
 
 const MIB: u64 = 1 << 20;
-/// LVM's default, and where extents begin on a physical volume: the label and the metadata lie before.
+/// LVM's default. Extents begin after the label and the metadata of a physical volume.
 pub const DEFAULT_EXTENT: u64 = 4 * MIB;
 const DATA_START: u64 = MIB;
 const STRIPE: u64 = 64 << 10;
-/// lvmthin(7): chunks of 64 KiB at least; 64 bytes of metadata a chunk, in all from 2 MiB to 128 MiB.
+/// lvmthin(7): chunks of at least 64 KiB; 64 bytes of metadata per chunk, between 2 MiB and 128 MiB in total.
 const LEAST_CHUNK: u64 = 64 << 10;
 const MOST_CHUNK: u64 = 1 << 30;
 const CHUNK_METADATA: u64 = 64;
 const LEAST_METADATA: u64 = 2 * MIB;
 const MOST_METADATA: u64 = 128 * MIB;
 
-/// How a volume takes up space.
+/// How a volume uses space.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     copies: u64,
-    /// Its extents are a multiple of these.
+    /// The number of its extents is a multiple of this.
     width: u64,
-    /// Extents beside what it offers, on each copy.
+    /// Additional extents for metadata, on each copy.
     beside: u64,
 }
 
-/// A group to share out.
+/// A group to be divided.
 #[derive(Debug)]
 struct Sharing<'a> {
     group: &'a str,
     extent: u64,
     /// Extents of each physical volume.
     physical: Vec<u64>,
-    /// Chunks and metadata of pools.
+    /// Chunk size and metadata of pools.
     chunk: u64,
     metadata: u64,
 }
@@ -106,13 +106,13 @@ impl<'a> Sharing<'a> {
             VolumeKind::Striped => {
                 Shape { copies: 1, width: volume.stripes.map_or(members, u64::from).max(1), beside: 0 }
             }
-            // An extent of each copy says what is known to be equal.
+            // One extent of each copy records which parts are in sync.
             VolumeKind::Raid1 => Shape { copies: volume.copies.map_or(2, u64::from).max(1), width: 1, beside: 1 },
             VolumeKind::ThinPool => Shape { copies: 1, width: 1, beside: self.metadata },
         }
     }
 
-    /// Whole extents that hold a share of `whole` extents, in the volume's width.
+    /// Whole extents for a share of `whole` extents, in multiples of the volume's width.
     fn extents(&self, share: Share, whole: u64, width: u64) -> u64 {
         let bytes = share.of(whole.saturating_mul(self.extent));
         let extents = match share {
@@ -126,7 +126,8 @@ impl<'a> Sharing<'a> {
         whole.max(width)
     }
 
-    /// What every volume gets; those that lie side by side come first, so that there is room for each of their parts.
+    /// The allocation of every volume. Volumes on several disks are allocated first, so that each of their parts has
+    /// room.
     fn volumes(&self, wanted: &BTreeMap<String, LogicalVolume>) -> Result<Vec<CreateVolume>, Reason> {
         let thick: Vec<(&String, &LogicalVolume)> =
             wanted.iter().filter(|(_, volume)| volume.kind != VolumeKind::Thin).collect();
@@ -183,10 +184,10 @@ impl<'a> Sharing<'a> {
         }
     }
 
-    /// Extents that each volume offers, in their order.
+    /// Extents of each volume, in order.
     fn share_out(&self, wanted: &[(&String, &LogicalVolume)]) -> Result<Vec<u64>, Reason> {
         let whole = self.whole();
-        // LVM keeps as much again as a pool's metadata take, for their repair: once a group.
+        // Once per group, LVM reserves as much again as a pool's metadata, for repairs.
         let pools = wanted.iter().any(|(_, volume)| volume.kind == VolumeKind::ThinPool);
         let free = whole.saturating_sub(if pools { self.metadata } else { 0 });
         let extensions: Vec<Extension> = wanted
@@ -220,7 +221,7 @@ impl<'a> Sharing<'a> {
         Ok(offered.collect())
     }
 
-    /// `parts` physical volumes that have `each` extents left, those with the most first.
+    /// `parts` physical volumes with `each` extents left, those with the most free extents first.
     fn side_by_side(&self, free: &mut [u64], parts: usize, each: u64, name: &str) -> Result<Vec<usize>, Reason> {
         let mut places: Vec<usize> = (0..free.len()).collect();
         places.sort_by_key(|place| (std::cmp::Reverse(free.get(*place).copied()), *place));

@@ -19,7 +19,7 @@ fn sizes_are_as_those_of_partitions() {
         json!({ "a": { "size": "40MiB" }, "b": { "size": "10%" }, "c": { "weight": 3 }, "d": { "min": "4MiB", "max": "400MiB" } }),
     );
     assert_eq!(sizes(&planned.unwrap()), [("a", 10), ("b", 100), ("c", 790), ("d", 100)]);
-    // A size that is no whole extent is rounded up, percent down.
+    // A size that is not a whole number of extents is rounded up, a percentage down.
     assert_eq!(
         sizes(&share(&[10], json!({ "a": { "size": "5MiB" }, "b": { "size": "33%" } })).unwrap()),
         [("a", 2), ("b", 3)]
@@ -36,11 +36,11 @@ fn mirrors_and_stripes_come_first_and_lie_on_different_disks() {
         json!({ "a": {}, "m": { "type": "raid1", "size": "200MiB" }, "s": { "type": "striped", "size": "81MiB" } }),
     )
     .unwrap();
-    // Three stripes: 81 MiB are 21 extents. A mirror of 50 and one beside, twice.
+    // Three stripes: 81 MiB are 21 extents. A mirror of 50 and one for metadata, twice.
     assert_eq!(sizes(&planned), [("m", 50), ("s", 21), ("a", 250 - 102 - 21)]);
     assert_eq!(planned[0].shape, VolumeShape::Raid1 { on: vec![0, 1] });
     assert_eq!(planned[1].shape, VolumeShape::Striped { on: vec![0, 1, 2], stripe_size: STRIPE });
-    // Room in all, but not on two disks.
+    // Enough room in total, but not on two disks.
     let error = share(&[100, 10], json!({ "m": { "type": "raid1", "size": "160MiB" } })).unwrap_err();
     assert!(error.to_string().contains("each of the 2 parts of `m`"), "{error}");
     share(&[100], json!({ "m": { "type": "raid1", "size": "4MiB" } })).unwrap_err();
@@ -67,7 +67,7 @@ fn thin_volumes_take_from_their_pool_alone() {
 }
 
 proptest! {
-    /// Whatever is asked for: what is planned fits, and side by side on different disks.
+    /// Whatever is requested: the plan fits, and parallel parts are on different disks.
     #[test]
     fn nothing_planned_exceeds_the_group(
         physical in prop::collection::vec(0u64..5000, 1..5),

@@ -1,4 +1,4 @@
-//! The inventory made ready to be asked: JSON forms, identities, and an order of devices that does not depend on how
+//! The inventory prepared for evaluation: JSON forms, identities, and an order of devices that does not depend on how
 //! the kernel found them.
 
 use super::attributes::Attributes;
@@ -35,12 +35,12 @@ pub struct NicFacts<'a> {
 #[derive(Debug)]
 pub struct Machine<'a> {
     pub inventory: &'a Inventory,
-    /// By identity and place, not by name.
+    /// Ordered by identity and path, not by name.
     pub disks: Vec<DiskFacts<'a>>,
     pub nics: Vec<NicFacts<'a>>,
-    /// Sections without their wrapping: what `when` sees.
+    /// Sections without their envelopes: what `when` sees.
     pub value: Value,
-    /// Kernel names of arrays that nothing uses.
+    /// Kernel names of arrays and volumes that are not in use.
     idle: BTreeSet<String>,
     usable_disks: Vec<(Value, bool)>,
     countable_nics: Vec<(Value, bool)>,
@@ -97,7 +97,7 @@ impl<'a> Machine<'a> {
         self.usable_disks.len()
     }
 
-    /// For `when`.
+    /// The view for `when`.
     pub fn view<'b>(&'b self, attributes: &'b Attributes) -> View<'b> {
         let read = |status: Status| matches!(status, Status::Ok | Status::Partial | Status::Absent);
         let counted = Counted {
@@ -115,17 +115,17 @@ impl DiskFacts<'_> {
 
     pub fn strong_identity(&self) -> Option<String> {
         let identity = self.identity.as_ref().filter(|identity| identity.strength == Strength::Strong)?;
-        // The kind's number comes first, so that kinds sort by strength.
+        // The kind's number comes first, so that identities sort by strength.
         Some(format!("{:02} {}", identity.kind as u8, identity.value))
     }
 
-    /// Model and size, for people.
+    /// Model and size, for display.
     pub fn label(&self) -> String {
         let model = self.disk.model.as_deref().map(str::trim).filter(|model| !model.is_empty());
         format!("{} {}", model.unwrap_or("unnamed model"), decimal(self.disk.size))
     }
 
-    /// A person finds it by this.
+    /// The name by which a person can find it.
     pub fn name(&self) -> String {
         let identity = self.identity.as_ref().map(|identity| format!(", {}", identity.value)).unwrap_or_default();
         format!("{} ({}{identity})", self.disk.path, self.label())
@@ -138,12 +138,12 @@ impl NicFacts<'_> {
     }
 }
 
-/// The address that stays: burnt in, or the current one where there is no other.
+/// The permanent address: the burnt-in one, or the current one if there is no other.
 pub fn mac(nic: &Nic) -> Option<&str> {
     nic.permanent_mac.as_deref().or(nic.mac.as_deref())
 }
 
-/// A disk or NIC with the PCI device that it is, or is behind, as `pci`: so that rules can name a slot.
+/// A disk or NIC with `pci`, the PCI device that it is or is attached to, so that rules can refer to a slot.
 fn with_pci<T: serde::Serialize>(device: &T, address: Option<&str>, inventory: &Inventory) -> Value {
     let mut value = serde_json::to_value(device).unwrap_or(Value::Null);
     let pci = address.and_then(|address| inventory.pci.data.iter().find(|pci| pci.address == address));
@@ -166,7 +166,7 @@ fn sections(inventory: &Inventory) -> Value {
     Value::Object(map)
 }
 
-/// A device without what the kernel called it, to order those that have nothing else to be ordered by.
+/// A device without its kernel name, to order devices that differ in nothing else.
 fn unnamed(value: &Value) -> Vec<u8> {
     let mut value = value.clone();
     strip(&mut value);

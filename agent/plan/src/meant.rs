@@ -1,4 +1,4 @@
-//! Whether an order is meant for this machine, and which of its images nothing proves.
+//! Checks whether an order is meant for this machine, and finds images that nothing verifies.
 
 use super::attributes::Attributes;
 use super::eval;
@@ -11,7 +11,7 @@ use burin_protocol::plan::steps::{UnpackTree, WriteImage, WritePartition};
 use burin_protocol::plan::{Step, Truth, Warning};
 use std::collections::BTreeSet;
 
-/// `valid.machines` and `valid.when`; times and keys are judged by who has a clock and a key.
+/// Checks `valid.machines` and `valid.when`; times and keys are checked by the agent, which has a clock and a key.
 pub fn check(order: &Order, machine: &Machine<'_>, attributes: &Attributes) -> Result<(), Reason> {
     let Some(valid) = &order.valid else { return Ok(()) };
     let names = names(machine);
@@ -30,7 +30,7 @@ pub fn check(order: &Order, machine: &Machine<'_>, attributes: &Attributes) -> R
     Ok(())
 }
 
-/// One spelling of UUIDs, serial numbers and MAC addresses.
+/// Normalises UUIDs, serial numbers and MAC addresses.
 fn folded(name: &str) -> String {
     name.trim().to_ascii_lowercase()
 }
@@ -38,7 +38,7 @@ fn folded(name: &str) -> String {
 fn names(machine: &Machine<'_>) -> BTreeSet<String> {
     let system = &machine.inventory.system.data;
     let nics = &machine.inventory.nics.data;
-    // A MAC that software has given to a NIC is no name of the machine.
+    // A MAC address that software gave to a NIC does not identify the machine.
     let macs = nics.iter().filter_map(|nic| nic.permanent_mac.as_deref().or(nic.mac.as_deref()));
     let board = [system.uuid.as_deref(), system.serial_number.as_deref()];
     board.into_iter().flatten().chain(macs).map(folded).collect()
@@ -67,9 +67,9 @@ pub fn unproven(order: &Order, plan: &Plan) -> Vec<Warning> {
 }
 
 fn is_proven(image: &ImageSpec) -> bool {
-    // A registry is asked by TLS unless its scheme says otherwise, and a reference may be a digest.
+    // Registries use TLS unless the scheme says otherwise, and a reference may contain a digest.
     let by_tls = |url: &str| ["https://", "oci://"].iter().any(|scheme| has_scheme(url, scheme));
-    // What a manifest holds are digests of everything: all hangs on how it comes itself.
+    // A manifest has digests of everything, so all depends on how the manifest itself is fetched.
     if let Some(manifest) = &image.manifest {
         return image.signature.is_some() || by_tls(manifest);
     }

@@ -1,9 +1,9 @@
-//! An image whose system is one mirror over several disks.
+//! An image whose system is mirrored over several disks.
 //!
-//! Each disk gets the whole image, and GUIDs that tell it from the others. The root's partitions are made larger, and become
-//! an array with metadata 1.0: superblock, bitmap and the rest of its books lie behind the filesystem, whose bytes stay
-//! where they are. So firmware and GRUB, which know nothing of arrays, find on each disk what they would find on one alone;
-//! of the other partitions only those of boot loaders may be there, because nobody keeps the copies of others equal.
+//! Each disk gets the whole image, with GUIDs of its own. The root partitions are enlarged and become an array with
+//! metadata 1.0: superblock and bitmap lie behind the filesystem, whose bytes stay where they are. Firmware and GRUB,
+//! which know nothing of arrays, find on each disk what they would find on a single one. Apart from the root, only boot
+//! loader partitions are allowed, because nothing would keep other copies in sync.
 
 use super::steps::Context;
 use burin_protocol::order::{Consistency, DiskSet, Grow, RaidLevel};
@@ -12,9 +12,10 @@ use burin_protocol::plan::{ArrayEntry, Device, PlannedDisk, SeedTarget, Step, Tr
 use burin_table::guid;
 use std::collections::BTreeMap;
 
-/// What the array is called. There is one.
+/// The array's name. There is only one.
 pub const NAME: &str = "root";
-/// The only one of which each member begins as its array does, and which mdadm puts behind what is there.
+/// The only metadata version in which each member begins with the array's data, and which mdadm writes behind existing
+/// contents.
 const METADATA: &str = "1.0";
 
 /// New GUIDs for every disk but the first, which keeps the image's.
@@ -26,7 +27,7 @@ pub fn guids(context: Context<'_>, set: &str, index: usize, disk: &PlannedDisk) 
     })
 }
 
-/// When all disks have the image: the array over them, and what of its system has to do with it.
+/// Once all disks have the image: the array over them, and the steps that adapt its system to it.
 pub fn steps(context: Context<'_>, name: &str, set: &DiskSet, steps: &mut Vec<Step>) {
     let Some(partition) = set.mirrored() else { return };
     let disks = context.of_set(name);
@@ -45,7 +46,7 @@ pub fn steps(context: Context<'_>, name: &str, set: &DiskSet, steps: &mut Vec<St
     let entry = ArrayEntry { name: array.name.clone(), uuid: array.uuid.clone(), metadata: array.metadata.clone() };
     let target = SeedTarget::ImagePartition { disk: first, partition };
     steps.push(array.into());
-    // Whether it can start at all is looked at before anything is changed in it.
+    // Before anything in it is changed, check whether it can boot at all.
     steps.push(CheckTree { needs: vec![TreeNeed::MirroredRoot], target: target.clone() }.into());
     if set.grow.as_ref().is_none_or(Grow::filesystem) {
         steps.push(GrowFilesystem { disk: first, partition }.into());

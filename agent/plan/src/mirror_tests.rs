@@ -52,7 +52,7 @@ fn every_disk_gets_the_image_and_the_system_is_changed_once() {
     for step in &plan.steps {
         match step {
             Step::WriteImage(step) => assert_eq!(step.disks, [0, 1]),
-            // The first one keeps the image's: what goes by them finds it.
+            // The first disk keeps the image's GUIDs, so that references to them find it.
             Step::SetGuids(step) => assert!(step.disk == 1 && step.every && step.disk_guid.is_some()),
             Step::CreateRaid(step) => {
                 let member = |disk| Device::ImagePartition { disk, partition: root };
@@ -63,7 +63,7 @@ fn every_disk_gets_the_image_and_the_system_is_changed_once() {
             _ => {}
         }
     }
-    // One filesystem; and disks that are not alike.
+    // One filesystem, and disks that differ.
     let codes: Vec<&str> = plan.warnings.iter().map(|warning| warning.code.as_str()).collect();
     assert_eq!(codes, ["plan.uneven_array"]);
     let text = explain(&plan);
@@ -79,7 +79,7 @@ fn the_partition_that_grows_is_the_one_that_is_mirrored() {
     assert_eq!(plan.over(1, PartitionPick::Number(3)), Some("root"));
     let leaves = |step: &Step| matches!(step, Step::GrowPartition(grow) if grow.leave == 1 << 30);
     assert_eq!(plan.steps.iter().filter(|step| leaves(step)).count(), 2);
-    // What a set without it plans has not changed.
+    // The plan of a set without `mirror` has not changed.
     let mut twins = mirror(json!({}));
     twins["layouts"][0]["disks"]["os"].as_object_mut().unwrap().remove("mirror");
     let twins = run(&twins).unwrap();

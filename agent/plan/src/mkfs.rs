@@ -1,9 +1,9 @@
-//! Which options of the programs that make filesystems an order may give, by table. What can name another device or a
-//! file, or makes no filesystem at all, is not in it; neither is what the order has a key for.
+//! A table of the mkfs options that an order may give. Options that can name another device or a file, or that make no
+//! filesystem at all, are not in it; neither are those for which the order has a key.
 
 use burin_protocol::order::FsType;
 
-/// What may follow an option.
+/// The argument of an option.
 #[derive(Debug, Clone, Copy)]
 enum Takes {
     Nothing,
@@ -11,7 +11,7 @@ enum Takes {
     Number,
     /// One of these.
     Word(&'static [&'static str]),
-    /// Names separated by commas, each perhaps with `^` before it.
+    /// Names separated by commas, each with an optional `^`.
     Features,
     /// `key` or `key=value`, separated by commas, with these keys.
     Keys(&'static [&'static str]),
@@ -67,7 +67,7 @@ const EXT4: &[Allowed] = &[
     row(&["-T"], Takes::Features),
 ];
 
-/// mkfs.xfs(8). No realtime section, no file and no log on a device of its own.
+/// mkfs.xfs(8). No realtime section, and no file or log on another device.
 const XFS: &[Allowed] = &[
     row(&["-b"], Takes::Keys(&["size"])),
     row(
@@ -97,7 +97,7 @@ const XFS: &[Allowed] = &[
     row(&["-s"], Takes::Keys(&["size"])),
 ];
 
-/// mkfs.btrfs(8), on one device: profiles that want more are not in the list.
+/// mkfs.btrfs(8), on one device: profiles that need more are not listed.
 const BTRFS: &[Allowed] = &[
     row(&["--csum", "--checksum"], Takes::Word(&["crc32c", "xxhash", "sha256", "blake2"])),
     row(&["-d", "--data"], Takes::Word(&["single", "dup", "SINGLE", "DUP"])),
@@ -142,7 +142,7 @@ fn allowed(kind: FsType) -> &'static [Allowed] {
     }
 }
 
-/// What is wrong with the options of a filesystem, and at which of them.
+/// What is wrong with the options of a filesystem, and the index of the faulty one.
 pub fn check(kind: FsType, options: &[String]) -> Result<(), (usize, String)> {
     let mut rest = options.iter().enumerate();
     while let Some((index, option)) = rest.next() {
@@ -160,7 +160,7 @@ pub fn check(kind: FsType, options: &[String]) -> Result<(), (usize, String)> {
     Ok(())
 }
 
-/// The row of an option, its name, and the value where one is attached to it: `-m1`, `--csum=xxhash`.
+/// The row of an option, its name, and its value if attached: `-m1`, `--csum=xxhash`.
 fn find(kind: FsType, option: &str) -> Option<(&'static Allowed, &'static str, Option<&str>)> {
     for row in allowed(kind) {
         for &name in row.names {
@@ -218,7 +218,7 @@ fn unknown(kind: FsType, option: &str) -> String {
     format!("`{option}` is none of the options that are allowed here: {}", names.join(", "))
 }
 
-/// Mount options that name another device or file, or do something else than mounting what was made.
+/// Mount options that name another device or file, or do something other than mounting the new filesystem.
 const MOUNT_WORDS: [&str; 15] = [
     "bind",
     "device",
@@ -237,11 +237,12 @@ const MOUNT_WORDS: [&str; 15] = [
     "usebackuproot",
 ];
 
-/// Whether a mount option is about the filesystem alone.
+/// Whether a mount option concerns the filesystem alone.
 pub fn is_mount_option(option: &str) -> bool {
     let key = option.split_once('=').map_or(option, |(key, _)| key);
     let clean = !option.is_empty() && !option.chars().any(|c| c.is_whitespace() || c.is_control() || c == ',');
-    // What systemd makes of fstab is the installed system's, and may name units; a subvolume is a path inside.
+    // Options that systemd reads from fstab may name units of the installed system; a subvolume is a path inside the
+    // filesystem.
     let may_have_path = key.starts_with("x-") || key == "subvol";
     clean && !MOUNT_WORDS.contains(&key) && (may_have_path || !option.contains('/'))
 }

@@ -1,5 +1,5 @@
-//! The network configuration of the installed system, netplan version 2 as cloud-init reads it: MAC matches instead of
-//! kernel names, interfaces named after their roles.
+//! The network configuration of the installed system, in netplan version 2 as cloud-init reads it: MAC matches instead
+//! of kernel names, and interfaces named after their roles.
 
 use super::attributes::Attributes;
 use super::nics::Chosen;
@@ -36,7 +36,7 @@ pub fn netplan(roles: &BTreeMap<String, Role>, chosen: &Chosen, attributes: &Att
                 }
                 let mut value = config;
                 value.insert("interfaces".to_owned(), json!(members));
-                // The first member's address: what DHCP servers know the machine by.
+                // The first member's address: DHCP servers know the machine by it.
                 value.insert("macaddress".to_owned(), json!(first));
                 value.insert("parameters".to_owned(), Value::Object(parameters));
                 bonds.insert(name.clone(), Value::Object(value));
@@ -90,7 +90,7 @@ fn interface(config: &Interface, attributes: &Attributes, at: &str) -> Result<Ma
     if let Some(gateway) = &config.gateway {
         let via = attributes.text(gateway, &format!("{at}/gateway"))?;
         let address: IpAddr = via.parse().map_err(|_| bad(at, "gateway", &via, "an IP address"))?;
-        // `default` would do for netplan, but older cloud-init renderers know only the written-out form.
+        // netplan accepts `default`, but older cloud-init renderers know only the written-out form.
         let to = if address.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
         routes.push(json!({ "to": to, "via": via }));
     }

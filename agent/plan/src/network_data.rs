@@ -1,11 +1,11 @@
-//! The network configuration as OpenStack's metadata has it (network_data.json), from netplan version 2: what a config
-//! drive carries. Kernel names do not appear; links are found by their MAC address.
+//! Converts netplan version 2 to OpenStack's network metadata (network_data.json), which a config drive carries. It
+//! contains no kernel names; links are found by their MAC address.
 
 use super::refusal::Reason;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 
-/// netplan's bond parameters, and what cloud-init takes in a link of type `bond`.
+/// netplan's bond parameters, and cloud-init's names for them in a link of type `bond`.
 const BOND: [(&str, &str); 4] = [
     ("mode", "bond_mode"),
     ("mii-monitor-interval", "bond_miimon"),
@@ -13,7 +13,7 @@ const BOND: [(&str, &str); 4] = [
     ("transmit-hash-policy", "bond_xmit_hash_policy"),
 ];
 
-/// What cannot be said in that form is refused, by name.
+/// Refuses, by name, what this format cannot express.
 pub fn network_data(netplan: &Value) -> Result<Value, Reason> {
     let (mut links, mut networks) = (Vec::new(), Vec::new());
     let top = object(netplan, "the network configuration")?;
@@ -113,7 +113,7 @@ fn addresses(name: &str, config: &Map<String, Value>, networks: &mut Vec<Value>)
             return Err(unsupported("a route's `metric`"));
         }
         let (to, mask) = network(&to)?;
-        // A route belongs to an address of its own kind.
+        // A route belongs to an address of the same family.
         let home = own.iter_mut().find(|(ipv4, _)| *ipv4 == Some(to.is_ipv4()));
         let (_, home) = home.ok_or_else(|| unsupported(&format!("a route of `{name}`, which has no such address")))?;
         if let Some(routes) = home.get_mut("routes").and_then(Value::as_array_mut) {
@@ -124,7 +124,7 @@ fn addresses(name: &str, config: &Map<String, Value>, networks: &mut Vec<Value>)
         network["id"] = json!(format!("{name}-{number}"));
         network["network_id"] = network["id"].clone();
         network["link"] = json!(name);
-        // The resolver is told once.
+        // Name servers are listed only once.
         if number == 0 && !services.is_empty() {
             network["services"] = json!(services);
         }
@@ -151,7 +151,7 @@ fn network(text: &str) -> Result<(IpAddr, IpAddr), Reason> {
     parsed().ok_or_else(|| unsupported(&format!("the address `{text}`")))
 }
 
-/// Every key is one that has a place in the result.
+/// Checks that every key can be expressed in the result.
 fn known(name: &str, config: &Map<String, Value>, own: &[&str]) -> Result<(), Reason> {
     const COMMON: [&str; 6] = ["dhcp4", "dhcp6", "mtu", "addresses", "routes", "nameservers"];
     let strange = config.iter().find(|(key, value)| {

@@ -1,4 +1,4 @@
-//! Which NICs each network role gets.
+//! Chooses the NICs of each network role.
 
 use super::attributes::Attributes;
 use super::candidates::{self, Asked};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// MAC addresses by role.
 pub type Chosen = BTreeMap<String, Vec<String>>;
 
-/// The NICs of every role, or why not.
+/// The NICs of every role, or the reason why not.
 pub fn choose(
     roles: &BTreeMap<String, Role>,
     machine: &Machine<'_>,
@@ -95,7 +95,7 @@ fn select_role(
     candidates::choose("network role", name, Rule::of_role(role), asked, traces)
 }
 
-/// What a NIC must be before any predicate is asked.
+/// What a NIC must satisfy before any predicate is evaluated.
 fn gates(facts: &NicFacts<'_>, machine: &Machine<'_>) -> Vec<GateFinding> {
     let mut found = Vec::new();
     let mut gate = |code: &str, observed: &str| {

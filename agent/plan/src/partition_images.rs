@@ -1,4 +1,5 @@
-//! Steps of images that are filesystems: each into its partition of a fresh table, and what makes the root among them boot.
+//! Steps for filesystem images: each is written to its partition of a fresh table, and the root among them is made
+//! bootable.
 
 use super::fresh;
 use super::refusal::Reason;
@@ -16,7 +17,7 @@ pub fn root(layout: &Layout) -> Option<(&str, &Partition)> {
     })
 }
 
-/// `esps` are the EFI system partitions that have a filesystem by then.
+/// `esps` are the EFI system partitions that have a filesystem at that point.
 pub fn steps(context: Context<'_>, esps: Vec<Device>, steps: &mut Vec<Step>) -> Result<(), Reason> {
     let mut targets: BTreeMap<&str, Vec<Device>> = BTreeMap::new();
     let mut root = None;
@@ -42,10 +43,10 @@ pub fn steps(context: Context<'_>, esps: Vec<Device>, steps: &mut Vec<Step>) -> 
     }
 }
 
-/// The image is the system: what it needs on the ESP is in it.
+/// The image is the system: it contains what belongs on the ESP.
 fn boot(context: Context<'_>, root: Device, esps: Vec<Device>, steps: &mut Vec<Step>) -> Result<(), Reason> {
     if !context.uefi {
-        // Boot sectors and core images would have to be made by GRUB's own programs.
+        // Boot sectors and core images would require GRUB's own programs.
         let what = "an image of a root filesystem on a machine that was not started by UEFI firmware";
         return Err(Reason::Unsupported { what: what.to_owned() });
     }

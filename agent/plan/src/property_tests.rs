@@ -1,4 +1,4 @@
-//! What must hold for every machine and every order.
+//! Properties that must hold for every machine and every order.
 
 use super::testing::machine;
 use super::*;
@@ -7,7 +7,7 @@ use burin_protocol::order::parse_value;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// A disk that may be anything, equal to others in many ways.
+/// A disk with arbitrary properties, many of them equal to other disks'.
 fn disk() -> impl Strategy<Value = Value> {
     let identity = prop::option::weighted(0.8, "[A-C][0-9]{3}");
     let place = prop::option::weighted(0.8, 0u32..40);
@@ -71,7 +71,7 @@ fn orders() -> Vec<Value> {
     ]
 }
 
-/// Names that the kernel might have given, in another order.
+/// The same disks with other kernel names, in another order.
 fn renamed(disks: &[Value], order: &[usize]) -> Value {
     let name = |i: usize| ["sda", "sdb", "sdc", "sdd", "sde", "nvme0n1", "nvme1n1", "nvme2n1"][i % 8];
     let disks: Vec<Value> = order
@@ -88,7 +88,7 @@ fn renamed(disks: &[Value], order: &[usize]) -> Value {
     json!({ "disks": disks })
 }
 
-/// A result without what the kernel calls things.
+/// A result without kernel names.
 fn nameless(result: Result<Plan, Refusal>) -> Value {
     let mut value = match result {
         Ok(plan) => serde_json::to_value(plan).unwrap(),
@@ -155,7 +155,7 @@ proptest! {
         }
     }
 
-    /// An order with one place overwritten by anything is a plan, a refusal or an error, never a panic.
+    /// An order with any value overwritten by anything gives a plan, a refusal or an error, never a panic.
     #[test]
     fn broken_orders_never_panic(
         disks in prop::collection::vec(disk(), 0..4),
@@ -172,7 +172,7 @@ proptest! {
         collect(&order, String::new(), &mut pointers);
         *order.pointer_mut(&pointers[place.index(pointers.len())]).unwrap() = value;
         let parsed = parse_value(&order);
-        // The same document as text has the same fate.
+        // The same document as text gives the same result.
         let as_text = burin_protocol::order::parse(&order.to_string());
         prop_assert_eq!(parsed.is_ok(), as_text.is_ok());
         if let Ok(order) = parsed {
@@ -198,7 +198,7 @@ fn collect(value: &Value, at: String, pointers: &mut Vec<String>) {
     }
 }
 
-/// Five disks in every order: the same plan each time, and it is a plan.
+/// Five disks in every order give the same plan each time, and not a refusal.
 #[test]
 fn every_permutation_of_five_disks_gives_one_digest() {
     let disks: Vec<Value> = (0..5)

@@ -1,4 +1,4 @@
-//! MD arrays over the disks of a layout: their members, and whether these can be an array of the level.
+//! MD arrays over the disks of a layout: their members, and whether these can form an array of the level.
 
 use super::layers;
 use super::refusal::Reason;
@@ -8,7 +8,7 @@ use burin_protocol::plan::steps::CreateRaid;
 use burin_protocol::plan::{Device, Step, raid};
 use burin_table::guid;
 
-/// `steps` make what its members are.
+/// Plans an array. `steps` make its members.
 pub fn step(context: Context<'_>, name: &str, raid: &Raid, steps: &[Step]) -> Result<CreateRaid, Reason> {
     let members = layers::devices(context, &raid.members);
     let refused = |what: String| Reason::Array { name: name.to_owned(), what };

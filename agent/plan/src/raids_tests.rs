@@ -40,7 +40,7 @@ fn every_level_is_planned_with_its_size() {
     for (level, parts) in [("raid0", 4), ("raid1", 1), ("raid5", 3), ("raid6", 2), ("raid10", 2)] {
         let plan = run(&disks(4), &order(json!({ "level": level }), false)).unwrap();
         let size = plan.size_of(&Device::Raid { name: "data".to_owned() }).unwrap();
-        // Headroom and the tables' own room go; no more than 129 MiB of each.
+        // At most 129 MiB of each member are lost to the reserve and the tables.
         let most = parts * member;
         assert!(size <= most && size + parts * (130 << 20) > most, "{level}: {size} of {most}");
         assert!(explain(&plan).contains(&format!("array data, {level} of 4")), "{level}");
@@ -91,7 +91,7 @@ fn too_few_or_too_small_members_are_refused_by_name() {
     let mut small = disks(4);
     small[3]["size"] = json!(400_000_000_000u64);
     let refusal = run(&small, &order(json!({ "spares": 1 }), true));
-    // Which disk is the spare, their identities decide.
+    // The disks' identities decide which one is the spare.
     assert_eq!(refusal.unwrap_err().code(), "plan.array", "a spare smaller than the members");
 }
 

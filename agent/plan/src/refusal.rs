@@ -1,4 +1,4 @@
-//! Why there is no plan. Every refusal carries the trace as far as it got.
+//! The reasons why there is no plan. Every refusal carries the trace up to that point.
 
 use burin_protocol::error::Coded;
 use burin_protocol::order::OrderError;
@@ -59,7 +59,7 @@ pub enum Reason {
 }
 
 impl Refusal {
-    /// Whether there might be a plan if another disk or NIC were there: one that is late, say.
+    /// Whether there might be a plan with another disk or NIC, such as one that appears late.
     pub fn lacks_a_device(&self) -> bool {
         match self.reason {
             Reason::NoLayout(_) | Reason::FewDisks { .. } | Reason::NoMatch { .. } | Reason::Unread { .. } => true,
@@ -117,35 +117,31 @@ impl Coded for Refusal {
     fn hint(&self) -> Option<String> {
         let hint = match &self.reason {
             Reason::Order(error) => return error.hint(),
-            Reason::OtherMachine { .. } => "`valid` of the order says which machine it is for",
-            Reason::NoLayout(_) => "add a layout for this machine, or correct the condition that is named",
+            Reason::OtherMachine { .. } => "check `valid` in the order: it says which machines it is for",
+            Reason::NoLayout(_) => "add a layout for this machine, or correct the named condition",
             Reason::TwoLayouts { .. } => {
                 "give one of them a higher `priority`, or make their `when` exclude each other"
             }
             Reason::FewDisks { .. } => {
-                "look for a disk, cable or controller that has failed, or correct `policies.expected_disks`"
+                "look for a failed disk, cable or controller, or correct `policies.expected_disks`"
             }
             Reason::Unread { .. } | Reason::NoMatch { .. } => {
-                "`burin plan` shows every candidate with the value that was observed"
+                "run `burin plan` to see every candidate with its actual value"
             }
-            Reason::Ambiguous { .. } => "narrow `match`, add `order_by`, or let `tie` decide by `identity` or `path`",
-            Reason::Overlap { .. } => "let one of them name the other in `except`",
-            Reason::OnExisting { .. } => "if it may be lost, the order says \"on_existing\": \"destroy\"",
+            Reason::Ambiguous { .. } => "narrow `match`, add `order_by`, or set `tie` to `identity` or `path`",
+            Reason::Overlap { .. } => "name one of them in the other's `except`",
+            Reason::OnExisting { .. } => "set \"on_existing\": \"destroy\" if it may be lost",
             Reason::Keep { .. } => {
-                "nothing is touched: choose other disks, or correct `keep` (\"optional\": true where there may be none)"
+                "choose other disks, or correct `keep` (\"optional\": true if the partition may be missing)"
             }
-            Reason::Collision(_) => "take the other disk out, or let `policies.collisions` be `warn`",
-            Reason::SplitArray(_) => {
-                "choose the other disk too, take it out, or let the set say \"allow\": [\"split-array\"]"
-            }
+            Reason::Collision(_) => "remove the other disk, or set `policies.collisions` to `warn`",
+            Reason::SplitArray(_) => "choose the other disk too, remove it, or set \"allow\": [\"split-array\"]",
             Reason::TooSmall { .. } | Reason::NoRoom { .. } => {
                 "choose larger disks in `match`, or smaller partitions and volumes"
             }
-            Reason::Array { .. } => {
-                "let the set have more or larger disks (`count`, `match`), or choose another `level`"
-            }
+            Reason::Array { .. } => "give the set more or larger disks (`count`, `match`), or choose another `level`",
             Reason::SectorSize { .. } => {
-                "make an image for such disks, or choose others: `logical_block_size` in `match`"
+                "make an image for such disks, or choose others by `logical_block_size` in `match`"
             }
             Reason::NoFormat { .. } => "leave `sector_size` out, or choose NVMe disks by `nvme.lba_formats` in `match`",
             Reason::Unsupported { .. } => return None,

@@ -1,4 +1,5 @@
-//! How many of those that match, and which: by explicit keys, never silently. Disks and NICs alike.
+//! Selects how many and which of the matching devices are taken: by explicit keys, never silently. Used for disks and
+//! NICs.
 
 use super::eval::{self, View};
 use burin_protocol::order::{DiskSet, Key, Role, Tie};
@@ -6,7 +7,7 @@ use serde_json::Value;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// What an order says about choosing among those that match.
+/// The order's rule for choosing among those that match.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule<'a> {
     pub min: usize,
@@ -18,23 +19,23 @@ pub struct Rule<'a> {
     pub tie: Tie,
 }
 
-/// One that matches.
+/// A device that matches.
 #[derive(Debug, Clone)]
 pub struct Item<'a> {
     pub view: View<'a>,
-    /// Strong identity, where it has one.
+    /// Strong identity, if it has one.
     pub identity: Option<String>,
     pub by_path: Option<&'a str>,
 }
 
-/// What came of it; numbers are positions in the list of items.
+/// The result; numbers are positions in the list of items.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// In their order.
     Chosen(Vec<usize>),
-    /// At best this many fit together.
+    /// At most this many fit together.
     TooFew(usize),
-    /// Nothing says which of these.
+    /// Nothing decides between these.
     Tied(Vec<usize>),
 }
 
@@ -51,7 +52,7 @@ impl<'a> Rule<'a> {
         Self { min, max, same: &role.same, spread, order_by: &role.order_by, tie: role.tie }
     }
 
-    /// For people.
+    /// A readable description.
     pub fn wanted(&self) -> String {
         match (self.min, self.max) {
             (min, Some(max)) if min == max => format!("exactly {min}"),
@@ -121,8 +122,8 @@ pub fn select(items: &[Item<'_>], rule: Rule<'_>) -> Outcome {
     }
 }
 
-/// Best first, at most `max`, no two with the same `spread`. Greedy is exact here: with one spread field, taking the
-/// better of two never makes the rest worse.
+/// The best first, at most `max`, no two with the same `spread`. Greedy selection is exact here: with one spread field,
+/// taking the better of two never makes the rest worse.
 fn take(group: Vec<Ranked>, rule: Rule<'_>) -> (Vec<Ranked>, Vec<Ranked>) {
     let mut taken: Vec<Ranked> = Vec::new();
     let mut left = Vec::new();
@@ -134,7 +135,7 @@ fn take(group: Vec<Ranked>, rule: Rule<'_>) -> (Vec<Ranked>, Vec<Ranked>) {
     (taken, left)
 }
 
-/// Those that could stand in for each other across the cut, when the tie policy cannot decide between them.
+/// Items on both sides of the cut that could replace each other, if the tie policy cannot decide between them.
 fn tied(taken: &[Ranked], left: &[Ranked], items: &[Item<'_>], rule: Rule<'_>) -> Option<Vec<usize>> {
     let mut found = Vec::new();
     for out in left {
@@ -154,7 +155,7 @@ fn tied(taken: &[Ranked], left: &[Ranked], items: &[Item<'_>], rule: Rule<'_>) -
     (!found.is_empty()).then_some(found)
 }
 
-/// `None`: a key that would decide is not known for one of them.
+/// `None`: a deciding key is not known for one of them.
 fn explicit_order(a: &Ranked, b: &Ranked, rule: Rule<'_>) -> Option<Ordering> {
     for (i, key) in rule.order_by.iter().enumerate() {
         let (a, b) = (a.keys.get(i)?.as_ref(), b.keys.get(i)?.as_ref());
@@ -166,7 +167,7 @@ fn explicit_order(a: &Ranked, b: &Ranked, rule: Rule<'_>) -> Option<Ordering> {
     Some(Ordering::Equal)
 }
 
-/// Whether the policy may decide between two that the keys leave equal. A key that is not known is no tie to break.
+/// Whether the policy may decide between two that the keys leave equal. An unknown key does not count as a tie.
 fn breaks_tie(a: &Ranked, b: &Ranked, items: &[Item<'_>], rule: Rule<'_>) -> bool {
     if explicit_order(a, b, rule).is_none() {
         return false;
@@ -179,7 +180,7 @@ fn breaks_tie(a: &Ranked, b: &Ranked, items: &[Item<'_>], rule: Rule<'_>) -> boo
     }
 }
 
-/// Which of two selections is better: `None` when nothing says so.
+/// Which of two selections is better: `None` if nothing decides.
 fn compare_groups(a: &[Ranked], b: &[Ranked], items: &[Item<'_>], rule: Rule<'_>) -> Option<Ordering> {
     for (a, b) in a.iter().zip(b) {
         match explicit_order(a, b, rule) {
@@ -191,8 +192,8 @@ fn compare_groups(a: &[Ranked], b: &[Ranked], items: &[Item<'_>], rule: Rule<'_>
     breaks_tie(first_a, first_b, items, rule).then(|| full_order(first_a, first_b, items, rule))
 }
 
-/// Explicit keys (unknown last), then strong identity, then the path through the machine; `tie: path` turns the last
-/// two around. Never the kernel's name.
+/// Explicit keys (unknown last), then strong identity, then the path through the machine; `tie: path` swaps the last
+/// two. Never the kernel's name.
 fn full_order(a: &Ranked, b: &Ranked, items: &[Item<'_>], rule: Rule<'_>) -> Ordering {
     let mut order = Ordering::Equal;
     for (i, key) in rule.order_by.iter().enumerate() {
@@ -222,7 +223,7 @@ fn key_value(key: &Key, view: View<'_>) -> Option<Value> {
     let (Key::Asc(field) | Key::Desc(field)) = key;
     match eval::observed(field, view) {
         Value::Null => None,
-        // Of a list, the first in order.
+        // For a list, its smallest element.
         Value::Array(list) => list.into_iter().min_by(value_order),
         value => Some(value),
     }
@@ -235,7 +236,7 @@ fn directed(key: &Key, order: Ordering) -> Ordering {
     }
 }
 
-/// A total order over scalars: false before true, numbers by value, text by letters.
+/// A total order over scalars: false before true, numbers by value, text alphabetically.
 fn value_order(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),

@@ -73,6 +73,6 @@ fn spread_never_takes_two_from_one_place() {
     let rule = json!({"count": 2, "spread": "c", "order_by": [{"desc": "size"}]});
     assert_eq!(run(&disks, rule), Outcome::Chosen(vec![0, 2]));
     assert_eq!(run(&disks, json!({"count": 3, "spread": "c"})), Outcome::TooFew(2));
-    // Without keys either disk of controller 1 would do.
+    // Without keys, either disk of controller 1 would do.
     assert_eq!(run(&disks, json!({"count": 2, "spread": "c"})), Outcome::Tied(vec![0, 1]));
 }

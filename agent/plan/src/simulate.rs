@@ -1,4 +1,5 @@
-//! What an order, or an edit of it, does to a fleet's stored inventories; and layouts that can get in each other's way.
+//! Simulates what an order, or a change to one, does to the stored inventories of a fleet, and finds layouts that can
+//! overlap.
 
 use super::refusal::Refusal;
 use super::{fields, glob, quantity};
@@ -10,7 +11,7 @@ use hwinventory_types::Inventory;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What came of an order on one machine.
+/// The result of an order on one machine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
@@ -31,14 +32,14 @@ pub enum Outcome {
 pub struct Row {
     pub machine: String,
     pub now: Outcome,
-    /// With the other order, where there is one and where it differs.
+    /// The result of the other order, if there is one and it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub then: Option<Outcome>,
 }
 
 /// Every machine under order `a`, and what order `b` would change.
 pub fn simulate(machines: &[(String, Inventory)], a: &Order, b: Option<&Order>) -> Vec<Row> {
-    // Identifiers are derived from the order's id: with one id only what the edit means differs.
+    // Identifiers are derived from the order's id: with the same id, only real differences show.
     let b = b.map(|b| Order { id: a.id.clone(), ..b.clone() });
     let none = BTreeMap::new();
     let run = |inventory: &Inventory, order: &Order| outcome(super::plan(inventory, order, &none));
@@ -75,7 +76,8 @@ pub struct Overlap {
     pub priority: i32,
 }
 
-/// Pairs of layouts that can apply to one machine at once. Conservative: what is not plainly exclusive can overlap.
+/// Pairs of layouts that can both apply to one machine. Conservative: unless they clearly exclude each other, they
+/// overlap.
 pub fn overlaps(order: &Order) -> Vec<Overlap> {
     let mut found = Vec::new();
     for (i, a) in order.layouts.iter().enumerate() {
@@ -98,7 +100,7 @@ fn exclusive(a: &Layout, b: &Layout) -> bool {
     })
 }
 
-/// What must hold, by field. Counts go by what they count.
+/// The conditions that must hold, by field. Counts are listed by what they count.
 fn demands(predicate: &Predicate) -> BTreeMap<String, Vec<Test>> {
     let mut all: BTreeMap<String, Vec<Test>> = BTreeMap::new();
     for clause in &predicate.clauses {
@@ -116,7 +118,7 @@ fn demands(predicate: &Predicate) -> BTreeMap<String, Vec<Test>> {
                     all.entry(field).or_default().extend(tests);
                 }
             }
-            // `not` of one equality is a plain demand; `any` demands nothing for sure.
+            // `not` of one equality is a simple demand; `any` demands nothing with certainty.
             Clause::Not(inner) => {
                 if let [Clause::Field { field, condition }] = inner.clauses.as_slice()
                     && let [Test::Eq(operand)] = condition.tests.as_slice()
@@ -130,7 +132,7 @@ fn demands(predicate: &Predicate) -> BTreeMap<String, Vec<Test>> {
     all
 }
 
-/// No value passes both.
+/// Whether no value passes both.
 fn apart(a: &Test, b: &Test) -> bool {
     match (a, b) {
         (Test::Exists(false), Test::Exists(false)) => return false,

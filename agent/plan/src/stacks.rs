@@ -1,5 +1,6 @@
-//! What is built on chosen disks already: arrays, volume groups, encrypted volumes, maps, caches, swap. What is lost as a
-//! whole is taken apart where the kernel runs it, from the top; that of which a part would stay is refused.
+//! What is stacked on the chosen disks already: arrays, volume groups, encrypted volumes, maps, caches, swap. If all of
+//! a stack is lost and the kernel runs it, it is dismantled from the top; if a part of it would stay, the order is
+//! refused.
 
 use super::groups;
 use burin_protocol::order::{Gate, Layout};
@@ -8,23 +9,23 @@ use burin_protocol::plan::{Fate, PlannedDisk, Step, Warning};
 use hwinventory_types::{Disk, Inventory, Mount};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More than anybody stacks.
+/// More layers than anybody stacks.
 const LAYERS: usize = 32;
 
-/// What becomes of all that is built on overwritten disks.
+/// What happens to everything that is stacked on overwritten disks.
 #[derive(Debug, Default, PartialEq)]
 pub struct Fates {
-    /// The steps that take apart what runs, from the top.
+    /// The steps that dismantle running devices, from the top.
     pub stop: Vec<Step>,
-    /// Device paths of what they take apart.
+    /// Device paths of the devices that they dismantle.
     pub stopped: Vec<String>,
-    /// That of which a part stays, in words.
+    /// Descriptions of stacks of which a part stays.
     pub split: Vec<String>,
-    /// The same where the order allows it.
+    /// The same, if the order allows it.
     pub warnings: Vec<Warning>,
 }
 
-/// A kind of volume that the kernel takes apart without a loss where nothing uses it.
+/// A kind of volume that the kernel can stop without loss if it is not in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Array,
@@ -39,7 +40,7 @@ impl Kind {
         if volume.name.starts_with("bcache") {
             return Some(Self::Volume(VolumeKind::Bcache));
         }
-        // What made a map is in the prefix of its UUID, by agreement of its makers.
+        // By convention, the prefix of a map's UUID says what made it.
         let uuid = volume.dm_uuid.as_deref().unwrap_or_default();
         let of = |prefix: &str| uuid.starts_with(prefix);
         volume.name.starts_with("dm-").then(|| {
@@ -53,12 +54,12 @@ impl Kind {
     }
 }
 
-/// Swap is turned off; whatever else is mounted keeps its disks.
+/// Swap is turned off; anything else that is mounted keeps its disks in use.
 pub fn is_swap(mount: &Mount) -> bool {
     mount.mountpoint == "[SWAP]"
 }
 
-/// Kernel names of volumes that nothing needs: not mounted, and nothing built upon them that is more than such a volume.
+/// Kernel names of volumes that are not needed: not mounted, and with nothing on top but other such volumes.
 pub fn idle(inventory: &Inventory) -> BTreeSet<String> {
     let alone = |volume: &&Disk| {
         Kind::of(volume).is_some() && volume.mounts.as_ref().is_some_and(|mounts| mounts.iter().all(is_swap))
@@ -73,7 +74,7 @@ pub fn idle(inventory: &Inventory) -> BTreeSet<String> {
     idle.into_keys().map(str::to_owned).collect()
 }
 
-/// Kernel names of what is built on a disk or volume, or on its partitions.
+/// Kernel names of devices on top of a disk or volume, or of its partitions.
 fn holders(disk: &Disk) -> impl Iterator<Item = &str> {
     disk.holders.iter().chain(disk.partitions.iter().flat_map(|part| &part.holders)).map(String::as_str)
 }
@@ -81,18 +82,18 @@ fn holders(disk: &Disk) -> impl Iterator<Item = &str> {
 /// Disks and volumes, and which lie on which.
 struct Graph<'a> {
     inventory: &'a Inventory,
-    /// What stands on a disk or volume directly, by its kernel name.
+    /// The devices directly on top of a disk or volume, by its kernel name.
     standing: BTreeMap<&'a str, BTreeMap<&'a str, &'a Disk>>,
 }
 
 impl<'a> Graph<'a> {
-    /// `counts`: of which partitions, by kernel name, what stands on them is looked at.
+    /// `counts` says, by kernel name, which partitions to consider.
     fn new(inventory: &'a Inventory, counts: &dyn Fn(&str) -> bool) -> Self {
         let volumes = &inventory.volumes.data;
         let by_name: BTreeMap<&str, &Disk> = volumes.iter().map(|volume| (volume.name.as_str(), volume)).collect();
         let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
         let mut standing: BTreeMap<&str, BTreeMap<&str, &Disk>> = BTreeMap::new();
-        // By partitions: a disk's own list has the holders of its partitions, too.
+        // By partition, because a disk's own list also has the holders of its partitions.
         let mut by_partition: BTreeSet<(&str, &str)> = BTreeSet::new();
         for one in inventory.disks.data.iter().chain(volumes) {
             for part in &one.partitions {
@@ -105,7 +106,7 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        // A holder names what stands on it, a slave what it stands on; there may be only one of them.
+        // A holder names the device above, a slave the device below; either may be missing.
         for volume in volumes {
             for slave in &volume.slaves {
                 let owner = owners.get(slave.as_str()).copied();
@@ -127,7 +128,7 @@ impl<'a> Graph<'a> {
         self.standing.get(name).into_iter().flat_map(BTreeMap::values).copied()
     }
 
-    /// All volumes that need this disk or volume, whatever lies between them.
+    /// All volumes above this disk or volume, directly or indirectly.
     fn above(&self, disk: &Disk) -> Vec<&'a Disk> {
         let mut found: BTreeMap<&str, &'a Disk> = BTreeMap::new();
         let mut queue: Vec<&Disk> = vec![disk];
@@ -141,7 +142,7 @@ impl<'a> Graph<'a> {
         found.into_values().collect()
     }
 
-    /// The disks that each volume lies on, by its kernel name.
+    /// The disks below each volume, by its kernel name.
     fn below(&self) -> BTreeMap<&'a str, Vec<&'a Disk>> {
         let mut below: BTreeMap<&str, Vec<&Disk>> = BTreeMap::new();
         for disk in &self.inventory.disks.data {
@@ -150,8 +151,8 @@ impl<'a> Graph<'a> {
         below
     }
 
-    /// How many layers stand on each volume, by its kernel name. Nothing stands on itself; where an inventory says so, the
-    /// counting ends.
+    /// How many layers are above each volume, by its kernel name. No device can be above itself; if an inventory says
+    /// so, the counting ends.
     fn depths(&self) -> BTreeMap<&'a str, usize> {
         let volumes = &self.inventory.volumes.data;
         let mut depths: BTreeMap<&str, usize> = volumes.iter().map(|volume| (volume.name.as_str(), 0)).collect();
@@ -170,10 +171,10 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// A volume, and the lost disks that it is on.
+/// A volume, and the lost disks below it.
 type OnDisks<'a> = (&'a Disk, BTreeSet<usize>);
 
-/// Looks at every overwritten disk of the plan.
+/// Determines the fate of everything on the plan's overwritten disks.
 pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> Fates {
     let lost: BTreeMap<&str, usize> = disks
         .iter()
@@ -183,7 +184,7 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
         .collect();
     let Partitions { kept, gone } = Partitions::of(inventory, disks, &lost);
     let graph = Graph::new(inventory, &|_| true);
-    // What is lost, and what a partition that is kept carries on.
+    // What is lost, and what lies on kept partitions.
     let going = Graph::new(inventory, &|partition| !kept.contains(partition));
     let staying = Graph::new(inventory, &|partition| !gone.contains(partition));
     let (all_below, depths, lost_below) = (graph.below(), graph.depths(), going.below());
@@ -200,7 +201,7 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
         let loses = |disk: &&Disk| {
             lost.contains_key(disk.path.as_str()) && by_going.iter().any(|going| going.name == disk.name)
         };
-        // A volume that is on kept partitions, or on other disks, loses nothing: it only stops for as long.
+        // A volume on kept partitions or other disks loses nothing: it is only stopped temporarily.
         if below.iter().any(loses) {
             for disk in &by_staying(&staying, &kept, &lost, volume) {
                 split.insert((format!("the running {word} {} is on {} too", volume.path, disk.path), first));
@@ -226,7 +227,7 @@ pub fn fates(inventory: &Inventory, layout: &Layout, disks: &[PlannedDisk]) -> F
     found
 }
 
-/// Disks with a part of a volume that stays: those that are not lost, and kept partitions of those that are.
+/// Disks with a part of a volume that stays: disks that are not lost, and kept partitions of those that are.
 fn by_staying<'a>(
     staying: &Graph<'a>,
     kept: &BTreeSet<&str>,
@@ -237,12 +238,12 @@ fn by_staying<'a>(
     staying.inventory.disks.data.iter().filter(|disk| stays(disk, kept, lost)).filter(has_part).collect()
 }
 
-/// Whether anything of a disk stays.
+/// Whether any part of a disk stays.
 fn stays(disk: &Disk, kept: &BTreeSet<&str>, lost: &BTreeMap<&str, usize>) -> bool {
     !lost.contains_key(disk.path.as_str()) || disk.partitions.iter().any(|part| kept.contains(part.name.as_str()))
 }
 
-/// Wholes of which what stays has a part, on itself or inside of what is built on it; and the disk that is lost.
+/// Stacks of which a remaining disk has a part, directly or inside of something on top, and the disk that is lost.
 fn torn(
     going: &Graph<'_>,
     staying: &Graph<'_>,
@@ -305,7 +306,7 @@ impl<'a> Partitions<'a> {
     }
 }
 
-/// Swap anywhere on the disks comes first: it needs all that it lies on.
+/// Swap anywhere on the disks comes first, because it needs everything below.
 fn swaps(inventory: &Inventory, lost: &BTreeMap<&str, usize>) -> Option<Step> {
     let swapped = |disk: &&Disk| disk.mounts.iter().flatten().any(is_swap);
     let on = inventory.disks.data.iter().filter(swapped).filter_map(|disk| lost.get(disk.path.as_str()).copied());
@@ -314,7 +315,7 @@ fn swaps(inventory: &Inventory, lost: &BTreeMap<&str, usize>) -> Option<Step> {
     (!on.is_empty()).then(|| StopVolumes { disks: on.into_iter().collect(), kind, volumes }.into())
 }
 
-/// What is of one kind and on one layer.
+/// Stops volumes of one kind in one layer.
 fn stop(kind: Kind, volumes: &[OnDisks<'_>], inventory: &Inventory, lost: &BTreeMap<&str, usize>) -> Step {
     let mut disks: BTreeSet<usize> = volumes.iter().flat_map(|(_, on)| on).copied().collect();
     match kind {
@@ -326,7 +327,7 @@ fn stop(kind: Kind, volumes: &[OnDisks<'_>], inventory: &Inventory, lost: &BTree
         Kind::Volume(kind) => {
             let mut named = Vec::new();
             if kind == VolumeKind::Bcache {
-                // Nothing in the kernel's graph leads from a cache to what it caches.
+                // The kernel's graph does not link a cache to what it caches.
                 let caches = |disk: &&Disk| {
                     let inside = disk.partitions.iter().flat_map(|part| &part.signatures);
                     disk.signatures.iter().chain(inside).flatten().any(|signature| signature.kind == "bcache")

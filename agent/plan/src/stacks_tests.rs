@@ -84,7 +84,7 @@ fn an_array_of_which_a_disk_stays_is_refused_unless_the_set_allows_it() {
     assert!(text.contains("/dev/sda") && text.contains("/dev/sdc") && text.contains("x:old"), "{text}");
     let plan = run(disks(), json!([]), &mirror(json!({ "allow": ["split-array"] }))).unwrap();
     assert_eq!(plan.warnings[0].code, "plan.split_array");
-    // The set says `refuse`: that comes first.
+    // The set says `refuse`, which takes precedence.
     let refusal = run(disks(), json!([]), &mirror(json!({ "on_existing": "refuse" }))).unwrap_err();
     assert_eq!(refusal.code(), "plan.on_existing");
 }
@@ -101,12 +101,12 @@ fn an_array_that_runs_unused_is_stopped_and_a_used_one_keeps_its_disks() {
     let mut built_upon = array(json!([]));
     built_upon["holders"] = json!(["dm-0"]);
     assert_eq!(run(disks(), json!([built_upon]), &mirror(json!({}))).unwrap_err().code(), "plan.no_match");
-    // Whether it is mounted is not known.
+    // It is not known whether it is mounted.
     assert_eq!(run(disks(), json!([array(Value::Null)]), &mirror(json!({}))).unwrap_err().code(), "plan.no_match");
 }
 
 /// An agent that was killed left its own array running: the same order plans again, and its own identifiers, which the
-/// array carries, are no collision.
+/// array carries, are not a collision.
 #[test]
 fn an_array_of_the_same_order_does_not_collide_with_itself() {
     let empty = json!([{ "name": "sda", "serial": "sda" }, { "name": "sdb", "serial": "sdb" }]);
@@ -192,7 +192,7 @@ fn every_group_that_the_inventory_tells_is_kept_whole() {
     assert!(run(both(1), json!([]), &mirror(json!({}))).is_ok(), "two copies of one image");
 }
 
-/// LVM on LUKS on the array: a root and a swap volume, as device-mapper names them.
+/// LVM on LUKS on the array: a root and a swap volume, named as device-mapper does.
 fn stack(swap: bool, mounted: bool) -> Value {
     let mounts = |on: &str| match (on, mounted, swap) {
         ("dm-1", true, _) => json!([{ "device": "dm-1", "mountpoint": "/srv" }]),
@@ -242,7 +242,7 @@ fn a_stack_is_taken_apart_from_the_top() {
     assert!(plan.steps[0].words(&plan).contains("logical volumes"), "no swap, no step");
 }
 
-/// Kernel names say nothing: the same stack found in another order is the same plan.
+/// Kernel names do not matter: the same stack found in another order gives the same plan.
 #[test]
 fn how_the_kernel_counts_volumes_changes_no_digest() {
     let volumes = stack(true, false);
@@ -260,7 +260,7 @@ fn how_the_kernel_counts_volumes_changes_no_digest() {
 fn a_mount_anywhere_in_a_stack_keeps_its_disks() {
     let volumes = stack(false, true);
     assert_eq!(run(members_of_a_stack(&volumes), volumes, &mirror(json!({}))).unwrap_err().code(), "plan.no_match");
-    // Something stands on it that nobody knows how to take apart.
+    // There is something on top that burin cannot dismantle.
     let mut volumes = stack(false, false);
     volumes[0]["holders"] = json!(["drbd0"]);
     assert_eq!(run(members_of_a_stack(&volumes), volumes, &mirror(json!({}))).unwrap_err().code(), "plan.no_match");
@@ -274,7 +274,8 @@ fn swap_on_a_partition_is_turned_off_first() {
     assert_eq!(plan.steps[0].words(&plan), "turn off the swap on [0]");
 }
 
-/// The group's other half is on a disk that stays, and only the assembled array tells that this half is on chosen ones.
+/// The group's other half is on a disk that stays, and only the assembled array shows that this half is on chosen
+/// disks.
 #[test]
 fn a_group_inside_of_an_array_is_not_torn_apart() {
     let part = json!({ "kind": "LVM2_member", "uuid": "own", "group": { "uuid": "g", "name": "vg0" } });

@@ -1,4 +1,4 @@
-//! What is done to the chosen disks, in order.
+//! The steps for the chosen disks, in order.
 
 use super::files::{self, PlacedFile};
 use super::fresh;
@@ -17,29 +17,29 @@ use burin_protocol::plan::{Device, PlannedDisk, PlannedFilesystem, PlannedPartit
 use burin_table::{guid, layout};
 use std::collections::BTreeMap;
 
-/// Room for a partition that holds nothing but a seed.
+/// Size of a partition that holds only a seed.
 const SEED_PARTITION: u64 = 8 << 20;
-/// An added partition that says nothing of its size.
+/// Size of an added partition without a given size.
 const LEAST: u64 = 1 << 20;
-/// A volume that somebody else made gets at least so much, as Ironic's own agent has it.
+/// Minimum size for a complete volume, as in Ironic's own agent.
 const VOLUME_PARTITION: u64 = 64 << 20;
 
-/// What steps are made from.
+/// The input for making steps.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     pub order: &'a Order,
     pub layout: &'a Layout,
     pub disks: &'a [PlannedDisk],
-    /// As `uname -m` has it.
+    /// As printed by `uname -m`.
     pub architecture: Option<&'a str>,
     pub uefi: bool,
-    /// `sha256:HEX` of the seed's files, where there is a seed.
+    /// `sha256:HEX` of the seed's files, if there is a seed.
     pub seed_digest: Option<&'a str>,
     /// The order's own files, attributes resolved.
     pub placed: &'a [PlacedFile],
     /// Optimal I/O sizes of `disks`.
     pub optimal_io: &'a [Option<u64>],
-    /// The machine's memory in bytes, where it is known.
+    /// The machine's memory in bytes, if known.
     pub memory: Option<u64>,
 }
 
@@ -49,25 +49,25 @@ impl<'a> Context<'a> {
         self.disks.iter().enumerate().filter(|(_, disk)| disk.set == set).collect()
     }
 
-    /// The optimal I/O size of a planned disk; 0 where it does not say.
+    /// The optimal I/O size of a planned disk; 0 if unknown.
     pub fn optimal_io(&self, disk: usize) -> u64 {
         self.optimal_io.get(disk).copied().flatten().unwrap_or(0)
     }
 
-    /// Logical sectors of a planned disk when it is written to, in bytes.
+    /// Logical sector size of a planned disk when it is written, in bytes.
     pub fn sector(&self, disk: usize) -> u32 {
         let Some(planned) = self.disks.get(disk) else { return 0 };
         let wanted = self.layout.disks.get(&planned.set).and_then(|set| set.sector_size);
         wanted.unwrap_or(planned.logical_block_size)
     }
 
-    /// Bytes of a planned disk when it is written to: whole sectors.
+    /// Size of a planned disk when it is written, in bytes: whole sectors.
     pub fn size(&self, disk: usize) -> u64 {
         let sector = u64::from(self.sector(disk)).max(1);
         self.disks.get(disk).map_or(0, |planned| planned.size / sector * sector)
     }
 
-    /// Something derived for one disk.
+    /// A value derived for one disk.
     pub fn derive(&self, disk: &PlannedDisk, what: &str) -> String {
         guid::derived(&[&self.order.id, &disk.identity.value, what]).to_string()
     }
@@ -105,7 +105,7 @@ pub fn steps(context: Context<'_>) -> Result<Vec<Step>, Reason> {
     Ok(steps)
 }
 
-/// Disks that get other sectors than they have. That they can, whoever chose them has seen.
+/// Disks that get another sector size. Whether they support it was checked when they were chosen.
 fn formats(context: Context<'_>) -> Result<Vec<Step>, Reason> {
     let mut steps = Vec::new();
     for (index, planned) in context.disks.iter().enumerate() {
@@ -122,7 +122,7 @@ fn formats(context: Context<'_>) -> Result<Vec<Step>, Reason> {
     Ok(steps)
 }
 
-/// Every image once, to all disks of all sets that want it; then what is changed on each copy.
+/// Every image once, to all disks of all sets that use it; then the changes to each copy.
 fn images(context: Context<'_>, steps: &mut Vec<Step>) -> Result<(), Reason> {
     let mut targets: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (name, set) in &context.layout.disks {
@@ -216,7 +216,7 @@ fn change(
     if let Some(partition) = set.mirrored().or(set.grow.as_ref().map(Grow::partition)) {
         steps.push(Step::GrowPartition(GrowPartition { disk: index, partition, leave }));
     }
-    // What is mirrored grows once, through its array.
+    // A mirror grows once, through its array.
     let grown = set.grow.as_ref().filter(|grow| grow.filesystem() && !set.mirror).map(Grow::partition);
     // Growing comes before adding: `last` is the last of the image's own partitions.
     if let Some(partition) = grown {
@@ -234,7 +234,7 @@ fn change(
 
 // ---- seed ----
 
-/// The set that the seed goes to: named, or the only one that can be meant.
+/// The set that gets the seed: the named one, or the only candidate.
 pub fn seed_set<'a>(order: &'a Order, layout: &'a Layout) -> Option<&'a str> {
     if let Some(set) = order.seed.as_ref().and_then(|seed| seed.set.as_deref()) {
         return Some(set);
@@ -255,7 +255,7 @@ pub fn system_set(layout: &Layout) -> Option<&str> {
     }
 }
 
-/// The label of the seed partition that this disk gets, if it is the one.
+/// The label of the seed partition on this disk, if it gets one.
 pub fn own_seed_label(context: Context<'_>, set: &str, index: usize) -> Option<&'static str> {
     let seed = context.order.seed.as_ref()?;
     let label = seed.format.volume_label()?;
@@ -263,7 +263,7 @@ pub fn own_seed_label(context: Context<'_>, set: &str, index: usize) -> Option<&
     (seed_set(context.order, context.layout) == Some(set) && first == Some(index)).then_some(label)
 }
 
-/// Bytes of the seed's own partition.
+/// Size of the seed's own partition in bytes.
 pub fn seed_room(order: &Order) -> u64 {
     match order.seed.as_ref().and_then(|seed| seed.volume.as_ref()) {
         None => SEED_PARTITION,
@@ -291,7 +291,7 @@ fn seed(context: Context<'_>, steps: &mut Vec<Step>) {
             partition: seed.partition.unwrap_or(PartitionPick::Named(PickName::Root)),
         },
     };
-    // Into every copy of an image, but a partition of its own is only wanted once.
+    // A seed in the image goes into every copy, but a separate partition is made only once.
     let disks = context.of_set(set);
     let mirrored = context.layout.disks.get(set).is_some_and(|set| set.mirror);
     let once = seed.format.place() == SeedPlace::OwnPartition || mounted || mirrored;
@@ -302,16 +302,16 @@ fn seed(context: Context<'_>, steps: &mut Vec<Step>) {
 
 // ---- boot ----
 
-/// The set that firmware boots from: named, or the only one that can be meant.
+/// The set that firmware boots from: the named one, or the only candidate.
 pub fn boot_set(layout: &Layout) -> Option<&str> {
     layout.boot.as_ref().map(|boot| boot.set.as_str()).or_else(|| system_set(layout))
 }
 
-/// What firmware's menus can show.
+/// The longest label that firmware menus can show.
 const LONGEST_BOOT_LABEL: usize = 64;
 
-/// Characters that are there to be seen. Of those that are not, Unicode's controls and what changes the direction or the
-/// join of text could make one entry look like another.
+/// Whether a character is visible. Invisible ones, such as Unicode controls and characters that change the direction or
+/// joining of text, could make one entry look like another.
 fn is_printable(c: char) -> bool {
     let invisible = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{ffff}');
     !c.is_control() && !invisible
@@ -321,7 +321,7 @@ pub fn is_boot_label(label: &str) -> bool {
     !label.trim().is_empty() && label.chars().count() <= LONGEST_BOOT_LABEL && label.chars().all(is_printable)
 }
 
-/// An order's id, which may be longer.
+/// A label from an order's id, which may be longer.
 fn boot_label(id: &str) -> String {
     id.chars().filter(|c| is_printable(*c)).take(LONGEST_BOOT_LABEL).collect()
 }

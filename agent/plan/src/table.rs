@@ -1,14 +1,14 @@
-//! Where the partitions of a fresh GPT go: the order's words for `burin_table`'s arithmetic.
+//! Places the partitions of a fresh GPT: converts the order's sizes for the arithmetic of `burin_table`.
 
 use super::keep;
 use burin_protocol::order::{Partition, Size};
 use burin_protocol::plan::Kept;
 use burin_table::layout::{self, Extension, Placed, Space, TooSmall};
 
-/// Start and size of each partition in their order, on a disk of `disk_size` bytes with sectors of `block` bytes.
+/// Start and size of each partition, in order, on a disk of `disk_size` bytes with sectors of `block` bytes.
 ///
-/// Between partitions that are kept there is more than one space: all go into the largest where they fit there, else each
-/// into the first, from the start of the disk, that has room for it.
+/// Kept partitions can divide the space. All new ones go into the largest gap if they fit there; otherwise each goes
+/// into the first gap, from the start of the disk, that has room for it.
 pub fn place(
     partitions: &[Partition],
     disk_size: u64,
@@ -18,7 +18,7 @@ pub fn place(
 ) -> Result<Vec<Placed>, TooSmall> {
     let wanted: Vec<Extension> = partitions.iter().map(|partition| extension(partition, alignment)).collect();
     let gaps = Space::fresh(disk_size, block, alignment).map(|space| keep::gaps(space, kept)).unwrap_or_default();
-    // Of equal ones the first.
+    // The first of several equal ones.
     let Some(largest) = gaps.iter().rev().max_by_key(|gap| gap.end - gap.start) else {
         return Err(TooSmall { need: wanted.iter().fold(0, |sum, one| sum.saturating_add(one.min)), have: 0 });
     };
@@ -114,7 +114,7 @@ mod tests {
         let start = |kept: &[Kept]| -> Vec<u64> {
             place(&list, 100 << 30, 512, MIB, kept).unwrap().iter().map(|placed| placed.start / MIB).collect()
         };
-        // Behind them, in front of them, and where only the second space is large enough for one of them.
+        // Behind them, in front of them, and where only the second gap is large enough for one of them.
         assert_eq!(start(&[kept(3, MIB, 40 << 30)]), [1 + 40960, 1 + 40960 + 512]);
         let placed = place(&list, 100 << 30, 512, MIB, &[kept(3, 60 << 30, 39 << 30)]).unwrap();
         assert_eq!((placed[0].start, placed[1].start + placed[1].size), (MIB, 60 << 30));

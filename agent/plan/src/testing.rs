@@ -1,4 +1,5 @@
-//! Machines for tests, written short: what is not said is read, healthy, empty and has 512-byte blocks.
+//! Machines for tests, written briefly: by default everything was read, and disks are healthy, empty and have 512-byte
+//! blocks.
 
 use hwinventory_types::Inventory;
 use serde_json::{Map, Value, json};

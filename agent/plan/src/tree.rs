@@ -1,15 +1,15 @@
-//! What will be on the disks, drawn as a tree: what lies on what, from the disks up. Every kind of step says itself what it
-//! leaves there, so that nothing here knows of kinds.
+//! Draws what will be on the disks as a tree, from the disks up. Every kind of step describes what it leaves behind, so
+//! nothing here depends on the kind.
 
 use burin_protocol::Plan;
 use burin_protocol::plan::words::decimal;
 use burin_protocol::plan::{Device, Fate, Node};
 use std::fmt::Write;
 
-/// No layout stacks so high.
+/// No layout has so many layers.
 const HIGHEST: usize = 16;
 
-/// Empty where the plan leaves nothing that could be drawn.
+/// Empty if the plan leaves nothing to draw.
 pub fn draw(plan: &Plan) -> String {
     let nodes: Vec<Node> = plan.steps.iter().flat_map(|step| step.nodes(plan)).collect();
     let mut drawing = Drawing { nodes: &nodes, drawn: Vec::new(), out: String::new() };
@@ -29,13 +29,13 @@ pub fn draw(plan: &Plan) -> String {
 
 struct Drawing<'a> {
     nodes: &'a [Node],
-    /// What lies on several devices is drawn above the first of them.
+    /// A device on several others is drawn above the first of them.
     drawn: Vec<&'a Node>,
     out: String,
 }
 
 impl<'a> Drawing<'a> {
-    /// What lies on a device and has nothing on itself, behind its line.
+    /// A device's contents that have nothing on top, appended to its line.
     fn on_it(&self, device: &Device) -> String {
         let leaves = self.nodes.iter().filter(|node| node.device.is_none() && node.lies_on(device));
         let words: Vec<&str> = leaves.map(|node| node.words.as_str()).collect();

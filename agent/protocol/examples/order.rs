@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     match order::parse(&text) {
         Ok(order) => println!("order {} with {} layouts", order.id, order.layouts.len()),
         Err(error) => {
-            // The form in which it travels, and stands on the console.
+            // The form used on the wire and on the console.
             println!("{}", serde_json::to_string_pretty(&error.problem())?);
         }
     }

@@ -7,7 +7,7 @@ const PREFIX: &str = "age";
 const GROUPS: usize = 52;
 const CHECKSUM: usize = 6;
 
-/// The key of an `age1...`, or none where the text is no such recipient.
+/// The key of an `age1...` recipient, or `None` if the text is not one.
 pub fn recipient(text: &str) -> Option<[u8; 32]> {
     let lower = text.to_ascii_lowercase();
     if lower != text && text.to_ascii_uppercase() != text {
@@ -29,11 +29,11 @@ pub fn recipient(text: &str) -> Option<[u8; 32]> {
             bits &= (1 << held) - 1;
         }
     }
-    // What is left over pads the last group.
+    // The remaining bits pad the last group.
     (bits == 0).then(|| key.try_into().ok()).flatten()
 }
 
-/// 1 for a sound text.
+/// 1 for a valid text.
 fn checksum(groups: &[u8]) -> u32 {
     let high = PREFIX.bytes().map(|byte| byte >> 5);
     let low = PREFIX.bytes().map(|byte| byte & 31);
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn recipients_are_read_and_slips_of_the_pen_are_none() {
-        // Of age's own documentation; `age-keygen -y` agrees.
+        // From age's own documentation; `age-keygen -y` agrees.
         let text = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
         let key = recipient(text).unwrap();
         assert_eq!(key.len(), 32);

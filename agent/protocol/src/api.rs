@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 pub const VERSION: &str = "status/v1";
 
-/// Where a machine stands.
+/// The phase of a machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Network or inventory are not there yet.
+    /// Network or inventory are not available yet.
     #[default]
     Starting,
     /// Ready, without an order.
     Idle,
-    /// There is an order; nothing was done.
+    /// There is an order; nothing has been done.
     Ordered,
-    /// There is a plan for it; nothing was done.
+    /// There is a plan for it; nothing has been done.
     Planned,
     /// Disks are being changed.
     Applying,
@@ -37,7 +37,7 @@ pub struct Status {
     pub boot_id: String,
     pub agent_version: String,
     pub phase: Phase,
-    /// The stage under way.
+    /// The current stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,11 +55,11 @@ pub struct Status {
 /// Body of `POST /v1/apply`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ApplyRequest {
-    /// Of the plan that was looked at; any other plan is refused.
+    /// Digest of the reviewed plan; any other plan is refused.
     pub plan_digest: String,
 }
 
-/// Reply to `POST /v1/apply`: it has begun; events and `GET /v1/receipt` tell the rest.
+/// Reply to `POST /v1/apply`: it has begun; follow the events or `GET /v1/receipt`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ApplyReply {
     pub order: String,
@@ -71,7 +71,7 @@ pub struct ApplyReply {
 pub enum Power {
     Reboot,
     Poweroff,
-    /// Into the installed system's kernel, past the firmware.
+    /// Start the installed system's kernel, bypassing the firmware.
     Kexec,
 }
 

@@ -5,17 +5,17 @@ use crate::plan::Trace;
 
 /// An error with a stable code (`image.truncated`, `plan.ambiguous`, ...) that protocol, console and exit status share.
 ///
-/// `Display` of an implementor says what happened to which path, device or URL, and never repeats its source.
+/// An implementation's `Display` says what happened to which path, device or URL, and never repeats its source.
 pub trait Coded: std::error::Error {
     /// Stable, dotted, lower case; listed in docs/errors.md. Never reworded once released.
     fn code(&self) -> &'static str;
 
-    /// What the user should do now, where there is something to be done.
+    /// What the user should do now, if anything.
     fn hint(&self) -> Option<String> {
         None
     }
 
-    /// What was looked at, where a plan was refused.
+    /// The candidates that were considered, if a plan was refused.
     fn trace(&self) -> Option<&Trace> {
         None
     }
@@ -35,7 +35,7 @@ pub trait Coded: std::error::Error {
     }
 }
 
-/// For work that cannot fail but runs where failing is possible.
+/// For code that cannot fail but is called where errors are possible.
 impl Coded for std::convert::Infallible {
     fn code(&self) -> &'static str {
         match *self {}

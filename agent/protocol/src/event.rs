@@ -1,7 +1,7 @@
 //! Events that an agent reports while it works: CloudEvents 1.0 in JSON, keyed by (boot id, sequence).
 //!
-//! An [`Event`] keeps type, data and extension attributes as they came, so kinds that a reader does not know survive a
-//! round trip; [`Event::kind`] is the typed view of those it knows.
+//! An [`Event`] keeps type, data and extension attributes unchanged, so unknown kinds survive a round trip;
+//! [`Event::kind`] is the typed view of known kinds.
 
 use super::plan::Trace;
 use super::{Plan, Problem};
@@ -16,7 +16,7 @@ use std::time::SystemTime;
 /// Content type of a batch, CloudEvents JSON event format section 4.
 pub const BATCH_CONTENT_TYPE: &str = "application/cloudevents-batch+json";
 
-/// `BOOTID/SEQUENCE`, sequences count from 1 within a boot. Re-sending an id is harmless: receivers drop repetitions.
+/// `BOOTID/SEQUENCE`; sequences count from 1 within a boot. Resending an id is harmless: receivers drop duplicates.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
@@ -75,10 +75,10 @@ pub struct Event {
     /// `dev.burin.*`; see [`Kind`].
     #[serde(rename = "type")]
     pub kind: String,
-    /// RFC 3339, UTC. By the agent's clock, which may be wrong until it has been set.
+    /// RFC 3339, UTC, by the agent's clock, which may be wrong until it has been set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
-    /// Id of the order that is being worked on.
+    /// Id of the current order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,7 +99,7 @@ impl Event {
             id,
             source: source.to_owned(),
             kind: tagged.get("type").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            // humantime cannot print years past 9999, and a broken clock may be there.
+            // humantime cannot print years after 9999, which a broken clock may show.
             time: year(time)
                 .is_some_and(|year| year < 9999)
                 .then(|| humantime::format_rfc3339_millis(time).to_string()),
@@ -110,14 +110,14 @@ impl Event {
         }
     }
 
-    /// The typed view; `None` where type or shape of the data are not known here.
+    /// The typed view; `None` if the type or the shape of the data is unknown.
     pub fn kind(&self) -> Option<Kind> {
         let tagged = serde_json::json!({"type": self.kind, "data": self.data});
         serde_json::from_value(tagged).ok()
     }
 }
 
-/// Years since 1970, roughly; none before 1970.
+/// Years since 1970, approximately; `None` before 1970.
 fn year(time: SystemTime) -> Option<u64> {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
     Some(1970 + seconds / 31_556_952)
@@ -167,18 +167,18 @@ pub struct StageFailed {
     pub stage: String,
     pub duration_ms: u64,
     pub problem: Problem,
-    /// Of a plan that was refused: every layout and every disk that was looked at.
+    /// For a refused plan: every layout and every disk that was considered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Box<Trace>>,
 }
 
-/// How far a stage is. The first kind to be dropped when a controller is away.
+/// Progress of a stage. The first kind to be dropped when a controller is unreachable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Progress {
     pub stage: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// Size of what will be read, where it is known.
+    /// Size of what will be read, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_bytes: Option<u64>,
     #[serde(default)]
@@ -189,7 +189,7 @@ pub struct Progress {
     pub zeroed_bytes: u64,
     #[serde(default)]
     pub verified_bytes: u64,
-    /// Of the current phase, over the last seconds.
+    /// In the current phase, over the last seconds.
     #[serde(default)]
     pub bytes_per_second: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -205,7 +205,7 @@ pub struct OrderAccepted {
     pub attempt: u32,
 }
 
-/// The order cannot be carried out as it stands; it will not be tried again until its ETag changes.
+/// The order cannot be carried out as it is; it will not be tried again until its ETag changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderRefused {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -215,7 +215,7 @@ pub struct OrderRefused {
     pub problem: Problem,
 }
 
-/// Something that is not as it should be and did not stop the work.
+/// Something that is wrong but did not stop the work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Anomaly {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,10 +223,10 @@ pub struct Anomaly {
     pub problem: Problem,
 }
 
-/// Parts of the inventory that hello did not wait for. Each takes the place of the part of this name in hello's inventory.
+/// Parts of the inventory that hello did not wait for. Each replaces the section of the same name in hello's inventory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InventorySections {
-    /// By the names that they have in the inventory, e.g. `bmc_records`.
+    /// By their names in the inventory, e.g. `bmc_records`.
     pub sections: BTreeMap<String, Value>,
 }
 
@@ -237,9 +237,9 @@ pub struct LogChunk {
     pub text: String,
 }
 
-/// Stands for events that the agent had to drop: this event's own sequence is the last of them.
+/// Stands for events that the agent had to drop; its own sequence is the last of them.
 ///
-/// A receiver counts the sequences `from` to its own as received.
+/// A receiver counts the sequences from `from` to its own as received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Dropped {
     pub from: u64,
@@ -255,7 +255,7 @@ pub struct Ack {
     pub control: Control,
 }
 
-/// What a controller wants of the work in hand. A word that an agent does not know means `hold`.
+/// What a controller wants for the current work. An agent treats an unknown word as `hold`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Control {

@@ -17,40 +17,40 @@ pub struct Hello {
     pub identity: Identity,
     /// `/proc/sys/kernel/random/boot_id` of this boot of the ramdisk.
     pub boot_id: String,
-    /// Random, one for each start of the agent process within a boot.
+    /// Random, new for each start of the agent process within a boot.
     pub instance: String,
     pub agent_version: String,
-    /// What this agent can do, e.g. `format.raw`, `compression.zstd`; a controller may choose an order by it.
+    /// What this agent supports, e.g. `format.raw`, `compression.zstd`; a controller may choose an order by it.
     #[serde(default)]
     pub capabilities: Vec<String>,
     /// `inventory/v1`, or null while it is still being taken.
     #[serde(default)]
     pub inventory: serde_json::Value,
-    /// Why the previous agent process of this boot ended, if it did not end well.
+    /// Why the previous agent process of this boot ended, if it ended abnormally.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_crash: Option<serde_json::Value>,
-    /// How far the previous agent process of this boot came.
+    /// How far the previous agent process of this boot got.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_state: Option<LastState>,
     /// Where the agent itself can be called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiEndpoint>,
-    /// The machine's key of this boot: base64 of an Ed25519 SubjectPublicKeyInfo. This body is signed with it, in the header
-    /// `Burin-Signature`, and so are receipts. An order that names it is for this boot alone.
+    /// The machine's key of this boot: base64 of an Ed25519 SubjectPublicKeyInfo. It signs this body, in the header
+    /// `Burin-Signature`, and receipts. An order that names it is valid for this boot only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// What the machine's TPM says, where the controller has asked for it.
+    /// The TPM's attestation, if the controller asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attestation: Option<Attestation>,
 }
 
-/// What hello's signature is over: the DSSE pre-authentication encoding of this type and the body.
+/// What hello's signature covers: the DSSE pre-authentication encoding of this type and the body.
 pub const PAYLOAD_TYPE: &str = "application/vnd.burin.hello+json";
 
 /// The header of a hello with the base64 of its signature.
 pub const SIGNATURE_HEADER: &str = "burin-signature";
 
-/// What names a machine, strongest first. Placeholder values (all zeros, "To be filled by O.E.M.") are left out.
+/// The names of a machine, strongest first. Placeholder values (all zeros, "To be filled by O.E.M.") are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
     /// SMBIOS type 1 UUID, lower case with hyphens.
@@ -68,7 +68,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The CloudEvents `source` of this machine: a URN of its UUID, or a relative reference to its MAC or its boot.
+    /// The CloudEvents `source` of this machine: a URN of its UUID, or a relative reference with its MAC or boot id.
     pub fn source(&self, boot_id: &str) -> String {
         if let Some(uuid) = &self.system_uuid {
             return format!("urn:uuid:{uuid}");
@@ -80,17 +80,17 @@ impl Identity {
     }
 }
 
-/// What a former agent process of the same boot was doing.
+/// What a previous agent process of the same boot was doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LastState {
     pub order: String,
     pub attempt: u32,
-    /// The stage that had begun and not ended; absent between stages.
+    /// The stage that had started and not finished; absent between stages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_digest: Option<String>,
-    /// A receipt exists that was not acknowledged.
+    /// There is a receipt that has not been acknowledged.
     #[serde(default)]
     pub receipt_pending: bool,
 }
@@ -118,10 +118,10 @@ pub struct HelloReply {
     pub acked: u64,
     #[serde(default)]
     pub control: Control,
-    /// How often the agent calls when it has no news, so that control words reach it. Default 10.
+    /// How often the agent calls when it has nothing to report, so that `control` reaches it. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_seconds: Option<u32>,
-    /// A complaint that does not stop the agent, for its console.
+    /// A problem that does not stop the agent, to be shown on its console.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<Problem>,
 }

@@ -1,14 +1,14 @@
 //! Wire types shared by agent and controllers, and the form of their errors. No I/O. The JSON Schemas in docs/schemas
 //! are generated from these types; docs/protocol.md describes the exchanges in which they are used.
 //!
-//! A machine says [`Hello`] with its inventory, is given an [`Order`], makes a [`Plan`] of it, asks for leave by a
-//! [`GrantRequest`], tells what it does by [`Event`]s, and ends with a [`Receipt`].
+//! A machine sends [`Hello`] with its inventory, receives an [`Order`], makes a [`Plan`] from it, asks for permission
+//! with a [`GrantRequest`], reports its work in [`Event`]s, and ends with a [`Receipt`].
 //!
-//! - Every document names its own version (`hello/v1`, `order/v1`, ...). Fields that a reader does not know are ignored,
-//!   except in orders: a misspelt key of an order must not be a disk that was not protected. A version that a reader does
-//!   not know is refused ([`version::check`]).
-//! - Sizes in orders are text with their unit ([`order::Size`]): `480GB` is not `480GiB`, and `480G` is an error.
-//! - Errors implement [`error::Coded`]: a stable code, a message, its causes and a hint. On the wire they are a [`Problem`].
+//! - Every document names its own version (`hello/v1`, `order/v1`, ...). Unknown fields are ignored, except in orders:
+//!   a misspelt key in an order must not leave a disk unprotected. An unknown version is refused ([`version::check`]).
+//! - Sizes in orders are text with a unit ([`order::Size`]): `480GB` is not `480GiB`, and `480G` is an error.
+//! - Errors implement [`error::Coded`]: a stable code, a message, its causes and a hint. On the wire they are a
+//!   [`Problem`].
 //! - Secrets are [`Secret`]s, which print as `***`.
 //!
 //! ```

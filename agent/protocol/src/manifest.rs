@@ -8,42 +8,42 @@ use std::cmp::Ordering;
 
 pub const VERSION: &str = "image-manifest/v1";
 
-/// An image as it was published. Sizes in bytes; digests `sha256:HEX`.
+/// A published image. Sizes in bytes; digests `sha256:HEX`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageManifest {
     /// Always `image-manifest/v1`.
     #[schemars(extend("const" = VERSION))]
     pub manifest: String,
-    /// What the image is called, whatever its version.
+    /// The image's name, without a version.
     pub name: String,
-    /// Compared as [`compare_versions`] does.
+    /// Compared by [`compare_versions`].
     pub version: String,
     pub format: ImageFormat,
     /// none, gzip, xz, zstd, lz4 or bzip2.
     pub compression: String,
     /// The image as it is downloaded.
     pub image: PublishedFile,
-    /// The image as it is written, decoded; of a tree, its archive.
+    /// The decoded image as it is written; for a tree, its archive.
     pub content: Content,
-    /// What `burin index` makes of it.
+    /// The index made by `burin index`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<PublishedFile>,
-    /// Bytes of a sector of the disks that it was made for; none where any will do.
+    /// Sector size in bytes of the disks that it was made for; absent if any will do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sector_size: Option<u32>,
-    /// What starts it: `bios`, `uefi`.
+    /// Firmware that can boot it: `bios`, `uefi`.
     #[serde(default)]
     pub firmware: Vec<String>,
-    /// Bytes of the smallest disk that holds it.
+    /// Size in bytes of the smallest disk that can hold it.
     pub least_disk: u64,
-    /// Bytes of memory that writing it takes, beside the ramdisk.
+    /// Memory in bytes that writing it needs, besides the ramdisk.
     pub least_memory: u64,
 }
 
 /// A file beside the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishedFile {
-    /// Its name, without any folder: it is in the manifest's.
+    /// Its name without a folder: it is in the manifest's folder.
     pub file: String,
     pub bytes: u64,
     pub digest: String,
@@ -55,7 +55,7 @@ pub struct Content {
     pub digest: String,
 }
 
-/// Why a manifest is none.
+/// Why a manifest is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     #[error("not a manifest: {0}")]
@@ -65,7 +65,7 @@ pub enum ManifestError {
 }
 
 impl ImageManifest {
-    /// What a publisher's file says. Nothing in it leads out of its own folder.
+    /// Parses a publisher's file. Nothing in it can refer outside of its own folder.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let malformed = |what: String| ManifestError::Malformed(what);
         let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
@@ -95,7 +95,7 @@ impl ImageManifest {
         Ok(manifest)
     }
 
-    /// As it is published: the same values give the same bytes.
+    /// The published form: the same values give the same bytes.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
@@ -103,14 +103,14 @@ impl ImageManifest {
     }
 }
 
-/// A name that stays one within any URL.
+/// Whether a name stays a single path segment within any URL.
 pub fn is_plain(name: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._+~-".contains(&byte);
     !name.is_empty() && name.len() <= 200 && !name.starts_with(['.', '-']) && name.bytes().all(good)
 }
 
-/// As Debian compares versions (deb-version(7)): by turns what is no digit, letters before other characters and `~`
-/// before everything, even the end; and digits, as numbers.
+/// Compares like Debian (deb-version(7)): alternating non-digit parts, with letters before other characters and `~`
+/// before everything, even the end, and numbers.
 pub fn compare_versions(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     while !a.is_empty() || !b.is_empty() {
@@ -129,7 +129,7 @@ pub fn compare_versions(a: &str, b: &str) -> Ordering {
     Ordering::Equal
 }
 
-/// Digits without leading zeros, and what follows them.
+/// Digits without leading zeros, and the rest.
 fn digits(bytes: &[u8]) -> (&[u8], &[u8]) {
     let end = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len());
     let (digits, rest) = bytes.split_at(end);

@@ -1,4 +1,4 @@
-//! `policy/v1`: the ramdisk's requirements on orders and those who give them. It is stored in the ramdisk,
+//! `policy/v1`: the ramdisk's requirements on orders and their origin. It is stored in the ramdisk,
 //! `/etc/burin/policy.json`, and nothing that comes over the network can weaken it.
 
 use crate::order::time;
@@ -8,44 +8,45 @@ use std::collections::BTreeMap;
 
 pub const VERSION: &str = "policy/v1";
 
-/// What the agent demands. What is left out is not demanded.
+/// What the agent requires. What is left out is not required.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Always `policy/v1`.
     #[schemars(extend("const" = VERSION))]
     pub version: String,
-    /// Controller, order, events and images by https, verified by CAs of the ramdisk: `burin.ca=` counts only in the
-    /// ramdisk's own `/etc/burin/cmdline`.
+    /// Controller, order, events and images by https, verified by CAs of the ramdisk: `burin.ca=` is accepted only in
+    /// the ramdisk's own `/etc/burin/cmdline`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_https: bool,
-    /// Orders have to be signed.
+    /// Orders must be signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orders: Option<OrderPolicy>,
-    /// Images have to be proven.
+    /// Images must be verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<ImagePolicy>,
-    /// How the machine has to be booted.
+    /// How the machine must be booted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootPolicy>,
-    /// No API from outside, whatever the kernel command line says.
+    /// No API for callers, whatever the kernel command line says.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_api: bool,
 }
 
-/// Orders come in an envelope (DSSE) that one of `keys` has signed, and say in `valid` for which machine they are and when
-/// they end.
+/// Orders come in a DSSE envelope signed by one of `keys`, and state in `valid` for which machine they are and when
+/// they expire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderPolicy {
-    /// Ed25519 public keys: base64 of a SubjectPublicKeyInfo (what stands between the lines of `openssl pkey -pubout`), or
-    /// the second line of a minisign.pub.
+    /// Ed25519 public keys: base64 of a SubjectPublicKeyInfo (the lines between the markers of `openssl pkey -pubout`),
+    /// or the second line of a minisign.pub.
     #[schemars(length(min = 1))]
     pub keys: Vec<String>,
-    /// Every order has to name this boot, by `valid.key`: an order that was used cannot be used again at all.
+    /// Every order must name this boot in `valid.key`: an order cannot be used a second time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub this_boot: bool,
-    /// RFC 3339. Orders whose `valid.not_before` is missing or earlier are refused: what was signed before is withdrawn.
+    /// RFC 3339. Orders whose `valid.not_before` is missing or earlier are refused: this revokes what was signed
+    /// before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub least_not_before: Option<String>,
 }
@@ -54,11 +55,11 @@ pub struct OrderPolicy {
 #[serde(deny_unknown_fields)]
 pub struct ImagePolicy {
     pub require: ImageProof,
-    /// Who may sign images and sums, as second lines of a minisign.pub; any key that the order names, where left out.
+    /// Who may sign images and sums, as second lines of a minisign.pub; by default any key that the order names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
-    /// No image of this name is written that is older than this version: as manifests have both. With it, every image has
-    /// to come by a manifest.
+    /// No image of this name with an older version is written. Every image must then have a manifest, which states
+    /// both.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub least_versions: BTreeMap<String, String>,
 }
@@ -81,7 +82,7 @@ pub enum BootPolicy {
     Lockdown,
 }
 
-/// Why a policy cannot be used. An agent does not start with such a one.
+/// Why a policy cannot be used. An agent does not start with such a policy.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     #[error("the policy is not as documented: {source}")]
@@ -100,12 +101,12 @@ impl crate::error::Coded for PolicyError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("docs/security.md describes the policy, docs/schemas/policy.json checks one in an editor".to_owned())
+        Some("see docs/security.md, and point an editor at docs/schemas/policy.json".to_owned())
     }
 }
 
 impl Policy {
-    /// Keys are judged by who can read them.
+    /// Parses a policy. Keys are validated elsewhere, by code that can read them.
     pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
         let policy: Self = serde_json::from_slice(bytes).map_err(|source| PolicyError::Json { source })?;
         if policy.version != VERSION {

@@ -1,4 +1,4 @@
-//! `receipt/v1`: what was done. Exists only after read-back (or says that the order waived it).
+//! `receipt/v1`: what was done. It exists only after read-back (or says that the order waived it).
 
 use super::{ImageReceipt, Problem};
 use schemars::JsonSchema;
@@ -15,41 +15,41 @@ pub struct Receipt {
     pub attempt: u32,
     pub boot_id: String,
     pub plan_digest: Option<String>,
-    /// `sha256:HEX` over the order's canonical JSON, as the plan has it.
+    /// `sha256:HEX` over the order's canonical JSON, as in the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_digest: Option<String>,
-    /// Who has signed the order, of those whom the ramdisk's policy names: base64 of SubjectPublicKeyInfos.
+    /// The keys that signed the order, among those that the ramdisk's policy names: base64 of SubjectPublicKeyInfos.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub order_signers: Vec<String>,
-    /// The plan's disks as they were opened, once and for the whole attempt; in the plan's order.
+    /// The plan's disks as they were opened, once for the whole attempt; in the plan's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<OpenedDisk>,
-    /// None is success; a failed attempt carries its problem.
+    /// `None` means success; a failed attempt has its problem here.
     pub problem: Option<Problem>,
     pub images: Vec<ImageReceipt>,
-    /// What was changed beside images: partition tables, filesystems, seed, boot entries; in the order it was done.
+    /// Changes other than images: partition tables, filesystems, seed, boot entries; in the order of execution.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// Milliseconds per stage, in the order they ran.
     pub stages: Vec<StageTime>,
-    /// This receipt as an in-toto statement that the machine has signed: a DSSE envelope (docs/security.md).
+    /// This receipt as an in-toto statement signed by the machine: a DSSE envelope (docs/security.md).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<serde_json::Value>,
 }
 
-/// A disk as the agent held it open: what was written was written to this one.
+/// A disk as the agent held it open: everything was written to this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OpenedDisk {
-    /// The kernel's name for it, in this boot.
+    /// The kernel's name for it in this boot.
     pub device: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
-    /// WWN, NGUID or EUI-64, as sysfs has it (`wwid`).
+    /// WWN, NGUID or EUI-64, as in sysfs (`wwid`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wwid: Option<String>,
-    /// The kernel's count of disks (BLKGETDISKSEQ): no other disk of this boot has the same.
+    /// The kernel's disk sequence number (BLKGETDISKSEQ), unique within this boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
     /// Bytes.
@@ -60,10 +60,10 @@ pub struct OpenedDisk {
 /// One step other than an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
-    /// As the plan names it.
+    /// As named in the plan.
     pub step: String,
     pub device: String,
-    /// Before and after, each step in its own terms (docs/operations.md); never contents of a seed.
+    /// Before and after, in the terms of each step (docs/operations.md); never the contents of a seed.
     pub detail: serde_json::Value,
 }
 
@@ -73,7 +73,7 @@ pub struct StageTime {
     pub duration_ms: u64,
 }
 
-/// Reply to `POST /v1/machines/{machine}/receipts`, and to asking for its state afterwards.
+/// Reply to `POST /v1/machines/{machine}/receipts`, and to later queries of its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiptReply {
     /// Always `receipt/v1`.
@@ -85,8 +85,8 @@ pub struct ReceiptReply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReceiptState {
-    /// Received; the controller is not done with it. Ask again.
+    /// Received; the controller is not finished with it. Ask again.
     Posted,
-    /// Durably kept and acted upon: the machine may go.
+    /// Durably stored and acted upon: the machine may go on.
     Acknowledged,
 }

@@ -3,7 +3,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use zeroize::Zeroize;
 
-/// A token. It serialises as itself (the wire needs it) and prints as `***`, so no log line can show it. Its memory is wiped when it goes.
+/// A token. It serialises as itself, as the wire needs, and prints as `***`, so that it cannot appear in a log. Its
+/// memory is wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -13,7 +14,7 @@ impl Secret {
         Self(secret.into())
     }
 
-    /// The secret itself: for the Authorization header and nothing else.
+    /// The secret itself: only for the Authorization header and the like.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -2,7 +2,7 @@
 
 use crate::error::Coded;
 
-/// A document of another version than this program speaks.
+/// A document of another version than this program supports.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this document is {found:?}, but this program speaks {expected}")]
 pub struct VersionError {
@@ -24,7 +24,7 @@ pub fn check(found: &str, expected: &'static str) -> Result<(), VersionError> {
     if found == expected {
         return Ok(());
     }
-    // What a stranger wrote may be long; the message need not be.
+    // Text from outside may be long; the message should not be.
     Err(VersionError { found: found.chars().take(64).collect(), expected })
 }
 

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use burin_protocol::error::Coded;
 use serde::{Deserialize, Serialize};
 
-/// More signatures than anybody needs; each costs a computation for each key.
+/// More signatures than anybody needs; each must be checked against each key.
 const MOST_SIGNATURES: usize = 16;
 
-/// `application/vnd.in-toto+json` and orders travel in these.
+/// Used for `application/vnd.in-toto+json` and for orders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// Base64.
@@ -22,7 +22,7 @@ pub struct Envelope {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
-    /// A hint, and not more: which of several keys it may be.
+    /// Only a hint: which of several keys it may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keyid: Option<String>,
     /// Base64.
@@ -55,25 +55,25 @@ impl Coded for EnvelopeError {
 
     fn hint(&self) -> Option<String> {
         matches!(self, Self::Signature { .. })
-            .then(|| "it was signed by another key, or changed after it was signed".to_owned())
+            .then(|| "check the key: it was signed with another one, or changed after it was signed".to_owned())
     }
 }
 
-/// What an envelope held, and who has signed it.
+/// The contents of an envelope, and who signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenedEnvelope {
     pub payload: Vec<u8>,
-    /// Of the keys that were asked for, at least one.
+    /// Among the requested keys; at least one.
     pub signers: Vec<PublicKey>,
 }
 
-/// What is signed: type and payload with their lengths, so that neither can be taken for part of the other.
+/// The signed bytes: type and payload with their lengths, so that neither can be mistaken for part of the other.
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
     [head.as_bytes(), payload].concat()
 }
 
-/// Whether these bytes are meant to be an envelope, with whatever in it.
+/// Whether these bytes are meant to be an envelope, whatever it contains.
 pub fn looks_like_envelope(bytes: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Head {
@@ -97,7 +97,7 @@ impl Envelope {
         envelope
     }
 
-    /// For signatures that somebody else makes, over [`pae`].
+    /// For signatures made by other programs, over [`pae`].
     pub fn unsigned(payload_type: &str, payload: &[u8]) -> Self {
         let payload = STANDARD.encode(payload);
         Self { payload, payload_type: payload_type.to_owned(), signatures: Vec::new() }
@@ -112,11 +112,11 @@ impl Envelope {
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Strings only: this cannot fail.
+        // Only strings, so this cannot fail.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The payload as it is, whoever signed it, if anybody did.
+    /// The payload, whoever signed it, if anybody did.
     pub fn contents(&self, payload_type: &str) -> Result<Vec<u8>, EnvelopeError> {
         self.holds(payload_type)?;
         decode(&self.payload)
@@ -130,7 +130,7 @@ impl Envelope {
         Err(EnvelopeError::PayloadType { found, expected: payload_type.to_owned() })
     }
 
-    /// The payload, where it is of this type and one of the keys has signed it. Nothing of it is looked at before.
+    /// The payload, if it is of this type and signed by one of the keys. It is not examined before that.
     pub fn open(&self, payload_type: &str, keys: &[PublicKey]) -> Result<OpenedEnvelope, EnvelopeError> {
         self.holds(payload_type)?;
         if self.signatures.len() > MOST_SIGNATURES {
@@ -185,12 +185,12 @@ mod tests {
         assert_eq!(code(&envelope, KIND, &[key().public()]), "sign.signature");
         assert_eq!(code(&envelope, KIND, &[]), "sign.signature");
         assert_eq!(code(&envelope, "text/plain", &[ours.public()]), "sign.payload_type");
-        // What was signed as something else is not an order.
+        // Something signed as another type is not an order.
         let mut other = Envelope::sign("text/plain", b"payload", &[&ours]);
         other.payload_type = KIND.to_owned();
         assert_eq!(code(&other, KIND, &[ours.public()]), "sign.signature");
         assert_eq!(code(&Envelope::unsigned(KIND, b"payload"), KIND, &[ours.public()]), "sign.signature");
-        // A wrong hint is only a hint; a signature that is none is not one.
+        // A wrong hint does not matter; an invalid signature does not count.
         let mut hinted = Envelope::sign(KIND, b"payload", &[&ours]);
         hinted.signatures[0].keyid = Some("nonsense".into());
         assert!(hinted.open(KIND, &[ours.public()]).is_ok());

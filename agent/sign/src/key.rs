@@ -1,4 +1,4 @@
-//! Ed25519 keys (RFC 8032), in the forms in which other programs write them.
+//! Ed25519 keys (RFC 8032), in the formats of other programs.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,12 +12,12 @@ use std::fmt;
 use std::str::FromStr;
 use zeroize::Zeroizing;
 
-/// What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410 section 4).
+/// The prefix of the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410 section 4).
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-/// What stands before the 32 bytes of an Ed25519 seed in a PKCS#8 of version 1 (RFC 8410 section 7).
+/// The prefix of the 32 bytes of an Ed25519 seed in a PKCS#8 of version 1 (RFC 8410 section 7).
 const PKCS8: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
-/// minisign's name for Ed25519, which is followed by 8 bytes that name the key.
+/// minisign's identifier for Ed25519, followed by the 8-byte key id.
 const MINISIGN: &[u8; 2] = b"Ed";
 
 #[derive(Debug, thiserror::Error)]
@@ -44,14 +44,14 @@ impl Coded for KeyError {
             Self::Public { .. } => {
                 "write what `openssl pkey -in key.pem -pubout` prints, or the second line of a minisign.pub"
             }
-            Self::Secret => "openssl genpkey -algorithm ed25519 -out key.pem makes one",
+            Self::Secret => "make one with `openssl genpkey -algorithm ed25519 -out key.pem`",
             Self::Random => return None,
         };
         Some(hint.to_owned())
     }
 }
 
-/// Who has signed, or has to.
+/// The key of a signer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey([u8; 32]);
 
@@ -65,12 +65,12 @@ impl PublicKey {
         Some(Self(der.strip_prefix(&SPKI)?.try_into().ok()?))
     }
 
-    /// As a SubjectPublicKeyInfo, DER.
+    /// The key as a SubjectPublicKeyInfo, DER.
     pub fn spki(&self) -> Vec<u8> {
         [SPKI.as_slice(), &self.0].concat()
     }
 
-    /// As `openssl pkey -pubout` writes it.
+    /// In the format of `openssl pkey -pubout`.
     pub fn pem(&self) -> String {
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(self.spki()))
     }
@@ -93,14 +93,14 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// One line: base64 of the SubjectPublicKeyInfo, what stands between PEM's lines.
+/// One line: base64 of the SubjectPublicKeyInfo, the contents of a PEM file.
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&STANDARD.encode(self.spki()))
     }
 }
 
-/// PEM or its base64 alone, a minisign.pub, or its second line alone.
+/// PEM or only its base64, a minisign.pub, or only its second line.
 impl FromStr for PublicKey {
     type Err = KeyError;
 
@@ -118,13 +118,13 @@ impl FromStr for PublicKey {
     }
 }
 
-/// A key that signs.
+/// A signing key.
 pub struct SecretKey(Ed25519KeyPair);
 
 impl SecretKey {
-    /// A new one, with its PKCS#8 for keeping it.
+    /// A new key, with its PKCS#8 for storage.
     ///
-    /// Without the public key in it: OpenSSL before 3.2 does not read what has one (RFC 5958, version 2).
+    /// Without the public key in it, because OpenSSL before 3.2 cannot read that (RFC 5958, version 2).
     pub fn generate() -> Result<(Self, Zeroizing<Vec<u8>>), KeyError> {
         let mut bytes = Zeroizing::new([0; PKCS8.len() + 32].to_vec());
         let (start, seed) = bytes.split_at_mut(PKCS8.len());
@@ -133,7 +133,7 @@ impl SecretKey {
         Ok((Self::from_pkcs8(&bytes)?, bytes))
     }
 
-    /// PKCS#8, DER, with or without the public key (RFC 5958): openssl leaves it out.
+    /// PKCS#8, DER, with or without the public key (RFC 5958), which openssl omits.
     pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(Self).map_err(|_| KeyError::Secret)
     }
@@ -143,7 +143,7 @@ impl SecretKey {
         Self::from_pkcs8(der.secret_pkcs8_der())
     }
 
-    /// As [`SecretKey::from_pem`] reads it.
+    /// In the format that [`SecretKey::from_pem`] reads.
     pub fn pem_of(pkcs8: &[u8]) -> Zeroizing<String> {
         let text = Zeroizing::new(STANDARD.encode(pkcs8));
         let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();

@@ -11,7 +11,7 @@ use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-/// Bytes of one chunk of what is sealed: there is only one.
+/// Chunk size of the format: there is only one chunk.
 const CHUNK: usize = 64 << 10;
 const COLUMNS: usize = 64;
 
@@ -32,7 +32,7 @@ impl From<ring::error::Unspecified> for AgeError {
     }
 }
 
-/// `secret`, to be opened by the holder of the recipient's key alone: armoured, several lines.
+/// Encrypts `secret` so that only the holder of the recipient's key can decrypt it: armoured, several lines.
 pub fn seal(secret: &[u8], recipient: &str) -> Result<String, AgeError> {
     if secret.len() > CHUNK {
         return Err(AgeError::TooLong);
@@ -61,7 +61,7 @@ pub fn seal(secret: &[u8], recipient: &str) -> Result<String, AgeError> {
     let mut nonce = [0u8; 16];
     random.fill(&mut nonce)?;
     let payload_key = derived(file_key.as_ref(), &nonce, "payload")?;
-    // The counter of chunks, and that this is the last.
+    // The chunk counter, and the flag for the last chunk.
     let last = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     let payload = sealed_chunk(&payload_key, last, secret)?;
     Ok(armoured(&[header.as_bytes(), &nonce, &payload].concat()))
@@ -79,10 +79,10 @@ fn derived(secret: &[u8], salt: &[u8], info: &str) -> Result<Zeroizing<[u8; 32]>
     Ok(key)
 }
 
-/// No key seals more than once.
+/// Each key encrypts only once.
 fn sealed_chunk(key: &[u8; 32], nonce: [u8; 12], secret: &[u8]) -> Result<Vec<u8>, AgeError> {
     let key = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, key)?);
-    // With room for the tag: a larger buffer would leave a copy of the secret behind.
+    // With room for the tag, because growing the buffer would leave a copy of the secret behind.
     let mut bytes = Vec::with_capacity(secret.len() + CHACHA20_POLY1305.tag_len());
     bytes.extend_from_slice(secret);
     key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut bytes)?;

@@ -23,14 +23,14 @@ pub struct Statement {
     pub predicate: Predicate,
 }
 
-/// A thing that the statement is about, with its digests by algorithm, in hexadecimal.
+/// A subject of the statement, with its digests by algorithm, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     pub name: String,
     pub digest: BTreeMap<String, String>,
 }
 
-/// Who did it, with what, and what it was.
+/// Who did what, and with which software.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Predicate {
     pub machine: Identity,
@@ -38,7 +38,7 @@ pub struct Predicate {
     /// By the machine's clock, RFC 3339.
     pub started: String,
     pub finished: String,
-    /// Whether anybody who can be believed had told the machine the time.
+    /// Whether a trusted source had told the machine the time.
     pub clock_trusted: bool,
     /// SHA-256 of the order's exact bytes, `sha256:HEX`.
     pub order_bytes: String,
@@ -46,13 +46,13 @@ pub struct Predicate {
     pub receipt: Receipt,
 }
 
-/// What ran. Digests are `sha256:HEX`, as this software itself has computed them.
+/// The software that ran. Digests are `sha256:HEX`, as computed by this software itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Software {
     pub agent_version: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// Over all files of the ramdisk: `burin receipt ramdisk` computes it of an unpacked one.
+    /// Over all files of the ramdisk: `burin receipt ramdisk` computes it for an unpacked one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramdisk: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,10 +85,12 @@ impl Coded for EvidenceError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::None => Some("the machine had no key; or somebody took the evidence away".to_owned()),
+            Self::None => {
+                Some("do not trust this receipt: the machine had no key, or the evidence was removed".to_owned())
+            }
             Self::Envelope(error) => error.hint(),
             Self::NotAStatement { .. } => None,
-            Self::OtherReceipt => Some("believe what is in the statement, which was signed".to_owned()),
+            Self::OtherReceipt => Some("trust the receipt inside of the signed statement instead".to_owned()),
         }
     }
 }
@@ -103,7 +105,7 @@ impl Statement {
         Ok(Envelope::sign(STATEMENT_TYPE, &serde_json::to_vec(self)?, &[key]))
     }
 
-    /// What one of the keys has signed.
+    /// The statement signed by one of the keys.
     pub fn open(envelope: &Envelope, keys: &[PublicKey]) -> Result<Self, EvidenceError> {
         let opened = envelope.open(STATEMENT_TYPE, keys)?;
         let statement: Self = serde_json::from_slice(&opened.payload)
@@ -115,7 +117,8 @@ impl Statement {
     }
 }
 
-/// A receipt with its evidence: what was signed, by one of the keys, where the receipt says the same.
+/// Verifies a receipt with its evidence: the statement must be signed by one of the keys, and the receipt must match
+/// it.
 pub fn verify(receipt: &Receipt, keys: &[PublicKey]) -> Result<Statement, EvidenceError> {
     let evidence = receipt.evidence.clone().ok_or(EvidenceError::None)?;
     let envelope: Envelope = serde_json::from_value(evidence)
@@ -125,7 +128,7 @@ pub fn verify(receipt: &Receipt, keys: &[PublicKey]) -> Result<Statement, Eviden
     if told == statement.predicate.receipt { Ok(statement) } else { Err(EvidenceError::OtherReceipt) }
 }
 
-/// The order, each image as it was downloaded, and what each disk was read back to hold.
+/// The order, each image as downloaded, and the digest of what was read back from each disk.
 fn subjects(predicate: &Predicate) -> Vec<Subject> {
     let digest = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>()
@@ -211,7 +214,7 @@ mod tests {
         let mut other_disk = right.clone();
         other_disk.disks[0].serial = Some("S2".into());
         assert_eq!(code(&other_disk), "receipt.changed");
-        // The evidence of one receipt beside another.
+        // The evidence of one receipt attached to another.
         let swapped = Receipt { order: "web-18".into(), ..right.clone() };
         assert_eq!(code(&swapped), "receipt.changed");
         let mut forged = right;

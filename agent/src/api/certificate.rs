@@ -1,4 +1,4 @@
-//! A certificate for one boot: self-signed, known by its fingerprint, which hello carries.
+//! A certificate for one boot: self-signed, identified by its fingerprint, which hello contains.
 
 use super::error::ApiError;
 use crate::http::certificates;
@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The server's TLS configuration and `sha256:HEX` of its certificate's DER. With a file of CAs in `callers`, only those
-/// who show a certificate by one of them are let in.
+/// The server's TLS configuration and `sha256:HEX` of its certificate's DER. If `callers` names a file of CAs, callers
+/// must present a certificate issued by one of them.
 pub(super) fn self_signed(
     addresses: &[IpAddr],
     callers: Option<&Path>,
@@ -23,7 +23,7 @@ pub(super) fn self_signed(
     let mut params = CertificateParams::new(names).map_err(made)?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "burin agent");
-    // rcgen's validity is wide, and has to be: this machine's clock may be anywhere.
+    // rcgen's default validity period is wide, as needed here: this machine's clock may show any time.
     let key = KeyPair::generate().map_err(made)?;
     let certificate = params.self_signed(&key).map_err(made)?;
     let fingerprint = crate::protocol::hex(Sha256::digest(certificate.der()));

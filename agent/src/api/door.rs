@@ -64,9 +64,9 @@ impl fmt::Debug for Door {
     }
 }
 
-/// What the engine does with the door.
+/// Used by the engine.
 impl Door {
-    /// `emitter`'s events are shown from now on; `control` is the one that the session has.
+    /// Shows `emitter`'s events from now on; `control` is shared with the session.
     pub fn new(hello: Hello, control: ControlFlag, emitter: &Emitter, log: LogRing, planner: Planner) -> Self {
         let (history, state, changed) = (History::default(), Mutex::default(), Condvar::new());
         let (kexec, bell, admission) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
@@ -75,7 +75,7 @@ impl Door {
             Inner { hello, control, planner, kexec, admission, bell, emitter, lock, log, history, state, changed };
         let door = Self(Arc::new(inner));
         let weak = Arc::downgrade(&door.0);
-        // Ends with the emitter, or when the door is gone.
+        // Ends together with the emitter or the door.
         let pump = move || {
             for event in events {
                 match weak.upgrade() {
@@ -94,21 +94,21 @@ impl Door {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How an installed kernel is loaded; before, kexec is refused.
+    /// Sets how an installed kernel is loaded; until then, kexec is refused.
     pub fn set_kexec(&self, kexec: Kexec) {
-        // The first one stays.
+        // Only the first one counts.
         let _ = self.0.kexec.set(kexec);
     }
 
-    /// What callers place is read by this; before, as an order without a signature.
+    /// Sets how callers' orders are admitted; until then, they are parsed as unsigned orders.
     pub fn set_admission(&self, admission: Admission) {
-        // The first one stays.
+        // Only the first one counts.
         let _ = self.0.admission.set(admission);
     }
 
     /// Rung whenever there is work.
     pub fn set_bell(&self, bell: Bell) {
-        // The first one stays.
+        // Only the first one counts.
         let _ = self.0.bell.set(bell);
     }
 
@@ -119,7 +119,7 @@ impl Door {
         }
     }
 
-    /// From now on this token opens the door; before, none does, and one that is too short never.
+    /// From now on this token opens the API. Until then none does, and one that is too short never does.
     pub fn set_token(&self, token: Secret) {
         if !self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).set(token) {
             self.tell(&DoorAnomaly::WeakToken);
@@ -143,9 +143,9 @@ impl Door {
         self.lock().stage = stage.map(str::to_owned);
     }
 
-    /// Work on an order begins, wherever it came from. A cancel of former work does not count for it.
+    /// Work on an order begins, wherever it came from. A cancellation of earlier work does not apply to it.
     ///
-    /// False, and nothing has changed, where a caller's work waits: that is taken first, see [`Door::next_work`].
+    /// Returns false, without any change, if a caller's work is waiting: that comes first, see [`Door::next_work`].
     pub fn begin(&self, order: &Order, raw: &[u8]) -> bool {
         let mut state = self.lock();
         if !state.work.is_empty() {
@@ -161,23 +161,23 @@ impl Door {
         self.lock().plan = Some(plan.clone());
     }
 
-    /// The work in hand is over.
+    /// The current work is over.
     pub fn finish(&self, receipt: &Receipt) {
         let mut state = self.lock();
         state.phase = if receipt.problem.is_none() { Phase::Done } else { Phase::Failed };
         (state.receipt, state.stage) = (Some(receipt.clone()), None);
     }
 
-    /// The next thing somebody wants done, waiting for it at most `patience`.
+    /// The next request of a caller, waiting for it at most `patience`.
     pub fn next_work(&self, patience: Duration) -> Option<ApiWork> {
         let waited = self.0.changed.wait_timeout_while(self.lock(), patience, |state| state.work.is_empty());
         waited.unwrap_or_else(PoisonError::into_inner).0.work.pop_front()
     }
 }
 
-/// What those who call in do with the door.
+/// Used for callers.
 impl Door {
-    /// Whether this token opens the door. Wrong ones are counted, and told now and then.
+    /// Whether this token opens the API. Wrong ones are counted, and reported now and then.
     pub(super) fn check(&self, given: Option<&str>, peer: IpAddr) -> TokenVerdict {
         let verdict = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).check(given, Instant::now());
         if let TokenVerdict::Wrong(wrong) = &verdict
@@ -222,7 +222,7 @@ impl Door {
         Some(self.lock().inventory.clone()).filter(|inventory| !inventory.is_null())
     }
 
-    /// As it was placed.
+    /// The order as it was placed.
     pub fn order(&self) -> Option<Vec<u8>> {
         self.lock().order.as_ref().map(|placed| placed.raw.clone())
     }
@@ -235,7 +235,7 @@ impl Door {
         self.lock().receipt.clone()
     }
 
-    /// Places an order. The same bytes again change nothing.
+    /// Places an order. Placing the same bytes again changes nothing.
     pub(super) fn put_order(&self, raw: &[u8]) -> Result<(), ApiRefusal> {
         let order = match self.0.admission.get() {
             Some(admission) => admission(raw),
@@ -252,7 +252,7 @@ impl Door {
         Ok(())
     }
 
-    /// Plans the order that is there.
+    /// Plans the current order.
     pub(super) fn make_plan(&self) -> Result<Plan, ApiRefusal> {
         let order = {
             let state = self.lock();
@@ -260,7 +260,7 @@ impl Door {
             state.ready()?;
             state.placed()?.order.clone()
         };
-        // Outside the lock: planning may take a while, and status has to answer.
+        // Outside the lock: planning may take a while, and status requests must be answered.
         let plan = (self.0.planner)(&order).map_err(|problem| ApiRefusal { status: 422, problem })?;
         let mut state = self.lock();
         state.not_busy()?;
@@ -291,7 +291,7 @@ impl Door {
             let message = format!("the plan is {}, not {}", plan.digest, request.plan_digest);
             return Err(refusal(409, "api.plan_digest", message));
         }
-        // A cancel of former work does not count; one from now on does.
+        // A cancellation of earlier work does not apply; one from now on does.
         self.0.control.renew();
         let reply = ApplyReply { order: order.id.clone(), plan_digest: plan.digest.clone() };
         state.applied = key.map(|key| (key.to_owned(), reply.clone()));
@@ -301,7 +301,7 @@ impl Door {
         Ok(reply)
     }
 
-    /// Cancels the work in hand; says at which safe point that will be.
+    /// Cancels the current work; returns at which safe point it will end.
     pub(super) fn cancel(&self) -> Result<String, ApiRefusal> {
         let state = self.lock();
         if state.phase != Phase::Applying {
@@ -314,7 +314,7 @@ impl Door {
         })
     }
 
-    /// For kexec the kernel is loaded first, which takes a while: whoever is told yes can rely on it.
+    /// For kexec the kernel is loaded first, which takes a while, so that a positive answer can be relied on.
     pub(super) fn power(&self, action: Power) -> Result<(), ApiRefusal> {
         if action == Power::Kexec {
             let plan = {
@@ -337,7 +337,7 @@ impl Door {
 }
 
 impl Inner {
-    /// The stage under way is what the events say.
+    /// The current stage, according to the events.
     fn see(&self, event: Arc<Event>) {
         let stage = match event.kind() {
             Some(Kind::StageStarted(started)) => Some(Some(started.stage)),

@@ -1,4 +1,4 @@
-//! Requests of callers and controllers in any sequence: one order at a time, and nothing that was not agreed to.
+//! Requests of callers and controllers in any sequence: one order at a time, and nothing that was not agreed upon.
 
 use super::*;
 use crate::protocol::{Problem, hello, receipt};
@@ -14,9 +14,9 @@ enum Step {
     Apply(u8, Option<u8>),
     Cancel,
     Power(Power),
-    /// The engine looks for work, and does what it finds with this success.
+    /// The engine looks for work, and completes what it finds with this result.
     Work(bool),
-    /// An order of the controller, from begin to finish.
+    /// A controller's order, from begin to finish.
     Controller(u8, bool),
 }
 
@@ -78,7 +78,7 @@ proptest! {
     #[test]
     fn one_order_at_a_time_and_only_what_was_looked_at(steps in proptest::collection::vec(step(), 0..60)) {
         let door = door();
-        // What was promised to callers and not taken up by the engine yet.
+        // Work promised to callers that the engine has not yet taken.
         let mut promised: VecDeque<ApiWork> = VecDeque::new();
         let mut keys = std::collections::BTreeMap::new();
         for step in steps {
@@ -111,7 +111,7 @@ proptest! {
                             let order = Box::new(serde_json::from_str(&order(number)).unwrap());
                             prop_assert_eq!(&reply.plan_digest, &wanted);
                             promised.push_back(ApiWork::Apply { order, plan_digest: wanted.clone() });
-                            // The latest key is the one that is remembered.
+                            // Only the latest key is remembered.
                             keys.clear();
                             keys.extend(key.map(|key| (key, wanted)));
                         }

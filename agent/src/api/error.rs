@@ -29,7 +29,7 @@ impl Coded for ApiError {
     }
 }
 
-/// What is told of the door while it works.
+/// Anomalies that are reported while the API is open.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DoorAnomaly {
     #[error("the token of this boot is shorter than {LEAST_TOKEN} characters and is not accepted")]
@@ -49,10 +49,10 @@ impl Coded for DoorAnomaly {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::WeakToken => {
-                "have the controller, or burin.token, give at least 16 random characters: openssl rand -hex 16"
+                "use a token of at least 16 random characters, from the controller or in burin.token: openssl rand -hex 16"
             }
             Self::WrongToken { .. } => {
-                "find out who that is; burin.api=off closes the door, burin.api=ADDRESS:PORT moves it"
+                "find out who that is; burin.api=off switches the API off, burin.api=ADDRESS:PORT moves it"
             }
         };
         Some(hint.to_owned())

@@ -1,4 +1,4 @@
-//! Recent events, for those who follow at `GET /v1/events` and may have been away for a moment.
+//! Recent events, for followers of `GET /v1/events` that may have been disconnected for a moment.
 
 use crate::protocol::Event;
 use std::collections::VecDeque;
@@ -31,7 +31,7 @@ impl History {
         self.last.send_replace(last);
     }
 
-    /// What came after a sequence; events older than the oldest kept are gone.
+    /// Events after a sequence; those older than the oldest stored one are gone.
     pub fn after(&self, sequence: u64) -> Vec<Arc<Event>> {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.iter().filter(|event| event.id.sequence > sequence).cloned().collect()

@@ -5,21 +5,21 @@ use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 
-/// Characters of a token that opens the door. A token of 16 random letters and digits has more than 80 bits; a shorter
-/// one is a word that somebody thought of.
+/// Minimum length of a token. 16 random letters and digits have more than 80 bits; a shorter token is probably a word
+/// that somebody chose.
 pub(super) const LEAST_TOKEN: usize = 16;
-/// What the first wrong token waits for its answer; the second twice that, and so on.
+/// The delay of the answer to the first wrong token; twice that for the second, and so on.
 const STEP: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(5);
-/// One wrong token is forgotten in this time.
+/// One wrong token is forgotten after this time.
 const FORGOTTEN: Duration = Duration::from_secs(1);
-/// So many are remembered at once.
+/// At most this many are remembered at once.
 const MOST: u32 = 300;
 
-/// What is to be said of a wrong token.
+/// The result for a wrong token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wrong {
-    /// How long its sender waits for the answer.
+    /// How long to delay the answer.
     pub delay: Duration,
     /// How many there have been in this boot.
     pub count: u64,
@@ -30,7 +30,7 @@ pub(super) struct Wrong {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum TokenVerdict {
     Right,
-    /// No token was shown, or an empty one: that is nobody's guess.
+    /// No token, or an empty one: this does not count as a guess.
     None,
     Wrong(Wrong),
 }
@@ -38,7 +38,7 @@ pub(super) enum TokenVerdict {
 #[derive(Debug, Default)]
 pub(super) struct Lock {
     token: Option<Secret>,
-    /// The last one that was too short, so that it is told once.
+    /// The last one that was too short, so that it is reported once.
     refused: Option<Secret>,
     wrong: u64,
     recent: u32,
@@ -46,7 +46,8 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// From now on this token is right and no other. One that is too short opens nothing; false where that has to be told.
+    /// Only this token is valid from now on. One that is too short opens nothing; returns false if that should be
+    /// reported.
     pub fn set(&mut self, token: Secret) -> bool {
         if token.reveal().chars().count() >= LEAST_TOKEN {
             self.token = Some(token);
@@ -58,8 +59,8 @@ impl Lock {
         told
     }
 
-    /// Tokens are compared as digests in constant time: neither length nor content shows in the time it takes. The right
-    /// one is right at once, however many wrong ones there were.
+    /// Tokens are compared as digests in constant time, so that timing reveals neither length nor content. The right
+    /// one is accepted at once, however many wrong ones there were.
     pub fn check(&mut self, given: Option<&str>, now: Instant) -> TokenVerdict {
         let Some(given) = given.filter(|given| !given.is_empty()) else { return TokenVerdict::None };
         let right = self.token.as_ref().is_some_and(|token| {
@@ -72,7 +73,7 @@ impl Lock {
         let since = self.since.unwrap_or(now);
         let passed = now.saturating_duration_since(since).as_secs() / FORGOTTEN.as_secs();
         self.recent = self.recent.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX));
-        // What is left of a second counts for the next time.
+        // The rest of the second counts for the next time.
         let next = FORGOTTEN.checked_mul(u32::try_from(passed).unwrap_or(0)).and_then(|time| since.checked_add(time));
         self.since = Some(if self.recent == 0 { now } else { next.unwrap_or(now) });
         self.recent = (self.recent + 1).min(MOST);

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Cheap to clone; give one clone to the logger as its writer.
+/// Cheap to clone; pass a clone to the logger as its writer.
 #[derive(Debug, Clone)]
 pub struct LogRing(Arc<Mutex<Ring>>);
 
 #[derive(Debug)]
 struct Ring {
     bytes: VecDeque<u8>,
-    /// Bytes that fell out at the front.
+    /// Bytes dropped at the front.
     gone: u64,
     limit: usize,
 }
@@ -22,7 +22,7 @@ impl LogRing {
         Self(Arc::new(Mutex::new(Ring { bytes: VecDeque::new(), gone: 0, limit })))
     }
 
-    /// Offset of the first byte returned, and at most `most` bytes from `offset` on, as far as they are kept.
+    /// The offset of the first byte returned, and at most `most` bytes from `offset` on, as far as they are stored.
     pub fn read(&self, offset: u64, most: usize) -> (u64, Vec<u8>) {
         let ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let end = ring.gone + ring.bytes.len() as u64;

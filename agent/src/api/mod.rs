@@ -1,7 +1,7 @@
-//! The agent's own HTTP server, through which an orchestrator calls in.
+//! The agent's own HTTP server, which orchestrators call.
 //!
-//! [`Server::start`] runs it on a thread of its own. [`Door`] is where it meets the synchronous engine: the engine tells
-//! the door what it does and takes [`ApiWork`] from it; the server shows what the door knows and puts work there.
+//! [`Server::start`] runs it on a separate thread. [`Door`] connects it to the synchronous engine: the engine reports
+//! its state to the door and takes [`ApiWork`] from it; the server shows that state and adds work.
 
 mod certificate;
 mod door;

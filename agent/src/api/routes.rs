@@ -25,11 +25,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
-/// An order with all its attributes; nothing else that comes in is larger.
+/// An order with all its attributes; no other request is larger.
 const BODY_LIMIT: usize = 4 << 20;
-/// A body that is not there by then is not worth waiting for.
+/// The time limit for receiving a body.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Of those who follow events; each keeps a connection.
+/// Maximum number of followers of events; each keeps a connection.
 const FOLLOWERS: usize = 8;
 
 #[derive(Clone)]
@@ -62,14 +62,14 @@ pub(super) fn router(door: Door) -> Router {
         .fallback(async || refusal(404, "api.unknown", "there is no such call"))
         .method_not_allowed_fallback(async || refusal(405, "api.method", "this call has another method"))
         .layer(from_fn_with_state(shared.clone(), authorise))
-        // Outside the lock: it says nothing but that somebody is there.
+        // Needs no token: it only says that the agent is there.
         .route("/healthz", get(async || "ok\n"))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(axum::middleware::from_fn(limit_time))
         .with_state(shared)
 }
 
-/// The right token is let in at once. A wrong one waits for its answer and has to connect again; see [`super::lock`].
+/// The right token is admitted at once. A wrong one gets a delayed answer and must reconnect; see [`super::lock`].
 async fn authorise(
     State(shared): State<Shared>,
     Extension(guest): Extension<Guest>,
@@ -98,7 +98,7 @@ async fn limit_time(request: Request, next: Next) -> Response {
 
 type Whole = Result<Bytes, BytesRejection>;
 
-/// A body that came whole and within the limit.
+/// A body that was received completely and within the limit.
 fn whole(body: Whole) -> Result<Bytes, ApiRefusal> {
     body.map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
@@ -175,7 +175,7 @@ struct From {
     offset: u64,
 }
 
-/// At most a mebibyte at a time; `Burin-Offset` is the offset of the first byte, which may be later than asked for.
+/// At most a mebibyte at a time; `Burin-Offset` is the offset of the first byte, which may be later than requested.
 async fn log(State(shared): State<Shared>, query: Result<Query<From>, QueryRejection>) -> Result<Response, ApiRefusal> {
     let Query(from) = query.map_err(|error| refusal(400, "api.query", error.body_text()))?;
     if i64::try_from(from.offset).is_err() {
@@ -205,7 +205,7 @@ async fn events(State(shared): State<Shared>, headers: HeaderMap) -> Result<Resp
     Ok((headers, Body::new(Chunks(receiver))).into_response())
 }
 
-/// Until the follower is gone. A comment now and then finds that out, and keeps proxies from cutting the line.
+/// Runs until the follower is gone. A comment now and then detects that, and keeps proxies from closing the connection.
 async fn follow(history: &History, mut seen: u64, sender: &mpsc::Sender<Bytes>) {
     let mut news = history.watch();
     loop {
@@ -225,7 +225,7 @@ async fn follow(history: &History, mut seen: u64, sender: &mpsc::Sender<Bytes>) 
 }
 
 fn frame(event: &Event) -> Bytes {
-    // JSON has no raw line feed, which would end the field.
+    // JSON contains no raw line feed, which would end the field.
     let data = serde_json::to_string(event).unwrap_or_default();
     Bytes::from(format!(
         "id: {}\nevent: {}\ndata: {data}\n\n",

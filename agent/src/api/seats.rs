@@ -1,16 +1,16 @@
-//! Limits connections. Clients that have shown the token have slots of their own; all others share a pool. If that is
-//! full, a newcomer replaces the longest-waiting client of the network that holds the most slots.
+//! Limits connections. Clients that have presented the token have slots of their own; all others share a pool. If that
+//! is full, a new connection replaces the longest-waiting client of the network that holds the most slots.
 //!
-//! So connections that say nothing, or nothing right, only crowd out themselves.
+//! Connections without a valid token therefore only displace each other.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// Connections that have not shown the token yet.
+/// Maximum number of connections that have not presented the token.
 pub(super) const STRANGERS: usize = 64;
-/// Connections that have.
+/// Maximum number of connections that have.
 pub(super) const KNOWN: usize = 64;
 
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Seats(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    /// By number, so that the first is the one that has waited longest.
+    /// By number, so that the first one has waited longest.
     strangers: BTreeMap<u64, Stranger>,
     known: usize,
 }
@@ -30,7 +30,7 @@ struct Stranger {
     leave: Arc<Notify>,
 }
 
-/// A connection's place, until dropped. Cheap to clone.
+/// A connection's slot, until dropped. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Guest(Arc<Seat>);
 
@@ -43,7 +43,7 @@ struct Seat {
     seats: Arc<Seats>,
 }
 
-/// One IPv6 host has a network full of addresses.
+/// One IPv6 host can use a whole /64 of addresses.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
@@ -59,7 +59,7 @@ impl Seats {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a newcomer, always; another may have to leave for it.
+    /// A slot for a new connection. It always gets one; another may be closed for it.
     pub fn take(self: &Arc<Self>, peer: IpAddr) -> Guest {
         let mut table = self.table();
         let (number, leave) = (table.next, Arc::new(Notify::new()));
@@ -85,7 +85,7 @@ impl Table {
         for (number, stranger) in &self.strangers {
             crowds.entry(stranger.from).or_insert((0, *number)).0 += 1;
         }
-        // Of equally large ones, whose first has waited longest.
+        // Among equally large networks, the one whose first connection has waited longest.
         let largest = crowds.values().max_by_key(|(size, oldest)| (*size, std::cmp::Reverse(*oldest)));
         if let Some(gone) = largest.and_then(|(_, oldest)| self.strangers.remove(oldest)) {
             gone.leave.notify_one();
@@ -98,12 +98,13 @@ impl Guest {
         self.0.peer
     }
 
-    /// Resolves once this connection has to go.
+    /// Resolves once this connection must be closed.
     pub async fn sent_away(&self) {
         self.0.leave.notified().await;
     }
 
-    /// The token was shown. False where too many have done that already, or this one has been sent away meanwhile.
+    /// The token was presented. False if too many have done so already, or if this connection has been told to close
+    /// meanwhile.
     pub fn welcome(&self) -> bool {
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         if *known {
@@ -146,7 +147,7 @@ mod tests {
         assert!(!gone(&friend));
         assert_eq!(crowd.iter().filter(|guest| gone(guest)).count(), 500 - (STRANGERS - 1));
         assert!(gone(&crowd[0]) && !gone(&crowd[499]), "the oldest goes first");
-        // A host with a whole network of addresses is one crowd.
+        // A host with a whole network of addresses counts as one.
         crowd.extend((0..500).map(|host| seats.take(Ipv6Addr::new(0xfd00, 0, 0, 1, 0, 0, 0, host).into())));
         assert!(!gone(&friend) && friend.welcome());
         assert!(crowd.iter().filter(|guest| guest.peer().is_ipv4()).any(|guest| !gone(guest)), "each has its half");

@@ -20,16 +20,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-/// For a TLS handshake, and for the header of a request.
+/// Time limit for a TLS handshake, and for a request's header.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone)]
 pub struct ApiOptions {
-    /// Port 0 is an ephemeral one.
+    /// Port 0 is an ephemeral port.
     pub listen: SocketAddr,
-    /// This machine's addresses, for the certificate; the first is the one that hello names.
+    /// This machine's addresses, for the certificate; hello names the first one.
     pub addresses: Vec<IpAddr>,
-    /// PEM file of CAs: whoever calls has to show a certificate by one of them, beside the token.
+    /// PEM file of CAs: callers must present a certificate issued by one of them, besides the token.
     pub callers: Option<PathBuf>,
 }
 
@@ -50,7 +50,7 @@ impl Server {
         Ok(Self { endpoint: ApiEndpoint { url, fingerprint }, listener })
     }
 
-    /// For hello.
+    /// The endpoint, for hello.
     pub fn endpoint(&self) -> &ApiEndpoint {
         &self.endpoint
     }
@@ -60,7 +60,7 @@ impl Server {
     }
 }
 
-/// Some API over TLS, on a thread of its own; serves until dropped.
+/// An API over TLS, on a separate thread; serves until dropped.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
@@ -68,7 +68,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Port 0 is an ephemeral one.
+    /// Port 0 is an ephemeral port.
     pub fn start(
         listen: SocketAddr,
         tls: Arc<ServerConfig>,
@@ -110,7 +110,7 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, app: axum::Router) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
-            // Out of file descriptors, most likely: it passes.
+            // Most likely there are no free file descriptors, which is temporary.
             Err(_) => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -126,12 +126,12 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, app: axum::Router) {
     }
 }
 
-/// One connection. Whatever goes wrong on it is its own affair.
+/// Serves one connection. Errors affect only this connection.
 async fn serve(stream: TcpStream, tls: TlsAcceptor, app: axum::Router, guest: Guest) {
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = tokio::time::timeout(HEADER_PATIENCE, tls.accept(stream)).await else { return };
     let app = TowerToHyperService::new(app);
-    // Whoever answers has to know who asks.
+    // Handlers need to know the peer.
     let app = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(guest.clone());
         app.call(request)

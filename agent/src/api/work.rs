@@ -3,16 +3,16 @@
 use crate::protocol::{Order, Plan, Power, Problem};
 use std::sync::Arc;
 
-/// Makes a plan of an order for this machine: a pure function over the inventory, which changes nothing.
+/// Plans an order for this machine: a pure function over the inventory, which changes nothing.
 pub type Planner = Arc<dyn Fn(&Order) -> Result<Plan, Problem> + Send + Sync>;
 
-/// Reads an order, signed or not as this ramdisk wants it.
+/// Parses an order, signed or not as this ramdisk requires.
 pub type Admission = Arc<dyn Fn(&[u8]) -> Result<Order, Problem> + Send + Sync>;
 
 /// Loads the kernel of the system that a plan has installed.
 pub type Kexec = Arc<dyn Fn(&Plan) -> Result<(), Problem> + Send + Sync>;
 
-/// What somebody who called in wants done.
+/// A request of a caller.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ApiWork {
     /// Carry out this order, if the plan still has this digest.
@@ -23,7 +23,7 @@ pub enum ApiWork {
     Power(Power),
 }
 
-/// A refusal with the HTTP status it travels by.
+/// A refusal with its HTTP status.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ApiRefusal {
     pub status: u16,

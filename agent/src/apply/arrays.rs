@@ -18,34 +18,34 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Somebody who looks at an array (a probe, an inventory) may keep it for a moment.
+/// A probe or an inventory may hold the array open for a moment.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MemberReceipt {
     pub device: String,
-    /// Place in the array, from 0; absent of a spare.
+    /// Position in the array, from 0; absent for a spare.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<u16>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub spare: bool,
-    /// Bytes before the array's own.
+    /// Bytes before the array's data.
     pub data_offset: u64,
-    /// The same on all active members of an array that was stopped in order.
+    /// Equal on all active members of an array that was stopped cleanly.
     pub events: u64,
-    /// Bytes up to which the member is known to be equal to what the others say of it; absent when all of it is.
+    /// Bytes up to which the member is known to be in sync; absent if it is fully in sync.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resynced: Option<u64>,
 }
 
-/// An array that was taken apart.
+/// An array that was stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StopReceipt {
     pub device: String,
-    /// Of one that this run made.
+    /// Name of an array made in this run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// As in the receipt of `create-raid`, and as it is now.
+    /// As in the receipt of `create-raid`, with the current state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resync: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -57,18 +57,18 @@ pub struct StopReceipt {
 pub struct Member {
     pub disk: Arc<BoundDisk>,
     pub part: Part,
-    /// The kernel's name of it.
+    /// Its kernel name.
     pub name: String,
 }
 
 /// One running array of this order.
 ///
-/// How each of its bytes is proven to be on the disks: what is read through an array that has all its members comes from
-/// the members themselves, past the stripe cache (`chunk_aligned_read` in drivers/md/raid5.c), and what lies above drops its
-/// own caches before it reads back. A mirror is read once from each active member by itself ([`Array::read_from`]). Of
-/// levels with parity, and of the second copies of RAID 10, what is read is each byte of data; parity and copies are written
-/// with it (a stripe that no resync has passed is never patched, but computed as a whole: `handle_stripe_dirtying`), and
-/// compared by the resync that the receipt tells as pending.
+/// How its bytes are verified: reads through a complete array come from the members themselves, bypassing the stripe
+/// cache (`chunk_aligned_read` in drivers/md/raid5.c), and the layers above drop their caches before they read back. A
+/// mirror is read once from each active member ([`Array::read_from`]). For parity levels, and for the second copies of
+/// RAID 10, each byte of data is read; parity and copies are written with it (a stripe that no resync has passed is
+/// never patched, but computed as a whole: `handle_stripe_dirtying`), and compared by the resync that the receipt
+/// reports as pending.
 #[derive(Debug)]
 pub struct Array {
     wanted: CreateRaid,
@@ -77,16 +77,16 @@ pub struct Array {
     pub link: PathBuf,
     /// `/sys/class/block/mdN`.
     pub sysfs: PathBuf,
-    /// Where nodes of our own go.
+    /// Directory for our own nodes.
     nodes: PathBuf,
-    /// Spares come last.
+    /// Spares are last.
     members: Vec<Member>,
     stopped: Mutex<bool>,
 }
 
 impl Array {
-    /// The array that stands on these members since mdadm was asked for it. A link says nothing: mdadm leaves one that is
-    /// there already.
+    /// The array that was assembled from these members by mdadm. The link proves nothing, because mdadm keeps an
+    /// existing one.
     pub fn started(
         wanted: CreateRaid,
         geometry: Geometry,
@@ -110,19 +110,19 @@ impl Array {
         Path::new("/dev").join(self.sysfs.file_name().unwrap_or_default())
     }
 
-    /// How many members can be read each by itself, and have all of it.
+    /// How many members have a complete copy that can be read separately.
     pub fn copies(&self) -> usize {
         if self.wanted.level == RaidLevel::Raid1 { self.wanted.active().len() } else { 1 }
     }
 
-    /// Whether it is made over this partition of an image, and runs: then each of its members looks as the array does.
+    /// Whether it is running over this partition of an image: then each of its members looks like the array.
     pub fn is_over(&self, disk: &BoundDisk, number: u32) -> bool {
         let is_member = |member: &Member| std::ptr::eq(&*member.disk, disk) && member.part == Part::Number(number);
         let stopped = *self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         !stopped && self.wanted.is_over_image() && self.members.iter().any(is_member)
     }
 
-    /// Opens it, once it is proven to lie on its members and on nothing else.
+    /// Opens it, after verifying that it lies on its members and nothing else.
     pub fn open(&self, access: Access) -> Result<Proven, ApplyError> {
         let failed = |source| ApplyError::Open { device: self.device(), source };
         let dev = fs::read_to_string(self.sysfs.join("dev")).map_err(failed)?;
@@ -145,19 +145,19 @@ impl Array {
         Ok(Proven::array(file, node, self.link.clone()))
     }
 
-    /// The disks are for the installation now; what is not equal yet the installed system makes so. RAID 0 has nothing to
-    /// make equal.
+    /// Stops resyncing, so that the disks are free for the installation; the installed system resyncs. RAID 0 has
+    /// nothing to resync.
     pub fn freeze(&self) {
         if !self.wanted.level.is_redundant() {
             return;
         }
         if let Err(error) = fs::write(self.sysfs.join("md/sync_action"), "frozen") {
-            log::warn!("{}: the resync goes on beside the work: {error}", self.link.display());
+            log::warn!("{}: the resync continues during the work: {error}", self.link.display());
         }
     }
 
-    /// Lets reads of a mirror come from this member alone (the last one where there are not so many), or from any. Writes
-    /// go to all as ever. md(4): a member that is write-mostly is read when there is no other.
+    /// Reads of a mirror come from this member only (the last one if there are fewer), or from any. Writes still go to
+    /// all. md(4): a write-mostly member is read if there is no other.
     pub fn read_from(&self, copy: Option<usize>) -> Result<(), ApplyError> {
         if self.copies() == 1 {
             return Ok(());
@@ -172,8 +172,8 @@ impl Array {
         Ok(())
     }
 
-    /// Every member says that it is an active one of this array, each in its own place, or a spare; with the level, shape
-    /// and policy that were wanted, and with its data where they were to be.
+    /// Checks that every member is an active one of this array, each with its own role, or a spare, with the planned
+    /// level, layout and consistency policy, and with its data at the planned offset.
     pub fn verify(&self) -> Result<Vec<MemberReceipt>, ApplyError> {
         let mut receipts = Vec::new();
         for (place, member) in self.members.iter().enumerate() {
@@ -193,7 +193,7 @@ impl Array {
         Ok(receipts)
     }
 
-    /// Whether the members are known to be equal.
+    /// Whether the members are known to be in sync.
     pub fn resync(&self, members: &[MemberReceipt]) -> &'static str {
         let known = members.iter().filter(|member| !member.spare).all(|member| member.resynced.is_none());
         match (self.wanted.level.is_redundant(), known) {
@@ -208,7 +208,7 @@ impl Array {
     }
 }
 
-/// The kernel's name of the one array on these members, which has no others.
+/// The kernel name of the only array on these members, with no others in it.
 fn standing_on(block: &Path, members: &[Member]) -> Result<String, String> {
     let arrays = |member: &Member| {
         let mut on_it = names(&block.join(&member.name).join("holders"));
@@ -228,7 +228,7 @@ fn standing_on(block: &Path, members: &[Member]) -> Result<String, String> {
     }
 }
 
-/// In what a member's superblock is not as it was to be.
+/// How a member's superblock differs from the plan.
 fn differs(wanted: &CreateRaid, geometry: Geometry, place: usize, found: &Superblock) -> Option<String> {
     let uuid = found.uuid.hyphenated().to_string();
     if !uuid.eq_ignore_ascii_case(&wanted.uuid) {
@@ -258,7 +258,7 @@ fn differs(wanted: &CreateRaid, geometry: Geometry, place: usize, found: &Superb
     if found.keeps != keeps {
         return Some(format!("keeps {:?} for consistency, not {keeps:?}", found.keeps));
     }
-    // What a member of RAID 0 gives is its own size.
+    // For RAID 0 it is each member's own size.
     let size = wanted.level.is_redundant().then_some(geometry.component);
     if found.data_offset != geometry.data_offset || size.is_some_and(|size| size != found.size) {
         return Some(format!("has {} bytes of data at {}", found.size, found.data_offset));
@@ -275,7 +275,7 @@ impl Live for Array {
         self.members.iter().map(|member| member.disk.clone()).collect()
     }
 
-    /// Takes it apart, so that every member knows that it is whole; and looks that it does.
+    /// Stops the array, so that every member is marked clean, and verifies that.
     fn close(&self) -> Result<Option<Closed>, ApplyError> {
         let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         if *stopped {
@@ -284,12 +284,12 @@ impl Live for Array {
         let device = self.device().display().to_string();
         stop(&self.sysfs.join("md"), &self.link)?;
         *stopped = true;
-        // No udev takes the link away.
+        // There is no udev to remove the link.
         if !self.link.exists() {
             let _ = fs::remove_file(&self.link);
         }
         let members = self.verify()?;
-        // A spare has no part in it, and the kernel does not write to it each time.
+        // A spare is not part of the array, and the kernel does not always update it.
         let active = members.iter().filter(|member| !member.spare);
         let events: BTreeSet<u64> = active.map(|member| member.events).collect();
         if events.len() > 1 {
@@ -301,8 +301,8 @@ impl Live for Array {
     }
 }
 
-/// Writing `clear` is the STOP_ARRAY ioctl (Documentation/admin-guide/md.rst): the superblocks are made clean, and the
-/// members are free. EBUSY while somebody has the array open.
+/// Writing `clear` is the STOP_ARRAY ioctl (Documentation/admin-guide/md.rst): superblocks are marked clean, and the
+/// members are released. EBUSY while the array is open.
 pub fn stop(sysfs: &Path, device: &Path) -> Result<(), ApplyError> {
     let state = sysfs.join("array_state");
     let deadline = Instant::now() + STOP_PATIENCE;

@@ -5,7 +5,7 @@ use crate::protocol::plan::Device;
 fn an_array_that_is_gone_is_stopped() {
     let dir = tempfile::tempdir().unwrap();
     stop(&dir.path().join("md127/md"), Path::new("/dev/md127")).unwrap();
-    // Held arrays cannot be had without the kernel's md; a file takes the word.
+    // Arrays need the kernel's md; here a plain file receives the command.
     fs::create_dir(dir.path().join("md")).unwrap();
     fs::write(dir.path().join("md/array_state"), "clean").unwrap();
     stop(&dir.path().join("md"), Path::new("/dev/md127")).unwrap();
@@ -31,7 +31,7 @@ fn wanted(level: RaidLevel, members: usize, spares: usize) -> (CreateRaid, Geome
     (wanted, geometry)
 }
 
-/// As a member of such an array should be.
+/// The correct superblock of a member in this role.
 fn superblock(wanted: &CreateRaid, geometry: Geometry, role: Role) -> Superblock {
     Superblock {
         uuid: UUID.parse().unwrap(),
@@ -87,7 +87,7 @@ fn whatever_a_member_has_otherwise_is_told() {
         let told = changed(change);
         assert!(told.contains(word), "{word}: {told}");
     }
-    // A spare that is said to be active, and the other way round.
+    // An active member in place of a spare, and a spare in place of an active member.
     assert!(differs(&wanted, geometry, 3, &right).is_some());
     assert!(differs(&wanted, geometry, 0, &superblock(&wanted, geometry, Role::Spare)).is_some());
 }

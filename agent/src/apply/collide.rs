@@ -1,6 +1,6 @@
 //! After an image is written, looks for its identifiers on the disks that stay: a boot loader or fstab that finds the
 //! other disk would start the wrong system. The image's identifiers are known only now, and the firmware has not been
-//! told anything yet.
+//! changed yet.
 
 use super::bound::BoundDisk;
 use super::work::Work;
@@ -15,7 +15,7 @@ use crate::protocol::plan::{Fate, Step};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// What was compared on one disk.
+/// The comparison for one disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CollisionReceipt {
     pub device: String,
@@ -63,7 +63,7 @@ fn identifiers(work: &Work, disk: &BoundDisk) -> Result<BTreeSet<Identifier>, Ap
             all.extend(gpt.partitions().iter().filter(own).map(|one| Identifier::PartitionGuid(one.guid.to_string())));
         }
         Ok(Label::Mbr(_)) => {}
-        // The image is one filesystem, or something of its own kind.
+        // The image is a single filesystem, or some other content without a table.
         Err(ApplyError::Table(TableError::Missing { .. })) => {
             add(&mut all, whole::probe(disk))?;
             return Ok(all);
@@ -83,7 +83,7 @@ fn identifiers(work: &Work, disk: &BoundDisk) -> Result<BTreeSet<Identifier>, Ap
 
 fn add(all: &mut BTreeSet<Identifier>, content: Result<Content, ApplyError>) -> Result<(), ApplyError> {
     let content = match content {
-        // Nothing at boot finds it by name either.
+        // Nothing finds it by name at boot either.
         Err(ApplyError::Filesystem(FilesystemError::Ambivalent { .. })) => return Ok(()),
         content => content?,
     };

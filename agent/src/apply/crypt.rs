@@ -14,15 +14,15 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 pub const CRYPTSETUP: Tool = Tool { name: "cryptsetup", package: "cryptsetup-bin" };
-/// Where a program finds what it was given: by this name it can be read from any place, and more than once.
+/// Where a program finds its input: by this name it can be read from any position, and more than once.
 const INPUT: &str = "/proc/self/fd/0";
-/// The same under another name: of two files with one name, cryptsetup 2.6 takes the first for both.
+/// The same under another name: if two files have the same name, cryptsetup 2.6 uses the first for both.
 const INPUT_TOO: &str = "/proc/thread-self/fd/0";
-/// Somebody who looks at a device (a probe, an inventory) may keep it for a moment.
+/// A probe or an inventory may hold the device open for a moment.
 pub const CLOSE_PATIENCE: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_millis(300);
 
-/// Runs cryptsetup on a device; `input` holds what is secret.
+/// Runs cryptsetup on a device; `input` is secret.
 pub fn run(root: &Path, arguments: &[String], device: &Path, input: &[u8], cancel: &Cancel) -> Result<(), ApplyError> {
     let all: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
     CRYPTSETUP.run_on(root, &all, device, input, cancel)
@@ -35,7 +35,7 @@ fn words(list: &[&str]) -> Vec<String> {
 /// How a key is derived.
 fn pbkdf(step: &CreateLuks, is_random: bool) -> Vec<String> {
     if is_random {
-        // As systemd has it for keys that are random and long.
+        // As systemd does for long random keys.
         return words(&["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--hash", "sha512"]);
     }
     let mut all = words(&["--pbkdf", "argon2id"]);
@@ -58,7 +58,7 @@ pub fn format(step: &CreateLuks, is_random: bool, node: &Path) -> Vec<String> {
     all
 }
 
-/// The input is the first key and the new one behind it.
+/// The input is the first key, followed by the new one.
 pub fn add_key(step: &CreateLuks, is_random: bool, lengths: (usize, usize), node: &Path) -> Vec<String> {
     let mut all = words(&["luksAddKey", "--batch-mode", "--key-file", INPUT]);
     all.extend(["--keyfile-size".to_owned(), lengths.0.to_string()]);
@@ -90,7 +90,7 @@ pub fn open(name: &str, node: &Path) -> Vec<String> {
     all
 }
 
-/// Two keys, one behind the other.
+/// Concatenates two keys.
 pub fn both(first: &[u8], second: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut all = Zeroizing::new(Vec::with_capacity(first.len() + second.len()));
     all.extend_from_slice(first);
@@ -98,7 +98,7 @@ pub fn both(first: &[u8], second: &[u8]) -> Zeroizing<Vec<u8>> {
     all
 }
 
-/// device-mapper's identity of an opened volume.
+/// The device-mapper identity of an opened volume.
 pub fn dm_uuid(uuid: &str, name: &str) -> String {
     format!("CRYPT-LUKS2-{}-{name}", uuid.replace('-', ""))
 }
@@ -108,7 +108,7 @@ pub fn dm_uuid(uuid: &str, name: &str) -> String {
 pub struct OpenVolume {
     pub mapped: Mapped,
     pub disks: Vec<Arc<BoundDisk>>,
-    /// Where cryptsetup is.
+    /// The root directory with cryptsetup.
     pub root: PathBuf,
 }
 
@@ -121,7 +121,7 @@ impl Live for OpenVolume {
         self.disks.clone()
     }
 
-    /// The kernel forgets its key with it.
+    /// The kernel then drops its key.
     fn close(&self) -> Result<Option<Closed>, ApplyError> {
         let arguments = ["close", self.mapped.name.as_str()].map(OsStr::new);
         let is_open = || !mapped::with_uuid(&self.mapped.sys, &self.mapped.uuid).is_empty();
@@ -129,7 +129,7 @@ impl Live for OpenVolume {
         if let Err(error) = until_gone(&is_open, close) {
             log::warn!("{}: {error}", self.mapped.link().display());
         }
-        // One that was never loaded, cryptsetup does not take for its own.
+        // A volume that was never loaded is not recognised by cryptsetup.
         mapped::remove(&self.mapped)?;
         if is_open() {
             return Err(self.mapped.wrong("it is still open after it was closed".to_owned()));
@@ -138,7 +138,7 @@ impl Live for OpenVolume {
     }
 }
 
-/// Tries until it is done, or nothing is left to do.
+/// Retries until it is done, or nothing is left to do.
 pub fn until_gone(
     is_there: &dyn Fn() -> bool,
     mut close: impl FnMut() -> Result<(), ApplyError>,
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(dm_uuid("0f8f-ad5b", "crypt"), "CRYPT-LUKS2-0f8fad5b-crypt");
     }
 
-    /// The host's own cryptsetup takes a file for a device: all but opening it.
+    /// The host's own cryptsetup accepts files as devices, except for opening them.
     #[test]
     fn a_volume_is_made_with_two_keys_and_a_token_by_the_program_itself() {
         if !Path::new("/usr/sbin/cryptsetup").exists() {

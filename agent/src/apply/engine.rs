@@ -11,15 +11,15 @@ use crate::protocol::plan::Step;
 use crate::stage::{Failure, Stages};
 use std::sync::Arc;
 
-/// Carries out every step. What was done before a failure is in `done` all the same.
+/// Carries out every step. After a failure, `done` contains what was done before.
 ///
-/// Whatever stops it, what is open is closed, and a disk that an image or a layout was on its way to does not boot.
+/// On every exit path, everything open is closed, and a disk that was being written does not boot.
 pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> Result<(), Failure> {
     let work = Arc::new(Work::new(context, stages.emitter().clone()));
     let sequence = Sequence { work: &work, safe_point: context.safe_point };
     let result = sequence.run(stages);
     if result.is_err() {
-        // That error is the one to report.
+        // That error takes precedence.
         let (changes, _) = work.stack.close(work.patience);
         changes.into_iter().for_each(|change| work.add(change));
         forget_partitions(&work);
@@ -30,7 +30,8 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
     result
 }
 
-/// No table has the partitions that the kernel was told of: whoever looks at the machine next would take them for real.
+/// No table contains the partitions that the kernel was told of; later users of the machine must not take them for
+/// real.
 fn forget_partitions(work: &Work) {
     for disk in work.overwritten() {
         if !disk.area().is_begun() || disk.is_hung() {
@@ -59,12 +60,12 @@ impl Sequence<'_> {
         let mut images =
             self.work.plan.steps.iter().any(|step| matches!(step, Step::WriteImage(_) | Step::WritePartition(_)));
         for (index, step) in self.work.plan.steps.iter().enumerate() {
-            // What the image brought is known now, and nothing has been told to it or to firmware.
+            // The image's identifiers are known now, and neither it nor the firmware has been changed yet.
             if images && matches!(step, Step::WriteFiles(_) | Step::WriteSeed(_) | Step::BootEntry(_)) {
                 images = false;
                 self.stage(stages, "find-collisions", &overwritten, collide::find)?;
             }
-            // A loader is looked for when all of it is on the disk and has been read back.
+            // The loader is looked up when everything is on the disk and has been read back.
             if matches!(step, Step::BootEntry(_)) {
                 self.settle(stages, &overwritten)?;
             }
@@ -98,8 +99,8 @@ impl Sequence<'_> {
         })
     }
 
-    /// Everything is closed, read back, and in no cache any more; arrays know that they are whole. Nothing is left to do
-    /// the second time.
+    /// Everything is closed, read back and flushed from caches; arrays are marked clean. A second call has nothing left
+    /// to do.
     fn settle(&self, stages: &mut Stages, disks: &[Arc<BoundDisk>]) -> Result<(), Failure> {
         self.stage(stages, "settle", disks, |work| {
             let mut tree = work.tree();
@@ -133,7 +134,7 @@ impl Sequence<'_> {
         })
     }
 
-    /// Partitions that stay are read again. Their disk boots only where they are what they were.
+    /// Reads kept partitions again. Their disk is made bootable only if they are unchanged.
     fn verify_kept(&self, stages: &mut Stages) -> Result<(), Failure> {
         let kept = self.work.kept();
         if kept.is_empty() {
@@ -151,7 +152,7 @@ impl Sequence<'_> {
         })
     }
 
-    /// The last writes of the order. From the first of them on it is not called off: they take no time.
+    /// The order's last writes. Once started, they are not cancelled: they take no time.
     fn make_bootable(&self, stages: &mut Stages, disks: &[Arc<BoundDisk>]) -> Result<(), Failure> {
         let waiting: Vec<Arc<BoundDisk>> = disks.iter().filter(|disk| disk.area().is_withheld()).cloned().collect();
         if waiting.is_empty() {

@@ -181,7 +181,7 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// Names the device that has the file which the error is about: a path of the tree tells nobody which disk to replace.
+    /// Adds the device that contains the file: a path in the tree does not say which disk to replace.
     pub(super) fn on(mut self, tree: &Tree) -> Self {
         if let Self::Boot(BootError::Io { path, .. } | BootError::Differs { path })
         | Self::Tree(TreeError::Io { path, .. } | TreeError::Differs { path, .. }) = &mut self
@@ -241,7 +241,7 @@ impl Coded for ApplyError {
             Self::Open { .. } => "apply.open",
             Self::NoPartition { .. } => "apply.no_partition",
             Self::NoEsp { .. } => "apply.no_esp",
-            // As the planner calls them, who finds most of them before anything is written.
+            // The planner's codes, since it finds most of them before anything is written.
             Self::GrowSwap { .. } => "image.not_growable",
             Self::GrowBlocked { .. } => "image.grow_blocked",
             Self::NotGrown { .. } => "finalize.not_grown",
@@ -282,67 +282,67 @@ impl Coded for ApplyError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Changed { .. } => Some(
-                "something changed a disk since the plan was made; plan again and look at the difference".to_owned(),
+                "plan again and look at the difference: something changed a disk since the plan was made".to_owned(),
             ),
             Self::OtherDisk { .. } => Some(
-                "a disk was swapped, or came back under another name: nothing was written to it; run the order again"
+                "run the order again: a disk was swapped or came back under another name, and was not written to"
                     .to_owned(),
             ),
-            Self::Gone { .. } => Some("it was taken out, or its link failed: look at the kernel log".to_owned()),
+            Self::Gone { .. } => Some("look at the kernel log: the disk was removed, or its link failed".to_owned()),
             Self::Hung { .. } | Self::KeptOff { .. } => Some(
-                "the disk or its controller hangs, and the kernel waits for it: look at its log, cut the power"
+                "look at the kernel log and power-cycle the machine: the disk or its controller hangs"
                     .to_owned(),
             ),
             Self::Stalled { .. } | Self::Broken { .. } => {
-                Some("the disks do not boot; run the order again, and report this with the log".to_owned())
+                Some("run the order again, and report this with the log; until then the disks do not boot".to_owned())
             }
             Self::NoModule { .. } => Some("build the ramdisk with this module".to_owned()),
             Self::Unsupported { .. } => Some("take it out of the layout".to_owned()),
             Self::NoTool { package, .. } => {
-                Some(format!("build the ramdisk with --tools; the program is of the Debian package {package}"))
+                Some(format!("build the ramdisk with --tools; the program is in the Debian package {package}"))
             }
-            Self::StopArray { .. } | Self::StopVolume { .. } => Some("something uses it: a mount, swap, or a device built upon it".to_owned()),
+            Self::StopArray { .. } | Self::StopVolume { .. } => Some("release whatever uses it: a mount, swap, or a device on top of it".to_owned()),
             Self::NoMdadm => {
-                Some("without it nothing assembles the array at boot: put the package mdadm into the tree".to_owned())
+                Some("put the package mdadm into the tree: nothing else assembles the array at boot".to_owned())
             }
-            Self::Formatted { .. } => Some("run the order again: it is planned for what the disk has now".to_owned()),
-            Self::NoTpm { .. } => Some("switch it on in the firmware, or leave `tpm2` out of `unlock`".to_owned()),
+            Self::Formatted { .. } => Some("run the order again: it will be planned for the disk as it is now".to_owned()),
+            Self::NoTpm { .. } => Some("enable it in the firmware, or leave `tpm2` out of `unlock`".to_owned()),
             Self::TreeLacks { package, .. } => Some(format!("put the package {package} into the tree or image")),
-            Self::TreeModule { .. } => Some("put a kernel with this module into the tree, and make its ramdisk anew".to_owned()),
+            Self::TreeModule { .. } => Some("put a kernel with this module into the tree, and rebuild its ramdisk".to_owned()),
             Self::NotMirrored { .. } => Some("change the image, or leave `mirror` out (docs/layouts.md)".to_owned()),
             Self::BootEncrypted { .. } => {
                 Some("give /boot a partition or volume outside of LUKS, or put systemd-boot into the tree".to_owned())
             }
             Self::NotPreserved { .. } => {
-                Some("something else writes to this disk, or it was replaced; look at it before trusting it".to_owned())
+                Some("examine the disk before trusting it: something else writes to it, or it was replaced".to_owned())
             }
             Self::NotKept { .. } => Some(
-                "burin writes nothing there: the disk loses data, or something else writes to it; look at it before trusting it"
+                "examine the disk before trusting it: it loses data, or something other than burin writes to it"
                     .to_owned(),
             ),
-            Self::KeepMany { .. } => Some("keep fewer than a hundred".to_owned()),
+            Self::KeepMany { .. } => Some("keep fewer than a hundred partitions".to_owned()),
             Self::Collision { .. } => Some(
-                "take the other disk out, give the copy new GUIDs (`guids`), or let `policies.collisions` be `warn`"
+                "remove the other disk, give the copy new GUIDs (`guids`), or set `policies.collisions` to `warn`"
                     .to_owned(),
             ),
-            Self::GrowSwap { .. } => Some("name the partition that is to grow by its number".to_owned()),
+            Self::GrowSwap { .. } => Some("name the partition to grow by its number".to_owned()),
             Self::NotGrown { .. } => Some(
-                "the installed system has to: cloud-init or LVM's own tools for a volume group, cloudbase-init on Windows"
+                "grow it in the installed system: cloud-init or LVM's own tools for a volume group, cloudbase-init on Windows"
                     .to_owned(),
             ),
             Self::GrowBlocked { .. } => Some(
-                "leave `grow` out, or use an image whose root lies last; `add` makes a partition of the free space"
+                "leave `grow` out, or use an image whose root is last; `add` makes a partition in the free space"
                     .to_owned(),
             ),
             Self::NoIgnition { .. } => Some(
-                "Fedora CoreOS and RHEL CoreOS have a filesystem `boot` with ignition.firstboot, Flatcar has one labelled \
-                 `OEM`; for systems with cloud-init let the seed's `format` be `cidata`"
+                "use an image of Fedora CoreOS or RHEL CoreOS (a filesystem `boot` with ignition.firstboot) or of Flatcar (one \
+                 labelled `OEM`); for systems with cloud-init set the seed's `format` to `cidata`"
                     .to_owned(),
             ),
             Self::SecondSeed { .. } => {
-                Some("take it out of the image, or let the seed's `format` be the one that goes there".to_owned())
+                Some("remove it from the image, or set the seed's `format` to the one that belongs there".to_owned())
             }
-            Self::NoEsp { .. } => Some("UEFI firmware needs one; `boot_order: keep` makes no boot entry".to_owned()),
+            Self::NoEsp { .. } => Some("add one, which UEFI firmware needs, or set `boot_order: keep` to make no boot entry".to_owned()),
             _ => self.part().and_then(Coded::hint),
         }
     }

@@ -12,26 +12,26 @@ use crate::tree;
 use std::io;
 use std::path::Path;
 
-/// Of which image no older version than so is written, whatever an order says: lines of `NAME VERSION`, optional.
+/// Optional minimum versions of images, whatever an order says: lines of `NAME VERSION`.
 const LEAST_VERSIONS: &str = "etc/burin/image-versions";
 /// The same in the ramdisk's policy.
 const POLICY: &str = "etc/burin/policy.json";
 
-/// An image as it is known before its first byte.
+/// What is known of an image before its first byte.
 pub struct Fetched {
-    /// What the order says, or the manifest that it names.
+    /// From the order, or from the manifest that it names.
     pub spec: ImageSpec,
     pub http: Http,
     pub digest: ImageDigests,
     pub signature: Option<Signed>,
-    /// The image, where it is in a registry.
+    /// The image, if it is in a registry.
     pub registry: Option<oci::Resolved>,
-    /// Who has published it, for the receipt: this holds once the image was written.
+    /// The publisher, for the receipt; valid once the image has been written.
     pub published: Option<PublishedAs>,
 }
 
 impl Fetched {
-    /// Where the bytes of a disk come from, and what they must be.
+    /// The source of a disk image, and its expected digests.
     pub fn disk(&self, cancel: &Cancel) -> Result<(Source, ImageDigests), ImageError> {
         let mut digest = self.digest.clone();
         let Some(registry) = &self.registry else { return Ok((Source::Http(self.http.clone()), digest)) };
@@ -41,10 +41,10 @@ impl Fetched {
     }
 }
 
-/// Passwords of registries in the ramdisk, as docker's config.json has them.
+/// The ramdisk's registry passwords, in docker's config.json format.
 const REGISTRIES: &str = "etc/burin/registries.json";
 
-/// Reads manifest, sums and signature, as far as the order names some.
+/// Reads manifest, sums and signature, if the order names them.
 pub fn prepare(work: &Work, spec: &ImageSpec) -> Result<Fetched, ImageError> {
     let signature = spec.signature.as_ref().or(spec.sums.as_ref().and_then(|sums| sums.signature.as_ref()));
     let signer = signature.map(|signature| ImageSignature::bare_key(&signature.key));
@@ -86,7 +86,7 @@ fn http(work: &Work, spec: &ImageSpec) -> Result<Http, ImageError> {
     Ok(http)
 }
 
-/// Lines of `NAME VERSION`, of the file and of the policy.
+/// Lines of `NAME VERSION`, from the file and from the policy.
 fn least_versions(root: &Path) -> Result<String, ImageError> {
     let read = |place: &str| match std::fs::read_to_string(root.join(place)) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -107,8 +107,8 @@ fn least_versions(root: &Path) -> Result<String, ImageError> {
     Ok(lines)
 }
 
-/// The same image as its manifest says it: digests of everything, so that the manifest's signature is enough. With the
-/// manifest's name and version.
+/// The image as specified by its manifest: digests of everything, so that the manifest's signature suffices. Also
+/// returns the manifest's name and version.
 fn by_manifest(work: &Work, spec: &ImageSpec, at: &str) -> Result<(ImageSpec, String, String), ImageError> {
     let http = http(work, &ImageSpec { urls: vec![at.to_owned()], ..spec.clone() })?.at(at);
     let wanted = WantedManifest {
@@ -148,15 +148,15 @@ fn resolve(work: &Work, spec: &ImageSpec, mut http: Http) -> Result<oci::Resolve
     oci::resolve(http, key.as_ref(), &work.cancel)
 }
 
-/// A file that goes into a system, as it is, of at most so many bytes. Mirrors, proxies and trust are those of images
-/// that say nothing else.
+/// A file that is stored in a system unchanged, of at most this size. Mirrors, proxies and trust are the defaults for
+/// images.
 pub fn file(work: &Work, url: &str, digest: &str, most: u64) -> Result<Vec<u8>, ImageError> {
     let http = Http::new(work.download.clone(), vec![url.to_owned()]);
     image::fetch_file(Source::Http(http), digest, most, &work.cancel)
 }
 
-/// The image's index. That it cannot be had is told to `note`, and the image is written whole; that it is not the one
-/// that was ordered is an error.
+/// The image's index. If it is unavailable, `note` is told and the whole image is written; if it is not the ordered
+/// one, that is an error.
 pub fn index(
     http: &Http,
     index: &ImageIndex,
@@ -167,7 +167,7 @@ pub fn index(
         let signature = index.signature.as_ref().map(|signature| minisign(signature).fetch(http, &index.url, cancel));
         let signature = signature.transpose()?;
         let mut http = http.at(&index.url);
-        // It is worth some waiting, but not as much as the image.
+        // It is worth waiting for, but not as long as for the image.
         http.patience = http.patience.min(http.stall);
         let digest = index.digest.as_deref();
         let found = image::fetch_index(Source::Http(http), digest, signature.as_ref(), cancel)?;

@@ -18,11 +18,11 @@ use std::sync::Arc;
 
 pub const LVM: Tool = Tool { name: "lvm", package: "lvm2" };
 
-/// A group that is made, as far as it is needed to go on with it.
+/// A volume group that was made.
 #[derive(Debug)]
 pub struct Group {
     pub name: String,
-    /// 32 characters, as its metadata have it.
+    /// 32 characters, as in its metadata.
     pub uuid: String,
     pub nodes: Vec<PathBuf>,
     /// Kernel names of its physical volumes.
@@ -32,7 +32,7 @@ pub struct Group {
     pub sys: PathBuf,
 }
 
-/// What lvm is told: nothing but these devices exists, nobody else answers for them, and nothing is kept in files.
+/// lvm's configuration: only these devices exist, no daemon is asked, and nothing is stored in files.
 pub fn config(nodes: &[PathBuf]) -> String {
     let directories: BTreeSet<&Path> = nodes.iter().filter_map(|node| node.parent()).collect();
     let list = |items: Vec<String>| items.join(",");
@@ -51,13 +51,13 @@ pub fn config(nodes: &[PathBuf]) -> String {
     )
 }
 
-/// In a regular expression of LVM's.
+/// Escaped for LVM's regular expressions.
 fn escaped(node: &Path) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_');
     node.display().to_string().chars().map(|c| if plain(c) { c.to_string() } else { format!("\\\\{c}") }).collect()
 }
 
-/// Runs a command of lvm's; errors name `what`.
+/// Runs an lvm command; errors name `what`.
 pub fn run(
     root: &Path,
     nodes: &[PathBuf],
@@ -72,7 +72,7 @@ pub fn run(
     LVM.run_with(root, &all, what, cancel)
 }
 
-/// What all physical volumes of a group say, which is the same.
+/// The metadata of a group, which must be the same on all physical volumes.
 pub fn metadata(work: &Work, step: &CreateGroup) -> Result<Found, ApplyError> {
     let mut group: Option<Found> = None;
     for physical in &step.physical {
@@ -93,7 +93,7 @@ pub fn metadata(work: &Work, step: &CreateGroup) -> Result<Found, ApplyError> {
     group.ok_or_else(|| ApplyError::NoVolume { device: step.name.clone() })
 }
 
-/// The group's name in its metadata of a physical volume.
+/// The name and data of a physical volume in the group's metadata.
 pub fn part<'a>(group: &'a Found, uuid: &str) -> Option<(&'a str, &'a lvm::Part)> {
     let plain = uuid.replace('-', "");
     group.physical.iter().find(|(_, part)| part.uuid == plain).map(|(name, part)| (name.as_str(), part))
@@ -116,7 +116,7 @@ pub fn disks(work: &Work, devices: &[Device]) -> Result<Vec<Arc<BoundDisk>>, App
 }
 
 impl Group {
-    /// Identities in device-mapper of all that belongs to it begin so.
+    /// The prefix of the device-mapper identities of everything in it.
     fn prefix(&self) -> String {
         format!("LVM-{}", self.uuid)
     }

@@ -13,15 +13,15 @@ use crate::finalize::table::Label;
 use crate::protocol::order::PartitionPick;
 use std::path::Path;
 
-/// Less is left by alignment at the end of any disk.
+/// Less than this is lost to alignment at the end of any disk.
 const WORTHWHILE: u64 = 2 << 20;
 /// Linux swap in an MBR.
 const MBR_SWAP: u8 = 0x82;
 
-/// What a root filesystem may be inside of, where it cannot be seen.
+/// Contents that may hide a root filesystem.
 const AROUND: [&str; 2] = ["LVM2_member", "crypto_LUKS"];
 
-/// The number of the partition that grows: where no root filesystem can be seen, the only one that it can be inside of.
+/// The number of the partition that grows: if no root filesystem can be seen, the only partition that may contain it.
 pub fn target(work: &Work, disk: &BoundDisk, pick: PartitionPick) -> Result<u32, ApplyError> {
     let unseen = match table::number(work, disk, pick) {
         Err(error @ ApplyError::Root(RootError::None { .. })) => error,
@@ -38,7 +38,7 @@ pub fn target(work: &Work, disk: &BoundDisk, pick: PartitionPick) -> Result<u32,
     }
 }
 
-/// One partition, as far as this is about it. Bytes.
+/// A partition, as far as needed here. Bytes.
 struct Place {
     number: u32,
     start: u64,
@@ -46,8 +46,8 @@ struct Place {
     swap: bool,
 }
 
-/// Refuses to grow swap, which is `last` of an image whose author did not mean it, and what has something behind it while
-/// the space is at the end of the disk: nothing would come of it.
+/// Refuses to grow swap, which may be the `last` partition of an image unintentionally, and a partition with another
+/// one behind it while the free space is at the end of the disk, because it could not grow.
 pub fn check(disk: &dyn Sectors, label: &Label, grow: Grow) -> Result<(), ApplyError> {
     let sector = u64::from(disk.sector_size());
     let places: Vec<Place> = match label {
@@ -80,7 +80,7 @@ fn judge(device: &Path, size: u64, places: &[Place], grow: Grow) -> Result<(), A
         Grow::Last => Some(last),
         Grow::Number(number) => places.iter().find(|place| place.number == number),
     };
-    // That there is no such partition others say.
+    // A missing partition is reported elsewhere.
     let Some(target) = target else { return Ok(()) };
     if target.swap {
         return Err(ApplyError::GrowSwap { device: device.to_owned(), number: target.number });
@@ -119,10 +119,10 @@ mod tests {
         let swap_behind = [(1, 1, 100, false), (5, 100, 120, true)];
         assert_eq!(code(1000, &swap_behind, Grow::Last), Some("image.not_growable"));
         assert_eq!(code(1000, &swap_behind, Grow::Number(1)), Some("image.grow_blocked"));
-        // No space anywhere, or right behind it.
+        // No free space anywhere, or right behind it.
         assert_eq!(code(121, &swap_behind, Grow::Number(1)), None);
         assert_eq!(code(1000, &[(1, 1, 100, false), (5, 150, 170, true)], Grow::Number(1)), None);
-        // The numbers of a cloud image: the root is number 1 and lies last.
+        // As in a cloud image: the root is number 1 and comes last.
         assert_eq!(code(1000, &[(14, 1, 4, false), (15, 4, 128, false), (1, 128, 900, false)], Grow::Number(1)), None);
         assert_eq!(code(1000, &[], Grow::Last), None);
         assert_eq!(code(1000, &swap_behind, Grow::Number(9)), None);

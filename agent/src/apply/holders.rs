@@ -1,14 +1,14 @@
-//! Devices that the kernel has built on a disk: `holders` in sysfs of the disk, of its partitions, and of what is found
-//! there.
+//! Devices that the kernel has stacked on a disk: `holders` in sysfs of the disk, of its partitions, and of the devices
+//! found there.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// More than anybody stacks.
+/// More layers than anybody stacks.
 const LAYERS: usize = 32;
 
-/// A device that is built on others.
+/// A device on top of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// The kernel's name.
@@ -17,7 +17,7 @@ pub struct Held {
     pub sysfs: PathBuf,
 }
 
-/// Names in a directory of sysfs; none where it is missing.
+/// Names in a sysfs directory; none if it is missing.
 pub fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
@@ -33,18 +33,18 @@ pub fn parts(devices: &[PathBuf]) -> Vec<PathBuf> {
     found
 }
 
-/// All that stands on these devices, whatever lies between; what stands highest comes first.
+/// All devices above these, directly or indirectly; the highest come first.
 pub fn above(devices: &[PathBuf], sys: &Path) -> Vec<Held> {
     let mut found: Vec<Held> = Vec::new();
     let mut layer = devices.to_vec();
-    // Nothing stands on itself; a sysfs that says so is not followed for ever.
+    // A device cannot be above itself; a sysfs that claims so is not followed for ever.
     for _ in 0..LAYERS {
         let standing: BTreeSet<String> = parts(&layer).iter().flat_map(|one| names(&one.join("holders"))).collect();
         layer = Vec::new();
         for name in standing {
             let sysfs = sys.join("class/block").join(&name);
             layer.push(sysfs.clone());
-            // Found again further up: that is its place.
+            // It was found again further up, where it belongs.
             found.retain(|held| held.name != name);
             found.push(Held { name, sysfs });
         }
@@ -53,12 +53,12 @@ pub fn above(devices: &[PathBuf], sys: &Path) -> Vec<Held> {
     found
 }
 
-/// Whether something stands on it.
+/// Whether another device is on top of it.
 pub fn is_held(held: &Held) -> bool {
     parts(std::slice::from_ref(&held.sysfs)).iter().any(|one| !names(&one.join("holders")).is_empty())
 }
 
-/// `MAJOR:MINOR` of these devices, their partitions, and all that stands on them.
+/// `MAJOR:MINOR` of these devices, their partitions, and everything above them.
 pub fn numbers(devices: &[PathBuf], sys: &Path) -> BTreeSet<String> {
     let mut all = devices.to_vec();
     all.extend(above(devices, sys).into_iter().map(|held| held.sysfs));

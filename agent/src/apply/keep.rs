@@ -12,14 +12,14 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
-/// Bytes that are read at once.
+/// Bytes read at once.
 const PIECE: u64 = 4 << 20;
-/// Of samples: what is read at each end, how many pieces between them, and how large these are.
+/// Sampling: bytes read at each end, number of pieces between, and their size.
 const EDGE: u64 = 16 << 20;
 const SAMPLES: u64 = 1024;
 const SAMPLE: u64 = 64 << 10;
 
-/// A kept partition at one moment.
+/// A kept partition at one point in time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeepEvidence {
     pub number: u32,
@@ -28,7 +28,7 @@ pub struct KeepEvidence {
     /// Bytes from the start of the disk.
     pub start: u64,
     pub size: u64,
-    /// Bytes that were read: all of them, unless the order says `samples`.
+    /// Bytes read: all of them, unless the order says `samples`.
     pub compared_bytes: u64,
     /// SHA-256 over these.
     pub sha256: String,
@@ -36,7 +36,7 @@ pub struct KeepEvidence {
     proof: KeepProof,
 }
 
-/// What was compared and found the same.
+/// The result of a successful comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptReceipt {
     #[serde(flatten)]
@@ -61,7 +61,7 @@ impl KeepEvidence {
         })
     }
 
-    /// Takes it again and compares.
+    /// Reads it again and compares.
     pub fn compare(&self, disk: &BoundDisk, cancel: &Cancel) -> Result<KeptReceipt, ApplyError> {
         let kept = disk.keep().iter().find(|kept| kept.number == self.number);
         let changed = || ApplyError::NotKept { device: disk.name().to_owned(), number: self.number };
@@ -93,7 +93,7 @@ fn digest(disk: &BoundDisk, device: &Device, kept: &Kept, cancel: &Cancel) -> Re
     Ok((total, crate::protocol::hex(hash.finalize())))
 }
 
-/// The parts of a partition that are read, in bytes from its start.
+/// The ranges of a partition that are read, in bytes from its start.
 fn pieces(size: u64, proof: KeepProof, sector: u64) -> Vec<Range<u64>> {
     if proof == KeepProof::All || size <= 2 * EDGE + SAMPLES * SAMPLE {
         return std::iter::once(0..size).collect();
@@ -107,7 +107,7 @@ fn pieces(size: u64, proof: KeepProof, sector: u64) -> Vec<Range<u64>> {
     std::iter::once(0..EDGE).chain(between).chain(std::iter::once(size - EDGE..size)).collect()
 }
 
-/// What the disk is to remember: in the place that holds no record which still counts.
+/// The record for the disk, in the slot that holds no valid record.
 pub fn record(disk: &BoundDisk, keep: &[Kept]) -> Result<KeptRecord, ApplyError> {
     let failed = |source| ApplyError::Open { device: disk.name().to_owned(), source };
     let device = disk.open(Part::Whole, Access::Read)?.into_device()?;

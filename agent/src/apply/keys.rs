@@ -12,26 +12,26 @@ use serde_json::{Value, json};
 use std::io;
 use zeroize::Zeroizing;
 
-/// systemd's alphabet of recovery keys: the same keys on keyboards of most countries.
+/// systemd's alphabet for recovery keys: the same keys on most keyboard layouts.
 const MODHEX: &[u8; 16] = b"cbdefghijklnrtuv";
 /// 256 bits.
 const BYTES: usize = 32;
 
-/// A key and what is known of it.
+/// A key and its properties.
 #[derive(Debug)]
 pub struct Key {
     pub secret: Secret,
-    /// Random and long: deriving it slowly protects nothing.
+    /// Random and long, so that slow derivation would add nothing.
     pub is_random: bool,
-    /// The type of its token in the header, where systemd has one for it.
+    /// The type of its token in the header, if systemd has one for it.
     pub token: Option<&'static str>,
     pub escrow: Option<Escrow>,
-    /// What the TPM keeps, where it does.
+    /// The part stored in the TPM, if any.
     pub sealed: Option<Sealed>,
 }
 
 impl Key {
-    /// The header's token for it.
+    /// Its token for the header.
     pub fn token(&self, slot: usize) -> Option<Value> {
         let plain = |kind| json!({ "type": kind, "keyslots": [slot.to_string()] });
         self.sealed.as_ref().map(|sealed| sealed.token(slot)).or_else(|| self.token.map(plain))
@@ -44,9 +44,9 @@ pub struct Escrow {
     /// `recovery-key` or `generated`.
     pub key: &'static str,
     pub slot: usize,
-    /// The recipient of age.
+    /// The age recipient.
     pub to: String,
-    /// A file of age, as text.
+    /// An age file, as text.
     pub age: String,
 }
 
@@ -81,7 +81,7 @@ fn made(
     Ok(Key { secret, is_random: true, token, escrow, sealed: None })
 }
 
-/// Nobody but the TPM knows it afterwards.
+/// Afterwards only the TPM knows it.
 fn in_tpm(work: &Work, pcrs: &[u32]) -> Result<Key, ApplyError> {
     let bytes = random()?;
     let device = tpm::Device::below(&work.paths.root);
@@ -101,7 +101,7 @@ fn random() -> Result<Zeroizing<[u8; BYTES]>, ApplyError> {
 /// Eight groups of eight letters (systemd, "recovery-key.c").
 fn modhex(bytes: &[u8]) -> String {
     let letter = |half: u8| MODHEX.get(usize::from(half & 15)).copied().map_or('c', char::from);
-    // As large as it gets: no copy is left behind by growing.
+    // Allocated in full size: growing would leave copies behind.
     let mut text = String::with_capacity(bytes.len() * 2 + bytes.len() / 4);
     for (index, byte) in bytes.iter().enumerate() {
         if index > 0 && index.is_multiple_of(4) {

@@ -8,24 +8,24 @@ use crate::protocol::receipt::Change;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Something that has to be closed before the disks below it are left alone.
+/// Something that must be closed before the disks below it can be released.
 pub trait Live: Debug + Send + Sync {
-    /// For people.
+    /// For display.
     fn name(&self) -> String;
-    /// What it needs to be closed.
+    /// The disks needed to close it.
     fn disks(&self) -> Vec<Arc<BoundDisk>>;
-    /// Closes it, and says what is proven by then. Nothing to do the second time.
+    /// Closes it, and returns what was verified by then. A second call has nothing left to do.
     fn close(&self) -> Result<Option<Closed>, ApplyError>;
 }
 
-/// What closing proved, for the receipt.
+/// The result of closing, for the receipt.
 #[derive(Debug)]
 pub struct Closed {
     pub device: String,
     pub detail: serde_json::Value,
 }
 
-/// The stack. Locked only to push and pop: what is slow is done outside.
+/// The stack. Locked only to push and pop; slow work is done outside of the lock.
 #[derive(Debug, Default)]
 pub struct Stack {
     items: Mutex<Vec<Arc<dyn Live>>>,
@@ -40,23 +40,23 @@ impl Stack {
         self.lock().is_empty()
     }
 
-    /// Takes an item off that its owner has closed.
+    /// Removes an item that its owner has closed.
     pub fn forget(&self, item: &Arc<dyn Live>) {
         self.lock().retain(|other| !Arc::ptr_eq(other, item));
     }
 
-    /// Closes everything, the last first. What lies on a disk that hangs is left as it is, and whatever fails does not keep
-    /// the rest from being closed: the first failure is told.
+    /// Closes everything, the last one first. Items on a disk that hangs are left as they are. A failure does not keep
+    /// the rest from being closed; the first one is returned.
     pub fn close(&self, patience: Patience) -> (Vec<Change>, Option<ApplyError>) {
         let (mut changes, mut first) = (Vec::new(), None);
         while let Some(item) = self.pop() {
             let disks = item.disks();
             if disks.iter().any(|disk| disk.is_hung()) {
-                log::warn!("{}: left as it is, its disk hangs", item.name());
+                log::warn!("{}: left as it is, because its disk hangs", item.name());
                 continue;
             }
             let closing = item.clone();
-            // Cancelled or not: it is the way out.
+            // Done even if the work was cancelled.
             match watch::run("close", &disks, patience, &Cancel::default(), move || closing.close()) {
                 Ok(Some(Closed { device, detail })) => changes.push(change("stop-arrays", &device, &detail)),
                 Ok(None) => {}

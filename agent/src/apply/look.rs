@@ -10,10 +10,10 @@ use crate::isolate::{IsolateError, IsolatedQuery, Question};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// For one question. Mounts of sound filesystems take moments, also on slow disks; what is longer is not waited for.
+/// Time limit for one question. Mounting an intact filesystem takes moments, even on slow disks.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Who asks, and until when.
+/// Who asks, and the limits.
 #[derive(Debug)]
 pub struct Asker<'a> {
     pub paths: &'a Paths,
@@ -21,13 +21,13 @@ pub struct Asker<'a> {
     pub cancel: &'a Cancel,
 }
 
-/// During the steps of an order.
+/// Asks during the steps of an order.
 pub fn ask<Q: Question>(work: &Work, disk: &BoundDisk, nodes: Vec<PathBuf>, what: &Q) -> Result<Q::Answer, ApplyError> {
     Asker { paths: &work.paths, patience: work.patience.look, cancel: &work.cancel }.ask(disk, nodes, what)
 }
 
 impl Asker<'_> {
-    /// `nodes` are those that the child looks at.
+    /// `nodes` are the devices that the child reads.
     pub fn ask<Q: Question>(&self, disk: &BoundDisk, nodes: Vec<PathBuf>, what: &Q) -> Result<Q::Answer, ApplyError> {
         let query = IsolatedQuery {
             program: &self.paths.program,

@@ -13,29 +13,29 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Deeper than that no volume of a group is built of others.
+/// More nesting than volumes of a group ever have.
 const DEEPEST: usize = 8;
 
-/// A mapped device, as it is to be.
+/// A mapped device as it should be.
 #[derive(Debug, Clone)]
 pub struct Mapped {
     /// device-mapper's name: `/dev/mapper/NAME`.
     pub name: String,
-    /// device-mapper's identity of it.
+    /// Its device-mapper identity.
     pub uuid: String,
-    /// Kernel names of what it may lie on, through parts of its own group.
+    /// Kernel names of the devices that it may lie on, through parts of its own group.
     pub below: BTreeSet<String>,
-    /// Where nodes of our own go.
+    /// Directory for our own nodes.
     pub nodes: PathBuf,
     pub sys: PathBuf,
 }
 
-/// As LVM joins group and volume.
+/// The name into which LVM joins group and volume.
 pub fn lvm_name(group: &str, volume: &str) -> String {
     format!("{}-{}", group.replace('-', "--"), volume.replace('-', "--"))
 }
 
-/// The kernel's name of the device that a node leads to: `sda3`, `md127`, `dm-0`.
+/// The kernel name of a node's device: `sda3`, `md127`, `dm-0`.
 pub fn kernel_name(node: &Path, paths: &Paths) -> Result<String, ApplyError> {
     let failed = |source| ApplyError::Open { device: node.to_owned(), source };
     let number = fs::metadata(node).map_err(failed)?.rdev();
@@ -45,7 +45,7 @@ pub fn kernel_name(node: &Path, paths: &Paths) -> Result<String, ApplyError> {
     name.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
 }
 
-/// device-mapper's control device, which loads it: no udev makes the node in a ramdisk.
+/// Creates device-mapper's control device, and loads the driver: in a ramdisk, no udev does so.
 pub fn control(paths: &Paths) -> Result<(), ApplyError> {
     use nix::sys::stat::{Mode, SFlag, makedev, mknod};
     let directory = paths.dev.join("mapper");
@@ -60,8 +60,8 @@ pub fn control(paths: &Paths) -> Result<(), ApplyError> {
     OpenOptions::new().read(true).write(true).open(&node).map(|_| ()).map_err(failed)
 }
 
-/// Loads a target of device-mapper: lvm would ask for /sbin/modprobe, which a ramdisk does not have. Where that fails, lvm says
-/// what it lacks.
+/// Loads a device-mapper target: lvm would call /sbin/modprobe, which a ramdisk does not have. If that fails, lvm
+/// reports what is missing.
 pub fn load(paths: &Paths, module: &str) {
     let mut command = Command::new(&paths.program);
     command.arg0("modprobe").arg(module).env_clear().stdin(Stdio::null());
@@ -72,7 +72,7 @@ pub fn load(paths: &Paths, module: &str) {
     }
 }
 
-/// Names in sysfs of devices whose identity begins so.
+/// sysfs names of devices whose identity starts with this.
 pub fn with_uuid(sys: &Path, start: &str) -> Vec<String> {
     let mut names = names(&sys.join("class/block"));
     names.retain(|name| {
@@ -81,7 +81,7 @@ pub fn with_uuid(sys: &Path, start: &str) -> Vec<String> {
     names
 }
 
-/// Takes away what has this identity, by the kernel alone.
+/// Removes the device with this identity, using only the kernel.
 pub fn remove(mapped: &Mapped) -> Result<(), ApplyError> {
     for name in with_uuid(&mapped.sys, &mapped.uuid) {
         let number = text(&mapped.block().join(&name), "dev").and_then(|text| number(&text));
@@ -98,7 +98,7 @@ fn number(text: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// Whether any device has one of these names of device-mapper.
+/// Whether any device has one of these device-mapper names.
 pub fn with_names(sys: &Path, wanted: &BTreeSet<String>) -> bool {
     let block = sys.join("class/block");
     let name = |device: &String| text(&block.join(device), "dm/name");
@@ -119,13 +119,13 @@ impl Mapped {
         Path::new("/dev/mapper").join(&self.name)
     }
 
-    /// The kernel's name, where it is there.
+    /// The kernel name, if the device exists.
     pub fn found(&self) -> Option<String> {
         let is = |name: &String| text(&self.block().join(name), "dm/name").is_some_and(|found| found == self.name);
         names(&self.block()).into_iter().find(is)
     }
 
-    /// Opens it, once it is proven to be what was made and to lie on nothing else.
+    /// Opens it, after verifying that it is what was made and lies on nothing else.
     pub fn open(&self, access: Access) -> Result<Proven, ApplyError> {
         let failed = |source| ApplyError::Open { device: self.link(), source };
         let name = self.found().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
@@ -139,7 +139,7 @@ impl Mapped {
         if file.metadata().map_err(failed)?.rdev() != libc::makedev(number.0, number.1) {
             return Err(self.wrong("it is another device by now".to_owned()));
         }
-        // Looked up by name before, and held open now: the number is nobody else's.
+        // It was looked up by name, and is now held open: the number cannot be reused.
         let uuid = text(&device, "dm/uuid").unwrap_or_default();
         if uuid != self.uuid {
             return Err(self.wrong(format!("its identity is {uuid}, it was made as {}", self.uuid)));
@@ -151,7 +151,7 @@ impl Mapped {
         Ok(Proven::array(file, node, self.link()))
     }
 
-    /// What it lies on, parts of its own group aside.
+    /// The devices below it, except parts of its own group.
     fn leaves(&self, name: &str) -> BTreeSet<String> {
         let (mut level, mut found) = (vec![name.to_owned()], BTreeSet::new());
         for _ in 0..DEEPEST {
@@ -165,7 +165,7 @@ impl Mapped {
             found.extend(leaves);
             level = parts;
         }
-        // What goes on for ever is no part.
+        // An endless chain is not valid.
         found.extend(level);
         found
     }
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(lvm_name("my-vg", "a-b"), "my--vg-a--b");
     }
 
-    /// Mapped devices cannot be had without the kernel's dm; a sysfs of files can.
+    /// Real mapped devices need the kernel's dm; here sysfs is a directory of files.
     #[test]
     fn what_lies_elsewhere_is_not_believed() {
         let dir = tempfile::tempdir().unwrap();

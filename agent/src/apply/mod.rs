@@ -1,9 +1,9 @@
 //! Carries out a plan's steps in order, on the disks that it names, and on no others.
 //!
-//! The plan that comes here was made from an inventory taken a moment ago: pinning is done by planning again and
-//! comparing digests ([`pin`]), so that what is applied fits the machine as it is now. The disks are opened then and held
-//! ([`bound`]); each step runs where it can be left behind ([`watch`]); what is opened is closed on every way out
-//! ([`live`]); what makes a disk boot comes to it last ([`boot_area`]).
+//! The plan was made from an inventory taken a moment ago: pinning means planning again and comparing digests
+//! ([`pin`]), so that what is applied fits the machine as it is now. The disks are then opened and held ([`bound`]).
+//! Each step runs in a thread that can be abandoned ([`watch`]). Everything open is closed on every exit path
+//! ([`live`]). The parts that make a disk bootable are written last ([`boot_area`]).
 
 mod arrays;
 pub mod boot_area;
@@ -55,13 +55,13 @@ use std::sync::Arc;
 pub struct Paths {
     pub sys: PathBuf,
     pub dev: PathBuf,
-    /// Where partitions are mounted for a moment.
+    /// Directory for temporary mounts of partitions.
     pub mounts: PathBuf,
-    /// Where device nodes of our own are; not on a filesystem that is mounted `nodev`, as `/run` is.
+    /// Directory for our own device nodes; not on a filesystem that is mounted `nodev`, like `/run`.
     pub nodes: PathBuf,
-    /// Where mkfs and the like are.
+    /// The root directory with mkfs and other programs.
     pub root: PathBuf,
-    /// This program, for what is done in a process of its own.
+    /// This program, for work in a separate process.
     pub program: PathBuf,
 }
 
@@ -78,18 +78,18 @@ impl Default for Paths {
     }
 }
 
-/// What the steps need beside the plan.
+/// What the steps need besides the plan.
 pub struct Context<'a> {
     pub order: Arc<Order>,
     pub plan: Arc<Plan>,
-    /// What the plan was made from: it knows what is on the disks that stay.
+    /// The inventory that the plan was made from, with the contents of the disks that stay.
     pub inventory: Arc<Inventory>,
-    /// The values of the seed, attributes resolved.
+    /// The seed, attributes resolved.
     pub seed: Option<Arc<SeedFiles>>,
     /// For images.
     pub download: ureq::Agent,
     pub cancel: Cancel,
-    /// Called between steps, where the work can be stopped without harm; waits while the controller says hold.
+    /// Called between steps, where the work can be stopped safely; waits while the controller says hold.
     pub safe_point: &'a dyn Fn() -> Control,
     pub paths: Paths,
     /// The plan's disks, held open from [`Bound::new`] to the end of the order.
@@ -110,7 +110,7 @@ pub struct Applied {
     pub changes: Vec<Change>,
 }
 
-/// Refuses a plan that is not the one that was agreed on: the machine has changed in between.
+/// Refuses a plan other than the agreed one: the machine has changed in between.
 pub fn pin(plan: &Plan, agreed: &str) -> Result<(), ApplyError> {
     if plan.digest == agreed {
         return Ok(());
@@ -118,7 +118,7 @@ pub fn pin(plan: &Plan, agreed: &str) -> Result<(), ApplyError> {
     Err(ApplyError::Changed { agreed: agreed.to_owned(), now: plan.digest.clone() })
 }
 
-/// Refuses a plan with a step that this agent or its ramdisk cannot do, before the first one is done.
+/// Refuses a plan with a step that this agent or its ramdisk does not support, before the first step.
 pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
     let ramdisk = steps::Ramdisk { root: &paths.root };
     plan.steps.iter().try_for_each(|step| steps::able(step, &ramdisk))?;
@@ -130,7 +130,7 @@ pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// What hello says that this agent can do, of steps.
+/// The capabilities in hello that concern steps.
 pub fn capabilities() -> impl Iterator<Item = String> {
     Step::NAMES.iter().map(|name| format!("step.{name}"))
 }
@@ -146,7 +146,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    /// The table of docs/layouts.md, "What apply can do".
+    /// The table in docs/layouts.md, "What apply can do".
     #[test]
     fn what_is_told_of_steps_is_what_there_is() {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/layouts.md");
@@ -156,7 +156,7 @@ mod tests {
         let cells = table.filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
         let told: BTreeSet<&str> =
             cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches(['`', ' ', '|'])).collect();
-        // What the engine does by itself.
+        // Done by the engine itself.
         let between = ["find-collisions", "make-bootable"];
         let known: BTreeSet<&str> = Step::NAMES.iter().copied().chain(between).collect();
         assert_eq!(told, known);

@@ -8,30 +8,30 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes compared at each end of the disk: partition tables, and the superblocks of what uses it whole.
+/// Bytes compared at each end of the disk: partition tables, and superblocks of contents that use the whole disk.
 const EDGE: u64 = 1 << 20;
 
-/// A disk at one moment.
+/// The state of a disk at one point in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     device: PathBuf,
     size: u64,
-    /// The kernel's number of this very attachment: another disk, or the same one plugged in again, has another.
+    /// The kernel's number of this attachment: another disk, or the same one plugged in again, has another.
     sequence: Option<String>,
-    /// WWN, NGUID or EUI-64 as sysfs has it.
+    /// WWN, NGUID or EUI-64, as in sysfs.
     wwid: Option<String>,
     edges: [u8; 32],
-    /// Write and discard requests, and sectors of both, that the kernel has sent to the disk since it is there. None
-    /// where the kernel does not count.
+    /// Write and discard requests and their sectors that the kernel has sent to the disk since it appeared. `None` if
+    /// the kernel does not count them.
     writes: Option<[u64; 4]>,
 }
 
-/// What was compared and found the same.
+/// The result of a successful comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PreserveReceipt {
     pub device: String,
-    /// `size`, `attachment`, `wwid`, `first-and-last-mib`, `write-counters`: with the last, the kernel sent no write and
-    /// no discard to the disk in between.
+    /// `size`, `attachment`, `wwid`, `first-and-last-mib`, `write-counters`: with the last one, the kernel sent no
+    /// write and no discard to the disk in between.
     pub compared: Vec<&'static str>,
     /// SHA-256 over the first and last MiB.
     pub edges: String,
@@ -55,7 +55,7 @@ impl Evidence {
         })
     }
 
-    /// Takes it again and compares.
+    /// Reads the state again and compares.
     pub fn compare(&self, disk: &BoundDisk) -> Result<PreserveReceipt, ApplyError> {
         let now = Self::take(disk)?;
         let same = [

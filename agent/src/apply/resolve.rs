@@ -11,7 +11,7 @@ pub fn open(work: &Work, device: &Device, access: Access) -> Result<Proven, Appl
         Device::Disk { disk } => {
             let bound = work.disks.disk(*disk)?;
             if bound.area().is_withheld() {
-                // Whoever opens it by itself would miss what lies at its ends.
+                // Opening it directly would bypass its withheld ends.
                 return Err(ApplyError::Unsupported { step: "a filesystem on a whole disk".to_owned() });
             }
             bound.open(Part::Whole, access)
@@ -20,7 +20,7 @@ pub fn open(work: &Work, device: &Device, access: Access) -> Result<Proven, Appl
             let number = number(work, device)?;
             work.disks.disk(*disk)?.open(Part::Number(number), access)
         }
-        // Also behind its array: the one that looks at the member itself.
+        // Also below its array: the caller looks at the member itself.
         Device::ImagePartition { disk, .. } => {
             work.disks.disk(*disk)?.open(Part::Number(number(work, device)?), access)
         }
@@ -35,8 +35,8 @@ pub fn open(work: &Work, device: &Device, access: Access) -> Result<Proven, Appl
     }
 }
 
-/// The number of a planned partition: the plan's own, or that of the GUID which the plan gave it. Its name says nothing:
-/// an image may have a partition of the same.
+/// The number of a planned partition: the plan's own, or that of the GUID which the plan gave it. Its name does not
+/// identify it, because an image may have a partition with the same name.
 pub fn number(work: &Work, device: &Device) -> Result<u32, ApplyError> {
     if let Device::ImagePartition { disk, partition } = device {
         return table::number(work, work.disks.disk(*disk)?, *partition);
@@ -55,7 +55,7 @@ pub fn number(work: &Work, device: &Device) -> Result<u32, ApplyError> {
     let missing =
         || ApplyError::NoPartition { device: bound.name().to_owned(), wanted: format!("what the plan calls {name:?}") };
     let guid = table::guid(bound, &planned.ok_or_else(missing)?.guid)?;
-    // An MBR knows no GUIDs; what is added there is the last on the disk.
+    // An MBR has no GUIDs; an added partition is the last on the disk.
     let found = table::by_guid(bound, guid)?.map_or_else(|| table::last_of_mbr(bound), |number| Ok(Some(number)))?;
     found.ok_or_else(missing)
 }

@@ -7,17 +7,17 @@ use super::{ApplyError, system, table};
 use crate::plan::seed_labels;
 use crate::protocol::order::SeedFormat;
 
-/// One of them.
+/// A seed volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeedVolume {
     pub number: u32,
-    /// Of its filesystem, or its partition's name.
+    /// The label of its filesystem, or its partition's name.
     pub label: String,
 }
 
-/// All partitions that are a seed by the label of their filesystem or by their name.
+/// All partitions that are seeds by the label of their filesystem or by their name.
 pub fn find(work: &Work, disk: &BoundDisk) -> Result<Vec<SeedVolume>, ApplyError> {
-    // Held open while they are looked at.
+    // Held open while they are examined.
     let (candidates, _open) = table::candidates(work, disk)?;
     let contents = system::contents(work, disk, &candidates)?;
     let volumes = candidates.into_iter().zip(contents).filter_map(|(candidate, content)| {
@@ -28,7 +28,7 @@ pub fn find(work: &Work, disk: &BoundDisk) -> Result<Vec<SeedVolume>, ApplyError
     Ok(volumes.collect())
 }
 
-/// The one that a seed of this format goes to, if there is one; an error where another would be read beside it.
+/// The volume for a seed of this format, if there is one; an error if another would be read besides it.
 pub fn of_format<'a>(
     disk: &BoundDisk,
     volumes: &'a [SeedVolume],

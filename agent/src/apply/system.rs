@@ -12,13 +12,13 @@ use crate::finalize::system::System;
 use crate::protocol::order::{PartitionPick, PickName};
 use std::sync::Arc;
 
-/// Its partitions, held open, what is on them, and which of them has the root.
+/// Its partitions, held open, with their contents, and which of them has the root.
 #[derive(Debug)]
 pub struct Image {
     partitions: Vec<(Candidate, Option<Content>)>,
     open: Vec<Proven>,
     root: RootFilesystem,
-    /// What it lies on, where that is a mirror.
+    /// The array that it lies on, if it is mirrored.
     array: Option<Arc<Array>>,
 }
 
@@ -38,14 +38,14 @@ impl Image {
         Ok(Self { partitions: candidates.into_iter().zip(contents).collect(), open, root, array })
     }
 
-    /// The partition with a path of the system, as receipts have it.
+    /// The partition that contains a path of the system, for receipts.
     pub fn device(&self, system: &System, path: &str) -> String {
         let holding = system.holding(path);
         let open = self.open.iter().find(|proven| Some(proven.node()) == holding);
         open.map(Proven::device).unwrap_or_default()
     }
 
-    /// Mounts what of the system has to do with these places (all, where none is named), for as long as something is done.
+    /// Mounts what is needed for these directories (everything, if none are named), for the duration of a callback.
     pub fn visit<T>(
         &self,
         work: &Work,
@@ -59,7 +59,7 @@ impl Image {
         done
     }
 
-    /// Mounts it anew, read-only, to compare what was written; of a mirror each copy by itself.
+    /// Mounts it again, read-only, to compare what was written; on a mirror, each copy separately.
     pub fn read_back(
         &self,
         work: &Work,
@@ -71,20 +71,20 @@ impl Image {
             array.read_from(Some(copy))?;
             self.visit(work, Access::ReadOnly, wanted, &compare)
         });
-        // Also where it failed: a member that stays write-mostly would be one in the installed system.
+        // Also after a failure: a member that stays write-mostly would be so in the installed system.
         array.read_from(None)?;
         compared
     }
 }
 
-/// What is on one.
+/// The contents of one partition.
 pub fn content(work: &Work, disk: &BoundDisk, proven: &Proven) -> Result<Content, ApplyError> {
     let nodes = vec![proven.node().to_owned()];
     let found = look::ask(work, disk, nodes.clone(), &WhatIsOn { nodes })?;
     Ok(found.into_iter().next().unwrap_or_else(|| Ok(Content::default()))?)
 }
 
-/// What is on each; none where it is more than one thing.
+/// The contents of each; `None` if they are ambiguous.
 pub fn contents(work: &Work, disk: &BoundDisk, candidates: &[Candidate]) -> Result<Vec<Option<Content>>, ApplyError> {
     let nodes: Vec<_> = candidates.iter().map(|one| one.node.clone()).collect();
     let found = look::ask(work, disk, nodes.clone(), &WhatIsOn { nodes })?;

@@ -17,10 +17,10 @@ use crate::protocol::plan::Kept;
 use std::path::PathBuf;
 use uuid::Uuid;
 
-/// Where an ISO 9660 filesystem says that it is one.
+/// Offset of the magic number of an ISO 9660 filesystem.
 const ISO_MAGIC: u64 = 0x8001;
 
-/// Lets `look` at the disk as it will be.
+/// Lets `look` see the disk as it will be.
 pub fn with<T>(
     disk: &BoundDisk,
     access: Access,
@@ -34,8 +34,8 @@ pub fn read(disk: &BoundDisk) -> Result<Label, ApplyError> {
     with(disk, Access::Read, |sectors| Ok(table::read(sectors)?))
 }
 
-/// Changes the table; the kernel's list follows. A hybrid ISO that is not to be changed stays as it is, with its table
-/// where its boot code and the check of the medium expect it.
+/// Changes the table; the kernel's partitions follow. A hybrid ISO that is not to be changed stays as it is, with its
+/// table where its boot code and medium check expect it.
 pub fn commit(disk: &BoundDisk, change: &TableChange) -> Result<TableReceipt, ApplyError> {
     if *change == TableChange::default() && disk.keep().is_empty() && with(disk, Access::Read, is_iso)? {
         let receipt = with(disk, Access::Read, |sectors| Ok(adjust::look(sectors)?))?;
@@ -49,7 +49,7 @@ pub fn commit(disk: &BoundDisk, change: &TableChange) -> Result<TableReceipt, Ap
     Ok(receipt)
 }
 
-/// What is kept, as a table has it.
+/// The kept partitions as table entries.
 pub fn kept(disk: &BoundDisk) -> Result<Vec<Partition>, ApplyError> {
     let entry = |one: &Kept| {
         let missing = || ApplyError::Guid { device: disk.name().display().to_string(), text: one.guid.clone() };
@@ -58,7 +58,7 @@ pub fn kept(disk: &BoundDisk) -> Result<Vec<Partition>, ApplyError> {
     disk.keep().iter().map(entry).collect()
 }
 
-/// Whether a partition is none of those that this order puts on the disk.
+/// Whether a partition is not one that this order puts on the disk.
 fn is_kept(disk: &BoundDisk, number: u32) -> bool {
     disk.keep().iter().any(|one| one.number == number)
 }
@@ -74,21 +74,21 @@ fn is_iso(sectors: &dyn Sectors) -> Result<bool, ApplyError> {
     Ok(magic == *b"CD001")
 }
 
-/// The kernel knows these partitions and no others, and finds their bytes on the disk.
+/// Tells the kernel exactly these partitions, and makes sure that their bytes are on the disk.
 pub fn follow(disk: &BoundDisk, partitions: &[Extent]) -> Result<(), ApplyError> {
     let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
     disk.area().release(&device, partitions)?;
     disk.tell_kernel(partitions)
 }
 
-/// What lies on a whole disk, without a table, finds its bytes there from `from` on; what comes before stays withheld.
+/// Contents of a whole disk, without a table, are written to the disk from `from` on; what precedes stays withheld.
 pub fn let_go(disk: &BoundDisk, from: u64) -> Result<(), ApplyError> {
     let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
     let rest = Extent { number: 0, start: from, length: disk.size().saturating_sub(from), guid: None };
     Ok(disk.area().release(&device, &[rest])?)
 }
 
-/// All partitions, as the kernel knows them by now; none where the disk has no table.
+/// All partitions, as the kernel knows them now; none if the disk has no table.
 pub fn partitions(disk: &BoundDisk) -> Result<Vec<Extent>, ApplyError> {
     match commit(disk, &TableChange::default()) {
         Ok(receipt) => Ok(receipt.partitions),
@@ -121,7 +121,7 @@ pub fn last_of_mbr(disk: &BoundDisk) -> Result<Option<u32>, ApplyError> {
 /// Opens a partition of an image.
 pub fn open(work: &Work, disk: &BoundDisk, pick: PartitionPick, access: Access) -> Result<Proven, ApplyError> {
     let number = number(work, disk, pick)?;
-    // Where no step had to do with the table yet, the kernel does not know its partitions.
+    // If no step has touched the table yet, the kernel does not know its partitions.
     partitions(disk)?;
     disk.open(Part::Number(number), access)
 }
@@ -145,7 +145,7 @@ pub fn number(work: &Work, disk: &BoundDisk, pick: PartitionPick) -> Result<u32,
     }
 }
 
-/// The partition that holds the root filesystem, open.
+/// The partition with the root filesystem, opened.
 pub fn root(work: &Work, disk: &BoundDisk) -> Result<(RootFilesystem, Proven), ApplyError> {
     let (candidates, open) = candidates(work, disk)?;
     let nodes = candidates.iter().map(|one| one.node.clone()).collect();
@@ -156,8 +156,8 @@ pub fn root(work: &Work, disk: &BoundDisk) -> Result<(RootFilesystem, Proven), A
     Ok((found, proven.ok_or_else(missing)?))
 }
 
-/// A partition for reading; where an array runs over what an image brought there, the array: what is in it is the array's
-/// by now, and the kernel mounts nothing else.
+/// Opens a partition for reading. If an array runs over the image's contents there, opens the array, because its
+/// contents now belong to the array and the kernel mounts nothing else.
 pub fn reading(work: &Work, disk: &BoundDisk, number: u32) -> Result<Proven, ApplyError> {
     match work.array_over(disk, number) {
         Some(array) => array.open(Access::Read),
@@ -165,7 +165,7 @@ pub fn reading(work: &Work, disk: &BoundDisk, number: u32) -> Result<Proven, App
     }
 }
 
-/// All partitions but those that are kept, open, and what the table says of them.
+/// All partitions except kept ones, opened, with their table entries.
 pub fn candidates(work: &Work, disk: &BoundDisk) -> Result<(Vec<Candidate>, Vec<Proven>), ApplyError> {
     let extents: Vec<Extent> = partitions(disk)?.into_iter().filter(|extent| !is_kept(disk, extent.number)).collect();
     let label = read(disk)?;
@@ -196,7 +196,7 @@ pub fn candidates(work: &Work, disk: &BoundDisk) -> Result<(Vec<Candidate>, Vec<
     Ok((candidates, open))
 }
 
-/// The disk signature of an MBR, by which firmware and kernel name it (UEFI 2.10, 5.2.1).
+/// The disk signature of an MBR, by which firmware and kernel identify it (UEFI 2.10, 5.2.1).
 pub fn signature(disk: &BoundDisk) -> Result<u32, ApplyError> {
     let mut first = vec![0; disk.sector() as usize];
     with(disk, Access::Read, |sectors| {

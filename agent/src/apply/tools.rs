@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Where Debian puts them.
+/// Debian's directories for them.
 const DIRECTORIES: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
-/// Bytes of a program's complaints that go into an error.
+/// At most this many bytes of a program's output go into an error.
 const SAID: u64 = 1000;
 const TICK: Duration = Duration::from_millis(20);
 
-/// A program and the Debian package that has it.
+/// A program and the Debian package that contains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tool {
     pub name: &'static str,
@@ -39,12 +39,12 @@ impl Tool {
         self.run_with(root, &all, device, cancel)
     }
 
-    /// Runs it with these arguments; errors name `device`. Ends it when the work is called off.
+    /// Runs it with these arguments; errors name `device`. Kills it when the work is cancelled.
     pub fn run_with(self, root: &Path, arguments: &[&OsStr], device: &Path, cancel: &Cancel) -> Result<(), ApplyError> {
         self.started(root, arguments, device, Stdio::null(), cancel)
     }
 
-    /// The same with something secret to read: in memory that has no name, and is zeros when the program has ended.
+    /// The same with secret input: in anonymous memory that is zeroed when the program has ended.
     pub fn run_on(
         self,
         root: &Path,
@@ -74,7 +74,7 @@ impl Tool {
         let failed = |source| ApplyError::Tool { tool: self.name, source };
         let mut command = Command::new(self.find(root)?);
         command.args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
-        // No udev makes nodes here: mdadm and libdevmapper are to make their own.
+        // There is no udev to make nodes: mdadm and libdevmapper must make their own.
         command.env("MDADM_NO_UDEV", "1").env("DM_DISABLE_UDEV", "1").env("LVM_SUPPRESS_FD_WARNINGS", "1");
         signal::end_with_parent(&mut command);
         let mut said = File::from(memfd_create("said", MFdFlags::MFD_CLOEXEC).map_err(|error| failed(error.into()))?);
@@ -105,7 +105,7 @@ impl Tool {
     }
 }
 
-/// The end of what a program said.
+/// The end of a program's output.
 fn last(said: &mut File) -> std::io::Result<String> {
     let length = said.seek(SeekFrom::End(0))?;
     said.seek(SeekFrom::Start(length.saturating_sub(SAID)))?;

@@ -19,20 +19,20 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The new system's filesystems while it is made.
+/// The filesystems of the new system while it is being made.
 #[derive(Debug, Default)]
 pub struct Tree {
     filesystems: Vec<Arc<Filesystem>>,
-    /// What was written after the archive, to be compared when all is done: paths below the root, and contents.
+    /// Files written after the archive, to be compared at the end: paths below the root, and contents.
     written: Vec<(String, Written)>,
 }
 
-/// One of them, mounted or not.
+/// One filesystem, mounted or not.
 #[derive(Debug)]
 struct Filesystem {
     on: Device,
     disks: Vec<Arc<BoundDisk>>,
-    /// For people.
+    /// For display.
     device: PathBuf,
     kind: &'static str,
     at: String,
@@ -67,7 +67,7 @@ impl Live for Filesystem {
         self.disks.clone()
     }
 
-    /// Everything on stable storage, and in no cache any more.
+    /// Everything is on stable storage, and in no cache any more.
     fn close(&self) -> Result<Option<Closed>, ApplyError> {
         let taken = self.mounted().take();
         taken.map(Mounted::unmount).transpose()?;
@@ -75,32 +75,32 @@ impl Live for Filesystem {
     }
 }
 
-/// Proof of a tree.
+/// The result for a tree.
 #[derive(Debug, Serialize)]
 pub struct TreeReceipt {
     pub url: String,
     pub compression: &'static str,
     pub wire_bytes: u64,
-    /// Of the decoded archive.
+    /// Size of the decoded archive.
     pub archive_bytes: u64,
-    /// Digests that were computed and are as ordered.
+    /// Digests that were computed and match the order.
     pub digest: ImageDigests,
     pub verify: Verify,
     #[serde(flatten)]
     pub unpacked: Unpacked,
-    /// What was read back from filesystems that were mounted anew, and found to be as it was unpacked.
+    /// What was read back from filesystems mounted again, and matched what was unpacked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verified>,
-    /// On a mirror: how many members all of that was read from, each by itself.
+    /// On a mirror: from how many members all of that was read, each separately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified_members: Option<usize>,
-    /// Whose image it is, where it came by a manifest or was signed.
+    /// The publisher's data, if the image has a manifest or was signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<PublishedAs>,
 }
 
 impl Tree {
-    /// Parents come before children. Mount options of the order are the installed system's business.
+    /// Parents come before children. The order's mount options are for the installed system only.
     pub fn mount(&mut self, work: &Work, on: &Device, at: &str, kind: &'static str) -> Result<(), ApplyError> {
         let at = at.to_owned();
         if self.filesystems.is_empty() != (at == "/") {
@@ -167,12 +167,12 @@ impl Tree {
         self.filesystems.iter().find(|one| one.on == *on).map(|one| one.at.as_str())
     }
 
-    /// The device with the filesystem that has this path of the tree.
+    /// The device with the filesystem that contains this path of the tree.
     pub fn holding(&self, path: &str) -> Option<&Path> {
         self.filesystem_of(path).map(|one| one.device.as_path())
     }
 
-    /// The same, as the plan calls it.
+    /// The same, as named in the plan.
     pub fn device_of(&self, path: &str) -> Option<&Device> {
         self.filesystem_of(path).map(|one| &one.on)
     }
@@ -183,12 +183,12 @@ impl Tree {
         above.max_by_key(|one| one.at.len()).map(Arc::as_ref)
     }
 
-    /// Mount points in the new system, and what is mounted there.
+    /// Mount points in the new system, with their devices.
     pub fn places(&self) -> impl Iterator<Item = (&str, &Device)> {
         self.filesystems.iter().map(|one| (one.at.as_str(), &one.on))
     }
 
-    /// With `verify: readback`, all filesystems are mounted anew, and every file compared with what was unpacked.
+    /// With `verify: readback`, all filesystems are mounted again, and every file is compared with what was unpacked.
     pub fn unpack(&mut self, work: &Work, name: &str, verify: Verify) -> Result<TreeReceipt, ApplyError> {
         let spec = work.order.images.get(name).ok_or_else(|| ApplyError::NoImage { name: name.to_owned() })?;
         let mut fetched = fetch::prepare(work, spec)?;
@@ -233,7 +233,7 @@ impl Tree {
         Ok(verified)
     }
 
-    /// A small file of our own in the tree.
+    /// Writes a small file into the tree.
     pub fn write(&mut self, directory: &str, name: &str, bytes: Vec<u8>, mode: u32) -> Result<(), ApplyError> {
         let path = format!("{directory}/{name}");
         let failed = |source| ApplyError::Tree(TreeError::Io { path: path.clone(), action: "write", source });
@@ -242,26 +242,27 @@ impl Tree {
         Ok(())
     }
 
-    /// What somebody else wrote into the tree.
+    /// Records a file that was written into the tree elsewhere.
     pub fn wrote(&mut self, path: String, bytes: Vec<u8>) {
         self.written.retain(|(other, _)| *other != path);
         self.written.push((path, Written::Bytes(bytes)));
     }
 
-    /// The same of a large file.
+    /// The same for a large file.
     pub fn copied(&mut self, path: String, digest: [u8; 32]) {
         self.written.retain(|(other, _)| *other != path);
         self.written.push((path, Written::Digest(digest)));
     }
 
-    /// The same of a file with attributes of its own.
+    /// The same for a file with attributes of its own.
     pub fn put(&mut self, receipt: FileReceipt, bytes: &[u8]) {
         let path = relative(&receipt.path).to_owned();
         self.written.retain(|(other, _)| *other != path);
         self.written.push((path, Written::File(Sha256::digest(bytes).into(), receipt)));
     }
 
-    /// Unmounts all, and compares what was written since the archive was read back. Nothing is left to do the second time.
+    /// Unmounts everything, and compares what was written since the archive was read back. A second call has nothing
+    /// left to do.
     pub fn settle(&mut self, work: &Work) -> Result<(), ApplyError> {
         self.detach(work)?;
         let written = std::mem::take(&mut self.written);
@@ -295,7 +296,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Mounts all anew and lets `look` read, once from each copy that arrays keep. Nothing is mounted afterwards.
+    /// Mounts everything again and calls `look`, once for each copy in arrays. Nothing is mounted afterwards.
     fn each_copy(
         &mut self,
         work: &Work,
@@ -312,7 +313,7 @@ impl Tree {
     }
 }
 
-/// Unpacks the layers of an image in a registry, each of which has the digest that its manifest says.
+/// Unpacks the layers of an image in a registry, each verified against the digest in its manifest.
 fn layers(
     work: &Work,
     registry: &oci::Resolved,
@@ -350,7 +351,7 @@ fn layers(
     Ok(image::ReadReceipt { name: registry.name(), ..all })
 }
 
-/// How many times everything is kept, at most: each copy is to be read by itself.
+/// The largest number of copies, each of which is to be read separately.
 fn copies(work: &Work) -> usize {
     work.arrays().iter().map(|array| array.copies()).max().unwrap_or(1)
 }

@@ -1,8 +1,8 @@
 //! Runs disk work in a thread that can be abandoned, so that a device that does not answer blocks neither a
 //! cancellation nor the machine's other disks.
 //!
-//! Whoever waits for a device inside the kernel cannot be called back, not even by a signal. So the work gets a thread of
-//! its own, which owns what it needs, and the caller waits in ticks.
+//! A thread that waits for a device inside the kernel cannot be interrupted, not even by a signal. So the work gets a
+//! thread of its own, which owns what it needs, and the caller polls.
 
 use super::bound::{BoundDisk, Until};
 use super::{ApplyError, look};
@@ -16,14 +16,14 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long is waited for what.
+/// Timeouts.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Without any progress of a step's disks. A little longer than the writer's own, which knows more.
+    /// Without any progress on a step's disks. A little longer than the writer's own timeout, which is more specific.
     pub progress: Duration,
-    /// For work to end by itself once it is called off.
+    /// For work to end by itself once it is cancelled.
     pub cancel: Duration,
-    /// For a child that looks into an image.
+    /// For a child process that inspects an image.
     pub look: Duration,
 }
 
@@ -38,10 +38,11 @@ impl Default for Patience {
 }
 
 const TICK: Duration = Duration::from_millis(50);
-/// No request waits at any disk, and still nothing happens: so many times the patience until that is given up too.
+/// If no request is in flight on any disk and still nothing happens, this many times the patience until it is given up
+/// too.
 const IDLE: u32 = 2;
 
-/// Runs `work`, which does something to `disks`, and waits for it to end.
+/// Runs `work`, which uses `disks`, and waits for it to end.
 pub fn run<T: Send + 'static>(
     step: &'static str,
     disks: &[Arc<BoundDisk>],
@@ -75,7 +76,7 @@ pub fn run<T: Send + 'static>(
     }
 }
 
-/// Says that a thread is over, also where it panics.
+/// Signals the end of a thread, even if it panics.
 struct Ends(Arc<AtomicBool>);
 
 impl Drop for Ends {
@@ -89,13 +90,13 @@ struct Watch<'a> {
     disks: &'a [Arc<BoundDisk>],
     patience: Patience,
     ended: Arc<AtomicBool>,
-    /// Answered requests of all disks together.
+    /// Completed requests of all disks.
     seen: Option<u64>,
     moved: Instant,
 }
 
 impl Watch<'_> {
-    /// An error once nothing has moved for too long.
+    /// Returns an error once there has been no progress for too long.
     fn look(&mut self) -> Result<(), ApplyError> {
         let counted: Vec<_> = self.disks.iter().filter_map(|disk| Some((disk, disk.requests()?))).collect();
         let done = counted.iter().fold(0u64, |sum, (_, requests)| sum.wrapping_add(requests.done));
@@ -108,7 +109,7 @@ impl Watch<'_> {
         }
         let mut waiting: Vec<&Arc<BoundDisk>> =
             counted.iter().filter(|(_, requests)| requests.waiting > 0).map(|(disk, _)| *disk).collect();
-        // Some drivers do not count what they wait for; that somebody waits inside the kernel says as much.
+        // Some drivers do not count requests in flight; a thread that waits inside the kernel shows the same.
         if waiting.is_empty() && is_blocked() {
             waiting = self.disks.iter().collect();
         }
@@ -117,7 +118,7 @@ impl Watch<'_> {
             let (device, seconds) = (first.name().to_owned(), still.as_secs());
             return Err(ApplyError::Hung { device, step: self.step, seconds });
         }
-        // A kernel that does not count, or work that waits for something else.
+        // The kernel does not count, or the work waits for something else.
         if still >= self.patience.progress * IDLE {
             self.keep_off();
             return Err(ApplyError::Stalled { step: self.step, seconds: still.as_secs() });
@@ -125,10 +126,10 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// The thread goes on without us, perhaps for ever: nothing else may touch its disks.
+    /// The thread continues without us, perhaps for ever: nothing else may touch its disks.
     fn left_behind(&self) -> ApplyError {
         let disks: Vec<String> = self.disks.iter().map(|disk| disk.name().display().to_string()).collect();
-        log::warn!("{}: called off, and does not end: left behind with {}", self.step, disks.join(", "));
+        log::warn!("{}: cancelled but does not end: left behind with {}", self.step, disks.join(", "));
         self.keep_off();
         ApplyError::Cancelled
     }
@@ -138,7 +139,7 @@ impl Watch<'_> {
     }
 }
 
-/// Whether a thread of ours, or a program that we started, waits for a device where no signal reaches it (proc(5), state D).
+/// Whether one of our threads, or a program that we started, waits uninterruptibly for a device (proc(5), state D).
 fn is_blocked() -> bool {
     let ours = std::process::id().to_string();
     let stats = |directory: &str| fs::read_dir(directory).into_iter().flatten().flatten().map(|one| one.path());

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-/// What libblkid says of it. Nothing that it knows keeps all that names it outside of the first and the last MiB.
+/// libblkid's result for it. Everything that it recognises has its identifiers in the first or the last MiB.
 pub fn probe(disk: &BoundDisk) -> Result<Content, ApplyError> {
     let failed = |source| ApplyError::Open { device: disk.name().to_owned(), source };
     let device = disk.open(Part::Whole, Access::Read)?.into_device()?;

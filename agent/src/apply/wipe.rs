@@ -13,23 +13,24 @@ use serde::Serialize;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// btrfs keeps copies of its superblock at these distances from its beginning (btrfs on-disk format, "Superblock";
-/// `btrfs_sb_offset` in fs/btrfs/volumes.h), and tools for rescue find them.
+/// btrfs keeps copies of its superblock at these distances from its start (btrfs on-disk format, "Superblock";
+/// `btrfs_sb_offset` in fs/btrfs/volumes.h), and recovery tools find them.
 const BTRFS_COPIES: [u64; 2] = [64 << 20, 256 << 30];
 const BTRFS_SUPERBLOCK: u64 = 4096;
 
-/// What was erased. Bytes.
+/// What was erased, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WipeReceipt {
     pub device: String,
-    /// Old partitions whose ends were erased too.
+    /// Number of old partitions whose ends were erased too.
     pub partitions: usize,
     pub zeroed_bytes: u64,
 }
 
-/// Both ends of the disk, which are withheld from then on, and of each partition that it has or had when the plan was
-/// made. What firmware looks for goes first: a disk that has lost part of its old contents does not boot. The entries of an
-/// old GPT go last: killed before, a new run still finds the old partitions. Those of an old MBR go with its boot sector.
+/// Erases both ends of the disk, which are withheld from then on, and of each partition that it has or had when the
+/// plan was made. What firmware looks for goes first, because a disk that has lost part of its old contents must not
+/// boot. The entries of an old GPT go last, so that after an interruption the next run still finds the old partitions.
+/// Those of an old MBR are removed with its boot sector.
 pub fn disk(disk: &BoundDisk, existing: &Existing, order: &str) -> Result<WipeReceipt, ApplyError> {
     let target = disk.target()?;
     let known = existing.partitions.iter().map(|old| old.start..old.start.saturating_add(old.size));
@@ -57,7 +58,7 @@ pub fn disk(disk: &BoundDisk, existing: &Existing, order: &str) -> Result<WipeRe
     Ok(WipeReceipt { device: proven.device(), partitions: stale.len(), zeroed_bytes })
 }
 
-/// The ends of partitions that are about to be: what lay there may be the inside of something older.
+/// Erases the ends of new partitions, where something older may lie.
 pub fn partitions(disk: &BoundDisk, new: &[PlannedPartition]) -> Result<(), ApplyError> {
     let target = disk.target()?;
     for partition in new {
@@ -68,8 +69,8 @@ pub fn partitions(disk: &BoundDisk, new: &[PlannedPartition]) -> Result<(), Appl
     Ok(())
 }
 
-/// The end of what partitions have gained: the superblock of an array that an older table had there, or an attempt that was
-/// cut short, would count again.
+/// Erases the end of the space that partitions have gained. An older table or an interrupted attempt may have left an
+/// array's superblock there, which would become valid again.
 pub fn gained(disk: &BoundDisk, table: &TableReceipt) -> Result<(), ApplyError> {
     let target = disk.target()?;
     for change in &table.changed {
@@ -84,14 +85,15 @@ pub fn gained(disk: &BoundDisk, table: &TableReceipt) -> Result<(), ApplyError> 
     Ok(())
 }
 
-/// Both ends of an array that was just made: old contents of its members show through. Its size in bytes.
+/// Erases both ends of an array that was just made, because old contents of its members show through. Returns the
+/// array's size in bytes.
 pub fn array(array: &Proven) -> Result<u64, ApplyError> {
     let target = Target::open_device_as(array.node(), array.name()).map_err(ImageError::from)?;
     erase(&target, &inside(0..target.size()))?;
     Ok(target.size())
 }
 
-/// Where signatures may be: on the whole device and on each of the areas on it that count, sorted.
+/// Where signatures may be: on the whole device and on each of the areas, sorted.
 fn signatures(device: Range<u64>, areas: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut ranges = wipe::beyond(device.start, device.end, areas);
     for area in areas.iter().chain([&device]) {
@@ -103,18 +105,18 @@ fn signatures(device: Range<u64>, areas: &[Range<u64>]) -> Vec<Range<u64>> {
     ranges
 }
 
-/// What of the ranges lies in there.
+/// The parts of the ranges that are within `to`.
 fn clipped(ranges: &[Range<u64>], to: Range<u64>) -> Vec<Range<u64>> {
     let clipped = ranges.iter().map(|range| range.start.max(to.start)..range.end.min(to.end));
     clipped.filter(|range| range.start < range.end).collect()
 }
 
-/// The same of one area with nothing in it that counts.
+/// Where signatures may be in an area that contains no others.
 fn inside(area: Range<u64>) -> Vec<Range<u64>> {
     signatures(area, &[])
 }
 
-/// Zeros the ranges from the last to the first, each on the medium before the next, and reads them back.
+/// Zeros the ranges from last to first, flushes each one before the next, and reads them back.
 fn erase(target: &Target, ranges: &[Range<u64>]) -> Result<u64, ApplyError> {
     let failed = |offset| move |source| ApplyError::Erase { device: target.path().to_owned(), offset, source };
     let sector = u64::from(target.sector());
@@ -123,7 +125,7 @@ fn erase(target: &Target, ranges: &[Range<u64>]) -> Result<u64, ApplyError> {
     let mut back = AlignedBuf::zeroed(CHUNK);
     let mut total = 0;
     for range in ranges.iter().rev() {
-        // A table made for other sectors has partitions that do not begin where ours do.
+        // Partitions of a table for another sector size may start within a sector.
         let end = range.end.next_multiple_of(sector).min(target.direct_size());
         let mut offset = range.start / sector * sector;
         while offset < end {
@@ -156,7 +158,7 @@ mod tests {
         let wanted =
             [0..MIB, 3 * MIB..4 * MIB, copy(64 * MIB), copy(67 * MIB), 79 * MIB..80 * MIB, 99 * MIB..100 * MIB];
         assert_eq!(signatures(0..size, &[old]), wanted);
-        // What ends before a copy, or claims to end beyond the disk.
+        // An area that ends before a copy, and one that claims to extend beyond the disk.
         assert_eq!(inside(0..64 * MIB), [0..MIB, 63 * MIB..64 * MIB]);
         assert_eq!(inside(MIB..65 * MIB + 512).last(), Some(&(65 * MIB..65 * MIB + 512)));
         let ranges = signatures(0..300 << 30, &[MIB..u64::MAX]);

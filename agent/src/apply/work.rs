@@ -26,33 +26,33 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// An order in work.
+/// An order that is being carried out.
 #[derive(Debug)]
 pub struct Work {
     pub order: Arc<Order>,
     pub plan: Arc<Plan>,
-    /// What the plan was made from: it knows what is on the disks that stay.
+    /// The inventory from which the plan was made. It also lists the contents of disks that stay.
     pub inventory: Arc<Inventory>,
-    /// The values of the seed, attributes resolved.
+    /// The values of the seed, with attributes resolved.
     pub seed: Option<Arc<SeedFiles>>,
-    /// For images.
+    /// HTTP client for images.
     pub download: ureq::Agent,
     pub cancel: Cancel,
     pub paths: Paths,
     pub patience: Patience,
     pub emitter: Emitter,
     pub disks: Bound,
-    /// What is open.
+    /// Open filesystems, arrays and volumes.
     pub stack: Stack,
     tree: Mutex<Tree>,
     arrays: Mutex<Vec<Arc<Array>>>,
     groups: Mutex<Vec<Arc<Group>>>,
     mapped: Mutex<BTreeMap<Device, Mapped>>,
     evidence: Mutex<Vec<(usize, Evidence)>>,
-    /// Of partitions that stay, by their disk.
+    /// Evidence for partitions that stay, by disk.
     kept: Mutex<Vec<(usize, keep::KeepEvidence)>>,
     found: Mutex<Vec<Found>>,
-    /// Numbers of partitions that were added or found for one, by their disk and the plan's name for them.
+    /// Numbers of partitions that were added, or found for a step, by disk and by their name in the plan.
     places: Mutex<BTreeMap<(usize, String), u32>>,
     done: Mutex<Applied>,
 }
@@ -87,7 +87,7 @@ impl Work {
         self.plan.disks.get(index).ok_or(ApplyError::NoDisk { index })
     }
 
-    /// The disks that a step may keep waiting: those that it names, else all that are written to.
+    /// The disks that may keep a step waiting: those that it names, otherwise all that are overwritten.
     pub fn watched(&self, step: &Step) -> Vec<Arc<BoundDisk>> {
         let (mut named, reads) = (step.disks(), step.reads());
         named.extend(reads);
@@ -102,17 +102,17 @@ impl Work {
         written.map(|(_, bound)| bound.clone()).collect()
     }
 
-    /// The new system's filesystems. Held by the step at work on them.
+    /// The new system's filesystems, locked by the step that works on them.
     pub fn tree(&self) -> MutexGuard<'_, Tree> {
         lock(&self.tree)
     }
 
-    /// Arrays that this order made and that run.
+    /// Running arrays that this order made.
     pub fn arrays(&self) -> Vec<Arc<Array>> {
         lock(&self.arrays).clone()
     }
 
-    /// The one that runs over this partition of an image.
+    /// The array over this partition of an image.
     pub fn array_over(&self, disk: &BoundDisk, number: u32) -> Option<Arc<Array>> {
         self.arrays().into_iter().find(|array| array.is_over(disk, number))
     }
@@ -121,7 +121,7 @@ impl Work {
         lock(&self.arrays).push(array);
     }
 
-    /// A group that this order made and that is active.
+    /// An active volume group that this order made.
     pub fn group(&self, name: &str) -> Option<Arc<Group>> {
         lock(&self.groups).iter().find(|group| group.name == name).cloned()
     }
@@ -130,7 +130,7 @@ impl Work {
         lock(&self.groups).push(group);
     }
 
-    /// Where a LUKS or logical volume that this order made is found.
+    /// A LUKS or logical volume that this order made.
     pub fn mapped(&self, device: &Device) -> Option<Mapped> {
         lock(&self.mapped).get(device).cloned()
     }
@@ -155,7 +155,7 @@ impl Work {
         lock(&self.kept).clone()
     }
 
-    /// What the plan calls a partition has this number.
+    /// Records the number of a partition that the plan knows by name.
     pub fn place(&self, disk: usize, name: &str, number: u32) {
         lock(&self.places).insert((disk, name.to_owned()), number);
     }
@@ -164,7 +164,7 @@ impl Work {
         lock(&self.places).get(&(disk, name.to_owned())).copied()
     }
 
-    /// A loader that firmware is to be told of.
+    /// Records a boot loader for which the firmware needs an entry.
     pub fn add_found(&self, found: Found) {
         lock(&self.found).push(found);
     }
@@ -173,7 +173,7 @@ impl Work {
         lock(&self.found).clone()
     }
 
-    /// For the receipt, under the name of a step.
+    /// Adds a change to the receipt, under the name of a step.
     pub fn note(&self, step: &str, device: &str, detail: &impl Serialize) {
         self.add(change(step, device, detail));
     }
@@ -186,7 +186,7 @@ impl Work {
         lock(&self.done).images.push(receipt);
     }
 
-    /// What an image has at either end of its disk, of so many bytes, is read back with the last write of the order.
+    /// Adds what the last write of the order has read back at the ends of a disk of `size` bytes to that of its image.
     pub fn add_verified(&self, committed: &Committed, size: u64) {
         for image in lock(&self.done).images.iter_mut().filter(|image| image.device == committed.device) {
             image.verified_bytes += committed.of_image(image.image_bytes, size);
@@ -197,7 +197,7 @@ impl Work {
         std::mem::take(&mut *lock(&self.done))
     }
 
-    /// Something that is worth telling and stops nothing.
+    /// Reports a problem that does not stop the order.
     pub fn anomaly(&self, device: &str, error: &impl Coded) {
         let problem = error.problem();
         log::warn!("{device}: {} [{}]", problem.message, problem.code);

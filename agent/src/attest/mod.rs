@@ -1,7 +1,7 @@
-//! The machine's TPM: what it proves to a controller, and what it opens of an order that was sealed for this machine.
+//! The machine's TPM: attests to a controller, and unseals secrets of orders for this machine.
 //!
-//! Keys are not kept anywhere: the same TPM makes the same ones again, at each boot. The machine's own key (Ed25519, which
-//! TPMs do not have) stays in memory; the quote is over it, so that who believes the quote can believe what it signs.
+//! Keys are not stored anywhere: the same TPM derives the same ones at each boot. The machine's own key (Ed25519, which
+//! TPMs do not support) is kept in memory; the quote covers it, so that trust in the quote extends to what it signs.
 
 mod sealed;
 
@@ -27,12 +27,12 @@ use std::sync::Arc;
 const LONGEST_LOG: u64 = 4 << 20;
 const LOG: &str = "sys/kernel/security/tpm0/binary_bios_measurements";
 
-/// A conversation with the TPM: a command goes out, its answer comes back.
+/// A connection to the TPM: sends a command, returns its response.
 pub type Line = Box<dyn FnMut(&[u8]) -> io::Result<Vec<u8>>>;
-/// Begins one.
+/// Opens one.
 pub type OpenTpm = dyn Fn() -> io::Result<Line> + Send + Sync;
 
-/// Where the machine's TPM is, and what its firmware has logged.
+/// The machine's TPM, and its firmware's event log.
 #[derive(Clone)]
 pub struct Chip {
     tpm: Arc<OpenTpm>,
@@ -50,7 +50,7 @@ impl Chip {
         Self::new(Arc::new(open), root)
     }
 
-    /// Another one than the kernel's, as in tests.
+    /// Another one, for tests.
     pub fn new(tpm: Arc<OpenTpm>, root: &Path) -> Self {
         Self { tpm, log: root.join(LOG) }
     }
@@ -59,7 +59,7 @@ impl Chip {
         (self.tpm)().map(Tpm::new).map_err(|source| AttestError::NoTpm { source })
     }
 
-    /// The keys of this machine's TPM, to be challenged.
+    /// The keys of this machine's TPM, for a challenge.
     pub fn introduce(&self) -> Result<AttestRequest, AttestError> {
         let mut tpm = self.open()?;
         let (endorsement, certificate) = endorsement(&mut tpm)?;
@@ -74,7 +74,7 @@ impl Chip {
         })
     }
 
-    /// The answer to a challenge, by which hello's `key` is this machine's in the state in which it is.
+    /// The answer to a challenge, which proves that hello's `key` belongs to this machine in its current state.
     pub fn answer(&self, reply: &AttestReply, key: &str) -> Result<Attestation, AttestError> {
         let bytes = |text: &str| STANDARD.decode(text).map_err(|_| AttestError::Challenge);
         let challenge = Challenge { credential: bytes(&reply.credential)?, secret: bytes(&reply.secret)? };
@@ -86,7 +86,7 @@ impl Chip {
         let sealing = sealing(&mut tpm)?;
         tpm.flush(sealing.handle)?;
         let selection = PcrSelection::of(&reply.registers);
-        // The registers may change between two commands; then the quote says so, and the controller asks again.
+        // The registers may change between two commands; then the quote shows it, and the controller asks again.
         let registers = tpm.pcr_read(selection)?;
         let nonce = binding(&secret, key, Some(&sealing.public));
         let quote = tpm.quote(attestation.handle, &nonce, &selection)?;
@@ -95,7 +95,7 @@ impl Chip {
             let mut bytes = Vec::new();
             file.take(LONGEST_LOG).read_to_end(&mut bytes).map(|_| bytes)
         });
-        let log = log.inspect_err(|error| log::warn!("no event log of the firmware: {error}"));
+        let log = log.inspect_err(|error| log::warn!("the firmware's event log cannot be read: {error}"));
         Ok(Attestation {
             challenge: reply.challenge.clone(),
             quote: STANDARD.encode(&quote.attest),
@@ -107,8 +107,8 @@ impl Chip {
     }
 }
 
-/// Another kernel follows this one without firmware's knowing: nothing that it says is this ramdisk's, and nothing that was
-/// sealed for this ramdisk is its. A machine without a TPM has nothing to leave.
+/// Another kernel follows this one without the firmware's knowledge: it must not be able to attest as this ramdisk, or
+/// unseal what was sealed for it. Without a TPM there is nothing to do.
 pub fn leave(root: &Path) -> Result<(), AttestError> {
     match Chip::below(root).open() {
         Err(AttestError::NoTpm { .. }) => Ok(()),
@@ -122,7 +122,7 @@ impl fmt::Debug for Chip {
     }
 }
 
-/// The endorsement key that has a certificate, RSA before P-256; the RSA one where neither has.
+/// The endorsement key that has a certificate, RSA before P-256; the RSA one if neither has.
 fn endorsement(tpm: &mut Tpm<Line>) -> Result<(Loaded, Option<Vec<u8>>), TpmError> {
     let mut certificate = tpm.nv_read(EK_RSA)?;
     let mut ecc = false;
@@ -133,7 +133,7 @@ fn endorsement(tpm: &mut Tpm<Line>) -> Result<(Loaded, Option<Vec<u8>>), TpmErro
     Ok((tpm.create_primary(ENDORSEMENT, &endorsement_key(ecc))?, certificate))
 }
 
-/// The sealing key of the state in which the registers are.
+/// The sealing key for the current state of the registers.
 fn sealing(tpm: &mut Tpm<Line>) -> Result<Loaded, TpmError> {
     let values: PcrValues = tpm.pcr_read(PcrSelection::of(&SEALING))?;
     tpm.create_primary(ENDORSEMENT, &sealing_key(&policy_pcr(&values)))
@@ -161,7 +161,7 @@ impl Coded for AttestError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoTpm { .. } => Some("switch the TPM on in the firmware's setup".to_owned()),
+            Self::NoTpm { .. } => Some("enable the TPM in the firmware's setup".to_owned()),
             Self::Challenge => None,
             Self::Tpm(error) => error.hint(),
         }

@@ -1,4 +1,4 @@
-//! Strings of an order that only this machine can open, and only as it was attested.
+//! Strings of an order that only this machine can unseal, and only in its attested state.
 
 use super::{AttestError, Chip, Line};
 use crate::error::Coded;
@@ -12,13 +12,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// Made of the salts of what was sealed: no digest over the opened order lets anybody guess then what that was.
+/// Derived from the salts of the sealed strings, so that no digest over the unsealed order allows guessing them.
 const SALT_ATTRIBUTE: &str = "burin-salt";
 
-/// An order with nothing sealed in it.
+/// An order without sealed strings.
 #[derive(Debug)]
 pub enum Opened<'a> {
-    /// It was so.
+    /// It had none.
     AsItWas(&'a Order),
     Now(Box<Order>),
 }
@@ -32,14 +32,14 @@ impl Opened<'_> {
     }
 }
 
-/// Why what is sealed in an order stays closed.
+/// Why sealed strings cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("what is sealed at {at} cannot be opened: {source}")]
     Seal { at: String, source: SealError },
     #[error("the order has secrets that are sealed: {source}")]
     Chip { source: AttestError },
-    /// Without what does not fit: that was secret.
+    /// Without the invalid value, which was secret.
     #[error("with what was sealed in its place the order is none")]
     Order(OrderError),
     #[error("the order has secrets that are sealed, and nobody has signed it")]
@@ -65,8 +65,8 @@ impl Coded for OpenError {
             Self::Chip { source } => source.hint(),
             Self::Order(error) => error.hint(),
             Self::Unsigned => Some(
-                "whoever has seen it could put them into an order of his own: sign it (burin order sign), and give the ramdisk \
-                 a policy with `orders.keys`"
+                "sign the order (burin order sign) and give the ramdisk a policy with `orders.keys`: anybody who has seen the \
+                 sealed strings could put them into another order"
                     .to_owned(),
             ),
             Self::TooMany { .. } => Some("seal a file or a seed as a whole".to_owned()),
@@ -74,10 +74,10 @@ impl Coded for OpenError {
     }
 }
 
-/// Each takes a TPM some commands, and those may take a second.
+/// Each takes several TPM commands, which may take a second each.
 const MOST: usize = 64;
 
-/// The TPM is asked only where something is sealed. `is_signed`: somebody whom the policy knows has signed the order.
+/// The TPM is used only if something is sealed. `is_signed`: the order has a signature by a key in the policy.
 pub fn open<'a>(chip: &Chip, order: &'a Order, is_signed: bool) -> Result<Opened<'a>, OpenError> {
     let mut value = serde_json::to_value(order).unwrap_or_default();
     let mut found = Vec::new();
@@ -95,7 +95,7 @@ pub fn open<'a>(chip: &Chip, order: &'a Order, is_signed: bool) -> Result<Opened
     let mut tpm = chip.open().map_err(chip_error)?;
     let key = super::sealing(&mut tpm).map_err(|error| chip_error(error.into()))?;
     let salts = open_all(&mut tpm, &key, &order.id, found, &mut value);
-    // What it would fail with, the device's closing makes up for.
+    // A failure is harmless: the key is flushed when the device is closed.
     let _ = tpm.flush(key.handle);
     let salts = salts?;
     if let Some(document) = value.as_object_mut() {
@@ -108,7 +108,7 @@ pub fn open<'a>(chip: &Chip, order: &'a Order, is_signed: bool) -> Result<Opened
     parse_bytes(&bytes).map(|order| Opened::Now(Box::new(order))).map_err(OpenError::Order)
 }
 
-/// Each with what was sealed in its place; a digest over their salts.
+/// Each replaced by what was sealed; also returns a digest over their salts.
 fn open_all(
     tpm: &mut Tpm<Line>,
     key: &Loaded,

@@ -1,4 +1,4 @@
-//! Writes to all consoles at once: output of PID 1 and the agent goes to the screen and to the serial line.
+//! Writes to all consoles in parallel: output of PID 1 and the agent goes to the screen and to the serial line.
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::collections::VecDeque;
@@ -10,13 +10,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a slow console may lag behind before bytes are dropped: about six seconds of a 115200 baud line.
+/// How far a slow console may fall behind before bytes are dropped: about six seconds at 115200 baud.
 const BACKLOG: usize = 64 << 10;
-/// How often is looked for consoles that register late: hvc0, USB, serial ports behind PCI.
+/// How often to look for consoles that register late: hvc0, USB, serial ports behind PCI.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// All active consoles. Writing never blocks: each console has its own thread and a bounded backlog, so that a serial
-/// line with flow control, or a dead one, holds up nobody. One that registers late gets what was said before.
+/// line with flow control, or a dead one, holds up nothing. One that registers late gets the earlier output.
 #[derive(Debug, Clone)]
 pub struct Consoles {
     root: PathBuf,
@@ -26,7 +26,7 @@ pub struct Consoles {
 #[derive(Debug, Default)]
 struct State {
     outputs: Vec<Output>,
-    /// What was said so far, at most as much as a console's backlog holds: the end of it.
+    /// The end of the output so far, at most as much as a console's backlog holds.
     said: VecDeque<u8>,
 }
 
@@ -63,7 +63,7 @@ impl Consoles {
         consoles
     }
 
-    /// Opens consoles that were not there before, and tells them what was said; their names.
+    /// Opens new consoles and writes the earlier output to them; returns their names.
     pub fn look(&self) -> Vec<String> {
         let active = std::fs::read_to_string(self.root.join("sys/class/tty/console/active")).unwrap_or_default();
         let mut state = self.lock();
@@ -72,7 +72,7 @@ impl Consoles {
             if state.outputs.iter().any(|output| output.name == name) {
                 continue;
             }
-            // Its node may come a moment later: then the next look finds it.
+            // Its node may appear a moment later; the next look finds it.
             let Some(output) = Output::open(&self.root.join("dev"), name) else { continue };
             output.shared.push(&state.said.iter().copied().collect::<Vec<u8>>());
             state.outputs.push(output);
@@ -88,12 +88,12 @@ impl Consoles {
             loop {
                 thread::sleep(LOOK);
                 for name in consoles.look() {
-                    log::info!("console {name} has come");
+                    log::info!("console {name} appeared");
                 }
             }
         };
         if let Err(error) = thread::Builder::new().name("consoles".to_owned()).spawn(looking) {
-            log::warn!("consoles that come later stay silent: {error}");
+            log::warn!("consoles that appear later stay silent: {error}");
         }
     }
 
@@ -110,10 +110,10 @@ impl Consoles {
         state.outputs.iter().for_each(|output| output.shared.push(bytes));
     }
 
-    /// Waits until everything queued is out, at most `limit`.
+    /// Waits until everything queued has been written, at most `limit`.
     pub fn flush(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
-        // Not under the lock: a slow console must not keep others from speaking.
+        // Not under the lock: a slow console must not block others.
         let all: Vec<Arc<Shared>> = self.lock().outputs.iter().map(|output| Arc::clone(&output.shared)).collect();
         all.iter().for_each(|shared| shared.drain(deadline));
     }
@@ -142,7 +142,7 @@ impl Shared {
         if backlog.dead {
             return;
         }
-        // The newest bytes say what is the matter now: the oldest go.
+        // The newest bytes matter most, so the oldest are dropped.
         backlog.bytes.extend(bytes);
         let excess = backlog.bytes.len().saturating_sub(BACKLOG);
         backlog.bytes.drain(..excess);
@@ -175,13 +175,13 @@ impl Shared {
                     chunk = format!("\n[{} bytes dropped: this console is too slow]\n", backlog.dropped).into_bytes();
                     backlog.dropped = 0;
                 }
-                // Small pieces, so that a backlog keeps being trimmed while a slow line works.
+                // Small pieces, so that the backlog keeps being trimmed while a slow line works.
                 let piece = backlog.bytes.len().min(1024);
                 chunk.extend(backlog.bytes.drain(..piece));
                 chunk
             };
             if out.write_all(&chunk).is_err() {
-                // No such hardware, or hung up: the other consoles go on.
+                // No such hardware, or hung up: the other consoles continue.
                 let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
                 backlog.dead = true;
                 backlog.writing = false;

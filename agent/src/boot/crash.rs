@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const FILE: &str = "run/burin/last-crash.json";
 
-/// `/run/burin/last-crash.json`. Exactly one of `status` and `signal` is set.
+/// The contents of `/run/burin/last-crash.json`. Exactly one of `status` and `signal` is set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrashReport {
     /// Exit status.
@@ -16,13 +16,13 @@ pub struct CrashReport {
     /// Signal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
-    /// In plain words: `exit status 101`, `killed by SIGSEGV`.
+    /// A readable reason: `exit status 101`, `killed by SIGSEGV`.
     pub reason: String,
     /// Seconds that the agent had been running.
     pub seconds: u64,
-    /// How many agents ended like this since power-on, this one included.
+    /// How many agents have ended like this since power-on, including this one.
     pub crashes: u32,
-    /// The end of what it wrote to stdout and stderr.
+    /// The end of its output on stdout and stderr.
     pub output: String,
 }
 
@@ -37,7 +37,7 @@ pub fn write(root: &Path, report: &CrashReport) -> std::io::Result<()> {
     std::fs::rename(part, path)
 }
 
-/// The report of the agent before this one, if that crashed. Stays in place until [`forget_last_crash`].
+/// The report on the previous agent, if it crashed. It stays in place until [`forget_last_crash`].
 pub fn last_crash(root: &Path) -> Option<CrashReport> {
     serde_json::from_slice(&std::fs::read(root.join(FILE)).ok()?).ok()
 }
@@ -71,7 +71,7 @@ impl Tail {
     }
 }
 
-/// 1 s doubling to 60 s. An agent that ran for a while before it failed starts the count again.
+/// 1 s doubling to 60 s. If an agent ran for a while before it failed, the count starts over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RestartBackoff {
     failures: u32,

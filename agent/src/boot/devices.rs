@@ -14,19 +14,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const FILE: &str = "run/burin/devices.json";
-/// Thousands of variables in slow flash take a second.
+/// Reading thousands of variables from slow flash takes a second.
 const FIRMWARE: Duration = Duration::from_secs(10);
 
-/// `/run/burin/devices.json`, by PID 1: what it is doing about devices.
+/// `/run/burin/devices.json`, written by PID 1: the state of device setup.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceState {
-    /// Every device that was there at the start has been looked at.
+    /// Every device that was present at the start has been handled.
     pub coldplugged: bool,
-    /// Modules being loaded for devices now; each includes its synchronous probing.
+    /// Modules currently being loaded for devices, including their synchronous probing.
     pub loading: usize,
 }
 
-/// Starts everything that concerns modules and returns at once; the threads live as long as PID 1.
+/// Starts all threads for modules and returns at once; they live as long as PID 1.
 pub fn start(root: &Path, release: &str, cmdline: &str) {
     let state = Arc::new(Publisher::new(root));
     state.publish(|_| {});
@@ -34,7 +34,7 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
     let index = match ModuleIndex::load(&directory) {
         Ok(index) => index,
         Err(error) => {
-            // A kernel with everything built in is a fair thing to boot.
+            // A kernel with everything built in is a valid configuration.
             log::warn!("no kernel modules: {}: {error}", directory.join("modules.dep").display());
             efivars(root.to_owned(), || {});
             state.publish(|state| state.coldplugged = true);
@@ -51,7 +51,7 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
         Kernel,
         Box::new(move |unfinished| progress.publish(|state| state.loading = unfinished)),
     );
-    // Probing waits more than it computes, and a small machine must not unpack too many modules at once.
+    // Probing mostly waits, but a small machine must not unpack too many modules at once.
     let workers = thread::available_parallelism().map_or(4, |count| count.get().clamp(4, 8));
     if let Err(error) = loader.spawn(workers) {
         log::error!("cannot start module workers: {error}");
@@ -64,7 +64,7 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
             let (loader, rescan) = (Arc::clone(&loader), Arc::clone(&rescan));
             spawn("hotplug", move || hotplug(&listener, &loader, &rescan));
         }
-        Err(error) => log::warn!("devices that come later will lack their drivers: {error}"),
+        Err(error) => log::warn!("devices that appear later will have no drivers: {error}"),
     }
     spawn("coldplug", move || {
         let began = Instant::now();
@@ -75,14 +75,14 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
         wanted.iter().for_each(|name| loader.request(name, Urgency::ByName));
         look_until_quiet(&devices, &loader, &mut seen);
         log::info!("{} kinds of devices looked at in {:.1} s", seen.len(), began.elapsed().as_secs_f32());
-        // The inventory is taken as soon as this is published, and the firmware's variables belong to it.
+        // The inventory is taken as soon as this is published, and it should include the firmware's variables.
         let first = Arc::clone(&loader);
         efivars(root, move || _ = first.load_now("efivarfs"));
         state.publish(|state| state.coldplugged = true);
-        // File systems: nobody waits for them, and mount(2) would get them by itself.
+        // File systems: nothing waits for them, and mount(2) would load them anyway.
         LATE.iter().for_each(|name| loader.request(name, Urgency::ByName));
         loop {
-            // Buses without announcements do not exist, but announcements can be lost.
+            // A safety net: every bus sends uevents, but they can be lost.
             thread::park_timeout(Duration::from_secs(2));
             if rescan.swap(false, Ordering::Relaxed) {
                 log::debug!("uevents were lost: looking at all devices again");
@@ -92,8 +92,8 @@ pub fn start(root: &Path, release: &str, cmdline: &str) {
     });
 }
 
-/// Mounts efivarfs when `load` has ended. Firmware reads its variables by itself, and what firmware does may hang: the
-/// machine is not kept waiting for it.
+/// Mounts efivarfs once `load` has finished. Reading the variables runs firmware code, which may hang, so the machine
+/// does not wait for it.
 fn efivars(root: PathBuf, load: impl FnOnce() + Send + 'static) {
     let (done, mounted) = mpsc::channel();
     spawn("efivars", move || {
@@ -104,7 +104,10 @@ fn efivars(root: PathBuf, load: impl FnOnce() + Send + 'static) {
         let _ = done.send(());
     });
     if mounted.recv_timeout(FIRMWARE).is_err() {
-        log::warn!("the firmware's variables are not there after {} s: going on without them", FIRMWARE.as_secs());
+        log::warn!(
+            "the firmware's variables are not available after {} s: continuing without them",
+            FIRMWARE.as_secs()
+        );
     }
 }
 
@@ -114,7 +117,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Asks for the drivers of devices not seen before; true when there were any.
+/// Requests drivers for new devices; true if there were any.
 fn request_new(devices: &Path, loader: &ModuleLoader, seen: &mut BTreeSet<String>) -> bool {
     let mut new = false;
     for alias in modaliases(devices) {
@@ -133,7 +136,7 @@ fn request(loader: &ModuleLoader, alias: &str) {
     }
 }
 
-/// Looks at all devices until a look shows nothing new: a bus driver brings devices, which need drivers.
+/// Scans all devices until nothing new appears: a bus driver adds devices, which need drivers.
 fn look_until_quiet(devices: &Path, loader: &ModuleLoader, seen: &mut BTreeSet<String>) {
     loop {
         loader.wait_for_devices();
@@ -184,30 +187,29 @@ impl Publisher {
     }
 }
 
-/// What a wait for quiet ended with.
+/// The result of waiting for quiet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
-    /// Nothing loaded, and no device came or went, for the whole quiet period.
+    /// Nothing was loaded, and no device appeared or disappeared, during the whole quiet period.
     Quiet,
     /// Still busy when the limit was reached.
     Busy,
 }
 
-/// True in the ramdisk, where PID 1 is ours and devices come up while the agent runs.
+/// True in the ramdisk, where PID 1 is burin and devices appear while the agent runs.
 pub fn is_ours(root: &Path) -> bool {
     root.join(FILE).exists()
 }
 
-/// True when PID 1 loads nothing right now. Outside of the ramdisk (no state file) always true.
+/// True when PID 1 is not loading anything. Always true outside of the ramdisk (no state file).
 pub fn idle(root: &Path) -> bool {
     let Ok(text) = std::fs::read(root.join(FILE)) else { return true };
     serde_json::from_slice::<DeviceState>(&text).is_ok_and(|state| state.coldplugged && state.loading == 0)
 }
 
-/// Waits until devices have been quiet for `quiet`, at most `limit`: PID 1 loads nothing and the kernel's count of
-/// uevents stands still. Disks behind asynchronous probing (SATA links, SAS expanders, USB) announce themselves by
-/// uevents as they come, so a quiet period of a second or two covers them; nothing can cover a disk that says nothing
-/// for longer.
+/// Waits until devices have been quiet for `quiet`, at most `limit`: PID 1 loads nothing and the kernel's uevent
+/// counter does not change. Disks found by asynchronous probing (SATA links, SAS expanders, USB) send uevents as they
+/// appear, so a quiet period of a second or two covers them. Nothing can cover a disk that stays silent for longer.
 pub fn settle(root: &Path, quiet: Duration, limit: Duration) -> Settled {
     let began = Instant::now();
     let mut last = (None, Instant::now());

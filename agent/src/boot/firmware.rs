@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 const FILE: &str = "run/burin/firmware.json";
-/// A device that asks for ever must not fill the memory.
+/// A device that requests files for ever must not fill the memory.
 const MOST: usize = 64;
 
-/// One file that one device lacks.
+/// A firmware file that a device needs and the ramdisk lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{device} ({driver}) needs the firmware {file}, which is not in the ramdisk")]
 pub struct MissingFirmware {
@@ -29,26 +29,26 @@ impl Coded for MissingFirmware {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("build the ramdisk with --firmware DIR (Debian: the packages firmware-...)".to_owned())
+        Some("build the ramdisk with --firmware DIR (Debian: the firmware-... packages)".to_owned())
     }
 }
 
 impl MissingFirmware {
-    /// A record of `/dev/kmsg` (Documentation/ABI/testing/dev-kmsg): `PRIORITY,SEQUENCE,TIME,FLAGS;TEXT`, then lines with
-    /// a blank before them. The text is the firmware loader's: `DRIVER DEVICE: Direct firmware load for FILE failed with
-    /// error -2`.
+    /// Parses a record of `/dev/kmsg` (Documentation/ABI/testing/dev-kmsg): `PRIORITY,SEQUENCE,TIME,FLAGS;TEXT`, then
+    /// lines that start with a blank. The firmware loader's text is `DRIVER DEVICE: Direct firmware load for FILE
+    /// failed with error -2`.
     pub fn parse(record: &str) -> Option<Self> {
         let (_, text) = record.split_once(';')?;
         let text = text.lines().next()?;
         let (who, what) = text.split_once(": Direct firmware load for ")?;
-        // ENOENT. Anything else, a wrong signature say, is no missing file.
+        // ENOENT. Another error, such as a wrong signature, does not mean a missing file.
         let file = what.strip_suffix(" failed with error -2")?;
         let (driver, device) = who.split_once(' ')?;
         Some(Self { device: device.to_owned(), driver: driver.to_owned(), file: file.to_owned() })
     }
 }
 
-/// What devices lacked so far, for the agent.
+/// The files missing so far, for the agent.
 pub fn missing_firmware(root: &Path) -> Vec<MissingFirmware> {
     let list = std::fs::read(root.join(FILE)).ok().and_then(|text| serde_json::from_slice(&text).ok());
     list.unwrap_or_default()
@@ -86,7 +86,7 @@ pub fn watch(root: &Path) {
     let started = opened
         .and_then(|log| thread::Builder::new().name("kernel-log".to_owned()).spawn(move || watching(log)).map(drop));
     if let Err(error) = started {
-        log::warn!("{}: {error}: missing firmware will not be told", path.display());
+        log::warn!("{}: {error}: missing firmware will not be reported", path.display());
     }
 }
 

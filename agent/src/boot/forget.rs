@@ -1,8 +1,8 @@
 //! Wipes secrets before kexec, which leaves memory as it is: order, tokens and keys are removed from files and from
 //! freed memory, so that the installed system cannot find them.
 //!
-//! Files of the ramdisk and of /run are memory: they are overwritten where they are. What the agent had in its memory is
-//! free by then; a child of this program takes nearly all free memory once and writes to it.
+//! Files in the ramdisk and in /run are memory: they are overwritten in place. The agent's own memory has been freed by
+//! then; a child of this program allocates nearly all free memory once and writes to it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -11,33 +11,33 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Below these lie the order, what came with it, and what the agent kept for its successor.
+/// Directories with the order, the files that came with it, and the state that the agent kept for its successor.
 const SECRET: [&str; 5] = ["order.json", "etc/burin", "run/burin", "tmp", "dev/burin"];
 /// The subcommand that writes to free memory.
 pub const SCRUB: &str = "scrub-memory";
-/// What other processes and the kernel need to go on.
+/// Memory that other processes and the kernel need to continue.
 const RESERVE: u64 = 96 << 20;
 const CHUNK: usize = 16 << 20;
-/// A server with a terabyte: what is not reached by then stays as it is, and that is said.
+/// On a server with a terabyte, memory that is not reached by then is left as it is, and this is reported.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Everything of it, as well as it can be done. Called by PID 1 once all other processes are gone.
+/// Wipes everything, as far as possible. Called by PID 1 once all other processes are gone.
 pub fn forget(root: &Path) {
     SECRET.iter().for_each(|place| wipe_all(&root.join(place)));
-    // Cached pages of disks become free memory, which is written to next.
+    // Cached disk pages become free memory, which is overwritten next.
     let _ = std::fs::write(root.join("proc/sys/vm/drop_caches"), "3");
     log::info!("wiping free memory");
     let mut command = Command::new("/proc/self/exe");
     let scrubbed = command.arg(SCRUB).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     match scrubbed {
         Ok(status) if status.success() => {}
-        Ok(status) => log::warn!("free memory was not wiped to its end: {status}"),
+        Ok(status) => log::warn!("free memory was not wiped completely: {status}"),
         Err(error) => log::warn!("free memory was not wiped: {error}"),
     }
 }
 
-/// A file, or all files below a directory. Links are not followed, devices are left alone, and so is what is mounted
-/// there: that may be the installed system, where a disk could not be unmounted.
+/// Wipes a file, or all files below a directory. Links are not followed, and devices and mounts are left alone: a mount
+/// may be the installed system, if a disk could not be unmounted.
 fn wipe_all(path: &Path) {
     if let Ok(kind) = path.symlink_metadata() {
         wipe(path, kind.dev());
@@ -71,8 +71,8 @@ fn overwrite(path: &Path, mut left: u64) -> io::Result<()> {
     std::fs::remove_file(path)
 }
 
-/// The child's work: memory is taken and written to until little is free. The kernel ends it first, should that be too
-/// much after all.
+/// The child's work: allocates memory and writes to it until little is free. If that is too much after all, the kernel
+/// kills it first.
 pub fn scrub() {
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let start = Instant::now();
@@ -81,7 +81,7 @@ pub fn scrub() {
     let mut held: Vec<Vec<u8>> = Vec::new();
     while free().is_some_and(|free| free > RESERVE + (threads * CHUNK) as u64) && start.elapsed() < PATIENCE {
         std::thread::scope(|scope| {
-            // Not zeros, which the kernel would map without any page.
+            // Not zeros: the kernel would map those without allocating pages.
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| vec![0x5a_u8; CHUNK])).collect();
             held.extend(workers.into_iter().filter_map(|worker| worker.join().ok()));
         });
@@ -114,7 +114,7 @@ mod tests {
         SECRET.iter().for_each(|place| wipe_all(&at(place)));
         for (file, path) in open.iter_mut().zip(secrets) {
             assert!(!at(path).exists(), "{path}");
-            // What was the file is all zeros, and not only out of sight.
+            // The file's former contents are all zeros, and not just unreachable.
             let mut bytes = Vec::new();
             file.seek(SeekFrom::Start(0)).unwrap();
             file.read_to_end(&mut bytes).unwrap();

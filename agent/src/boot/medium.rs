@@ -13,23 +13,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The kernel command line names the label.
+/// The word on the kernel command line that names the label.
 const WORD: &str = "burin.medium";
 const FILE: &str = "burin.conf";
-/// What is kept of it, in the ramdisk: `words` is read by the agent's configuration, `device` says which disk it is.
+/// The part that is kept in the ramdisk: the agent's configuration reads `words`; `device` says which disk it is.
 const KEPT: &str = "run/burin/medium";
 /// A BMC's virtual drive appears half a minute after its USB hub does.
 const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(500);
-/// What the kernel takes to read a stick's partition table, and more.
+/// More time than the kernel needs to read a stick's partition table.
 const PARTITIONS: Duration = Duration::from_secs(2);
-/// NICs have to be there before a section can ask for their addresses.
+/// NICs must be present before a section can refer to their addresses.
 const NIC_QUIET: Duration = Duration::from_secs(1);
 const NIC_PATIENCE: Duration = Duration::from_secs(30);
-/// Parameters and orders are small; a file that is not is none of ours.
+/// Parameters and orders are small; a larger file is not valid.
 const LARGEST: u64 = 16 << 20;
 
-/// True once the agent may start.
+/// Whether the agent may start.
 #[derive(Debug, Clone)]
 pub struct Ready {
     done: Arc<AtomicBool>,
@@ -43,7 +43,7 @@ impl Ready {
     }
 }
 
-/// Looks for the medium on a thread of its own where the kernel command line names one.
+/// If the kernel command line names a medium, looks for it on a separate thread.
 pub fn fetch(root: &Path, cmdline: &str) -> Ready {
     let label = config::words(cmdline).into_iter().rev().find_map(|word| match word {
         Word { ref key, value: Some(value) } if key == WORD && !value.is_empty() => Some(value),
@@ -60,23 +60,24 @@ pub fn fetch(root: &Path, cmdline: &str) -> Ready {
                     log::error!("{FILE} of the boot medium {}: {error}", device.display());
                 }
             }
-            None => log::error!("no volume labelled {label} within {} s: going on without it", PATIENCE.as_secs()),
+            None => log::error!("no volume labelled {label} within {} s: continuing without it", PATIENCE.as_secs()),
         }
         done.store(true, Ordering::Release);
     };
     if let Err(error) = thread::Builder::new().name("medium".to_owned()).spawn(work) {
-        log::error!("the boot medium cannot be looked for: {error}");
+        log::error!("the boot medium cannot be searched for: {error}");
         ready.done.store(true, Ordering::Release);
     }
     ready
 }
 
-/// The device with this label. A stick shows the ISO and, on a partition, the volume that can be changed: that one counts.
+/// Finds the device with this label. A stick has the ISO and, on a partition, the editable volume, which takes
+/// precedence.
 fn find(root: &Path, label: &str, deadline: Instant) -> Option<(PathBuf, BootVolume)> {
     log::info!("looking for the boot medium, a volume labelled {label}");
     loop {
         match look(root, label) {
-            // The disk is there before its partitions are.
+            // The disk appears before its partitions do.
             Some((device, volume)) if volume.kind != FAT && !is_cdrom(&device) => {
                 thread::sleep(PARTITIONS);
                 return look(root, label).or(Some((device, volume)));
@@ -91,7 +92,7 @@ fn is_cdrom(device: &Path) -> bool {
     device.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("sr"))
 }
 
-/// The best of the volumes with this label that are there now.
+/// The best of the present volumes with this label.
 fn look(root: &Path, label: &str) -> Option<(PathBuf, BootVolume)> {
     let mut found: Vec<(PathBuf, BootVolume)> = Vec::new();
     for entry in fs::read_dir(root.join("sys/class/block")).into_iter().flatten().flatten() {
@@ -112,7 +113,7 @@ fn head(device: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Copies what holds for this machine into the ramdisk, and lets go of the medium.
+/// Copies what applies to this machine into the ramdisk, and releases the medium.
 fn keep(root: &Path, device: &Path, volume: &BootVolume) -> io::Result<()> {
     log::info!("boot medium: {} ({})", device.display(), volume.kind);
     let kept = root.join(KEPT);
@@ -155,7 +156,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Only root reads what may hold a token.
+/// Readable by root only, because it may contain a token.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
@@ -164,7 +165,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// `sda` for a partition of it.
+/// `sda` for a partition on it.
 fn whole_disk(root: &Path, device: &Path) -> String {
     let name = device.file_name().unwrap_or_default();
     let sys = fs::canonicalize(root.join("sys/class/block").join(name)).unwrap_or_default();
@@ -172,7 +173,7 @@ fn whole_disk(root: &Path, device: &Path) -> String {
     disk.and_then(Path::file_name).unwrap_or(name).to_string_lossy().into_owned()
 }
 
-/// The kernel name of the disk that the medium is, where there is one.
+/// The kernel name of the medium's disk, if there is one.
 pub fn boot_medium(root: &Path) -> Option<String> {
     fs::read_to_string(root.join(KEPT).join("device")).ok().filter(|name| !name.is_empty())
 }

@@ -30,12 +30,12 @@ use std::path::Path;
 use std::time::Duration;
 use tuning::Tuning;
 
-/// Where the kernel finds `modprobe`: a link to this very binary.
+/// Where the kernel finds `modprobe`: a link to this binary.
 const MODPROBE: &str = "/run/burin/modprobe";
 
-/// PID 1 of the ramdisk: sets the machine up, runs `burin agent` until that asks for the end of the machine, and ends
-/// it. A panic or a fatal error ends in plain words on every console and a reboot (or a halt with `panic=0`), never in
-/// a kernel panic.
+/// PID 1 of the ramdisk: sets up the machine, runs `burin agent` until it requests the end of the machine, and shuts
+/// down. A panic or a fatal error ends with a message on every console and a reboot (or a halt with `panic=0`), never
+/// in a kernel panic.
 pub fn init() -> ! {
     std::panic::set_hook(Box::new(|info| say::urgent(&format!("PID 1 has a bug: {info}"))));
     let end = match std::panic::catch_unwind(|| run(Path::new("/"))) {
@@ -47,7 +47,7 @@ pub fn init() -> ! {
 }
 
 fn run(root: &Path) -> nix::Result<End> {
-    // Signals first: threads inherit the mask.
+    // Signals first, because threads inherit the mask.
     let signals = supervise::block_signals()?;
     let mount_errors = mounts::mount_all(root);
     let cmdline = std::fs::read_to_string(root.join("proc/cmdline")).unwrap_or_default();
@@ -56,7 +56,7 @@ fn run(root: &Path) -> nix::Result<End> {
     consoles.watch();
     log::info!("burin {} on consoles {}", env!("CARGO_PKG_VERSION"), consoles.names().join(" "));
     for error in &mount_errors {
-        // efivarfs comes with its module, further down.
+        // efivarfs becomes available with its module, further down.
         if error.kind != "efivarfs" {
             log::warn!("{error}: {}", error.source);
         }
@@ -72,28 +72,28 @@ fn run(root: &Path) -> nix::Result<End> {
     supervise::run(root, &consoles, &signals, &|| ready.is())
 }
 
-/// Below this, images may not find their buffers.
+/// With less memory, images may not find buffers.
 const LITTLE_MEMORY: u64 = 192 << 20;
 
 fn tell_memory(root: &Path) {
     let table = std::fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
     match mounts::available(&table) {
         Some(bytes) if bytes < LITTLE_MEMORY => {
-            log::warn!("only {} MiB of memory are available: images may not find their buffers", bytes >> 20);
+            log::warn!("only {} MiB of memory are available: there may be no room for image buffers", bytes >> 20);
         }
         Some(bytes) => log::info!("{} MiB of memory available", bytes >> 20),
         None => {}
     }
 }
 
-/// Settings that no device has to be there for.
+/// Settings that do not depend on devices.
 fn prepare(root: &Path, cmdline: &str) {
     if let Err(error) = std::fs::create_dir_all(root.join("run/burin")) {
         log::warn!("/run/burin: {error}");
     }
     let _ = std::os::unix::fs::symlink("/init", root.join(MODPROBE.trim_start_matches('/')));
     Tuning::parse(cmdline).apply(root);
-    // Ctrl-Alt-Del becomes SIGINT for us instead of a reboot at once.
+    // Ctrl-Alt-Del becomes SIGINT for PID 1 instead of an immediate reboot.
     if let Err(error) = nix::sys::reboot::set_cad_enabled(false) {
         log::debug!("ctrl-alt-del: {error}");
     }
@@ -103,14 +103,14 @@ fn prepare(root: &Path, cmdline: &str) {
 }
 
 fn level(cmdline: &str) -> log::LevelFilter {
-    // The agent judges the command line; here a wrong word is just not heard.
+    // The agent validates the command line; here wrong words are ignored.
     config::Raw::parse(&[cmdline])
         .log
         .and_then(|word| word.split(',').find_map(|part| part.parse().ok()))
         .unwrap_or(log::LevelFilter::Info)
 }
 
-/// Plain words on every console, time to read them, then as the kernel's `panic=` says.
+/// Shows a message on every console, leaves time to read it, and then does what the kernel's `panic=` says.
 fn fatal(text: &str) -> ! {
     let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
     match Tuning::parse(&cmdline).panic_seconds {

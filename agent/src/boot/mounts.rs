@@ -11,7 +11,7 @@ struct Mount {
     kind: &'static str,
     flags: MsFlags,
     data: &'static str,
-    /// Only where this exists, after what stands above in the table.
+    /// Mounted only if this exists, after the preceding rows of the table.
     when: Option<&'static str>,
 }
 
@@ -31,7 +31,7 @@ const TABLE: &[Mount] = &[
     },
     Mount { target: "run", kind: "tmpfs", flags: NO_DEV, data: "mode=0755", when: None },
     Mount { target: "tmp", kind: "tmpfs", flags: NO_DEV, data: "mode=1777", when: None },
-    // Whether the kernel is locked down, and what firmware has measured.
+    // Shows whether the kernel is locked down, and what firmware has measured.
     Mount { target: SECURITY, kind: "securityfs", flags: NO_EXEC, data: "", when: Some(SECURITY) },
     Mount { target: EFIVARS, kind: "efivarfs", flags: NO_EXEC, data: "", when: Some("sys/firmware/efi") },
 ];
@@ -53,8 +53,8 @@ pub struct SystemMountError {
     pub source: io::Error,
 }
 
-/// Mounts what the table lists below `root` and is not mounted yet. What fails is returned, and does not stop the rest:
-/// a ramdisk without devpts still images a machine.
+/// Mounts the filesystems of the table below `root` that are not yet mounted. Failures are returned and do not stop the
+/// rest: a ramdisk without devpts can still image a machine.
 pub fn mount_all(root: &Path) -> Vec<SystemMountError> {
     let mut errors = Vec::new();
     for entry in TABLE {
@@ -66,7 +66,7 @@ pub fn mount_all(root: &Path) -> Vec<SystemMountError> {
         }
     }
     for (link, target) in LINKS {
-        // Convenience only, and there already on a second run.
+        // A convenience, and already there on a second run.
         let _ = std::os::unix::fs::symlink(target, root.join(link));
     }
     errors
@@ -96,19 +96,19 @@ fn mount_one(root: &Path, entry: &Mount) -> io::Result<()> {
     }
     let mut data = entry.data.to_owned();
     if entry.kind == "tmpfs" {
-        // proc is mounted by now: it stands first in the table.
+        // proc is mounted by now, because it is first in the table.
         let table = std::fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
         data += &format!(",size={}", budget(available(&table)));
     }
     mount(Some(entry.kind), &target, Some(entry.kind), entry.flags, Some(data.as_str())).map_err(io::Error::from)
 }
 
-/// `MemAvailable` of `/proc/meminfo` in bytes (proc(5)): what can be had without swapping.
+/// `MemAvailable` of `/proc/meminfo` in bytes (proc(5)): memory available without swapping.
 pub fn available(meminfo: &str) -> Option<u64> {
     bytes_of(meminfo, "MemAvailable:")
 }
 
-/// `MemFree` of the same: nobody has it, not even as a cache.
+/// `MemFree` of the same: memory that is not used at all, not even as a cache.
 pub fn unused(meminfo: &str) -> Option<u64> {
     bytes_of(meminfo, "MemFree:")
 }
@@ -118,15 +118,16 @@ fn bytes_of(meminfo: &str, word: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What each tmpfs may take. Of what is really free, not of what is built in: the ramdisk itself has taken its share of a
-/// small machine, and buffers for images come out of the rest.
+/// The size limit of each tmpfs: a share of the memory that is really free, not of what is installed. On a small
+/// machine the ramdisk itself has taken its share, and image buffers need the rest.
 fn budget(available: Option<u64>) -> u64 {
     const LEAST: u64 = 16 << 20;
     const MOST: u64 = 8 << 30;
     available.map_or(LEAST, |bytes| (bytes / 8).clamp(LEAST, MOST))
 }
 
-/// A directory on another device than its parent. (Bind mounts within one file system escape this; the table has none.)
+/// Whether a directory is on another device than its parent. (Bind mounts within one file system are not detected; the
+/// table has none.)
 fn is_mount_point(path: &Path) -> io::Result<bool> {
     let parent = path.parent().unwrap_or(path);
     Ok(std::fs::metadata(path)?.dev() != std::fs::metadata(parent)?.dev())
@@ -158,7 +159,7 @@ impl Drop for Medium {
     }
 }
 
-/// Unmounts what sits on block devices, last mounted first; what is busy becomes read-only and is detached.
+/// Unmounts filesystems on block devices, last mounted first; busy ones are remounted read-only and detached.
 pub fn unmount_disks(mounts: &str) -> Vec<String> {
     let mut notes = Vec::new();
     for target in disk_mounts(mounts) {

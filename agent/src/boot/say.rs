@@ -11,7 +11,7 @@ struct Voice {
 
 static VOICE: OnceLock<Voice> = OnceLock::new();
 
-/// Makes `log` speak on `consoles`. Called once, by PID 1.
+/// Makes `log` write to `consoles`. Called once, by PID 1.
 pub fn install(consoles: Consoles, level: LevelFilter) {
     if VOICE.set(Voice { consoles }).is_ok()
         && let Some(voice) = VOICE.get()
@@ -21,8 +21,8 @@ pub fn install(consoles: Consoles, level: LevelFilter) {
     }
 }
 
-/// Words that must be seen whatever state the machine is in: every console, and the kernel's log, which also reaches
-/// a netconsole or pstore.
+/// Writes a message that must be seen in any state of the machine: to every console, and to the kernel's log, which
+/// also reaches a netconsole or pstore.
 pub fn urgent(text: &str) {
     if let Some(voice) = VOICE.get() {
         voice.consoles.write(format!("\n*** burin: {text}\n").as_bytes());
@@ -42,7 +42,7 @@ pub fn flush() {
     }
 }
 
-/// Seconds since the kernel started, as its own messages count them.
+/// Seconds since the kernel started, as in its own messages.
 fn uptime() -> f64 {
     let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
     time.map_or(0.0, |time| time.tv_sec() as f64 + time.tv_nsec() as f64 / 1e9)

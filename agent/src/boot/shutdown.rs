@@ -16,14 +16,14 @@ use std::time::{Duration, Instant};
 pub enum End {
     Reboot,
     PowerOff,
-    /// Into the kernel that kexec_load(2) placed.
+    /// Start the kernel loaded with kexec_load(2).
     Kexec,
-    /// The processor stops; the words stay on the screen.
+    /// Stop the processor; the messages stay on the screen.
     Halt,
 }
 
 impl End {
-    /// The exit statuses by which an agent asks for the end (ARCHITECTURE.md, "Processes in the ramdisk").
+    /// The exit statuses by which an agent requests the end (ARCHITECTURE.md, "Processes in the ramdisk").
     pub fn of_status(status: i32) -> Option<Self> {
         match status {
             70 => Some(Self::Reboot),
@@ -52,7 +52,7 @@ impl End {
     }
 }
 
-/// Orderly end. Never returns: where the kernel refuses, it falls back to a reboot and then keeps trying.
+/// Shuts down in order. Never returns: if the kernel refuses, it falls back to a reboot and then keeps trying.
 pub fn shutdown(mut end: End) -> ! {
     kill_all();
     within(Duration::from_secs(60), "sync", nix::unistd::sync);
@@ -70,7 +70,7 @@ pub fn shutdown(mut end: End) -> ! {
             Ok(Ok(())) => {}
             failed => {
                 let why = failed.map_or("the TPM does not answer".to_owned(), |left| left.err().unwrap_or_default());
-                log::warn!("{why}: the installed system would pass for this ramdisk; its firmware starts it instead");
+                log::warn!("{why}: the installed system could pass for this ramdisk; the firmware starts it instead");
                 end = End::Reboot;
             }
         }
@@ -82,20 +82,20 @@ pub fn shutdown(mut end: End) -> ! {
     now(end)
 }
 
-/// reboot(2) and nothing before it.
+/// Calls reboot(2) without anything before it.
 pub fn now(end: End) -> ! {
-    // reboot(2) returns only to say why not.
+    // reboot(2) returns only on errors.
     let Err(error) = reboot(end.mode());
     say::urgent(&format!("{} failed: {error}; rebooting instead", end.words()));
     loop {
         let _ = reboot(RebootMode::RB_AUTOBOOT);
-        // The hard way, for a kernel whose reboot handlers are stuck.
+        // The hard way, for a kernel whose reboot handlers hang.
         let _ = std::fs::write(Path::new("/proc/sysrq-trigger"), "b");
         thread::sleep(Duration::from_secs(10));
     }
 }
 
-/// SIGTERM, a moment, SIGKILL; reaps what ends.
+/// SIGTERM, a short wait, SIGKILL; reaps exited processes.
 fn kill_all() {
     for (signal, patience) in [(Signal::SIGTERM, Duration::from_secs(3)), (Signal::SIGKILL, Duration::from_secs(2))] {
         // -1: every process but PID 1 and the kernel's own.
@@ -114,7 +114,7 @@ fn kill_all() {
     }
 }
 
-/// Runs what may hang on a dead disk, and goes on without it after a while.
+/// Runs work that may hang on a dead disk, and continues without it after a while.
 fn within(limit: Duration, what: &str, work: impl FnOnce() + Send + 'static) {
     let (done, wait) = mpsc::channel();
     let started = thread::Builder::new().name(what.to_owned()).spawn(move || {
@@ -123,7 +123,7 @@ fn within(limit: Duration, what: &str, work: impl FnOnce() + Send + 'static) {
     });
     match started {
         Ok(_) if wait.recv_timeout(limit).is_ok() => {}
-        Ok(_) => log::error!("{what} did not end within {} s: going on without it", limit.as_secs()),
+        Ok(_) => log::error!("{what} did not end within {} s: continuing without it", limit.as_secs()),
         Err(error) => log::error!("{what}: {error}"),
     }
 }

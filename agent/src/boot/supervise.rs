@@ -21,10 +21,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const TAIL: usize = 8 << 10;
-/// `/run/burin/agent.log` and its predecessor `agent.log.1` are each at most this long.
+/// Maximum size of `/run/burin/agent.log` and of its predecessor `agent.log.1`.
 const LOG_LIMIT: u64 = 512 << 10;
 
-/// The signals PID 1 answers to. Blocked before any thread starts, so that only the signal descriptor sees them.
+/// The signals that PID 1 handles. Blocked before any thread starts, so that only the signal descriptor receives them.
 pub fn block_signals() -> nix::Result<SigSet> {
     let mut set = SigSet::empty();
     // Busybox's convention for the last two: power off.
@@ -50,12 +50,13 @@ struct Child {
     tail: Arc<Mutex<Tail>>,
 }
 
-/// Of -1000 to 1000 (proc(5)); the programs that the agent starts inherit it, so that among these the largest goes first.
+/// Of -1000 to 1000 (proc(5)); inherited by programs that the agent starts, so that the largest of all these is killed
+/// first.
 const OOM_SCORE: &str = "-800";
-/// How often is asked whether the agent may start at last.
+/// How often to check whether the agent may start.
 const READY: Duration = Duration::from_millis(100);
 
-/// Runs the agent, from when it is `ready`, until it asks for the end of the machine.
+/// Runs the agent, once it is `ready`, until it requests the end of the machine.
 pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet, ready: &dyn Fn() -> bool) -> nix::Result<End> {
     let signals = SignalFd::with_flags(signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let log = Arc::new(Mutex::new(AgentLog::new(root)));
@@ -111,14 +112,14 @@ pub fn run(root: &Path, consoles: &Consoles, signals: &SigSet, ready: &dyn Fn() 
             );
             let report = CrashReport { status: code, signal, reason, seconds: lived.as_secs(), crashes, output };
             if let Err(error) = crash::write(root, &report) {
-                log::warn!("cannot keep the reason for the next agent: {error}");
+                log::warn!("the reason cannot be recorded for the next agent: {error}");
             }
             next_start = Some(Instant::now() + pause);
         }
     }
 }
 
-/// What is said of an agent that is not started again and does not end the machine (ARCHITECTURE.md, "Processes in the
+/// The message about an agent that is neither restarted nor ends the machine (ARCHITECTURE.md, "Processes in the
 /// ramdisk").
 fn stopped(status: i32) -> Option<(log::Level, &'static str)> {
     match status {
@@ -130,11 +131,11 @@ fn stopped(status: i32) -> Option<(log::Level, &'static str)> {
     }
 }
 
-/// Sleeps until a signal or the next start; the end that a signal asks for.
+/// Sleeps until a signal or the next start; returns the end that a signal requests.
 fn wait(signals: &SignalFd, next_start: Option<Instant>) -> nix::Result<Option<End>> {
     let timeout = match next_start {
         None => PollTimeout::NONE,
-        // Rounded up, so that the start is due when we wake.
+        // Rounded up, so that the start is due on waking.
         Some(at) => {
             let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
@@ -160,7 +161,7 @@ fn wait(signals: &SignalFd, next_start: Option<Instant>) -> nix::Result<Option<E
     Ok(end)
 }
 
-/// Everyone who has ended, orphans included.
+/// Reaps all exited processes, orphans included.
 fn reap() -> Vec<WaitStatus> {
     let mut ended = Vec::new();
     loop {
@@ -187,23 +188,23 @@ fn start(consoles: &Consoles, log: &Arc<Mutex<AgentLog>>) -> std::io::Result<Chi
         .current_dir("/")
         .stdin(Stdio::null());
     crate::sys::signal::unblock_in_child(&mut command);
-    // One pipe for both, so that the order of what it says is kept.
+    // One pipe for both, so that the order of the output is kept.
     let (pipe, writer) = std::io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
     let tail = Arc::new(Mutex::new(Tail::new(TAIL)));
     let reader = forward(pipe, consoles.clone(), Arc::clone(log), Arc::clone(&tail))?;
     let process = command.spawn()?;
-    // Its memory is bounded; what it starts, or a leak elsewhere, shall go first.
+    // Its memory is bounded, so its children, or whatever leaks elsewhere, should be killed first.
     let score = format!("/proc/{}/oom_score_adj", process.id());
     if let Err(error) = std::fs::write(&score, OOM_SCORE) {
         log::debug!("{score}: {error}");
     }
-    // Never waited for through `process`: `reap` does that for all.
+    // Never waited for through `process`, because `reap` waits for all.
     Ok(Child { pid: Pid::from_raw(process.id() as i32), started: Instant::now(), reader, tail })
 }
 
 impl Child {
-    /// The end of its output, once the pipe has run dry; what the agent started may still hold it open.
+    /// The end of its output, once the pipe is empty; its children may still hold it open.
     fn finish(self) -> String {
         let deadline = Instant::now() + Duration::from_secs(1);
         while !self.reader.is_finished() && Instant::now() < deadline {
@@ -235,7 +236,7 @@ fn forward(
     })
 }
 
-/// `run/burin/agent.log`, bounded by turning it over once.
+/// `run/burin/agent.log`, bounded by rotating it once.
 struct AgentLog {
     path: PathBuf,
     file: Option<File>,
@@ -256,7 +257,7 @@ impl AgentLog {
             self.file = File::create(&self.path).ok();
             self.length = 0;
         }
-        // A full tmpfs costs the log, not the machine.
+        // A full tmpfs affects the log, not the machine.
         if let Some(file) = &mut self.file
             && file.write_all(bytes).is_ok()
         {

@@ -3,17 +3,17 @@
 use crate::config::{Word, words};
 use std::path::Path;
 
-/// Seconds to leave the words of a kernel panic, or of PID 1's own end, on the screen before the machine starts again.
+/// Seconds to show the message of a kernel panic, or of PID 1's own end, before the machine restarts.
 const PANIC_SECONDS: i64 = 60;
-/// Console messages more urgent than this number are shown: warnings and worse.
+/// Console messages with a lower level number are shown: warnings and worse.
 const PRINTK_LEVEL: u8 = 5;
 
-/// What PID 1 itself takes from the kernel command line.
+/// Settings from the kernel command line for PID 1 itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tuning {
     /// The kernel's `panic=`: seconds to wait, 0 to halt for good, negative to restart at once.
     pub panic_seconds: i64,
-    /// The user said how talkative the kernel is to be.
+    /// The user has set the kernel's verbosity.
     pub keep_printk: bool,
 }
 
@@ -30,7 +30,7 @@ impl Tuning {
         tuning
     }
 
-    /// Writes the settings below `root`; what cannot be set is said and does not matter.
+    /// Writes the settings below `root`; failures are reported and ignored.
     pub fn apply(&self, root: &Path) {
         let panic = self.panic_seconds.to_string();
         let mut table = vec![
@@ -46,7 +46,7 @@ impl Tuning {
         }
         for (path, value) in table {
             match std::fs::write(root.join(path), format!("{value}\n")) {
-                // The helper's name is compiled in or not there at all.
+                // The setting exists only if the kernel was built with it.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => log::debug!("/{path}: {error}"),
                 Ok(()) => {}

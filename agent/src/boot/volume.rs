@@ -1,8 +1,8 @@
 //! Reads a volume's label from its first bytes: ISO 9660 and FAT, the formats of boot media.
 
-/// As mount(2) calls it.
+/// The name for mount(2).
 pub const FAT: &str = "vfat";
-/// So much of a volume has to be read.
+/// How much of a volume must be read.
 pub const HEAD: usize = 34 << 10;
 /// Sector 16, ECMA-119 section 8.4.
 const DESCRIPTOR: usize = 16 * 2048;
@@ -10,12 +10,12 @@ const DESCRIPTOR: usize = 16 * 2048;
 /// A volume that can be mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootVolume {
-    /// As mount(2) takes it.
+    /// The name for mount(2).
     pub kind: &'static str,
     pub label: String,
 }
 
-/// None for anything else, and for a volume without a label.
+/// `None` for anything else, and for a volume without a label.
 pub fn read(head: &[u8]) -> Option<BootVolume> {
     fat(head).or_else(|| iso(head)).filter(|volume| !volume.label.is_empty())
 }
@@ -27,8 +27,8 @@ fn iso(head: &[u8]) -> Option<BootVolume> {
     Some(BootVolume { kind: "iso9660", label: text(descriptor.get(40..72)?) })
 }
 
-/// Microsoft's FAT specification 1.03, section 3: the label of 11 bytes stands before the words `FAT12`, `FAT16`
-/// or `FAT32`, which both layouts have at a place of their own.
+/// Microsoft's FAT specification 1.03, section 3: the 11-byte label precedes `FAT12`, `FAT16` or `FAT32`, at a
+/// different offset in each layout.
 fn fat(head: &[u8]) -> Option<BootVolume> {
     (head.get(510..512)? == [0x55, 0xaa]).then_some(())?;
     let at = |label: usize, kind: usize| {

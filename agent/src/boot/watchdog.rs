@@ -1,8 +1,8 @@
-//! Hardware watchdogs. A watchdog that firmware has armed would reset the machine in the middle of its work, and one
-//! that is always fed is useless. It is fed while the agent makes progress, and no longer when the agent is stuck.
+//! Hardware watchdogs. A watchdog armed by firmware would reset the machine in the middle of its work, and one that is
+//! always fed is useless. It is fed while the agent makes progress, and no longer when the agent is stuck.
 //!
-//! `burin.watchdog=auto` (the default) takes those that run already; `on` arms all there are; `off` leaves them alone.
-//! Behind a comma may stand how many seconds without progress are too many: `on,600`.
+//! `burin.watchdog=auto` (the default) feeds those that are already running; `on` arms all of them; `off` leaves them
+//! alone. An optional number gives the longest time without progress in seconds: `on,600`.
 //! (Documentation/watchdog/watchdog-api.rst of the kernel.)
 
 use crate::alive;
@@ -16,17 +16,17 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Watchdogs of less than twice this time are too short to be fed by a busy machine; none of servers' are.
+/// A watchdog with less than twice this timeout is too short for a busy machine; no server has one.
 const PAUSE: Duration = Duration::from_secs(3);
-/// No sign of progress for so long: a disk that hangs is given up after five minutes, a step without any byte written or
-/// read takes less than that.
+/// The longest time without progress. A disk that hangs is given up after five minutes, and no step goes this long
+/// without reading or writing a byte.
 const PATIENCE: u64 = 30 * 60;
-/// Signs come every few seconds at best.
+/// Progress is reported every few seconds at best.
 const LEAST_PATIENCE: u64 = 20;
 
-/// The agent has ended by its own wish, and the machine waits for a person.
+/// The agent has ended deliberately, and the machine waits for a person.
 static RESTING: AtomicBool = AtomicBool::new(false);
-/// Open ones by name, with whether they were armed by us.
+/// Open watchdogs by name, and whether we armed them.
 static OPEN: LazyLock<Mutex<BTreeMap<String, (File, bool)>>> = LazyLock::new(Mutex::default);
 
 /// Which watchdogs are fed.
@@ -37,7 +37,7 @@ enum Wish {
     Off,
 }
 
-/// `burin.watchdog=`: which, and how many seconds without progress are too many.
+/// `burin.watchdog=`: which ones, and the longest time without progress in seconds.
 fn parse(cmdline: &str) -> (Wish, u64) {
     let said = words(cmdline).into_iter().rev().find(|word| word.folded() == "burin.watchdog");
     let said = said.and_then(|word| word.value).unwrap_or_default();
@@ -50,7 +50,7 @@ fn parse(cmdline: &str) -> (Wish, u64) {
     (wish, seconds.parse().map_or(PATIENCE, |seconds: u64| seconds.max(LEAST_PATIENCE)))
 }
 
-/// Feeds on a thread of its own, as long as the process lives.
+/// Feeds them on a separate thread, as long as the process lives.
 pub fn start(root: &Path, cmdline: &str) {
     let (wish, patience) = parse(cmdline);
     if wish == Wish::Off {
@@ -68,7 +68,7 @@ pub fn start(root: &Path, cmdline: &str) {
             if fed {
                 open.values_mut().for_each(|(watchdog, _)| drop(watchdog.write_all(b"\0")));
             } else if !starving && !open.is_empty() {
-                log::error!("the agent has made no progress for {patience} s: the watchdog is left to fire");
+                log::error!("the agent has made no progress for {patience} s: the watchdog is no longer fed");
             }
             starving = !fed;
             drop(open);
@@ -76,22 +76,22 @@ pub fn start(root: &Path, cmdline: &str) {
         }
     };
     if let Err(error) = thread::Builder::new().name("watchdog".to_owned()).spawn(feed) {
-        log::error!("the watchdog is not fed: {error}");
+        log::error!("the watchdog cannot be fed: {error}");
     }
 }
 
-/// Whether the last sign is recent enough; seconds since the kernel started.
+/// Whether the last progress is recent enough; in seconds since the kernel started.
 fn is_alive(now: u64, sign: u64, patience: u64) -> bool {
     now.saturating_sub(sign) < patience
 }
 
-/// The agent runs, or has ended and is not started again.
+/// The agent is running, or has ended and will not be restarted.
 pub fn rest(resting: bool) {
     RESTING.store(resting, Ordering::Relaxed);
 }
 
-/// The machine ends in an orderly way: what we have armed is disarmed, so that it does not cut the next system's start
-/// short. What firmware has armed stays as firmware wants it, fed for the last time.
+/// The machine is shutting down: watchdogs that we armed are disarmed, so that they do not interrupt the next system's
+/// boot. Those armed by firmware are fed a last time and stay armed.
 pub fn release() {
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     for (name, (mut watchdog, ours)) in std::mem::take(&mut *open) {
@@ -103,7 +103,7 @@ pub fn release() {
     }
 }
 
-/// Opens those that are to be fed and are not yet: drivers come late.
+/// Opens watchdogs that should be fed and are not open yet, because drivers may load late.
 fn take(root: &Path, wish: Wish) {
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     for entry in fs::read_dir(root.join("sys/class/watchdog")).into_iter().flatten().flatten() {
@@ -125,13 +125,13 @@ fn take(root: &Path, wish: Wish) {
                 );
                 open.insert(name, (watchdog, !runs));
             }
-            // Somebody else's, the kernel's own pretimeout say: asked again at the next turn.
+            // In use elsewhere, for example by the kernel's pretimeout: tried again next time.
             Err(error) => log::debug!("{}: {error}", device.display()),
         }
     }
 }
 
-/// Opened by somebody, or running since before its driver came: the kernel then feeds it itself, for ever, and holds the
+/// Whether it is open, or was running before its driver loaded: the kernel then feeds it for ever and holds the
 /// driver's module (WDOG_HW_RUNNING, drivers/watchdog/watchdog_dev.c).
 fn runs(watchdog: &Path) -> bool {
     let text = |file: &str| fs::read_to_string(watchdog.join(file)).unwrap_or_default().trim().to_owned();

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use std::time::{Duration, SystemTime};
 use ureq::http::{HeaderMap, Method, Request, StatusCode, header};
 
-/// More than any reply of the protocol but an order needs.
+/// More than any reply except an order needs.
 const REPLY_LIMIT: u64 = 256 << 10;
 /// More than any order needs.
 pub const ORDER_LIMIT: u64 = 4 << 20;
@@ -21,7 +21,7 @@ pub const ORDER_LIMIT: u64 = 4 << 20;
 pub struct Client {
     agent: ureq::Agent,
     base: String,
-    /// Told by the replies of this server, where they prove who it is.
+    /// Set from replies of this server, if they prove its identity.
     clock: Option<Clock>,
 }
 
@@ -36,7 +36,7 @@ pub struct Call<'a> {
     pub if_none_match: Option<&'a str>,
     /// Of the body, for [`SIGNATURE_HEADER`].
     pub signature: Option<&'a str>,
-    /// How long the server was asked to hold its answer.
+    /// How long the server was asked to delay its answer.
     pub wait: Duration,
     pub limit: u64,
 }
@@ -50,7 +50,7 @@ pub struct Reply {
 }
 
 impl Client {
-    /// `base` may have a path, below which the protocol's paths are looked for.
+    /// `base` may have a path, to which the protocol's paths are appended.
     pub fn new(base: &str, trust: &Trust, timeouts: &Timeouts) -> Result<Self, ControllerError> {
         check_url(base)?;
         let base = base.trim_end_matches('/').to_owned();
@@ -102,7 +102,7 @@ impl Client {
         if reply.status.is_success() || reply.status == StatusCode::GONE { Ok(reply) } else { Err(reply.refusal()) }
     }
 
-    /// The time limits of this call: the usual ones, plus the wait that was asked for.
+    /// The time limits of this call: the usual ones, plus the requested wait.
     fn patient<S: ureq::AsSendBody>(&self, request: Request<S>, wait: Duration) -> Request<S> {
         if wait.is_zero() {
             return request;
@@ -125,7 +125,7 @@ impl Reply {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body, which has to be called JSON and be it.
+    /// The body, which must be declared as JSON and be valid.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ControllerError> {
         self.check_json()?;
         let url = self.url.clone();
@@ -159,7 +159,7 @@ pub fn check_url(url: &str) -> Result<(), ControllerError> {
     if web { Ok(()) } else { Err(error()) }
 }
 
-/// A URL as it may be logged: without user name, password and query.
+/// A URL that is safe to log: without user name, password and query.
 pub fn shown(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     match url.split_once("://") {

@@ -5,7 +5,7 @@ use burin_http::NameError;
 use burin_http::redirect::RedirectError;
 use std::time::Duration;
 
-/// What can go wrong between agent and controller.
+/// Errors between agent and controller.
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
     #[error("{url:?} is not an http or https URL")]
@@ -81,13 +81,15 @@ impl Coded for ControllerError {
         Some(
             match self {
                 Self::Untrusted { .. } => {
-                    "give the controller's CA by burin.ca=PATH, or its fingerprint by burin.ca=sha256:HEX"
+                    "set the controller's CA with burin.ca=PATH, or its fingerprint with burin.ca=sha256:HEX"
                 }
                 Self::Distrusted { .. } => {
-                    "put a certificate that the server knows into the ramdisk, as /etc/burin/client.pem and client.key"
+                    "put a certificate that the server trusts into the ramdisk, as /etc/burin/client.pem and client.key"
                 }
-                Self::Redirect { .. } => "give the URL that it leads to; no redirect leads from https to http",
-                Self::Status { status: 401 | 403, .. } => "give the join token by burin.token=TOKEN",
+                Self::Redirect { .. } => {
+                    "configure the URL that it leads to; redirects from https to http are not followed"
+                }
+                Self::Status { status: 401 | 403, .. } => "set the join token with burin.token=TOKEN",
                 Self::Version { source, .. } => return source.hint(),
                 Self::Attest { source, .. } => return source.hint(),
                 Self::Refused { problem: Some(problem), .. } => return problem.hint.clone(),
@@ -120,18 +122,18 @@ impl ControllerError {
         }
     }
 
-    /// Whether asking again cannot help.
+    /// Whether retrying cannot help.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Url { .. } | Self::Refused { .. } | Self::Thread { .. })
     }
 
-    /// Whether the two sides do not speak the same version, so that one of them has to be updated first.
+    /// Whether the two sides use different versions, so that one of them must be updated first.
     pub fn is_other_version(&self) -> bool {
         matches!(self, Self::Version { .. })
             || matches!(self, Self::Status { problem: Some(problem), .. } if problem.code == "protocol.version")
     }
 
-    /// The controller understood the request and will not have it.
+    /// The controller understood the request and rejected it.
     pub fn rejects_request(&self) -> bool {
         matches!(self, Self::Status { status: 400 | 409 | 413 | 415 | 422, .. })
     }
@@ -143,7 +145,7 @@ impl ControllerError {
         }
     }
 
-    /// The code of the problem that the controller told.
+    /// The code of the controller's problem.
     pub fn problem_code(&self) -> Option<&str> {
         match self {
             Self::Status { problem: Some(problem), .. } => Some(&problem.code),
@@ -159,7 +161,7 @@ impl ControllerError {
     }
 }
 
-/// Alerts by which a server says what it thinks of a client's certificate (RFC 8446 section 6.2).
+/// Alerts in which a server rejects a client's certificate (RFC 8446 section 6.2).
 fn is_about_us(error: &rustls::Error) -> bool {
     use rustls::AlertDescription as Alert;
     let rustls::Error::AlertReceived(alert) = error else { return false };
@@ -174,7 +176,7 @@ fn is_about_us(error: &rustls::Error) -> bool {
             | Alert::CertificateRequired
             | Alert::UnknownCA
             | Alert::AccessDenied
-            // What a certificate is signed with is not what its issuer has.
+            // The certificate's signature does not match its issuer's key.
             | Alert::DecryptError
     )
 }

@@ -1,7 +1,7 @@
 //! Calls to other HTTP services: URL, token, limits, content types, typed errors.
 //!
-//! What is said in such calls is the business of the [`crate::dialect`]s and of [`crate::report`]. HTTP clients are
-//! built by the crate burin-http.
+//! The contents of calls belong to the [`crate::dialect`]s and to [`crate::report`]. HTTP clients are built by the
+//! crate burin-http.
 
 mod client;
 mod error;

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 It takes its settings from the kernel command line (burin.controller=URL, burin.order=URL, ...; docs/operations.md).
-It images the disks of the machine it runs on: start it by hand only where that is what you want.
+It images the disks of the machine it runs on: start it by hand only if that is what you want.
 
 Exit status: 0 stay as you are, 70 reboot, 71 power off, 72 start the loaded kernel, 73 the order failed; anything else is a crash.")]
 pub struct AgentArgs {
@@ -42,14 +42,14 @@ fn tell(root: &Path, error: &config::ConfigError) {
     log::error!("the words came from {}", root.join("proc/cmdline").display());
 }
 
-/// Lines for consoles: time, level, message. Errors go to stderr, whose end PID 1 keeps for the next agent.
+/// Log lines for consoles: time, level, message. Errors go to stderr, the end of which PID 1 keeps for the next agent.
 ///
-/// `kept` gets the same lines: they are what the agent's API shows and what goes out as events.
+/// `kept` gets the same lines, for the agent's API and for events.
 fn start_logger(level: LevelFilter, kept: Option<LogRing>) {
     let mut config = ConfigBuilder::new();
     config.set_time_level(LevelFilter::Error).set_thread_level(LevelFilter::Off).set_target_level(LevelFilter::Off);
     config.set_location_level(LevelFilter::Off).set_max_level(LevelFilter::Error);
-    // The libraries' own chatter is for their authors.
+    // Messages of libraries are of no use to operators.
     config.add_filter_allow_str("burin").add_filter_allow_str("hwinventory");
     let mut loggers: Vec<Box<dyn SharedLogger>> = vec![SimpleLogger::new(level, config.build())];
     if let Some(kept) = kept {

@@ -9,38 +9,39 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Play one side of the protocol against somebody's other side, and tell point by point what that gets right.
+/// Play one side of the protocol against another implementation, and report its correctness point by point.
 ///
-/// With URL an agent against a controller; with --agent an orchestrator against an agent's own API. Touches no disk.
+/// With URL, plays an agent against a controller; with --agent, an orchestrator against an agent's own API. Touches no
+/// disk.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-To a controller it says hello as a machine that does not exist. To have grants and receipts tried too, place an order for
+It says hello to a controller as a machine that does not exist. To test grants and receipts too, place an order for
 that machine (--system-uuid); the order is not carried out, and its receipt says so.
 
-Of an agent it asks nothing that changes the machine: it applies no plan, and reboots nothing. Where the agent has no
+It asks an agent for nothing that changes the machine: it applies no plan, and reboots nothing. If the agent has no
 order yet, it places one that fits no disk; another order replaces it.
 
   burin conformance https://controller.example --ca /etc/ssl/certs/site.pem --token-file join.token
   burin conformance --agent https://10.0.0.7:8443 --ca sha256:9f86d0... --token-file boot.token
 
-Exit status: 0 nothing is wrong, 1 something is, 2 wrong usage.")]
+Exit status: 0 all rules are kept, 1 a rule is broken, 2 wrong usage.")]
 pub struct ConformanceArgs {
-    /// The controller's base URL, as burin.controller= has it.
+    /// The controller's base URL, as in burin.controller=.
     #[arg(required_unless_present = "agent")]
     url: Option<String>,
-    /// Try the API of the agent at this URL instead, as its hello and its console name it.
+    /// Test the API of the agent at this URL instead, as given in its hello and on its console.
     #[arg(long, value_name = "URL", conflicts_with_all = ["url", "system_uuid"], requires = "token_file")]
     agent: Option<String>,
     /// Trust this CA file, or exactly the certificate with this fingerprint.
     #[arg(long, value_name = "PATH or sha256:HEX")]
     ca: Option<String>,
-    /// File with the join token, where the controller asks for one; with --agent, the token of the agent's boot.
+    /// File with the join token, if the controller requires one; with --agent, the token of the agent's boot.
     #[arg(long, value_name = "FILE")]
     token_file: Option<std::path::PathBuf>,
-    /// PEM file with a client certificate and its key, where the other side asks for one.
+    /// PEM file with a client certificate and its key, if the other side requires one.
     #[arg(long, value_name = "FILE")]
     client: Option<std::path::PathBuf>,
-    /// SMBIOS UUID of the made-up machine; random otherwise.
+    /// SMBIOS UUID of the simulated machine; random by default.
     #[arg(long, value_name = "UUID")]
     system_uuid: Option<String>,
     /// Print the points as JSON.

@@ -8,12 +8,12 @@ use hwinventory::model::harmless;
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use std::path::Path;
 
-/// Where it all goes.
+/// The destination of the output.
 pub struct Display {
     bars: Option<MultiProgress>,
 }
 
-/// One device's part of it.
+/// The output for one device.
 pub struct DeviceDisplay<'a> {
     display: &'a Display,
     device: String,
@@ -37,7 +37,7 @@ impl Display {
         if let Some(device) = device {
             line["device"] = device.into();
         }
-        // A closed pipe is no reason to stop a write.
+        // A closed pipe does not stop a write.
         let line = format!("{line}\n");
         let _ = std::io::Write::write_all(&mut std::io::stdout(), harmless::json(&line).as_bytes());
     }

@@ -6,9 +6,10 @@ use crate::tree;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-/// Index an image: the SHA-256 of each 256 KiB of what would be on the disk, in casync's format, on standard output.
+/// Index an image: print the SHA-256 of each 256 KiB of the decoded disk contents to standard output, in casync's
+/// format.
 ///
-/// As `casync make --digest=sha256 --chunk-size=262144:262144:262144` makes it, but of compressed and qcow2 images too.
+/// Same as `casync make --digest=sha256 --chunk-size=262144:262144:262144`, but also for compressed and qcow2 images.
 #[derive(Debug, clap::Args)]
 pub struct IndexArgs {
     /// http(s) URL, oci://HOST/REPOSITORY:TAG, path, or - for standard input
@@ -40,7 +41,7 @@ pub fn run(args: IndexArgs, cancel: &Cancel) -> ExitCode {
         return ExitCode::from(2);
     }
     match image::index(source, image::Options::default(), cancel) {
-        // In one piece at the end: what was called off leaves no half of an index.
+        // Written in one piece at the end, so that an interrupted run leaves no partial index.
         Ok(index) => match out.write_all(&index.bytes()).and_then(|()| out.flush()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -11,7 +11,7 @@ Examples:
   burin inventory                       everything, as the agent reports it
   burin inventory | jq '.disks.data[] | {name, class, size, identity}'
 
-`hwinventory collect` shows the same to people.")]
+`hwinventory collect` prints the same in readable form.")]
 pub struct InventoryArgs {}
 
 pub fn run(_args: &InventoryArgs) -> ExitCode {
@@ -20,7 +20,7 @@ pub fn run(_args: &InventoryArgs) -> ExitCode {
     let text = serde_json::to_string_pretty(&inventory).map_err(std::io::Error::from);
     match text.and_then(|text| writeln!(out, "{}", harmless::json(&text))) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read it has had enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("burin: stdout: {error}");

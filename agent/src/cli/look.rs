@@ -6,10 +6,10 @@ use crate::kexec::StartFrom;
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
-/// Bytes of a question.
+/// Maximum size of a question.
 const LIMIT: u64 = 1 << 20;
 
-/// For the agent itself: a question as JSON on standard input, its answer on standard output.
+/// For internal use by the agent: reads a question as JSON from standard input and prints the answer.
 #[derive(Debug, clap::Args)]
 pub struct LookArgs {
     what: String,

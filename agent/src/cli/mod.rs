@@ -25,13 +25,13 @@ use hwinventory::model::harmless;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// The HTTP client of commands that a person runs: the system's CAs and `ca`, and a clock that somebody keeps.
+/// The HTTP client for commands run by people: the system's CAs and `ca`, and a clock that is trusted.
 pub fn download_agent(ca: Option<&Ca>) -> Result<ureq::Agent, TrustError> {
     let trust = Trust::downloads(ca, &TrustFiles::below(Path::new("/")), Clock::trusted())?;
     Ok(http::agent(&trust, &Timeouts::DOWNLOADS))
 }
 
-/// A typed failure on stderr: what, why, what to do. Exit status 1.
+/// Prints a typed error to stderr: what, why, what to do. Exit status 1.
 pub fn fail(error: &impl Coded) -> ExitCode {
     let problem = error.problem();
     say(&format!("burin: {} [{}]", problem.message, problem.code), &problem);

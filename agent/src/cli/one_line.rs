@@ -1,11 +1,11 @@
-//! A logger that wraps the others: each message becomes one line without control sequences. Names, labels, models and
-//! serial numbers come from disks, and may have been written by anybody.
+//! A logger that wraps the others: each message becomes one line without control sequences, because names, labels,
+//! models and serial numbers come from disks and may contain anything.
 
 use hwinventory::model::harmless;
 use log::{Log, Metadata, Record};
 use std::borrow::Cow;
 
-/// Passes on what is harmless, and the rest escaped.
+/// Passes harmless text on and escapes the rest.
 pub struct OneLine(pub Box<dyn Log>);
 
 impl Log for OneLine {

@@ -21,10 +21,10 @@ Examples:
   burin order sign order.json --key key.pem --output order.signed.json
   burin order verify order.signed.json --key key.pub
 
-Secrets that only one machine can open, before signing:
+Secrets that only one machine can open (seal before signing):
   burin order seal order.json --hello hello.json --at /attributes/password --output order.sealed.json
 
-With a key that openssl keeps (in a token, say), or minisign:
+With a key kept by openssl (in a token, for example) or minisign:
   burin order message order.json > message
   openssl pkeyutl -sign -rawin -inkey key.pem -in message -out signature
   burin order attach order.json --signature signature --key key.pub --output order.signed.json")]
@@ -35,56 +35,56 @@ pub struct OrderArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Make a key, PKCS#8 in PEM, and print its public part
+    /// Make a key in PKCS#8 PEM, and print its public part
     Keygen {
-        /// Where the private key goes; it must not exist
+        /// File for the private key; it must not exist
         file: PathBuf,
     },
-    /// Put an order into an envelope, with a signature
+    /// Put an order into a signed envelope
     Sign {
         /// The order, JSON
         order: PathBuf,
         /// Private keys, PKCS#8 in PEM
         #[arg(long, value_name = "FILE", required = true)]
         key: Vec<PathBuf>,
-        /// Instead of standard output
+        /// Output file, instead of standard output
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Seal strings of an order for one machine: they open in its TPM alone, while it is booted as it is now
+    /// Seal strings of an order for one machine: only its TPM can open them, and only in its current boot state
     Seal {
         /// The order, JSON
         order: PathBuf,
-        /// The machine's hello, with its attestation, as a controller that has verified it keeps it
+        /// The machine's hello with its attestation, from a controller that has verified it
         #[arg(long, value_name = "FILE")]
         hello: PathBuf,
-        /// JSON pointers of what is sealed: /attributes/password
+        /// JSON pointers of the strings to seal: /attributes/password
         #[arg(long = "at", value_name = "POINTER", required = true)]
         places: Vec<String>,
-        /// Instead of standard output
+        /// Output file, instead of standard output
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Print the bytes that are signed, for another program
+    /// Print the bytes to be signed, for another program
     Message {
         /// The order, JSON
         order: PathBuf,
     },
-    /// Put an order into an envelope, with a signature that another program has made of `message`
+    /// Put an order into an envelope, with a signature that another program made over `message`
     Attach {
         /// The order, JSON
         order: PathBuf,
-        /// The signature: 64 bytes, or a .minisig of `minisign -S -l`
+        /// The signature: 64 bytes, or a .minisig made by `minisign -S -l`
         #[arg(long, value_name = "FILE")]
         signature: PathBuf,
         /// The public key: PEM, or a minisign.pub
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
-        /// Instead of standard output
+        /// Output file, instead of standard output
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Say who has signed an order; exit status 1 where it was none of the keys
+    /// Show who signed an order; exit status 1 if it was none of the keys
     Verify {
         /// The signed order
         order: PathBuf,
@@ -193,7 +193,7 @@ fn keygen(file: &Path) -> Result<(), SignError> {
     put(None, key.public().pem().as_bytes())
 }
 
-/// The exact bytes of an order that an agent would read. What is not bound to a machine and a time is told.
+/// The exact bytes of an order that an agent would accept. Warns if it is not bound to a machine and a time.
 fn sound(path: &Path) -> Result<Vec<u8>, SignError> {
     let bytes = read(path)?;
     let order = parse_bytes(&bytes)?;
@@ -217,7 +217,7 @@ pub(super) fn public_key(path: &Path) -> Result<PublicKey, SignError> {
     text.parse().map_err(|source| SignError::Key { path: path.to_owned(), source })
 }
 
-/// minisign's legacy signatures are over the bytes as they are: "Ed", 8 bytes that name the key, and the signature.
+/// minisign's legacy signatures cover the raw bytes: "Ed", 8 bytes of key id, and the signature.
 fn foreign_signature(path: &Path) -> Result<Vec<u8>, SignError> {
     let bytes = read(path)?;
     if bytes.len() == 64 {

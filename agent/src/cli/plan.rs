@@ -17,10 +17,10 @@ pub struct PlanArgs {
     /// The order, JSON.
     #[arg(long, value_name = "FILE")]
     pub order: PathBuf,
-    /// The machine's inventory, as `burin inventory` prints it.
+    /// The machine's inventory, as printed by `burin inventory`.
     #[arg(long, value_name = "FILE")]
     pub inventory: PathBuf,
-    /// An attribute as from the kernel command line (burin.attr.NAME=VALUE).
+    /// An attribute, as on the kernel command line (burin.attr.NAME=VALUE).
     #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = attribute)]
     pub attributes: Vec<(String, String)>,
     /// Print the plan, or the refusal with its trace, as JSON.
@@ -35,7 +35,7 @@ fn attribute(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Exit status 0 with a plan, 1 with a typed refusal, 2 when a file cannot be read.
+/// Exit status 0 with a plan, 1 with a typed refusal, 2 if a file cannot be read.
 pub fn run(args: PlanArgs) -> ExitCode {
     answer(&args).print(args.json)
 }
@@ -62,7 +62,7 @@ fn answer(args: &PlanArgs) -> CommandOutput {
     }
 }
 
-/// What a command has to say, for people and for programs.
+/// The output of a command, for people and for programs.
 #[derive(Debug)]
 pub(super) enum CommandOutput {
     Done { text: String, json: Value },
@@ -80,7 +80,7 @@ impl CommandOutput {
         }
     }
 
-    /// People read why on standard error, programs everything on standard output.
+    /// Errors go to standard error for people; programs get everything on standard output.
     pub(super) fn print(&self, as_json: bool) -> ExitCode {
         match self {
             CommandOutput::Done { json, .. } if as_json => println!("{}", harmless::json(&format!("{json:#}"))),
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(ask(order, Some(&Value::Null)).status(), 2);
     }
 
-    /// What a disk says of itself begins no line of a plan or a refusal, and does nothing to the terminal.
+    /// Text from a disk cannot start a line of a plan or a refusal, or control the terminal.
     #[test]
     fn nothing_that_a_disk_says_forges_a_line() {
         const FORGED: &str = "will be LOST: nothing";

@@ -18,7 +18,7 @@ pub struct ReceiptArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Print the statement that a machine has signed; exit status 1 where it does not hold
+    /// Print the statement that a machine has signed; exit status 1 if the signature is invalid
     #[command(after_help = "\
 Examples:
   burin receipt verify receipt.json --hello hello.json
@@ -27,18 +27,18 @@ Examples:
 FILE is a receipt with its `evidence`, or that envelope alone. The machine's key is in its hello; whoever keeps hellos where
 only the controller writes can tell that the receipt is that machine's.")]
     Verify {
-        /// A receipt, or its evidence alone
+        /// A receipt, or only its evidence
         file: PathBuf,
         /// The machine's public key: PEM or base64
         #[arg(long, value_name = "FILE", required_unless_present = "hello")]
         key: Vec<PathBuf>,
-        /// The machine's hello, which introduces its key
+        /// The machine's hello, which contains its key
         #[arg(long, value_name = "FILE")]
         hello: Option<PathBuf>,
     },
-    /// Print the digest that receipts have of a ramdisk, of one that was unpacked
+    /// Print the digest of an unpacked ramdisk, as it appears in receipts
     Ramdisk {
-        /// Where it was unpacked
+        /// The directory with the unpacked ramdisk
         directory: PathBuf,
     },
 }

@@ -41,9 +41,9 @@ impl Coded for SealFailed {
         let hint = match self {
             Self::Json { .. } => return None,
             Self::Hello { .. } | Self::NoKey => {
-                "a controller that demands attestation keeps it: docs/security.md#attestation"
+                "take it from a controller that requires attestation: docs/security.md#attestation"
             }
-            Self::Place { .. } => "--at takes a JSON pointer: /seed/user_data, /attributes/password",
+            Self::Place { .. } => "give --at a JSON pointer: /seed/user_data, /attributes/password",
             Self::Seal(error) => return error.hint(),
             Self::Order(error) => return error.hint(),
         };
@@ -65,7 +65,7 @@ pub(super) fn seal(order: &[u8], hello: &[u8], places: &[String]) -> Result<Vec<
     }
     let mut bytes = serde_json::to_vec_pretty(&document).map_err(|source| SealFailed::Json { source })?;
     bytes.push(b'\n');
-    // What cannot be read with what is sealed in it, no agent reads.
+    // An order that cannot be parsed with the sealed strings in it would not be accepted by any agent.
     parse_bytes(&bytes)?;
     Ok(bytes)
 }

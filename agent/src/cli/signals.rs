@@ -3,10 +3,10 @@
 use crate::image::Cancel;
 use nix::sys::signal::{SigSet, Signal};
 
-/// Set by the first SIGINT or SIGTERM; the second ends the process at once, with status 1.
+/// Set by the first SIGINT or SIGTERM; the second one ends the process at once, with status 1.
 ///
-/// Call it before any other thread is started: threads take over the signal mask, and whichever has these signals
-/// unblocked would die of them.
+/// Call it before any other thread is started: threads inherit the signal mask, and one that has these signals
+/// unblocked would be killed by them.
 pub fn cancelled_by_signals() -> Cancel {
     let cancel = Cancel::default();
     let mut signals = SigSet::empty();
@@ -27,9 +27,9 @@ pub fn cancelled_by_signals() -> Cancel {
         std::thread::Builder::new().name("burin-signals".into()).spawn(wait)
     });
     if let Err(error) = started {
-        // The default action of the signals is left, and the withheld first MiB keeps its promise.
+        // After that, the signals' default action applies; the disk is safe because its first MiB is still withheld.
         let _ = signals.thread_unblock();
-        log::warn!("signals are not caught: {error}");
+        log::warn!("signals cannot be handled: {error}");
     }
     cancel
 }

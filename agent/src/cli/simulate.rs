@@ -14,13 +14,13 @@ use std::process::ExitCode;
 /// Try an order on many stored inventories, and show what another order would change.
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
-    /// Inventories, one machine a *.json file.
+    /// Folder of inventories, one *.json file per machine.
     #[arg(long, value_name = "DIR")]
     pub inventories: PathBuf,
     /// The order, JSON.
     #[arg(long, value_name = "FILE")]
     pub order: PathBuf,
-    /// The order as it would be: only machines that it changes are shown.
+    /// A changed order: only machines for which it makes a difference are shown.
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
     /// Print rows and overlapping layouts as JSON.
@@ -28,8 +28,7 @@ pub struct SimulateArgs {
     pub json: bool,
 }
 
-/// Exit status 0 when it could be tried, whatever came of it; 1 when an order is not valid; 2 when a file cannot be
-/// read.
+/// Exit status 0 if it could be tried, whatever the result; 1 if an order is invalid; 2 if a file cannot be read.
 pub fn run(args: SimulateArgs) -> ExitCode {
     answer(&args).print(args.json)
 }
@@ -86,7 +85,7 @@ fn load(path: &Path) -> Result<Order, Box<CommandOutput>> {
     })
 }
 
-/// By file name, sorted.
+/// Sorted by file name.
 fn machines(folder: &Path) -> Result<Vec<(String, hwinventory::Inventory)>, String> {
     let entries = std::fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
     let mut paths: Vec<PathBuf> = entries

@@ -10,12 +10,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Secrets come from files or the environment, never from the command line, which everybody on the machine can read.
+/// Secrets come from files or the environment, never from the command line, which every local user can read.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Download")]
 pub struct TransferArgs {
-    /// Proxy (http, https, socks5 or socks5h), instead of http_proxy, https_proxy, all_proxy and no_proxy of the
-    /// environment; an empty one means none
+    /// Proxy (http, https, socks5 or socks5h), instead of http_proxy, https_proxy, all_proxy and no_proxy in the
+    /// environment; empty for none
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
     /// Also trust this CA file (PEM), or the server certificate with this fingerprint (sha256:HEX)
@@ -27,29 +27,29 @@ pub struct TransferArgs {
     /// File with the password of --user
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
-    /// File with a bearer token for the server of the first URL; without it, BURIN_BEARER is used where it is set
+    /// File with a bearer token for the server of the first URL; default: BURIN_BEARER, if set
     #[arg(long, value_name = "FILE")]
     bearer_file: Option<PathBuf>,
-    /// docker's configuration with passwords for registries; without it REGISTRY_AUTH_FILE, podman's auth.json or docker's
-    /// config.json, whichever is found first
+    /// docker's configuration with passwords for registries; default: REGISTRY_AUTH_FILE, podman's auth.json or
+    /// docker's config.json, whichever is found first
     #[arg(long, value_name = "FILE")]
     registry_config: Option<PathBuf>,
-    /// Keep the download at this rate, at least 65536 for each connection
+    /// Limit the download to this rate, at least 65536 per connection
     #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = clap::value_parser!(u64).range(LEAST_RATE..))]
     limit_rate: Option<u64>,
-    /// Fetch so many ranges side by side, where the server sends ranges (2 MiB of memory each)
+    /// Fetch this many ranges in parallel, if the server supports ranges (2 MiB of memory each)
     #[arg(long, value_name = "COUNT", default_value_t = 1,
           value_parser = clap::value_parser!(u8).range(1..=MOST_CONNECTIONS as i64))]
     connections: u8,
-    /// Give a connection up after so many seconds without a byte
+    /// Abandon a connection after this many seconds without a byte
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     stall: u64,
-    /// Give up after so many seconds without a byte from any mirror
+    /// Give up after this many seconds without a byte from any mirror
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
 }
 
-/// Why nothing was downloaded, or what came of it.
+/// Why nothing was downloaded, or why it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     #[error(transparent)]
@@ -79,7 +79,7 @@ impl Coded for TransferError {
 }
 
 impl TransferArgs {
-    /// For `urls`, mirrors of the same bytes.
+    /// Options for `urls`, which are mirrors of the same bytes.
     pub fn http(&self, urls: Vec<String>) -> Result<Http, TransferError> {
         let ca = self.ca.as_deref().map(str::parse::<Ca>).transpose()?;
         let credentials = match urls.first() {
@@ -103,7 +103,7 @@ impl TransferArgs {
         Ok(http)
     }
 
-    /// As containers-auth.json(5) and docker look for them.
+    /// In the locations of containers-auth.json(5) and docker.
     fn registries(&self, registries: &mut Registries) -> Result<(), ImageError> {
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let below = |variable: Option<PathBuf>, path: &str| variable.map(|directory| directory.join(path));
@@ -140,7 +140,7 @@ impl TransferArgs {
     }
 }
 
-/// A secret without the line break that editors put behind it.
+/// Reads a secret, without the trailing newline that editors add.
 fn read(path: &Path) -> Result<Secret, ImageError> {
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|source| ImageError::ReadFile { path: path.to_owned(), source })?;

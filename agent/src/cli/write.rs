@@ -13,10 +13,10 @@ use crate::tree;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Write a disk image to a device or to several, and prove that it is there.
+/// Write a disk image to one or several devices, and verify the result.
 ///
-/// Compression is found by magic: none, gzip, xz, zstd, lz4, bzip2. The first MiB is written last, after everything
-/// else was read back; exit status 0 means verified success on every target.
+/// Compression is detected by magic number: none, gzip, xz, zstd, lz4, bzip2. The first MiB is written last, after
+/// everything else has been read back; exit status 0 means verified success on every target.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,28 +27,28 @@ Examples:
   burin write --cosign cosign.pub oci://registry.example/images/debian:13 /dev/nvme0n1
   BURIN_BEARER=TOKEN burin write --connections 4 https://images/debian.raw.zst /dev/nvme0n1
 
-A target that fails fails alone: the others are finished, and the exit status is 1.")]
+A target that fails does not affect the others: they are finished, and the exit status is 1.")]
 pub struct WriteArgs {
     /// http(s) URL, oci://HOST/REPOSITORY:TAG or @sha256:HEX (a disk image in a registry; oci+http:// without TLS), path, or -
     /// for standard input; with --manifest the first target
     source: String,
-    /// Block devices, each to get a copy of one download
+    /// Block devices; each gets a copy, from a single download
     #[arg(value_name = "TARGET", required_unless_present = "manifest")]
     targets: Vec<PathBuf>,
-    /// URL or path of a manifest (burin image pack), which says where the image is and all that it has to be; with
-    /// --minisign, that key must have signed it, and --name must say what it is
+    /// URL or path of a manifest (burin image pack), which says where the image is and how to verify it; with
+    /// --minisign, that key must have signed it, and --name must give its name
     #[arg(long, value_name = "URL", conflicts_with_all = ["sha256", "content_sha256", "sha256sums", "delta", "mirror"])]
     manifest: Option<String>,
-    /// What the manifest has to call the image
+    /// The name that the manifest must give the image
     #[arg(long, value_name = "NAME", requires = "manifest")]
     name: Option<String>,
-    /// The oldest version of the manifest that is accepted
+    /// The oldest accepted version of the manifest
     #[arg(long, value_name = "VERSION", requires = "manifest")]
     least_version: Option<String>,
-    /// The targets are existing ordinary files
+    /// The targets are existing regular files
     #[arg(long)]
     file: bool,
-    /// Further URL of the same bytes, or another registry with the same image; may be repeated
+    /// Another URL of the same bytes, or another registry with the same image; may be repeated
     #[arg(long, value_name = "URL")]
     mirror: Vec<String>,
     /// SHA-256 of the bytes as downloaded
@@ -57,42 +57,43 @@ pub struct WriteArgs {
     /// SHA-256 of the image as written, decompressed
     #[arg(long, value_name = "HEX", value_parser = sha256)]
     content_sha256: Option<String>,
-    /// URL or path of a SHA256SUMS file that holds the download's digest
+    /// URL or path of a SHA256SUMS file with the download's digest
     #[arg(long, value_name = "URL", conflicts_with = "sha256")]
     sha256sums: Option<String>,
-    /// minisign public key, or a file that holds it: whose signature the image must have, or with --sha256sums that file
+    /// minisign public key, or a file with it: it must have signed the image, or with --sha256sums that file
     #[arg(long, value_name = "KEY")]
     minisign: Option<String>,
-    /// URL or path of the signature; beside what is signed, with .minisig added, unless given
+    /// URL or path of the signature; default: that of the signed file, with .minisig added
     #[arg(long, value_name = "URL", requires = "minisign")]
     signature: Option<String>,
-    /// Refuse what was signed earlier, image, sums and index: seconds since 1970, as minisign's trusted comment has them
+    /// Refuse image, sums and index if they were signed earlier: seconds since 1970, as in minisign's trusted comment
     #[arg(long, value_name = "SECONDS", requires = "minisign")]
     signed_since: Option<u64>,
-    /// cosign public key, or a file that holds it: who must have signed the image in its registry
+    /// cosign public key, or a file with it: it must have signed the image in its registry
     #[arg(long, value_name = "KEY", allow_hyphen_values = true, conflicts_with_all = ["minisign", "sha256sums"])]
     cosign: Option<String>,
-    /// URL or path of the image's index (burin index): what the target holds in its place already is kept, where that is
-    /// estimated to be faster. The source is a raw image, or zstd with a seek table. With a digest of the download, the
-    /// index needs --content-sha256 or --delta-sha256; with a signature only, one (INDEX.minisig) that names the same download, and --signed-since
+    /// URL or path of the image's index (burin index): matching data on the target is kept, if that is estimated to be
+    /// faster. The source must be a raw image, or zstd with a seek table. With a digest of the download, the index
+    /// needs --content-sha256 or --delta-sha256; with only a signature, it needs a signature (INDEX.minisig) that names
+    /// the same download, and --signed-since
     #[arg(long, value_name = "INDEX")]
     delta: Option<String>,
     /// SHA-256 of the index
     #[arg(long, value_name = "HEX", requires = "delta", value_parser = sha256)]
     delta_sha256: Option<String>,
-    /// Go by the index even where a whole write is estimated to be faster
+    /// Use the index even if a whole write is estimated to be faster
     #[arg(long, requires = "delta")]
     delta_always: bool,
-    /// How what was written is checked
+    /// How the written data is verified
     #[arg(long, value_enum, default_value_t = VerifyArg::Readback)]
     verify: VerifyArg,
-    /// One JSON object a line instead of the progress bar
+    /// Print JSON objects, one per line, instead of the progress bar
     #[arg(long)]
     json: bool,
-    /// Largest zstd window, as a power of two of bytes
+    /// Largest zstd window, as a power of two in bytes
     #[arg(long, value_name = "LOG", default_value_t = 27, value_parser = clap::value_parser!(u32).range(10..=31))]
     window_log: u32,
-    /// How requests go to the kernel
+    /// How requests are submitted to the kernel
     #[arg(long, value_enum, default_value_t = IoArg::Auto)]
     io: IoArg,
     #[command(flatten)]
@@ -103,14 +104,14 @@ pub struct WriteArgs {
 enum VerifyArg {
     /// Read everything back from the device and compare
     Readback,
-    /// Only the digests of what came in
+    /// Verify only the digests of the input
     Digest,
     None,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum IoArg {
-    /// io_uring, and threads where the kernel refuses it
+    /// io_uring, or threads if the kernel refuses it
     Auto,
     #[value(name = "io_uring")]
     IoUring,
@@ -123,7 +124,7 @@ fn sha256(text: &str) -> Result<String, String> {
     if good { Ok(format!("sha256:{hex}")) } else { Err("not 64 hexadecimal digits".into()) }
 }
 
-/// How it ended on each target.
+/// The result for each target.
 type Ended = Vec<Result<ImageReceipt, ImageError>>;
 
 /// Runs the command. `cancel` is set by the caller's signal handler.
@@ -160,7 +161,7 @@ fn write(mut args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ende
     let remote = is_url(&args.source) || oci::is_reference(&args.source);
     let mut urls: Vec<String> = if remote { vec![args.source.clone()] } else { Vec::new() };
     urls.extend(args.mirror.iter().cloned());
-    // Where the image is a file, what is beside it may still have to be fetched.
+    // If the image is a local file, the files beside it may still have to be fetched.
     if urls.is_empty() {
         urls.extend(args.delta.iter().chain(&args.sha256sums).find(|at| is_url(at)).cloned());
     }
@@ -187,7 +188,7 @@ fn write(mut args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ende
         None => None,
     };
     let opened: Vec<_> = args.targets.iter().map(|path| open(path, args.file)).collect();
-    // One that cannot even be opened is nothing but that target's own failure, as long as there are others.
+    // A target that cannot be opened is only its own failure, as long as there are others.
     if opened.iter().all(Result::is_err) {
         return Ok(opened.into_iter().map(|opened| opened.and(Err(ImageError::NoSource))).collect());
     }
@@ -236,7 +237,8 @@ fn write(mut args: WriteArgs, display: &Display, cancel: &Cancel) -> Result<Ende
     Ok(ended.into_iter().zip(opened).map(|(ended, opened)| ended.unwrap_or_else(|| opened.and(broken()))).collect())
 }
 
-/// What the manifest says, as if it stood on the command line; answers with the sectors that the image was made for.
+/// Applies the manifest as if its contents were on the command line; returns the sector size that the image was made
+/// for.
 fn by_manifest(args: &mut WriteArgs, cancel: &Cancel) -> Result<Option<u32>, TransferError> {
     let Some(at) = args.manifest.clone() else { return Ok(None) };
     let http = args.transfer.http(if is_url(&at) { vec![at.clone()] } else { Vec::new() })?;
@@ -250,14 +252,14 @@ fn by_manifest(args: &mut WriteArgs, cancel: &Cancel) -> Result<Option<u32>, Tra
     let Published { manifest, image, index } = Published::fetch(&http, &at, &wanted, cancel)?;
     args.source = image;
     (args.sha256, args.content_sha256) = (Some(manifest.image.digest), Some(manifest.content.digest));
-    // One device may hold most of it already.
+    // With a single device, it may already hold most of the image.
     if args.targets.len() == 1 {
         (args.delta, args.delta_sha256) = (index, manifest.index.map(|index| index.digest));
     }
     Ok(manifest.sector_size)
 }
 
-/// The image, where it is in a registry. What is published beside files is not there.
+/// The image, if it is in a registry. Files published beside an image do not exist there.
 fn registry(args: &WriteArgs, http: &Http, cancel: &Cancel) -> Result<Option<oci::Resolved>, ImageError> {
     let unsupported = |what: &str| {
         let (source_name, what) = (args.source.clone(), what.to_owned());
@@ -282,7 +284,7 @@ fn open(path: &Path, file: bool) -> Result<Target, ImageError> {
     Ok(if file { Target::open_file(path)? } else { Target::open_device(path)? })
 }
 
-/// The index, and whether it was proven.
+/// The index, and whether it was verified.
 fn index(
     args: &WriteArgs,
     at: &str,
@@ -300,7 +302,7 @@ fn index(
     Ok(DeltaRequest { proven, signed: signature, always: args.delta_always, ..DeltaRequest::new(index) })
 }
 
-/// The key itself, or a file with it.
+/// The key itself, or the contents of a file with it.
 fn key(text: &str) -> Result<String, ImageError> {
     let path = Path::new(text);
     if !path.is_file() {

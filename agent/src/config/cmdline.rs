@@ -1,6 +1,6 @@
 //! The kernel command line as words.
 
-/// One word: `key` or `key=value`, quotes removed.
+/// One word: `key` or `key=value`, without quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
     pub key: String,
@@ -8,7 +8,7 @@ pub struct Word {
 }
 
 impl Word {
-    /// The key with `-` folded to `_`, which is how the kernel compares parameters.
+    /// The key with `-` replaced by `_`, as the kernel compares parameters.
     pub fn folded(&self) -> String {
         fold(&self.key)
     }
@@ -18,7 +18,7 @@ pub fn fold(key: &str) -> String {
     key.replace('-', "_")
 }
 
-/// Splits a command line. White space separates words except between double quotes; a quote may open before the word
+/// Splits a command line. White space separates words except between double quotes; a quote may start before the word
 /// (`"key=a b"`) or before the value (`key="a b"`). Everything after a lone `--` belongs to init and is left out.
 pub fn words(text: &str) -> Vec<Word> {
     let mut found = Vec::new();

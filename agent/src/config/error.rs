@@ -79,17 +79,17 @@ impl Coded for ConfigError {
             Self::Log { .. } => {
                 "write error, warn, info, debug or trace, and servers as udp://HOST[:514] or tcp://HOST[:601]: burin.log=info,udp://10.0.0.5"
             }
-            Self::Lldp { .. } => "write burin.lldp=31: switches speak every 30 seconds",
-            Self::Bmc { .. } => "write burin.bmc=60, or burin.bmc=0 to leave the BMC's event log and sensors alone",
-            Self::Settle { .. } => "write burin.settle=60 where disks may come up to a minute late",
+            Self::Lldp { .. } => "write burin.lldp=31: switches send a frame every 30 seconds",
+            Self::Bmc { .. } => "write burin.bmc=60, or burin.bmc=0 to skip the BMC's event log and sensors",
+            Self::Settle { .. } => "write burin.settle=60 if disks may appear up to a minute late",
             Self::Finish { .. } => "write reboot, poweroff, kexec or hold",
             Self::Api { .. } => {
                 "write burin.api=off, burin.api=8443, burin.api=10.0.0.7:8443 or burin.api=[fd00::7]:8443"
             }
             Self::BootIf { .. } => {
-                "in iPXE write BOOTIF=01-${net0/mac:hexhyp}; InfiniBand (20-...) is not Ethernet, which is all that burin speaks"
+                "in iPXE write BOOTIF=01-${net0/mac:hexhyp}; burin supports Ethernet only, not InfiniBand (20-...)"
             }
-            Self::Ironic { .. } => "docs/ironic.md has the words",
+            Self::Ironic { .. } => "see docs/ironic.md for the words",
             Self::Ip { .. } => {
                 "write ip=dhcp or ip=<address>::<gateway>:<netmask>:<hostname>:<device>:none:<dns>:<dns>:<ntp>, IPv6 in brackets"
             }

@@ -1,21 +1,21 @@
 //! `ip=` in the forms of the kernel's nfsroot documentation, dracut.cmdline(7), initramfs-tools(7) and MAAS:
 //! `ip=METHOD`, `ip=DEVICE:METHOD[:MTU[:MAC]]`, and
-//! `ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:METHOD[:MTU[:MAC]]` or `...[:DNS[:DNS[:NTP]]]`.
-//! IPv6 addresses stand in brackets.
+//! `ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:METHOD[:MTU[:MAC]]` or `...[:DNS[:DNS[:NTP]]]`. IPv6 addresses are
+//! in brackets.
 
 use super::{ConfigError, Mac};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// An address that was given, not asked for.
+/// A static address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FixedAddress {
-    /// The address with the length of its network's prefix.
+    /// The address with its prefix length.
     pub address: IpNet,
     pub gateway: Option<IpAddr>,
 }
 
-/// How an interface comes by IPv4 addresses.
+/// How an interface gets IPv4 addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ipv4Method {
     Off,
@@ -23,29 +23,29 @@ pub enum Ipv4Method {
     Fixed(FixedAddress),
 }
 
-/// How an interface comes by IPv6 addresses.
+/// How an interface gets IPv6 addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ipv6Method {
     Off,
     /// Nothing beyond the kernel's own link-local address.
     LinkLocal,
-    /// As routers advertise: SLAAC, DHCPv6 for addresses, or DHCPv6 for the rest.
+    /// As routers advertise: SLAAC, DHCPv6 for addresses, or DHCPv6 for other settings.
     Auto,
     /// Addresses by DHCPv6, whatever routers say.
     Dhcp,
     Fixed(FixedAddress),
 }
 
-/// What one `ip=` says.
+/// The contents of one `ip=`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addressing {
-    /// A kernel name, a MAC written with hyphens, or `BOOTIF`. `None`: every interface that is tried.
+    /// A kernel name, a MAC with hyphens, or `BOOTIF`. `None`: every interface that is tried.
     pub device: Option<String>,
     pub ipv4: Ipv4Method,
     pub ipv6: Ipv6Method,
     pub hostname: Option<String>,
     pub mtu: Option<u16>,
-    /// To be set on the interface.
+    /// A MAC to set on the interface.
     pub mac: Option<Mac>,
     pub dns: Vec<IpAddr>,
     pub ntp: Vec<IpAddr>,
@@ -75,7 +75,7 @@ impl Addressing {
                 .ok_or_else(|| bad("a single word is dhcp, on, any, dhcp6, auto6, either6, link6, off or none"))?;
             return Ok(Self::asking(None, ipv4, ipv6));
         }
-        // DEVICE:METHOD, where a server's address cannot be.
+        // DEVICE:METHOD, which cannot be confused with a server's address.
         if let (Some(device), Some((ipv4, ipv6))) = (field(0), field(1).and_then(method))
             && literal(device).is_none()
         {
@@ -85,7 +85,7 @@ impl Addressing {
         }
         let address = |index, why| match field(index).map(literal) {
             None => Ok(None),
-            // The kernel reads 0.0.0.0 as "not given".
+            // The kernel treats 0.0.0.0 as "not given".
             Some(Some(address)) => Ok(Some(address).filter(|address: &IpAddr| !address.is_unspecified())),
             Some(None) => Err(bad(why)),
         };
@@ -146,7 +146,7 @@ impl Addressing {
         })
     }
 
-    /// What stands behind the method: MTU and MAC, or servers for names and time.
+    /// Parses what follows the method: MTU and MAC, or name and time servers.
     fn tail(&mut self, fields: &[&str], at: usize) -> Result<(), &'static str> {
         let rest = fields.get(at..).unwrap_or_default();
         let Some(first) = rest.first().filter(|_| rest.iter().any(|field| !field.is_empty())) else { return Ok(()) };
@@ -179,12 +179,12 @@ fn asks((ipv4, ipv6): (Ipv4Method, Ipv6Method)) -> bool {
     ipv4 != Ipv4Method::Off || !matches!(ipv6, Ipv6Method::Off)
 }
 
-/// One method, or several with commas between them, as `dhcp,dhcp6`.
+/// One method, or several separated by commas, such as `dhcp,dhcp6`.
 fn method(text: &str) -> Option<(Ipv4Method, Ipv6Method)> {
     let mut methods = (Ipv4Method::Off, Ipv6Method::Off);
     for word in text.split(',') {
         match word {
-            // As NetworkManager in an initrd: IPv6 comes along where a router offers it.
+            // Like NetworkManager in an initrd: IPv6 is configured too if a router offers it.
             "dhcp" | "on" | "any" | "both" | "single-dhcp" => {
                 methods.0 = Ipv4Method::Dhcp;
                 if methods.1 == Ipv6Method::Off && !text.contains(',') {
@@ -208,7 +208,7 @@ pub(super) fn literal(text: &str) -> Option<IpAddr> {
     bare.parse().ok()
 }
 
-/// Split at colons outside of brackets.
+/// Splits at colons outside of brackets.
 pub(super) fn fields(text: &str) -> Vec<&str> {
     let mut inside = false;
     text.split(move |c: char| {
@@ -222,7 +222,7 @@ pub(super) fn fields(text: &str) -> Vec<&str> {
     .collect()
 }
 
-/// The kernel's fallback for a missing netmask.
+/// The kernel's default for a missing netmask.
 fn classful(address: Ipv4Addr) -> u8 {
     match address.octets()[0] {
         0..=127 => 8,
@@ -231,7 +231,7 @@ fn classful(address: Ipv4Addr) -> u8 {
     }
 }
 
-/// A dotted netmask, or a prefix length as other initramfs systems allow.
+/// A dotted netmask, or a prefix length, as other initramfs systems allow.
 pub(super) fn parse_mask(text: &str) -> Option<u8> {
     let prefix = match text.parse::<u8>() {
         Ok(prefix) => prefix,

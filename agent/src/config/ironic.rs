@@ -1,12 +1,12 @@
-//! What Ironic tells its agent on the kernel command line: the words of ironic-python-agent (its `config.py`).
+//! Ironic's settings for its agent on the kernel command line: the words of ironic-python-agent (its `config.py`).
 
 use super::{ConfigError, HttpUrl, Secret};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Where Ironic calls in, unless it is told otherwise.
+/// The default port for Ironic's calls.
 const PORT: u16 = 9999;
-/// Shorter tokens are none.
+/// Shorter tokens are invalid.
 const LEAST_TOKEN: usize = 32;
 
 /// Ironic's words, validated.
@@ -16,11 +16,11 @@ pub struct Ironic {
     pub api_urls: Vec<HttpUrl>,
     /// `ipa-inspection-callback-url`.
     pub inspection_url: Option<HttpUrl>,
-    /// `ipa-inspection-collectors`; empty where none are named.
+    /// `ipa-inspection-collectors`; empty if none are named.
     pub collectors: Vec<String>,
-    /// `ipa-insecure`: no certificate is verified, neither Ironic's nor an image server's.
+    /// `ipa-insecure`: certificates are not verified, neither Ironic's nor an image server's.
     pub insecure: bool,
-    /// `ipa-agent-token`: given beforehand, by virtual media.
+    /// `ipa-agent-token`: given in advance, by virtual media.
     pub token: Option<Secret>,
     /// `ipa-global-request-id`.
     pub request_id: Option<String>,
@@ -33,7 +33,7 @@ pub struct Ironic {
 }
 
 impl Ironic {
-    /// Where inspection goes, if there is to be one.
+    /// The URL for inspection, if it is to be done.
     pub fn inspection(&self) -> Option<String> {
         match (&self.inspection_url, self.api_urls.first()) {
             (Some(url), _) => Some(url.as_str().to_owned()),
@@ -44,7 +44,7 @@ impl Ironic {
         }
     }
 
-    /// Words by their folded keys (`ipa_api_url`); none where no word says where Ironic is.
+    /// Reads words by their folded keys (`ipa_api_url`); `None` if no word says where Ironic is.
     pub(super) fn read(words: &BTreeMap<String, String>) -> Result<Option<Self>, ConfigError> {
         let word = |key: &str| words.get(key).map(String::as_str).filter(|value| !value.is_empty());
         let url =

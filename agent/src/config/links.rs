@@ -1,4 +1,4 @@
-//! Links that are made: `vlan=`, `bond=`, and the VLAN of the NIC that booted.
+//! Links to be made: `vlan=`, `bond=`, and the VLAN of the NIC that booted.
 
 use super::Mac;
 use super::ip::fields;
@@ -7,7 +7,7 @@ use super::ip::fields;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VlanLink {
     pub name: String,
-    /// A kernel name, a MAC with hyphens, `BOOTIF`, or another link of the command line.
+    /// A kernel name, a MAC with hyphens, `BOOTIF`, or another link on the command line.
     pub parent: String,
     /// 1 to 4094.
     pub id: u16,
@@ -23,18 +23,18 @@ pub struct BondLink {
     pub mtu: Option<u16>,
 }
 
-/// The VLAN that the provisioning network is in.
+/// The VLAN of the provisioning network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VlanChoice {
     Id(u16),
-    /// Those that the switch names by LLDP.
+    /// Those that the switch announces by LLDP.
     Lldp,
 }
 
-/// Longest name of an interface.
+/// The longest interface name.
 const NAME: usize = 15;
 
-/// Whether the kernel takes it as the name of an interface.
+/// Whether the kernel accepts it as an interface name.
 pub(super) fn is_name(name: &str) -> bool {
     let fair = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
     !name.is_empty() && name.len() <= NAME && name.chars().all(fair) && name != "." && name != ".."
@@ -45,7 +45,7 @@ pub(super) fn vlan_id(text: &str) -> Option<u16> {
 }
 
 impl VlanLink {
-    /// The id is the number that ends the name: `vlan0005`, `vlan5`, `eth0.0005`, `eth0.5`.
+    /// The id is the number at the end of the name: `vlan0005`, `vlan5`, `eth0.0005`, `eth0.5`.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let (name, parent) = match *fields(text).as_slice() {
             [name, parent] => (name, parent),
@@ -75,10 +75,10 @@ impl BondLink {
             if !fair || value.is_empty() {
                 return Err("an option is not KEY=VALUE");
             }
-            // Several addresses stand with semicolons between them, because commas separate options.
+            // Several addresses are separated by semicolons, because commas separate options.
             options.push((key.to_owned(), value.replace(';', ",")));
         }
-        // Without it the kernel does not see a cable that is pulled.
+        // Without it the kernel does not detect an unplugged cable.
         if !options.iter().any(|(key, _)| key == "miimon" || key == "arp_interval") {
             options.push(("miimon".to_owned(), "100".to_owned()));
         }
@@ -96,7 +96,7 @@ impl BondLink {
         Ok(Self { name: name.to_owned(), members, options, mtu })
     }
 
-    /// The switch ports of its members want LACP.
+    /// Whether its members' switch ports need LACP.
     pub fn is_lacp(&self) -> bool {
         self.options.iter().any(|(key, value)| key == "mode" && matches!(value.as_str(), "802.3ad" | "4"))
     }

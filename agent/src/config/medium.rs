@@ -10,15 +10,15 @@
 //! burin.order=orders/node21.json
 //! ```
 //!
-//! A section holds for the machine that has the name in its head: `serial=`, `uuid=` or `mac=`. What stands before the
-//! first section holds for all. Later words win over earlier ones, and the kernel command line over all of them.
+//! A section applies to the machine named in its header: `serial=`, `uuid=` or `mac=`. Words before the first section
+//! apply to all. Later words override earlier ones, and the kernel command line overrides all of them.
 
 use super::cmdline::{Word, fold, words};
 
 /// Words whose value may name a file on the medium.
 const FILES: [&str; 2] = ["burin.order", "burin.ca"];
 
-/// The names by which a section may call this machine.
+/// The names by which a section may refer to this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
     /// Of system, board and chassis.
@@ -27,29 +27,29 @@ pub struct Names {
     pub macs: Vec<String>,
 }
 
-/// What the file says to one machine.
+/// The parameters for one machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parameters {
-    /// One word a line, fit to be read as a command line.
+    /// One word per line, in command line syntax.
     pub text: String,
-    /// Files on the medium that words name, below its root.
+    /// Files on the medium that words refer to, relative to its root.
     pub files: Vec<String>,
-    /// What was odd, in plain words with its line.
+    /// Readable warnings with line numbers.
     pub warnings: Vec<String>,
 }
 
-/// Whether any section asks for a MAC: then NICs have to be there before the file can be read.
+/// Whether any section refers to a MAC: then NICs must be present before the file can be read.
 pub fn asks_for_macs(text: &str) -> bool {
     text.lines().any(|line| head(line).is_some_and(|(key, _)| key == "mac"))
 }
 
-/// Takes what holds for the machine with these names. Files that words name are sought below `files`, where the caller
-/// puts them.
+/// Selects what applies to the machine with these names. Files that words name are expected below `files`, where the
+/// caller puts them.
 pub fn read(text: &str, names: &Names, files: &str) -> Parameters {
     let mut parameters = Parameters::default();
     let mut holds = true;
     for (number, line) in text.lines().enumerate() {
-        // Editors on other systems leave a mark at the beginning.
+        // Some editors write a byte order mark at the beginning.
         let line = line.trim_start_matches('\u{feff}').trim();
         if line.is_empty() || line.starts_with(['#', ';']) {
             continue;
@@ -74,7 +74,7 @@ pub fn read(text: &str, names: &Names, files: &str) -> Parameters {
 }
 
 impl Names {
-    /// None where the kind of name is not known.
+    /// `None` if the kind of name is unknown.
     fn fit(&self, key: &str, value: &str) -> Option<bool> {
         let equal = |other: &String| other.trim().eq_ignore_ascii_case(value);
         let mac = |text: &str| text.to_ascii_lowercase().replace('-', ":");

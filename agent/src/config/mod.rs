@@ -1,9 +1,9 @@
 //! Raw command line and files -> one validated [`Config`].
 //!
-//! Words come from `/etc/burin/cmdline` first, from the boot medium's `burin.conf` then, and from the kernel command line
-//! last; the last of two equal keys wins.
-//! Keys treat `-` and `_` as one character, as the kernel does. The grammar of quotes is the kernel's
-//! (Documentation/admin-guide/kernel-parameters): double quotes may enclose a value or a whole word and are dropped.
+//! Words come first from `/etc/burin/cmdline`, then from the boot medium's `burin.conf`, and last from the kernel
+//! command line; the last of several equal keys applies. Keys treat `-` and `_` as the same character, like the kernel.
+//! Quoting follows the kernel (Documentation/admin-guide/kernel-parameters): double quotes may enclose a value or a
+//! whole word and are removed.
 
 mod cmdline;
 mod error;
@@ -39,12 +39,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-/// Everything the agent was told at boot, validated.
+/// All boot settings, validated.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
-    /// Where to say hello.
+    /// The controller's base URL.
     pub controller: Option<HttpUrl>,
-    /// How the controller's certificate is judged.
+    /// How the controller's certificate is verified.
     pub trust: Trust,
     /// One-time join token.
     pub token: Option<Secret>,
@@ -56,17 +56,17 @@ pub struct Config {
     pub attributes: BTreeMap<String, String>,
     /// Console verbosity.
     pub log: Option<log::LevelFilter>,
-    /// Where the log goes beside consoles and controller.
+    /// Further destinations of the log, besides consoles and controller.
     pub syslog: Vec<SyslogTarget>,
-    /// Servers that DHCP names get it too.
+    /// Also use the servers named by DHCP.
     pub syslog_by_dhcp: bool,
-    /// Time server, before those of DHCP.
+    /// A time server, which takes precedence over those of DHCP.
     pub ntp: Option<String>,
     /// How long the first inventory listens for LLDP. Zero: not at all.
     pub lldp: Duration,
-    /// How long the BMC's records are read, beside the work.
+    /// How long the BMC's records are read, in parallel with other work.
     pub bmc: Duration,
-    /// Disks are chosen no earlier than so long after the agent has looked for the first time.
+    /// How long to wait, after the first inventory, before disks are chosen.
     pub settle: Duration,
     /// Overrides the order's `finish`.
     pub finish: Option<Finish>,
@@ -76,34 +76,34 @@ pub struct Config {
     pub boot_mac: Option<Mac>,
     /// Links and addresses.
     pub network: NetworkPlan,
-    /// Ironic, where its words say where it is.
+    /// Ironic, if configured.
     pub ironic: Option<Ironic>,
     /// More words are on virtual media (`boot_method=vmedia`).
     pub virtual_media: bool,
-    /// What the ramdisk demands of whoever gives orders; none: nothing.
+    /// The ramdisk's requirements on orders; `None`: there are none.
     pub policy: Option<Rules>,
-    /// What was odd but not wrong, in plain words: the caller logs it once its logger runs.
+    /// Readable warnings: the caller logs them once its logger runs.
     pub warnings: Vec<String>,
 }
 
 impl Config {
-    /// Parses and validates words in order of rising precedence: `[file, kernel command line]`.
+    /// Parses and validates words in order of increasing precedence: `[file, kernel command line]`.
     pub fn parse(texts: &[&str]) -> Result<Self, ConfigError> {
         Raw::parse(texts).validate()
     }
 
-    /// Whether anybody is named who gives orders; one that is given to the agent's own API is not.
+    /// Whether any source of orders is configured, other than the agent's own API.
     pub fn names_a_front(&self) -> bool {
         self.controller.is_some() || self.order.is_some() || self.ironic.is_some()
     }
 }
 
-/// Reads `etc/burin/cmdline` (optional), what PID 1 kept of the boot medium, and `proc/cmdline` below `root`.
+/// Reads `etc/burin/cmdline` (optional), what PID 1 kept from the boot medium, and `proc/cmdline` below `root`.
 pub fn load(root: &Path) -> Result<Config, ConfigError> {
     load_with(root, "")
 }
 
-/// The same, with words that go before both.
+/// The same, with additional words of lower precedence than both.
 pub fn load_with(root: &Path, more: &str) -> Result<Config, ConfigError> {
     let file = read(&root.join("etc/burin/cmdline"), true)?;
     let medium = read(&root.join("run/burin/medium/words"), true)?;

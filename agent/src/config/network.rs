@@ -8,66 +8,66 @@ use super::{Addressing, BondLink, ConfigError, FixedAddress, Ipv4Method, Ipv6Met
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-/// A route of `rd.route=`.
+/// A route from `rd.route=`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FixedRoute {
     pub destination: IpNet,
     pub gateway: Option<IpAddr>,
-    /// `None`: on the first network that leads to the gateway.
+    /// `None`: on the first network that reaches the gateway.
     pub device: Option<String>,
 }
 
-/// The client identifier of DHCPv4 (option 61).
+/// The DHCPv4 client identifier (option 61).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ClientId {
     /// Hardware type and MAC, as iPXE and PXELINUX send it.
     #[default]
     Mac,
-    /// None at all, as EDK II: the server takes the MAC itself.
+    /// None at all, as EDK II does: the server uses the MAC itself.
     None,
     /// These bytes.
     Bytes(Vec<u8>),
 }
 
-/// Everything about the network, validated.
+/// All network settings, validated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkPlan {
-    /// Empty: IPv4 and IPv6 on whatever is tried.
+    /// Empty: IPv4 and IPv6 on all interfaces that are tried.
     pub addressing: Vec<Addressing>,
     pub vlans: Vec<VlanLink>,
     pub bonds: Vec<BondLink>,
     pub renames: Vec<(String, Mac)>,
-    /// Asked before those that the networks name.
+    /// Asked before those of the networks.
     pub nameservers: Vec<IpAddr>,
-    /// `rd.peerdns=0`: the networks' own are not asked at all.
+    /// `rd.peerdns=0`: the networks' own servers are not asked at all.
     pub only_nameservers: bool,
     pub routes: Vec<FixedRoute>,
     pub search: Vec<String>,
-    /// The interface whose routes and names come first.
+    /// The interface whose routes and name servers come first.
     pub boot_device: Option<String>,
     pub vlan: Option<VlanChoice>,
     pub client_id: ClientId,
 }
 
 impl NetworkPlan {
-    /// Nothing at all is to be done.
+    /// Whether no network is to be set up.
     pub fn is_off(&self) -> bool {
         !self.addressing.is_empty() && self.addressing.iter().all(Addressing::is_off)
     }
 
-    /// The interfaces that are named, in the order in which they are.
+    /// The named interfaces, in order.
     pub fn devices(&self) -> impl Iterator<Item = &str> {
         self.addressing.iter().filter(|one| !one.is_off()).filter_map(|one| one.device.as_deref())
     }
 }
 
-/// What becomes of a word.
+/// How a word is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Taken,
-    /// It changes nothing here, and nobody waits for it.
+    /// It has no effect here, and needs none.
     Ignored,
-    /// It asks for something that is not done: said with a warning.
+    /// It asks for something unsupported: reported with a warning.
     Warned(&'static str),
 }
 
@@ -169,12 +169,12 @@ pub const NETWORK_WORDS: &[(&str, Verdict)] = &[
     ("ipa_enable_vlan_interfaces", Warned("write burin.vlan=ID or burin.vlan=lldp")),
 ];
 
-/// What becomes of a word in its folded spelling; `None` where it is not about the network.
+/// How a word in its folded spelling is handled; `None` if it is not about the network.
 pub fn verdict(folded: &str) -> Option<Verdict> {
     NETWORK_WORDS.iter().find(|(word, _)| *word == folded).map(|(_, verdict)| *verdict)
 }
 
-/// Words in order of rising precedence.
+/// Words in order of increasing precedence.
 pub(super) fn plan(
     words: &[Word],
     warnings: &mut Vec<String>,
@@ -206,7 +206,7 @@ impl Reader<'_> {
         let folded = word.folded();
         let Some(value) = word.value.as_deref().filter(|value| !value.is_empty()) else {
             match folded.as_str() {
-                // Tinkerbell writes it so where there is none; dracut's bond has defaults.
+                // Tinkerbell writes it like this if there is none; dracut's bond has defaults.
                 "vlan_id" | "hw_addr" | "packet_bootdev_mac" | "ipam" => {}
                 "bond" => self.bond("bond0"),
                 _ if verdict(&folded) == Some(Taken) => {
@@ -269,7 +269,7 @@ impl Reader<'_> {
         self.warnings.push(format!("{word}={value} is ignored: {why}"));
     }
 
-    /// The later of two for one interface counts.
+    /// The later of two for the same interface applies.
     fn address(&mut self, addressing: Addressing) {
         self.plan.addressing.retain(|one| one.device != addressing.device);
         self.plan.addressing.push(addressing);
@@ -343,7 +343,7 @@ impl Reader<'_> {
     }
 }
 
-/// `NET/NETMASK:GATEWAY[:INTERFACE]`; an IPv6 network stands in brackets with its prefix length.
+/// `NET/NETMASK:GATEWAY[:INTERFACE]`; an IPv6 network is in brackets with its prefix length.
 fn route(text: &str) -> Result<FixedRoute, &'static str> {
     let parts = fields(text);
     let part = |index: usize| parts.get(index).copied().filter(|part| !part.is_empty());

@@ -152,7 +152,7 @@ fn tinkerbell() {
     assert_eq!(parse("packet_bootdev_mac=52:54:00:ab:cd:ef").boot_mac, Mac::parse("52:54:00:ab:cd:ef"));
 }
 
-/// A line as MAAS writes it for a machine that is commissioned.
+/// A line as written by MAAS for commissioning.
 #[test]
 fn maas() {
     let config = parse(
@@ -216,8 +216,8 @@ fn client_ids() {
     assert_eq!(parse("burin.client_id=xyz").warnings.len(), 1);
 }
 
-/// What others use for the network, from their manuals and templates: dracut.cmdline(7) of 059, initramfs-tools(7) of 0.142,
-/// and the boot scripts of MAAS, Tinkerbell (Smee, Boots, HookOS) and Ironic.
+/// Network words of other systems, from their manuals and templates: dracut.cmdline(7) of 059, initramfs-tools(7) of
+/// 0.142, and the boot scripts of MAAS, Tinkerbell (Smee, Boots, HookOS) and Ironic.
 #[test]
 fn every_word_that_others_use_is_known() {
     for words in [
@@ -249,7 +249,7 @@ fn named(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Whoever adds a word says in docs/operations.md what becomes of it.
+/// Every word is documented in docs/operations.md.
 #[test]
 fn the_documentation_has_a_row_for_every_word() {
     let text = include_str!("../../../docs/operations.md");
@@ -263,7 +263,7 @@ fn the_documentation_has_a_row_for_every_word() {
     }
 }
 
-/// And what the page promises of a word is what is done.
+/// And the page describes what is actually done.
 #[test]
 fn every_word_of_the_documentation_is_known() {
     let rows = include_str!("../../../docs/operations.md").lines().filter_map(|line| {

@@ -1,10 +1,10 @@
-//! Applies the ramdisk's policy to parameters from outside. The kernel command line is one of these: a boot server
-//! writes it.
+//! Applies the ramdisk's policy to parameters from outside. The kernel command line is one of these, because a boot
+//! server writes it.
 
 use super::{ApiDoor, Config, ConfigError, OrderSource};
 use crate::policy::{RefusedByPolicy, Rules};
 
-/// `file` holds the words of the ramdisk itself.
+/// `file` contains the words of the ramdisk itself.
 pub(super) fn enforce(mut config: Config, file: &str, rules: Rules) -> Result<Config, ConfigError> {
     let own = Config::parse(&[file])?;
     if rules.requires_https() {

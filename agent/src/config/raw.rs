@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// Switches speak every 30 seconds.
+/// Switches send every 30 seconds.
 const LLDP_OF_IRONIC: Duration = Duration::from_secs(31);
 const ATTRIBUTE: &str = "burin.attr.";
 /// Words of ironic-python-agent.
 const IPA: &str = "ipa_";
-/// Slow BMCs take half a minute for some hundred sensors.
+/// Slow BMCs take half a minute for a few hundred sensors.
 const BMC: Duration = Duration::from_secs(60);
 const HINTS: &str = "burin.ironic.hints";
 const KNOWN: [&str; 18] = [
@@ -39,7 +39,7 @@ const KNOWN: [&str; 18] = [
     "burin.client_id",
 ];
 
-/// What the command line says, word by word: the last of equal keys, nothing judged.
+/// The command line, word by word: the last of equal keys, not validated.
 #[derive(Clone, Default, PartialEq)]
 pub struct Raw {
     pub controller: Option<String>,
@@ -55,7 +55,7 @@ pub struct Raw {
     pub finish: Option<String>,
     pub api: Option<String>,
     pub bootif: Option<String>,
-    /// Words about the network, in their order.
+    /// Words about the network, in order.
     pub network: Vec<Word>,
     pub attributes: BTreeMap<String, String>,
     /// Ironic's words by folded key.
@@ -64,7 +64,7 @@ pub struct Raw {
     pub warnings: Vec<String>,
 }
 
-/// Unjudged words may be secrets in the wrong place (a URL with a password): only what is safe shows.
+/// Unvalidated words may be secrets in the wrong place (a URL with a password): only safe parts are shown.
 impl fmt::Debug for Raw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { token, bootif, network, log, finish, warnings, .. } = self;
@@ -80,7 +80,7 @@ impl fmt::Debug for Raw {
 }
 
 impl Raw {
-    /// Texts in order of rising precedence.
+    /// Texts in order of increasing precedence.
     pub fn parse(texts: &[&str]) -> Self {
         let mut raw = Self::default();
         for word in texts.iter().flat_map(|text| words(text)) {
@@ -90,13 +90,13 @@ impl Raw {
     }
 
     fn take(&mut self, word: &Word) {
-        // Names of attributes keep their spelling: only the part before them is folded.
+        // Attribute names keep their spelling: only the prefix is folded.
         if let Some(name) = word.key.get(ATTRIBUTE.len()..)
             && word.key.get(..ATTRIBUTE.len()).is_some_and(|prefix| prefix == ATTRIBUTE)
         {
             match (name, &word.value) {
                 ("", _) => self.warnings.push(format!("{}: an attribute needs a name", word.key)),
-                // A bare flag is true, as with the kernel's own flags.
+                // A bare flag is true, like the kernel's own flags.
                 (_, value) => {
                     drop(self.attributes.insert(name.to_owned(), value.clone().unwrap_or_else(|| String::from("true"))))
                 }
@@ -135,7 +135,7 @@ impl Raw {
                 }
                 return;
             }
-            // PID 1's.
+            // Handled by PID 1.
             "burin.medium" | "burin.watchdog" => return,
             unknown => {
                 if unknown.starts_with("burin.") {
@@ -150,7 +150,7 @@ impl Raw {
         }
     }
 
-    /// Judges every value; the first wrong one is the error.
+    /// Validates every value; the first invalid one is the error.
     pub fn validate(self) -> Result<Config, ConfigError> {
         let url = |word: &'static str, text: Option<String>| {
             text.map(|text| HttpUrl::parse(&text).map_err(|why| ConfigError::url(word, &text, why))).transpose()
@@ -191,20 +191,20 @@ impl Raw {
         }
         let (network, hw_addr, bootif) = network::plan(&self.network, &mut config.warnings)?;
         config.network = network;
-        // A boot loader writes BOOTIF, not a person: an odd one (InfiniBand, an unexpanded iPXE variable) must not
-        // keep a machine from booting that would find its network by carrier.
+        // BOOTIF is written by a boot loader, not by a person: an invalid one (InfiniBand, an unexpanded iPXE variable)
+        // must not prevent a boot that would find its network by carrier.
         match self.bootif.as_deref().filter(|_| bootif).map(parse_boot_mac) {
             None => {}
             Some(Ok(mac)) => config.boot_mac = Some(mac),
             Some(Err(why)) => config.warnings.push(format!("{why}: ignored, every NIC with carrier is tried")),
         }
-        // Tinkerbell's name for the same.
+        // Tinkerbell's name for the same setting.
         config.boot_mac = config.boot_mac.or(hw_addr);
         Ok(config)
     }
 }
 
-/// A URL of plain http: whoever named a CA or a pin believes that it protects him.
+/// A plain http URL: somebody who configured a CA or a pin expects protection.
 fn unprotected(config: &Config) -> Option<(&'static str, &HttpUrl)> {
     let order = config.order.as_ref().and_then(|order| match order {
         OrderSource::Url(url) => Some(url),

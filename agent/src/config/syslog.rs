@@ -4,7 +4,7 @@ use std::fmt;
 
 /// RFC 5426 section 3.3.
 const UDP_PORT: u16 = 514;
-/// What receivers for octet-counted TCP listen on by custom; RFC 6587 assigns none.
+/// The customary port for octet-counted TCP; RFC 6587 assigns none.
 const TCP_PORT: u16 = 601;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,13 +21,13 @@ pub struct SyslogTarget {
     pub port: u16,
 }
 
-/// Why a text is no target.
+/// Why a text is not a valid target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is not udp://HOST[:PORT] or tcp://HOST[:PORT]")]
 pub struct TargetError;
 
 impl SyslogTarget {
-    /// The server that DHCP names.
+    /// A server named by DHCP.
     pub fn udp(host: impl fmt::Display) -> Self {
         Self { wire: SyslogTransport::Udp, host: host.to_string(), port: UDP_PORT }
     }

@@ -65,7 +65,7 @@ fn wrong_values_have_codes() {
     assert_eq!(code("burin.controller=c.example"), "config.url");
     assert_eq!(code("burin.controller=ftp://c.example/"), "config.url");
     assert_eq!(code("burin.events=http://"), "config.url");
-    // Nobody could say by which link.
+    // It could not be said which link is meant.
     assert_eq!(code("burin.controller=http://[fe80::1%25eth0]:8080"), "config.url");
     assert_eq!(code("burin.controller=http://[fe80::1]:8080"), "config.url");
     assert!(parse("burin.controller=http://[fd00::1]:8080").controller.is_some());
@@ -238,7 +238,7 @@ fn the_boot_medium_comes_before_the_kernel_command_line_and_after_the_ramdisk() 
     assert_eq!(config.warnings, [""; 0]);
 }
 
-/// What a boot server puts on the kernel command line cannot weaken what the ramdisk demands.
+/// Words from a boot server on the kernel command line cannot weaken the ramdisk's requirements.
 #[test]
 fn words_from_outside_do_not_weaken_a_policy() {
     let root = tempfile::tempdir().unwrap();

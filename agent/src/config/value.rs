@@ -14,7 +14,7 @@ use ureq::http::Uri;
 pub struct HttpUrl(String);
 
 impl HttpUrl {
-    /// Says in plain words why not.
+    /// Returns a readable reason if it is invalid.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let uri: Uri = text.parse().map_err(|_| "it is not a URL")?;
         match uri.scheme_str() {
@@ -41,7 +41,7 @@ impl HttpUrl {
     }
 }
 
-/// With or without a zone (RFC 6874), of which a URL that other machines are told as well can say nothing.
+/// With or without a zone (RFC 6874). A zone is meaningless in a URL that is also given to other machines.
 fn is_of_one_link(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let (address, zone) = bare.split_once('%').map_or((bare, None), |(address, zone)| (address, Some(zone)));
@@ -60,7 +60,7 @@ impl fmt::Debug for HttpUrl {
     }
 }
 
-/// `scheme://user:password@host/` -> `scheme://***@host/`; also of text that is no URL.
+/// `scheme://user:password@host/` -> `scheme://***@host/`; also for text that is not a URL.
 pub(super) fn without_userinfo(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -71,10 +71,10 @@ pub(super) fn without_userinfo(text: &str) -> String {
     }
 }
 
-/// How the controller's TLS certificate is judged.
+/// How the controller's TLS certificate is verified.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// `/etc/burin/ca.pem` where it exists, and the public CAs of the ramdisk.
+    /// `/etc/burin/ca.pem` if it exists, and the public CAs of the ramdisk.
     #[default]
     Default,
     /// This file of PEM certificates.
@@ -94,7 +94,7 @@ pub(super) fn parse_trust(text: &str) -> Result<Trust, ConfigError> {
     }
 }
 
-/// 32 bytes of hexadecimal digits; colons between bytes, as openssl prints them, are allowed.
+/// 32 bytes in hexadecimal; colons between bytes, as printed by openssl, are allowed.
 fn parse_hex32(text: &str) -> Option<[u8; 32]> {
     let digits: Vec<u8> =
         text.chars().filter(|&c| c != ':').map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
@@ -107,9 +107,9 @@ fn parse_hex32(text: &str) -> Option<[u8; 32]> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiDoor {
     Off,
-    /// Where the controller finds this machine; 0 is an ephemeral port.
+    /// On the address by which the controller reaches this machine; 0 is an ephemeral port.
     Port(u16),
-    /// There and nowhere else.
+    /// On this address only.
     At(SocketAddr),
 }
 
@@ -130,7 +130,7 @@ pub(super) fn parse_api(text: &str) -> Result<ApiDoor, ConfigError> {
     }
 }
 
-/// Where an order without a controller comes from.
+/// The source of an order without a controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderSource {
     Url(HttpUrl),
@@ -144,7 +144,7 @@ pub(super) fn parse_bytes(text: &str) -> Result<OrderSource, ConfigError> {
     HttpUrl::parse(text).map(OrderSource::Url).map_err(|why| ConfigError::url("burin.order", text, why))
 }
 
-/// A level, syslog servers, or both, with commas between; `local` takes none of DHCP's servers.
+/// A level, syslog servers, or both, separated by commas; `local` excludes DHCP's servers.
 pub(super) fn parse_log(text: &str) -> Result<LogWord, ConfigError> {
     let mut word = LogWord::default();
     for part in text.split(',').filter(|part| !part.is_empty()) {
@@ -165,7 +165,7 @@ pub(super) fn parse_log(text: &str) -> Result<LogWord, ConfigError> {
 pub struct LogWord {
     pub level: Option<log::LevelFilter>,
     pub targets: Vec<SyslogTarget>,
-    /// Nothing goes to servers that only DHCP names.
+    /// Do not send to servers that only DHCP names.
     pub local: bool,
 }
 
@@ -177,13 +177,13 @@ fn parse_level(text: &str) -> Result<log::LevelFilter, ConfigError> {
     .ok_or_else(|| ConfigError::Log { value: text.to_owned() })
 }
 
-/// Switches speak every 30 seconds; nobody waits longer than five minutes.
+/// Switches send every 30 seconds; more than five minutes is pointless.
 pub(super) fn parse_lldp(text: &str) -> Result<Duration, ConfigError> {
     let seconds = text.parse().ok().filter(|seconds| *seconds <= 300);
     seconds.map(Duration::from_secs).ok_or_else(|| ConfigError::Lldp { value: text.to_owned() })
 }
 
-/// An enclosure with staggered spin-up takes minutes, nothing takes an hour.
+/// An enclosure with staggered spin-up takes minutes, but nothing takes an hour.
 pub(super) fn parse_bmc(text: &str) -> Result<Duration, ConfigError> {
     let seconds = text.parse().ok().filter(|seconds| *seconds <= 600);
     seconds.map(Duration::from_secs).ok_or_else(|| ConfigError::Bmc { value: text.to_owned() })

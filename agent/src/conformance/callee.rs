@@ -1,7 +1,7 @@
 //! The rules for an agent's own API, checked by playing an orchestrator.
 //!
-//! Nothing here can change a disk: the one order that is placed asks for a disk with a random serial number, no apply
-//! names a plan that exists, and power is only asked for what no machine can do.
+//! Nothing here can change a disk: the only order that is placed asks for a disk with a random serial number, no apply
+//! names an existing plan, and power is asked only for impossible actions.
 
 use super::Point;
 use super::sheet::Sheet;
@@ -12,9 +12,9 @@ use std::cell::Cell;
 use ureq::http::header;
 use ureq::http::{HeaderName, Method};
 
-/// Orders that this kit placed, now or in an earlier run, have an id that starts so.
+/// Prefix of the ids of orders that this kit placed, now or in an earlier run.
 const MARK: &str = "conformance-";
-/// More than an order may have; docs/protocol.md, "Limits".
+/// Larger than any order may be; docs/protocol.md, "Limits".
 const TOO_LARGE: usize = (4 << 20) + 1;
 
 pub fn play(voice: &Voice, token: &Secret) -> Vec<Point> {
@@ -32,7 +32,7 @@ pub fn play(voice: &Voice, token: &Secret) -> Vec<Point> {
     sheet.0
 }
 
-/// Who calls, and whether an answer has said the token.
+/// The caller, and whether a response has revealed the token.
 struct Caller<'a> {
     voice: &'a Voice,
     token: &'a Secret,
@@ -88,7 +88,7 @@ fn door(sheet: &mut Sheet, caller: &Caller<'_>) {
     ];
     let shut = |token: Option<&Secret>| {
         calls.iter().try_for_each(|(method, path)| {
-            // A body that means nothing: who lets it in all the same does no harm.
+            // A meaningless body, so that accepting it does no harm.
             let answer = caller.voice.send(method.clone(), path, token, &[], b"{}".to_vec());
             answer.and_then(|answer| answer.refused(401, None)).map_err(|why| format!("{method} {path}: {why}"))
         })
@@ -124,7 +124,7 @@ fn looks(sheet: &mut Sheet, caller: &Caller<'_>) {
         Some((start, length)) if length > 1 => {
             let asked = start + length / 2;
             let heard = log(&asked.to_string()).and_then(|answer| offset(&answer.wants(200)?));
-            // The front may have fallen out meanwhile, never more than that.
+            // Old log may have been dropped meanwhile, but never more than that.
             let right = heard.and_then(|got| if got >= asked { Ok(()) } else { Err(format!("{got}, not {asked}")) });
             sheet.judge("log.offset", rule, right);
         }
@@ -195,7 +195,7 @@ fn first_event(answer: RawReply) -> Heard<u64> {
     }
 }
 
-/// What is no order and no request, whatever the agent is at.
+/// Bodies that are neither an order nor a request, in any state of the agent.
 fn bodies(sheet: &mut Sheet, caller: &Caller<'_>) {
     let mut put = |name, rule, body: &str, code| {
         let answer = caller.json(Method::PUT, "/v1/order", body);
@@ -217,7 +217,7 @@ fn bodies(sheet: &mut Sheet, caller: &Caller<'_>) {
     sheet.judge("power.body", "a power action that is not known is 400", power);
 }
 
-/// Right in form, and for no machine.
+/// A valid order that fits no machine.
 fn impossible(id: &str) -> Value {
     let serial = uuid::Uuid::new_v4().to_string();
     json!({
@@ -262,7 +262,7 @@ fn orders(sheet: &mut Sheet, caller: &Caller<'_>, status: &Status) {
     };
     let apply = |key: &str| {
         let headers = [(header::CONTENT_TYPE, "application/json"), (HeaderName::from_static("idempotency-key"), key)];
-        // Of no plan that can be.
+        // The digest of an impossible plan.
         let body = json!({"plan_digest": format!("sha256:{}", "0".repeat(64))}).to_string();
         caller.send(Method::POST, "/v1/apply", &headers, body.into_bytes())
     };

@@ -219,7 +219,7 @@ fn grants(points: &mut Sheet, voice: &Voice, standing: &Standing, boot: &str, of
         request[field] = json!("another");
         request
     };
-    // The first question was asked above already: whoever answers it otherwise now fails both.
+    // The first request was already made above: a different answer now fails both.
     let answers = [
         granted(&request),
         granted(&request),
@@ -242,7 +242,7 @@ fn receipts(points: &mut Sheet, voice: &Voice, standing: &Standing, boot: &str, 
         rules.iter().for_each(|(name, rule)| points.untried(name, rule, "there is no order for this machine"));
         return;
     };
-    // Of a failure: nothing was installed here.
+    // A failure: nothing was installed here.
     let problem =
         json!({"code": "conformance", "message": "burin conformance tried the controller; nothing was installed"});
     let body = json!({

@@ -1,4 +1,4 @@
-//! Single calls and their raw replies, not judged.
+//! Single calls and their raw replies, without a verdict.
 
 use crate::calls::segment;
 use crate::protocol::{Problem, Secret};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::io::{BufRead, Read};
 use ureq::http::{HeaderMap, HeaderName, Method, Request, header};
 
-/// More than any answer needs: an inventory of a large machine is the longest.
+/// More than any response needs: the longest is the inventory of a large machine.
 const ANSWER_LIMIT: u64 = 16 << 20;
 
 pub struct Voice {
@@ -22,7 +22,7 @@ pub struct RawReply {
     pub body: Vec<u8>,
 }
 
-/// The standing that a hello gave.
+/// The session from a hello.
 #[derive(Debug, Clone)]
 pub struct Standing {
     pub machine: String,
@@ -35,7 +35,7 @@ impl Standing {
     }
 }
 
-/// What is said wrong, in words.
+/// The error is a readable description.
 pub type Heard<T> = Result<T, String>;
 
 impl Voice {
@@ -71,7 +71,7 @@ impl Voice {
         Ok(RawReply { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
-    /// The first lines of an answer that does not end, up to the one that `last` knows.
+    /// The first lines of an endless response, up to the one that `last` accepts.
     pub fn lines(
         &self,
         path: &str,
@@ -126,7 +126,8 @@ impl RawReply {
         if self.status == status { Ok(self) } else { Err(format!("status {}, not {status}", self.status)) }
     }
 
-    /// An error status, whose body is a Problem with this code, or with any; where none is wanted, it may be missing.
+    /// An error status whose body is a Problem with this code, or with any; if no code is wanted, the body may be
+    /// missing.
     pub fn refused(self, status: u16, code: Option<&str>) -> Heard<()> {
         let answer = self.wants(status)?;
         if answer.body.is_empty() && code.is_none() {
@@ -140,7 +141,7 @@ impl RawReply {
         }
     }
 
-    /// A body that is JSON and says so.
+    /// A body that is declared as JSON and valid.
     pub fn json(&self) -> Heard<Value> {
         let kind = self.header("content-type").unwrap_or_default();
         if !kind.to_ascii_lowercase().starts_with("application/json") {
@@ -149,7 +150,7 @@ impl RawReply {
         serde_json::from_slice(&self.body).map_err(|error| format!("the body is not JSON: {error}"))
     }
 
-    /// 200 with a document that can be read as this type.
+    /// 200 with a document that can be parsed as this type.
     pub fn document<T: serde::de::DeserializeOwned>(self) -> Heard<T> {
         let value = self.wants(200)?.json()?;
         serde_json::from_value(value).map_err(|error| format!("the reply is not as documented: {error}"))

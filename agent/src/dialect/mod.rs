@@ -1,8 +1,8 @@
 //! The sources of orders: one folder for each, all behind the trait [`Front`].
 //!
-//! A front turns what its side says into a neutral [`Job`], and tells its side what came of it. The one loop that asks
-//! all fronts and does their jobs is in [`crate::run`]. Another controller's protocol is one folder here, one word of
-//! the configuration, and one row of [`ALL`].
+//! A front turns requests in its protocol into a neutral [`Job`], and reports the result. The main loop in
+//! [`crate::run`] polls all fronts and does their jobs. To support another controller's protocol, add a folder here, a
+//! word in the configuration, and a row of [`ALL`].
 
 pub mod door;
 pub mod file;
@@ -28,11 +28,11 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-/// An order to carry out, whoever gave it.
+/// An order to carry out, from any source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     pub order: Order,
-    /// As received, for those who look on.
+    /// As received, for observers.
     pub raw: Vec<u8>,
     /// Counts from 1.
     pub attempt: u32,
@@ -40,32 +40,32 @@ pub struct Job {
     pub ending: Ending,
 }
 
-/// What has to be asked before the first byte of a disk changes.
+/// The permission needed before the first byte of a disk changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leave {
-    /// Whoever gave the job, with the plan's digest: [`Front::leave`].
+    /// Ask the source of the job, with the plan's digest: [`Front::leave`].
     Asked,
-    /// It was given beforehand, for the plan with this digest.
+    /// Already given, for the plan with this digest.
     Given(String),
-    /// Nobody: the order's own `on_existing` is all there is.
+    /// None: there is only the order's own `on_existing`.
     Unneeded,
 }
 
-/// What follows a job that is over and told.
+/// What follows a job that is finished and reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ending {
     pub finish: Finish,
-    /// Instead of kexec, where no kernel could be loaded.
+    /// Used instead of kexec if no kernel could be loaded.
     pub without_kernel: Exit,
-    /// Nobody will give another job: the agent ends with this one, even if it failed.
+    /// There will be no other job: the agent ends after this one, even if it failed.
     pub last: bool,
 }
 
 impl Ending {
-    /// Whatever the order says, the agent stays for what comes next.
+    /// Whatever the order says, the agent stays for further jobs.
     pub const STAY: Self = Self { finish: Finish::Hold, without_kernel: Exit::Reboot, last: false };
 
-    /// None: stay for the next job.
+    /// `None`: stay for the next job.
     pub fn exit(&self, failed: bool, kernel: bool) -> Option<Exit> {
         match self.finish {
             _ if failed => self.last.then_some(Exit::Failed),
@@ -76,25 +76,25 @@ impl Ending {
     }
 }
 
-/// What a front has for the loop.
+/// What a front wants of the main loop.
 #[derive(Debug)]
 pub enum Wish {
     Nothing,
     Job(Box<Job>),
-    /// End the agent, and with it perhaps the machine.
+    /// End the agent, and possibly the machine.
     Exit(Exit),
 }
 
-/// Somebody who gives jobs. Nothing here waits for anybody but [`Front::leave`]: calls go out on threads of their own,
-/// which ring the [`Bell`] when there is news.
+/// A source of jobs. Only [`Front::leave`] may block: calls run on separate threads, which ring the [`Bell`] when there
+/// is news.
 pub trait Front {
-    /// Makes itself known, once, before anything else.
+    /// Introduces itself, once, before anything else.
     fn greet(&mut self) -> Result<(), Failure>;
 
-    /// What it wants done now. After a job, nothing until that is delivered.
+    /// What it wants done now. After a job, nothing until that has been delivered.
     fn next(&mut self, stages: &mut Stages) -> Result<Wish, Failure>;
 
-    /// Leave to destroy what the plan names, for a job with [`Leave::Asked`]. Waits as long as the answer takes.
+    /// Permission to destroy what the plan names, for a job with [`Leave::Asked`]. Waits as long as the answer takes.
     fn leave(&mut self, _job: &Job, _plan_digest: &str) -> Result<(), ControllerError> {
         Ok(())
     }
@@ -102,23 +102,23 @@ pub trait Front {
     /// The job is over.
     fn done(&mut self, job: &Job, receipt: &Receipt);
 
-    /// Whether everything that was done has reached whom it is for. Asked again and again; others are heard meanwhile.
+    /// Whether all results have been delivered. Polled; other fronts are served meanwhile.
     fn deliver(&mut self) -> bool;
 }
 
-/// What fronts are made of.
+/// The environment of fronts.
 #[derive(Clone)]
 pub struct Ground<'a> {
     pub config: &'a Config,
     pub root: &'a Path,
-    /// What the next agent process of this boot finds.
+    /// State for the next agent process of this boot.
     pub state: &'a Path,
     pub hello: &'a Hello,
-    /// This machine's, where one could be made.
+    /// This machine's key, if one could be made.
     pub key: Option<&'a Arc<SecretKey>>,
     pub chip: &'a Chip,
     pub inventory: &'a Inventory,
-    /// Looks at the machine again.
+    /// Takes a new inventory.
     pub look: Arc<dyn Fn() -> Inventory + Send + Sync>,
     /// For calls to a controller.
     pub trust: &'a Trust,
@@ -129,7 +129,7 @@ pub struct Ground<'a> {
     pub log: &'a LogRing,
     /// Where servers of this agent listen.
     pub listen: IpAddr,
-    /// The agent's own API, where it is open.
+    /// The agent's own API, if it is open.
     pub door: Option<&'a Door>,
     pub bell: &'a Bell,
 }
@@ -140,10 +140,10 @@ impl fmt::Debug for Ground<'_> {
     }
 }
 
-/// Makes a front where the configuration asks for it.
+/// Makes a front if the configuration asks for it.
 type Make = fn(&Ground<'_>) -> Option<Box<dyn Front>>;
 
-/// Every front there is. Those who call in come first.
+/// All fronts. Callers of the API come first.
 pub const ALL: [Make; 4] = [door::front, file::front, native::front, ironic::front];
 
 #[cfg(test)]

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 /// Alignment that satisfies direct I/O on every logical sector size we accept.
 const ALIGN: usize = 4096;
 
-/// A block device or disk image file, opened for direct I/O where the file allows it.
+/// A block device or disk image file, opened for direct I/O if the file supports it.
 ///
-/// It is opened without O_EXCL: an exclusive holder of the whole disk would keep its own partitions from being mounted.
+/// It is opened without O_EXCL: an exclusive holder of the whole disk would prevent its own partitions from being
+/// mounted.
 #[derive(Debug)]
 pub struct Device {
     path: PathBuf,
@@ -21,7 +22,7 @@ pub struct Device {
     sector_size: u32,
     size: u64,
     direct: bool,
-    /// Bytes that are never written to.
+    /// Bytes that are never written.
     kept: Vec<Range<u64>>,
 }
 
@@ -42,7 +43,7 @@ impl Device {
         };
         let (file, direct) = match options(libc::O_DIRECT).open(path) {
             Ok(file) => (file, true),
-            // tmpfs refuses O_DIRECT.
+            // tmpfs does not support O_DIRECT.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => (options(0).open(path)?, false),
             Err(error) => return Err(error),
         };
@@ -60,7 +61,7 @@ impl Device {
         Self::new(path.to_owned(), file, sector_size, false)
     }
 
-    /// A block device that is open already, with O_DIRECT; `path` is for messages.
+    /// A block device that is already open, with O_DIRECT; `path` is for messages.
     pub fn over(path: PathBuf, file: File) -> io::Result<Self> {
         let sector_size = crate::sys::partition::logical_sector_size(&file)?;
         Self::new(path, file, sector_size, true)
@@ -74,7 +75,7 @@ impl Device {
         Ok(Self { path, file, sector_size, size, direct, kept: Vec::new() })
     }
 
-    /// The same, with something on it that is never written to.
+    /// The same, with ranges that are never written.
     pub fn keeping(self, kept: Vec<Range<u64>>) -> Self {
         Self { kept, ..self }
     }

@@ -6,10 +6,10 @@
 /// Entries of the root directory; a whole number of sectors for every sector size.
 const ROOT_ENTRIES: usize = 512;
 const ENTRY: usize = 32;
-/// 1980-01-01, the first day that FAT can say.
+/// 1980-01-01, FAT's earliest date.
 const DATE: [u8; 2] = [0x21, 0x00];
 const FIXED_DISK: u8 = 0xf8;
-/// Below this many clusters a volume is FAT12 by definition, from here on FAT16.
+/// With fewer clusters a volume is FAT12 by definition, otherwise FAT16.
 const FAT16_CLUSTERS: usize = 4085;
 const MOST_CLUSTERS: usize = 65524;
 const CLUSTER_BYTES: usize = 2048;
@@ -76,7 +76,7 @@ impl Geometry {
         let cluster = (CLUSTER_BYTES / sector).max(1);
         let root = ROOT_ENTRIES * ENTRY / sector;
         let room = sectors.checked_sub(1 + root)?;
-        // Two bytes an entry are enough for either kind.
+        // Two bytes per entry are enough for either kind.
         let fat = ((room / cluster + 2) * 2).div_ceil(sector);
         let clusters = room.checked_sub(2 * fat)? / cluster;
         (clusters > 0 && clusters <= MOST_CLUSTERS).then_some(Self { sector, sectors, cluster, fat, clusters })
@@ -104,7 +104,7 @@ impl Geometry {
         bytes.extend_from_slice(&short.to_le_bytes());
         bytes.push(FIXED_DISK);
         bytes.extend_from_slice(&(self.fat as u16).to_le_bytes());
-        // Sectors per track, heads: what tools make up for disks without a geometry.
+        // Sectors per track and heads: the usual dummy values for disks without a geometry.
         bytes.extend_from_slice(&[32, 0, 2, 0]);
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&long.to_le_bytes());
@@ -161,7 +161,7 @@ struct Volume {
     geometry: Geometry,
     /// Contents of the clusters from number 2 on.
     clusters: Vec<u8>,
-    /// For each cluster from number 2 on, the next of its chain; none ends it.
+    /// For each cluster from number 2 on, the next one in its chain; `None` at the end.
     next: Vec<Option<u16>>,
 }
 
@@ -257,7 +257,7 @@ fn entry(name: &[u8], attributes: u8, first_cluster: u16, length: u32) -> Vec<u8
     bytes
 }
 
-/// The 8.3 name that every long name has beside it, `META-D~1`, told apart by its place in the directory.
+/// The 8.3 name that accompanies every long name, `META-D~1`, numbered by its position in the directory.
 fn alias(name: &str, number: usize) -> Result<Vec<u8>, FatError> {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
     let tail = format!("~{number}");
@@ -279,7 +279,7 @@ fn padded(text: &str, length: usize) -> Result<Vec<u8>, FatError> {
     Ok(bytes)
 }
 
-/// Section "FAT Long Directory Entries": thirteen units an entry, the last part first.
+/// Section "FAT Long Directory Entries": thirteen units per entry, the last part first.
 fn long_name(name: &str, alias: &[u8]) -> Vec<u8> {
     let checksum = alias.iter().fold(0u8, |sum, &byte| sum.rotate_right(1).wrapping_add(byte));
     let units: Vec<u16> = name.encode_utf16().collect();

@@ -9,16 +9,16 @@ const ENTRY: usize = 32;
 const DIRECTORY: u8 = 0x10;
 const LABEL: u8 = 0x08;
 const LONG_NAME: u8 = 0x0f;
-/// Bytes of a directory that are looked at: FAT allows no more.
+/// Directories are read up to FAT's maximum size.
 const LONGEST: u64 = 65536 * ENTRY as u64;
 
-/// A volume, by its boot sector. Offsets in bytes.
+/// A volume, described by its boot sector. Offsets in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FatVolume {
     fat: u64,
-    /// Of FAT12 and FAT16: where the root directory lies, and its length.
+    /// For FAT12 and FAT16: offset of the root directory, and its length.
     root: (u64, u64),
-    /// Of FAT32.
+    /// For FAT32.
     root_cluster: u32,
     data: u64,
     cluster: u64,
@@ -45,7 +45,7 @@ impl FatVolume {
         Self::parse(&sector).ok_or_else(|| broken("not a FAT volume"))
     }
 
-    /// From the boot sector.
+    /// Parses a boot sector.
     pub fn parse(sector: &[u8]) -> Option<Self> {
         let u16_at = |at: usize| Some(u64::from(u16::from_le_bytes(sector.get(at..at + 2)?.try_into().ok()?)));
         let u32_at = |at: usize| Some(u64::from(u32::from_le_bytes(sector.get(at..at + 4)?.try_into().ok()?)));
@@ -77,7 +77,7 @@ impl FatVolume {
         })
     }
 
-    /// Names in a directory, by its path without regard to case; `/` between names.
+    /// Names in a directory; its path is case-insensitive, with `/` between names.
     pub fn list(&self, device: &dyn Sectors, path: &str) -> io::Result<Vec<String>> {
         let mut here = self.root_directory(device)?;
         for part in path.split('/').filter(|part| !part.is_empty()) {
@@ -116,7 +116,7 @@ impl FatVolume {
         Ok(entries(&bytes))
     }
 
-    /// The cluster behind this one in its chain.
+    /// The next cluster in its chain.
     fn next(&self, device: &dyn Sectors, cluster: u32) -> io::Result<Option<u32>> {
         let at = u64::from(cluster);
         let mut bytes = [0; 4];
@@ -138,7 +138,7 @@ impl FatVolume {
     }
 }
 
-/// What a directory's bytes say.
+/// Parses a directory's bytes.
 fn entries(bytes: &[u8]) -> Vec<Found> {
     let (mut found, mut long) = (Vec::new(), Vec::new());
     for entry in bytes.chunks_exact(ENTRY) {
@@ -148,7 +148,7 @@ fn entries(bytes: &[u8]) -> Vec<Found> {
             0 => break,
             0xe5 => long.clear(),
             sequence if attributes & 0x3f == LONG_NAME => {
-                // They come from the last to the first.
+                // They are stored from the last to the first.
                 if sequence & 0x40 != 0 {
                     long.clear();
                 }

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use xattr::FileExt;
 
-/// Databases of users and groups: the system's own, and what a deployment of ostree keeps beside them.
+/// User and group databases: the system's own, and those that an ostree deployment keeps besides.
 const USERS: [&str; 2] = ["etc/passwd", "usr/lib/passwd"];
 const GROUPS: [&str; 2] = ["etc/group", "usr/lib/group"];
 const DATABASE_LIMIT: u64 = 16 << 20;
@@ -43,7 +43,7 @@ impl Coded for FileError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Account { .. } => Some("give its number, or let the image have the account".to_owned()),
+            Self::Account { .. } => Some("give its number, or add the account to the image".to_owned()),
             _ => None,
         }
     }
@@ -66,7 +66,7 @@ impl std::fmt::Debug for NewFile<'_> {
     }
 }
 
-/// What was written, for the receipt: never the contents.
+/// What was written, for the receipt, without the contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileReceipt {
     pub path: String,
@@ -75,16 +75,16 @@ pub struct FileReceipt {
     pub mode: String,
     pub uid: u32,
     pub gid: u32,
-    /// SELinux, where the system has such labels.
+    /// SELinux, if the system uses such labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// `file_contexts`: by the system's own policy; `neighbour`: no row of that is about it, and the file that was there
-    /// or the directory has this label.
+    /// `file_contexts`: from the system's own policy; `neighbour`: no entry matches, and the replaced file or the
+    /// directory has this label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labelled_by: Option<&'static str>,
 }
 
-/// Writes all of them, each at once: whoever looks sees the old file or the new one. Missing directories are made.
+/// Writes all of them, each atomically: a reader sees the old file or the new one. Missing directories are made.
 pub fn write(root: &Root, files: &[NewFile<'_>]) -> Result<Vec<FileReceipt>, FileError> {
     let contexts = Contexts::of(root);
     files.iter().map(|file| write_one(root, contexts.as_ref(), file)).collect()
@@ -102,7 +102,7 @@ fn write_one(root: &Root, contexts: Option<&Contexts>, file: &NewFile<'_>) -> Re
     let uid = number(root, file, file.owner, false)?;
     let gid = number(root, file, file.group, true)?;
     let top = root.real(Path::new("")).map_err(failed)?;
-    // Labels go by where a file is, whatever links lead there.
+    // Labels depend on the real path, whatever links lead there.
     let label = |real: &Path, file_type| {
         let inside = Path::new("/").join(real.strip_prefix(&top).unwrap_or(real));
         contexts.and_then(|contexts| contexts.label(&inside.to_string_lossy(), file_type)).map(str::to_owned)
@@ -127,7 +127,7 @@ fn write_one(root: &Root, contexts: Option<&Contexts>, file: &NewFile<'_>) -> Re
     })
 }
 
-/// Compares what [`write`] wrote, contents and attributes. Proves something where the filesystems were mounted anew.
+/// Compares contents and attributes with what [`write`] wrote. Conclusive only if the filesystems were mounted again.
 pub fn compare(root: &Root, files: &[NewFile<'_>], written: &[FileReceipt]) -> Result<(), FileError> {
     for (file, receipt) in files.iter().zip(written) {
         compare_attributes(root, receipt)?;
@@ -179,7 +179,7 @@ fn number(root: &Root, file: &NewFile<'_>, account: Option<&Account>, group: boo
     found.ok_or_else(|| FileError::Account { path: file.path.to_owned(), what, name: name.clone() })
 }
 
-/// As the tree's own functions take it.
+/// As the tree's own functions expect it.
 pub fn relative(path: &str) -> &str {
     path.trim_start_matches('/')
 }

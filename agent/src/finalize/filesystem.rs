@@ -46,7 +46,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The name that mount(2) takes.
+    /// The name for mount(2).
     pub fn name(self) -> &'static str {
         match self {
             Self::Ext4 => "ext4",
@@ -62,10 +62,10 @@ impl std::fmt::Display for Kind {
     }
 }
 
-/// What libblkid says about a partition.
+/// libblkid's result for a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
-    /// `ext4`, `vfat`, `swap`, `crypto_LUKS`, `LVM2_member`, `linux_raid_member`, ...; none for blank or unknown.
+    /// `ext4`, `vfat`, `swap`, `crypto_LUKS`, `LVM2_member`, `linux_raid_member`, ...; `None` if blank or unknown.
     pub kind: Option<String>,
     pub label: Option<String>,
     pub uuid: Option<String>,
@@ -74,7 +74,7 @@ pub struct Content {
 impl Content {
     pub fn filesystem(&self) -> Option<Kind> {
         match self.kind.as_deref()? {
-            // ext2 and ext3 are driven by the same code in the kernel and grow the same way.
+            // The kernel uses the same driver for ext2 and ext3, and they grow in the same way.
             "ext2" | "ext3" | "ext4" => Some(Kind::Ext4),
             "xfs" => Some(Kind::Xfs),
             "btrfs" => Some(Kind::Btrfs),
@@ -83,7 +83,7 @@ impl Content {
     }
 }
 
-/// Probes a partition; nothing found is an empty [`Content`], more than one thing is an error.
+/// Probes a partition; an empty [`Content`] if nothing is found, an error if the result is ambiguous.
 pub fn probe(partition: &Path) -> Result<Content, FilesystemError> {
     let failed =
         |error: blkid::BlkIdError| FilesystemError::Probe { device: partition.to_owned(), reason: error.to_string() };
@@ -97,13 +97,13 @@ pub fn probe(partition: &Path) -> Result<Content, FilesystemError> {
     Ok(Content { kind: value("TYPE"), label: value("LABEL"), uuid: value("UUID") })
 }
 
-/// Size of a filesystem as its superblock has it.
+/// Size of a filesystem according to its superblock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// In bytes; a power of two.
     pub block: u64,
     pub blocks: u64,
-    /// XFS: the share of space that inodes may take, in percent; else 0.
+    /// XFS: the percentage of space that inodes may use; else 0.
     pub inode_percent: u8,
     /// btrfs: the number of this device in its filesystem; else 0.
     pub device: u64,
@@ -115,7 +115,7 @@ impl Size {
     }
 }
 
-/// Reads a superblock from the device itself, past every cache.
+/// Reads a superblock from the device itself, bypassing every cache.
 pub fn size(partition: &Path, kind: Kind) -> Result<Size, FilesystemError> {
     let io = |source| FilesystemError::Io { device: partition.to_owned(), source };
     let device = Device::open_read_only(partition).map_err(io)?;
@@ -129,7 +129,7 @@ pub fn size(partition: &Path, kind: Kind) -> Result<Size, FilesystemError> {
     parse_size(kind, &bytes).ok_or_else(|| FilesystemError::Superblock { device: partition.to_owned(), kind })
 }
 
-/// From the superblock's bytes.
+/// Parses a superblock.
 pub fn parse_size(kind: Kind, superblock: &[u8]) -> Option<Size> {
     match kind {
         Kind::Ext4 => ext4(superblock),

@@ -1,4 +1,4 @@
-//! Growing the filesystem of a partition to the partition's size, with no external tool: the kernel does it, mounted.
+//! Grows a partition's filesystem to the partition's size, without external tools: the kernel does it, mounted.
 
 use super::device::{Device, Sectors};
 use super::filesystem::{self, Content, FilesystemError, Kind, Size};
@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Below this many bytes of new space nothing is attempted.
+/// Less new space than this is not worth growing.
 const WORTHWHILE: u64 = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -50,13 +50,13 @@ impl Coded for GrowError {
             Self::Mount(error) => error.hint(),
             Self::Unsupported { .. } => {
                 Some(
-                    "ext4, xfs and btrfs can be grown; of others only the partition: {\"partition\": N, \"filesystem\": false} \
-                     (docs/images.md)"
+                    "grow only the partition: {\"partition\": N, \"filesystem\": false}; filesystems other than ext4, xfs and btrfs \
+                     cannot be grown (docs/images.md)"
                         .to_owned(),
                 )
             }
             Self::Refused { kind: Kind::Ext4, source, .. } if source.raw_os_error() == Some(libc::EPERM) => Some(
-                "the filesystem is marked as having errors (run e2fsck on the image), or CAP_SYS_RESOURCE is missing"
+                "run e2fsck on the image, whose filesystem is marked as having errors, or grant CAP_SYS_RESOURCE"
                     .to_owned(),
             ),
             _ => None,
@@ -64,7 +64,7 @@ impl Coded for GrowError {
     }
 }
 
-/// What growing did, for the receipt. Bytes.
+/// The result of growing, for the receipt. Bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrowReceipt {
     pub device: String,
@@ -74,9 +74,9 @@ pub struct GrowReceipt {
     pub after: u64,
 }
 
-/// Grows the ext4, xfs or btrfs filesystem on `partition` to fill it. An interrupted growth goes on where it was; a
-/// filesystem that fills its partition is left alone. The sizes are read from the superblock on the device, before
-/// mounting and after unmounting. `content` is what was found on it.
+/// Grows the ext4, xfs or btrfs filesystem on `partition` to fill it. Interrupted growth is resumed; a filesystem that
+/// already fills its partition is left alone. The sizes are read from the superblock on the device, before mounting and
+/// after unmounting. `content` is what was found on it.
 pub fn grow(partition: &Path, content: Content, mount_base: &Path) -> Result<GrowReceipt, GrowError> {
     let Some(kind) = content.filesystem() else {
         let found = content.kind.unwrap_or_else(|| "what is on it is no filesystem that is known, and".to_owned());
@@ -118,11 +118,11 @@ pub fn grow(partition: &Path, content: Content, mount_base: &Path) -> Result<Gro
     Ok(receipt(after))
 }
 
-/// What may stay unused: ext4 leaves out a last block group too small for its own tables, XFS an allocation group of
+/// Space that may stay unused: ext4 omits a last block group too small for its own tables, XFS an allocation group of
 /// fewer than 64 blocks, btrfs a part of a sector.
 fn slack(kind: Kind, size: Size) -> u64 {
     match kind {
-        // A group's bitmap is one block: 8 blocks per byte of it.
+        // A group's bitmap is one block, with 8 blocks per byte.
         Kind::Ext4 => (8 * size.block * size.block).max(WORTHWHILE),
         Kind::Xfs => (64 * size.block).max(WORTHWHILE),
         Kind::Btrfs => WORTHWHILE,

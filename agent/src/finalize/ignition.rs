@@ -1,7 +1,7 @@
-//! Finds the place where systems look for Ignition's configuration at first boot.
+//! Finds where systems look for Ignition's configuration at first boot.
 //!
-//! Fedora CoreOS and RHEL CoreOS: `ignition/config.ign` on the filesystem labelled `boot`, as coreos-installer writes it;
-//! `ignition.firstboot` beside it is what starts Ignition, and stays. Flatcar: `config.ign` on the filesystem labelled
+//! Fedora CoreOS and RHEL CoreOS: `ignition/config.ign` on the filesystem labelled `boot`, as coreos-installer writes
+//! it; `ignition.firstboot` beside it triggers Ignition, and stays. Flatcar: `config.ign` on the filesystem labelled
 //! `OEM`, as flatcar-install writes it.
 
 use super::filesystem::{self, FilesystemError, Kind};
@@ -13,9 +13,9 @@ use std::path::Path;
 
 /// What one kind of system looks for.
 struct Row {
-    /// Of the filesystem.
+    /// Label of the filesystem.
     label: &'static str,
-    /// What has to be there for Ignition to be started at all.
+    /// A file that must exist for Ignition to run at all.
     mark: Option<&'static str>,
     directory: &'static str,
 }
@@ -25,13 +25,13 @@ const ROWS: [Row; 2] = [
     Row { label: "OEM", mark: None, directory: "" },
 ];
 
-/// A partition that is looked into.
+/// A partition in which Ignition looks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IgnitionPlace {
     pub number: u32,
     pub kind: Kind,
     pub label: String,
-    /// From the top of the filesystem.
+    /// From the root of the filesystem.
     pub directory: String,
 }
 

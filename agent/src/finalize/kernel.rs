@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// sysfs counts in these, whatever the disk's sector size.
+/// The unit of sizes in sysfs, whatever the disk's sector size.
 const SYSFS_SECTOR: u64 = 512;
 /// devtmpfs makes a node before the ioctl returns; a device manager that renames nodes may take a moment.
 const NODE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,14 +46,14 @@ impl Coded for KernelError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused { source, .. } if source.raw_os_error() == Some(libc::EBUSY) => {
-                Some("something holds a partition of this disk (a mount, swap, RAID or LVM)".to_owned())
+                Some("release the partition of this disk that is in use (a mount, swap, RAID or LVM)".to_owned())
             }
             _ => None,
         }
     }
 }
 
-/// Something that reads partitions (a probe of a device manager, an inventory) may have one open for a moment.
+/// A reader of partitions (a device manager's probe, an inventory) may have one open for a moment.
 fn patiently(mut request: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
@@ -66,7 +66,7 @@ fn patiently(mut request: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// A disk as sysfs shows it.
+/// A disk in sysfs.
 #[derive(Debug)]
 pub struct KernelDisk {
     device: PathBuf,
@@ -76,7 +76,7 @@ pub struct KernelDisk {
     dev: PathBuf,
 }
 
-/// The kernel's idea of a partition; bytes.
+/// A partition as the kernel knows it; bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// `sda3`.
@@ -105,7 +105,7 @@ impl KernelDisk {
         Self { device: device.to_owned(), file, sysfs, dev: dev.to_owned() }
     }
 
-    /// Optimal I/O size in bytes, 0 where the device does not say: what [`super::layout::alignment`] takes.
+    /// Optimal I/O size in bytes, 0 if the device does not report one: the input of [`super::layout::alignment`].
     pub fn optimal_io_size(&self) -> Result<u64, KernelError> {
         partition::optimal_io_size(&self.file).map_err(|source| KernelError::Io { path: self.device.clone(), source })
     }
@@ -123,7 +123,7 @@ impl KernelDisk {
                 changed.push(number);
             }
         }
-        // Shrinking first, so that no two overlap on the way.
+        // Shrinking first, so that partitions never overlap meanwhile.
         let mut resizes: Vec<(&Extent, u64)> = Vec::new();
         for new in wanted {
             match known.get(&new.number) {
@@ -150,8 +150,8 @@ impl KernelDisk {
         Ok(changed)
     }
 
-    /// Where udevd runs, it has the kernel read the table anew as soon as somebody who wrote to the disk closes it. What is
-    /// to be done is then done already, and refused as busy.
+    /// If udevd is running, it makes the kernel reread the table when a writer closes the disk. The change is then
+    /// already made, and refused as busy.
     fn unless_done(&self, wanted: &Extent, result: io::Result<()>) -> io::Result<()> {
         let there = |known: &Known| known.start == wanted.start && known.length == wanted.length;
         match result {
@@ -163,7 +163,7 @@ impl KernelDisk {
         }
     }
 
-    /// Device node of a partition, waited for.
+    /// A partition's device node; waits for it.
     pub fn node(&self, number: u32) -> Result<PathBuf, KernelError> {
         let known = self.partitions()?;
         let partition =
@@ -196,7 +196,7 @@ impl KernelDisk {
             if !path.join("partition").exists() {
                 continue;
             }
-            // sysfs has '!' where device names have '/'.
+            // sysfs uses '!' where device names have '/'.
             let name = path.file_name().unwrap_or_default().to_string_lossy().replace('!', "/");
             let dev = path.join("dev");
             let text = fs::read_to_string(&dev).map_err(io(&dev))?;

@@ -1,5 +1,5 @@
-//! Queries about the partitions of an image. Each runs in a process of its own, because libblkid and the kernel's
-//! filesystems then read data that others made.
+//! Queries about the partitions of an image. Each runs in a separate process, because libblkid and the kernel's
+//! filesystems then read untrusted data.
 
 use super::filesystem::{self, Content, FilesystemError};
 use super::guid::Arch;
@@ -11,7 +11,7 @@ use crate::isolate::Question;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What libblkid says of each.
+/// libblkid's result for each.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct WhatIsOn {
     pub nodes: Vec<PathBuf>,
@@ -26,12 +26,12 @@ impl Question for WhatIsOn {
     }
 }
 
-/// Which one holds the root filesystem.
+/// Which one contains the root filesystem.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct WhichIsRoot {
     pub candidates: Vec<Candidate>,
     pub mounts: PathBuf,
-    /// The number of the one that it is said to be.
+    /// The number of the only one to consider, if given.
     pub only: Option<u32>,
 }
 
@@ -66,14 +66,14 @@ impl Question for WhichIsIgnitions {
     }
 }
 
-/// Which boot loader of an EFI system partition firmware is to start.
+/// Which boot loader on an EFI system partition the firmware should start.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct WhichLoader {
     pub node: PathBuf,
     pub mounts: PathBuf,
 }
 
-/// Why none is known.
+/// Why there is none.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum NoLoader {
     Mount(MountError),
@@ -92,7 +92,7 @@ impl Question for WhichLoader {
 
     fn answer(self) -> Self::Answer {
         let mounted = match Mounted::look(&self.node, "vfat", &self.mounts) {
-            // A kernel without vfat: the names alone are read here too.
+            // A kernel without vfat: names alone can be read here too.
             Err(MountError::Mount { source, .. }) if source.raw_os_error() == Some(libc::ENODEV) => {
                 return loader::find_on(&self.node, Arch::native()).map_err(NoLoader::Loader);
             }

@@ -1,5 +1,5 @@
 //! Parses both headers of a LUKS2 volume (LUKS2 On-Disk Format Specification 1.1.1; numbers are big-endian), read from
-//! the medium past every cache; every checksum is verified.
+//! the medium, bypassing every cache. Every checksum is verified.
 
 use super::device::{Device, Sectors};
 use crate::error::Coded;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// The binary header.
 const BINARY: usize = 4096;
-/// Sizes that a header with its JSON may have.
+/// Allowed sizes of a header with its JSON.
 const SIZES: std::ops::RangeInclusive<u64> = 16 << 10..=4 << 20;
 const FIRST: &[u8] = b"LUKS\xba\xbe";
 const SECOND: &[u8] = b"SKUL\xba\xbe";
@@ -34,16 +34,16 @@ impl Coded for LuksError {
     }
 }
 
-/// Both copies, which say the same.
+/// Both copies, which agree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     pub uuid: String,
-    /// Counts the changes.
+    /// Incremented with each change.
     pub sequence: u64,
     pub metadata: Metadata,
 }
 
-/// The part of the JSON that is held against what was asked for.
+/// The part of the JSON that is compared with the plan.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Metadata {
     pub keyslots: BTreeMap<String, Keyslot>,
@@ -54,7 +54,7 @@ pub struct Metadata {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Keyslot {
-    /// Bytes of the volume's key.
+    /// Size of the volume key in bytes.
     pub key_size: u32,
     pub kdf: Kdf,
 }
@@ -134,7 +134,7 @@ fn copy(device: &Device, offset: u64, magic: &[u8]) -> io::Result<Result<Copy, &
     Ok(parse(&bytes, offset, magic))
 }
 
-/// Bytes of the header with its JSON.
+/// Size of the header with its JSON in bytes.
 fn head(bytes: &[u8], offset: u64, magic: &[u8]) -> Result<u64, &'static str> {
     if bytes.get(..6) != Some(magic) {
         return Err("the magic number is missing");

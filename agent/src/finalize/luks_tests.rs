@@ -60,7 +60,7 @@ fn damage_of_either_copy_is_told() {
     for length in [0, 4096, SIZE, SIZE + 100] {
         looked_at(&good[..length]).unwrap_err();
     }
-    // Two sound headers of different volumes.
+    // Two valid headers of different volumes.
     let mut other = good.clone();
     other[SIZE..].copy_from_slice(&header(SIZE as u64, SECOND, "{}"));
     assert!(looked_at(&other).unwrap_err().to_string().contains("something else"));

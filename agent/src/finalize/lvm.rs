@@ -1,5 +1,5 @@
 //! Parses the metadata of an LVM2 physical volume: label, metadata area and text (lvm2, lib/label/label.h,
-//! lib/format_text/layout.h; numbers are little-endian), read from the medium past every cache; every checksum is
+//! lib/format_text/layout.h; numbers are little-endian), read from the medium, bypassing every cache. Every checksum is
 //! verified.
 
 use super::device::{Device, Sectors};
@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 const SECTOR: u64 = 512;
 /// Where pvcreate puts the label.
 const LABEL: u64 = SECTOR;
-/// Metadata areas are 1 MiB by default; larger ones than this nobody makes.
+/// Metadata areas are 1 MiB by default; nobody makes larger ones than this.
 const LARGEST: u64 = 64 << 20;
-/// Text of a group: thousands of volumes take less.
+/// Size limit of a group's text: thousands of volumes take less.
 const LONGEST: usize = 4 << 20;
 const MAGIC: &[u8] = b" LVM2 x[5A%r0N*>";
 
@@ -35,7 +35,7 @@ impl Coded for LvmError {
     }
 }
 
-/// One physical volume's view.
+/// The metadata as stored on one physical volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Physical {
     /// 32 characters.
@@ -48,12 +48,12 @@ pub struct Group {
     pub name: String,
     /// 32 characters.
     pub uuid: String,
-    /// Counts the changes.
+    /// Incremented with each change.
     pub seqno: u64,
     /// Bytes.
     pub extent_size: u64,
     pub tags: Vec<String>,
-    /// By the names that segments use.
+    /// By the names used in segments.
     pub physical: BTreeMap<String, Part>,
     pub volumes: BTreeMap<String, Volume>,
 }
@@ -61,7 +61,7 @@ pub struct Group {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     pub uuid: String,
-    /// Where extents begin, in bytes.
+    /// Offset of the first extent in bytes.
     pub start: u64,
     pub extents: u64,
 }
@@ -83,7 +83,7 @@ pub struct Segment {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// Physical volumes, or volumes within the group; bytes of a stripe, 0 where there is one alone.
+    /// Physical volumes, or volumes within the group; stripe size in bytes, 0 if there is only one.
     Striped {
         on: Vec<String>,
         stripe_size: u64,
@@ -92,7 +92,7 @@ pub enum Kind {
     Raid1 {
         images: Vec<String>,
     },
-    /// Bytes of a chunk.
+    /// Chunk size in bytes.
     ThinPool {
         data: String,
         metadata: String,
@@ -111,7 +111,7 @@ impl Volume {
 }
 
 impl Group {
-    /// The physical volumes below a volume, by the group's names for them, each once.
+    /// The physical volumes below a volume, by the group's names for them, without duplicates.
     pub fn below(&self, volume: &str) -> Vec<String> {
         let (mut open, mut seen, mut found) = (vec![volume.to_owned()], Vec::new(), Vec::new());
         while let Some(name) = open.pop() {
@@ -156,7 +156,7 @@ pub fn read(node: &Path) -> Result<Physical, LvmError> {
     Ok(Physical { uuid, group })
 }
 
-/// The volume's identity, and where its metadata area is.
+/// The volume's identity, and the position of its metadata area.
 fn label(sector: &[u8]) -> Result<(String, u64, u64), &'static str> {
     const SHORT: &str = "the label is cut off";
     if !sector.starts_with(b"LABELONE") || sector.get(24..32) != Some(b"LVM2 001") {
@@ -170,7 +170,7 @@ fn label(sector: &[u8]) -> Result<(String, u64, u64), &'static str> {
     }
     let header = le32(sector, 20).and_then(|at| sector.get(at as usize..)).ok_or(SHORT)?;
     let uuid = header.get(..32).ok_or(SHORT)?;
-    // Two lists of areas, each ended by zeros: those of data, and those of metadata.
+    // Two zero-terminated lists of areas: data areas, and metadata areas.
     let mut at = 40;
     while le64(header, at).ok_or(SHORT)? != 0 {
         at += 16;
@@ -197,7 +197,7 @@ fn text(area: &[u8], start: u64) -> Result<String, &'static str> {
     if offset < SECTOR as usize || length == 0 || length > area.len().min(LONGEST) {
         return Err("there are no metadata");
     }
-    // A ring behind the header.
+    // A ring buffer after the header.
     let straight = area.get(offset..).ok_or(SHORT)?;
     let bytes = match straight.get(..length) {
         Some(bytes) => bytes.to_vec(),
@@ -245,7 +245,7 @@ fn segment(segment: &Section) -> Option<Segment> {
             Kind::Striped { on: texts(segment, "stripes"), stripe_size }
         }
         "raid1" => {
-            // Pairs of what a copy is known to be, and the copy.
+            // Pairs of a copy's metadata volume and the copy.
             let images = texts(segment, "raids").into_iter().skip(1).step_by(2).collect();
             Kind::Raid1 { images }
         }
@@ -273,7 +273,7 @@ fn texts(section: &Section, name: &str) -> Vec<String> {
     texts.collect()
 }
 
-/// Without hyphens, as the label has it.
+/// Without hyphens, as in the label.
 fn plain(uuid: &str) -> String {
     uuid.replace('-', "")
 }
@@ -286,7 +286,7 @@ fn le64(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
 }
 
-/// CRC-32 that begins with LVM's own value and is not inverted at the end (lib/misc/crc.c).
+/// CRC-32 with LVM's own initial value, and not inverted at the end (lib/misc/crc.c).
 fn crc(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0xf597_a6cf, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })

@@ -107,7 +107,7 @@ contents = "Text Format Volume Group"
 version = 1
 "##;
 
-/// Label and area of a physical volume whose text begins at `at` of its area.
+/// Label and area of a physical volume whose text starts at `at` in its area.
 fn physical(text: &str, at: usize) -> Vec<u8> {
     const AREA: usize = 8192;
     let mut bytes = vec![0; 4096 + AREA];
@@ -149,7 +149,7 @@ fn looked_at(bytes: &[u8]) -> Result<Physical, LvmError> {
 
 #[test]
 fn a_physical_volume_tells_all_of_its_group() {
-    // Straight, and around the end of the ring.
+    // Contiguous, and wrapped around the end of the ring.
     for at in [512, 8192 - 300] {
         let found = looked_at(&physical(TEXT, at)).unwrap();
         assert_eq!(found.uuid, "PV0PV0PV0PV0PV0PV0PV0PV0PV0PV0PV");
@@ -196,7 +196,7 @@ proptest::proptest! {
     }
 }
 
-/// By lvm 2.03.16 in a ramdisk of burin's, one volume of each shape over three disks.
+/// Written by lvm 2.03.16 in burin's ramdisk, one volume of each type over three disks.
 #[test]
 fn what_lvm_itself_has_written_of_every_shape_is_read() {
     let group = parse(include_str!("lvm_shapes.txt")).unwrap();

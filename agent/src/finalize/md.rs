@@ -1,5 +1,5 @@
 //! Parses the superblock of an MD array's member, version 1 (linux/raid/md_p.h, `struct mdp_superblock_1`; all numbers
-//! little-endian), read from the medium past every cache.
+//! little-endian), read from the medium, bypassing every cache.
 
 use super::device::{Device, Sectors};
 use crate::error::Coded;
@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 const MAGIC: u32 = 0xa92b_4efc;
 const SECTOR: u64 = 512;
-/// The fixed part; behind it are two bytes a device.
+/// The fixed part; two bytes per device follow.
 const FIXED: usize = 256;
-/// With roles for as many devices as Linux allows in one array of this kind.
+/// With roles for as many devices as Linux allows in such an array.
 const LENGTH: usize = 4096;
-/// Roles of devices that are no active member.
+/// Roles of devices that are not active members.
 const SPARE: u16 = 0xffff;
 const FAILED: u16 = 0xfffe;
 const JOURNAL: u16 = 0xfffd;
@@ -39,45 +39,45 @@ impl Coded for MdError {
     }
 }
 
-/// What a device is in its array.
+/// A device's role in its array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Its place, from 0.
+    /// Its position, from 0.
     Active(u16),
     Spare,
     Failed,
     Journal,
 }
 
-/// One member's view of its array.
+/// An array's metadata as stored on one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superblock {
     pub uuid: Uuid,
     /// `HOST:NAME`, or only a name.
     pub name: String,
     pub level: i32,
-    /// How chunks lie, in the level's own numbers.
+    /// The chunk layout, in the level's own numbers.
     pub layout: u32,
-    /// In bytes; 0 where the level has none.
+    /// In bytes; 0 if the level has no chunks.
     pub chunk: u64,
     pub raid_disks: u32,
-    /// None where it says nothing of itself.
+    /// `None` if it does not state its own role.
     pub role: Option<Role>,
-    /// What is kept so that the members become equal again: `bitmap`, `ppl`, `journal`, or none of them.
+    /// The consistency mechanism: `bitmap`, `ppl`, `journal`, or none of them.
     pub keeps: Option<&'static str>,
-    /// Where the array's bytes begin in the member, in bytes.
+    /// Offset of the array's data in the member, in bytes.
     pub data_offset: u64,
     /// Bytes of the member that the array uses.
     pub size: u64,
-    /// It is read only when no other member can be.
+    /// It is read only if no other member can be.
     pub write_mostly: bool,
-    /// Members of one array that were stopped together have the same.
+    /// Equal on members of one array that were stopped together.
     pub events: u64,
-    /// Bytes up to which the members are known to be equal; none: all of them are.
+    /// Bytes up to which the members are known to be in sync; `None`: they are completely in sync.
     pub resynced: Option<u64>,
 }
 
-/// Where the superblock of `metadata` 1.0, 1.1 or 1.2 begins on a member of `size` bytes.
+/// Offset of the superblock of `metadata` 1.0, 1.1 or 1.2 on a member of `size` bytes.
 pub fn offset(metadata: &str, size: u64) -> Option<u64> {
     match metadata {
         // At least 8 KiB before the end, and aligned to 4 KiB.
@@ -99,7 +99,7 @@ pub fn read(member: &Path, metadata: &str) -> Result<Superblock, MdError> {
     parse(&bytes, offset).map_err(missing)
 }
 
-/// `at` is the byte at which `bytes` begin on the member: a superblock that was copied elsewhere is none.
+/// `at` is the offset of `bytes` on the member: a superblock that was copied elsewhere is invalid.
 pub fn parse(bytes: &[u8], at: u64) -> Result<Superblock, &'static str> {
     const SHORT: &str = "it is cut off";
     let u32_at = |offset: usize| Some(u32::from_le_bytes(bytes.get(offset..offset + 4)?.try_into().ok()?));
@@ -148,7 +148,7 @@ pub fn parse(bytes: &[u8], at: u64) -> Result<Superblock, &'static str> {
     })
 }
 
-/// The sum of all 32-bit words and a last half word, its carry added in, as if the field of the checksum were zero.
+/// The sum of all 32-bit words and a last half word, with its carry added, as if the checksum field were zero.
 fn checksum(bytes: &[u8]) -> u32 {
     let mut sum: u64 = 0;
     for (index, word) in bytes.chunks(4).enumerate() {
@@ -157,7 +157,7 @@ fn checksum(bytes: &[u8]) -> u32 {
         }
     }
     let folded = (sum & 0xffff_ffff) + (sum >> 32);
-    // As the kernel has it: one carry, and no more.
+    // As in the kernel: a single carry.
     u32::try_from(folded & 0xffff_ffff).unwrap_or(0)
 }
 

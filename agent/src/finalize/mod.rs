@@ -1,6 +1,6 @@
-//! Work on a disk after its image is verified: partition table, grow, seed, boot entry.
+//! Work on a disk after its image has been verified: partition table, grow, seed, boot entry.
 //!
-//! Every step takes explicit inputs, may be killed at any point and run again, and says what it changed.
+//! Every step takes explicit inputs, may be killed at any point and run again, and reports what it changed.
 
 pub mod accounts;
 pub mod bootloader;

@@ -1,4 +1,4 @@
-//! Kernel modules of a tree: what depmod's lists say of its kernels (modules.dep(5), modules.builtin).
+//! The kernel modules of a tree, from depmod's lists (modules.dep(5), modules.builtin).
 
 use super::root::Root;
 use std::io;
@@ -7,7 +7,7 @@ use std::io;
 const LONGEST: u64 = 16 << 20;
 const LISTS: [&str; 2] = ["modules.dep", "modules.builtin"];
 
-/// Whether the kernel `release` has `module`; none where it has no such lists.
+/// Whether the kernel `release` has `module`; `None` if it has no such lists.
 pub fn has(root: &Root, release: &str, module: &str) -> io::Result<Option<bool>> {
     let mut known = None;
     for list in LISTS {
@@ -20,8 +20,8 @@ pub fn has(root: &Root, release: &str, module: &str) -> io::Result<Option<bool>>
     Ok(known)
 }
 
-/// The release of a kernel that lacks `module`, where no kernel of the tree has it. A tree without such lists has its kernel
-/// elsewhere, or all of it in one piece: nobody can tell, and it lacks nothing.
+/// The release of a kernel without `module`, if no kernel of the tree has it. A tree without such lists has its kernel
+/// elsewhere, or a monolithic one: since that cannot be determined, nothing is reported as lacking.
 pub fn lacking(root: &Root, module: &str) -> io::Result<Option<String>> {
     let mut lacks = None;
     for release in found(root.list("lib/modules"))?.unwrap_or_default() {
@@ -34,7 +34,7 @@ pub fn lacking(root: &Root, module: &str) -> io::Result<Option<String>> {
     Ok(lacks)
 }
 
-/// `kernel/drivers/md/raid456.ko.xz: kernel/lib/...`; the kernel takes `-` and `_` in names for the same.
+/// `kernel/drivers/md/raid456.ko.xz: kernel/lib/...`; the kernel treats `-` and `_` in names as equal.
 fn is(line: &str, module: &str) -> bool {
     let path = line.split(':').next().unwrap_or(line);
     let file = path.rsplit('/').next().unwrap_or(path);

@@ -11,7 +11,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// For a mount that something uses to be let go.
+/// Time for a busy mount to be released.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
@@ -56,14 +56,14 @@ impl Coded for MountError {
     fn hint(&self) -> Option<String> {
         let Self::Mount { source, kind, .. } = self else { return None };
         match source.raw_os_error() {
-            Some(libc::ENODEV) => Some(format!("this kernel has no {kind}: add its module to the ramdisk")),
-            Some(libc::EBUSY) => Some("another process holds the disk or partition exclusively".to_owned()),
+            Some(libc::ENODEV) => Some(format!("add the kernel module for {kind} to the ramdisk")),
+            Some(libc::EBUSY) => Some("stop the process that holds the disk or partition exclusively".to_owned()),
             _ => None,
         }
     }
 }
 
-/// Read-only says it all for finding out; writable for growing and seeding.
+/// Read-only for inspection; writable for growing and seeding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     ReadOnly,
@@ -76,15 +76,15 @@ pub struct Mounted {
     path: PathBuf,
     device: PathBuf,
     mounted: bool,
-    /// The mount point was made for this mount alone.
+    /// The mount point was created for this mount.
     own: bool,
-    /// The device refuses writes for as long as this lasts.
+    /// The device refuses writes meanwhile.
     locked: bool,
 }
 
 impl Mounted {
-    /// Mounts `device` below `base` (`/run/burin/mnt`), at a directory only root can enter. No device nodes, no set-uid
-    /// and no programs of the image count on this mount.
+    /// Mounts `device` below `base` (`/run/burin/mnt`), in a directory that only root can enter. Device nodes, set-uid
+    /// bits and programs of the image are disabled on this mount.
     pub fn mount(device: &Path, kind: &str, access: Access, base: &Path) -> Result<Self, MountError> {
         let name = device.file_name().unwrap_or_default();
         let path = base.join(format!("{}.{}", name.to_string_lossy(), sequence()));
@@ -95,14 +95,14 @@ impl Mounted {
             .map_err(|source| MountError::MountPoint { path: path.clone(), source })?;
         let mounted = Self::attach(device, kind, (access, ""), &path, true);
         if mounted.is_err() {
-            // Nothing is in it: the mount failed.
+            // It is empty: the mount failed.
             let _ = fs::remove_dir(&path);
         }
         mounted
     }
 
-    /// Read-only, of an image that is looked into: the kernel writes nothing to the partition by then, whatever the
-    /// filesystem's own settings say.
+    /// Mounts an image read-only for inspection: the kernel then writes nothing to the partition, whatever the
+    /// filesystem's own settings are.
     pub fn look(device: &Path, kind: &str, base: &Path) -> Result<Self, MountError> {
         quiet();
         let locked = File::open(device).and_then(|file| blockdev::set_read_only(&file, true)).is_ok();
@@ -118,22 +118,22 @@ impl Mounted {
         }
     }
 
-    /// The same as [`Mounted::mount`] at a directory that exists and stays.
+    /// The same as [`Mounted::mount`] in an existing directory, which stays.
     pub fn mount_at(device: &Path, kind: &str, access: Access, path: &Path) -> Result<Self, MountError> {
         Self::attach(device, kind, (access, ""), path, false)
     }
 
-    /// The same, with more options of the filesystem.
+    /// The same, with additional filesystem options.
     pub fn mount_with(device: &Path, kind: &str, access: Access, path: &Path, more: &str) -> Result<Self, MountError> {
         Self::attach(device, kind, (access, more), path, false)
     }
 
-    /// A directory of a filesystem that is mounted already, at another place too. `device` is what it is on.
+    /// Bind-mounts a directory of a mounted filesystem elsewhere. `device` is the one below it.
     pub fn bind(from: &Path, to: &Path, device: &Path) -> Result<Self, MountError> {
         Self::made(mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>), device, "bind", to)
     }
 
-    /// An empty filesystem that takes nothing.
+    /// An empty read-only filesystem.
     pub fn empty(path: &Path) -> Result<Self, MountError> {
         let flags = MsFlags::MS_RDONLY | MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
         Self::made(mount(Some("none"), path, Some("tmpfs"), flags, Some("size=4k")), Path::new(""), "tmpfs", path)
@@ -157,7 +157,7 @@ impl Mounted {
         let mut flags = MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NOATIME;
         match access {
             Access::ReadOnly => flags |= MsFlags::MS_RDONLY,
-            // An agent that was killed while it looked into the image left it so.
+            // An agent that was killed during an inspection left it like this.
             Access::ReadWrite => unlock(device, File::open(device).and_then(blockdev::read_only).unwrap_or(false)),
         }
         let options = [options(kind, access), more].into_iter().filter(|words| !words.is_empty());
@@ -172,12 +172,12 @@ impl Mounted {
         &self.path
     }
 
-    /// What is mounted.
+    /// The mounted device.
     pub fn device(&self) -> &Path {
         &self.device
     }
 
-    /// All data of the filesystem on stable storage, then gone.
+    /// Flushes all data of the filesystem to stable storage, and unmounts it.
     pub fn unmount(mut self) -> Result<(), MountError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -190,7 +190,7 @@ impl Mounted {
         if self.device.as_os_str().is_empty() {
             return Ok(());
         }
-        // Unmounting writes too, and tells nobody how that went; not every filesystem has the device itself flush.
+        // Unmounting writes too, without reporting errors; and not every filesystem flushes the device itself.
         File::open(&self.device).and_then(|device| device.sync_all()).map_err(failed(&self.device))
     }
 
@@ -208,20 +208,20 @@ impl Mounted {
     }
 }
 
-/// Lets the device take writes again.
+/// Lets the device accept writes again.
 fn unlock(device: &Path, locked: bool) {
     if locked && let Err(error) = File::open(device).and_then(|file| blockdev::set_read_only(&file, false)) {
         log::warn!("{}: stays read-only: {error}", device.display());
     }
 }
 
-/// XFS halts the kernel for what this mask names; an image is no reason to.
+/// XFS can halt the kernel for the errors in this mask; an image must not do that.
 fn quiet() {
-    // Missing where XFS is not loaded, and then the mask is what it begins with: nothing.
+    // Missing if XFS is not loaded; the mask is then zero anyway.
     let _ = fs::write("/proc/sys/fs/xfs/panic_mask", "0");
 }
 
-/// A program that is just being started has what we had open, for a moment.
+/// A program that is just being started has our open files for a moment.
 fn patiently(mut work: impl FnMut() -> nix::Result<()>) -> nix::Result<()> {
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
@@ -234,12 +234,12 @@ fn patiently(mut work: impl FnMut() -> nix::Result<()>) -> nix::Result<()> {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // On an error path: that error is the one to report.
+        // On an error path: that error takes precedence.
         let _ = self.detach();
     }
 }
 
-/// Unmounts what an agent that was killed left below `base`. To be called once, before the first mount.
+/// Unmounts what a killed agent left below `base`. To be called once, before the first mount.
 pub fn clear(base: &Path) -> Result<(), MountError> {
     let entries = match fs::read_dir(base) {
         Ok(entries) => entries,
@@ -251,7 +251,7 @@ pub fn clear(base: &Path) -> Result<(), MountError> {
         match umount2(&path, MntFlags::UMOUNT_NOFOLLOW) {
             // EINVAL: not a mount point.
             Ok(()) | Err(nix::Error::EINVAL) => {}
-            // Others are mounted below it: the whole of them goes at once.
+            // There are other mounts below it: all of them are detached at once.
             Err(nix::Error::EBUSY) => umount2(&path, MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH)
                 .map_err(|error| MountError::Unmount { path: path.clone(), source: error.into() })?,
             Err(error) => return Err(MountError::Unmount { path, source: error.into() }),
@@ -261,7 +261,8 @@ pub fn clear(base: &Path) -> Result<(), MountError> {
     Ok(())
 }
 
-/// Tidies up after a child that was killed while it looked into `devices`: what it mounted goes, and they take writes again.
+/// Cleans up after a child that was killed while inspecting `devices`: its mounts are removed, and the devices accept
+/// writes again.
 pub fn clear_after(base: &Path, child: u32, devices: &[PathBuf]) {
     let of_child = |name: &str| name.rsplit_once('.').is_some_and(|(_, rest)| rest.starts_with(&format!("{child}-")));
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
@@ -275,24 +276,24 @@ pub fn clear_after(base: &Path, child: u32, devices: &[PathBuf]) {
     }
 }
 
-/// XFS refuses a second filesystem of the same UUID (the other disk of a mirror, a rescue copy): that must not stop us.
-/// A read-only mount must not replay a journal: the bytes were just verified.
+/// XFS refuses a second filesystem with the same UUID (the other disk of a mirror, a rescue copy), which must not be an
+/// obstacle here. A read-only mount must not replay a journal: the bytes were just verified.
 fn options(kind: &str, access: Access) -> &'static str {
     match (kind, access) {
         ("xfs", Access::ReadWrite) => "nouuid",
         ("xfs", Access::ReadOnly) => "nouuid,norecovery",
-        // The superblock may ask for a kernel panic at the first error.
+        // The superblock may request a kernel panic at the first error.
         ("ext4", Access::ReadOnly) => "noload,errors=continue",
-        // By default it goes on after an error, and the system would start with a filesystem that is marked as broken.
+        // By default it continues after an error, and the system would boot with a filesystem marked as broken.
         ("ext4", Access::ReadWrite) => "errors=remount-ro",
-        // FAT has no owners and modes; what a tree says of them is no error.
+        // FAT has no owners and modes; setting them for a tree must not be an error.
         ("vfat", Access::ReadWrite) => "quiet",
         ("btrfs", Access::ReadOnly) => "rescue=nologreplay",
         _ => "",
     }
 }
 
-/// Tells mounts of one process apart.
+/// Distinguishes mounts of one process.
 fn sequence() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);

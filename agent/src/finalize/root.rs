@@ -1,5 +1,5 @@
 //! Reads and writes below a directory with untrusted contents: symbolic links in an image may point anywhere, and are
-//! resolved inside the directory (openat2, RESOLVE_IN_ROOT), so that nothing leads out of it.
+//! resolved within the directory (openat2, RESOLVE_IN_ROOT), so that nothing leads out of it.
 
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
@@ -14,7 +14,7 @@ use xattr::FileExt;
 
 pub const SELINUX: &str = "security.selinux";
 
-/// A directory tree that we do not trust.
+/// An untrusted directory tree.
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
@@ -28,7 +28,7 @@ impl Root {
         Ok(Self { directory, path: path.to_owned() })
     }
 
-    /// A tree inside this one.
+    /// A tree within this one.
     pub fn subtree(&self, path: &Path) -> io::Result<Self> {
         let directory = self.resolve(path, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         Ok(Self { directory, path: self.path.join(path) })
@@ -41,15 +41,15 @@ impl Root {
         Ok(Self { directory, path: self.path.join(path) })
     }
 
-    /// The path of something that exists as the running system has it, links followed inside of this tree.
+    /// The path of an existing file as the running system sees it, with links followed within this tree.
     pub fn real(&self, path: &Path) -> io::Result<PathBuf> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let found = self.resolve(path, OFlag::O_PATH)?;
         fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
     }
 
-    /// The same of something that need not exist: of as much of it as does, with the rest behind that. Whether all of it
-    /// is there.
+    /// The same for a path that need not exist: resolves as much of it as does, and appends the rest. Also returns
+    /// whether all of it exists.
     pub fn nearest(&self, path: &Path) -> io::Result<(PathBuf, bool)> {
         let (mut here, mut rest) = (path.to_owned(), Vec::new());
         loop {
@@ -73,7 +73,7 @@ impl Root {
         &self.path
     }
 
-    /// Whether there is something at `path`, if only a dangling link.
+    /// Whether `path` exists, even as a dangling link.
     pub fn has(&self, path: &str) -> io::Result<bool> {
         match self.resolve(Path::new(path), OFlag::O_PATH | OFlag::O_NOFOLLOW) {
             Ok(_) => Ok(true),
@@ -82,9 +82,9 @@ impl Root {
         }
     }
 
-    /// A regular file, for reading.
+    /// Opens a regular file for reading.
     pub fn open_file(&self, path: &str) -> io::Result<File> {
-        // Non-blocking: it could be a pipe.
+        // Non-blocking, because it could be a pipe.
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let file = File::from(self.resolve(Path::new(path), flags)?);
         if !file.metadata()?.is_file() {
@@ -104,7 +104,7 @@ impl Root {
         Ok(bytes)
     }
 
-    /// Names in a directory, without `.` and `..`; those that are not UTF-8 are left out.
+    /// Names in a directory, without `.` and `..` and names that are not UTF-8.
     pub fn list(&self, path: &str) -> io::Result<Vec<String>> {
         let directory = self.resolve(Path::new(path), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
         let mut names = Vec::new();
@@ -120,18 +120,19 @@ impl Root {
         Ok(names)
     }
 
-    /// Replaces or makes the file `directory`/`name`, owned by root, all at once: a reader, or a cut, sees the old file or
-    /// the new one. Missing directories are made with mode 0755. A link at `name` is replaced, not followed.
+    /// Replaces or creates the file `directory`/`name`, owned by root, atomically: a reader, or a power cut, sees the
+    /// old file or the new one. Missing directories are made with mode 0755. A link at `name` is replaced, not
+    /// followed.
     pub fn write(&self, directory: &str, name: &str, mut bytes: &[u8], mode: u32) -> io::Result<()> {
         self.copy(directory, name, &mut bytes, mode).map(|_| ())
     }
 
-    /// As [`Root::write`], of all that `from` gives. Returns its SHA-256.
+    /// Like [`Root::write`], with everything from `from`. Returns its SHA-256.
     pub fn copy(&self, directory: &str, name: &str, from: &mut dyn Read, mode: u32) -> io::Result<[u8; 32]> {
         self.put(directory, name, from, Put { mode, owner: None, label: None })
     }
 
-    /// The same with an owner and a label of its own.
+    /// The same with a given owner and label.
     pub fn put(&self, directory: &str, name: &str, from: &mut dyn Read, put: Put<'_>) -> io::Result<[u8; 32]> {
         let directory = File::from(self.make_directories(Path::new(directory))?);
         let temporary = format!(".{name}.burin");
@@ -143,7 +144,7 @@ impl Root {
             digest.update(piece);
             file.write_all(piece)
         })?;
-        // Changing the owner takes set-uid and set-gid away.
+        // Changing the owner clears set-uid and set-gid bits.
         if let Some((uid, gid)) = put.owner {
             nix::unistd::fchown(&file, Some(uid.into()), Some(gid.into()))?;
         }
@@ -155,7 +156,7 @@ impl Root {
         Ok(digest.finalize().into())
     }
 
-    /// The label that is given; else that of the file which is replaced, or of the directory.
+    /// The given label; else that of the replaced file, or of the directory.
     fn label(&self, directory: &File, name: &str, file: &File, given: Option<&str>) -> io::Result<()> {
         if let Some(label) = given {
             return set_label(file, label);
@@ -168,13 +169,13 @@ impl Root {
         }
     }
 
-    /// Whether there is a symbolic link.
+    /// Whether it is a symbolic link.
     pub fn is_link(&self, path: &str) -> io::Result<bool> {
         let found = File::from(self.resolve(Path::new(path), OFlag::O_PATH | OFlag::O_NOFOLLOW)?);
         Ok(found.metadata()?.file_type().is_symlink())
     }
 
-    /// Removes a file if it is there.
+    /// Removes a file if it exists.
     pub fn remove(&self, directory: &str, name: &str) -> io::Result<()> {
         match self.resolve(Path::new(directory), OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
             Ok(directory) => remove(&File::from(directory), name),
@@ -183,24 +184,24 @@ impl Root {
         }
     }
 
-    /// Sets the mode of a directory that exists.
+    /// Sets the mode of an existing directory.
     pub fn set_mode(&self, directory: &str, mode: u32) -> io::Result<()> {
         let directory = self.resolve(Path::new(directory), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
         Ok(fchmod(&directory, Mode::from_bits_truncate(mode))?)
     }
 
-    /// A directory that exists.
+    /// Opens an existing directory.
     pub(crate) fn open_directory(&self, path: &Path) -> io::Result<OwnedFd> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         Ok(self.resolve(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)
     }
 
-    /// The directory at `path`, made with mode 0755 where it is missing.
+    /// The directory at `path`, created with mode 0755 if missing.
     pub(crate) fn make_directories(&self, path: &Path) -> io::Result<OwnedFd> {
         self.make_directories_with(path, &|_| None)
     }
 
-    /// The same, each new one with the label that `label` has for it by its real path, or with its parent's.
+    /// The same; each new one gets the label that `label` returns for its real path, or its parent's.
     pub(crate) fn make_directories_with(
         &self,
         path: &Path,
@@ -215,7 +216,7 @@ impl Root {
             directory = match self.resolve(&reached, flags) {
                 Ok(directory) => directory,
                 Err(nix::Error::ENOENT) => {
-                    // A dangling link at this name fails here with EEXIST, which is as far as we go.
+                    // A dangling link with this name fails here with EEXIST, which is fine.
                     mkdirat(&directory, name, Mode::S_IRWXU)?;
                     let made = self.resolve(&reached, flags)?;
                     let made = File::from(made);
@@ -240,13 +241,13 @@ impl Root {
     }
 }
 
-/// How a file is put into a tree.
+/// Attributes of a file to write into a tree.
 #[derive(Debug, Clone, Copy)]
 pub struct Put<'a> {
     pub mode: u32,
-    /// Numbers of user and group; root and root when left out.
+    /// Numbers of user and group; default root.
     pub owner: Option<(u32, u32)>,
-    /// SELinux, without the zero at its end.
+    /// SELinux label, without the terminating zero.
     pub label: Option<&'a str>,
 }
 
@@ -283,14 +284,14 @@ fn set_label(file: &File, label: &str) -> io::Result<()> {
     let mut bytes = label.as_bytes().to_vec();
     bytes.push(0);
     match file.set_xattr(SELINUX, &bytes) {
-        // FAT has no labels, and none are looked for there.
+        // FAT has no labels, and none are expected there.
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
         done => done,
     }
 }
 
-/// The SELinux label of the directory, as its kernel would have given it: an unlabelled file in an enforcing system may be
-/// unreadable to the service it is for.
+/// The SELinux label of the directory, as its kernel would have set it: an unlabelled file in an enforcing system may
+/// be unreadable to the service that needs it.
 fn inherit_label(directory: &File, file: &File) -> io::Result<()> {
     // No label, or a filesystem without labels: nothing to inherit.
     let Ok(Some(label)) = directory.get_xattr(SELINUX) else { return Ok(()) };

@@ -1,5 +1,4 @@
-//! Finds the partition of a written image that holds the root filesystem: by GPT type, or by its contents; never by
-//! guessing.
+//! Finds the partition of a written image with the root filesystem: by GPT type, or by its contents; never by guessing.
 
 use super::filesystem::{self, FilesystemError, Kind};
 use super::guid::Arch;
@@ -15,7 +14,7 @@ use uuid::Uuid;
 
 /// What makes a directory the root of a Linux system (os-release(5)).
 const MARKS: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
-/// Where installers put the root when it is not the top of a btrfs filesystem: Fedora, Ubuntu and Arch, Debian.
+/// Where installers put the root if it is not at the top of a btrfs filesystem: Fedora, Ubuntu and Arch, Debian.
 const SUBVOLUMES: [&str; 3] = ["root", "@", "@rootfs"];
 
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
@@ -54,12 +53,12 @@ impl Coded for RootError {
         match self {
             Self::Mount(error) => error.hint(),
             Self::None { .. } | Self::Ambiguous { .. } => {
-                let hint = "give the root partition the type of the Discoverable Partitions Specification; a seed can have \
-                            a partition of its own: `\"format\": \"cidata\"`";
+                let hint = "give the root partition its type from the Discoverable Partitions Specification, or the seed a \
+                            partition of its own: `\"format\": \"cidata\"`";
                 Some(hint.to_owned())
             }
             Self::Unsupported { .. } => {
-                Some("a seed can have a partition of its own: `\"format\": \"cidata\"`".to_owned())
+                Some("give the seed a partition of its own: `\"format\": \"cidata\"`".to_owned())
             }
             _ => None,
         }
@@ -70,9 +69,9 @@ impl Coded for RootError {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Candidate {
     pub number: u32,
-    /// None on MBR.
+    /// `None` on an MBR.
     pub type_guid: Option<Uuid>,
-    /// As `PARTUUID=` has it, lower case.
+    /// As in `PARTUUID=`, lower case.
     pub guid: Option<String>,
     /// Its GPT name.
     pub name: Option<String>,
@@ -86,13 +85,13 @@ pub struct RootFilesystem {
     pub number: u32,
     pub node: PathBuf,
     pub kind: Kind,
-    /// Where in the filesystem the root is; empty but for btrfs subvolumes.
+    /// The path of the root in the filesystem; empty except for btrfs subvolumes.
     pub prefix: PathBuf,
-    /// What of it ostree starts, below the prefix.
+    /// The ostree deployment that is booted, below the prefix.
     pub deployment: Option<Deployment>,
 }
 
-/// Where in a filesystem a root was found.
+/// Where a root was found in a filesystem.
 #[derive(Debug, Default)]
 struct Place {
     prefix: PathBuf,
@@ -106,7 +105,7 @@ impl RootFilesystem {
     }
 }
 
-/// The root filesystem in this partition, whatever there is of it.
+/// The root filesystem in this partition, whatever it contains.
 pub fn within(candidate: &Candidate, mount_base: &Path) -> Result<RootFilesystem, RootError> {
     let content = filesystem::probe(&candidate.node)?;
     let Some(kind) = content.filesystem() else {
@@ -121,7 +120,7 @@ pub fn find(candidates: &[Candidate], arch: Arch, mount_base: &Path) -> Result<R
     let typed: Vec<&Candidate> =
         candidates.iter().filter(|candidate| candidate.type_guid == Some(arch.root_type())).collect();
     if let [only] = typed.as_slice() {
-        // The type is the image's own word: a root that is only filled in at first boot needs no os-release.
+        // The image declares the type itself: a root that is filled at first boot needs no os-release.
         return within(only, mount_base);
     }
     let considered = if typed.is_empty() { candidates.iter().collect() } else { typed };
@@ -153,8 +152,8 @@ fn look(candidate: &Candidate, kind: Kind, mount_base: &Path) -> Result<Option<P
     place
 }
 
-/// Where below `mounted` the root is: at the top, or in one of the subvolumes that installers use; there by itself, or
-/// as a deployment of ostree.
+/// The path of the root below `mounted`: at the top, or in one of the subvolumes that installers use; either directly,
+/// or as an ostree deployment.
 fn place(mounted: &Path, kind: Kind) -> Result<Option<Place>, RootError> {
     let io = |source| RootError::Io { path: mounted.to_owned(), source };
     let top = Root::open(mounted).map_err(io)?;

@@ -38,7 +38,7 @@ fn files_are_for_root_alone_and_a_second_run_gives_the_same() {
         names.sort();
         assert_eq!(names, ["meta-data", "network-config", "user-data", "vendor-data"]);
     }
-    // An earlier seed's file that this one lacks would be read with it.
+    // A file of an earlier seed that this one lacks would be read too.
     write(root.path(), &seed(&NOCLOUD_FILES[..3])).expect("writes");
     assert!(!root.path().join(DIRECTORY).join("network-config").exists());
 }
@@ -59,7 +59,7 @@ fn files_that_are_not_as_they_were_written_are_told() {
     assert_eq!(compare(), Err("finalize.seed_readback"));
 }
 
-/// Whoever may set labels finds them inherited; an enforcing system could not read its seed otherwise.
+/// Labels are inherited if they can be set; otherwise an enforcing system could not read its seed.
 #[test]
 fn selinux_labels_are_inherited() {
     let root = tempfile::tempdir().expect("a directory");
@@ -87,7 +87,7 @@ fn links_in_the_image_stay_in_the_image() {
     symlink("/state", root.path().join("var/lib/cloud")).expect("link");
     write(root.path(), &nocloud()).expect("writes");
     assert!(root.path().join("state/seed/nocloud/meta-data").is_file());
-    // One that climbs stops at the root, and the directory is not there.
+    // A link that goes up ends at the root, and the directory is not there.
     fs::remove_file(root.path().join("var/lib/cloud")).expect("unlink");
     symlink(format!("../../../../../../..{}", outside.path().display()), root.path().join("var/lib/cloud"))
         .expect("link");
@@ -114,8 +114,8 @@ fn a_link_in_place_of_a_file_is_replaced_not_followed() {
     assert!(fs::symlink_metadata(directory.join("user-data")).expect("user-data").is_file());
 }
 
-/// Whenever the power goes, there is either no volume or the whole of it; a re-run completes it. Nothing of what lay there
-/// before is left where signatures are.
+/// Whenever the power fails, there is either no volume or a complete one; another run completes it. Nothing of the old
+/// contents is left where signatures are.
 #[test]
 fn a_cut_leaves_no_volume_or_all_of_it() {
     let files = nocloud();

@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256};
 use std::io;
 use std::path::PathBuf;
 
-/// Names that NoCloud reads.
+/// Files that NoCloud reads.
 const NOCLOUD_FILES: [&str; 4] = ["meta-data", "user-data", "vendor-data", "network-config"];
 /// cloud-init's seed directory (`seed_dir` of its configuration, at its default).
 pub const SEED_DIRECTORY: &str = "var/lib/cloud/seed/nocloud";
-/// A seed partition is filled up to this size; beyond it the filesystem just ends early.
+/// A seed partition is filled up to this size; beyond it, the filesystem is smaller than the partition.
 const VOLUME_BYTES: u64 = 32 << 20;
 /// Smaller volumes have no room for FAT's own tables on 4096-byte sectors.
 const SMALLEST_VOLUME: u64 = 1 << 20;
@@ -64,14 +64,14 @@ pub struct SeedFileReceipt {
     pub bytes: u64,
 }
 
-/// Writes NoCloud's files into the system below `root`; none of them can be read by anyone but root. Files of an earlier
-/// seed in the image that this one does not have are removed.
+/// Writes NoCloud's files into the system below `root`, readable by root only. Files of an earlier seed in the image
+/// that this one lacks are removed.
 pub fn write_files(root: &Root, files: &[SeedFile]) -> Result<SeedReceipt, SeedError> {
     let failed = |name: &str| {
         let path = root.path().join(SEED_DIRECTORY).join(name);
         move |source| SeedError::File { path, source }
     };
-    // meta-data last: with it the seed is complete.
+    // meta-data last: it completes the seed.
     for file in files.iter().rev() {
         root.write(SEED_DIRECTORY, file.path, file.contents.as_bytes(), 0o600).map_err(failed(file.path))?;
     }
@@ -82,7 +82,7 @@ pub fn write_files(root: &Root, files: &[SeedFile]) -> Result<SeedReceipt, SeedE
     Ok(receipt("files".to_owned(), files))
 }
 
-/// Compares what [`write_files`] wrote. Proves something where the filesystem was mounted anew in between: before that,
+/// Compares with what [`write_files`] wrote. Conclusive only if the filesystem was mounted again in between; otherwise
 /// a cache answers.
 pub fn compare_files(root: &Root, files: &[SeedFile]) -> Result<(), SeedError> {
     for file in files {
@@ -104,8 +104,8 @@ pub fn place(file: &SeedFile) -> String {
     format!("{SEED_DIRECTORY}/{}", file.path)
 }
 
-/// Makes `partition` a FAT volume with these files, over whatever it held. `label` is the one that its datasource looks
-/// for. The volume exists only when it is complete: its first sector is written last, and all is read back.
+/// Makes `partition` a FAT volume with these files, over any old contents. `label` is the one that its datasource looks
+/// for. The volume is valid only once it is complete: its first sector is written last, and everything is read back.
 pub fn write_volume(partition: &dyn Sectors, label: &str, files: &[SeedFile]) -> Result<SeedReceipt, SeedError> {
     let device = || partition.path().to_owned();
     let sector = u64::from(partition.sector_size());
@@ -121,8 +121,8 @@ pub fn write_volume(partition: &dyn Sectors, label: &str, files: &[SeedFile]) ->
     Ok(receipt(fat_label(label), files))
 }
 
-/// Writes a filesystem that somebody else made, byte by byte; what it was is compared when it is read back. Like
-/// [`write_volume`], the first sector comes last.
+/// Writes a filesystem made elsewhere, byte for byte, and compares it when it is read back. Like in [`write_volume`],
+/// the first sector comes last.
 pub fn write_bytes(partition: &dyn Sectors, label: &str, bytes: &[u8]) -> Result<SeedReceipt, SeedError> {
     let device = || partition.path().to_owned();
     let sector = u64::from(partition.sector_size());
@@ -131,14 +131,14 @@ pub fn write_bytes(partition: &dyn Sectors, label: &str, bytes: &[u8]) -> Result
         return Err(SeedError::TooSmall { device: device(), need, have: partition.size() });
     }
     let mut image = bytes.to_vec();
-    // Whole sectors; and nothing of what was there before may look like a part of it.
+    // Whole sectors; and nothing of the old contents may look like a part of it.
     image.resize((need.next_multiple_of(sector) as usize).max(sector as usize), 0);
     write_whole(partition, &image)?;
     Ok(SeedReceipt { place: fat_label(label), files: vec![SeedFileReceipt { path: "volume".to_owned(), bytes: need }] })
 }
 
-/// Writes whole sectors to the beginning of `partition` and reads them back. The first sector comes last, and no old
-/// superblock stays at the end, where those of RAID and LVM members lie.
+/// Writes whole sectors to the start of `partition` and reads them back. The first sector comes last, and no old
+/// superblock stays at the end, where those of RAID and LVM members are.
 fn write_whole(partition: &dyn Sectors, image: &[u8]) -> Result<(), SeedError> {
     let device = || partition.path().to_owned();
     let failed = |source| SeedError::Volume { device: device(), source };

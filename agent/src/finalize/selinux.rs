@@ -1,21 +1,20 @@
-//! The SELinux label of a path, by the file contexts of the system that it is in (file_contexts(5), selabel_file(5)).
-//! No policy is loaded here: the rows are looked up as setfiles does it, so that nothing has to be labelled anew at the
-//! first boot.
+//! The SELinux label of a path, by the file contexts of its own system (file_contexts(5), selabel_file(5)). No policy
+//! is loaded here: entries are looked up as setfiles does, so that no relabelling is needed at first boot.
 
 use super::root::Root;
 use regex_lite::Regex;
 
-/// Larger files than this are no file contexts.
+/// A larger file is not a file_contexts.
 const LIMIT: u64 = 16 << 20;
 
-/// What a row may be about.
+/// The file types of entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileType {
     Regular,
     Directory,
 }
 
-/// The rows of one policy.
+/// The entries of one policy.
 #[derive(Debug, Default)]
 pub struct Contexts {
     rows: Vec<Row>,
@@ -26,16 +25,16 @@ pub struct Contexts {
 #[derive(Debug)]
 struct Row {
     pattern: String,
-    /// What every path that fits begins with.
+    /// The common prefix of all matching paths.
     stem: String,
-    /// Without anything that stands for something else: such rows go before all others.
+    /// Without any wildcard: such entries take precedence.
     exact: bool,
     only: Option<char>,
     context: String,
 }
 
 impl Contexts {
-    /// Those of the system's policy; none where it has none.
+    /// Those of the system's policy; `None` if it has none.
     pub fn of(root: &Root) -> Option<Self> {
         let text = |path: &str| root.read(path, LIMIT).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let config = text("etc/selinux/config")?;
@@ -78,7 +77,7 @@ impl Contexts {
         self.aliases.extend(pairs);
     }
 
-    /// The label of an absolute path; none where no row is about it, or the one that is says that it has none.
+    /// The label of an absolute path; `None` if no entry matches, or the matching one says that it has none.
     pub fn label(&self, path: &str, file_type: FileType) -> Option<&str> {
         let path = self.under_its_name(path);
         let letter = match file_type {
@@ -92,7 +91,7 @@ impl Contexts {
                     false => path.starts_with(&row.stem) && matches(&row.pattern, &path),
                 }
         };
-        // The last one that fits counts, of those that are exact before the others.
+        // The last match counts; exact ones take precedence.
         let rows = || self.rows.iter().rev();
         let found = rows().filter(|row| row.exact).find(fits).or_else(|| rows().filter(|row| !row.exact).find(fits));
         found.map(|row| row.context.as_str()).filter(|context| *context != "<<none>>")
@@ -109,7 +108,7 @@ fn matches(pattern: &str, path: &str) -> bool {
     Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|pattern| pattern.is_match(path))
 }
 
-/// What stands for itself at the beginning of a pattern, and whether that is all of it.
+/// The literal prefix of a pattern, and whether it is the whole pattern.
 fn stem(pattern: &str) -> (String, bool) {
     let (mut stem, mut characters) = (String::new(), pattern.chars().peekable());
     while let Some(character) = characters.next() {
@@ -120,7 +119,7 @@ fn stem(pattern: &str) -> (String, bool) {
                 Some(escaped) => escaped,
                 None => return (stem, false),
             },
-            // Of one branch only, perhaps the other one.
+            // It belongs to one branch only, possibly the other one.
             '|' => return (String::new(), false),
             '.' | '^' | '$' | '?' | '*' | '+' | '[' | ']' | '(' | ')' | '{' | '}' => {
                 let alternatives = pattern.contains('|') && !pattern.contains('(');

@@ -12,7 +12,7 @@ pub(super) struct Described {
     file: String,
 }
 
-/// Pure; None where the file names no Linux kernel.
+/// Pure; `None` if the file names no Linux kernel.
 pub(super) fn parse(file: &str, text: &str) -> Option<Described> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let fields: Vec<(&str, &str)> =
@@ -26,7 +26,7 @@ pub(super) fn parse(file: &str, text: &str) -> Option<Described> {
     Some(Described { entry, sort_key: first("sort-key"), version: first("version"), file: file.to_owned() })
 }
 
-/// The one that a boot loader would show first: entries with a sort key before those without, by that key; then the
+/// The entry that a boot loader would show first: entries with a sort key before those without, by that key; then the
 /// newest version; then the file name.
 pub(super) fn best(entries: Vec<Described>) -> Option<KexecEntry> {
     let order = |a: &Described, b: &Described| {
@@ -36,7 +36,7 @@ pub(super) fn best(entries: Vec<Described>) -> Option<KexecEntry> {
     entries.into_iter().min_by(order).map(|described| described.entry)
 }
 
-/// Numbers inside count as numbers: 6.9 comes before 6.10.
+/// Digits are compared as numbers: 6.9 comes before 6.10.
 fn natural(a: &str, b: &str) -> Ordering {
     let split = |text: &str| -> Vec<(u64, String)> {
         let mut parts = Vec::new();

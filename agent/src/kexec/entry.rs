@@ -1,6 +1,6 @@
 //! A kernel to start, as a boot loader's configuration describes it.
 
-/// A kernel to start; paths are below the filesystem that the configuration lies on.
+/// A kernel to start; paths are relative to the filesystem with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KexecEntry {
     pub kernel: String,
@@ -10,14 +10,15 @@ pub struct KexecEntry {
 }
 
 impl KexecEntry {
-    /// Paths and words as they stand in a file. A boot loader's variables are not known here: words with one are left out.
+    /// Paths and words from a configuration file. A boot loader's variables are not known here: words with one are left
+    /// out.
     pub(super) fn new<'a>(kernel: &str, initrds: impl IntoIterator<Item = &'a str>, options: &str) -> Self {
         let known: Vec<&str> = options.split_whitespace().filter(|word| !word.contains('$')).collect();
         let initrds = initrds.into_iter().map(path).filter(|path| !path.contains('$'));
         Self { kernel: path(kernel), initrds: initrds.collect(), options: known.join(" ") }
     }
 
-    /// Without a root the kernel would stop in a panic, far from anybody.
+    /// Without a root the kernel would panic, with nobody there to see it.
     pub(super) fn has_root(&self) -> bool {
         let root =
             |word: &str| ["root=", "rootflags=subvol", "rd.", "cryptdevice="].iter().any(|key| word.starts_with(key));

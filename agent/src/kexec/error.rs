@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
 
-/// Why the installed kernel cannot be started past the firmware.
+/// Why the installed kernel cannot be started without the firmware.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum KexecError {
     #[error("no kernel was found on {disks}")]
@@ -52,13 +52,13 @@ impl Coded for KexecError {
         Some(
             match self.code() {
                 "kexec.no_kernel" => {
-                    "a kernel inside an EFI program, or on RAID, LVM or LUKS, is not found: use reboot"
+                    "use reboot: a kernel inside an EFI program, or on RAID, LVM or LUKS, cannot be found"
                 }
-                "kexec.unsupported" => "the ramdisk's kernel has no CONFIG_KEXEC_FILE: use reboot",
+                "kexec.unsupported" => "use reboot: the ramdisk's kernel has no CONFIG_KEXEC_FILE",
                 "kexec.locked_down" => {
-                    "with Secure Boot, lockdown or kexec_load_disabled no kernel is taken: use reboot"
+                    "use reboot: Secure Boot, lockdown or kexec_load_disabled forbids loading this kernel"
                 }
-                "kexec.signature" => "the installed kernel's key is not one of the ramdisk kernel's: use reboot",
+                "kexec.signature" => "use reboot: the ramdisk's kernel does not trust the installed kernel's key",
                 _ => "use reboot",
             }
             .to_owned(),

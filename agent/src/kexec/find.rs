@@ -9,7 +9,7 @@ const LIMIT: u64 = 1 << 20;
 const BLS: [&str; 2] = ["loader/entries", "boot/loader/entries"];
 const GRUB: [&str; 4] = ["boot/grub/grub.cfg", "grub/grub.cfg", "boot/grub2/grub.cfg", "grub2/grub.cfg"];
 
-/// The kernel that would be started from this filesystem; `uuid` is its own.
+/// The kernel to start from this filesystem; `uuid` is its own.
 pub(super) fn entry(root: &Root, uuid: Option<&str>) -> Option<KexecEntry> {
     let usable = |entry: &KexecEntry| entry.has_root() && root.has(&entry.kernel).unwrap_or(false);
     let specified = BLS.into_iter().filter_map(|directory| entries(root, directory)).find(usable);
@@ -25,7 +25,7 @@ fn entries(root: &Root, directory: &str) -> Option<KexecEntry> {
         bls::parse(name, &String::from_utf8_lossy(&bytes))
     };
     let mut entry = bls::best(names.iter().filter(|name| name.ends_with(".conf")).filter_map(read).collect())?;
-    // Paths are below the partition of the entry; where /boot is none of its own, distributions write them as if it were.
+    // Paths are relative to the entry's partition; if /boot is not a partition, distributions write them as if it were.
     let below = format!("/boot{}", entry.kernel);
     if directory.starts_with("boot/") && root.has(&below).unwrap_or(false) {
         entry.kernel = below;
@@ -34,7 +34,7 @@ fn entries(root: &Root, directory: &str) -> Option<KexecEntry> {
     Some(entry)
 }
 
-/// Debian's links to the newest kernel, and the filesystem that they are on as root.
+/// Debian's links to the newest kernel, with their filesystem as root.
 fn linked(root: &Root, uuid: Option<&str>) -> Option<KexecEntry> {
     let place = |name: &str| ["/", "/boot/"].into_iter().map(|at| format!("{at}{name}")).find(|path| there(root, path));
     let (kernel, initrd) = (place("vmlinuz")?, place("initrd.img"));
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!((found.kernel.as_str(), found.options.as_str()), ("/vmlinuz", "root=UUID=1 ro"));
         assert_eq!(found.initrds, ["/initrd.img"]);
         assert_eq!(entry(&root, None), None, "without a root there is nothing to start");
-        // A link out of the image is resolved inside of it.
+        // A link out of the image is resolved within it.
         std::fs::remove_file(directory.path().join("vmlinuz")).unwrap();
         symlink(Path::new("/etc/hostname"), directory.path().join("vmlinuz")).unwrap();
         assert_eq!(entry(&root, Some("1")), None);

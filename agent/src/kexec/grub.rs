@@ -2,7 +2,7 @@
 
 use super::entry::KexecEntry;
 
-/// Pure; None where no menu entry has a `linux` line.
+/// Pure; `None` if no menu entry has a `linux` line.
 pub(super) fn first_entry(text: &str) -> Option<KexecEntry> {
     let mut inside = false;
     let mut kernel: Option<(String, String)> = None;

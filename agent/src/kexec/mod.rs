@@ -1,9 +1,9 @@
 //! Starts the installed system's kernel without going through the firmware: finds it on the written disks, and loads
 //! it.
 //!
-//! What is looked for is what the installed boot loader would start: a boot loader specification entry, else the first
-//! entry of grub.cfg, else Debian's `/vmlinuz`. Nothing is written, and nothing is started here: the exit status 72 asks
-//! PID 1 for that.
+//! It looks for what the installed boot loader would start: a boot loader specification entry, else the first entry of
+//! grub.cfg, else Debian's `/vmlinuz`. Nothing is written, and nothing is started here: exit status 72 asks PID 1 for
+//! that.
 
 mod bls;
 mod entry;
@@ -28,7 +28,7 @@ use std::fs::File;
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
-/// A kernel that is ready to be started.
+/// A kernel that is loaded and ready to start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadedKernel {
     /// The partition that it came from.
@@ -36,11 +36,11 @@ pub struct LoadedKernel {
     pub kernel: String,
 }
 
-/// EFI system partitions, on which entries may lie, beside the filesystems that a root may be.
+/// EFI system partitions may contain entries, besides filesystems with a root.
 const ESP: &str = "vfat";
 
-/// Loads the kernel of the system that was installed on these disks. Those that were not written to are theirs, too, who
-/// preserve them: they are left alone.
+/// Loads the kernel of the system installed on these disks. Disks that were not written belong to somebody else and are
+/// left alone.
 pub fn load(disks: &Bound, paths: &Paths) -> Result<LoadedKernel, KexecError> {
     let written: Vec<_> = disks.all().iter().filter(|disk| disk.was_written()).collect();
     for disk in &written {
@@ -59,11 +59,11 @@ pub fn load(disks: &Bound, paths: &Paths) -> Result<LoadedKernel, KexecError> {
     Err(KexecError::NoKernel { disks: names.join(", ") })
 }
 
-/// Loads the kernel that is on a partition, if one is. A process of its own does it: the kernel keeps what it loaded.
+/// Loads the kernel on a partition, if there is one, in a separate process: the kernel keeps what was loaded.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StartFrom {
     node: PathBuf,
-    /// For people.
+    /// For display.
     name: PathBuf,
     mounts: PathBuf,
 }
@@ -77,7 +77,7 @@ impl Question for StartFrom {
     }
 }
 
-/// None where this partition has no kernel, or cannot be looked into.
+/// `None` if this partition has no kernel, or cannot be read.
 fn from(node: &Path, partition: &Path, mounts: &Path) -> Result<Option<LoadedKernel>, KexecError> {
     let Ok(content) = filesystem::probe(node) else { return Ok(None) };
     let esp = || (content.kind.as_deref() == Some(ESP)).then_some(ESP);
@@ -85,7 +85,7 @@ fn from(node: &Path, partition: &Path, mounts: &Path) -> Result<Option<LoadedKer
     let mounted = match Mounted::look(node, kind, mounts) {
         Ok(mounted) => mounted,
         Err(error) => {
-            log::warn!("no kernel is looked for on {}: {error}", partition.display());
+            log::warn!("{} cannot be searched for a kernel: {error}", partition.display());
             return Ok(None);
         }
     };
@@ -109,7 +109,7 @@ fn from(node: &Path, partition: &Path, mounts: &Path) -> Result<Option<LoadedKer
     Ok(Some(LoadedKernel { partition: partition.to_owned(), kernel: entry.kernel }))
 }
 
-/// The kernel takes one ramdisk: several are put one behind the other, as a boot loader does it.
+/// The kernel accepts a single ramdisk: several are concatenated, as a boot loader does.
 fn one(mut files: Vec<File>) -> io::Result<Option<File>> {
     if files.len() < 2 {
         return Ok(files.pop());
@@ -118,7 +118,7 @@ fn one(mut files: Vec<File>) -> io::Result<Option<File>> {
     let mut whole = File::from(nix::sys::memfd::memfd_create("initrd", flags)?);
     for mut file in files {
         io::copy(&mut file, &mut whole)?;
-        // The kernel looks for the next archive at a multiple of four.
+        // The kernel expects the next archive at a multiple of four.
         let end = whole.stream_position()?.next_multiple_of(4);
         whole.set_len(end)?;
         whole.seek(io::SeekFrom::Start(end))?;

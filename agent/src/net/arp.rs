@@ -1,14 +1,14 @@
-//! Whether somebody has an address already (RFC 5227), pure.
+//! Detects whether an IPv4 address is already in use (RFC 5227). No I/O.
 
 use crate::config::Mac;
 use std::net::Ipv4Addr;
 
 pub const ETHERTYPE: u16 = 0x0806;
 const LENGTH: usize = 28;
-/// Ethernet, IPv4, and their lengths.
+/// Hardware type Ethernet, protocol IPv4, and their address lengths.
 const KIND: [u8; 6] = [0, 1, 8, 0, 6, 4];
 
-/// A question for the owner of `address`, which says nothing about who asks.
+/// An ARP probe for `address`. It does not announce an address of the sender.
 pub fn probe(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
     let mut packet = Vec::with_capacity(LENGTH);
     packet.extend(KIND);
@@ -20,7 +20,7 @@ pub fn probe(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
     packet
 }
 
-/// The MAC of whoever uses `address`, or wants to use it as we do.
+/// The MAC of another host that uses `address` or is probing for it.
 pub fn rival(packet: &[u8], mac: Mac, address: Ipv4Addr) -> Option<Mac> {
     let field = |at: usize, length: usize| packet.get(at..at + length);
     if field(0, 6)? != KIND {
@@ -43,7 +43,7 @@ mod tests {
     fn reply(from: Mac, address: Ipv4Addr) -> Vec<u8> {
         let mut packet = [KIND.as_slice(), &[0, 2], &from.0, &address.octets(), &OURS.0].concat();
         packet.extend([0; 4]);
-        // Ethernet pads to 46 bytes.
+        // Ethernet pads frames to 46 bytes.
         packet.resize(46, 0);
         packet
     }

@@ -1,4 +1,4 @@
-//! What is started on one interface: clients for addresses, or fixed ones, and LACP beside them.
+//! What runs on an interface: clients that obtain addresses, or fixed addresses, and LACP.
 
 use super::choose::is;
 use super::dhcp::{Change, Client, Lease, News};
@@ -21,7 +21,7 @@ pub struct Running {
     pub news: Arc<News>,
 }
 
-/// What the plan says about this interface.
+/// The planned addressing of this interface.
 pub fn addressing(plan: &NetworkPlan, link: &Link, boot: Option<Mac>) -> Addressing {
     let named = plan.addressing.iter().find(|one| match one.device.as_deref() {
         Some("BOOTIF") => boot.is_none() || link.mac == boot,
@@ -32,7 +32,7 @@ pub fn addressing(plan: &NetworkPlan, link: &Link, boot: Option<Mac>) -> Address
     named.or(general).cloned().unwrap_or_default()
 }
 
-/// Starts all of it. `nic` is the card below a VLAN, or the interface itself.
+/// Starts everything. `nic` is the card below a VLAN, or the interface itself.
 pub fn start(
     link: &Link,
     nic: Option<&Link>,
@@ -122,7 +122,7 @@ fn fixed4(link: &Link, fixed: &FixedAddress, addressing: &Addressing, boot: bool
     }
 }
 
-/// What the kernel command line says comes before the server's word.
+/// The kernel command line takes precedence over the server.
 fn leased4(link: &Link, lease: &Lease, addressing: &Addressing, boot: bool) -> Interface {
     let mut interface = blank(link, boot, addressing, Method::Dhcp);
     let net = |address: Ipv4Addr, prefix| Ipv4Net::new(address, prefix).unwrap_or_else(|_| address.into());
@@ -143,7 +143,7 @@ fn leased4(link: &Link, lease: &Lease, addressing: &Addressing, boot: bool) -> I
     interface
 }
 
-/// Differs between machines and boots, so that a rack does not ask in step.
+/// Differs between machines and boots, so that a rack does not send in lockstep.
 fn seed() -> u64 {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {

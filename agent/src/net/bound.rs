@@ -1,4 +1,4 @@
-//! Sockets that stay on one interface, so that each network can be tried by itself.
+//! Sockets bound to one interface, so that each network can be tried separately.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,7 +19,7 @@ fn open(to: SocketAddr, kind: SockType, flags: SockFlag, device: Option<&str>) -
     Ok(fd)
 }
 
-/// Connected: only `to` is heard, and its refusals are.
+/// A connected socket: it receives only from `to`, including ICMP errors.
 pub fn udp(to: SocketAddr, device: Option<&str>) -> io::Result<UdpSocket> {
     let fd = open(to, SockType::Datagram, SockFlag::empty(), device)?;
     connect(fd.as_raw_fd(), &SockaddrStorage::from(to))?;

@@ -1,25 +1,25 @@
-//! Which interfaces to use, pure.
+//! Decides which interfaces to use. No I/O.
 
 use super::netlink::Link;
 use crate::config::Mac;
 use std::time::Duration;
 
-/// How long the NIC that booted is waited for, at each step: to appear (drivers load firmware), to have carrier, and from
-/// its carrier on to be answered (a port with spanning tree forwards after 30 s; a switch that restarts takes longer).
+/// How long to wait for the NIC that booted, at each step: to appear (drivers load firmware), to get a carrier, and to
+/// be answered after that (a port with spanning tree forwards after 30 s; a switch that restarts takes longer).
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the user or the boot loader said.
+/// What the user or the boot loader asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Want {
     /// Only these: kernel names, or MACs.
     Devices(Vec<String>),
-    /// This one first, any other only when it fails.
+    /// This one first; any other only if it fails.
     Boot(Mac),
     Any,
 }
 
 impl Want {
-    /// `BOOTIF` among the devices is the NIC that booted.
+    /// `BOOTIF` among the devices means the NIC that booted.
     pub fn new<'a>(devices: impl Iterator<Item = &'a str>, boot: Option<Mac>) -> Self {
         let devices: Vec<String> = devices
             .map(|device| match boot {
@@ -35,7 +35,7 @@ impl Want {
         }
     }
 
-    /// True when the link is named.
+    /// Whether the link is named.
     pub fn names(&self, link: &Link) -> bool {
         match self {
             Self::Devices(devices) => devices.iter().any(|device| is(link, device)),
@@ -45,25 +45,25 @@ impl Want {
     }
 }
 
-/// Whether a device of the kernel command line is this link.
+/// Whether a device named on the kernel command line is this link.
 pub fn is(link: &Link, device: &str) -> bool {
     link.name == device || link.mac.is_some() && link.mac == Mac::parse(device)
 }
 
-/// What is known at a moment.
+/// The current situation.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
-    /// Those that may be used at all.
+    /// Links that may be used at all.
     pub links: &'a [Link],
-    /// Since the network was asked for.
+    /// Time since the network was requested.
     pub elapsed: Duration,
-    /// Since the NIC that booted has carrier.
+    /// Time since the NIC that booted got a carrier.
     pub carrier: Option<Duration>,
-    /// There is a network to work with.
+    /// A usable network exists.
     pub ready: bool,
 }
 
-/// The links to use now, and why not more, in plain words.
+/// The links to use now, and a readable reason if others must be waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     pub links: Vec<u32>,
@@ -92,7 +92,8 @@ pub fn choose(want: &Want, now: Situation<'_>) -> Choice {
             let reasons: Vec<String> = [absent, dark(&named)].into_iter().filter(|why| !why.is_empty()).collect();
             Choice { links: lit(&named), waiting: reasons.join("; ") }
         }
-        // Once the machine has a network, NICs that nobody asked for stay alone; the one that booted is always welcome.
+        // Once the machine has a network, NICs that were not asked for are left alone; the one that booted is always
+        // used.
         Want::Boot(_) if now.ready => Choice { links: lit(&named), waiting: String::new() },
         Want::Boot(mac) => {
             let (what, since) = match named.first() {
@@ -110,8 +111,7 @@ pub fn choose(want: &Want, now: Situation<'_>) -> Choice {
     }
 }
 
-/// Whether nothing better than an address without a router is to be waited for: there is no other link, or the patience
-/// is over.
+/// Whether to accept an address without a router: there is no other link, or the waiting time is over.
 pub fn lenient(now: Situation<'_>) -> bool {
     now.links.len() == 1 || now.elapsed >= PATIENCE
 }

@@ -1,4 +1,4 @@
-//! What can go wrong before there is a network.
+//! Errors before there is a network.
 
 use crate::error::Coded;
 use std::path::PathBuf;
@@ -39,12 +39,12 @@ impl Coded for NetError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NoLink { .. } => "is the driver of the NIC in the ramdisk, and its firmware in /lib/firmware?",
-            Self::NoSuchDevice { .. } => "kernel names change: name the NIC by its MAC, with hyphens",
-            Self::NoCarrier { .. } => "check cable and switch port",
-            Self::NoLease { .. } => "does a DHCP server answer on this network? Or give the address with ip=",
+            Self::NoLink { .. } => "check that the ramdisk has the NIC's driver, and its firmware in /lib/firmware",
+            Self::NoSuchDevice { .. } => "name the NIC by its MAC address, with hyphens: kernel names change",
+            Self::NoCarrier { .. } => "check the cable and the switch port",
+            Self::NoLease { .. } => "check that a DHCP server answers on this network, or set the address with ip=",
             Self::NoWay { .. } => {
-                "is the controller's network among them, with a router where it is needed? BOOTIF= or ip= names the right NIC"
+                "check that the controller's network is among them, with a router if one is needed; BOOTIF= or ip= selects the NIC"
             }
             _ => return None,
         };

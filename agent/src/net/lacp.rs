@@ -1,5 +1,5 @@
-//! LACP on a single NIC (IEEE 802.1AX-2014, 6.4): a switch port that belongs to a channel forwards nothing before its
-//! partner speaks. Answering as a channel of one opens it, as iPXE does while it loads us.
+//! LACP on a single NIC (IEEE 802.1AX-2014, 6.4): a switch port in a LAG forwards nothing until its partner speaks.
+//! Answering as a LAG with one member opens it, as iPXE does while it loads the ramdisk.
 
 use super::netlink::Link;
 use crate::config::Mac;
@@ -19,7 +19,7 @@ const IN_SYNC: u8 = 0x08;
 const COLLECTING: u8 = 0x10;
 const DISTRIBUTING: u8 = 0x20;
 const DEFAULTED: u8 = 0x40;
-/// A port that only answers is spoken to once the network has been silent for so long.
+/// A passive port is greeted once the network has been silent for this long.
 const SILENCE: Duration = Duration::from_secs(4);
 const AGAIN: Duration = Duration::from_secs(8);
 const GLANCE: Duration = Duration::from_millis(250);
@@ -40,15 +40,15 @@ fn message(mac: Mac, state: u8, partner: Option<&[u8]>) -> Vec<u8> {
     bytes
 }
 
-/// What is said to a partner that has not spoken yet.
+/// The message to a partner that has not spoken yet.
 pub fn greeting(mac: Mac) -> Vec<u8> {
     message(mac, ACTIVE | AGGREGATION | IN_SYNC | DEFAULTED, None)
 }
 
-/// The answer to a partner's message; `None` where it is none.
+/// The answer to a partner's message; `None` if it is not one.
 pub fn answer(heard: &[u8], mac: Mac) -> Option<Vec<u8>> {
     let field = |at: usize, length: usize| heard.get(at..at + length);
-    // A marker asks whether frames before it have arrived (6.5): they have.
+    // A marker asks whether earlier frames have arrived (6.5): they have.
     if field(0, 4)? == [2, 1, 1, 16] {
         let mut response = heard.get(..LENGTH.min(heard.len()))?.to_vec();
         *response.get_mut(2)? = 2;
@@ -60,10 +60,10 @@ pub fn answer(heard: &[u8], mac: Mac) -> Option<Vec<u8>> {
     let partner = field(4, 15)?;
     let state = *partner.last()?;
     if field(6, 6)? == mac.0 {
-        // Our own, by a loop.
+        // Our own message, returned by a loop.
         return None;
     }
-    // It speaks as often as we want it to, and we answer each time: so we want what it wants of us.
+    // It sends at the rate that we request, and we answer each message, so we request the rate that it requests of us.
     let ours = ACTIVE | AGGREGATION | IN_SYNC | COLLECTING | DISTRIBUTING | (state & SHORT_TIMEOUT);
     Some(message(mac, ours, Some(partner)))
 }
@@ -83,13 +83,13 @@ pub fn run(link: &Link, gone: &Arc<AtomicBool>, leased: &AtomicBool) {
             let mut buffer = [0; 256];
             if let Some(answer) = socket.receive(&mut buffer, GLANCE)?.and_then(|heard| answer(heard, mac)) {
                 if !told {
-                    log::info!("{}: the switch port wants LACP: answered as a channel of one link", link.name);
+                    log::info!("{}: the switch port requires LACP: answering as a LAG of one link", link.name);
                 }
                 told = true;
                 silence = Instant::now();
                 socket.send(GROUP, &answer)?;
             } else if !told && !leased.load(Ordering::Relaxed) && silence.elapsed() >= patience {
-                // Bridges that know nothing of it drop it.
+                // Bridges without LACP drop it.
                 socket.send(GROUP, &greeting(mac))?;
                 silence = Instant::now();
                 patience = AGAIN;
@@ -97,7 +97,7 @@ pub fn run(link: &Link, gone: &Arc<AtomicBool>, leased: &AtomicBool) {
             Ok(())
         };
         if turn().is_err() {
-            // Down for the moment.
+            // Down at the moment.
             socket = None;
             std::thread::sleep(GLANCE);
         }

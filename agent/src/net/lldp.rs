@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 const ETHERTYPE: u16 = 0x88cc;
 const GROUPS: [[u8; 6]; 3] =
     [[0x01, 0x80, 0xc2, 0, 0, 0x0e], [0x01, 0x80, 0xc2, 0, 0, 0x03], [0x01, 0x80, 0xc2, 0, 0, 0x00]];
-/// Switches speak every 30 seconds.
+/// Switches send every 30 seconds.
 const PATIENCE: Duration = Duration::from_secs(32);
-/// Of a trunk with hundreds, so many are tried.
+/// At most this many VLANs of a trunk are tried.
 const MOST: usize = 8;
 
-/// Listens once, and keeps what was heard; nothing is an empty list.
+/// Listens once and stores what was heard; an empty list if nothing was.
 pub fn listen(link: &Link, heard: &Heard) {
     let found = match hear(link) {
         Ok(found) => found,
@@ -26,9 +26,9 @@ pub fn listen(link: &Link, heard: &Heard) {
     };
     let ids = found.as_ref().map(tagged).unwrap_or_default();
     match (&found, ids.is_empty()) {
-        (None, _) => log::warn!("{}: no switch speaks LLDP: the network is tried without a VLAN", link.name),
-        (Some(_), true) => log::info!("{}: the switch names no tagged VLAN", link.name),
-        (Some(_), false) => log::info!("{}: the switch names VLANs {ids:?}", link.name),
+        (None, _) => log::warn!("{}: no LLDP from a switch: trying the network without a VLAN", link.name),
+        (Some(_), true) => log::info!("{}: the switch announces no tagged VLAN", link.name),
+        (Some(_), false) => log::info!("{}: the switch announces VLANs {ids:?}", link.name),
     }
     heard.lock().unwrap_or_else(PoisonError::into_inner).insert(link.index, ids);
 }
@@ -51,7 +51,7 @@ fn hear(link: &Link) -> std::io::Result<Option<LldpNeighbour>> {
     }
 }
 
-/// The VLANs that are named, but for the port's own: that one comes without a tag.
+/// The announced VLANs without the port's own, which is untagged.
 fn tagged(neighbour: &LldpNeighbour) -> Vec<u16> {
     let ids = neighbour.vlans.iter().map(|vlan| vlan.id).filter(|&id| Some(id) != neighbour.port_vlan);
     let ids = ids.filter_map(|id| u16::try_from(id).ok()).filter(|id| (1..=4094).contains(id));

@@ -1,18 +1,18 @@
-//! The end of the network: links go down and stay down, so that nobody reaches this machine any more.
+//! Shuts the network down for good: links go down and stay down, so that nobody can reach the machine.
 
 use super::error::NetError;
 use super::netlink::Netlink;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// For the rest of this boot: a network that was given up is not taken up again.
+/// For the rest of this boot: a network that was shut down is not started again.
 static LOCKED: AtomicBool = AtomicBool::new(false);
 
-/// Whether nothing may be set up any more.
+/// Whether no network may be set up any more.
 pub(super) fn is_locked() -> bool {
     LOCKED.load(Ordering::Acquire)
 }
 
-/// Sets every link but the loopback down. The names of those that were up.
+/// Sets every link but the loopback down. Returns the names of those that were up.
 pub fn lock_down() -> Result<Vec<String>, NetError> {
     LOCKED.store(true, Ordering::Release);
     let mut netlink = Netlink::open()?;
@@ -20,7 +20,7 @@ pub fn lock_down() -> Result<Vec<String>, NetError> {
     for link in netlink.links()?.iter().filter(|link| !link.loopback && link.up) {
         match netlink.set_down(link) {
             Ok(()) => down.push(link.name.clone()),
-            // The others all the same.
+            // Continue with the others.
             Err(error) => failed = Some(error),
         }
     }

@@ -1,4 +1,4 @@
-//! The links of the kernel command line: names, bonds and VLANs, made as soon as what they need is there.
+//! Links from the kernel command line: renames, bonds and VLANs, made as soon as what they need exists.
 
 use super::NetError;
 use super::choose::is;
@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long the members of a bond may take to appear before it is made of those that are there.
+/// How long to wait for a bond's members before it is made of those that exist.
 const MEMBERS: Duration = Duration::from_secs(15);
-/// Longest name of an interface.
+/// The longest interface name.
 const NAME: usize = 15;
 
-/// What switches have said by LLDP: VLANs by the index of the link that heard it.
+/// VLANs announced by LLDP, by the index of the link that heard them.
 pub type Heard = Arc<Mutex<HashMap<u32, Vec<u16>>>>;
 
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct Made {
     plan: NetworkPlan,
     boot: Option<Mac>,
     sysfs: PathBuf,
-    /// Names of links that are ours.
+    /// Names of links that we made.
     ours: HashSet<String>,
     pub heard: Heard,
     complaints: HashSet<String>,
@@ -34,20 +34,20 @@ impl Made {
         Self { plan: plan.clone(), boot, sysfs: root.join("sys/class/net"), ours, heard, complaints }
     }
 
-    /// Whether links have to be made at all.
+    /// Whether there are no links to make.
     pub fn is_idle(&self) -> bool {
         let plan = &self.plan;
         let macs = plan.addressing.iter().any(|one| one.mac.is_some());
         plan.vlans.is_empty() && plan.bonds.is_empty() && plan.renames.is_empty() && plan.vlan.is_none() && !macs
     }
 
-    /// Makes what can be made now. True when something changed, and links have to be listed again.
+    /// Makes whatever can be made now. Returns true if something changed and links must be listed again.
     pub fn make(&mut self, netlink: &mut Netlink, links: &[Link], elapsed: Duration) -> bool {
         let mut changed = false;
         for result in [self.names(netlink, links), self.bonds(netlink, links, elapsed), self.vlans(netlink, links)] {
             match result {
                 Ok(some) => changed |= some,
-                // Said once, not at every look.
+                // Reported once, not at every attempt.
                 Err(error) => {
                     let text = chain(&error);
                     if self.complaints.insert(text.clone()) {
@@ -83,7 +83,7 @@ impl Made {
 
     fn find<'a>(&self, links: &'a [Link], device: &str) -> Option<&'a Link> {
         let boot = |link: &&Link| device == "BOOTIF" && self.boot.is_some() && link.mac == self.boot;
-        // Of a NIC and a VLAN on it with the same MAC, the NIC is meant.
+        // If a NIC and a VLAN on it have the same MAC, the NIC is meant.
         let found = |link: &&Link| is(link, device) || boot(link);
         links.iter().filter(found).min_by_key(|link| link.software && link.name != device)
     }
@@ -103,8 +103,8 @@ impl Made {
                 }
                 None => {}
                 Some(master) => {
-                    // The driver's own bond0, where something else has loaded it: its mode is not what is wanted. A mode can
-                    // only be set while there are no members, and options after the mode.
+                    // bond0 may exist because the driver was loaded by something else, with another mode. A mode can be
+                    // set only while there are no members, and other options after the mode.
                     if self.ours.insert(bond.name.clone()) {
                         self.options(&bond, false);
                     }
@@ -128,15 +128,15 @@ impl Made {
         Ok(changed)
     }
 
-    /// Through sysfs, which takes the names that people write; the primary only once it is a member.
+    /// Set through sysfs, which accepts readable names; the primary only once it is a member.
     fn options(&self, bond: &BondLink, members: bool) {
         for (key, value) in bond.options.iter().filter(|(key, _)| (key == "primary") == members) {
             let path = self.sysfs.join(&bond.name).join("bonding").join(key);
             for value in value.split(',') {
-                // Of several targets each is added by itself.
+                // Several targets must be added one by one.
                 let value = if key.ends_with("_target") { format!("+{value}") } else { value.to_owned() };
                 if let Err(error) = std::fs::write(&path, &value) {
-                    log::warn!("{}: option {key}={value} is not taken: {error}", bond.name);
+                    log::warn!("{}: option {key}={value} is not accepted: {error}", bond.name);
                 }
             }
         }
@@ -168,8 +168,8 @@ impl Made {
         Ok(changed)
     }
 
-    /// The links that addresses may be on, of all that there are. What carries a VLAN or is part of a bond is none, unless
-    /// it is named itself.
+    /// The links that may have addresses. A link that carries a VLAN or belongs to a bond is left out, unless it is
+    /// named explicitly.
     pub fn usable<'a>(&self, links: &'a [Link], named: impl Fn(&Link) -> bool) -> Vec<&'a Link> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let members: Vec<&str> = self
@@ -184,7 +184,7 @@ impl Made {
         let carries = |link: &Link| match self.plan.vlan {
             None => false,
             Some(VlanChoice::Id(_)) => true,
-            // Until the switch has spoken nobody knows; where it names none, the link itself is meant.
+            // Not known until the switch has sent LLDP; if it announces no VLAN, the link itself is used.
             Some(VlanChoice::Lldp) => heard.get(&link.index).is_none_or(|ids| !ids.is_empty()),
         };
         let usable = |link: &&Link| {
@@ -199,7 +199,7 @@ impl Made {
                 && (!carries(link) || by_name)
         };
         let mut usable: Vec<&Link> = links.iter().filter(usable).collect();
-        // Named ones first, so that a MAC that several have means the one that is to be used.
+        // Named links first, so that a MAC shared by several means the one to be used.
         usable.sort_by_key(|link| !named(link));
         usable
     }
@@ -208,7 +208,7 @@ impl Made {
         self.ours.contains(&link.name)
     }
 
-    /// VLANs are to be learnt from the switch.
+    /// Whether VLANs are learnt from the switch.
     pub fn listens(&self) -> bool {
         self.plan.vlan == Some(VlanChoice::Lldp)
     }
@@ -224,7 +224,7 @@ fn chain(error: &NetError) -> String {
     text
 }
 
-/// `eth0.100`, or shorter where that is too long for the kernel.
+/// `eth0.100`, or a shorter name if that is too long for the kernel.
 fn name(link: &Link, id: u16) -> String {
     let name = format!("{}.{id}", link.name);
     if name.len() <= NAME { name } else { format!("v{}.{id}", link.index) }

@@ -1,4 +1,4 @@
-//! NICs that lead to the management controller and nowhere else: they hand out addresses, and must never be taken for a
+//! NICs that lead only to the management controller. They hand out addresses, and must never be taken for a
 //! provisioning network.
 
 use super::netlink::Link;
@@ -7,7 +7,7 @@ use hwinventory::model::HostInterface;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// USB NICs that management controllers show to their hosts, by vendor and product.
+/// USB NICs that management controllers present to their hosts, by vendor and product.
 const NICS: [(&str, &str); 6] = [
     // AMI MegaRAC: ASRock Rack, ASUS, Gigabyte, Inspur, Tyan and others.
     ("046b", "ffb0"),
@@ -23,10 +23,10 @@ const NICS: [(&str, &str); 6] = [
     ("0430", "a4a2"),
 ];
 
-/// USB hubs that exist in a management controller only: whatever is behind one is the controller's, whichever ids a gadget
-/// of OpenBMC has been given.
+/// USB hubs that exist only in management controllers: everything behind one belongs to the controller, whichever ids
+/// an OpenBMC gadget has.
 const HUBS: [(&str, &str); 4] = [
-    // ASPEED's, as Linux on the controller has it: OpenBMC, Insyde, newer AMI.
+    // ASPEED's, as used by Linux on the controller: OpenBMC, Insyde, newer AMI.
     ("1d6b", "0107"),
     // AMI MegaRAC.
     ("046b", "ff01"),
@@ -39,10 +39,10 @@ const HUBS: [(&str, &str); 4] = [
 /// PCI functions that are a management controller's own USB host: HPE iLO and iLO 5.
 const HOSTS: [(&str, &str); 2] = [("0x103c", "0x3300"), ("0x103c", "0x22f6")];
 
-/// A NIC behind seven hubs, the most that USB allows, with its interface, root hub and PCI function.
+/// A NIC behind seven hubs, USB's maximum, with its interface, root hub and PCI function.
 const DEPTH: usize = 10;
 
-/// Remembers what it found: NICs do not change what they are.
+/// Caches its results: a NIC does not change its kind.
 #[derive(Debug)]
 pub struct Management {
     root: PathBuf,
@@ -58,7 +58,7 @@ impl Management {
         Self { root: root.to_owned(), interfaces, known: HashMap::new() }
     }
 
-    /// True for the host's end of a wire to the management controller.
+    /// Whether the link is the host's end of a connection to the management controller.
     pub fn is_one(&mut self, link: &Link) -> bool {
         if let Some(known) = self.known.get(&link.index) {
             return *known;
@@ -66,7 +66,7 @@ impl Management {
         let place = Place::of(&self.root, &link.name);
         let one = link.is_nic() && leads_there(&self.interfaces, link.mac, &place);
         if one {
-            log::info!("{}: leads to the management controller, and is left alone", link.name);
+            log::info!("{}: leads to the management controller, and is not used", link.name);
         }
         self.known.insert(link.index, one);
         one
@@ -87,11 +87,11 @@ fn leads_there(interfaces: &[HostInterface], mac: Option<Mac>, place: &Place) ->
 
 type Ids = (String, String);
 
-/// Where a USB NIC is; empty for others.
+/// The position of a USB NIC; empty for others.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Place {
     nic: Option<Ids>,
-    /// From the nearest one up to the root hub.
+    /// From the nearest hub up to the root hub.
     hubs: Vec<Ids>,
     /// The PCI function of the root hub.
     host: Option<Ids>,
@@ -107,10 +107,10 @@ impl Place {
         };
         for (step, above) in device.ancestors().take(DEPTH).enumerate() {
             match ids(above, "idVendor", "idProduct") {
-                // The device, or the interface of it that the NIC is.
+                // The device, or the interface of it that is the NIC.
                 Some(ids) if step < 2 && place.nic.is_none() => place.nic = Some(ids),
                 Some(ids) if place.nic.is_some() => place.hubs.push(ids),
-                // Not a USB device: no NIC of PCI leads there.
+                // Not a USB device: PCI NICs are not considered.
                 _ if step > 0 && place.nic.is_none() => break,
                 _ => {}
             }
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn whatever_is_in_a_management_controller_leads_there() {
-        // OpenBMC gives its gadget ids that any gadget has.
+        // OpenBMC gives its gadget generic ids.
         let gadget = ("1d6b", "0104");
         assert!(!machine(gadget, HUB, XHCI).is_known());
         for hub in HUBS {

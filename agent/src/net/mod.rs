@@ -1,7 +1,8 @@
-//! Links, addresses of both families, routes, names, clock.
+//! Links, IPv4 and IPv6 addresses, routes, name resolution, clock.
 //!
-//! The way in is [`Network`]: it is started once and goes on by itself. What is decided (which links, which order of
-//! networks, what a reply means) is pure and in files of its own; threads carry it out, and meet in the registry.
+//! The entry point is [`Network`]: it is started once and keeps running. Decisions (which links, which order of
+//! networks, the meaning of a reply) are free of I/O and in files of their own. Threads carry them out and share state
+//! in the registry.
 
 mod arp;
 mod assign;
@@ -44,14 +45,14 @@ pub fn loopback_up() -> Result<(), NetError> {
     Ok(())
 }
 
-/// This machine's address on the way to a URL's host, as routes and names are now.
+/// This machine's source address for a URL's host, by current routes and names.
 pub fn address_towards(url: &str) -> Option<IpAddr> {
     let (host, port) = state::host_port(url)?;
     let addresses = names::resolve(&host).ok()?;
     addresses.into_iter().find_map(|address| state::source_address(SocketAddr::new(address, port)))
 }
 
-/// Where a server of ours listens to be found under every address: both families, where the kernel has both.
+/// The wildcard address for a server of ours: for both families, if the kernel has both.
 pub fn listen_anywhere(root: &Path) -> IpAddr {
     match root.join("proc/net/if_inet6").exists() {
         true => Ipv6Addr::UNSPECIFIED.into(),

@@ -1,4 +1,4 @@
-//! The controller, tried through each network in turn: the one that it answers through becomes the first.
+//! Tries the controller through each network in turn: the one through which it answers becomes the first.
 
 use super::registry::Registry;
 use super::state::{Interface, distinct};
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_secs(2);
-/// Networks change behind a machine that works for hours.
+/// Networks can change on a machine that works for hours.
 const WHILE_IT_ANSWERS: Duration = Duration::from_secs(60);
 
-/// Runs for the life of the process. A machine with one network needs no choice, and nothing is tried.
+/// Runs for the life of the process. With only one network there is nothing to choose, and nothing is tried.
 pub fn run(registry: &Arc<Registry>, host: &str, port: u16) {
     let mut version = 0;
     loop {
@@ -34,7 +34,7 @@ pub fn run(registry: &Arc<Registry>, host: &str, port: u16) {
     }
 }
 
-/// Whether the host takes a connection through these interfaces, which are of one link.
+/// Whether the host accepts a connection through these interfaces, which belong to one link.
 fn answers(host: &str, port: u16, through: &[Interface]) -> bool {
     let addresses = match host.parse() {
         Ok(address) => vec![address],
@@ -42,7 +42,7 @@ fn answers(host: &str, port: u16, through: &[Interface]) -> bool {
     };
     addresses.into_iter().any(|address: IpAddr| {
         let route = through.iter().find(|interface| interface.leads_to(address));
-        // Where no route leads, the kernel would ask the link itself: that is no way for anybody else.
+        // Without a route, the kernel would look for the host on the link itself, which helps no other program.
         route.is_some_and(|interface| {
             bound::tcp(SocketAddr::new(address, port), Some(&interface.name), PATIENCE).is_ok()
         })

@@ -1,4 +1,4 @@
-//! The state, shared by the threads that change it, and kept equal to the kernel's addresses and routes.
+//! The shared state of the network threads, kept consistent with the kernel's addresses and routes.
 
 use super::NetError;
 use super::netlink::{Link, Netlink, Route};
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The metric of the first interface; each further one adds as much again.
+/// The metric of the first interface; each further one adds this much.
 const METRIC: u32 = 100;
-/// How long IPv4 may take when IPv6 is there already.
+/// How long to wait for IPv4 when IPv6 is available.
 const OTHER_FAMILY: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
@@ -26,16 +26,16 @@ pub struct Registry {
 #[derive(Debug, Default)]
 struct Inner {
     entries: Vec<Entry>,
-    /// The interface that the controller answered through.
+    /// The interface through which the controller answered.
     answered: Option<String>,
     lenient: bool,
-    /// When the first usable address came.
+    /// When the first usable address arrived.
     since: Option<Instant>,
-    /// Rises with every change.
+    /// Increases with every change.
     version: u64,
 }
 
-/// An interface, and what the kernel has been told of it.
+/// An interface, and what the kernel has been given for it.
 #[derive(Debug)]
 struct Entry {
     link: Link,
@@ -75,7 +75,7 @@ impl Registry {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True once there is a network to work with.
+    /// Whether there is a usable network.
     pub fn is_ready(&self) -> bool {
         let inner = self.lock();
         self.goal.is_met(&inner.interfaces(), inner.known())
@@ -94,14 +94,14 @@ impl Registry {
         true
     }
 
-    /// Waits for a change after `version`, at most `limit`; the version then.
+    /// Waits for a change after `version`, at most `limit`; returns the new version.
     pub fn wait_change(&self, version: u64, limit: Duration) -> u64 {
         let inner = self.lock();
         let waited = self.changed.wait_timeout_while(inner, limit, |inner| inner.version == version);
         waited.unwrap_or_else(PoisonError::into_inner).0.version
     }
 
-    /// Nothing better is to be waited for.
+    /// Stop waiting for a better network.
     pub fn set_lenient(&self, lenient: bool) {
         let mut inner = self.lock();
         if inner.lenient != lenient {
@@ -110,7 +110,7 @@ impl Registry {
         }
     }
 
-    /// The controller answers through this interface: its routes and names come first from now on.
+    /// The controller answers through this interface: its routes and name servers come first from now on.
     pub fn answered(&self, name: &str) -> Result<(), NetError> {
         let mut inner = self.lock();
         if inner.answered.as_deref() == Some(name) || !inner.entries.iter().any(|entry| entry.shown.name == name) {
@@ -128,7 +128,7 @@ impl Registry {
         self.lock().answered.is_some()
     }
 
-    /// New or renewed addresses of one family; `shown.metric` is set here.
+    /// Applies new or renewed addresses of one family; `shown.metric` is set here.
     pub fn apply(&self, link: &Link, mut shown: Interface) -> Result<(), NetError> {
         self.add_planned(&mut shown);
         let mut inner = self.lock();
@@ -141,7 +141,7 @@ impl Registry {
             }
         }
         let mut netlink = Netlink::open()?;
-        // The router's word on packet size counts before the first byte; a NIC that cannot is still a NIC.
+        // The router's MTU must apply before the first byte; a NIC that does not support it is still usable.
         if let Some(mtu) = shown.mtu.filter(|&mtu| u32::from(mtu) != link.mtu)
             && let Err(error) = netlink.set_mtu(link, mtu.into())
         {
@@ -151,7 +151,8 @@ impl Registry {
             netlink.add_address(link, address)?;
         }
         log::info!("{shown}");
-        // The NIC that booted has the first word whenever it comes, until its network has failed to lead to the controller.
+        // The NIC that booted has precedence whenever it comes, unless the controller could not be reached through its
+        // network.
         if shown.boot && place.is_none() && inner.answered.as_deref() != Some(shown.name.as_str()) {
             inner.answered = None;
         }
@@ -163,7 +164,7 @@ impl Registry {
                 entry.link = link.clone();
                 for address in gone {
                     netlink.remove_address(link, address)?;
-                    // Routes that came from it went with it.
+                    // The kernel has removed the routes that used it.
                     entry.routes.retain(|route| route.source != Some(address.addr()));
                 }
             }
@@ -172,7 +173,7 @@ impl Registry {
         self.settle(inner)
     }
 
-    /// What the kernel command line adds to whatever a network says.
+    /// Adds settings from the kernel command line to those of the network.
     fn add_planned(&self, shown: &mut Interface) {
         if self.plan.only_nameservers {
             shown.dns.clear();
@@ -195,7 +196,7 @@ impl Registry {
         }
     }
 
-    /// The lease is over, or the interface gone: its addresses and routes of one family go.
+    /// The lease has ended or the interface is gone: removes its addresses and routes of one family.
     pub fn remove(&self, link: &Link, ipv4: bool) -> Result<(), NetError> {
         let mut inner = self.lock();
         let found = |entry: &Entry| entry.shown.name == link.name && entry.shown.is_ipv4() == ipv4;
@@ -207,7 +208,7 @@ impl Registry {
         }
         for &address in &entry.shown.addresses {
             netlink.remove_address(link, address)?;
-            log::warn!("{}: {} is given up", entry.shown.name, address.addr());
+            log::warn!("{}: {} is dropped", entry.shown.name, address.addr());
         }
         if inner.answered.as_deref() == Some(link.name.as_str()) {
             inner.answered = None;
@@ -215,7 +216,7 @@ impl Registry {
         self.settle(inner)
     }
 
-    /// Puts interfaces in order, and makes the kernel's routes follow: new ones first, so that there is always a way.
+    /// Sorts the interfaces and updates the kernel's routes: new ones first, so that there is always a route.
     fn settle(&self, mut inner: MutexGuard<'_, Inner>) -> Result<(), NetError> {
         let answered = inner.answered.clone();
         inner.entries.sort_by_key(|entry| rank(&entry.shown, answered.as_deref()));
@@ -231,7 +232,7 @@ impl Registry {
                 }
                 match netlink.add_route(&entry.link, &route) {
                     Ok(()) => standing.push(route),
-                    // One odd route of a server must not cost the others.
+                    // One invalid route from a server must not prevent the others.
                     Err(error) => log::warn!("{}: route to {}: {error}", entry.shown.name, route.destination),
                 }
             }
@@ -245,7 +246,7 @@ impl Registry {
         }
         inner.version += 1;
         let text = NetworkState { interfaces: inner.interfaces() }.resolv_conf();
-        // Before the lock is given back: whoever waited for a network starts programs that read the file.
+        // Before the lock is released: programs started by waiting threads read the file.
         let published = self.publish(&text);
         self.changed.notify_all();
         published
@@ -263,10 +264,10 @@ impl Registry {
     }
 }
 
-/// Routes on the link first: routers may be reached through them.
+/// On-link routes first, because routers may be reached through them.
 fn kernel_routes(interface: &Interface) -> Vec<Route> {
     let metric = if interface.is_usable() { interface.metric } else { interface.metric + 10 * METRIC };
-    // IPv6 chooses among several addresses by rules of its own.
+    // IPv6 selects among several source addresses by its own rules.
     let source = interface.addresses.first().map(IpNet::addr).filter(|address| address.is_ipv4());
     let own = interface.addresses.iter().filter(|net| net.prefix_len() < net.max_prefix_len()).map(|net| Route {
         destination: net.trunc(),

@@ -1,4 +1,4 @@
-//! What the network is now: values and their order, nothing that changes the machine.
+//! The state of the network: values and their order. Changes nothing on the machine.
 
 use crate::config::Mac;
 use ipnet::IpNet;
@@ -16,7 +16,7 @@ pub enum Method {
     Auto,
 }
 
-/// A destination and the way to it.
+/// A destination and its next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetRoute {
     pub destination: IpNet,
@@ -29,27 +29,27 @@ pub struct NetRoute {
 pub struct Interface {
     pub name: String,
     pub mac: Mac,
-    /// The NIC that booted, as BOOTIF says.
+    /// The NIC that booted, according to BOOTIF.
     pub boot: bool,
     pub method: Method,
-    /// At least one, all of one family; the first is the one that packets come from.
+    /// At least one, all of one family; the first is the source address.
     pub addresses: Vec<IpNet>,
-    /// Those to the addresses' own networks are not among them.
+    /// Routes, without those to the addresses' own networks.
     pub routes: Vec<NetRoute>,
-    /// Lower wins.
+    /// Lower is better.
     pub metric: u32,
     pub dns: Vec<IpAddr>,
-    /// Domains in which short names are looked for.
+    /// Search domains.
     pub search: Vec<String>,
     /// Addresses or names.
     pub ntp: Vec<String>,
-    /// Syslog servers that DHCPv4 names.
+    /// Syslog servers from DHCPv4.
     pub log_servers: Vec<IpAddr>,
     pub mtu: Option<u16>,
     pub hostname: Option<String>,
     /// The DHCP server, or the router that advertised.
     pub server: Option<IpAddr>,
-    /// Length of the lease; `None` for ever.
+    /// Length of the lease; `None`: unlimited.
     pub lease_seconds: Option<u32>,
 }
 
@@ -63,7 +63,8 @@ impl Interface {
         self.routes.iter().find(|route| route.destination.prefix_len() == 0).and_then(|route| route.gateway)
     }
 
-    /// A management controller's USB NIC hands out link-local addresses: good for talking to it and for nothing else.
+    /// Whether it leads anywhere. A management controller's USB NIC hands out link-local addresses, which reach only
+    /// the controller itself.
     pub fn is_usable(&self) -> bool {
         self.addresses.iter().any(|net| match net.addr() {
             IpAddr::V4(address) => !address.is_link_local(),
@@ -77,7 +78,7 @@ impl Interface {
         self.is_usable() && self.addresses.iter().chain(routes).any(|net| net.contains(&address))
     }
 
-    /// Whether the address is in a network that was given by name, not only behind the default route.
+    /// Whether the address is in an explicitly routed network, not only behind the default route.
     pub fn is_near(&self, address: IpAddr) -> bool {
         let routes = self.routes.iter().map(|route| &route.destination).filter(|net| net.prefix_len() > 0);
         self.is_usable() && self.addresses.iter().chain(routes).any(|net| net.contains(&address))
@@ -115,18 +116,18 @@ pub struct NetworkState {
 }
 
 impl NetworkState {
-    /// The interface that a controller is reached through, as far as is known.
+    /// The interface through which a controller is reached, as far as known.
     pub fn primary(&self) -> Option<&Interface> {
         self.interfaces.first()
     }
 
-    /// Every address of the machine that leads anywhere, the best first.
+    /// Every routable address of the machine, the best first.
     pub fn addresses(&self) -> Vec<IpAddr> {
         let usable = self.interfaces.iter().filter(|interface| interface.is_usable());
         usable.flat_map(|interface| interface.addresses.iter().map(IpNet::addr)).collect()
     }
 
-    /// Time servers of DHCP or `ip=`, each once.
+    /// Time servers from DHCP or `ip=`, without duplicates.
     pub fn ntp_servers(&self) -> Vec<String> {
         distinct(self.interfaces.iter().flat_map(|interface| interface.ntp.iter().cloned()))
     }
@@ -139,15 +140,15 @@ impl NetworkState {
         distinct(self.interfaces.iter().flat_map(|interface| interface.dns.iter().copied()))
     }
 
-    /// The text of resolv.conf(5), for programs that burin starts; burin itself asks each network's servers.
+    /// The contents of resolv.conf(5), for programs that burin starts; burin itself asks each network's servers.
     pub fn resolv_conf(&self) -> String {
         let search = distinct(self.interfaces.iter().flat_map(|interface| interface.search.iter().cloned()));
         let mut text = String::new();
         if !search.is_empty() {
-            // The C library takes six names.
+            // The C library accepts six domains.
             text = format!("search {}\n", search.iter().take(6).cloned().collect::<Vec<_>>().join(" "));
         }
-        // It takes three servers, and waits five seconds for a dead one unless told.
+        // It accepts three servers, and waits five seconds for a dead one unless configured.
         self.dns_servers().iter().take(3).for_each(|server| text.push_str(&format!("nameserver {server}\n")));
         text.push_str("options timeout:2 attempts:3\n");
         text
@@ -164,36 +165,36 @@ pub fn distinct<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
     seen
 }
 
-/// Orders interfaces: the one that the controller answered through, the NIC that booted, one with a router, then as they
-/// came.
+/// The order of interfaces: the one through which the controller answered, the NIC that booted, those with a router,
+/// then by arrival.
 pub fn rank(interface: &Interface, answered: Option<&str>) -> impl Ord + use<> {
     let answered = answered == Some(interface.name.as_str());
     (!interface.is_usable(), !answered, !interface.boot, interface.gateway().is_none())
 }
 
-/// What the network is for.
+/// What the network must reach.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Goal {
-    /// Hosts of controller, order and events that are written as addresses.
+    /// Literal addresses among the hosts of controller, order and events.
     pub literals: Vec<IpAddr>,
-    /// IPv4 is asked for.
+    /// IPv4 is requested.
     pub ipv4: bool,
 }
 
-/// What is known beside the interfaces.
+/// Further facts besides the interfaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Known {
     /// The controller has answered through one of them.
     pub answered: bool,
-    /// There is no other interface to wait for, or it was waited for long enough.
+    /// There is no other interface to wait for, or the wait is over.
     pub lenient: bool,
-    /// An address that is not IPv4 has been there long enough for IPv4 to come too.
+    /// An IPv6 address has existed long enough for IPv4 to have come too.
     pub aged: bool,
 }
 
 impl Goal {
-    /// Whether there is something to work with. An address without a router leads nowhere, unless somebody said that it
-    /// is the right one: BOOTIF, `ip=`, the place of the controller.
+    /// Whether there is a usable network. An address without a router leads nowhere, unless it is known to be the right
+    /// one by BOOTIF, `ip=`, or the controller's address.
     pub fn is_met(&self, interfaces: &[Interface], known: Known) -> bool {
         let good = |interface: &Interface| {
             let leads = self.literals.iter().any(|&literal| interface.leads_to(literal));
@@ -214,7 +215,7 @@ pub fn host_port(url: &str) -> Option<(String, u16)> {
     Some((bare.to_owned(), url.port_or_known_default()?))
 }
 
-/// The address that packets to `to` come from, as routes are now.
+/// The source address of packets to `to`, by the current routes.
 pub fn source_address(to: SocketAddr) -> Option<IpAddr> {
     let any: SocketAddr = if to.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
     let socket = std::net::UdpSocket::bind(any).ok()?;

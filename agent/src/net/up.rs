@@ -1,4 +1,4 @@
-//! From bare links to a network: what the agent holds of it.
+//! Brings the network up; the agent's handle to it.
 
 use super::NetError;
 use super::choose::{Want, is};
@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The network of this machine. Leases are renewed, and late links used, as long as the process lives.
+/// The network of this machine. As long as the process lives, leases are renewed and late links are used.
 #[derive(Debug)]
 pub struct Network {
     registry: Arc<Registry>,
@@ -25,11 +25,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// Starts all that leads to addresses, and returns at once.
+    /// Starts everything that obtains addresses, and returns at once.
     ///
-    /// Makes the links of the kernel command line, sets every Ethernet link up, waits for carrier by the kernel's
-    /// announcements (a link without costs nothing), and asks for addresses on the NIC that booted, or on every one with
-    /// carrier at once. The controller, or the place of the order, is tried through each network in turn. Writes
+    /// Makes the links from the kernel command line, sets every Ethernet link up, waits for carrier notifications (a
+    /// link without carrier costs no time), and requests addresses on the NIC that booted, or on all NICs with a
+    /// carrier in parallel. The controller, or the server of the order, is tried through each network in turn. Writes
     /// `etc/resolv.conf` below `root`. With `ip=off` nothing is started.
     pub fn start(config: &Config, root: &Path) -> Result<Self, NetError> {
         let target = target(config);
@@ -54,7 +54,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Waits until there is a network to work with, at most `limit`. With `ip=off` there is nothing to wait for.
+    /// Waits until there is a usable network, at most `limit`. With `ip=off` it returns at once.
     pub fn wait(&self, limit: Duration) -> Result<(), NetError> {
         let deadline = Instant::now() + limit;
         loop {
@@ -72,7 +72,7 @@ impl Network {
         }
     }
 
-    /// The network as it is now.
+    /// The current state of the network.
     pub fn state(&self) -> NetworkState {
         self.registry.state()
     }
@@ -83,7 +83,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), NetError
     started.map(drop).map_err(|source| NetError::Socket { link: "every link".to_owned(), source })
 }
 
-/// Where the machine's work comes from: the controller, or an order by URL.
+/// The server that the work comes from: the controller, or that of an order by URL.
 fn target(config: &Config) -> Option<(String, u16)> {
     let url = match (&config.order, &config.controller) {
         (Some(OrderSource::Url(url)), _) => url,
@@ -100,8 +100,8 @@ fn goal(config: &Config, target: Option<&(String, u16)>) -> Goal {
     Goal { literals: literal.into_iter().collect(), ipv4 }
 }
 
-/// The kernel would make addresses and routes of router advertisements by itself, with metrics of its own and without
-/// their name servers.
+/// Otherwise the kernel would configure addresses and routes from router advertisements, with metrics of its own and
+/// without their name servers.
 fn leave_routers_to_us(root: &Path) {
     let Ok(interfaces) = std::fs::read_dir(root.join("proc/sys/net/ipv6/conf")) else { return };
     for interface in interfaces.flatten() {
@@ -111,7 +111,7 @@ fn leave_routers_to_us(root: &Path) {
     }
 }
 
-/// Why there is no network, from what links look like.
+/// Describes why there is no network, from the state of the links.
 fn diagnosis(want: &Want, links: &[Link], state: &NetworkState, seconds: u64) -> NetError {
     let names = |filter: &dyn Fn(&Link) -> bool| {
         let names: Vec<&str> = links.iter().filter(|link| filter(link)).map(|link| link.name.as_str()).collect();

@@ -1,4 +1,4 @@
-//! The thread that watches links, makes those that are to be made, and starts on each what it needs.
+//! The thread that watches links, makes configured ones, and starts the clients on each.
 
 use super::NetError;
 use super::assign::{self, Running};
@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The first word on what is being waited for, and how often it is repeated.
+/// When to report for the first time what is being waited for, and the interval after that.
 const PROGRESS: Duration = Duration::from_secs(2);
 const PROGRESS_AGAIN: Duration = Duration::from_secs(10);
 
-/// The links that may be used, as they were at the last look.
+/// The usable links, as last seen.
 pub type Seen = Arc<Mutex<Vec<Link>>>;
 
 pub struct Watcher {
@@ -31,23 +31,23 @@ pub struct Watcher {
     made: Made,
     seen: Seen,
     began: Instant,
-    /// Since when a link has carrier.
+    /// When each link got its carrier.
     lit: HashMap<u32, Instant>,
     clients: HashMap<u32, Running>,
     listening: HashSet<u32>,
-    /// Links that the kernel would not set up.
+    /// Links that the kernel failed to set up.
     refused: HashMap<u32, Refused>,
     told: Option<Instant>,
 }
 
-/// A NIC without its firmware fails in the same way each time, with ten lines of the kernel's.
+/// A NIC without its firmware fails the same way each time, with ten lines in the kernel log.
 #[derive(Debug, Clone, Copy)]
 struct Refused {
     tries: u32,
     next: Instant,
 }
 
-/// The pause after so many tries that failed: 1 s, doubling to about a minute.
+/// The pause after this many failures: 1 s, doubling to about a minute.
 fn again(tries: u32) -> Duration {
     Duration::from_secs(1 << tries.min(6))
 }
@@ -74,7 +74,7 @@ impl Watcher {
         while !super::lock::is_locked() {
             if let Err(error) = self.look() {
                 log::warn!("network: {error}");
-                // Who waits hears of it, and may wait again.
+                // The waiting thread is told, and may wait again.
                 let _ = failed.send(error);
                 thread::sleep(Duration::from_secs(1));
             }
@@ -100,7 +100,7 @@ impl Watcher {
             if self.refused.get(&link.index).is_some_and(|refused| Instant::now() < refused.next) {
                 continue;
             }
-            // One broken NIC is no reason to give up the others.
+            // One broken NIC must not affect the others.
             match netlink.set_up(link) {
                 Ok(()) => drop(self.refused.remove(&link.index)),
                 Err(error) => {
@@ -132,7 +132,7 @@ impl Watcher {
         Situation { links: usable, elapsed: self.began.elapsed(), carrier, ready: self.registry.is_ready() }
     }
 
-    /// Patience counts from carrier, and from the last time that it came.
+    /// Waiting times count from the last time that the carrier came.
     fn keep_time(&mut self, links: &[Link]) {
         self.lit.retain(|index, _| links.iter().any(|link| link.index == *index && link.carrier));
         for link in links.iter().filter(|link| link.carrier) {
@@ -151,7 +151,7 @@ impl Watcher {
                 let listener =
                     thread::Builder::new().name("lldp".to_owned()).spawn(move || lldp::listen(&link, &heard));
                 if let Err(error) = listener {
-                    log::warn!("LLDP is not heard: {error}");
+                    log::warn!("cannot listen for LLDP: {error}");
                 }
             }
         }
@@ -172,7 +172,7 @@ impl Watcher {
         let addressing = assign::addressing(plan, link, self.boot);
         let fixed = matches!(addressing.ipv4, crate::config::Ipv4Method::Fixed(_))
             || matches!(addressing.ipv6, crate::config::Ipv6Method::Fixed(_));
-        // An address that no device is named for is used once.
+        // A fixed address without a device name is used once.
         if fixed && addressing.device.is_none() && !self.clients.is_empty() {
             return Ok(());
         }
@@ -183,7 +183,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Tells clients what became of their links.
+    /// Tells clients about changes of their links.
     fn follow(&mut self, links: &[Link]) -> Result<(), NetError> {
         for running in self.clients.values_mut() {
             match links.iter().find(|link| link.index == running.link.index) {
@@ -205,7 +205,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Says after two seconds, and again every ten, what is being waited for.
+    /// Reports after two seconds, and then every ten, what is being waited for.
     fn tell(&mut self, choice: &Choice) {
         if self.registry.is_ready() || self.began.elapsed() < PROGRESS {
             return;

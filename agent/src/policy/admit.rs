@@ -4,19 +4,19 @@ use super::{RefusedByPolicy, Rules};
 use crate::protocol::order::{Order, PAYLOAD_TYPE, parse_bytes};
 use burin_sign::{Envelope, PublicKey, looks_like_envelope};
 
-/// An order that may be looked at.
+/// An order that may be parsed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Admitted {
     pub order: Order,
     /// Its exact bytes, without the envelope.
     pub bytes: Vec<u8>,
-    /// Who has signed it, of those who may. Nobody where nobody has to: a signature that nothing can be compared with says
-    /// nothing.
+    /// The keys that signed it, among the allowed ones. Empty if no signature is required, because a signature that
+    /// cannot be compared with a key proves nothing.
     pub signers: Vec<PublicKey>,
 }
 
-/// Bytes that claim to be an order, in an envelope or not. Where the rules name keys, an order without a signature of one of
-/// them is not read at all.
+/// Parses bytes that claim to be an order, in an envelope or not. If the rules name keys, an order without a signature
+/// by one of them is not parsed at all.
 pub fn admit(rules: Option<&Rules>, raw: &[u8]) -> Result<Admitted, RefusedByPolicy> {
     let (bytes, signers) = match rules.filter(|rules| rules.requires_signed_orders()) {
         Some(rules) => {

@@ -33,7 +33,7 @@ impl Coded for RulesError {
     }
 }
 
-/// Why an order is not carried out, before anything of it was done.
+/// Why an order is not carried out; nothing has been done for it.
 #[derive(Debug, thiserror::Error)]
 pub enum RefusedByPolicy {
     #[error("this ramdisk accepts only signed orders, and this one is not signed")]
@@ -92,21 +92,21 @@ impl Coded for RefusedByPolicy {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Unsigned => {
-                "burin order sign order.json --key key.pem signs it; docs/security.md has it with openssl"
+                "sign it with `burin order sign order.json --key key.pem`; docs/security.md shows it with openssl"
             }
             Self::Signature(error) => return error.hint(),
             Self::Order(error) => return error.hint(),
             Self::Unbound => {
                 "add \"valid\": {\"machines\": [\"UUID, serial or MAC\"], \"not_after\": \"2026-11-22T09:00:00Z\"}"
             }
-            Self::AnyBoot | Self::OtherBoot => "the key is in the machine's hello; sign an order for it",
-            Self::Withdrawn { .. } | Self::TooLate { .. } => "sign it anew, with a new id",
+            Self::AnyBoot | Self::OtherBoot => "sign an order for the key that is in the machine's hello",
+            Self::Withdrawn { .. } | Self::TooLate { .. } => "sign it again, with a new id",
             Self::Replayed => "give a new order with a new id",
             Self::TooEarly { .. } => return None,
-            Self::NoTime => "a time server by DHCP or burin.ntp, or a controller by https, tells the time",
+            Self::NoTime => "provide a time server by DHCP or burin.ntp, or a controller by https",
             Self::NotTheSame => return None,
             Self::Https { .. } | Self::Image { .. } | Self::Boot { .. } => {
-                "the policy is in the ramdisk, /etc/burin/policy.json"
+                "meet the ramdisk's policy, or change its /etc/burin/policy.json"
             }
         };
         Some(hint.to_owned())

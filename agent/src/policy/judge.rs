@@ -9,24 +9,24 @@ use burin_sign::PublicKey;
 use hwinventory::Inventory;
 use std::time::SystemTime;
 
-/// What is known here, and nowhere else.
+/// Facts that only this machine knows.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
     pub inventory: &'a Inventory,
-    /// The machine's, of this boot.
+    /// The machine's key of this boot.
     pub key: Option<PublicKey>,
     pub clock: &'a Clock,
     pub now: SystemTime,
-    /// Whether an order of this id was carried out with success in this boot.
+    /// Whether an order with this id has succeeded in this boot.
     pub done: bool,
 }
 
-/// Whether there is anything to judge.
+/// Whether there are any requirements to check.
 pub fn needs_judgement(rules: Option<&Rules>, order: &Order) -> bool {
     rules.is_some() || order.valid.is_some()
 }
 
-/// `raw` is the order as it came: whatever a front made of it, what is done is what was signed.
+/// `raw` is the order as received: whatever a front made of it, only what was signed is done.
 pub fn judge(
     rules: Option<&Rules>,
     order: &Order,
@@ -54,7 +54,7 @@ pub fn judge(
     Ok(signers)
 }
 
-/// What a signed order has to say of itself.
+/// What a signed order must state.
 fn bound(rules: &Rules, order: &Order) -> Result<(), RefusedByPolicy> {
     let Some(policy) = &rules.policy.orders else { return Ok(()) };
     let valid = order.valid.as_ref().filter(|valid| valid.names_a_machine() && valid.not_after.is_some());
@@ -74,7 +74,7 @@ fn this_boot(order: &Order, key: Option<PublicKey>) -> Result<(), RefusedByPolic
     if same { Ok(()) } else { Err(RefusedByPolicy::OtherBoot) }
 }
 
-/// By every clock that may be right. `strict`: a clock that nobody vouches for is not enough.
+/// Checked by every clock that may be right. `strict`: an untrusted clock is not enough.
 fn in_time(order: &Order, here: Circumstances<'_>, strict: bool) -> Result<(), RefusedByPolicy> {
     let Some(valid) = &order.valid else { return Ok(()) };
     let (begins, ends) = (valid.not_before.as_deref(), valid.not_after.as_deref());
@@ -88,7 +88,7 @@ fn in_time(order: &Order, here: Circumstances<'_>, strict: bool) -> Result<(), R
     };
     for now in times {
         let shown = || humantime::format_rfc3339_seconds(now).to_string();
-        // What cannot be read as a time has been refused with the order; here it is never right.
+        // A text that is not a valid time was refused with the order; here it never passes.
         if let Some(not_after) = ends.filter(|text| time(text).is_none_or(|end| now > end)) {
             return Err(RefusedByPolicy::TooLate { not_after: not_after.to_owned(), now: shown() });
         }
@@ -136,13 +136,13 @@ fn fetched(rules: &Rules, order: &Order) -> Result<(), RefusedByPolicy> {
 }
 
 fn is_https(url: &str) -> bool {
-    // A registry is asked by TLS unless its scheme says otherwise.
+    // Registries use TLS unless the scheme says otherwise.
     ["https://", "oci://"]
         .iter()
         .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 
-/// Everything that is fetched for an image. Each field is named, so that one that is added has to be thought of here.
+/// Everything that is fetched for an image. Each field is named, so that a new one cannot be forgotten here.
 fn urls(image: &ImageSpec) -> Vec<&str> {
     let ImageSpec {
         urls,

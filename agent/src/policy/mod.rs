@@ -1,7 +1,7 @@
 //! The ramdisk's policy: requirements that an order must meet.
 //!
-//! The policy is a file of the ramdisk. Without one, everything works as it comes; what an order says of itself
-//! (`valid`) counts all the same.
+//! The policy is a file in the ramdisk. Without one there are no requirements, but an order's own restrictions
+//! (`valid`) still apply.
 
 mod admit;
 mod error;
@@ -16,10 +16,10 @@ use crate::protocol::policy::ImageProof;
 use burin_sign::PublicKey;
 use std::path::Path;
 
-/// Where the ramdisk has it.
+/// Its path in the ramdisk.
 pub const PLACE: &str = "etc/burin/policy.json";
 
-/// A policy that can be used: its keys were read.
+/// A usable policy, with its keys parsed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
     policy: Policy,
@@ -34,7 +34,7 @@ impl Rules {
         Ok(Self { policy, order_keys })
     }
 
-    /// None where the ramdisk has no policy. One that cannot be read is an error, and never none.
+    /// `None` if the ramdisk has no policy. One that cannot be read is an error, never `None`.
     pub fn load(root: &Path) -> Result<Option<Self>, RulesError> {
         let path = root.join(PLACE);
         match std::fs::read(&path) {
@@ -56,7 +56,7 @@ impl Rules {
         self.policy.no_api
     }
 
-    /// One line for the log.
+    /// A one-line description for the log.
     pub fn words(&self) -> String {
         let policy = &self.policy;
         let demands = [

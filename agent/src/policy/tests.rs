@@ -42,7 +42,7 @@ fn at(text: &str) -> SystemTime {
     crate::protocol::order::time(text).unwrap()
 }
 
-/// What a test asks, with everything in order.
+/// The input of a test, with everything valid.
 struct Here {
     inventory: Inventory,
     key: Option<PublicKey>,
@@ -74,7 +74,7 @@ impl Here {
 fn without_a_policy_everything_works_as_it_comes() {
     let (raw, key) = (order(|_| {}), key());
     assert_eq!(Here::default().judge(None, &raw), Ok(vec![]));
-    // A signed one too; nobody says whose signature it should be.
+    // A signed one too, because no key was given to compare the signature with.
     assert_eq!(Here::default().judge(None, &signed(&raw, &key)), Ok(vec![]));
     let plain = order(|order| drop(order.as_object_mut().unwrap().remove("valid")));
     assert!(
@@ -92,7 +92,7 @@ fn only_signed_orders_are_read_where_the_ramdisk_wants_them() {
     assert_eq!(judge(&signed(&raw, &other)), Ok(vec![other.public()]));
     assert_eq!(judge(&raw), Err("order.unsigned"));
     assert_eq!(judge(&signed(&raw, &theirs)), Err("sign.signature"));
-    // What is not signed is not even read: the same answer for what is no order at all.
+    // An unsigned order is not even parsed: the same result for something that is not an order at all.
     assert_eq!(judge(b"{}"), Err("order.unsigned"));
     assert_eq!(judge(&signed(b"not JSON", &theirs)), Err("sign.signature"));
     assert_eq!(judge(&signed(b"not JSON", &ours)), Err("order.not_json"));
@@ -109,7 +109,7 @@ fn what_a_front_made_of_an_order_is_what_was_signed() {
     let Here { inventory, clock, now, .. } = Here::default();
     let here = Circumstances { inventory: &inventory, key: None, clock: &clock, now, done: false };
     assert_eq!(judge(Some(&rules), &other, &raw, here).unwrap_err().code(), "order.not_the_same");
-    // A front whose orders come without any signature (Ironic's) has no way in.
+    // A front whose orders have no signatures (Ironic's) cannot be used.
     assert_eq!(judge(Some(&rules), &other, b"{}", here).unwrap_err().code(), "order.unsigned");
 }
 
@@ -136,14 +136,14 @@ fn an_order_of_yesterday_is_refused_by_every_clock_that_may_be_right() {
     assert_eq!(known("2026-11-22T10:00:00Z"), Ok(()));
     assert_eq!(known("2026-11-22T08:59:59Z"), Err("order.too_early"));
     assert_eq!(known("2026-11-22T10:00:01Z"), Err("order.too_late"));
-    // Signed or not, policy or not: what an order says of itself counts.
+    // An order's own restrictions apply, signed or not, with a policy or without.
     assert_eq!(judged(Clock::trusted(), "2027-01-01T00:00:00Z", None), Err("order.too_late"));
-    // A clock that nobody vouches for is not enough for a signed order, and good enough to find one that has ended.
+    // An untrusted clock is not enough for a signed order, but enough to detect one that has expired.
     let unknown = || Clock::untrusted(at("2026-01-01T00:00:00Z"), |_| false);
     assert_eq!(judged(unknown(), "2026-11-22T09:30:00Z", Some(&rules)), Err("policy.no_time"));
     assert_eq!(judged(unknown(), "2026-11-22T09:30:00Z", None), Ok(vec![]));
     assert_eq!(judged(unknown(), "2026-11-22T10:30:00Z", None), Err("order.too_late"));
-    // A time server that turns the clock back is contradicted by the controller: both have to agree.
+    // The controller contradicts a time server that turns the clock back: both must agree.
     let turned_back = Clock::by_time_server(at("2026-01-01T00:00:00Z"), |_| {});
     turned_back.observe("Sun, 22 Nov 2026 23:00:00 GMT", at("2026-11-22T09:30:00Z"));
     assert_eq!(judged(turned_back, "2026-11-22T09:30:00Z", Some(&rules)), Err("order.too_late"));
@@ -213,7 +213,7 @@ fn images_have_to_be_proven_as_the_ramdisk_says() {
         let expected = if right { Ok(()) } else { Err("policy.image") };
         assert_eq!(judged(policy.clone(), image.clone()), expected, "{policy} {image}");
     }
-    // Another key of the same form is another key, and only the reference itself pins.
+    // Another key in the same format is a different key, and only the reference itself pins.
     let pem = |of: &str| format!("-----BEGIN PUBLIC KEY-----\n{of}\n-----END PUBLIC KEY-----\n");
     let cosign = json!({"images": {"require": "signature", "keys": [pem("MFkwEwYH")]}});
     let digest = json!({"images": {"require": "digest"}});
@@ -228,7 +228,7 @@ fn images_have_to_be_proven_as_the_ramdisk_says() {
         let expected = if right { Ok(()) } else { Err("policy.image") };
         assert_eq!(judged(policy.clone(), image.clone()), expected, "{policy} {image}");
     }
-    // Only a manifest tells a version; that it is no older is seen when it was fetched.
+    // Only a manifest states a version; whether it is too old is checked when it has been fetched.
     let versions = json!({"images": {"require": "signature", "least_versions": {"debian": "13"}}});
     for (image, right) in [
         (json!({"manifest": "https://h/m", "signature": {"key": ours}}), true),

@@ -28,9 +28,9 @@ struct State {
 }
 
 impl Emitter {
-    /// Continues the sequence that a former process of this boot left in `directory` (usually `/run/burin`).
+    /// Continues the sequence that a previous process of this boot left in `directory` (usually `/run/burin`).
     ///
-    /// `outlets` names who will collect the events: [`super::CONTROLLER`], [`super::SINK`], both or neither.
+    /// `outlets` names the consumers of events: [`super::CONTROLLER`], [`super::SINK`], both or neither.
     pub fn open(
         directory: Option<&Path>,
         boot_id: &str,
@@ -47,13 +47,13 @@ impl Emitter {
         Ok(Self(Arc::new(Inner { boot_id: boot_id.to_owned(), outlets, state: Mutex::new(state) })))
     }
 
-    /// Events that go nowhere but to listeners: for tools and tests.
+    /// Events for listeners only: for tools and tests.
     pub fn disconnected() -> Self {
         let state = State { source: "/".to_owned(), subject: None, last: 0, listeners: Vec::new() };
         Self(Arc::new(Inner { boot_id: "none".to_owned(), outlets: Vec::new(), state: Mutex::new(state) }))
     }
 
-    /// Stamps and keeps an event. A listener that does not keep up loses it; nobody waits.
+    /// Stamps and stores an event. A listener that cannot keep up loses it; nobody waits.
     pub fn emit(&self, kind: Kind) {
         crate::alive::heard(&kind);
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,12 +71,12 @@ impl Emitter {
         }
     }
 
-    /// The order that events from now on are about.
+    /// Sets the order to which later events refer.
     pub fn set_subject(&self, order: Option<&str>) {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).subject = order.map(str::to_owned);
     }
 
-    /// The machine's name, once the inventory knows it; events before carry what was known at [`Emitter::open`].
+    /// Sets the machine's name, once the inventory knows it; earlier events have the one known at [`Emitter::open`].
     pub fn set_source(&self, source: &str) {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).source = source.to_owned();
     }
@@ -88,7 +88,7 @@ impl Emitter {
         receiver
     }
 
-    /// Waits until everything emitted so far is acknowledged by everybody; false after `patience`.
+    /// Waits until all consumers have acknowledged everything emitted so far; false after `patience`.
     pub fn flush(&self, patience: Duration) -> bool {
         let deadline = std::time::Instant::now() + patience;
         let left = || deadline.saturating_duration_since(std::time::Instant::now());
@@ -103,7 +103,7 @@ impl Emitter {
         self.0.outlets.iter().find(|outlet| outlet.name == name).cloned()
     }
 
-    /// A controller may know higher sequences of this boot than this process does.
+    /// A controller may know higher sequences of this boot than this process.
     pub fn skip_to(&self, sequence: u64) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.last = state.last.max(sequence.min(LAST_SEQUENCE));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Small files in the state directory, each replaced whole.
+/// Small files in the state directory, each replaced atomically.
 #[derive(Debug, Clone)]
 pub struct Memory {
     directory: PathBuf,
@@ -18,7 +18,7 @@ impl Memory {
         Self { directory: directory.to_owned() }
     }
 
-    /// `None` says that the order is done with.
+    /// `None` means that the order is finished.
     pub fn remember(&self, state: Option<&LastState>) -> io::Result<()> {
         self.write("last-state.json", state)
     }
@@ -27,7 +27,7 @@ impl Memory {
         self.read("last-state.json")
     }
 
-    /// Kept from before the first POST until the acknowledgement.
+    /// Stored from before the first POST until the acknowledgement.
     pub fn keep_receipt(&self, receipt: Option<&Receipt>) -> io::Result<()> {
         self.write("receipt.json", receipt)
     }
@@ -36,7 +36,7 @@ impl Memory {
         self.read("receipt.json")
     }
 
-    /// One more attempt of this order begins in this boot; how many that makes.
+    /// Counts a new attempt of this order in this boot; returns the count.
     pub fn count_attempt(&self, order: &str) -> io::Result<u32> {
         let mut attempts: BTreeMap<String, u32> = self.read("attempts.json").unwrap_or_default();
         let attempt = attempts.get(order).copied().unwrap_or(0).saturating_add(1);
@@ -45,7 +45,7 @@ impl Memory {
         Ok(attempt)
     }
 
-    /// Whether an order of this id was carried out with success in this boot.
+    /// Whether an order with this id has succeeded in this boot.
     pub fn was_done(&self, order: &str) -> bool {
         self.read::<BTreeSet<String>>("done.json").is_some_and(|done| done.contains(order))
     }

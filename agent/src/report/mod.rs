@@ -1,8 +1,8 @@
 //! Everything that the agent reports: events with their spool and sinks, stages, and the state that an agent process
 //! leaves for its successor.
 //!
-//! An [`Emitter`] is there from the first moment: events before the network is up are kept. A controller's front
-//! empties the outlet [`CONTROLLER`], a [`Sink`] the outlet [`SINK`].
+//! An [`Emitter`] exists from the start: events before the network is up are stored. A controller's front empties the
+//! outlet [`CONTROLLER`], a [`Sink`] the outlet [`SINK`].
 
 mod emitter;
 mod memory;

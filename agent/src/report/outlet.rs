@@ -39,7 +39,7 @@ enum Line {
 #[derive(Debug)]
 struct Journal {
     path: PathBuf,
-    /// None after a failure: the events then live in memory only.
+    /// `None` after a failure: events are then only in memory.
     file: Option<File>,
     bytes: usize,
 }
@@ -80,7 +80,7 @@ impl Outlet {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// On the journal first: what a controller may have seen must not get its sequence used twice.
+    /// To the journal first: a sequence that a controller may have seen must not be used twice.
     pub fn push(&self, event: &Event) {
         let mut state = self.lock();
         let (spool, journal) = &mut *state;
@@ -142,7 +142,7 @@ impl Outlet {
         true
     }
 
-    /// Wakes whoever waits.
+    /// Wakes waiting threads.
     pub fn wake(&self) {
         self.changed.notify_all();
     }
@@ -171,11 +171,11 @@ impl Journal {
         }
     }
 
-    /// Only what is still unacknowledged.
+    /// Only what has not been acknowledged.
     fn rewrite(&mut self, spool: &Spool) -> std::io::Result<()> {
         let new = self.path.with_extension("new");
         let mut bytes = Vec::new();
-        // First the acknowledgement, which tells how far sequences have been used.
+        // First the acknowledgement, which records which sequences have been used.
         let acked = Line::Acked(spool.acked());
         for line in std::iter::once(acked).chain(spool.events().cloned().map(|event| Line::Event(Box::new(event)))) {
             serde_json::to_writer(&mut bytes, &line)?;
@@ -189,7 +189,7 @@ impl Journal {
     }
 }
 
-/// Reads what a former process left; a torn or foreign line ends it. Events of another boot do not count.
+/// Restores what a previous process left, up to an incomplete or foreign line. Events of another boot are ignored.
 fn restore(path: &Path, boot_id: &str, spool: &mut Spool) -> std::io::Result<()> {
     let file = match File::open(path) {
         Ok(file) => file,

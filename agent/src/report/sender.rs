@@ -1,4 +1,4 @@
-//! The thread that sends the events of an outlet. It retries for ever, and nobody waits for it.
+//! The thread that sends the events of an outlet. It retries for ever, and nothing waits for it.
 
 use super::outlet::Outlet;
 use crate::calls::ControllerError;
@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 const MOST_EVENTS: usize = 256;
 const MOST_BYTES: usize = 512 << 10;
 
-/// Takes a batch somewhere.
+/// Delivers batches.
 pub trait Deliver: Send + 'static {
-    /// The highest sequence that is safe now. An empty batch only asks for news.
+    /// Returns the highest sequence that is safe now. An empty batch only asks for news.
     fn deliver(&mut self, batch: &[Event]) -> Result<u64, ControllerError>;
 
-    /// How long to stay silent when there is nothing to send; none: for ever.
+    /// How long to stay silent if there is nothing to send; `None`: for ever.
     fn heartbeat(&self) -> Option<Duration>;
 
-    /// What the receiver said it holds.
+    /// What the receiver said it has.
     fn known(&self) -> u64;
 }
 
@@ -50,7 +50,7 @@ impl Drop for Sender {
     }
 }
 
-/// How often a waiting thread looks whether it shall stop.
+/// How often a waiting thread checks whether to stop.
 const LOOK: Duration = Duration::from_millis(200);
 
 fn run(outlet: &Outlet, stop: &AtomicBool, mut backoff: Backoff, mut deliver: impl Deliver) {
@@ -67,7 +67,7 @@ fn run(outlet: &Outlet, stop: &AtomicBool, mut backoff: Backoff, mut deliver: im
             Ok(acked) => {
                 outlet.ack(acked);
                 most = (most * 2).min(MOST_EVENTS);
-                // A receiver that takes nothing must not be hammered.
+                // A receiver that accepts nothing must not be flooded.
                 if batch.last().is_none_or(|event| outlet.acked() >= event.id.sequence) {
                     backoff.reset();
                     continue;
@@ -79,7 +79,7 @@ fn run(outlet: &Outlet, stop: &AtomicBool, mut backoff: Backoff, mut deliver: im
         if let Some(error) = &error
             && error.rejects_request()
         {
-            // One event of these is not to its taste: find it, and let it go.
+            // The receiver rejects one of these events: find it, and drop it.
             match batch.as_slice() {
                 [one] => outlet.reject(one.id.sequence),
                 _ => most = (batch.len() / 2).max(1),
@@ -89,7 +89,7 @@ fn run(outlet: &Outlet, stop: &AtomicBool, mut backoff: Backoff, mut deliver: im
         if let Some(error) = error
             && backoff.tries == 1
         {
-            log::warn!("events wait: {error}");
+            log::warn!("events are waiting: {error}");
         }
         sleep(wait, stop);
     }

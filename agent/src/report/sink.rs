@@ -29,7 +29,7 @@ impl Sink {
 
 struct Post {
     client: Client,
-    /// The receiver knows no batches: HTTP binding section 3.2 instead of 3.3.
+    /// The receiver does not support batches: HTTP binding section 3.2 instead of 3.3.
     single: bool,
 }
 
@@ -70,7 +70,7 @@ impl Deliver for Post {
     }
 
     fn known(&self) -> u64 {
-        // A sink acknowledges by taking; it has no memory to have holes in.
+        // A sink acknowledges by accepting; it has no state with gaps.
         u64::MAX - 1
     }
 }

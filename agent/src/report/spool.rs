@@ -1,17 +1,18 @@
 //! Events that have not been acknowledged yet: bounded, in order, without gaps. No I/O.
 //!
-//! Where something has to go, it is the oldest progress, then the oldest log, then other notices. Anomalies, and after
-//! them results, go only where they alone are twice as much as the spool is meant to hold. What went leaves a `dev.burin.dropped` event that covers its sequences, so that the controller's contiguous
-//! acknowledgement can pass, and knows what it missed.
+//! If there are too many, the oldest progress is dropped first, then the oldest log, then other notices. Anomalies, and
+//! after them results, are dropped only if they alone exceed twice the limit. A `dev.burin.dropped` event covers the
+//! sequences of dropped events, so that the controller's contiguous acknowledgement can pass, and it knows what it
+//! missed.
 
 use crate::protocol::event::Dropped;
 use crate::protocol::{Event, Kind};
 use std::collections::VecDeque;
 
-/// No boot emits as many events; what claims more is wrong. JSON readers keep integers exact up to here.
+/// No boot emits this many events; a higher number is invalid. JSON readers keep integers exact up to here.
 pub(super) const LAST_SEQUENCE: u64 = 1 << 53;
 
-/// Beyond these, events are dropped; anomalies and results beyond twice as much.
+/// Limits beyond which events are dropped; for anomalies and results, twice as much.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolLimits {
     pub events: usize,
@@ -24,16 +25,16 @@ impl Default for SpoolLimits {
     }
 }
 
-/// In the order in which they are given up.
+/// In the order in which they are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     Progress,
     Log,
     Notice,
     Anomaly,
-    /// Of steps and plans, and refused orders.
+    /// Results of steps and plans, and refused orders.
     Result,
-    /// In place of what was dropped.
+    /// Stands for dropped events.
     StandIn,
 }
 
@@ -51,7 +52,7 @@ fn class(event: &Event) -> Class {
 
 #[derive(Debug)]
 struct Entry {
-    /// First sequence this entry stands for; the last is its event's own.
+    /// First sequence that this entry stands for; the last is its event's own.
     from: u64,
     event: Event,
     class: Class,
@@ -77,7 +78,7 @@ impl Entry {
     }
 }
 
-/// The stand-in for sequences `from` to that of `last`, at its time.
+/// The stand-in for sequences from `from` to that of `last`, with its time.
 fn stand_in(from: u64, last: &Event) -> Entry {
     let kind = Kind::Dropped(Dropped { from, count: last.id.sequence - from + 1 });
     let time = std::time::SystemTime::UNIX_EPOCH;
@@ -101,7 +102,7 @@ impl Spool {
         Self { entries: VecDeque::new(), bytes: 0, limits, acked: 0, last: 0 }
     }
 
-    /// Sequences rise from push to push; what is missing between two becomes a stand-in.
+    /// Sequences must increase; a gap becomes a stand-in.
     pub fn push(&mut self, event: Event) {
         if event.id.sequence <= self.last || event.id.sequence > LAST_SEQUENCE {
             return;
@@ -128,7 +129,7 @@ impl Spool {
         self.entries.len() > events.saturating_mul(times) || self.bytes > bytes.saturating_mul(times)
     }
 
-    /// Gives up the oldest of the least class, up to this one; false where nothing can go.
+    /// Drops the oldest event of the lowest class, up to this class; false if there is none.
     fn drop_one(&mut self, most: Class) -> bool {
         let droppable = self.entries.iter().enumerate().filter(|(_, entry)| entry.class <= most);
         let Some((at, _)) = droppable.min_by_key(|(at, entry)| (entry.class, *at)) else { return false };
@@ -136,7 +137,7 @@ impl Spool {
         true
     }
 
-    /// Replaces an entry by a stand-in, one with those beside it.
+    /// Replaces an entry by a stand-in, merged with neighbouring ones.
     fn give_up(&mut self, at: usize) {
         let Some(entry) = self.take(at) else { return };
         let (mut at, mut from, mut last) = (at, entry.from, entry.event);
@@ -162,7 +163,7 @@ impl Spool {
         Some(entry)
     }
 
-    /// The controller holds everything up to `sequence`. Old and impossible acknowledgements change nothing.
+    /// The controller has everything up to `sequence`. Outdated and impossible acknowledgements change nothing.
     pub fn ack(&mut self, sequence: u64) -> bool {
         if sequence <= self.acked || sequence > self.last {
             return false;
@@ -174,15 +175,15 @@ impl Spool {
         true
     }
 
-    /// What a controller said at hello. It may know more than this process (whose journal was lost), or less.
+    /// What a controller reported at hello. It may know more than this process (whose journal was lost), or less.
     pub fn rebase(&mut self, acked: u64) {
         let acked = acked.min(LAST_SEQUENCE);
         self.last = self.last.max(acked);
         self.ack(acked);
     }
 
-    /// The oldest events, up to a count and a size, at least one. `known` is what the controller is known to hold: a
-    /// hole between that and the oldest event (a controller that forgot) is filled with a stand-in.
+    /// The oldest events, up to a count and a size, at least one. `known` is what the controller is known to have: a
+    /// gap between that and the oldest event (a controller that lost state) is filled with a stand-in.
     pub fn batch(&self, known: u64, most: usize, bytes: usize) -> Vec<Event> {
         let mut size = 0;
         let fits = |entry: &&Entry| {
@@ -201,7 +202,7 @@ impl Spool {
         events
     }
 
-    /// The controller will never take this event: it goes the way of the dropped.
+    /// The controller will never accept this event, so it is dropped like others.
     pub fn reject(&mut self, sequence: u64) {
         if let Some(at) = self.entries.iter().position(|entry| entry.last() == sequence && !entry.is_stand_in()) {
             self.give_up(at);

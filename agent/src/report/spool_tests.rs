@@ -125,7 +125,7 @@ fn anomalies_and_then_results_go_where_they_alone_are_too_many() {
     assert!(spool.entries.len() <= 20, "{}", spool.entries.len());
     assert_eq!(count(Class::Anomaly), 0, "anomalies go before any result does");
     assert!(count(Class::Result) > 5);
-    // A device that complains for ever fills no memory.
+    // A device that reports errors for ever must not fill the memory.
     for sequence in 31..=5000 {
         spool.push(event(sequence, &anomaly));
     }
@@ -184,7 +184,7 @@ proptest! {
                     }
                     let size = serde_json::to_string(&event).unwrap().len();
                     spool.push(event);
-                    // With stand-ins of some 300 bytes each: results may have had to go.
+                    // With stand-ins of some 300 bytes each, results may have been dropped.
                     let twice = spool.entries.len() + 2 > 2 * events || spool.bytes() + size + 600 > 2 * bytes;
                     if twice {
                         results.clear();
@@ -204,30 +204,30 @@ proptest! {
                     results.remove(&sequence);
                 }
             }
-            // No gap: each entry follows the one before, up to the last sequence.
+            // No gap: each entry follows the previous one, up to the last sequence.
             let mut next = spool.acked() + 1;
             for entry in &spool.entries {
                 prop_assert!(entry.from <= next && entry.last() >= next, "{:?}", kinds(&spool));
                 next = entry.last() + 1;
             }
             prop_assert!(spool.is_empty() || next == spool.last() + 1);
-            // The books are right.
+            // The size counter is correct.
             prop_assert_eq!(spool.bytes(), spool.entries.iter().map(|entry| entry.size).sum::<usize>());
-            // Every result that was not acknowledged is there, unless results alone were too many.
+            // Every unacknowledged result is there, unless there were too many results.
             let there: Vec<u64> =
                 spool.entries.iter().filter(|entry| !entry.is_stand_in()).map(Entry::last).collect();
             for result in results.range(spool.acked() + 1..) {
                 prop_assert!(there.contains(result), "{result} of {:?}", kinds(&spool));
             }
-            // Bounded: beyond the limits there are results and anomalies, beyond twice the limits there is nothing.
+            // Bounded: beyond the limits there are only results and anomalies, beyond twice the limits nothing.
             let over = spool.entries.len() > events || spool.bytes() > bytes;
             prop_assert!(!over || spool.entries.iter().all(|entry| entry.class > Class::Notice));
             let twice = spool.entries.len() > 2 * events || spool.bytes() > 2 * bytes;
             prop_assert!(!twice || spool.entries.iter().all(Entry::is_stand_in));
-            // Two stand-ins never lie side by side.
+            // Two stand-ins are never adjacent.
             let stands: Vec<bool> = spool.entries.iter().map(Entry::is_stand_in).collect();
             prop_assert!(!stands.windows(2).any(|pair| pair == [true, true]), "{:?}", kinds(&spool));
-            // What is sent brings a receiver that holds `known` to the end without a hole.
+            // The batches bring a receiver that has `known` to the end without a gap.
             let mut held = known;
             for event in spool.batch(known, 1000, usize::MAX) {
                 let from = match event.kind() {

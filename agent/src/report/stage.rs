@@ -7,14 +7,15 @@ use crate::protocol::receipt::StageTime;
 use crate::protocol::{Kind, Problem};
 use std::time::{Duration, Instant};
 
-/// A stage that failed. The typed error has become its wire form: nobody behind this point decides by its type.
+/// A stage that failed. The typed error has been converted to its wire form, since nothing beyond this point depends on
+/// its type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
     pub stage: String,
     pub problem: Problem,
 }
 
-/// Runs stages and remembers how long they took.
+/// Runs stages and records how long they took.
 #[derive(Debug)]
 pub struct Stages {
     emitter: Emitter,
@@ -30,17 +31,17 @@ impl Stages {
         &self.emitter
     }
 
-    /// Forgets the times: another order begins.
+    /// Clears the times, for another order.
     pub fn restart(&mut self) {
         self.times.clear();
     }
 
-    /// Milliseconds per stage so far, in the order they ran.
+    /// Milliseconds per stage so far, in order of execution.
     pub fn times(&self) -> Vec<StageTime> {
         self.times.clone()
     }
 
-    /// As [`Stages::run`], but for waiting: only a failure is worth telling.
+    /// Like [`Stages::run`], but for waiting: reports only failures.
     pub fn quiet<T, E: Coded>(&mut self, name: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, Failure> {
         let started = Instant::now();
         work().map_err(|error| self.failed(name, started.elapsed(), &error))
@@ -75,7 +76,7 @@ impl Stages {
     }
 }
 
-/// A problem in plain words on the console: what, why, what to do.
+/// Prints a problem on the console: what, why, what to do.
 pub fn tell(stage: &str, problem: &Problem) {
     log::error!("{stage}: FAILED [{}] {}", problem.code, problem.message);
     for cause in &problem.causes {

@@ -17,10 +17,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Where the ramdisk says whose certificates callers have to show.
+/// The ramdisk's CAs for callers' certificates.
 const CALLERS_CA: &str = "etc/burin/callers.pem";
 
-/// An open door, until dropped.
+/// The open API, until dropped.
 pub struct OpenDoor {
     pub door: Door,
     server: Server,
@@ -34,9 +34,8 @@ impl OpenDoor {
 }
 
 impl Agent {
-    /// Where the API listens, and this machine's addresses for its certificate, the first of them for hello. Networks
-    /// that the controller is not in have no business with the API; without a controller, nothing tells where callers
-    /// come from.
+    /// Where the API listens, and this machine's addresses for its certificate, the first of them for hello. The API is
+    /// not offered on networks without the controller; if there is no controller, it is unknown where callers are.
     fn api_place(&self, ready: &Ready) -> Option<(SocketAddr, Vec<IpAddr>)> {
         let controller = self.config.controller.as_ref().filter(|_| self.is_controlled());
         let mut addresses = ready.addresses.clone();
@@ -59,23 +58,23 @@ impl Agent {
         Some((listen, addresses))
     }
 
-    /// None where it is switched off, or nobody could ever have its token. A port that is taken costs the API, not the
-    /// machine.
+    /// `None` if it is switched off, or if nobody could ever have its token. If its port is in use, the API is
+    /// unavailable, but the agent continues.
     pub(super) fn open_door(&self, stages: &mut Stages, ready: &Ready, hello: &Hello) -> Option<OpenDoor> {
         let (listen, addresses) = self.api_place(ready)?;
-        // A controller's hello brings a token of its own; without one, there is only that of the command line.
+        // A controller's hello reply brings a token; without a controller, there is only the one on the command line.
         let own_token = self.config.token.clone().filter(|_| !self.is_controlled());
         if own_token.is_none() && !self.is_controlled() {
             return None;
         }
         let (words, look) = (self.config.attributes.clone(), self.look.clone());
-        // On the machine as it is at that moment.
+        // Plans on a fresh inventory.
         let planner: Planner = Arc::new(move |order: &Order| {
             plan::plan(&look.inventory(), order, &words).map_err(|refusal| refusal.problem())
         });
         let door = Door::new(hello.clone(), ready.control.clone(), stages.emitter(), self.log.clone(), planner);
         let (paths, look) = (self.paths.clone(), self.look.clone());
-        // The disks of the order that was done, as they are at that moment.
+        // The disks of the finished order, read again at that moment.
         door.set_kexec(Arc::new(move |plan| {
             let disks = Bound::new(plan, &look.inventory(), &paths).map_err(|error| error.problem())?;
             kexec::load(&disks, &paths).map(drop).map_err(|error| error.problem())
@@ -89,7 +88,7 @@ impl Agent {
         let options = api::ApiOptions { listen, addresses, callers };
         let server = stages.run("api", || Server::start(&options, door.clone())).ok()?;
         let endpoint = server.endpoint();
-        log::info!("callers are heard at {}, certificate {}", endpoint.url, endpoint.fingerprint);
+        log::info!("the agent's API listens at {}, certificate {}", endpoint.url, endpoint.fingerprint);
         if let Some(token) = own_token {
             door.set_token(token);
         }

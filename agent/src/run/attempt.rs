@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// A controller that says hold is asked again this often whether it still does.
+/// If a controller says hold, it is asked at this interval whether it still does.
 const HOLD_PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Attempt<'a> {
@@ -35,31 +35,31 @@ pub struct Attempt<'a> {
     pub download: ureq::Agent,
     pub control: ControlFlag,
     pub boot_id: &'a str,
-    /// Where callers look on.
+    /// Shows the work to callers.
     pub door: Option<&'a Door>,
-    /// What follows; for kexec a kernel has to be loaded.
+    /// What follows; kexec needs a loaded kernel.
     pub finish: Finish,
-    /// Whether the order may be carried out here and now; none where nothing demands anything of it.
+    /// Decides whether the order may be carried out here and now; `None` if there are no requirements.
     pub judge: Option<&'a Judge<'a>>,
 }
 
-/// Says who has signed the order.
+/// Returns who signed the order.
 pub type Judge<'a> = dyn Fn(&Inventory) -> Result<Vec<PublicKey>, RefusedByPolicy> + 'a;
 
-/// What came of an attempt.
+/// The result of an attempt.
 pub struct AttemptOutcome {
     pub receipt: Receipt,
     /// The installed kernel is loaded: PID 1 can start it.
     pub kernel: bool,
 }
 
-/// A plan, and what its seed step writes.
+/// A plan, and the contents of its seed step.
 pub(super) struct Planned {
     plan: Plan,
     seed: Option<SeedFiles>,
 }
 
-/// What was done, as far as it came.
+/// What was done up to that point.
 #[derive(Default)]
 struct Done {
     applied: Applied,
@@ -70,7 +70,7 @@ struct Done {
 }
 
 impl Attempt<'_> {
-    /// `grant` is asked with the plan's digest, before the first byte of a disk changes.
+    /// `grant` is called with the plan's digest, before the first byte of a disk changes.
     pub fn run<E: Coded>(&self, stages: &mut Stages, grant: impl FnOnce(&str) -> Result<(), E>) -> AttemptOutcome {
         let order = &self.order.id;
         stages.restart();
@@ -104,11 +104,11 @@ impl Attempt<'_> {
         AttemptOutcome { receipt, kernel }
     }
 
-    /// What is on the disk is right, whether or not its kernel can be started past the firmware.
+    /// The disk's contents are correct, whether or not its kernel can be started without the firmware.
     fn load_kernel(&self, stages: &mut Stages, disks: &Bound) -> bool {
         let loaded = stages.run("kexec", || kexec::load(disks, &self.agent.paths));
         if loaded.is_err() {
-            log::warn!("the installed system will be started by the firmware instead");
+            log::warn!("the firmware will start the installed system instead");
         }
         loaded.is_ok()
     }
@@ -122,7 +122,7 @@ impl Attempt<'_> {
         if let Some(judge) = self.judge {
             done.signers = stages.run("policy", || judge(self.inventory))?;
         }
-        // What is sealed for this machine is opened once the order as it came has passed.
+        // Sealed strings are opened only after the order as received has passed.
         match stages.quiet("unseal", || attest::open(&self.agent.chip, self.order, !done.signers.is_empty()))? {
             Opened::AsItWas(_) => self.carry_out(stages, grant, done),
             Opened::Now(order) => {
@@ -150,11 +150,11 @@ impl Attempt<'_> {
         }
         stages.run("check", || apply::check(&planned.plan, &self.agent.paths))?;
         stages.run("grant", || grant(&agreed))?;
-        // Leave may have come late: after the order's end.
+        // Permission may have come late, after the order has expired.
         if let Some(judge) = self.judge {
             stages.quiet("policy", || judge(&looked))?;
         }
-        // The machine once more, as it is now: somebody may have pulled a disk while the grant was waited for.
+        // Takes the inventory again: somebody may have removed a disk while the grant was pending.
         let emitter = stages.emitter().clone();
         let (inventory, fresh, disks) = stages.run("probe", || {
             let inventory = self.agent.look.inventory();
@@ -169,7 +169,7 @@ impl Attempt<'_> {
         Ok(disks)
     }
 
-    /// A refusal is told with everything that was looked at; its event carries the same.
+    /// A refusal is reported with everything that was considered; its event contains the same.
     pub(super) fn plan(&self, inventory: &Inventory) -> Result<Planned, plan::Refusal> {
         self.planned(inventory).inspect_err(|refusal| {
             for line in plan::explain_refusal(refusal).lines() {
@@ -237,7 +237,7 @@ impl Attempt<'_> {
     }
 }
 
-/// Why the plan does not hold any more.
+/// Why the plan no longer applies.
 #[derive(Debug, thiserror::Error)]
 enum ProbeError {
     #[error(transparent)]

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// What is no part of a ramdisk as it was built: what the kernel shows there, what the agent writes, and what is put in for
-/// one machine.
+/// Paths that are not part of a ramdisk as it was built: the kernel's filesystems, what the agent writes, and what is
+/// added for one machine.
 const NOT_BUILT: [&str; 10] = [
     "proc",
     "sys",
@@ -30,11 +30,11 @@ const NOT_BUILT: [&str; 10] = [
     "var/run",
 ];
 
-/// Adds the evidence, where this machine has a key.
+/// Adds the evidence, if this machine has a key.
 pub(super) fn sign(agent: &Agent, ready: &Ready, job: &Job, started: SystemTime, receipt: Receipt) -> Receipt {
     let Some(key) = &ready.key else { return receipt };
     let time = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
-    // What was signed, where it was in an envelope.
+    // If the order was in an envelope, its signed content.
     let bytes = admit(None, &job.raw).map_or_else(|_| job.raw.clone(), |admitted| admitted.bytes);
     let predicate = Predicate {
         machine: ready.identity.clone(),
@@ -59,7 +59,7 @@ fn software(agent: &Agent, ready: &Ready) -> Software {
     static OWN: OnceLock<Option<String>> = OnceLock::new();
     static RAMDISK: OnceLock<Option<String>> = OnceLock::new();
     let told = |what: &str, digest: io::Result<String>| {
-        digest.inspect_err(|error| log::warn!("the digest of {what} is not known: {error}")).ok()
+        digest.inspect_err(|error| log::warn!("the digest of {what} cannot be computed: {error}")).ok()
     };
     let own = OWN.get_or_init(|| told("the agent", file(Path::new("/proc/self/exe"))));
     let ramdisk =
@@ -88,7 +88,7 @@ fn file(path: &Path) -> io::Result<String> {
     Ok(format!("sha256:{}", hex(hash.finalize())))
 }
 
-/// `sha256:HEX` over all files and links of a ramdisk, by path: of the running one, and of one that was unpacked somewhere.
+/// `sha256:HEX` over all files and links of a ramdisk, sorted by path: the running one, or one unpacked elsewhere.
 pub fn tree(root: &Path) -> io::Result<String> {
     let mut found = BTreeMap::new();
     collect(root, Path::new(""), &mut found)?;

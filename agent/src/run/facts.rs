@@ -17,8 +17,8 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// A disk that has to spin up, or one of a slow or emulated machine, may take many seconds to answer; whoever plans waits
-/// rather than refuse.
+/// A disk that spins up, or a slow or emulated machine, may take many seconds to answer; planning should wait rather
+/// than refuse.
 const DEVICE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The kernel's id of this boot.
@@ -27,13 +27,13 @@ pub fn boot_id(root: &Path) -> String {
     match std::fs::read_to_string(&path) {
         Ok(text) => text.trim().to_owned(),
         Err(error) => {
-            log::warn!("{}: {error}; this agent makes up a boot id", path.display());
+            log::warn!("{}: {error}; using a random boot id", path.display());
             uuid::Uuid::new_v4().to_string()
         }
     }
 }
 
-/// Waits for drivers to be through with their devices, then looks.
+/// Waits for drivers to finish with their devices, then takes the inventory.
 pub fn inventory(stages: &mut Stages, agent: &Agent) -> Result<Inventory, Failure> {
     stages.run("devices", || {
         settle::settle(&agent.root, settle::Moment::Hello, &|| false);
@@ -44,7 +44,7 @@ pub fn inventory(stages: &mut Stages, agent: &Agent) -> Result<Inventory, Failur
     Ok(inventory)
 }
 
-/// PID 1 has said it on the console; the controller hears it here, once for each device and file.
+/// PID 1 has printed it on the console; this reports it to the controller, once per device and file.
 fn tell_missing_firmware(stages: &Stages, root: &Path) {
     static TOLD: Mutex<Vec<MissingFirmware>> = Mutex::new(Vec::new());
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,8 +60,8 @@ fn tell_missing_firmware(stages: &Stages, root: &Path) {
 /// LLDP neighbours by the permanent address of the NIC that heard them.
 pub type Heard = OnceLock<BTreeMap<String, Vec<LldpNeighbour>>>;
 
-/// The inventory as it is now, without a stage of its own. Only the first time waits for neighbours: cables do not move
-/// between a plan and its application, and half a minute at each look would.
+/// The current inventory, without a stage of its own. Only the first one waits for neighbours: cables do not move
+/// between a plan and its application, and waiting half a minute each time would be too long.
 pub fn with_neighbours(wait: Duration, heard: &Heard) -> Inventory {
     let Some(heard) = heard.get() else {
         let inventory = collect(wait);
@@ -77,7 +77,7 @@ fn neighbours(inventory: &Inventory) -> BTreeMap<String, Vec<LldpNeighbour>> {
     inventory.nics.data.iter().filter_map(|nic| Some((address(nic)?, nic.lldp.clone()))).collect()
 }
 
-/// A NIC that came since is without neighbours.
+/// Neighbours heard earlier. A NIC that appeared since has none.
 fn recall(inventory: &mut Inventory, heard: &BTreeMap<String, Vec<LldpNeighbour>>) {
     for nic in &mut inventory.nics.data {
         if let Some(neighbours) = address(nic).and_then(|address| heard.get(&address)) {
@@ -98,7 +98,7 @@ fn collect(lldp_wait: Duration) -> Inventory {
         ..hwinventory::Options::default()
     };
     let mut inventory = hwinventory::collect(&options);
-    // Neither firmware's variables nor the command line tell of a CD or of a stick that BIOS started.
+    // Neither the firmware's variables nor the command line mention a CD or stick that BIOS booted.
     let medium = boot::boot_medium(Path::new("/"));
     for disk in inventory.disks.data.iter_mut().filter(|disk| medium.as_deref() == Some(disk.name.as_str())) {
         disk.boot_medium = true;
@@ -114,7 +114,7 @@ fn collect(lldp_wait: Duration) -> Inventory {
     inventory
 }
 
-/// How the agent process before this one ended. The text of its end stays in hello: it is long.
+/// How the previous agent process ended. Its output is only in hello, because it is long.
 #[derive(Debug, thiserror::Error)]
 #[error("the agent before this one ended after {seconds} s: {reason}")]
 struct Crashed {
@@ -128,7 +128,7 @@ impl Coded for Crashed {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("its last words are in hello's last_crash; please report them".to_owned())
+        Some("report its last output, which is in hello's last_crash".to_owned())
     }
 }
 
@@ -137,7 +137,7 @@ pub fn crash(report: &CrashReport) -> Kind {
     Kind::Anomaly(Anomaly { device: None, problem })
 }
 
-/// A time server is not authenticated; the controller over TLS is. Neither is taken for right where they differ.
+/// A time server is not authenticated; the controller is, over TLS. If they differ, neither is trusted.
 #[derive(Debug, thiserror::Error)]
 #[error("the time server and the controller differ by {seconds} s")]
 struct Disputed {
@@ -150,11 +150,11 @@ impl Coded for Disputed {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("correct the clock of the one that is wrong; until then certificates have to be valid by both".to_owned())
+        Some("correct the clock that is wrong; until then certificates must be valid by both".to_owned())
     }
 }
 
-/// What is done when they do: it is told once, on the console and as an event.
+/// Reports such a difference once, on the console and as an event.
 pub fn disputed(emitter: &Emitter) -> impl Fn(Duration) + Send + Sync + use<> {
     let emitter = emitter.clone();
     move |apart| {

@@ -7,7 +7,7 @@ use crate::image::Compression;
 use crate::protocol::hello;
 use crate::protocol::{Hello, LastState};
 
-/// What an order may ask of this agent.
+/// Capabilities that orders may require of this agent.
 const CAPABILITIES: [&str; 5] = ["order/v1", "format.raw", "format.qcow2", "format.tar", "verify.readback"];
 
 impl Agent {
@@ -29,7 +29,7 @@ impl Agent {
     }
 }
 
-/// What an order may ask of this agent.
+/// Capabilities that orders may require of this agent.
 fn capabilities() -> Vec<String> {
     let compressions = Compression::names().map(|name| format!("compression.{name}"));
     CAPABILITIES.iter().map(|&word| word.to_owned()).chain(compressions).chain(apply::capabilities()).collect()

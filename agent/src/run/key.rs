@@ -1,4 +1,4 @@
-//! The machine's key: made at boot, kept for the agent processes of that boot, introduced in hello. A site with keys in
+//! The machine's key: made at boot, kept for the agent processes of that boot, and sent in hello. A site with keys in
 //! the TPM would make it here.
 
 use burin_sign::{KeyError, SecretKey};
@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// The key that an earlier agent process of this boot has left in `state`, or a new one.
+/// The key that an earlier agent process of this boot left in `state`, or a new one.
 pub fn machine_key(state: &Path) -> Result<SecretKey, KeyError> {
     let path = state.join("machine.key");
     if let Ok(kept) = std::fs::read(&path).map(Zeroizing::new)
@@ -18,7 +18,7 @@ pub fn machine_key(state: &Path) -> Result<SecretKey, KeyError> {
     }
     let (key, pkcs8) = SecretKey::generate()?;
     if let Err(error) = keep(&path, &pkcs8) {
-        log::warn!("an agent after this one will have another key: {error}");
+        log::warn!("the machine's key cannot be kept for the next agent: {error}");
     }
     Ok(key)
 }
@@ -27,7 +27,7 @@ fn keep(path: &Path, pkcs8: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    // Whole or not at all: a controller knows this boot by its key.
+    // Written atomically: a controller recognises this boot by its key.
     let new = path.with_extension("new");
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?.write_all(pkcs8)?;
     std::fs::rename(new, path)

@@ -13,12 +13,12 @@ use hwinventory::model::Disk;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A disk that gives no sign of itself may still come so long after the agent first looked.
+/// A disk that shows no sign may still appear this long after the agent first looked.
 const YOUNG: Duration = Duration::from_secs(60);
-/// Where the order knows how many there are, it is worth waiting longer.
+/// If the order states the number of disks, it is worth waiting longer.
 const YOUNG_EXPECTING: Duration = Duration::from_secs(180);
 
-/// The plan, and the inventory that it was made of.
+/// The plan, and the inventory from which it was made.
 pub fn plan(attempt: &Attempt<'_>) -> Result<(Inventory, Planned), Refusal> {
     let (agent, root) = (attempt.agent, &attempt.agent.root);
     let abort = || attempt.control.is_cancelled();
@@ -26,7 +26,7 @@ pub fn plan(attempt: &Attempt<'_>) -> Result<(Inventory, Planned), Refusal> {
     let mut inventory = attempt.inventory.clone();
     let mut told = false;
     loop {
-        // Nobody brings this machine's devices up: they are what they are.
+        // Outside of the ramdisk nothing brings up devices: there is nothing to wait for.
         if boot::is_ours(root) {
             settle::settle(root, moment, &abort);
             if came(&inventory, &settle::disks(root)) {
@@ -44,7 +44,7 @@ pub fn plan(attempt: &Attempt<'_>) -> Result<(Inventory, Planned), Refusal> {
         if !told {
             told = true;
             log::warn!("no plan yet [{}]: {refusal}", refusal.code());
-            log::info!("looking for devices that come late, for {} s more", left.as_secs());
+            log::info!("looking for late devices, for {} s more", left.as_secs());
         }
         if settle::news(root, left, &abort) {
             settle::settle(root, Moment::Hello, &abort);
@@ -60,13 +60,13 @@ fn patience(refusal: &Refusal) -> Duration {
     }
 }
 
-/// Whether the kernel has other disks by now than the inventory.
+/// Whether the kernel now has other disks than the inventory.
 fn came(inventory: &Inventory, now: &BTreeSet<String>) -> bool {
     let known: BTreeSet<&str> = inventory.disks.data.iter().map(|disk| disk.name.as_str()).collect();
     now.iter().any(|name| !known.contains(name.as_str()))
 }
 
-/// A disk that the plan did not know.
+/// A disk that was not known when the order was planned.
 #[derive(Debug, thiserror::Error)]
 #[error("the disk {name} appeared after the order was planned, and is not part of the plan")]
 struct CameLate {
@@ -80,13 +80,13 @@ impl Coded for CameLate {
 
     fn hint(&self) -> Option<String> {
         Some(
-            "let the order say how many disks there are (policies.expected_disks), or wait with burin.settle="
+            "set the number of disks in the order (policies.expected_disks), or wait longer with burin.settle="
                 .to_owned(),
         )
     }
 }
 
-/// Tells of disks that came between plan and apply.
+/// Reports disks that appeared between plan and apply.
 pub fn tell(emitter: &Emitter, before: &Inventory, now: &Inventory) {
     for disk in newcomers(&before.disks.data, &now.disks.data) {
         let serial = disk.serial.as_deref().unwrap_or("no serial number");
@@ -96,7 +96,7 @@ pub fn tell(emitter: &Emitter, before: &Inventory, now: &Inventory) {
     }
 }
 
-/// By what they are, not by their kernel names.
+/// Compared by identity, not by kernel names.
 fn newcomers<'a>(before: &[Disk], now: &'a [Disk]) -> Vec<&'a Disk> {
     let identity = |disk: &Disk| (disk.identity.value.clone(), disk.serial.clone(), disk.by_path.clone(), disk.size);
     let known: BTreeSet<_> = before.iter().map(identity).collect();
@@ -141,7 +141,7 @@ mod tests {
         assert!(anomaly.problem.message.contains("(B)"), "{}", anomaly.problem.message);
     }
 
-    /// A ramdisk of ours in a directory, on which a second disk comes at the second look.
+    /// A ramdisk of ours in a directory, whose second disk appears at the second inventory.
     fn agent(root: &std::path::Path) -> Agent {
         for directory in ["run/burin", "sys/kernel", "sys/class/block"] {
             std::fs::create_dir_all(root.join(directory)).unwrap();
@@ -178,7 +178,7 @@ mod tests {
         inventory.disks.data.iter().filter_map(|disk| disk.serial.as_deref()).collect()
     }
 
-    /// The plan where one disk is there at first, and the kernel announces something as long as nobody has looked again.
+    /// The plan if one disk is there at first, and the kernel announces a device until the inventory is taken again.
     fn planned(
         root: &std::path::Path,
         order: &Order,

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-/// How long a line may wait for others to travel with it.
+/// How long a line may wait to be sent together with others.
 const PAUSE: Duration = Duration::from_secs(1);
 const CHUNK: usize = 16 << 10;
 
-/// Cheap to clone; sends by itself until the last clone is gone.
+/// Cheap to clone; sends in the background until the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Logs(Arc<Inner>);
 
@@ -43,12 +43,12 @@ impl Logs {
         Self(inner)
     }
 
-    /// Where else the log goes.
+    /// The syslog servers to which the log is sent too.
     pub fn syslog(&self) -> &Syslog {
         &self.0.syslog
     }
 
-    /// What was logged so far, now: before a receipt, and before the end.
+    /// Sends what has been logged so far, at once: before a receipt, and before the end.
     pub fn send(&self) {
         self.0.send();
     }
@@ -62,7 +62,7 @@ impl Inner {
             if bytes.is_empty() {
                 return;
             }
-            // Whole lines, so that no character is torn; a line longer than a chunk is.
+            // Whole lines, so that no character is cut in two; only a line longer than a chunk is split.
             if let Some(end) = bytes.iter().rposition(|&byte| byte == b'\n') {
                 bytes.truncate(end + 1);
             }

@@ -14,14 +14,14 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-/// Once they have been read; later inventories have them, too.
+/// The records, once they have been read; later inventories include them.
 pub type Records = Arc<OnceLock<Section<BmcRecords>>>;
 
 impl Agent {
-    /// Reads on a thread of its own, for `burin.bmc=` seconds at most.
+    /// Reads on a separate thread, for `burin.bmc=` seconds at most.
     pub(super) fn read_bmc(&self, inventory: &Inventory, door: Option<&Door>, emitter: &Emitter) {
         let time = self.config.bmc;
-        // The BMC is this machine's, whoever the agent is told to be in a test.
+        // In tests the inventory is another machine's, but the BMC would be this one's.
         if time.is_zero() || self.root != Path::new("/") {
             return;
         }
@@ -35,15 +35,15 @@ impl Agent {
             }
         };
         if let Err(error) = thread::Builder::new().name("bmc-records".to_owned()).spawn(read) {
-            log::warn!("the BMC's records are not read: {error}");
+            log::warn!("the BMC's records cannot be read: {error}");
         }
     }
 }
 
-/// Callers find them in the inventory, controllers and sinks get an event.
+/// Adds the records to the inventory that callers see, and sends controllers and sinks an event.
 fn tell(mut inventory: Inventory, records: &Section<BmcRecords>, door: Option<&Door>, emitter: &Emitter) {
     let (events, sensors) = (records.data.events.len(), records.data.sensors.len());
-    log::info!("the BMC has told {events} events and {sensors} sensors, in {}", took(records.milliseconds));
+    log::info!("{events} events and {sensors} sensors read from the BMC, in {}", took(records.milliseconds));
     hwinventory::add_bmc_records(&mut inventory, records.clone());
     let section = |value: serde_json::Result<serde_json::Value>| value.unwrap_or_default();
     let sections = BTreeMap::from([
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use hwinventory::model::BmcSensor;
 
-    /// Who waits for events hears what was found and what it means.
+    /// The event contains the records and the conclusions from them.
     #[test]
     fn they_are_told_with_what_they_mean() {
         let emitter = Emitter::disconnected();

@@ -20,19 +20,19 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-/// Fronts ring when there is news; this is for what nobody rings for.
+/// The longest wait between rounds. Fronts wake the loop when there is news; this covers what nothing wakes it for.
 const TURN: Duration = Duration::from_secs(1);
-/// How long the answer to whoever ends the machine may take: the server goes away with this process.
+/// How long the response to the caller that ends the machine may take: the server stops with this process.
 const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
-/// How long the last events may take before somebody's wish ends the machine.
+/// How long the last events may take before the machine ends as requested.
 const POWER_PATIENCE: Duration = Duration::from_secs(5);
-/// An order is planned on what the machine is now; so long an inventory is that.
+/// The age up to which an inventory is good enough to plan an order.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// A front, and what is to follow once it has delivered.
+/// A front, and what to do once it has delivered its result.
 struct Seat {
     front: Box<dyn Front>,
-    /// Offered, but callers came first.
+    /// A job that waits because callers came first.
     parked: Option<Box<Job>>,
     then: Option<Exit>,
 }
@@ -82,7 +82,7 @@ impl Agent {
         }
     }
 
-    /// Asks each front once. Whoever got something done, the first is asked again first: that is where callers are.
+    /// Asks each front once. After any job the loop starts again with the first front, which serves the callers.
     fn turn(
         &self,
         stages: &mut Stages,
@@ -110,7 +110,7 @@ impl Agent {
                     return Ok(Turn::End(exit));
                 }
                 Wish::Job(job) => {
-                    // A caller's job is at the door already.
+                    // A caller's job has already begun at the API.
                     let begun = matches!(job.leave, Leave::Given(_))
                         || door.is_none_or(|door| door.begin(&job.order, &job.raw));
                     if !begun {
@@ -118,7 +118,7 @@ impl Agent {
                         return Ok(Turn::Busy);
                     }
                     let exit = self.serve_job(stages, ready, seat.front.as_mut(), &job, door)?;
-                    // What follows is what the last job says.
+                    // The last job decides what follows.
                     seats.iter_mut().for_each(|seat| seat.then = None);
                     if let Some(seat) = seats.get_mut(at) {
                         seat.then = exit;
@@ -130,7 +130,7 @@ impl Agent {
         Ok(Turn::Idle)
     }
 
-    /// One job, from its plan to its receipt; what is to follow.
+    /// Does one job, from its plan to its receipt. Returns what follows.
     fn serve_job(
         &self,
         stages: &mut Stages,
@@ -169,9 +169,9 @@ impl Agent {
             && rules.is_some()
             && let Err(error) = memory.was_done_now(&job.order.id)
         {
-            log::warn!("an agent after this one will not know that this order was done: {error}");
+            log::warn!("the end of this order cannot be recorded for the next agent: {error}");
         }
-        // The disks are not what they were.
+        // The disks have changed.
         ready.looked = None;
         if let Some(door) = door {
             door.finish(&receipt);
@@ -183,9 +183,9 @@ impl Agent {
     }
 }
 
-/// What a round of questions came to.
+/// The result of one round.
 enum Turn {
-    /// Ask again at once.
+    /// Start the next round at once.
     Busy,
     Idle,
     End(Exit),

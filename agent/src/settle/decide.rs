@@ -3,47 +3,47 @@
 use super::sought::Sought;
 use std::time::Duration;
 
-/// Uevents of one device may come some time apart.
+/// Uevents of one device may be some time apart.
 const QUIET: Duration = Duration::from_millis(500);
-/// Hello does not wait for ever: the controller learns more from a machine without its last disk than from silence.
+/// Hello does not wait for ever: a machine without its last disk is more useful to the controller than silence.
 const HELLO_LIMIT: Duration = Duration::from_secs(30);
-/// A RAID controller's firmware may take three minutes until its driver is through (megaraid_sas waits for 180 s).
+/// A RAID controller's driver may need three minutes for its firmware (megaraid_sas waits for 180 s).
 const DRIVER_LIMIT: Duration = Duration::from_secs(190);
 
-/// What the disks are wanted for.
+/// The purpose for which disks are needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// To say what the machine is. What is at work is waited for, what is only silent is not.
+    /// To describe the machine. Waits for devices that are starting, but not for silent ones.
     Hello,
-    /// To choose disks that will be overwritten, at the earliest so long after the agent first looked (`burin.settle=`).
+    /// To choose disks that will be overwritten, no earlier than this long after the first look (`burin.settle=`).
     Plan { least: Duration },
 }
 
-/// What was seen.
+/// The observations.
 #[derive(Debug)]
 pub struct Situation<'a> {
     /// Devices that have not shown their disks, and for how long that has been known.
     pub sought: &'a [(Sought, Duration)],
-    /// PID 1 loads drivers.
+    /// PID 1 is loading drivers.
     pub loading: bool,
-    /// Since the last uevent.
+    /// Time since the last uevent.
     pub quiet: Duration,
-    /// Since this wait began.
+    /// Time since this wait began.
     pub waited: Duration,
-    /// Since the agent first looked.
+    /// Time since the agent first looked.
     pub age: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitVerdict {
     Wait,
-    /// As far as anybody can know, all disks are there.
+    /// As far as can be known, all disks are there.
     Settled,
-    /// The time is over, and something is still at work.
+    /// The time is over, and something is still starting.
     TimeOver,
 }
 
-/// What is worth waiting for.
+/// The devices worth waiting for.
 pub(super) fn waited_for<'a>(moment: Moment, situation: &Situation<'a>) -> impl Iterator<Item = &'a Sought> {
     let counts = move |(sought, age): &&'a (Sought, Duration)| {
         *age < sought.seeking.patience() && (sought.seeking.is_at_work() || moment != Moment::Hello)
@@ -58,10 +58,11 @@ pub fn verdict(moment: Moment, situation: &Situation<'_>) -> WaitVerdict {
         Moment::Hello if situation.waited >= HELLO_LIMIT => WaitVerdict::TimeOver,
         Moment::Hello => WaitVerdict::Wait,
         Moment::Plan { least } if situation.age < least => WaitVerdict::Wait,
-        // A driver that hangs holds up a machine for so long and no longer.
+        // A driver that hangs delays a machine only this long.
         Moment::Plan { .. } if situation.loading && situation.waited >= DRIVER_LIMIT => WaitVerdict::TimeOver,
         Moment::Plan { .. } if at_work => WaitVerdict::Wait,
-        // What came a moment ago may bring more. Where nothing was waited for, the inventory's own wait was just that.
+        // A device that has just appeared may bring more. If there was no wait, the inventory itself has taken long
+        // enough.
         Moment::Plan { .. } if !situation.waited.is_zero() && situation.quiet < QUIET => WaitVerdict::Wait,
         Moment::Plan { .. } => WaitVerdict::Settled,
     }

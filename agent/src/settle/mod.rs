@@ -1,7 +1,7 @@
-//! Waits for disks that have not appeared yet. No event tells that all disks are there, but sysfs shows devices that
-//! are still starting: a controller that is not ready, a USB adapter without its disk, a port without its target.
+//! Waits for disks that have not appeared yet. No event says that all disks are there, but sysfs shows devices that are
+//! still starting: a controller that is not ready, a USB adapter without its disk, a port without its target.
 //!
-//! `sysfs` looks, `decide` judges what it has seen, the rest waits.
+//! `sysfs` observes, `decide` evaluates the observations, this module waits.
 
 mod decide;
 mod sought;
@@ -21,14 +21,14 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often sysfs is looked at: a state that ends (NVMe's `resetting`) is not announced.
+/// How often to read sysfs: the end of some states (NVMe's `resetting`) is not announced.
 const TURN: Duration = Duration::from_millis(100);
-/// People are told what is waited for after this long, and again.
+/// When to report what is being waited for, and the interval after that.
 const WORDS: Duration = Duration::from_secs(2);
 const WORDS_AGAIN: Duration = Duration::from_secs(10);
 
-/// Since when each device is looked for, by its directory. A controller that has shown no disk in its time is not waited
-/// for again with the next order.
+/// When each device was first waited for, by its directory. A controller that has shown no disk in its time is not
+/// waited for again with the next order.
 static SINCE: LazyLock<Mutex<BTreeMap<String, Instant>>> = LazyLock::new(Mutex::default);
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -37,7 +37,7 @@ pub fn age() -> Duration {
     BEGAN.elapsed()
 }
 
-/// What is still looked for, each with the time that this has been so.
+/// Devices still waited for, each with the time since then.
 fn aged(root: &Path) -> Vec<(Sought, Duration)> {
     LazyLock::force(&BEGAN);
     let now = Instant::now();
@@ -46,7 +46,7 @@ fn aged(root: &Path) -> Vec<(Sought, Duration)> {
     sought.map(|one| (now.duration_since(*since.entry(one.key()).or_insert(now)), one)).map(|(a, b)| (b, a)).collect()
 }
 
-/// Waits for devices as `moment` asks for it. `abort` is asked each turn.
+/// Waits for devices as `moment` requires. `abort` is called in each iteration.
 pub fn settle(root: &Path, moment: Moment, abort: &dyn Fn() -> bool) -> WaitVerdict {
     let began = Instant::now();
     let mut last = (uevents(root), began);
@@ -68,7 +68,7 @@ pub fn settle(root: &Path, moment: Moment, abort: &dyn Fn() -> bool) -> WaitVerd
         };
         let verdict = verdict(moment, &situation);
         if verdict != WaitVerdict::Wait || abort() {
-            // Before hello, what is only silent has not been waited for at all.
+            // Before hello, silent devices have not been waited for at all.
             let given_up = matches!(moment, Moment::Plan { .. }) && situation.waited >= WORDS;
             for (one, age) in sought.iter().filter(|_| given_up || verdict == WaitVerdict::TimeOver) {
                 log::warn!("{one}: not waited for any longer, after {} s", age.as_secs());
@@ -90,13 +90,13 @@ fn tell(moment: Moment, situation: &Situation<'_>) {
         log::info!("waiting for disks: {one}");
     }
     if waited.is_empty() && situation.loading {
-        log::info!("waiting for drivers that are still at their devices");
+        log::info!("waiting for drivers that are still probing");
     } else if waited.is_empty() {
-        log::info!("waiting for devices that may still come");
+        log::info!("waiting for devices that may still appear");
     }
 }
 
-/// Waits until the kernel announces something, a device is through, or `limit`; true when something may have changed.
+/// Waits until there is a uevent, a device is ready, or `limit`; true if something may have changed.
 pub fn news(root: &Path, limit: Duration, abort: &dyn Fn() -> bool) -> bool {
     let (began, before) = (Instant::now(), (uevents(root), disks(root)));
     while began.elapsed() < limit && !abort() {
@@ -108,7 +108,7 @@ pub fn news(root: &Path, limit: Duration, abort: &dyn Fn() -> bool) -> bool {
     false
 }
 
-/// The kernel's count of announcements.
+/// The kernel's uevent counter.
 fn uevents(root: &Path) -> Vec<u8> {
     std::fs::read(root.join("sys/kernel/uevent_seqnum")).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What kind of disk a device is still expected to show, and how long to wait for it.
+//! Devices whose disks are still expected, and how long to wait for them.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,28 +11,28 @@ pub struct Sought {
     pub seeking: Seeking,
 }
 
-/// Why a disk may still come from there.
+/// Why a disk may still appear.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seeking {
-    /// usb-storage or uas has the adapter and waits, `delay_use`, before it asks for its disks.
+    /// usb-storage or uas has the adapter and waits, `delay_use`, before it scans for disks.
     Usb { delay: Duration },
-    /// A mass storage interface that no driver has taken yet.
+    /// A mass storage interface without a driver.
     UsbWithoutDriver,
     /// A controller that is not `live`.
     Nvme { state: String },
     /// A controller that is live and has no namespace.
     NvmeEmpty,
-    /// A SCSI host that is being set up or recovers.
+    /// A SCSI host that is starting or recovering.
     ScsiHost { state: String },
     /// A SCSI host without a single device.
     ScsiHostEmpty,
-    /// A SCSI disk that is known and not usable yet: it spins up.
+    /// A SCSI disk that is known but not usable yet: it is spinning up.
     ScsiDisk,
-    /// A SATA or PATA link that is up, and no device behind it yet.
+    /// A SATA or PATA link that is up, without a device yet.
     Link { speed: String },
     /// A port without a connection, or without a target.
     FibreChannel { state: String },
-    /// A storage controller on the PCI bus below which there is nothing.
+    /// A storage controller on the PCI bus with nothing below it.
     Function { driver: String },
     /// An array that lacks members.
     Array { state: String },
@@ -41,7 +41,7 @@ pub enum Seeking {
 }
 
 impl Seeking {
-    /// Something is at work and will end; of the others nobody knows whether they will ever have a disk.
+    /// Whether it is certain to finish; for others it is unknown whether they will ever have a disk.
     pub fn is_at_work(&self) -> bool {
         match self {
             Self::Usb { .. } | Self::Nvme { .. } | Self::ScsiHost { .. } | Self::ScsiDisk | Self::Link { .. } => true,
@@ -55,7 +55,7 @@ impl Seeking {
         }
     }
 
-    /// How long it is waited for since it was first seen.
+    /// How long to wait for it since it was first seen.
     pub fn patience(&self) -> Duration {
         match self {
             // Commands to a new USB disk have 30 s (SD_TIMEOUT), most need one.
@@ -76,7 +76,7 @@ impl Seeking {
 
 impl Sought {
     pub(super) fn key(&self) -> String {
-        // A controller that went from one state into another has been looked for all the time.
+        // The key must not change when a controller changes from one state to another.
         format!("{} {:?}", self.device, std::mem::discriminant(&self.seeking))
     }
 }

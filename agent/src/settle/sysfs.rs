@@ -10,12 +10,12 @@ use std::time::Duration;
 const STORAGE_CLASS: &str = "0x01";
 /// USB class of mass storage (USB Mass Storage Class Specification Overview).
 const USB_STORAGE: &str = "08";
-/// SCSI peripheral types that sd drives: direct access, simplified, host managed zones (SPC).
+/// SCSI peripheral types driven by sd: direct access, simplified, host managed zones (SPC).
 const DISK_TYPES: [&str; 3] = ["0", "14", "20"];
-/// `delay_use` where the parameter cannot be read: the kernel's default.
+/// `delay_use` if the parameter cannot be read: the kernel's default.
 const USB_DELAY: Duration = Duration::from_secs(1);
 
-/// Everything below `root` from which a disk may still come.
+/// Everything below `root` whose disks may still appear.
 pub fn look(root: &Path) -> Vec<Sought> {
     let sys = Sys::new(root);
     let mut found = Vec::new();
@@ -30,25 +30,25 @@ pub fn look(root: &Path) -> Vec<Sought> {
     found
 }
 
-/// Kernel names of the disks that hardware stands behind, without their partitions.
+/// Kernel names of disks backed by hardware, without their partitions.
 pub fn disks(root: &Path) -> BTreeSet<String> {
     let entries = entries(&root.join("sys/class/block"));
     let real = entries.into_iter().filter(|(_, path)| path.join("device").exists() && !path.join("partition").exists());
     real.filter(|(_, path)| read(&path.join("hidden")).as_deref() != Some("1")).map(|(name, _)| name).collect()
 }
 
-/// The directories that have to be compared with each other, links followed.
+/// The directories that must be compared with each other, with links followed.
 struct Sys {
     sys: PathBuf,
     blocks: Vec<PathBuf>,
-    /// SCSI devices of any type; targets and hosts are not in it.
+    /// SCSI devices of any type, without targets and hosts.
     scsi: Vec<(String, PathBuf)>,
     hosts: Vec<(String, PathBuf)>,
 }
 
 impl Sys {
     fn new(root: &Path) -> Self {
-        // The real one: what is below it is compared by its path.
+        // The real path, because entries below it are compared by path.
         let sys = fs::canonicalize(root.join("sys")).unwrap_or_else(|_| root.join("sys"));
         let scsi = entries(&sys.join("bus/scsi/devices")).into_iter().filter(|(_, path)| path.join("type").exists());
         Self {
@@ -92,7 +92,7 @@ impl Sys {
         }
     }
 
-    /// Hosts of ATA ports and USB adapters have signs of their own, as have those of Fibre Channel.
+    /// Hosts of ATA ports, USB adapters and Fibre Channel are recognised in other ways.
     fn scsi_hosts(&self, found: &mut Vec<Sought>) {
         for (name, path) in &self.hosts {
             let state = read(&path.join("state")).unwrap_or_default();
@@ -112,7 +112,7 @@ impl Sys {
     fn scsi_disks(&self, found: &mut Vec<Sought>) {
         for (name, path) in &self.scsi {
             let disk = read(&path.join("type")).is_some_and(|kind| DISK_TYPES.contains(&kind.as_str()));
-            // A device that was given up on will not become a disk.
+            // A device that was given up will not become a disk.
             let lost = matches!(read(&path.join("state")).as_deref(), Some("offline" | "cancel" | "deleted"));
             if disk && !lost && !self.blocks.iter().any(|block| block.starts_with(path)) && self.sd_drives() {
                 found.push(Sought { device: name.clone(), seeking: Seeking::ScsiDisk });
@@ -152,7 +152,7 @@ impl Sys {
         }
     }
 
-    /// Controllers of which nothing else tells: no SCSI host, no ATA port, no NVMe controller.
+    /// Controllers without any other sign: no SCSI host, no ATA port, no NVMe controller.
     fn functions(&self, found: &mut Vec<Sought>) {
         let below = |class: &str| entries(&self.sys.join("class").join(class)).into_iter().map(|(_, path)| path);
         let told: Vec<PathBuf> = ["scsi_host", "ata_port", "nvme", "mmc_host"]
@@ -162,7 +162,7 @@ impl Sys {
             .collect();
         for (name, path) in entries(&self.sys.join("bus/pci/devices")) {
             let storage = read(&path.join("class")).is_some_and(|class| class.starts_with(STORAGE_CLASS));
-            // One that no driver wants has no disks for us.
+            // A controller without a driver has no disks for us.
             let Some(driver) = link_name(&path.join("driver")).filter(|_| storage) else { continue };
             if !told.iter().any(|other| other.starts_with(&path)) {
                 found.push(Sought { device: name, seeking: Seeking::Function { driver } });
@@ -183,7 +183,7 @@ impl Sys {
     }
 }
 
-/// Seconds, or milliseconds with their unit: newer kernels take both.
+/// Seconds, or milliseconds with their unit: newer kernels accept both.
 fn delay(text: &str) -> Duration {
     match text.strip_suffix("ms") {
         Some(number) => number.parse().map_or(USB_DELAY, Duration::from_millis),
@@ -191,7 +191,7 @@ fn delay(text: &str) -> Duration {
     }
 }
 
-/// `nvme0n1`, or `nvme0c1n1` where the kernel joins the paths of one namespace.
+/// `nvme0n1`, or `nvme0c1n1` if the kernel combines the paths of one namespace.
 fn is_namespace(controller: &str, entry: &str) -> bool {
     let rest = entry.strip_prefix(controller);
     rest.is_some_and(|rest| rest.starts_with(['n', 'c']) && rest.ends_with(|c: char| c.is_ascii_digit()))
@@ -202,7 +202,7 @@ fn numbered(part: &str, word: &str) -> bool {
     part.strip_prefix(word).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The nearest directory on the way up whose name fits; the path itself is none.
+/// The nearest parent directory whose name matches; the path itself does not count.
 fn ancestor(path: &Path, fits: impl Fn(&str) -> bool) -> Option<PathBuf> {
     path.ancestors()
         .skip(1)
@@ -218,7 +218,7 @@ fn read(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&fs::read(path).ok()?).trim().to_owned())
 }
 
-/// Names and real paths, sorted; none where there is no such directory.
+/// Names and real paths, sorted; none if the directory does not exist.
 fn entries(directory: &Path) -> Vec<(String, PathBuf)> {
     let Ok(list) = fs::read_dir(directory) else { return Vec::new() };
     let mut found: Vec<(String, PathBuf)> = list

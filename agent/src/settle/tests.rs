@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use std::os::unix::fs::symlink;
 
-/// A sysfs of files in a directory.
+/// A simulated sysfs: files in a directory.
 struct Machine(tempfile::TempDir);
 
 impl Machine {
@@ -96,7 +96,7 @@ fn nvme_controllers_until_live_and_with_a_namespace() {
     assert_eq!(machine.words(), ["NVMe controller nvme0 is connecting, not live"]);
     machine.file(&format!("{controller}/state"), "live");
     assert_eq!(machine.words(), ["NVMe controller nvme0 has shown no namespace"]);
-    // With native multipath the namespace is below nvme-subsystem, and a path of it here.
+    // With native multipath the namespace is below nvme-subsystem, and only one of its paths is here.
     machine.file(&format!("{controller}/nvme0c0n1/hidden"), "1");
     assert_eq!(machine.words(), [""; 0]);
     machine.file(&format!("{controller}/state"), "dead");
@@ -130,7 +130,7 @@ fn scsi_hosts_by_state_and_by_what_they_have() {
     machine.file(&format!("{host}/scsi_host/host0/state"), "recovery");
     assert_eq!(machine.words(), ["SCSI host host0 is in state recovery"]);
     machine.file(&format!("{host}/scsi_host/host0/state"), "running");
-    // An enclosure is a device too, and never a disk.
+    // An enclosure is a device too, but never a disk.
     machine.scsi(&host, "0:0:9:0", "13");
     assert_eq!(machine.words(), [""; 0]);
     let lost = machine.scsi(&host, "0:2:0:0", "0");
@@ -198,7 +198,7 @@ fn the_tidy_machine_does_not_wait_before_its_plan() {
 }
 
 proptest! {
-    /// Whatever is sought, every wait ends.
+    /// Whatever is waited for, every wait ends.
     #[test]
     fn every_wait_ends(ages in prop::collection::vec(0u64..500, 0..5), kinds in prop::collection::vec(0usize..5, 5)) {
         let kind = |index: usize| match index {
@@ -223,7 +223,7 @@ fn news_is_a_disk_or_a_uevent() {
     assert!(!news(machine.root(), Duration::from_secs(3600), &|| true), "called off");
     let root = machine.root().to_owned();
     let later = thread::spawn(move || news(&root, Duration::from_secs(60), &|| false));
-    // Until the thread has looked once; however late that is, the number changes after it at last.
+    // Until the thread has looked once; however late that is, the number changes after it.
     while !later.is_finished() {
         thread::sleep(Duration::from_millis(20));
         let next = uevents(machine.root()).len();

@@ -1,8 +1,8 @@
-//! One line of log as a message of RFC 5424.
+//! Formats a log line as an RFC 5424 message.
 
 use std::time::SystemTime;
 
-/// Receivers should take messages of so many bytes (section 6.1).
+/// Receivers should accept messages of this size (section 6.1).
 const LONGEST: usize = 2048;
 /// System daemons, section 6.2.1.
 const FACILITY: u8 = 3;
@@ -16,8 +16,8 @@ pub enum Priority {
     Debug = 7,
 }
 
-/// By the level that the agent's logger puts into each line: `12:00:00 [WARN] text`. A line without goes on with what the
-/// line before it said.
+/// The priority for the level that the agent's logger puts into each line: `12:00:00 [WARN] text`. A line without one
+/// continues the line before it.
 pub fn priority(line: &str) -> Priority {
     let level = line.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(level, _)| level);
     match level {
@@ -28,8 +28,8 @@ pub fn priority(line: &str) -> Priority {
     }
 }
 
-/// `<PRI>1 TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG`. `host` is the address that the machine sends
-/// from: it has no name of its own.
+/// `<PRI>1 TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG`. `host` is the machine's source address,
+/// because it has no name of its own.
 pub fn message(line: &str, host: &str, now: SystemTime) -> String {
     let number = FACILITY * 8 + priority(line) as u8;
     let time = humantime::format_rfc3339_millis(now);

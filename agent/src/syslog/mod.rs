@@ -14,15 +14,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How often the log is looked at.
+/// How often the log is checked.
 const PAUSE: Duration = Duration::from_millis(250);
 const CHUNK: usize = 64 << 10;
-/// A server that does not answer is asked again after a second, and at last every half a minute.
+/// An unresponsive server is retried after a second, and finally every half minute.
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(5);
 const WRITE: Duration = Duration::from_secs(10);
-/// What a site or DHCP may name at most.
+/// The maximum number of servers.
 const MOST: usize = 4;
 
 /// Sends until [`Syslog::finish`].
@@ -35,7 +35,7 @@ pub struct Syslog {
 #[derive(Debug, Default)]
 struct Channel {
     over: AtomicBool,
-    /// The log has been sent to its end.
+    /// The whole log has been sent.
     through: AtomicBool,
 }
 
@@ -44,7 +44,7 @@ impl Syslog {
         Self { ring, targets: Mutex::default() }
     }
 
-    /// From the log's first line that is still kept. A server that is known already is not told twice.
+    /// Adds a server, starting with the oldest log line that is still stored. A known server is not added twice.
     pub fn add(&self, target: SyslogTarget) {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if targets.len() >= MOST || targets.iter().any(|(known, _)| *known == target) {
@@ -60,7 +60,7 @@ impl Syslog {
 }
 
 impl Syslog {
-    /// No more is sent than what was logged so far; waits a little for that.
+    /// Sends only what has been logged so far; waits a little for that.
     pub fn finish(&self) {
         let targets = std::mem::take(&mut *self.targets.lock().unwrap_or_else(PoisonError::into_inner));
         targets.iter().for_each(|(_, channel)| channel.over.store(true, Ordering::Release));
@@ -75,7 +75,7 @@ impl Syslog {
 fn send_all(ring: &LogRing, target: &SyslogTarget, channel: &Channel) {
     let (mut offset, mut socket, mut pause) = (0, None, AGAIN);
     loop {
-        // Asked before the log is read: what is logged before the end is sent.
+        // Read before the log, so that everything logged before the end is sent.
         let over = channel.over.load(Ordering::Acquire);
         match send_new(ring, target, &mut socket, &mut offset) {
             Ok(()) => pause = AGAIN,
@@ -95,7 +95,7 @@ fn send_all(ring: &LogRing, target: &SyslogTarget, channel: &Channel) {
     }
 }
 
-/// Whole lines only; `offset` stands behind the last line that was sent.
+/// Whole lines only; `offset` is the end of the last line sent.
 fn send_new(ring: &LogRing, target: &SyslogTarget, socket: &mut Option<Socket>, offset: &mut u64) -> io::Result<()> {
     loop {
         let (start, bytes) = ring.read(*offset, CHUNK);
@@ -146,7 +146,7 @@ impl Socket {
         let message = message(line, host, SystemTime::now());
         match self {
             Self::Udp(socket, _) => match socket.send(message.as_bytes()) {
-                // Nobody listens there now: UDP does not promise more than that it was sent.
+                // Nobody is listening there now: with UDP, sending is all that can be done.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
                 sent => sent.map(drop),
             },

@@ -41,7 +41,7 @@ fn a_message_as_the_rfc_has_it() {
     assert!(long.len() <= 2048 && long.len() > 2040);
 }
 
-/// What a receiver of octet-counted TCP makes of a stream.
+/// Parses a stream like a receiver of octet-counted TCP.
 fn split(mut stream: &str) -> Vec<String> {
     let mut found = Vec::new();
     while let Some((length, rest)) = stream.split_once(' ') {

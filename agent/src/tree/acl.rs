@@ -1,18 +1,18 @@
-//! POSIX ACLs from the text that tar keeps (acl(5), long or short form) to what the kernel takes as an extended
-//! attribute (linux/posix_acl_xattr.h).
+//! Converts POSIX ACLs from tar's text form (acl(5), long or short) to the kernel's extended attribute
+//! (linux/posix_acl_xattr.h).
 
 const VERSION: u32 = 2;
 const NO_ID: u32 = u32::MAX;
 
-/// Users and groups without a number go through `number`, which is told whether it is a group. `None` where the text is
-/// no ACL, or names somebody whom nobody knows.
+/// Users and groups without a number are looked up with `number`, whose first argument says whether it is a group.
+/// `None` if the text is not an ACL, or has an unknown name.
 pub fn attribute(text: &str, number: &dyn Fn(bool, &str) -> Option<u32>) -> Option<Vec<u8>> {
     let mut entries = Vec::new();
     let lines = text.split(['\n', ',']).map(|line| line.split('#').next().unwrap_or_default().trim());
     for line in lines.filter(|line| !line.is_empty()) {
         let mut fields = line.split(':');
         let (kind, name, rights) = (fields.next()?, fields.next()?, fields.next()?);
-        // A fourth field is the number behind the name (star, GNU tar).
+        // A fourth field is the number for the name (star, GNU tar).
         let id = match (name, fields.next()) {
             ("", _) => NO_ID,
             (name, told) => {
@@ -41,7 +41,7 @@ pub fn attribute(text: &str, number: &dyn Fn(bool, &str) -> Option<u32>) -> Opti
         }
         entries.push((tag, id, mode));
     }
-    // The kernel wants them in this order.
+    // The kernel requires this order.
     entries.sort_unstable();
     let mut bytes = VERSION.to_le_bytes().to_vec();
     for (tag, id, mode) in entries {

@@ -1,5 +1,6 @@
-//! The entries of a tar stream: ustar and pax (IEEE Std 1003.1, `pax`), the long names of GNU tar, and its sparse files
-//! in all forms (old GNU; pax 0.0, 0.1 and 1.0). Values of pax records are bytes and may hold anything, line breaks too.
+//! The entries of a tar stream: ustar and pax (IEEE Std 1003.1, `pax`), GNU tar's long names, and its sparse files in
+//! all formats (old GNU; pax 0.0, 0.1 and 1.0). Values of pax records are bytes and may contain anything, even
+//! newlines.
 
 use super::manifest::fill;
 use super::sparse::{self, SparseSegment};
@@ -7,22 +8,22 @@ use std::io::{self, ErrorKind, Read};
 use tar::{EntryType, Header};
 
 pub(super) const BLOCK: usize = 512;
-/// Bytes of one entry's pax records; extended attributes are at most 64 KiB each.
+/// Size limit of one entry's pax records; extended attributes are at most 64 KiB each.
 const LONGEST_EXTENSION: u64 = 8 << 20;
-/// Records of one header: each takes more memory than its bytes, and compression makes
-/// millions of them of nothing.
+/// Limit for records in one header: each takes more memory than its bytes, and compression can make millions of them
+/// from almost nothing.
 const MOST_RECORDS: usize = 8192;
-/// Of all global headers together; more than a handful is not seen.
+/// Limit for all global headers together; real archives have only a handful.
 const MOST_GLOBALS: usize = 256;
-/// Bytes of all global records together: every entry has them.
+/// Size limit of all global records together, because every entry has them.
 const LONGEST_GLOBALS: usize = 1 << 20;
-/// Bytes of a long name; the kernel takes 4096.
+/// Size limit of a long name; the kernel accepts 4096 bytes.
 const LONGEST_NAME: u64 = 64 << 10;
 
 /// `KEY=VALUE`, in the order in which they were written.
 pub(super) type Records = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// What the archive says of a file.
+/// A file's metadata in the archive.
 #[derive(Debug)]
 pub(super) struct TarEntry {
     pub path: Vec<u8>,
@@ -38,18 +39,18 @@ pub(super) struct TarEntry {
     pub records: Records,
     /// Of the file, holes included.
     pub size: u64,
-    /// Where in the file the stored bytes go, in ascending order.
+    /// Where the stored bytes belong in the file, in ascending order.
     pub segments: Vec<SparseSegment>,
 }
 
-/// An archive being read. As a reader it gives the stored bytes of the entry that [`Archive::next`] returned last.
+/// An archive being read. As a reader it returns the stored bytes of the entry that [`Archive::next`] returned last.
 pub(super) struct Archive<'a> {
     from: &'a mut dyn Read,
-    /// Stored bytes of this entry that were not read yet, and what fills its last block.
+    /// Stored bytes of this entry not yet read, and the padding of its last block.
     left: u64,
     padding: u64,
     globals: Records,
-    /// Whether it may end without its mark.
+    /// Whether it may end without its end marker.
     open_end: bool,
 }
 
@@ -58,12 +59,12 @@ impl<'a> Archive<'a> {
         Self { from, left: 0, padding: 0, globals: Records::new(), open_end: false }
     }
 
-    /// A layer, whose digest tells where it ends: umoci leaves out the mark, and what fills up the last file's block.
+    /// A layer, whose end is known from its digest: umoci omits the end marker and the padding of the last block.
     pub fn layer(from: &'a mut dyn Read) -> Self {
         Self { open_end: true, ..Self::new(from) }
     }
 
-    /// The next entry; none at the archive's end mark. An archive that ends without one was cut off.
+    /// The next entry; `None` at the archive's end marker. An archive that ends without one was truncated.
     pub fn next(&mut self) -> io::Result<Option<TarEntry>> {
         let (mut records, mut long_path, mut long_link) = (Records::new(), None, None);
         loop {
@@ -90,7 +91,7 @@ impl<'a> Archive<'a> {
                 }
                 EntryType::GNULongName => long_path = Some(self.name(size)?),
                 EntryType::GNULongLink => long_link = Some(self.name(size)?),
-                // A volume's label.
+                // A volume label.
                 kind if kind.as_byte() == b'V' => self.expect(size),
                 kind => {
                     let mut all = self.globals.clone();
@@ -121,7 +122,7 @@ impl<'a> Archive<'a> {
         let link = said("linkpath").map(<[u8]>::to_vec).or(long_link);
         let link = link.unwrap_or_else(|| header.link_name_bytes().map(|link| link.into_owned()).unwrap_or_default());
         let kind = match kind {
-            // As archives of Unix V7 have directories.
+            // How Unix V7 archives store directories.
             EntryType::Regular if path.ends_with(b"/") => EntryType::Directory,
             kind => kind,
         };
@@ -133,7 +134,7 @@ impl<'a> Archive<'a> {
         let gid = decimal("gid")?.map_or_else(|| of_header(116, 8, "group"), Ok)?;
         let mtime = match said("mtime") {
             Some(text) => time(&String::from_utf8_lossy(text)).ok_or_else(|| invalid("mtime is no time"))?,
-            // Before 1970 in two's complement.
+            // Times before 1970 are in two's complement.
             None => (of_header(136, 12, "time")? as i64, 0),
         };
         let device = match kind {
@@ -183,7 +184,7 @@ impl<'a> Archive<'a> {
         Ok(())
     }
 
-    /// The last of a name counts.
+    /// The last record of a name counts.
     fn add_globals(&mut self, records: Records) -> io::Result<()> {
         for (key, value) in records {
             match self.globals.iter_mut().find(|(known, _)| *known == key) {
@@ -233,7 +234,7 @@ impl Read for Archive<'_> {
     }
 }
 
-/// The last of the records of this name.
+/// The last record of this name.
 pub(super) fn value<'r>(records: &'r Records, key: &str) -> Option<&'r [u8]> {
     records.iter().rev().find(|(name, _)| name == key.as_bytes()).map(|(_, value)| value.as_slice())
 }
@@ -259,13 +260,13 @@ pub(super) fn number(field: &[u8]) -> Option<u64> {
     if text.is_empty() { Some(0) } else { u64::from_str_radix(text, 8).ok() }
 }
 
-/// The sum of all bytes, those of the sum itself counted as blanks.
+/// The sum of all bytes, with those of the checksum itself counted as blanks.
 fn checksum(block: &[u8; BLOCK]) -> u64 {
     let blank = |(i, byte): (usize, &u8)| if (148..156).contains(&i) { u64::from(b' ') } else { u64::from(*byte) };
     block.iter().enumerate().map(blank).sum()
 }
 
-/// `LENGTH KEY=VALUE\n`, where the length counts itself and the line break.
+/// `LENGTH KEY=VALUE\n`, where the length includes itself and the newline.
 fn records(mut bytes: &[u8]) -> Option<Records> {
     let mut records = Records::new();
     while !bytes.is_empty() {
@@ -282,7 +283,7 @@ fn records(mut bytes: &[u8]) -> Option<Records> {
     Some(records)
 }
 
-/// Seconds with a fraction, as pax has them.
+/// Seconds with a fraction, as in pax.
 fn time(text: &str) -> Option<(i64, i64)> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();

@@ -8,24 +8,24 @@ use nix::sys::time::TimeSpec;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-/// The kernel takes no larger value (XATTR_SIZE_MAX, linux/limits.h).
+/// The kernel's maximum (XATTR_SIZE_MAX, linux/limits.h).
 const LONGEST_ATTRIBUTE: usize = 64 << 10;
-/// Larger lists of users are not looked into.
+/// Larger user databases are not read.
 const DATABASE: u64 = 1 << 20;
 
-/// What an entry has beside its contents.
+/// An entry's metadata besides its contents.
 pub(super) struct FileAttributes {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
     pub mtime: TimeSpec,
     pub extended: Vec<(OsString, Vec<u8>)>,
-    /// ACLs that name somebody without a number, by their extended attribute.
+    /// ACLs with names without a number, by their extended attribute.
     pub named: Vec<(&'static str, String)>,
 }
 
 impl FileAttributes {
-    /// What cannot be kept is said, not left out.
+    /// Metadata that cannot be kept is an error, not silently dropped.
     pub fn read(entry: &TarEntry) -> Result<Self, String> {
         let mut extended: Vec<(OsString, Vec<u8>)> = Vec::new();
         let mut named = Vec::new();
@@ -53,7 +53,7 @@ impl FileAttributes {
             } else if key == b"SCHILY.acl.ace" {
                 return Err("ACLs of NFS version 4 are not supported".to_owned());
             } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
-                // bsdtar writes both forms unless it is told not to; its own has names in URL encoding.
+                // bsdtar writes both forms unless told otherwise; its own has URL-encoded names.
                 let plain = [b"SCHILY.xattr.", name].concat();
                 if !name.contains(&b'%') && archive::value(&entry.records, &String::from_utf8_lossy(&plain)).is_none() {
                     let what =
@@ -68,14 +68,14 @@ impl FileAttributes {
         Ok(Self { mode: entry.mode, uid: id(entry.uid)?, gid: id(entry.gid)?, mtime, extended, named })
     }
 
-    /// What keeping them takes.
+    /// The memory needed to keep them.
     pub fn bytes(&self) -> usize {
         let extended = self.extended.iter().map(|(name, value)| name.len() + value.len());
         let named = self.named.iter().map(|(_, text)| text.len());
         extended.chain(named).sum::<usize>() + size_of::<Self>()
     }
 
-    /// Numbers for names, as the unpacked tree itself has them.
+    /// Replaces names by numbers from the unpacked tree itself.
     pub fn resolve(&mut self, root: &Root) -> Result<(), String> {
         for (attribute, text) in std::mem::take(&mut self.named) {
             let bytes = acl::attribute(&text, &|group, name| number(root, group, name))

@@ -1,7 +1,7 @@
-//! A disk image inside a layer, in the form of KubeVirt's container disks: the one file below `/disk`.
+//! A disk image inside a layer, as in KubeVirt's container disks: the only file below `/disk`.
 //!
-//! A raw or compressed disk streams through. A qcow2 image is read here and there, so it is kept in memory first: it has to
-//! fit into half of what is available. Either way its end comes only once the whole layer was found to be the right one.
+//! A raw or compressed disk is streamed. A qcow2 image needs random access, so it is loaded into memory first, and may
+//! take half of what is available. In both cases its end is delivered only after the whole layer has been verified.
 
 use super::archive::{Archive, TarEntry};
 use crate::image::oci::{Blob, RegistryDisk};
@@ -14,13 +14,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 use tar::EntryType;
 
-/// Bytes handed on at once, and how many times that may wait.
+/// Size of pieces passed on, and how many may be queued.
 const PIECE: usize = 256 * 1024;
 const WAITING: usize = 8;
 const TICK: Duration = Duration::from_millis(100);
 const QCOW2: &[u8] = b"QFI\xfb";
 
-/// Where a registry's disk is read from, and the digest of what is read where it is known before.
+/// The source of a disk in a registry, and its digest if that is known in advance.
 pub fn disk(disk: RegistryDisk, cancel: &Cancel) -> Result<(Source, Option<String>), ImageError> {
     let layers = match disk {
         RegistryDisk::Plain(blob) => return Ok((blob.source(), blob.digest.wire.clone())),
@@ -38,18 +38,18 @@ pub fn disk(disk: RegistryDisk, cancel: &Cancel) -> Result<(Source, Option<Strin
     Err(ImageError::OtherKind { url: name, what: "is a container image without a disk below /disk" })
 }
 
-/// What the thread that reads the layer tells, in this order; an error at any time.
+/// Messages of the thread that reads the layer, in this order; an error at any time.
 enum Told {
     Found {
         size: u64,
         called: String,
     },
     Piece(Vec<u8>),
-    /// The layer is what its digest says, all of it.
+    /// The whole layer matches its digest.
     Proven,
 }
 
-/// The file while its layer is fetched.
+/// The file, while its layer is being fetched.
 struct LayerFile {
     told: Receiver<Result<Told, ImageError>>,
     ready: Vec<u8>,
@@ -84,7 +84,7 @@ impl LayerFile {
         }
     }
 
-    /// Size and name of the file, with its first bytes in hand; none where the layer has no such file.
+    /// Size and name of the file, with its first bytes read; `None` if the layer has no such file.
     fn begins(&mut self) -> Result<Option<(u64, String)>, ImageError> {
         let Told::Found { size, called } = self.next()? else { return Ok(None) };
         match self.next()? {
@@ -111,10 +111,10 @@ impl Read for LayerFile {
     }
 }
 
-/// Finds the file in a layer and hands it on.
+/// Finds the file in a layer and passes it on.
 fn search(reader: &mut dyn Read, name: &str, tell: &SyncSender<Result<Told, ImageError>>) -> Result<(), ImageError> {
     let damaged = |error: io::Error| match error.kind() {
-        // Nobody wants the rest.
+        // The rest is not wanted.
         ErrorKind::BrokenPipe => ImageError::Cancelled,
         _ => ImageError::Damaged { source_name: name.to_owned(), format: "tar", what: error.to_string() },
     };
@@ -123,13 +123,13 @@ fn search(reader: &mut dyn Read, name: &str, tell: &SyncSender<Result<Told, Imag
         let Some(file) = disk_name(&entry) else { continue };
         let called = format!("{name}, disk/{}", String::from_utf8_lossy(file));
         hand_on(&entry, called, &mut archive, tell).map_err(damaged)?;
-        // What reads the rest of the layer sees to its digest.
+        // The reader of the rest of the layer checks its digest.
         return Ok(());
     }
     Ok(())
 }
 
-/// The name of a file right below `disk`, if this is one.
+/// The name, if it is a file directly below `disk`.
 fn disk_name(entry: &TarEntry) -> Option<&[u8]> {
     let path = entry.path.strip_prefix(b"./").unwrap_or(&entry.path);
     let name = path.strip_prefix(b"/").unwrap_or(path).strip_prefix(b"disk/")?;

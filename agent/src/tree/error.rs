@@ -37,10 +37,10 @@ impl Coded for TreeError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Archive { .. } => Some("a tree is a tar archive; check how it was made".to_owned()),
-            Self::Escape { .. } => Some("make the archive of paths below the root, without `..`".to_owned()),
+            Self::Archive { .. } => Some("check how the archive was made: a tree is a tar archive".to_owned()),
+            Self::Escape { .. } => Some("make the archive with paths below the root, without `..`".to_owned()),
             Self::Differs { .. } => {
-                Some("the disk does not keep what is written to it, or something else writes to it".to_owned())
+                Some("replace the disk if nothing else writes to it: it does not keep what is written".to_owned())
             }
             Self::Image(error) => error.hint(),
             _ => None,

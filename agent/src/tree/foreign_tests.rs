@@ -1,4 +1,4 @@
-//! Archives of GNU tar and bsdtar in all their forms, unpacked, compared with what went in, and read back.
+//! Archives of GNU tar and bsdtar in all their formats: unpacked, compared with the original, and read back.
 
 use super::{TreeError, TreeManifest, unpack};
 use crate::finalize::root::Root;
@@ -9,10 +9,10 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Names beyond all that a header has room for.
+/// Names too long for a header.
 const LONG: &str = "a-name-of-sixty-characters-and-some-more-so-that-three-are-too-many";
 
-/// Everything that an archive is to keep of a file.
+/// Everything that an archive should preserve of a file.
 #[derive(Debug, PartialEq)]
 struct Seen {
     mode: u32,
@@ -62,12 +62,12 @@ fn seen(root: &Path, keeps: Keeps) -> BTreeMap<PathBuf, Seen> {
     all
 }
 
-/// A directory with one of everything. False where this host cannot make it.
+/// A directory with one file of each kind. False if this host cannot create it.
 fn furnish(root: &Path, keeps: Keeps) -> bool {
     let at = |path: &str| root.join(path);
     fs::create_dir_all(at("etc/zone")).expect("directories");
     fs::write(at("etc/passwd"), "root\n").expect("writes");
-    // Archives name members of an ACL where the host that packs knows a name.
+    // Archives contain the names of an ACL's users and groups if the packing host knows them.
     fs::copy("/etc/group", at("etc/group")).expect("copies");
     std::os::unix::fs::chown(at("etc/passwd"), Some(12), Some(70_000)).expect("owner");
     fs::set_permissions(at("etc/passwd"), fs::Permissions::from_mode(0o4751)).expect("mode");
@@ -82,7 +82,7 @@ fn furnish(root: &Path, keeps: Keeps) -> bool {
     }
     let sparse = File::create(at("sparse")).expect("creates");
     sparse.set_len(9 << 20).expect("grows");
-    // Pieces that begin and end nowhere in particular, more than an old GNU header has room for.
+    // Pieces at arbitrary offsets, more than fit into an old GNU header.
     for piece in 0..40u64 {
         sparse.write_all_at(&[7; 5000], piece * 200_000 + 77).expect("writes");
     }
@@ -95,7 +95,7 @@ fn furnish(root: &Path, keeps: Keeps) -> bool {
     }
     if keeps.extended {
         let set = |path: &str, name: &str, value: &[u8]| xattr::set(at(path), name, value).is_ok();
-        // A line break, an equals sign, zero bytes: whatever a pax record may hold.
+        // A newline, an equals sign, zero bytes: whatever a pax record may contain.
         let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         let able = set("empty", "user.strange", b"a\nb=c\n\0") && set("empty", "security.capability", &capability);
         let acl = Command::new("setfacl").args(["-m", "u:71000:r,g:70000:rw,g:adm:r"]).arg(at("etc/zone")).status();
@@ -148,7 +148,7 @@ fn goes_round(program: &str, arguments: &[&str], keeps: Keeps) {
     let verify = || manifest.verify(&Root::open(&to).expect("opens"), &|| false);
     let verified = verify().expect("as it was unpacked");
     assert_eq!(verified.entries as usize, wanted.len());
-    // One bit in the middle of a hole, a mode, an attribute: each is found, and where.
+    // One bit in the middle of a hole, a mode, an attribute: each change is found, with its location.
     let sparse = File::options().write(true).open(to.join("sparse")).expect("opens");
     let time = fs::metadata(to.join("sparse")).and_then(|found| found.modified()).expect("a time");
     sparse.write_all_at(&[1], 100_000).and_then(|()| sparse.set_modified(time)).expect("writes");
@@ -181,7 +181,7 @@ fn goes_round(program: &str, arguments: &[&str], keeps: Keeps) {
     assert_eq!(differs(), ("etc/passwd".to_owned(), "it is no longer another name of the same file"));
 }
 
-/// Leaves the time of a directory alone.
+/// Preserves a directory's time.
 fn keeping(directory: &Path, work: impl FnOnce()) {
     let open = File::open(directory).expect("opens");
     let time = open.metadata().and_then(|found| found.modified()).expect("a time");
@@ -217,7 +217,8 @@ fn bsdtar_in_its_forms() {
     goes_round("bsdtar", &["--format=ustar"], Keeps { long: false, ..less });
 }
 
-/// Every place of an archive cut off or flipped: an error or a tree, never a panic, and a cut is never a success.
+/// An archive truncated or with a bit flipped anywhere gives an error or a tree, never a panic; a truncated one never
+/// succeeds.
 #[test]
 fn broken_archives_are_errors() {
     let dir = tempfile::tempdir().expect("a directory");

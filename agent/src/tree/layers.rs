@@ -1,8 +1,8 @@
-//! Layers of a container image on top of each other (OCI image specification 1.1, "Image Layer Filesystem Changeset").
+//! Stacked layers of a container image (OCI image specification 1.1, "Image Layer Filesystem Changeset").
 //!
-//! `.wh.NAME` hides NAME of the layers below, `.wh..wh..opq` all that the layers below have in its directory; what the same
-//! layer has is never hidden, wherever in its archive the mark is. Directories are reached as entries are: inside of the
-//! root, whatever links say.
+//! `.wh.NAME` hides NAME of lower layers, `.wh..wh..opq` everything of lower layers in its directory; entries of the
+//! same layer are never hidden, wherever the whiteout is in its archive. Directories are resolved like entries: within
+//! the root, whatever links say.
 
 use super::TreeError;
 use super::archive::Archive;
@@ -22,17 +22,17 @@ use twox_hash::XxHash3_128;
 
 const MARK: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
-/// Directories inside of each other that are removed; each takes a file descriptor.
+/// Maximum nesting of removed directories; each level takes a file descriptor.
 const DEEPEST: usize = 256;
-/// Entries of a layer that has others below it, 32 bytes each.
+/// Maximum number of entries in a layer above others, 32 bytes each.
 const MOST_TOUCHED: usize = 4 << 20;
 
-/// What a name hides instead of being one.
+/// What a whiteout hides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hidden {
     One(OsString),
     All,
-    /// Housekeeping of AUFS.
+    /// AUFS metadata.
     Nothing,
 }
 
@@ -47,7 +47,7 @@ impl Hidden {
     }
 }
 
-/// Paths that this layer made, and those above them. Digests are enough to know them by.
+/// Paths made by this layer, and their parents. Their digests suffice.
 #[derive(Debug, Default)]
 pub struct Touched(HashSet<u128>);
 
@@ -69,7 +69,7 @@ fn digest(path: &Path) -> u128 {
 }
 
 impl Unpacker<'_> {
-    /// The next layer, on top of what is there; the first one is on top of nothing.
+    /// Unpacks the next layer over the existing ones; the first one has none below.
     pub fn layer(&mut self, archive: &mut dyn Read, first: bool) -> Result<(), TreeError> {
         self.layer = (!first).then(Touched::default);
         self.entries(Archive::layer(archive), &Hidden::of)?;
@@ -77,7 +77,7 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// What lies in the way of an entry goes, if it is of a layer below.
+    /// Removes what is in the way of an entry, if it belongs to a lower layer.
     pub(super) fn take_over(&mut self, place: &EntryPlace, directory: bool) -> Result<(), TreeError> {
         let path = place.canonical(self.root)?;
         let mine = self.layer.as_ref().is_some_and(|touched| touched.has(&path));
@@ -90,7 +90,7 @@ impl Unpacker<'_> {
         }
     }
 
-    /// Removes what the mark at `path` hides.
+    /// Removes what the whiteout at `path` hides.
     pub(super) fn hide(&mut self, path: &Path, hidden: Hidden) -> Result<(), TreeError> {
         let shown = path.display().to_string();
         let failed = |source| TreeError::Io { path: shown.clone(), action: "find the directory of", source };
@@ -103,7 +103,7 @@ impl Unpacker<'_> {
                 _ => Some(name),
             },
         };
-        // Below the first layer there is nothing to hide.
+        // There is nothing to hide below the first layer.
         if self.layer.is_none() {
             return Ok(());
         }
@@ -122,7 +122,7 @@ impl Unpacker<'_> {
         }
     }
 
-    /// Removes `name`, which is at `path`, but for what this layer made.
+    /// Removes `name` at `path`, except for what this layer made.
     fn remove(&mut self, parent: BorrowedFd<'_>, name: &OsStr, path: &Path, depth: usize) -> Result<(), TreeError> {
         let failed = |error: nix::Error| TreeError::Io {
             path: path.display().to_string(),
@@ -147,14 +147,14 @@ impl Unpacker<'_> {
         }
         match unlinkat(parent, name, UnlinkatFlags::RemoveDir) {
             Ok(()) => self.forget(path),
-            // A filesystem of its own stays where it is mounted.
+            // A separate filesystem stays where it is mounted.
             Err(nix::Error::EBUSY) => {}
             Err(error) => return Err(failed(error)),
         }
         Ok(())
     }
 
-    /// Removes what the directory holds, but for what this layer made. What is no directory holds nothing.
+    /// Removes the directory's contents, except for what this layer made. Anything but a directory has none.
     fn remove_below(
         &mut self,
         parent: BorrowedFd<'_>,

@@ -1,4 +1,4 @@
-//! Layers on top of each other, whiteouts, and whiteouts that try to reach further.
+//! Stacked layers, whiteouts, and whiteouts that try to reach outside.
 
 use super::*;
 use crate::error::Coded;
@@ -38,7 +38,7 @@ fn unpack(root: &Path, layers: Vec<Made>) -> Result<Unpacked, TreeError> {
     unpack_bytes(root, &layers)
 }
 
-/// Unpacked, and found again as the manifest has it.
+/// Unpacked, and verified against the manifest.
 fn unpack_bytes(root: &Path, layers: &[Vec<u8>]) -> Result<Unpacked, TreeError> {
     let (root, mut manifest) = (Root::open(root).expect("root"), TreeManifest::default());
     let stopped = || false;
@@ -51,7 +51,7 @@ fn unpack_bytes(root: &Path, layers: &[Vec<u8>]) -> Result<Unpacked, TreeError> 
     Ok(done)
 }
 
-/// Paths below `root`, directories with a slash behind them.
+/// Paths below `root`, directories with a trailing slash.
 fn paths(root: &Path) -> Vec<String> {
     let (mut found, mut queue) = (Vec::new(), vec![root.to_owned()]);
     while let Some(directory) = queue.pop() {
@@ -78,7 +78,7 @@ fn marks_hide_what_is_below_and_nothing_of_their_own_layer() {
     let lower = Made::new().directory("d/").file("d/old", b"1").directory("d/sub/").file("d/sub/old", b"1");
     let lower = lower.directory("gone/").file("gone/a", b"1").directory("gone/b/").file("gone/b/c", b"1");
     let lower = lower.file("file", b"1").file("kept", b"1").file(".wh.none", b"").directory("o/").file("o/x", b"1");
-    // Its own entries before and after the marks.
+    // Its own entries before and after the whiteouts.
     let upper =
         Made::new().file("d/sub/new", b"2").file("d/.wh..wh..opq", b"").file("d/new", b"2").file(".wh.gone", b"");
     let upper = upper.file("file", b"2").file(".wh.file", b"").file("o/.wh.x", b"").file("o/x/y", b"2");
@@ -108,7 +108,7 @@ fn what_lies_in_the_way_goes_whatever_it_is() {
     assert_eq!((meta("e").mode() & 0o7777, meta("c").mtime()), (0o755, 1_000_000_000));
 }
 
-/// A root with something beside it that a mark or link would like to reach.
+/// A root with a sibling that a whiteout or link tries to reach.
 fn surrounded() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().expect("a directory");
     let root = dir.path().join("root");
@@ -143,7 +143,7 @@ fn nothing_reaches_out_of_the_root() {
         assert_eq!(error.code(), "tree.escape", "{path}");
         assert!(is_intact(dir.path()), "{path}");
     }
-    // Through links: they are resolved inside of the root, where there is no such thing.
+    // Through links: they are resolved within the root, where the target does not exist.
     let through = [
         "up/.wh.secret",
         "up/.wh..wh..opq",
@@ -161,7 +161,7 @@ fn nothing_reaches_out_of_the_root() {
         unpack(&root, vec![links(dir.path()), Made::new().file(path, b"")]).unwrap_or_else(|e| panic!("{path}: {e:?}"));
         assert!(is_intact(dir.path()), "{path}");
     }
-    // What is removed is the link, not what it points to; and a name of a file outside is never made.
+    // The link is removed, not its target; and no file name outside is ever created.
     for entry in [
         Made::new().directory("up/"),
         Made::new().hard("in/x", "up/secret"),
@@ -209,7 +209,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 0..6)
 }
 
-/// What there is, directories as true, by the rules and without a filesystem; none where a file is in the way.
+/// The expected result, with directories as true, computed from the rules without a filesystem; `None` if a file is in
+/// the way.
 fn model(layers: &[Vec<Op>]) -> Option<BTreeMap<String, bool>> {
     let mut state: BTreeMap<String, bool> = BTreeMap::new();
     for (index, layer) in layers.iter().enumerate() {
@@ -301,7 +302,7 @@ proptest! {
             for (at, value) in &flips {
                 let at = at % layer.len();
                 layer[at] = *value;
-                // The sum is made right again, so that what follows it is read.
+                // The checksum is corrected, so that what follows is read.
                 let header = at / 512 * 512;
                 if let Some(block) = layer.get_mut(header..header + 512) {
                     block[148..156].fill(b' ');

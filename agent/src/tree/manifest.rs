@@ -18,20 +18,20 @@ use std::path::{Path, PathBuf};
 use twox_hash::XxHash3_128;
 use twox_hash::xxhash3_128::Hasher;
 
-/// Bytes written, compared and left out at once.
+/// Size of blocks that are written, compared and skipped.
 pub(super) const BLOCK: usize = 64 * 1024;
 
-/// XXH3-128. What is read back is held against what was written a moment ago: a disk errs, it does not forge. Many a
-/// server has no instructions for SHA-256, and would spend more time on it than on everything else.
+/// XXH3-128. What is read back is compared with what was just written: a disk makes errors, but does not forge. Many
+/// servers have no SHA-256 instructions, and would spend more time on it than on everything else.
 pub(super) type Digest = u128;
 
-/// Digest of a file's contents: of every block that is not zero, with its place, and of the length. Holes and written
-/// zeros are the same.
+/// Digest of a file's contents: every non-zero block with its offset, and the length. Holes and written zeros are
+/// equal.
 #[derive(Clone, Default)]
 pub(super) struct Contents(Hasher);
 
 impl Contents {
-    /// A block that is not zero; `offset` is a multiple of [`BLOCK`].
+    /// A non-zero block; `offset` is a multiple of [`BLOCK`].
     pub fn block(&mut self, offset: u64, bytes: &[u8]) {
         self.0.write(&offset.to_le_bytes());
         self.0.write(bytes);
@@ -42,14 +42,14 @@ impl Contents {
         self.0.finish_128()
     }
 
-    /// Of an open file.
+    /// The digest of an open file.
     pub fn of(file: &File, stopped: &dyn Fn() -> bool) -> io::Result<Digest> {
         let (mut digest, mut block, mut offset) = (Self::default(), vec![0; BLOCK], 0);
         let length = file.metadata()?.len();
         while offset < length && !stopped() {
             match lseek(file, i64::try_from(offset).map_err(io::Error::other)?, Whence::SeekData) {
                 Ok(data) => offset = u64::try_from(data).unwrap_or(offset) / BLOCK as u64 * BLOCK as u64,
-                // Nothing but a hole follows.
+                // Only a hole follows.
                 Err(nix::Error::ENXIO) => break,
                 Err(_) => {}
             }
@@ -79,7 +79,7 @@ pub(super) fn fill(from: &mut (impl Read + ?Sized), block: &mut [u8]) -> io::Res
     Ok(filled)
 }
 
-/// A file as it was right after it was made.
+/// A file's metadata right after it was made.
 #[derive(Debug, Clone)]
 struct Record {
     mode: u32,
@@ -88,22 +88,22 @@ struct Record {
     mtime: (i64, i64),
     rdev: u64,
     size: u64,
-    /// Of a file's contents, or of a link's target.
+    /// Digest of a file's contents, or of a link's target.
     contents: Digest,
-    /// Names and digests of values.
+    /// Names and digests of extended attributes.
     extended: Box<[(OsString, Digest)]>,
     /// The same for all names of one file.
     file: u32,
 }
 
-/// Everything that an archive has left behind, by path below the root, without links on the way.
+/// Everything that an archive contained, by path below the root, without links on the way.
 #[derive(Debug, Default)]
 pub struct TreeManifest {
     records: BTreeMap<PathBuf, Record>,
     files: u32,
 }
 
-/// What was read back.
+/// The result of reading back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Verified {
     pub entries: u64,
@@ -128,19 +128,20 @@ impl TreeManifest {
         Ok(())
     }
 
-    /// Another name of a file that was noted before.
+    /// Another name of a recorded file.
     pub(super) fn link(&mut self, path: PathBuf, other: &Path) {
         if let Some(record) = self.records.get(other).cloned() {
             self.records.insert(path, record);
         }
     }
 
-    /// Takes out what was removed, with all below it.
+    /// Drops what was removed, with everything below it.
     pub(super) fn forget(&mut self, path: &Path) {
         forget(&mut self.records, path);
     }
 
-    /// Compares all of it with what is below `root`, which was mounted anew: what a cache still held would prove nothing.
+    /// Compares everything with what is below `root`, which must have been mounted again: cached data would prove
+    /// nothing.
     pub fn verify(&self, root: &Root, stopped: &dyn Fn() -> bool) -> Result<Verified, TreeError> {
         let mut done = Verified::default();
         let mut inodes: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
@@ -207,14 +208,14 @@ impl TreeManifest {
     }
 }
 
-/// Takes `path` out of what is known by paths, and all below it.
+/// Removes `path`, and everything below it, from a map by path.
 pub(super) fn forget<T>(known: &mut BTreeMap<PathBuf, T>, path: &Path) {
     let below = known.range(path.to_owned()..).take_while(|(found, _)| found.starts_with(path));
     let gone: Vec<PathBuf> = below.map(|(found, _)| found.clone()).collect();
     gone.iter().for_each(|path| drop(known.remove(path)));
 }
 
-/// In place of the contents of a symbolic link.
+/// Used instead of contents for a symbolic link.
 pub(super) fn link_digest(target: &[u8]) -> Digest {
     XxHash3_128::oneshot(target)
 }
@@ -233,7 +234,7 @@ impl Record {
             gid: found.st_gid,
             mtime: (found.st_mtime, found.st_mtime_nsec),
             rdev: found.st_rdev,
-            // Of a directory, the filesystem's own affair.
+            // A directory's size depends on the filesystem.
             size: if directory { 0 } else { u64::try_from(found.st_size).unwrap_or(0) },
             contents: 0,
             extended: Box::default(),

@@ -1,27 +1,27 @@
-//! Where the stored bytes of a sparse file go ("Sparse Formats" in the manual of GNU tar).
+//! The positions of a sparse file's stored bytes ("Sparse Formats" in GNU tar's manual).
 
 use super::archive::{BLOCK, Records, field, invalid, number, value};
 use std::io::{self, Read};
 
-/// More pieces than any file of sense has; each takes memory.
+/// More pieces than any reasonable file has; each takes memory.
 const MOST: usize = 1 << 20;
 
-/// A piece of the file that is stored.
+/// A stored piece of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SparseSegment {
     pub offset: u64,
     pub length: u64,
 }
 
-/// What pax records say.
+/// Information from pax records.
 pub(super) enum Map {
-    /// Format 1.0: the map comes before the stored bytes.
+    /// Format 1.0: the map precedes the stored bytes.
     Stored { size: u64 },
     /// Formats 0.0 and 0.1.
     Told { size: u64, segments: Vec<SparseSegment> },
 }
 
-/// Four pieces in the header, more in blocks behind it, 21 each.
+/// Four pieces in the header, more in blocks after it, 21 each.
 pub(super) fn old_gnu(
     header: &[u8; BLOCK],
     mut next: impl FnMut() -> io::Result<[u8; BLOCK]>,
@@ -54,7 +54,7 @@ pub(super) fn old_gnu(
     Ok((number(field(header, 483, 12)).ok_or_else(bad)?, segments))
 }
 
-/// None: not a sparse file.
+/// `None`: not a sparse file.
 pub(super) fn of_records(records: &Records) -> io::Result<Option<Map>> {
     let decimal = |bytes: &[u8]| -> io::Result<u64> {
         let text = std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok());
@@ -87,7 +87,7 @@ pub(super) fn of_records(records: &Records) -> io::Result<Option<Map>> {
     Ok(Some(Map::Told { size, segments }))
 }
 
-/// Format 1.0: a count, then offset and length of each piece, a decimal number a line, in whole blocks.
+/// Format 1.0: a count, then offset and length of each piece, one decimal number per line, in whole blocks.
 pub(super) fn stored(from: &mut impl Read) -> io::Result<Vec<SparseSegment>> {
     let (mut block, mut used) = ([0; BLOCK], BLOCK);
     let mut line = || -> io::Result<u64> {
@@ -115,7 +115,7 @@ pub(super) fn stored(from: &mut impl Read) -> io::Result<Vec<SparseSegment>> {
     (0..count).map(|_| Ok(SparseSegment { offset: line()?, length: line()? })).collect()
 }
 
-/// Ascending, inside the file, and as long together as what is stored.
+/// Checks that they are ascending, inside the file, and in total as long as what is stored.
 pub(super) fn check(segments: Vec<SparseSegment>, stored: u64, size: u64) -> io::Result<Vec<SparseSegment>> {
     let (mut end, mut sum) = (0u64, 0u64);
     for segment in &segments {

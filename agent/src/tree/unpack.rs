@@ -1,4 +1,4 @@
-//! Unpacks the entries of a tar one after the other, below a directory that they cannot escape from.
+//! Unpacks the entries of a tar sequentially, below a directory that they cannot escape from.
 
 use super::TreeError;
 use super::archive::{Archive, TarEntry};
@@ -23,9 +23,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use tar::EntryType;
 
-/// Bytes of attributes that wait for the end of the archive: those of directories, and ACLs of names.
+/// Size limit of attributes kept until the end of the archive: those of directories, and ACLs with names.
 const MOST_KEPT: usize = 64 << 20;
-/// What came out.
+/// The result of unpacking.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Unpacked {
     pub entries: u64,
@@ -33,8 +33,8 @@ pub struct Unpacked {
     pub file_bytes: u64,
 }
 
-/// Unpacks all of `archive`; `stopped` is asked between blocks. What is at an entry's place is replaced, links are never
-/// written through, and links on the way to it are resolved inside `root`. `manifest` gets what reading back compares.
+/// Unpacks all of `archive`; `stopped` is called between blocks. An existing file is replaced, links are never written
+/// through, and links on the way are resolved within `root`. `manifest` gets the data for reading back.
 pub fn unpack(
     archive: &mut dyn Read,
     root: &Root,
@@ -46,19 +46,19 @@ pub fn unpack(
     unpacker.finish()
 }
 
-/// A tree while it is unpacked, from one archive or from several on top of each other.
+/// A tree being unpacked, from one archive or from several stacked ones.
 pub struct Unpacker<'t> {
     pub(super) root: &'t Root,
     pub(super) manifest: Option<&'t mut TreeManifest>,
     stopped: &'t dyn Fn() -> bool,
     done: Unpacked,
-    /// By their paths without links: another entry may take the place of one of them by any other path. Their times last:
-    /// making what is in them changes those. Of two entries for one directory the later counts.
+    /// By their paths without links, because another entry may replace one of them by any other path. Times are set
+    /// last, since adding files changes them. Of two entries for one directory the later counts.
     pub(super) directories: BTreeMap<PathBuf, FileAttributes>,
-    /// The same for those with ACLs of names that the tree did not know yet.
+    /// The same for those with ACLs whose names the tree did not know yet.
     pub(super) late: BTreeMap<PathBuf, (FileAttributes, Digest)>,
     kept: usize,
-    /// What this layer made, where there are others below it.
+    /// What this layer made, if there are others below it.
     pub(super) layer: Option<Touched>,
 }
 
@@ -74,12 +74,12 @@ impl<'t> Unpacker<'t> {
         Self { root, manifest, stopped, done, directories, late, kept: 0, layer: None }
     }
 
-    /// The next archive, in which every name is one.
+    /// Unpacks the next archive, in which no name is a whiteout.
     pub fn archive(&mut self, archive: &mut dyn Read) -> Result<(), TreeError> {
         self.entries(Archive::new(archive), &|_| None)
     }
 
-    /// `hides` knows the names that are none, but say what is hidden.
+    /// `hides` recognises whiteouts, and says what they hide.
     pub(super) fn entries(
         &mut self,
         mut archive: Archive<'_>,
@@ -128,7 +128,7 @@ impl<'t> Unpacker<'t> {
                 if let Some(manifest) = self.manifest.as_deref_mut() {
                     manifest.link(place.canonical(self.root)?, &other.canonical(self.root)?);
                 }
-                // The attributes are those of the file that it is another name of.
+                // It shares the attributes of the file that it is another name of.
                 return Ok(());
             }
             EntryType::Symlink => {
@@ -149,7 +149,7 @@ impl<'t> Unpacker<'t> {
         place.note(self.root, self.manifest.as_deref_mut(), contents, &attributes)
     }
 
-    /// What had to wait for the last entry.
+    /// Sets what had to wait for the last entry.
     pub fn finish(mut self) -> Result<Unpacked, TreeError> {
         for (path, (mut attributes, contents)) in self.late {
             let place = EntryPlace::new(self.root, &path)?;
@@ -159,7 +159,7 @@ impl<'t> Unpacker<'t> {
         }
         for (path, mut attributes) in self.directories.into_iter().rev() {
             let place = EntryPlace::new(self.root, &path)?;
-            // An entry that came later may have taken its place.
+            // A later entry may have replaced it.
             if place.is_directory() {
                 attributes.resolve(self.root).map_err(|what| place.unsupported(&what))?;
                 place.set(&attributes, true)?;
@@ -170,7 +170,7 @@ impl<'t> Unpacker<'t> {
     }
 }
 
-/// Bytes that are kept with these attributes.
+/// Size of what is kept with these attributes.
 fn keep(place: &EntryPlace, kept: usize, attributes: &FileAttributes) -> Result<usize, TreeError> {
     let kept = kept.saturating_add(attributes.bytes());
     if kept > MOST_KEPT {
@@ -179,7 +179,7 @@ fn keep(place: &EntryPlace, kept: usize, attributes: &FileAttributes) -> Result<
     Ok(kept)
 }
 
-/// A path of the archive as one below the root: leading `/` and `.` mean nothing, `..` is refused.
+/// Converts a path in the archive to one below the root: leading `/` and `.` are dropped, `..` is refused.
 pub(super) fn inside(bytes: &[u8]) -> Result<PathBuf, TreeError> {
     let escape = || TreeError::Escape { path: String::from_utf8_lossy(bytes).into_owned() };
     let mut path = PathBuf::new();
@@ -193,7 +193,7 @@ pub(super) fn inside(bytes: &[u8]) -> Result<PathBuf, TreeError> {
     if bytes.contains(&0) { Err(escape()) } else { Ok(path) }
 }
 
-/// Where an entry goes: its directory, opened, and its name in it; none for the root itself.
+/// The location of an entry: its directory, opened, and its name in it; `None` for the root itself.
 pub(super) struct EntryPlace {
     pub parent: OwnedFd,
     pub name: Option<OsString>,
@@ -209,7 +209,7 @@ impl EntryPlace {
         Ok(Self { parent, name: path.file_name().map(OsStr::to_owned), path: shown })
     }
 
-    /// In a directory that is there.
+    /// In an existing directory.
     pub fn found(parent: OwnedFd, name: Option<OsString>, path: String) -> Self {
         Self { parent, name, path }
     }
@@ -226,7 +226,7 @@ impl EntryPlace {
         TreeError::Unsupported { path: self.path.clone(), what: what.to_owned() }
     }
 
-    /// Removes what is there, except a directory with something in it.
+    /// Removes what is there, except a directory that is not empty.
     fn clear(&self) -> Result<(), TreeError> {
         match unlinkat(&self.parent, self.name(), UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(nix::Error::ENOENT) => Ok(()),
@@ -255,7 +255,7 @@ impl EntryPlace {
         Some(SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT)
     }
 
-    /// Blocks that are zero stay holes. Returns the digest of the contents.
+    /// Zero blocks stay holes. Returns the digest of the contents.
     fn file(
         &self,
         entry: &TarEntry,
@@ -304,11 +304,11 @@ impl EntryPlace {
         Ok(digest.finish(entry.size))
     }
 
-    /// Returns where the file has its other name.
+    /// Returns the location of the file's other name.
     fn link(&self, root: &Root, target: &Path) -> Result<EntryPlace, TreeError> {
         let other = EntryPlace::new(root, target)?;
         self.clear()?;
-        // The link's own name, never what a symbolic link there points to.
+        // The link's own name, never the target of a symbolic link there.
         linkat(&other.parent, other.name(), &self.parent, self.name(), LinkatFlags::empty())
             .map_err(self.failed("link"))?;
         Ok(other)
@@ -324,13 +324,13 @@ impl EntryPlace {
         mknodat(&self.parent, self.name(), kind, Mode::S_IRUSR | Mode::S_IWUSR, device).map_err(self.failed("make"))
     }
 
-    /// Owner first: changing it takes set-uid bits and capabilities away.
+    /// Owner first: changing it clears set-uid bits and capabilities.
     fn set(&self, attributes: &FileAttributes, has_mode: bool) -> Result<(), TreeError> {
         let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
         fchownat(&self.parent, self.name(), Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
             .map_err(self.failed("give its owner to"))?;
         if has_mode {
-            // What was just made is no link; its mode would be that of a file anywhere.
+            // Not a link, because it was just made; a link's mode would apply to any file.
             if self.kind() == Some(SFlag::S_IFLNK) {
                 return Err(self.unsupported("it is a link by now"));
             }

@@ -1,4 +1,4 @@
-//! Archives with everything that a system has, and archives that try to get out.
+//! Archives with everything that a system contains, and archives that try to escape.
 
 use super::*;
 use crate::error::Coded;
@@ -12,7 +12,7 @@ impl Made {
         Self(tar::Builder::new(Vec::new()))
     }
 
-    /// Paths as they are: the crate's own setters would refuse those that a test is about.
+    /// Raw paths: the crate's own setters would refuse those that a test is about.
     pub fn add(mut self, kind: EntryType, path: &str, link: &str, mode: u32, contents: &[u8]) -> Self {
         let mut header = tar::Header::new_ustar();
         header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
@@ -77,7 +77,7 @@ fn everything_that_a_file_has_is_kept_and_a_second_run_gives_the_same() {
             .add(EntryType::Char, "dev/null", "", 0o666, b"")
             .add(EntryType::Fifo, "run/pipe", "", 0o600, b"")
             .file("sparse", &sparse);
-        // `bin` points to what is not there yet.
+        // `bin` points to something that does not exist yet.
         fs::create_dir_all(root.path().join("usr/bin")).expect("usr/bin");
         let done = done.unpack(root.path()).expect("unpacks");
         assert_eq!(done.entries, 9);
@@ -159,7 +159,7 @@ fn nothing_leads_out() {
         let _ = link("l", &file).file("l", b"new").unpack(inside.path());
         let _ = link("m", &file).add(EntryType::Link, "n", "m", 0, b"").file("n", b"new").unpack(inside.path());
     }
-    // What was in the filesystem already is not believed either.
+    // Existing contents of the filesystem are not trusted either.
     let inside = root();
     symlink(&away, inside.path().join("etc")).expect("a link");
     let _ = Made::new().add(EntryType::Directory, "etc", "", 0o700, b"").file("etc/victim", b"x").unpack(inside.path());
@@ -168,7 +168,7 @@ fn nothing_leads_out() {
     assert_eq!(fs::read_dir(outside.path()).expect("outside").count(), 1);
 }
 
-/// An ACL of a name waits for the end of the archive; by then its file may be a link, put there by another path.
+/// An ACL with a name waits for the end of the archive; by then its file may be a link, put there by another path.
 #[test]
 fn an_acl_that_waits_goes_to_its_own_file_or_to_none() {
     if !is_root() {
@@ -189,7 +189,7 @@ fn an_acl_that_waits_goes_to_its_own_file_or_to_none() {
     made.unpack(root.path()).expect("unpacks");
     assert_eq!(fs::metadata(&victim).expect("victim").mode(), before);
     assert!(root.path().join("d/f").is_symlink());
-    // Nobody in between.
+    // Without names in between.
     let root = tempfile::tempdir().expect("a directory");
     late().file("etc/passwd", b"lisa:x:1000:1000::/:\n").unpack(root.path()).expect("unpacks");
     assert_eq!(fs::metadata(root.path().join("d/f")).expect("a file").mode() & 0o7700, 0o4600);

@@ -12,7 +12,7 @@ pub const ALIGNMENT: usize = 4096;
 pub struct AlignedBuf {
     start: NonNull<u8>,
     len: usize,
-    /// Never used twice in one process, unlike an address.
+    /// Unlike an address, never used twice in one process.
     id: u64,
 }
 

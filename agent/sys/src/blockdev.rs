@@ -37,14 +37,14 @@ pub fn read_only(device: impl AsFd) -> io::Result<bool> {
     Ok(flag != 0)
 }
 
-/// BLKRRPART: have the kernel read the partition table again. EBUSY while a partition is in use.
+/// BLKRRPART: makes the kernel read the partition table again. EBUSY while a partition is in use.
 pub fn reread_partitions(device: impl AsFd) -> io::Result<()> {
     // SAFETY: the ioctl takes no argument.
     unsafe { raw::blkrrpart(device.as_fd().as_raw_fd()) }?;
     Ok(())
 }
 
-/// BLKROSET: makes the device refuse writes, whoever asks for them, or take them again.
+/// BLKROSET: makes the device refuse all writes, or accept them again.
 pub fn set_read_only(device: impl AsFd, refuse: bool) -> io::Result<()> {
     let flag = libc::c_int::from(refuse);
     // SAFETY: the kernel reads one int through the pointer, which points at a live int.
@@ -52,8 +52,8 @@ pub fn set_read_only(device: impl AsFd, refuse: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// BLKGETDISKSEQ (Linux 5.15): the kernel's count of disks, which no other disk of this boot has or gets. Of a partition
-/// it is that of its disk. ENOTTY from a kernel that does not know it.
+/// BLKGETDISKSEQ (Linux 5.15): the kernel's sequence number of the disk, unique within this boot. For a partition it is
+/// that of its disk. ENOTTY from kernels without it.
 pub fn disk_sequence(device: impl AsFd) -> io::Result<u64> {
     let mut sequence: u64 = 0;
     // SAFETY: the kernel stores one u64 through the pointer, which points at a live u64.

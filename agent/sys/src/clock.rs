@@ -10,7 +10,7 @@ pub trait WallClock {
     fn set(&self, time: SystemTime) -> io::Result<()>;
 }
 
-/// The kernel's. The hardware clock is left as it is: the operating system to come knows whether it keeps UTC.
+/// The kernel's clock. The hardware clock is not changed: only the installed system knows whether it keeps UTC.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock;
 

@@ -8,7 +8,7 @@ use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
-/// Sends and hears what Ethernet frames of one type carry, on one interface. What this machine sends is not heard.
+/// Sends and receives Ethernet frames of one type on one interface. Does not receive this machine's own frames.
 #[derive(Debug)]
 pub struct FrameSocket {
     fd: OwnedFd,
@@ -17,10 +17,10 @@ pub struct FrameSocket {
 }
 
 impl FrameSocket {
-    /// Hears frames to this machine, to everyone, and to the multicast `groups`.
+    /// Receives frames to this machine, to the broadcast address, and to the multicast `groups`.
     pub fn open(index: u32, ethertype: u16, groups: &[[u8; 6]]) -> io::Result<Self> {
         let index = i32::try_from(index).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        // No protocol yet: nothing is queued before the socket is bound to its interface.
+        // Protocol 0: nothing is queued before the socket is bound to its interface.
         let fd = socket(AddressFamily::Packet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
         let frames = Self { fd, index, ethertype };
         frames.bind()?;
@@ -95,7 +95,7 @@ impl FrameSocket {
         Errno::result(sent).map(drop).map_err(io::Error::from)
     }
 
-    /// The next frame's payload in `buffer`, or `None` when `limit` passes.
+    /// The next frame's payload, in `buffer`; `None` after `limit`.
     pub fn receive<'a>(&self, buffer: &'a mut [u8], limit: Duration) -> io::Result<Option<&'a [u8]>> {
         let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)], timeout) {

@@ -25,14 +25,14 @@ nix::ioctl_write_ptr!(ext4_resize_fs, b'f', 16, u64);
 nix::ioctl_write_ptr!(xfs_growfsdata, b'X', 110, XfsGrowfsData);
 nix::ioctl_write_ptr!(btrfs_resize, 0x94, 3, BtrfsVolArgs);
 
-/// Grows the ext4 filesystem that `directory` is on to `blocks` of its own blocks.
+/// Grows the ext4 filesystem of `directory` to `blocks` filesystem blocks.
 pub fn ext4(directory: &File, blocks: u64) -> io::Result<()> {
     // SAFETY: `directory` is open for the call's duration; the kernel reads one u64 through a pointer valid for it.
     unsafe { ext4_resize_fs(directory.as_raw_fd(), &blocks) }?;
     Ok(())
 }
 
-/// Grows the data section of the XFS filesystem that `directory` is on; `inode_percent` is its present limit, kept.
+/// Grows the data section of the XFS filesystem of `directory`; `inode_percent` is its current limit, which is kept.
 pub fn xfs(directory: &File, blocks: u64, inode_percent: u32) -> io::Result<()> {
     let request = XfsGrowfsData { newblocks: blocks, imaxpct: inode_percent };
     // SAFETY: the struct is laid out as in xfs_fs.h and outlives the call, which only reads it.
@@ -40,7 +40,7 @@ pub fn xfs(directory: &File, blocks: u64, inode_percent: u32) -> io::Result<()> 
     Ok(())
 }
 
-/// Grows a device of the btrfs filesystem that `directory` is on, by its number there, to the size of that device.
+/// Grows a device of the btrfs filesystem of `directory`, given by its number there, to the size of the device.
 pub fn btrfs(directory: &File, number: u64) -> io::Result<()> {
     let mut request = BtrfsVolArgs { fd: 0, name: [0; 4088] };
     for (to, from) in request.name.iter_mut().zip(format!("{number}:max").bytes()) {

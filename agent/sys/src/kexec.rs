@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 /// linux/kexec.h.
 const KEXEC_FILE_NO_INITRAMFS: libc::c_ulong = 0x4;
 
-/// Loads a kernel, which replaces one that was loaded before. Nothing is started.
+/// Loads a kernel in place of any loaded earlier. Starts nothing.
 pub fn load(kernel: &File, initrd: Option<&File>, command_line: &CStr) -> io::Result<()> {
     let words = command_line.to_bytes_with_nul();
     let flags = if initrd.is_some() { 0 } else { KEXEC_FILE_NO_INITRAMFS };
@@ -36,7 +36,7 @@ mod tests {
     fn what_is_no_kernel_is_refused() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(4096).unwrap();
-        // ENOEXEC as root, EPERM otherwise, ENOSYS where the kernel has no kexec; never success.
+        // ENOEXEC as root, EPERM otherwise, ENOSYS if the kernel has no kexec; never success.
         let error = load(&file, None, c"root=/dev/null").unwrap_err();
         assert!(error.raw_os_error().is_some(), "{error:?}");
     }

@@ -24,14 +24,14 @@ struct Request {
 
 const _: () = assert!(size_of::<Request>() == 312);
 
-/// Of the interface; its first number has not changed since Linux 2.6.
+/// Version of the interface; the major number has not changed since Linux 2.6.
 const VERSION: [u32; 3] = [4, 0, 0];
 
 // _IOWR(0xfd, 4, struct dm_ioctl)
 nix::ioctl_readwrite!(dm_dev_remove, 0xfd, 4, Request);
 
-/// Takes away the map with this device number (major, minor). EBUSY while it is open or something stands on it, ENXIO where
-/// there is none. `control` is `/dev/mapper/control`.
+/// Removes the map with this device number (major, minor). EBUSY while it is open or another device is on top of it,
+/// ENXIO if it does not exist. `control` is `/dev/mapper/control`.
 pub fn remove(control: &Path, (major, minor): (u32, u32)) -> io::Result<()> {
     let control = OpenOptions::new().read(true).write(true).open(control)?;
     let mut request = Request {
@@ -54,8 +54,8 @@ pub fn remove(control: &Path, (major, minor): (u32, u32)) -> io::Result<()> {
     Ok(())
 }
 
-/// The kernel's own encoding in 64 bits (`huge_encode_dev`, linux/kdev_t.h): of numbers below 2^20 and 2^12 that of
-/// `new_encode_dev`.
+/// The kernel's 64-bit encoding (`huge_encode_dev`, linux/kdev_t.h). For majors below 2^12 and minors below 2^20 it
+/// equals `new_encode_dev`.
 fn encoded(major: u32, minor: u32) -> u64 {
     u64::from((minor & 0xff) | (major << 8) | ((minor & !0xff) << 12))
 }

@@ -32,7 +32,7 @@ const _: () = assert!(size_of::<Command>() == 72);
 
 const FORMAT_NVM: u8 = 0x80;
 const IDENTIFY: u8 = 0x06;
-/// Bytes of what Identify answers.
+/// Length of an Identify response.
 const IDENTIFIED: usize = 4096;
 
 mod raw {
@@ -41,18 +41,18 @@ mod raw {
     nix::ioctl_readwrite!(admin_command, b'N', 0x41, Command);
 }
 
-/// What Identify is asked for (its CNS field).
+/// The CNS field of Identify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identify {
     Namespace,
     Controller,
     /// Numbers of the subsystem's active namespaces.
     ActiveNamespaces,
-    /// Numbers of all of its namespaces, attached to a controller or not.
+    /// Numbers of all its namespaces, whether or not they are attached to a controller.
     AllocatedNamespaces,
 }
 
-/// NVME_IOCTL_ID: the number of the namespace that a block device is.
+/// NVME_IOCTL_ID: the namespace number of a block device.
 pub fn namespace(device: impl AsFd) -> io::Result<u32> {
     // SAFETY: the ioctl takes no argument.
     let number = unsafe { raw::id(device.as_fd().as_raw_fd()) }?;
@@ -80,13 +80,13 @@ pub fn identify(device: impl AsFd, what: Identify) -> io::Result<Vec<u8>> {
     Ok(data)
 }
 
-/// Format NVM of this one namespace to the LBA format with that index, without metadata, protection or secure erase.
-/// Everything on it is lost. The kernel has looked at the namespace again when this returns.
+/// Formats only this namespace, to the LBA format with this index, without metadata, protection or secure erase. All
+/// data on it is lost. On return the kernel has identified the namespace again.
 pub fn format(device: impl AsFd, lba_format: u8, timeout: Duration) -> io::Result<()> {
     if lba_format > 63 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    // Bits 3:0 and, of formats beyond the 16th, 13:12.
+    // Bits 3:0; formats beyond the 16th also use bits 13:12.
     let index = u32::from(lba_format & 0xf) | u32::from(lba_format >> 4) << 12;
     let mut command = Command {
         opcode: FORMAT_NVM,

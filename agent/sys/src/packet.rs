@@ -8,7 +8,7 @@ use std::mem::{size_of, size_of_val};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
-/// Sends IPv4 packets to the Ethernet broadcast address of one interface, and hears the UDP packets for one port there.
+/// Sends IPv4 packets to the Ethernet broadcast address of one interface, and receives UDP packets to one port there.
 #[derive(Debug)]
 pub struct PacketSocket {
     fd: OwnedFd,
@@ -16,10 +16,10 @@ pub struct PacketSocket {
 }
 
 impl PacketSocket {
-    /// Hears unfragmented UDP packets to `port` on the interface `index`; they begin with their IPv4 header.
+    /// Receives unfragmented UDP packets to `port` on the interface `index`; they start with their IPv4 header.
     pub fn open(index: u32, port: u16) -> io::Result<Self> {
         let index = i32::try_from(index).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        // No protocol yet: nothing is queued before the filter stands.
+        // Protocol 0: nothing is queued before the filter is set.
         let fd = socket(AddressFamily::Packet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
         let packet = Self { fd, index };
         packet.attach_filter(port)?;
@@ -41,7 +41,7 @@ impl PacketSocket {
 
     fn attach_filter(&self, port: u16) -> io::Result<()> {
         let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-        // Classic BPF over a packet that begins with its IPv4 header.
+        // Classic BPF over a packet that starts with its IPv4 header.
         let mut program = [
             op(0x30, 0, 0, 9),               // A = protocol
             op(0x15, 0, 6, 17),              // UDP, or drop
@@ -99,7 +99,7 @@ impl PacketSocket {
         Errno::result(sent).map(drop).map_err(io::Error::from)
     }
 
-    /// The next packet's length in `buffer`, or `None` when `limit` passes.
+    /// The next packet's length in `buffer`; `None` after `limit`.
     pub fn receive(&self, buffer: &mut [u8], limit: Duration) -> io::Result<Option<usize>> {
         let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)], timeout) {

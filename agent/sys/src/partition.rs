@@ -41,7 +41,7 @@ pub fn logical_sector_size(device: &File) -> io::Result<u32> {
     u32::try_from(size).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-/// Optimal I/O size of a block device in bytes; 0 where the device does not say.
+/// Optimal I/O size of a block device in bytes; 0 if the device does not report it.
 pub fn optimal_io_size(device: &File) -> io::Result<u64> {
     let mut size: libc::c_uint = 0;
     // SAFETY: `device` is open for the call's duration; BLKIOOPT stores one unsigned int through a pointer valid for it.
@@ -59,7 +59,7 @@ pub fn delete(disk: &File, number: u32) -> io::Result<()> {
     request(disk, DELETE, number, 0, 0)
 }
 
-/// Changes a partition's length, also while it is in use; `start` must be what it is.
+/// Changes a partition's length, even while it is in use; `start` must be its current start.
 pub fn resize(disk: &File, number: u32, start: u64, length: u64) -> io::Result<()> {
     request(disk, RESIZE, number, start, length)
 }

@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// The child starts with no signal blocked. Children inherit the mask of the thread that starts them, and PID 1 blocks
-/// what it reads from its signal descriptor: without this nobody could end the agent by SIGTERM.
+/// Starts the child with no signal blocked. Children inherit the mask of the starting thread, and PID 1 blocks the
+/// signals that it reads from its signal descriptor: without this, SIGTERM could not end the agent.
 pub fn unblock_in_child(command: &mut Command) {
     // SAFETY: between fork and exec the closure only calls sigprocmask(2), which is async-signal-safe; it allocates
     // nothing and takes no lock.
@@ -16,8 +16,8 @@ pub fn unblock_in_child(command: &mut Command) {
     }
 }
 
-/// The child is killed when the thread that started it ends: a program that writes to a disk must not go on when the
-/// agent that is answerable for it is gone, and another one begins anew.
+/// Kills the child when the thread that started it ends: a program that writes to a disk must not continue when its
+/// agent is gone and another one starts again.
 pub fn end_with_parent(command: &mut Command) {
     // SAFETY: between fork and exec the closure only calls prctl(2), which is async-signal-safe; it allocates nothing and
     // takes no lock.
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn a_child_has_nothing_blocked() {
-        // The mask belongs to this test's thread alone.
+        // The mask belongs only to this test's thread.
         let mut set = SigSet::empty();
         set.add(Signal::SIGTERM);
         set.thread_block().unwrap();

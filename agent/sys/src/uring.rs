@@ -23,7 +23,7 @@ pub enum Op {
     Flush,
 }
 
-/// A finished operation with what it moved. `token` is the caller's.
+/// A finished operation with its buffer. `token` is the caller's.
 #[derive(Debug)]
 pub struct Completion {
     pub token: u64,
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Ring {
 }
 
 impl Ring {
-    /// `depth` operations at once. `pool` is registered with the kernel where it lets us (RLIMIT_MEMLOCK may not).
+    /// For `depth` operations at once. `pool` is registered with the kernel if that is permitted (RLIMIT_MEMLOCK).
     pub fn new(file: Arc<File>, depth: usize, pool: &[AlignedBuf]) -> io::Result<Self> {
         let entries = u32::try_from(depth + 2).unwrap_or(64).next_power_of_two();
         let ring: IoUring = IoUring::new(entries)?;
@@ -102,7 +102,7 @@ impl Ring {
         self.wake.clone()
     }
 
-    /// Queues an operation; it starts at the next [`Ring::wait`]. Given back when the ring is full or the operation
+    /// Queues an operation, which starts at the next [`Ring::wait`]. It is returned if the ring is full, or if it
     /// reaches outside of its buffer.
     pub fn submit(&mut self, token: u64, mut op: Op) -> Result<(), Op> {
         let fits = match &op {
@@ -144,7 +144,7 @@ impl Ring {
         Ok(())
     }
 
-    /// Starts what was queued and waits until something completes, a wake-up arrives or `timeout` passes.
+    /// Starts the queued operations, and waits until one completes, a wake-up arrives, or `timeout` passes.
     pub fn wait(&mut self, timeout: Duration) -> io::Result<Vec<Completion>> {
         self.arm_wake();
         let timespec = types::Timespec::from(timeout);
@@ -195,7 +195,7 @@ impl Drop for Ring {
                 break;
             }
         }
-        // A device that hangs may complete at any later time: what it may still touch must never be freed.
+        // A hanging device may complete at any later time: memory that it may still access must never be freed.
         for slot in &mut self.in_flight {
             std::mem::forget(slot.take());
         }
@@ -206,7 +206,7 @@ impl Drop for Ring {
 }
 
 impl Ring {
-    /// As wait, without arming the wake-up again.
+    /// Like [`Ring::wait`], without arming the wake-up again.
     fn wait_for_drop(&mut self) -> io::Result<()> {
         let armed = self.wake_armed;
         self.wake_armed = true;

@@ -1,4 +1,4 @@
-//! What the first MiB of an image tells: `cargo run -p burin-table --example head -- IMAGE`.
+//! Prints what the first MiB of an image shows: `cargo run -p burin-table --example head -- IMAGE`.
 
 use burin_table::Head;
 use std::error::Error;

@@ -9,15 +9,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Which partition grows into the free space behind it.
+/// The partition that grows into the free space behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grow {
     Number(u32),
-    /// The one that ends last on the disk.
+    /// The last one on the disk.
     Last,
 }
 
-/// What is to change; the backup table is moved to the end of the disk in any case.
+/// The wanted changes; the backup table is moved to the end of the disk in any case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableChange {
     pub grow: Option<Grow>,
@@ -26,14 +26,14 @@ pub struct TableChange {
     pub disk_guid: Option<Uuid>,
     /// Number, new GUID.
     pub partition_guids: Vec<(u32, Uuid)>,
-    /// Added behind what is there; at the end of the disk if a partition grows at the same time.
+    /// Added after existing partitions; at the end of the disk if a partition grows as well.
     pub add: Vec<NewPartition>,
-    /// Were on the disk before this table, and are in it exactly so. They are no partitions of the table's own: none of them
-    /// grows, and new ones may lie in front of them.
+    /// Partitions that were on the disk before this table, and are entered unchanged. They do not belong to the new
+    /// contents: none of them grows, and new ones may be placed before them.
     pub keep: Vec<Partition>,
 }
 
-/// What happened to a partition table, for the receipt. Sizes and offsets in bytes.
+/// Changes to a partition table, for the receipt. Sizes and offsets in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TableReceipt {
     pub device: String,
@@ -47,29 +47,29 @@ pub struct TableReceipt {
     pub restored: bool,
     /// Partitions that were added or changed.
     pub changed: Vec<PartitionChange>,
-    /// None: everything was as wanted already.
+    /// Zero: nothing had to be changed.
     pub writes: u32,
-    /// The number of the partition that `grow` meant.
+    /// The number of the partition that `grow` selected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grown: Option<u32>,
-    /// All partitions as they now are.
+    /// All partitions in their final state.
     pub partitions: Vec<Extent>,
 }
 
-/// Where a partition lies, in bytes.
+/// The position of a partition, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Extent {
     pub number: u32,
     pub start: u64,
     pub length: u64,
-    /// Partition GUID; none on MBR.
+    /// Partition GUID; `None` on an MBR.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guid: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PartitionChange {
-    /// None: added.
+    /// `None`: added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Extent>,
     pub after: Extent,
@@ -127,8 +127,8 @@ pub fn adjust(disk: &dyn Sectors, change: &TableChange, alignment: u64) -> Resul
     Ok(receipt)
 }
 
-/// The table as it is: nothing is written. Of partitions that lie in each other, as those of hybrid ISOs do, the inner
-/// ones are told: the kernel takes no two that overlap.
+/// The current table; nothing is written. Of nested partitions, as in hybrid ISOs, the inner ones are returned, because
+/// the kernel accepts no overlapping ones.
 pub fn look(disk: &dyn Sectors) -> Result<TableReceipt, TableError> {
     let mut receipt = match table::read(disk)? {
         Label::Gpt(table) => receipt(disk, &table.partitions(), &table, 0),
@@ -146,7 +146,7 @@ pub fn look(disk: &dyn Sectors) -> Result<TableReceipt, TableError> {
     Ok(receipt)
 }
 
-/// Writes a new table over whatever table there was. The boot code of sector 0 goes too.
+/// Writes a new table over any existing one. The boot code in sector 0 is removed too.
 pub fn write_fresh(
     disk: &dyn Sectors,
     disk_guid: Uuid,
@@ -161,7 +161,7 @@ pub fn write_fresh(
     Ok(receipt(disk, &[], &table, writes))
 }
 
-/// Like [`write_fresh`], for partitions whose places are decided already.
+/// Like [`write_fresh`], for partitions with given positions.
 pub fn write_exact(disk: &dyn Sectors, disk_guid: Uuid, partitions: &[Partition]) -> Result<TableReceipt, TableError> {
     let mut table = Table::fresh(disk, disk_guid)?;
     for partition in partitions {
@@ -195,7 +195,7 @@ fn check_exact(table: &Table, new: &Partition) -> Result<(), LayoutError> {
     Ok(())
 }
 
-/// Puts what is kept into the table. Fails where it has something else by the same number or GUID.
+/// Enters kept partitions into the table. Fails if another partition has the same number or GUID.
 fn keep(disk: &dyn Sectors, table: &mut Table, kept: &[Partition]) -> Result<(), TableError> {
     for one in kept {
         let others = table.partitions();
@@ -247,7 +247,7 @@ fn add(
     }
     let placed = around(space, kept).into_iter().map(|mut space| {
         if growing {
-            // At the very end, so that the growing partition gets all that is between.
+            // At the very end, so that the growing partition gets everything in between.
             let step = space.step();
             let need = layout::needed(wanted, step * u64::from(space.sector_size));
             space.start = space.start.max((space.end / step).saturating_sub(need) * step);
@@ -264,7 +264,7 @@ fn add(
     Err(layout_error(failed.unwrap_or(LayoutError::DoesNotFit { need: 0, have: 0 })))
 }
 
-/// What of a space is free between and behind partitions that are kept in it; all of it where there are none.
+/// The parts of a space that are free between and behind kept partitions; all of it if there are none.
 fn around(space: Space, kept: &[Partition]) -> Vec<Space> {
     let mut inside: Vec<&Partition> = kept.iter().filter(|one| one.last_lba >= space.start).collect();
     inside.sort_by_key(|one| one.first_lba);
@@ -277,8 +277,8 @@ fn around(space: Space, kept: &[Partition]) -> Vec<Space> {
     spaces
 }
 
-/// Up to the next partition or `leave` sectors before the end of the usable space, or before what is kept, on the grid;
-/// never shrinks.
+/// Grows up to the next partition, or to `leave` sectors before the end of the usable space or before a kept partition,
+/// on the grid; never shrinks.
 fn grow(table: &mut Table, target: &Partition, step: u64, leave: u64, kept: &[Partition]) {
     let behind = |lba: &u64| *lba > target.last_lba;
     let next = table.partitions().iter().map(|other| other.first_lba).filter(behind).min();

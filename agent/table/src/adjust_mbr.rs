@@ -29,7 +29,7 @@ pub(super) fn adjust(
         return Err(TableError::Impossible { device: device(), number: entry.number });
     }
     let step = step(disk, alignment);
-    // The fields hold 32 bits of sectors.
+    // The fields hold 32-bit sector numbers.
     let end = (sectors / step * step).min(u64::from(u32::MAX) / step * step);
     let mut after = entries.to_vec();
     let grown = match change.grow {
@@ -57,7 +57,7 @@ pub(super) fn adjust(
     Ok(receipt(disk, entries, &after, (writes, grown)))
 }
 
-/// What the records say of logical partitions that are longer now: each of its own, and the one before it of both.
+/// Updates the records of grown logical partitions: each has one of its own, and the preceding one covers both.
 fn records(disk: &dyn Sectors, before: &[Primary], after: &[Primary]) -> Result<u32, TableError> {
     let at = |lba: u32| u64::from(lba) * u64::from(disk.sector_size());
     let Some(container) = after.iter().find(|entry| mbr::is_extended(entry)) else { return Ok(0) };
@@ -78,7 +78,7 @@ fn records(disk: &dyn Sectors, before: &[Primary], after: &[Primary]) -> Result<
     Ok(writes)
 }
 
-/// Writes one sector where it differs, flushed and read back.
+/// Writes one sector if it differs, flushed and read back.
 fn store(disk: &dyn Sectors, offset: u64, bytes: Vec<u8>) -> Result<u32, TableError> {
     let writes = table::write_changed(disk, &[(offset, bytes.clone())])?;
     if table::sector_at(disk, offset)? != bytes {
@@ -91,7 +91,7 @@ fn unsupported<T>(disk: &dyn Sectors, what: &'static str) -> Result<T, TableErro
     Err(TableError::Mbr { device: disk.path().to_owned(), what })
 }
 
-/// Up to `end`, in sectors; never smaller. Its number.
+/// Grows up to `end`, in sectors; never shrinks. Returns its number.
 fn grow_last(disk: &dyn Sectors, entries: &mut [Primary], grow: Grow, end: u64) -> Result<u32, TableError> {
     let missing = |number| TableError::NoPartition { device: disk.path().to_owned(), number };
     let last = *mbr::last(entries).ok_or_else(|| missing(0))?;
@@ -111,8 +111,8 @@ fn grow_last(disk: &dyn Sectors, entries: &mut [Primary], grow: Grow, end: u64) 
     Ok(last.number)
 }
 
-/// At the very end of what an MBR can reach, so that what is there can grow up to it. There is no GUID by which it could be
-/// told from another one: what lies exactly there already is taken for it.
+/// Adds a partition at the very end of what an MBR can address, so that others can grow up to it. There is no GUID to
+/// identify it: a partition that already lies exactly there is taken for it.
 fn add(
     disk: &dyn Sectors,
     entries: &mut Vec<Primary>,
@@ -181,7 +181,7 @@ fn receipt(
         changed: changed.collect(),
         writes,
         grown,
-        // What lies around logical partitions is none for the kernel: the two would overlap.
+        // The extended partition is left out, because the kernel would see an overlap.
         partitions: after.iter().filter(|entry| !mbr::is_extended(entry)).map(extent).collect(),
     }
 }

@@ -5,17 +5,18 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::Path;
 
-/// A disk in memory. Writes reach it at once, but those since the last flush are remembered, so that a cut can lose them.
+/// A disk in memory. Writes reach it at once, but those since the last flush are recorded, so that a power cut can lose
+/// them.
 #[derive(Debug)]
 pub struct FaultDisk {
     pub sector: u32,
     pub bytes: RefCell<Vec<u8>>,
-    /// Offset and old bytes of writes that are not flushed yet.
+    /// Offset and old contents of writes that are not flushed yet.
     unflushed: RefCell<Vec<(u64, Vec<u8>)>>,
-    /// Writes until the power goes.
+    /// Number of writes until the power fails.
     pub writes_left: Cell<u32>,
     pub writes: Cell<u32>,
-    /// Swallows writes silently from the start.
+    /// Silently discards writes from the start.
     pub deaf: bool,
 }
 
@@ -35,7 +36,7 @@ impl FaultDisk {
         }
     }
 
-    /// After a power cut: each sector written since the last flush is kept or lost as `keep` says.
+    /// A power cut: each sector written since the last flush is kept or lost as `keep` says.
     pub fn power_cut(self, mut keep: impl FnMut() -> bool) -> Self {
         let mut bytes = self.bytes.into_inner();
         for (offset, old) in self.unflushed.into_inner().into_iter().rev() {
@@ -78,7 +79,7 @@ impl Sectors for FaultDisk {
         let slot = bytes.get_mut(offset as usize..offset as usize + new.len()).ok_or(io::ErrorKind::WriteZero)?;
         self.unflushed.borrow_mut().push((offset, slot.to_vec()));
         slot.copy_from_slice(new);
-        // The last write that still went out was cut short by the same power loss.
+        // The last write that was sent was cut short by the same power loss.
         if left == 0 { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
     }
     fn flush(&self) -> io::Result<()> {

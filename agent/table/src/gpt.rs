@@ -1,22 +1,22 @@
 //! GUID partition table, bytes to values and back (UEFI 2.10 section 5.3). No I/O.
 //!
 //! Entries are edited in place in the array as it was read: numbers, order, attributes, and bytes that this version of
-//! the specification does not define stay as they are.
+//! the specification does not define are preserved.
 
 use super::guid::UNUSED;
 use uuid::Uuid;
 
 pub const SIGNATURE: &[u8; 8] = b"EFI PART";
-/// Fields the specification defines; a header may be longer.
+/// The fields that the specification defines; a header may be longer.
 const HEADER_LEN: usize = 92;
 const ENTRY_LEN: usize = 128;
-/// What the specification has every table reserve for its array.
+/// The minimum that the specification reserves for the array.
 pub const ENTRY_COUNT: u32 = 128;
-/// More than any real table; keeps a wild header from making us allocate.
+/// More than any real table; limits allocations caused by an invalid header.
 const MAX_ARRAY: u64 = 1 << 20;
 const NAME: std::ops::Range<usize> = 56..128;
 
-/// Why a header or its array cannot be believed.
+/// Why a header or its array is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     #[error("no GPT signature")]
@@ -37,9 +37,9 @@ pub enum Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     pub revision: u32,
-    /// Where this header lies.
+    /// The LBA of this header.
     pub this_lba: u64,
-    /// Where the other one lies.
+    /// The LBA of the other one.
     pub other_lba: u64,
     pub first_usable: u64,
     pub last_usable: u64,
@@ -53,7 +53,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// From the header's sector; its own checksum is checked, the array's is not.
+    /// Parses the header's sector; its own checksum is verified, the array's is not.
     pub fn parse(sector: &[u8]) -> Result<Self, Fault> {
         if sector.get(..8) != Some(SIGNATURE.as_slice()) {
             return Err(Fault::Signature);
@@ -94,7 +94,7 @@ impl Header {
         Ok(header)
     }
 
-    /// The sector, zero beyond the header, with its checksum set.
+    /// The sector, zero-padded, with its checksum set.
     pub fn encode(&self, sector_size: u32) -> Vec<u8> {
         let mut sector = vec![0; sector_size as usize];
         let length = HEADER_LEN + self.extra.len();
@@ -140,7 +140,7 @@ pub struct Partition {
     pub first_lba: u64,
     pub last_lba: u64,
     pub attributes: u64,
-    /// Unpaired surrogates are shown as U+FFFD; the bytes on disk are kept.
+    /// Unpaired surrogates are shown as U+FFFD; the bytes on disk are preserved.
     pub name: String,
 }
 
@@ -159,7 +159,7 @@ pub struct Array {
 }
 
 impl Array {
-    /// `bytes` are the array's sectors; the checksum in `header` is checked.
+    /// `bytes` are the array's sectors; the checksum in `header` is verified.
     pub fn parse(header: &Header, bytes: Vec<u8>) -> Result<Self, Fault> {
         let covered = usize::try_from(header.array_bytes()).ok().and_then(|n| bytes.get(..n)).ok_or(Fault::Length)?;
         if crc32fast::hash(covered) != header.array_crc {
@@ -186,7 +186,7 @@ impl Array {
         crc32fast::hash(self.bytes.get(..self.entry_count as usize * self.entry_size).unwrap_or_default())
     }
 
-    /// Used entries in the order of their numbers. An entry that ends before it starts is not one.
+    /// Used entries in the order of their numbers. An entry that ends before it starts is skipped.
     pub fn partitions(&self) -> Vec<Partition> {
         (1..=self.entry_count).filter_map(|number| self.get(number)).collect()
     }
@@ -220,7 +220,7 @@ impl Array {
         self.edit(number, 16, &guid.to_bytes_le());
     }
 
-    /// Writes a whole new entry. A name past 36 UTF-16 units is refused by [`name_fits`], which callers ask first.
+    /// Writes a complete new entry. A name longer than 36 UTF-16 units must be refused before, with [`name_fits`].
     pub fn put(&mut self, partition: &Partition) {
         let number = partition.number;
         self.edit(number, 0, &partition.type_guid.to_bytes_le());

@@ -7,7 +7,7 @@ use uuid::Uuid;
 pub const UNUSED: Uuid = Uuid::nil();
 pub use types::{BIOS_BOOT, ESP, LINUX as LINUX_GENERIC};
 
-/// A machine's architecture, as far as partition types and boot loaders care.
+/// A machine's architecture, for partition types and boot loaders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arch {
     X86_64,
@@ -15,12 +15,12 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// Of the running binary, hence of the machine it installs.
+    /// That of the running binary, and so of the machine it installs.
     pub fn native() -> Self {
         if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 }
     }
 
-    /// As `uname -m` has it.
+    /// As printed by `uname -m`.
     fn word(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -34,18 +34,18 @@ impl Arch {
     }
 }
 
-/// The type that `name` means, `root` and `usr` being `arch`'s own. See [`types::guid`].
+/// The type named `name`, with `root` and `usr` depending on `arch`. See [`types::guid`].
 pub fn partition_type(name: &str, arch: Arch) -> Option<Uuid> {
     types::guid(name, Some(arch.word()))
 }
 
-/// A GUID made from its inputs (RFC 9562, version 8: by the vendor's own rule): the same order and disk give the same
-/// one, so that a step that was killed and runs again finds its own work.
+/// A GUID derived from its inputs (RFC 9562, version 8: vendor-specific): the same order and disk give the same one, so
+/// that a step that was killed recognises its own work when it runs again.
 pub fn derived(parts: &[&str]) -> Uuid {
     uuid::Builder::from_custom_bytes(bytes(parts)).into_uuid()
 }
 
-/// A FAT volume id, `XXXX-XXXX`, made in the same way.
+/// A FAT volume id, `XXXX-XXXX`, derived in the same way.
 pub fn volume_id(parts: &[&str]) -> String {
     let [a, b, c, d, ..] = bytes(parts);
     format!("{a:02X}{b:02X}-{c:02X}{d:02X}")
@@ -55,7 +55,7 @@ pub fn volume_id(parts: &[&str]) -> String {
 fn bytes(parts: &[&str]) -> [u8; 16] {
     let mut hash = Sha256::new();
     for part in parts {
-        // Length first: ("ab", "c") and ("a", "bc") are different.
+        // Length first, so that ("ab", "c") and ("a", "bc") differ.
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }

@@ -15,7 +15,7 @@ const MBR_LVM: u8 = 0x8e;
 const MBR_ESP: u8 = 0xef;
 const MBR_RAID: u8 = 0xfd;
 
-/// What kind of partition table there is.
+/// The kind of partition table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableKind {
     None,
@@ -24,22 +24,22 @@ pub enum TableKind {
     Mbr,
 }
 
-/// What a partition's type says it is for.
+/// The purpose of a partition according to its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Esp,
-    /// Read by the boot loader of a BIOS machine, or by the firmware of another kind of machine.
+    /// Read by the boot loader of a BIOS machine, or by other kinds of firmware.
     BootLoader,
     Swap,
     Root,
     /// A member of an array, volume group or encrypted volume.
     Member,
-    /// Logical partitions are inside.
+    /// Contains logical partitions.
     Extended,
     Other,
 }
 
-/// A partition as the table has it. Bytes.
+/// A partition in the table. Bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadPartition {
     pub number: u32,
@@ -61,28 +61,28 @@ impl HeadPartition {
     }
 }
 
-/// The first bytes of an image, read.
+/// The parsed first bytes of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     pub table: TableKind,
-    /// Sector size that the table was made for, where that can be seen. An MBR does not say it: it is seen where a
-    /// filesystem that is known starts within the bytes.
+    /// Sector size that the table was made for, if it can be determined. An MBR does not contain it: it is known if a
+    /// recognised filesystem starts within the bytes.
     pub sector_size: Option<u32>,
-    /// Why a GPT whose signature is there cannot be believed. [`Fault::Length`]: its array is not within the bytes.
+    /// Why a GPT with a valid signature cannot be used. [`Fault::Length`]: its array is not within the bytes.
     pub fault: Option<Fault>,
     /// In the order of their numbers. Those of an MBR are in sectors of [`Head::sector_size`], or of 512 bytes.
     pub partitions: Vec<HeadPartition>,
-    /// What the whole image is where it has no table, as libblkid names it: `ext4`, `iso9660`, ...
+    /// The contents of an image without a table, by libblkid's name: `ext4`, `iso9660`, ...
     pub filesystem: Option<&'static str>,
-    /// The first sector holds something that firmware could start: the signature, and code that is not all zero.
+    /// The first sector may be bootable: it has the signature, and code that is not all zero.
     pub boot_code: bool,
-    /// Bytes of the image that its GPT's backup takes, as the primary header says.
+    /// The image's bytes occupied by its GPT's backup, according to the primary header.
     backup: Option<Range<u64>>,
     bytes: Vec<u8>,
 }
 
 impl Head {
-    /// Reads what there is. The first MiB is enough for every ordinary image.
+    /// Parses the bytes. The first MiB is enough for every ordinary image.
     pub fn parse(bytes: Vec<u8>) -> Self {
         let signed = bytes.get(510..512) == Some(&[0x55, 0xaa]);
         let code = bytes.get(..BOOT_CODE).is_some_and(|code| code.iter().any(|&byte| byte != 0));
@@ -96,7 +96,7 @@ impl Head {
             backup: None,
             bytes,
         };
-        // A FAT or NTFS boot sector has the signature of an MBR, and letters where the entries would be.
+        // A FAT or NTFS boot sector has the signature of an MBR, and text where the entries would be.
         let filesystem = signature::find(&head.bytes);
         match mbr::parse(head.bytes.get(..512).unwrap_or_default()) {
             Mbr::Plain(entries) if filesystem.is_none_or(|name| name == "iso9660") => head.read_mbr(&entries),
@@ -109,17 +109,17 @@ impl Head {
         head
     }
 
-    /// The bytes that it was read from.
+    /// The bytes that were parsed.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The bytes of the image where the backup of its GPT lies.
+    /// The image's bytes with the backup of its GPT.
     pub fn backup(&self) -> Option<Range<u64>> {
         self.backup.clone()
     }
 
-    /// Where the last partition ends, in bytes: an image that is shorter was cut short. `None` without partitions.
+    /// The end of the last partition in bytes: a shorter image was truncated. `None` without partitions.
     pub fn reach(&self) -> Option<u64> {
         self.partitions.iter().map(HeadPartition::end).max()
     }
@@ -133,15 +133,14 @@ impl Head {
         self.partitions.iter().max_by_key(|partition| partition.end())
     }
 
-    /// Partitions that may hold the root filesystem: the one that has such a type, or all whose type does not say that
-    /// they are something else.
+    /// Partitions that may hold the root filesystem: the one with such a type, or all whose type does not rule it out.
     pub fn roots(&self) -> Vec<&HeadPartition> {
         let of = |purpose| self.partitions.iter().filter(move |one| one.purpose == purpose);
         let typed: Vec<&HeadPartition> = of(Purpose::Root).collect();
         if typed.is_empty() { of(Purpose::Other).chain(of(Purpose::Member)).collect() } else { typed }
     }
 
-    /// Logical partitions, of which the first bytes tell nothing.
+    /// Whether there are logical partitions, which the first bytes do not describe.
     pub fn has_logical(&self) -> bool {
         self.partitions.iter().any(|partition| partition.purpose == Purpose::Extended)
     }

@@ -104,7 +104,7 @@ fn a_filesystem_alone_is_no_table_and_nothing_is_unknown() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any bytes are read, and every partition of a table that is believed lies where the table says.
+    /// Any bytes are parsed, and every partition of a valid table is where the table says.
     #[test]
     fn noise_never_panics(
         mut bytes in prop::collection::vec(any::<u8>(), 0..9000),

@@ -14,7 +14,7 @@ pub const SECTOR_SIZES: [u32; 4] = [512, 1024, 2048, 4096];
 /// A partition to make. Sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPartition {
-    /// Its number; the next free one if unset.
+    /// Its number; by default the next free one.
     pub number: Option<u32>,
     pub type_guid: Uuid,
     /// Its identity: a table that already has it is not given it twice. See [`super::guid::derived`].

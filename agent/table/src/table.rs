@@ -60,11 +60,9 @@ impl Coded for TableError {
                 "use an image built for {disk}-byte sectors on this disk, or a disk with {table}-byte sectors; \
                  some NVMe drives can be formatted to either"
             ),
-            Self::Missing { .. } => {
-                "the image brought none: use a whole-disk image with a GPT (docs/images.md)".to_owned()
-            }
+            Self::Missing { .. } => "use a whole-disk image with a GPT; this one has none (docs/images.md)".to_owned(),
             Self::Mbr { .. } => "use an image with a GPT (docs/images.md)".to_owned(),
-            Self::ReadBack { .. } => "the disk does not keep what is written to it; replace it".to_owned(),
+            Self::ReadBack { .. } => "replace the disk: it does not keep what is written to it".to_owned(),
             _ => return None,
         })
     }

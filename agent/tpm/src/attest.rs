@@ -1,4 +1,4 @@
-//! Quotes: what the TPM says of its registers, signed with an attestation key.
+//! Quotes: the TPM's statement about its registers, signed with an attestation key.
 
 use crate::bytes::Reader;
 use crate::pcr::{PcrSelection, PcrValues, SHA256};
@@ -6,12 +6,12 @@ use crate::public::{Public, padded};
 use burin_protocol::error::Coded;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 
-/// TPM_GENERATED_VALUE: no key that is restricted signs anything else that begins with it.
+/// TPM_GENERATED_VALUE. A restricted key signs external data only if it does not begin with this value.
 const GENERATED: u32 = 0xff54_4347;
 const ATTEST_QUOTE: u16 = 0x8018;
 const ECDSA: u16 = 0x0018;
 
-/// As the TPM gave it.
+/// An attestation and its signature, as returned by the TPM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signed {
     /// TPMS_ATTEST.
@@ -20,10 +20,10 @@ pub struct Signed {
     pub signature: Vec<u8>,
 }
 
-/// A quote whose signature holds.
+/// A quote whose signature is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quote {
-    /// What it was asked to sign together with the registers.
+    /// The nonce that was signed together with the registers.
     pub nonce: Vec<u8>,
     pub selection: PcrSelection,
     /// SHA-256 over the registers.
@@ -93,7 +93,7 @@ impl Signed {
 }
 
 impl Quote {
-    /// Whether it was asked for with `nonce`, and these are the registers that were quoted: all of them.
+    /// Checks that the quote was made for `nonce`, and that `values` are exactly the quoted registers.
     pub fn check(&self, nonce: &[u8], values: &PcrValues) -> Result<(), QuoteError> {
         if self.nonce != nonce {
             return Err(QuoteError::Nonce);

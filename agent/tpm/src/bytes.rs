@@ -1,6 +1,6 @@
-//! Big-endian numbers and sized buffers (TPM2B), in and out.
+//! Reads and writes big-endian numbers and sized buffers (TPM2B).
 
-/// Writes what a command consists of.
+/// Writes the parts of a command.
 #[derive(Debug, Default)]
 pub struct Writer(pub Vec<u8>);
 
@@ -25,14 +25,14 @@ impl Writer {
         self
     }
 
-    /// A TPM2B: the length in 16 bits, then the bytes. Nothing of ours is longer than a command.
+    /// A TPM2B: the length in 16 bits, then the bytes. All of ours are shorter than a command.
     pub fn sized(self, bytes: &[u8]) -> Self {
         let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
         self.u16(length).raw(bytes.get(..usize::from(length)).unwrap_or_default())
     }
 }
 
-/// Reads an answer; `None` is an answer that ended too early.
+/// Reads a response. `None` means that it ended too early.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a>(pub &'a [u8]);
 

@@ -1,5 +1,5 @@
-//! Credentials: a secret that only the TPM with one endorsement key gives away, and only where one attestation key is in it
-//! (part 1, section 24). The controller's half of `TPM2_ActivateCredential`.
+//! Credentials: secrets that only the TPM with a given endorsement key reveals, and only if a given attestation key is
+//! loaded in it (part 1, section 24). This is the controller's side of `TPM2_ActivateCredential`.
 
 use crate::bytes::Writer;
 use crate::public::{Public, Shape};
@@ -11,17 +11,17 @@ use ring::{agreement, hmac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// What the TPM is shown.
+/// The challenge for the TPM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
-    /// TPMS_ID_OBJECT: the secret, encrypted, with a code over it and the key's name.
+    /// TPMS_ID_OBJECT: the encrypted secret, with an HMAC over it and the key's name.
     pub credential: Vec<u8>,
-    /// TPM2B_ENCRYPTED_SECRET's contents: the seed of both, for the endorsement key.
+    /// Contents of a TPM2B_ENCRYPTED_SECRET: the seed of both keys, encrypted for the endorsement key.
     pub secret: Vec<u8>,
 }
 
-/// Wraps `secret` (at most 32 bytes) for whoever has `endorsement` and an object called `name`. None where there are no
-/// random numbers, or the endorsement key is of an odd kind.
+/// Wraps `secret` (at most 32 bytes) for the TPM that holds `endorsement` and an object called `name`. `None` if there
+/// are no random numbers, or if the kind of endorsement key is not supported.
 pub fn make_credential(endorsement: &Public, name: &[u8], secret: &[u8]) -> Option<Challenge> {
     let random = &SystemRandom::new();
     let (seed, encrypted) = match &endorsement.shape {
@@ -41,7 +41,7 @@ type Seed = Zeroizing<Vec<u8>>;
 
 /// RSAES-OAEP with SHA-256 and the label "IDENTITY" (RFC 8017, section 7.1; part 1, annex B.10.4).
 fn for_rsa(modulus: &[u8], exponent: u32, random: &dyn SecureRandom) -> Option<(Seed, Vec<u8>)> {
-    // 1024 to 4096 bits: whoever sends a larger one only wants us to compute.
+    // 1024 to 4096 bits: larger keys would only waste our CPU time.
     if !(128..=512).contains(&modulus.len()) {
         return None;
     }
@@ -85,7 +85,7 @@ fn for_ecc(endorsement: &Public, random: &dyn SecureRandom) -> Option<(Seed, Vec
     let (x, y) = public.as_ref().get(1..33).zip(public.as_ref().get(33..65))?;
     let seed =
         agreement::agree_ephemeral(ours, &agreement::UnparsedPublicKey::new(&agreement::ECDH_P256, &theirs), |z| {
-            // KDFe (part 1, section 11.4.10.3), of which one block is enough.
+            // KDFe (part 1, section 11.4.10.3); one block is enough.
             let hash = Sha256::new().chain_update(1u32.to_be_bytes()).chain_update(z).chain_update(b"IDENTITY\0");
             let hash = hash.chain_update(x).chain_update(theirs.get(1..33).unwrap_or_default());
             Zeroizing::new(hash.finalize().to_vec())

@@ -1,13 +1,14 @@
-//! The machine's own TPM, by the kernel's device.
+//! The machine's own TPM, through the kernel's device.
 
 use crate::tpm::Transport;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// Below the root directory. Behind the kernel's resource manager: what is left loaded goes when the device is closed.
+/// Path below the root directory. This is the device with the kernel's resource manager, which flushes everything that
+/// is still loaded when the device is closed.
 pub const DEVICE: &str = "dev/tpmrm0";
-/// Bytes; commands and answers of every TPM fit (TPM_PT_MAX_RESPONSE_SIZE).
+/// In bytes; every TPM's commands and responses fit (TPM_PT_MAX_RESPONSE_SIZE).
 pub const LONGEST_ANSWER: usize = 4096;
 
 #[derive(Debug)]

@@ -20,7 +20,7 @@ const ATTRIBUTES: u32 = 0x3_00b2;
 /// tcg-kp-EKCertificate, 2.23.133.8.1.
 const EK_CERTIFICATE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 
-/// Template L-1 (RSA 2048) or L-2 (P-256) of section B.3: what the certificate is for.
+/// Template L-1 (RSA 2048) or L-2 (P-256) of section B.3: the key for which the certificate is issued.
 pub fn endorsement_key(ecc: bool) -> Public {
     let (symmetric, scheme) = (Some(128), Scheme::Null);
     let shape = match ecc {
@@ -30,7 +30,7 @@ pub fn endorsement_key(ecc: bool) -> Public {
     Public { attributes: ATTRIBUTES, policy: POLICY.to_vec(), shape }
 }
 
-/// Why an endorsement key is not believed to be in a TPM.
+/// Why an endorsement key is not accepted as a TPM's.
 #[derive(Debug, thiserror::Error)]
 pub enum EndorsementError {
     #[error("the endorsement key has no certificate")]
@@ -53,8 +53,8 @@ impl Coded for EndorsementError {
     }
 }
 
-/// Whether one of `authorities` (X.509, DER) says that this key is in a TPM. `more` are certificates between, in DER.
-/// `now` in seconds since 1970.
+/// Verifies that one of `authorities` (X.509, DER) certifies that this key is in a TPM. `more` contains intermediate
+/// certificates in DER. `now` is in seconds since 1970.
 pub fn verify_certificate(
     public: &Public,
     certificate: Option<&[u8]>,
@@ -62,14 +62,14 @@ pub fn verify_certificate(
     authorities: &[Vec<u8>],
     now: u64,
 ) -> Result<(), EndorsementError> {
-    // TPMs fill the rest of the index with whatever was there.
+    // TPMs may leave arbitrary bytes after the certificate in the index.
     let certificate = CertificateDer::from(certificate.map(trimmed).ok_or(EndorsementError::None)?);
     let failed = |source| EndorsementError::Certificate { source };
     let entity = EndEntityCert::try_from(&certificate).map_err(failed)?;
     let authorities: Vec<CertificateDer<'_>> = authorities.iter().map(|der| der.as_slice().into()).collect();
     let anchors = authorities.iter().map(webpki::anchor_from_trusted_cert).collect::<Result<Vec<_>, _>>();
     let more: Vec<CertificateDer<'_>> = more.iter().map(|der| der.as_slice().into()).collect();
-    // webpki's `required` would ask it of the authorities between as well, which do not say it.
+    // webpki's `required` would demand it of intermediate authorities too, which do not have it.
     let usage = KeyUsage::required_if_present(EK_CERTIFICATE);
     let purpose = [&[0x06, EK_CERTIFICATE.len() as u8], EK_CERTIFICATE].concat();
     if !certificate.windows(purpose.len()).any(|window| window == purpose) {
@@ -83,7 +83,7 @@ pub fn verify_certificate(
     if public.is_storage_key() && holds(&info, public) { Ok(()) } else { Err(EndorsementError::OtherKey) }
 }
 
-/// The certificate alone: DER says how long it is.
+/// The certificate without what follows it: DER contains its length.
 fn trimmed(der: &[u8]) -> &[u8] {
     let length = match der {
         [0x30, 0x82, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])) + 4,
@@ -92,7 +92,7 @@ fn trimmed(der: &[u8]) -> &[u8] {
     der.get(..length).unwrap_or(der)
 }
 
-/// Whether a SubjectPublicKeyInfo is that of this key: it ends with the key's numbers, and its length leaves no room for
+/// Whether a SubjectPublicKeyInfo contains this key: it ends with the key's numbers, and its length leaves no room for
 /// others.
 fn holds(info: &[u8], public: &Public) -> bool {
     let expected = match &public.shape {
@@ -124,7 +124,7 @@ fn rsa_info(modulus: &[u8], exponent: u32) -> Vec<u8> {
 fn integer(number: &[u8]) -> Vec<u8> {
     let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
     let number = number.get(start..).unwrap_or_default();
-    // A first bit would be a sign.
+    // If the first bit is set, it would be a sign.
     let sign: &[u8] = if number.first().is_none_or(|byte| byte & 0x80 != 0) { &[0] } else { &[] };
     element(0x02, &[sign, number].concat())
 }

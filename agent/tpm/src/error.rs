@@ -1,7 +1,7 @@
 use burin_protocol::error::Coded;
 use std::io;
 
-/// Why the TPM did not do what it was asked for.
+/// Why a TPM command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TpmError {
     #[error("cannot communicate with the TPM for {command}")]
@@ -12,7 +12,7 @@ pub enum TpmError {
     Answer { command: &'static str },
 }
 
-/// Part 2, section 6.6: bits 0 to 5 of what is about a handle, a session or a parameter.
+/// Part 2, section 6.6: bits 0 to 5 of errors that concern a handle, a session or a parameter.
 const FORMAT_ONE: u32 = 0x80;
 const AUTH_FAIL: u32 = 0x8e;
 const BAD_AUTH: u32 = 0xa2;
@@ -21,7 +21,7 @@ const POLICY_FAIL: u32 = 0x9d;
 const LOCKOUT: u32 = 0x921;
 
 impl TpmError {
-    /// The error without the number of the handle, session or parameter that it is about.
+    /// The error without the number of the handle, session or parameter that it concerns.
     fn kind(&self) -> Option<u32> {
         match self {
             Self::Refused { response, .. } if response & FORMAT_ONE != 0 => Some(response & 0xbf),
@@ -30,12 +30,12 @@ impl TpmError {
         }
     }
 
-    /// The registers are not those that the object was bound to.
+    /// The registers differ from those to which the object is bound.
     pub fn is_other_state(&self) -> bool {
         self.kind() == Some(POLICY_FAIL)
     }
 
-    /// Somebody has set a password where there is none usually.
+    /// A password is set where there usually is none.
     pub fn wants_password(&self) -> bool {
         matches!(self.kind(), Some(AUTH_FAIL | BAD_AUTH))
     }
@@ -53,15 +53,15 @@ impl Coded for TpmError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Transport { .. } => "is the TPM switched on in the firmware's setup?",
+            Self::Transport { .. } => "check that the TPM is enabled in the firmware's setup",
             Self::Refused { .. } if self.is_other_state() => {
-                "firmware, boot loader, kernel, ramdisk or command line are others than those that it was sealed for"
+                "seal it again for this state: firmware, boot loader, kernel, ramdisk or command line have changed"
             }
             Self::Refused { .. } if self.wants_password() => {
-                "the TPM's hierarchy has a password: clear the TPM in the firmware's setup"
+                "clear the TPM in the firmware's setup: its hierarchy has a password"
             }
             Self::Refused { response: LOCKOUT, .. } => {
-                "the TPM is locked after wrong passwords: it opens by itself, in hours"
+                "wait some hours: the TPM is locked after wrong passwords and unlocks by itself"
             }
             Self::Refused { .. } | Self::Answer { .. } => return None,
         };

@@ -1,5 +1,5 @@
-//! The firmware's event log (TCG PC Client Platform Firmware Profile, section 10): what was extended into which register,
-//! and why. It is not believed; it is replayed, and then the registers tell whether it was true.
+//! The firmware's event log (TCG PC Client Platform Firmware Profile, section 10): what was extended into which
+//! register, and why. The log is not trusted by itself: it is replayed, and the result is compared with the registers.
 
 use crate::bytes::Reader;
 use crate::pcr::PcrValues;
@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 const SHA256: u16 = 0x000b;
 const EV_NO_ACTION: u32 = 3;
-/// What firmware extends into register 4 beside programs (PC Client Platform Firmware Profile, sections 3.3.4.5 and 8.2):
-/// separators, and that it tries a boot option.
+/// What firmware extends into register 4 besides programs (PC Client Platform Firmware Profile, sections 3.3.4.5 and
+/// 8.2): separators, and the attempt to start a boot option.
 const OWN_WORDS: [&[u8]; 4] = [
     &[0; 4],
     &[0xff; 4],
@@ -19,7 +19,7 @@ const OWN_WORDS: [&[u8]; 4] = [
 ];
 const SPEC_ID: &[u8] = b"Spec ID Event03\0";
 const LOCALITY: &[u8] = b"StartupLocality\0";
-/// The registers up to this one are the firmware's alone, which logs all that it extends.
+/// Only firmware extends the registers up to this one, and it logs everything that it extends.
 const OF_FIRMWARE: u8 = 7;
 /// More algorithms than any TPM has.
 const MOST_ALGORITHMS: u32 = 16;
@@ -31,14 +31,14 @@ pub struct Event {
     /// EV_...
     pub kind: u32,
     pub digest: [u8; 32],
-    /// What the firmware says of it; only the digest is proven.
+    /// The firmware's description; only the digest is proven.
     pub data: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventLog {
     pub events: Vec<Event>,
-    /// What register 0 began with, in its last byte.
+    /// The initial value of register 0, in its last byte.
     locality: u8,
 }
 
@@ -64,7 +64,7 @@ impl EventLog {
         read(&mut Reader(bytes)).ok_or(LogError::Malformed)
     }
 
-    /// What the registers hold where the log is true and complete.
+    /// The values of the registers if the log is true and complete.
     pub fn replay(&self) -> PcrValues {
         let mut values: BTreeMap<u8, [u8; 32]> = BTreeMap::new();
         for event in &self.events {
@@ -78,8 +78,8 @@ impl EventLog {
         PcrValues(values)
     }
 
-    /// Whether this is what led to these values. Of the registers above 7, those that the log does not speak of are left
-    /// alone: the kernel and what runs on it extend some without any log.
+    /// Checks that this log leads to these values. Registers above 7 that the log does not mention are ignored: the
+    /// kernel and its programs extend some of them without a log.
     pub fn explains(&self, values: &PcrValues) -> Result<(), LogError> {
         let replayed = self.replay().0;
         for (register, value) in &values.0 {
@@ -91,9 +91,9 @@ impl EventLog {
         Ok(())
     }
 
-    /// SHA-256 (Authenticode) of every program that firmware has started, in register 4: boot loaders, unified kernel images
-    /// and the kernels in them. What kind of event it was, the log alone says, and nothing proves: so all counts that is
-    /// none of firmware's own words.
+    /// SHA-256 (Authenticode) of every program that firmware has started, from register 4: boot loaders, unified kernel
+    /// images and the kernels in them. The type of an event is only in the log and is not proven. Therefore every event
+    /// counts, except the known ones of the firmware itself.
     pub fn programs(&self) -> impl Iterator<Item = &[u8; 32]> {
         let own = OWN_WORDS.map(|word| <[u8; 32]>::from(Sha256::digest(word)));
         let extended = self.events.iter().filter(|event| event.register == 4).map(|event| &event.digest);
@@ -128,7 +128,7 @@ fn read(reader: &mut Reader<'_>) -> Option<EventLog> {
     Some(log)
 }
 
-/// The first event is in the old form, and says which digests the others have and how long these are.
+/// The first event has the old format, and lists the digests of the other events with their lengths.
 fn algorithms(reader: &mut Reader<'_>) -> Option<BTreeMap<u16, usize>> {
     let (_register, kind, _digest) = (reader.u32_le()?, reader.u32_le()?, reader.take(20)?);
     let length = usize::try_from(reader.u32_le()?).ok()?;

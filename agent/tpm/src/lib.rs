@@ -1,6 +1,6 @@
-//! TPM 2.0 (TCG Library Specification, parts 2 and 3), as much of it as burin speaks: keys that are made again at every
-//! boot, quotes of the platform registers, secrets that open only on the machine and the software that they are for; and
-//! what a controller has to compute to believe a machine. The one I/O is [`Device`], the kernel's TPM; others implement
+//! TPM 2.0 (TCG Library Specification, parts 2 and 3), as far as burin uses it: keys that are made again at every boot,
+//! quotes of the platform registers, secrets that open only on one machine and with the right software, and the
+//! controller's part in attesting a machine. The only I/O is in [`Device`], the kernel's TPM; others may implement
 //! [`Transport`].
 //!
 //! ```no_run

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 pub(crate) const SHA256: u16 = 0x000b;
 const POLICY_PCR: u32 = 0x17f;
 
-/// Some of the registers 0 to 23.
+/// A set of registers, 0 to 23.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PcrSelection(u32);
 
 impl PcrSelection {
-    /// Numbers above 23 are none.
+    /// Numbers above 23 are ignored.
     pub fn of(numbers: &[u8]) -> Self {
         Self(numbers.iter().filter(|number| **number < 24).fold(0, |bits, number| bits | 1 << number))
     }
@@ -29,7 +29,7 @@ impl PcrSelection {
         self.0 == 0
     }
 
-    /// What is selected here and not there.
+    /// The registers selected here but not in `other`.
     pub(crate) fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
@@ -40,7 +40,7 @@ impl PcrSelection {
         Writer::default().u32(1).u16(SHA256).u8(3).raw(&[low, middle, high]).0
     }
 
-    /// Of the SHA-256 bank alone: other banks make it none.
+    /// `None` if it selects from any bank but SHA-256.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let mut bits = 0;
         for _ in 0..reader.u32()? {
@@ -58,7 +58,7 @@ impl PcrSelection {
     }
 }
 
-/// Registers with what is in them.
+/// Registers and their values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PcrValues(pub BTreeMap<u8, [u8; 32]>);
 
@@ -67,20 +67,20 @@ impl PcrValues {
         PcrSelection::of(&self.0.keys().copied().collect::<Vec<_>>())
     }
 
-    /// Those that are selected; none where one of them is not known.
+    /// The selected registers; `None` if one of them is not known.
     pub fn of(&self, selection: PcrSelection) -> Option<Self> {
         let one = |number| Some((number, *self.0.get(&number)?));
         selection.numbers().map(one).collect::<Option<BTreeMap<_, _>>>().map(Self)
     }
 
-    /// SHA-256 over all values in the order of their numbers: what quotes and policies have (part 1, section 17.5).
+    /// SHA-256 over all values in ascending order of registers, as in quotes and policies (part 1, section 17.5).
     pub fn digest(&self) -> [u8; 32] {
         self.0.values().fold(Sha256::new(), |hash, value| hash.chain_update(value)).finalize().into()
     }
 }
 
-/// The policy of an object that may be used while the registers hold these values: `TPM2_PolicyPCR` in a session of its
-/// own (part 3, section 23.7).
+/// The policy of an object that can be used while the registers have these values: `TPM2_PolicyPCR` alone in a session
+/// (part 3, section 23.7).
 pub fn policy_pcr(values: &PcrValues) -> [u8; 32] {
     Sha256::new()
         .chain_update([0; 32])
@@ -102,7 +102,7 @@ mod tests {
         let bytes = selection.to_bytes();
         assert_eq!(bytes, [0, 0, 0, 1, 0, 0x0b, 3, 0x91, 0x08, 0x80]);
         assert_eq!(PcrSelection::read(&mut Reader(&bytes)), Some(selection));
-        // A bank of SHA-1 beside it is no part of what we believe.
+        // A second bank with SHA-1 is not accepted.
         let two = [[0, 0, 0, 2, 0, 0x0b, 3, 0x91, 0x08, 0x80].as_slice(), &[0, 4, 3, 0, 1, 0]].concat();
         assert_eq!(PcrSelection::read(&mut Reader(&two)), None);
         assert_eq!(PcrSelection::read(&mut Reader(&bytes[..9])), None);

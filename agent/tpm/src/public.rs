@@ -1,4 +1,4 @@
-//! Public areas (TPMT_PUBLIC): what a key is and may do, and its name, which is their digest.
+//! Public areas (TPMT_PUBLIC): what a key is and may do. Its name is a digest of this area.
 
 use crate::bytes::{Reader, Writer};
 use crate::pcr::SHA256;
@@ -23,17 +23,17 @@ pub(crate) const RESTRICTED: u32 = 0x1_0000;
 pub(crate) const DECRYPT: u32 = 0x2_0000;
 pub(crate) const SIGN: u32 = 0x4_0000;
 
-/// The public part of an object, whose names are digests of SHA-256.
+/// The public part of an object whose name is a SHA-256 digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Public {
     /// TPMA_OBJECT.
     pub attributes: u32,
-    /// Empty where no policy lets one use it.
+    /// Empty if the object cannot be used by policy.
     pub policy: Vec<u8>,
     pub shape: Shape,
 }
 
-/// How a key signs or encrypts: an algorithm with its hash, or whatever the command says.
+/// How a key signs or encrypts: a fixed algorithm with its hash, or the command's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     Null,
@@ -43,11 +43,11 @@ pub enum Scheme {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shape {
     Rsa {
-        /// Bits of the AES key (CFB) that protects children; none for what has no children.
+        /// Bits of the AES key (CFB) that protects children; `None` for keys without children.
         symmetric: Option<u16>,
         scheme: Scheme,
         bits: u16,
-        /// 0 is 65537.
+        /// 0 means 65537.
         exponent: u32,
         modulus: Vec<u8>,
     },
@@ -57,7 +57,7 @@ pub enum Shape {
         x: Vec<u8>,
         y: Vec<u8>,
     },
-    /// Data that is kept (TPM_ALG_KEYEDHASH without a scheme).
+    /// Sealed data (TPM_ALG_KEYEDHASH without a scheme).
     Data {
         unique: Vec<u8>,
     },
@@ -84,7 +84,7 @@ impl Public {
         .0
     }
 
-    /// What is of another shape, or has names by another digest, is none.
+    /// `None` for other kinds of objects, and for names with another digest.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let (kind, names) = (reader.u16()?, reader.u16()?);
@@ -110,7 +110,7 @@ impl Public {
         (names == SHA256 && reader.is_empty()).then_some(Self { attributes, policy, shape })
     }
 
-    /// The digest that other structures call it by (part 1, section 16).
+    /// The digest by which other structures refer to the object (part 1, section 16).
     pub fn name(&self) -> Vec<u8> {
         Writer::default().u16(SHA256).raw(&Sha256::digest(self.to_bytes())).0
     }
@@ -130,13 +130,13 @@ impl Public {
         Some([[4].as_slice(), &padded(x)?, &padded(y)?].concat())
     }
 
-    /// A key that only signs what the TPM itself has made, and that never leaves it.
+    /// A key that cannot leave the TPM, and signs only what the TPM itself has generated.
     pub fn is_attestation_key(&self) -> bool {
         let signs = matches!(self.shape, Shape::P256 { scheme: Scheme::With(ECDSA, SHA256), .. });
         signs && self.has(FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | RESTRICTED | SIGN) && !self.has(DECRYPT)
     }
 
-    /// A key that decrypts while the registers are those of `policy`, and that never leaves the TPM.
+    /// A key that cannot leave the TPM, and decrypts only while `policy` is met.
     pub fn is_sealing_key(&self, policy: &[u8]) -> bool {
         let kind = matches!(self.shape, Shape::P256 { symmetric: None, .. });
         kind && self.has(FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | DECRYPT)
@@ -146,13 +146,13 @@ impl Public {
             && self.policy == policy
     }
 
-    /// What `TPM2_ActivateCredential` works with.
+    /// A key that `TPM2_ActivateCredential` can use.
     pub fn is_storage_key(&self) -> bool {
         self.has(FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | RESTRICTED | DECRYPT) && !self.has(SIGN)
     }
 }
 
-/// 32 bytes with zeros in front: TPMs may leave these out.
+/// Pads to 32 bytes with leading zeros, which TPMs may omit.
 pub(crate) fn padded(number: &[u8]) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     let start = 32usize.checked_sub(number.len())?;
@@ -197,38 +197,38 @@ fn p256(attributes: u32, policy: &[u8], symmetric: Option<u16>, scheme: Scheme, 
     Public { attributes, policy: policy.to_vec(), shape }
 }
 
-/// Template of burin's attestation key: the same TPM makes the same key of it every time, and no other one does.
+/// Template of burin's attestation key: the same TPM derives the same key from it every time, and no other TPM does.
 pub fn attestation_key() -> Public {
     let attributes = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | USER_WITH_AUTH | NO_DA | RESTRICTED | SIGN;
     p256(attributes, &[], None, Scheme::With(ECDSA, SHA256), b"burin attestation key")
 }
 
-/// Template of burin's sealing key, which decrypts where `policy` is met.
+/// Template of burin's sealing key, which decrypts only if `policy` is met.
 pub fn sealing_key(policy: &[u8]) -> Public {
     let attributes = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | NO_DA | DECRYPT;
     p256(attributes, policy, None, Scheme::Null, b"burin sealing key")
 }
 
-/// Template of a storage key: the TCG's "SRK" of P-256 (TCG TPM v2.0 Provisioning Guidance, section 7.5.1), below which
-/// other objects are made.
+/// Template of the parent of other objects: the TCG's "SRK" of P-256 (TCG TPM v2.0 Provisioning Guidance, section
+/// 7.5.1).
 pub fn storage_key() -> Public {
     let attributes = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | USER_WITH_AUTH | NO_DA | RESTRICTED | DECRYPT;
     p256(attributes, &[], Some(128), Scheme::Null, &[])
 }
 
-/// Template of data that is given out where `policy` is met.
+/// Template of data that is released only if `policy` is met.
 pub fn sealed_data(policy: &[u8]) -> Public {
     let shape = Shape::Data { unique: Vec::new() };
     Public { attributes: FIXED_TPM | FIXED_PARENT | NO_DA, policy: policy.to_vec(), shape }
 }
 
-/// Template of the key below which systemd seals (tpm2-util.c of version 252): where it is guessed at, the TPM locks.
+/// Template of the parent key that systemd uses (tpm2-util.c of version 252). Wrong guesses lock the TPM.
 pub fn systemd_key() -> Public {
     let attributes = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | USER_WITH_AUTH | RESTRICTED | DECRYPT;
     p256(attributes, &[], Some(128), Scheme::Null, &[])
 }
 
-/// Template of what systemd seals below it.
+/// Template of the objects that systemd seals below it.
 pub fn systemd_data(policy: &[u8]) -> Public {
     let shape = Shape::Data { unique: Vec::new() };
     Public { attributes: FIXED_TPM | FIXED_PARENT, policy: policy.to_vec(), shape }

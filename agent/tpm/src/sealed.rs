@@ -1,5 +1,5 @@
-//! Secrets for one machine in one state: ECDH with its sealing key (P-256), HKDF-SHA256, AES-256-GCM. Whoever seals needs
-//! no TPM; whoever opens needs this one, while its registers are those of the key's policy.
+//! Secrets for one machine in one state: ECDH with its sealing key (P-256), HKDF-SHA256, AES-256-GCM. Sealing needs no
+//! TPM. Opening needs this machine's TPM, with its registers as in the key's policy.
 
 use crate::error::TpmError;
 use crate::pcr::PcrSelection;
@@ -41,8 +41,8 @@ impl Coded for SealError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Malformed => "burin order seal makes it",
-            Self::Other => "seal it anew, for the key that this machine's hello has now",
+            Self::Malformed => "make it with `burin order seal`",
+            Self::Other => "seal it again, for the key that this machine's hello has now",
             Self::Key => return None,
             Self::Tpm(error) => return error.hint(),
         };
@@ -50,15 +50,15 @@ impl Coded for SealError {
     }
 }
 
-/// What was sealed.
+/// The opened contents.
 #[derive(Debug, Clone)]
 pub struct Unsealed {
-    /// Random: a digest over secret and salt tells nobody the secret who guesses it.
+    /// Random, so that a digest over secret and salt cannot be used to test guesses of the secret.
     pub salt: [u8; SALT],
     pub secret: Zeroizing<Vec<u8>>,
 }
 
-/// Seals `secret` for the holder of `key`. `context` is where it belongs: opening it elsewhere fails.
+/// Seals `secret` for the holder of `key`. `context` states where the secret belongs: opening it elsewhere fails.
 pub fn seal(key: &Public, context: &[u8], secret: &[u8]) -> Result<Vec<u8>, SealError> {
     let random = SystemRandom::new();
     let theirs = key.point().ok_or(SealError::Key)?;
@@ -75,7 +75,7 @@ pub fn seal(key: &Public, context: &[u8], secret: &[u8]) -> Result<Vec<u8>, Seal
     Ok([public.as_ref(), &bytes].concat())
 }
 
-/// Opens with a key that is loaded, in a session of its own. `selection` are the registers of the key's policy.
+/// Opens with a loaded key, in a separate session. `selection` contains the registers of the key's policy.
 pub fn open_sealed<T: Transport>(
     tpm: &mut Tpm<T>,
     key: &crate::Loaded,
@@ -95,7 +95,7 @@ pub fn open_sealed<T: Transport>(
     Ok(Unsealed { salt: *salt, secret: Zeroizing::new(secret.to_vec()) })
 }
 
-/// The key is used for one message.
+/// A constant nonce: each key encrypts only one message.
 fn once() -> Nonce {
     Nonce::assume_unique_for_key([0; 12])
 }

@@ -1,14 +1,14 @@
-//! What authorizes a command (part 1, section 19.4): the empty password, or a session whose policy was met.
+//! Authorization of commands (part 1, section 19.4): the empty password, or a policy session.
 
 use crate::bytes::Writer;
 
 const TPM_RS_PW: u32 = 0x4000_0009;
-/// The session stays after the command.
+/// The session remains open after the command.
 const CONTINUE: u8 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
-    /// What has no password.
+    /// The empty password.
     Empty,
     /// The handle of a policy session.
     Policy(u32),

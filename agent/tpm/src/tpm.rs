@@ -1,4 +1,4 @@
-//! Commands and their answers (part 3).
+//! Commands and responses (part 3).
 
 use crate::bytes::{Reader, Writer};
 use crate::credential::Challenge;
@@ -19,20 +19,20 @@ const RH_NULL: u32 = 0x4000_0007;
 const OWNER: u32 = 0x4000_0001;
 /// A policy session, TPM_SE.
 const POLICY: u8 = 1;
-/// Every TPM gives so many bytes of an index at once.
+/// Every TPM returns this many bytes of an index at once.
 const NV_PIECE: u16 = 512;
-/// No index of a certificate is larger.
+/// Limit for an index; certificates are smaller.
 const NV_MOST: u16 = 8192;
 
-/// TPM_RC_YIELDED, TPM_RC_TESTING, TPM_RC_RETRY: the TPM is busy with itself, and is to be asked again.
+/// TPM_RC_YIELDED, TPM_RC_TESTING, TPM_RC_RETRY: the TPM is busy, and the command must be sent again.
 const YIELDED: u32 = 0x908;
 const TESTING: u32 = 0x90a;
 const RETRY: u32 = 0x922;
-/// Five seconds in all.
+/// Five seconds in total.
 const RETRIES: u32 = 100;
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Whoever speaks to a TPM: a command goes out, its answer comes back.
+/// A connection to a TPM: sends a command, and returns the response.
 pub trait Transport {
     fn exchange(&mut self, command: &[u8]) -> io::Result<Vec<u8>>;
 }
@@ -43,15 +43,15 @@ impl<F: FnMut(&[u8]) -> io::Result<Vec<u8>>> Transport for F {
     }
 }
 
-/// An object in the TPM's working memory. Behind the kernel's resource manager (`/dev/tpmrm0`) it goes when the device is
-/// closed, else by [`Tpm::flush`].
+/// An object in the TPM's working memory. With the kernel's resource manager (`/dev/tpmrm0`) it is flushed when the
+/// device is closed, otherwise by [`Tpm::flush`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     pub handle: u32,
     pub public: Public,
 }
 
-/// An object as it is kept outside of the TPM, wrapped by its parent.
+/// An object as stored outside of the TPM, wrapped by its parent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
     /// TPM2B_PRIVATE without its size.
@@ -60,7 +60,7 @@ pub struct Created {
 }
 
 impl Created {
-    /// TPM2B_PRIVATE and TPM2B_PUBLIC behind each other, as they are loaded.
+    /// TPM2B_PRIVATE and TPM2B_PUBLIC, one after the other, ready for loading.
     pub fn to_bytes(&self) -> Vec<u8> {
         Writer::default().sized(&self.private).sized(&self.public.to_bytes()).0
     }
@@ -71,18 +71,18 @@ pub struct Tpm<T> {
     transport: T,
 }
 
-/// A command before it has its header.
+/// A command before its header is added.
 struct Command<'a> {
     name: &'static str,
     code: u32,
     handles: &'a [u32],
     auths: &'a [Auth],
     parameters: Vec<u8>,
-    /// Handles that its answer begins with.
+    /// Number of handles at the start of the response.
     returned: usize,
 }
 
-/// An answer's handle and parameters.
+/// A response's handle and parameters.
 struct Answer {
     name: &'static str,
     handle: u32,
@@ -125,7 +125,7 @@ impl<T: Transport> Tpm<T> {
         }
     }
 
-    /// For a TPM that no firmware has started, as in tests.
+    /// Starts a TPM that no firmware has started, as in tests.
     pub fn startup(&mut self) -> Result<(), TpmError> {
         let clear = Writer::default().u16(0).0;
         let command =
@@ -133,7 +133,7 @@ impl<T: Transport> Tpm<T> {
         self.run(command).map(drop)
     }
 
-    /// As many random bytes as asked for, up to what one answer holds.
+    /// As many random bytes as requested, up to the limit of one response.
     pub fn random(&mut self, count: u16) -> Result<Zeroizing<Vec<u8>>, TpmError> {
         let parameters = Writer::default().u16(count).0;
         let command =
@@ -141,10 +141,11 @@ impl<T: Transport> Tpm<T> {
         self.run(command)?.read(|reader| reader.sized().map(|bytes| Zeroizing::new(bytes.to_vec())))
     }
 
-    /// The SHA-256 bank. A register that the TPM does not have in it is not in the answer.
+    /// Reads registers of the SHA-256 bank. Registers that the TPM does not have in this bank are missing from the
+    /// result.
     pub fn pcr_read(&mut self, selection: PcrSelection) -> Result<PcrValues, TpmError> {
         let (mut values, mut left) = (BTreeMap::new(), selection);
-        // At most eight come at once.
+        // A response contains at most eight.
         while !left.is_empty() {
             let parameters = left.to_bytes();
             let command =
@@ -157,7 +158,7 @@ impl<T: Transport> Tpm<T> {
                 Some((read, digests.collect::<Option<Vec<[u8; 32]>>>()?))
             })?;
             let rest = left.without(read);
-            // Nothing new: it would say so for ever.
+            // No progress: the same response would be repeated forever.
             if digests.is_empty() || rest == left {
                 break;
             }
@@ -167,7 +168,7 @@ impl<T: Transport> Tpm<T> {
         Ok(PcrValues(values))
     }
 
-    /// `digest` is extended into a register of the SHA-256 bank.
+    /// Extends `digest` into a register of the SHA-256 bank.
     pub fn pcr_extend(&mut self, number: u8, digest: &[u8; 32]) -> Result<(), TpmError> {
         let parameters = Writer::default().u32(1).u16(SHA256).raw(digest).0;
         let (handles, auths) = (&[u32::from(number)][..], &[Auth::Empty][..]);
@@ -175,7 +176,7 @@ impl<T: Transport> Tpm<T> {
         self.run(command).map(drop)
     }
 
-    /// The same hierarchy and template make the same key every time.
+    /// Creates a primary key: the same hierarchy and template give the same key every time.
     pub fn create_primary(&mut self, hierarchy: u32, template: &Public) -> Result<Loaded, TpmError> {
         // No password and no data; no outside data, no registers.
         let parameters = Writer::default().sized(&[0, 0, 0, 0]).sized(&template.to_bytes()).sized(&[]).u32(0).0;
@@ -186,9 +187,9 @@ impl<T: Transport> Tpm<T> {
         Ok(Loaded { handle: answer.handle, public })
     }
 
-    /// An object below `parent`, which has no password; `data` is what is sealed in it, where it is no key.
+    /// Creates an object below `parent`, which has no password. `data` is the data to seal, if the object is not a key.
     pub fn create(&mut self, parent: u32, template: &Public, data: &[u8]) -> Result<Created, TpmError> {
-        // As large as it gets: no copy is left behind by growing.
+        // Allocated at its final size, so that growing leaves no copy behind.
         let mut sensitive = Zeroizing::new(Vec::with_capacity(data.len() + 4));
         sensitive.extend_from_slice(&Writer::default().sized(&[]).u16(u16::try_from(data.len()).unwrap_or(u16::MAX)).0);
         sensitive.extend_from_slice(data);
@@ -209,21 +210,21 @@ impl<T: Transport> Tpm<T> {
         Ok(Loaded { handle: answer.handle, public: object.public.clone() })
     }
 
-    /// The data that [`Tpm::create`] was given.
+    /// Returns the data passed to [`Tpm::create`].
     pub fn unseal(&mut self, object: u32, auth: Auth) -> Result<Zeroizing<Vec<u8>>, TpmError> {
         let (handles, auths, parameters) = (&[object][..], &[auth][..], Vec::new());
         let command = Command { name: "TPM2_Unseal", code: 0x15e, handles, auths, parameters, returned: 0 };
         self.run(command)?.read(|reader| reader.sized().map(|bytes| Zeroizing::new(bytes.to_vec())))
     }
 
-    /// Of a key that is loaded, or kept in the TPM.
+    /// The public area of a key that is loaded or persistent.
     pub fn read_public(&mut self, handle: u32) -> Result<Public, TpmError> {
         let (handles, parameters) = (&[handle][..], Vec::new());
         let command = Command { name: "TPM2_ReadPublic", code: 0x173, handles, auths: &[], parameters, returned: 0 };
         self.run(command)?.read(|reader| Public::parse(reader.sized()?))
     }
 
-    /// Takes an object or a session out of the TPM's working memory.
+    /// Removes an object or a session from the TPM's working memory.
     pub fn flush(&mut self, handle: u32) -> Result<(), TpmError> {
         let parameters = Writer::default().u32(handle).0;
         let (handles, auths) = (&[][..], &[][..]);
@@ -231,7 +232,7 @@ impl<T: Transport> Tpm<T> {
         self.run(command).map(drop)
     }
 
-    /// A policy session, neither bound nor salted: what comes back in it is in the clear on the TPM's wires.
+    /// Starts a policy session, neither bound nor salted: its responses are not encrypted on the bus to the TPM.
     pub fn policy_session(&mut self) -> Result<u32, TpmError> {
         let nonce = self.random(16)?;
         let parameters = Writer::default().sized(&nonce).sized(&[]).u8(POLICY).u16(NULL).u16(SHA256).0;
@@ -240,7 +241,7 @@ impl<T: Transport> Tpm<T> {
         self.run(command).map(|answer| answer.handle)
     }
 
-    /// The session goes on while the registers are as they are now.
+    /// Binds the session to the current values of the registers.
     pub fn policy_pcr(&mut self, session: u32, selection: PcrSelection) -> Result<(), TpmError> {
         let parameters = Writer::default().sized(&[]).raw(&selection.to_bytes()).0;
         let (handles, auths) = (&[session][..], &[][..]);
@@ -248,7 +249,7 @@ impl<T: Transport> Tpm<T> {
         self.run(command).map(drop)
     }
 
-    /// The session has proven the password of `authority`, which is empty: what endorsement keys ask for.
+    /// Proves the password of `authority`, which is empty, in the session. Endorsement keys require this.
     pub fn policy_secret(&mut self, session: u32, authority: u32) -> Result<(), TpmError> {
         let parameters = Writer::default().sized(&[]).sized(&[]).sized(&[]).u32(0).0;
         let (handles, auths) = (&[authority, session][..], &[Auth::Empty][..]);
@@ -256,7 +257,7 @@ impl<T: Transport> Tpm<T> {
         self.run(command).map(drop)
     }
 
-    /// The policy that a session has met so far.
+    /// The policy digest of a session so far.
     pub fn policy_digest(&mut self, session: u32) -> Result<Vec<u8>, TpmError> {
         let (handles, parameters) = (&[session][..], Vec::new());
         let command =
@@ -264,7 +265,7 @@ impl<T: Transport> Tpm<T> {
         self.run(command)?.read(|reader| reader.sized().map(<[u8]>::to_vec))
     }
 
-    /// The registers, signed together with `nonce` (at most 32 bytes) by an attestation key.
+    /// Quotes the registers: signs them, together with `nonce` (at most 32 bytes), with an attestation key.
     pub fn quote(&mut self, key: u32, nonce: &[u8], selection: &PcrSelection) -> Result<Signed, TpmError> {
         let parameters = Writer::default().sized(nonce).u16(NULL).raw(&selection.to_bytes()).0;
         let (handles, auths) = (&[key][..], &[Auth::Empty][..]);
@@ -273,7 +274,7 @@ impl<T: Transport> Tpm<T> {
             .read(|reader| Some(Signed { attest: reader.sized()?.to_vec(), signature: reader.0.to_vec() }))
     }
 
-    /// The secret of a challenge that was made for the holder of the endorsement key `endorsement`, and for `key` alone.
+    /// Opens a challenge that was made for the holder of the key `endorsement`, and only for `key`.
     pub fn activate_credential(
         &mut self,
         key: u32,
@@ -288,12 +289,12 @@ impl<T: Transport> Tpm<T> {
             let answer = self.run(Command { name, code: 0x147, handles, auths, parameters, returned: 0 })?;
             answer.read(|reader| reader.sized().map(|bytes| Zeroizing::new(bytes.to_vec())))
         });
-        // What it would fail with is of no interest beside the answer.
+        // If this fails, the response is still valid.
         let _ = self.flush(session);
         activated
     }
 
-    /// What a key of P-256 and the other side's point (65 bytes, uncompressed) have in common: the x coordinate.
+    /// The shared secret of a P-256 key and the other side's point (65 bytes, uncompressed): its x coordinate.
     pub fn ecdh(&mut self, key: u32, point: &[u8], auth: Auth) -> Result<Zeroizing<[u8; 32]>, TpmError> {
         let name = "TPM2_ECDH_ZGen";
         let (x, y) = point.get(1..33).zip(point.get(33..65)).ok_or(TpmError::Answer { command: name })?;
@@ -306,13 +307,14 @@ impl<T: Transport> Tpm<T> {
         })
     }
 
-    /// All of an index that everybody, or the owner without a password, may read; none where there is no such index.
+    /// The contents of an index that is readable by everybody, or by the owner without a password. `None` if there is
+    /// no such index.
     pub fn nv_read(&mut self, index: u32) -> Result<Option<Vec<u8>>, TpmError> {
         let (handles, parameters) = (&[index][..], Vec::new());
         let name = "TPM2_NV_ReadPublic";
         let answer = self.run(Command { name, code: 0x169, handles, auths: &[], parameters, returned: 0 });
         let answer = match answer {
-            // TPM_RC_HANDLE of the first handle.
+            // TPM_RC_HANDLE for the first handle.
             Err(TpmError::Refused { response: 0x18b, .. }) => return Ok(None),
             answer => answer?,
         };

@@ -1,4 +1,5 @@
-//! What a controller makes of an attestation: whether the machine has booted what it should, and whose keys it brings.
+//! The controller's verification of an attestation: whether the machine booted the expected software, and which keys it
+//! has.
 
 use crate::attest::{QuoteError, Signed};
 use crate::event_log::{EventLog, LogError};
@@ -9,14 +10,14 @@ use burin_protocol::hex;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// The registers that a sealing key is bound to: programs that firmware has started (4), Secure Boot (7), ramdisk (9 and
+/// The registers to which a sealing key is bound: programs started by firmware (4), Secure Boot (7), ramdisk (9 and
 /// 11), and what comes from outside of a unified kernel image (12 and 13).
 pub const SEALING: [u8; 6] = [4, 7, 9, 11, 12, 13];
 
-/// Those that an image which was started with nothing from outside leaves at zeros.
+/// Registers that stay zero if the image was started with nothing from outside.
 const FROM_OUTSIDE: [u8; 2] = [12, 13];
 
-/// What a quote is over, beside the registers.
+/// The nonce of a quote, which binds it to the challenge and to the machine's keys.
 pub fn binding(secret: &[u8], key: &str, sealing_key: Option<&Public>) -> [u8; 32] {
     Sha256::new()
         .chain_update(b"burin-attestation/v1\0")
@@ -28,35 +29,35 @@ pub fn binding(secret: &[u8], key: &str, sealing_key: Option<&Public>) -> [u8; 3
         .into()
 }
 
-/// What a machine has to have booted. What is left empty is not demanded.
+/// The expected state of a machine. Empty fields are not checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expected {
-    /// SHA-256 (Authenticode) of the programs that firmware may have started before the image; any of them, in any order.
+    /// SHA-256 (Authenticode) of the programs that firmware may have started before the image, in any order.
     pub programs: Vec<[u8; 32]>,
-    /// One of these has to have been started last: `burin.efi` and then the kernel in it, as the builder's manifest has
-    /// them, or `burin.efi` alone, where the firmware was not asked for that kernel: under Secure Boot systemd's stub
-    /// vouches for it. The kernel by itself may have any ramdisk.
+    /// One of these must have been started last: `burin.efi` and then the kernel in it, as listed in the builder's
+    /// manifest, or `burin.efi` alone if the firmware was not asked to load that kernel: under Secure Boot systemd's
+    /// stub vouches for it. The kernel by itself may have any ramdisk.
     pub images: Vec<Vec<[u8; 32]>>,
-    /// What registers have to hold.
+    /// Required values of registers.
     pub registers: BTreeMap<u8, [u8; 32]>,
 }
 
 impl Expected {
-    /// The registers that have to be quoted for it: all that firmware and kernel image extend.
+    /// The registers that must be quoted for these checks: all that firmware and kernel image extend.
     pub fn selection(&self) -> PcrSelection {
         let more = self.registers.keys().copied();
         PcrSelection::of(&(0..=9).chain(SEALING).chain(more).collect::<Vec<_>>())
     }
 }
 
-/// An attestation, with what it answers.
+/// An attestation, and what it was made for.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
-    /// Of the challenge.
+    /// The secret of the challenge.
     pub secret: &'a [u8],
-    /// The attestation key, to whose holder the secret was given.
+    /// The attestation key for which the challenge was made.
     pub attestation_key: &'a Public,
-    /// Hello's `key`.
+    /// The `key` of hello.
     pub key: &'a str,
     pub quote: &'a Signed,
     pub registers: &'a PcrValues,
@@ -64,7 +65,7 @@ pub struct Evidence<'a> {
     pub sealing_key: Option<&'a Public>,
 }
 
-/// Why a machine is not what it should be.
+/// Why a machine fails attestation.
 #[derive(Debug, thiserror::Error)]
 pub enum AttestError {
     #[error(transparent)]
@@ -100,7 +101,7 @@ impl Coded for AttestError {
 }
 
 impl Expected {
-    /// Whether this machine has booted what it should. The keys that it brings can be believed then.
+    /// Checks that this machine has booted the expected software. If so, its keys can be trusted.
     pub fn check(&self, evidence: Evidence<'_>) -> Result<(), AttestError> {
         let Evidence { secret, attestation_key, key, quote, registers, log, sealing_key } = evidence;
         quote.verify(attestation_key)?.check(&binding(secret, key, sealing_key), registers)?;
@@ -128,11 +129,11 @@ impl Expected {
         if bound { Ok(()) } else { Err(AttestError::SealingKey) }
     }
 
-    /// Whether these programs, in their order, are what may have been started.
+    /// Checks that these programs, in this order, are among those that may be started.
     fn started(&self, started: &[[u8; 32]]) -> Result<(), AttestError> {
         let last = started.last().ok_or(AttestError::NoProgram)?;
         let unknown = |digest: &[u8; 32]| AttestError::Program { digest: hex(digest) };
-        // The whole of it first: a program may be the kernel of one image and the first of another.
+        // The whole image first: a program may be the kernel of one image and the first program of another.
         let ends = self.images.iter().flat_map(|image| [image.as_slice(), image.get(..1).unwrap_or_default()]);
         let mut ends = ends.filter(|end| !end.is_empty() && started.ends_with(end));
         let before = match ends.next() {
@@ -144,8 +145,8 @@ impl Expected {
         other.map_or(Ok(()), |other| Err(unknown(other)))
     }
 
-    /// Without Secure Boot, systemd's stub takes another command line, credentials and extensions from beside the image, and
-    /// tells of them in these registers.
+    /// Without Secure Boot, systemd's stub accepts another command line, credentials and extensions from outside of the
+    /// image, and measures them into these registers.
     fn nothing_from_outside(&self, registers: &PcrValues) -> Result<(), AttestError> {
         let watched =
             FROM_OUTSIDE.into_iter().filter(|one| !self.images.is_empty() && !self.registers.contains_key(one));

@@ -13,7 +13,7 @@ use crate::uki::UkiError;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a build failed. Nothing in the output directory has been replaced then, unless the error is of writing it.
+/// Why a build failed. Nothing in the output directory has been replaced, unless writing to it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("the agent cannot be /init")]

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// Each file is whole or not there: written beside its place and renamed. The manifest comes last.
+/// Each file is either complete or absent: it is written under a temporary name and renamed. The manifest comes last.
 pub(super) fn write_all(
     options: &Options,
     outputs: Vec<(&str, Vec<u8>)>,
@@ -27,7 +27,7 @@ pub(super) fn write_all(
     write_file(&dir.join(MANIFEST), &json)
 }
 
-/// A unified image of an earlier build would not fit the rest.
+/// A unified image from an earlier build would not match the rest.
 fn remove_stale(path: &Path) -> Result<(), BuildError> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(BuildError::Write { path: path.to_owned(), source: e }),
@@ -38,7 +38,7 @@ fn remove_stale(path: &Path) -> Result<(), BuildError> {
 fn write_file(path: &Path, data: &[u8]) -> Result<(), BuildError> {
     let write = || -> io::Result<()> {
         let dir = path.parent().unwrap_or(Path::new("."));
-        // Readable by everybody, unlike other temporary files: a web server hands these out.
+        // World-readable, unlike other temporary files, because a web server serves them.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         let mut file = tempfile::Builder::new().prefix(".burin-").permissions(mode).tempfile_in(dir)?;
         file.write_all(data)?;

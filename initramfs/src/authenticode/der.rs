@@ -1,4 +1,4 @@
-//! As much of DER (X.690) as a signature needs.
+//! The subset of DER (X.690) that signatures need.
 
 /// An object identifier, with its tag.
 macro_rules! oid {
@@ -6,12 +6,12 @@ macro_rules! oid {
 }
 pub(super) use oid;
 
-/// Tag, length, and `parts` one after the other.
+/// Tag, length, and `parts` concatenated.
 pub fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     Element::new(tag, parts).bytes
 }
 
-/// The same, with the place where the contents begin.
+/// The same, with the position of the contents.
 pub struct Element {
     bytes: Vec<u8>,
     start: usize,
@@ -43,16 +43,16 @@ impl Element {
     }
 }
 
-/// An element that was read.
+/// A parsed element.
 #[derive(Clone, Copy)]
 pub struct Read<'a> {
     pub tag: u8,
-    /// With tag and length.
+    /// Including tag and length.
     pub whole: &'a [u8],
     pub contents: &'a [u8],
 }
 
-/// The first element, and what follows it.
+/// The first element, and the rest.
 pub fn read(bytes: &[u8]) -> Option<(Read<'_>, &[u8])> {
     let (tag, first) = (*bytes.first()?, *bytes.get(1)?);
     let (length, start) = match first {

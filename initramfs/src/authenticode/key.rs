@@ -22,7 +22,7 @@ pub enum SignerError {
     OtherKey { key: PathBuf, certificate: PathBuf },
 }
 
-/// A key, and the certificate that firmware has in `db`.
+/// A key, and its certificate, which firmware has in `db`.
 pub struct Signer {
     key: RsaKeyPair,
     certificate: Vec<u8>,
@@ -45,7 +45,7 @@ impl Signer {
         let no_certificate = || SignerError::Certificate { path: certificate_path.to_owned() };
         let certificate = CertificateDer::from_pem_slice(&text(certificate_path)?).map_err(|_| no_certificate())?;
         let Names { serial, issuer, key: of } = names(&certificate).ok_or_else(no_certificate)?;
-        // The contents of the BIT STRING, behind the count of unused bits.
+        // The contents of the BIT STRING, after the count of unused bits.
         if of.contents.get(1..) != Some(key.public_key().as_ref()) {
             let (key, certificate) = (key_path.to_owned(), certificate_path.to_owned());
             return Err(SignerError::OtherKey { key, certificate });
@@ -67,10 +67,10 @@ impl Signer {
         &self.serial
     }
 
-    /// PKCS#1 1.5: no random numbers are in it.
+    /// PKCS#1 1.5, which uses no random numbers.
     pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
         let mut signature = vec![0; self.key.public().modulus_len()];
-        // Fails only where the room has another length than the modulus.
+        // Fails only if the buffer has another length than the modulus.
         let signed = self.key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature);
         signed.map(|()| signature).unwrap_or_default()
     }
@@ -82,7 +82,7 @@ impl std::fmt::Debug for Signer {
     }
 }
 
-/// What a signature says of the certificate, and the key that it is for.
+/// The certificate's fields that a signature refers to, and its public key.
 struct Names<'a> {
     serial: Read<'a>,
     issuer: Read<'a>,
@@ -94,7 +94,7 @@ fn names(certificate: &[u8]) -> Option<Names<'_>> {
     let (certificate, _) = read(certificate)?;
     let (to_be_signed, _) = read(certificate.contents)?;
     let (first, mut rest) = read(to_be_signed.contents)?;
-    // A version, where it is not the first.
+    // The version is present unless it is the first.
     let serial = match first.tag {
         0xa0 => {
             let (serial, behind) = read(rest)?;

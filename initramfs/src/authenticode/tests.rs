@@ -8,7 +8,7 @@ fn run(directory: &Path, program: &str, args: &[&str]) -> Output {
     Command::new(program).current_dir(directory).args(args).output().unwrap()
 }
 
-/// A key with its certificate, by openssl.
+/// A key with its certificate, made by openssl.
 fn pair(directory: &Path, name: &str) {
     let (key, certificate, subject) = (format!("{name}.key"), format!("{name}.pem"), format!("/CN={name}"));
     let args = ["req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", &subject];
@@ -28,7 +28,7 @@ fn program(directory: &Path) -> Option<Vec<u8>> {
     }
     pair(directory, "ours");
     pair(directory, "other");
-    // Lengths that are no multiple of anything.
+    // Odd lengths.
     let parts = uki::Parts {
         os_release: "ID=burin\n",
         cmdline: "quiet",
@@ -62,13 +62,13 @@ fn sbverify_accepts_what_is_signed_and_nothing_that_was_changed() {
     let place = changed.len() - 4000;
     changed[place] ^= 1;
     assert!(!verified(&changed, "ours.pem").status.success());
-    // Signed by sbsign, it has the same digest; and where sbsign finds ours, it can take it out again.
+    // Signed by sbsign, it has the same digest; and sbsign can remove our signature.
     std::fs::write(at.join("image.efi"), &signed).unwrap();
     let args = ["--key", "other.key", "--cert", "other.pem", "--output", "theirs.efi", "image.efi"];
     assert!(run(at, "sbsign", &args).status.success());
     let theirs = std::fs::read(at.join("theirs.efi")).unwrap();
     assert_eq!(digest(&theirs).unwrap(), digest(&signed).unwrap());
-    // It counts a checksum, which is no part of the digest, and firmware does not look at.
+    // sbsign sets a checksum, which the digest does not cover and firmware ignores.
     let again = sign(theirs, &signer).unwrap();
     assert_eq!((again.len(), digest(&again).unwrap()), (signed.len(), digest(&signed).unwrap()));
     assert!(verified(&again, "ours.pem").status.success());

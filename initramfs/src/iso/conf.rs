@@ -1,4 +1,4 @@
-//! `burin.conf` in an ISO: added when the ISO is made, and changed later without making it again.
+//! `burin.conf` in an ISO: added when the ISO is made, and changed later without remaking it.
 
 use super::run::HostProgram;
 use std::fs::{self, File};
@@ -7,14 +7,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 pub const FILE: &str = "burin.conf";
-/// Bytes that the ISO 9660 volume keeps for it.
+/// Bytes reserved for it in the ISO 9660 volume.
 pub const RESERVED: usize = 64 << 10;
-/// The place is found by this line.
+/// The line by which its position is found.
 const MARK: &[u8] = b"#:burin.conf: 64 KiB are kept for what follows\n";
 pub const EMPTY: &[u8] = b"# Words as on the kernel command line; sections [serial=...], [uuid=...], [mac=...].\n";
-/// Files of an ISO 9660 volume begin at sectors.
+/// Files in an ISO 9660 volume begin at sectors.
 const SECTOR: usize = 2048;
-/// Type of an EFI system partition, UEFI specification 2.10 table 5.7, as it lies on a disk.
+/// Type GUID of an EFI system partition, UEFI specification 2.10 table 5.7, in on-disk byte order.
 const ESP: [u8; 16] = [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
 
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum ConfError {
     Partition(String),
 }
 
-/// The file as it lies in the ISO 9660 volume: mark, text, and line ends up to its size.
+/// The file as stored in the ISO 9660 volume: mark, text, and newlines up to its size.
 pub fn reserve(conf: &[u8]) -> Result<Vec<u8>, ConfError> {
     if conf.len() > RESERVED - MARK.len() {
         return Err(ConfError::TooLarge { size: conf.len() });
@@ -40,7 +40,7 @@ pub fn reserve(conf: &[u8]) -> Result<Vec<u8>, ConfError> {
     Ok(bytes)
 }
 
-/// Puts other parameters into an image, into both volumes.
+/// Replaces the parameters in both volumes of an image.
 pub fn set_conf(image: &Path, conf: &Path) -> Result<(), ConfError> {
     let at = |path: &Path| {
         let path = path.to_owned();
@@ -52,14 +52,14 @@ pub fn set_conf(image: &Path, conf: &Path) -> Result<(), ConfError> {
     let place = find(&disk).map_err(at(image))?.ok_or_else(|| ConfError::NotOurs { path: image.to_owned() })?;
     let partition =
         partition(&disk).map_err(at(image))?.ok_or_else(|| ConfError::NotOurs { path: image.to_owned() })?;
-    // The one that may fail comes first.
+    // The step that may fail comes first.
     let mut copy = HostProgram::new("mcopy", "mtools", super::FAT_EPOCH);
     copy.args(["-o", "-i"]).arg(format!("{}@@{partition}", image.display())).arg(conf).arg(format!("::/{FILE}"));
     copy.run().map_err(|error| ConfError::Partition(error.to_string()))?;
     disk.write_all_at(&bytes, place).and_then(|()| disk.sync_all()).map_err(at(image))
 }
 
-/// Where the ISO 9660 volume has the file.
+/// The position of the file in the ISO 9660 volume.
 fn find(disk: &File) -> io::Result<Option<u64>> {
     let mut sector = vec![0; MARK.len()];
     let size = disk.metadata()?.len();
@@ -75,7 +75,7 @@ fn find(disk: &File) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
-/// Byte at which the EFI system partition begins, by the GPT (UEFI specification 2.10 section 5.3).
+/// Offset in bytes of the EFI system partition, from the GPT (UEFI specification 2.10 section 5.3).
 fn partition(disk: &File) -> io::Result<Option<u64>> {
     let mut table = vec![0; 34 * 512];
     disk.read_exact_at(&mut table, 0)?;

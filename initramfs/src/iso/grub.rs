@@ -1,4 +1,4 @@
-//! GRUB: its second stage for each kind of firmware, and its menu.
+//! GRUB: its core image for each kind of firmware, and its menu.
 
 use super::run::HostProgram;
 use super::{IsoError, put};
@@ -10,14 +10,14 @@ pub const KERNEL: &str = "burin/vmlinuz";
 pub const INITRAMFS: &str = "burin/initramfs.cpio.zst";
 pub const CONFIG: &str = "boot/grub/grub.cfg";
 pub const BIOS_IMAGE: &str = "boot/grub/eltorito.img";
-/// Where Debian's packages have the platforms.
+/// Where Debian's packages install the platforms.
 const ROOT: &str = "/usr/lib/grub";
 
-/// What both need: the volume, the menu, a serial console.
+/// Modules for both: the volume, the menu, a serial console.
 const MODULES: &str = "normal configfile iso9660 part_gpt part_msdos fat search search_fs_file linux boot echo test \
                        serial terminal sleep";
 
-/// The first thing that the second stage does: find the volume that it belongs to, whatever firmware calls it.
+/// The first command of the core image: find its own volume, whatever firmware calls it.
 const EARLY: &str = "search --no-floppy --file --set=root /burin/vmlinuz\nset prefix=($root)/boot/grub\n";
 
 /// The platform for UEFI.
@@ -28,7 +28,7 @@ pub fn efi(arch: Arch) -> &'static str {
     }
 }
 
-/// The platform for BIOS, where the architecture has that.
+/// The platform for BIOS, if the architecture has one.
 pub fn bios(arch: Arch) -> Option<&'static str> {
     match arch {
         Arch::X86_64 => Some("i386-pc"),
@@ -49,7 +49,7 @@ pub fn directory(platform: &str) -> Result<PathBuf, IsoError> {
     Err(IsoError::Missing { program: format!("no GRUB at {}", path.display()), package })
 }
 
-/// Makes the second stage for a platform.
+/// Makes the core image for a platform.
 pub fn core(platform: &str, output: &Path, work: &Path) -> Result<(), IsoError> {
     let early = work.join("early.cfg");
     put(&early, EARLY.as_bytes())?;
@@ -65,7 +65,7 @@ pub fn core(platform: &str, output: &Path, work: &Path) -> Result<(), IsoError> 
     make.run()
 }
 
-/// The menu. It waits three seconds, so that somebody at the console can change a word.
+/// The menu. It waits three seconds, so that somebody at the console can edit the command line.
 pub fn menu(cmdline: &str) -> String {
     format!(
         "serial --unit=0 --speed=115200\n\

@@ -1,13 +1,13 @@
 //! A bootable image for CD drives, Redfish virtual media and USB sticks, for BIOS and UEFI.
 //!
-//! One volume, ISO 9660, holds kernel and ramdisk; GRUB starts them, from El Torito's boot image (BIOS, CD), from the first
-//! sector (BIOS, stick), or from a FAT volume that is El Torito's second image and a partition at the same time (UEFI, CD
+//! One volume, ISO 9660, contains kernel and ramdisk. GRUB starts them: from El Torito's boot image (BIOS, CD), from
+//! the first sector (BIOS, stick), or from a FAT volume that is both El Torito's second image and a partition (UEFI, CD
 //! and stick). Parameters (`burin.conf`) are in both volumes: the partition's can be edited on a stick, the other is
 //! what a CD drive shows.
 //!
-//! The volumes are made by xorriso and mtools. A boot loader for BIOS has to come from a package anyway, GRUB's, and how it
-//! finds its second stage in a hybrid image is known to xorriso alone, which is kept by the same people who keep the
-//! format's library; our own writer would be a second one of what distributions' installation media rest on.
+//! The volumes are made by xorriso and mtools. The BIOS boot loader, GRUB, must come from a package anyway, and only
+//! xorriso knows how GRUB finds its core image in a hybrid image. Distributions make their installation media with it;
+//! a writer of our own would only duplicate it.
 
 mod conf;
 mod grub;
@@ -24,27 +24,27 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// FAT knows no time before 1980.
+/// FAT cannot store times before 1980.
 const FAT_EPOCH: u32 = 315_532_800;
-/// What a FAT volume needs beside its files: boot sector, two tables, directories.
+/// Space in a FAT volume besides files: boot sector, two tables, directories.
 const FAT_SLACK: u64 = 1 << 20;
 
-/// What an image is made from.
+/// The input for an image.
 #[derive(Debug, Clone)]
 pub struct IsoOptions {
-    /// Directory that `build` has filled.
+    /// Directory with the results of `build`.
     pub from: PathBuf,
-    /// The image.
+    /// The image to be made.
     pub output: PathBuf,
     /// Volume label; the agent looks for it.
     pub label: String,
-    /// Parameters; none is an empty file, to be filled later.
+    /// Parameters; `None` adds an empty file, to be filled later.
     pub conf: Option<PathBuf>,
-    /// Further files for both volumes, such as orders that the parameters name.
+    /// Further files for both volumes, such as orders named by the parameters.
     pub files: Vec<ExtraFile>,
-    /// More words for the kernel command line.
+    /// Additional words for the kernel command line.
     pub cmdline: Vec<String>,
-    /// Time of everything, seconds since 1970.
+    /// Timestamp of everything, seconds since 1970.
     pub mtime: u32,
 }
 
@@ -93,7 +93,7 @@ impl Built {
     }
 }
 
-/// Makes the image and writes it beside its place first.
+/// Makes the image, under a temporary name that is then renamed.
 pub fn iso(options: &IsoOptions, say: &mut dyn FnMut(&str)) -> Result<(), IsoError> {
     let label = &options.label;
     let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
@@ -167,7 +167,7 @@ fn master(
     xorriso.run()
 }
 
-/// A FAT volume with all that is below `tree`.
+/// A FAT volume with everything below `tree`.
 fn volume(tree: &Path, image: &Path, label: &str, mtime: u32) -> Result<(), IsoError> {
     let mtime = mtime.max(FAT_EPOCH);
     let files = walk(tree)?;
@@ -205,7 +205,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), IsoError> {
     put(to, &bytes)
 }
 
-/// One time for everything, so that the same input gives the same bytes.
+/// Sets the same time for everything, so that the same input gives the same bytes.
 fn date(tree: &Path, mtime: u32) -> Result<(), IsoError> {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(mtime.into());
     let set = |path: &Path| fs::File::open(path).and_then(|open| open.set_modified(time)).map_err(file(path));
@@ -217,7 +217,7 @@ fn date(tree: &Path, mtime: u32) -> Result<(), IsoError> {
     directories.iter().try_for_each(|directory| set(directory))
 }
 
-/// Files below `tree`, with their paths in it, sorted.
+/// Files below `tree`, with their relative paths, sorted.
 fn walk(tree: &Path) -> Result<Vec<(String, PathBuf)>, IsoError> {
     let (mut found, mut pending) = (Vec::new(), vec![tree.to_owned()]);
     while let Some(directory) = pending.pop() {

@@ -1,11 +1,11 @@
-//! Host programs that make volumes.
+//! Runs the host programs that make volumes.
 
 use super::IsoError;
 use std::ffi::OsStr;
 use std::io;
 use std::process::{Command, Stdio};
 
-/// A program with its arguments; its clock says what the image is to say.
+/// A program with its arguments and a fixed clock for the timestamps it writes.
 #[derive(Debug)]
 pub struct HostProgram {
     name: &'static str,
@@ -17,7 +17,7 @@ impl HostProgram {
     pub fn new(name: &'static str, package: &'static str, mtime: u32) -> Self {
         let mut command = Command::new(name);
         command.env("SOURCE_DATE_EPOCH", mtime.to_string()).env("TZ", "UTC").env("LC_ALL", "C").stdin(Stdio::null());
-        // Sizes and geometries are not questioned: there is no drive.
+        // Do not check sizes and geometry: there is no drive.
         command.env("MTOOLS_SKIP_CHECK", "1").env_remove("MTOOLSRC");
         Self { name, package, command }
     }

@@ -1,4 +1,4 @@
-//! The chosen modules with everything they depend on, in an order that can be loaded.
+//! The chosen modules with all their dependencies, in an order in which they can be loaded.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -6,35 +6,35 @@ use crate::arch::Arch;
 use crate::modules::modinfo::module_name;
 use crate::modules::tree::{Module, ModuleTree};
 
-/// A set of modules that is complete: each hard dependency is in it or built into the kernel.
+/// A complete set of modules: each hard dependency is in it or built into the kernel.
 #[derive(Debug)]
 pub struct Closure<'a> {
     /// In the kernel build's order.
     pub modules: Vec<&'a Module>,
-    /// Names of the hard dependencies of each module that are files, not built in; direct ones only.
+    /// Names of each module's direct hard dependencies that are files, not built in.
     depends: HashMap<&'a str, Vec<&'a str>>,
-    /// Position in a load order: dependencies stand before their users.
+    /// Position in a load order: dependencies precede their users.
     position: HashMap<&'a str, usize>,
 }
 
 /// Why a set of modules cannot be completed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ClosureError {
-    /// A dependency that the kernel neither has as a file nor built in.
+    /// A dependency that the kernel has neither as a file nor built in.
     #[error(
         "module {name} is missing: {wanted_by} depends on it, and kernel {release} has it neither as a file nor built in"
     )]
     Missing { name: String, wanted_by: String, release: String },
-    /// Modules that wait for each other can never be loaded.
+    /// Modules that depend on each other can never be loaded.
     #[error("module {name} depends on itself by way of {}", path.join(" -> "))]
     Cycle { name: String, path: Vec<String> },
-    /// A module of another architecture than the kernel.
+    /// A module for another architecture than the kernel's.
     #[error("module {name} is built for {found}, the kernel for {expected}")]
     Arch { name: String, found: Arch, expected: Arch },
 }
 
 impl<'a> Closure<'a> {
-    /// Completes `chosen` (names of modules in `tree`). Soft and weak dependencies are added where the kernel has them.
+    /// Completes `chosen` (names of modules in `tree`). Soft and weak dependencies are added if the kernel has them.
     pub fn of<'n>(
         tree: &'a ModuleTree,
         chosen: impl IntoIterator<Item = &'n str>,
@@ -78,8 +78,8 @@ impl<'a> Closure<'a> {
         Ok(Closure { modules, depends, position })
     }
 
-    /// All hard dependencies of `name`, direct and indirect, each before those that it depends on itself:
-    /// loading them from the last to the first works.
+    /// All direct and indirect hard dependencies of `name`, each before its own dependencies: they can be loaded from
+    /// the last to the first.
     pub fn dependencies(&self, name: &str) -> Vec<&'a str> {
         let mut seen: HashSet<&str> = HashSet::new();
         let mut stack: Vec<&str> = self.depends.get(name).cloned().unwrap_or_default();
@@ -93,7 +93,7 @@ impl<'a> Closure<'a> {
         all
     }
 
-    /// Firmware files that the modules may ask for, each with the modules that do.
+    /// Firmware files that the modules may request, each with those modules.
     pub fn firmware(&self) -> BTreeMap<&'a str, Vec<&'a str>> {
         let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for module in &self.modules {

@@ -90,7 +90,7 @@ fn another_architecture_is_refused() {
 }
 
 proptest! {
-    /// Any dependency graph without cycles: the order can be loaded backwards, and nothing is left out.
+    /// For any acyclic dependency graph, the list can be loaded backwards and is complete.
     #[test]
     fn load_order_is_topological(edges in prop::collection::vec((0usize..30, 0usize..30), 0..120)) {
         let edges: BTreeSet<(usize, usize)> = edges.into_iter().filter(|(a, b)| a < b).collect();
@@ -113,7 +113,7 @@ proptest! {
     }
 }
 
-/// `--tools raid` would be of no use without them; the names of others in the directory lead to none of these.
+/// `--tools raid` would be useless without them. Other file names in the directory must not select any of these.
 #[test]
 fn the_standard_rules_take_every_level_of_arrays() {
     let levels = ["raid0", "raid1", "raid10", "raid456", "md_mod", "dm_mod"];

@@ -8,7 +8,7 @@ pub fn matches(pattern: &str, path: &str) -> bool {
 fn matches_bytes(pattern: &[u8], path: &[u8]) -> bool {
     match pattern {
         [] => path.is_empty(),
-        // `**/` also stands for no directory at all.
+        // `**/` also matches no directory at all.
         [b'*', b'*', b'/', rest @ ..] if matches_bytes(rest, path) => true,
         [b'*', b'*', rest @ ..] => (0..=path.len()).any(|n| path.get(n..).is_some_and(|p| matches_bytes(rest, p))),
         [b'*', rest @ ..] => {

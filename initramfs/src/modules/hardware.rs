@@ -9,21 +9,21 @@ use crate::modules::glob;
 use crate::modules::modinfo::module_name;
 use crate::modules::tree::Module;
 
-/// Buses whose devices an inventory lists. A module that serves these alone is for machines that have such a device; what
-/// serves others (file systems, ciphers, ACPI, SCSI disks behind any adapter) is for all.
+/// Buses whose devices an inventory lists. A module that serves only these is kept if a machine has such a device; one
+/// that serves others (file systems, ciphers, ACPI, SCSI disks behind any adapter) is always kept.
 const BUSES: [&str; 6] = ["pci:", "usb:", "virtio:", "vmbus:", "xen:", "pcmcia:"];
 
-/// What may be plugged into any machine later: a keyboard, a stick.
+/// Drivers for devices that may be plugged in later: a keyboard, a stick.
 const PLUGGED_IN: [&str; 4] = ["usbhid", "hid_generic", "usb_storage", "uas"];
 
-/// What the machines of some inventories have.
+/// The hardware of the machines in some inventories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hardware {
     drivers: BTreeSet<String>,
     modaliases: BTreeSet<String>,
 }
 
-/// Why an inventory says nothing.
+/// Why an inventory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HardwareError {
     #[error("cannot read {}", path.display())]
@@ -35,7 +35,8 @@ pub enum HardwareError {
 }
 
 impl Hardware {
-    /// Adds the machine of one inventory, in burin's own format. It may be inside of something else, such as a hello.
+    /// Adds the machine of one inventory, in burin's own format. It may be embedded in another document, such as a
+    /// hello.
     pub fn add(&mut self, path: &Path) -> Result<(), HardwareError> {
         let text = std::fs::read(path).map_err(|source| HardwareError::Read { path: path.to_owned(), source })?;
         let inventory =
@@ -66,7 +67,7 @@ impl Hardware {
         }
     }
 
-    /// Whether a machine has what this module is for, or might have.
+    /// Whether a machine has, or might have, a device for this module.
     pub fn wants(&self, module: &Module) -> bool {
         let aliases = &module.info.aliases;
         let elsewhere = |alias: &String| !BUSES.iter().any(|bus| alias.starts_with(bus));
@@ -82,7 +83,7 @@ impl Hardware {
     }
 }
 
-/// The kernel's name for a PCI device, as `file2alias` and `pci_uevent` have it.
+/// The kernel's modalias for a PCI device, as in `file2alias` and `pci_uevent`.
 fn pci<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> Option<String> {
     let number = |name: &str| text(name).and_then(|digits| u32::from_str_radix(digits, 16).ok());
     let (vendor, device, class) = (number("vendor_id")?, number("device_id")?, number("class_id")?);
@@ -95,7 +96,7 @@ fn pci<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> Option<String> {
     ))
 }
 
-/// `[0-9a]` stands for one character; that it may be any does no harm here.
+/// `[0-9a]` matches one character; treating it as any character is harmless here.
 fn without_sets(alias: &str) -> String {
     let mut pattern = String::with_capacity(alias.len());
     let mut rest = alias;
@@ -145,7 +146,7 @@ mod tests {
             module("tg3", &["pci:v000014E4d00001657sv*sd*bc*sc*i*"]),
             module("virtio_net", &["virtio:d00000001v*"]),
             module("r8152", &["usb:v0BDAp8153d*dc*dsc*dp*icFFisc*ip*in*"]),
-            // For all machines.
+            // Kept for all machines.
             module("usb_storage", &["usb:v*p*d*dc*dsc*dp*ic08isc06ip50in*"]),
             module("sd_mod", &["scsi:t-0x00*"]),
             module("ext4", &["fs-ext4"]),

@@ -1,4 +1,4 @@
-//! Kernel modules: what a kernel offers, which of them the ramdisk gets, and kmod's index files about those.
+//! Kernel modules: the modules of a kernel, the selection for the ramdisk, and kmod's index files for it.
 
 mod closure;
 pub mod glob;

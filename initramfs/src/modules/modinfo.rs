@@ -4,10 +4,10 @@ use object::{Object as _, ObjectSection as _};
 
 use crate::arch::Arch;
 
-/// What a module says about itself. Values stand as the kernel build wrote them.
+/// A module's own metadata. Values are as the kernel build wrote them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModInfo {
-    /// `name=`, where the kernel is new enough to write it.
+    /// `name=`, if the kernel is new enough to write it.
     pub name: Option<String>,
     /// `depends=`, split at commas.
     pub depends: Vec<String>,
@@ -25,7 +25,7 @@ pub struct ModInfo {
     pub license: Option<String>,
 }
 
-/// Why a file is no kernel module.
+/// Why a file is not a kernel module.
 #[derive(Debug, thiserror::Error)]
 pub enum ModInfoError {
     /// Not an object file that the ELF reader understands.
@@ -81,15 +81,15 @@ fn words(value: &str, separator: char) -> impl Iterator<Item = String> {
     value.split(separator).map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned)
 }
 
-/// A module's name as the kernel has it: file name without directories and suffixes, `-` turned into `_`.
+/// A module's name in the kernel: file name without directories and suffixes, with `-` replaced by `_`.
 pub fn module_name(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     let stem = file.split_once(".ko").map_or(file, |(stem, _)| stem);
     stem.replace('-', "_")
 }
 
-/// An alias in the form in which kmod compares: `-` turned into `_`, except inside `[...]`.
-/// `None` for a pattern with unbalanced brackets, which kmod refuses.
+/// An alias in the form that kmod compares: `-` replaced by `_`, except inside `[...]`. `None` for a pattern with
+/// unbalanced brackets, which kmod refuses.
 pub fn normalize_alias(alias: &str) -> Option<String> {
     let mut out = String::with_capacity(alias.len());
     let mut bracket = false;

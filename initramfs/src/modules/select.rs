@@ -1,4 +1,4 @@
-//! The rules that say which modules a ramdisk gets, and their application to a kernel. Format: data/modules.list.
+//! The rules that select the ramdisk's modules, and their application to a kernel. Format: data/modules.list.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::modules::glob;
 use crate::modules::modinfo::module_name;
 use crate::modules::tree::ModuleTree;
 
-/// The rules that come with burin, as text.
+/// The rules included in burin, as text.
 pub const STANDARD_RULES: &str = include_str!("../../data/modules.list");
 
 /// An ordered list of rules.
@@ -21,19 +21,19 @@ enum Rule {
     Drop(String),
 }
 
-/// What is wrong with a rules file, or with a kernel measured by it.
+/// An error in a rules file, or a kernel that does not satisfy it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ModuleRulesError {
-    /// A line that is no rule.
+    /// A line that is not a rule.
     #[error("{file}:{line}: expected `all`, `need`, `want` or `drop` and one pattern or name, found `{text}`")]
     Syntax { file: String, line: usize, text: String },
-    /// A needed module that the kernel neither has as a file nor built in.
+    /// A required module that the kernel has neither as a file nor built in.
     #[error("module {name} is missing: {by} needs it, and kernel {release} has it neither as a file nor built in")]
     Missing { name: String, by: String, release: String },
 }
 
 impl ModuleRules {
-    /// The rules that come with burin.
+    /// The rules included in burin.
     pub fn standard() -> Result<ModuleRules, ModuleRulesError> {
         ModuleRules::parse(STANDARD_RULES, "the standard module list")
     }
@@ -59,12 +59,12 @@ impl ModuleRules {
         Ok(ModuleRules(rules))
     }
 
-    /// Adds a rule that fails the build when the kernel lacks `name`; `by` says who asked.
+    /// Adds a rule that fails the build if the kernel does not have `name`; `by` says who requires it.
     pub fn need(&mut self, name: &str, by: &str) {
         self.0.push(Rule::Need { name: name.to_owned(), by: by.to_owned() });
     }
 
-    /// Takes out what matches, unless something else depends on it.
+    /// Removes what matches, unless something else depends on it.
     pub fn drop_matching(&mut self, pattern: &str) {
         self.0.push(Rule::Drop(pattern.to_owned()));
     }

@@ -1,4 +1,4 @@
-//! The text files beside the modules that a loader reads, in the formats that kmod documents (modules.dep(5)) and
+//! The index files beside the modules that a loader reads, in the formats that kmod documents (modules.dep(5)) and
 //! depmod writes.
 
 use std::collections::HashMap;
@@ -9,16 +9,16 @@ use crate::modules::closure::Closure;
 /// Contents of the index files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tables {
-    /// `path: dependency paths`, dependencies to be loaded from the last to the first.
+    /// `path: dependency paths`; dependencies are loaded from the last to the first.
     pub dep: String,
-    /// `alias PATTERN NAME`, patterns as the modules have them: dashes are not turned into underscores.
+    /// `alias PATTERN NAME`, with patterns as in the modules: dashes are not replaced by underscores.
     pub alias: String,
     /// `softdep NAME pre: ... post: ...`.
     pub softdep: String,
 }
 
 impl Tables {
-    /// Describes `closure`; `suffix` is what the files in the ramdisk have behind `.ko`.
+    /// Describes `closure`; `suffix` follows `.ko` in the ramdisk's file names.
     pub fn of(closure: &Closure<'_>, suffix: &str) -> Tables {
         let paths: HashMap<&str, &str> = closure.modules.iter().map(|m| (m.name.as_str(), m.path.as_str())).collect();
         let mut tables = Tables {

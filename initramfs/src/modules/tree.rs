@@ -37,13 +37,13 @@ pub struct ModuleTree {
     pub modules: BTreeMap<String, Module>,
     /// Built-in modules: name to path, from `modules.builtin`.
     pub builtin: BTreeMap<String, String>,
-    /// Position in `modules.order`; the kernel build's own order of preference.
+    /// Position in `modules.order`, the kernel build's order of preference.
     order: HashMap<String, usize>,
     /// Alias (normalized) to names of modules or built-ins. Only aliases without wildcards.
     aliases: HashMap<String, Vec<String>>,
 }
 
-/// What keeps a directory from being a kernel's modules.
+/// Why a directory does not contain a kernel's modules.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleTreeError {
     /// A file could not be read.
@@ -52,7 +52,7 @@ pub enum ModuleTreeError {
     /// A module's compression is damaged.
     #[error("cannot decompress {}", path.display())]
     Decompress { path: PathBuf, source: io::Error },
-    /// A `.ko` file that is no module.
+    /// A `.ko` file that is not a module.
     #[error("{} is not a kernel module", path.display())]
     NotAModule { path: PathBuf, source: ModInfoError },
     /// Neither a release directory nor a parent of exactly one.
@@ -64,7 +64,7 @@ pub enum ModuleTreeError {
     /// No module says which kernel it is for.
     #[error("{}: no module states its kernel release", path.display())]
     NoRelease { path: PathBuf },
-    /// The same name twice, in places of equal rank.
+    /// The same name twice, in directories of equal rank.
     #[error("module {name} exists twice: {} and {}", first.display(), second.display())]
     Twice { name: String, first: PathBuf, second: PathBuf },
 }
@@ -74,8 +74,8 @@ fn found(candidates: &[String]) -> String {
 }
 
 impl ModuleTree {
-    /// Reads the modules under `dir`, which is the release directory or holds it (`lib/modules`).
-    /// Where `dir` holds several releases, `release` says which.
+    /// Reads the modules under `dir`, which is the release directory or contains it (`lib/modules`). If `dir` contains
+    /// several releases, `release` selects one.
     pub fn load(dir: &Path, release: Option<&str>) -> Result<ModuleTree, ModuleTreeError> {
         let root = release_dir(dir, release)?;
         let mut files = Vec::new();
@@ -157,12 +157,12 @@ impl ModuleTree {
         self.modules.get(&module_name(name))
     }
 
-    /// Whether the kernel itself has it.
+    /// Whether it is built into the kernel.
     pub fn is_builtin(&self, name: &str) -> bool {
         self.builtin.contains_key(&module_name(name))
     }
 
-    /// Modules that answer to `name`: the one of that name, or those that carry it as an alias. Built-ins are left out.
+    /// Modules that match `name`: the one of that name, or those that have it as an alias. Built-ins are left out.
     pub fn resolve_soft(&self, name: &str) -> Vec<&Module> {
         if let Some(module) = self.get(name) {
             return vec![module];
@@ -177,8 +177,8 @@ impl ModuleTree {
     }
 }
 
-/// Of two modules of one name the one with the lower rank holds, as in depmod's usual search order: what an
-/// administrator or DKMS built stands before what came with the kernel.
+/// Of two modules with the same name, the one with the lower rank is used, as in depmod's usual search order: modules
+/// built by an administrator or DKMS come before those of the kernel.
 fn rank(path: &str) -> usize {
     let first = path.split('/').next().unwrap_or_default();
     ["updates", "extra", "kernel"].iter().position(|d| *d == first).unwrap_or(3)
@@ -231,7 +231,7 @@ fn find_modules(root: &Path, dir: &Path, out: &mut Vec<(String, PathBuf)>) -> Re
     Ok(())
 }
 
-/// `a/b.ko.xz` to `a/b.ko`; `None` for what is no module.
+/// `a/b.ko.xz` to `a/b.ko`; `None` if it is not a module.
 fn without_compression(path: &str) -> Option<&str> {
     let plain = [".xz", ".zst", ".gz"].iter().find_map(|s| path.strip_suffix(s)).unwrap_or(path);
     plain.ends_with(".ko").then_some(plain)

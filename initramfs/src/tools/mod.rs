@@ -1,8 +1,8 @@
 //! External programs for tasks that have no ioctl, with the shared libraries and the loader that they need.
 //!
-//! They come from Debian packages that apt fetches (they need not be installed, and nothing of them is run), or from a
-//! system that is there. What a loader would load (DT_NEEDED, over and over) is found by reading the files. What a program
-//! looks up while it runs (dlopen) is not seen; where one of these needs that, a table says so ([`BESIDE`]).
+//! They come from Debian packages that apt fetches (they need not be installed, and none of their programs are run), or
+//! from an existing system. What a loader would load (DT_NEEDED, recursively) is found by reading the files. Libraries
+//! that a program loads at run time (dlopen) cannot be found that way and are listed in a table ([`BESIDE`]).
 
 mod elf;
 mod packages;
@@ -21,7 +21,7 @@ use crate::arch::Arch;
 use crate::debian::{DebianError, Package};
 use elf::Wants;
 
-/// What can be asked for.
+/// A tool that can be requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tool {
     Ext4,
@@ -46,12 +46,12 @@ const TOOLS: [(Tool, &str, &str, &str); 8] = [
     (Tool::Luks, "luks", "cryptsetup", "cryptsetup-bin"),
 ];
 
-/// What a library looks up while a program runs (dlopen): a thread of libargon2 ends by pthread_exit(3), for which libc.so.6
-/// wants libgcc_s.so.1.
+/// Libraries that are loaded at run time (dlopen): threads of libargon2 end with pthread_exit(3), for which libc.so.6
+/// needs libgcc_s.so.1.
 const BESIDE: [(Tool, &str, &str); 1] = [(Tool::Luks, "libc.so.6", "libgcc_s.so.1")];
 
 impl Tool {
-    /// Every one that there is.
+    /// All tools.
     pub fn all() -> Vec<Tool> {
         TOOLS.iter().map(|(tool, ..)| *tool).collect()
     }
@@ -72,7 +72,7 @@ impl FromStr for Tool {
     }
 }
 
-/// Why a program cannot go in.
+/// Why a program cannot be included.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
     #[error("no {program} below {}: install the Debian package {package}", root.display())]
@@ -97,36 +97,36 @@ pub struct Taken {
     /// Absolute path in the ramdisk.
     pub path: String,
     pub data: Vec<u8>,
-    /// What it is from, where that is known.
+    /// The package it comes from, if known.
     pub package: Option<Package>,
 }
 
-/// A file that a source has: where a loader looks for it, and where it is on this host.
+/// A file from a source: the path where a loader looks for it, and its path on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundTool {
     /// Absolute path in the ramdisk.
     pub path: String,
-    /// Links followed.
+    /// The real file, with links followed.
     pub file: PathBuf,
     pub package: Option<Package>,
 }
 
-/// Where programs and libraries are taken from.
+/// Where programs and libraries come from.
 pub trait ToolSource {
     fn program(&mut self, program: &'static str, package: &'static str) -> Result<FoundTool, ToolError>;
 
-    /// A library by its soname, or a loader by its absolute path; `by` wants it.
+    /// Finds a library by its soname, or a loader by its absolute path; `by` needs it.
     fn library(&mut self, name: &str, by: &FoundTool) -> Result<Option<FoundTool>, ToolError>;
 }
 
-/// The programs for `tools` and all that they load, sorted by path.
+/// The programs for `tools` and everything they load, sorted by path.
 pub fn collect(tools: &[Tool], source: &mut dyn ToolSource, arch: Arch) -> Result<Vec<Taken>, ToolError> {
     let mut taken: BTreeMap<String, Taken> = BTreeMap::new();
     let mut known: BTreeSet<String> = BTreeSet::new();
     for tool in tools.iter().collect::<BTreeSet<_>>() {
         let (_, program, package) = tool.row();
         let found = source.program(program, package)?;
-        // Always the same place, wherever it was: the agent looks there first.
+        // Always stored in the same directory, which the agent searches first.
         let mut queue = vec![FoundTool { path: format!("/usr/sbin/{program}"), ..found }];
         while let Some(one) = queue.pop() {
             let data =
@@ -147,7 +147,7 @@ pub fn collect(tools: &[Tool], source: &mut dyn ToolSource, arch: Arch) -> Resul
     Ok(taken.into_values().collect())
 }
 
-/// The packages that the files are from, each once, with what is taken of it.
+/// The packages that the files come from, without duplicates, each with what is taken from it.
 pub fn packages(taken: &[Taken]) -> Vec<(Option<Package>, String)> {
     let mut known: BTreeMap<Option<&Package>, Vec<&str>> = BTreeMap::new();
     for one in taken {
@@ -157,11 +157,11 @@ pub fn packages(taken: &[Taken]) -> Vec<(Option<Package>, String)> {
     known.into_iter().map(|(package, paths)| (package.cloned(), format!("{} ({terms})", paths.join(", ")))).collect()
 }
 
-/// Where a loader looks for a soname, best first. What it looks for without a multiarch directory stays there: other
-/// distributions' loaders do not know that directory.
+/// Where a loader looks for a soname, best first. Libraries found outside of a multiarch directory keep their path,
+/// because other distributions' loaders do not know that directory.
 fn library_paths(name: &str, arch: Arch) -> Vec<String> {
     if let Some(path) = name.strip_prefix('/') {
-        // A loader. Packages of a merged system have it below usr alone.
+        // A loader. Packages of a merged-usr system have it only below usr.
         return vec![path.to_owned(), format!("usr/{path}")];
     }
     let multiarch = match arch {
@@ -179,7 +179,7 @@ fn library_paths(name: &str, arch: Arch) -> Vec<String> {
     directories.iter().map(|directory| format!("{directory}/{name}")).collect()
 }
 
-/// The first of `paths` that is a file below `root`. Links are followed as if `root` were `/`: those of an unpacked
+/// The first of `paths` that is a file below `root`. Links are followed as if `root` were `/`: those in an unpacked
 /// package must not lead to this host's files.
 fn first_file<'a>(root: &Path, paths: &'a [String]) -> Option<(&'a str, PathBuf)> {
     paths.iter().find_map(|path| {
@@ -188,7 +188,7 @@ fn first_file<'a>(root: &Path, paths: &'a [String]) -> Option<(&'a str, PathBuf)
     })
 }
 
-/// Where `path` leads below `root`; none where a link goes on for ever.
+/// The target of `path` below `root`; `None` for endless links.
 fn inside(root: &Path, path: &Path) -> Option<PathBuf> {
     use std::path::Component;
     let mut rest: Vec<std::ffi::OsString> = components(path);
@@ -217,7 +217,7 @@ fn inside(root: &Path, path: &Path) -> Option<PathBuf> {
     Some(root.join(reached))
 }
 
-/// Names on the way, the first one last.
+/// Path components in reverse order.
 fn components(path: &Path) -> Vec<std::ffi::OsString> {
     use std::path::Component;
     let names = path.components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));

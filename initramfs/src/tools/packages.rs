@@ -1,4 +1,4 @@
-//! Takes tools from Debian packages: from the program's own, and from those dependencies that contain a needed library.
+//! Takes tools from Debian packages: the program's own, and those dependencies that contain a needed library.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use super::{FoundTool, Tool, ToolError, ToolSource, first_file, library_paths};
 use crate::arch::Arch;
 use crate::debian::{self, Package, Stanza};
 
-/// Packages as they are fetched and unpacked, in a cache that outlives the build.
+/// Fetched and unpacked packages, in a cache that outlives the build.
 pub struct Packages<'a> {
     cache: PathBuf,
     arch: Arch,
     say: &'a mut dyn FnMut(&str),
-    /// None: apt's lists do not have it.
+    /// `None`: not in apt's lists.
     records: BTreeMap<String, Option<Stanza>>,
     unpacked: Vec<Unpacked>,
 }
@@ -21,7 +21,7 @@ pub struct Packages<'a> {
 struct Unpacked {
     package: Package,
     root: PathBuf,
-    /// Names of packages that it depends on, without those that are fetched.
+    /// Names of its dependencies, without those already fetched.
     depends: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Packages<'a> {
         Packages { cache: cache.to_owned(), arch, say, records: BTreeMap::new(), unpacked: Vec::new() }
     }
 
-    /// The place of the package in `unpacked`.
+    /// The index of the package in `unpacked`.
     fn fetch(&mut self, name: &str) -> Result<usize, ToolError> {
         if let Some(known) = self.unpacked.iter().position(|one| one.package.name == name) {
             return Ok(known);
@@ -50,8 +50,8 @@ impl<'a> Packages<'a> {
         Ok(self.unpacked.len() - 1)
     }
 
-    /// Asks apt's lists for `name` and for whatever else may be wanted, in few questions: each reads the lists anew, which
-    /// takes longer than all the rest.
+    /// Queries apt's lists for `name` and everything else that may be needed, in as few calls as possible: each one
+    /// reads the lists again, which takes longer than everything else.
     fn learn(&mut self, name: &str) -> Result<(), ToolError> {
         if self.records.contains_key(name) {
             return Ok(());
@@ -65,7 +65,7 @@ impl<'a> Packages<'a> {
             }
             let asked: Vec<String> = wanted.into_iter().collect();
             let mut found = debian::records(&asked, self.arch.debian())?;
-            // Other packages hold no library.
+            // Other packages contain no library.
             wanted = found.values().flat_map(depends).filter(|name| name.contains("lib")).collect();
             self.records.extend(asked.into_iter().map(|name| {
                 let record = found.remove(&name);
@@ -78,7 +78,7 @@ impl<'a> Packages<'a> {
         let paths = library_paths(name, self.arch);
         self.unpacked.iter().find_map(|one| {
             let (path, file) = first_file(&one.root, &paths)?;
-            // A loader stays where the program says, wherever it was found.
+            // A loader keeps the path that the program names, wherever it was found.
             let path = if name.starts_with('/') { name.to_owned() } else { format!("/{path}") };
             Some(FoundTool { path, file, package: Some(one.package.clone()) })
         })
@@ -95,8 +95,8 @@ impl ToolSource for Packages<'_> {
         Ok(FoundTool { path: format!("/{path}"), file, package: Some(one.package.clone()) })
     }
 
-    /// A package depends on those whose libraries it is linked with (Debian Policy, 8.6): the one that is wanted is
-    /// among them, and its name mostly says so.
+    /// A package depends on the packages of the libraries it is linked with (Debian Policy, 8.6), so the right one is
+    /// among them, and can usually be recognised by its name.
     fn library(&mut self, name: &str, by: &FoundTool) -> Result<Option<FoundTool>, ToolError> {
         if let Some(found) = self.look(name) {
             return Ok(Some(found));
@@ -106,7 +106,7 @@ impl ToolSource for Packages<'_> {
         candidates.sort_by_key(|package| likeness(name, package));
         for package in candidates.iter().filter(|package| likeness(name, package) < UNLIKE) {
             match self.fetch(package) {
-                // An alternative that this release does not have.
+                // An alternative that does not exist in this release.
                 Err(ToolError::Debian(debian::DebianError::Unknown(_))) => continue,
                 other => other?,
             };
@@ -118,10 +118,10 @@ impl ToolSource for Packages<'_> {
     }
 }
 
-/// Not worth a download.
+/// A value for packages that are not worth downloading.
 const UNLIKE: u8 = 4;
 
-/// How much a package's name looks as if it held the library; smaller is better.
+/// How closely a package's name resembles the library's; smaller is better.
 fn likeness(library: &str, package: &str) -> u8 {
     if package == "libc6" && (library.starts_with('/') || library.starts_with("libc.so")) {
         return 0;

@@ -7,7 +7,7 @@ use super::{FoundTool, ToolError, ToolSource, first_file, library_paths};
 use crate::arch::Arch;
 use crate::debian::{self, Package};
 
-/// Where programs are.
+/// Directories with programs.
 pub(super) const PROGRAMS: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
 
 /// A system's root directory.
@@ -15,7 +15,7 @@ pub(super) const PROGRAMS: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
 pub struct RootTools {
     root: PathBuf,
     arch: Arch,
-    /// Asking dpkg reads the lists of all packages.
+    /// Cached, because querying dpkg reads the lists of all packages.
     owners: BTreeMap<PathBuf, Option<Package>>,
 }
 
@@ -25,7 +25,7 @@ impl RootTools {
     }
 
     fn found(&mut self, path: &str, file: PathBuf) -> FoundTool {
-        // dpkg knows the files of this host and of no other.
+        // dpkg knows only this host's files.
         let package = match self.root == Path::new("/") {
             true => self.owners.entry(file.clone()).or_insert_with(|| debian::owner(&file)).clone(),
             false => None,
@@ -45,7 +45,7 @@ impl ToolSource for RootTools {
     fn library(&mut self, name: &str, _by: &FoundTool) -> Result<Option<FoundTool>, ToolError> {
         let paths = library_paths(name, self.arch);
         let Some((path, file)) = first_file(&self.root, &paths) else { return Ok(None) };
-        // A loader stays where the program says, wherever it was found.
+        // A loader keeps the path that the program names, wherever it was found.
         let path = name.strip_prefix('/').unwrap_or(path);
         Ok(Some(self.found(path, file)))
     }

@@ -56,7 +56,7 @@ fn links_of_an_unpacked_package_stay_inside() {
     assert_eq!(first_file(root, &["lib64/host".to_owned()]), None);
 }
 
-/// Unpacks what was taken and starts each program with nothing else there.
+/// Unpacks the collected files and starts each program with nothing else available.
 fn run_alone(tools: &[Tool], taken: &[Taken]) {
     let root = tempfile::tempdir().unwrap();
     for one in taken {
@@ -80,7 +80,7 @@ fn run_alone(tools: &[Tool], taken: &[Taken]) {
     }
 }
 
-/// The proof of a closure is that the program runs with nothing else.
+/// The closure is complete if the program runs with nothing else.
 #[test]
 fn what_this_host_has_runs_alone() {
     let mut host = RootTools::new(Path::new("/"), native());

@@ -1,5 +1,5 @@
-//! The builder on a real kernel: Debian's, found by BURIN_KERNEL_PACKAGE (a name or a .deb file; otherwise the standard
-//! kernel of apt). Skipped where there is no apt or no network.
+//! The builder with a real kernel: the Debian package named by BURIN_KERNEL_PACKAGE (a name or a .deb file; by default
+//! apt's standard kernel). Skipped without apt or network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -51,7 +51,7 @@ fn has(program: &str) -> bool {
     found
 }
 
-/// The modules of a closure with kmod's files in a directory of their own, indexed by depmod.
+/// The modules of a closure with kmod's files in a temporary directory, indexed by depmod.
 fn depmod(tree: &ModuleTree, closure: &Closure<'_>) -> (tempfile::TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("lib/modules").join(&tree.release);
@@ -68,7 +68,7 @@ fn depmod(tree: &ModuleTree, closure: &Closure<'_>) -> (tempfile::TempDir, PathB
     (root, dir)
 }
 
-/// Path to dependencies, as modules.dep has them.
+/// Path to dependencies, as in modules.dep.
 fn dependencies(text: &str) -> BTreeMap<&str, Vec<&str>> {
     let lines = text.lines().filter_map(|l| l.split_once(':'));
     lines.map(|(path, rest)| (path, rest.split_whitespace().collect())).collect()
@@ -78,7 +78,7 @@ fn lines(text: &str) -> BTreeSet<&str> {
     text.lines().filter(|l| !l.starts_with('#')).collect()
 }
 
-/// depmod finds dependencies by symbols, the builder by what modules state: both come to the same.
+/// depmod finds dependencies by symbols, the builder from the modules' metadata: both give the same result.
 #[test]
 fn tables_are_those_of_depmod() {
     let Some(unpacked) = kernel() else { return };
@@ -98,7 +98,7 @@ fn tables_are_those_of_depmod() {
     for (path, list) in &ours {
         let sets: [BTreeSet<&str>; 2] = [list.iter().copied().collect(), theirs[path].iter().copied().collect()];
         assert_eq!(sets[0], sets[1], "{path}");
-        // From the last to the first, nothing is loaded before what it depends on.
+        // Loaded from the last to the first, each comes after its dependencies.
         for (n, dependency) in list.iter().enumerate() {
             assert!(ours[dependency].iter().all(|d| list[n..].contains(d)), "{path}: {dependency} stands too late");
         }
@@ -109,7 +109,7 @@ fn tables_are_those_of_depmod() {
         assert!(differing.is_empty(), "{name}: {differing:?}");
     }
 
-    // modprobe would load the same, before each module that it names.
+    // modprobe would load the same modules, each after its dependencies.
     for name in ["mlx5_core", "ext4", "btrfs", "megaraid_sas", "nvme", "dm_crypt", "raid456"] {
         let output = Command::new("modprobe")
             .args(["--show-depends", "-C", "/dev/null", "-S", &tree.release, "-d"])
@@ -132,7 +132,7 @@ fn tables_are_those_of_depmod() {
     }
 }
 
-/// Options for a small ramdisk; the tests' own program, which is static as the agent is, stands in for the agent.
+/// Options for a small ramdisk. The test binary, which is static like the agent, stands in for it.
 fn small(dir: &Path, unpacked: &debian::UnpackedKernel, modules: &Path) -> Options {
     let list = dir.join("small.list");
     fs::write(&list, "need ext4\nneed virtio_net\nwant nonesuch\n").unwrap();
@@ -148,7 +148,7 @@ fn small(dir: &Path, unpacked: &debian::UnpackedKernel, modules: &Path) -> Optio
     }
 }
 
-/// Names in the ramdisk, as cpio lists them.
+/// Names in the ramdisk, as listed by cpio.
 fn listing(initramfs: &Path) -> BTreeSet<String> {
     let plain = codec::decompress(fs::read(initramfs).unwrap()).unwrap();
     let mut cpio =
@@ -173,7 +173,7 @@ fn same_input_gives_same_bytes() {
         let [a, b] = [0, 1].map(|n: usize| fs::read(dirs[n].path().join("out").join(&name)).unwrap());
         assert!(a == b, "{name:?} differs");
     }
-    // Once more with a warm cache.
+    // Again with a warm cache.
     let before = fs::read(dirs[0].path().join("out").join(INITRAMFS)).unwrap();
     build(&small(dirs[0].path(), unpacked, &unpacked.modules), &mut |_| ()).unwrap();
     assert!(before == fs::read(dirs[0].path().join("out").join(INITRAMFS)).unwrap());
@@ -239,7 +239,7 @@ fn the_output_holds_what_the_contract_says() {
     assert!(manifest.modules.iter().any(|m| m.name == "ext4" && m.rule.as_deref() == Some("need ext4")));
 }
 
-/// Another distribution's packing of the same modules makes no difference.
+/// Modules packed by another distribution make no difference.
 #[test]
 fn compressed_modules_are_taken_too() {
     let Some(unpacked) = kernel() else { return };
@@ -267,7 +267,7 @@ fn compressed_modules_are_taken_too() {
     assert_eq!(manifest.modules, expected.modules);
     assert_eq!(manifest.files, expected.files);
 
-    // One module less: the build names it and who wants it.
+    // With one module missing, the build names it and the module that needs it.
     fs::remove_file(find(&modules, "jbd2.ko")).unwrap();
     let error = build(&small(dir.path(), unpacked, &modules), &mut |_| ()).unwrap_err();
     let text = format!("{}: {}", error, std::error::Error::source(&error).unwrap());
@@ -297,7 +297,7 @@ fn find(dir: &Path, start: &str) -> PathBuf {
     panic!("{start} not found");
 }
 
-/// A failed build leaves the results of an earlier one alone.
+/// A failed build leaves the results of an earlier one untouched.
 #[test]
 fn a_dynamic_agent_changes_nothing() {
     let Some(unpacked) = kernel() else { return };

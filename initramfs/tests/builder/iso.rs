@@ -7,7 +7,7 @@ use std::process::Command;
 
 const MTIME: u32 = 1_700_000_000;
 
-/// What `build` leaves, as far as an image is made of it.
+/// The results of `build` that an image is made from.
 fn built(dir: &Path) -> PathBuf {
     let from = dir.join("out");
     std::fs::create_dir_all(&from).unwrap();
@@ -41,7 +41,7 @@ fn options(dir: &Path, output: &str) -> IsoOptions {
     }
 }
 
-/// A file of the ISO 9660 volume.
+/// A file in the ISO 9660 volume.
 fn of_iso(image: &Path, file: &str, dir: &Path) -> Vec<u8> {
     let to = dir.join("extracted");
     let _ = std::fs::remove_file(&to);
@@ -55,7 +55,7 @@ fn of_iso(image: &Path, file: &str, dir: &Path) -> Vec<u8> {
     std::fs::read(&to).unwrap_or_else(|_| panic!("{file}: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// A file of the partition.
+/// A file in the partition.
 fn of_partition(image: &Path, file: &str) -> Vec<u8> {
     let offset = partition(&std::fs::read(image).unwrap());
     let drive = format!("{}@@{offset}", image.display());
@@ -64,7 +64,7 @@ fn of_partition(image: &Path, file: &str) -> Vec<u8> {
     output.stdout
 }
 
-/// Where the EFI system partition begins, by the GPT.
+/// The offset of the EFI system partition, from the GPT.
 fn partition(bytes: &[u8]) -> usize {
     assert_eq!(&bytes[512..520], b"EFI PART");
     let entry = bytes[1024..].chunks_exact(128).take(128).find(|entry| entry.starts_with(&[0x28, 0x73, 0x2a, 0xc1]));

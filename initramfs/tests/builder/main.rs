@@ -1,4 +1,4 @@
-//! The builder as a program, and on a real kernel.
+//! Tests of the builder as a program, and with a real kernel.
 
 mod cli;
 mod debian_kernel;

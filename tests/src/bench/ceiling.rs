@@ -5,7 +5,7 @@ use super::error::BenchError;
 use super::measure::{Sample, Shell};
 use serde::{Deserialize, Serialize};
 
-/// A step of imaging, alone.
+/// One step of imaging, measured alone.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct CeilingStep {
     pub name: String,
@@ -19,24 +19,24 @@ pub struct CeilingStep {
 pub struct Ceiling {
     /// Group of rows that it belongs to.
     pub group: String,
-    /// Steps of an image that is written.
+    /// The steps of writing an image.
     pub write: Vec<CeilingStep>,
-    /// What reading back adds.
+    /// The additional time for reading back.
     pub read: CeilingStep,
-    /// What SHA-256 of the download adds, on a core of its own.
+    /// The additional time for SHA-256 of the download, on a core of its own.
     pub digest: CeilingStep,
     pub cores: usize,
 }
 
 impl Ceiling {
-    /// Seconds of a write in which the slowest step hides all others. Reading back uses the device after writing it.
+    /// Seconds of a write in which the slowest step hides all others. Reading back uses the device after writing.
     pub fn seconds(&self, readback: bool) -> f64 {
         let device = self.write.iter().find(|step| step.name == DEVICE).map_or(0.0, |step| step.wall);
         let device = if readback { device + self.read.wall } else { device };
         self.write.iter().map(|step| step.wall).fold(device, f64::max)
     }
 
-    /// Seconds that the steps' CPU time takes when no core ever idles.
+    /// Seconds that the steps' CPU time takes if no core is ever idle.
     pub fn processors(&self, readback: bool) -> f64 {
         let total: f64 = self.write.iter().map(|step| step.machine).sum();
         let total = if readback { total + self.read.machine } else { total };
@@ -44,10 +44,10 @@ impl Ceiling {
     }
 }
 
-/// Of an image, in bytes.
+/// Sizes of an image, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
-    /// What is not zeros.
+    /// Bytes that are not zeros.
     pub data: u64,
     pub size: u64,
 }
@@ -55,14 +55,14 @@ pub struct Sizes {
 /// The step that writes.
 const DEVICE: &str = "device";
 
-/// Measures each step three times and keeps the fastest. `from` is the variable that holds the
-/// server's URL, `decode` a command, `$IMAGES/file` what is downloaded.
+/// Measures each step three times and keeps the fastest. `from` is the variable with the server's URL, `decode` a
+/// command, and `$IMAGES/file` the downloaded file.
 pub fn ceiling(watch: &Shell, group: &str, file: &str, from: &str, decode: &str, sizes: Sizes) -> Result<Ceiling> {
     let Sizes { data, size } = sizes;
     let data = data.next_multiple_of(1 << 20).min(size);
     let fio =
         "fio --name=ceiling --filename=$DEV --bs=1M --direct=1 --iodepth=8 --ioengine=io_uring --output=/dev/null";
-    // Noise lies everywhere before, as for the rows.
+    // The device is filled with noise before, as for the rows.
     let write =
         format!("{fio} --rw=write --size={data} --end_fsync=1; blkdiscard -z -o {data} -l {} $DEV", size - data);
     let steps = [

@@ -8,11 +8,11 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-/// Unit of comparing.
+/// Unit of comparisons.
 const STEP: usize = 4 << 20;
-/// What direct I/O asks of an address.
+/// Address alignment for direct I/O.
 const ALIGN: usize = 4096;
-/// Unit of the dirt: a chunk of casync's and burin's index.
+/// Unit of changes: a chunk of casync's and burin's index.
 const CHUNK: u64 = 256 << 10;
 
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl BenchDevice {
         self.path.to_string_lossy().into_owned()
     }
 
-    /// Old bytes everywhere, so that whoever leaves something out is found out. Nothing of it stays in a cache.
+    /// Fills the device with noise, so that anything left unwritten is detected. Leaves nothing in a cache.
     pub fn fill_with_noise(&self) -> Result<()> {
         let device = format!("--filename={}", self.name());
         let steady = ["--name=noise", "--rw=write", "--bs=4M", "--direct=1", "--iodepth=4", "--ioengine=io_uring"];
@@ -74,7 +74,7 @@ impl BenchDevice {
         self.settle()
     }
 
-    /// A 4 KiB block of noise in one of twenty chunks of 256 KiB, wherever the generator says: always the same ones.
+    /// Overwrites a 4 KiB block in one of twenty chunks of 256 KiB with noise, always the same ones.
     pub fn dirty(&self) -> Result<()> {
         let file = OpenOptions::new().write(true).open(&self.path).map_err(BenchError::file("open", &self.path))?;
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -96,7 +96,7 @@ impl BenchDevice {
         self.settle()
     }
 
-    /// Nothing is left to be written, and no page of the device is cached.
+    /// Waits until everything is written, and drops the device's pages from the cache.
     pub fn settle(&self) -> Result<()> {
         tool("blockdev", &["--flushbufs", &self.name()])?;
         tool("sync", &[&self.backing.to_string_lossy()])?;
@@ -117,7 +117,7 @@ impl BenchDevice {
         Ok(self.size.saturating_sub(data))
     }
 
-    /// Whether the device holds `image` and nothing else, read past every cache.
+    /// Whether the device contains `image` and nothing else, read past every cache.
     pub fn holds(&self, image: &Path) -> Result<bool> {
         let half = self.size.div_ceil(2).next_multiple_of(STEP as u64).min(self.size);
         let (first, second) = thread::scope(|scope| {
@@ -158,7 +158,7 @@ impl Drop for BenchDevice {
     }
 }
 
-/// Bytes in extents that hold data, of what `filefrag -v` prints.
+/// Bytes in extents with data, from the output of `filefrag -v`.
 fn written_extents(text: &str) -> Option<u64> {
     let block: u64 = text.lines().find_map(|line| {
         let (_, tail) = line.split_once(" blocks of ").or_else(|| line.split_once(" block of "))?;

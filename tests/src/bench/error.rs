@@ -17,7 +17,7 @@ pub enum BenchError {
 }
 
 impl BenchError {
-    /// For `map_err`: what was to be done with which path.
+    /// For `map_err`: the failed action, and the path.
     pub fn file(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |source| Self::File { action, path, source }
@@ -28,7 +28,7 @@ impl BenchError {
     }
 }
 
-/// Runs a tool to its end; what it printed.
+/// Runs a tool and returns its output.
 pub fn tool(program: &str, arguments: &[&str]) -> Result<String, BenchError> {
     let output = std::process::Command::new(program).args(arguments).output();
     let output = output.map_err(|source| BenchError::Start { program: program.to_owned(), source })?;

@@ -8,12 +8,12 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// PID 1 has said who it is.
+/// The first line of PID 1.
 const FIRST_LINE: &str = "init: burin ";
-/// A machine that takes longer is not measured but broken.
+/// A machine that takes longer is broken, not slow.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Boots each of the directories `runs` times, one after the other, and tells the medians.
+/// Boots each of the directories `runs` times, one after the other, and returns the medians.
 pub fn hello(work: &Path, netboots: &[&Path], runs: usize) -> Result<String> {
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); netboots.len()];
     for run in 1..=runs {

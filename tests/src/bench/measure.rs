@@ -11,12 +11,12 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often memory is looked at.
+/// How often memory is sampled.
 const LOOK: Duration = Duration::from_millis(20);
-/// Whoever takes longer has lost.
+/// Limit for a command.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// What one run of a command cost.
+/// The cost of one run of a command.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
     pub ok: bool,
@@ -24,9 +24,9 @@ pub struct Sample {
     pub wall: f64,
     /// CPU seconds of the command and its children.
     pub cpu: f64,
-    /// CPU seconds of the whole machine meanwhile: the kernel's threads and the server too.
+    /// CPU seconds of the whole machine in that time: includes the kernel's threads and the server.
     pub machine: f64,
-    /// Most bytes resident at once, over all processes of the command.
+    /// Peak of resident bytes, over all processes of the command.
     pub rss: u64,
 }
 
@@ -34,12 +34,12 @@ pub struct Sample {
 #[derive(Debug)]
 pub struct Shell {
     pub variables: Vec<(String, String)>,
-    /// What the last command printed.
+    /// The output of the last command.
     pub log: PathBuf,
 }
 
 impl Shell {
-    /// The first error that the last command printed, or else its end, on one line.
+    /// The first error that the last command printed, otherwise its last output, on one line.
     pub fn last_words(&self) -> String {
         last_words(&std::fs::read_to_string(&self.log).unwrap_or_default())
     }
@@ -88,7 +88,7 @@ impl Shell {
 }
 
 fn last_words(text: &str) -> String {
-    // What only a terminal understands goes.
+    // Removes terminal control sequences.
     let plain = text.replace(|char: char| char.is_control() && char != '\n', " ");
     let lines: Vec<&str> = plain.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let error = lines.iter().find(|line| line.to_lowercase().starts_with("error"));

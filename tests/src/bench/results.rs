@@ -10,25 +10,25 @@ use std::path::{Path, PathBuf};
 /// One run of one row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// Of the row.
+    /// The row's id.
     pub id: String,
     /// Whether the command exited with 0.
     pub ok: bool,
-    /// Whether the device then held the image.
+    /// Whether the device contained the image afterwards.
     pub same: bool,
     /// Seconds.
     pub wall: f64,
     pub cpu: f64,
     /// CPU seconds of the whole machine.
     pub machine: f64,
-    /// Bytes, as all that follow.
+    /// Bytes, like all following fields.
     pub rss: u64,
     pub read: u64,
     pub written: u64,
     pub zeroed: u64,
     pub discarded: u64,
     pub sent: u64,
-    /// Why there is nothing to tell, or the last words of a command that failed.
+    /// Why there is no measurement, or the last output of a failed command.
     pub note: String,
 }
 
@@ -60,7 +60,7 @@ pub struct Results {
 }
 
 impl Results {
-    /// What the file at `path` holds; nothing where there is none.
+    /// The contents of the file at `path`; empty if it does not exist.
     pub fn load(path: &Path) -> Result<Self> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -73,7 +73,7 @@ impl Results {
         Ok(Self { path: path.to_owned(), entries })
     }
 
-    /// Drops what was measured of a row.
+    /// Drops all measurements of a row.
     pub fn forget(&mut self, id: &str) -> Result<()> {
         self.entries.retain(|entry| entry.id != id);
         let mut text = String::new();

@@ -1,6 +1,6 @@
 //! The contestants: one row and one command each.
 
-/// What is on the device before.
+/// The device's contents before the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prior {
     Noise,
@@ -10,12 +10,12 @@ pub enum Prior {
     Dirtied,
 }
 
-/// What a contestant does beside writing. Each is `yes`, `no` or a word that says how far it goes.
+/// What a contestant does besides writing. Each is `yes`, `no` or a word for the extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marks {
-    /// Compares a cryptographic digest of what came in.
+    /// Verifies a cryptographic digest of the download.
     pub hashes: &'static str,
-    /// Makes zeros of the image's holes.
+    /// Writes zeros for the image's holes.
     pub zeroes: &'static str,
     /// Flushes the device's cache before it reports success.
     pub flushes: &'static str,
@@ -33,7 +33,7 @@ pub struct Row {
     pub name: &'static str,
     /// For bash, with FAST and SLOW (URLs), DEV, BURIN, PEERS (directory), LIB (scripts/lib) and SPOOL (in RAM) set.
     pub command: &'static str,
-    /// The image that the device shall hold afterwards.
+    /// The image that the device must contain afterwards.
     pub image: &'static str,
     pub prior: Prior,
     pub marks: Marks,
@@ -171,7 +171,7 @@ fn gigabit() -> Vec<Row> {
     ]
 }
 
-/// A machine that had an image before.
+/// Rows of a machine that already had an image.
 fn again(group: &'static str, prior: Prior, image: &'static str) -> Vec<Row> {
     let row = |name, command, marks| Row { group, name, command, image, prior, marks };
     let commands = match image {

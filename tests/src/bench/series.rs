@@ -13,7 +13,7 @@ impl Series {
         values
     }
 
-    /// The middle one; of an even number, the mean of the two in the middle. None of nothing.
+    /// The median; of an even number of values, the mean of the two in the middle. `None` if there are no values.
     pub fn median(&self) -> Option<f64> {
         let values = self.sorted();
         let middle = values.len() / 2;
@@ -39,7 +39,7 @@ impl FromIterator<f64> for Series {
     }
 }
 
-/// Median, and in brackets the least and the most where there is more than one.
+/// The median; with more than one value also minimum and maximum, in brackets.
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.median(), self.min(), self.max()) {

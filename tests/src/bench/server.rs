@@ -13,7 +13,7 @@ pub struct Nginx {
     log: PathBuf,
     /// Without a limit.
     pub fast: String,
-    /// 118 MiB/s, which a link of 1 Gbit/s carries.
+    /// 118 MiB/s, the rate of a 1 Gbit/s link.
     pub slow: String,
 }
 
@@ -75,7 +75,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // The master ends its worker when asked to; killed outright it would leave it behind.
+        // The master ends its worker only if it is asked to end, not if it is killed.
         let pid = nix::unistd::Pid::from_raw(self.nginx.id() as i32);
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         let _ = self.nginx.wait();

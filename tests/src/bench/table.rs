@@ -11,7 +11,7 @@ use std::fmt::Write;
 const BEGIN: &str = "<!-- measured: scripts/bench writes what follows -->";
 const END: &str = "<!-- measured: end -->";
 
-/// Where and when it was measured.
+/// Where and when the measurements were made.
 #[derive(Debug, Clone)]
 pub struct BenchMachine {
     pub date: String,
@@ -24,7 +24,7 @@ pub struct BenchMachine {
 }
 
 impl BenchMachine {
-    /// This one. `agent` and `work` are the program measured and the directory of the disk's file.
+    /// This machine. `agent` and `work` are the measured program and the directory of the disk's file.
     pub fn here(agent: &str, work: &str) -> Result<Self> {
         let read = |path: &str| std::fs::read_to_string(path).map_err(BenchError::file("read", path));
         let (cpuinfo, meminfo) = (read("/proc/cpuinfo")?, read("/proc/meminfo")?);
@@ -53,7 +53,7 @@ fn median(entries: &[&Measurement], of: impl Fn(&Measurement) -> f64) -> Option<
     entries.iter().map(|entry| of(entry)).collect::<Series>().median()
 }
 
-/// Runs of a row that count for times: those that ended well.
+/// The successful runs of a row, which count for times.
 fn good<'a>(results: &'a Results, id: &'a str) -> Vec<&'a Measurement> {
     results.of(id).filter(|entry| entry.ok).collect()
 }
@@ -98,7 +98,7 @@ fn wall(results: &Results, id: &str) -> Option<f64> {
     median(&good(results, id), |entry| entry.wall)
 }
 
-/// The comparisons that the table is made for: how often the one goes into the other.
+/// The comparisons for which the table is made: the ratio of two rows.
 const BARS: [(&str, &str, &str, f64); 7] = [
     ("zstd, one frame: curl, zstd, dd", "zstd, one frame: burin", "curl, zstd, dd on one frame", 3.0),
     ("zstd, many frames: curl, zstd, dd", "zstd, many frames: burin", "curl, zstd, dd on many frames", 3.0),
@@ -162,7 +162,7 @@ fn ceilings(ceilings: &[Ceiling], results: &Results) -> String {
     text
 }
 
-/// Everything that was measured, for docs/benchmarks.md.
+/// All measurements, for docs/benchmarks.md.
 pub fn report(machine: &BenchMachine, rows: &[Row], results: &Results, limits: &[Ceiling]) -> String {
     let mut text = format!(
         "{}; {} cores of {}, {} MiB of RAM, Linux {}, the disk's file on {}; {}.\n\n",
@@ -188,7 +188,7 @@ pub fn report(machine: &BenchMachine, rows: &[Row], results: &Results, limits: &
     text
 }
 
-/// `document` with what was measured before replaced by `measured`.
+/// `document` with its old measurements replaced by `measured`.
 pub fn replace_measured(document: &str, measured: &str) -> Option<String> {
     let (head, rest) = document.split_once(BEGIN)?;
     let (_, tail) = rest.split_once(END)?;

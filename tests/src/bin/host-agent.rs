@@ -1,5 +1,5 @@
-//! An agent on this host, for tests that kill it: all of it but PID 1 and the network, on a machine that a file
-//! describes. It sees no disk but those of that file.
+//! An agent on this host, for tests that kill it: everything except PID 1 and the network, on a machine described in a
+//! file. It sees only the disks in that file.
 
 use burin::cli::look::{self, LookArgs};
 use burin::http::Clock;

@@ -49,13 +49,14 @@ pub(super) async fn script(State(shared): State<Arc<Shared>>, Query(who): Query<
     ([(header::CONTENT_TYPE, "text/plain")], text).into_response()
 }
 
-/// `exit` returns to the firmware, which goes on with its next boot entry.
+/// `exit` returns to the firmware, which continues with its next boot entry.
 const TO_DISK: &str = "#!ipxe\necho burin: nothing to do, booting from disk\nexit\n";
 
 fn to_agent(shared: &Shared, identity: &Identity) -> String {
     let base = shared.public_url();
     let options = &shared.options;
-    // Behind the ramdisk, so that its file counts. The kernel echoes its command line: no token may stand there.
+    // Loaded after the ramdisk, so that its file takes precedence. The kernel prints its command line, so a token must
+    // not be there.
     let (named, site) = match super::join::token_of(options, identity) {
         Some(_) => {
             (format!(" initrd={SITE}"), format!("initrd --name {SITE} {base}/ipxe/{SITE}?{}\n", query(identity)))
@@ -76,7 +77,7 @@ fn to_agent(shared: &Shared, identity: &Identity) -> String {
 
 const SITE: &str = "site.img";
 
-/// A ramdisk of one file, `/etc/burin/cmdline`, with what must not stand on the kernel command line.
+/// A ramdisk with one file, `/etc/burin/cmdline`, for what must not be on the kernel command line.
 pub(super) async fn site(State(shared): State<Arc<Shared>>, Query(who): Query<Who>) -> Response {
     let Some(token) = super::join::token_of(&shared.options, &who.identity()) else {
         return StatusCode::NOT_FOUND.into_response();
@@ -87,7 +88,7 @@ pub(super) async fn site(State(shared): State<Arc<Shared>>, Query(who): Query<Wh
     }
 }
 
-/// Packed: where it begins does not matter to the kernel then.
+/// Compressed, because the kernel then accepts it at any offset.
 pub fn site_archive(join_token: &Secret) -> io::Result<Vec<u8>> {
     let mut archive = Archive::default();
     let words = format!("burin.token={}\n", join_token.reveal());

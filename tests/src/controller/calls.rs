@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// What goes wrong is said as a `Problem` in JSON.
+/// Errors are replied as a `Problem` in JSON.
 #[derive(Debug)]
 pub(super) struct ProblemReply(StatusCode, Problem);
 
@@ -60,7 +60,7 @@ fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Tokens are kept and compared as digests, so the comparison's time tells nothing about the token.
+/// Tokens are stored and compared as digests, so the time of the comparison reveals nothing about the token.
 fn authorise(shared: &Shared, machine: &str, headers: &HeaderMap) -> Result<(), ProblemReply> {
     let token = bearer(headers).map(digest);
     if token.is_some_and(|token| shared.state().by_token(machine, &token)) {
@@ -89,7 +89,7 @@ pub(super) async fn hello(
         if let Err(refused) = super::join::may_have(known, &hello, || shared.in_use(&machine)) {
             return (None, Err(refused));
         }
-        // Whoever sees the machine finds its token.
+        // Stored under the lock: whoever sees the machine also finds its token.
         shared.tokens().insert(machine.clone(), Secret::new(token.clone()));
         let record =
             JournalRecord::Hello { machine: machine.clone(), hello: Box::new(hello.clone()), token: digest(&token) };
@@ -128,7 +128,7 @@ impl Wait {
     }
 }
 
-/// Files may change without anybody saying so: look again this often.
+/// Order files may change without notice: read them again at this interval.
 const LOOK: Duration = Duration::from_millis(500);
 
 pub(super) async fn order(
@@ -283,7 +283,7 @@ pub(super) async fn receipt_state(
     Ok(receipt_reply(&shared))
 }
 
-/// For whoever watches: the machines and where they stand. Without a token, hence without secrets.
+/// The machines and their states, for observers. No token is needed, so it contains no secrets.
 pub(super) async fn machines(State(shared): State<Arc<Shared>>) -> Response {
     let state = shared.state();
     Json(state.machines.keys().collect::<Vec<_>>()).into_response()

@@ -41,37 +41,37 @@ impl Call {
     }
 }
 
-/// What happens to a request instead of its answer.
+/// What happens to a request instead of a normal response.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// Answer this status.
+    /// Respond with this status.
     Status(u16),
-    /// Answer this status with `Retry-After`.
+    /// Respond with this status and `Retry-After`.
     RetryAfter { status: u16, seconds: u32 },
-    /// Close the connection; the request is not looked at.
+    /// Close the connection without reading the request.
     Drop,
-    /// Do what was asked, then close the connection instead of answering.
+    /// Do what was requested, then close the connection without a response.
     LoseReply,
-    /// Do what was asked, announce the whole answer, and close in mid-body.
+    /// Do what was requested, announce the whole response, and close in mid-body.
     CutReply,
-    /// Wait, then answer properly.
+    /// Wait, then respond normally.
     Stall(Duration),
-    /// Answer properly, but call it something else.
+    /// Respond normally, but with this content type.
     ContentType(String),
-    /// Do what was asked and answer 200 with these bytes as JSON.
+    /// Do what was requested, and respond 200 with these bytes as JSON.
     Body(Vec<u8>),
-    /// Answer 200 and never stop sending, until this many bytes.
+    /// Respond 200 and keep sending, up to this many bytes.
     Endless(u64),
 }
 
 /// What happens to a file under `/images/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageFault {
-    /// The server believes that the file ends here.
+    /// The file ends at this offset.
     Truncate(u64),
     /// The connection closes when the byte at this offset would be sent.
     Cut(u64),
-    /// One bit of the byte at this offset is wrong.
+    /// One bit of the byte at this offset is flipped.
     Flip(u64),
     /// Any status, e.g. 404.
     Status(u16),
@@ -81,7 +81,7 @@ pub enum ImageFault {
     Stall(u64, Duration),
 }
 
-/// Shared by the server and whoever holds its [`super::Controller`].
+/// Shared by the server and by the owner of its [`super::Controller`].
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     refusing: Arc<AtomicBool>,
@@ -90,30 +90,30 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// `fault` strikes the next `times` requests of this kind. [`Call::Any`] strikes only where no other is set.
+    /// Applies `fault` to the next `times` requests of this kind. [`Call::Any`] applies only if no other fault is set.
     pub fn set(&self, call: Call, fault: Fault, times: u32) {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(call, (fault, times));
     }
 
-    /// `fault` strikes the next `times` requests for `/images/PATH`.
+    /// Applies `fault` to the next `times` requests for `/images/PATH`.
     pub fn set_image(&self, path: &str, fault: ImageFault, times: u32) {
         self.images.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), (fault, times));
     }
 
-    /// Close every new connection at once, as if nothing listened, and cut those that speak.
+    /// Closes every new connection at once, as if nothing listened, and cuts the open ones.
     pub fn refuse_all(&self) {
         self.refusing.store(true, Ordering::Relaxed);
         self.set(Call::Any, Fault::Drop, u32::MAX);
     }
 
-    /// No faults any more.
+    /// Removes all faults.
     pub fn heal(&self) {
         self.refusing.store(false, Ordering::Relaxed);
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.images.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// How many requests of this kind the fault has still to strike.
+    /// The number of requests of this kind to which the fault still applies.
     pub fn left(&self, call: Call) -> u32 {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.get(&call).map_or(0, |(_, times)| *times)

@@ -60,7 +60,7 @@ async fn answer(directory: &Path, name: &str, fault: Option<ImageFault>, mut req
     let service = ServeDir::new(directory).append_index_html_on_directories(false);
     let response = match service.clone().try_call(request).await {
         Ok(response) => response.map(Body::new),
-        // tower-http calls it an error of the disk's.
+        // tower-http reports this as an I/O error.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return StatusCode::NOT_FOUND.into_response(),
         Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
@@ -84,7 +84,7 @@ async fn answer(directory: &Path, name: &str, fault: Option<ImageFault>, mut req
     }
 }
 
-/// First byte of the answer, by its Content-Range.
+/// The first byte of the response, from its Content-Range.
 fn start(response: &Response) -> u64 {
     let range = response.headers().get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
     range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()).unwrap_or(0)
@@ -96,11 +96,11 @@ struct Faulty {
     offset: u64,
     fault: ImageFault,
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
-    /// After the sleep the connection ends.
+    /// The connection ends after the sleep.
     ending: bool,
 }
 
-/// An error drops what hyper has not sent yet. While a body has nothing to say, hyper sends it.
+/// An error drops what hyper has not sent yet. While the body is pending, hyper sends it.
 const TO_SEND: Duration = Duration::from_millis(50);
 
 fn cut_error() -> io::Error {
@@ -129,7 +129,7 @@ impl HttpBody for Faulty {
         };
         let first = this.offset;
         this.offset += bytes.len() as u64;
-        // Where within this chunk the fault lies, if it does.
+        // The fault's position in this chunk, if it is there.
         let within =
             |offset: u64| offset.checked_sub(first).filter(|at| *at < bytes.len() as u64).map(|at| at as usize);
         match this.fault {

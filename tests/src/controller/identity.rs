@@ -5,7 +5,7 @@ use super::orders::{key, keys};
 use super::state::State;
 use burin::protocol::Identity;
 
-/// What two sets of names say about one kind of name.
+/// Comparison of one kind of name between two machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
     Same,
@@ -25,10 +25,10 @@ fn macs(names: &Identity) -> Vec<String> {
     names.boot_mac.iter().chain(&names.macs).map(|mac| mac.to_ascii_lowercase().replace('-', ":")).collect()
 }
 
-/// Without what nobody filled in: firmware tells iPXE its defaults as they are.
+/// Removes placeholders: firmware passes its default values to iPXE.
 pub(super) fn real(names: Identity) -> Identity {
     let Identity { system_uuid, serial, macs, boot_mac } = names;
-    // What is no UUID is a name that somebody thought of.
+    // Text that is not a UUID is a name given by a person.
     let is_uuid = system_uuid.as_deref().is_some_and(|text| uuid::Uuid::parse_str(text).is_ok());
     let system_uuid = if is_uuid { hwinventory::real_uuid(system_uuid) } else { system_uuid };
     Identity { system_uuid, serial: hwinventory::real(serial), macs, boot_mac }
@@ -47,15 +47,15 @@ pub(super) fn same(a: &Identity, b: &Identity) -> bool {
         };
     }
     match ours.iter().any(|mac| theirs.contains(mac)) {
-        // An adapter that wandered comes with another board's names.
+        // An adapter that was moved from another machine: the board's names differ.
         true => !(uuid == Said::Other && serial == Said::Other),
-        // All cards exchanged: then the board has to prove itself by both of its names.
+        // All network cards were exchanged: both of the board's names must match.
         false => uuid == Said::Same && serial == Said::Same,
     }
 }
 
 impl State {
-    /// The name of the machine that says hello: the one it has already, or the strongest of its names that no other
+    /// The name of the machine that sends hello: its existing one, otherwise the strongest of its names that no other
     /// machine has.
     pub(super) fn name(&self, identity: &Identity, boot_id: &str) -> String {
         let known = self.machines.iter().find(|(_, view)| view.is(identity));
@@ -66,7 +66,8 @@ impl State {
         names.find(|name| !self.machines.contains_key(name)).unwrap_or_else(|| key(boot_id))
     }
 
-    /// The keys under which a machine's order may lie, strongest first: none that another machine has as well.
+    /// The keys under which a machine's order may be stored, strongest first, without those that another machine has
+    /// too.
     pub(super) fn order_keys(&self, machine: Option<&str>, identity: &Identity) -> Vec<String> {
         let others: Vec<String> = (self.machines.iter())
             .filter(|(name, view)| machine != Some(name.as_str()) && !view.is(identity))
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
     use burin::protocol::{Hello, hello};
 
-    /// AMI's, on boards of many makers.
+    /// AMI's placeholder, on boards of many manufacturers.
     const DEFAULT: &str = "03000200-0400-0500-0006-000700080009";
 
     fn identity(uuid: &str, serial: &str, macs: &[&str]) -> Identity {
@@ -127,7 +128,7 @@ mod tests {
         let names = [&first, &second, &third].map(|identity| greet(&mut state, identity));
         assert_eq!(names, [DEFAULT, "s2", "52-54-00-00-00-03"]);
         assert!(state.by_token(DEFAULT, &format!("token of {DEFAULT}")), "the first one's token still holds");
-        // Each is known again, and by the script's few names as well.
+        // Each is recognised again, even by the few names in the script.
         assert_eq!(
             [&third, &second, &first].map(|identity| greet(&mut state, identity)),
             ["52-54-00-00-00-03", "s2", DEFAULT]

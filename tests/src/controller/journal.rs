@@ -18,7 +18,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Reads what is there, cuts off a torn last line, and starts the writer.
+    /// Reads the existing records, cuts off an incomplete last line, and starts the writer.
     pub fn open(path: &Path) -> io::Result<(Self, Vec<JournalRecord>)> {
         let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
         let (records, end) = read(&file)?;
@@ -29,7 +29,7 @@ impl Journal {
         Ok((Self { sender }, records))
     }
 
-    /// Queues a record; the answer is true once it cannot be lost any more.
+    /// Queues a record. The receiver gets true once the record is safely on disk.
     pub fn append(&self, record: &JournalRecord) -> oneshot::Receiver<bool> {
         let (done, receiver) = oneshot::channel();
         if let Ok(mut bytes) = serde_json::to_vec(record) {
@@ -69,7 +69,7 @@ fn write(mut file: File, receiver: &Receiver<Line>) {
     while let Ok(first) = receiver.recv() {
         let lines: Vec<Line> = std::iter::once(first).chain(receiver.try_iter()).collect();
         let bytes: Vec<u8> = lines.iter().flat_map(|line| line.bytes.iter().copied()).collect();
-        // After a failed write the end of the file is unknown: nothing more is promised until a restart.
+        // After a failed write the end of the file is unknown: nothing more is acknowledged until a restart.
         healthy = healthy && file.write_all(&bytes).and_then(|()| file.sync_data()).is_ok();
         for line in lines {
             let _ = line.done.send(healthy);

@@ -58,7 +58,7 @@ impl Tls {
     }
 }
 
-/// Accepts in its own task, so that a client that stalls in its handshake holds up nobody.
+/// Accepts in a task of its own, so that a client that stalls in its handshake blocks nobody else.
 #[derive(Debug)]
 pub(super) struct Connections {
     receiver: mpsc::Receiver<(Connection, SocketAddr)>,
@@ -77,7 +77,7 @@ impl Connections {
                     continue;
                 };
                 if refusing.load(Ordering::Relaxed) {
-                    // The Drop of a socket with no linger and unread bytes is a reset.
+                    // Closing a socket without linger and with unread bytes sends a reset.
                     continue;
                 }
                 let _ = stream.set_nodelay(true);
@@ -114,7 +114,7 @@ impl Listener for Connections {
     }
 }
 
-/// Handle to one connection's switch, an extension of its requests.
+/// Cuts one connection; an extension of its requests.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cut(Arc<AtomicBool>);
 

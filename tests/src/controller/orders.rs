@@ -24,9 +24,9 @@ impl StoredOrder {
         Self { etag: format!("\"{hex}\""), body }
     }
 
-    /// The order's id; of bytes that have none, their ETag, so that they too can be counted.
+    /// The order's id. For bytes without one, their ETag, so that their attempts can be counted too.
     pub fn id(&self) -> String {
-        // Of a signed one, what is in the envelope.
+        // For a signed order, the contents of its envelope.
         let inside = Envelope::parse(&self.body).ok().and_then(|envelope| envelope.contents(PAYLOAD_TYPE).ok());
         let value: Option<serde_json::Value> = serde_json::from_slice(inside.as_ref().unwrap_or(&self.body)).ok();
         let id = value.as_ref().and_then(|value| value.get("id")).and_then(|id| id.as_str());
@@ -38,14 +38,14 @@ impl StoredOrder {
     }
 }
 
-/// File-name form of a MAC, serial or UUID: lower case, and nothing that could leave the directory.
+/// A MAC, serial number or UUID as a file name: lower case, and nothing that could leave the directory.
 pub(super) fn key(text: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '.' { c.to_ascii_lowercase() } else { '-' };
     let key: String = text.trim().chars().take(100).map(safe).collect();
     if key.starts_with('.') { format!("-{key}") } else { key }
 }
 
-/// The keys under which a machine's order may lie, strongest first.
+/// The keys under which a machine's order may be stored, strongest first.
 pub(super) fn keys(machine: Option<&str>, identity: &Identity) -> Vec<String> {
     let macs = identity.boot_mac.iter().chain(&identity.macs);
     let names = identity.system_uuid.iter().chain(&identity.serial).chain(macs).map(String::as_str);
@@ -54,7 +54,7 @@ pub(super) fn keys(machine: Option<&str>, identity: &Identity) -> Vec<String> {
     keys
 }
 
-/// The first file there is.
+/// The first file that exists.
 pub(super) fn find(directory: &Path, keys: &[String]) -> Option<StoredOrder> {
     keys.iter().find_map(|key| std::fs::read(path(directory, key)).ok()).map(StoredOrder::new)
 }

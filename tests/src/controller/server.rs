@@ -24,14 +24,14 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
-/// How a controller is set up. `Options::new(directory)` is enough for tests.
+/// Options of a controller. `Options::new(directory)` is enough for tests.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Port 0 is an ephemeral one.
+    /// Port 0 means an ephemeral port.
     pub listen: SocketAddr,
-    /// The journal lives here.
+    /// The directory of the journal.
     pub state: PathBuf,
-    /// `KEY.json` files; made if absent.
+    /// The directory of `KEY.json` files; created if absent.
     pub orders: PathBuf,
     /// Kernel and initramfs, under `/boot/`.
     pub artefacts: Option<PathBuf>,
@@ -42,28 +42,29 @@ pub struct Options {
     /// File names under `/boot/` for the iPXE script.
     pub kernel: String,
     pub initramfs: String,
-    /// More kernel words for the iPXE script.
+    /// More words for the kernel command line in the iPXE script.
     pub cmdline: String,
     /// Grants for one order on one machine.
     pub max_attempts: u32,
-    /// Asked of every hello, where set.
+    /// If set, every hello must contain it.
     pub join_token: Option<Secret>,
-    /// A directory of `KEY.token` files, KEY as with orders: the join token of one machine alone, instead of the common one.
+    /// A directory of `KEY.token` files, with KEY as for orders: the join token of a single machine, instead of the
+    /// common one.
     pub join_tokens: Option<PathBuf>,
-    /// Machines have to prove by their TPM what they have booted, where set.
+    /// If set, machines must prove by their TPM what they have booted.
     pub attest: Option<Demand>,
-    /// So long after its last call a machine counts as being in use: another boot of it gets no token.
+    /// How long a machine counts as in use after its last call. Until then another boot of it gets no token.
     pub in_use: Duration,
     pub heartbeat_seconds: Option<u32>,
     pub tls: Option<Tls>,
-    /// PEM of CAs: with TLS, machines have to show a certificate by one of them.
+    /// CAs in PEM. With TLS, machines must present a certificate from one of them.
     pub client_ca: Option<String>,
     /// Keep receipts in state `posted` until [`Controller::acknowledge`].
     pub hold_receipts: bool,
 }
 
 impl Options {
-    /// Everything below one directory, on an ephemeral port of 127.0.0.1.
+    /// Everything is below one directory, and listens on an ephemeral port of 127.0.0.1.
     pub fn new(directory: &Path) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -107,7 +108,7 @@ pub struct Controller {
     runtime: Option<Runtime>,
 }
 
-/// What the handlers share.
+/// State shared by the handlers.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub options: Options,
@@ -116,18 +117,18 @@ pub(super) struct Shared {
     pub watchers: Watchers,
     state: Mutex<State>,
     journal: Journal,
-    /// Rises with every change, to wake long-polls.
+    /// Increases with every change, to wake long polls.
     changes: watch::Sender<u64>,
     held: Mutex<bool>,
-    /// Of this process only: the journal has digests.
+    /// Tokens of this process only: the journal contains digests.
     tokens: Mutex<BTreeMap<String, Secret>>,
     pub challenges: Challenges,
-    /// When each machine called with its token for the last time.
+    /// Time of each machine's last call with its token.
     pub heard: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Controller {
-    /// Restores what the journal holds, and serves until stopped.
+    /// Restores the journal's state, and serves until stopped.
     pub fn start(options: Options) -> Result<Self, StartError> {
         for path in [&options.state, &options.orders] {
             std::fs::create_dir_all(path).map_err(|source| StartError::Path { path: path.clone(), source })?;
@@ -185,7 +186,7 @@ impl Controller {
         self.shared.url()
     }
 
-    /// As agents reach it: [`Options::public_url`], or else [`Controller::url`].
+    /// The URL for agents: [`Options::public_url`], otherwise [`Controller::url`].
     pub fn public_url(&self) -> String {
         self.shared.public_url()
     }
@@ -198,7 +199,7 @@ impl Controller {
         &self.shared.faults
     }
 
-    /// Everything that happens from now on.
+    /// All observations from now on.
     pub fn subscribe(&self) -> Receiver<Observation> {
         self.shared.watchers.subscribe()
     }
@@ -216,12 +217,12 @@ impl Controller {
         Ok(())
     }
 
-    /// The control word that goes out with the next reply to this machine.
+    /// Sends this control word with the next reply to this machine.
     pub fn control(&self, machine: &str, control: Control) {
         self.shared.keep(JournalRecord::Control { machine: machine.to_owned(), control });
     }
 
-    /// Receipts that were held back, and all to come, are acknowledged.
+    /// Acknowledges the receipts that were held back, and all later ones.
     pub fn acknowledge(&self) {
         *self.shared.held.lock().unwrap_or_else(PoisonError::into_inner) = false;
         self.shared.changed();
@@ -240,7 +241,7 @@ impl Controller {
         self.shared.state().machines.get(machine).cloned()
     }
 
-    /// The first receipt of any machine for this order, waiting for it; `None` after `timeout`.
+    /// Waits for the first receipt of any machine for this order; `None` after `timeout`.
     pub fn wait_receipt(&self, order: &str, timeout: Duration) -> Option<(String, Receipt)> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -255,7 +256,7 @@ impl Controller {
         }
     }
 
-    /// Ends at once, as `kill -9` would: what was acknowledged is on disk, the rest is gone.
+    /// Stops at once, like `kill -9`: what was acknowledged is on disk, the rest is lost.
     pub fn stop(mut self) {
         self.end();
     }
@@ -273,13 +274,13 @@ impl Drop for Controller {
     }
 }
 
-/// Connections that may wait to be accepted. Racks are powered on together: where the queue runs over, the kernel answers
-/// with cookies and forgets, and machines that had already sent their hello are reset.
+/// Number of connections that may wait to be accepted. Racks are powered on together. If the queue overflows, the
+/// kernel answers with SYN cookies and forgets, and machines that have already sent their hello get a reset.
 const BACKLOG: u32 = 4096;
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A restart has to find its port again, whoever was connected.
+    // A restart must get the same port, even with connections in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -336,12 +337,12 @@ impl Shared {
         self.changes.subscribe()
     }
 
-    /// Applies a record and queues it, in one order; the answer is true once it is on disk.
+    /// Applies a record and queues it, in one order. The receiver gets true once it is on disk.
     pub fn keep(&self, record: JournalRecord) -> oneshot::Receiver<bool> {
         self.keep_if(|_| (Some(record), ())).0
     }
 
-    /// Decides under the lock what is to be kept, so that two requests cannot both be first.
+    /// Decides under the lock what to record, so that two requests cannot both be first.
     pub fn keep_if<T>(
         &self,
         decide: impl FnOnce(&State) -> (Option<JournalRecord>, T),
@@ -361,8 +362,8 @@ impl Shared {
         (written, answer)
     }
 
-    /// Keeps events. The acknowledgement holds once the first value says so: the journal is written in order, and
-    /// what came after this batch is not counted.
+    /// Records events. The acknowledgement is valid once the receiver gets true: the journal is written in order, and
+    /// later batches are not included.
     pub fn keep_events(&self, machine: &str, boot: &str, events: Vec<Event>) -> (oneshot::Receiver<bool>, Ack) {
         let mut state = self.state();
         let written = if events.is_empty() {
@@ -380,17 +381,17 @@ impl Shared {
         (written, Ack { acked, control: view.map_or(Control::Continue, |view| view.control) })
     }
 
-    /// The order of a machine, whether or not it is still to be done.
+    /// The order of a machine, whether or not it is done.
     pub fn order_file(&self, machine: Option<&str>, identity: &Identity) -> Option<StoredOrder> {
         let keys = self.state().order_keys(machine, identity);
         orders::find(&self.options.orders, &keys)
     }
 
-    /// For the iPXE script: is there anything to do for a machine that only gave its names?
+    /// For the iPXE script: whether a machine that gave only its names has an order to do.
     pub fn order_waits(&self, identity: &Identity) -> bool {
         let state = self.state();
         let known = state.machines.iter().find(|(_, view)| view.is(identity));
-        // A known machine has more names than those in the script's query.
+        // A known machine has more names than the script's query contains.
         let full = known.and_then(|(_, view)| view.hello.as_ref()).map_or(identity, |hello| &hello.identity);
         let keys = state.order_keys(known.map(|(machine, _)| machine.as_str()), full);
         let Some(order) = orders::find(&self.options.orders, &keys) else { return false };

@@ -37,7 +37,7 @@ pub enum JournalRecord {
     },
 }
 
-/// What the controller knows of one machine.
+/// The controller's knowledge of one machine.
 #[derive(Debug, Clone, Default)]
 pub struct MachineView {
     pub hello: Option<Hello>,
@@ -52,14 +52,14 @@ pub struct MachineView {
 #[derive(Debug, Clone, Default)]
 pub struct BootEvents {
     pub events: BTreeMap<u64, Event>,
-    /// Highest sequence up to which nothing is missing.
+    /// The highest sequence without a gap below it.
     pub acked: u64,
-    /// Ranges that the agent said it dropped: last sequence to first.
+    /// Ranges that the agent reported as dropped: last sequence to first.
     dropped: BTreeMap<u64, u64>,
 }
 
 impl BootEvents {
-    /// True where the event is new.
+    /// True if the event is new.
     fn take(&mut self, event: Event) -> bool {
         let sequence = event.id.sequence;
         if self.events.contains_key(&sequence) || sequence <= self.acked {
@@ -89,12 +89,12 @@ impl BootEvents {
 }
 
 impl MachineView {
-    /// All events in the order of boots' ids and sequences.
+    /// All events, sorted by boot id and sequence.
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         self.boots.values().flat_map(|boot| boot.events.values())
     }
 
-    /// The attempt that would be next for an order.
+    /// The number of the next attempt at an order.
     pub fn next_attempt(&self, order: &str) -> u32 {
         let granted =
             self.grants.iter().filter(|(request, reply)| request.order == order && reply.decision == Decision::Granted);
@@ -103,13 +103,13 @@ impl MachineView {
         tried.chain(told).max().unwrap_or(0).saturating_add(1)
     }
 
-    /// Whether there is nothing more to do for this order: it succeeded, or failed as often as it may.
+    /// Whether this order needs nothing more: it succeeded, or failed as often as it may.
     pub fn finished(&self, order: &str, max_attempts: u32) -> bool {
         let mut told = self.receipts.iter().filter(|receipt| receipt.order == order);
         told.clone().any(|receipt| receipt.problem.is_none()) || told.any(|receipt| receipt.attempt >= max_attempts)
     }
 
-    /// Whether these are names of this machine.
+    /// Whether these names belong to this machine.
     pub fn is(&self, names: &Identity) -> bool {
         self.hello.as_ref().is_some_and(|hello| identity::same(&hello.identity, names))
     }
@@ -121,7 +121,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Applies a record; of events, those that were new come back.
+    /// Applies a record. Returns the events that were new.
     pub fn apply(&mut self, record: JournalRecord) -> Vec<Event> {
         match record {
             JournalRecord::Hello { machine, hello, token } => {
@@ -159,7 +159,7 @@ impl State {
         Vec::new()
     }
 
-    /// Whether a machine may destroy what its plan names. The second value tells if the answer is new.
+    /// Whether a machine may destroy what its plan names. The second value is true if the decision is new.
     pub fn decide(
         &self,
         machine: &str,

@@ -18,7 +18,7 @@ enum Step {
         boot: u8,
         instance: u8,
     },
-    /// Asks for the attempt that the controller would hand out next.
+    /// Requests a grant for the attempt that the controller expects next.
     GrantNext {
         plan: u8,
         boot: u8,
@@ -63,7 +63,7 @@ fn request(order: u8, attempt: u32, plan: u8, boot: u8, instance: u8) -> GrantRe
 
 fn receipt_of(attempt: u32, failed: bool) -> Receipt {
     let problem = || Problem { code: "x.y".into(), message: "m".into(), causes: vec![], hint: None };
-    // From JSON, so that what receipts learn to say later does not matter here.
+    // From JSON, so that new fields of receipts do not matter here.
     serde_json::from_value(serde_json::json!({
         "version": receipt::VERSION, "order": "o0", "attempt": attempt, "boot_id": "b0", "plan_digest": null,
         "problem": failed.then(problem), "images": [], "stages": [],
@@ -79,7 +79,7 @@ fn event(sequence: u64, from: Option<u64>) -> Event {
     Event::new(EventId { boot_id: "b0".into(), sequence }, "/", SystemTime::UNIX_EPOCH, None, &kind)
 }
 
-/// State and journal, as the server has them.
+/// State and journal, as in the server.
 #[derive(Default)]
 struct Bench {
     state: State,
@@ -162,7 +162,7 @@ proptest! {
             let distinct: std::collections::BTreeSet<u32> = granted.iter().copied().collect();
             prop_assert_eq!(distinct.len(), granted.len(), "an attempt is granted once: {:?}", granted);
             prop_assert!(granted.iter().all(|attempt| (1..=MOST_ATTEMPTS).contains(attempt)), "{granted:?}");
-            // What is acknowledged has no hole: each sequence is there or covered by a stand-in.
+            // Acknowledged sequences have no gap: each is present, or covered by a stand-in.
             if let Some(boot) = bench.view().boots.get("b0") {
                 let covered = |sequence: &u64| {
                     boot.events.contains_key(sequence)

@@ -17,7 +17,7 @@ pub enum Observation {
         machine: String,
         hello: Box<Hello>,
     },
-    /// The order went out.
+    /// The order was sent.
     OrderSent {
         machine: String,
         etag: String,
@@ -33,7 +33,7 @@ pub enum Observation {
         request: Box<GrantRequest>,
         reply: Box<GrantReply>,
     },
-    /// A receipt was durably kept.
+    /// A receipt was recorded durably.
     Receipt {
         machine: String,
         receipt: Box<Receipt>,

@@ -1,4 +1,4 @@
-//! What scripts build for machines to boot: netboot artefacts and the Debian image.
+//! Builds what machines boot, by the project's scripts: netboot artefacts and the Debian image.
 
 use super::DeployError;
 use serde::Deserialize;
@@ -33,7 +33,7 @@ impl Netboot {
     }
 }
 
-/// A disk image and what is known of it, as `scripts/image` describes it in image.json.
+/// A disk image and its properties, as `scripts/image` describes it in image.json.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Image {
     #[serde(skip)]
@@ -59,7 +59,7 @@ impl Image {
     }
 }
 
-/// What `scripts/test` has built, or the reason to skip: tests of machines need it and cannot make it.
+/// The artefacts of `scripts/test`, or the reason to skip: tests of machines need them and cannot make them.
 pub fn built() -> Result<(Netboot, Image), String> {
     if let Some(reason) = crate::vm::missing_tools() {
         return Err(reason);

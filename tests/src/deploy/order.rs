@@ -3,11 +3,11 @@
 use super::Image;
 use serde_json::{Value, json};
 
-/// A public key nobody has the private half of.
+/// A public key whose private half nobody has.
 pub(super) const SSH_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1cmluLWRlbW8ta2V5LW5vYm9keS1ob2xkcy1pdCEh demo@example";
 
-/// Prints, from inside the installed system, which disk its root is on and how large that has become.
+/// Prints, from inside the installed system, the disk of its root and the root's new size.
 const REPORT: &str = "#cloud-config
 runcmd:
   - |
@@ -15,15 +15,15 @@ runcmd:
     echo \"burin-proof serial=$(lsblk -dnro SERIAL /dev/$disk) root=$part size=$(lsblk -bdnro SIZE $part) filesystem=$(findmnt -bnro SIZE /)\" >/dev/ttyS0
 ";
 
-/// An order of one image on one disk. Start from [`OrderBuilder::new`] and change what a test is about.
+/// An order of one image on one disk. Start from [`OrderBuilder::new`] and change what the test is about.
 #[derive(Debug, Clone)]
 pub struct OrderBuilder {
     order: Value,
 }
 
 impl OrderBuilder {
-    /// `images` is the URL of the directory that holds the image, as the machine sees it. The disk is an NVMe one that
-    /// the image fits on; hostname and key are injected as attributes.
+    /// `images` is the URL of the image's directory, as the machine reaches it. The order selects an NVMe disk that is
+    /// large enough; hostname and key are injected as attributes.
     pub fn new(id: &str, hostname: &str, images: &str, image: &Image) -> Self {
         let order = json!({
             "version": "order/v1",
@@ -56,10 +56,10 @@ impl OrderBuilder {
         Self { order }
     }
 
-    /// Put `value` at a JSON pointer, which may name a new key of an object that is there.
+    /// Puts `value` at a JSON pointer, which may name a new key of an existing object.
     ///
     /// # Panics
-    /// When the pointer's parent is not an object or array of the order: a mistake in the test.
+    /// If the pointer's parent is not an object or array of the order: a mistake in the test.
     pub fn set(mut self, pointer: &str, value: Value) -> Self {
         let (parent, key) = pointer.rsplit_once('/').expect("a JSON pointer starts with a slash");
         let parent = self.order.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer} is not in the order"));
@@ -70,7 +70,7 @@ impl OrderBuilder {
         self
     }
 
-    /// A line of user data that nobody but the installed system may see.
+    /// Adds a line of user data that only the installed system may see.
     pub fn secret(mut self, secret: &str) -> Self {
         self.order["seed"]["user_data"] = json!(format!("{REPORT}# {secret}\n"));
         self

@@ -1,4 +1,4 @@
-//! Images with holes of every length, whose every byte a test knows, and what a disk holds after one.
+//! Images with holes of every length and known contents, and the expected contents of a disk afterwards.
 
 use super::small::digest;
 use super::{DeployError, Image};
@@ -9,8 +9,8 @@ use std::path::Path;
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// Where zeros are: offset and length. Shorter and longer than what is worth punching, aligned and not, over the
-/// borders of chunks of a MiB.
+/// Offset and length of the zeros: shorter and longer than the minimum for punching holes, aligned and not, and across
+/// the borders of 1 MiB chunks.
 const HOLES: [(usize, usize); 8] = [
     (400 * KIB, 4 * KIB),
     (600 * KIB, 60 * KIB),
@@ -25,13 +25,13 @@ const HOLES: [(usize, usize); 8] = [
 #[derive(Debug, Clone)]
 pub struct Patchwork {
     pub image: Image,
-    /// As they shall be on the disk.
+    /// The expected contents of the disk.
     pub bytes: Vec<u8>,
 }
 
 impl Patchwork {
     /// Noise of `seed` (see [`Dirt`]) with the holes, as long as `bytes`, under an MBR with one partition of `sectors`
-    /// sectors from sector 256. Packed by zstd where the name says so.
+    /// sectors from sector 256. Packed by zstd if the name says so.
     pub fn create(dir: &Path, name: &str, bytes: usize, seed: u64, sectors: u32) -> Result<Self, DeployError> {
         let mut patchwork = Self::dense(dir, name, bytes, seed, sectors)?;
         for (start, length) in HOLES {
@@ -55,9 +55,9 @@ impl Patchwork {
         Ok(Self { image: store(dir, name, &bytes)?, bytes })
     }
 
-    /// What a disk holds once the image is on it: the image, zeros to the end of its last sector, zeros wherever an old
-    /// signature could lie (a MiB behind the image, at the disk's end, and at both ends of each old partition), and
-    /// everything else as `before`.
+    /// The expected contents of a disk after the image was written: the image, zeros to the end of its last sector,
+    /// zeros wherever an old signature could be (in the MiB after the image, at the disk's end, and at both ends of
+    /// each old partition), and everything else as `before`.
     pub fn over(&self, before: &[u8], old: &[Range<usize>], sector: usize) -> Vec<u8> {
         let mut after = before.to_vec();
         let end = self.bytes.len().next_multiple_of(sector);

@@ -1,4 +1,4 @@
-//! A CA of a site's own, and a server certificate that is valid now and no longer than a year.
+//! A site's own CA, and a server certificate that is valid for at most one year.
 
 use crate::controller::Tls;
 use rcgen::{BasicConstraints, CertificateParams, DnType, Error, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -30,7 +30,8 @@ impl Pki {
     }
 }
 
-/// The Gregorian year, but for some hours around new year, which half a year of validity on either side covers.
+/// The current Gregorian year. It may be wrong for some hours around New Year, which half a year of validity on either
+/// side covers.
 fn this_year() -> i32 {
     let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
     1970 + i32::try_from(seconds / 31_556_952).unwrap_or(0)

@@ -1,16 +1,16 @@
-//! What shows that the job was done: the installed system's own words, and every byte of the disks.
+//! Proof that the job was done: the installed system's own output, and every byte of the disks.
 
 use super::{DeployError, Scene, order, scene};
 use burin::protocol::Receipt;
 use sha2::{Digest, Sha256};
 
-/// How the installed system's report starts on its console.
+/// The start of the installed system's report on its console.
 pub(super) const MARK: &str = "burin-proof serial=";
 
 #[derive(Debug, Clone)]
 pub struct Proof {
     pub hostname: String,
-    /// Of the authorized key, as cloud-init printed it.
+    /// The fingerprint of the authorized key, as printed by cloud-init.
     pub fingerprint: String,
     /// The system's report of its root: device, bytes of the partition and of the filesystem.
     pub root: String,
@@ -72,7 +72,7 @@ pub fn fingerprint(key: &str) -> String {
     Sha256::digest(blob).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
-/// Base64, RFC 4648 section 4; what is not of its alphabet ends it.
+/// Base64, RFC 4648 section 4; ends at the first character outside of its alphabet.
 fn decode(text: &str) -> Vec<u8> {
     let value = |byte: u8| match byte {
         b'A'..=b'Z' => Some(byte - b'A'),

@@ -1,4 +1,4 @@
-//! The machine under way: everything that its console and its controller see, in one stream, up to the end.
+//! A running machine: everything that its console and its controller see, in one stream, until the end.
 
 use super::{DeployError, Proof, Scene, order, proof};
 use crate::controller::Observation;
@@ -7,7 +7,7 @@ use burin::protocol::{Kind, Problem};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// Longer than any step is silent, even where two cores emulate two others.
+/// Longer than the silence of any step, even if two cores emulate two others.
 const SILENCE: Duration = Duration::from_secs(300);
 
 /// Something happened.
@@ -35,7 +35,7 @@ impl<'a> Deployment<'a> {
         forward(machine.console().lines(), sender.clone(), News::Console);
         let (console, prompt) = (machine.console().clone(), format!("{} login:", scene.hostname));
         std::thread::spawn(move || {
-            // Hours: the silence of all senders is what ends a deployment.
+            // Hours, because a deployment ends when all senders are silent.
             if console.wait_for(&prompt, Duration::from_secs(4 * 3600)).is_ok() {
                 let _ = sender.send(News::Login(Instant::now()));
             }
@@ -47,12 +47,12 @@ impl<'a> Deployment<'a> {
         &self.machine
     }
 
-    /// Follow the machine until the installed system has reported in, then switch it off and look at the disks.
+    /// Follows the machine until the installed system has reported, then switches it off and examines the disks.
     pub fn finish(mut self, mut tell: impl FnMut(&News)) -> Result<Proof, DeployError> {
         let mut during = "the firmware starts".to_owned();
         let mut login = false;
         let mut reported = false;
-        // cloud-init shows it after it has run the report.
+        // cloud-init prints it after it has run the report.
         let mut keyed = false;
         let fingerprint = proof::fingerprint(order::SSH_KEY);
         let mut last = Instant::now();
@@ -91,7 +91,7 @@ impl<'a> Deployment<'a> {
         Proof::gather(self.scene, &text)
     }
 
-    /// The end of the console, for a person who wants to know what went wrong.
+    /// The end of the console's text, for people who look for the cause of a failure.
     pub fn console_tail(&self) -> String {
         self.machine.console().tail(25)
     }
@@ -107,7 +107,7 @@ fn forward<T: Send + 'static>(from: Receiver<T>, to: Sender<News>, wrap: impl Fn
     });
 }
 
-/// What ends the job: a refusal or a failed attempt.
+/// The refusal or failed attempt that ends the job.
 fn failure(seen: &Observation) -> Option<Problem> {
     match seen {
         Observation::Receipt { receipt, .. } => receipt.problem.clone(),

@@ -1,4 +1,4 @@
-//! The machine, its disks and its controller, before the power button is pressed.
+//! The machine, its disks and its controller, before power-on.
 
 use super::order::OrderBuilder;
 use super::{DeployError, Deployment, Image, Netboot};
@@ -14,11 +14,11 @@ pub(super) const TARGET_SERIAL: &str = "NVME-TARGET-01";
 const BYSTANDER_SERIAL: &str = "SATA-DATA-02";
 const MAC: &str = "52:54:00:b0:00:01";
 
-/// The disk that nobody ordered anything for.
+/// A disk that no order is about.
 #[derive(Debug, Clone)]
 pub struct Bystander {
     pub file: DiskFile,
-    /// Of every byte, before the machine was started.
+    /// Digest of every byte before the machine was started.
     pub digest: String,
 }
 
@@ -31,13 +31,13 @@ pub struct Scene {
     pub target: DiskFile,
     pub bystander: Bystander,
     pub controller: Controller,
-    /// What the machine was told, and must not tell: the join token, and a line of the seed.
+    /// Secrets that the machine gets and must not reveal: the join token, and a line of the seed.
     pub secrets: Vec<String>,
     pub(super) spec: MachineSpec,
 }
 
 impl Scene {
-    /// Makes the disks dirty and starts a controller on loopback that has an order for the machine.
+    /// Makes the disks dirty, and starts a controller on loopback with an order for the machine.
     pub fn build(dir: &Path, firmware: Firmware, netboot: &Netboot, image: &Image) -> Result<Self, DeployError> {
         let unique = uuid::Uuid::new_v4();
         let tag = &unique.simple().to_string()[..4];
@@ -45,7 +45,7 @@ impl Scene {
         let order_id = format!("order-{tag}");
 
         let target = DiskFile::new(dir.join("nvme.raw"));
-        // Noise under the whole image: zeros that are not really written would show.
+        // Noise under the whole image, so that zeros that were not really written show.
         Dirt::new(4 * GIB, image.size + 256 * MIB, 1).create(&target)?;
         let file = DiskFile::new(dir.join("sata.raw"));
         Dirt::new(3 * GIB, 128 * MIB, 2).create(&file)?;
@@ -63,13 +63,13 @@ impl Scene {
         let tftp = boot_script(dir, &url)?;
         let nic = Nic::new(NicModel::Virtio, MAC).tftp(tftp).bootfile("boot.ipxe");
         let boot = match firmware {
-            // OVMF's own order: disks first. They are dirty and do not boot; then comes the network. Once the disk is
-            // imaged, the entry that the agent made leads.
+            // OVMF's default order: disks first. They are dirty and do not boot, so the network is next. Once the disk
+            // is imaged, the agent's entry comes first.
             Firmware::Uefi => Boot::FirmwareOrder,
-            // The network stays first, and the controller sends the machine on to its disk.
+            // The network remains first, and the controller sends the machine to its disk.
             Firmware::Bios => Boot::Network,
         };
-        // The least memory burin promises to work in; OVMF alone wants more than SeaBIOS.
+        // The least memory in which burin promises to work; OVMF alone needs more than SeaBIOS.
         let memory = match firmware {
             Firmware::Uefi => 1024,
             Firmware::Bios => 512,
@@ -94,18 +94,18 @@ impl Scene {
         })
     }
 
-    /// Press the power button.
+    /// Presses the power button.
     pub fn start(&self) -> Result<Deployment<'_>, DeployError> {
         Deployment::start(self)
     }
 }
 
-/// On loopback, with everything that a machine on QEMU's user network needs to find it.
+/// A controller on loopback, set up so that machines on QEMU's user network can reach it.
 pub fn start_controller(dir: &Path, netboot: &Netboot, images: &Path) -> Result<Controller, DeployError> {
     start_controller_with(dir, netboot, images, None)
 }
 
-/// The same, over HTTPS where `tls` is given.
+/// The same, over HTTPS if `tls` is given.
 pub fn start_controller_with(
     dir: &Path,
     netboot: &Netboot,
@@ -115,7 +115,7 @@ pub fn start_controller_with(
     start_controller_as(dir, netboot, images, |options| options.tls = tls)
 }
 
-/// The same, with anything else changed.
+/// The same, with other options changed.
 pub fn start_controller_as(
     dir: &Path,
     netboot: &Netboot,
@@ -128,9 +128,9 @@ pub fn start_controller_as(
     options.kernel = Netboot::KERNEL.to_owned();
     options.initramfs = Netboot::INITRAMFS.to_owned();
     options.cmdline = "console=tty0 console=ttyS0,115200".to_owned();
-    // A virtual machine is reset in less time than another.
+    // A virtual machine resets faster than a physical one.
     options.in_use = std::time::Duration::from_secs(4);
-    // The port has to be known before machines can be told how to reach it.
+    // The port must be known before machines are told how to reach it.
     options.listen = free_port().map_err(DeployError::Order)?;
     change(&mut options);
     let scheme = if options.tls.is_some() { "https" } else { "http" };
@@ -143,7 +143,7 @@ pub(super) fn free_port() -> std::io::Result<std::net::SocketAddr> {
     std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()
 }
 
-/// What a site's own TFTP server would hold: hand over to the controller, saying who is asking.
+/// What a site's own TFTP server would serve: a script that hands over to the controller with the machine's names.
 fn boot_script(dir: &Path, url: &str) -> Result<PathBuf, DeployError> {
     let root = dir.join("tftp");
     let script = root.join("boot.ipxe");

@@ -1,4 +1,4 @@
-//! A disk image and a tree that are small and boot nothing, for tests that write them often.
+//! A small disk image and a small tree that cannot boot, for tests that write them often.
 
 use super::{DeployError, Image};
 use crate::vm::{Dirt, DiskFile};
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::process::Command;
 
-/// What its bytes are known by on a disk: the first partition's name.
+/// The first partition's name, which identifies the image's bytes on a disk.
 pub const SMALL_MARK: &str = "small-image";
 
 impl Image {
@@ -16,7 +16,7 @@ impl Image {
         let raw = DiskFile::new(dir.join(format!("{name}.tmp")));
         Dirt { size, dense: size / 2, stride: 8 << 20, seed: 77 }.create_named(&raw, SMALL_MARK)?;
         let bytes = std::fs::read(raw.path()).map_err(|why| error(why.to_string()))?;
-        // With a checksum, as the zstd program does it.
+        // With a checksum, like the zstd program.
         let mut packer = zstd::Encoder::new(Vec::new(), 1).map_err(|why| error(why.to_string()))?;
         let packed = packer
             .include_checksum(true)
@@ -35,7 +35,8 @@ impl Image {
         })
     }
 
-    /// Makes a tar in `dir` of what systemd-boot is installed from: a kernel of so many bytes of noise, none of it a program.
+    /// Makes a tar in `dir` with the files that systemd-boot is installed from, and a kernel of noise of this size.
+    /// Nothing in it can run.
     pub fn small_tree(dir: &Path, name: &str, kernel: usize) -> Result<Self, DeployError> {
         let error = |why: String| DeployError::Artefact { path: dir.join(name), why };
         let root = tempfile::tempdir().map_err(|why| error(why.to_string()))?;

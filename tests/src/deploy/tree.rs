@@ -23,7 +23,7 @@ impl SmallDebian {
         Ok(both)
     }
 
-    /// What `scripts/test` has built, or the reason to skip.
+    /// The artefacts of `scripts/test`, or the reason to skip.
     pub fn built() -> Result<Self, String> {
         let dir = std::env::var_os("BURIN_TREE").ok_or("BURIN_TREE is not set; scripts/test sets it")?;
         Self::open(Path::new(&dir)).map_err(|error| error.to_string())

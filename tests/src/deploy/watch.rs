@@ -1,11 +1,11 @@
-//! What a test waits for while a machine runs: lines of its console, and what its controller sees.
+//! Waits for events while a machine runs: lines on its console, and what its controller sees.
 
 use crate::controller::Observation;
 use crate::vm::{Console, Machine};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-/// Longer than any step takes, even where two cores emulate two others.
+/// Longer than any step takes, even if two cores emulate two others.
 const LONG: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
@@ -15,15 +15,15 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// `seen` is subscribed to before the machine is started, so that nothing is missed.
+    /// `seen` must be subscribed to before the machine is started, so that nothing is missed.
     pub fn new(seen: Receiver<Observation>, machine: &Machine) -> Self {
         Self { seen, console: machine.console().clone() }
     }
 
-    /// Waits until `wanted` is true of something that the controller sees; every observation is shown to it once.
+    /// Waits until `wanted` is true for an observation of the controller; each observation is passed to it once.
     ///
     /// # Panics
-    /// When nothing of it comes in five minutes; `what` and the console's end are in the message.
+    /// If there is none within five minutes. The message contains `what` and the end of the console's text.
     pub fn observe(&self, what: &str, mut wanted: impl FnMut(&Observation) -> bool) {
         let until = Instant::now() + LONG;
         loop {
@@ -35,10 +35,10 @@ impl Watch {
         }
     }
 
-    /// Waits until the console says `text`, behind the byte `position` of everything that it said.
+    /// Waits until the console shows `text` after the byte `position` of its whole text.
     ///
     /// # Panics
-    /// When it does not in five minutes.
+    /// If it does not within five minutes.
     pub fn console(&self, text: &str, position: usize) {
         self.console.wait_for_after(position, text, LONG).unwrap_or_else(|error| panic!("{error}"));
     }

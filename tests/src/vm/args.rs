@@ -17,7 +17,7 @@ pub(super) fn build(spec: &MachineSpec, accelerator: &str) -> Vec<String> {
     let mut add = |words: &[&str]| args.extend(words.iter().map(|w| (*w).to_owned()));
 
     add(&["-accel", accelerator, "-cpu", "max", "-nodefaults", "-display", "none"]);
-    // Without graphics SeaBIOS and iPXE speak on the serial port.
+    // Without graphics, SeaBIOS and iPXE use the serial port.
     match spec.secure_boot {
         None => add(&["-machine", "q35,graphics=off"]),
         // Only firmware in system management mode may write to the variables.
@@ -147,17 +147,17 @@ fn drive(number: usize, disk: &Disk) -> String {
                 BadSector::Write(byte) => ("write", byte),
                 BadSector::Read(byte) => ("read", byte),
             };
-            // Event `none`: the rule holds from the start.
+            // Event `none`: the rule applies from the start.
             let rule = format!("event=none,iotype={kind},sector={},errno=5", byte / 512);
             let rule: Vec<String> = rule.split(',').map(|word| format!("file.inject-error.0.{word}")).collect();
             format!("file.driver=blkdebug,file.image.driver=file,file.image.filename={path},{}", rule.join(","))
         }
     };
-    // Discard reaches the file, so that a test sees what the agent discards.
+    // Discards reach the file, so that tests see what the agent discards.
     format!("if=none,id=disk{number},format=raw,discard=unmap,{file}{read_only}")
 }
 
-/// Where a bus has numbers, a disk gets the next one.
+/// On a bus with numbers, a disk gets the next one.
 fn disk_device(disks: &[Disk], number: usize, disk: &Disk) -> String {
     let earlier = |buses: &[Bus]| disks[..number].iter().filter(|disk| buses.contains(&disk.bus)).count();
     match disk.bus {

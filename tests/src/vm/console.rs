@@ -15,7 +15,7 @@ pub enum ConsoleError {
     Ended { wanted: String, tail: String },
 }
 
-/// A finished line, without control sequences.
+/// A complete line, without control sequences.
 #[derive(Debug, Clone)]
 pub struct Line {
     pub at: Instant,
@@ -24,7 +24,7 @@ pub struct Line {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Everything so far, cleaned; ends with an unfinished line, if there is one (a login prompt is).
+    /// The whole text so far, cleaned. May end with an incomplete line, such as a login prompt.
     text: String,
     ended: bool,
     listeners: Vec<Sender<Line>>,
@@ -48,7 +48,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// Reads `source` to its end on a thread of its own; the raw bytes go to `log`.
+    /// Reads `source` to its end in a thread of its own; the raw bytes go to `log`.
     pub(super) fn follow(source: impl Read + Send + 'static, log: &Path) -> std::io::Result<Self> {
         let log = File::create(log)?;
         let shared = Arc::new(Shared::default());
@@ -57,7 +57,7 @@ impl Console {
         Ok(console)
     }
 
-    /// How much text there is: a position for [`Console::wait_for_after`].
+    /// The length of the text so far, as a position for [`Console::wait_for_after`].
     pub fn position(&self) -> usize {
         self.shared.lock().text.len()
     }
@@ -71,24 +71,24 @@ impl Console {
         tail(&self.shared.lock().text, lines)
     }
 
-    /// Lines as they are finished, from now on.
+    /// Complete lines, from now on.
     pub fn lines(&self) -> Receiver<Line> {
         let (sender, receiver) = channel();
         self.shared.lock().listeners.push(sender);
         receiver
     }
 
-    /// Wait until the text holds `wanted`; returns the position after it.
+    /// Waits until the text contains `wanted`; returns the position after it.
     pub fn wait_for(&self, wanted: &str, deadline: Duration) -> Result<usize, ConsoleError> {
         self.wait_for_after(0, wanted, deadline)
     }
 
-    /// As [`Console::wait_for`], looking only at what came after `position`.
+    /// Like [`Console::wait_for`], but looks only at text after `position`.
     pub fn wait_for_after(&self, position: usize, wanted: &str, deadline: Duration) -> Result<usize, ConsoleError> {
         self.wait_for_any_after(position, &[wanted], deadline).map(|(_, end)| end)
     }
 
-    /// Wait for the first of several texts: its index, and the position after it.
+    /// Waits for the first of several texts; returns its index, and the position after it.
     pub fn wait_for_any_after(
         &self,
         position: usize,
@@ -128,7 +128,7 @@ fn pump(mut source: impl Read, mut log: File, shared: &Shared) {
     let mut unfinished = String::new();
     while let Ok(count @ 1..) = source.read(&mut buffer) {
         let bytes = &buffer[..count];
-        // A full disk must not stop the test from seeing the console.
+        // A full disk must not keep the test from seeing the console.
         let _ = log.write_all(bytes);
         let text = cleaner.clean(bytes);
         unfinished.push_str(&text);
@@ -147,7 +147,7 @@ fn pump(mut source: impl Read, mut log: File, shared: &Shared) {
     shared.grown.notify_all();
 }
 
-/// Takes terminal control sequences and carriage returns out of a stream of bytes.
+/// Removes terminal control sequences and carriage returns from a stream of bytes.
 #[derive(Debug, Default)]
 struct Cleaner {
     escape: Escape,
@@ -180,7 +180,7 @@ impl Cleaner {
                 (Escape::Start, b']') => Escape::Osc,
                 (Escape::Start, _) => Escape::None,
                 (Escape::Csi, b'@'..=b'~') => {
-                    // Firmware and GRUB place the cursor instead of ending the line.
+                    // Firmware and GRUB move the cursor instead of ending the line.
                     if byte == b'H' && !out.ends_with('\n') {
                         out.push('\n');
                     }

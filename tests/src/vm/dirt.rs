@@ -8,16 +8,16 @@ use std::process::Command;
 const BLOCK: usize = 4096;
 const CHUNK: usize = 1 << 20;
 
-/// Every block of noise starts with these bytes, so that old data is found wherever it survives.
+/// Every block of noise starts with these bytes, so that surviving old data can be found anywhere.
 pub const OLD_MARK: &[u8; 8] = b"BURINOLD";
 
-/// How a disk was used. Sizes in bytes, multiples of 1 MiB.
+/// The old contents of a disk. Sizes are in bytes, multiples of 1 MiB.
 #[derive(Debug, Clone, Copy)]
 pub struct Dirt {
     pub size: u64,
-    /// Noise without a gap from the start.
+    /// Length of the gapless noise at the start.
     pub dense: u64,
-    /// One MiB of noise at each multiple of this beyond; the rest stays a hole that costs no room on the host.
+    /// Beyond that, one MiB of noise at each multiple of this. The rest is a hole, which needs no space on the host.
     pub stride: u64,
     pub seed: u64,
 }
@@ -27,7 +27,7 @@ impl Dirt {
         Self { size, dense: dense.min(size), stride: 64 << 20, seed }
     }
 
-    /// What the file holds, but for the partition table in its first and last MiB.
+    /// The file's contents, except for the partition table in its first and last MiB.
     pub fn contents(&self) -> Vec<u8> {
         let mut bytes = vec![0; usize::try_from(self.size).unwrap_or(0)];
         let mut chunk = noise(self.seed);
@@ -46,12 +46,12 @@ impl Dirt {
         offset < self.dense || last || offset.is_multiple_of(self.stride)
     }
 
-    /// Make (or make anew) the file.
+    /// Creates the file, or creates it again.
     pub fn create(&self, disk: &DiskFile) -> Result<(), VmError> {
         self.create_named(disk, "old-esp")
     }
 
-    /// As [`Dirt::create`], with a name of one's own for the first partition.
+    /// Like [`Dirt::create`], with this name for the first partition.
     pub fn create_named(&self, disk: &DiskFile, name: &str) -> Result<(), VmError> {
         let path = disk.path();
         let file = File::create(path).map_err(VmError::file(path))?;
@@ -69,7 +69,7 @@ impl Dirt {
     }
 }
 
-/// A GPT as some installer left it, at both ends of the disk.
+/// A GPT as an installer would leave it, at both ends of the disk.
 fn table(disk: &DiskFile, name: &str) -> Result<(), VmError> {
     let output = Command::new("/usr/sbin/sgdisk")
         .args(["--clear", "--new=1:2048:+32M", "--typecode=1:ef00", &format!("--change-name=1:{name}")])

@@ -22,7 +22,7 @@ pub struct DiskFile {
 /// A row of the partition table, in units of 512 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Partition {
-    /// Device path as sfdisk makes it up; it ends with the partition's number.
+    /// Device path as invented by sfdisk; it ends with the partition's number.
     node: String,
     pub start: u64,
     pub size: u64,
@@ -34,7 +34,7 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// Where it is, in bytes.
+    /// Its position, in bytes.
     pub fn extent(&self) -> Range<u64> {
         self.start * 512..(self.start + self.size) * 512
     }
@@ -58,8 +58,8 @@ impl DiskFile {
         Ok(std::fs::metadata(&self.path).map_err(VmError::file(&self.path))?.len())
     }
 
-    /// SHA-256 over the size and every byte that is not zero, with its place: equal exactly when all bytes are equal,
-    /// and quick over holes.
+    /// SHA-256 over the size and every non-zero byte with its position: equal if and only if all bytes are equal, and
+    /// fast over holes.
     pub fn digest(&self) -> Result<String, VmError> {
         let mut hash = Sha256::new();
         hash.update(self.size()?.to_le_bytes());
@@ -70,7 +70,7 @@ impl DiskFile {
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// The first place of `needle` at a multiple of `step` bytes within the range.
+    /// The first position of `needle` at a multiple of `step` bytes within the range.
     pub fn find(&self, needle: &[u8], step: usize, from: u64, to: u64) -> Result<Option<u64>, VmError> {
         let mut found = None;
         self.each_chunk(from, to, |offset, bytes| {
@@ -89,7 +89,7 @@ impl DiskFile {
         Ok(bytes)
     }
 
-    /// Whether the first MiB holds nothing that could be booted: zeros, but for the mark of an unfinished order.
+    /// Whether the first MiB contains nothing bootable: only zeros, and the mark of an unfinished order.
     pub fn is_unfinished(&self) -> Result<bool, VmError> {
         let head = self.read(0, 1 << 20)?;
         let (mark, rest) = head.split_at(unfinished::MARK_LENGTH);
@@ -97,19 +97,19 @@ impl DiskFile {
         Ok(zero(rest) && (zero(mark) || unfinished::parse(mark).is_some()))
     }
 
-    /// Puts bytes where they shall be, while no machine runs.
+    /// Writes bytes into the file. No machine may be running.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), VmError> {
         let file = File::options().write(true).open(&self.path).map_err(VmError::file(&self.path))?;
         file.write_all_at(bytes, offset).map_err(VmError::file(&self.path))
     }
 
-    /// A part of it as a file of its own, with holes where there are zeros.
+    /// Copies a part of it to a file, with holes in place of zeros.
     pub fn extract(&self, extent: &Range<u64>, to: &Path) -> Result<DiskFile, VmError> {
         let file = File::create(to).map_err(VmError::file(to))?;
         file.set_len(extent.end - extent.start).map_err(VmError::file(to))?;
         let mut written = Ok(());
         self.each_chunk(extent.start, extent.end, |offset, bytes| {
-            // The first chunk may begin before the extent.
+            // The first chunk may start before the extent.
             let before = extent.start.saturating_sub(offset);
             let bytes = bytes.get(before as usize..).unwrap_or_default();
             let result = file.write_all_at(bytes, offset + before - extent.start);
@@ -119,7 +119,7 @@ impl DiskFile {
         Ok(DiskFile::new(to))
     }
 
-    /// The partition table as sfdisk reads it, ordered by start; none where there is no table.
+    /// The partition table as read by sfdisk, ordered by start; empty if there is none.
     pub fn partitions(&self) -> Result<Vec<Partition>, VmError> {
         #[derive(Deserialize)]
         struct Dump {
@@ -137,7 +137,8 @@ impl DiskFile {
         Ok(partitions)
     }
 
-    /// What `sgdisk --verify` says when it finds both tables sound and the backup at the real end; otherwise an error.
+    /// The output of `sgdisk --verify` if both tables are valid and the backup is at the disk's end, otherwise an
+    /// error.
     pub fn verify_table(&self) -> Result<String, VmError> {
         let output = self.tool("/usr/sbin/sgdisk", &["--verify"])?;
         let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -155,7 +156,7 @@ impl DiskFile {
             .map_err(|source| VmError::Start { program: program.to_owned(), source })
     }
 
-    /// Calls `each` with every chunk (aligned to 64 KiB) that is not all zero; holes are not read.
+    /// Calls `each` with every chunk (aligned to 64 KiB) that is not all zeros; holes are not read.
     fn each_chunk(&self, from: u64, to: u64, mut each: impl FnMut(u64, &[u8])) -> Result<(), VmError> {
         let file = File::open(&self.path).map_err(VmError::file(&self.path))?;
         let to = to.min(self.size()?);
@@ -178,7 +179,7 @@ impl DiskFile {
     }
 }
 
-/// Where the file has data at or after `offset`.
+/// The next data in the file at or after `offset`.
 fn next_data(file: &File, offset: u64) -> std::io::Result<Option<u64>> {
     let position = i64::try_from(offset).map_err(std::io::Error::other)?;
     match lseek(file, position, Whence::SeekData) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
-/// Ends with this value: power is cut when it is dropped.
+/// A machine's power is cut when this value is dropped.
 #[derive(Debug)]
 pub struct Machine {
     child: Child,
@@ -20,9 +20,9 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Firmware variables are kept in the machine's directory: the same spec started again is the same machine.
+    /// Firmware variables are kept in the machine's directory: starting the same spec again starts the same machine.
     ///
-    /// The machine also ends with the thread that called this.
+    /// The machine also ends with the calling thread.
     pub(super) fn start(spec: &MachineSpec) -> Result<Self, VmError> {
         std::fs::create_dir_all(&spec.dir).map_err(VmError::file(&spec.dir))?;
         let vars = args::vars(spec);
@@ -33,7 +33,7 @@ impl Machine {
         let tpm = spec.tpm.then(|| Tpm::start(&spec.dir)).transpose()?;
         let errors = spec.dir.join("qemu.log");
         let stderr = std::fs::File::create(&errors).map_err(VmError::file(&errors))?;
-        // setpriv: no machine outlives a test runner that was killed.
+        // setpriv: no machine outlives a killed test runner.
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", PROGRAM])
             .args(args::build(spec, &args::accelerator()))
@@ -63,15 +63,15 @@ impl Machine {
         Qmp::connect(&self.spec.dir.join("qmp.sock"))
     }
 
-    /// The kernel's magic SysRq key on the serial console: a break, then the key.
+    /// Sends a magic SysRq key over the serial console: a break, then the key.
     pub fn sysrq(&mut self, key: char) -> Result<(), VmError> {
         self.qmp()?.execute("chardev-send-break", json!({ "id": "console" }))?;
-        // After the break, not with it.
+        // The key must come after the break, not together with it.
         std::thread::sleep(Duration::from_millis(200));
         self.type_text(&key.to_string())
     }
 
-    /// On the serial console.
+    /// Types on the serial console.
     pub fn type_text(&mut self, text: &str) -> Result<(), VmError> {
         let written = self.child.stdin.as_mut().map_or(Ok(()), |stdin| {
             stdin.write_all(text.as_bytes())?;
@@ -84,7 +84,7 @@ impl Machine {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Wait until the guest powered off (or rebooted, where the spec says that this ends it).
+    /// Waits until the guest powers off, or reboots if the spec says that this ends it.
     pub fn wait_exit(&mut self, deadline: Duration) -> Result<ExitStatus, VmError> {
         let until = Instant::now() + deadline;
         loop {
@@ -97,18 +97,18 @@ impl Machine {
         }
     }
 
-    /// Cut the power, now. What the guest wrote so far is in the files of its disks.
+    /// Cuts the power at once. What the guest has written so far is in the files of its disks.
     pub fn cut_power(mut self) {
         self.kill();
     }
 
     fn kill(&mut self) {
-        // Fails only for a machine that is gone already.
+        // Fails only if the machine is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// QEMU makes the socket once it has understood its arguments.
+    /// Waits for QEMU's socket, which exists once QEMU has accepted its arguments.
     fn await_monitor(&mut self) -> Result<(), VmError> {
         let socket = self.spec.dir.join("qmp.sock");
         let until = Instant::now() + Duration::from_secs(60);

@@ -1,5 +1,5 @@
-//! Members of MD arrays (linux/raid/md_p.h) and LVM groups as other systems left them, written byte by byte: the host's
-//! kernel needs no md and no device mapper for it.
+//! Members of MD arrays (linux/raid/md_p.h) and LVM groups as left by other systems, written byte by byte, so that the
+//! host's kernel needs neither md nor device mapper.
 
 use super::{DiskFile, VmError};
 use std::fs::File;
@@ -84,7 +84,7 @@ impl OldMember {
     }
 }
 
-/// Of all 32-bit words, with the carry added.
+/// The sum of all 32-bit words, with the carry added.
 fn sum(bytes: &[u8]) -> u32 {
     let word = |chunk: &[u8]| chunk.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
     let sum: u64 = bytes.chunks(4).map(word).sum();
@@ -96,12 +96,12 @@ pub fn lvm_label(uuid: &[u8; 32]) -> Vec<u8> {
     let mut bytes = vec![0; 1024];
     let label = &mut bytes[512..];
     label[..8].copy_from_slice(b"LABELONE");
-    // Its own sector; where its contents begin, from its start.
+    // The label's sector, and the offset of its contents.
     label[8] = 1;
     label[20] = 32;
     label[24..32].copy_from_slice(b"LVM2 001");
     label[32..64].copy_from_slice(uuid);
-    // CRC-32 with a start of its own, and without the last complement.
+    // CRC-32 with another initial value, and without the final complement.
     let mut crc = 0xf597_a6cfu32;
     for byte in &label[20..512] {
         crc ^= u32::from(*byte);
@@ -129,7 +129,7 @@ mod tests {
         assert!(said.contains("TYPE=LVM2_member") && said.contains("UUID=abcdef-ghij-"), "{said}");
     }
 
-    /// mdadm's word is what makes these members.
+    /// mdadm recognises these as members.
     #[test]
     fn mdadm_takes_them_for_its_own() {
         const SIZE: u64 = 64 << 20;

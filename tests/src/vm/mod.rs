@@ -37,7 +37,7 @@ pub use tools::missing_tools;
 
 use std::path::PathBuf;
 
-/// The host's loopback as a guest on QEMU's user network sees it.
+/// The host's loopback, as a guest on QEMU's user network reaches it.
 pub const HOST_FROM_GUEST: &str = "10.0.2.2";
 
 #[derive(Debug, thiserror::Error)]

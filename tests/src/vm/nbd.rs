@@ -1,6 +1,6 @@
-//! A disk of a machine behind a server of our own (NBD, <https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>):
-//! whoever starts it hears of every write and every flush, in the order in which the machine's disks were asked, all of them
-//! together.
+//! A machine's disk behind a server of our own (NBD,
+//! <https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>). It reports every write and every flush, in
+//! the order of requests across all of the machine's disks.
 
 use super::VmError;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-/// What a disk is asked.
+/// A request to a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     Read,
@@ -17,7 +17,7 @@ pub enum Told {
         offset: u64,
         bytes: Vec<u8>,
     },
-    /// What was written before is on stable storage.
+    /// Everything written before is on stable storage.
     Flush,
 }
 
@@ -33,25 +33,25 @@ const GO: u32 = 7;
 const ACK: u32 = 1;
 const REPLY_INFO: u32 = 3;
 const UNSUPPORTED: u32 = (1 << 31) + 1;
-/// Flags are told, and flushes are taken. No discards, no writes that flush by themselves: QEMU turns them into these two.
+/// The export's flags: flush is supported. Discards and FUA are not, so QEMU uses writes and flushes instead.
 const EXPORT_FLAGS: u16 = 1 | 4;
 const REQUEST: u32 = 0x2560_9513;
 const REPLY: u32 = 0x6744_6698;
 const EIO: u32 = 5;
 const INVALID: u32 = 22;
-/// Bytes of one request; QEMU sends no more.
+/// The largest request that QEMU sends, in bytes.
 const LARGEST: u32 = 32 << 20;
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Done,
-    /// Nothing of it, and an error.
+    /// Nothing is done, and an error is returned.
     Fails,
 }
 
-/// Serves the file at `socket` to one machine, until that goes away. `tell` is called before a request is done and answered;
-/// as long as it does not return, the disk gives no answer.
+/// Serves the file at `socket` to one machine, until the machine is gone. `tell` is called before a request is done and
+/// answered. The disk does not respond until it returns.
 pub fn serve(
     socket: &Path,
     file: &Path,
@@ -61,7 +61,7 @@ pub fn serve(
     let disk = File::options().read(true).write(true).open(file).map_err(VmError::file(file))?;
     let serve = move || {
         let Ok((stream, _)) = listener.accept() else { return };
-        // The machine is cut off at its end, and so is this.
+        // The machine is killed at its end, which ends the connection too.
         if let Err(error) = talk(stream, &disk, &mut tell) {
             println!("nbd: {error}");
         }
@@ -125,7 +125,7 @@ fn answer(stream: &mut UnixStream, error: u32, cookie: [u8; 8], bytes: &[u8]) ->
     stream.write_all(bytes)
 }
 
-/// Until the client has the export, or goes.
+/// Negotiates until the client has the export, or is gone.
 fn agree(stream: &mut UnixStream, size: u64) -> io::Result<bool> {
     loop {
         let magic: [u8; 8] = take(stream)?;
@@ -154,7 +154,7 @@ fn agree(stream: &mut UnixStream, size: u64) -> io::Result<bool> {
                 return Ok(false);
             }
             GO | INFO => {
-                // Kind of information 0: the export.
+                // Information of type 0: the export.
                 reply(REPLY_INFO, &[&[0, 0], &export[..]].concat())?;
                 reply(ACK, &[])?;
                 if option == GO {
@@ -197,7 +197,7 @@ mod tests {
             let words = [OPTION, &option.to_be_bytes(), &(data.len() as u32).to_be_bytes(), data].concat();
             (&stream).write_all(&words).unwrap();
         };
-        // Structured replies: not here.
+        // Structured replies are not supported.
         option(8, &[]);
         let mut stream = stream.try_clone().unwrap();
         let refused: [u8; 20] = take(&mut stream).unwrap();

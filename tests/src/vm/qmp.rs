@@ -22,12 +22,12 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Run one command and return what it answers.
+    /// Runs one command, and returns its result.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, VmError> {
         let request = json!({ "execute": command, "arguments": arguments });
         self.send(&request)?;
         loop {
-            // Events may come in between.
+            // Events may come first.
             let mut answer = self.read()?;
             if let Some(value) = answer.get_mut("return") {
                 return Ok(value.take());
@@ -38,7 +38,8 @@ impl Qmp {
         }
     }
 
-    /// Take out a disk, numbered as in the spec; returns once it is gone. What the guest asks of it from then on fails.
+    /// Removes a disk, by its number in the spec. Returns once it is gone; the guest's requests to it fail from then
+    /// on.
     pub fn unplug(&mut self, disk: usize) -> Result<(), VmError> {
         let id = format!("dev{disk}");
         let request = json!({ "execute": "device_del", "arguments": { "id": id } });
@@ -54,8 +55,8 @@ impl Qmp {
         }
     }
 
-    /// Put in a disk where [`Qmp::unplug`] has taken one out: NVMe into the slot of that number, or a disk of virtio-scsi. A file is
-    /// plugged in once, and is called by its name.
+    /// Inserts a disk where [`Qmp::unplug`] has removed one: NVMe in the slot of that number, or a disk of virtio-scsi.
+    /// Each file can be inserted once, because its name identifies it.
     pub fn plug(&mut self, number: usize, disk: &Disk) -> Result<(), VmError> {
         let (driver, bus) = match disk.bus {
             Bus::Nvme => ("nvme", format!("slot{number}")),
@@ -71,22 +72,22 @@ impl Qmp {
         self.execute("device_add", device).map(drop)
     }
 
-    /// The machine's memory from address 0, `length` bytes of it, into a file.
+    /// Saves `length` bytes of the machine's memory, from address 0, to a file.
     pub fn save_memory(&mut self, length: u64, file: &Path) -> Result<(), VmError> {
         self.execute("pmemsave", json!({ "val": 0, "size": length, "filename": file })).map(drop)
     }
 
-    /// The reset button.
+    /// Presses the reset button.
     pub fn reset(&mut self) -> Result<(), VmError> {
         self.execute("system_reset", json!({})).map(drop)
     }
 
-    /// The power button, as ACPI.
+    /// Presses the power button (ACPI).
     pub fn power_button(&mut self) -> Result<(), VmError> {
         self.execute("system_powerdown", json!({})).map(drop)
     }
 
-    /// At most so many bytes are read from a disk in a second, numbered as in the spec; 0 is no limit.
+    /// Limits the bytes read per second from a disk, by its number in the spec; 0 means no limit.
     pub fn throttle_reads(&mut self, disk: usize, bytes: u64) -> Result<(), VmError> {
         let mut limits = json!({ "device": format!("disk{disk}"), "bps_rd": bytes });
         for other in ["bps", "bps_wr", "iops", "iops_rd", "iops_wr"] {
@@ -95,7 +96,7 @@ impl Qmp {
         self.execute("block_set_io_throttle", limits).map(drop)
     }
 
-    /// Plug the cable of a NIC, numbered as in the spec, in or out.
+    /// Connects or disconnects the cable of a NIC, by its number in the spec.
     pub fn set_link(&mut self, nic: usize, up: bool) -> Result<(), VmError> {
         self.execute("set_link", json!({ "name": format!("nic{nic}"), "up": up })).map(drop)
     }

@@ -1,5 +1,6 @@
-//! At most three machines at a time: while one waits for firmware, a console or a silent controller, the others use the
-//! processors (two, in CI). More of them would slow each other down into time-outs, whichever test runner started them.
+//! Limits the machines to three at a time: while one waits for firmware, a console or a silent controller, the others
+//! use the processors (two, in CI). More of them would slow each other down into time-outs, whatever test runner
+//! started them.
 
 use super::VmError;
 use std::fs::{File, TryLockError};
@@ -8,10 +9,10 @@ use std::time::Duration;
 
 const AT_ONCE: usize = 3;
 
-/// Held while machines of one test run. Other test processes wait in [`Slot::wait`].
+/// Held while a test's machines run. Other test processes wait in [`Slot::wait`].
 #[derive(Debug)]
 pub struct Slot {
-    // The lock ends when the file closes.
+    // The lock is released when the file is closed.
     _file: File,
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub enum Firmware {
     /// SeaBIOS.
     Bios,
-    /// OVMF, with variables of its own that survive a reboot.
+    /// OVMF, with its own variables, which survive a reboot.
     Uefi,
 }
 
@@ -22,7 +22,7 @@ impl std::fmt::Display for Firmware {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bus {
-    /// A controller of its own, with one namespace.
+    /// A separate controller with one namespace.
     Nvme,
     /// Namespaces of one controller, numbered from 1 in the order given; its serial number is the first one's.
     NvmeNamespace,
@@ -40,7 +40,7 @@ pub enum Bus {
     Usb,
 }
 
-/// What a disk does wrong: requests of this kind that touch the byte fail with EIO.
+/// A fault of a disk: requests of this kind that touch the byte fail with EIO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadSector {
     Write(u64),
@@ -53,7 +53,7 @@ pub struct Disk {
     pub bus: Bus,
     pub path: PathBuf,
     pub serial: String,
-    /// Logical sector size in bytes, 512 or 4096. AHCI in QEMU knows 512 only.
+    /// Logical sector size in bytes, 512 or 4096. QEMU's AHCI supports only 512.
     pub sector: u32,
     pub read_only: bool,
     pub(super) bad: Option<BadSector>,
@@ -77,7 +77,7 @@ impl Disk {
         }
     }
 
-    /// QEMU's blkdebug lies between the file and the disk.
+    /// Puts QEMU's blkdebug between the file and the disk.
     pub fn bad(mut self, bad: BadSector) -> Self {
         self.bad = Some(bad);
         self
@@ -89,8 +89,8 @@ impl Disk {
         self
     }
 
-    /// In a PCIe slot of its own, from which [`super::Qmp::unplug`] can take it. For NVMe and virtio-blk; SCSI and USB
-    /// disks can be taken out anyway.
+    /// In a PCIe slot of its own, from which [`super::Qmp::unplug`] can remove it. For NVMe and virtio-blk; SCSI and
+    /// USB disks can be removed anyway.
     pub fn in_a_slot(mut self) -> Self {
         self.hotplug = true;
         self
@@ -128,13 +128,13 @@ pub struct Nic {
     pub mac: String,
     /// Root of the built-in TFTP server.
     pub tftp: Option<PathBuf>,
-    /// What DHCP names as boot file: a name below `tftp`, or a URL, which iPXE takes as well.
+    /// The boot file in DHCP: a name below `tftp`, or a URL, which iPXE accepts too.
     pub bootfile: Option<String>,
     /// Cable plugged in.
     pub carrier: bool,
-    /// A port of the host's loopback that leads to a port of the guest.
+    /// A port on the host's loopback that is forwarded to a port of the guest.
     pub forward: Option<(u16, u16)>,
-    /// QEMU's words for another network than a user network, without the id.
+    /// QEMU's options for a network other than the user network, without the id.
     pub(super) behind: Option<String>,
 }
 
@@ -153,13 +153,13 @@ impl Nic {
         self
     }
 
-    /// What comes to this port of the host's loopback goes to that of the guest.
+    /// Forwards this port on the host's loopback to that of the guest.
     pub fn forward(mut self, host: u16, guest: u16) -> Self {
         self.forward = Some((host, guest));
         self
     }
 
-    /// On another network than a user network of its own: `socket,udp=...`, as of [`super::Switch::netdev`].
+    /// On another network instead of its own user network: `socket,udp=...`, as from [`super::Switch::netdev`].
     pub fn behind(mut self, netdev: impl Into<String>) -> Self {
         self.behind = Some(netdev.into());
         self
@@ -171,29 +171,29 @@ impl Nic {
     }
 }
 
-/// Where the machine starts from.
+/// What the machine boots from.
 #[derive(Debug, Clone)]
 pub enum Boot {
     /// NICs first, then disks, in the order given.
     Network,
     /// Disks only.
     Disks,
-    /// As the firmware's own variables say; QEMU gives no order.
+    /// As in the firmware's own variables; QEMU sets no order.
     FirmwareOrder,
-    /// QEMU loads the kernel: the quickest way to the agent.
+    /// QEMU loads the kernel: the fastest way to the agent.
     Kernel { kernel: PathBuf, initrd: PathBuf, cmdline: String },
 }
 
 #[derive(Debug, Clone)]
 pub struct MachineSpec {
-    /// Holds what belongs to this machine: firmware variables, console log, monitor socket.
+    /// The machine's own files: firmware variables, console log, monitor socket.
     pub(super) dir: PathBuf,
     pub(super) firmware: Firmware,
     pub(super) memory_mib: u32,
     pub(super) cpus: u32,
     pub(super) sockets: u32,
     pub(super) tpm: bool,
-    /// Variables of a firmware that does Secure Boot.
+    /// Variables of firmware with Secure Boot.
     pub(super) secure_boot: Option<PathBuf>,
     pub(super) disks: Vec<Disk>,
     pub(super) nics: Vec<Nic>,
@@ -240,13 +240,13 @@ impl MachineSpec {
         self
     }
 
-    /// UEFI firmware that protects its variables, with these to begin with: keys are enrolled there, or not.
+    /// UEFI firmware that protects its variables, with these initial ones, in which keys may be enrolled.
     pub fn secure_boot(mut self, variables: impl Into<PathBuf>) -> Self {
         self.secure_boot = Some(variables.into());
         self
     }
 
-    /// A TPM 2.0 (swtpm): what lies in `tpm` of the machine's directory, else one that has never been used.
+    /// A TPM 2.0 (swtpm): the one in `tpm` of the machine's directory, otherwise a new one.
     pub fn tpm(mut self) -> Self {
         self.tpm = true;
         self

@@ -1,5 +1,5 @@
-//! A managed switch between a machine's NICs and QEMU's user network: its ports may want a VLAN tag, and form a channel by
-//! LACP. All of it is UDP on loopback, so that it needs neither root nor a kernel that knows VLANs and bonds.
+//! A managed switch between a machine's NICs and QEMU's user network. Its ports may require a VLAN tag, and form a
+//! channel by LACP. Everything is UDP on loopback, so it needs neither root nor a kernel with VLANs and bonds.
 
 use super::VmError;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
@@ -10,39 +10,39 @@ use std::thread;
 use std::time::Duration;
 
 const QEMU: &str = "qemu-system-x86_64";
-/// The largest Ethernet frame with a tag, and some.
+/// More than the largest Ethernet frame with a tag.
 const FRAME: usize = 2048;
 /// EtherType 802.1Q.
 const TAGGED: [u8; 2] = [0x81, 0x00];
 /// EtherType of slow protocols (IEEE 802.3, annex 57A); LACP is subtype 1.
 const SLOW: [u8; 2] = [0x88, 0x09];
-/// Real switches speak every 30 seconds.
+/// Real switches send every 30 seconds.
 const LLDP_PAUSE: Duration = Duration::from_secs(5);
-/// In an LACPDU (IEEE 802.1AX-2014, 6.4.2.3), from the frame's first byte: the sender, and whom it takes for its partner.
+/// In an LACPDU (IEEE 802.1AX-2014, 6.4.2.3), from the frame's first byte: the sender, and its partner.
 const ACTOR: std::ops::Range<usize> = 18..33;
 const PARTNER: std::ops::Range<usize> = 38..53;
 /// Active, short timeout, aggregatable, in sync, collecting, distributing.
 const UP: u8 = 0x3f;
 
-/// What a port wants before it forwards.
+/// What a port requires before it forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PortRules {
-    /// Frames must carry this tag, and get it.
+    /// Frames must have this tag when they come in, and get it when they go out.
     pub vlan: Option<u16>,
-    /// Nothing is forwarded before an LACPDU came in.
+    /// Nothing is forwarded before an LACPDU has been received.
     pub lacp: bool,
-    /// The ports tell the VLAN by LLDP, without a tag.
+    /// Announces the VLAN by LLDP, untagged.
     pub lldp: bool,
 }
 
 impl PortRules {
-    /// A port that forwards whatever has this tag.
+    /// A port that forwards all frames with this tag.
     pub fn tagged(vlan: u16) -> Self {
         Self { vlan: Some(vlan), lacp: false, lldp: false }
     }
 }
 
-/// A switch with a user network behind it; it ends with this value.
+/// A switch with a user network behind it; stops when dropped.
 #[derive(Debug)]
 pub struct Switch {
     ports: Vec<Arc<Port>>,
@@ -56,7 +56,7 @@ struct Port {
     dropped: AtomicUsize,
 }
 
-/// A cable of datagrams: each is a frame.
+/// A cable made of datagrams: each is a frame.
 #[derive(Debug)]
 struct Wire {
     socket: UdpSocket,
@@ -67,24 +67,24 @@ impl Wire {
     fn new() -> std::io::Result<Self> {
         let any = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
         let socket = UdpSocket::bind(any)?;
-        // QEMU binds it itself, and must be told which.
+        // QEMU binds this port itself, and must be told its number.
         let far = UdpSocket::bind(any)?.local_addr()?;
         Ok(Self { socket, far })
     }
 
-    /// QEMU's end.
+    /// QEMU's option for this end.
     fn netdev(&self) -> std::io::Result<String> {
         Ok(format!("socket,udp={},localaddr={}", self.socket.local_addr()?, self.far))
     }
 
     fn send(&self, frame: &[u8]) {
-        // Nobody listens before the machine runs: a cable loses frames, too.
+        // Nobody listens before the machine runs; real cables lose frames too.
         let _ = self.socket.send_to(frame, self.far);
     }
 }
 
 impl Switch {
-    /// `options` are those of QEMU's user network behind the switch: `ipv4=off`.
+    /// `options` are for QEMU's user network behind the switch: `ipv4=off`.
     pub fn start(ports: usize, rules: PortRules, options: &str) -> Result<Self, VmError> {
         let failed = |source| VmError::Start { program: "the switch".to_owned(), source };
         let uplink = Arc::new(Wire::new().map_err(failed)?);
@@ -102,7 +102,7 @@ impl Switch {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|source| VmError::Start { program: QEMU.to_owned(), source })?;
-        // The port that spoke last gets what comes back.
+        // Replies go to the port that sent last.
         let active = Arc::new(Mutex::new(None::<Arc<Port>>));
         for port in &ports {
             if let Some(vlan) = rules.vlan.filter(|_| rules.lldp) {
@@ -129,17 +129,17 @@ impl Switch {
         Ok(Self { ports, uplink: child })
     }
 
-    /// For [`super::Nic::behind`].
+    /// The network for [`super::Nic::behind`].
     pub fn netdev(&self, port: usize) -> String {
         self.ports[port].wire.netdev().unwrap_or_default()
     }
 
-    /// How many LACPDUs came in at a port.
+    /// The number of LACPDUs received at a port.
     pub fn heard(&self, port: usize) -> usize {
         self.ports[port].heard.load(Ordering::Relaxed)
     }
 
-    /// How many frames a port has not forwarded.
+    /// The number of frames that a port has not forwarded.
     pub fn dropped(&self, port: usize) -> usize {
         self.ports[port].dropped.load(Ordering::Relaxed)
     }
@@ -178,7 +178,7 @@ impl Port {
     }
 }
 
-/// The frame without its tag; none where it has not the one that is wanted.
+/// The frame without its tag; `None` if it does not have the required tag.
 fn untagged(frame: &[u8], vlan: Option<u16>) -> Option<Vec<u8>> {
     let Some(vlan) = vlan else { return Some(frame.to_vec()) };
     let tag = frame.get(12..16)?;
@@ -193,8 +193,8 @@ fn tagged(frame: &[u8], vlan: Option<u16>) -> Vec<u8> {
     }
 }
 
-/// What the switch says by LLDP (IEEE 802.1AB-2016, 8.5; 802.1Q-2018, annex D.2): who it is, that the port's own VLAN is 1,
-/// and that there is this one.
+/// The switch's LLDP frame (IEEE 802.1AB-2016, 8.5; 802.1Q-2018, annex D.2): its identity, VLAN 1 as the port's own,
+/// and this VLAN.
 fn announcement(vlan: u16) -> Vec<u8> {
     const HEAD: [u8; 14] = [0x01, 0x80, 0xc2, 0, 0, 0x0e, 0x02, 0, 0, 0, 9, 1, 0x88, 0xcc];
     let part = |kind: u16, value: &[u8]| [&(kind << 9 | value.len() as u16).to_be_bytes(), value].concat();
@@ -213,7 +213,7 @@ fn announcement(vlan: u16) -> Vec<u8> {
     .concat()
 }
 
-/// What the switch says to an LACPDU: one system with one channel, in sync with whoever spoke.
+/// The switch's reply to an LACPDU: one system with one channel, in sync with the sender.
 fn answer(frame: &[u8]) -> Option<Vec<u8>> {
     let lacp = frame.get(12..14)? == SLOW && frame.get(14)? == &1 && frame.len() >= 124;
     if !lacp {
@@ -223,7 +223,7 @@ fn answer(frame: &[u8]) -> Option<Vec<u8>> {
     answer[6..12].copy_from_slice(&[0x02, 0, 0, 0, 9, 1]);
     let theirs = frame[ACTOR].to_vec();
     answer[PARTNER].copy_from_slice(&theirs);
-    // System priority and address, key, port priority; the port has the number that its partner's has.
+    // System priority and address, key, port priority; the port's number is the partner's.
     answer[ACTOR].copy_from_slice(&[0x80, 0, 0x02, 0, 0, 0, 9, 1, 0, 7, 0x80, 0, theirs[12], theirs[13], UP]);
     Some(answer)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Names what is missing for running machines, or nothing. Tests then say `skipped: ...` and pass.
+/// The tools that are missing for running machines, or `None`. Tests then print `skipped: ...` and pass.
 pub fn missing_tools() -> Option<String> {
     let mut missing = Vec::new();
     for program in ["qemu-system-x86_64", "sgdisk", "sfdisk", "setpriv", "swtpm"] {
@@ -18,6 +18,6 @@ pub fn missing_tools() -> Option<String> {
 
 fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // A plain user's PATH lacks the sbin directories.
+    // An ordinary user's PATH lacks the sbin directories.
     std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|dir| dir.join(program).is_file())
 }

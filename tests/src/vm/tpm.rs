@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 const PROGRAM: &str = "swtpm";
 
-/// Where QEMU talks to it.
+/// The socket that QEMU connects to.
 pub(super) fn socket(dir: &Path) -> PathBuf {
     dir.join("tpm.sock")
 }
@@ -16,11 +16,11 @@ pub(super) fn socket(dir: &Path) -> PathBuf {
 pub(super) struct Tpm(Child);
 
 impl Tpm {
-    /// Its state is kept in the machine's directory. It ends with QEMU, and with the thread that called this.
+    /// Its state is kept in the machine's directory. It ends with QEMU, and with the calling thread.
     pub fn start(dir: &Path) -> Result<Self, VmError> {
         let (state, socket) = (dir.join("tpm"), socket(dir));
         std::fs::create_dir_all(&state).map_err(VmError::file(&state))?;
-        // Of a machine that was started before, in the same directory.
+        // Left by a machine started earlier in the same directory.
         let _ = std::fs::remove_file(&socket);
         let log = dir.join("swtpm.log");
         let output = std::fs::File::create(&log).map_err(VmError::file(&log))?;
@@ -49,7 +49,7 @@ impl Tpm {
 
 impl Drop for Tpm {
     fn drop(&mut self) {
-        // Fails only for one that is gone already, as it is once QEMU has hung up.
+        // Fails only if the process is gone already: it ends when QEMU hangs up.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

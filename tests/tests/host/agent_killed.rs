@@ -1,6 +1,6 @@
-//! The agent killed at every stage of an order, on this host: an agent process on a machine whose one disk is a loop
-//! device. Whatever happened, both sides end right: no write without a grant, no grant twice, and no success that is none.
-//! `vm/agent_killed.rs` does the same with PID 1 and a real kernel.
+//! Kills the agent at every stage of an order, on this host: an agent process on a machine whose only disk is a loop
+//! device. In every case both sides must end in a correct state: no write without a grant, no second grant, and no
+//! false success. `vm/agent_killed.rs` does the same with PID 1 and a real kernel.
 
 use crate::support::host::{Host, has_loops};
 use crate::support::{Bench, PATIENCE, eventually};
@@ -66,7 +66,7 @@ impl Scene {
         self.bench.controller().wait_receipt("o1", PATIENCE).expect("a receipt").1
     }
 
-    /// The machine runs on, undisturbed, to a success.
+    /// The machine continues, undisturbed, until it succeeds.
     fn succeeds(&self) {
         self.bench.controller().faults().heal();
         assert_eq!(self.host.start().wait(), Some(71), "power off, as the order says");
@@ -85,7 +85,7 @@ impl Scene {
         receipts.into_iter().find(|receipt| receipt.problem.is_none()).expect("a receipt of success")
     }
 
-    /// The next agent gets no second grant: it says so, and the disk stays as it is.
+    /// The next agent gets no second grant: it reports that, and leaves the disk as it is.
     fn is_refused(&self) {
         self.bench.controller().faults().heal();
         let before = self.host.disk.digest().unwrap();
@@ -128,7 +128,7 @@ fn while_asking_for_leave() {
     let agent = scene.host.start();
     scene.struck(Call::Grant);
     agent.kill();
-    // Nothing was granted yet: the next one may.
+    // Nothing has been granted yet: the next agent may get the grant.
     assert_eq!(scene.granted(), 0);
     scene.succeeds();
 }
@@ -195,7 +195,7 @@ fn with_a_receipt_that_nobody_acknowledged() {
         if reset {
             scene.host.reset(2);
         }
-        // Done is done: the next agent posts what it finds, asks for an order, and is offered none.
+        // The work is done: the next agent posts the receipt that it finds, asks for an order, and gets none.
         let agent = scene.host.start();
         scene.hellos(2);
         let place = scene.host.root().join("run/burin/receipt.json");
@@ -209,7 +209,7 @@ fn with_a_receipt_that_nobody_acknowledged() {
     }
 }
 
-/// Wherever the kills fall: in the end it is installed, and no attempt had two owners.
+/// Whenever the agent is killed, the system is installed in the end, and no attempt had two owners.
 #[test]
 fn at_any_time() {
     const KILLS: u32 = 12;
@@ -217,7 +217,7 @@ fn at_any_time() {
     scene.order();
     for round in 0..KILLS {
         let agent = scene.host.start();
-        // Spread over what one undisturbed run takes, on a fast machine and on a slow one.
+        // Spread over the duration of an undisturbed run, on fast and on slow machines.
         std::thread::sleep(Duration::from_millis(u64::from(round * round) * 10));
         agent.kill();
         if round % 3 == 2 {
@@ -238,7 +238,7 @@ fn at_any_time() {
     }
     let successes = view.receipts.iter().filter(|receipt| receipt.problem.is_none()).count();
     assert_eq!(successes, 1, "{:?}", view.receipts);
-    // Nothing was asked for after the success.
+    // Nothing was requested after the success.
     let last = view.receipts.iter().find(|receipt| receipt.problem.is_none()).map(|receipt| receipt.attempt);
     assert_eq!(granted.iter().map(|(request, _)| request.attempt).max(), last);
 }

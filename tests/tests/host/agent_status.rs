@@ -1,5 +1,6 @@
-//! `burin agent` that cannot start: exit status 73 and the code on standard error. What needs an order ends in a
-//! machine of its own (vm/faults.rs): an agent on this host would configure its network and see its disks.
+//! `burin agent` when it cannot start: exit status 73 and the code on standard error. Errors that need an order are
+//! tested in a virtual machine (vm/faults.rs), because an agent on this host would configure its network and see its
+//! disks.
 
 use crate::support::program::agent;
 use std::process::Command;

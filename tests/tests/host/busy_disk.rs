@@ -1,5 +1,5 @@
-//! A disk that cannot be had: `burin write` says why, exits with 1, and changes nothing on it. Nothing in the ramdisk
-//! holds a disk (it has no LVM, and assembles no array), so this is tried on the host, with loop devices.
+//! A disk in use: `burin write` says why it cannot be written, exits with 1, and changes nothing. Nothing in the
+//! ramdisk holds disks (it has no LVM and assembles no arrays), so this is tested on the host, with loop devices.
 
 use crate::support::host::has_loops;
 use crate::support::program::{agent, run};
@@ -29,7 +29,7 @@ impl Drop for Mounted<'_> {
     }
 }
 
-/// The agent, if it may be tried here.
+/// The agent, if it can be tested here.
 fn ready() -> Option<PathBuf> {
     if has_loops() { agent() } else { None }
 }
@@ -68,7 +68,7 @@ fn a_mounted_disk_is_refused() {
     let disk = Loop::attach(file.path(), &[]);
     let point = dir.path().join("mounted");
     std::fs::create_dir(&point).unwrap();
-    // Read-only: else the file system itself changes bytes.
+    // Read-only, or the file system itself would change bytes.
     run(Command::new("mount").args(["-o", "ro,noload", &disk.0]).arg(&point));
     let mounted = Mounted(&point);
     let before = file.digest().unwrap();

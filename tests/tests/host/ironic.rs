@@ -1,4 +1,4 @@
-//! The agent under Ironic, played by this test call by call as a real Ironic 39 did it: lookup, heartbeats, the
+//! The agent under Ironic. This test plays Ironic, call by call as a real Ironic 39 did: lookup, heartbeats, the
 //! conductor's commands, and one disk (a loop device) that is cleaned and deployed.
 
 mod conductor;
@@ -46,7 +46,7 @@ fn lookup_heartbeat_and_the_forms_of_every_answer() {
     assert_eq!(beat.body["agent_token"], TOKEN);
     assert!(beat.body["callback_url"].as_str().unwrap().starts_with("https://127.0.0.1:"));
 
-    // Only TLS with the certificate that the heartbeat brought, and only with the token.
+    // Only over TLS with the certificate from the heartbeat, and only with the token.
     let (status, refusal) = conductor.call("GET", "/v1/commands/?agent_token=wrong", None);
     assert_eq!((status, &refusal["faultstring"]), (401, &json!("401 Unauthorized: Token invalid.")));
     assert_eq!(conductor.call("GET", "/v1/commands/", None).0, 401);
@@ -81,7 +81,7 @@ fn lookup_heartbeat_and_the_forms_of_every_answer() {
 
     what_fails_says_so_in_an_object(&mut conductor, &version);
 
-    // A process that is killed comes back with its token and its certificate, and does not look up again.
+    // A process that was killed comes back with its token and its certificate, and without another lookup.
     agent.kill();
     let before = conductor.heartbeats();
     let agent = host.start();
@@ -142,7 +142,7 @@ fn a_disk_is_cleaned_and_deployed() {
     let info = json!({"id": "image", "urls": [format!("{}/image", conductor.url())], "disk_format": "raw", "stream_raw_images": true,
         "os_hash_algo": "sha256", "os_hash_value": image.wire.trim_start_matches("sha256:"), "container_format": null});
     let write = |info: &Value, node: &Value| json!({"step": step("write_image", &json!({"image_info": info})), "node": node, "ports": [], "deploy_version": null});
-    // Nothing fits; a checksum is wrong; then it is right.
+    // First no disk matches, then a checksum is wrong, then both are right.
     let mut other = node();
     other["properties"]["root_device"] = json!({"serial": "another"});
     conductor.command("deploy.execute_deploy_step", &write(&info, &other), false);
@@ -158,7 +158,7 @@ fn a_disk_is_cleaned_and_deployed() {
     let (_, running) = conductor.command("deploy.execute_deploy_step", &write(&info, &node()), false);
     assert_eq!(running["command_status"], "RUNNING");
     let (status, refusal) = conductor.command("standby.sync", &json!({}), true);
-    // Unless it is over already.
+    // Unless it is already over.
     assert!(
         status == 200 || refusal["faultstring"] == "Agent is busy: executing command execute_deploy_step",
         "{refusal}"
@@ -183,7 +183,7 @@ fn a_disk_is_cleaned_and_deployed() {
     let _ = PATIENCE;
 }
 
-/// But for the one file that is made for it.
+/// Except in the file that is meant for it.
 fn no_token_in(directory: &Path) {
     for entry in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
         if entry.is_dir() {
@@ -225,7 +225,7 @@ fn a_token_that_was_made_beforehand_is_used_and_without_one_stars_end_it() {
     assert_eq!(conductor.list(), json!({"commands": []}), "the conductor's calls carry it too");
     no_token_in(&host.root().join("run"));
 
-    // Locked down, nobody is answered any more, and nothing more is said.
+    // After lockdown the agent answers nobody and sends nothing.
     let (_, locked) = conductor.command("system.lockdown", &json!({}), true);
     assert_eq!((&locked["command_name"], &locked["command_status"]), (&json!("lockdown"), &json!("SUCCEEDED")));
     eventually("the API closes", || !conductor.agent_listens());
@@ -240,7 +240,7 @@ fn a_token_that_was_made_beforehand_is_used_and_without_one_stars_end_it() {
     assert_eq!((conductor.heartbeats(), other.heartbeats()), (beats, 0));
 }
 
-/// A disk with a partition table of 1983, as images of appliances still have it.
+/// A disk with an MBR, as images of appliances still have it.
 fn mbr_image(directory: &Path) -> (Vec<u8>, String) {
     use sha2::{Digest, Sha256};
     let mut bytes = vec![0u8; (20 * MIB) as usize];

@@ -1,4 +1,4 @@
-//! What needs no virtual machine: controller and agent, and the agent's program, on this host.
+//! Tests without virtual machines: controller, agent and the agent's program, on this host.
 
 mod agent_killed;
 mod agent_status;

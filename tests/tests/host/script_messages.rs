@@ -1,11 +1,11 @@
-//! What `scripts/demo` says where it cannot set itself up: which packages are missing, and nothing done.
+//! What `scripts/demo` prints if it cannot run: the missing packages, with nothing done.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Exit status and standard error of the demo in a system that has `bin` and nothing else.
+/// Exit status and standard error of the demo in a system with only `bin`.
 fn demo(bin: &Path, os_release: &str) -> (Option<i32>, String) {
     let release = bin.join("os-release");
     fs::write(&release, os_release).unwrap();
@@ -31,7 +31,7 @@ fn program(bin: &Path, name: &str, script: &str) {
     fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
 }
 
-/// A system with apt, where nothing is installed.
+/// A system with apt but no packages installed.
 fn apt(bin: &Path, user: u32) {
     program(bin, "dpkg-query", "exit 1");
     program(bin, "apt-get", "touch \"$HOME/apt-get.called\"");

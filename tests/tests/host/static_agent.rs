@@ -1,4 +1,4 @@
-//! The agent as it ships: it needs nothing of a system, and still finds servers by name and knows whom to believe.
+//! The shipped agent: it needs nothing from the system, and still resolves names and knows whom to trust.
 
 use crate::support::program::{Child, agent, is_root, run};
 use burin_tests::controller::{Controller, Options};
@@ -12,7 +12,7 @@ const HOST: &str = "images.burin.test";
 #[test]
 fn it_asks_for_no_loader_and_no_library() {
     let Some(agent) = agent() else { return };
-    // PT_INTERP and DT_NEEDED are what the builder refuses; the same check must find them in what is dynamic.
+    // The builder refuses PT_INTERP and DT_NEEDED; the same check must find them in dynamic programs.
     burin_initramfs::agent::Agent::load(&agent).unwrap();
     let shell = std::fs::canonicalize("/bin/sh").unwrap();
     assert!(burin_initramfs::agent::Agent::load(&shell).is_err(), "the check finds nothing in {}", shell.display());
@@ -24,7 +24,7 @@ fn it_resolves_names_and_speaks_tls_in_an_empty_root() {
     if !is_root() {
         return burin_skip::skip!("chroot and network namespaces are root's");
     }
-    // A network namespace belongs to the thread and to what it starts: the tests beside this one keep theirs.
+    // A network namespace belongs to the thread and its children: parallel tests keep theirs.
     std::thread::spawn(move || in_an_empty_root(&agent)).join().unwrap();
 }
 

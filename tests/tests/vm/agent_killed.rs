@@ -1,7 +1,8 @@
-//! The agent killed, and the machine reset, in every stage of an order: PID 1 starts another agent, which says what it
-//! finds; both sides end right, and nothing that the machine ever said has a secret in it. The last order ends in kexec.
+//! Kills the agent, and resets the machine, in every stage of an order. PID 1 starts another agent, which reports what
+//! it finds; both sides end in a correct state, and none of the machine's output contains a secret. The last order ends
+//! in kexec.
 //!
-//! The agent is killed by the guest's own means: the kernel's OOM killer, called by SysRq, takes the largest process.
+//! The agent is killed from within the guest: the kernel's OOM killer, triggered by SysRq, kills the largest process.
 
 use burin::http;
 use burin::http::{Ca, Clock, Timeouts, Trust, TrustFiles};
@@ -32,7 +33,7 @@ struct Bench {
     image: Image,
     api: u16,
     secrets: BTreeSet<String>,
-    /// What left the machine, beside the console and what the controller keeps.
+    /// Output of the machine, besides the console and what the controller stores.
     said: String,
 }
 
@@ -119,7 +120,7 @@ impl Bench {
         assert_eq!(self.disk.digest().unwrap(), before, "written without leave");
         self.kill();
         self.controller.faults().heal();
-        // Nothing was granted: the next one may.
+        // Nothing was granted: the next agent may get the grant.
         let receipt = self.receipt("leave");
         assert_eq!((receipt.problem, self.granted("leave")), (None, 1));
         assert_eq!(receipt.images[0].digest.content.as_ref(), Some(&self.image.content));
@@ -156,7 +157,7 @@ impl Bench {
         println!("-- reset between two steps");
         let position = self.machine.console().position();
         let machine = self.name();
-        // Long enough for the word to arrive while the image does.
+        // Long enough for the word to arrive during the image.
         let stall = ImageFault::Stall(self.image.wire_size / 2, Duration::from_secs(5));
         self.controller.faults().set_image(&self.image.file, stall, 1);
         self.order("steps", |order| order);
@@ -179,7 +180,7 @@ impl Bench {
         self.kill();
         self.hello();
         self.controller.faults().heal();
-        // Refused, and that tells that the agent has been through what there was to do.
+        // A refusal shows that the agent has finished everything that was pending.
         self.controller.put_order(MAC, b"no order").unwrap();
         self.event("a refusal", |kind| matches!(kind, Kind::OrderRefused(_)));
         assert_eq!(self.granted("receipt"), 1);
@@ -190,7 +191,7 @@ impl Bench {
         assert_eq!(self.disk.partitions().unwrap()[0].name, SMALL_MARK);
     }
 
-    /// The image is a system of a kernel and a ramdisk: burin's own, which says hello again.
+    /// The image is a system with a kernel and a ramdisk, burin's own, which says hello again.
     fn starts_what_it_installed(&mut self, dir: &Path, netboot: &Netboot) {
         println!("-- kexec into what was installed");
         self.image = bootable(dir, netboot, &self.controller.public_url());
@@ -235,7 +236,7 @@ impl Bench {
         }
     }
 
-    /// An orchestrator looks at everything but the order, which has secrets by right.
+    /// An orchestrator reads everything but the order, which contains secrets legitimately.
     fn calls_in(&mut self) {
         let hello = self.controller.machine(&self.name()).unwrap().hello.unwrap();
         let ca: Ca = hello.api.unwrap().fingerprint.parse().unwrap();
@@ -264,7 +265,7 @@ impl Bench {
         self.controller.put_order(MAC, change(order).json()).unwrap();
     }
 
-    /// The next agent gets no second grant, and says so.
+    /// The next agent gets no second grant, and reports that.
     fn is_refused(&mut self, order: &str) {
         let receipt = self.receipt(order);
         assert_eq!(receipt.problem.map(|problem| problem.code).as_deref(), Some("controller.grant_refused"), "{order}");
@@ -334,7 +335,7 @@ impl Bench {
     }
 }
 
-/// The ramdisk with what iPXE would put behind it: the join token, where the kernel does not echo it.
+/// The ramdisk, followed by what iPXE would append: the join token, where the kernel does not print it.
 fn with_token(dir: &Path, netboot: &Netboot) -> std::path::PathBuf {
     let mut bytes = std::fs::read(netboot.initramfs()).unwrap();
     bytes.extend(site_archive(&Secret::new(JOIN)).unwrap());
@@ -343,7 +344,7 @@ fn with_token(dir: &Path, netboot: &Netboot) -> std::path::PathBuf {
     path
 }
 
-/// A disk with one ext4 of kernel, ramdisk and grub.cfg.
+/// A disk with one ext4 that contains kernel, ramdisk and grub.cfg.
 fn bootable(dir: &Path, netboot: &Netboot, url: &str) -> Image {
     let boot = dir.join("tree/boot");
     std::fs::create_dir_all(boot.join("grub")).unwrap();
@@ -356,7 +357,7 @@ fn bootable(dir: &Path, netboot: &Netboot, url: &str) -> Image {
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
-    // Not a byte more than needed: the guest works on it with an emulated processor.
+    // As small as possible: the guest's processor is emulated.
     let length = |name: &str| std::fs::metadata(boot.join(name)).unwrap().len();
     let megabytes = (length("vmlinuz-1") + length("initrd.img-1")) * 21 / 20 / MIB + 16;
     let filesystem = dir.join("root.ext4");

@@ -1,5 +1,5 @@
-//! A tree on a machine of BIOS, mirrored, over disks on which a partition is kept: the power is cut in the middle, the order
-//! is carried out again, the kept bytes are what they were, and SeaBIOS starts the system from either disk.
+//! A tree on a machine that boots by BIOS, mirrored over disks on which a partition is kept. The power is cut in the
+//! middle, the order is carried out again, the kept bytes are unchanged, and SeaBIOS boots the system from either disk.
 
 use burin::protocol::Kind;
 use burin_tests::controller::{Controller, Observation};
@@ -133,7 +133,7 @@ impl Bench {
     }
 }
 
-/// Noise, a table, and a partition to be kept behind all else.
+/// Noise, a table, and a partition to be kept at the end.
 fn disk(dir: &Path, name: &str) -> DiskFile {
     let disk = DiskFile::new(dir.join(name));
     Dirt::new(2200 * MIB, 16 * MIB, u64::from(name.as_bytes()[0])).create(&disk).unwrap();

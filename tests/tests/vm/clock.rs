@@ -1,4 +1,4 @@
-//! A machine whose clock says 2001, and a controller that speaks only TLS, with a certificate of this year.
+//! A machine whose clock says 2001, and a controller that accepts only TLS, with a current certificate.
 
 use burin_tests::controller::Observation;
 use burin_tests::deploy::{Image, OrderBuilder, Pki, SMALL_MARK, built, start_controller_with};
@@ -60,12 +60,12 @@ fn a_clock_in_2001_does_not_break_tls() {
     assert_eq!(receipt.problem, None);
     assert_eq!(receipt.images[0].digest.content.as_ref(), Some(&image.content));
     assert_eq!(disk.partitions().unwrap()[0].name, SMALL_MARK);
-    // What the firmware told the kernel, so that the test is about what it says.
+    // What the firmware told the kernel, to make sure that the test tests what it claims.
     let told = machine.console().text();
     assert!(told.contains("setting system clock to 2001-01-01") || told.contains("2001-01-01T"), "{told}");
 }
 
-/// The ramdisk with a site's CA before it: the kernel unpacks one archive after the other.
+/// The ramdisk, preceded by a site's CA: the kernel unpacks several archives in sequence.
 fn with_ca(dir: &Path, initramfs: &Path, ca: &str) -> PathBuf {
     let root = dir.join("site");
     std::fs::create_dir_all(root.join("etc/burin")).unwrap();

@@ -1,6 +1,6 @@
-//! One machine gets one bad order after another. Each must end in a clear code on the console and at the controller,
-//! with no other disk touched, and without a disk that would boot half an image. Then a good order, in spite of a
-//! controller that goes away, and a reboot that must not write again.
+//! One machine gets one bad order after another. Each must end with a clear code on the console and at the controller,
+//! with no other disk touched, and without a disk that would boot half an image. Then a good order succeeds although
+//! the controller disappears, and a reboot must not write again.
 
 use burin::protocol::{Decision, Kind};
 use burin_tests::controller::{Call, Controller, Fault, ImageFault, Observation};
@@ -11,11 +11,11 @@ use std::path::Path;
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
-/// How long the controller is away in mid-image.
+/// How long the controller is away in the middle of the image.
 const AWAY: Duration = Duration::from_secs(60);
 const MAC: &str = "52:54:00:b0:00:02";
 
-/// A bad order, what the image server does to it, and the codes that say so.
+/// A bad order, the image server's fault, and the expected codes.
 struct Case {
     name: &'static str,
     order: Vec<u8>,
@@ -96,7 +96,7 @@ impl Bench {
             (file, digest)
         });
 
-        // Away at the start: the agent has to keep trying.
+        // Unavailable at the start: the agent must keep trying.
         controller.faults().refuse_all();
         let seen = controller.subscribe();
         let machine = spec.start().unwrap();
@@ -164,7 +164,7 @@ impl Bench {
                 "a flipped bit",
                 order("flipped").set("/images/debian/digest", json!({})),
                 Some(ImageFault::Flip(self.image.wire_size / 2)),
-                // Which layer of zstd notices depends on the bit.
+                // Which layer of zstd detects it depends on the bit.
                 &["image.corrupt", "image.truncated"],
             ),
             writes(
@@ -206,7 +206,7 @@ impl Bench {
         if case.untouched {
             assert_eq!(self.target.digest().unwrap(), before, "{}: the ordered disk was touched", case.name);
         } else {
-            // What is wrong with these is known before the disk is touched.
+            // These errors are detected before the disk is touched.
             let early = ["image.not_found", "image.too_large"].contains(&code.as_str());
             if !early || self.target.digest().unwrap() != before {
                 self.does_not_boot(case.name);
@@ -214,7 +214,7 @@ impl Bench {
         }
     }
 
-    /// The code of the next refusal, or of the next failed receipt, which an event has told of before.
+    /// The code of the next refusal, or of the next failed receipt, which an event must have reported before.
     fn problem(&self) -> String {
         let (mut code, mut told) = (None, None);
         self.watch.observe("a problem", |seen| {
@@ -254,7 +254,7 @@ impl Bench {
 
     fn obeys_in_spite_of_absence(&mut self) {
         let faults = self.controller.faults();
-        // Gone in mid-image, for a minute, together with every other call; and again when the receipt is due.
+        // Unavailable in the middle of the image, for a minute, for all calls; and again when the receipt is due.
         let third = self.image.wire_size / 3;
         faults.set_image(&self.image.file, ImageFault::Cut(third), 1);
         let position = self.machine.console().position();
@@ -295,7 +295,7 @@ impl Bench {
         println!("   old data beyond the image, which holds no signature: {beyond:?}");
     }
 
-    /// The machine has rebooted into the agent, as a machine does that is set to boot from the network for ever.
+    /// The machine has rebooted into the agent, like one that always boots from the network.
     fn does_not_repeat_itself(&mut self) {
         self.watch.observe("the next hello", |seen| {
             let granted = matches!(seen, Observation::Grant { reply, .. } if reply.decision == Decision::Granted);
@@ -303,7 +303,7 @@ impl Bench {
             matches!(seen, Observation::Hello { .. })
         });
         let before = self.target.digest().unwrap();
-        // An order that is refused shows that the agent has been through what there was to do.
+        // A refused order shows that the agent has finished everything that was pending.
         self.controller.put_order(MAC, b"no order").unwrap();
         assert_eq!(self.problem(), "order.not_json");
         assert_eq!(self.target.digest().unwrap(), before, "the disk was written again");

@@ -1,4 +1,4 @@
-//! A machine on which everything comes late: the disk that the order means, a console, and the firmware of a NIC not at all.
+//! A machine on which everything appears late: the ordered disk and a console; and a NIC's firmware never does.
 
 use burin::protocol::Kind;
 use burin_tests::controller::Observation;

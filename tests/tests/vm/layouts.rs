@@ -1,7 +1,7 @@
-//! Fresh layouts and images under UEFI. An order that could mean either of two disks of 4096-byte sectors is refused, and
-//! so is an image made for 512-byte sectors. A tree, as a container image, goes onto a fresh layout over what LVM and a
-//! filesystem left, the same tree as a tar with GRUB onto a disk of 512-byte sectors, an image onto the third, and each of
-//! them boots to its login prompt by the entry that the agent made.
+//! Fresh layouts and images under UEFI. An order that could mean either of two disks with 4096-byte sectors is refused,
+//! and so is an image made for 512-byte sectors. A tree, as a container image, goes onto a fresh layout over the
+//! remains of LVM and a filesystem, the same tree as a tar with GRUB onto a disk with 512-byte sectors, and an image
+//! onto the third. Each of them boots to its login prompt by the entry that the agent made.
 
 use burin::protocol::Receipt;
 use burin_tests::controller::Controller;
@@ -43,7 +43,7 @@ fn trees_and_images_boot_from_disks_of_both_sector_sizes() {
     let _slot = Slot::wait().unwrap();
     let dir = tempfile::tempdir().unwrap();
 
-    // Equal in everything but their serial numbers.
+    // They differ only in their serial numbers.
     let disk = |name: &str, seed: u64| {
         let file = DiskFile::new(dir.path().join(name));
         Dirt::new(2 * GIB, 8 * MIB, seed).create(&file).unwrap();
@@ -62,7 +62,7 @@ fn trees_and_images_boot_from_disks_of_both_sector_sizes() {
     let small = Image::small(&images, "small-512.raw.zst", 64 * MIB).unwrap();
     let bare = Image::small_tree(&images, "bare.tar", 24 << 20).unwrap();
     let (no_write, no_read) = (disk("no-write.raw", 34), disk("no-read.raw", 35));
-    // In the ESP, where the kernel's file will lie.
+    // In the ESP, where the kernel's file will be.
     let bad = 16 * MIB;
 
     let controller = start_controller(dir.path(), &netboot, &images).unwrap();
@@ -106,7 +106,7 @@ fn spec(dir: &Path) -> MachineSpec {
 /// An LVM label on the whole disk, and an ext4 where the new root will be.
 fn an_old_life(disk: &DiskFile) {
     let file = std::fs::OpenOptions::new().write(true).open(disk.path()).unwrap();
-    // "label_header" of LVM2's on-disk format: its checksum covers what follows it in the sector.
+    // "label_header" in LVM2's on-disk format: its checksum covers the rest of the sector.
     let mut label = [0u8; 512];
     label[..8].copy_from_slice(b"LABELONE");
     label[8..16].copy_from_slice(&1u64.to_le_bytes());
@@ -124,7 +124,7 @@ fn an_old_life(disk: &DiskFile) {
     assert!(made.success());
 }
 
-/// A registry of one image: pulling is nothing but files.
+/// A registry with one image: pulling only needs files.
 struct Registry {
     server: Child,
     port: u16,
@@ -136,7 +136,7 @@ impl Registry {
         let (blobs, manifests) = (repository.join("blobs"), repository.join("manifests"));
         std::fs::create_dir_all(&blobs).unwrap();
         std::fs::create_dir_all(&manifests).unwrap();
-        // Hides two files of the layer below, and brings one.
+        // Hides two files of the layer below, and adds one.
         let upper = dir.join("upper");
         std::fs::create_dir_all(upper.join("etc")).unwrap();
         for (name, text) in [(".wh.motd", ""), (".wh.issue.net", ""), ("from-a-registry", "yes\n")] {
@@ -213,7 +213,7 @@ impl Bench {
         for disk in ["/dev/nvme0n1", "/dev/nvme1n1"] {
             assert!(problem.message.contains(disk), "{}", problem.message);
         }
-        // The old life is seen, and lost only where the order says so.
+        // Old contents are detected, and lost only if the order says so.
         let order = self.order("keep", ("debian", &image, json!({})), Self::onto(Some("TREE-4K")));
         let mut order = order;
         order["layouts"][0]["disks"]["system"]["on_existing"] = json!("refuse");
@@ -230,7 +230,7 @@ impl Bench {
         assert_eq!(told.problem.expect("a refusal").code, "plan.sector_size");
         let found = self.gives(&self.order("found", ("debian", small, json!({})), Self::onto(Some("IMAGE-4K"))));
         assert_eq!(found.problem.expect("a refusal").code, "image.sector_size");
-        // Told by the image's first MiB, before the disk was touched.
+        // Detected from the image's first MiB, before the disk was touched.
         assert!([self.system.digest().unwrap(), self.data.digest().unwrap()] == before, "a disk has changed");
     }
 
@@ -245,7 +245,8 @@ impl Bench {
         })
     }
 
-    /// A sector under the kernel's file that takes nothing, or gives nothing back: no success, and nothing that boots it.
+    /// A sector under the kernel's file that cannot be written, or cannot be read back: no success, and nothing
+    /// bootable.
     fn fails_where_an_esp_does_not_hold(&self, tree: &Image) {
         for (serial, code) in [("ESP-WRITE", "finalize.boot_io"), ("ESP-READ", "tree.io")] {
             let layout = Self::tree_onto(serial, "systemd-boot");
@@ -267,7 +268,7 @@ impl Bench {
         let unpacked = self.unpacks(&order, bootloader);
         let url = unpacked["url"].as_str().unwrap();
         assert!(url.starts_with(&format!("{}@sha256:", self.container)), "{url}");
-        // What the upper layer hides was written, and is not there any more to be read back: two small files.
+        // What the upper layer hides was written, but can no longer be read back: two small files.
         let bytes = |of: &Value| of["file_bytes"].as_u64().unwrap();
         let hidden = bytes(&unpacked) - bytes(&unpacked["verified"]);
         assert!((1..4096).contains(&hidden), "{hidden}");
@@ -287,7 +288,7 @@ impl Bench {
         assert_eq!(unpacked["verify"], "readback");
         assert!(unpacked["verified"]["entries"].as_u64() > Some(3000), "{unpacked}");
         assert_eq!(detail("install-boot")["bootloader"], bootloader);
-        // Nothing that boots was there before the data had been read back.
+        // Nothing bootable was there before the data had been read back.
         let stages: Vec<&str> = receipt.stages.iter().map(|stage| stage.stage.as_str()).collect();
         let wanted = ["unpack-tree", "write-fstab", "install-boot", "write-seed", "settle", "boot-entry"];
         let places = wanted.map(|name| stages.iter().position(|stage| *stage == name));
@@ -302,12 +303,12 @@ impl Bench {
         let receipt = self.gives(&order);
         assert_eq!(receipt.problem, None, "{}", self.machine.console().tail(80));
         let checked = receipt.changes.iter().find(|change| change.step == "find-collisions").expect("a step");
-        // Disk, three partitions, an ESP's and a root's UUID, one label.
+        // Disk, three partitions, the UUIDs of an ESP and a root, one label.
         assert!(checked.detail["identifiers"].as_u64() >= Some(7), "{}", checked.detail);
         self.machine.wait_exit(LONG).unwrap();
     }
 
-    /// The entry made last leads; without its disk the one made before it does.
+    /// The latest entry is used; without its disk the previous one is.
     fn boots_all(&self) {
         let image = Disk::new(Bus::Nvme, self.data.path(), "IMAGE-4K").four_k();
         let tree = Disk::new(Bus::Nvme, self.system.path(), "TREE-4K").four_k();
@@ -318,7 +319,7 @@ impl Bench {
         grown(&found);
 
         let (found, said) = boots(spec(&self.dir).disk(tree.clone()).disk(grub), "grub-512", ("GRUB-512", 512));
-        // The lines of a boot loader are its own.
+        // A boot loader's own output.
         assert!(said.contains("Welcome to GRUB!"), "{said}");
         holds_the_tree(&found);
 
@@ -346,15 +347,15 @@ fn grown(found: &BTreeMap<String, String>) {
     assert!(number("filesystem") > number("size") * 9 / 10, "{found:?}");
 }
 
-/// To the login prompt of this name, on the disk of this serial number and sector size. What the system says of itself,
-/// and what was on the console.
+/// Boots to the login prompt of this host name, on the disk with this serial number and sector size. Returns the
+/// system's report on itself, and the console output.
 fn boots(spec: MachineSpec, hostname: &str, (serial, sector): (&str, u32)) -> (BTreeMap<String, String>, String) {
     let machine = spec.boot(Boot::FirmwareOrder).start().unwrap();
     let console = machine.console();
     console.wait_for(&format!("{hostname} login:"), LONG).unwrap_or_else(|error| panic!("{error}"));
     console.wait_for("tree-proof end", LONG).unwrap_or_else(|error| panic!("{error}"));
     let text = console.text();
-    // The firmware took the entry that bears the order's id.
+    // The firmware chose the entry with the order's id.
     assert!(text.lines().any(|line| line.contains("BdsDxe: starting Boot") && line.contains(hostname)), "{text}");
     machine.cut_power();
     let lines = text.lines().filter_map(|line| line.split_once("tree-proof ").map(|(_, said)| said));

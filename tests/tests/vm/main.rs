@@ -1,4 +1,4 @@
-//! Whole machines: firmware, kernel, agent, disks and the system that boots from them.
+//! Virtual machine tests: firmware, kernel, agent, disks and the installed system.
 
 mod agent_killed;
 mod bios;

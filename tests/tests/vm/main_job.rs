@@ -1,13 +1,13 @@
-//! The main job on real input, under both kinds of firmware: netboot, image, reboot, and Debian is up from that disk.
-//! What `Deployment::finish` proves by itself: login prompt with the injected hostname, the key's fingerprint, the root
-//! on the ordered disk, a sound GPT to the end of that disk, a receipt of read-back, the other disk as it was.
+//! The main job with real input, under both kinds of firmware: netboot, image, reboot, and Debian runs from that disk.
+//! `Deployment::finish` verifies: login prompt with the injected hostname, the key's fingerprint, the root on the
+//! ordered disk, a valid GPT to the end of that disk, a receipt of read-back, the other disk unchanged.
 
 use burin_tests::deploy::{Proof, Scene, built};
 use burin_tests::vm::{Firmware, OLD_MARK, Slot};
 use hwinventory::Inventory;
 use hwinventory::model::{BootMode, DiskClass, Transport};
 
-/// Runs the job and returns what it proved, with all that the console showed.
+/// Runs the job and returns its proof, with all console output.
 fn main_job(firmware: Firmware) -> Option<(Proof, String, String)> {
     let (netboot, image) = match built() {
         Ok(both) => both,
@@ -29,7 +29,7 @@ fn main_job(firmware: Firmware) -> Option<(Proof, String, String)> {
     assert_eq!(receipt.digest.wire.as_deref(), Some(image.wire.as_str()));
     assert_eq!(receipt.wire_bytes, image.wire_size);
     assert_eq!(receipt.image_bytes, image.size);
-    // More than the image: what was made harmless behind it is read back too.
+    // More than the image: the erased area behind it is read back too.
     assert!(receipt.verified_bytes >= image.size, "{} bytes were read back", receipt.verified_bytes);
     let survivor = scene.target.find(OLD_MARK, 4096, 0, image.size).unwrap();
     assert_eq!(survivor, None, "old data survived below the image");
@@ -42,7 +42,8 @@ fn main_job(firmware: Firmware) -> Option<(Proof, String, String)> {
     Some((proof, console.text(), scene.order_id))
 }
 
-/// Neither the machine's consoles, from firmware to login prompt, nor what it sent, nor what the controller keeps of it.
+/// No secret on the machine's consoles, from firmware to login prompt, in what it sent, or in what the controller
+/// stored.
 fn said_no_secret(scene: &Scene, console: &str) {
     let controller = &scene.controller;
     let machine = controller.machines().remove(0);
@@ -56,7 +57,7 @@ fn said_no_secret(scene: &Scene, console: &str) {
     }
 }
 
-/// What QEMU was told of the machine is what its inventory told the controller.
+/// The inventory that reached the controller matches what QEMU was told.
 fn said_of_itself(scene: &Scene) {
     let machines = scene.controller.machines();
     let [machine] = machines.as_slice() else { panic!("one machine, not {machines:?}") };
@@ -96,7 +97,7 @@ fn said_of_itself(scene: &Scene) {
 #[test]
 fn uefi() {
     let Some((_, console, order)) = main_job(Firmware::Uefi) else { return };
-    // The boot entry bears the order's id, and the firmware took that one.
+    // The boot entry has the order's id, and the firmware chose it.
     let started = console.lines().any(|line| line.contains("BdsDxe: starting Boot") && line.contains(&order));
     assert!(started, "the firmware did not start the entry {order}\n{console}");
 }
@@ -104,6 +105,6 @@ fn uefi() {
 #[test]
 fn bios() {
     let Some((_, console, _)) = main_job(Firmware::Bios) else { return };
-    // The network stays first: the controller has to send the machine on to its disk.
+    // The network stays first: the controller must send the machine on to its disk.
     assert!(console.contains("booting from disk"), "iPXE was not sent to the disk\n{console}");
 }

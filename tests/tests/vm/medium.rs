@@ -1,5 +1,5 @@
-//! Machines that start from the ISO, as a CD under BIOS and as a stick under UEFI, and find their controller by what the
-//! medium says: there is no DHCP for them.
+//! Machines that boot from the ISO, as a CD under BIOS and as a stick under UEFI, and find their controller through the
+//! medium's parameters, because there is no DHCP.
 
 use burin_initramfs::iso::{IsoOptions, iso};
 use burin_tests::controller::Observation;
@@ -32,7 +32,7 @@ fn starts(firmware: Firmware, bus: Bus, serial: &str) {
     let dir = dir.path();
     let controller = start_controller(dir, &netboot, dir).unwrap();
     let conf = dir.join("burin.conf");
-    // Each machine by another kind of name, and a section that is somebody else's.
+    // A section for each machine by another kind of name, and one for a foreign machine.
     let text = format!(
         "# rack 7\nburin.controller={}\n[serial={serial}]\nburin.attr.rack=7\n[serial=OTHER]\nburin.controller=http://127.0.0.1:1\n\
          [mac={}]\nip={ADDRESS}::10.0.2.2:255.255.255.0::eth0:none\n",
@@ -73,7 +73,7 @@ fn starts(firmware: Firmware, bus: Bus, serial: &str) {
     assert_eq!(hello.identity.serial.as_deref(), Some(serial));
     assert!(hello.api.is_some_and(|api| api.url.contains(&ADDRESS.to_string())), "the address of the medium");
     let told = machine.console().text();
-    // On a stick the volume counts that can be edited there.
+    // On a stick, the editable volume is used.
     let kind = if bus == Bus::Usb { "(vfat)" } else { "(iso9660)" };
     let line = told.lines().find(|line| line.contains("init: boot medium: ")).unwrap_or_default();
     assert!(line.contains(kind), "{line}\n{told}");
@@ -84,8 +84,8 @@ fn starts(firmware: Firmware, bus: Bus, serial: &str) {
     assert!(!has_dhcp(&packets), "nobody asked for an address");
 }
 
-/// A hybrid ISO as the image of an order: it stays as it is, its EFI system partition is found, and the entry that leads to
-/// its fallback loader starts it.
+/// A hybrid ISO as the image of an order: it stays as it is, its EFI system partition is found, and the entry for its
+/// fallback loader boots it.
 #[test]
 #[ignore = "on demand: scripts/test --hybrid"]
 fn a_hybrid_iso_that_an_order_wrote_boots() {
@@ -145,7 +145,7 @@ fn a_hybrid_iso_that_an_order_wrote_boots() {
     machine.cut_power();
 }
 
-/// UDP from port 68 anywhere in the capture: `0, 68, 0, 67` are its ports.
+/// UDP from port 68 anywhere in the capture, recognised by the ports `0, 68, 0, 67`.
 fn has_dhcp(capture: &Path) -> bool {
     let bytes = std::fs::read(capture).unwrap();
     assert!(bytes.len() > 1000, "the capture has the conversation with the controller");

@@ -1,5 +1,5 @@
-//! A whole-disk image as one system on two disks: it boots to login with both, with the second alone, with both again (which
-//! are made equal), and then with the first alone.
+//! A whole-disk image as one system on two disks: it boots to login from both, from the second alone, from both again
+//! (which are resynced), and then from the first alone.
 
 use burin::protocol::{Kind, Receipt};
 use burin_tests::controller::{Controller, Observation};
@@ -16,8 +16,8 @@ const HOST: &str = "mirrored";
 const ORDER: &str = "mirror-image-1";
 const MAC: &str = "52:54:00:b0:00:19";
 
-/// Run at each start of the installed system: how often it has started, and what its array is; an array that has lost a
-/// member which is there gets it back.
+/// Run at each boot of the installed system. It prints the number of boots and the state of the array, and re-adds a
+/// missing member that is present.
 const PROOF: &str = r#"#!/bin/sh
 echo start >>/var/lib/mirror-proof
 sync
@@ -133,7 +133,7 @@ impl Bench {
         receipt
     }
 
-    /// Both disks, from the host: tables of their own, and one array over a filesystem that either has at its place.
+    /// Checks both disks from the host: separate tables, and one array over a filesystem that both have at its place.
     fn look(&self) {
         let found = self.disks.each_ref().map(|disk| {
             disk.verify_table().unwrap();
@@ -162,8 +162,8 @@ impl Bench {
         assert_ne!(id, other_id, "a disk is taken for the other");
     }
 
-    /// By the order's entry of one of these disks to the login prompt; what the system says of its array when it has done
-    /// what it can. It has started so often.
+    /// Boots by the order's entry for one of these disks to the login prompt. Returns the system's final report on its
+    /// array. `starts` is the expected number of boots.
     fn boots(&self, disks: &[usize], starts: usize) -> String {
         let machine = self.machine(disks).boot(Boot::FirmwareOrder).start().unwrap();
         let console = machine.console();

@@ -1,5 +1,5 @@
-//! Networks that only a guest's kernel has: a tagged VLAN on a channel of two NICs, and IPv6 alone, from UEFI's HTTP Boot on.
-//! And a watchdog, which this machine has none of.
+//! Networks that need a guest's kernel: a tagged VLAN on a LAG of two NICs, and IPv6 only, starting with UEFI HTTP
+//! Boot. Also a watchdog, which this host does not have.
 
 use burin_initramfs::arch::Arch;
 use burin_initramfs::uki;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 const MAC: [&str; 2] = ["52:54:00:b0:00:11", "52:54:00:b0:00:12"];
 const VLAN: u16 = 100;
-/// The host's loopback on QEMU's user network, by IPv6.
+/// The host's loopback on QEMU's user network, over IPv6.
 const HOST6: &str = "[fec0::2]";
 
 #[test]
@@ -32,7 +32,7 @@ fn a_tagged_network_on_a_channel_of_two() {
     let dir = tempfile::tempdir().unwrap();
     let controller = start_controller(dir.path(), &netboot, dir.path()).unwrap();
     let switch = Switch::start(2, PortRules { lacp: true, ..PortRules::tagged(VLAN) }, "").unwrap();
-    // A port whose duplex is not known, as virtio's, takes no part in LACP.
+    // A port with unknown duplex, like virtio's, does not take part in LACP.
     let nics = [0, 1].map(|port| Nic::new(NicModel::E1000e, MAC[port]).behind(switch.netdev(port)));
     let words = format!(
         "bond=bond0:eth0,eth1:mode=802.3ad,lacp_rate=fast vlan=bond0.{VLAN}:bond0 ip=:::::bond0.{VLAN}:dhcp \
@@ -66,7 +66,7 @@ fn a_network_of_version_6_alone() {
     assert!(url.contains("//[fec0:"), "{url}: an address of the advertised prefix");
 }
 
-/// The VLAN is in no word: the switch says it.
+/// The VLAN is not on the command line: the switch announces it.
 #[test]
 #[ignore = "on demand: scripts/test --racks"]
 fn a_tagged_network_that_the_switch_names() {
@@ -84,7 +84,7 @@ fn a_tagged_network_that_the_switch_names() {
     assert!(url.contains("//10.0.2."), "{url}: the address of the VLAN");
 }
 
-/// A network of version 6 alone from the firmware on: OVMF gets the unified image by HTTP, and the agent says hello.
+/// An IPv6-only network from the firmware on: OVMF gets the unified image by HTTP, and the agent says hello.
 #[test]
 #[ignore = "on demand: scripts/test --racks"]
 fn uefi_http_boot_of_version_6() {
@@ -93,7 +93,7 @@ fn uefi_http_boot_of_version_6() {
         Err(reason) => return burin_skip::skip!("{reason}"),
     };
     let _slot = Slot::wait().unwrap();
-    // All that this thread starts is in a network of its own.
+    // Everything that this thread starts is in a separate network.
     if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
         return burin_skip::skip!("no network namespace: {error}");
     }
@@ -132,9 +132,9 @@ fn unified_image(netboot: &Netboot, path: &Path, words: &str) {
     std::fs::write(path, uki::build(&stub, &parts, Arch::X86_64).unwrap()).unwrap();
 }
 
-/// Router advertisements and DHCPv6. A firmware takes an URL for HTTP Boot if the vendor class (option 16) is `HTTPClient`
-/// behind a number of four bytes and a length of two. dnsmasq writes strings there, each with a length of two bytes before
-/// it: the first one's and its two characters are taken for the number.
+/// Router advertisements and DHCPv6. Firmware accepts a URL for HTTP Boot if the vendor class (option 16) is
+/// `HTTPClient`, preceded by a four-byte number and a two-byte length. dnsmasq writes strings, each preceded by a
+/// two-byte length: the first string's length and its two characters are read as the number.
 fn address_server(url: &str) -> Ends {
     let dnsmasq = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0"])
@@ -155,8 +155,8 @@ impl Drop for Ends {
     }
 }
 
-/// A watchdog is fed while the machine waits for an order, and while bytes are written; once the disk does not answer any
-/// more it resets the machine.
+/// A watchdog is fed while the machine waits for an order and while bytes are written; once the disk no longer answers,
+/// it resets the machine.
 #[test]
 #[ignore = "on demand: scripts/test --racks"]
 fn a_watchdog_ends_an_agent_that_is_stuck() {
@@ -201,7 +201,7 @@ fn a_watchdog_ends_an_agent_that_is_stuck() {
             Err(_) => panic!("no hello; the console:\n{}", machine.console().tail(60)),
         }
     }
-    // Twice the time after which this watchdog fires (30 s), and a multiple of the patience.
+    // Twice the timeout of this watchdog (30 s), and a multiple of the agent's patience.
     std::thread::sleep(Duration::from_secs(75));
     assert!(machine.is_running(), "fed while it waits for an order:\n{}", machine.console().tail(60));
     let told = machine.console().text();
@@ -212,7 +212,7 @@ fn a_watchdog_ends_an_agent_that_is_stuck() {
         .set("/seed", Value::Null)
         .set("/policies/finish", json!("hold"));
     controller.put_order(MAC[0], order.json()).unwrap();
-    let left = "no progress for 20 s: the watchdog is left to fire";
+    let left = "no progress for 20 s: the watchdog is no longer fed";
     machine.console().wait_for(left, Duration::from_secs(240)).unwrap_or_else(|error| panic!("{error}"));
     assert!(held.load(Ordering::Acquire), "the disk was asked for nothing");
     // Longer than it takes to fire. An agent that nothing has reset would go on now, and stay.
@@ -222,7 +222,7 @@ fn a_watchdog_ends_an_agent_that_is_stuck() {
     assert!(status.is_ok(), "the watchdog did not fire:\n{}", machine.console().text());
 }
 
-/// Where the agent says that its own API is, in the hello that arrives.
+/// The address of the agent's own API, from the hello that arrives.
 fn hello(dir: &Path, netboot: &Netboot, controller: &Controller, nics: Vec<Nic>, words: &str) -> String {
     let spec = MachineSpec::new(dir, Firmware::Bios)
         .identity("b0b0b0b0-0000-4000-8000-000000000011", "RACK-1")

@@ -1,7 +1,7 @@
-//! MD RAID 1 from end to end: two disks that were members of other arrays before get a mirror, the power is cut before the
-//! controller heard of it, the same order is carried out again over the result, and both members are whole. All that with
-//! a tree that is small and boots nothing. Then another order puts a mirrored Debian over it, and the machine boots with
-//! either disk pulled.
+//! MD RAID 1 end to end. Two disks that were members of other arrays get a mirror, the power is cut before the
+//! controller knows of it, the same order is carried out again, and both members are complete. This uses a small tree
+//! that boots nothing. Then another order writes a mirrored Debian over it, and the machine boots with either disk
+//! removed.
 
 use burin::protocol::{Kind, Receipt};
 use burin_tests::controller::{Call, Controller, Fault, Observation};
@@ -22,9 +22,9 @@ const HOST: &str = "mirrored";
 const MAC: &str = "52:54:00:b0:00:05";
 const ORDER: &str = "mirror-1";
 const DEBIAN: &str = "mirror-2";
-/// Bytes of the small tree's kernel.
+/// Size in bytes of the small tree's kernel.
 const KERNEL: usize = 1 << 20;
-/// Of the array that the disks were in before.
+/// UUID of the array that the disks belonged to before.
 const OLD: [u8; 16] = *b"\x11old-array-uuid\x11";
 
 #[test]
@@ -100,7 +100,7 @@ fn receipt_of(order: &str, seen: &Receiver<Observation>, machine: &Machine) -> R
     }
 }
 
-/// What the receipt says of the array, made and stopped.
+/// The array's creation and end in the receipt.
 fn raid_receipt(receipt: &Receipt) {
     let change = |step: &str| {
         let found = receipt.changes.iter().find(|change| change.step == step);
@@ -131,12 +131,12 @@ fn raid_receipt(receipt: &Receipt) {
     assert!(places.is_sorted() && places.iter().all(Option::is_some), "{stages:?}");
 }
 
-/// What mdadm on the host says of a member.
+/// What mdadm on the host reports about a member.
 #[derive(Debug, Clone)]
 struct Member {
     uuid: String,
     events: String,
-    /// Digest of the array's contents on this member, where it is called equal to the others.
+    /// Digest of the array's contents on this member, if it claims to be in sync with the others.
     contents: Option<String>,
 }
 
@@ -153,7 +153,7 @@ struct Bench {
 impl Bench {
     fn new(dir: &Path, netboot: &Netboot, tree: &Image) -> Self {
         let disks = [old_disk(dir, "a.raw", 0), old_disk(dir, "b.raw", 1)];
-        // Members of an array of its own: nobody's business.
+        // Members of an unrelated array, which must not matter.
         let other = DiskFile::new(dir.join("other.raw"));
         Dirt::new(128 * MIB, 4 * MIB, 53).create(&other).unwrap();
         let extent = other.partitions().unwrap()[1].extent();
@@ -182,7 +182,7 @@ impl Bench {
         self.controller.put_order(MAC, order.to_string()).unwrap();
     }
 
-    /// The agent, with all disks.
+    /// Starts the agent, with all disks.
     fn start(&self) -> Machine {
         self.machine(&[0, 1])
             .disk(Disk::new(Bus::Sata, self.other.path(), "OTHER"))
@@ -201,8 +201,8 @@ impl Bench {
         })
     }
 
-    /// By the entry of the disk that is left, to the login prompt. The system itself says that its root is degraded.
-    /// Returns which member is there, as /proc/mdstat writes it: the plan orders a set's disks by identity.
+    /// Boots by the entry of the remaining disk to the login prompt. The system itself reports a degraded root. Returns
+    /// the remaining member as in /proc/mdstat, because the plan orders a set's disks by identity.
     fn boots_without(&self, pulled: usize) -> &'static str {
         let machine = self.machine(&[1 - pulled]).boot(Boot::FirmwareOrder).start().unwrap();
         let console = machine.console();
@@ -221,8 +221,8 @@ impl Bench {
         state
     }
 
-    /// Looks at both disks from the host: table, superblocks, and the filesystem that either member alone holds, with the
-    /// array in its mdadm.conf.
+    /// Checks both disks from the host: table, superblocks, and the filesystem on each member alone, with the array in
+    /// its mdadm.conf.
     fn members(&self, conf: &str) -> [Member; 2] {
         let found = self.disks.each_ref().map(|disk| {
             disk.verify_table().unwrap();
@@ -237,7 +237,7 @@ impl Bench {
             };
             assert_eq!(value("Name").split_whitespace().next(), Some("any:root"));
             assert_eq!((value("Raid Level").as_str(), value("Raid Devices").as_str()), ("raid1", "2"));
-            // `active`: a resync is pending. `clean`: the members are known to be equal, which is held against them below.
+            // `active`: a resync is pending. `clean`: the members are known to be in sync, which is checked below.
             let clean = value("State") == "clean";
             assert!(clean || value("State") == "active", "{said}");
             assert!(value("Array State").starts_with("AA"), "{said}");
@@ -259,7 +259,7 @@ impl Bench {
     }
 }
 
-/// A disk with members of an old array of every version, an LVM volume and a filesystem.
+/// A disk with members of old arrays in every metadata version, an LVM volume and a filesystem.
 fn old_disk(dir: &Path, name: &str, role: u32) -> DiskFile {
     let disk = DiskFile::new(dir.join(name));
     Dirt::new(2048 * MIB, 16 * MIB, u64::from(role) + 50).create(&disk).unwrap();

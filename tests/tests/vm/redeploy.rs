@@ -1,5 +1,6 @@
-//! Arrays of levels 0, 1, 5, 6 and 10 and NVMe namespaces of either sector size, each deployed over what the one before left. RAID 5 over
-//! four disks and RAID 10 boot to login from a tree; a namespace that gets sectors of 4096 bytes boots the image for them.
+//! Arrays of levels 0, 1, 5, 6 and 10 and NVMe namespaces with either sector size, each deployed over the remains of
+//! the one before. RAID 5 over four disks and RAID 10 boot to login from a tree; a namespace formatted to 4096-byte
+//! sectors boots an image made for them.
 
 use burin::protocol::{Kind, Receipt};
 use burin_tests::controller::{Controller, Observation};
@@ -77,7 +78,7 @@ fn a_namespace_gets_other_sectors() {
     println!("-- the image over that");
     bench.order(&machine, "four-k-again", bench.image_on_first());
     machine.cut_power();
-    // QEMU forgets what a namespace was formatted to.
+    // QEMU does not remember how a namespace was formatted.
     let text = bench.boots(&[0], "four-k-again");
     let said = text.lines().find(|line| line.contains("tree-proof serial=")).unwrap_or_default();
     println!("   {said}");
@@ -122,7 +123,7 @@ impl Bench {
         Some(Self { dir, controller, seen, boot, debian, disks, _slot: slot })
     }
 
-    /// With these disks of 4096-byte sectors.
+    /// With 4096-byte sectors on these disks.
     fn spec(&self, four_k: &[usize]) -> MachineSpec {
         let spec = MachineSpec::new(self.dir.path(), Firmware::Uefi)
             .identity("b0b0b0b0-0000-4000-8000-000000000018", "REDEPLOY-1");
@@ -136,7 +137,7 @@ impl Bench {
         self.spec(four_k).nic(Nic::new(NicModel::Virtio, MAC)).boot(self.boot.clone()).start().unwrap()
     }
 
-    /// Carries an order out, to its receipt.
+    /// Carries out an order and returns its receipt.
     fn order(&mut self, machine: &Machine, id: &str, layout: Value) -> Receipt {
         let tree = &self.debian.tree;
         let image = |image: &burin_tests::deploy::Image| {
@@ -166,7 +167,7 @@ impl Bench {
         }
     }
 
-    /// By the entry of the order, to the login prompt.
+    /// Boots by the order's entry to the login prompt.
     fn boots(&self, four_k: &[usize], id: &str) -> String {
         let machine = self.spec(four_k).boot(Boot::FirmwareOrder).start().unwrap();
         let console = machine.console();
@@ -180,7 +181,7 @@ impl Bench {
         text
     }
 
-    /// What mdadm on the host says of every member.
+    /// Checks every member with mdadm on the host.
     fn is_whole(&self, name: &str, level: &str) {
         let mut events = Vec::new();
         for disk in &self.disks {
@@ -236,7 +237,7 @@ impl Bench {
     }
 }
 
-/// An array with a filesystem, which nobody boots from.
+/// An array with a data filesystem, not bootable.
 fn data_over(raid: Value, whole: bool, sector: Option<u32>) -> Value {
     let members = if whole { json!({ "disks": "data" }) } else { json!({ "partition": "data/data" }) };
     let mut array = json!({ "members": members, "filesystem": { "type": "ext4" } });

@@ -1,5 +1,5 @@
-//! Disks that are exchanged for others while an order is at work: one machine, four orders. Each ends in a code that says
-//! so, and not a byte of the disks that came is written, whatever serial number or name they have.
+//! Disks that are swapped for others while an order is running: one machine, four orders. Each ends with a code that
+//! says so, and not a byte is written to the new disks, whatever serial number or name they have.
 
 use burin::protocol::{Control, Receipt};
 use burin_tests::controller::{Controller, ImageFault, Observation};
@@ -11,18 +11,18 @@ use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 const MAC: &str = "52:54:00:b0:00:12";
-/// Of every disk: none can be told from another by that.
+/// The size of every disk, so that size does not distinguish them.
 const SIZE: u64 = 128 * MIB;
 /// Long enough for a word of the controller to arrive meanwhile.
 const PAUSE: Duration = Duration::from_secs(10);
-/// The kernel's words for a disk that is there.
+/// The kernel's message about a new disk.
 const NVME: &str = "default/read/poll queues";
 const SCSI: &str = "Attached SCSI disk";
 
 /// Numbers in the machine, and serial numbers.
 const DISKS: [(&str, Bus); 4] =
     [("FIRST", Bus::Nvme), ("SECOND", Bus::Nvme), ("LEFT", Bus::VirtioScsi), ("RIGHT", Bus::VirtioScsi)];
-/// Those that come.
+/// The new disks.
 const NEW: [&str; 3] = ["nvme", "border", "scsi"];
 
 struct Bench {
@@ -36,7 +36,7 @@ struct Bench {
     name: String,
 }
 
-/// A disk, and what was on it.
+/// A disk and its previous contents.
 struct Kept {
     file: DiskFile,
     before: String,
@@ -87,7 +87,7 @@ impl Bench {
         let boot = Boot::Kernel {
             kernel: netboot.kernel(),
             initrd: netboot.initramfs(),
-            // The kernel tells of new disks in words that the console leaves out otherwise.
+            // The kernel reports new disks at a log level that the console normally hides.
             cmdline: format!(
                 "console=ttyS0,115200 ignore_loglevel burin.controller={url} BOOTIF=01-{}",
                 MAC.replace(':', "-")
@@ -113,7 +113,7 @@ impl Bench {
         Self { machine, controller, watch, disks, new, images, name }
     }
 
-    /// The newcomer has the serial number, the size and the slot of the disk that was planned for.
+    /// The new disk has the serial number, size and slot of the planned one.
     fn a_second_nvme_while_the_first_is_written(&self) {
         let sets = json!({ "a": imaged("FIRST", "one"), "b": imaged("SECOND", "two") });
         let receipt = self.while_the_first_is_written("nvme", sets, || self.exchange(1, &self.new[0], NVME));
@@ -142,7 +142,7 @@ impl Bench {
         self.disks[0].is_unfinished();
     }
 
-    /// Behind write-image, before relocate-backup-gpt: the controller holds the order there.
+    /// After write-image, before relocate-backup-gpt: the controller holds the order there.
     fn between_two_steps(&self, number: usize, id: &str, new: &Kept, seen: &str) {
         let id = format!("border-{id}");
         let image = &self.images[0];
@@ -202,7 +202,7 @@ impl Bench {
             "version": "order/v1", "id": id,
             "images": { "one": image(&self.images[0]), "two": image(&self.images[1]) },
             "layouts": [{ "name": "disks", "disks": sets, "boot": { "set": "a" } }],
-            // Both images are the same, so that disks before and after hold what the other has.
+            // Both images are the same, so that old and new disks have the same contents.
             "policies": { "finish": "hold", "collisions": "warn" },
         });
         self.controller.put_order(MAC, order.to_string()).unwrap();

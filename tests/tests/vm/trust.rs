@@ -1,4 +1,5 @@
-//! The whole chain, from a signed kernel to a signed receipt, and each link of it broken. On demand: scripts/test --trust.
+//! The whole chain, from a signed kernel to a signed receipt, with each link broken in turn. On demand: scripts/test
+//! --trust.
 
 use burin_tests::deploy::{Link, Locked, Parts, built};
 use burin_tests::vm::Slot;

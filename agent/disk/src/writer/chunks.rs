@@ -5,7 +5,7 @@ use super::{Check, LONGEST_ZERO, Op, Writer};
 use std::ops::Range;
 
 impl Writer<'_> {
-    /// Takes a chunk of the feed: the first is kept for the end, zeros are gathered, the others become operations.
+    /// Takes a chunk of the feed: the first is withheld, zeros are collected, the others become operations.
     pub(super) fn accept(&mut self, mut chunk: Chunk) -> Result<(), DiskError> {
         self.end = self.end.max(chunk.offset + chunk.len as u64);
         let direct = usize::try_from(self.target.direct_size().saturating_sub(chunk.offset)).unwrap_or(usize::MAX);
@@ -53,7 +53,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A chunk that reaches into what is kept, where it may have nothing but zeros.
+    /// A chunk that overlaps kept ranges must contain only zeros there.
     fn write_around(&mut self, chunk: &Chunk, range: Range<u64>) -> Result<(), DiskError> {
         let Some(buf) = chunk.shared() else { return Ok(()) };
         let at = |bytes: &Range<u64>| {
@@ -81,7 +81,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Takes off `chunk` what lies in the device's last MiB.
+    /// Removes the part of `chunk` in the device's last MiB.
     fn withhold(&mut self, chunk: &mut Chunk) {
         let start = self.tail_start();
         let from = usize::try_from(start.saturating_sub(chunk.offset)).unwrap_or(usize::MAX);
@@ -119,7 +119,7 @@ impl Writer<'_> {
         self.enqueue(vec![Op::Zero { offset: run.start, len: run.end - run.start }], None, check);
     }
 
-    /// Zeros that are written, not punched; around what is kept.
+    /// Writes zeros instead of punching, leaving out kept ranges.
     pub(super) fn write_zeros(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;

@@ -11,8 +11,9 @@ impl Body<'_> {
         self.0.end
     }
 
-    /// Wipes beyond the image, then writes the first chunk, or hands it out with [`super::WriterOptions::withhold`]. Call it only
-    /// when every digest is known to be right. An error leaves the first chunk zeroed, as far as the device still obeys.
+    /// Wipes beyond the image, then writes the first chunk, or returns it with [`super::WriterOptions::withhold`]. Call
+    /// it only when every digest has been verified. After an error the first chunk is zeroed, as far as the device
+    /// still works.
     pub fn finish(self) -> Result<Written, WriteFailure> {
         let mut writer = self.0;
         let withheld = writer.options.withhold.map(|_| writer.take_withheld());
@@ -20,7 +21,7 @@ impl Body<'_> {
         wiped.map_err(|error| WriteFailure { offset: writer.position, head_erased: true, error })?;
         if let Some(head) = writer.head.take() {
             match head.digest {
-                // Zeros are there already: prepare wrote them and read them back.
+                // Zeros are already there: prepare wrote them and read them back.
                 None => {
                     writer.counters.zeroed.fetch_add(head.padded as u64, Ordering::Relaxed);
                     if writer.options.readback {
@@ -37,7 +38,7 @@ impl Body<'_> {
 }
 
 impl Writer<'_> {
-    /// Both ends of the device, as the image has them.
+    /// The image's contents for both ends of the device.
     fn take_withheld(&mut self) -> Withheld {
         let size = self.target.size();
         let mut head = self.head.take().map(|head| head.bytes().to_vec()).unwrap_or_default();
@@ -66,7 +67,7 @@ impl Writer<'_> {
         self.drive(None)?;
         let rest = usize::try_from(self.target.size() - size).unwrap_or(0);
         if rest > 0 {
-            // A file's partial block: what the image does not fill is zero.
+            // The rest of a file's partial block is zero.
             self.partial.resize(rest, 0);
             self.target.write_tail(&self.partial, size)?;
             if self.options.readback && self.target.read_tail(rest, size)? != self.partial {
@@ -77,11 +78,11 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The head in one piece: fewer states that a power cut can leave.
+    /// Writes the head in one piece, so that a power cut can leave fewer different states.
     fn write_chunk_whole(&mut self, chunk: Chunk) {
         let Some(buf) = chunk.shared() else { return };
         let mut ops = Vec::new();
-        // The first sectors last among equals: queue order is the best that can be asked for.
+        // The first sectors are queued last, which is the best ordering available.
         for start in (0..chunk.padded).step_by(self.options.request) {
             let len = self.options.request.min(chunk.padded - start);
             ops.push(Op::Write { buf: buf.clone(), start, len, offset: chunk.offset + start as u64 });
@@ -91,14 +92,14 @@ impl Writer<'_> {
         self.enqueue(ops, Some(chunk), check);
     }
 
-    /// What to say after a failure while the first chunk itself was being written.
+    /// The error after a failure while the first chunk itself was being written.
     pub(super) fn failure_with_head(&mut self, error: DiskError) -> WriteFailure {
-        // What is asked of a device that hangs would hang, too.
+        // On a device that hangs, erasing would hang too.
         let head_erased = !matches!(error, DiskError::Hung { .. }) && self.erase_head();
         WriteFailure { offset: self.position, head_erased, error }
     }
 
-    /// Last resort: whatever was interrupted, it shall not boot. True if the device took it.
+    /// Last resort: whatever was interrupted must not boot. Returns true if the device accepted it.
     fn erase_head(&mut self) -> bool {
         let deadline = Instant::now() + Duration::from_secs(5);
         self.pending.clear();
@@ -109,7 +110,7 @@ impl Writer<'_> {
             }
         }
         if !self.work.is_empty() {
-            // It would hang, too, or be undone by what is still under way.
+            // It would hang too, or be overwritten by operations still in flight.
             return false;
         }
         match wipe::erase_head(self.target, self.options.withhold.as_ref()) {

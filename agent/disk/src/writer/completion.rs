@@ -23,7 +23,7 @@ impl Writer<'_> {
                 let count = count.min(len);
                 if count == len {
                     self.count_write(hole || Arc::ptr_eq(&buf, &self.zeros), len as u64);
-                    // The chunk gives its buffer back to the pool as the last owner only.
+                    // The chunk returns its buffer to the pool only as the last owner.
                     drop(buf);
                     return self.part_done(group);
                 }
@@ -47,8 +47,8 @@ impl Writer<'_> {
                     self.part_done(group)?;
                 }
                 Err(error) => {
-                    // Not supported, or a device that lies about it: writing decides.
-                    log::info!("{}: zeros are written, as zeroing fails: {error}", self.target.path().display());
+                    // Not supported, or a device that is wrong about it: fall back to writing.
+                    log::info!("{}: writing zeros, because zeroing fails: {error}", self.target.path().display());
                     self.punch = false;
                     let ops = self.zero_writes(offset..offset + len);
                     if let Some(group) = self.groups.get_mut(&group) {
@@ -88,7 +88,7 @@ impl Writer<'_> {
         if group.left == 0
             && let Some(group) = self.groups.remove(&id)
         {
-            // What is wiped behind the image says nothing about how far the image came.
+            // What is wiped behind the image does not show how far the image got.
             if group.check.offset < self.end {
                 self.position = self.position.max(group.check.offset + group.check.len);
             }

@@ -3,26 +3,27 @@
 use super::super::CHUNK;
 use std::time::{Duration, Instant};
 
-/// Holes are judged once so many bytes were punched: the device may have been held up over a single one.
+/// Holes are judged only after this many bytes: a single one may have been delayed.
 const JUDGED: u64 = 128 << 20;
-/// Punching has to take so many times as long as writing zeros to be given up: it spares the bus and the medium.
+/// Punching is given up only if it takes this many times as long as writing zeros, because it saves bus traffic and
+/// wear.
 const MARGIN: u128 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
     Write,
     Hole,
-    /// It only takes the device's time.
+    /// Only its time counts.
     Other,
 }
 
-/// How long the device takes for its requests. How long they wait for each other says nothing: a write among many waits
-/// for all of them, one that comes alone does not.
+/// The device's own time for its requests. Queueing time is not counted: a write among many waits for all of them, a
+/// single one does not.
 #[derive(Debug, Default)]
 pub struct Judge {
     writes: Rate,
     holes: Rate,
-    /// When the device was last done with something.
+    /// When the device last finished a request.
     done: Option<Instant>,
 }
 
@@ -40,7 +41,7 @@ impl Rate {
 }
 
 impl Judge {
-    /// A request that the device was given at `given` is done.
+    /// A request that the device was given at `given` has finished.
     pub fn done(&mut self, kind: RequestKind, bytes: u64, given: Instant, now: Instant) {
         let began = self.done.map_or(given, |done| done.max(given));
         let took = now.saturating_duration_since(began);
@@ -53,7 +54,7 @@ impl Judge {
         }
     }
 
-    /// Whether writing zeros is the faster way by far.
+    /// Whether writing zeros is much faster.
     pub fn holes_are_slow(&self) -> bool {
         let Self { writes, holes, .. } = self;
         let cost = |a: &Rate, b: &Rate| a.time.as_nanos() * u128::from(b.bytes);
@@ -68,7 +69,7 @@ mod tests {
     const HOLE: u64 = 64 << 20;
     const MIB: u64 = 1 << 20;
 
-    /// A device that does one thing after the other, and is given `depth` requests at once.
+    /// A device that processes requests sequentially, and is given `depth` requests at once.
     struct Device {
         judge: Judge,
         now: Instant,
@@ -81,7 +82,7 @@ mod tests {
             Self { judge: Judge::default(), now, free: now }
         }
 
-        /// Gives all of them at once, waits for all, and then pauses for `idle` milliseconds.
+        /// Submits all of them at once, waits for all, and then pauses for `idle` milliseconds.
         fn give(&mut self, requests: &[(RequestKind, u64, u64)], idle: u64) {
             let given = self.now;
             self.free = self.free.max(given);
@@ -93,7 +94,8 @@ mod tests {
         }
     }
 
-    /// Holes at 3 GiB/s, writes at so many microseconds for a MiB; `slow` when the image comes slower than the device is.
+    /// Holes at 3 GiB/s, writes at this many microseconds per MiB; `slow` if the image arrives slower than the device
+    /// writes.
     fn judged(micros_a_write: u64, micros_a_hole: u64, slow: bool) -> bool {
         let mut device = Device::new();
         for _ in 0..40 {

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Writer<'_> {
-    /// Makes the old contents unbootable: zeros over the first chunk, but for a mark, and over a backup GPT. On the medium
-    /// at return.
+    /// Makes the old contents unbootable: zeros over the first chunk, except for a mark, and over a backup GPT. On the
+    /// medium when this returns.
     pub fn prepare(&mut self) -> Result<(), WriteFailure> {
         self.stale = wipe::old_partitions(self.target);
         let size = self.target.direct_size();
-        // The mark comes first: whatever a power cut leaves from here on, the next one knows whose work it was.
+        // The mark comes first: after a power cut from here on, the next run knows whose work it was.
         let forgotten = self.forget_stale_record();
         let marked = forgotten.and_then(|()| self.mark()).and_then(|marked| self.remember().map(|()| marked));
         let prepared = marked.and_then(|marked| {
@@ -35,10 +35,10 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Puts the mark on the medium, in one write. How many bytes that took.
+    /// Writes the mark to the medium, in one write. Returns the number of bytes.
     fn mark(&mut self) -> Result<u64, DiskError> {
         let Some(mark) = self.options.withhold else { return Ok(0) };
-        // Where something is kept, the old table says so until the record does: it is not touched yet.
+        // If partitions are kept, the old table describes them until the record does, so it is not touched yet.
         let kept = self.target.kept().record().is_some();
         let head = wipe::marked(&mark, if kept { self.target.sector() as usize } else { wipe::MARKED });
         let len = usize::try_from(self.target.direct_size()).unwrap_or(head.len()).min(head.len());
@@ -49,7 +49,7 @@ impl Writer<'_> {
         Ok(len as u64)
     }
 
-    /// A record of what an earlier order kept, on a disk that is whole: it would count again as soon as the mark is there.
+    /// Removes an outdated record of kept partitions, because it would become valid again together with the mark.
     fn forget_stale_record(&mut self) -> Result<(), DiskError> {
         let stale = self.target.kept().record().map(|record| record.stale.clone()).unwrap_or_default();
         for range in stale {
@@ -58,7 +58,7 @@ impl Writer<'_> {
         self.drive(None).and_then(|()| self.flush()).and_then(|()| self.check_all())
     }
 
-    /// Puts the record of what is kept on the medium.
+    /// Writes the record of kept partitions to the medium.
     fn remember(&mut self) -> Result<(), DiskError> {
         let Some(record) = self.target.kept().record() else { return Ok(()) };
         let (range, mut buf) = (record.range(), AlignedBuf::zeroed(record.bytes.len()));
@@ -69,7 +69,7 @@ impl Writer<'_> {
         self.drive(None).and_then(|()| self.flush()).and_then(|()| self.check_all())
     }
 
-    /// Where the device's last MiB begins, which holds a backup GPT; behind what is kept.
+    /// Start of the device's last MiB, which holds a backup GPT; behind everything that is kept.
     pub(super) fn tail_start(&self) -> u64 {
         let size = self.target.direct_size();
         let tail = size.saturating_sub(wipe::MARGIN).max(CHUNK as u64).min(size);

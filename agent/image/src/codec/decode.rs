@@ -10,19 +10,19 @@ use std::io::{self, BufRead};
 
 #[derive(Debug, Clone, Copy)]
 pub struct DecodeLimits {
-    /// Threads that decode side by side; 1 decodes one after the other.
+    /// Threads that decode in parallel; 1 decodes sequentially.
     pub workers: usize,
     /// Largest zstd window and xz dictionary, as a power of two of bytes.
     pub window_log: u32,
-    /// Bytes of zstd frames under way at most.
+    /// Limit for bytes of zstd frames in flight.
     pub in_flight: usize,
-    /// Bytes that blocks under way may take beyond that.
+    /// Limit for the memory of other blocks in flight, beyond that.
     pub memory: u64,
-    /// Whether a digest or signature tells that every byte of the download belongs to it.
+    /// Whether a digest or signature covers every byte of the download.
     pub proven: bool,
 }
 
-/// Decodes everything in `input` into `sink`. `name` is the source's, for messages.
+/// Decodes all of `input` into `sink`. `name` is the source's name for messages.
 pub fn decode(
     input: &mut Input,
     compression: Compression,
@@ -69,8 +69,8 @@ impl Decoder<'_> {
         ImageError::Truncated { source_name: self.name.to_owned(), offset: input.position(), expected: None }
     }
 
-    /// Whether another member follows. Anything else but the end is garbage, unless the download is known to be right: then
-    /// somebody put it there, and it is told.
+    /// Whether another member follows. Anything but the end is garbage. If the download is verified, the garbage was
+    /// put there by its author, and is only reported.
     pub fn another(&self, input: &mut Input, sink: &Chunker<'_>) -> Result<bool, ImageError> {
         if let Some(unit) = self.codec.padding() {
             while let padding = input.peek(unit)?
@@ -119,7 +119,7 @@ impl Decoder<'_> {
         if text.contains("too much memory") || text.contains("memory limit") || text.contains("mem limit") {
             return ImageError::Window { source_name, compression, limit: 1 << self.limits.window_log };
         }
-        // Whatever a decoder calls it: where nothing is left to read, it wanted more.
+        // Whatever error the decoder returns: if nothing is left to read, the data ended too early.
         let at_end = input.peek(1).is_ok_and(<[u8]>::is_empty);
         if at_end && source.kind() == io::ErrorKind::UnexpectedEof {
             return ImageError::Truncated { source_name, offset, expected: None };

@@ -12,7 +12,7 @@ pub struct Lz4;
 
 const FRAME: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 const LEGACY: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
-/// A legacy block decodes to so much, but for the last of a file.
+/// Decoded size of a legacy block, except for the last of a file.
 const LEGACY_BLOCK: usize = 8 << 20;
 
 impl Codec for Lz4 {
@@ -26,7 +26,7 @@ impl Codec for Lz4 {
 
     fn member(&self, input: &mut Input, _limits: DecodeLimits, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
         let head = input.peek(8).map_err(DecodeError::Sink)?;
-        // The decoder takes an end behind the magic for an end of data.
+        // The decoder would accept an end after the magic as the end of the data.
         if head.len() < 7 {
             return Err(DecodeError::Read(io::ErrorKind::UnexpectedEof.into()));
         }
@@ -45,14 +45,14 @@ impl Codec for Lz4 {
         true
     }
 
-    /// A block, compressed and not: at most 8 MiB each.
+    /// A block, compressed and decompressed: at most 8 MiB each.
     fn memory(&self, head: &[u8], _limits: DecodeLimits) -> u64 {
         if head.starts_with(&LEGACY) { 2 * LEGACY_BLOCK as u64 } else { 8 << 20 }
     }
 }
 
-/// Blocks of a 4-byte length and data, until the file ends or another frame's magic stands where a length would be. There
-/// is no end mark: a cut between two blocks cannot be told.
+/// Blocks with a 4-byte length, until the file ends or another frame's magic takes the place of a length. There is no
+/// end mark, so a file truncated between two blocks cannot be detected.
 fn legacy(input: &mut Input, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
     input.consume(LEGACY.len());
     let (mut packed, mut out) = (Vec::new(), vec![0; LEGACY_BLOCK]);

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 enum State {
     /// Magic, FLG and BD.
     Start,
-    /// So many bytes of no interest, then a block length.
+    /// This many bytes to skip, then a block length.
     Skip(u64),
     Length,
     /// Content checksum.
@@ -29,7 +29,7 @@ impl<R: Read> Watched<R> {
         Self { inner, state: State::Start, flags: 0, field: Vec::with_capacity(6) }
     }
 
-    /// Whether the frame's end was seen.
+    /// Whether the end of the frame was reached.
     pub fn ended(&self) -> bool {
         self.state == State::Ended
     }
@@ -75,7 +75,7 @@ impl<R: Read> Watched<R> {
         self.settle();
     }
 
-    /// Leaves a state with nothing left to pass.
+    /// Leaves states that have no bytes left to skip.
     fn settle(&mut self) {
         self.state = match self.state {
             State::Skip(0) => State::Length,

@@ -17,18 +17,18 @@ use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::input::Input;
 use std::fmt;
 
-/// Every compression that images are read in.
+/// All supported compressions.
 pub static CODECS: &[&dyn Codec] = &[&gzip::Gzip, &xz::Xz, &zstd::Zstd, &lz4::Lz4, &bzip2::Bzip2];
 
-/// A compression: files of one member after the other, each of which begins with a magic.
+/// A compression format: files consist of members, each of which starts with a magic number.
 pub trait Codec: Sync {
-    /// In receipts and capabilities.
+    /// The name in receipts and capabilities.
     fn name(&self) -> &'static str;
 
-    /// What a member begins with: one of these.
+    /// The magic numbers with which a member may start.
     fn magics(&self) -> &'static [&'static [u8]];
 
-    /// Whether a member begins here; for codecs whose magic is more than fixed bytes.
+    /// Whether a member starts here; for codecs whose magic is more than fixed bytes.
     fn begins(&self, head: &[u8]) -> bool {
         self.magics().iter().any(|magic| head.starts_with(magic))
     }
@@ -36,7 +36,7 @@ pub trait Codec: Sync {
     /// Decodes one member: a gzip member, an xz stream, a zstd or lz4 frame, a bzip2 stream.
     fn member(&self, input: &mut Input, limits: DecodeLimits, sink: &mut Chunker<'_>) -> Result<(), DecodeError>;
 
-    /// Decodes all members, several at a time; false where this has no other way than one after the other.
+    /// Decodes all members in parallel; false if this codec can only decode them one after the other.
     fn parallel(
         &self,
         _input: &mut Input,
@@ -46,12 +46,12 @@ pub trait Codec: Sync {
         Ok(false)
     }
 
-    /// Zeros in multiples of so many bytes may stand behind a member.
+    /// If a member may be followed by zeros: in multiples of this many bytes.
     fn padding(&self) -> Option<usize> {
         None
     }
 
-    /// Whether frames to be skipped may stand between members ([`sniff::skippable`]).
+    /// Whether skippable frames may be between members ([`sniff::skippable`]).
     fn skippable(&self) -> bool {
         false
     }
@@ -61,11 +61,11 @@ pub trait Codec: Sync {
         false
     }
 
-    /// Bytes that decoding takes beside the buffers of every write, as far as the beginning of the file tells.
+    /// Memory for decoding beside the buffers of every write, as far as the start of the file shows.
     fn memory(&self, head: &[u8], limits: DecodeLimits) -> u64;
 }
 
-/// How an image is compressed.
+/// The compression of an image.
 #[derive(Clone, Copy)]
 pub struct Compression(Option<&'static dyn Codec>);
 
@@ -85,7 +85,7 @@ impl Compression {
         self.0.map_or("none", Codec::name)
     }
 
-    /// The names of all compressions that images are read in.
+    /// The names of all supported compressions.
     pub fn names() -> impl Iterator<Item = &'static str> {
         CODECS.iter().map(|codec| codec.name())
     }

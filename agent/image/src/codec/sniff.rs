@@ -2,10 +2,10 @@
 
 use crate::codec::{CODECS, Codec, Compression};
 
-/// How many first bytes [`compression`] and [`container`] want to see, where the source has them.
+/// Number of first bytes that [`compression`] and [`container`] need, if the source has them.
 pub const LEN: usize = 4096;
 
-/// zstd and lz4 share the magic of frames to be skipped, 0x184D2A50 to 0x184D2A5F (RFC 8878, 3.1.2).
+/// zstd and lz4 share the magic numbers of skippable frames, 0x184D2A50 to 0x184D2A5F (RFC 8878, 3.1.2).
 pub fn skippable(head: &[u8]) -> Option<u32> {
     match head {
         [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d, ..] => Some(u32::from_le_bytes([*a, *b, *c, *d])),
@@ -13,7 +13,7 @@ pub fn skippable(head: &[u8]) -> Option<u32> {
     }
 }
 
-/// Whether these few bytes may be the beginning of a member, cut short.
+/// Whether these few bytes may be the truncated start of a member.
 pub fn may_begin(codec: &dyn Codec, head: &[u8]) -> bool {
     let skip = codec.skippable()
         && matches!(
@@ -23,13 +23,13 @@ pub fn may_begin(codec: &dyn Codec, head: &[u8]) -> bool {
     skip || codec.magics().iter().any(|magic| head.starts_with(magic) || magic.starts_with(head))
 }
 
-/// pzstd puts before each frame one to be skipped, of 4 bytes, that holds the frame's compressed length.
+/// pzstd writes a skippable frame of 4 bytes before each frame, with the frame's compressed length.
 pub fn announces(head: &[u8]) -> bool {
     head.first() == Some(&0x50) && skippable(head) == Some(4)
 }
 
-/// Whether zstd begins with one of many frames, not with one for all: with pzstd's announcement, or with a frame that
-/// says that it decodes to at most `small` bytes (RFC 8878, 3.1.1.1).
+/// Whether zstd data starts with one of many frames, not with a single one: with pzstd's skippable frame, or with a
+/// frame whose decoded size is at most `small` bytes according to its header (RFC 8878, 3.1.1.1).
 pub fn many_frames(head: &[u8], small: u64) -> bool {
     let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = head else { return announces(head) };
     let single = descriptor & 0x20 != 0;
@@ -49,7 +49,7 @@ pub fn compression(head: &[u8]) -> Compression {
     if let Some(codec) = CODECS.iter().find(|codec| codec.begins(head)) {
         return Compression::of(*codec);
     }
-    // Behind a frame to be skipped the real one says which it is; pzstd begins so.
+    // The frame after a skippable one shows which format it is; pzstd starts like this.
     let Some(len) = skippable(head) else { return Compression::NONE };
     match usize::try_from(len).ok().and_then(|len| head.get(len.checked_add(8)?..)) {
         Some(rest) if rest.len() >= 4 && rest.len() < head.len() => compression(rest),
@@ -59,7 +59,7 @@ pub fn compression(head: &[u8]) -> Compression {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
-    /// Bytes as they belong on the disk, as far as one can tell.
+    /// Probably the raw bytes of a disk.
     Raw,
     Qcow2,
 }
@@ -80,7 +80,7 @@ mod tests {
             let frame = zstd::bulk::compress(&bytes, 1).unwrap();
             assert_eq!(many_frames(&frame, 8 << 20), small, "{len}");
         }
-        // A stream does not know how long it will be.
+        // A stream does not know its final length.
         let stream = zstd::stream::encode_all(&[7; 100][..], 1).unwrap();
         assert!(!many_frames(&stream, 8 << 20) && !many_frames(&stream[..5], 8 << 20) && !many_frames(&[], 1));
     }

@@ -12,21 +12,21 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
 
-/// Bytes of a piece, and how many of one unit may wait for their turn.
+/// Size of a piece, and how many pieces of one unit may wait for their turn.
 const PIECE: usize = 256 * 1024;
 const PARTS: usize = 8;
 
-/// Bytes that decoded pieces take with so many workers.
+/// Memory of decoded pieces with this many workers.
 pub fn memory(workers: usize) -> u64 {
     ((workers + 1) * (PARTS + 2) * PIECE) as u64
 }
 
 /// A unit that can be decoded independently.
 pub trait DecodeUnit: Send + Sync + 'static {
-    /// What is known of it once it is decoded.
+    /// The result of decoding.
     type Found: Send + 'static;
 
-    /// Passes the decoded data to `put`; an error if it is not complete in itself.
+    /// Passes the decoded data to `put`. Fails if the unit is not complete in itself.
     fn unpack(&self, put: &mut Put<'_>) -> io::Result<Self::Found>;
 }
 
@@ -38,7 +38,7 @@ impl<'a> Put<'a> {
         Self(take)
     }
 
-    /// All that `reader` gives.
+    /// Passes on everything from `reader`.
     pub fn all(&mut self, reader: &mut dyn Read) -> io::Result<()> {
         loop {
             let mut piece = Vec::with_capacity(PIECE);
@@ -70,14 +70,14 @@ struct Waiting<S: DecodeUnit> {
     parts: Consumer<Reply<S::Found>>,
 }
 
-/// A unit that could not be decoded by itself, after so many bytes of what it decodes to.
+/// A unit that could not be decoded by itself, and the number of decoded bytes up to the failure.
 pub struct Failed<S> {
     pub unit: Arc<S>,
     pub handed_on: u64,
     pub error: io::Error,
 }
 
-/// What became of a unit.
+/// The result of a unit.
 pub type Decoded<S> = Result<<S as DecodeUnit>::Found, Failed<S>>;
 
 pub struct UnitDecoder<S: DecodeUnit> {
@@ -87,7 +87,7 @@ pub struct UnitDecoder<S: DecodeUnit> {
 }
 
 impl<S: DecodeUnit> UnitDecoder<S> {
-    /// The threads end with this.
+    /// The threads end when this is dropped.
     pub fn start<'scope>(scope: &'scope Scope<'scope, '_>, workers: usize) -> Result<Self, ImageError> {
         let (jobs, queue) = channel::<Job<S>>(1);
         let queue = Arc::new(Mutex::new(queue));
@@ -116,7 +116,7 @@ impl<S: DecodeUnit> UnitDecoder<S> {
         Ok(())
     }
 
-    /// Hands on the oldest unit. One that failed comes back.
+    /// Passes on the oldest unit. Returns it if it failed.
     pub fn next(&mut self, sink: &mut Chunker<'_>) -> Result<Option<Decoded<S>>, ImageError> {
         let Some(Waiting { unit, parts }) = self.waiting.pop_front() else { return Ok(None) };
         let mut handed_on = 0;
@@ -135,7 +135,7 @@ impl<S: DecodeUnit> UnitDecoder<S> {
         }
     }
 
-    /// Those that wait, without what became of them.
+    /// Takes back the waiting units, without their results.
     pub fn take_back(&mut self) -> Vec<Arc<S>> {
         self.waiting.drain(..).map(|waiting| waiting.unit).collect()
     }
@@ -159,7 +159,7 @@ fn work<S: DecodeUnit>(queue: &Mutex<Consumer<Job<S>>>) {
         };
         let mut put = |piece| reply.push(Ok(Done::Piece(piece))).map_err(|_| io::ErrorKind::BrokenPipe.into());
         let end = unit.unpack(&mut Put::new(&mut put)).map(Done::End);
-        // Its bytes are not needed here any more.
+        // Its bytes are no longer needed here.
         drop(unit);
         let _ = reply.push(end);
     }

@@ -9,8 +9,8 @@ use liblzma::stream::{MtStreamBuilder, Stream};
 
 pub struct Xz;
 
-/// What several blocks under way may take, each with all that it decodes to: four of `xz -6 -T0`. A file whose blocks need
-/// more is decoded by fewer threads, and by one where it is all one block.
+/// Limit for blocks in flight, each with its whole output: four of `xz -6 -T0`. A file with larger blocks is decoded by
+/// fewer threads, and by one thread if it is a single block.
 const THREADED: u64 = 256 << 20;
 
 impl Codec for Xz {
@@ -23,7 +23,7 @@ impl Codec for Xz {
     }
 
     fn member(&self, input: &mut Input, limits: DecodeLimits, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
-        // The dictionary and what the decoder keeps beside it.
+        // The dictionary, and the decoder's other memory.
         let memory = (1u64 << limits.window_log) + (1 << 20);
         let stream = match u32::try_from(limits.workers) {
             Ok(workers @ 2..) => {
@@ -41,8 +41,8 @@ impl Codec for Xz {
         Some(4)
     }
 
-    /// The dictionary, and what blocks side by side may take where the file has sizes in its block header (3.1.1), as
-    /// threads need them.
+    /// The dictionary; with blocks in parallel also their limit, if the block headers contain sizes (3.1.1), which
+    /// threads need.
     fn memory(&self, head: &[u8], limits: DecodeLimits) -> u64 {
         let dictionary = dictionary(head).unwrap_or(0);
         let sized = head.get(13).is_some_and(|flags| flags & 0xc0 == 0xc0);
@@ -50,7 +50,7 @@ impl Codec for Xz {
     }
 }
 
-/// The dictionary of the first block, from its header behind the stream's 12 bytes (3.1, 5.3.1).
+/// The dictionary of the first block, from its header after the stream's 12 bytes (3.1, 5.3.1).
 fn dictionary(head: &[u8]) -> Option<u64> {
     let header = head.get(12..)?;
     let flags = *header.get(1)?;
@@ -76,7 +76,7 @@ fn dictionary(head: &[u8]) -> Option<u64> {
     None
 }
 
-/// Behind the integer of variable length at `at` (1.2).
+/// The position after the variable-length integer at `at` (1.2).
 fn integer_end(bytes: &[u8], at: usize) -> Option<usize> {
     let len = bytes.get(at..)?.iter().take(9).position(|byte| byte & 0x80 == 0)?;
     Some(at + len + 1)

@@ -3,7 +3,7 @@
 
 use crate::error::ImageError;
 
-/// What it is, where its magic stands, and the magic.
+/// Name, offset of the magic number, and the magic number.
 const MAGICS: &[(&str, usize, &[u8])] = &[
     // Formats of virtual machines.
     ("a VMDK image", 0, b"KDMV"),
@@ -77,7 +77,7 @@ const MAGICS: &[(&str, usize, &[u8])] = &[
     ("bzip3 data", 0, b"BZ3v1"),
     ("a bsdiff patch", 0, b"BSDIFF4"),
     ("an xdelta patch", 0, &[0xd6, 0xc3, 0xc4]),
-    // What stands in the place of a file.
+    // What may be in the place of a file.
     ("a git-LFS pointer, not the file that it points to", 0, b"version https://git-lfs.github.com/spec/"),
     ("a git-LFS pointer, not the file that it points to", 0, b"version https://hawser.github.com/spec/"),
     ("a git-annex pointer, not the file that it points to", 0, b"/annex/objects/"),
@@ -102,7 +102,7 @@ const MAGICS: &[(&str, usize, &[u8])] = &[
 
 type Test = fn(&[u8]) -> bool;
 
-/// What has no magic, but a shape.
+/// Formats without a magic number, recognised by their structure.
 const SHAPES: &[(&str, Test)] = &[
     ("a tar archive", old_tar),
     ("lzma data (.lzma)", lzma_alone),
@@ -116,17 +116,17 @@ const SHAPES: &[(&str, Test)] = &[
     ("a text, not a disk image", text),
 ];
 
-/// What `head`, the beginning of a file or of what a file decodes to, is known to be; none where it may be a disk's.
+/// The format of `head`, the start of a file or of its decoded content; `None` if it may be that of a disk.
 pub fn find(head: &[u8]) -> Option<&'static str> {
     let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(magic));
-    // Magics of two bytes might be the jump of a boot sector.
+    // Magic numbers of two bytes might be the jump of a boot sector.
     let boot = head.get(510..512) == Some(&[0x55, 0xaa]);
     let magic = MAGICS.iter().find(|(_, offset, magic)| at(*offset, magic) && !(boot && magic.len() < 4));
     let found = magic.map(|(what, ..)| *what);
     found.or_else(|| SHAPES.iter().find(|(_, is)| !boot && is(head)).map(|(what, _)| *what))
 }
 
-/// An error where that is so.
+/// An error if the format is one of these.
 pub fn refuse(name: &str, head: &[u8]) -> Result<(), ImageError> {
     match find(head) {
         None => Ok(()),
@@ -139,14 +139,14 @@ pub fn error(name: &str, what: &str) -> ImageError {
     ImageError::Unsupported { source_name: name.to_owned(), what }
 }
 
-/// The same for the last sector of an image: some formats say only there what they are.
+/// The same for the last sector of an image: some formats can only be recognised there.
 pub fn trailer(last: &[u8]) -> Option<&'static str> {
     let last = last.get(last.len().checked_sub(512)?..)?;
     last.starts_with(b"koly\0\0\0\x04").then_some("a DMG image")
 }
 
-/// A header without magic, as tar had it before POSIX: its checksum (the sum of its bytes, its own field taken for
-/// spaces) is right, and its name begins like one.
+/// A tar header from before POSIX, without magic number: its checksum (the sum of its bytes, with its own field as
+/// spaces) is correct, and its name starts like a path.
 fn old_tar(head: &[u8]) -> bool {
     let Some(header) = head.get(..512) else { return false };
     let field = header.get(148..156).unwrap_or_default();
@@ -200,7 +200,7 @@ fn plain_iso(head: &[u8]) -> bool {
     matches!(magic, Some(b"CD001" | b"BEA01"))
 }
 
-/// A short file of nothing but printable text: the answer of a server, a note.
+/// A short file of printable text only: a server's response, or a note.
 fn text(head: &[u8]) -> bool {
     let start = head.get(..head.len().min(512)).unwrap_or_default();
     let printable = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r' | 0x80..);

@@ -8,15 +8,15 @@ use crate::error::ImageError;
 use burin_disk::is_zero;
 use std::sync::LazyLock;
 
-/// Bytes in a chunk; the last may be shorter.
+/// Bytes per chunk; the last one may be shorter.
 pub const CHUNK: u64 = 256 << 10;
 
 const INDEX: u64 = 0x9682_4d9c_7b12_9ff9;
 const TABLE: u64 = 0xe75b_9e11_2f17_417d;
 const TAIL: u64 = 0x4b4f_050e_5549_ecd1;
-/// Digests are SHA-512/256, not SHA-256.
+/// Digests are SHA-512/256 instead of SHA-256.
 const SHA512_256: u64 = 1 << 61;
-/// What `casync make --digest=sha256` sets for a blob: two flags that only concern directories.
+/// Flags of `casync make --digest=sha256` for a blob; two of them concern only directories.
 const FLAGS: u64 = 9 << 60;
 const HEADER: usize = 48;
 const TABLE_HEADER: usize = 16;
@@ -25,14 +25,14 @@ const ENTRY: usize = 40;
 /// The digests of an image's chunks, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caibx {
-    /// Bytes of the image.
+    /// Length of the image in bytes.
     pub length: u64,
     /// SHA-256 of each chunk.
     pub digests: Vec<[u8; 32]>,
 }
 
 impl Caibx {
-    /// Takes an index apart. `name` is where it came from.
+    /// Parses an index. `name` is its source, for messages.
     pub fn parse(bytes: &[u8], name: &str) -> Result<Self, ImageError> {
         let damaged = |what: &str| {
             let (source_name, what) = (name.to_owned(), what.to_owned());
@@ -71,7 +71,7 @@ impl Caibx {
             let (Ok(end), Ok(digest)) = (end.try_into().map(u64::from_le_bytes), <[u8; 32]>::try_from(digest)) else {
                 return Err(damaged("an entry is cut short"));
             };
-            // Only the last one may be short, and none is empty.
+            // Only the last chunk may be short, and none is empty.
             let whole = index.length % CHUNK == 0;
             if !whole || end <= index.length || end - index.length > CHUNK {
                 return Err(damaged(&format!("the chunk at byte {} has no sensible length", index.length)));
@@ -104,24 +104,24 @@ impl Caibx {
         bytes
     }
 
-    /// Whether `bytes`, which begin at `offset` (a multiple of [`CHUNK`]), are those of the image.
+    /// Whether `bytes` at `offset` (a multiple of [`CHUNK`]) equal the image.
     pub fn matches(&self, offset: u64, bytes: &[u8]) -> bool {
         let first = usize::try_from(offset / CHUNK).unwrap_or(usize::MAX);
         let within = offset.is_multiple_of(CHUNK) && offset.saturating_add(bytes.len() as u64) <= self.length;
         let digests = self.digests.get(first..).unwrap_or_default();
         let chunks = bytes.chunks(CHUNK as usize);
-        // A part of a chunk proves nothing; its digest will not match either.
+        // A partial chunk never matches, because its digest differs.
         within && chunks.len() <= digests.len() && chunks.zip(digests).all(|(chunk, digest)| same(chunk, digest))
     }
 }
 
-/// Looking for a byte that is set is ten times faster than SHA-256, and most of many an image is zeros.
+/// Looking for a non-zero byte is ten times faster than SHA-256, and large parts of many images are zeros.
 fn same(chunk: &[u8], digest: &[u8; 32]) -> bool {
     static ZEROS: LazyLock<[u8; 32]> = LazyLock::new(|| sha256(&[0; CHUNK as usize]));
     if chunk.len() == CHUNK as usize && digest == &*ZEROS { is_zero(chunk) } else { sha256(chunk) == *digest }
 }
 
-/// Takes bytes in order, gives an index.
+/// Takes bytes in order, and makes an index.
 #[derive(Debug, Default)]
 pub struct Indexer {
     index: Caibx,

@@ -10,27 +10,27 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope};
 
-/// Buffers of each thread: one being read into, one that waits, one in the hands of whoever asked.
+/// Buffers of each thread: one being read into, one that waits, and one in use by the caller.
 const BUFFERS: usize = 3;
 
-/// Threads, so many that some hash while others wait for the device. Their buffers fit in what zstd frames, which are
-/// not decoded side by side here, leave of the budget.
+/// The number of threads: enough that some hash while others wait for the device. Their buffers use the part of the
+/// budget that is for zstd frames, which are not decoded in parallel here.
 pub fn threads() -> usize {
     thread::available_parallelism().map_or(2, |cores| cores.get() * 2).clamp(2, 8)
 }
 const _: () = assert!(8 * BUFFERS * CHUNK <= crate::budget::IN_FLIGHT);
 
-/// A chunk of the writer as it is on the target.
+/// A chunk of the writer as found on the target.
 pub struct ComparedChunk {
     pub buf: PoolBuf,
     pub len: usize,
-    /// For each chunk of the index whether it is what it shall be.
+    /// For each chunk of the index whether it is as in the image.
     pub same: Vec<bool>,
-    /// XXH3-128 of what is there, where all of it is right.
+    /// XXH3-128 of the chunk, if all of it is correct.
     pub digest: Option<u128>,
 }
 
-/// Gives the chunks one after the other, from the second on.
+/// Returns the chunks in order, starting with the second.
 pub struct Compare<'a> {
     readers: Vec<Consumer<ComparedChunk>>,
     stop: &'a Stop,
@@ -78,7 +78,7 @@ impl<'a> Compare<'a> {
     }
 }
 
-/// Every `threads`-th chunk behind the first, which was erased; `first` of them are passed over.
+/// Reads every `threads`-th chunk after the first one, which was erased; skips the first `first` of them.
 fn read(
     file: &std::fs::File,
     index: &Caibx,

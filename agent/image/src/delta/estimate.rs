@@ -12,15 +12,16 @@ use burin_disk::{CHUNK, Target};
 use burin_sys::aligned::AlignedBuf;
 use std::os::unix::fs::FileExt;
 
-/// An image's index, and when to go by it.
+/// An image's index, and when to use it.
 #[derive(Debug, Clone)]
 pub struct DeltaRequest {
     pub index: Caibx,
-    /// The index has the digest that was asked for: chunks that match it need no digest of the download.
+    /// The index has the required digest: chunks that match it need no digest of the download.
     pub proven: bool,
-    /// Its signature, which was found right.
+    /// Its verified signature.
     pub signed: Option<Signed>,
-    /// Even where a whole write is estimated to be faster; and where the index does not fit the image, that is an error.
+    /// Use the index even if a whole write is estimated to be faster. An index that does not fit the image is then an
+    /// error.
     pub always: bool,
 }
 
@@ -30,10 +31,10 @@ impl DeltaRequest {
     }
 }
 
-/// MiB of the target that are looked at.
+/// Number of MiB of the target that are sampled.
 const SAMPLES: usize = 32;
 
-/// What the samples say.
+/// The result of sampling.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Estimate {
     pub sampled: u32,
@@ -41,7 +42,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Reads samples of the target, evenly spread over what the image fills.
+    /// Samples the target evenly over the size of the image.
     pub fn take(index: &Caibx, target: &Target, stop: &Stop) -> Result<Self, ImageError> {
         let zeros = caibx::sha256(&vec![0; caibx::CHUNK as usize]);
         let per_mib = CHUNK / caibx::CHUNK as usize;
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn zeros_and_both_ends_say_nothing() {
-        // A blank target "holds" an image of zeros; writing it whole costs nothing.
+        // A blank target already contains an image of zeros; writing it whole costs nothing.
         let mut image = vec![0; 40 * MIB];
         assert_eq!(estimate(&image, &vec![0; 40 * MIB]), Estimate::default());
         image[7 * MIB + 9] = 1;

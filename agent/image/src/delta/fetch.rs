@@ -9,10 +9,10 @@ use crate::proof::signature::Signed;
 use crate::source::Source;
 use std::sync::Arc;
 
-/// An index of more bytes belongs to an image of several hundred gigabytes.
+/// Larger indexes would belong to images of several hundred gigabytes.
 const LARGEST: usize = 64 << 20;
 
-/// Fetches an index that was made before. With a digest or a signature, only the right one counts.
+/// Fetches an existing index. If a digest or a signature is given, it must be correct.
 pub fn fetch_index(
     source: Source,
     digest: Option<&str>,

@@ -37,7 +37,7 @@ impl DeltaContent {
         }
     }
 
-    /// The largest of what is fetched as one.
+    /// The largest part that is fetched as a unit.
     fn unit(&self) -> usize {
         match self {
             Self::Plain(_) => 1,
@@ -58,12 +58,12 @@ impl DeltaContent {
 }
 
 enum Fetched {
-    /// Bytes and where they begin.
+    /// Bytes, and their offset.
     Plain(Vec<u8>, u64),
     Frames(Vec<CompressedFrame>),
 }
 
-/// A chunk that is not what it shall be.
+/// A chunk that differs from the image.
 struct Wrong {
     offset: u64,
     buf: PoolBuf,
@@ -72,7 +72,7 @@ struct Wrong {
 }
 
 impl Wrong {
-    /// From the first byte that is wanted to the last, in the image: one request, though there may be others between.
+    /// The range in the image from the first needed byte to the last: one request, even if there are others between.
     fn span(&self) -> Range<u64> {
         let (start, end) =
             (self.ranges.first().map_or(0, |range| range.start), self.ranges.last().map_or(0, |range| range.end));
@@ -80,15 +80,15 @@ impl Wrong {
     }
 }
 
-/// A chunk whose turn has not come.
+/// A chunk whose turn has not come yet.
 enum Turn {
-    /// So many bytes are right, with their digest; kept where all of the content is hashed.
+    /// This many bytes are correct, with their digest; kept if the whole content is hashed.
     Right(usize, u128, Option<PoolBuf>),
     Patched,
 }
 
 impl Delta {
-    /// Sends what differs to `sink` and counts the rest as skipped. `content` sees every byte of the image.
+    /// Sends the differences to `sink`, and counts the rest as skipped. `content` gets every byte of the image.
     pub fn run(
         self,
         target: &Target,
@@ -127,7 +127,7 @@ impl Delta {
     }
 }
 
-/// Fetches the first chunk, which every image is judged by before its target is touched.
+/// Fetches the first chunk, by which every image is checked before its target is touched.
 fn first(
     length: u64,
     workers: &mut Workers<'_, Wrong, (PoolBuf, usize)>,
@@ -148,7 +148,7 @@ fn first(
     sink.place(buf, len)
 }
 
-/// Hands on every other chunk in order, while others are being compared, fetched and decoded.
+/// Passes on all other chunks in order, while later ones are compared, fetched and decoded.
 fn patch(
     length: u64,
     mut compare: Compare<'_>,
@@ -159,7 +159,7 @@ fn patch(
 ) -> Result<(), ImageError> {
     let (mut turns, mut offset) = (VecDeque::new(), CHUNK as u64);
     while offset < length || !turns.is_empty() {
-        // No more than one of each comparing thread: what it needs to go on is not held here.
+        // At most one per comparing thread, so that none of them lacks a buffer.
         while offset < length && workers.has_room() && turns.len() < compare::threads() {
             let ComparedChunk { buf, len, same, digest } = compare.next()?;
             match digest {
@@ -193,7 +193,7 @@ fn patch(
     Ok(())
 }
 
-/// Puts what was fetched where it belongs; an error where that is not what the index says.
+/// Puts fetched data in its place; an error if it does not match the index.
 fn right(
     fetched: Fetched,
     wrong: Wrong,
@@ -225,7 +225,7 @@ fn right(
     }
 }
 
-/// Stretches of a chunk of `len` bytes that are not what they shall be, each as long as it can be.
+/// The longest possible ranges of a chunk of `len` bytes that differ from the image.
 fn differing(same: &[bool], len: usize) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
     for (part, _) in same.iter().enumerate().filter(|(_, same)| !**same) {

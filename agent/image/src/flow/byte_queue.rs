@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Read};
 /// Bytes in order, in pieces.
 #[derive(Debug, Default)]
 pub struct ByteQueue {
-    /// Each with the place where what counts of it begins.
+    /// Each piece with the offset of its first valid byte.
     pieces: VecDeque<(Vec<u8>, usize)>,
     len: usize,
     memory: usize,
@@ -22,17 +22,17 @@ impl ByteQueue {
         }
     }
 
-    /// Bytes that are left.
+    /// Number of bytes left.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Bytes of memory that the pieces take.
+    /// Bytes of memory used by the pieces.
     pub fn memory(&self) -> usize {
         self.memory
     }
 
-    /// All that is left, where it is no more than `most` bytes.
+    /// All bytes that are left, if they are at most `most`.
     pub fn small(&self, most: usize) -> Option<Vec<u8>> {
         let bytes = || self.pieces.iter().flat_map(|(piece, from)| &piece[*from..]).copied().collect();
         (self.len <= most).then(bytes)

@@ -14,9 +14,9 @@ struct Inner<T> {
 #[derive(Debug)]
 struct State<T> {
     items: VecDeque<T>,
-    /// The producer is done: what is queued can still be taken.
+    /// The producer has finished; queued items can still be taken.
     ended: bool,
-    /// The consumer is gone, or the channel was broken off.
+    /// The consumer is gone, or the channel was closed.
     closed: bool,
 }
 
@@ -33,7 +33,7 @@ impl<T> Inner<T> {
     }
 }
 
-/// The consumer went away.
+/// The consumer is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed;
 
@@ -57,7 +57,7 @@ pub fn channel<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
 }
 
 impl<T> Producer<T> {
-    /// Waits for room.
+    /// Waits until there is room.
     pub fn push(&self, item: T) -> Result<(), Closed> {
         let mut state = self.0.state();
         while !state.closed && state.items.len() >= self.0.capacity {
@@ -71,7 +71,7 @@ impl<T> Producer<T> {
         Ok(())
     }
 
-    /// Whether the consumer went away.
+    /// Whether the consumer is gone.
     pub fn is_closed(&self) -> bool {
         self.0.state().closed
     }
@@ -85,7 +85,7 @@ impl<T> Drop for Producer<T> {
 }
 
 impl<T> Consumer<T> {
-    /// What is there within `timeout`; `Empty` when nothing came.
+    /// Waits for an item up to `timeout`; `Empty` if none came.
     pub fn pop(&self, timeout: Duration) -> Popped<T> {
         let deadline = Instant::now() + timeout;
         let mut state = self.0.state();
@@ -105,7 +105,7 @@ impl<T> Consumer<T> {
         }
     }
 
-    /// A handle that breaks the channel off from anywhere.
+    /// A handle that closes the channel from anywhere.
     pub fn closer(&self) -> Box<dyn Fn() + Send + Sync>
     where
         T: Send + 'static,

@@ -13,30 +13,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Chunks that may wait between two stages.
 pub const CHUNKS: usize = 4;
 
-/// What stops a decoder.
+/// Why a decoder stops.
 #[derive(Debug)]
 pub enum DecodeError {
     Read(io::Error),
-    /// The image is wrong for the target, or the write stops.
+    /// The image does not fit the target, or the write was stopped.
     Sink(ImageError),
 }
 
-/// Where a chunker's chunks come from and go to.
+/// The source and destination of a chunker's chunks.
 pub struct Output<'a> {
     pub name: &'a str,
     pub pool: &'a Pool,
     pub chunks: Producer<Chunk>,
-    /// Rung for each chunk, where the writer takes them directly.
+    /// Notified for each chunk, if the writer takes them directly.
     pub waker: Option<Waker>,
     pub stop: &'a Stop,
     pub stages: &'a Stages,
     pub waited: &'a AtomicU64,
-    /// Bytes the target has room for.
+    /// Size of the target in bytes.
     pub room: u64,
     pub sector: u32,
 }
 
-/// Cuts the decoded stream into chunks.
+/// Splits the decoded stream into chunks.
 pub struct Chunker<'a> {
     out: Output<'a>,
     buf: Option<PoolBuf>,
@@ -46,12 +46,12 @@ pub struct Chunker<'a> {
     last: Vec<u8>,
 }
 
-/// What came of a stream.
+/// The result of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunked {
     /// Bytes of the image.
     pub length: u64,
-    /// What reading it back from a device has to give.
+    /// The digest that reading it back from a device must give.
     pub sum: String,
     /// Its last 512 bytes.
     pub last: Vec<u8>,
@@ -66,7 +66,7 @@ impl<'a> Chunker<'a> {
         self.out.stop
     }
 
-    /// An error once the write shall stop.
+    /// An error if the write must stop.
     pub fn check(&self) -> Result<(), ImageError> {
         self.out.stop.check()
     }
@@ -103,7 +103,7 @@ impl<'a> Chunker<'a> {
             self.emit()?;
         }
         if self.offset == 0 {
-            // Compression of nothing.
+            // An empty compressed file.
             return Err(ImageError::Truncated { source_name: self.out.name.to_owned(), offset: 0, expected: None });
         }
         let (sum, last) = (std::mem::take(&mut self.sum).finish(), std::mem::take(&mut self.last));
@@ -117,7 +117,7 @@ impl<'a> Chunker<'a> {
 }
 
 impl<'a> Chunker<'a> {
-    /// Takes a whole chunk as it is, if it falls on a chunk's boundary here; copies it otherwise.
+    /// Uses a whole chunk as it is, if it is aligned to a chunk here; otherwise copies it.
     pub fn take(&mut self, mut chunk: Chunk) -> Result<(), DecodeError> {
         if self.filled > 0 {
             return self.fill(&mut chunk.bytes());
@@ -126,7 +126,7 @@ impl<'a> Chunker<'a> {
         self.send(chunk).map_err(DecodeError::Sink)
     }
 
-    /// The next `len` bytes are zeros.
+    /// Adds `len` zeros.
     pub fn zeros(&mut self, mut len: usize) -> Result<(), DecodeError> {
         while len > 0 {
             self.check().map_err(DecodeError::Sink)?;
@@ -141,17 +141,17 @@ impl<'a> Chunker<'a> {
         Ok(())
     }
 
-    /// Where chunks come from.
+    /// The pool of chunk buffers.
     pub fn pool(&self) -> &'a Pool {
         self.out.pool
     }
 
-    /// Counts the time in which decoding waits for the stages behind it.
+    /// Counts the time that decoding waits for later stages.
     pub fn waited(&self) -> &'a AtomicU64 {
         self.out.waited
     }
 
-    /// A buffer, once there is one; an error when the write stops.
+    /// Waits for a buffer; an error if the write stops.
     pub fn buffer(&self) -> Result<PoolBuf, ImageError> {
         timed(self.out.waited, || {
             loop {
@@ -163,19 +163,19 @@ impl<'a> Chunker<'a> {
         })
     }
 
-    /// Sends the next chunk as it is. All but the last are whole.
+    /// Sends a buffer as the next chunk. All but the last must be full.
     pub fn place(&mut self, buf: PoolBuf, len: usize) -> Result<(), ImageError> {
         self.send(Chunk::new(self.offset, buf, len, self.out.sector))
     }
 
-    /// The next bytes are on the target already. `digest` is their XXH3-128.
+    /// Skips bytes that are on the target already. `digest` is their XXH3-128.
     pub fn skip(&mut self, len: usize, digest: u128) {
         self.sum.digest(digest);
         self.offset += len as u64;
         self.out.stages.image_bytes.store(self.offset, Ordering::Relaxed);
     }
 
-    /// Takes all that `reader` gives. Errors of the reader come back as [`DecodeError::Read`].
+    /// Reads `reader` to its end. Its errors are returned as [`DecodeError::Read`].
     pub fn fill(&mut self, reader: &mut dyn Read) -> Result<(), DecodeError> {
         loop {
             self.out.stop.check().map_err(DecodeError::Sink)?;

@@ -4,8 +4,8 @@ use crate::error::ImageError;
 use crate::flow::channel::{Popped, channel};
 use crate::flow::pieces::TICK;
 
-/// Runs `work` in a thread of its own and waits for it, or until `stopped` says so. Then the thread is left behind; it
-/// ends with its request.
+/// Runs `work` in a thread of its own, and waits for it until `stopped` returns true. Then the thread is left behind,
+/// and ends with its request.
 pub fn detached<T: Send + 'static>(
     stage: &'static str,
     stopped: &dyn Fn() -> bool,

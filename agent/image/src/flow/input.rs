@@ -4,12 +4,13 @@ use crate::error::ImageError;
 use crate::flow::byte_queue::ByteQueue;
 use std::io::{self, BufRead, Read};
 
-/// Pieces of wire bytes in order; none at the end.
+/// Downloaded bytes in pieces, in order; `None` at the end.
 pub trait Pieces: Send {
     fn next(&mut self) -> Result<Option<Vec<u8>>, ImageError>;
 }
 
-/// A buffered reader over pieces. It keeps the typed error that stopped it, as `io::Error` cannot carry it whole.
+/// A buffered reader over pieces. It keeps the typed error that ended it, because `io::Error` cannot carry it
+/// completely.
 pub struct Input {
     pieces: Box<dyn Pieces>,
     piece: Vec<u8>,
@@ -20,10 +21,10 @@ pub struct Input {
     kept: Option<Kept>,
 }
 
-/// What is consumed, but not thrown away.
+/// Consumed bytes that are kept.
 struct Kept {
     packed: ByteQueue,
-    /// Where in the present piece that goes on.
+    /// Where they continue in the current piece.
     from: usize,
 }
 
@@ -32,41 +33,41 @@ impl Input {
         Self { pieces, piece: Vec::new(), used: 0, position: 0, ended: false, failed: None, kept: None }
     }
 
-    /// Bytes that are there without waiting.
+    /// Number of bytes available without waiting.
     pub fn buffered(&self) -> usize {
         self.piece.len() - self.used
     }
 
-    /// Bytes taken so far.
+    /// Number of bytes consumed so far.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The error that ended the pieces, if one did.
+    /// The error that ended the pieces, if there was one.
     pub fn take_failure(&mut self) -> Option<ImageError> {
         self.failed.take()
     }
 
-    /// From here on, what is consumed is kept.
+    /// Keeps everything that is consumed from here on.
     pub fn keep(&mut self) {
         self.kept = Some(Kept { packed: ByteQueue::default(), from: self.used });
     }
 
-    /// All that was consumed since [`Input::keep`]. Pieces are handed out as they came, only the last is copied.
+    /// Returns everything consumed since [`Input::keep`]. Pieces are moved; only the last one is copied.
     pub fn kept(&mut self) -> ByteQueue {
         let Some(Kept { mut packed, from }) = self.kept.take() else { return ByteQueue::default() };
         packed.push(self.piece[from..self.used].to_vec(), 0);
         packed
     }
 
-    /// Puts back what was taken, to be read again. Not while something is kept.
+    /// Puts consumed bytes back, to be read again. Must not be called between [`Input::keep`] and [`Input::kept`].
     pub fn unread(&mut self, mut bytes: Vec<u8>) {
         self.position -= bytes.len() as u64;
         bytes.extend_from_slice(&self.piece[self.used..]);
         (self.piece, self.used) = (bytes, 0);
     }
 
-    /// Up to `len` bytes without taking them; fewer only at the end.
+    /// Up to `len` bytes without consuming them; fewer only at the end.
     pub fn peek(&mut self, len: usize) -> Result<&[u8], ImageError> {
         while self.piece.len() - self.used < len && !self.ended {
             match self.pieces.next()? {

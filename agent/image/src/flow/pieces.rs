@@ -6,14 +6,14 @@ use std::io::{self, Read};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// Bytes per piece on the way from source to decoder.
+/// Bytes per piece between source and decoder.
 pub const PIECE: usize = 256 * 1024;
 /// Pieces that may wait between two stages.
 pub const PIECES: usize = 8;
-/// How often a waiting stage looks whether it should stop.
+/// How often a waiting stage checks whether it should stop.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// Reads until the end, an error, or until nobody listens. `each` sees the length of every piece, after its push.
+/// Pumps until the end, an error, or until nobody listens. `each` gets the length of every piece after its push.
 pub fn pump(
     reader: &mut dyn Read,
     producer: &Producer<io::Result<Vec<u8>>>,
@@ -24,7 +24,7 @@ pub fn pump(
         let mut piece = Vec::with_capacity(PIECE);
         let read = timed(busy, || reader.take(PIECE as u64).read_to_end(&mut piece));
         let len = piece.len();
-        // What came before an error is good: it need not be fetched again.
+        // What arrived before an error is valid and need not be fetched again.
         if len > 0 && producer.push(Ok(piece)).is_err() {
             return;
         }

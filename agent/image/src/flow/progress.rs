@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Calls a write off from another thread or a signal handler's flag.
+/// Cancels a write, from another thread or from a signal handler's flag.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -19,7 +19,7 @@ impl Cancel {
     }
 }
 
-/// What a write is doing.
+/// The phase of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -40,14 +40,14 @@ impl Phase {
     }
 }
 
-/// The state of a write at one moment. Sizes in bytes.
+/// The state of a write at one moment. Sizes are in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
     pub phase: Phase,
-    /// Fetched, and how much there is to fetch where that is known.
+    /// Bytes fetched; the next field is the total, if known.
     pub wire_bytes: u64,
     pub wire_total: Option<u64>,
-    /// Decoded, and how much there is where that is known.
+    /// Bytes decoded; the next field is the total, if known.
     pub image_bytes: u64,
     pub image_total: Option<u64>,
     pub written_bytes: u64,
@@ -55,23 +55,23 @@ pub struct Snapshot {
     pub skipped_bytes: u64,
     pub verified_bytes: u64,
     pub elapsed_ms: u64,
-    /// Milliseconds to go at the mean rate so far, where a total is known.
+    /// Remaining milliseconds at the mean rate so far, if a total is known.
     pub eta_ms: Option<u64>,
-    /// The stage that holds the others up: network, decode, digest or device.
+    /// The slowest stage: network, decode, digest or device.
     pub bottleneck: &'static str,
 }
 
-/// Whoever watches. Calls come from the thread that called `write`, a few times a second.
+/// An observer. Called from the thread that called `write`, a few times per second.
 pub trait Progress {
     fn tick(&self, _now: &Snapshot) {}
-    /// Something worth a line in a log: a retry, a change of mirror.
+    /// An event that deserves a log line: a retry, a change of mirror.
     fn note(&self, _text: &str) {}
 }
 
-/// Nobody watches.
+/// No observer.
 impl Progress for () {}
 
-/// Busy time of each stage in nanoseconds, and how far it is.
+/// Busy time of each stage in nanoseconds, and its progress.
 #[derive(Debug, Default)]
 pub struct Stages {
     pub network_ns: AtomicU64,
@@ -82,7 +82,7 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// A stage that is always busy holds the others up; one that waits for its neighbours does not.
+    /// The slowest stage is the one that is always busy; the others wait for it.
     pub fn bottleneck(&self, device: Duration) -> &'static str {
         let busy = [
             ("device", device.as_nanos() as u64),
@@ -94,7 +94,7 @@ impl Stages {
     }
 }
 
-/// Adds the time `work` takes to `counter`.
+/// Adds the duration of `work` to `counter`.
 pub fn timed<T>(counter: &AtomicU64, work: impl FnOnce() -> T) -> T {
     let start = std::time::Instant::now();
     let result = work();

@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Tells all stages of one write to end, and carries their notes to whoever watches.
+/// Makes all stages of one write end, and passes their notes to the observer.
 #[derive(Debug)]
 pub struct Stop {
     pub cancel: Cancel,
     failed: AtomicBool,
-    /// The first MiB was found good, and the targets are ready: whoever compares them with an index may begin.
+    /// The first MiB was accepted and the targets are ready: comparison with an index may start.
     accepted: AtomicBool,
     notes: Mutex<Vec<String>>,
     anomalies: Mutex<Vec<Problem>>,
@@ -55,7 +55,7 @@ impl Stop {
         self.check()
     }
 
-    /// The targets are ready to be compared.
+    /// The targets can be compared now.
     pub fn accept(&self) {
         self.accepted.store(true, Ordering::Release);
     }
@@ -73,7 +73,7 @@ impl Stop {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
-    /// Something that a receipt has to tell; a note tells it at once.
+    /// Adds something to the receipt; the observer gets a note at once.
     pub fn anomaly(&self, anomaly: &Anomaly) {
         self.note(anomaly.to_string());
         let mut all = self.anomalies.lock().unwrap_or_else(PoisonError::into_inner);

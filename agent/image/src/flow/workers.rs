@@ -11,10 +11,10 @@ use std::thread::{self, Scope};
 
 type Outcome<T> = Result<T, ImageError>;
 
-/// Takes jobs and gives their results, in order.
+/// Takes jobs, and returns their results in order.
 pub struct Workers<'a, J, R> {
     jobs: Producer<J>,
-    /// One for each worker, in turns.
+    /// One queue per worker, used in turn.
     done: VecDeque<Consumer<Outcome<R>>>,
     under_way: usize,
     most: usize,
@@ -22,7 +22,8 @@ pub struct Workers<'a, J, R> {
 }
 
 impl<'a, J: Send + 'static, R: Send + 'a> Workers<'a, J, R> {
-    /// Starts so many workers for at most so many jobs at once. The threads end with the workers, or when `stop` is set.
+    /// Starts this many workers, for at most this many jobs at once. The threads end with the workers, or when `stop`
+    /// is set.
     pub fn start<'scope, F: Send + 'static, D: FnMut(F) -> Outcome<R> + Send + 'scope>(
         scope: &'scope Scope<'scope, '_>,
         (workers, most): (usize, usize),
@@ -65,7 +66,7 @@ impl<'a, J: Send + 'static, R: Send + 'a> Workers<'a, J, R> {
         Ok(Self { jobs, done, under_way: 0, most, stop })
     }
 
-    /// Whether one more job can be put without waiting.
+    /// Whether a job can be added without waiting.
     pub fn has_room(&self) -> bool {
         self.under_way < self.most
     }
@@ -75,7 +76,7 @@ impl<'a, J: Send + 'static, R: Send + 'a> Workers<'a, J, R> {
         self.jobs.push(job).map_err(|_| self.ended("fetch"))
     }
 
-    /// What became of the oldest job.
+    /// The result of the oldest job.
     pub fn next(&mut self) -> Outcome<R> {
         let from = self.done.front().ok_or_else(|| self.ended("unpack"))?;
         let result = loop {
@@ -91,13 +92,13 @@ impl<'a, J: Send + 'static, R: Send + 'a> Workers<'a, J, R> {
         Ok(result)
     }
 
-    /// Why there is nobody any more who would do it.
+    /// Why the workers have ended.
     fn ended(&self, stage: &'static str) -> ImageError {
         self.stop.check().err().unwrap_or(ImageError::Broken { stage })
     }
 }
 
-/// Decodes what is fetched until there is no more.
+/// Decodes fetched jobs until there are no more.
 fn work<F, R>(
     fetched: &Consumer<Outcome<F>>,
     out: &Producer<Outcome<R>>,
@@ -105,7 +106,7 @@ fn work<F, R>(
     mut decode: impl FnMut(F) -> Outcome<R>,
 ) {
     loop {
-        // Whoever fetches may hang, and the workers be gone meanwhile.
+        // The fetching thread may hang, and the workers be gone meanwhile.
         if stop.is_set() || out.is_closed() {
             return;
         }
@@ -172,7 +173,7 @@ mod tests {
             workers.put(()).unwrap();
             stop.fail();
             assert!(matches!(workers.next(), Err(ImageError::Cancelled)));
-            // The worker may have seen it first.
+            // The worker may have noticed first.
             while !matches!(workers.done[0].pop(TICK), Popped::End) {}
             assert!(matches!(workers.ended("unpack"), ImageError::Cancelled));
         });

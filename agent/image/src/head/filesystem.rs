@@ -4,15 +4,15 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filesystem {
     pub name: &'static str,
-    /// Its smallest unit in bytes, where that bounds the sectors of the disks that it works on.
+    /// Its smallest unit in bytes, if that limits the sector size of disks.
     pub block: Option<u32>,
-    /// Bytes that it fills, where its superblock tells.
+    /// Its size in bytes, if the superblock contains it.
     pub size: Option<u64>,
 }
 
 type Find = fn(&[u8]) -> Option<Option<u32>>;
 
-/// Name, and what finds it and its block size.
+/// Name, and the function that finds it and its block size.
 const TABLE: &[(&str, Find)] = &[
     ("ntfs", |head| at(head, 3, b"NTFS    ").then(|| u16_le(head, 11))),
     ("exfat", |head| at(head, 3, b"EXFAT   ").then(|| Some(1 << head.get(108)?.clamp(&9, &12)))),
@@ -43,20 +43,20 @@ const BCACHEFS: [u8; 16] =
     [0xc6, 0x85, 0x73, 0xf6, 0x66, 0xce, 0x90, 0xa9, 0xd9, 0x6a, 0x60, 0xcf, 0x80, 0x3d, 0xf7, 0xef];
 const ZFS_UBERBLOCK: [u8; 8] = [0x0c, 0xb1, 0xba, 0, 0, 0, 0, 0];
 
-/// The filesystem that `head` begins with.
+/// The filesystem at the start of `head`.
 pub fn find(head: &[u8]) -> Option<Filesystem> {
     TABLE.iter().find_map(|&(name, find)| {
-        // A size that cannot be is none: the magic alone counts.
+        // An impossible size is ignored: the magic number decides.
         let block = find(head)?.filter(|block| (512..=65536).contains(block));
         Some(Filesystem { name, block, size: size(name, head, block) })
     })
 }
 
-/// Bytes that the filesystem fills.
+/// Size of the filesystem in bytes.
 fn size(name: &str, head: &[u8], block: Option<u32>) -> Option<u64> {
     let block = u64::from(block.unwrap_or(0));
     match name {
-        // With 64-bit block numbers the high half stands apart (INCOMPAT_64BIT, 0x80).
+        // With 64-bit block numbers the high half is in another field (INCOMPAT_64BIT, 0x80).
         "ext" => {
             let high = if u32_le(head, 1024 + 0x60)? & 0x80 != 0 { u32_le(head, 1024 + 0x150)? } else { 0 };
             (u64::from(high) << 32 | u64::from(u32_le(head, 1024 + 4)?)).checked_mul(block)
@@ -76,7 +76,7 @@ fn size(name: &str, head: &[u8], block: Option<u32>) -> Option<u64> {
     }
 }
 
-/// A FAT has no magic of its own: the jump, sane sizes, and one of its names where they belong (Microsoft's FAT
+/// FAT has no magic number: the jump, plausible sizes and one of its names must be in their places (Microsoft's FAT
 /// specification, "Boot Sector and BPB").
 fn fat(head: &[u8]) -> bool {
     let jump = matches!(head, [0xeb, _, 0x90, ..] | [0xe9, ..]);

@@ -13,23 +13,23 @@ use burin_table::head::TableKind;
 use std::fmt;
 use std::sync::Arc;
 
-/// The beginning of an image, decoded, while the targets are still untouched.
+/// The decoded start of an image, before the targets are touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head<'a> {
     /// The first URL without credentials, the path, or the stream's name.
     pub source_name: &'a str,
     pub format: ImageFormat,
     pub compression: Compression,
-    /// Bytes of the image, where that is known beforehand: of raw images without compression, of qcow2, with an index, and
-    /// of images that are no longer than this.
+    /// Length of the image in bytes, if known beforehand: for uncompressed raw images, for qcow2, with an index, and
+    /// for images no longer than this.
     pub length: Option<u64>,
     /// The first MiB, or all of a shorter image, padded with zeros to a whole sector.
     pub bytes: &'a [u8],
     /// Table, partitions, filesystem.
     pub table: burin_table::Head,
-    /// Of an image that is one filesystem, without a table.
+    /// The filesystem, if the image consists of one, without a table.
     pub filesystem: Option<Filesystem>,
-    /// What the image's sectors are stated to be, if anybody said.
+    /// The sector size stated for the image, if any.
     pub stated_sector: Option<u32>,
 }
 
@@ -45,14 +45,14 @@ impl<'a> Head<'a> {
         Self { source_name, format, compression, length, bytes, table, filesystem, stated_sector }
     }
 
-    /// Neither a table nor a filesystem nor a boot sector that is known.
+    /// Neither a known table, nor a filesystem, nor a boot sector.
     pub fn is_unknown(&self) -> bool {
         let told = &self.table;
         let nothing = told.table == TableKind::None && told.filesystem.is_none() && told.fault.is_none();
         nothing && !told.boot_code && self.filesystem.is_none()
     }
 
-    /// An error where the image cannot work on a device of such sectors, in bytes.
+    /// An error if the image cannot work on a device with this sector size, in bytes.
     pub(crate) fn fits_sector(&self, device: u32) -> Result<(), ImageError> {
         let refuse = |what, image| {
             let source_name = self.source_name.to_owned();
@@ -62,29 +62,29 @@ impl<'a> Head<'a> {
             // An image with a header in both places fits both.
             TableKind::Gpt if self.bytes.get(device as usize..).is_some_and(|rest| rest.starts_with(SIGNATURE)) => None,
             TableKind::Gpt => self.table.sector_size,
-            // An MBR does not say it: where nothing else does, it is for what nearly all disks had.
+            // An MBR does not contain the sector size: without other information it is that of nearly all disks.
             TableKind::Mbr => Some(self.stated_sector.or(self.table.sector_size).unwrap_or(512)),
             TableKind::None => None,
         };
         match (made_for, &self.filesystem) {
             (Some(image), _) if image != device => refuse("partition table", image),
-            // The kernel reads no filesystem whose blocks are smaller than the device's.
+            // The kernel cannot mount filesystems with blocks smaller than the device's.
             (None, Some(Filesystem { block: Some(block), .. })) if *block < device => refuse("filesystem", *block),
             _ => Ok(()),
         }
     }
 
-    /// Where the image has to end, as far as the first MiB tells.
+    /// Where the image must end, as far as the first MiB shows.
     pub fn ends(&self) -> HeadEnds {
         if self.table.table == TableKind::None {
             return HeadEnds { content: self.filesystem.as_ref().and_then(|filesystem| filesystem.size), backup: None };
         }
-        // An ISO's MBR may tell of a whole cylinder more than there is.
+        // An ISO's MBR may be rounded up to a whole cylinder.
         let rounded = self.table.table == TableKind::Mbr && self.is_iso();
         HeadEnds { content: self.table.reach().filter(|_| !rounded), backup: self.backup() }
     }
 
-    /// Where the sector of the backup header ends.
+    /// The end of the backup header's sector.
     fn backup(&self) -> Option<u64> {
         let sector = self.table.sector_size.filter(|_| self.table.table == TableKind::Gpt)?;
         let start = sector as usize;
@@ -97,18 +97,18 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Where an image has to end by its own table or filesystem, in bytes.
+/// Where an image must end according to its table or filesystem, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HeadEnds {
-    /// Its partitions, or the filesystem that it is.
+    /// The end of its partitions, or of the filesystem that it consists of.
     pub content: Option<u64>,
-    /// Its backup GPT.
+    /// The end of its backup GPT.
     pub backup: Option<u64>,
 }
 
 type Judge = dyn Fn(&Head<'_>) -> Result<(), Refusal> + Send + Sync;
 
-/// Looks at an image's head before a target is touched, and may refuse it. Called by the thread that called the write.
+/// Inspects an image's head before a target is touched, and may refuse it. Runs in the thread that called the write.
 #[derive(Clone)]
 pub struct Inspect(Arc<Judge>);
 

@@ -22,15 +22,15 @@ const PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 const MANIFEST: &str =
     "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// Signatures of one image that are looked at.
+/// Limit for the signatures of one image.
 const MOST: usize = 32;
-/// What comes before the point of a P-256 key in a SubjectPublicKeyInfo (RFC 5480).
+/// What precedes the point of a P-256 key in a SubjectPublicKeyInfo (RFC 5480).
 const P256: [u8; 27] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
     0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
 ];
 
-/// Who must have signed an image of a registry: a P-256 key, as `cosign generate-key-pair` makes it.
+/// The required signer of an image in a registry: a P-256 key from `cosign generate-key-pair`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CosignKey(Vec<u8>);
 
@@ -41,13 +41,13 @@ impl std::fmt::Debug for CosignKey {
 }
 
 impl CosignKey {
-    /// From a cosign.pub (PEM, RFC 7468).
+    /// Parses a cosign.pub (PEM, RFC 7468).
     pub fn parse(pem: &str) -> Result<Self, ImageError> {
         let body = pem.trim().strip_prefix("-----BEGIN PUBLIC KEY-----");
         let body = body.and_then(|body| body.strip_suffix("-----END PUBLIC KEY-----"));
         let der = body.and_then(|body| BASE64_STANDARD.decode(body.split_whitespace().collect::<String>()).ok());
         let point = der.filter(|der| der.len() == P256.len() + 64 && der.starts_with(&P256));
-        // The 4 says that the point is not compressed, and is part of it.
+        // The 4 means that the point is uncompressed, and belongs to it.
         point.and_then(|der| der.get(P256.len() - 1..).map(|point| Self(point.to_vec()))).ok_or(ImageError::CosignKey)
     }
 
@@ -108,7 +108,7 @@ struct Subject {
     digest: std::collections::BTreeMap<String, String>,
 }
 
-/// An error unless `key` signed one of these digests: of an index, and of what was chosen from it.
+/// An error unless `key` signed one of these digests: that of an index, or of the manifest chosen from it.
 pub fn check(small: &Small<'_>, key: &CosignKey, digests: &[String]) -> Result<(), ImageError> {
     let name = small.places.first().map(|first| first.to_string()).unwrap_or_default();
     let mut found = 0;
@@ -152,7 +152,7 @@ fn bundle_signs(key: &CosignKey, bundle: &[u8], digest: &str) -> bool {
         return false;
     }
     let statement: Option<Statement> = serde_json::from_slice(&payload).ok();
-    // The same key may have signed statements of another kind, a list of packages say.
+    // The same key may have signed other statements, for example a list of packages.
     statement.is_some_and(|statement| {
         let names =
             |subject: &Subject| subject.digest.iter().any(|(algorithm, hex)| format!("{algorithm}:{hex}") == digest);
@@ -162,7 +162,7 @@ fn bundle_signs(key: &CosignKey, bundle: &[u8], digest: &str) -> bool {
     })
 }
 
-/// For fuzzers: whatever it is, it is no signature.
+/// For fuzzers: no input is a valid signature.
 pub(crate) fn fuzz(bytes: &[u8]) {
     let key = CosignKey(vec![4; 65]);
     assert!(!bundle_signs(&key, bytes, "sha256:0"));
@@ -170,7 +170,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     let _ = layers(bytes, "fuzz");
 }
 
-/// Payloads and signatures at the tag that is made of the digest.
+/// Payloads and signatures, from the tag derived from the digest.
 fn simple(small: &Small<'_>, digest: &str) -> Result<Vec<(Vec<u8>, String)>, ImageError> {
     let tag = format!("{}.sig", digest.replace(':', "-"));
     let Some(bytes) = there(small.tagged(&tag, MANIFEST))? else { return Ok(Vec::new()) };
@@ -184,7 +184,7 @@ fn simple(small: &Small<'_>, digest: &str) -> Result<Vec<(Vec<u8>, String)>, Ima
     Ok(found)
 }
 
-/// Bundles that refer to the digest; where the registry does not know who refers to what, at the tag that stands for that
+/// Bundles that refer to the digest. If the registry has no referrers API, they are found by the fallback tag
 /// (distribution specification 1.1, "Referrers Tag Schema").
 fn bundles(small: &Small<'_>, digest: &str) -> Result<Vec<Vec<u8>>, ImageError> {
     let bytes = match there(small.referrers(digest, INDEX))? {
@@ -192,7 +192,7 @@ fn bundles(small: &Small<'_>, digest: &str) -> Result<Vec<Vec<u8>>, ImageError> 
         None => there(small.tagged(&digest.replace(':', "-"), INDEX))?,
     };
     let Some(bytes) = bytes else { return Ok(Vec::new()) };
-    // A tag of this name may be anything.
+    // A tag with this name may be anything.
     let Ok(index) = serde_json::from_slice::<ImageIndex>(&bytes) else { return Ok(Vec::new()) };
     let of_kind =
         |entry: &&Descriptor| entry.artifact_type().as_ref().is_some_and(|kind| kind.as_ref().starts_with(BUNDLE));
@@ -217,7 +217,7 @@ fn there<T>(found: Result<T, ImageError>) -> Result<Option<T>, ImageError> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(ImageError::NotFound { .. }) => Ok(None),
-        // What a registry that does not know of referrers makes of them.
+        // Responses of registries without a referrers API.
         Err(ImageError::Status { status: 400 | 405 | 406 | 501, .. }) => Ok(None),
         Err(error) => Err(error),
     }

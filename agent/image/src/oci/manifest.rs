@@ -5,13 +5,13 @@ use crate::error::ImageError;
 use oci_spec::image::{Arch, Descriptor, ImageIndex, ImageManifest, Os};
 use serde::Deserialize;
 
-/// What is accepted for an image.
+/// The accepted types for an image.
 pub const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
 const LISTS: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 
-/// What a reference names.
+/// The document that a reference names.
 #[derive(Debug)]
 pub enum Document {
     Manifest(Box<ImageManifest>),
@@ -21,7 +21,7 @@ pub enum Document {
 #[derive(Debug)]
 pub struct Index(Box<ImageIndex>);
 
-/// What tells the two apart.
+/// The fields that distinguish the two.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Outline {
@@ -42,7 +42,7 @@ impl Document {
             return Err(ImageError::Unsupported { source_name: name.to_owned(), what });
         }
         let index = outline.media_type.as_deref().map(|kind| LISTS.contains(&kind));
-        // One document must not be both: which one it is would be the reader's choice, not the signer's.
+        // A document must not be both: the reader would choose which one, not the signer.
         match (index, outline.config.is_some(), outline.manifests.is_some()) {
             (Some(false) | None, true, false) => {
                 serde_json::from_slice(bytes).map(|manifest| Self::Manifest(Box::new(manifest))).map_err(json)
@@ -56,7 +56,7 @@ impl Document {
 }
 
 impl Index {
-    /// The digest of what is for machines like this one.
+    /// The digest of the manifest for this machine's architecture.
     pub fn for_this_machine(&self, name: &str) -> Result<String, ImageError> {
         let wanted = architecture();
         let entries = self.0.manifests();
@@ -64,7 +64,7 @@ impl Index {
             let platform = entry.platform().as_ref();
             platform.is_some_and(|platform| *platform.os() == Os::Linux && *platform.architecture() == wanted)
         });
-        // An artefact is for no platform.
+        // An artefact has no platform.
         let only = || entries.first().filter(|entry| entries.len() == 1 && entry.platform().is_none());
         match fitting.or_else(only) {
             Some(entry) => Ok(entry.digest().to_string()),
@@ -86,7 +86,7 @@ fn platform(entry: &Descriptor) -> String {
     }
 }
 
-/// This machine's, by Go's name for it.
+/// This machine's architecture, in Go's spelling.
 pub fn architecture() -> Arch {
     match std::env::consts::ARCH {
         "x86" => Arch::i386,

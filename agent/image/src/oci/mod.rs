@@ -21,22 +21,22 @@ use crate::oci::small::Small;
 use crate::source::get::Http;
 use oci_spec::image::ImageManifest;
 
-/// Indices inside of indices, at most.
+/// Limit for nested indexes.
 const DEPTH: usize = 3;
 
-/// An image in a registry, found.
+/// An image found in a registry.
 #[derive(Debug)]
 pub struct Resolved {
     http: Http,
-    /// Where the same repository is.
+    /// References to the same repository.
     places: Vec<Reference>,
     manifest: ImageManifest,
-    /// Of the manifest, `sha256:HEX`.
+    /// Digest of the manifest, `sha256:HEX`.
     digest: String,
 }
 
-/// Finds what the references of `http` name for machines of this architecture, and who signed it where `key` is given.
-/// Several references are mirrors; the first that knows the tag says which image it is.
+/// Finds the image that the references of `http` name, for this machine's architecture, and its signature if `key` is
+/// given. Several references are mirrors; the first that knows the tag decides which image it is.
 pub fn resolve(mut http: Http, key: Option<&CosignKey>, cancel: &Cancel) -> Result<Resolved, ImageError> {
     let references: Vec<Reference> = http.urls.iter().map(|url| Reference::parse(url)).collect::<Result<_, _>>()?;
     let first = references.first().ok_or(ImageError::NoSource)?;
@@ -45,7 +45,7 @@ pub fn resolve(mut http: Http, key: Option<&CosignKey>, cancel: &Cancel) -> Resu
         let why = "its mirrors name other digests or files than it does";
         return Err(ImageError::Reference { text: first.to_string(), why });
     }
-    // A password goes to those who ask for it.
+    // Passwords are sent only to servers that ask for them.
     if let Some(password) = http.credentials.take_if(|credentials| credentials.password) {
         http.registries.add(&first.server(), password.header);
     }

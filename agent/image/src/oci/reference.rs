@@ -4,7 +4,7 @@ use crate::error::ImageError;
 use crate::proof::digest::Expected;
 use crate::source::registry::base;
 
-/// Whether this names an image in a registry.
+/// Whether this is a reference to an image in a registry.
 pub fn is_reference(text: &str) -> bool {
     ["oci://", "oci+http://"].iter().any(|scheme| text.starts_with(scheme) && text.len() > scheme.len())
 }
@@ -12,14 +12,14 @@ pub fn is_reference(text: &str) -> bool {
 /// An image in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// `https://HOST` or `http://HOST`, of the server that is asked.
+    /// `https://HOST` or `http://HOST` of the server.
     base: String,
-    /// As it was written, up to the repository.
+    /// The reference as written, up to the repository.
     written: String,
     repository: String,
     tag: Option<String>,
     digest: Option<String>,
-    /// Which of several files of an artefact.
+    /// Which file of an artefact, if it has several.
     title: Option<String>,
 }
 
@@ -32,7 +32,7 @@ impl std::fmt::Display for Reference {
 }
 
 impl Reference {
-    /// TLS, unless the scheme says otherwise: no host is taken to be without it.
+    /// Uses TLS unless the scheme says otherwise, for every host.
     pub fn parse(text: &str) -> Result<Self, ImageError> {
         let wrong = |why| ImageError::Reference { text: text.chars().take(200).collect(), why };
         let base = base(text).ok_or_else(|| wrong("it does not begin with oci://HOST/"))?;
@@ -84,7 +84,7 @@ impl Reference {
         self.base.split_once("://").map(|(_, host)| host.to_owned()).unwrap_or_default()
     }
 
-    /// The same with a digest, for messages and receipts.
+    /// The reference with a digest, for messages and receipts.
     pub(crate) fn pinned(&self, digest: &str) -> String {
         Self { digest: Some(digest.to_owned()), ..self.clone() }.to_string()
     }

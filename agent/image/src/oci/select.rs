@@ -22,16 +22,16 @@ const LAYERS: [&str; 5] = [
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// The name of a file in an artefact.
 const TITLE: &str = "org.opencontainers.image.title";
-/// As other tools allow.
+/// The limit of other tools.
 const MOST_LAYERS: usize = 500;
 
-/// Something that a registry keeps, by digest.
+/// Something stored in a registry, by digest.
 #[derive(Debug, Clone)]
 pub struct Blob {
     http: Http,
-    /// Of the bytes as they are kept, and of what they decode to where that is known.
+    /// Digests of the stored bytes, and of their decoded content if known.
     pub digest: ImageDigests,
-    /// Whether it is one of several layers, in which names have a meaning of their own.
+    /// Whether it is one of several layers, in which names have special meanings.
     pub layer: bool,
 }
 
@@ -40,7 +40,7 @@ impl Blob {
         Source::Http(self.http.clone())
     }
 
-    /// The image, and which part of it.
+    /// The image, and the part of it.
     pub fn name(&self) -> String {
         self.source().name()
     }
@@ -49,14 +49,15 @@ impl Blob {
 /// A disk image in a registry.
 #[derive(Debug, Clone)]
 pub enum RegistryDisk {
-    /// An artefact that is one.
+    /// An artefact that is a disk image.
     Plain(Box<Blob>),
-    /// A container disk as KubeVirt has them: a file below `/disk` in one of these layers, the last of which counts.
+    /// A container disk as used by KubeVirt: a file below `/disk` in one of these layers. The last layer with it
+    /// counts.
     Contained(Vec<Blob>),
 }
 
 impl Resolved {
-    /// The image with its digest: what was fetched, whatever the tag is tomorrow.
+    /// The image with its digest: what was fetched, even if the tag changes later.
     pub fn name(&self) -> String {
         self.places.first().map(|first| first.pinned(&self.digest)).unwrap_or_default()
     }
@@ -69,7 +70,7 @@ impl Resolved {
         Ok(RegistryDisk::Plain(Box::new(self.blob(file, false, None, self.name()))))
     }
 
-    /// The layers of a root filesystem, the lowest first; or the one archive of an artefact.
+    /// The layers of a root filesystem, the lowest first, or the single archive of an artefact.
     pub fn layers(&self, cancel: &Cancel) -> Result<Vec<Blob>, ImageError> {
         if !self.is_container() {
             let file = self.file()?;
@@ -113,14 +114,14 @@ impl Resolved {
         Blob { http, digest: ImageDigests { wire: Some(digest), content }, layer }
     }
 
-    /// A container image; everything else is an artefact.
+    /// Whether it is a container image; everything else is an artefact.
     fn is_container(&self) -> bool {
         let layers = self.manifest.layers();
         CONFIGURATIONS.contains(&self.manifest.config().media_type().as_ref())
             && layers.iter().all(|layer| LAYERS.contains(&layer.media_type().as_ref()))
     }
 
-    /// The file of an artefact: the only one, or the one that the reference names.
+    /// The file of an artefact: the only one, or the one named in the reference.
     fn file(&self) -> Result<&Descriptor, ImageError> {
         let files = self.manifest.layers().iter().filter(|layer| layer.media_type().as_ref() != EMPTY);
         let title = |file: &Descriptor| file.annotations().as_ref().and_then(|all| all.get(TITLE).cloned());

@@ -9,23 +9,24 @@ use crate::source::Source;
 use crate::source::get::Http;
 use std::sync::Arc;
 
-/// What a registry has to take at least (distribution specification 1.1, "Pushing Manifests"), and this at most.
+/// The size that registries must accept at least (distribution specification 1.1, "Pushing Manifests"), and the limit
+/// here.
 const LARGEST: usize = 4 << 20;
 
 pub struct Small<'a> {
     pub http: &'a Http,
-    /// Where the same repository is.
+    /// References to the same repository.
     pub places: &'a [Reference],
     pub cancel: &'a Cancel,
 }
 
 impl Small<'_> {
-    /// A manifest by its digest, or by the tag of the reference, and its digest.
+    /// A manifest by its digest, or by the reference's tag, and its digest.
     pub fn manifest(&self, digest: Option<&str>, accept: &'static str) -> Result<(Vec<u8>, String), ImageError> {
         self.checked(|place| place.manifest(digest), digest, accept, "manifest")
     }
 
-    /// What another tag of the repository names.
+    /// The document at another tag of the repository.
     pub fn tagged(&self, tag: &str, accept: &'static str) -> Result<Vec<u8>, ImageError> {
         Ok(self.checked(|place| place.manifest(Some(tag)), None, accept, "manifest")?.0)
     }

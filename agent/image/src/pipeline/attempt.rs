@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub fn write(request: WriteRequest, destinations: &[Destination<'_>], cancel: &Cancel) -> Ended {
-    // An index that turns out to be of another image has to be noticed only once: then the image is written whole.
+    // If the index turns out to belong to another image, one retry is enough: it writes the whole image.
     let again = request.delta.as_ref().filter(|delta| !delta.always).and_then(|_| request.without_delta());
     let mut ended = attempt(request, destinations, cancel);
     if let (Some(request), Some(Err(error))) = (again, ended.as_ref().ok().and_then(|ended| ended.first()))

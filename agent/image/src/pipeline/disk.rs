@@ -22,17 +22,17 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// An image, opened.
+/// An open image.
 pub struct OpenedDisk {
     /// The first URL without credentials, the path, or the stream's name.
     pub name: String,
-    /// `Tar` for a tar archive, of which the bytes are the decoded archive's.
+    /// `Tar` for a tar archive, whose bytes are then the decoded archive.
     pub format: ImageFormat,
     /// none, gzip, xz, zstd, lz4 or bzip2.
     pub compression: &'static str,
-    /// Bytes of the image as it is published, where that is known.
+    /// Size of the image as published, if known.
     pub wire_bytes: Option<u64>,
-    /// Why burin would not write it to a disk, where its format is another's.
+    /// Its format, if burin would refuse to write it to a disk.
     pub foreign: Option<&'static str>,
     pub bytes: Box<dyn ReadAt>,
 }
@@ -43,11 +43,11 @@ impl std::fmt::Debug for OpenedDisk {
     }
 }
 
-/// Told how many bytes are decoded, of how many as published (where known), while an image is decoded to a file.
+/// Called while an image is decoded to a file: bytes read so far, and their total if known.
 pub type Spooled<'a> = &'a dyn Fn(u64, Option<u64>);
 
-/// Opens an image of any format and compression. `spool`: folder for what has to be decoded as a whole; nothing stays
-/// there.
+/// Opens an image of any format and compression. `spool` is the folder for images that must be decoded completely;
+/// nothing stays there.
 pub fn open_disk(
     source: Source,
     spool: &Path,
@@ -65,7 +65,7 @@ pub fn open_disk(
     let random = |again: Option<Again>| {
         let again = again.ok_or(ImageError::NoSource)?;
         let mut file = Blocks::new(again.random(total, &stop, &stages)?, None);
-        // Shows that its server sends ranges at all.
+        // Shows whether the server supports ranges at all.
         let len = file.len();
         file.read_exact_at(&mut [0], len.saturating_sub(1))?;
         Ok::<_, ImageError>(file)
@@ -98,7 +98,7 @@ fn plain<T>(name: &str) -> Result<T, ImageError> {
     Err(ImageError::Unsupported { source_name: name.to_owned(), what: "is read from its beginning only".to_owned() })
 }
 
-/// What is not compressed, by what it begins with.
+/// Opens what is not compressed, by its first bytes.
 fn plain_disk(mut file: Box<dyn ReadAt>, name: &str, wire_bytes: Option<u64>) -> Result<OpenedDisk, ImageError> {
     let mut head = vec![0; usize::try_from(file.len().min(1 << 20)).unwrap_or(0)];
     file.read_exact_at(&mut head, 0)?;
@@ -116,7 +116,7 @@ fn plain_disk(mut file: Box<dyn ReadAt>, name: &str, wire_bytes: Option<u64>) ->
     Ok(OpenedDisk { name: name.to_owned(), format, compression: "none", wire_bytes, foreign, bytes })
 }
 
-/// Decodes all of it into a file without a name.
+/// Decodes the whole image into an unnamed file.
 fn decoded(
     source: Source,
     total: Option<u64>,
@@ -180,7 +180,7 @@ impl ReadAt for Spool {
     }
 }
 
-/// The disk inside of a qcow2 image.
+/// The guest's disk in a qcow2 image.
 struct Guest {
     qcow2: Qcow2,
     decoder: crate::container::qcow2::ClusterDecoder,
@@ -198,7 +198,7 @@ impl ReadAt for Guest {
     }
 }
 
-/// What the frames of a seekable zstd file hold.
+/// The content of a seekable zstd file.
 struct Frames {
     frames: Seekable,
     decoder: FrameDecoder,

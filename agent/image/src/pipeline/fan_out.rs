@@ -6,7 +6,7 @@ use crate::flow::pieces::TICK;
 use burin_disk::{Chunk, Waker};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Why a device takes no further part, decided outside of its writer.
+/// Why a device is dropped, decided outside of its writer.
 #[derive(Debug, Default, Clone)]
 pub struct DeviceFault(Arc<Mutex<Option<ImageError>>>);
 
@@ -24,16 +24,17 @@ impl DeviceFault {
     }
 }
 
-/// A device's share of the chunks.
+/// The chunks for one device.
 pub struct Branch<'a> {
     pub out: Producer<Chunk>,
     pub waker: Waker,
-    /// Bytes the device has room for.
+    /// Size of the device in bytes.
     pub room: u64,
     pub fault: &'a DeviceFault,
 }
 
-/// Hands every chunk to all branches, `first` before the others; the slowest sets the pace. Ends when the chunks do, or nobody takes them any more.
+/// Passes every chunk to all branches, starting with `first`; the slowest sets the pace. Ends with the chunks, or when
+/// no branch is left.
 pub fn fan_out(first: Chunk, chunks: &Consumer<Chunk>, name: &str, mut branches: Vec<Branch<'_>>) {
     branches.retain(|branch| branch.pass(&first, name));
     drop(first);
@@ -54,7 +55,7 @@ pub fn fan_out(first: Chunk, chunks: &Consumer<Chunk>, name: &str, mut branches:
 }
 
 impl Branch<'_> {
-    /// False once the device takes no more.
+    /// False once the device accepts no more.
     fn pass(&self, chunk: &Chunk, name: &str) -> bool {
         let end = chunk.offset + chunk.len as u64;
         if end > self.room {

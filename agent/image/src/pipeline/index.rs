@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread;
 
-/// Reads an image of any format and compression and gives the index of what would be on the disk.
+/// Reads an image of any format and compression, and returns the index of what would be on the disk.
 pub fn index(source: Source, options: Options, cancel: &Cancel) -> Result<Caibx, ImageError> {
     let (stop, stages) = (Arc::new(Stop::new(cancel)), Arc::new(Stages::default()));
     let request = WriteRequest { options, ..WriteRequest::new(source) };

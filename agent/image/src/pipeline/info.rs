@@ -15,15 +15,15 @@ use crate::proof::wire::WireCheck;
 use crate::request::Ending;
 use burin_protocol::image::{ImageFormat, Verify};
 
-/// No disk has smaller sectors.
+/// The smallest sector size of disks.
 const SECTOR: u64 = 512;
 
-/// What is known once the source is open and before the target is touched.
+/// What is known after the source was opened and before the target is touched.
 pub struct ImageInfo {
     pub name: String,
     pub wire_total: Option<u64>,
     pub image_total: Option<u64>,
-    /// Whether something tells that a download that ended is whole.
+    /// Whether something verifies that a finished download is complete.
     pub length_proven: bool,
     pub format: ImageFormat,
     pub compression: Compression,
@@ -34,35 +34,36 @@ pub struct ImageInfo {
     pub inspect: Option<Inspect>,
     pub ending: Ending,
     pub options: Options,
-    /// Ranges that are fetched side by side.
+    /// Number of ranges fetched in parallel.
     pub connections: usize,
 }
 
 impl ImageInfo {
-    /// For a decoder, where so many bytes of memory are available.
+    /// Limits for a decoder with this many bytes of available memory.
     pub fn limits(&self, available: u64) -> DecodeLimits {
         DecodeLimits {
             workers: self.options.workers(),
             window_log: self.options.window_log,
             in_flight: budget::IN_FLIGHT,
-            // The rest is for the page cache, for others, and for what an estimate misses.
+            // The rest is for the page cache, for other programs, and for errors of the estimate.
             memory: available / 4,
             proven: !self.wire.is_empty(),
         }
     }
 
-    /// Whether the digest that is asked for of the content is made of the download anyway: these are the same bytes.
+    /// Whether the digest required for the content is computed from the download anyway, because these are the same
+    /// bytes.
     pub fn is_hashed_as_download(&self) -> bool {
         let sha256 = self.content.as_ref().is_some_and(|content| content.algorithm == Algorithm::Sha256);
         sha256 && self.format == ImageFormat::Raw && self.compression == Compression::NONE
     }
 
-    /// What the first MiB tells. `ended`: bytes of an image that is no longer than that.
+    /// The head from the first MiB. `ended` is the length of an image that is no longer than that.
     pub fn head<'a>(&'a self, bytes: &'a [u8], ended: Option<u64>) -> Head<'a> {
         Head::new((&self.name, self.format, self.compression), ended.or(self.image_total), bytes, self.sector_size)
     }
 
-    /// An error where no target shall have this image.
+    /// An error if no target may get this image.
     pub fn judge(&self, head: &Head<'_>, stop: &Stop) -> Result<(), ImageError> {
         foreign::refuse(&self.name, head.bytes)?;
         let inner = sniff::compression(head.bytes);
@@ -83,8 +84,7 @@ impl ImageInfo {
         }
     }
 
-    /// An error where the image's own table or filesystem says that there has to be more of it. An image of less than a
-    /// sector is none.
+    /// An error if the image's own table or filesystem requires more bytes. Less than a sector is no image.
     pub fn reaches(&self, ends: HeadEnds, length: u64, stop: &Stop) -> Result<(), ImageError> {
         let truncated = |expected| {
             let (source_name, offset) = (self.name.clone(), length);

@@ -28,15 +28,15 @@ use std::sync::Arc;
 
 /// Images that are read in parts.
 pub enum Parts {
-    /// Only what differs is fetched.
+    /// Only the differences are fetched.
     Delta(Delta),
     Qcow2(Qcow2),
 }
 
-/// Where the bytes of an open image are.
+/// The bytes of an open image.
 pub enum OpenedSource {
     Stream {
-        /// Pieces that were read ahead.
+        /// Pieces that were read already.
         first: Vec<Vec<u8>>,
         stream: Stream,
     },
@@ -46,19 +46,19 @@ pub enum OpenedSource {
 pub struct OpenImage {
     pub info: ImageInfo,
     pub fetched: OpenedSource,
-    /// Digests of the download, where they are known already.
+    /// Digests of the download, if known already.
     pub wire: WireDigests,
-    /// What was decided about an index, where one was given.
+    /// The decision about an index, if one was given.
     pub decided: Option<DeltaReceipt>,
 }
 
-/// What opening needs besides the request.
+/// What opening needs in addition to the request.
 pub struct Opening<'a> {
-    /// Bytes of the target, or of the largest.
+    /// Size of the target in bytes, or of the largest one.
     pub room: u64,
-    /// The target, where it is one.
+    /// The target, if there is only one.
     pub only: Option<&'a Target>,
-    /// How many there are.
+    /// The number of targets.
     pub devices: usize,
     pub stop: &'a Arc<Stop>,
     pub stages: &'a Arc<Stages>,
@@ -110,7 +110,7 @@ impl Opening<'_> {
         }
     }
 
-    /// The whole of a raw image, or by its index what the target does not hold.
+    /// Opens a whole raw image, or with its index only what the target lacks.
     fn open_raw(
         &self,
         mut info: ImageInfo,
@@ -137,7 +137,7 @@ impl Opening<'_> {
         }
     }
 
-    /// An error where decoding would take more memory than there is: the kernel would kill somebody half-way.
+    /// An error if decoding needs more memory than there is: otherwise the kernel would kill a process half-way.
     fn memory(&self, info: &ImageInfo, head: &[u8]) -> Result<(), ImageError> {
         let Some(codec) = info.compression.codec() else { return Ok(()) };
         let available = memory::available();
@@ -156,7 +156,7 @@ impl Opening<'_> {
         }
     }
 
-    /// Reads by ranges what the target does not hold already; an error where that cannot be, or is no gain.
+    /// Reads by ranges what the target lacks; an error if that is impossible, or not worth it.
     fn delta(
         &self,
         info: &ImageInfo,
@@ -184,7 +184,7 @@ impl Opening<'_> {
         let open = move || match frames.is_some() {
             true => Seekable::open(Box::new(file), &named).map(DeltaContent::Frames),
             false => {
-                // Shows that its server sends ranges at all.
+                // Shows whether the server supports ranges at all.
                 let len = file.len();
                 file.read_exact_at(&mut [0], len.saturating_sub(1))?;
                 Ok(DeltaContent::Plain(Box::new(file)))
@@ -198,7 +198,7 @@ impl Opening<'_> {
         Ok(Delta { index: index.clone(), image, name })
     }
 
-    /// Reads by ranges. A digest of the download needs it whole once; what is read afterwards is bound to that.
+    /// Reads by ranges. For a digest of the download it is first read completely; later reads must match that.
     fn open_qcow2(
         &self,
         mut info: ImageInfo,
@@ -233,7 +233,7 @@ impl Opening<'_> {
         Ok(OpenImage { info, fetched: OpenedSource::Parts(Parts::Qcow2(qcow2)), wire, decided })
     }
 
-    /// That the whole image is written, and why; an error where that was ruled out, or would fail just the same.
+    /// Decides to write the whole image, and records why; an error if that was ruled out, or would fail too.
     fn whole(&self, request: &DeltaRequest, estimate: Estimate, error: ImageError) -> Result<DeltaReceipt, ImageError> {
         if request.always || self.stop.is_set() {
             return Err(error);
@@ -243,7 +243,7 @@ impl Opening<'_> {
     }
 }
 
-/// The first pieces of a source, and the first bytes of them.
+/// The first pieces of a source, and its first bytes.
 pub fn beginning(stream: &mut Stream) -> Result<(Vec<Vec<u8>>, Vec<u8>), ImageError> {
     let (mut first, mut head) = (Vec::new(), Vec::new());
     while head.len() < sniff::LEN
@@ -291,7 +291,7 @@ fn proven(info: &ImageInfo, request: &DeltaRequest) -> Result<(), &'static str> 
     }
 }
 
-/// Whether that is the last part of a URL or path.
+/// Whether this is the last part of a URL or path.
 fn is_named(source: &str, name: &str) -> bool {
     let path = source.split(['?', '#']).next().unwrap_or_default();
     path.rsplit('/').next() == Some(name)
@@ -302,7 +302,7 @@ fn sampled(estimate: Estimate) -> DeltaReceipt {
     DeltaReceipt { sampled_mib, matching_mib, ..DeltaReceipt::default() }
 }
 
-/// What the image is, where that agrees with what was stated.
+/// The image's format, if it agrees with the stated one.
 fn format(name: &str, container: Container, stated: Option<ImageFormat>) -> Result<ImageFormat, ImageError> {
     let mismatch = |found: &str, stated| {
         let stated = match stated {

@@ -14,12 +14,12 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::thread;
 
-/// Bytes of the image in a frame: one chunk of the writer.
+/// Bytes of the image per frame: one chunk of the writer.
 const FRAME: usize = burin_disk::CHUNK;
 const SKIPPABLE: u32 = 0x184d_2a5e;
 const SEEKABLE: u32 = 0x8f92_eab1;
 
-/// What came of it. Digests are `sha256:HEX`.
+/// The result. Digests are `sha256:HEX`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
     pub wire_bytes: u64,
@@ -27,12 +27,12 @@ pub struct Packed {
     pub content_bytes: u64,
     pub content: String,
     pub index: Caibx,
-    /// Bytes of memory that writing it takes.
+    /// Memory needed for writing it, in bytes.
     pub memory: u64,
 }
 
-/// Packs `image` into `out`, which is at `path`. The bytes that come out follow from the image and the `level` alone,
-/// however many processors there are. `progress` is told how much of the image is done, in bytes.
+/// Packs `image` into `out`, which is at `path`. The output depends only on the image and on `level`, not on the number
+/// of processors. `progress` gets the number of image bytes done so far.
 pub fn pack(
     image: &mut dyn ReadAt,
     out: &mut dyn Write,
@@ -74,7 +74,7 @@ pub fn pack(
     Ok(Packed { wire_bytes, wire, content_bytes: total, content: content.finish(), index, memory })
 }
 
-/// Frames of the pieces, in their order.
+/// Compresses the pieces into frames, in order.
 fn compress(batch: &[Vec<u8>], workers: usize, level: i32) -> io::Result<Vec<Vec<u8>>> {
     let share = batch.len().div_ceil(workers).max(1);
     thread::scope(|scope| {
@@ -96,7 +96,7 @@ fn compress(batch: &[Vec<u8>], workers: usize, level: i32) -> io::Result<Vec<Vec
     })
 }
 
-/// Lengths of all frames, packed and not, in a frame that decoders skip.
+/// The lengths of all frames, compressed and decoded, in a skippable frame.
 fn table(frames: &[(u32, u32)]) -> Vec<u8> {
     let size = frames.len() as u32 * 8 + 9;
     let mut bytes = [SKIPPABLE.to_le_bytes(), size.to_le_bytes()].concat();
@@ -110,7 +110,7 @@ fn table(frames: &[(u32, u32)]) -> Vec<u8> {
     bytes
 }
 
-/// Counts and hashes what is written.
+/// Counts and hashes the written bytes.
 struct Counted<'a> {
     out: &'a mut dyn Write,
     bytes: u64,

@@ -24,10 +24,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-/// Chunks that may wait between decoder and reader, and buffers for them.
+/// Chunks that may wait between decoder and reader, and their buffers.
 const CHUNKS: usize = 4;
 
-/// What was read.
+/// The result of reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadReceipt {
     /// The first URL without credentials, or the path.
@@ -37,7 +37,7 @@ pub struct ReadReceipt {
     pub wire_bytes: u64,
     /// Decoded.
     pub bytes: u64,
-    /// Digests that were computed, and found to be what was expected.
+    /// Digests that were computed, and verified.
     pub digest: ImageDigests,
 }
 

@@ -13,24 +13,24 @@ use burin_protocol::image::{ContentDigest, Verify};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// One device of a write, and who watches it.
+/// One device of a write, and its observer.
 pub struct WriteReport<'a> {
     pub target: &'a Target,
     pub progress: &'a dyn Progress,
     pub counters: Counters,
 }
 
-/// What all devices of a write have in common.
+/// Data shared by all devices of a write.
 #[derive(Clone, Copy)]
 pub struct Common<'a> {
     pub info: &'a ImageInfo,
     pub stages: &'a Stages,
     pub began: Instant,
-    /// Devices that the download is for.
+    /// Number of devices for this download.
     pub devices: usize,
 }
 
-/// Retries, changes of mirror: told once, however many devices there are.
+/// Retries and changes of mirror: reported once, whatever the number of devices.
 pub fn tell_notes(stop: &Stop, progress: &dyn Progress) {
     for note in stop.take_notes() {
         progress.note(&note);

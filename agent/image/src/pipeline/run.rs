@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-/// How it ended on each device, in their order. The outer error: nothing was touched.
+/// The result for each device, in their order. The outer error means that nothing was touched.
 pub type Ended = Result<Vec<Result<Written, ImageError>>, ImageError>;
 
 pub struct DeviceWrite<'a> {
@@ -49,7 +49,7 @@ pub struct Ready<'a> {
     pub waker: Waker,
 }
 
-/// What the streaming stages found out: the same for all devices.
+/// The results of the streaming stages: the same for all devices.
 #[derive(Debug, Clone)]
 pub struct Streamed {
     pub chunked: Chunked,
@@ -57,7 +57,7 @@ pub struct Streamed {
     pub content: Option<String>,
 }
 
-/// How it ended on each device, as far as it has.
+/// The results for the devices, as far as they are known.
 struct Ends(Vec<Option<Result<Written, ImageError>>>);
 
 impl Ends {
@@ -87,7 +87,7 @@ impl Run<'_> {
         let mut ends = Ends(self.disks.iter().map(|_| None).collect());
         let share = self.share(&fetched);
         let pool = match fetched {
-            // What is compared has buffers of its own.
+            // Comparison has its own buffers.
             OpenedSource::Parts(Parts::Delta(_)) => Pool::lazy(share.buffers),
             _ => Pool::new(share.buffers),
         };
@@ -110,7 +110,7 @@ impl Run<'_> {
                     None => Ok(None),
                 });
                 let judged = match judged {
-                    // What failed meanwhile is told without touching anything.
+                    // Errors up to here are reported without touching anything.
                     Ok(Some(_)) if self.shared.stop.is_set() => Ok(false),
                     Ok(Some((first, chunks, least))) if !ready.is_empty() => {
                         self.stream(scope, threads, (first, chunks), least, ready, &mut ends);
@@ -122,7 +122,7 @@ impl Run<'_> {
                 let ended = threads.end(&self.shared.stop);
                 match judged {
                     Ok(true) => Ok(()),
-                    // The threads tell why there is no first chunk.
+                    // The threads report why there is no first chunk.
                     Ok(false) => Err(ended.err().unwrap_or(ImageError::Broken { stage: "decode" })),
                     Err(error) => Err(error),
                 }
@@ -131,7 +131,7 @@ impl Run<'_> {
         Ok(ends.all())
     }
 
-    /// How the memory is divided.
+    /// The division of the memory.
     fn share(&self, fetched: &OpenedSource) -> MemoryShare {
         let head = match fetched {
             OpenedSource::Stream { first, .. } => first.first().map_or(&[][..], Vec::as_slice),
@@ -173,16 +173,16 @@ impl Run<'_> {
         Ok((Writer::new(target, queue, options, &disk.report.counters, interrupt), waker))
     }
 
-    /// Looks at the first MiB. Devices that the image cannot work on are left out; an error where it is wanted on none.
-    /// Where it says that it ends.
+    /// Checks the first MiB. Devices on which the image cannot work are dropped; an error if none is left. Also sets
+    /// where the image says that it ends.
     fn judge(&self, first: &Chunk, ready: &mut Vec<Ready<'_>>, ends: &mut Ends) -> Result<HeadEnds, ImageError> {
-        // All chunks but the last are whole.
+        // All chunks but the last are full.
         let ended = (first.len < CHUNK).then_some(first.len as u64);
         let head = self.shared.info.head(first.bytes(), ended);
         self.shared.info.judge(&head, &self.shared.stop)?;
         ready.retain(|ready| {
             let Some(disk) = self.disks.get(ready.index) else { return false };
-            // A file has no sectors of its own.
+            // A file has no sector size of its own.
             let fits = match disk.target().kind() {
                 TargetKind::BlockDevice => head.fits_sector(disk.target().sector()),
                 TargetKind::File => Ok(()),
@@ -254,7 +254,7 @@ impl Run<'_> {
         }
     }
 
-    /// The download was checked by its own stage.
+    /// The download was verified by its own stage.
     fn check_content(&self, streamed: Streamed, ends_at: HeadEnds) -> Result<Streamed, ImageError> {
         self.shared.info.reaches(ends_at, streamed.chunked.length, &self.shared.stop)?;
         if let Some(what) = foreign::trailer(&streamed.chunked.last) {
@@ -272,7 +272,8 @@ impl Run<'_> {
         WriteFailure { offset, head_erased: true, error: DiskError::Interrupted { device } }
     }
 
-    /// The first cause counts; that a writer was told to stop is no news. `shared` is what stopped all of them.
+    /// The first cause is reported, not that a writer was told to stop because of it. `shared` is the error that
+    /// stopped all of them.
     fn stopped(
         &self,
         index: usize,
@@ -308,13 +309,13 @@ impl Run<'_> {
 }
 
 impl Streamed {
-    /// As receipts have them.
+    /// The digests as in receipts.
     pub fn digests(&self) -> ImageDigests {
         ImageDigests { wire: self.wire.asked.clone(), content: self.content.clone() }
     }
 }
 
-/// Runs `work` for each item in a thread of its own, or here where there is only one.
+/// Runs `work` for each item in a thread of its own, or here if there is only one.
 fn side_by_side<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     if items.len() < 2 {
         return items.into_iter().map(work).collect();

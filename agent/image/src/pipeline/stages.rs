@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Wire bytes on their way through a digest.
+/// Downloaded bytes on their way through a digest.
 pub type Wire = Result<Vec<u8>, ImageError>;
 
-/// Hashes what `first` and `stream` give and passes it on. None where it did not come whole; then the channel tells why.
+/// Hashes the bytes of `first` and `stream`, and passes them on. `None` if they did not arrive completely; then the
+/// channel contains the error.
 pub fn digest_wire(
     first: Vec<Vec<u8>>,
     mut stream: Stream,
@@ -77,7 +78,7 @@ impl Pieces for Waiting {
     }
 }
 
-/// Hashes the content of each chunk and passes it on. The digest, if all of it came.
+/// Hashes the content of each chunk, and passes it on. Returns the digest if everything arrived.
 pub fn digest_content(
     chunks: &Consumer<Chunk>,
     mut hasher: Hasher,
@@ -113,7 +114,7 @@ pub fn digest_content(
     }
 }
 
-/// The chunks of a device, as its writer takes them.
+/// The chunks for a device's writer.
 pub struct ChunkFeed {
     /// Comes before the others.
     pub first: Option<Chunk>,
@@ -133,7 +134,7 @@ impl Feed for ChunkFeed {
     }
 }
 
-/// Time since `start`, less what was waited.
+/// Time since `start`, minus the time spent waiting.
 pub fn busy(start: Instant, waited: &AtomicU64) -> u64 {
     (start.elapsed().as_nanos() as u64).saturating_sub(waited.load(Ordering::Relaxed))
 }

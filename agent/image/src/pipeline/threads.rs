@@ -23,15 +23,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-/// How often progress is told.
+/// Interval of progress reports.
 const TELL: Duration = Duration::from_millis(200);
 
 type Handle<'scope, T> = ScopedJoinHandle<'scope, T>;
-/// The image, and the digest of its content where a delta made one.
+/// The image, and the digest of its content if a delta computed one.
 type Decoded = Result<(Chunked, Option<String>), ImageError>;
 type Bodies<'scope> = Vec<(usize, Result<Body<'scope>, WriteFailure>)>;
 
-/// What the threads of a write have in common.
+/// State shared by the threads of a write.
 pub struct Shared<'a> {
     pub info: &'a ImageInfo,
     pub stop: Arc<Stop>,
@@ -46,19 +46,19 @@ pub struct Device<'a> {
     pub fault: &'a DeviceFault,
 }
 
-/// Those that make chunks of what the source gives.
+/// The threads that make chunks from the source.
 #[derive(Default)]
 pub struct Threads<'scope> {
     wire: Option<Handle<'scope, Result<Option<WireDigests>, ImageError>>>,
     decoder: Option<Handle<'scope, Decoded>>,
     content: Option<Handle<'scope, Option<String>>>,
-    /// The download is the content, and its digest that of both.
+    /// The download is the content, so one digest is enough.
     same: bool,
-    /// They break the channels between the threads off.
+    /// Close the channels between the threads.
     closers: Vec<Box<dyn Fn() + Send + Sync>>,
 }
 
-/// A thread of that name.
+/// Starts a thread with this name.
 fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     name: &str,
@@ -69,7 +69,7 @@ fn spawn<'scope, T: Send + 'scope>(
 }
 
 impl<'scope> Threads<'scope> {
-    /// Starts to fetch and decode. `waker` is rung for each chunk.
+    /// Starts to fetch and decode. `waker` is notified for each chunk.
     pub fn start(
         &mut self,
         scope: &'scope Scope<'scope, '_>,
@@ -92,7 +92,7 @@ impl<'scope> Threads<'scope> {
 
         let (out, chunks) = channel(CHUNKS);
         self.closers.push(chunks.closer());
-        // With a delta only a part of the content comes by here.
+        // With a delta only a part of the content passes here.
         self.same = parts.is_none() && shared.info.is_hashed_as_download();
         let hashed = shared.info.content.as_ref().filter(|_| !self.same && !matches!(parts, Some(Parts::Delta(_))));
         let (out, waker) = match hashed {
@@ -120,7 +120,7 @@ impl<'scope> Threads<'scope> {
         Ok(to)
     }
 
-    /// Waits for the first chunk. None where the threads ended without one: they tell why.
+    /// Waits for the first chunk. `None` if the threads ended without one; they know why.
     pub fn first(&self, run: &Run<'_>, chunks: &Consumer<Chunk>) -> Result<Option<Chunk>, ImageError> {
         let mut told = Instant::now();
         loop {
@@ -139,7 +139,7 @@ impl<'scope> Threads<'scope> {
         }
     }
 
-    /// Waits for all of them. Where `stop` is set they end soon.
+    /// Waits for all of them. If `stop` is set they end soon.
     pub fn end(self, stop: &Stop) -> Result<Streamed, ImageError> {
         if stop.is_set() {
             self.closers.iter().for_each(|close| close());
@@ -200,7 +200,8 @@ impl<'scope> Threads<'scope> {
         (failed.map_or(streamed, Err), bodies)
     }
 
-    /// Where each writer takes its chunks from: the one there is from the decoder, several from a thread before them.
+    /// The source of each writer's chunks: a single writer takes them from the decoder, several from a thread in
+    /// between.
     fn feeds(
         &mut self,
         scope: &'scope Scope<'scope, '_>,
@@ -225,7 +226,7 @@ impl<'scope> Threads<'scope> {
     }
 }
 
-/// What the decoder's thread does.
+/// The work of the decoder's thread.
 fn decoded(
     shared: &Shared<'_>,
     pieces: Box<dyn Pieces>,
@@ -270,7 +271,7 @@ fn decoded(
     chunked
 }
 
-/// Tells progress until every writer ends.
+/// Reports progress until every writer has ended.
 fn watch<T>(run: &Run<'_>, writing: &[(usize, Handle<'_, T>)]) {
     let mut told = Instant::now();
     while !writing.iter().all(|(_, thread)| thread.is_finished()) {

@@ -7,7 +7,7 @@ use crate::proof::digest::Expected;
 use crate::source::Source;
 use std::sync::Arc;
 
-/// Fetches a file of at most `limit` bytes that has this digest (`sha256:HEX` or `sha512:HEX`). Nothing is unpacked.
+/// Fetches a file of at most `limit` bytes with this digest (`sha256:HEX` or `sha512:HEX`). Nothing is unpacked.
 pub fn fetch_file(source: Source, digest: &str, limit: u64, cancel: &Cancel) -> Result<Vec<u8>, ImageError> {
     let expected = Expected::parse(digest)?;
     let mut hasher = expected.hasher();

@@ -19,7 +19,7 @@ impl Algorithm {
     }
 }
 
-/// A digest that something must have.
+/// A required digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     pub algorithm: Algorithm,
@@ -45,7 +45,8 @@ impl Expected {
         self.algorithm.hasher()
     }
 
-    /// An error unless `actual`, which [`Hasher::finish`] gave, is this. `what` of the source `name` has it.
+    /// An error unless `actual`, the result of [`Hasher::finish`], matches. `what` of the source `name` has this
+    /// digest.
     pub fn check(&self, actual: &str, name: &str, what: &'static str) -> Result<(), ImageError> {
         let expected = self.to_string();
         if expected == actual {
@@ -66,7 +67,7 @@ impl std::fmt::Display for Expected {
     }
 }
 
-/// A digest under way.
+/// A digest being computed.
 #[derive(Debug, Clone)]
 pub enum Hasher {
     Sha256(Sha256),

@@ -24,7 +24,7 @@ impl MibDigest {
     pub fn chunk(&mut self, chunk: &Chunk) {
         static ZEROS: LazyLock<u128> = LazyLock::new(|| checksum(&vec![0; CHUNK]));
         match chunk.digest {
-            // What pads the last sector is not of the image.
+            // The padding of the last sector does not belong to the image.
             _ if chunk.len < chunk.padded || chunk.len < CHUNK && chunk.digest.is_none() => {
                 self.digest(checksum(chunk.bytes().get(..chunk.len).unwrap_or_default()));
             }
@@ -33,7 +33,7 @@ impl MibDigest {
         }
     }
 
-    /// The same for one whose digest is known.
+    /// The same for a MiB whose digest is known.
     pub fn digest(&mut self, digest: u128) {
         self.0.write(&digest.to_be_bytes());
     }

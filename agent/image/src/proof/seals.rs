@@ -7,19 +7,19 @@ use sha2::{Digest as _, Sha256};
 /// Bytes of a block.
 pub const BLOCK: usize = 256 * 1024;
 
-/// SHA-256 of each block of a source whose whole digest was found right.
+/// SHA-256 of each block of a source whose complete digest was verified.
 #[derive(Debug, Clone, Default)]
 pub struct Seals(Vec<[u8; 32]>);
 
 impl Seals {
-    /// Whether this is the block of that number.
+    /// Whether this is the block with this number.
     pub fn matches(&self, number: u64, block: &[u8]) -> bool {
         let seal: [u8; 32] = Sha256::digest(block).into();
         usize::try_from(number).ok().and_then(|number| self.0.get(number)) == Some(&seal)
     }
 }
 
-/// Makes [`Seals`] while hashing the whole.
+/// Makes [`Seals`] while the whole source is hashed.
 pub struct Sealer<'a> {
     whole: WireSum<'a>,
     block: Sha256,
@@ -50,7 +50,7 @@ impl<'a> Sealer<'a> {
         self.filled = 0;
     }
 
-    /// The digests; an error where the whole is not what it must be. `name` is the source's.
+    /// The digests; an error if the whole digest is not the required one. `name` is the source's.
     pub fn finish(mut self, name: &str) -> Result<(WireDigests, Seals), ImageError> {
         if self.filled > 0 {
             self.seal();

@@ -14,13 +14,13 @@ pub fn public_key(text: &str) -> Result<PublicKey, ImageError> {
     key.map_err(|source| ImageError::SignatureKey { key: text.chars().take(80).collect(), source })
 }
 
-/// A signature with the key that must have made it.
+/// A signature, and the key that must have made it.
 #[derive(Clone)]
 pub struct Signed {
     pub(crate) key: PublicKey,
     pub(crate) signature: Signature,
     pub(crate) url: String,
-    /// What was signed earlier is refused. Seconds since 1970.
+    /// Earlier signatures are refused. Seconds since 1970.
     pub(crate) not_before: Option<u64>,
 }
 
@@ -30,28 +30,28 @@ impl std::fmt::Debug for Signed {
     }
 }
 
-/// An image as a signature names it.
+/// The image that a signature names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     /// The last part of its URL or path.
     pub name: String,
-    /// Of the bytes as downloaded, `sha256:HEX`.
+    /// Digest of the downloaded bytes, `sha256:HEX`.
     pub wire: String,
 }
 
 impl Signed {
-    /// Takes bytes as they come. Another key's signature and a legacy one are refused here, before any bytes.
+    /// Starts to verify a stream. Signatures by other keys and legacy signatures are refused here, before any bytes.
     pub fn verifier(&self) -> Result<StreamVerifier<'_>, ImageError> {
         self.key.verify_stream(&self.signature).map_err(|error| self.explain(error))
     }
 
-    /// After a verifier has seen everything.
+    /// Must be called after the verifier has got everything.
     pub fn finish(&self, mut verifier: StreamVerifier<'_>) -> Result<(), ImageError> {
         verifier.finalize().map_err(|error| self.explain(error))
     }
 
-    /// What the signature says that it is of, where its trusted comment does, as `burin index` suggests it:
-    /// `image=NAME wire=sha256:HEX`. The comment is signed too.
+    /// The image that the signature names, if its trusted comment has the form that `burin index` suggests: `image=NAME
+    /// wire=sha256:HEX`. The comment is signed too.
     pub fn subject(&self) -> Option<Subject> {
         let comment = self.signature.trusted_comment();
         let field = |name: &str| comment.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_owned);
@@ -60,14 +60,15 @@ impl Signed {
             .filter(|subject| !subject.name.is_empty())
     }
 
-    /// When it was signed, in seconds since 1970, where its trusted comment says so: minisign writes `timestamp:` there.
+    /// The time of signing in seconds since 1970, if the trusted comment contains it: minisign writes `timestamp:`
+    /// there.
     pub fn signed_at(&self) -> Option<u64> {
         let comment = self.signature.trusted_comment();
         comment.split_whitespace().find_map(|word| word.strip_prefix("timestamp:"))?.parse().ok()
     }
 
-    /// An error where it is older than the order allows. The comment that this goes by is proven with the rest of it, once all
-    /// bytes are there.
+    /// An error if it is older than the order permits. The comment is verified with the rest of the signature, once all
+    /// bytes have arrived.
     pub fn is_recent(&self) -> Result<(), ImageError> {
         let (Some(not_before), signed_at) = (self.not_before, self.signed_at()) else { return Ok(()) };
         match signed_at {
@@ -76,12 +77,12 @@ impl Signed {
         }
     }
 
-    /// Whether somebody asked for a recent one.
+    /// Whether a recent signature is required.
     pub fn is_dated(&self) -> bool {
         self.not_before.is_some()
     }
 
-    /// For bytes in memory, which may have a legacy signature.
+    /// Verifies bytes in memory, which may have a legacy signature.
     pub fn check(&self, bytes: &[u8]) -> Result<(), ImageError> {
         self.key.verify(bytes, &self.signature, true).map_err(|error| self.explain(error))
     }

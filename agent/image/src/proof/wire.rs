@@ -5,7 +5,7 @@ use crate::proof::digest::{Algorithm, Expected, Hasher};
 use crate::proof::signature::Signed;
 use minisign_verify::StreamVerifier;
 
-/// What is known of the bytes as downloaded.
+/// The requirements for the downloaded bytes.
 #[derive(Debug, Clone, Default)]
 pub struct WireCheck {
     pub digest: Option<Expected>,
@@ -13,7 +13,7 @@ pub struct WireCheck {
 }
 
 impl WireCheck {
-    /// An error where the signature cannot be right, whatever the bytes are.
+    /// An error if the signature cannot be valid, whatever the bytes are.
     pub fn new(digest: Option<&str>, signed: Option<Signed>) -> Result<Self, ImageError> {
         if let Some(signed) = &signed {
             signed.verifier()?;
@@ -21,7 +21,7 @@ impl WireCheck {
         Ok(Self { digest: digest.map(Expected::parse).transpose()?, signed })
     }
 
-    /// Whether nothing is known: any bytes will do.
+    /// Whether there are no requirements.
     pub fn is_empty(&self) -> bool {
         self.digest.is_none() && self.signed.is_none()
     }
@@ -37,12 +37,12 @@ impl WireCheck {
     }
 }
 
-/// Sums under way.
+/// Digests being computed.
 pub struct WireSum<'a> {
     expected: Option<&'a Expected>,
-    /// Of every download, whether it is pinned or not.
+    /// Computed for every download, pinned or not.
     sha256: Hasher,
-    /// Of the algorithm that is asked for, where that is another.
+    /// With the required algorithm, if it is another one.
     hasher: Option<Hasher>,
     signature: Option<(&'a Signed, StreamVerifier<'a>)>,
 }
@@ -58,7 +58,7 @@ impl WireSum<'_> {
         }
     }
 
-    /// The digests; an error unless everything is as it must be. `name` is the source's.
+    /// The digests; an error unless all requirements are met. `name` is the source's.
     pub fn finish(self, name: &str) -> Result<WireDigests, ImageError> {
         let sha256 = self.sha256.finish();
         let asked = self.hasher.map_or_else(|| sha256.clone(), Hasher::finish);
@@ -72,10 +72,10 @@ impl WireSum<'_> {
     }
 }
 
-/// Digests of a download; none of one that was not fetched whole.
+/// Digests of a download; empty if it was not fetched completely.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WireDigests {
-    /// Of the algorithm that was asked for, or SHA-256.
+    /// With the required algorithm, or SHA-256.
     pub asked: Option<String>,
     pub sha256: Option<String>,
 }

@@ -8,19 +8,19 @@ use crate::source::answer::display;
 use crate::source::get::Http;
 use burin_protocol::manifest::{ImageManifest, PublishedFile, compare_versions};
 
-/// What a manifest has to be.
+/// The requirements for a manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Who must have signed it.
+    /// The required signer.
     pub minisign: Option<Minisign>,
     pub name: Option<String>,
-    /// It must not be older.
+    /// The oldest version that is accepted.
     pub least_version: Option<String>,
-    /// The same by the manifest's name, as a ramdisk has it: lines of `NAME VERSION`.
+    /// The same for each name, from the ramdisk: lines of `NAME VERSION`.
     pub least_versions: String,
 }
 
-/// A manifest that is what was wanted, with where it was.
+/// A manifest that meets the requirements, and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     pub manifest: ImageManifest,
@@ -31,7 +31,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// Fetches the manifest at `at`, a URL or a path. Its signature is checked before anything in it is believed.
+    /// Fetches the manifest at `at`, a URL or a path. Its signature is verified before its contents are used.
     pub fn fetch(http: &Http, at: &str, wanted: &Wanted, cancel: &Cancel) -> Result<Self, ImageError> {
         let file = Sidecar::fetch(http, at, cancel)?;
         if let Some(minisign) = &wanted.minisign {
@@ -57,7 +57,8 @@ impl Published {
     }
 }
 
-/// Where a file of the manifest's folder is; what follows the path of the manifest's URL may be what lets it be fetched.
+/// The location of a file in the manifest's folder. Whatever follows the path in the manifest's URL is kept, because it
+/// may be needed for access.
 fn beside(at: &str, file: &PublishedFile) -> String {
     let http = at.starts_with("http://") || at.starts_with("https://");
     let end = at.find(['?', '#']).filter(|_| http).unwrap_or(at.len());

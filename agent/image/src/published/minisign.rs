@@ -8,19 +8,19 @@ use crate::source::answer::display;
 use crate::source::get::Http;
 use minisign_verify::Signature;
 
-/// Who must have signed something, and where the signature is.
+/// The required signer, and the location of the signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Minisign {
-    /// Base64, as in the second line of a minisign.pub, or both lines.
+    /// In base64, as on the second line of a minisign.pub, or both lines.
     pub key: String,
-    /// URL or path; beside what was signed, with `.minisig` added, unless given.
+    /// URL or path. By default that of the signed file, with `.minisig` added.
     pub at: Option<String>,
-    /// What was signed earlier is refused. Seconds since 1970.
+    /// Earlier signatures are refused. Seconds since 1970.
     pub not_before: Option<u64>,
 }
 
 impl Minisign {
-    /// Fetches the signature of what is at `signed`, a URL or a path. That there is none is an error of its own.
+    /// Fetches the signature of `signed`, a URL or a path. A missing signature has its own error.
     pub fn fetch(&self, http: &Http, signed: &str, cancel: &Cancel) -> Result<Signed, ImageError> {
         let key = public_key(&self.key)?;
         let at = self.at.clone().unwrap_or_else(|| beside(signed));
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(missing.code(), "image.signature_missing");
     }
 
-    /// SIGNATURE is of 1633700835; what others write into an old one does not make it younger.
+    /// SIGNATURE is from 1633700835. Adding a date to an old signature does not make it newer.
     #[test]
     fn what_was_signed_too_early_or_does_not_say_when_is_refused() {
         let dir = tempfile::tempdir().unwrap();

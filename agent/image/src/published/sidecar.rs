@@ -11,9 +11,9 @@ use std::path::Path;
 use std::time::Duration;
 use ureq::RequestBuilder;
 
-/// Such a file is text; more than this is something else.
+/// Limit for such files, which are text.
 const LARGEST: u64 = 1 << 20;
-/// For each of them.
+/// For each file.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The bytes of a small file.
@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Sidecar(pub Vec<u8>);
 
 impl Sidecar {
-    /// Fetches `at` with the trust, the proxy and, on the same server, the credentials of `http`.
+    /// Fetches `at` with the trust and proxy of `http`, and, on the same server, with its credentials.
     pub fn fetch(http: &Http, at: &str, cancel: &Cancel) -> Result<Self, ImageError> {
         let (http, at) = (http.clone(), at.to_owned());
         detached("sums", &|| cancel.is_cancelled(), move || {
@@ -33,7 +33,7 @@ impl Sidecar {
         .map(Self)
     }
 
-    /// As text. What is none has no meaning that could be right.
+    /// As text. Bytes that are not text cannot match anything.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
     }
@@ -50,7 +50,7 @@ fn get(http: &Http, url: &str) -> Result<Vec<u8>, ImageError> {
             let body = response.body_mut().with_config().limit(LARGEST).read_to_vec();
             body.map_err(|error| failed(refused(url, &http.name(url), 0, error)))
         }
-        // A part, which was not asked for.
+        // A partial response, which was not requested.
         status => Err(ImageError::Status { url: http.name(url), status }),
     }
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-/// A digest, and the file that it is of; no name where the file of digests names none.
+/// A digest and the name of its file, if the line contains one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SumLine {
     pub name: Option<String>,
@@ -11,7 +11,7 @@ pub struct SumLine {
     pub digest: String,
 }
 
-/// The bytes of such a file as text: PowerShell's `>` writes UTF-16 with a byte order mark.
+/// The file's bytes as text: PowerShell's `>` writes UTF-16 with a byte order mark.
 pub fn text(bytes: &[u8]) -> String {
     let units = |of: fn([u8; 2]) -> u16| -> Vec<u16> {
         bytes.chunks_exact(2).skip(1).map(|two| of([two[0], two[1]])).collect()
@@ -24,10 +24,10 @@ pub fn text(bytes: &[u8]) -> String {
     }
 }
 
-/// Every line that holds a digest.
+/// Every line with a digest.
 pub fn read(text: &str) -> Vec<SumLine> {
     let mut found = Vec::new();
-    // What a line says of the one that follows.
+    // Some lines belong to the next one.
     let mut hash: Option<String> = None;
     let mut heading: Option<String> = None;
     // `sha256sum --zero` ends its lines with NUL.
@@ -96,7 +96,7 @@ fn commas(line: &str) -> Option<SumLine> {
     Some(SumLine { name: named(name.clone()), digest })
 }
 
-/// `SHA256: HEX`, `sha256 = HEX`: an algorithm is no name.
+/// `SHA256: HEX`, `sha256 = HEX`: the algorithm is not a file name.
 fn labelled(line: &str) -> Option<SumLine> {
     let (label, value) = line.split_once(['=', ':'])?;
     let bits = match label.trim().to_ascii_lowercase().as_str() {
@@ -136,7 +136,7 @@ fn columns(line: &str) -> Option<SumLine> {
     Some(SumLine { name: named(name.to_owned()), digest: digest(last)? })
 }
 
-/// `-` is what a sum of standard input has for a name.
+/// `-` is the name of standard input.
 fn named(name: String) -> Option<String> {
     Some(name).filter(|name| !matches!(name.as_str(), "" | "-" | "stdin"))
 }
@@ -157,7 +157,7 @@ fn base64(text: &str) -> Option<String> {
     digest(&burin_protocol::hex(bytes))
 }
 
-/// coreutils marks a line with `\` where the name has a backslash or a line break, written `\\`, `\n` or `\r`.
+/// coreutils marks a line with `\` if the name contains a backslash or a line break, written as `\\`, `\n` or `\r`.
 fn unescaped(name: &str) -> String {
     let mut chars = name.chars();
     let mut plain = String::new();

@@ -13,12 +13,12 @@ use crate::source::get::Http;
 pub struct Sums {
     /// URL or path of a file as `sha256sum` or `sha512sum` writes it.
     pub url: String,
-    /// Who must have signed that file.
+    /// The required signer of that file.
     pub minisign: Option<Minisign>,
 }
 
-/// Fetches the digest (`sha256:HEX`) that is published for the image at `image_url`, to be used as
-/// `WriteRequest::digest.wire`. With a key, only a rightly signed file counts.
+/// Fetches the digest (`sha256:HEX`) published for the image at `image_url`, to be used as `WriteRequest::digest.wire`.
+/// With a key, the file must be correctly signed.
 pub fn published(http: &Http, sums: &Sums, image_url: &str, cancel: &Cancel) -> Result<String, ImageError> {
     let file = Sidecar::fetch(http, &sums.url, cancel)?;
     if let Some(minisign) = &sums.minisign {
@@ -32,24 +32,24 @@ pub fn published(http: &Http, sums: &Sums, image_url: &str, cancel: &Cancel) -> 
     }
 }
 
-/// What a file of digests has for an image.
+/// The result of looking up an image in a file of digests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishedDigest {
     Digest(String),
     Nothing,
-    /// Several digests for files of that name, and the path does not tell which.
+    /// Several digests for files of this name, and the path does not decide.
     Several,
 }
 
-/// The digest of what is at `at`, a URL or path: of the file of the same name whose path agrees best, or the only one where
-/// the file of digests names none.
+/// The digest of the file at `at`, a URL or path: that of the file with the same name whose path matches best, or the
+/// only digest if the file contains no names.
 pub fn find(text: &str, at: &str) -> PublishedDigest {
     let wanted = parts(&path_of(at));
     let lines = sum_lines::read(text);
     let rank = |line: &SumLine| {
         let named = parts(line.name.as_deref()?);
         let same = named.iter().rev().zip(wanted.iter().rev()).take_while(|(a, b)| a == b).count();
-        // All of a name that agrees goes before the end of one.
+        // A match of the whole name takes precedence over one of its end.
         (same > 0).then_some((same == named.len(), same))
     };
     let best = lines.iter().filter_map(rank).max();
@@ -58,7 +58,7 @@ pub fn find(text: &str, at: &str) -> PublishedDigest {
         None if lines.iter().all(|line| line.name.is_none()) => lines.iter().map(|line| line.digest.as_str()).collect(),
         None => return PublishedDigest::Nothing,
     };
-    // One file may be told with more than one algorithm.
+    // A file may be listed with more than one algorithm.
     digests.sort_unstable();
     digests.dedup();
     let first = digests.iter().find(|digest| digest.starts_with("sha256:")).or(digests.first());
@@ -72,7 +72,7 @@ pub fn find(text: &str, at: &str) -> PublishedDigest {
     }
 }
 
-/// The path of a URL, with its escapes decoded; another text as it is.
+/// The path of a URL, with escapes decoded; other text is returned unchanged.
 fn path_of(at: &str) -> String {
     if !(at.starts_with("http://") || at.starts_with("https://")) {
         return at.to_owned();

@@ -14,7 +14,7 @@ use std::thread;
 use ureq::Body;
 use ureq::http::Response;
 
-/// Bytes of a part, where several connections share the work; each may wait in memory.
+/// Bytes per part, if several connections share the work; each part may wait in memory.
 pub const PART: u64 = 2 << 20;
 
 type Piece = io::Result<Vec<u8>>;
@@ -25,25 +25,25 @@ pub struct Fetch {
     pub http: Http,
     pub place: Location,
     pub start: u64,
-    /// Bytes were handed out before: the whole from its beginning will do, but has to be told apart.
+    /// Bytes were passed on before. The response may also start from the beginning, but must be told apart.
     pub resumed: bool,
-    /// What the first answer of this server said.
+    /// The validator in this server's first response.
     pub validator: Option<String>,
     pub pace: Pace,
     pub stages: Arc<Stages>,
 }
 
 impl Fetch {
-    /// Tells `told` what the server answers, then gives `out` the bytes. Ends early when nobody listens any more.
+    /// Sends the server's response to `told`, then the bytes to `out`. Ends early when nobody listens any more.
     pub fn run(self, told: &Producer<Result<ResponseHead, FetchFailure>>, out: &Producer<Piece>) {
         let connections = self.http.connections.clamp(1, MOST_CONNECTIONS);
         let parts = connections > 1;
         let first = match self.ask(parts.then(|| self.start + PART - 1)) {
-            // A range of nothing cannot be had; the plain answer says that there is nothing.
+            // An empty range cannot be requested; a plain request shows that the file is empty.
             Err(FetchFailure::Final(ImageError::Changed { .. })) if parts && self.start == 0 && !self.resumed => {
                 self.ask(None)
             }
-            // Without the length of the whole nobody could tell where the parts end.
+            // Without the total length it is unknown where the parts end.
             Ok((_, head)) if parts && head.status == 206 && head.total.is_none() => self.ask(None),
             first => first,
         };
@@ -55,7 +55,7 @@ impl Fetch {
             }
         };
         let rest = head.total.filter(|_| parts && head.status == 206 && head.start == self.start);
-        // The other parts come from where the first one came from.
+        // The other parts are fetched from where the first one came from.
         let place = Location { direct: Some(head.url.clone()), ..self.place.clone() };
         let validator = head.validator.clone();
         if told.push(Ok(head)).is_err() {
@@ -89,7 +89,7 @@ impl Fetch {
         pump(&mut body, out, &self.stages.network_ns, |len| self.pace.wait(len));
     }
 
-    /// `first` is the body of the first part's answer.
+    /// `first` is the body of the first part's response.
     fn side_by_side(&self, first: impl Read, total: u64, connections: usize, out: &Producer<Piece>) {
         let end = total.min(self.start + PART);
         let (mut waiting, mut next) = (VecDeque::new(), end);
@@ -101,7 +101,7 @@ impl Fetch {
             }
         };
         top_up(&mut waiting, connections - 1);
-        // The first part is read here: what it lacks is missed like that of any other.
+        // The first part is read here; if it is incomplete, that is detected as for any other part.
         let counted = Counted { inner: first.take(left), left: &mut left };
         self.pump(counted, out);
         loop {
@@ -165,7 +165,7 @@ struct Part {
     len: u64,
 }
 
-/// Knows how much is still to come.
+/// Counts how much is still to come.
 struct Counted<'a, R> {
     inner: R,
     left: &'a mut u64,

@@ -17,9 +17,9 @@ use ureq::http::Response;
 use ureq::typestate::WithoutBody;
 use ureq::{Body, Proxy, RequestBuilder};
 
-/// More would not fit what a write may hold in memory, and servers do not like it.
+/// More would exceed the memory for a write, and servers dislike it.
 pub const MOST_CONNECTIONS: usize = 8;
-/// As browsers and curl have some dozens: mirrors behind mirrors, and a login between them.
+/// Browsers and curl permit some dozens: mirrors behind mirrors, with a login in between.
 const MOST_REDIRECTS: usize = 10;
 
 /// How an image is fetched.
@@ -27,35 +27,35 @@ const MOST_REDIRECTS: usize = 10;
 pub struct Http {
     /// Mirrors: URLs of the same bytes.
     pub urls: Vec<String>,
-    /// Carries TLS trust, and knows the way through proxies if it is one of [`burin_http::http::agent`].
+    /// Contains the TLS trust. An agent from [`burin_http::http::agent`] also handles proxies.
     pub agent: ureq::Agent,
-    /// Sent to the server that they are for. Never logged.
+    /// Sent only to the server that they belong to. Never logged.
     pub credentials: Option<Credentials>,
-    /// Who one is to registries.
+    /// Credentials for registries.
     pub registries: Registries,
     /// Whether the URLs are a registry's, whose challenges are answered.
     pub at_registry: bool,
     /// The media types that are asked for.
     pub accept: Option<&'static str>,
-    /// What the image is called, where the URL says little.
+    /// The image's name, if the URL is not meaningful.
     pub called: Option<String>,
     pub proxies: Proxies,
-    /// Nothing received for so long: the connection is given up.
+    /// A connection is abandoned after this time without a byte.
     pub stall: Duration,
-    /// Nothing received for so long over all attempts: the write is given up.
+    /// The write is abandoned after this time without a byte on any connection.
     pub patience: Duration,
     /// Bytes per second, over all connections.
     pub rate: Option<u64>,
-    /// Ranges that are fetched side by side, at most [`MOST_CONNECTIONS`]; 1 is one stream.
+    /// Number of ranges fetched in parallel, at most [`MOST_CONNECTIONS`]; 1 means a single stream.
     pub connections: usize,
 }
 
-/// Where a GET goes: the URL that was given, or the one that it led to before.
+/// The URL of a GET: the given one, or the one to which it redirected earlier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Location {
     pub url: String,
-    /// A redirector sends each request somewhere else, where the same file has another ETag: once it led somewhere, that is
-    /// kept.
+    /// A redirector may send each request to another server, where the same file has another ETag. Therefore the first
+    /// target is kept.
     pub direct: Option<String>,
 }
 
@@ -65,13 +65,14 @@ impl Location {
     }
 }
 
-/// What a server wants to see before it hands out an image. Never printed.
+/// Credentials for a server. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     pub(crate) header: Secret,
-    /// They are sent there and nowhere else.
+    /// The only server to which they are sent.
     origin: Origin,
-    /// Whether it is a password. A registry gets one only if it asks for it: most want a token, made with it elsewhere.
+    /// Whether it is a password. Registries get one only if they ask for it, because most want a token that is obtained
+    /// elsewhere with the password.
     pub(crate) password: bool,
 }
 
@@ -122,7 +123,7 @@ impl Http {
         }
     }
 
-    /// The same way to another URL.
+    /// A location at another URL, with the same settings.
     pub fn at(&self, url: &str) -> Self {
         Self { urls: vec![url.to_owned()], connections: 1, called: None, ..self.clone() }
     }
@@ -156,7 +157,7 @@ impl Http {
             let name = name(url, self.proxies.for_url(&hop).as_ref());
             let response = self.ask(url, &hop, offset, authorization.as_ref(), &also)?;
             let status = response.status().as_u16();
-            // Only the registry's own word counts, and once: a token that it does not take was no good.
+            // Only the registry's own challenge is answered, and only once: a token that it does not accept is invalid.
             if status == 401 && self.at_registry && !challenged && hop == url {
                 challenged = true;
                 if let Some(header) = self.registries.answer(self, url, response.headers())? {
@@ -179,7 +180,7 @@ impl Http {
         Err(refused(url, &self.name(url), offset, error.into()))
     }
 
-    /// One request, answered in whatever way. `url` is what was asked for at first.
+    /// Sends one request and returns any response. `url` is the original URL.
     fn ask(
         &self,
         url: &str,
@@ -196,7 +197,7 @@ impl Http {
         if let Some(authorization) = authorization {
             request = request.header("authorization", authorization.reveal());
         }
-        // Statuses are answers, redirects too.
+        // All statuses are responses, not errors, including redirects.
         let config = request.config().http_status_as_error(false).max_redirects(0).proxy(proxy.clone());
         let response = also(config.build()).call();
         let response = response.map_err(|error| refused(url, &name(url, proxy.as_ref()), offset, error))?;

@@ -22,7 +22,7 @@ use twox_hash::xxhash3_128::Hasher;
 /// Bytes fetched again and compared on a resume.
 const OVERLAP: usize = 64 * 1024;
 
-/// One connection, read by a thread of its own, so that a stall is seen from outside.
+/// One connection, read in a thread of its own, so that a stall is noticed from outside.
 struct Connection {
     head: Consumer<Result<ResponseHead, FetchFailure>>,
     pieces: Consumer<io::Result<Vec<u8>>>,
@@ -35,21 +35,21 @@ pub struct HttpStream {
     mirrors: Mirrors,
     pace: Pace,
     connection: Option<Connection>,
-    /// Bytes handed out.
+    /// Bytes passed on so far.
     position: u64,
     total: Option<u64>,
     delimited: bool,
-    /// Of all bytes handed out.
+    /// Digest of all bytes passed on.
     hasher: Hasher,
-    /// The last bytes handed out, up to OVERLAP.
+    /// The last bytes passed on, up to OVERLAP.
     recent: Vec<u8>,
-    /// Bytes of the connection that repeat what was handed out, still to be compared.
+    /// Bytes of the connection that repeat earlier ones and must still be compared.
     repeat: Repeat,
 }
 
 enum Repeat {
     Nothing,
-    /// The last bytes again; `done` of `recent[from..]` compared.
+    /// The last bytes again; `done` of `recent[from..]` have been compared.
     Recent {
         from: usize,
     },
@@ -85,7 +85,7 @@ impl HttpStream {
         Ok(stream)
     }
 
-    /// Whether the answer in use has an end mark.
+    /// Whether the current response has an end mark.
     pub fn is_delimited(&self) -> bool {
         self.delimited
     }
@@ -94,7 +94,7 @@ impl HttpStream {
         self.total
     }
 
-    /// The next piece, none at the end.
+    /// The next piece; `None` at the end.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, ImageError> {
         loop {
             self.stop.check()?;
@@ -129,7 +129,7 @@ impl HttpStream {
         self.mirrors.name()
     }
 
-    /// A piece of the connection, none at its end.
+    /// A piece from the connection; `None` at its end.
     fn receive(&mut self) -> Result<Option<Vec<u8>>, FetchFailure> {
         let began = Instant::now();
         loop {
@@ -159,7 +159,7 @@ impl HttpStream {
         ImageError::Stalled { url: self.url(), offset: self.position, seconds: self.http.stall.as_secs() }
     }
 
-    /// Opens a connection for the bytes from `position` on, and checks that they belong to what came before.
+    /// Opens a connection for the bytes from `position` on, and verifies that they continue the earlier ones.
     fn connect(&mut self) -> Result<(), FetchFailure> {
         let (place, known) = self.mirrors.current()?;
         let start = self.position - self.recent.len() as u64;
@@ -232,7 +232,7 @@ impl HttpStream {
         Ok(Connection { head, pieces })
     }
 
-    /// Takes off the front of `piece` what repeats earlier bytes, and compares it. None where nothing is left.
+    /// Removes repeated bytes from the front of `piece`, and compares them. `None` if nothing is left.
     fn without_repeat(&mut self, mut piece: Vec<u8>) -> Result<Option<Vec<u8>>, ImageError> {
         let differs = match &mut self.repeat {
             Repeat::Nothing => return Ok(Some(piece)),
@@ -279,7 +279,7 @@ impl HttpStream {
         self.recent.extend_from_slice(&piece[piece.len().saturating_sub(OVERLAP)..]);
     }
 
-    /// Turns to the next mirror and pauses; an error once nothing is left to try.
+    /// Switches to the next mirror after a pause; an error if none is left.
     fn fail(&mut self, failure: FetchFailure) -> Result<(), ImageError> {
         self.connection = None;
         self.repeat = Repeat::Nothing;

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Mirrors still in the race, and what each said at first.
+/// The usable mirrors, and each one's first response.
 pub struct Mirrors {
     mirrors: Vec<Mirror>,
     current: usize,
-    /// When a byte came that had not come before.
+    /// Time of the last new byte.
     last_new: Instant,
-    /// When any byte came, or a wait for one began.
+    /// Time of the last byte, or when waiting for one began.
     last_any: Instant,
-    /// Time since the last new byte in which bytes came that had come before: nobody waited for nothing then.
+    /// Time since the last new byte that was spent on repeated bytes, which is not a stall.
     repeated: Duration,
     pause: Duration,
     patience: Duration,
@@ -27,7 +27,7 @@ struct Mirror {
     place: Location,
     /// For messages.
     name: String,
-    /// What it said at first.
+    /// Its first response.
     answer: Option<ResponseHead>,
 }
 
@@ -50,7 +50,7 @@ impl Mirrors {
         })
     }
 
-    /// The one whose turn it is, and what it said at first.
+    /// The current mirror, and its first response.
     pub fn current(&self) -> Result<(Location, Option<ResponseHead>), FetchFailure> {
         let mirror = self.mirrors.get(self.current).ok_or(FetchFailure::Final(ImageError::NoSource))?;
         Ok((mirror.place.clone(), mirror.answer.clone()))
@@ -61,7 +61,7 @@ impl Mirrors {
         self.mirrors.get(self.current).map(|mirror| mirror.name.clone()).unwrap_or_default()
     }
 
-    /// Keeps what the current one said, if it says so for the first time, and where it said it.
+    /// Stores the current mirror's response, if it is the first one, and its URL.
     pub fn answered(&mut self, answer: ResponseHead) {
         self.last_any = Instant::now();
         if let Some(mirror) = self.mirrors.get_mut(self.current) {
@@ -70,7 +70,7 @@ impl Mirrors {
         }
     }
 
-    /// Bytes came that had not come before. Time counts from here, and pauses are short again.
+    /// New bytes arrived: timing restarts here, and pauses are short again.
     pub fn progress(&mut self) {
         self.last_new = Instant::now();
         self.last_any = self.last_new;
@@ -78,13 +78,13 @@ impl Mirrors {
         self.pause = FIRST_PAUSE;
     }
 
-    /// Bytes that came before come once more: that takes time, but it is no progress.
+    /// Repeated bytes arrived: this takes time, but is no progress.
     pub fn repeating(&mut self) {
         self.repeated += self.last_any.elapsed();
         self.last_any = Instant::now();
     }
 
-    /// Turns to the next mirror, after a pause once all had their turn; an error when nothing is left to try.
+    /// Switches to the next mirror, with a pause after each round; an error if none is left.
     pub fn fail(&mut self, failure: FetchFailure, stop: &Stop) -> Result<(), ImageError> {
         stop.check()?;
         let outcome = self.turn(failure, stop);
@@ -121,8 +121,8 @@ impl Mirrors {
         Ok(())
     }
 
-    /// What a redirect once led to may be over: a mirror that went away, a signed URL that expired. The next request asks
-    /// the redirector again, and what it leads to then is a server of its own.
+    /// The target of an earlier redirect may be gone: a mirror that went away, or a signed URL that expired. The next
+    /// request asks the redirector again, and its target counts as a new server.
     fn redirected(&mut self, failure: FetchFailure) -> FetchFailure {
         let Some(mirror) = self.mirrors.get_mut(self.current) else { return failure };
         if mirror.place.direct.take().is_none() {
@@ -130,7 +130,7 @@ impl Mirrors {
         }
         mirror.answer = None;
         match failure {
-            // The same server gave other bytes: no redirect changes that.
+            // The same server sent other bytes: no redirect changes that.
             FetchFailure::Final(error @ ImageError::Changed { .. }) => FetchFailure::Final(error),
             FetchFailure::Final(error) | FetchFailure::Passing(error) => FetchFailure::Passing(error),
         }

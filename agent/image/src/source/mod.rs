@@ -28,13 +28,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Where an image is.
+/// The location of an image.
 #[expect(clippy::large_enum_variant, reason = "one is made for each image")]
 pub enum Source {
     /// http(s) URLs of the same bytes, tried in order.
     Http(Http),
     File(PathBuf),
-    /// A file that has no name any more, with one for messages.
+    /// A file that has been unlinked, with a name for messages.
     Kept(Arc<File>, String),
     /// Standard input or any other stream, with a name for messages.
     Reader(Box<dyn Read + Send>, String),
@@ -60,7 +60,7 @@ impl Source {
         }
     }
 
-    /// What it takes to open it again for random access; nothing for a stream.
+    /// What is needed to open it again for random access; `None` for a stream.
     pub(super) fn again(&self) -> Option<Again> {
         match self {
             Self::Http(http) => Some(Again::Http(http.clone())),
@@ -70,7 +70,7 @@ impl Source {
         }
     }
 
-    /// Ranges that are fetched side by side.
+    /// Number of ranges fetched in parallel.
     pub(super) fn connections(&self) -> usize {
         match self {
             Self::Http(http) => http.connections.clamp(1, MOST_CONNECTIONS),
@@ -78,13 +78,13 @@ impl Source {
         }
     }
 
-    /// Opens the source and starts to fetch. Errors that are known at once (not found) come from here.
+    /// Opens the source and starts to fetch. Errors that are known at once (such as not found) are returned here.
     pub(super) fn open(self, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Stream, ImageError> {
         let name = self.name();
         let kind = match self {
             Self::Http(http) => StreamKind::Http(Box::new(HttpStream::open(http, stop.clone(), stages.clone())?)),
             Self::File(path) => StreamKind::Local(Local::open(&path, path.clone(), stages)?),
-            // Opened anew: whoever reads it otherwise has a place of his own.
+            // Opened again, so that other readers keep their own position.
             Self::Kept(file, name) => StreamKind::Local(Local::open(&own_path(&file), name.into(), stages)?),
             Self::Reader(reader, name) => StreamKind::Local(Local::start(reader, name.into(), None, stages)?),
         };
@@ -100,13 +100,13 @@ pub enum Again {
     Kept(Arc<File>, String),
 }
 
-/// A way to open once more what is open already (proc(5)).
+/// A path by which an open file can be opened again (proc(5)).
 fn own_path(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 impl Again {
-    /// As a stream from the beginning, once more.
+    /// Opens it as a stream from the beginning.
     pub fn stream(&self, stop: &Arc<Stop>, stages: &Arc<Stages>) -> Result<Stream, ImageError> {
         match self {
             Self::Http(http) => Source::Http(http.clone()).open(stop, stages),
@@ -115,7 +115,7 @@ impl Again {
         }
     }
 
-    /// For random access. `total` is the length that the first answer told.
+    /// Opens it for random access. `total` is the length in the first response.
     pub fn random(
         self,
         total: Option<u64>,
@@ -160,7 +160,7 @@ impl Stream {
         &self.name
     }
 
-    /// Bytes in all, where known.
+    /// Total bytes, if known.
     pub fn total(&self) -> Option<u64> {
         match &self.kind {
             StreamKind::Http(http) => http.total(),
@@ -168,7 +168,7 @@ impl Stream {
         }
     }
 
-    /// Whether an end that came too early would show: the length is known, or the transfer has an end mark of its own.
+    /// Whether a premature end would be noticed: the length is known, or the transfer has an end mark.
     pub fn end_is_proven(&self) -> bool {
         match &self.kind {
             StreamKind::Http(http) => http.total().is_some() || http.is_delimited(),
@@ -176,7 +176,7 @@ impl Stream {
         }
     }
 
-    /// The next piece, never empty; none at the end.
+    /// The next piece, never empty; `None` at the end.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, ImageError> {
         let piece = match &mut self.kind {
             StreamKind::Http(http) => http.next()?,
@@ -188,8 +188,8 @@ impl Stream {
     }
 }
 
-/// A file or pipe, read by a thread of its own: a read from a pipe may never return, and a write that was called off
-/// must not wait for it.
+/// A file or pipe, read in a thread of its own: a read from a pipe may never return, and a cancelled write must not
+/// wait for it.
 struct Local {
     pieces: Consumer<io::Result<Vec<u8>>>,
     path: PathBuf,
@@ -198,7 +198,7 @@ struct Local {
 }
 
 impl Local {
-    /// `called` is for messages.
+    /// `called` is the name for messages.
     fn open(path: &Path, called: PathBuf, stages: &Arc<Stages>) -> Result<Self, ImageError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => ImageError::NotFound { source_name: called.display().to_string() },
@@ -249,7 +249,7 @@ impl Local {
     }
 }
 
-/// The typed error inside of an `io::Error`, where there is one.
+/// The typed error within an `io::Error`, if there is one.
 fn typed(error: io::Error, path: &Path) -> ImageError {
     match error.downcast::<ImageError>() {
         Ok(error) => error,
@@ -257,7 +257,7 @@ fn typed(error: io::Error, path: &Path) -> ImageError {
     }
 }
 
-/// Pieces that were read ahead, then those of the stream.
+/// Pieces that were read already, then those of the stream.
 pub struct Replay {
     pub first: std::vec::IntoIter<Vec<u8>>,
     pub stream: Stream,

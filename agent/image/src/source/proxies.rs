@@ -6,12 +6,12 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 use ureq::{Proxy, ProxyProtocol};
 
-/// Through whom requests go: HTTP proxies (http://, https://) and SOCKS proxies (socks5://, socks5h://).
+/// Proxies for requests: HTTP (http://, https://) and SOCKS (socks5://, socks5h://).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     http: Option<Proxy>,
     https: Option<Proxy>,
-    /// Servers that are asked directly, as no_proxy names them.
+    /// Servers that are contacted directly, as in no_proxy.
     direct: Vec<String>,
 }
 
@@ -23,14 +23,14 @@ impl std::fmt::Debug for Proxies {
 }
 
 impl Proxies {
-    /// One for everything.
+    /// One proxy for everything.
     pub fn all(url: &str) -> Result<Self, ImageError> {
         let proxy = parse(url, "what --proxy or the order names")?;
         Ok(Self { http: Some(proxy.clone()), https: Some(proxy), direct: Vec::new() })
     }
 
-    /// From `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in small or, all but the first, capital letters
-    /// (HTTP_PROXY is what a CGI script's caller may set).
+    /// From `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in lower case or, except for the first, in upper
+    /// case (a CGI script's caller may set HTTP_PROXY).
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ImageError> {
         let get = |name: &str| {
             let capital = (name != "http_proxy").then(|| name.to_ascii_uppercase());
@@ -47,7 +47,7 @@ impl Proxies {
         Ok(Self { http: proxy("http_proxy")?, https: proxy("https_proxy")?, direct })
     }
 
-    /// None: the server is asked directly.
+    /// `None` if the server is contacted directly.
     pub(crate) fn for_url(&self, url: &str) -> Option<Proxy> {
         let origin = Origin::of(url)?;
         if self.direct.iter().any(|name| covers(name, &origin)) {
@@ -83,7 +83,7 @@ fn parse(url: &str, what: &str) -> Result<Proxy, ImageError> {
     let proxy = Proxy::new(url).map_err(|_| bad())?;
     match proxy.protocol() {
         ProxyProtocol::Http | ProxyProtocol::Https | ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => Ok(proxy),
-        // SOCKS 4 knows neither passwords nor IPv6.
+        // SOCKS 4 supports neither passwords nor IPv6.
         _ => Err(bad()),
     }
 }

@@ -8,12 +8,12 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-/// Blocks kept.
+/// Number of blocks in the cache.
 const KEPT: usize = 32;
-/// Blocks fetched at once when the reading goes forward.
+/// Number of blocks fetched at once for sequential reads.
 const AHEAD: u64 = 16;
 
-/// Bytes at random places of something with a fixed length.
+/// Random access to bytes of a fixed length.
 #[allow(clippy::len_without_is_empty, reason = "an image without a byte is none")]
 pub trait ReadAt: Send {
     /// Bytes.
@@ -23,15 +23,15 @@ pub trait ReadAt: Send {
         self.len() == 0
     }
 
-    /// Fills `out`, or fails; beyond the end is an error.
+    /// Fills `out` or fails; reading beyond the end is an error.
     fn read_exact_at(&mut self, out: &mut [u8], offset: u64) -> Result<(), ImageError>;
 }
 
-/// Something that hands out stretches of bytes.
+/// A source of byte ranges.
 pub trait Fetch: Send {
     fn len(&self) -> u64;
     fn name(&self) -> String;
-    /// Exactly `len` bytes from `offset`, which lie within the length.
+    /// Exactly `len` bytes from `offset`; the range is within the length.
     fn fetch(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ImageError>;
 }
 
@@ -86,7 +86,7 @@ impl Fetch for Ranges {
     }
 }
 
-/// Blocks of a source, cached; each is compared with its seal where there are seals.
+/// Cached blocks of a source; each is compared with its seal if there are seals.
 pub struct Blocks<F> {
     source: F,
     seals: Option<Seals>,
@@ -150,7 +150,7 @@ impl<F: Fetch> ReadAt for Blocks<F> {
     }
 }
 
-/// A source read without a cache: what is asked for is fetched, no more and no less.
+/// A source without a cache: fetches exactly what is requested.
 pub struct Exact<F>(pub F);
 
 impl<F: Fetch> ReadAt for Exact<F> {
@@ -167,7 +167,7 @@ impl<F: Fetch> ReadAt for Exact<F> {
     }
 }
 
-/// An error where a source does not reach so far.
+/// An error if the range is not within the source.
 fn within(source: &impl Fetch, len: usize, offset: u64) -> Result<(), ImageError> {
     let total = source.len();
     match offset.checked_add(len as u64) {

@@ -59,7 +59,7 @@ impl Ranges {
         Ok(bytes)
     }
 
-    /// One request. Runs in the source's own thread, which a cancelled write does not wait for.
+    /// One request. Runs in the source's own thread, for which a cancelled write does not wait.
     fn attempt(&mut self, start: u64, end: u64, bytes: &mut Vec<u8>) -> Result<(), FetchFailure> {
         let (place, known) = self.mirrors.current()?;
         let (response, url) = self.http.send(&place, start, |request| {
@@ -67,7 +67,7 @@ impl Ranges {
             if let Some(validator) = known.as_ref().and_then(|head| head.validator.as_ref()) {
                 request = request.header("if-range", validator);
             }
-            // A range is short: a whole stall's time for it is generous, and no watcher is needed.
+            // A range is short, so a whole stall time is generous, and no watcher is needed.
             let limits = request.config().timeout_recv_response(Some(self.http.stall));
             limits.timeout_recv_body(Some(self.http.stall)).build()
         })?;

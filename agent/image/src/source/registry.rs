@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ureq::http::HeaderMap;
 use url::Url;
 
-/// Bytes of a token server's answer.
+/// Limit for a token server's response.
 const LARGEST: u64 = 64 << 10;
-/// The registry of docker.io is somewhere else, and its passwords are kept under a third name.
+/// The registry of docker.io has another address, and its passwords are stored under a third name.
 const DOCKER: (&str, &str, &str) = ("docker.io", "registry-1.docker.io", "index.docker.io");
 
 /// Passwords for registries, and their tokens. Clones share the tokens.
@@ -36,7 +36,7 @@ pub struct Registries {
 struct Login {
     /// `HOST` or `HOST:PORT`.
     server: String,
-    /// The repository, or what is above it; nothing for all.
+    /// The repository or its parent; empty for all.
     below: String,
     /// `Basic ...`.
     header: Secret,
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Registries {
     }
 }
 
-/// As docker, podman, skopeo and others write it (containers-auth.json(5)). Helpers are not run.
+/// The format of docker, podman, skopeo and others (containers-auth.json(5)). Credential helpers are not run.
 #[derive(Deserialize)]
 struct Configuration {
     #[serde(default)]
@@ -73,7 +73,7 @@ struct Answer {
 }
 
 impl Registries {
-    /// Adds what a `config.json` holds. Why it cannot be read, if so; nothing of what it holds is told.
+    /// Adds the contents of a `config.json`. An error says why it cannot be read, without revealing its contents.
     pub fn add_configuration(&mut self, json: &[u8]) -> Result<(), String> {
         let parsed: Configuration = serde_json::from_slice(json).map_err(|error| {
             format!("not a docker configuration (line {}, column {})", error.line(), error.column())
@@ -86,7 +86,7 @@ impl Registries {
             };
             let name = name.split_once("://").map_or(name.as_str(), |(_, rest)| rest);
             let (server, below) = name.split_once('/').unwrap_or((name, ""));
-            // docker writes the path of an API that is gone.
+            // docker writes the path of an API that no longer exists.
             let below = if matches!(below.trim_matches('/'), "v1" | "v2") { "" } else { below.trim_matches('/') };
             self.logins.push(Login {
                 server: server.to_ascii_lowercase(),
@@ -97,17 +97,17 @@ impl Registries {
         Ok(())
     }
 
-    /// `header` is for the registry of `reference`, before anything else that is known for it.
+    /// `header` is for the registry `server`, and takes precedence over other entries.
     pub(crate) fn add(&mut self, server: &str, header: Secret) {
         self.logins.insert(0, Login { server: server.to_ascii_lowercase(), below: String::new(), header });
     }
 
-    /// What goes along with a request to `url`.
+    /// The authorization for a request to `url`.
     pub(crate) fn token(&self, url: &str) -> Option<Secret> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(&repository(url)?.key()).cloned()
     }
 
-    /// Answers the challenge that came with a 401 from `url`; none where it is not one that can be answered.
+    /// Answers the challenge in a 401 from `url`; `None` if it cannot be answered.
     pub(crate) fn answer(&self, http: &Http, url: &str, headers: &HeaderMap) -> Result<Option<Secret>, FetchFailure> {
         let Some(repository) = repository(url) else { return Ok(None) };
         let fields = headers.get_all("www-authenticate").into_iter().filter_map(|field| field.to_str().ok());
@@ -124,7 +124,7 @@ impl Registries {
         Ok(header)
     }
 
-    /// The password of the most particular entry.
+    /// The password of the most specific entry.
     fn login(&self, repository: &Repository) -> Option<&Secret> {
         let fits = |login: &&Login| {
             let server = if login.server == DOCKER.2 || login.server == DOCKER.0 { DOCKER.1 } else { &login.server };
@@ -141,7 +141,7 @@ impl Registries {
     }
 }
 
-/// Whom a URL of the distribution API asks for what.
+/// The server and repository of a distribution API URL.
 struct Repository {
     origin: Origin,
     name: String,
@@ -173,7 +173,7 @@ pub(crate) fn base(reference: &str) -> Option<String> {
     Some(format!("{scheme}://{}", if host == DOCKER.0 { DOCKER.1 } else { host }))
 }
 
-/// Gets a token of the server that the registry names.
+/// Gets a token from the server that the registry names.
 fn ask(
     http: &Http,
     url: &str,
@@ -221,7 +221,7 @@ fn ask(
     token.map(|token| Secret::new(format!("Bearer {token}"))).ok_or_else(|| odd("and its token server gave none"))
 }
 
-/// Whether a token server may see the registry's password.
+/// Whether a token server may get the registry's password.
 fn its_own(registry: &Origin, server: &Origin) -> bool {
     if registry == server {
         return true;
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(asked(&format!("{registry}/team/app/db/blobs/sha256:0")).as_deref(), Some("Basic YXBw"));
         assert_eq!(asked(&format!("{registry}/team/apple/blobs/sha256:0")).as_deref(), Some("Basic cmVn"));
         assert_eq!(asked("https://plain.example/v2/x/manifests/1").as_deref(), Some("Basic dTpodW50ZXIy"));
-        // Another port, another host, no password at all.
+        // Another port, another host, no password.
         for other in
             ["https://registry.example", "https://registry.example:5001", "https://helper.example", "https://x"]
         {

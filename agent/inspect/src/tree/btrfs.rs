@@ -22,7 +22,7 @@ const ROOT_BACKREF: u8 = 144;
 const CHUNK_ITEM: u8 = 228;
 const DEEPEST: u8 = 8;
 const MOST_SUBVOLUMES: usize = 4096;
-/// The kernel compresses no more at once.
+/// The largest extent that the kernel compresses.
 const LARGEST_COMPRESSED: u64 = 1 << 20;
 
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub struct Btrfs {
     start: InodeRef,
 }
 
-/// Where a tree begins.
+/// The root node of a tree.
 #[derive(Debug, Clone, Copy)]
 struct Root {
     logical: u64,
@@ -108,7 +108,7 @@ impl Btrfs {
         Ok(self.disk.read(physical, len)?)
     }
 
-    /// Gives `take` the items of a tree from `from` to `to`.
+    /// Passes the items of a tree from `from` to `to` to `take`.
     fn search(
         &self,
         root: Root,
@@ -129,7 +129,7 @@ impl Btrfs {
             BtreeNode::Inner(_, children) => {
                 for (index, (key, logical)) in children.iter().enumerate() {
                     let next = children.get(index + 1).map(|(key, _)| *key);
-                    // A child holds the keys from its own to the next one's.
+                    // A child contains the keys from its own up to the next one's.
                     if *key > to || next.is_some_and(|next| next <= from) {
                         continue;
                     }
@@ -161,7 +161,7 @@ impl Btrfs {
         self.first(self.roots, from, to, root_item)
     }
 
-    /// Those that somebody made, by number.
+    /// The subvolumes that users have made, by number.
     fn subvolume_roots(&self) -> Result<Vec<(u64, Root)>, FsError> {
         let mut found: Vec<(u64, Root)> = Vec::new();
         let (from, to) = (BtreeKey::new(256, 0, 0), BtreeKey::new(u64::MAX - 256, u8::MAX, u64::MAX));
@@ -190,7 +190,7 @@ impl Btrfs {
             let name = le16(data, 16).and_then(|len| data.get(18..18 + usize::from(len)));
             found = name.zip(le64(data, 0)).map(|(name, folder)| (key.offset, folder, name.to_vec()));
         })?;
-        // One that is being deleted has no name any more.
+        // A subvolume that is being deleted no longer has a name.
         let Some((parent, mut folder, name)) = found else { return Ok(format!("(deleted {id})")) };
         let mut path = String::from_utf8_lossy(&name).into_owned();
         let tree = self.tree_root(parent)?.ok_or_else(|| FsError::damaged("a subvolume without a parent"))?;
@@ -225,7 +225,7 @@ impl Btrfs {
         }
         let numbers = (le64(data, 21), le64(data, 29), le64(data, 37), le64(data, 45));
         let (Some(logical), Some(stored), Some(skip), Some(count)) = numbers else { return Err(wrong()) };
-        // A hole, or room that was not written to.
+        // A hole, or space that was allocated but not written.
         if logical == 0 || kind == 2 {
             return Ok(());
         }
@@ -270,7 +270,7 @@ fn unpacked(compression: u8, bytes: &[u8], ram: u64) -> Result<Vec<u8>, FsError>
         2 => return Err(FsError::unsupported("btrfs extents compressed by lzo")),
         other => return Err(FsError::unsupported(format!("btrfs compression {other}"))),
     }
-    // What does not come is zeros.
+    // Missing data is zeros.
     out.resize(out.len().max(usize::try_from(ram).unwrap_or(0).min(LARGEST_COMPRESSED as usize)), 0);
     Ok(out)
 }

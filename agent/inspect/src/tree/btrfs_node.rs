@@ -7,7 +7,7 @@ const HEADER: usize = 101;
 const KEY: usize = 17;
 const ITEM: usize = KEY + 8;
 const POINTER: usize = KEY + 16;
-/// RAID 0, 10, 5 and 6: a stretch is not in one piece.
+/// RAID 0, 10, 5 and 6: such a range is not contiguous.
 const STRIPED: u64 = 8 | 64 | 128 | 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,9 +30,9 @@ impl BtreeKey {
 }
 
 pub enum BtreeNode {
-    /// Keys, and where in the node their data are.
+    /// Keys, and the ranges of their data in the node.
     Leaf(Vec<(BtreeKey, Range<usize>)>),
-    /// Its level; the first keys of children, and their logical addresses.
+    /// The node's level; the first keys of its children, and their logical addresses.
     Inner(u8, Vec<(BtreeKey, u64)>),
 }
 
@@ -64,12 +64,12 @@ impl BtreeNode {
     }
 }
 
-/// A stretch of logical addresses.
+/// A range of logical addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
     logical: u64,
     length: u64,
-    /// On this device; none where it is striped or on another.
+    /// Its physical address on this device; `None` if it is striped or on another device.
     physical: Option<u64>,
 }
 
@@ -84,7 +84,7 @@ impl Chunk {
     }
 }
 
-/// A chunk item, and how many bytes it takes.
+/// Parses a chunk item. Also returns its length in bytes.
 pub fn chunk(logical: u64, bytes: &[u8], device: u64) -> Option<(Chunk, usize)> {
     let (length, profile, stripes) = (le64(bytes, 0)?, le64(bytes, 24)?, usize::from(le16(bytes, 44)?));
     let all = bytes.get(48..48 + stripes * 32)?;

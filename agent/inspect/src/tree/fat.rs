@@ -11,7 +11,7 @@ const ENTRY: usize = 32;
 const DIRECTORY: u8 = 0x10;
 const VOLUME: u8 = 0x08;
 const LONG: u8 = 0x0f;
-/// A directory is not larger (the specification's own limit).
+/// Limit for directories, from the specification.
 const LARGEST_DIRECTORY: usize = 65_536 * ENTRY;
 
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct Fat {
     data_start: u64,
     clusters: u32,
     width: Width,
-    /// Of FAT12 and FAT16: offset and bytes. Of FAT32 the first cluster is in `root_cluster`.
+    /// The root of FAT12 and FAT16: offset and length. For FAT32 the first cluster is in `root_cluster`.
     root: (u64, usize),
     root_cluster: u32,
 }
@@ -39,7 +39,7 @@ pub struct FatNode {
     first: u32,
     size: u64,
     directory: bool,
-    /// The root of FAT12 and FAT16, which is no chain of clusters.
+    /// The root of FAT12 and FAT16, which is not a chain of clusters.
     fixed_root: bool,
 }
 
@@ -72,7 +72,7 @@ impl Fat {
             4085..=65_524 => Width::Fat16,
             _ => Width::Fat32,
         };
-        // mkfs.vfat -F 32 makes small ones that only this field tells.
+        // mkfs.vfat -F 32 also makes small volumes, which only this field identifies.
         let width = if le16(sector, 22)? == 0 { Width::Fat32 } else { width };
         if !sane {
             return None;
@@ -89,7 +89,7 @@ impl Fat {
         })
     }
 
-    /// The cluster behind `cluster`; none at the end of a chain.
+    /// The cluster after `cluster`; `None` at the end of a chain.
     fn next(&self, cluster: u32) -> Result<Option<u32>, FsError> {
         let number = u64::from(cluster);
         let (offset, len) = match self.width {
@@ -186,7 +186,7 @@ fn units(entry: &[u8]) -> Vec<u16> {
     all.take_while(|unit| *unit != 0 && *unit != 0xffff).collect()
 }
 
-/// The long name that was collected before `entry`, else its short one.
+/// The long name collected before `entry`, otherwise its short one.
 fn name(entry: &[u8], long: &mut Vec<(u8, Vec<u16>)>) -> Vec<u8> {
     if !long.is_empty() {
         long.sort_by_key(|(order, _)| *order);

@@ -13,7 +13,7 @@ mod xfs_dir;
 use crate::disk::Disk;
 use burin_image::ImageError;
 
-/// Why something of a filesystem cannot be told.
+/// Why a filesystem or file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FsError {
     #[error("not found")]
@@ -60,14 +60,14 @@ impl NodeType {
     }
 }
 
-/// A name in a directory; `.` and `..` are left out.
+/// A directory entry; `.` and `..` are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub name: String,
     pub node: NodeType,
 }
 
-/// What is known of a file. Sizes in bytes.
+/// Metadata of a file. Sizes are in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metadata {
     pub node: NodeType,
@@ -77,26 +77,26 @@ pub struct Metadata {
     pub uid: u32,
 }
 
-/// A tree of files. Paths are absolute, begin with `/`, and links in them are not followed: that is for [`crate::Files`],
-/// which knows where one tree ends and the next begins.
+/// A tree of files. Paths are absolute and start with `/`. Links in them are not followed here but in [`crate::Files`],
+/// which knows the mount points.
 pub trait Tree {
     fn list(&self, path: &str) -> Result<Vec<Entry>, FsError>;
-    /// A file of at most `limit` bytes.
+    /// The contents of a file of at most `limit` bytes.
     fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FsError>;
     fn readlink(&self, path: &str) -> Result<String, FsError>;
     fn metadata(&self, path: &str) -> Result<Metadata, FsError>;
 }
 
-/// A subvolume, where a filesystem has them, by its path from the top; the top itself has none.
+/// A subvolume, if the filesystem has them, by its path from the top. The top itself has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subvolume {
     pub id: u64,
     pub path: String,
-    /// What a mount without options shows.
+    /// Whether a mount without options shows it.
     pub default: bool,
 }
 
-/// A filesystem, opened.
+/// An open filesystem.
 #[allow(missing_debug_implementations, reason = "trees have nothing to print")]
 pub struct OpenedTree {
     pub tree: Box<dyn Tree>,
@@ -112,7 +112,7 @@ impl OpenedTree {
 
 type Open = fn(&Disk) -> Result<OpenedTree, FsError>;
 
-/// Filesystems by libblkid's names, and what reads them.
+/// Filesystems by libblkid's names, with their readers.
 const FILESYSTEMS: &[(&str, Open)] = &[
     ("ext4", |disk| ext4::Ext4Tree::open(disk).map(OpenedTree::plain)),
     ("vfat", |disk| fat::open(disk).map(OpenedTree::plain)),
@@ -120,7 +120,7 @@ const FILESYSTEMS: &[(&str, Open)] = &[
     ("btrfs", btrfs::open),
 ];
 
-/// Opens the filesystem of `disk`, which is called `filesystem`.
+/// Opens `disk` as the filesystem with this name.
 pub fn open(filesystem: &str, disk: &Disk) -> Result<OpenedTree, FsError> {
     match FILESYSTEMS.iter().find(|(name, _)| *name == filesystem) {
         Some((_, open)) => open(disk),

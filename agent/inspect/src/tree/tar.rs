@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// More members are not an operating system.
+/// Limit for members: no operating system has more.
 const MOST: usize = 4 << 20;
 
 #[derive(Debug)]
@@ -15,7 +15,7 @@ struct Member {
     link: Option<String>,
 }
 
-/// The members by their absolute paths.
+/// Members by absolute path.
 #[allow(missing_debug_implementations, reason = "trees have nothing to print")]
 pub struct TarTree {
     disk: Disk,
@@ -50,7 +50,7 @@ impl Seek for Cursor {
     }
 }
 
-/// `./usr/bin/`, `usr/bin` and `/usr/bin` are the same. None for what leads out.
+/// `./usr/bin/`, `usr/bin` and `/usr/bin` are the same. `None` for paths that lead out.
 fn path(name: &str) -> Option<String> {
     let parts: Vec<&str> = name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     (!parts.contains(&"..")).then(|| format!("/{}", parts.join("/")))
@@ -110,7 +110,7 @@ impl Tree for TarTree {
         for (name, member) in self.members.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix)) {
             let rest = name.get(prefix.len()..).unwrap_or_default();
             match rest.split_once('/') {
-                // Archives need not have their directories.
+                // Archives need not contain entries for directories.
                 Some((directory, _)) => drop(found.entry(directory).or_insert(NodeType::Directory)),
                 None if rest.is_empty() => {}
                 None => drop(found.insert(rest, member.metadata.node)),

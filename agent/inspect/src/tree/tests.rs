@@ -28,7 +28,7 @@ fn fat_has_long_names_and_short_ones_in_every_width() {
         tool(&["mmd", "-i", image, "::/EFI", "::/EFI/BOOT"]);
         tool(&["mcopy", "-i", image, file, "::/EFI/BOOT/"]);
         tool(&["mcopy", "-i", image, file, "::/EFI/BOOT/GRUB.CFG"]);
-        // Enough names for a directory of several clusters.
+        // Enough names for a directory with several clusters.
         for index in 0..40 {
             tool(&["mcopy", "-i", image, "/dev/null", &format!("::/EFI/another long file name {index}.txt")]);
         }

@@ -9,7 +9,7 @@ pub struct Child<I> {
     pub inode: I,
 }
 
-/// A filesystem by its inodes.
+/// A filesystem, accessed by inodes.
 pub trait Inodes {
     type Inode: Clone;
 
@@ -17,7 +17,7 @@ pub trait Inodes {
     /// Without `.` and `..`.
     fn children(&self, inode: &Self::Inode) -> Result<Vec<Child<Self::Inode>>, FsError>;
     fn metadata(&self, inode: &Self::Inode) -> Result<Metadata, FsError>;
-    /// What a file, or a link, holds: `size` bytes of it.
+    /// The contents of a file or link: `size` bytes.
     fn data(&self, inode: &Self::Inode, size: u64) -> Result<Vec<u8>, FsError>;
     /// Whether two names are the same.
     fn same(&self, name: &[u8], wanted: &[u8]) -> bool {
@@ -25,7 +25,7 @@ pub trait Inodes {
     }
 }
 
-/// A link's target is not longer.
+/// Limit for the target of a link.
 const LONGEST_LINK: u64 = 4096;
 
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use super::xfs_dir;
 use super::{FsError, Metadata, NodeType};
 use crate::disk::Disk;
 
-/// Incompatible features that change nothing of what is read here, or that is known: ftype, sparse inodes, the UUID of
-/// metadata, big timestamps, repair wanted, large extent counts, exchanged ranges, parent pointers, metadata directories.
+/// Incompatible features that do not affect reading, or are supported: ftype, sparse inodes, metadata UUID, big
+/// timestamps, needs repair, large extent counts, exchange range, parent pointers, metadata directories.
 const KNOWN: u32 = 0x1ff;
 const FTYPE: u32 = 1;
 const FTYPE_V4: u32 = 0x200;
@@ -16,12 +16,12 @@ const LARGE_COUNTS: u64 = 1 << 4;
 const LOCAL: u8 = 1;
 const EXTENTS: u8 = 2;
 const BTREE: u8 = 3;
-/// Directory blocks behind this many bytes are indexes, not entries.
+/// Directory blocks beyond this offset are indexes, not entries.
 const DIRECTORY_DATA: u64 = 32 << 30;
-/// A directory that takes more is not read.
+/// Limit for directories.
 const LARGEST_DIRECTORY: u64 = 64 << 20;
 const MOST_EXTENTS: usize = 1 << 20;
-/// Levels of a tree of extents; the kernel knows 9.
+/// Limit for levels of an extent tree; the kernel's is 9.
 const DEEPEST: u16 = 9;
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub struct Xfs {
     ftype: bool,
 }
 
-/// A stretch of a file: blocks of the file, where they are, how many.
+/// A range of a file: its first block in the file, its location, and its length.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
     offset: u64,
@@ -157,7 +157,7 @@ impl Xfs {
         Ok(())
     }
 
-    /// `size` bytes of a file in extents; what no extent has is zeros.
+    /// `size` bytes of a file with extents; gaps between extents are zeros.
     fn content(&self, inode: &Inode, size: u64) -> Result<Vec<u8>, FsError> {
         let mut out = vec![0; usize::try_from(size).map_err(|_| FsError::damaged("a size"))?];
         for extent in self.extents(inode)? {
@@ -199,7 +199,7 @@ impl Xfs {
     }
 }
 
-/// An inode as far as it matters.
+/// The used part of an inode.
 #[derive(Debug, Clone)]
 struct Inode {
     mode: u32,

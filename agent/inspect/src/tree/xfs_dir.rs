@@ -3,13 +3,13 @@
 use super::bytes::{be16, be32, be64, u8_at};
 use super::walk::Child;
 
-/// A directory within an inode. None where it makes no sense.
+/// Parses a directory within an inode. `None` if it is malformed.
 pub fn short(fork: &[u8], ftype: bool) -> Option<Vec<Child<u64>>> {
     let (count, wide) = (u8_at(fork, 0)?, u8_at(fork, 1)? > 0);
     let number = if wide { 8 } else { 4 };
     let mut at = 2 + number;
     let mut found = Vec::new();
-    // With wide numbers the count is in the second byte.
+    // With 8-byte inode numbers the count is in the second byte.
     for _ in 0..count.max(if wide { u8_at(fork, 1)? } else { 0 }) {
         let length = usize::from(u8_at(fork, at)?);
         let name = fork.get(at + 3..at + 3 + length)?.to_vec();
@@ -21,7 +21,7 @@ pub fn short(fork: &[u8], ftype: bool) -> Option<Vec<Child<u64>>> {
     Some(found)
 }
 
-/// Adds the entries of a directory block. None where it makes no sense.
+/// Adds the entries of a directory block. `None` if it is malformed.
 pub fn block(block: &[u8], ftype: bool, found: &mut Vec<Child<u64>>) -> Option<()> {
     let (start, tail) = match block.get(..4)? {
         b"XD2D" => (16, false),

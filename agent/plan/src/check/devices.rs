@@ -1,4 +1,4 @@
-//! What is built over partitions: that it refers to something, that nothing is used twice, that a tree has a root.
+//! Checks what is built on partitions: references exist, nothing is used twice, a tree has a root.
 
 use super::super::{layers, mkfs, partition_images, steps};
 use super::{Mistakes, raids, token, volumes};
@@ -60,7 +60,7 @@ fn exists(layout: &Layout, reference: &DeviceRef) -> bool {
     }
 }
 
-/// An ESP, or the place of GRUB's core image.
+/// An ESP, or the partition for GRUB's core image.
 pub fn is_for_firmware(partition: &Partition) -> bool {
     matches!(types::guid(&partition.kind, None), Some(types::ESP | types::BIOS_BOOT))
 }
@@ -164,7 +164,7 @@ fn tree(order: &Order, layout: &Layout, at: &str, mistakes: &mut Mistakes) {
     }
     let esp = layout.disks.values().flat_map(|set| &set.partitions).any(|p| p.kind == "esp" && p.filesystem.is_some());
     let boots = tree.bootloader != Bootloader::None;
-    // Which of the two is needed, the machine says.
+    // The machine determines which of the two is needed.
     let bios = layout
         .disks
         .values()

@@ -1,4 +1,4 @@
-//! Files of an order: that they say where they go and what is in them, and go where something stays.
+//! Checks the files of an order: each has a path and contents, and goes to a place that persists.
 
 use super::super::files;
 use super::{Mistakes, images};
@@ -6,7 +6,7 @@ use burin_protocol::order::{Account, Order, OrderFile};
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-/// Every start empties these.
+/// These are empty after every boot.
 const VOLATILE: [&str; 4] = ["/run", "/proc", "/sys", "/dev"];
 /// Linux's PATH_MAX.
 const LONGEST: usize = 4095;

@@ -1,9 +1,9 @@
-//! What an order says about one image: URLs, digests, signatures, the way it is fetched.
+//! Checks an order's images: URLs, digests, signatures, transfer options.
 
 use super::Mistakes;
 use burin_protocol::image::{ImageDigests, ImageSignature, ImageSpec, LEAST_RATE};
 
-/// Connections that an image may be fetched with.
+/// Allowed numbers of connections for an image.
 const CONNECTIONS: std::ops::RangeInclusive<u8> = 1..=8;
 
 const PROXIES: [&str; 4] = ["http://", "https://", "socks5://", "socks5h://"];
@@ -69,7 +69,7 @@ pub fn check(image: &ImageSpec, at: &str, require_signature: bool, mistakes: &mu
     mistakes.ensure(connections, &format!("{at}/transfer/connections"), "expected 1 to 8");
 }
 
-/// A manifest says all that it says alone: two that differ would leave it open which one counts.
+/// A manifest excludes everything that it contains itself: if both were given, it would be unclear which one counts.
 fn manifest(image: &ImageSpec, address: &str, at: &str, mistakes: &mut Mistakes) {
     url(address, &format!("{at}/manifest"), mistakes);
     let said = [

@@ -1,4 +1,4 @@
-//! Names that refer to each other across the whole order: images, layouts, seed, network roles.
+//! Checks names that refer to each other across the whole order: images, layouts, seed, network roles.
 
 use super::super::fields::Scope;
 use super::super::steps;
@@ -165,7 +165,7 @@ fn is_interface(name: &str, longest: usize) -> bool {
     (1..=longest).contains(&name.len()) && name.bytes().all(fits)
 }
 
-/// `count` or `min` and `max`, sensibly.
+/// Checks that `count`, or `min` and `max`, make sense.
 pub fn counts(count: Option<u32>, min: Option<u32>, max: Option<u32>, at: &str, mistakes: &mut Mistakes) {
     if count.is_some() && (min.is_some() || max.is_some()) {
         mistakes.add(format!("{at}/count"), "expected either `count` or `min` and `max`");
@@ -177,7 +177,7 @@ pub fn counts(count: Option<u32>, min: Option<u32>, max: Option<u32>, at: &str, 
     }
 }
 
-/// `except` that leads back to itself.
+/// Cycles in `except`.
 pub fn circles<'a>(all: impl Iterator<Item = (&'a str, &'a [String])>, at: &str, mistakes: &mut Mistakes) {
     let edges: BTreeMap<&str, &[String]> = all.collect();
     for start in edges.keys() {

@@ -1,4 +1,4 @@
-//! Fields that exist, and values that can be compared with them.
+//! Checks that fields exist, and that values can be compared with them.
 
 use super::super::fields::{self, FieldKind, Scope};
 use super::super::quantity;
@@ -52,7 +52,7 @@ fn field(name: &str, condition: &Condition, scope: Scope, at: &str, mistakes: &m
     }
 }
 
-/// The kind of a field that a rule may rest on.
+/// The kind of a field that rules may use.
 fn known<'a>(name: &str, scope: Scope, at: &str, mistakes: &mut Mistakes) -> Option<&'a FieldKind> {
     let fields = scope.fields();
     if scope != Scope::Machine && fields::is_unstable(name) && fields.contains_key(name) {
@@ -70,7 +70,7 @@ fn known<'a>(name: &str, scope: Scope, at: &str, mistakes: &mut Mistakes) -> Opt
     kind
 }
 
-/// A field to group or sort by: one with a value of its own.
+/// A field to group or sort by: one with a single value.
 pub fn plain_field(name: &str, scope: Scope, at: &str, mistakes: &mut Mistakes) {
     if let Some(FieldKind::Group) = known(name, scope, at, mistakes) {
         mistakes.add(at, format!("`{name}` has fields of its own; name one of them"));

@@ -1,4 +1,4 @@
-//! MD arrays: what of an order can be said to be wrong before its disks are known.
+//! Checks of MD arrays that are possible before the disks are known.
 
 use super::Mistakes;
 use super::devices::{is_for_firmware, partition};
@@ -13,7 +13,7 @@ pub fn check(layout: &Layout, name: &str, raid: &Raid, at: &str, mistakes: &mut 
     mistakes.ensure(is_name(name), at, expected);
     shape(raid, at, mistakes);
     members(layout, raid, at, mistakes);
-    // Firmware knows no arrays, and writes to an ESP by itself.
+    // Firmware cannot read arrays, and writes to an ESP by itself.
     let vfat = raid.filesystem.as_ref().is_some_and(|filesystem| filesystem.kind == FsType::Vfat);
     let is_esp = vfat && raid.mount.as_deref().is_some_and(|mount| ESP_MOUNTS.contains(&mount));
     mistakes.ensure(
@@ -23,13 +23,13 @@ pub fn check(layout: &Layout, name: &str, raid: &Raid, at: &str, mistakes: &mut 
     );
 }
 
-/// The superblock has 32 bytes for `any:NAME` and an end; a number alone would be a minor number to mdadm.
+/// The superblock has 32 bytes for `any:NAME` and a terminator; mdadm would take a number alone for a minor number.
 fn is_name(name: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     (1..=27).contains(&name.len()) && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(fits)
 }
 
-/// Level, superblock, chunk and policy fit each other.
+/// Checks that level, metadata, chunk size and consistency policy go together.
 fn shape(raid: &Raid, at: &str, mistakes: &mut Mistakes) {
     let level = raid.level;
     let metadata = raid.metadata.as_deref().unwrap_or("1.2");

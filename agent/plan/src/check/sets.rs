@@ -1,4 +1,4 @@
-//! Disk sets: how they choose, and that what is put on them makes sense.
+//! Checks disk sets: how they choose disks, and that what is put on them makes sense.
 
 use super::super::fields::Scope;
 use super::super::mirror::NAME;
@@ -96,7 +96,7 @@ fn contents(order: &Order, layout: &Layout, name: &str, at: &str, mistakes: &mut
     partitions(order, layout, set, at, mistakes);
 }
 
-/// Those that are made, and those that are added to an image's.
+/// Fresh partitions, and those that are added to an image.
 fn partitions(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
     let several = set.count.map_or(set.min.is_some() || set.max.is_none_or(|max| max > 1), |count| count > 1)
         && (set.count.is_some() || set.min.is_some() || set.max.is_some());
@@ -137,7 +137,7 @@ fn partitions(order: &Order, layout: &Layout, set: &DiskSet, at: &str, mistakes:
     }
 }
 
-/// A filesystem image in a partition; one that is mounted at `/` is the system.
+/// A filesystem image in a partition; one mounted at `/` is the system.
 fn partition_image(order: &Order, partition: &Partition, at: &str, mistakes: &mut Mistakes) {
     let Some(image) = &partition.image else { return };
     let found = order.images.get(image);
@@ -169,7 +169,7 @@ fn keep(set: &DiskSet, at: &str, mistakes: &mut Mistakes) {
     }
 }
 
-/// What is one system on several disks.
+/// One system on several disks.
 fn mirror(order: &Order, layout: &Layout, name: &str, at: &str, mistakes: &mut Mistakes) {
     let Some(set) = layout.disks.get(name) else { return };
     let at = format!("{at}/mirror");

@@ -1,4 +1,4 @@
-//! LUKS volumes and LVM groups: names that device-mapper takes, keys that open, sizes that go together.
+//! Checks LUKS volumes and LVM groups: names that device-mapper accepts, usable keys, consistent sizes.
 
 use super::super::luks;
 use super::devices::{is_for_firmware, partition};
@@ -7,11 +7,11 @@ use burin_protocol::age;
 use burin_protocol::order::{Crypt, DeviceRef, Layout, LogicalVolume, Share, Size, Unlock, VolumeGroup, VolumeKind};
 
 const MIB: u64 = 1 << 20;
-/// Key slots of a LUKS2 header are 32; nobody opens one in so many ways.
+/// A LUKS2 header has 32 key slots; nobody needs this many ways to open one.
 const MOST_KEYS: usize = 8;
-/// dm names are 127 bytes, of which LVM adds some for its own parts.
+/// Device-mapper names have at most 127 bytes, and LVM adds suffixes for internal volumes.
 const LONGEST: usize = 48;
-/// What a ramdisk has in /dev, whatever the machine: a group of such a name cannot be made.
+/// Names that exist in /dev of every ramdisk: a group with such a name cannot be made.
 const DEV: [&str; 16] = [
     "block", "burin", "bus", "char", "console", "disk", "fd", "input", "kmsg", "mapper", "md", "mem", "null", "pts",
     "shm", "zero",
@@ -124,7 +124,7 @@ fn tags(tags: &[String], at: &str, mistakes: &mut Mistakes) {
     }
 }
 
-/// What something is built on has nothing of its own.
+/// A device that something is built on must have no contents of its own.
 fn bare(layout: &Layout, on: &DeviceRef, at: &str, mistakes: &mut Mistakes) {
     let volume = |path: &str| {
         let (group, name) = path.split_once('/')?;

@@ -1,11 +1,11 @@
-//! Why the first bytes of an image are enough to refuse it.
+//! Reasons to refuse an image by its first bytes.
 
 use burin_protocol::error::Coded;
 use burin_table::gpt::Fault;
 use burin_table::table::TableError;
 use uuid::Uuid;
 
-/// Why an image cannot become what the order wants of it. Nothing has been written.
+/// Why an image cannot become what the order wants. Nothing has been written.
 #[derive(Debug, thiserror::Error)]
 pub enum HeadError {
     #[error("{device}: the image was made for {table}-byte sectors; the disk has {disk}-byte sectors")]
@@ -83,38 +83,40 @@ impl Coded for HeadError {
                 ));
             }
             Self::SectorSizeUnknown { disk, .. } => {
-                return Some(format!("if it was made for such disks, let the image say \"sector_size\": {disk}"));
+                return Some(format!("add \"sector_size\": {disk} to the image if it was made for such disks"));
             }
             Self::NoTable { .. } => {
-                "use a whole-disk image with a GPT, or take `grow`, `guids`, `add` and `seed` out (docs/images.md)"
+                "use a whole-disk image with a GPT, or leave `grow`, `guids`, `add` and `seed` out (docs/images.md)"
             }
-            Self::Damaged { .. } => "was the image published as a whole? Make it again",
-            Self::NoPartition { .. } => "name another partition, or let the order say `last` or `root`",
+            Self::Damaged { .. } => "make the image again, and publish all of it",
+            Self::NoPartition { .. } => "name another partition, or use `last` or `root`",
             Self::NoRoot { .. } => "give the number of the partition instead of `root`",
-            Self::NotGrowable { is: "swap", .. } => {
-                "swap is never grown: name the partition that is to grow by its number"
-            }
+            Self::NotGrowable { is: "swap", .. } => "name the partition to grow by its number: swap is never grown",
             Self::NotGrowable { .. } => {
                 "grow another partition, or only this one: {\"partition\": N, \"filesystem\": false} (docs/images.md)"
             }
-            Self::Blocked { .. } => "put the partition that grows last in the image, or grow `last` (docs/images.md)",
-            Self::NoEsp { .. } => "if it boots without an entry of its own, let `policies.boot_order` be `keep`",
+            Self::Blocked { .. } => {
+                "make the growing partition the last one of the image, or grow `last` (docs/images.md)"
+            }
+            Self::NoEsp { .. } => "set `policies.boot_order` to `keep` if it boots without an entry of its own",
             Self::SeedPlace { .. } => {
-                "let the seed's `partition` be the root filesystem's, or its `format` be `cidata` (docs/images.md)"
+                "set the seed's `partition` to the root filesystem's, or its `format` to `cidata` (docs/images.md)"
             }
             Self::NoIgnition { .. } => {
-                "Fedora CoreOS, RHEL CoreOS and Flatcar have one; for systems with cloud-init let `format` be `cidata`"
+                "use an image of Fedora CoreOS, RHEL CoreOS or Flatcar; for systems with cloud-init set `format` to `cidata`"
             }
-            Self::SecondSeed { .. } => "take that partition out of the image, or the seed out of the order",
-            Self::GuidTaken { .. } => "let the partition have another `guid`, or none",
-            Self::Keep { .. } => "use an image that is smaller, or with other numbers; or do not `keep` that partition",
+            Self::SecondSeed { .. } => "remove that partition from the image, or the seed from the order",
+            Self::GuidTaken { .. } => "give the partition another `guid`, or none",
+            Self::Keep { .. } => {
+                "use an image that is smaller or has other partition numbers, or do not `keep` that partition"
+            }
             Self::Mirror { .. } => {
-                "use an image with a GPT, boot loaders' partitions and one root filesystem behind them, on disks that are larger"
+                "use an image with a GPT, boot loader partitions and one root filesystem behind them, on larger disks"
             }
             Self::WholeDisk { .. } => {
-                "write it to the disk: let the disk set have the `image`, not one of its partitions"
+                "write it to the whole disk: give the `image` to the disk set, not to one of its partitions"
             }
-            Self::NoFilesystem { .. } => "is it packed in a way that nobody knows here, or encrypted?",
+            Self::NoFilesystem { .. } => "check whether it is encrypted or packed in an unknown format",
             Self::NoGuid { .. } => return None,
             Self::Table(error) => return error.hint(),
         };

@@ -1,4 +1,4 @@
-//! Whether an image's system can be a mirror.
+//! Checks whether an image's system can be mirrored.
 
 use super::{HeadError, Trial, no_system};
 use burin_protocol::order::PartitionPick;
@@ -6,12 +6,12 @@ use burin_table::adjust::TableChange;
 use burin_table::head::{HeadPartition, Purpose, TableKind};
 use burin_table::types;
 
-/// Bytes that the mirrored partition has to win at least: an array's books are behind its filesystem, which ends where the
-/// image's partition did, and whole MiB are given to it.
+/// Bytes that the mirrored partition must gain at least: the array's metadata lies behind the filesystem, which ends
+/// where the image's partition did, and it grows by whole MiB.
 const BOOKS: u64 = 2 << 20;
 
 impl Trial<'_> {
-    /// The partition is the only one that is no boot loader's, and has become larger by now.
+    /// The partition must be the only one that is not a boot loader's, and must have grown by now.
     pub(super) fn mirror(&self, pick: PartitionPick) -> Result<(), HeadError> {
         let refuse = |what: String| Err(HeadError::Mirror { device: self.device(), what });
         if self.head.fault.is_some() {
@@ -20,12 +20,12 @@ impl Trial<'_> {
         if self.head.table != TableKind::Gpt || self.head.filesystem.is_some() {
             return refuse("the image has no GPT, and its copies could not be told apart".to_owned());
         }
-        // Kernels in an extended boot partition are the system's own, and change with it.
+        // An extended boot partition has kernels of the system, and changes with it.
         let kernels = |one: &HeadPartition| one.type_guid.and_then(types::name) == Some("xbootldr");
         let boots = |one: &&HeadPartition| matches!(one.purpose, Purpose::Esp | Purpose::BootLoader) && !kernels(one);
         let target = match self.pick(pick, "`mirror`")? {
             Some(target) => target,
-            // More than one may be it: all but one of them are refused.
+            // If there are several candidates, all but one are refused.
             None => match self.head.partitions.iter().find(|one| !boots(one)) {
                 Some(first) => first,
                 None => return Err(HeadError::NoRoot { device: self.device(), wanted: "`mirror`" }),

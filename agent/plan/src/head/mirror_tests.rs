@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 const MIB: u64 = 1 << 20;
 
-/// Partitions of an image behind each other, each of 8 MiB.
+/// An image's consecutive partitions, each of 8 MiB.
 fn image(kinds: &[&str]) -> Vec<u8> {
     let disk = FaultDisk::new((kinds.len() as u64 * 8 + 2) * MIB, 512);
     let part = |(place, kind): (usize, &&str)| NewPartition {
@@ -30,7 +30,7 @@ fn image(kinds: &[&str]) -> Vec<u8> {
     disk.bytes.into_inner()[..MIB as usize].to_vec()
 }
 
-/// On two disks of this size.
+/// The result on two disks of this size.
 fn judged(bytes: Vec<u8>, size: u64, partition: Option<u32>) -> String {
     let mut set = json!({ "image": "i", "mirror": true, "count": 2 });
     if let Some(number) = partition {
@@ -82,7 +82,7 @@ fn what_would_differ_from_disk_to_disk_is_refused() {
 #[test]
 fn the_root_has_to_gain_room_for_what_an_array_keeps() {
     let image = || image(&["esp", "root"]);
-    // Disks as large as the image, and such that have room.
+    // Disks as large as the image, and disks with room.
     assert!(judged(image(), 18 * MIB, None).starts_with("image.mirror: "), "{}", judged(image(), 18 * MIB, None));
     assert!(judged(image(), 19 * MIB, None).contains("an array's books"));
     assert_eq!(judged(image(), 20 * MIB, None), "accepted");

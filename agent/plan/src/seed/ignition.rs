@@ -1,5 +1,5 @@
-//! Ignition (coreos.github.io/ignition, configuration specification 3): what Fedora CoreOS, RHEL CoreOS and Flatcar read
-//! on their first start, in place of cloud-init.
+//! Ignition (coreos.github.io/ignition, configuration specification 3): read by Fedora CoreOS, RHEL CoreOS and Flatcar
+//! at first boot, instead of cloud-init.
 
 use super::{Reason, SeedFile, SeedKind, Values};
 use base64::Engine;
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 pub struct Ignition;
 
-/// The user that these systems are administered by.
+/// The administrative user of these systems.
 const USER: &str = "core";
-/// The first version that knows all of what is generated here.
+/// The first version that supports everything generated here.
 const VERSION: &str = "3.0.0";
 
 impl SeedKind for Ignition {
-    /// The order's own configuration as it stands; with a host name or keys beside it, one that merges it.
+    /// The order's own configuration as it is; if there is a host name or keys as well, one that merges it.
     fn files(&self, values: Values<'_>) -> Result<Vec<SeedFile>, Reason> {
         let own = values.user_data.as_deref().map(version).transpose()?;
         let contents = match (values.user_data, own) {
@@ -39,7 +39,7 @@ fn generated(hostname: Option<&str>, keys: &[String], merged: Option<&str>) -> S
         config["passwd"] = json!({ "users": [{ "name": USER, "sshAuthorizedKeys": keys }] });
     }
     if let Some(name) = hostname {
-        // A host name has nothing that a data URL would have to escape.
+        // A host name has no characters that need escaping in a data URL.
         let contents = json!({ "source": format!("data:,{name}") });
         let file = json!({ "path": "/etc/hostname", "mode": 0o644, "overwrite": true, "contents": contents });
         config["storage"] = json!({ "files": [file] });
@@ -47,7 +47,7 @@ fn generated(hostname: Option<&str>, keys: &[String], merged: Option<&str>) -> S
     format!("{config:#}\n")
 }
 
-/// The version that a configuration says of itself.
+/// The version that a configuration declares.
 fn version(text: &str) -> Result<String, Reason> {
     let value: Value = serde_json::from_str(text).map_err(|_| wrong("not JSON; Butane turns its YAML into that"))?;
     let version = value.pointer("/ignition/version").and_then(Value::as_str);

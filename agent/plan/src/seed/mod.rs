@@ -14,7 +14,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// What an order's seed says, attributes resolved and checked.
+/// The contents of an order's seed, attributes resolved and checked.
 struct Values<'a> {
     instance_id: String,
     hostname: Option<String>,
@@ -25,10 +25,10 @@ struct Values<'a> {
     network: Option<&'a Value>,
 }
 
-/// A format of seeds: one file here, one row in [`row`], and its word with label and place in
+/// A seed format: one file here, one row in [`row`], and its word with label and place in
 /// `burin_protocol::order::SeedFormat`.
 trait SeedKind {
-    /// Their paths are relative to the seed's root, and of a fixed number.
+    /// Their paths are relative to the seed's root, and their number is fixed.
     fn files(&self, values: Values<'_>) -> Result<Vec<SeedFile>, Reason>;
 }
 
@@ -41,25 +41,25 @@ fn row(format: SeedFormat) -> &'static dyn SeedKind {
     }
 }
 
-/// Of volumes that cloud-init takes for a seed; the letter case does not matter.
+/// Labels of volumes that cloud-init takes for a seed; letter case does not matter.
 pub fn labels() -> impl Iterator<Item = &'static str> {
     SeedFormat::ALL.into_iter().filter_map(SeedFormat::volume_label)
 }
 
-/// What the installed system's cloud-init is to find; and the order's own files beside that.
+/// The files for the installed system's cloud-init, and the order's own files.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SeedFiles {
     pub format: SeedFormat,
     pub files: Vec<SeedFile>,
-    /// In place of files: the filesystem of the seed's own partition, byte by byte.
+    /// Instead of files: the filesystem of the seed's own partition, byte for byte.
     pub volume: Option<SeedVolume>,
-    /// In the order in which the order has them.
+    /// In the order's sequence.
     pub placed: Vec<PlacedFile>,
-    /// Of LUKS volumes, by layout, volume and place among its keys.
+    /// Passphrases of LUKS volumes, by layout, volume and position among its keys.
     pub passphrases: Passphrases,
 }
 
-/// One file, its path relative to the seed's root: `/var/lib/cloud/seed/nocloud` or the partition of its own.
+/// A file; its path is relative to the seed's root, `/var/lib/cloud/seed/nocloud` or a separate partition.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SeedFile {
     pub path: &'static str,
@@ -79,8 +79,8 @@ impl fmt::Debug for SeedFiles {
 }
 
 impl SeedFiles {
-    /// `sha256:HEX` over the whole order, names, lengths and contents. It travels in events, and a seed may hold a password
-    /// that can be guessed: whoever does not have all of the order cannot try his guesses on it.
+    /// `sha256:HEX` over the whole order, names, lengths and contents. It is sent in events, and a seed may hold a
+    /// password that can be guessed: without the whole order, guesses cannot be tested against it.
     pub(crate) fn digest(&self, order: &[u8]) -> String {
         let mut hash = Sha256::new();
         hash.update((order.len() as u64).to_le_bytes());
@@ -98,7 +98,7 @@ impl SeedFiles {
     }
 }
 
-/// `None`: the order has no seed. `network` is the generated configuration, where the order has network roles.
+/// `None`: the order has no seed. `network` is the generated configuration, if the order has network roles.
 pub fn files(order: &Order, attributes: &Attributes, network: Option<&Value>) -> Result<Option<SeedFiles>, Reason> {
     let Some(seed) = &order.seed else { return Ok(None) };
     if let Some(volume) = &seed.volume {
@@ -129,14 +129,14 @@ pub fn files(order: &Order, attributes: &Attributes, network: Option<&Value>) ->
     Ok(Some(SeedFiles { format: seed.format, files, ..SeedFiles::default() }))
 }
 
-/// JSON that every YAML reader takes: characters that YAML does not allow to stand for themselves are escaped (YAML 1.1,
-/// section 5.1: printable characters).
+/// JSON that every YAML reader accepts: characters that YAML does not allow literally are escaped (YAML 1.1, section
+/// 5.1: printable characters).
 fn lines(value: &Value) -> String {
     let json = format!("{value:#}\n");
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
         match character {
-            // What is below a blank JSON has escaped already.
+            // JSON has already escaped everything below a blank.
             '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}' => {
                 text.push_str(&format!("\\u{:04x}", character as u32));
             }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     proptest! {
-        /// Characters that YAML does not allow never stand for themselves, and JSON readers see the same value.
+        /// Characters that YAML does not allow never appear literally, and JSON readers see the same value.
         #[test]
         fn any_text_survives_and_is_printable(text in any::<String>()) {
             let written = lines(&json!({ "key": text }));

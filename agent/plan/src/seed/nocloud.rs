@@ -15,7 +15,7 @@ impl SeedKind for Nocloud {
         if !values.keys.is_empty() {
             meta.insert("public-keys".to_owned(), json!(values.keys));
         }
-        // JSON is YAML; cloud-init takes no seed without a user-data file.
+        // JSON is YAML; cloud-init ignores a seed without a user-data file.
         let user_data = values.user_data.unwrap_or_else(|| "#cloud-config\n{}\n".to_owned());
         let mut files = vec![
             SeedFile { path: "meta-data", contents: lines(&Value::Object(meta)) },

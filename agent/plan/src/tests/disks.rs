@@ -1,4 +1,4 @@
-//! Which disks are taken, and why the others are not.
+//! Which disks are chosen, and why the others are not.
 
 use super::*;
 
@@ -138,7 +138,7 @@ fn what_is_on_a_disk_is_refused_destroyed_or_preserved() {
     assert_eq!(plan.steps, [Step::Preserve(Preserve { disks: vec![0] })]);
     assert_eq!(plan.disks[0].fate, Fate::Preserved);
 
-    // What could not be read may be anything.
+    // Contents that could not be read may be anything.
     let unread = json!({"disks": [{"serial": "A", "signatures": null}]});
     assert_eq!(refused(unread, &order(json!({"root": {"image": "debian"}}))).code(), "plan.on_existing");
 }

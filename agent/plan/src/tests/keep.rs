@@ -1,4 +1,4 @@
-//! Partitions that outlive what is put on their disk.
+//! Partitions that are kept while their disk is overwritten.
 
 use super::*;
 use burin_protocol::plan::steps::CreateTable;
@@ -86,7 +86,7 @@ fn what_cannot_be_kept_is_refused() {
     }
     let wiped = order(json!({"root": {"wipe": true, "on_existing": "destroy", "keep": [{"name": "data"}]}}));
     assert_eq!(refused(machine_of(used()), &wiped).code(), "order.invalid");
-    // The rest of the disk is lost as ever.
+    // The rest of the disk is lost as usual.
     let silent = order(json!({"root": {"image": "debian", "keep": [{"name": "data"}]}}));
     assert_eq!(refused(machine_of(used()), &silent).code(), "plan.on_existing");
 }
@@ -111,7 +111,7 @@ fn a_fresh_table_goes_around_what_is_kept() {
         table.unwrap().iter().map(|one| (one.number, one.start.unwrap() / MIB, one.size / MIB)).collect();
     assert_eq!(places, [(Some(1), 1, 1024), (Some(2), 1025, 30_000 - 1025)]);
     assert_eq!(names(&plan), ["keep-partitions", "wipe", "create-table"]);
-    // Numbers go around, too; given ones, names and GUIDs must not be taken.
+    // Numbers are assigned around them too; given numbers, names and GUIDs must not be taken.
     let nine: Vec<Value> = (0..8).map(|i| json!({"name": format!("p{i}"), "type": "linux", "size": "1MiB"})).collect();
     let plan = run(machine_of(used()), &fresh(json!(nine))).unwrap();
     let Some(Step::CreateTable(table)) = plan.steps.get(2) else { panic!("{:?}", plan.steps) };
@@ -141,9 +141,9 @@ fn an_unfinished_disk_remembers_what_is_kept() {
         let plan = run(machine_of(remembered(recorded, "test")), &image(keep.clone())).unwrap();
         assert_eq!((numbers(&plan), plan.disks[0].keep[0].attributes), (vec![9], 1 << 60));
     }
-    // Somebody else's work may be lost, what it kept may be kept.
+    // Another order's unfinished work may be lost, but what it kept can be kept.
     assert_eq!(numbers(&run(machine_of(remembered(true, "other")), &image(keep.clone())).unwrap()), [9]);
-    // What an order kept is not its own to lose, unless it says so now.
+    // An order must not lose what an earlier one kept, unless it says so.
     let silent = |keep: Value| order(json!({"root": {"image": "debian", "keep": keep}}));
     let code =
         |recorded, keep| run(machine_of(remembered(recorded, "test")), &silent(keep)).err().map(|error| error.code());
@@ -170,7 +170,7 @@ fn identifiers_of_kept_partitions_count_as_those_of_other_disks() {
     assert!(text.contains("kept"), "{text}");
 }
 
-/// Two disks with a member each of one array, which the kernel runs or does not.
+/// Two disks, each with a member of one array, which may or may not be running.
 fn mirrored(runs: bool) -> Value {
     let holders = if runs { json!(["md127"]) } else { json!([]) };
     let disk = |name: &str, serial: &str| {
@@ -180,7 +180,7 @@ fn mirrored(runs: bool) -> Value {
         member["uuid"] = json!(format!("00000000-0000-4000-8000-00000000000{serial}"));
         member["signatures"] = json!([{"kind": "linux_raid_member", "uuid": "m-1", "label": "host:data"}]);
         member["holders"] = holders.clone();
-        // The kernel lists the holders of partitions at the disk, too.
+        // The kernel also lists the holders of partitions at the disk.
         json!({"name": name, "serial": serial, "size": 64u64 << 30, "partition_table": "gpt", "partitions": [member],
             "holders": holders})
     };
@@ -201,7 +201,7 @@ fn what_is_kept_counts_as_staying_wherever_its_other_half_is() {
     for runs in [false, true] {
         let code = |order: &Order| run(mirrored(runs), order).err().map(|error| error.code());
         let only = |serial: &str| json!([{"name": format!("raid-{serial}"), "optional": true}]);
-        // The other half is on a disk that nobody touches: torn where this half goes, whole where it is kept.
+        // The other half is on an untouched disk: the array is torn if this half goes, whole if it is kept.
         assert_eq!(code(&set(json!(["A"]), json!([]))), Some("plan.split_array"), "{runs}");
         assert_eq!(code(&set(json!(["A"]), only("A"))), None, "{runs}");
         // Both disks are written: one half is kept, or both, or none.

@@ -1,4 +1,4 @@
-//! The planner on made-up machines: which disks it takes, what orders inject, what plans hold.
+//! The planner on synthetic machines: which disks it chooses, what orders inject, what plans contain.
 
 mod disks;
 mod keep;

@@ -1,4 +1,4 @@
-//! What a plan refuses, covers and says.
+//! What plans refuse, cover and say.
 
 use super::*;
 
@@ -71,7 +71,7 @@ fn a_tree_boots_by_uefi_or_says_that_it_does_not() {
     let machine_of = |mode: &str| json!({"boot_mode": mode, "disks": [{"serial": "A"}]});
     plan(&machine(&machine_of("uefi")), &order, &BTreeMap::new()).unwrap();
     assert_eq!(refused(machine_of("bios"), &order).code(), "plan.unsupported");
-    // By BIOS with a place for GRUB, on each disk of the set, and not on sectors of 4096 bytes.
+    // BIOS with a partition for GRUB on each disk of the set, but not with 4096-byte sectors.
     let mut bios = order.clone();
     let set = bios.layouts[0].disks.get_mut("root").unwrap();
     set.partitions
@@ -107,7 +107,7 @@ fn a_plan_covers_the_ends_of_what_it_overwrites() {
         plan(&machine(&disks), &order, &BTreeMap::new()).unwrap().digest
     };
     assert_ne!(digest("00", "00"), digest("01", "00"));
-    // What is preserved may be in use.
+    // Preserved disks may be in use.
     assert_eq!(digest("00", "00"), digest("00", "01"));
 }
 
@@ -205,7 +205,7 @@ fn fewer_disks_than_the_order_expects_are_no_plan() {
         order.policies.expected_disks = Some(count);
         order
     };
-    // A stick that an order may not touch anyway is none of them.
+    // A stick that no order may touch is not counted.
     let short = json!({"disks": [{"serial": "A"}, {"serial": "B"}, {"serial": "USB", "removable": true}]});
     assert_eq!(run(short.clone(), &expecting(2)).unwrap().disks.len(), 1);
     let refusal = refused(short.clone(), &expecting(3));

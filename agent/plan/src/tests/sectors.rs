@@ -1,4 +1,4 @@
-//! NVMe namespaces that get other sectors.
+//! NVMe namespaces that get another sector size.
 
 use super::*;
 use burin_protocol::plan::steps::{CreateTable, FormatNamespace};

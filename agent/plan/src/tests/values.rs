@@ -1,4 +1,4 @@
-//! Attributes, layouts that choose themselves, seeds, networks.
+//! Attributes, layouts chosen by conditions, seeds, networks.
 
 use super::*;
 
@@ -89,7 +89,7 @@ fn the_seed_holds_what_was_injected_and_its_debug_does_not_show_it() {
         panic!()
     };
     assert_eq!(*digest, files.digest(&crate::canonical::order_bytes(&order)));
-    // The same seed in another order has another digest: guesses at what is secret in it take all of the order.
+    // The same seed in another order has another digest: testing guesses of its secrets requires the whole order.
     let other = Order { id: "another".to_owned(), ..order.clone() };
     let other = files.digest(&crate::canonical::order_bytes(&other));
     assert!(*digest != other && *digest != files.digest(b""));

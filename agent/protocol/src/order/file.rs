@@ -5,37 +5,38 @@ use super::value::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A file in the root filesystem of an image or tree. One of `contents`, `base64` and `url` says what is in it.
+/// A file in the root filesystem of an image or tree. Exactly one of `contents`, `base64` and `url` gives its contents.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderFile {
-    /// Absolute, in the installed system. Links of the image are followed inside of it. What is there is replaced.
+    /// Absolute, in the installed system. The image's symbolic links are followed within it. An existing file is
+    /// replaced.
     pub path: String,
-    /// As text, or from an attribute.
+    /// Text, or from an attribute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contents: Option<Text>,
-    /// As base64 (RFC 4648 section 4), or from an attribute.
+    /// Base64 (RFC 4648 section 4), or from an attribute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base64: Option<Text>,
-    /// Fetched from there, as it is, at most 64 MiB. It needs a `digest`.
+    /// Fetched from this URL and stored as is, at most 64 MiB. It needs a `digest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// `sha256:HEX` or `sha512:HEX`, of what `url` leads to.
+    /// `sha256:HEX` or `sha512:HEX` of the contents of `url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Permissions as chmod(1) takes them in octal; `0644` when left out.
+    /// Permissions in octal, as for chmod(1); default `0644`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
-    /// Root when left out. A name is one of the system's own /etc/passwd.
+    /// Default root. A name must be in the system's own /etc/passwd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Account>,
-    /// Root when left out. A name is one of the system's own /etc/group.
+    /// Default root. A name must be in the system's own /etc/group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Account>,
-    /// In which disk set; found by itself where only one can be meant.
+    /// The disk set; may be left out if only one is possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<String>,
-    /// Which partition of an image holds the root filesystem; found by itself when left out.
+    /// The image's partition with the root filesystem; found automatically by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<PartitionPick>,
 }
@@ -49,10 +50,10 @@ pub enum Account {
 }
 
 impl OrderFile {
-    /// More than any file that configures a system.
+    /// More than any configuration file needs.
     pub const MOST: u64 = 64 << 20;
 
-    /// Its permissions; `None` where they are no octal number up to 7777.
+    /// The permissions; `None` if they are not an octal number up to 7777.
     pub fn permissions(&self) -> Option<u32> {
         let Some(text) = &self.mode else { return Some(0o644) };
         let digits = (3..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -7,20 +7,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One way to lay out a machine. Applies when `when` is true; of those that apply, exactly one may have the highest
-/// priority.
+/// One way to lay out a machine. It applies if `when` is true; of the layouts that apply, exactly one may have the
+/// highest priority.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
     pub name: String,
-    /// Over the inventory (`system.manufacturer`), attributes (`attribute.role`) and how many disks or NICs match
-    /// (`{"disks": {"match": {...}, "ge": 2}}`). Left out, the layout always applies.
+    /// A condition over the inventory (`system.manufacturer`), attributes (`attribute.role`) and how many disks or NICs
+    /// match (`{"disks": {"match": {...}, "ge": 2}}`). Without it, the layout always applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<Predicate>,
-    /// Higher wins among the layouts that apply.
+    /// The highest wins among the layouts that apply.
     #[serde(default)]
     pub priority: i32,
-    /// Disks by the name of their part in the layout.
+    /// Disk sets by name.
     #[serde(deserialize_with = "super::maps::unique")]
     pub disks: BTreeMap<String, DiskSet>,
     /// MD arrays by name, over partitions or whole disks of the sets.
@@ -35,16 +35,16 @@ pub struct Layout {
     /// A tar image that is unpacked onto the mounted filesystems.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<Tree>,
-    /// Which disks firmware boots from; found by itself where only one set can be meant.
+    /// The disks that firmware boots from; may be left out if only one set is possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<Boot>,
 }
 
-/// Disks that have the same part in a layout: how they are chosen, and what is put on each of them.
+/// Disks with the same role in a layout: how they are chosen, and what is put on each of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiskSet {
-    /// What a disk must be, beyond passing the gates. Left out, any disk will do.
+    /// What a disk must satisfy, besides passing the gates. Without it, any disk will do.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     pub matches: Option<Predicate>,
     /// Exactly this many; 1 unless `min`, `max` or `protect` is given.
@@ -53,7 +53,7 @@ pub struct DiskSet {
     /// At least this many. Not together with `count`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<u32>,
-    /// At most this many, all that match when left out. Not together with `count`.
+    /// At most this many; all that match by default. Not together with `count`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u32>,
     /// Fields in which all chosen disks must be equal.
@@ -62,35 +62,35 @@ pub struct DiskSet {
     /// A field in which no two chosen disks may be equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spread: Option<String>,
-    /// Which disks are preferred when more match than are wanted; earlier keys weigh more.
+    /// Which disks are preferred when more match than are wanted; earlier keys take precedence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub order_by: Vec<Key>,
-    /// What decides when `order_by` leaves disks equal at the cut.
+    /// What decides if `order_by` leaves disks equal at the cut.
     #[serde(default)]
     pub tie: Tie,
-    /// Disks chosen for these sets are left out here. Without it, a disk wanted by two sets is an error.
+    /// Disks chosen for these sets are excluded here. Without it, a disk wanted by two sets is an error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
     /// Gates that disks of this set need not pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<Gate>,
-    /// No disk that matches, or might match, may be touched by any set. Such a set puts nothing on its disks.
+    /// No set may touch a disk that matches, or might match. Such a set puts nothing on its disks.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protect: bool,
-    /// What happens when a chosen disk already carries something.
+    /// What happens if a chosen disk is not empty.
     #[serde(default)]
     pub on_existing: OnExisting,
 
-    /// Bytes of the disks' logical sectors, 512 or 4096. An NVMe namespace that has others is formatted, where it offers
-    /// these; any other disk must have them.
+    /// Logical sector size of the disks in bytes, 512 or 4096. An NVMe namespace with another size is formatted if it
+    /// supports this one; any other disk must already have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sector_size: Option<u32>,
 
     /// A whole-disk image, by name; one download is written to all disks of the set. Not together with `partitions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// The image's system is one mirror (RAID 1) over all disks of the set, of which each starts alone: `count` is 2 or more.
-    /// Its root partition grows, as `grow` says or to the end of the disk.
+    /// The image's system becomes one mirror (RAID 1) over all disks of the set, each of which can boot alone: `count`
+    /// is 2 or more. Its root partition grows as `grow` says, or to the end of the disk.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mirror: bool,
     /// After an image: a partition and its filesystem grow into the free space.
@@ -103,35 +103,35 @@ pub struct DiskSet {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub add: Vec<Partition>,
 
-    /// Nothing is put on the disks: every signature on them is removed, of partition tables, filesystems and members of
-    /// arrays. Not together with `image` or `partitions`.
+    /// Nothing is put on the disks: every signature on them is removed, of partition tables, filesystems and array
+    /// members. Not together with `image` or `partitions`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wipe: bool,
     /// A fresh GPT with these partitions, in this order. Not together with `image`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<Partition>,
 
-    /// Partitions that are on the disks already and outlive what is put there by `image` or `partitions`: same place, same
+    /// Partitions already on the disks that are kept when `image` or `partitions` is put there: same place, same
     /// number, same bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<KeepPick>,
 }
 
-/// Which partitions of a disk are kept: all of its GPT for which everything holds that is said here.
+/// Which partitions of a disk are kept: all in its GPT that match everything given here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeepPick {
     /// The GPT name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// As a partition's `type`: a name, or a GUID.
+    /// Like a partition's `type`: a name, or a GUID.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u32>,
-    /// A disk without such a partition is no reason to refuse: nothing is kept on it then.
+    /// A disk without such a partition is accepted; nothing is kept on it then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
     /// What is read, before the first step and after the last, to prove that nothing has changed.
@@ -145,7 +145,7 @@ pub enum KeepProof {
     /// Every byte.
     #[default]
     All,
-    /// 16 MiB at each end and 1024 pieces of 64 KiB between them: for what would take hours.
+    /// 16 MiB at each end and 1024 pieces of 64 KiB between them, for partitions that would take hours.
     Samples,
 }
 
@@ -168,16 +168,17 @@ pub enum Key {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Tie {
-    /// No plan: the order has to say more.
+    /// No plan: the order must be more specific.
     #[default]
     Refuse,
-    /// The smaller strong identity (NGUID, EUI-64, NAA, serial) is taken; weak identities still refuse.
+    /// The disk with the smaller strong identity (NGUID, EUI-64, NAA, serial); weak identities are still refused.
     Identity,
-    /// The smaller path through the machine (as in /dev/disk/by-path) is taken; a disk without one still refuses.
+    /// The disk with the smaller path through the machine (as in /dev/disk/by-path); a disk without one is still
+    /// refused.
     Path,
 }
 
-/// Reasons to leave a disk out before any predicate is asked, that an order may waive.
+/// Reasons to exclude a disk before any predicate is evaluated, which an order may waive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gate {
@@ -187,21 +188,21 @@ pub enum Gate {
     Remote,
     /// The disk reports that it is failing.
     Failing,
-    /// It belongs to an array or pool of which another disk stays: what is left there may be of no use. The only one
-    /// that is asked after the choice.
+    /// It belongs to an array or pool of which another disk stays: the remainder may be useless. The only gate that is
+    /// checked after the choice.
     SplitArray,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnExisting {
-    /// No plan when a chosen disk carries a partition table, a filesystem or a member of an array or volume group, or
-    /// when that could not be read.
+    /// No plan if a chosen disk has a partition table, a filesystem or a member of an array or volume group, or if that
+    /// could not be read.
     #[default]
     Refuse,
-    /// It is lost.
+    /// The contents are lost.
     Destroy,
-    /// It stays: nothing may be put on the disks of this set, and the run proves that they did not change.
+    /// The contents stay: nothing may be put on the disks of this set, and the run verifies that they did not change.
     Preserve,
 }
 
@@ -216,9 +217,9 @@ pub enum PartitionPick {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PickName {
-    /// The one that ends last on the disk, whatever its number.
+    /// The last one on the disk, whatever its number.
     Last,
-    /// The one with a root type of the Discoverable Partitions Specification, else the one that holds /etc/os-release.
+    /// The one with a root type of the Discoverable Partitions Specification, or else the one with /etc/os-release.
     Root,
 }
 
@@ -273,54 +274,55 @@ impl Grow {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Guids {
-    /// The disk's GUID: `new` (derived from the order and the disk), or a GUID. Left out, the image's stays.
+    /// The disk's GUID: `new` (derived from the order and the disk), or a GUID. Without it, the image's stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<String>,
-    /// Partition GUIDs by number, each `new` or a GUID. Left out, the image's stay: a boot loader may look for them.
+    /// Partition GUIDs by number, each `new` or a GUID. Without it, the image's stay, because a boot loader may look
+    /// for them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "super::maps::unique")]
     pub partitions: BTreeMap<String, String>,
 }
 
-/// A partition to make.
+/// A partition to create.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Partition {
-    /// The GPT name, and what the layout calls it. At most 36 characters.
+    /// The GPT name, by which the layout refers to it. At most 36 characters.
     pub name: String,
-    /// A Discoverable Partitions name (`esp`, `xbootldr`, `root`, `usr`, `home`, `srv`, `var`, `tmp`, `swap`,
-    /// `linux`, `raid`, `lvm`, `luks`, `bios-boot`; `root` and `usr` by the machine's architecture) or a GUID.
+    /// A Discoverable Partitions name (`esp`, `xbootldr`, `root`, `usr`, `home`, `srv`, `var`, `tmp`, `swap`, `linux`,
+    /// `raid`, `lvm`, `luks`, `bios-boot`; `root` and `usr` depend on the machine's architecture) or a GUID.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Exactly this size. Left out, the partition grows between `min` and `max`.
+    /// Exactly this size. Without it, the partition grows between `min` and `max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Size>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Size>,
-    /// Its share of the free space relative to other growing partitions; 1 when left out.
+    /// Its share of the free space relative to other growing partitions; default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
-    /// Its number, where something counts on it; the position in the list when left out.
+    /// Its number, if something depends on it; by default its position in the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u32>,
-    /// Its GUID; derived from order, disk and name when left out.
+    /// Its GUID; by default derived from order, disk and name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filesystem: Option<Filesystem>,
-    /// A filesystem image, by name, that is written into it. Not together with `filesystem`. With `mount`: `/` it is the
-    /// system: its boot loader is copied to the `esp` beside it.
+    /// A filesystem image, by name, that is written into it. Not together with `filesystem`. With `mount`: `/` it is
+    /// the system, whose boot loader is copied to the `esp` in the same set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Where it is mounted in the installed system. On a set of several disks only an `esp` may say so: the first
-    /// disk's is mounted, the others get the same files.
+    /// Where it is mounted in the installed system. On a set of several disks this is allowed only for an `esp`: the
+    /// first disk's is mounted, the others get the same files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount: Option<String>,
 }
 
 impl Partition {
-    /// An empty one of exactly this size.
+    /// A partition of exactly this size, without contents.
     pub fn sized(name: impl Into<String>, kind: impl Into<String>, bytes: u64) -> Self {
         Self {
             name: name.into(),
@@ -342,12 +344,12 @@ impl Partition {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tree {
-    /// By name.
+    /// The image's name.
     pub image: String,
     /// How the tree is made to boot.
     #[serde(default)]
     pub bootloader: Bootloader,
-    /// Words for the installed kernel's command line, beside `root=`.
+    /// Words for the installed kernel's command line, besides `root=`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cmdline: Vec<String>,
 }
@@ -355,12 +357,12 @@ pub struct Tree {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bootloader {
-    /// Whichever of the two the tree carries; both or neither is an error.
+    /// Whichever of the two the tree contains; both or neither is an error.
     #[default]
     Auto,
     Grub,
     SystemdBoot,
-    /// None: the tree is not booted by firmware.
+    /// Firmware does not boot the tree.
     None,
 }
 
@@ -370,14 +372,14 @@ pub enum Bootloader {
 pub struct Boot {
     /// The disk set.
     pub set: String,
-    /// The UEFI entry's description, 1 to 64 printable characters; the order's id when left out.
+    /// The UEFI entry's description, 1 to 64 printable characters; default: the order's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub label: Option<String>,
 }
 
 impl Layout {
-    /// Something is built on the whole disks of a set.
+    /// Whether something is built on the whole disks of a set.
     pub fn is_built_upon(&self, set: &str) -> bool {
         let raid = self.raid.values().map(|raid| &raid.members);
         raid.filter_map(|on| if let DeviceRef::Disks(name) = on { Some(name) } else { None }).any(|name| name == set)
@@ -391,7 +393,7 @@ impl DiskSet {
         self.mirror.then(|| self.grow.as_ref().map_or(root, Grow::partition))
     }
 
-    /// Nothing on its disks changes.
+    /// Whether nothing on its disks changes.
     pub fn is_preserved(&self) -> bool {
         self.protect || self.on_existing == OnExisting::Preserve
     }

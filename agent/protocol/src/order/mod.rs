@@ -1,7 +1,7 @@
 //! `order/v1`: what a controller wants of a machine. Immutable, with an id.
 //!
-//! The types here are the document as written. `parse::parse` reads one with errors that carry the JSON pointer;
-//! `crate::plan` checks what the types cannot say and turns it into a plan.
+//! The types here are the document as written. `parse::parse` reads one, with errors that carry the JSON pointer;
+//! `crate::plan` checks what the types cannot express and turns it into a plan.
 
 mod file;
 mod layout;
@@ -41,7 +41,7 @@ use std::collections::BTreeMap;
 
 pub const VERSION: &str = "order/v1";
 
-/// What a signed order is, in its envelope (DSSE `payloadType`).
+/// The DSSE `payloadType` of a signed order.
 pub const PAYLOAD_TYPE: &str = "application/vnd.burin.order+json";
 
 /// What one machine is to become.
@@ -50,54 +50,54 @@ pub const PAYLOAD_TYPE: &str = "application/vnd.burin.order+json";
 pub struct Order {
     /// Always `order/v1`.
     pub version: String,
-    /// Names this order for good: an order is never edited, a new one gets a new id.
+    /// The permanent name of this order: an order is never edited, a changed one gets a new id.
     pub id: String,
-    /// For which machine, and when, it is meant.
+    /// The machines and times for which it is valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<Validity>,
-    /// Facts about the machine that only its owner knows. These win over the kernel command line's
-    /// (`burin.attr.NAME=VALUE`), which win over the firmware's (SMBIOS OEM strings of the same form).
+    /// Facts about the machine that only its owner knows. They take precedence over the kernel command line's
+    /// (`burin.attr.NAME=VALUE`), and those over the firmware's (SMBIOS OEM strings of the same form).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "maps::unique")]
     pub attributes: BTreeMap<String, serde_json::Value>,
     /// Images by name; layouts refer to these names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "maps::unique")]
     pub images: BTreeMap<String, ImageSpec>,
-    /// Of these exactly one must apply at the highest priority that applies.
+    /// Exactly one of those that apply must have the highest priority.
     pub layouts: Vec<Layout>,
     /// Network interfaces by role, from which a netplan v2 configuration is generated for the seed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "maps::unique")]
     pub network: BTreeMap<String, Role>,
-    /// What the installed system's cloud-init is told.
+    /// The seed for the installed system's cloud-init.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
-    /// Files that are put into the root filesystem of an image or tree.
+    /// Files that are written into the root filesystem of an image or tree.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<OrderFile>,
     #[serde(default)]
     pub policies: Policies,
 }
 
-/// How the run is to behave.
+/// How the order is carried out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policies {
-    /// How what was written is checked.
+    /// How the written data is verified.
     #[serde(default)]
     pub verify: Verify,
-    /// Every image has to be signed: itself, or the file that tells its digest.
+    /// Every image must be signed: the image itself, or the file with its digest.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_signature: bool,
     /// What the machine does after an acknowledged receipt.
     #[serde(default)]
     pub finish: Finish,
-    /// How many disks this machine has that could be written to: such as pass the gates. With fewer there is no plan; the
-    /// agent waits three minutes for those that are late.
+    /// How many disks of this machine pass the gates. With fewer there is no plan; the agent waits three minutes for
+    /// late ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_disks: Option<u32>,
     /// Where the new UEFI boot entry goes.
     #[serde(default)]
     pub boot_order: BootOrder,
-    /// What is done when an identifier to be written is already on another disk of the machine.
+    /// What to do if an identifier to be written is already on another disk of the machine.
     #[serde(default)]
     pub collisions: Collisions,
 }
@@ -109,7 +109,7 @@ pub enum Finish {
     #[default]
     Reboot,
     Poweroff,
-    /// Start the installed kernel past the firmware; where that cannot be loaded, reboot.
+    /// Start the installed kernel without going through the firmware; if it cannot be loaded, reboot.
     Kexec,
     /// Stay up and wait for the next order.
     Hold,
@@ -122,13 +122,13 @@ pub enum BootOrder {
     /// The installed disk first.
     #[default]
     DiskFirst,
-    /// What booted this time (the network) stays first, the disk follows.
+    /// What booted this time (the network) stays first, followed by the disk.
     NetworkFirst,
     /// No entry is made.
     Keep,
 }
 
-/// What a GUID, UUID, label or volume name that another disk already carries leads to.
+/// What to do about a GUID, UUID, label or volume name that already exists on another disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Collisions {

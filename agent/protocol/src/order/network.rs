@@ -7,12 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// NICs with one part in the machine's network. The role's name becomes the interface's (or the bond's) name: at most
+/// NICs with one role in the machine's network. The role's name becomes the interface's (or the bond's) name: at most
 /// 13 characters of a-z, 0-9 and `-`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
-    /// What a NIC must be: `mac`, `speed_mbps`, `carrier`, `driver`, `lldp...`, `pci...`, as the inventory has them.
+    /// What a NIC must satisfy: `mac`, `speed_mbps`, `carrier`, `driver`, `lldp...`, `pci...`, as in the inventory.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     pub matches: Option<Predicate>,
     /// Exactly this many; 1 unless `min` or `max` is given.
@@ -30,10 +30,10 @@ pub struct Role {
     pub order_by: Vec<Key>,
     #[serde(default)]
     pub tie: Tie,
-    /// NICs chosen for these roles are left out here.
+    /// NICs chosen for these roles are excluded here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
-    /// Joins the NICs into one interface. Needed for addresses on a role of several NICs.
+    /// Combines the NICs into one interface. Needed for addresses on a role with several NICs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bond: Option<Bond>,
     #[serde(default)]
@@ -55,7 +55,7 @@ pub struct Bond {
     /// `layer2`, `layer3+4`, `layer2+3`, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transmit_hash_policy: Option<String>,
-    /// Link check interval in milliseconds; 100 when left out.
+    /// Link check interval in milliseconds; default 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mii_monitor_interval: Option<u32>,
 }

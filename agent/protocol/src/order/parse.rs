@@ -1,13 +1,13 @@
-//! Reading an order, with errors that say where (a JSON pointer, RFC 6901) and what was expected.
+//! Parses an order, with errors that give the location (a JSON pointer, RFC 6901) and what was expected.
 
 use super::{Order, VERSION};
 use crate::error::Coded;
 use serde_path_to_error::{Path, Segment};
 
-/// One thing that is wrong with an order.
+/// A single mistake in an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// RFC 6901; empty is the whole document.
+    /// RFC 6901; empty means the whole document.
     pub pointer: String,
     pub message: String,
 }
@@ -38,7 +38,7 @@ fn join(mistakes: &[Mistake]) -> String {
 }
 
 impl OrderError {
-    /// Where and what, as far as there is a place.
+    /// The mistakes with their locations, if there are any.
     pub fn mistakes(&self) -> &[Mistake] {
         match self {
             OrderError::UnknownKey(mistake) | OrderError::Invalid(mistake) => std::slice::from_ref(mistake),
@@ -59,11 +59,11 @@ impl Coded for OrderError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("docs/layouts.md describes the order, docs/schemas/order.json checks one in an editor".to_owned())
+        Some("see docs/layouts.md, and point an editor at docs/schemas/order.json".to_owned())
     }
 }
 
-/// Reads an order. The names in it are not yet checked against each other: `crate::plan::check` does.
+/// Parses an order. Whether its names refer to each other correctly is checked later, by `crate::plan::check`.
 pub fn parse(text: &str) -> Result<Order, OrderError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let order = serde_path_to_error::deserialize(&mut deserializer).map_err(typed)?;
@@ -71,7 +71,7 @@ pub fn parse(text: &str) -> Result<Order, OrderError> {
     version(order)
 }
 
-/// Bytes that claim to be an order, wherever they come from. The version is looked at first: of another version, unknown keys are no mistake.
+/// Parses bytes from any source. The version is checked first: in another version, unknown keys are not mistakes.
 pub fn parse_bytes(body: &[u8]) -> Result<Order, OrderError> {
     let value: serde_json::Value = serde_json::from_slice(body).map_err(|source| OrderError::NotJson {
         line: source.line(),
@@ -83,11 +83,11 @@ pub fn parse_bytes(body: &[u8]) -> Result<Order, OrderError> {
     {
         return Err(OrderError::Version(found.chars().take(64).collect()));
     }
-    // What is JSON is UTF-8. From the text and not from the value, which has lost duplicate keys.
+    // JSON is UTF-8. Parsed from the text and not from the value, which has lost duplicate keys.
     parse(&String::from_utf8_lossy(body))
 }
 
-/// The same for a document that is JSON already, such as part of an answer of the controller.
+/// The same for a document that is already JSON, such as part of a controller's reply.
 pub fn parse_value(value: &serde_json::Value) -> Result<Order, OrderError> {
     version(serde_path_to_error::deserialize(value).map_err(typed)?)
 }
@@ -107,11 +107,11 @@ fn typed(error: serde_path_to_error::Error<serde_json::Error>) -> OrderError {
         return not_json(error);
     }
     let full = error.to_string();
-    // serde_json appends the position; the pointer says it better.
+    // serde_json appends the position; the pointer is more useful.
     let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
     match message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) {
         Some((key, rest)) => {
-            // The path names the object, or already the key, depending on who noticed.
+            // The path names the object or already the key, depending on where the error was detected.
             if at.rsplit('/').next() != Some(&escape(key)) {
                 at = format!("{at}/{}", escape(key));
             }
@@ -139,12 +139,12 @@ fn pointer(path: &Path) -> String {
     pointer
 }
 
-/// A key as a token of a JSON pointer.
+/// Escapes a key for a JSON pointer.
 pub fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// The known name that `name` is probably a misspelling of.
+/// The known name of which `name` is probably a misspelling.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))

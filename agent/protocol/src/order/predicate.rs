@@ -4,7 +4,7 @@
 //! { "class": "nvme", "size": { "ge": "400GB" }, "any": [ { "model": { "glob": "MZ*" } }, { "serial": { "attribute": "root_serial" } } ] }
 //! ```
 //!
-//! What they mean is in `crate::plan::eval`.
+//! `crate::plan::eval` evaluates them.
 
 mod read;
 mod schema;
@@ -50,19 +50,19 @@ pub enum Test {
     Ge(Operand),
     /// Both ends included.
     Between(Operand, Operand),
-    /// Within so many percent of a value.
+    /// Within this percentage of a value.
     Within {
         of: Operand,
         percent: f64,
     },
-    /// The size on the label: within 1 percent of it.
+    /// Within 1 percent of the size on the label.
     Nominal(Operand),
-    /// `*` any run of characters, `?` any one character; the rest is literal, letter case does not matter.
+    /// `*` is any run of characters, `?` any single one; the rest is literal, letter case does not matter.
     Glob(Operand),
     Exists(bool),
 }
 
-/// A number that something is counted against.
+/// A number with which a count is compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Count {
     pub matches: Predicate,

@@ -1,4 +1,4 @@
-//! The seed: what the installed system's cloud-init is told on its first boot.
+//! The seed: configuration for the installed system's cloud-init at first boot.
 
 use super::layout::PartitionPick;
 use super::value::{Text, Texts};
@@ -17,13 +17,13 @@ use std::sync::Arc;
 pub struct Seed {
     #[serde(default)]
     pub format: SeedFormat,
-    /// In which disk set; found by itself where only one can be meant.
+    /// The disk set; may be left out if only one is possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<String>,
-    /// Which partition holds the root filesystem, where the files go there; or Ignition's configuration.
+    /// The partition with the root filesystem, if the files go there; or the one for Ignition's configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<PartitionPick>,
-    /// cloud-init's instance-id; the order's id when left out. Another one makes cloud-init run again.
+    /// cloud-init's instance-id; default: the order's id. A changed one makes cloud-init run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,21 +35,21 @@ pub struct Seed {
     pub user_data: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor_data: Option<Text>,
-    /// In place of all other values: the whole filesystem of the seed's own partition, as somebody else made it
-    /// (OpenStack's config drive). Base64 (RFC 4648 section 4); at most 64 MiB of bytes.
+    /// Replaces all other values: the complete filesystem of the seed's own partition, made elsewhere (OpenStack's
+    /// config drive). Base64 (RFC 4648 section 4) of at most 64 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<SeedVolume>,
-    /// netplan v2, verbatim. Not together with the order's `network`, from which it is generated.
+    /// netplan v2, verbatim. Not together with the order's `network`, from which it would be generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_config: Option<serde_json::Value>,
 }
 
-/// Bytes of a filesystem; base64 in JSON. They may be secret: `Debug` shows their number only. Cheap to clone.
+/// The bytes of a filesystem; base64 in JSON. They may be secret: `Debug` shows only their number. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SeedVolume(Arc<Vec<u8>>);
 
 impl SeedVolume {
-    /// More than any config drive has: Nova and Ironic allow 64 MiB.
+    /// Larger than any config drive: Nova and Ironic allow 64 MiB.
     pub const MOST: usize = 64 << 20;
 
     pub fn new(bytes: Vec<u8>) -> Self {
@@ -105,25 +105,25 @@ pub enum SeedFormat {
     Cidata,
     /// OpenStack files in a vfat partition labelled config-2 that is added at the end of the disk.
     ConfigDrive,
-    /// An Ignition configuration where Fedora CoreOS, RHEL CoreOS and Flatcar read it when they first start: in
-    /// `user_data`, or made of host name and keys.
+    /// An Ignition configuration, read by Fedora CoreOS, RHEL CoreOS and Flatcar at first boot: from `user_data`, or
+    /// generated from host name and keys.
     Ignition,
 }
 
-/// The kinds of places a seed can be in.
+/// The kinds of places for a seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SeedPlace {
     RootFilesystem,
     OwnPartition,
-    /// A partition of the image that Ignition looks into.
+    /// The image's partition in which Ignition looks for its configuration.
     IgnitionPartition,
 }
 
 impl SeedFormat {
     pub const ALL: [Self; 4] = [Self::Nocloud, Self::Cidata, Self::ConfigDrive, Self::Ignition];
 
-    /// Of the partition of its own, by which cloud-init finds it.
+    /// The label of the separate partition, by which cloud-init finds it.
     pub fn volume_label(self) -> Option<&'static str> {
         match self {
             SeedFormat::Nocloud | SeedFormat::Ignition => None,

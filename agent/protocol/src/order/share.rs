@@ -1,4 +1,4 @@
-//! Sizes of logical volumes: bytes, or percent of what they are taken from.
+//! Sizes of logical volumes: bytes, or a percentage of what they are taken from.
 
 use super::size::{Size, SizeError};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -17,7 +17,7 @@ pub enum Share {
 }
 
 impl Share {
-    /// Bytes, where `whole` is what percent are of.
+    /// The size in bytes; percentages are of `whole`.
     pub fn of(self, whole: u64) -> u64 {
         match self {
             Self::Bytes(size) => size.bytes(),
@@ -26,7 +26,7 @@ impl Share {
     }
 }
 
-/// Why a text is no share.
+/// Why a text is not a share.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShareError {
     #[error("`{0}`: expected whole percent from 1% to 100%")]

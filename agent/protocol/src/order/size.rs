@@ -89,7 +89,7 @@ impl FromStr for Size {
     }
 }
 
-/// Exact: the largest unit that needs no fraction.
+/// Exact: in the largest unit that needs no fraction.
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let exact = UNITS.iter().filter(|(_, factor)| self.0 != 0 && self.0.is_multiple_of(*factor));

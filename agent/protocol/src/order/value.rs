@@ -68,7 +68,7 @@ impl Serialize for Texts {
     }
 }
 
-/// Reads the rest of `{"attribute": NAME}` or, where `default` is allowed, `{"attribute": NAME, "default": TEXT}`.
+/// Parses the rest of `{"attribute": NAME}` or, if `default` is allowed, `{"attribute": NAME, "default": TEXT}`.
 pub(super) fn attribute<'de, A: MapAccess<'de>>(
     mut access: A,
     with_default: bool,

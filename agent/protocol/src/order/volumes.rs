@@ -1,4 +1,4 @@
-//! What is built over partitions: filesystems, MD arrays, LUKS, LVM.
+//! Filesystems, MD arrays, LUKS and LVM on partitions and disks.
 
 use super::share::Share;
 use super::size::Size;
@@ -15,10 +15,10 @@ pub struct Filesystem {
     pub kind: FsType,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Derived from order, disk and name when left out.
+    /// By default derived from order, disk and name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
-    /// Arguments for mkfs, one a string.
+    /// Arguments for mkfs, one per string.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
     /// Mount options for fstab.
@@ -36,7 +36,7 @@ pub enum FsType {
     Swap,
 }
 
-/// A device of the layout that something is built on.
+/// A device of the layout on which something is built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum DeviceRef {
@@ -56,19 +56,18 @@ pub enum DeviceRef {
 #[serde(deny_unknown_fields)]
 pub struct Raid {
     pub level: RaidLevel,
-    /// A partition of every disk of a set, or its whole disks.
+    /// One partition of every disk of a set, or its whole disks.
     pub members: DeviceRef,
-    /// So many of the members, the last of them, wait until another is lost.
+    /// This many of the members, the last ones, are spares until another fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spares: Option<u32>,
-    /// Superblock version, `1.2` when left out. `1.0` leaves the start of members as on a plain disk.
+    /// Superblock version, default `1.2`. With `1.0` the start of members looks like a plain filesystem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
-    /// What is put on a disk before the next, 4KiB to 64MiB and a power of two; `512KiB` when left out. A mirror has none.
+    /// Chunk size, a power of two from 4KiB to 64MiB; default `512KiB`. RAID 1 has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk: Option<Size>,
-    /// What is kept so that the members are equal again after a power cut; `bitmap` when left out. RAID 0 has nothing to
-    /// keep equal.
+    /// What is recorded to resync the members after a power cut; default `bitmap`. RAID 0 has nothing to resync.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<Consistency>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,18 +86,19 @@ pub enum RaidLevel {
     Raid10,
 }
 
-/// How an array's members become equal again after a power cut, md(4).
+/// How an array's members are resynced after a power cut, md(4).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Consistency {
-    /// Where writes were under way is noted before: so much is compared, and a member that was away gets what it missed.
+    /// Regions are recorded before they are written: only those are resynced, and a member that was absent gets what it
+    /// missed.
     #[default]
     Bitmap,
-    /// Nothing is noted: all of it is compared.
+    /// Nothing is recorded: the whole array is resynced.
     Resync,
-    /// RAID 5: the partial parity is kept beside each write, so that no stripe can be lost with a member.
+    /// RAID 5: the partial parity log is written with each write, so that no stripe is lost together with a member.
     Ppl,
-    /// There is nothing that is kept twice.
+    /// Without redundancy.
     None,
 }
 
@@ -107,9 +107,9 @@ pub enum Consistency {
 #[serde(deny_unknown_fields)]
 pub struct Crypt {
     pub on: DeviceRef,
-    /// At least one way to open it again, at most eight.
+    /// At least one way to open it, at most eight.
     pub unlock: Vec<Unlock>,
-    /// Memory that trying one passphrase takes (Argon2id): an eighth of the machine's, at most 1 GiB, when left out.
+    /// Memory for trying one passphrase (Argon2id); by default an eighth of the machine's, at most 1 GiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pbkdf_memory: Option<Size>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,18 +122,18 @@ pub struct Crypt {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Unlock {
-    /// In the machine's TPM, sealed to these PCRs as they are when it is made: 0, 2, 3 or 7. Beside another way.
+    /// In the machine's TPM, sealed to the current values of these PCRs: 0, 2, 3 or 7. Requires another way besides.
     Tpm2 { pcrs: Vec<u32> },
-    /// Made on the machine, in systemd's form for people to type. It leaves the machine in the receipt only, encrypted to
-    /// this recipient of age (`age1...`).
+    /// Generated on the machine, in systemd's human-readable form. It leaves the machine only in the receipt, encrypted
+    /// to this age recipient (`age1...`).
     RecoveryKey { to: String },
-    /// Made on the machine, 256 random bits in base64, for programs. Encrypted as a recovery key is.
+    /// Generated on the machine, 256 random bits in base64, for programs. Encrypted like a recovery key.
     Generated { to: String },
     /// From the order.
     Passphrase(Text),
 }
 
-/// Passphrases do not print.
+/// Passphrases are not printed.
 impl fmt::Debug for Unlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -150,7 +150,7 @@ impl fmt::Debug for Unlock {
 #[serde(deny_unknown_fields)]
 pub struct VolumeGroup {
     pub on: DeviceRef,
-    /// What volumes are made of: a power of two from 1 MiB on, 4 MiB when left out.
+    /// Extent size: a power of two of at least 1 MiB; default 4 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extent: Option<Size>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -165,27 +165,27 @@ pub struct VolumeGroup {
 pub struct LogicalVolume {
     #[serde(rename = "type", default, skip_serializing_if = "VolumeKind::is_linear")]
     pub kind: VolumeKind,
-    /// What it offers: `"20GiB"`, or `"40%"` of the group. Of a `thin` volume: what it seems to have, where percent are
-    /// those of its pool.
+    /// Its size: `"20GiB"`, or `"40%"` of the group. For a `thin` volume, its virtual size, with percentages of its
+    /// pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Share>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Share>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Share>,
-    /// Its share of the free space relative to other growing volumes; 1 when left out.
+    /// Its share of the free space relative to other growing volumes; default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
-    /// How many physical volumes a `striped` one lies across; all of the group when left out.
+    /// Over how many physical volumes a `striped` volume lies; by default all of the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stripes: Option<u32>,
-    /// Of a `striped` one: how much goes to one physical volume before the next, a power of two; 64 KiB when left out.
+    /// Stripe size of a `striped` volume, a power of two; default 64 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stripe_size: Option<Size>,
-    /// How often a `raid1` keeps everything; 2 when left out.
+    /// Number of copies of a `raid1` volume; default 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<u32>,
-    /// The `thin-pool` of the same group that a `thin` one takes its space from.
+    /// The `thin-pool` in the same group from which a `thin` volume takes its space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -196,7 +196,7 @@ pub struct LogicalVolume {
     pub mount: Option<String>,
 }
 
-/// As lvmraid(7) and lvmthin(7) call them.
+/// Types as in lvmraid(7) and lvmthin(7).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VolumeKind {
@@ -215,7 +215,7 @@ impl VolumeKind {
 }
 
 impl DeviceRef {
-    /// The disk set that it is made of, where it is made of one.
+    /// The disk set that it lies on, if it lies directly on one.
     pub fn set(&self) -> Option<&str> {
         match self {
             DeviceRef::Partition(reference) => reference.split_once('/').map(|(set, _)| set),

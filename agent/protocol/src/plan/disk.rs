@@ -1,4 +1,4 @@
-//! The disks of a plan: what they are, and what is on them now.
+//! The disks of a plan: their identities and current contents.
 
 use super::super::order::KeepProof;
 use schemars::JsonSchema;
@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedDisk {
-    /// The disk set it was chosen for.
+    /// The disk set for which it was chosen.
     pub set: String,
     /// How it is found again.
     pub identity: Identity,
-    /// Path through the machine, as in /dev/disk/by-path. What finds a disk whose identity is weak.
+    /// Path through the machine, as in /dev/disk/by-path. Used to find a disk whose identity is weak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_path: Option<String>,
-    /// The kernel's name when the plan was made. Informative: it is never used to find the disk, and not in the digest.
+    /// The kernel's name when the plan was made. For information only: it is not used to find the disk, and not in the
+    /// digest.
     pub device: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -21,16 +22,16 @@ pub struct PlannedDisk {
     pub serial: Option<String>,
     /// Bytes.
     pub size: u64,
-    /// Bytes; what an LBA of its partition table counts.
+    /// Sector size in bytes; the unit of LBAs in its partition table.
     pub logical_block_size: u32,
-    /// SHA-256 over the first and the last MiB as they are now, of a disk that is to be overwritten: whoever changes it in
-    /// between changes the plan. Absent where it was not read.
+    /// SHA-256 over the current first and last MiB of a disk that will be overwritten: if they change, so does the
+    /// plan. Absent if they were not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edges: Option<String>,
-    /// What becomes of `existing`.
+    /// What happens to `existing`.
     pub fate: Fate,
     pub existing: Existing,
-    /// Partitions that outlive it nevertheless, in the order of their numbers.
+    /// Partitions that are kept nevertheless, in the order of their numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<Kept>,
 }
@@ -57,7 +58,7 @@ impl Kept {
         self.start.saturating_add(self.size)
     }
 
-    /// For people.
+    /// A readable description.
     pub fn words(&self) -> String {
         match self.name.is_empty() {
             true => format!("partition {}", self.number),
@@ -69,13 +70,13 @@ impl Kept {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fate {
-    /// Everything on the disk is lost, but for what is in `keep`.
+    /// Everything on the disk is lost, except what is in `keep`.
     Overwritten,
     /// Nothing on the disk changes.
     Preserved,
 }
 
-/// What tells a disk from all others, the strongest that there is.
+/// What distinguishes a disk from all others: the strongest identity available.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
     pub kind: IdentityKind,
@@ -98,7 +99,7 @@ pub enum IdentityKind {
     T10,
     /// Vendor, model and serial number together.
     Serial,
-    /// The place in the machine; says nothing about the disk itself.
+    /// The position in the machine; says nothing about the disk itself.
     ByPath,
 }
 
@@ -106,11 +107,11 @@ pub enum IdentityKind {
 #[serde(rename_all = "kebab-case")]
 pub enum Strength {
     Strong,
-    /// Zero, a placeholder, shared with another disk of the machine, or only a place.
+    /// Zero, a placeholder, shared with another disk of the machine, or only a position.
     Weak,
 }
 
-/// What a disk carries now.
+/// The current contents of a disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Existing {
     /// False when it could not be read, so that the rest may be missing.
@@ -126,11 +127,11 @@ pub struct Existing {
     /// Signatures on the whole disk.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contents: Vec<Content>,
-    /// Where nothing is recognised: how many bytes were looked at to see whether the disk is empty. Absent where something
-    /// is recognised, and where nothing was looked at.
+    /// If nothing is recognised: how many bytes were examined to see whether the disk is empty. Absent if something is
+    /// recognised, and if nothing was examined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looked_at_bytes: Option<u64>,
-    /// Nothing is recognised, but the disk was not seen to be empty: whatever is on it may be somebody's data.
+    /// Nothing is recognised, but the disk is not known to be empty: the contents may be somebody's data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unknown: bool,
     /// Id of the order that left the disk half written.
@@ -139,17 +140,17 @@ pub struct Existing {
 }
 
 impl Existing {
-    /// Nothing is recognised, and what was looked at is all zeros or 0xff.
+    /// Nothing is recognised, and everything examined is all zeros or all 0xff.
     pub fn is_blank(&self) -> bool {
         self.read && !self.is_recognised() && !self.unknown && self.unfinished.is_none()
     }
 
-    /// Somebody knows what it is.
+    /// Whether the contents are recognised.
     pub fn is_recognised(&self) -> bool {
         self.table.is_some() || !self.partitions.is_empty() || !self.contents.is_empty()
     }
 
-    /// What an earlier attempt of this order left half done: nobody's data.
+    /// Whether an earlier attempt of this order left it half written: no data is lost.
     pub fn is_unfinished_work_of(&self, order: &str) -> bool {
         self.unfinished.as_deref() == Some(order)
     }

@@ -1,6 +1,6 @@
 //! Names and numbers by which disks, partitions and filesystems are found at boot.
 
-/// Something that is looked for at boot.
+/// An identifier that is looked up at boot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Identifier {
     DiskGuid(String),

@@ -1,7 +1,7 @@
-//! `plan/v1`: what will be done to which disks and why. A pure function of (Inventory, Order).
+//! `plan/v1`: what will be done to which disks, and why. A pure function of (Inventory, Order).
 //!
-//! Disks are named by their index in `disks`; what they are on the machine is found again by `Identity` when the plan
-//! is applied. Sizes and offsets are bytes.
+//! Disks are named by their index in `disks`; when the plan is applied, they are found again by `Identity`. Sizes and
+//! offsets are bytes.
 
 mod disk;
 mod identifier;
@@ -38,18 +38,18 @@ pub struct Plan {
     pub version: String,
     /// The order's id.
     pub order: String,
-    /// `sha256:HEX` over the order's canonical JSON, so that a plan fits one order and no other.
+    /// `sha256:HEX` over the order's canonical JSON, so that a plan fits only this order.
     pub order_digest: String,
-    /// `sha256:HEX` over the canonical JSON of the plan without this field, `trace`, `warnings` and `device`
-    /// names: it changes when what would be done changes, not when the kernel counts disks differently.
+    /// `sha256:HEX` over the canonical JSON of the plan without this field, `trace`, `warnings` and `device` names: it
+    /// changes if the work changes, but not if the kernel numbers disks differently.
     pub digest: String,
     /// The layout that was chosen.
     pub layout: String,
     pub disks: Vec<PlannedDisk>,
-    /// In the order in which they are done.
+    /// In the order of execution.
     pub steps: Vec<Step>,
     pub finish: Finish,
-    /// What the order's author should know, although it stops nothing.
+    /// What the order's author should know, although it does not stop the order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
     /// Why these disks and not others.
@@ -58,13 +58,13 @@ pub struct Plan {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
-    /// Stable and dotted, as errors' codes are.
+    /// Stable and dotted, like error codes.
     pub code: String,
     pub message: String,
 }
 
 impl Plan {
-    /// Bytes of a disk, of a partition that a step makes with a fresh table, of what is built on these.
+    /// Size in bytes of a disk, of a partition that a step makes in a fresh table, or of a device built on these.
     pub fn size_of(&self, device: &Device) -> Option<u64> {
         match device {
             Device::Disk { disk } => self.shape_of(*disk).map(|(size, _)| size),
@@ -75,7 +75,7 @@ impl Plan {
                 }
                 _ => None,
             }),
-            // Known when the image is there.
+            // Known only once the image is there.
             Device::ImagePartition { .. } => None,
             Device::Raid { name } => self.raid(name)?.geometry(self).map(|geometry| geometry.size),
             Device::Luks { name: wanted } => self.steps.iter().find_map(|step| match step {
@@ -89,7 +89,7 @@ impl Plan {
         }
     }
 
-    /// Size and logical sector of a disk in bytes, as they are when it is written to: a step may change them.
+    /// Size and logical sector size of a disk in bytes when it is written: a step may change them.
     pub fn shape_of(&self, disk: usize) -> Option<(u64, u32)> {
         let formatted = self.steps.iter().find_map(|step| match step {
             Step::FormatNamespace(format) if format.disk == disk => Some((format.size, format.sector_size)),
@@ -115,7 +115,7 @@ impl Plan {
         })
     }
 
-    /// What a volume group that a step makes lies on.
+    /// The physical volumes of a volume group that a step makes.
     pub fn physical_volumes(&self, group: &str) -> Vec<Device> {
         let made = self.steps.iter().find_map(|step| match step {
             Step::CreateGroup(made) if made.name == group => Some(&made.physical),
@@ -124,17 +124,17 @@ impl Plan {
         made.into_iter().flatten().map(|one| one.on.clone()).collect()
     }
 
-    /// The disks that a device lies on, through arrays and volumes: each once.
+    /// The disks below a device, through arrays and volumes, without duplicates.
     pub fn disks_below(&self, device: &Device) -> Vec<usize> {
         disks_below(&self.steps, device)
     }
 
-    /// Whether a device lies on a LUKS volume, or is one.
+    /// Whether a device is, or lies on, a LUKS volume.
     pub fn is_encrypted(&self, device: &Device) -> bool {
         is_encrypted(&self.steps, device)
     }
 
-    /// How a partition that a step makes is found in its table again: by its number, or else by its GUID.
+    /// How a partition that a step makes is found in its table: by its number, or else by its GUID.
     pub fn made(&self, disk: usize, name: &str) -> Option<&PlannedPartition> {
         self.steps.iter().find_map(|step| match step {
             Step::CreateTable(table) if table.disk == disk => {
@@ -146,13 +146,13 @@ impl Plan {
     }
 }
 
-/// The device and all that it lies on, through everything that `steps` make. Each once, the nearest first.
+/// The device and everything below it, through everything that `steps` make. Without duplicates, the nearest first.
 pub fn layers(steps: &[Step], device: &Device) -> Vec<Device> {
     let mut found = vec![device.clone()];
     let mut next = 0;
     while let Some(one) = found.get(next).cloned() {
         for below in below(steps, &one) {
-            // Nothing made lies on itself; what others sent may claim so.
+            // No valid plan has cycles, but plans from elsewhere may.
             if !found.contains(&below) {
                 found.push(below);
             }
@@ -162,12 +162,12 @@ pub fn layers(steps: &[Step], device: &Device) -> Vec<Device> {
     found
 }
 
-/// Whether a device lies on a LUKS volume, or is one.
+/// Whether a device is, or lies on, a LUKS volume.
 pub fn is_encrypted(steps: &[Step], device: &Device) -> bool {
     layers(steps, device).iter().any(|one| matches!(one, Device::Luks { .. }))
 }
 
-/// The disks that a device lies on: each once.
+/// The disks below a device, without duplicates.
 pub fn disks_below(steps: &[Step], device: &Device) -> Vec<usize> {
     let mut found: Vec<usize> = layers(steps, device).iter().filter_map(Device::disk).collect();
     found.sort_unstable();
@@ -175,7 +175,7 @@ pub fn disks_below(steps: &[Step], device: &Device) -> Vec<usize> {
     found
 }
 
-/// What a device is made of.
+/// The devices directly below a device.
 fn below(steps: &[Step], device: &Device) -> Vec<Device> {
     let found = steps.iter().find_map(|step| match (step, device) {
         (Step::CreateRaid(raid), Device::Raid { name }) if raid.name == *name => Some(raid.members.clone()),

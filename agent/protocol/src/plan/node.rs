@@ -1,4 +1,4 @@
-//! What a plan leaves on the disks, as devices stacked on each other, for display.
+//! What a plan leaves on the disks, as stacked devices, for display.
 
 use super::parts::{Device, PlannedPartition};
 use super::words;
@@ -6,14 +6,14 @@ use super::words;
 /// Something that lies on devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// What others can lie on; none of a filesystem, an image, a place where it is mounted.
+    /// A device on which others can lie; `None` for a filesystem, an image or a mount point.
     pub device: Option<Device>,
     pub on: Vec<Device>,
     pub words: String,
 }
 
 impl Node {
-    /// What nothing else can lie on.
+    /// A node on which nothing else can lie.
     pub fn on(device: &Device, words: String) -> Self {
         Self { device: None, on: vec![device.clone()], words }
     }
@@ -33,7 +33,7 @@ impl Node {
     }
 }
 
-/// A partition is known by its disk and its name; not every step knows its number.
+/// A partition is identified by its disk and name; not every step knows its number.
 fn is_same(one: &Device, other: &Device) -> bool {
     match (one, other) {
         (Device::Partition { disk, name, .. }, Device::Partition { disk: on, name: called, .. }) => {

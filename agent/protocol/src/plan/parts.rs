@@ -5,10 +5,10 @@ use super::words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A partition to make.
+/// A partition to create.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedPartition {
-    /// Left out on a copied table: the lowest free number.
+    /// Absent in a copied table: the lowest free number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u32>,
     /// The GPT name.
@@ -16,27 +16,27 @@ pub struct PlannedPartition {
     /// GPT type.
     pub type_guid: String,
     pub guid: String,
-    /// Byte offset. Left out on a copied table, where it is found from the end.
+    /// Byte offset. Absent in a copied table, where it is found from the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<u64>,
     pub size: u64,
 }
 
-/// Something with blocks.
+/// A block device.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Device {
     Disk {
         disk: usize,
     },
-    /// By GPT name; the number too where the plan decides it.
+    /// By GPT name; with the number if the plan decides it.
     Partition {
         disk: usize,
         name: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         number: Option<u32>,
     },
-    /// Of an image's own table.
+    /// A partition of an image's own table.
     ImagePartition {
         disk: usize,
         partition: PartitionPick,
@@ -90,49 +90,49 @@ pub struct PlannedPhysical {
     pub on: Device,
     /// As LVM writes it.
     pub uuid: String,
-    /// How many extents it has at least.
+    /// Minimum number of extents.
     pub extents: u64,
 }
 
-/// How a logical volume lies on its group.
+/// The allocation of a logical volume in its group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum VolumeShape {
     Linear,
-    /// Across these physical volumes, by their place in the group; bytes.
+    /// Striped over these physical volumes, by their index in the group; bytes.
     Striped {
         on: Vec<usize>,
         stripe_size: u64,
     },
-    /// A copy on each of these.
+    /// One copy on each of these.
     Raid1 {
         on: Vec<usize>,
     },
-    /// Bytes of a chunk; extents of its metadata.
+    /// Chunk size in bytes; extents of metadata.
     ThinPool {
         chunk: u64,
         metadata_extents: u64,
     },
-    /// Out of this pool.
+    /// From this pool.
     Thin {
         pool: String,
     },
 }
 
-/// How a LUKS volume is opened. What opens it is not told.
+/// How a LUKS volume is opened, without the key itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "key", rename_all = "kebab-case")]
 pub enum PlannedKey {
-    /// The order's.
+    /// A passphrase from the order.
     Passphrase,
-    /// Made on the machine, encrypted to this recipient of age.
+    /// Generated on the machine, encrypted to this age recipient.
     RecoveryKey {
         to: String,
     },
     Generated {
         to: String,
     },
-    /// In the TPM, sealed to these PCRs (SHA-256) as they are while the plan is carried out.
+    /// In the TPM, sealed to the values of these PCRs (SHA-256) when the plan is carried out.
     Tpm2 {
         pcrs: Vec<u32>,
     },
@@ -151,32 +151,32 @@ pub struct PlannedPbkdf {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CrypttabEntry {
     pub name: String,
-    /// The LUKS volume's.
+    /// UUID of the LUKS volume.
     pub uuid: String,
     pub options: Vec<String>,
 }
 
-/// What a tree has to carry to start from what it lies on.
+/// What a tree must contain to boot from the devices below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TreeNeed {
-    /// A filesystem on a volume group.
+    /// A filesystem is on a volume group.
     Lvm,
-    /// One on a thin volume.
+    /// A filesystem is on a thin volume.
     ThinVolumes,
-    /// One on a LUKS volume.
+    /// A filesystem is on a LUKS volume.
     Luks,
-    /// The root on a LUKS volume: its ramdisk has to open it.
+    /// The root is on a LUKS volume: its ramdisk must open it.
     LuksRoot,
-    /// One that the TPM opens: by systemd.
+    /// A LUKS volume is opened by the TPM, through systemd.
     LuksTpm,
-    /// The root on one that the TPM opens: by systemd in its ramdisk.
+    /// The root is on a LUKS volume opened by the TPM, through systemd in its ramdisk.
     LuksTpmRoot,
-    /// An image's root on a mirror of which each half looks as the whole does.
+    /// An image's root is on a mirror of which each half looks like the whole.
     MirroredRoot,
 }
 
-/// A file that is put into a system. Its contents are not told.
+/// A file that is written into a system, without its contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedFile {
     /// Absolute, in the installed system.
@@ -187,18 +187,18 @@ pub struct PlannedFile {
     pub owner: Option<Account>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Account>,
-    /// Where it is fetched from; else it comes with the order.
+    /// The URL that it is fetched from; otherwise it comes with the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
 
-/// Where the seed goes.
+/// Where the seed is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum SeedTarget {
     /// Files in the root filesystem of an image.
     ImagePartition { disk: usize, partition: PartitionPick },
-    /// A file in the partition of an image that Ignition looks into; the number where the order says it.
+    /// A file in the image's partition that Ignition reads; the number if the order gives it.
     Ignition {
         disk: usize,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,12 +206,12 @@ pub enum SeedTarget {
     },
     /// Files in the mounted tree.
     Tree,
-    /// A partition of its own, made by an earlier step; the vfat on it is made with the seed.
+    /// A separate partition, made by an earlier step; the vfat on it is made with the seed.
     Own { on: Device },
 }
 
 impl SeedTarget {
-    /// For what is put into trees most of the time.
+    /// The most common target for trees.
     pub(super) fn tree() -> Self {
         Self::Tree
     }
@@ -220,7 +220,7 @@ impl SeedTarget {
         *self == Self::Tree
     }
 
-    /// The planned disks that it is on.
+    /// The planned disks that it lies on.
     pub fn disks(&self) -> Vec<usize> {
         match self {
             Self::ImagePartition { disk, .. } | Self::Ignition { disk, .. } => vec![*disk],
@@ -229,7 +229,7 @@ impl SeedTarget {
         }
     }
 
-    /// For people.
+    /// A readable description.
     pub fn words(&self) -> String {
         match self {
             Self::ImagePartition { disk, partition } => format!("{} of [{disk}]", words::pick(*partition)),
@@ -241,7 +241,7 @@ impl SeedTarget {
 }
 
 impl Device {
-    /// The planned disk that it is on, where it is on one.
+    /// The planned disk that it lies on, if there is exactly one.
     pub fn disk(&self) -> Option<usize> {
         match self {
             Device::Disk { disk } | Device::Partition { disk, .. } | Device::ImagePartition { disk, .. } => Some(*disk),

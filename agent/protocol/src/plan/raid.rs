@@ -1,34 +1,34 @@
-//! What an MD array of a level is made of and how much it holds: arithmetic, so that a plan can tell it and whoever makes
-//! the array can hold mdadm and the kernel to it.
+//! Geometry and capacity of MD arrays by level: arithmetic, so that a plan can predict it, and mdadm's and the kernel's
+//! results can be checked against it.
 
 use super::super::order::{Consistency, RaidLevel};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
-/// What is put on a disk before the next, unless the order says otherwise: mdadm's own.
+/// The default chunk size, which is also mdadm's.
 pub const CHUNK: u64 = 512 * KIB;
-/// A chunk is whole pages of memory, and no more than anybody has a use for. Bytes.
+/// A chunk is whole memory pages, up to a reasonable maximum. Bytes.
 pub const CHUNKS: std::ops::RangeInclusive<u64> = 4 * KIB..=64 * MIB;
-/// Before the data of metadata 1.1 and 1.2: superblock, bitmap and the list of bad blocks.
+/// Space before the data with metadata 1.1 and 1.2: superblock, bitmap and bad block list.
 const BOOKS: u64 = MIB;
-/// Two partial parity logs, where the level has them (`MULTIPLE_PPL_AREA_SIZE_SUPER1`, linux/raid/md_p.h).
+/// Two partial parity logs, if the level has them (`MULTIPLE_PPL_AREA_SIZE_SUPER1`, linux/raid/md_p.h).
 const LOGS: u64 = 2 * MIB;
-/// The most that is left for a later change of shape, as mdadm has it.
+/// The maximum that is reserved for a later reshape, as in mdadm.
 const HEADROOM: u64 = 128 * MIB;
 
-/// Where an array's bytes lie on its members, and how many there are. Bytes.
+/// Where an array's data lies on its members, and its size. Bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
-    /// Where they begin on each member.
+    /// Data offset on each member.
     pub data_offset: u64,
-    /// What each member gives. Of a level without redundancy each gives what it has: then this is the least.
+    /// Usable size of each member. Without redundancy each member is used to its end: then this is the smallest.
     pub component: u64,
-    /// What the array holds.
+    /// Capacity of the array.
     pub size: u64,
 }
 
 impl RaidLevel {
-    /// As the superblock has it.
+    /// As in the superblock.
     pub fn number(self) -> i32 {
         match self {
             Self::Raid0 => 0,
@@ -39,7 +39,7 @@ impl RaidLevel {
         }
     }
 
-    /// As mdadm calls it.
+    /// mdadm's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Raid0 => "raid0",
@@ -58,7 +58,7 @@ impl RaidLevel {
         }
     }
 
-    /// Fewer active members make no such array.
+    /// The minimum number of active members.
     pub fn least_members(self) -> usize {
         match self {
             Self::Raid0 | Self::Raid1 | Self::Raid10 => 2,
@@ -67,18 +67,18 @@ impl RaidLevel {
         }
     }
 
-    /// It puts chunks on its members by turns.
+    /// Whether it distributes chunks over its members.
     pub fn is_striped(self) -> bool {
         self != Self::Raid1
     }
 
-    /// It goes on when a member is lost.
+    /// Whether it survives the loss of a member.
     pub fn is_redundant(self) -> bool {
         self != Self::Raid0
     }
 
-    /// How its chunks lie, as the superblock has it: left-symmetric parity (5 and 6), two copies side by side (10), nothing
-    /// that could be chosen (1), and whatever the kernel has for members of unequal size (0).
+    /// The layout field of the superblock: left-symmetric parity (5 and 6), two near copies (10), none (1), and the
+    /// kernel's choice for members of unequal size (0).
     pub fn layout(self) -> Option<u32> {
         match self {
             Self::Raid0 => None,
@@ -89,8 +89,8 @@ impl RaidLevel {
     }
 }
 
-/// Of an array over active members of these sizes in bytes; `chunk` in bytes, where it is striped. None where they are too
-/// small for it.
+/// The geometry of an array over active members of these sizes in bytes; `chunk` in bytes, if striped. `None` if they
+/// are too small.
 pub fn geometry(
     level: RaidLevel,
     metadata: &str,
@@ -101,12 +101,12 @@ pub fn geometry(
     let least = members.iter().copied().min()?;
     let chunk = if level.is_striped() { chunk.unwrap_or(CHUNK) } else { 1 };
     let (data_offset, behind) = match metadata {
-        // Everything of its own lies at the end.
+        // All metadata lies at the end.
         "1.0" => (0, BOOKS),
         _ => (data_offset(least, consistency), 0),
     };
     let gives = |member: u64, unit: u64| Some(member.checked_sub(data_offset + behind)? / unit * unit);
-    // Members of unequal size are used to their ends where nothing is kept twice; else as far as the smallest goes.
+    // Without redundancy, members of unequal size are used to their ends; otherwise only as far as the smallest one.
     let component = gives(least, if level.is_redundant() { chunk.max(MIB) } else { chunk })?;
     let active = members.len() as u64;
     let size = match level {
@@ -120,7 +120,7 @@ pub fn geometry(
     (component > 0 && size > 0).then_some(Geometry { data_offset, component, size })
 }
 
-/// Behind superblock, bitmap and logs, with a thousandth of the member left free for a later change of shape.
+/// Behind superblock, bitmap and logs, with a thousandth of the member reserved for a later reshape.
 fn data_offset(member: u64, consistency: Consistency) -> u64 {
     let books = BOOKS + if consistency == Consistency::Ppl { LOGS } else { 0 };
     let headroom = (member / 1024).min(HEADROOM) / MIB * MIB;
@@ -179,7 +179,7 @@ mod tests {
     }
 
     proptest! {
-        /// No byte of the array lies outside of a member, and what each gives is whole chunks.
+        /// No byte of the array lies outside of a member, and each member contributes whole chunks.
         #[test]
         fn what_is_planned_fits(
             level in prop::sample::select(LEVELS.to_vec()),

@@ -1,6 +1,6 @@
-//! The table of steps. A kind is one row here, and one folder in the agent's `apply/steps/`: its wire type (which this
-//! crate compiles from there), what it does, and its tests. Everything that has to know all kinds is made from this table
-//! and has no wildcard: a kind that is forgotten somewhere does not compile.
+//! The table of steps. Each kind is one row here and one folder in the agent's `apply/steps/`, with its wire type
+//! (which this crate compiles from there), its implementation and its tests. All code that must know every kind is
+//! generated from this table, without wildcards: a kind that is forgotten somewhere does not compile.
 
 use super::identifier::Identifier;
 use super::node::Node;
@@ -114,17 +114,17 @@ macro_rules! for_each_step {
     };
 }
 
-/// What every kind says of itself.
+/// What every kind of step reports about itself.
 pub trait Wire {
-    /// The disks that it writes to, by their index in the plan, where it names any.
+    /// The disks that it writes to, by their index in the plan, if it names any.
     fn disks(&self) -> Vec<usize>;
     /// The disks that it only reads.
     fn reads(&self) -> Vec<usize>;
-    /// One line for people.
+    /// A one-line description.
     fn words(&self, plan: &Plan) -> String;
-    /// What it writes that is looked for at boot.
+    /// The identifiers it writes that are looked up at boot.
     fn identifiers(&self) -> Vec<Identifier>;
-    /// What there is on disks afterwards, for people; of most kinds nothing that a tree of devices would show.
+    /// What it leaves on the disks, for display; most kinds leave nothing to show in a tree of devices.
     fn nodes(&self, _plan: &Plan) -> Vec<Node> {
         Vec::new()
     }
@@ -134,7 +134,7 @@ macro_rules! steps {
     ($($module:ident $kind:ident $name:literal,)*) => {
         $(pub use $module::$kind;)*
 
-        /// What is done, step by step. `disk` is an index into the plan's `disks`.
+        /// One step of the plan. `disk` is an index into the plan's `disks`.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(tag = "step")]
         pub enum Step {
@@ -142,10 +142,10 @@ macro_rules! steps {
         }
 
         impl Step {
-            /// Of all kinds, as the JSON has them.
+            /// The names of all kinds, as in JSON.
             pub const NAMES: &[&str] = &[$($name),*];
 
-            /// As the JSON has it.
+            /// The name, as in JSON.
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$kind(_) => $name,)*
@@ -170,7 +170,7 @@ macro_rules! steps {
 crate::for_each_step!(steps);
 
 impl Step {
-    /// The disks that this step writes to, where it names any.
+    /// The disks that this step writes to, if it names any.
     pub fn disks(&self) -> Vec<usize> {
         self.wire().disks()
     }
@@ -180,17 +180,17 @@ impl Step {
         self.wire().reads()
     }
 
-    /// One line for people.
+    /// A one-line description.
     pub fn words(&self, plan: &Plan) -> String {
         self.wire().words(plan)
     }
 
-    /// What it writes that is looked for at boot.
+    /// The identifiers it writes that are looked up at boot.
     pub fn identifiers(&self) -> Vec<Identifier> {
         self.wire().identifiers()
     }
 
-    /// What there is on disks afterwards.
+    /// What it leaves on the disks.
     pub fn nodes(&self, plan: &Plan) -> Vec<Node> {
         self.wire().nodes(plan)
     }

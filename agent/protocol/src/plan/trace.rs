@@ -15,17 +15,17 @@ pub struct Trace {
     pub roles: Vec<SetTrace>,
 }
 
-/// Where an attribute came from. Its value is not here: it may be a secret.
+/// Where an attribute came from. Its value is not included, because it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AttributeTrace {
     pub name: String,
     pub source: AttributeSource,
-    /// Sources that also had it and lost.
+    /// Sources of lower precedence that also had it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overridden: Vec<AttributeSource>,
 }
 
-/// The first that has an attribute wins.
+/// The first source that has an attribute wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttributeSource {
@@ -50,7 +50,7 @@ pub struct LayoutTrace {
 #[serde(rename_all = "kebab-case")]
 pub enum LayoutVerdict {
     Chosen,
-    /// Applies, but another with a higher priority does too.
+    /// Applies, but so does another with a higher priority.
     Outranked,
     /// Applies with the same highest priority as another.
     Tied,
@@ -72,9 +72,9 @@ pub enum Truth {
 pub struct Check {
     /// JSON pointer below the predicate.
     pub at: String,
-    /// The condition in words: `size ge 400GB`.
+    /// A readable condition: `size ge 400GB`.
     pub wanted: String,
-    /// What the inventory or attribute says; null where it says nothing.
+    /// The value in the inventory or attribute; null if there is none.
     pub observed: serde_json::Value,
     pub truth: Truth,
 }
@@ -82,33 +82,33 @@ pub struct Check {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SetTrace {
     pub set: String,
-    /// At least so many were wanted,
+    /// The minimum that was wanted.
     pub min: u32,
-    /// and at most so many; null is any number.
+    /// The maximum; null means any number.
     pub max: Option<u32>,
-    /// The best first; those that did not match after those that did.
+    /// The best first; those that did not match come last.
     pub candidates: Vec<Candidate>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Candidate {
-    /// The kernel's name, informative.
+    /// The kernel's name, for information.
     pub device: String,
     /// Disks only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
-    /// For people: model and size, or MAC.
+    /// Model and size, or MAC, for display.
     pub label: String,
     pub verdict: Verdict,
-    /// For people: why.
+    /// A readable reason.
     pub reason: String,
-    /// Why it was not asked at all.
+    /// Why it was not evaluated at all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateFinding>,
     /// Every condition with its observed value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
-    /// Of those that failed, the one that came closest.
+    /// The one that came closest among those that failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nearest_miss: bool,
 }
@@ -117,15 +117,15 @@ pub struct Candidate {
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     Chosen,
-    /// Matches, and others were preferred.
+    /// Matches, but others were preferred.
     PassedOver,
-    /// Matches, and nothing says which of it and another is meant.
+    /// Matches, but nothing decides between it and another.
     Tied,
     /// A condition is false.
     NoMatch,
     /// No condition is false, but one could not be decided.
     Unknown,
-    /// Left out by a gate.
+    /// Excluded by a gate.
     Gated,
 }
 

@@ -27,7 +27,7 @@ pub fn device(device: &Device) -> String {
     }
 }
 
-/// A closed word as its JSON has it.
+/// An enumeration value as in its JSON.
 pub fn word<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

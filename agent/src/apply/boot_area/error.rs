@@ -32,7 +32,7 @@ impl Coded for AreaError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::ReadBack { .. } => Some("the disk does not keep what is written to it; replace it".to_owned()),
+            Self::ReadBack { .. } => Some("replace the disk: it does not keep what is written to it".to_owned()),
             Self::Io { .. } | Self::Lengths { .. } => None,
         }
     }

@@ -1,14 +1,15 @@
-//! The parts that make a disk bootable, held in memory until the order is done: its first and last MiB, with boot code,
+//! The parts that make a disk bootable, kept in memory until the order is done: its first and last MiB, with boot code,
 //! partition table and backup table.
 //!
-//! From the first change on, both are zeros on the disk but for a mark in the first sector
-//! ([`hwinventory::model::unfinished`]), which says whose
-//! work this is and carries no boot signature. Steps that read or change the table do it through [`Shadowed`]. The kernel
-//! is told of partitions one by one (BLKPG) and reads no table. [`BootArea::commit`] puts everything on the disk, the
-//! first sector last of all. Whatever stops the work before leaves a disk that firmware finds nothing on.
+//! From the first change on, both are zeros on the disk except for a mark in the first sector
+//! ([`hwinventory::model::unfinished`]), which names the order and has no boot signature. Steps that read or change the
+//! table use [`Shadowed`]. The kernel is told of partitions one by one (BLKPG) and reads no table. [`BootArea::commit`]
+//! writes everything to the disk, the first sector last. If the work stops before that, firmware finds nothing on the
+//! disk.
 //!
-//! Where partitions are kept, their record ([`hwinventory::model::kept`]) follows the mark to the disk before the old tables
-//! go, and stays until the first sector of the new system is there: at every moment one of them says where they are.
+//! If partitions are kept, a record of them ([`hwinventory::model::kept`]) is written after the mark and before the old
+//! tables are removed, and stays until the first sector of the new system is written: at every moment one of them says
+//! where they are.
 
 mod error;
 mod overlay;
@@ -27,20 +28,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Bytes at each end of a disk that are withheld.
 pub const LENGTH: u64 = 1 << 20;
 
-/// One disk's two ends.
+/// The two ends of one disk.
 #[derive(Debug)]
 pub struct BootArea {
     /// Size and sector.
     shape: Mutex<(u64, u32)>,
     state: Mutex<State>,
     kept: Mutex<KeptRanges>,
-    /// What was at its ends is gone, and what shall be there is not there yet.
+    /// The old contents of its ends are gone, and the new ones are not yet written.
     begun: AtomicBool,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Nothing was changed yet, or all of it is there.
+    /// Nothing has been changed yet, or everything has been written.
     OnDisk,
     Withheld(Overlay),
 }
@@ -50,18 +51,18 @@ impl BootArea {
         Self::keeping(size, sector, KeptRanges::default())
     }
 
-    /// Of a disk on which something stays.
+    /// For a disk with kept partitions.
     pub fn keeping(size: u64, sector: u32, kept: KeptRanges) -> Self {
         let (state, begun) = (Mutex::new(State::OnDisk), AtomicBool::new(false));
         Self { shape: Mutex::new((size, sector)), state, kept: Mutex::new(kept), begun }
     }
 
-    /// What stays on the disk.
+    /// The kept ranges on the disk.
     pub fn kept(&self) -> KeptRanges {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What the disk remembers of it, from the first change on until it is done.
+    /// The record of kept partitions on the disk, from the first change until the order is done.
     pub fn remember(&self, record: KeptRecord) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = KeptRanges::new(kept.ranges().to_vec(), Some(record));
@@ -81,7 +82,7 @@ impl BootArea {
         *self.shape.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The disk at `device` has another size and other sectors from now on, in bytes. Nothing may be withheld.
+    /// The disk at `device` now has another size and sector size, in bytes. Nothing may be withheld.
     pub fn reshape(&self, device: &Path, size: u64, sector: u32) -> Result<(), AreaError> {
         if self.is_withheld() {
             return Err(AreaError::Lengths { device: device.to_owned() });
@@ -90,7 +91,7 @@ impl BootArea {
         Ok(())
     }
 
-    /// Takes what shall be at both ends, and sees to it that on the disk there is nothing but the mark of `order`.
+    /// Takes the future contents of both ends, and leaves only the mark of `order` on the disk.
     pub fn withhold(&self, disk: &dyn Sectors, head: Vec<u8>, tail: Vec<u8>, order: &str) -> Result<(), AreaError> {
         let (size, sector) = self.shape();
         let overlay = Overlay::new(size, sector, head, tail)
@@ -102,14 +103,14 @@ impl BootArea {
         Ok(())
     }
 
-    /// The same of a disk that shall have nothing at its ends so far.
+    /// The same for a disk whose ends are to be empty for now.
     pub fn withhold_nothing(&self, disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
         let (head, tail) = self.lengths();
         self.withhold(disk, vec![0; head], vec![0; tail], order)
     }
 
-    /// Puts the mark into the first sector, and zeros where a GPT has its headers: firmware finds nothing from here on. What
-    /// else there is stays.
+    /// Writes the mark into the first sector, and zeros over the headers of a GPT: from here on firmware finds nothing.
+    /// The rest stays.
     pub fn mark(&self, disk: &dyn Sectors, order: &str) -> Result<(), AreaError> {
         self.begin();
         overlay::mark(disk, order, &self.kept())
@@ -125,7 +126,7 @@ impl BootArea {
         self.withhold(disk, head, tail, order)
     }
 
-    /// What lies inside of partitions is theirs, and the kernel reads it from the disk.
+    /// Writes the parts inside of partitions to the disk, where the kernel reads them.
     pub fn release(&self, disk: &dyn Sectors, partitions: &[Extent]) -> Result<(), AreaError> {
         match &mut *self.lock() {
             State::OnDisk => Ok(()),
@@ -133,23 +134,23 @@ impl BootArea {
         }
     }
 
-    /// Whether something waits for [`BootArea::commit`].
+    /// Whether anything is waiting for [`BootArea::commit`].
     pub fn is_withheld(&self) -> bool {
         matches!(&*self.lock(), State::Withheld(_))
     }
 
-    /// Somebody else has begun with it.
+    /// Another component has started writing to the disk.
     pub fn begin(&self) {
         self.begun.store(true, Ordering::Release);
     }
 
-    /// Whether the order has begun with this disk, and [`BootArea::commit`] has not ended it.
+    /// Whether the order has started with this disk, and [`BootArea::commit`] has not finished it.
     pub fn is_begun(&self) -> bool {
         self.begun.load(Ordering::Acquire)
     }
 
-    /// Everything to the disk: the tail, the head but for its first sector, the first sector, each flushed; then all is
-    /// read back. What fails is undone as far as the disk obeys. Nothing to do where nothing is withheld.
+    /// Writes everything to the disk: the tail, the head without its first sector, the first sector, each flushed; then
+    /// reads it all back. A failure is undone as far as possible. Does nothing if nothing is withheld.
     pub fn commit(&self, disk: &dyn Sectors, order: &str) -> Result<Option<Committed>, AreaError> {
         let mut state = self.lock();
         let State::Withheld(overlay) = &*state else { return Ok(None) };
@@ -166,7 +167,7 @@ impl BootArea {
         Ok(Some(committed))
     }
 
-    /// The bytes of both ends as they are, or as they shall be.
+    /// The bytes of both ends, current or future.
     pub fn ends(&self, disk: &dyn Sectors) -> io::Result<(Vec<u8>, Vec<u8>)> {
         let (head, tail) = self.lengths();
         let (mut head, mut tail) = (vec![0; head], vec![0; tail]);
@@ -181,21 +182,21 @@ impl BootArea {
     }
 }
 
-/// What came to the disk last.
+/// What was written to the disk last.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Committed {
     pub device: String,
     pub head_bytes: u64,
     pub tail_bytes: u64,
-    /// SHA-256 over both, as they were read back.
+    /// SHA-256 over both, as read back.
     pub sha256: String,
-    /// Both ends with what of them was let go to the disk before, and read back there. Bytes.
+    /// Size of both ends in bytes, including what was written and read back earlier.
     #[serde(skip)]
     pub whole: (u64, u64),
 }
 
 impl Committed {
-    /// How much of it is an image's: of this length, on a disk of this size. Bytes.
+    /// The part that belongs to an image of this length, on a disk of this size. Bytes.
     pub fn of_image(&self, image: u64, disk: u64) -> u64 {
         let (head, tail) = self.whole;
         let first = head.min(image);
@@ -203,7 +204,7 @@ impl Committed {
     }
 }
 
-/// A disk with its withheld ends laid over it.
+/// A disk with its withheld ends overlaid.
 pub struct Shadowed<'a> {
     pub disk: &'a dyn Sectors,
     pub area: &'a BootArea,

@@ -17,12 +17,12 @@ pub struct Overlay {
     sector: usize,
     head: Vec<u8>,
     tail: Vec<u8>,
-    /// Lengths of both before any of it was let go to the disk, which compared it.
+    /// Lengths of both before parts were written to the disk and compared.
     whole: (u64, u64),
 }
 
 impl Overlay {
-    /// None where they are no whole sectors, overlap, or miss the first sector.
+    /// `None` if they are not whole sectors, overlap, or lack the first sector.
     pub fn new(size: u64, sector: u32, head: Vec<u8>, tail: Vec<u8>) -> Option<Self> {
         let sector = sector as usize;
         let whole = |bytes: &[u8]| sector > 0 && bytes.len().is_multiple_of(sector);
@@ -64,7 +64,7 @@ impl Overlay {
         Ok(())
     }
 
-    /// How many bytes of a range are in the head, on the disk, in the tail.
+    /// How many bytes of a range are in the head, on the disk, and in the tail.
     fn split(&self, offset: u64, length: usize) -> io::Result<(usize, usize, usize)> {
         let end = offset.checked_add(length as u64).filter(|end| *end <= self.size);
         let end = end.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "beyond the end of the disk"))?;
@@ -75,14 +75,14 @@ impl Overlay {
         Ok((number(before), length.saturating_sub(number(before + after)), number(after)))
     }
 
-    /// Zeros both places on the disk, with the mark in the first sector and the record of what is kept, and looks that it
-    /// is so.
+    /// Zeros both ends on the disk, except for the mark in the first sector and the record of kept partitions, and
+    /// verifies that.
     pub fn blank(&self, disk: &dyn Sectors, order: &str, kept: &KeptRanges) -> Result<(), AreaError> {
         let mut head = unfinished::mark(order).to_vec();
         head.resize(self.head.len().max(self.sector), 0);
         kept.put_record(&mut head);
         begin(disk, head.get(..self.sector).unwrap_or_default(), kept)?;
-        // The first sector first: without it firmware looks no further.
+        // The first sector first: without it firmware does not look further.
         let tail = vec![0; self.tail.len()];
         let (first, rest) = head.split_at(self.sector);
         for (at, bytes) in [(0, first), (self.sector as u64, rest), (self.tail_start(), tail.as_slice())] {
@@ -92,9 +92,9 @@ impl Overlay {
         compare(disk, self.tail_start(), &tail)
     }
 
-    /// Writes what lies inside of partitions to the disk, and has it no more. A partition that begins in front of the end
-    /// of the table is a hybrid's that means the whole disk: nothing is let go for it.
-    /// Where the disk remembers what is kept, only a boot loader's partition may be, which nobody reads by the kernel.
+    /// Writes what lies inside of partitions to the disk, and drops it here. A partition that begins before the end of
+    /// the table belongs to a hybrid image and covers the whole disk: it is not written. If the disk has a record of
+    /// kept partitions, only a boot loader's partition may lie there, which is not read through the kernel.
     pub fn release(&mut self, disk: &dyn Sectors, partitions: &[Extent], kept: &KeptRanges) -> Result<(), AreaError> {
         let floor = if kept.record().is_some() { self.head.len() as u64 } else { self.table_end() };
         let inner = || partitions.iter().filter(|one| one.start >= floor && one.length > 0);
@@ -118,7 +118,7 @@ impl Overlay {
         Ok(())
     }
 
-    /// Bytes up to the end of the primary table: of a GPT its array, else the first sector.
+    /// End of the primary table in bytes: the end of the GPT's array, or else of the first sector.
     fn table_end(&self) -> u64 {
         let sector = self.sector as u64;
         let header = self.head.get(self.sector..self.sector * 2).and_then(|sector| Header::parse(sector).ok());
@@ -128,7 +128,7 @@ impl Overlay {
         end.map_or(sector, |lba| lba.saturating_mul(sector))
     }
 
-    /// A record of what is kept goes when the new table is there and counts, unless there has to be something else.
+    /// The record of kept partitions is removed once the new table is in place, unless other data belongs there.
     pub fn commit(&self, disk: &dyn Sectors, kept: &KeptRanges) -> Result<(), AreaError> {
         let sector = self.sector.min(self.head.len());
         let later = kept.record().and_then(|record| {
@@ -163,8 +163,9 @@ impl Overlay {
 const EL_TORITO: u64 = 17 * 2048;
 const VOLUME: u64 = 16 * 2048;
 
-/// The mark and, right behind it, the record of what is kept. Whatever else looks like a record is gone before: the mark
-/// would make it count. Where there is a mark already, what there is counts already, and stays.
+/// Writes the mark and, right after it, the record of kept partitions. Anything else that looks like a record is
+/// removed first, because the mark would make it valid. If there already is a mark, the existing record is valid and
+/// stays.
 fn begin(disk: &dyn Sectors, first: &[u8], kept: &KeptRanges) -> Result<(), AreaError> {
     let mut now = vec![0; first.len()];
     disk.read_at(0, &mut now).map_err(|source| AreaError::io(disk, "read", source))?;
@@ -188,7 +189,7 @@ fn begin(disk: &dyn Sectors, first: &[u8], kept: &KeptRanges) -> Result<(), Area
     }
 }
 
-/// The mark, and zeros where the headers of a GPT and the descriptors of a CD's filesystem are.
+/// The mark, and zeros over GPT headers and the descriptors of a CD filesystem.
 pub fn mark(disk: &dyn Sectors, order: &str, kept: &KeptRanges) -> Result<(), AreaError> {
     let sector = disk.sector_size() as usize;
     let mut first = unfinished::mark(order).to_vec();

@@ -16,7 +16,7 @@ fn new(name: &str, size: u64) -> NewPartition {
     NewPartition { number: None, type_guid, guid, name, attributes: 0, min: size, max: Some(size) }
 }
 
-/// What firmware and boot sectors could start from.
+/// Whether firmware could find anything to start: a boot signature or a GPT header.
 fn boots(disk: &FaultDisk) -> bool {
     let bytes = disk.bytes.borrow();
     let sector = disk.sector as usize;
@@ -62,7 +62,7 @@ fn both_ends_of_an_image_leave_the_disk_and_come_back_as_they_were() {
     assert!(disk.bytes.borrow()[512..MIB as usize].iter().all(|byte| *byte == 0));
     assert!(disk.bytes.borrow()[7 * MIB as usize..].iter().all(|byte| *byte == 0));
     assert_eq!(disk.bytes.borrow()[MIB as usize..7 * MIB as usize], bytes[MIB as usize..7 * MIB as usize]);
-    // Whoever reads through it sees what was there, also across the borders.
+    // Reads through the shadow see the image's bytes, also across the borders.
     let mut seen = vec![0; 8 * MIB as usize];
     shadowed(&disk, &area).read_at(0, &mut seen).unwrap();
     assert!(seen == bytes);
@@ -78,12 +78,12 @@ fn what_lies_in_partitions_is_on_the_disk_for_the_kernel_to_find() {
     let area = BootArea::new(size, 512);
     area.withhold_present(&disk, ORDER).unwrap();
     let extent = |start: u64, length: u64| Extent { number: 1, start, length, guid: None };
-    // As old partitioning tools have it: from sector 63, and almost to the end.
+    // A partition as old tools make it: from sector 63, and almost to the end of the disk.
     area.release(&disk, &[extent(63 * 512, size - 63 * 512 - 33 * 512)]).unwrap();
     assert!(disk.bytes.borrow()[63 * 512..(size - 33 * 512) as usize] == bytes[63 * 512..(size - 33 * 512) as usize]);
     assert!(disk.bytes.borrow()[512..63 * 512].iter().all(|byte| *byte == 0));
     assert!(disk.bytes.borrow()[(size - 33 * 512) as usize..].iter().all(|byte| *byte == 0));
-    // What is written there now is not undone by the commit.
+    // The commit does not overwrite what is written there now.
     disk.write_at(64 * 512, &[9; 512]).unwrap();
     area.commit(&disk, ORDER).unwrap();
     assert_eq!(disk.bytes.borrow()[64 * 512..65 * 512], [9; 512]);
@@ -119,7 +119,7 @@ fn a_cut_at_any_write_of_the_commit_leaves_all_of_it_or_no_boot_sector() {
                 state & 1 == 1
             });
             let first = disk.bytes.borrow()[510..512] == [0x55, 0xaa];
-            // The first sector comes when everything else is there, and has been flushed.
+            // The first sector is written once everything else is on the disk and flushed.
             if first {
                 whole += 1;
                 assert!(matches!(table::read(&disk), Ok(Label::Gpt(_))), "{writes} writes");
@@ -157,11 +157,11 @@ fn either_end_counts_as_far_as_the_image_reaches() {
     assert_eq!(usual.of_image(10 * MIB, 100 * MIB), MIB);
     assert_eq!(usual.of_image(100 * MIB - 512, 100 * MIB), 2 * MIB - 512);
     assert_eq!(usual.of_image(100 * MIB, 100 * MIB), 2 * MIB);
-    // Both ends meet.
+    // Head and tail meet.
     assert_eq!(committed(MIB, MIB / 2).of_image(3 * MIB / 2, 3 * MIB / 2), 3 * MIB / 2);
 }
 
-/// At every moment one of them says where a kept partition is: the old table, the record, the new table.
+/// At every moment the old table, the record, or the new table says where a kept partition is.
 #[test]
 fn what_is_kept_is_remembered_until_the_new_table_says_so() {
     use crate::finalize::gpt::Partition;
@@ -233,7 +233,7 @@ fn what_is_kept_is_remembered_until_the_new_table_says_so() {
         }
     }
     assert!(begun > 0 && ended > 0, "{begun} {ended}");
-    // A partition that reaches into the last MiB: what is withheld begins behind it.
+    // A partition that extends into the last MiB: withholding begins behind it.
     let area = BootArea::keeping(25 * MIB, 512, KeptRanges::new(std::iter::once(20 * MIB..25 * MIB - 40 * 512), None));
     assert_eq!(area.lengths(), (MIB as usize, 40 * 512));
 }

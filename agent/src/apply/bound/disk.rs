@@ -21,36 +21,36 @@ use std::time::{Duration, Instant};
 
 pub use crate::protocol::receipt::OpenedDisk;
 
-/// For a udevd that looks at the disk just now to be done.
+/// Time for a udevd that is probing the disk to finish.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A disk of the plan, held open.
 #[derive(Debug)]
 pub struct BoundDisk {
-    /// `/dev/sda`, for people.
+    /// `/dev/sda`, for display.
     name: PathBuf,
-    /// Our own.
+    /// Our own node.
     node: PathBuf,
-    /// Where nodes of its partitions go.
+    /// Directory for nodes of its partitions.
     nodes: PathBuf,
     sys: PathBuf,
     dev: PathBuf,
-    /// Locked (flock), so that a udevd of a live system neither probes nor rescans.
+    /// Locked (flock), so that a live system's udevd neither probes nor rescans it.
     file: Handle,
     number: u64,
     sequence: Option<u64>,
     opened: OpenedDisk,
-    /// Size and logical sector in bytes, as they are by now.
+    /// Current size and logical sector size in bytes.
     shape: Mutex<(u64, u32)>,
     fate: Fate,
-    /// Partitions that stay.
+    /// Partitions that are kept.
     keep: Vec<Kept>,
     /// Start and length of partitions that a step told the kernel of, in bytes.
     placed: Mutex<BTreeMap<u32, (u64, u64)>>,
     area: BootArea,
 }
 
-/// Locked where nobody else has a lock: then it goes on without.
+/// Locked unless somebody else holds a lock: then it works without.
 #[derive(Debug)]
 enum Handle {
     Locked(Flock<File>),
@@ -67,7 +67,7 @@ impl Handle {
 }
 
 impl BoundDisk {
-    /// `seen` is the inventory's word on it.
+    /// `seen` is the disk in the inventory.
     pub(super) fn open_planned(
         planned: &PlannedDisk,
         seen: Option<&Disk>,
@@ -79,7 +79,7 @@ impl BoundDisk {
             None => paths.dev.join(&planned.device),
         };
         let failed = |source| proof::gone_or(&name, source);
-        // Opening one that hangs may hang.
+        // Opening a disk that hangs may hang too.
         let known = fs::metadata(&name).map_err(failed)?.rdev();
         let listed = text(&sysfs_of(&paths.sys, known), "diskseq").and_then(|text| text.parse().ok());
         if hung::is((known, listed)) {
@@ -136,7 +136,7 @@ impl BoundDisk {
         Ok(disk)
     }
 
-    /// What was opened against what the plan was made from.
+    /// Compares the opened disk with the one for which the plan was made.
     fn is_planned(&self, planned: &PlannedDisk, seen: Option<&Disk>, sysfs: &Path) -> Result<(), ApplyError> {
         let differs = |what: &str, planned: &dyn ToString, found: &dyn ToString| {
             Err(self.other(what, planned.to_string(), found.to_string()))
@@ -151,7 +151,7 @@ impl BoundDisk {
         if found.logical_block_size != planned.logical_block_size {
             return differs("sector size", &planned.logical_block_size, &found.logical_block_size);
         }
-        // sysfs answers for the number that we hold, so that it cannot be another disk's by now.
+        // sysfs describes the device number that we hold open, so it cannot be another disk by now.
         if let (Some(opened), Some(listed)) =
             (self.sequence, text(sysfs, "diskseq").and_then(|text| text.parse::<u64>().ok()))
             && opened != listed
@@ -192,8 +192,8 @@ impl BoundDisk {
         *self.shape.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Binds the disk anew after its sectors were changed: it has to be the same one, with this size and these sectors.
-    /// Nothing of it may be withheld.
+    /// Binds the disk again after its sector size was changed: it must be the same disk, with this size and sector
+    /// size. Nothing of it may be withheld.
     pub fn reshape(&self, size: u64, sector: u32) -> Result<(), ApplyError> {
         self.usable()?;
         let file = self.file.file();
@@ -217,7 +217,7 @@ impl BoundDisk {
         Ok(())
     }
 
-    /// For commands that are the device's own, on the very disk that is bound.
+    /// The file for device commands, on exactly the bound disk.
     pub fn held(&self) -> Result<&File, ApplyError> {
         self.usable()?;
         Ok(self.file.file())
@@ -228,17 +228,17 @@ impl BoundDisk {
         self.fate == Fate::Overwritten
     }
 
-    /// Partitions that stay.
+    /// Partitions that are kept.
     pub fn keep(&self) -> &[Kept] {
         &self.keep
     }
 
-    /// Where our own nodes are.
+    /// The directory of our own nodes.
     pub fn directory(&self) -> PathBuf {
         self.nodes.clone()
     }
 
-    /// What makes it boot.
+    /// Its bootable parts.
     pub fn area(&self) -> &BootArea {
         &self.area
     }
@@ -251,7 +251,7 @@ impl BoundDisk {
         Ok(KernelDisk::over(&self.name, file, self.number, &self.sys, &self.dev))
     }
 
-    /// Makes the kernel's partitions those of the table, and remembers where they are.
+    /// Sets the kernel's partitions to those of the table, and records where they are.
     pub fn tell_kernel(&self, extents: &[Extent]) -> Result<(), ApplyError> {
         self.kernel()?.sync(extents)?;
         let placed = extents.iter().map(|extent| (extent.number, (extent.start, extent.length))).collect();
@@ -259,7 +259,7 @@ impl BoundDisk {
         Ok(())
     }
 
-    /// Nothing is done with it any more.
+    /// From now on nothing is done with the disk.
     pub fn keep_off(&self, until: Until) {
         hung::note((self.number, self.sequence), until);
     }
@@ -268,8 +268,8 @@ impl BoundDisk {
         hung::is((self.number, self.sequence))
     }
 
-    /// Requests that the kernel has completed and sectors of them, and requests that it waits for: what
-    /// `/sys/dev/block/M:m/stat` counts (Documentation/block/stat.rst). None where the kernel does not count.
+    /// The completed requests with their sectors, and the requests in flight, from `/sys/dev/block/M:m/stat`
+    /// (Documentation/block/stat.rst). `None` if the kernel does not count them.
     pub fn requests(&self) -> Option<Requests> {
         Requests::of(&self.sysfs())
     }
@@ -337,14 +337,14 @@ fn lock(file: File, name: &Path) -> Handle {
                 std::thread::sleep(Duration::from_millis(50));
             }
             Err((back, error)) => {
-                log::warn!("{}: somebody else holds a lock on it; going on without one: {error}", name.display());
+                log::warn!("{}: another process holds a lock on it; continuing without one: {error}", name.display());
                 return Handle::Plain(back);
             }
         }
     }
 }
 
-/// What an attribute says, without white space around it.
+/// The contents of an attribute, trimmed.
 pub(super) fn text(sysfs: &Path, name: &str) -> Option<String> {
     fs::read_to_string(sysfs.join(name)).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }

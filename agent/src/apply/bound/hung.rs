@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Device number and disk sequence.
 type Key = (u64, Option<u64>);
 
-/// What waits for a disk that hangs cannot be called back.
+/// Threads that wait for a hung disk cannot be interrupted.
 #[derive(Debug, Clone)]
 pub enum Until {
-    /// The machine is started anew.
+    /// Until the machine is rebooted.
     Boot,
-    /// This is set.
+    /// Until this is set.
     Ended(Arc<AtomicBool>),
 }
 

@@ -1,9 +1,9 @@
 //! Disks bound by file descriptor, not by name: opened once when the work begins and held until it is over.
 //!
-//! While a disk is held open, the kernel gives its number to no other one, so that a node of our own with that number
+//! While a disk is held open, the kernel assigns its device number to no other, so a node of our own with that number
 //! leads to this disk or to nothing, whatever is plugged in meanwhile. Everything that opens a disk of the plan, or a
-//! partition of one, does it by such a node, which [`BoundDisk::open`] hands out after it has looked at what it opened:
-//! we, mount(2), and the programs that make filesystems and arrays.
+//! partition of one, uses such a node: this program, mount(2), and the programs that make filesystems and arrays.
+//! [`BoundDisk::open`] provides it after verifying what it opened.
 
 mod disk;
 mod hung;
@@ -22,7 +22,7 @@ use hwinventory::Inventory;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Part of a disk that has a block device of its own.
+/// A part of a disk with a block device of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     Whole,
@@ -30,7 +30,7 @@ pub enum Part {
     Number(u32),
 }
 
-/// The disks of a plan, in its order. Clones share them; the last one that goes lets go of them.
+/// The disks of a plan, in its order. Clones share them; the last one that is dropped releases them.
 #[derive(Debug, Clone)]
 pub struct Bound(Arc<Held>);
 
@@ -41,8 +41,8 @@ struct Held {
 }
 
 impl Bound {
-    /// Opens every disk of a plan. `inventory` is what the plan was made from, a moment ago: what is opened has to be what
-    /// was looked at then.
+    /// Opens every disk of a plan. `inventory` is what the plan was made from, a moment ago: the opened disks must
+    /// match it.
     pub fn new(plan: &Plan, inventory: &Inventory, paths: &Paths) -> Result<Self, ApplyError> {
         let nodes = node::directory(&paths.nodes)?;
         let mut held = Held { disks: Vec::with_capacity(plan.disks.len()), nodes };
@@ -64,7 +64,7 @@ impl Bound {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Nodes alone hold nothing; whoever still uses one has it open.
+        // Nodes alone hold nothing; a user of one has it open.
         let _ = std::fs::remove_dir_all(&self.nodes);
     }
 }

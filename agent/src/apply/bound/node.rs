@@ -7,20 +7,20 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// An empty directory of this run below `base`.
+/// An empty directory for this run below `base`.
 pub fn directory(base: &Path) -> Result<PathBuf, ApplyError> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let path = base.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     let failed = |source| ApplyError::Node { path: path.clone(), source };
-    // What a killed process of the same number left there.
+    // Left there by a killed process with the same number.
     let _ = fs::remove_dir_all(&path);
     DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
     Ok(path)
 }
 
-/// The node `name` of this block device; one that is there already and leads elsewhere is replaced.
+/// The node `name` for this block device; an existing one that leads elsewhere is replaced.
 pub fn make(directory: &Path, name: &str, (major, minor): (u32, u32)) -> Result<PathBuf, ApplyError> {
-    // sysfs has `!` where the names of some drivers have `/`.
+    // sysfs uses `!` where some drivers' names have `/`.
     let path = directory.join(name.replace(['/', '!'], "_"));
     let number = makedev(u64::from(major), u64::from(minor));
     let failed = |source| ApplyError::Node { path: path.clone(), source };

@@ -13,26 +13,26 @@ use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// What is done with what is opened.
+/// The purpose of opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
     Write,
 }
 
-/// A disk or partition that was looked at after it was opened. While it lives, `node` leads there.
+/// A disk or partition that was verified after it was opened. While this lives, `node` leads to it.
 #[derive(Debug)]
 pub struct Proven {
     file: Careful,
     node: PathBuf,
     name: PathBuf,
     number: Option<u32>,
-    /// Of the whole disk: bytes that are never written to.
+    /// For a whole disk: bytes that are never written.
     kept: Vec<Range<u64>>,
 }
 
-/// A file that is left open where its disk hangs: closing takes a lock of the disk's, and whoever waits for the disk may hold
-/// it for ever.
+/// A file that is left open if its disk hangs: closing takes a lock of the disk, which a thread that waits for the disk
+/// may hold for ever.
 #[derive(Debug)]
 struct Careful {
     file: Option<File>,
@@ -58,17 +58,17 @@ impl Drop for Careful {
 }
 
 impl Proven {
-    /// For those who open by themselves: mount(2) and programs.
+    /// For mount(2) and programs, which open it themselves.
     pub fn node(&self) -> &Path {
         &self.node
     }
 
-    /// For people: `/dev/sda3`.
+    /// For display: `/dev/sda3`.
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    /// As receipts have it.
+    /// The name used in receipts.
     pub fn device(&self) -> String {
         self.name.display().to_string()
     }
@@ -86,14 +86,14 @@ impl Proven {
         taken.map_err(|source| ApplyError::Open { device: name, source })
     }
 
-    /// What is no partition and no disk of the plan, and was looked at by whoever opened it.
+    /// A device that is neither a partition nor a disk of the plan, verified by the caller.
     pub(in super::super) fn array(file: File, node: PathBuf, name: PathBuf) -> Self {
         Self { file: Careful { file: Some(file), disk: None }, node, name, number: None, kept: Vec::new() }
     }
 }
 
 impl BoundDisk {
-    /// Opens the disk or a partition of it, past the page cache. The kernel has to know the partition already.
+    /// Opens the disk or a partition of it, bypassing the page cache. The kernel must already know the partition.
     pub fn open(&self, part: Part, access: Access) -> Result<Proven, ApplyError> {
         self.usable()?;
         match part {
@@ -118,7 +118,7 @@ impl BoundDisk {
                 let file = self.reopen(&node, &name, access)?;
                 let (major, minor) = known.device;
                 self.prove(&file, libc::makedev(major, minor), &name)?;
-                // The number was looked up by name: what was opened has to be the same as what was found.
+                // The number was looked up by name: the opened device must be the one that was found.
                 if self.partition(number)? != known {
                     return Err(self.other("partition", number.to_string(), "another one by now".to_owned()));
                 }
@@ -138,7 +138,7 @@ impl BoundDisk {
 
     /// A partition for writing, held exclusively.
     pub fn partition_target(&self, number: u32) -> Result<Target, ApplyError> {
-        // Whatever is opened is the same that was looked at.
+        // Whatever is opened has been verified.
         let proven = self.open(Part::Number(number), Access::Write)?;
         let opened = Target::open_device_as(proven.node(), proven.name());
         let target = opened.map_err(|error| self.gone_or_failed(error))?;
@@ -147,7 +147,7 @@ impl BoundDisk {
         Ok(target)
     }
 
-    /// A partition that is kept is not opened for writing.
+    /// A kept partition is never opened for writing.
     fn may_write(&self, number: u32) -> Result<(), ApplyError> {
         match self.keep().iter().find(|one| one.number == number) {
             None => Ok(()),
@@ -158,7 +158,7 @@ impl BoundDisk {
         }
     }
 
-    /// The node is there as long as this lives: that it leads nowhere says that the disk was taken out.
+    /// The node exists as long as this lives: if it leads nowhere, the disk was removed.
     fn gone_or_failed(&self, error: DiskError) -> ApplyError {
         match error {
             DiskError::NotFound { .. } => ApplyError::Gone { device: self.name().to_owned() },
@@ -172,7 +172,7 @@ impl BoundDisk {
         options.open(node).map_err(|source| gone_or(name, source))
     }
 
-    /// The number is that of the node; that the disk behind it is ours, its sequence tells.
+    /// The device number is that of the node; the disk sequence proves that the disk is ours.
     fn prove(&self, file: &File, number: u64, name: &Path) -> Result<(), ApplyError> {
         let opened = file.metadata().map_err(|source| gone_or(name, source))?.rdev();
         if opened != number {
@@ -186,7 +186,7 @@ impl BoundDisk {
         Ok(())
     }
 
-    /// A partition that a step told the kernel of has to lie where that step put it.
+    /// A partition that a step told the kernel of must be where that step put it.
     fn expected(&self, number: u32, known: &Known) -> Result<(), ApplyError> {
         let Some((start, length)) = self.placed(number) else { return Ok(()) };
         if (start, length) == (known.start, known.length) {
@@ -198,7 +198,7 @@ impl BoundDisk {
     }
 }
 
-/// What the kernel says of a disk that was taken out: the number leads nowhere.
+/// The kernel's error for a removed disk: the number leads nowhere.
 pub(super) fn gone_or(device: &Path, source: io::Error) -> ApplyError {
     let device = device.to_owned();
     match source.raw_os_error() {

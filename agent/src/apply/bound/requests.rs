@@ -1,21 +1,21 @@
-//! How many requests the kernel has answered for a disk, and how many it still waits for.
+//! How many requests of a disk have completed, and how many are in flight.
 
 use super::disk::text;
 use std::fs;
 use std::path::Path;
 
-/// The kernel's counters of a disk.
+/// The kernel's request counters of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requests {
-    /// Grows with every request that is answered.
+    /// Increases with every completed request.
     pub done: u64,
-    /// Sent and not answered.
+    /// Sent and not completed.
     pub waiting: u64,
 }
 
 impl Requests {
-    /// Of the disk with this directory in sysfs. Since Linux 6.16, requests to a partition are counted at the partition
-    /// alone; before, at the disk too.
+    /// The counters of the disk with this sysfs directory. Since Linux 6.16, requests to a partition are counted only
+    /// there; before, at the disk too.
     pub(super) fn of(sysfs: &Path) -> Option<Self> {
         let read = |directory: &Path| Self::parse(&text(directory, "stat")?);
         let mut found = read(sysfs)?;

@@ -13,15 +13,15 @@ use super::work::Work;
 use crate::protocol::plan::Step;
 use crate::protocol::plan::steps::*;
 
-/// What every kind of step can be asked for.
+/// The interface of every kind of step.
 trait Perform {
-    /// Whether this agent and its ramdisk can do it. Asked before anything is changed.
+    /// Whether this agent and its ramdisk support it. Checked before anything is changed.
     fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError>;
     /// How long its disks may be silent.
     fn patience(&self, usual: Patience) -> Patience {
         usual
     }
-    /// Does it. It is on the disk, and was looked at, when this returns.
+    /// Carries it out. When this returns, the result is on the disk and has been checked.
     fn perform(&self, work: &Work) -> Result<(), ApplyError>;
 }
 
@@ -29,7 +29,7 @@ macro_rules! dispatch {
     ($($module:ident $kind:ident $name:literal,)*) => {
         $(pub mod $module;)*
 
-        /// Refuses what cannot be done here.
+        /// Refuses steps that are not supported here.
         pub fn able(step: &Step, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
             match step {
                 $(Step::$kind(step) => Perform::able(step, ramdisk),)*

@@ -7,7 +7,7 @@ use crate::finalize::root::Root;
 use std::fs;
 use std::path::Path;
 
-/// The running system, as far as steps need it.
+/// The parts of the running system that steps need.
 #[derive(Debug, Clone, Copy)]
 pub struct Ramdisk<'a> {
     /// `/` on a real machine.
@@ -19,7 +19,7 @@ impl Ramdisk<'_> {
         tool.find(self.root).map(|_| ())
     }
 
-    /// A module of the kernel, by its file's name without `.ko`: there, built in, or nobody knows.
+    /// Checks for a kernel module, by its file name without `.ko`: present, built in, or unknown.
     pub fn module(&self, name: &'static str) -> Result<(), ApplyError> {
         let has = Root::open(self.root).ok().and_then(|root| modules::has(&root, &release(), name).ok().flatten());
         match has.unwrap_or(true) || in_use(name) {
@@ -29,7 +29,7 @@ impl Ramdisk<'_> {
     }
 }
 
-/// Filesystems that are loaded or built in are listed there, array levels in mdstat.
+/// Loaded or built-in filesystems are listed there, array levels in mdstat.
 fn in_use(name: &str) -> bool {
     let lists = ["/proc/filesystems", "/proc/mdstat"].map(|path| fs::read_to_string(path).unwrap_or_default());
     lists.iter().any(|list| list.split_ascii_whitespace().any(|word| word.trim_matches(['[', ']']) == name))

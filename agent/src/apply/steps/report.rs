@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Turns the engine's ticks into events (one a second) and lines on the console (one in five).
+/// Turns the engine's ticks into events (one per second) and console lines (one every five seconds).
 pub struct Teller<'a> {
     device: String,
     emitter: &'a Emitter,
@@ -73,7 +73,7 @@ fn progress(device: &str, now: &Snapshot) -> Progress {
     }
 }
 
-/// One line for a person: `412.3 MiB of 1.1 GiB fetched, ...`.
+/// A readable line: `412.3 MiB of 1.1 GiB fetched, ...`.
 fn line(now: &Snapshot) -> String {
     let size = |bytes: u64| indicatif::BinaryBytes(bytes).to_string();
     let of = now.wire_total.map(|total| format!(" of {}", size(total))).unwrap_or_default();

@@ -3,8 +3,8 @@
 use super::glob;
 use std::collections::{BTreeSet, HashMap};
 
-/// Patterns grouped by their literal prefix. A question is asked only of the groups whose prefix it starts with, so a
-/// PCI device meets a handful of patterns instead of twenty thousand.
+/// Patterns grouped by their literal prefix. Only groups whose prefix matches are searched, so a PCI device is compared
+/// with a handful of patterns instead of twenty thousand.
 #[derive(Debug, Default)]
 pub struct Aliases {
     groups: HashMap<Vec<u8>, Vec<(String, String)>>,
@@ -30,7 +30,7 @@ impl Aliases {
         self.groups.entry(prefix.to_vec()).or_default().push((pattern.to_owned(), module.to_owned()));
     }
 
-    /// The modules whose patterns match, each once.
+    /// The modules whose patterns match, without duplicates.
     pub fn lookup(&self, modalias: &str) -> Vec<&str> {
         let text = modalias.as_bytes();
         let mut found = Vec::new();

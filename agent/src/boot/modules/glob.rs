@@ -4,7 +4,7 @@
 /// quadratic at worst, whatever the pattern.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
-    // Where to resume when the part after the last star fails: after the star, one more byte swallowed.
+    // Where to resume if the part after the last star fails: after the star, with one more byte consumed.
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
         match step(pattern, p, text[t]) {
@@ -43,7 +43,7 @@ fn step(pattern: &[u8], p: usize, byte: u8) -> Step {
         Some(b'[') => match set(pattern, p + 1, byte) {
             Some((true, next)) => Step::Match(next),
             Some((false, _)) => Step::Fail,
-            // An unclosed bracket stands for itself.
+            // An unclosed bracket is literal.
             None => literal(b'[', p, byte),
         },
         Some(b'\\') => match pattern.get(p + 1) {
@@ -58,7 +58,7 @@ fn literal(expected: u8, p: usize, byte: u8) -> Step {
     if expected == byte { Step::Match(p + 1) } else { Step::Fail }
 }
 
-/// A bracket expression whose first byte after `[` is at `start`: whether `byte` is in it, and where it ends.
+/// Parses a bracket expression whose first byte after `[` is at `start`: whether `byte` is in it, and where it ends.
 fn set(pattern: &[u8], start: usize, byte: u8) -> Option<(bool, usize)> {
     let mut p = start;
     let negated = matches!(pattern.get(p), Some(b'!' | b'^'));

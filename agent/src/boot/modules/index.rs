@@ -14,7 +14,7 @@ struct Module {
     /// Below the module directory.
     path: PathBuf,
     depends: Vec<ModuleId>,
-    /// Names, as softdeps may name aliases or modules that this ramdisk does not carry.
+    /// Names, because softdeps may name aliases or modules that this ramdisk does not contain.
     before: Vec<String>,
     after: Vec<String>,
 }
@@ -28,7 +28,7 @@ pub struct ModuleIndex {
     aliases: Aliases,
 }
 
-/// The text of each index file; a missing one is empty.
+/// The text of each index file; empty if missing.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct IndexTexts<'a> {
     pub dep: &'a str,
@@ -38,7 +38,7 @@ pub struct IndexTexts<'a> {
 }
 
 impl ModuleIndex {
-    /// Reads the index files below `directory` (`/lib/modules/RELEASE`). Only `modules.dep` has to exist.
+    /// Reads the index files below `directory` (`/lib/modules/RELEASE`). Only `modules.dep` must exist.
     pub fn load(directory: &Path) -> std::io::Result<Self> {
         let read = |name| match std::fs::read_to_string(directory.join(name)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
@@ -101,7 +101,7 @@ impl ModuleIndex {
         Some((id, self.modules.get(id.0)?))
     }
 
-    /// What a module name or an alias (`fs-xfs`, a modalias) stands for; empty when nothing does, or when it is built in.
+    /// The modules for a module name or an alias (`fs-xfs`, a modalias); empty if there are none, or if it is built in.
     pub fn resolve(&self, request: &str) -> Vec<ModuleId> {
         let name = canonical(request);
         if let Some((id, _)) = self.find(&name) {
@@ -118,8 +118,8 @@ impl ModuleIndex {
         self.builtin.contains(&canonical(name))
     }
 
-    /// The modules to insert for `id`, in order: soft and hard dependencies first, the module, then what it wants after
-    /// itself. Cycles among soft dependencies are cut where they close.
+    /// The modules to insert for `id`, in order: soft and hard dependencies first, then the module, then its
+    /// post-dependencies. Cycles among soft dependencies are broken where they close.
     pub fn plan(&self, id: ModuleId) -> Vec<ModuleId> {
         let mut plan = Vec::new();
         self.visit(id, &mut HashSet::new(), &mut plan);

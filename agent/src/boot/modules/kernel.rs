@@ -6,11 +6,11 @@ use std::ffi::CString;
 use std::io;
 use std::path::Path;
 
-/// What came of an insertion.
+/// The result of an insertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Insert {
     Loaded,
-    /// It was there before (or is built in).
+    /// It was already present (or is built in).
     Present,
 }
 
@@ -26,11 +26,11 @@ impl Insertion for Kernel {
     fn insert(&self, path: &Path, parameters: &str) -> io::Result<Insert> {
         let image = unpack::read(path)?;
         let parameters = CString::new(parameters).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        // The kernel answers only after the module's own start is over, probing included unless that is asynchronous.
+        // The kernel returns only after the module's initialisation, including probing unless that is asynchronous.
         match nix::kmod::init_module(&image, &parameters) {
             Ok(()) => Ok(Insert::Loaded),
             Err(Errno::EEXIST) => Ok(Insert::Present),
-            // What these mean for a module is not what they mean for a file.
+            // For modules these errors have another meaning than for files.
             Err(Errno::ENOENT) => Err(io::Error::other("it needs what no loaded module has: is one missing?")),
             Err(Errno::ENOEXEC) => Err(io::Error::other("it is not a module for this kernel")),
             Err(error) => Err(error.into()),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-/// Told after each change how many requests of devices are unfinished; those by name, and those for devices that are no
+/// Called after each change with the number of unfinished device requests. Requests by name, and for devices other than
 /// disks and NICs ([`ASIDE`]), are not counted.
 pub type Progress = Box<dyn Fn(usize) + Send + Sync>;
 
@@ -22,13 +22,13 @@ pub struct ModuleLoader {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Most urgent first, then in the order of asking.
+    /// Most urgent first, then in order of request.
     queue: BTreeSet<(Urgency, u64, ModuleId)>,
     requests: u64,
-    /// Ever asked for: each module is tried once.
+    /// All modules ever requested: each is tried once.
     asked: HashSet<ModuleId>,
     unfinished: usize,
-    /// Of these, such as may bring a disk or a NIC.
+    /// Those among them that may bring a disk or a NIC.
     awaited: usize,
     for_devices: usize,
     modules: HashMap<ModuleId, Phase>,
@@ -79,7 +79,7 @@ impl ModuleLoader {
         self.changed.notify_all();
     }
 
-    /// Queues what a name, an alias or a modalias stands for. Returns at once.
+    /// Queues the modules for a name, an alias or a modalias. Returns at once.
     pub fn request(&self, name: &str, urgency: Urgency) {
         let ids = self.index.resolve(name);
         let mut state = self.lock();
@@ -114,8 +114,8 @@ impl ModuleLoader {
         }
     }
 
-    /// Waits until every driver that may bring a disk or a NIC is through. One for a BMC that never answers is not waited
-    /// for.
+    /// Waits until every driver that may bring a disk or a NIC has finished, but not for others, such as a BMC's that
+    /// never answers.
     pub fn wait_for_devices(&self) {
         let mut state = self.lock();
         while state.awaited > 0 && !state.stopped {
@@ -128,7 +128,7 @@ impl ModuleLoader {
         !ASIDE.iter().any(|folder| path.starts_with(folder))
     }
 
-    /// Loads `name` and what it needs in this thread; true when something by that name is there afterwards.
+    /// Loads `name` and its dependencies in this thread; true if it is present afterwards.
     pub fn load_now(&self, name: &str) -> bool {
         let ids = self.index.resolve(name);
         let mut any = self.index.is_builtin(name);
@@ -167,8 +167,8 @@ impl ModuleLoader {
         }
     }
 
-    /// Inserts the plan of `id` step by step. A claim on a module is held only during its own insertion, so two
-    /// threads can wait for each other's modules but never in a circle.
+    /// Inserts the plan of `id` step by step. A module is claimed only during its own insertion, so two threads can
+    /// wait for each other's modules but never in a cycle.
     fn load(&self, id: ModuleId) -> bool {
         let mut loaded = false;
         for step in self.index.plan(id) {
@@ -185,7 +185,7 @@ impl ModuleLoader {
         loaded
     }
 
-    /// True when the caller is to insert it; false when it is over already.
+    /// True if the caller must insert it; false if that is already done.
     fn claim(&self, id: ModuleId) -> bool {
         let mut state = self.lock();
         loop {
@@ -211,7 +211,7 @@ impl ModuleLoader {
                 true
             }
             Ok(Insert::Present) => true,
-            // The driver looked and its hardware is not there: not worth a line on the console.
+            // The driver found no hardware: not worth a line on the console.
             Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => {
                 log::debug!("module {name}: {error}");
                 false
@@ -224,7 +224,7 @@ impl ModuleLoader {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere leaves counters that are at worst stale; the machine must go on.
+        // After a panic elsewhere, counters are at worst stale; the machine must continue.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -29,7 +29,7 @@ pub use uevent::Uevent;
 pub use uevent::{UeventListener, UeventMessage, listen};
 pub use urgency::Urgency;
 
-/// Modules compare with `-` and `_` as one character.
+/// Module names treat `-` and `_` as the same character.
 pub fn canonical(name: &str) -> String {
     name.replace('-', "_")
 }

@@ -4,9 +4,9 @@
 /// Before any device: DHCP needs raw sockets.
 pub const FIRST: &[&str] = &["af_packet"];
 
-/// After the devices that are there at the start: what makes them usable.
+/// After the devices that are present at the start: modules that make them usable.
 pub const ALWAYS: &[&str] = &[
-    // Bound by SCSI type aliases too; by name it is certain.
+    // Also loaded through SCSI type aliases, but by name it is certain.
     "sd_mod",
     "sr_mod",
     "sg",
@@ -14,18 +14,18 @@ pub const ALWAYS: &[&str] = &[
     "loop",
     // The firmware's variables: boot entries.
     "efivarfs",
-    // Baseboard management, and machines without ACPI tables for their TPM.
+    // Baseboard management, and TPMs on machines without ACPI tables for them.
     "ipmi_si",
     "ipmi_ssif",
     "ipmi_devintf",
     "tpm_tis",
     "tpm_crb",
-    // Where firmware has booted from over iSCSI: without ACPI tables it is found in memory only.
+    // For firmware that booted over iSCSI: without ACPI tables, the boot table is only in memory.
     "iscsi_ibft",
 ];
 
-/// Drivers that bring neither a disk nor a NIC: nobody waits for them, and a BMC that never answers holds up its own
-/// driver for minutes.
+/// Drivers for neither disks nor NICs: nothing waits for them, because a BMC that never answers blocks its driver for
+/// minutes.
 pub const ASIDE: &[&str] = &[
     "kernel/drivers/char",
     "kernel/drivers/edac",
@@ -37,9 +37,9 @@ pub const ASIDE: &[&str] = &[
     "kernel/drivers/watchdog",
 ];
 
-/// After the first round of coldplug: file systems and block layers that the agent mounts or assembles. Btrfs and RAID with
-/// parity are not among them: what they compute parity with measures itself while it is loaded, which takes a second of a
-/// processor, and the kernel asks for them when they are used.
+/// After the first round of coldplug: file systems and block layers that the agent mounts or assembles. Btrfs and
+/// parity RAID are not listed: their parity code benchmarks itself for a second of CPU time when loaded, and the kernel
+/// requests them when they are used.
 pub const LATE: &[&str] = &[
     "crc32c_intel",
     "crc32c_generic",

@@ -30,7 +30,7 @@ impl ModuleOptions {
                 continue;
             }
             let word = match value {
-                // The kernel splits parameters at white space and knows double quotes.
+                // The kernel splits parameters at white space and supports double quotes.
                 Some(value) if value.contains(char::is_whitespace) => format!("{parameter}=\"{value}\""),
                 Some(value) => format!("{parameter}={value}"),
                 None => parameter.to_owned(),
@@ -48,12 +48,12 @@ impl ModuleOptions {
         self.parameters.get(module).map_or("", String::as_str)
     }
 
-    /// Modules to be loaded though no device asks for them, in the order given.
+    /// Modules to load although no device requests them, in the given order.
     pub fn wanted(&self) -> &[String] {
         &self.wanted
     }
 
-    /// True for modules that must not be loaded because a device or a list asks for them.
+    /// Whether a module must not be loaded on behalf of a device or a list.
     pub fn refuses(&self, module: &str) -> bool {
         self.refused.contains(module)
     }

@@ -37,7 +37,7 @@ fn names(index: &ModuleIndex, request: &str) -> Vec<String> {
     index.resolve(request).into_iter().map(|id| index.name(id).to_owned()).collect()
 }
 
-/// Remembers what was inserted, and fails as the kernel would when a dependency is missing.
+/// Records insertions, and fails like the kernel if a dependency is missing.
 #[derive(Clone, Default)]
 struct Fake {
     order: Arc<Mutex<Vec<String>>>,
@@ -126,7 +126,7 @@ fn a_module_that_fails_does_not_stop_the_rest() {
 
 #[test]
 fn independent_modules_load_at_the_same_time() {
-    // Each insertion waits for the other: with one worker, or a lock around insertions, this would never end.
+    // Each insertion waits for the other: with one worker, or with a lock around insertions, this would never end.
     let fake = Fake { meet: Some(Arc::new(Barrier::new(2))), ..Fake::default() };
     assert_eq!(run(&fake, ModuleOptions::default(), 2, &["jbd2", "mbcache"]).len(), 2);
 }
@@ -228,7 +228,7 @@ fn glob_follows_fnmatch() {
     }
 }
 
-/// The real index of a kernel package, where one is unpacked: set BURIN_MODULES to `/lib/modules/RELEASE`.
+/// The real index of an unpacked kernel package: set BURIN_MODULES to `/lib/modules/RELEASE`.
 #[test]
 fn a_real_index() {
     let Some(directory) = std::env::var_os("BURIN_MODULES").map(PathBuf::from) else {
@@ -250,7 +250,7 @@ fn a_real_index() {
 proptest! {
     #[test]
     fn glob_agrees_with_the_c_library(pattern in "[ab*?\\[\\]!^\\\\-]{0,10}", text in "[ab\\]-]{0,10}") {
-        // Brackets that never close are read differently by C libraries; kmod's indexes have none.
+        // C libraries differ on unclosed brackets; kmod's indexes have none.
         prop_assume!(!pattern.contains('[') && !pattern.ends_with('\\'));
         let expected = crate::sys::module::fnmatch(&pattern, &text);
         prop_assert_eq!(glob::matches(pattern.as_bytes(), text.as_bytes()), expected);

@@ -4,19 +4,19 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_KOBJECT_UEVENT};
 use nix::sys::socket::{setsockopt, sockopt};
 use std::io;
 
-/// The group the kernel itself speaks to; udevd would speak to group 2.
+/// The group for the kernel's own messages; udevd uses group 2.
 const KERNEL_GROUP: u32 = 1;
 /// Enough for every device of a large machine to appear at once.
 const RECEIVE_BUFFER: usize = 16 << 20;
 
-/// One announcement.
+/// A uevent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Uevent {
     pub action: String,
     pub devpath: String,
     pub subsystem: String,
     pub modalias: Option<String>,
-    /// The kernel's running number of uevents.
+    /// The kernel's sequence number.
     pub seqnum: Option<u64>,
 }
 
@@ -39,23 +39,23 @@ impl Uevent {
     }
 }
 
-/// The listening socket; open it before coldplug, so that nothing falls between.
+/// The listening socket; open it before coldplug, so that no device is missed in between.
 #[derive(Debug)]
 pub struct UeventListener(Socket);
 
 pub fn listen() -> io::Result<UeventListener> {
     let mut socket = Socket::new(NETLINK_KOBJECT_UEVENT)?;
     socket.bind(&SocketAddr::new(0, KERNEL_GROUP))?;
-    // Best effort: an overrun is survived by another coldplug.
+    // Best effort: after an overrun there is another coldplug.
     let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER);
     Ok(UeventListener(socket))
 }
 
-/// What a wait for uevents ended with.
+/// The result of waiting for uevents.
 #[derive(Debug, PartialEq, Eq)]
 pub enum UeventMessage {
     Event(Uevent),
-    /// The kernel dropped some: look at all devices again.
+    /// The kernel dropped some: scan all devices again.
     Overrun,
 }
 
@@ -66,7 +66,7 @@ impl UeventListener {
         loop {
             buffer.clear();
             match self.0.recv_from(&mut buffer, 0) {
-                // Any process may send to a netlink group it can join: only port 0 is the kernel.
+                // Any process may send to a netlink group that it can join: only port 0 is the kernel.
                 Ok((_, sender)) if sender.port_number() != 0 => {}
                 Ok(_) => {
                     if let Some(event) = Uevent::parse(&buffer) {

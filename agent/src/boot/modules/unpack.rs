@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-/// No module is near this; a corrupt or hostile file must not eat the memory of a small machine.
+/// Far more than any module needs; a corrupt or hostile file must not exhaust the memory of a small machine.
 const LIMIT: u64 = 256 << 20;
 
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -2,27 +2,27 @@
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
-    /// NICs, and the buses of virtual machines that carry them.
+    /// NICs, and the buses of virtual machines that contain them.
     Network,
     Storage,
-    /// Buses, bridges, USB: what may bring further devices.
+    /// Buses, bridges, USB: may add further devices.
     Bus,
     Rest,
-    /// Not asked for by a device.
+    /// Not requested by a device.
     ByName,
 }
 
 impl Urgency {
-    /// `None` for devices that get no driver: processors ask by their features for ciphers, hash sums, virtual
-    /// machines and sensors. None of it helps to image a disk, and the ciphers' self-tests take long where a processor
-    /// is emulated.
+    /// `None` for devices that get no driver: processors request modules for ciphers, hashes, virtual machines and
+    /// sensors by their features. None of these helps to image a disk, and the ciphers' self-tests take long on an
+    /// emulated processor.
     pub fn of(modalias: &str) -> Option<Self> {
         let (bus, rest) = modalias.split_once(':').unwrap_or((modalias, ""));
         Some(match bus {
             "cpu" => return None,
             "virtio" | "vmbus" | "xen" => Self::Network,
             "pci" => match class(rest) {
-                // QEMU's virtio devices show odd classes before their own bus tells more.
+                // QEMU's virtio devices have odd PCI classes; their own bus tells more.
                 Some("02") => Self::Network,
                 _ if rest.starts_with("v00001AF4") => Self::Network,
                 Some("01") => Self::Storage,

@@ -11,10 +11,10 @@ use indicatif::{HumanBytes, ProgressBar};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Say what an image is, and what will break when it runs on other machines than the one that made it.
+/// Describe an image, and find what would break on other machines than the one that made it.
 ///
-/// Reads only, needs no root and mounts nothing: tables, LVM, ext4, FAT, xfs, btrfs and tar are read by burin itself.
-/// Exit status 0: nothing was found that breaks. 1: something was, or a step of --order cannot be done. 2: wrong usage.
+/// Reads only, needs no root and mounts nothing: burin itself reads partition tables, LVM, ext4, FAT, xfs, btrfs and
+/// tar. Exit status 0: nothing would break. 1: something would, or a step of --order cannot be done. 2: wrong usage.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,27 +23,27 @@ Examples:
   burin image check --order order.json debian.raw
   burin image check --accept check.swap_behind_root debian.raw
 
-What burin refuses or finds has a code; docs/errors.md has them all, docs/images.md says how to make good images.")]
+Every refusal and finding has a code, listed in docs/errors.md; docs/images.md explains how to make good images.")]
 pub struct CheckArgs {
     /// http(s) URL, oci://HOST/REPOSITORY:TAG (a disk image in a registry), path, or - for standard input: raw, qcow2 or a root
     /// filesystem as tar, compressed or not
     image: String,
-    /// Say for each step of this order whether it can be done on the image
+    /// Report for each step of this order whether it can be done on the image
     #[arg(long, value_name = "FILE")]
     order: Option<PathBuf>,
-    /// Which of the order's images this one is, where it has several
+    /// Which of the order's images this is, if there are several
     #[arg(long, value_name = "NAME", requires = "order")]
     order_image: Option<String>,
-    /// Try the order on this machine, as `burin inventory` prints it, not on a made-up one
+    /// Try the order on this machine, as printed by `burin inventory`, instead of a simulated one
     #[arg(long, value_name = "FILE", requires = "order")]
     inventory: Option<PathBuf>,
-    /// This finding is meant so: it does not count. May be repeated
+    /// Accept this finding: it does not count. May be repeated
     #[arg(long, value_name = "CODE")]
     accept: Vec<String>,
-    /// One JSON object (docs/schemas/image-report.json) instead of a page
+    /// Print one JSON object (docs/schemas/image-report.json) instead of a page
     #[arg(long)]
     json: bool,
-    /// Folder for what has to be decoded as a whole; nothing stays there
+    /// Folder for images that must be fully decoded; nothing stays there
     #[arg(long, value_name = "FOLDER", default_value = "/var/tmp", env = "TMPDIR")]
     spool: PathBuf,
     #[command(flatten)]
@@ -90,7 +90,7 @@ fn wanted(args: &CheckArgs) -> Result<CheckOptions, Refused> {
     Ok(CheckOptions { accepted: args.accept.clone(), order: Some((order, args.order_image.clone(), machine)) })
 }
 
-/// The image, with a bar where it has to be decoded to a file first.
+/// Opens the image, with a progress bar if it must be decoded to a file first.
 fn open(args: &CheckArgs, cancel: &Cancel) -> Result<OpenedDisk, Problem> {
     let source = source(&args.image, &args.transfer, cancel).map_err(|error| error.problem())?;
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
@@ -103,7 +103,7 @@ fn open(args: &CheckArgs, cancel: &Cancel) -> Result<OpenedDisk, Problem> {
     opened.map_err(|error: ImageError| error.problem())
 }
 
-/// Where an image is, as the command line says it.
+/// The location of an image from the command line.
 pub(super) fn source(at: &str, transfer: &TransferArgs, cancel: &Cancel) -> Result<Source, TransferError> {
     Ok(match at {
         "-" => Source::Reader(Box::new(std::io::stdin()), "standard input".into()),
@@ -120,7 +120,7 @@ fn print(report: &Report, json: bool) -> ExitCode {
     if json {
         println!("{}", serde_json::to_string_pretty(report).unwrap_or_default());
     } else {
-        // Names and labels come from the image, and anybody can have written these.
+        // Names and labels come from the image and may contain anything.
         burin_inspect::page(report).lines().for_each(|line| println!("{}", harmless::line(line)));
     }
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

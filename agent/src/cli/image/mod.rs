@@ -1,4 +1,4 @@
-//! `burin image ...`: for those who publish images.
+//! `burin image ...`: for publishers of images.
 
 mod check;
 mod pack;
@@ -7,7 +7,7 @@ mod sign;
 use crate::image::Cancel;
 use std::process::ExitCode;
 
-/// For those who publish images: look into one, pack one.
+/// Check or pack an image for publishing.
 #[derive(Debug, clap::Subcommand)]
 pub enum ImageCommand {
     Check(Box<check::CheckArgs>),

@@ -17,11 +17,13 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Pack an image for publishing: zstd in frames with a seek table, index, sums, and a manifest that one signature covers.
+/// Pack an image for publishing: zstd in frames with a seek table, index, sums, and a manifest; one signature covers
+/// them all.
 ///
-/// Into FOLDER go NAME-VERSION.raw.zst (of a root filesystem: .tar.zst), NAME-VERSION.caibx, NAME-VERSION.SHA256SUMS and
-/// NAME-VERSION.json, the manifest; with --sign, NAME-VERSION.json.minisig. But for the signature, the same image
-/// gives the same bytes on any machine. Orders name the manifest: "images": {"x": {"manifest": "https://.../NAME-VERSION.json"}}.
+/// Writes NAME-VERSION.raw.zst (for a root filesystem: .tar.zst), NAME-VERSION.caibx, NAME-VERSION.SHA256SUMS and the
+/// manifest NAME-VERSION.json to FOLDER; with --sign, also NAME-VERSION.json.minisig. Except for the signature, the
+/// same image gives the same bytes on any machine. Orders name the manifest: "images": {"x": {"manifest":
+/// "https://.../NAME-VERSION.json"}}.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -31,29 +33,29 @@ Examples:
 pub struct PackArgs {
     /// http(s) URL, path, or - for standard input: raw, qcow2 or a root filesystem as tar, compressed or not
     image: String,
-    /// What the image is called, whatever its version: letters, digits, and . _ + ~ -
+    /// The image's name, without a version: letters, digits, and . _ + ~ -
     #[arg(long)]
     name: String,
-    /// Compared with those before and after as Debian compares versions
+    /// Its version, compared with others as Debian compares versions
     #[arg(long)]
     version: String,
-    /// Where the files go
+    /// Output folder
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
-    /// zstd level, 1 to 19: how small, not how fast it is to read
+    /// zstd level, 1 to 19: affects the size, not the reading speed
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=19))]
     level: i32,
-    /// Sign the manifest with this minisign secret key; its password is asked for on the terminal, unless
-    /// --key-password-file or BURIN_KEY_PASSWORD has it
+    /// Sign the manifest with this minisign secret key. The password is asked for on the terminal, unless it is in
+    /// --key-password-file or BURIN_KEY_PASSWORD
     #[arg(long, value_name = "KEY")]
     sign: Option<PathBuf>,
-    /// File with the password of the key
+    /// File with the key's password
     #[arg(long, value_name = "FILE", requires = "sign")]
     key_password_file: Option<PathBuf>,
-    /// The manifest on standard output as well
+    /// Print the manifest to standard output as well
     #[arg(long)]
     json: bool,
-    /// Folder for what has to be decoded as a whole; nothing stays there
+    /// Folder for images that must be fully decoded; nothing stays there
     #[arg(long, value_name = "FOLDER", default_value = "/var/tmp", env = "TMPDIR")]
     spool: PathBuf,
     #[command(flatten)]
@@ -88,7 +90,7 @@ impl Coded for PackError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Name(_) => Some("letters, digits, and . _ + ~ -, beginning with a letter or a digit".into()),
+            Self::Name(_) => Some("use letters, digits, and . _ + ~ -, beginning with a letter or a digit".into()),
             Self::Foreign(_) => Some("convert it first: qemu-img convert -O qcow2 IN OUT".into()),
             Self::Transfer(error) => error.hint(),
             Self::Image(error) => error.hint(),
@@ -127,7 +129,7 @@ fn pack(args: &PackArgs, cancel: &Cancel) -> Result<(ImageManifest, Report), Pac
             return Err(PackError::Name(part.clone()));
         }
     }
-    // A wrong password is told before an hour's work.
+    // A wrong password is reported before an hour's work.
     let key = match &args.sign {
         Some(path) => Some(sign::Key::open(path, args.key_password_file.as_deref())?),
         None => None,
@@ -161,7 +163,7 @@ fn unwritable(path: &Path, source: std::io::Error) -> PackError {
     PackError::Image(ImageError::WriteFile { path: path.to_owned(), source })
 }
 
-/// All files under other names first: what has its own name is whole, and the manifest comes last.
+/// All files get temporary names first: a file with its final name is complete, and the manifest comes last.
 fn files(
     args: &PackArgs,
     format: ImageFormat,
@@ -191,7 +193,7 @@ fn files(
             let comment = format!("timestamp:{} manifest={} version={}", sign::now(), made.name, made.version);
             staged.write(&signature, key.sign(&bytes, &comment)?.as_bytes())?;
         }
-        // Of another time: it would be refused, but why leave it.
+        // A signature from an earlier run would be refused, so remove it.
         None => drop(fs::remove_file(args.output.join(&signature))),
     }
     staged.publish()?;
@@ -229,7 +231,7 @@ fn describe(
     }
 }
 
-/// Files that do not have their names yet.
+/// Files that do not have their final names yet.
 struct Staged {
     folder: PathBuf,
     names: Vec<String>,

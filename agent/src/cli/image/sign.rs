@@ -30,18 +30,18 @@ impl Coded for MinisignError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Read { .. } => Some("make a key: minisign -G -s minisign.key -p minisign.pub".into()),
-            Self::Key { .. } => Some("--key-password-file, BURIN_KEY_PASSWORD, or type it when asked".into()),
+            Self::Key { .. } => Some("use --key-password-file or BURIN_KEY_PASSWORD, or type it when asked".into()),
             Self::Sign(_) => None,
         }
     }
 }
 
-/// Seconds since 1970, as minisign's own comments have it: `not_before` of an order goes by that.
+/// Seconds since 1970, as in minisign's own comments; `not_before` of an order refers to it.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// A key that was opened. Never printed.
+/// A decrypted key. Never printed.
 pub struct Key(SecretKey);
 
 impl std::fmt::Debug for Key {
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    /// Asks on the terminal where nothing else has the password.
+    /// Asks on the terminal if the password is not given elsewhere.
     pub fn open(path: &Path, password_file: Option<&Path>) -> Result<Self, MinisignError> {
         let read = |path: &Path| {
             std::fs::read_to_string(path).map_err(|source| MinisignError::Read { path: path.to_owned(), source })
@@ -71,8 +71,8 @@ impl Key {
         boxed()?.into_secret_key(password).map(Self).map_err(wrong)
     }
 
-    /// A signature as minisign writes it; `comment` is signed too. minisign signs with fresh randomness: it is the one
-    /// file that differs each time.
+    /// A signature in minisign's format; `comment` is signed too. minisign signatures are randomised, so this is the
+    /// only file that differs each time.
     pub fn sign(&self, bytes: &[u8], comment: &str) -> Result<String, MinisignError> {
         let signed =
             minisign::sign(None, &self.0, Cursor::new(bytes), Some(comment), Some("signature of burin image pack"));

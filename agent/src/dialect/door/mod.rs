@@ -7,7 +7,7 @@ use crate::protocol::{Power, Receipt};
 use crate::report::stage::{Failure, Stages};
 use std::time::Duration;
 
-/// None where the API is off. Without a controller, the token of the command line opens it.
+/// `None` if the API is off. Without a controller, the token on the command line opens it.
 pub fn front(ground: &Ground<'_>) -> Option<Box<dyn Front>> {
     let door = ground.door?.clone();
     door.set_bell(ground.bell.clone());
@@ -24,8 +24,8 @@ impl Front for Callers {
     fn next(&mut self, _: &mut Stages) -> Result<Wish, Failure> {
         Ok(match self.0.next_work(Duration::ZERO) {
             None => Wish::Nothing,
-            // The call is the leave: it named the plan. Whatever the order says, the caller fetches the receipt and says
-            // what next.
+            // The call is the permission: it named the plan. Whatever the order says, the caller fetches the receipt
+            // and decides what happens next.
             Some(ApiWork::Apply { order, plan_digest }) => Wish::Job(Box::new(Job {
                 order: *order,
                 raw: self.0.order().unwrap_or_default(),
@@ -38,14 +38,14 @@ impl Front for Callers {
                 Wish::Exit(match action {
                     Power::Reboot => Exit::Reboot,
                     Power::Poweroff => Exit::PowerOff,
-                    // The door has loaded the kernel before it said yes.
+                    // The door has loaded the kernel before it accepted the request.
                     Power::Kexec => Exit::Kexec,
                 })
             }
         })
     }
 
-    /// The door shows what comes of every job, and callers fetch it.
+    /// The door shows the result of every job, and callers fetch it.
     fn done(&mut self, _: &Job, _: &Receipt) {}
 
     fn deliver(&mut self) -> bool {

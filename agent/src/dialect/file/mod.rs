@@ -19,9 +19,9 @@ use crate::report::{Emitter, Memory};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
-/// How long somebody who is not a controller may take to receive the last events.
+/// How long an event receiver other than a controller may take for the last events.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(30);
-/// An order that ends the agent process this often is not begun again.
+/// An order during which the agent process died this often is not started again.
 const MOST_ATTEMPTS: u32 = 3;
 
 pub fn front(ground: &Ground<'_>) -> Option<Box<dyn Front>> {
@@ -46,7 +46,7 @@ pub fn front(ground: &Ground<'_>) -> Option<Box<dyn Front>> {
 struct Placed {
     place: String,
     trust: Trust,
-    /// What an order has to be.
+    /// The requirements on the order.
     rules: Option<Rules>,
     /// `burin.finish=`.
     told: Option<Finish>,
@@ -82,7 +82,8 @@ impl Front for Placed {
         let order = stages.quiet("order", || admit(self.rules.as_ref(), &raw))?.order;
         let attempt = stages.quiet("order", || self.count(&order.id))?;
         let finish = ending(self.told, order.policies.finish);
-        // Nobody grants: `on_existing` and the way it ends are all that keeps a second boot from wiping the first's work.
+        // Nobody grants it: `on_existing` and how it ends are all that keeps a second boot from wiping the work of the
+        // first.
         let ending = Ending { finish, without_kernel: Exit::PowerOff, last: true };
         self.done = Some(Instant::now());
         Ok(Wish::Job(Box::new(Job { order, raw, attempt, leave: Leave::Unneeded, ending })))
@@ -99,13 +100,13 @@ impl Front for Placed {
 }
 
 impl Placed {
-    /// On a thread of its own. A server is asked for as long as it takes; a file is there or not.
+    /// On a separate thread. A server is asked until it answers; a file either exists or not.
     fn fetch(&self) -> Result<Receiver<Result<Vec<u8>, ControllerError>>, ControllerError> {
         let (place, trust, bell) = (self.place.clone(), self.trust.clone(), self.bell.clone());
         let (retry, (sender, receiver)) = (self.retry.clone(), channel());
         let fetch = move || {
             let bytes = order::fetch_patiently(&place, &trust, &retry);
-            // Nobody waits for it any more where the agent ends.
+            // Nobody waits for it any more if the agent is ending.
             let _ = sender.send(bytes);
             bell.ring();
         };
@@ -114,12 +115,12 @@ impl Placed {
         Ok(receiver)
     }
 
-    /// Counted before anything is done: an agent that dies of an order leaves nothing else behind.
+    /// Counted before anything is done: an agent that dies during an order leaves no other trace.
     fn count(&self, order: &str) -> Result<u32, AttemptsError> {
         let attempt = match self.memory.count_attempt(order) {
             Ok(attempt) => attempt,
             Err(error) => {
-                log::warn!("an agent after this one will not know that this order was begun: {error}");
+                log::warn!("the start of this order cannot be recorded for the next agent: {error}");
                 1
             }
         };
@@ -130,7 +131,7 @@ impl Placed {
     }
 }
 
-/// An order that was begun, and never ended.
+/// An order that was started and never finished.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "order {order} was started {attempts} times in this boot, and each time the agent ended before the order was done"
@@ -146,17 +147,17 @@ impl Coded for AttemptsError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("the log above tells how the last agent ended; please report it. Another boot starts anew".to_owned())
+        Some("report the log above, which shows how the last agent ended; reboot to start over".to_owned())
     }
 }
 
-/// The kernel command line has the last word. An order alone does not reboot: firmware that tries the network first
-/// would start this agent again, with the same order and nobody to refuse a second grant.
+/// The kernel command line takes precedence. The order alone does not cause a reboot: firmware that tries the network
+/// first would start this agent again, with the same order and nobody to refuse a second grant.
 fn ending(told: Option<Finish>, order: Finish) -> Finish {
     match (told, order) {
         (Some(told), _) => told,
         (None, Finish::Reboot) => {
-            log::warn!("powering off instead of rebooting: without a controller, a netboot would run this order again");
+            log::warn!("powering off instead of rebooting: without a controller, a netboot would repeat this order");
             log::warn!("  what to do: burin.finish=reboot on the kernel command line reboots");
             Finish::Poweroff
         }
@@ -205,7 +206,7 @@ mod tests {
         std::fs::write(&file, ORDER).unwrap();
         let mut stages = Stages::new(Emitter::disconnected());
         for attempt in 1..=MOST_ATTEMPTS {
-            // Each agent process begins with nothing but what the state directory says.
+            // Each agent process knows only what is in the state directory.
             let mut front = placed(file.display().to_string(), state.path());
             let Wish::Job(job) = wish(&mut front, &mut stages).unwrap() else { panic!("no job") };
             assert_eq!((job.attempt, job.ending.last), (attempt, true));

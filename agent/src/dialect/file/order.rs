@@ -22,8 +22,8 @@ pub fn fetch_order(place: &str, trust: &Trust) -> Result<Vec<u8>, ControllerErro
     Ok(body)
 }
 
-/// As [`fetch_order`], but a server is asked again until it has the order: it may be the slower one to start, or the
-/// order may not be written yet.
+/// Like [`fetch_order`], but a server is asked again until it has the order: it may start later than this machine, or
+/// the order may not have been written yet.
 pub fn fetch_patiently(place: &str, trust: &Trust, retry: &Retry) -> Result<Vec<u8>, ControllerError> {
     let mut backoff = Backoff::new(retry);
     loop {

@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 use std::fmt;
 use std::io::Read;
 
-/// Bytes of a body. A config drive of 64 MiB is 86 MB in base64, and travels three times.
+/// Size limit of a body. A config drive of 64 MiB is 86 MB in base64, and is sent three times.
 pub const LIMIT: u64 = 384 << 20;
-/// What stands for what was left out.
+/// Replaces omitted values.
 const LEFT_OUT: &str = "******";
-/// Also a key of `image_info` and of the node's `instance_info`.
+/// Also a key in `image_info` and in the node's `instance_info`.
 const DRIVE: &str = "configdrive";
 
 /// `{"name": "EXTENSION.COMMAND", "params": {...}}`.
@@ -36,7 +36,7 @@ impl Command {
     }
 }
 
-/// A value without the config drives that are there twice.
+/// A value without the duplicate config drives.
 struct Kept {
     is_args: bool,
 }

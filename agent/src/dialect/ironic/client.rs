@@ -11,30 +11,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use ureq::http::{Method, Request};
 
-/// The API's versions that calls ask for: the least that have what is needed, as ironic-python-agent has them.
+/// The API versions that calls request: the lowest with the needed features, as in ironic-python-agent.
 const LOOKUP_VERSION: &str = "1.62";
 const HEARTBEAT_VERSION: &str = "1.68";
-/// `agent_verify_ca` came with it.
+/// Introduced `agent_verify_ca`.
 const LEAST_MINOR: u32 = 68;
 /// A node with its steps and its inventory's plugin data.
 const REPLY_LIMIT: u64 = 16 << 20;
-/// What an agent shows instead of a token that was given out before.
+/// Shown instead of a token that was given out before.
 const STARS: &str = "******";
 
 pub struct IronicClient {
     agent: ureq::Agent,
     urls: Vec<String>,
-    /// The one that answered last.
+    /// Index of the URL that answered last.
     at: AtomicUsize,
     /// `ipa-global-request-id`.
     request_id: Option<String>,
 }
 
-/// What lookup says.
+/// The result of a lookup.
 #[derive(Debug, Clone)]
 pub struct LookupReply {
     pub node: String,
-    /// None where it was given out before.
+    /// `None` if it was given out before.
     pub token: Option<Secret>,
     pub heartbeat_timeout: Duration,
 }
@@ -45,13 +45,13 @@ impl IronicClient {
         Self { agent: agent(trust, &Timeouts::CALLS), urls, at: AtomicUsize::new(0), request_id }
     }
 
-    /// Where the last answer came from.
+    /// The URL that answered last.
     pub fn url(&self) -> &str {
         let at = self.at.load(Ordering::Relaxed);
         self.urls.get(at).or(self.urls.first()).map_or("", String::as_str)
     }
 
-    /// The next URL is tried only where there was no answer at all.
+    /// Tries the next URL only if there was no answer at all.
     fn call(&self, method: &Method, path: &str, version: Option<&str>, body: Option<&Value>) -> Outcome {
         let first = self.at.load(Ordering::Relaxed);
         let mut failed = None;
@@ -101,7 +101,7 @@ impl IronicClient {
         serde_json::from_slice(&body).map_err(|error| IronicError::Reply { url: shown, why: error.to_string() })
     }
 
-    /// `GET /`: whether the API is new enough.
+    /// `GET /`: checks that the API is new enough.
     pub fn check_version(&self) -> Result<(), IronicError> {
         let root = self.call(&Method::GET, "/", None, None)?;
         let url = shown(self.url());
@@ -141,7 +141,7 @@ impl IronicClient {
         self.call(&Method::POST, &format!("/v1/heartbeat/{node}"), Some(HEARTBEAT_VERSION), Some(&body)).map(drop)
     }
 
-    /// To the URL that Ironic named, whole. The node's UUID, where the answer says it.
+    /// Posts to the complete URL given by Ironic. Returns the node's UUID, if the answer has it.
     pub fn inspection(&self, url: &str, body: &Value) -> Result<Option<String>, IronicError> {
         let reply = self.call_at(url, &Method::POST, None, Some(body))?;
         let uuid = reply["uuid"].as_str().or(reply["node"]["uuid"].as_str());

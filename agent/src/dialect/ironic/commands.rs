@@ -1,4 +1,4 @@
-//! The commands of this boot, in the order of their arrival: one runs at a time, and all stay in the list.
+//! The commands of this boot, in order of arrival: one runs at a time, and all stay in the list.
 
 use super::error::CommandError;
 use crate::exit::Exit;
@@ -11,9 +11,9 @@ use std::time::Duration;
 /// Work for the agent's loop.
 #[derive(Clone, PartialEq)]
 pub enum CommandWork {
-    /// A step of cleaning or deployment, with the node that it is about.
+    /// A step of cleaning or deployment, with its node.
     Step { phase: StepPhase, step: Value, node: Value },
-    /// The end of the machine; nothing is heard or said after it.
+    /// Shut down; nothing is received or sent after it.
     Exit(Exit),
 }
 
@@ -27,7 +27,7 @@ impl fmt::Debug for CommandWork {
     }
 }
 
-/// What of a node's life steps belong to.
+/// The phase of a node's life to which steps belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepPhase {
     Clean,
@@ -46,10 +46,10 @@ impl StepPhase {
         }
     }
 
-    /// What is told of a step that is done. The step is echoed: by it a conductor knows which one that was.
+    /// The result of a finished step. The step is included, so that a conductor can match it.
     pub fn result(self, step: &Value, result: Value) -> Value {
         let mut echo = step.clone();
-        // Both are large, and secret; a conductor compares nothing but interface and step.
+        // Both are large and secret; a conductor compares only interface and step.
         if let Some(args) = echo.get_mut("args").and_then(Value::as_object_mut) {
             for key in ["configdrive", "image_info"] {
                 if args.contains_key(key) {
@@ -110,7 +110,7 @@ impl Commands {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The id of a new command, or the name of the one that runs.
+    /// The id of a new command, or the name of the one that is running.
     pub fn begin(&self, name: &str) -> Result<String, String> {
         let mut inner = self.lock();
         if let Some(running) = inner.entries.iter().find(|entry| entry.status == CommandStatus::Running) {
@@ -154,7 +154,7 @@ impl Commands {
         self.lock().entries.iter().find(|entry| entry.id == id).map(Entry::json)
     }
 
-    /// As [`Commands::get`], once the command is over, at most after `patience`.
+    /// Like [`Commands::get`], once the command is finished, at most after `patience`.
     pub fn wait(&self, id: &str, patience: Duration) -> Option<Value> {
         let runs = |inner: &mut Inner| inner.entries.iter().any(|e| e.id == id && e.status == CommandStatus::Running);
         let waited = self.0.1.wait_timeout_while(self.lock(), patience, runs);

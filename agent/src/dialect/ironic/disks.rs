@@ -9,19 +9,19 @@ use hwinventory::format::ipa_inventory;
 use hwinventory::model::{Disk, Strength};
 use serde_json::Value;
 
-/// What ironic-python-agent looks for where it is told nothing.
+/// ironic-python-agent's minimum without hints.
 const LEAST_BYTES: u64 = 4 << 30;
 
-/// How a root disk is chosen where several fit.
+/// How to choose a root disk if several match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Several {
-    /// The planner refuses, and says which.
+    /// The planner refuses, and names them.
     Refuse,
-    /// ironic-python-agent's habit (`burin.ironic.hints=first`): without hints the smallest of at least 4 GiB.
+    /// ironic-python-agent's behaviour (`burin.ironic.hints=first`): without hints the smallest of at least 4 GiB.
     First,
 }
 
-/// Disks as Ironic knows them, each with the inventory's own.
+/// Disks in Ironic's description, each with its inventory entry.
 pub struct Disks<'a> {
     known: Vec<(&'a Disk, Value)>,
     skip: Vec<Hints>,
@@ -38,7 +38,7 @@ impl<'a> Disks<'a> {
             let mut hints = hints.clone();
             // Volumes of software RAID, which are made by name. There are none here.
             if hints.as_object_mut().is_some_and(|map| map.remove("volume_name").is_some()) {
-                log::warn!("skip_block_devices names a RAID volume: nothing here makes or removes one");
+                log::warn!("skip_block_devices names a RAID volume: burin neither makes nor removes one");
             }
             skip.extend(Hints::read(&hints).map_err(unreadable)?);
         }
@@ -55,7 +55,7 @@ impl<'a> Disks<'a> {
         self.skip.iter().any(|hints| hints.misfit(value).is_none())
     }
 
-    /// The set that nothing may touch, where `skip_block_devices` names any disk that is there.
+    /// The set of protected disks, if `skip_block_devices` names any existing disk.
     pub fn protected(&self) -> Result<Option<DiskSet>, CommandError> {
         let skipped: Vec<&Disk> =
             self.known.iter().filter(|(_, value)| self.is_skipped(value)).map(|(disk, _)| *disk).collect();
@@ -73,7 +73,7 @@ impl<'a> Disks<'a> {
         };
         let set = DiskSet { count: Some(1), on_existing: OnExisting::Destroy, ..DiskSet::default() };
         if hints.is_none() && several == Several::Refuse {
-            // Any disk will do, if there is but one.
+            // Any disk will do if there is only one.
             return Ok(set);
         }
         let fits = |(disk, value): &&(&Disk, Value)| match &hints {
@@ -94,7 +94,7 @@ impl<'a> Disks<'a> {
         Ok(DiskSet { matches: Some(any_of(&fit)?), ..set })
     }
 
-    /// All others, for cleaning: what passes the gates.
+    /// All others, for cleaning: those that pass the gates.
     pub fn cleaned(&self) -> DiskSet {
         DiskSet { min: Some(0), on_existing: OnExisting::Destroy, wipe: true, ..DiskSet::default() }
     }
@@ -131,7 +131,7 @@ impl<'a> Disks<'a> {
     }
 }
 
-/// Exactly these disks, by what stays the same over boots.
+/// Exactly these disks, by properties that do not change between boots.
 fn any_of(disks: &[&Disk]) -> Result<Predicate, CommandError> {
     let names = disks.iter().map(|disk| name_of(disk)).collect::<Result<Vec<_>, _>>()?;
     Ok(Predicate { clauses: vec![Clause::Any(names)] })

@@ -17,7 +17,7 @@ fn machine() -> Inventory {
     serde_json::from_value(inventory).unwrap()
 }
 
-/// The paths that an order with this set would take, or its refusal's code.
+/// The paths that an order with this set would choose, or the code of its refusal.
 fn chosen(sets: &[(&str, DiskSet)]) -> Result<Vec<String>, String> {
     let mut order = super::super::order::blank("o");
     let mut layout = super::super::order::layout();

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::read::MultiGzDecoder;
 use std::io::Read;
 
-/// What a URL may answer: base64 of a drive of the largest size.
+/// Size limit of a download: base64 of the largest drive.
 pub const MOST_TEXT: u64 = 96 << 20;
 
 fn wrong(why: &str) -> CommandError {

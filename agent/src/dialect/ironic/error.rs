@@ -45,10 +45,10 @@ impl Coded for IronicError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::TokenGone => "power the machine off and on through Ironic: that makes a new token",
-            Self::TooOld { .. } => "Ironic of 2021 (17.0) or later is needed",
+            Self::TokenGone => "power the machine off and on through Ironic to get a new token",
+            Self::TooOld { .. } => "use Ironic 17.0 (2021) or later",
             Self::Status { status: 404, .. } => {
-                "Ironic answers 404 for a MAC that no port has, and for a node that does not wait for an agent"
+                "check that a port has the machine's MAC and that the node waits for an agent; Ironic answers 404 otherwise"
             }
             _ => return None,
         };
@@ -65,7 +65,8 @@ impl IronicError {
     }
 }
 
-/// `faultstring` out of Ironic's `{"error_message": "{\"faultstring\": ...}"}`: JSON in a string, or an object.
+/// Extracts `faultstring` from Ironic's `{"error_message": "{\"faultstring\": ...}"}`, which is JSON in a string, or an
+/// object.
 pub fn fault(body: &[u8]) -> String {
     let value: Value = serde_json::from_slice(body).unwrap_or_default();
     let inner = match &value["error_message"] {
@@ -79,7 +80,7 @@ pub fn fault(body: &[u8]) -> String {
     }
 }
 
-/// What Ironic's user is to read of a command that failed, and the code that this has in docs/errors.md.
+/// The error of a command as shown to Ironic's user, with its code in docs/errors.md.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandError {
     pub code: String,
@@ -93,10 +94,10 @@ impl CommandError {
         Self { code: code.to_owned(), details: message.clone(), message }
     }
 
-    /// Message, causes and advice in one text: `details` is what becomes the node's last error.
+    /// Message, causes and hint in one text, because `details` becomes the node's last error.
     pub fn of(problem: &crate::protocol::Problem) -> Self {
         let chain = [vec![problem.message.clone()], problem.causes.clone()].concat().join(": ");
-        // Orders are nothing that Ironic's users write: what a plan advises is said in their terms.
+        // Ironic's users do not write orders, so a plan's hint is replaced by one in Ironic's terms.
         let hint = match problem.code.as_str() {
             "plan.ambiguous" => Some("give the node a root_device hint that only one of them fits"),
             "plan.no_match" => Some("see the agent's log for each disk; root_device and skip_block_devices choose"),
@@ -107,7 +108,8 @@ impl CommandError {
         Self { code: problem.code.clone(), message: problem.message.clone(), details }
     }
 
-    /// As ironic-python-agent has it. The type is never `TypeError`, by which a conductor would try older parameters.
+    /// In ironic-python-agent's format. The type is never `TypeError`, at which a conductor would retry with older
+    /// parameters.
     pub fn json(&self) -> Value {
         serde_json::json!({ "type": self.code, "code": 500, "message": self.message, "details": self.details })
     }

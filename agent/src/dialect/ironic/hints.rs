@@ -5,14 +5,14 @@ use serde_json::{Map, Value};
 
 const GIB: u64 = 1 << 30;
 
-/// Hints that are compared as text, without letter case.
+/// Hints that are compared as text, ignoring letter case.
 const TEXTS: [&str; 9] =
     ["model", "vendor", "serial", "wwn", "wwn_with_extension", "wwn_vendor_extension", "hctl", "by_path", "tran"];
 const OPERATORS: [&str; 13] =
     ["<all-in>", "<range-in>", "<in>", "<or>", "s==", "s!=", "s>=", "s<=", "==", "!=", ">=", "<=", "="];
 const SHORT: [&str; 4] = ["s<", "s>", "<", ">"];
 
-/// A rule that cannot be read.
+/// A rule that cannot be parsed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the root device hint {key}: {why}")]
 pub struct HintError {
@@ -25,7 +25,7 @@ pub struct HintError {
 pub struct Hints(Map<String, Value>);
 
 impl Hints {
-    /// None where there are none.
+    /// `None` if there are none.
     pub fn read(value: &Value) -> Result<Option<Self>, HintError> {
         let Some(map) = value.as_object().filter(|map| !map.is_empty()) else { return Ok(None) };
         for (key, hint) in map {
@@ -53,7 +53,7 @@ impl Hints {
         Value::Object(self.0.clone()).to_string()
     }
 
-    /// Why this disk (an element of the inventory's `disks`) does not fit, if it does not.
+    /// Why this disk (an element of the inventory's `disks`) does not match, if it does not.
     pub fn misfit(&self, disk: &Value) -> Option<String> {
         self.0.iter().find_map(|(key, hint)| {
             let wanted = text(hint);
@@ -96,7 +96,7 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// Operator and rest; no operator where the text starts with none, followed by a blank.
+/// Operator and rest; no operator unless the text starts with one, followed by a blank.
 fn operator(text: &str) -> (Option<&'static str>, &str) {
     let found = OPERATORS.iter().chain(&SHORT).find_map(|operator| {
         let rest = text.strip_prefix(operator)?;
@@ -123,7 +123,7 @@ fn textual(wanted: &str, found: &str) -> bool {
         Some("<in>") => found.contains(rest),
         Some("<all-in>") => several(rest, "<in>").iter().all(|part| found.contains(part)),
         Some("<or>") => several(rest, "<or>").contains(&found.as_str()),
-        // The other operators are for numbers.
+        // The other operators are numeric.
         Some(_) => match found.parse() {
             Ok(number) => numeric(&wanted, number),
             Err(_) => false,
@@ -150,7 +150,7 @@ fn numeric(wanted: &str, found: u64) -> bool {
     }
 }
 
-/// `[ 10 20 ]` with the ends, `( 10 20 )` without them.
+/// `[ 10 20 ]` includes the ends, `( 10 20 )` excludes them.
 fn in_range(text: &str, found: u64) -> bool {
     let words: Vec<&str> = text.split_whitespace().collect();
     let [open, low, high, close] = words.as_slice() else { return false };
@@ -160,7 +160,7 @@ fn in_range(text: &str, found: u64) -> bool {
     above && below
 }
 
-/// Whether what is left without operators and brackets are numbers.
+/// Whether everything but operators and brackets is numeric.
 fn sizes_are_numbers(text: &str) -> bool {
     let word = |word: &&str| !OPERATORS.contains(word) && !SHORT.contains(word) && !["[", "]", "(", ")"].contains(word);
     let mut words = text.split_whitespace().filter(word).peekable();

@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 const RETRY: Retry = Retry { first: Duration::from_secs(5), most: Duration::from_secs(60) };
-/// So often it is tried where a lookup can follow all the same.
+/// Number of attempts if a lookup can follow anyway.
 const MOST_TRIES: u32 = 5;
 
 pub fn body(inventory: &Inventory, config: &Ironic, log: &LogRing) -> Value {
@@ -28,8 +28,8 @@ pub fn body(inventory: &Inventory, config: &Ironic, log: &LogRing) -> Value {
     ipa(inventory, &options)
 }
 
-/// The node's UUID, where Ironic says it. Where nothing else is to be done, it is tried until Ironic takes it; else a
-/// lookup follows.
+/// Returns the node's UUID, if Ironic gives it. If there is nothing else to do, it tries until Ironic accepts;
+/// otherwise a lookup follows.
 pub fn post(client: &IronicClient, url: &str, body: &Value, alone: bool) -> Result<Option<String>, IronicError> {
     let mut backoff = Backoff::new(&RETRY);
     loop {
@@ -39,7 +39,7 @@ pub fn post(client: &IronicClient, url: &str, body: &Value, alone: bool) -> Resu
         };
         let passes = error.status().is_none_or(|status| status == 409 || status >= 500);
         if !alone && (!passes || backoff.tries + 1 >= MOST_TRIES) {
-            log::warn!("Ironic does not take the inspection: {error}");
+            log::warn!("Ironic does not accept the inspection: {error}");
             return Ok(None);
         }
         wait(&mut backoff, "inspection", &error);

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 const LABEL: &str = "ir-vfd-dev";
 const FILE: &str = "parameters.txt";
-/// Words for the kernel command line; nothing in there is long.
+/// Size limit: the file has only words for the kernel command line.
 const LIMIT: u64 = 64 << 10;
 
-/// The file's text, words apart by line ends; none where there is no such medium.
+/// The file's contents, with words separated by newlines; `None` if there is no such medium.
 pub fn parameters(root: &Path, mounts: &Path) -> Option<String> {
     let names = fs::read_dir(root.join("sys/class/block")).ok()?;
     let mut names: Vec<PathBuf> = names.flatten().map(|entry| entry.path()).collect();

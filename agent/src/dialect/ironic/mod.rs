@@ -1,7 +1,7 @@
-//! The front for OpenStack Ironic, which burin serves like ironic-python-agent: lookup, heartbeat, an HTTPS API for the
-//! conductor, inspection, cleaning, deployment. docs/ironic.md is for its operators.
+//! The front for OpenStack Ironic, which sees burin as an ironic-python-agent: lookup, heartbeat, an HTTPS API for the
+//! conductor, inspection, cleaning, deployment. docs/ironic.md is for operators.
 //!
-//! A step that changes disks becomes an order, and goes the way of every other order: plan, gates, trace, read-back,
+//! A step that changes disks becomes an order, and is processed like every other order: plan, gates, trace, read-back,
 //! receipt.
 
 mod body;
@@ -43,7 +43,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use worker::{Beat, Worker};
 
-/// None where no `ipa-` word of the kernel command line says where Ironic is.
+/// `None` if no `ipa-` word on the kernel command line says where Ironic is.
 pub fn front(ground: &Ground<'_>) -> Option<Box<dyn Front>> {
     let config = ground.config.ironic.clone().filter(|_| ground.config.order.is_none())?;
     let several = if config.hints_first { Several::First } else { Several::Refuse };
@@ -97,17 +97,17 @@ struct Ironic {
     bell: Bell,
     directory: PathBuf,
     boot_id: String,
-    /// What ended the conversation.
+    /// Why the conversation ended.
     failed: Arc<Mutex<Option<Failure>>>,
-    /// An order is being made of a step.
+    /// An order that is being made from a step.
     making: Option<(Running, Receiver<Result<Order, CommandError>>)>,
-    /// The step whose job the loop has.
+    /// The step whose job is running.
     running: Option<Running>,
 }
 
 #[derive(Debug, Clone)]
 struct Running {
-    /// Of the command.
+    /// Id of the command.
     id: String,
     phase: StepPhase,
     step: Value,
@@ -157,7 +157,7 @@ impl Front for Ironic {
         self.end(&running.id, outcome);
     }
 
-    /// A conductor fetches what it wants to know.
+    /// A conductor polls for results.
     fn deliver(&mut self) -> bool {
         true
     }
@@ -169,7 +169,7 @@ impl Ironic {
         self.service.beat.now();
     }
 
-    /// On a thread of its own: the machine is looked at, and a config drive may have to be fetched.
+    /// On a separate thread, because the machine is inventoried and a config drive may have to be fetched.
     fn make(&mut self, running: Running, node: Value) {
         let (look, downloads, several) = (self.look.clone(), self.downloads.clone(), self.several);
         let (bell, step, (sender, receiver)) = (self.bell.clone(), running.step.clone(), channel());
@@ -193,15 +193,15 @@ impl Ironic {
     }
 
     fn job(&mut self, running: Running, order: Order) -> Wish {
-        // Those who look on need not see what the config drive has.
+        // Observers of the API need not see the config drive.
         let shown = Order { seed: None, ..order.clone() };
         let raw = serde_json::to_vec(&shown).unwrap_or_default();
         self.running = Some(running);
-        // The conductor's command was the leave.
+        // The conductor's command is the permission.
         Wish::Job(Box::new(Job { order, raw, attempt: 1, leave: Leave::Unneeded, ending: Ending::STAY }))
     }
 
-    /// What is told of a step that is done; the receipt is the proof.
+    /// The result of a finished step; the receipt is the proof.
     fn told(&self, running: &Running, receipt: &Receipt) -> Value {
         let Some(image) = receipt.images.first() else { return json!({ "receipt": receipt }) };
         let made = |step: &str, kind: Option<&str>| {
@@ -209,7 +209,7 @@ impl Ironic {
             let found = made.find(|change| kind.is_none_or(|kind| change.detail["kind"] == kind))?;
             found.detail["uuid"].as_str().map(str::to_owned)
         };
-        // Of a partition image the filesystem, of a whole-disk image the disk.
+        // For a partition image the filesystem's, for a whole-disk image the disk's.
         let filesystem = made("write-partition", None);
         let esp_uuid = filesystem.as_ref().and_then(|_| made("make-filesystem", Some("vfat")));
         let root_uuid = filesystem.or_else(|| disk_id(Path::new(&image.device))).unwrap_or_default();
@@ -218,7 +218,7 @@ impl Ironic {
         if let Some(mut state) = IronicState::load(&self.directory, &self.boot_id) {
             state.installed = Some(installed.clone());
             if let Err(error) = state.save(&self.directory) {
-                log::warn!("an agent after this one will not know what was written: {error}");
+                log::warn!("what was written cannot be recorded for the next agent: {error}");
             }
         }
         *self.service.installed.lock().unwrap_or_else(PoisonError::into_inner) = Some(installed);
@@ -238,7 +238,7 @@ fn fetch(url: &str, trust: &Trust) -> Result<Vec<u8>, CommandError> {
     reply.map(|reply| reply.body).map_err(|error| failed(&error))
 }
 
-/// A disk by what is written on it: the identifier of its MBR, or the GUID of its GPT (UEFI 2.10 section 5.3.2).
+/// A disk's identifier: its MBR's disk signature, or its GPT's GUID (UEFI 2.10 section 5.3.2).
 fn disk_id(device: &Path) -> Option<String> {
     let file = File::open(device).ok()?;
     let mut head = [0; 3 * 4096];

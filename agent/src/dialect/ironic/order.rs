@@ -46,7 +46,7 @@ pub fn layout() -> Layout {
     }
 }
 
-/// `erase_devices_metadata`: every signature of every disk that passes the gates and is not to be skipped.
+/// `erase_devices_metadata`: removes every signature from every disk that passes the gates and is not to be skipped.
 pub fn metadata(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, CommandError> {
     let disks = Disks::new(inventory, node)?;
     let (mut order, mut layout) = (blank(id), layout());
@@ -56,7 +56,7 @@ pub fn metadata(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, 
     Ok(order)
 }
 
-/// `raid.delete_configuration`: arrays are stopped, and every signature of the disks that they are made of is removed.
+/// `raid.delete_configuration`: stops arrays and removes every signature from their disks.
 pub fn no_raid(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, CommandError> {
     let disks = Disks::new(inventory, node)?;
     let (mut order, mut layout) = (blank(id), layout());
@@ -66,7 +66,7 @@ pub fn no_raid(id: &str, inventory: &Inventory, node: &Value) -> Result<Order, C
     Ok(order)
 }
 
-/// `write_image`. `fetch` gets a config drive that is named by a URL.
+/// `write_image`. `fetch` downloads a config drive that is given by URL.
 pub fn deploy(
     id: &str,
     inventory: &Inventory,
@@ -86,8 +86,8 @@ pub fn deploy(
         root.image = Some(IMAGE.to_owned());
     }
     if given.is_some() && root.image.is_some() {
-        // The drive comes behind the last partition. Without this it would keep cloud-init from growing that one; its
-        // filesystem is the system's own affair.
+        // The config drive is placed behind the last partition. Without growing first, cloud-init could not grow that
+        // partition; its filesystem is left to the system.
         let last = PartitionPick::Named(PickName::Last);
         root.grow = Some(Grow::Detailed(GrowDetailed { partition: last, filesystem: false, leave: None }));
     }
@@ -131,7 +131,7 @@ fn image(info: &Value) -> Result<ImageSpec, CommandError> {
     Ok(ImageSpec { urls, manifest, name, least_version, format, sector_size, digest, sums, signature, delta, transfer })
 }
 
-/// The digest is over the file as served. Without any, nothing would tell a wrong image from the right one.
+/// The digest covers the file as served. Without any, a wrong image could not be detected.
 fn digests(info: &Value) -> Result<(ImageDigests, Option<ImageSums>), CommandError> {
     let refused = |message: String| Err(CommandError::new("ironic.checksum", message));
     let wire = |algorithm: &str, value: &str| {
@@ -190,7 +190,7 @@ fn credentials(info: &Value) -> Result<Option<Credentials>, CommandError> {
     }
 }
 
-/// By the scheme of the image's URL, unless `no_proxy` names its host.
+/// Depends on the scheme of the image's URL; none if `no_proxy` names its host.
 fn proxy(info: &Value, url: &str) -> Option<Secret> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?']).next()?;

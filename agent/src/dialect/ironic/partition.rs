@@ -51,7 +51,7 @@ pub fn layout(info: &Value, node: &Value, inventory: &Inventory, image: &str) ->
     Ok(partitions)
 }
 
-/// What cannot be done is said before anything is written.
+/// Unsupported requests are refused before anything is written.
 fn possible(info: &Value, node: &Value, inventory: &Inventory) -> Result<(), CommandError> {
     let preserve = &info["preserve_ephemeral"];
     if preserve.as_bool() == Some(true) || preserve.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")) {
@@ -89,7 +89,7 @@ fn boot_mode(info: &Value, node: &Value) -> Option<String> {
     word(info, "deploy_boot_mode").or_else(|| capability(node, "boot_mode"))
 }
 
-/// `KEY:VALUE,KEY:VALUE`, or an object: the instance's before the node's.
+/// `KEY:VALUE,KEY:VALUE`, or an object; the instance's take precedence over the node's.
 fn capability(node: &Value, key: &str) -> Option<String> {
     [&node["instance_info"]["capabilities"], &node["properties"]["capabilities"]].into_iter().find_map(|found| {
         let text = match found {
@@ -104,7 +104,7 @@ fn capability(node: &Value, key: &str) -> Option<String> {
     })
 }
 
-/// Ironic's megabytes are MiB; 0 where it says nothing.
+/// Ironic's megabytes are MiB; 0 if not given.
 fn megabytes(info: &Value, key: &str) -> Result<u64, CommandError> {
     let wrong = || refused(format!("{key} is no number of MiB: {}", info[key]));
     let number = match &info[key] {

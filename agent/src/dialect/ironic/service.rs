@@ -27,12 +27,12 @@ use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
 
-/// A conductor gives up sooner; nobody else waits so long.
+/// A conductor gives up sooner, and nobody else waits this long.
 const WAIT: Duration = Duration::from_secs(50);
-/// A body that stands still so long is not worth waiting for.
+/// How long a body may stall.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// What the handlers know. Cheap to clone.
+/// The state that handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
     pub commands: Commands,
@@ -58,10 +58,10 @@ impl Asked {
     }
 }
 
-/// The connection, where there is one.
+/// The connection, if there is one.
 type Caller = Option<Extension<Guest>>;
 
-/// An error that is no command's result.
+/// An error that is not a command's result.
 struct Refusal(StatusCode, &'static str, String);
 
 impl IntoResponse for Refusal {
@@ -91,8 +91,8 @@ pub fn router(service: Service) -> Router {
         .with_state(service)
 }
 
-/// As digests, in constant time: neither length nor content shows in the time it takes. Those who show the token are not
-/// sent away for a crowd of others.
+/// Compared as digests in constant time, so that timing reveals neither length nor content. Clients that present the
+/// token are not displaced by others.
 fn authorise(service: &Service, asked: &Asked, guest: Caller) -> Result<(), Refusal> {
     let given = asked.agent_token.as_deref().unwrap_or_default();
     let right: bool = Sha256::digest(given.as_bytes()).ct_eq(&Sha256::digest(service.token.reveal().as_bytes())).into();
@@ -182,13 +182,13 @@ async fn waited(commands: Commands, id: String) -> Option<Value> {
 enum Known {
     /// Answered when it is done, which is soon.
     AtOnce,
-    /// Running until a conductor asks; over at once all the same.
+    /// Reported as running until a conductor asks, although it finishes at once.
     Bootloader,
-    /// For the agent's loop.
+    /// For the agent's main loop.
     Work,
 }
 
-/// Unknown extensions are 404, unknown commands of a known one 400.
+/// Unknown extensions give 404, unknown commands of a known one 400.
 fn known(command: &Command) -> Result<Known, Refusal> {
     let name = command.name.as_str();
     let found = match command.extension.as_str() {
@@ -247,7 +247,7 @@ fn at_once(service: &Service, command: &Command) -> Result<Value, CommandError> 
     }
 }
 
-/// The boot entry was made with the image, and read back. Nothing is left to do but to tell the truth.
+/// The boot entry was made with the image, and read back. It only remains to report that.
 fn bootloader(service: &Service, params: &Value) -> Result<Value, CommandError> {
     let failed = |message: &str| Err(CommandError::new("ironic.bootloader", message));
     let installed = service.installed.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -288,7 +288,7 @@ fn work(service: &Service, id: &str, command: Command) {
     service.bell.ring();
 }
 
-/// The body goes by in chunks: it may be hundreds of MB, of which little is kept.
+/// The body is parsed in chunks: it may be hundreds of MB, little of which is kept.
 async fn read(mut body: Body) -> Result<Command, String> {
     let (sender, chunks) = mpsc::channel::<Bytes>(4);
     let parsed = tokio::task::spawn_blocking(move || Command::read(Chunks { chunks, chunk: Bytes::new() }));
@@ -307,7 +307,7 @@ async fn read(mut body: Body) -> Result<Command, String> {
             return Err(format!("it has more than {} bytes", body::LIMIT));
         }
         if sender.send(data).await.is_err() {
-            // The reader has seen enough to know that it is wrong.
+            // The parser has already detected an error.
             break;
         }
     }

@@ -30,7 +30,7 @@ pub struct IronicState {
     pub certificate: String,
     /// PEM.
     pub key: Option<Secret>,
-    /// What the last image of this boot was written to.
+    /// The target of the last image in this boot.
     pub installed: Option<Installed>,
 }
 
@@ -38,22 +38,22 @@ pub struct IronicState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installed {
     pub device: String,
-    /// Of a partition image the root filesystem's, else the disk's.
+    /// UUID of the root filesystem for a partition image, else of the disk.
     pub root_uuid: String,
-    /// Of a partition image.
+    /// For a partition image.
     #[serde(default)]
     pub esp_uuid: Option<String>,
     pub boot_entry: bool,
 }
 
 impl IronicState {
-    /// None where no process of this boot has left anything.
+    /// `None` if no process of this boot has left any.
     pub fn load(directory: &Path, boot_id: &str) -> Option<Self> {
         let state: Self = serde_json::from_slice(&std::fs::read(directory.join(NAME)).ok()?).ok()?;
         Some(state).filter(|state| state.boot_id == boot_id)
     }
 
-    /// Whole or not at all, and never readable for others, not even for a moment.
+    /// Written atomically, and never readable for others, not even for a moment.
     pub fn save(&self, directory: &Path) -> Result<(), IronicError> {
         let path = directory.join(NAME);
         let failed = |source| IronicError::State { path: path.clone(), source };
@@ -66,7 +66,7 @@ impl IronicState {
         std::fs::rename(&new, &path).map_err(failed)
     }
 
-    /// Makes the certificate for this address, unless there is one already.
+    /// Makes the certificate for this address, unless there already is one.
     pub fn certify(&mut self, address: IpAddr) -> Result<(), IronicError> {
         if self.address == Some(address) && self.key.is_some() {
             return Ok(());
@@ -75,12 +75,12 @@ impl IronicState {
         let mut params = CertificateParams::new(vec![address.to_string()]).map_err(made)?;
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, address.to_string());
-        // What strict verifiers (Python 3.13) want of a certificate that is its own issuer.
+        // Strict verifiers (Python 3.13) require this of a self-signed certificate.
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        // rcgen's validity is wide, and has to be: this machine's clock may be anywhere.
+        // rcgen's default validity period is wide, as needed here: this machine's clock may show any time.
         let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).map_err(made)?;
         let certificate = params.self_signed(&key).map_err(made)?;
         self.certificate = certificate.pem();
@@ -89,7 +89,7 @@ impl IronicState {
         Ok(())
     }
 
-    /// TLS 1.3 only: what Ironic's conductors ask for.
+    /// TLS 1.3 only, which Ironic's conductors use.
     pub fn tls(&self) -> Result<Arc<ServerConfig>, IronicError> {
         let failed = |why: &str| IronicError::Tls { source: rustls::Error::General(why.to_owned()) };
         let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes())

@@ -3,7 +3,7 @@
 use super::commands::StepPhase;
 use serde_json::{Value, json};
 
-/// What stands in for ironic-python-agent's hardware managers.
+/// Replaces the names of ironic-python-agent's hardware managers.
 pub const MANAGER: &str = "burin";
 
 /// One row of the table.
@@ -11,10 +11,10 @@ pub struct Listed {
     pub name: &'static str,
     pub interface: &'static str,
     pub phase: StepPhase,
-    /// Steps above 0 run by themselves in automated cleaning; operators change it in Ironic.
+    /// Steps above 0 run in automated cleaning; operators can change it in Ironic.
     pub priority: u32,
     pub abortable: bool,
-    /// Name, whether it is required, and what it is.
+    /// Name, whether it is required, and a description.
     pub arguments: &'static [(&'static str, bool, &'static str)],
 }
 
@@ -61,7 +61,7 @@ pub fn find(phase: StepPhase, step: &Value) -> Option<&'static Listed> {
         .find(|listed| listed.phase == phase && step["step"] == listed.name && step["interface"] == listed.interface)
 }
 
-/// By it a conductor finds out that the agent is another one than the one that listed the steps.
+/// A conductor detects by it that another version of the agent listed the steps.
 pub fn version() -> Value {
     json!({ MANAGER: env!("CARGO_PKG_VERSION") })
 }

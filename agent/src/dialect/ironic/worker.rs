@@ -20,11 +20,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Ironic's agent waits as long between lookups: up to a minute.
+/// Same back-off between lookups as ironic-python-agent: up to a minute.
 const LOOKUP: Retry = Retry { first: Duration::from_secs(1), most: Duration::from_secs(60) };
-/// Two heartbeats are never closer, however many commands end.
+/// Minimum interval between heartbeats, however many commands end.
 const CLOSEST: Duration = Duration::from_secs(5);
-/// After a heartbeat that failed.
+/// Interval after a failed heartbeat.
 const AGAIN: Duration = Duration::from_secs(7);
 
 /// When the next heartbeat is due. Cheap to clone.
@@ -44,12 +44,12 @@ impl Beat {
         self.0.1.notify_all();
     }
 
-    /// A command has ended: everything that a conductor does next waits for a heartbeat.
+    /// A command has ended: the conductor continues only after a heartbeat.
     pub fn now(&self) {
         self.set(|wanted| wanted.now = true);
     }
 
-    /// The machine goes down: the token is not valid any more.
+    /// The machine shuts down: the token is no longer valid.
     pub fn stop(&self) {
         self.set(|wanted| wanted.silent = true);
     }
@@ -59,7 +59,7 @@ impl Beat {
         self.set(|wanted| (wanted.silent, wanted.locked) = (true, true));
     }
 
-    /// Until a heartbeat is due; false where there is to be none any more, true and early where one is asked for.
+    /// Waits until a heartbeat is due. Returns false if there will be no more, and true early if one is requested.
     fn wait(&self, patience: Duration) -> bool {
         let wanted = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.0.1.wait_timeout_while(wanted, patience, |wanted| !wanted.now && !wanted.silent);
@@ -81,7 +81,7 @@ pub struct Worker {
     pub boot_id: String,
     pub macs: Vec<String>,
     pub inventory: Inventory,
-    /// Where the API listens: anywhere, but for tests.
+    /// Where the API listens: on all addresses, except in tests.
     pub listen: IpAddr,
     pub emitter: Emitter,
     pub bell: Bell,
@@ -113,7 +113,7 @@ impl Worker {
             }
         };
         if self.config.api_urls.is_empty() {
-            log::info!("inspected; Ironic switches this machine off, or starts it again for what comes next");
+            log::info!("inspected; Ironic will power this machine off, or reboot it for the next step");
             return Ok(());
         }
         let mut state = match IronicState::load(&self.directory, &self.boot_id).filter(|state| state.token.is_some()) {
@@ -129,7 +129,7 @@ impl Worker {
         Ok(())
     }
 
-    /// As long as it takes: a node may not be waiting for an agent yet.
+    /// Tries for ever: a node may not be waiting for an agent yet.
     fn look_up(&self, client: &IronicClient, node: Option<&str>) -> Result<IronicState, IronicError> {
         let mut backoff = Backoff::new(&LOOKUP);
         let found = loop {
@@ -138,7 +138,7 @@ impl Worker {
                 Err(error) => wait(&mut backoff, "lookup", &error),
             }
         };
-        // Virtual media brings a token beforehand.
+        // With virtual media the token is given in advance.
         let token = self.config.token.clone().or(found.token).ok_or(IronicError::TokenGone)?;
         let (node, heartbeat_seconds) = (found.node, found.heartbeat_timeout.as_secs());
         log::info!("known to Ironic as node {node}");
@@ -151,7 +151,7 @@ impl Worker {
     fn listen(&self, client: &IronicClient, state: &mut IronicState) -> Result<(Listener, String), IronicError> {
         let address = match (self.config.advertise, state.address) {
             (Some((address, _)), _) => address,
-            // Ironic refuses another address within a boot.
+            // Ironic refuses a changed address within a boot.
             (None, Some(address)) => address,
             (None, None) => towards(client.url())?,
         };
@@ -186,17 +186,19 @@ impl Worker {
                 break;
             }
         }
-        // The API stays open for a conductor that still asks, until the machine goes down or is to be unreachable.
+        // The API stays open for a conductor that still asks, until the machine shuts down or must be unreachable.
         while !self.service.beat.is_locked() {
             std::thread::sleep(CLOSEST);
         }
-        // The answer to whoever asked for it has to be out.
+        // The response must have been sent.
         std::thread::sleep(Duration::from_secs(1));
         log::warn!("locked down: Ironic's API for this machine is closed");
-        // Tests are guests on a network that somebody else keeps.
+        // Tests must not change the network of their host.
         if !self.listen.is_loopback() {
             match lock_down() {
-                Ok(links) => log::warn!("locked down: {} set down; nothing is reached any more", links.join(", ")),
+                Ok(links) => {
+                    log::warn!("locked down: {} set down; the network is unreachable from now on", links.join(", "))
+                }
                 Err(error) => log::error!("locked down, but: {error}"),
             }
         }
@@ -212,7 +214,7 @@ fn random() -> f64 {
     }
 }
 
-/// Says what went wrong, and waits for the next try.
+/// Reports the error, and waits for the next attempt.
 pub fn wait(backoff: &mut Backoff, what: &str, error: &IronicError) {
     let wait = backoff.next(None);
     let problem = error.problem();
@@ -224,7 +226,7 @@ pub fn wait(backoff: &mut Backoff, what: &str, error: &IronicError) {
     std::thread::sleep(wait);
 }
 
-/// This machine's address on the way to a URL: what the kernel's routes say. Nothing is sent.
+/// This machine's source address for a URL, from the kernel's routes. Nothing is sent.
 fn towards(url: &str) -> Result<IpAddr, IronicError> {
     let failed = |source| IronicError::NoAddress { url: shown(url), source };
     let uri: ureq::http::Uri = url.parse().map_err(|_| failed(std::io::Error::other("it is not a URL")))?;

@@ -13,18 +13,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use ureq::http::Method;
 
-/// Unless the controller says otherwise.
+/// The default interval.
 const HEARTBEAT_SECONDS: u64 = 10;
 
 #[derive(Debug, Clone)]
 struct Credentials {
     machine: String,
     token: Secret,
-    /// Rises with every hello, so that of many that met the same expired token only one says hello again.
+    /// Increases with every hello, so that if several threads see an expired token, only one says hello again.
     generation: u64,
 }
 
-/// By what this machine makes itself known.
+/// How this machine introduces itself.
 pub(super) struct Introduced {
     pub join_token: Option<Secret>,
     /// Hello is signed with it.
@@ -38,7 +38,7 @@ pub(super) struct ControllerLink {
     who: Introduced,
     hello: Mutex<Hello>,
     credentials: Mutex<Option<Credentials>>,
-    /// Held while a hello is under way.
+    /// Held during a hello.
     greeting: Mutex<()>,
     control: ControlFlag,
     emitter: Emitter,
@@ -78,7 +78,7 @@ impl ControllerLink {
         change(&mut self.hello.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Boot id and agent process, as said at hello.
+    /// Boot id and agent process, as in hello.
     pub fn instance(&self) -> (String, String) {
         let hello = self.hello.lock().unwrap_or_else(PoisonError::into_inner);
         (hello.boot_id.clone(), hello.instance.clone())
@@ -88,9 +88,9 @@ impl ControllerLink {
         self.credentials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One hello. Where another thread has already said it since `generation`, that one counts.
+    /// Says hello once. If another thread has already done so since `generation`, that counts.
     pub fn hello(&self, generation: Option<u64>) -> Result<(), ControllerError> {
-        // One at a time; who only wants the token does not wait for calls, nor for a TPM.
+        // One at a time; reading the token does not wait for calls or a TPM.
         let _one = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.lock_credentials().as_ref().map_or(0, |credentials| credentials.generation);
         if generation.is_some_and(|generation| generation < current) {
@@ -103,7 +103,7 @@ impl ControllerLink {
             }
             reply => reply?,
         };
-        // The version before the shape: of another version, nothing else can be expected to fit.
+        // The version before the rest, because another version may have any shape.
         let value: serde_json::Value = reply.json()?;
         if let Some(version) = value.get("version").and_then(|version| version.as_str()) {
             self.speaks(version, hello::VERSION)?;
@@ -126,7 +126,7 @@ impl ControllerLink {
         Ok(())
     }
 
-    /// The call alone. An attestation answers one challenge, and is not shown twice.
+    /// A single call. An attestation answers one challenge, and is not sent twice.
     fn introduce(&self) -> Result<Reply, ControllerError> {
         let body = {
             let mut hello = self.hello.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +141,7 @@ impl ControllerLink {
         self.client.call(call)
     }
 
-    /// The controller wants to know what this machine has booted: its TPM says so in the next hello.
+    /// The controller requires attestation: the next hello will contain it.
     fn attest(&self) -> Result<(), ControllerError> {
         let url = || self.client.base().to_owned();
         let failed = |source| ControllerError::Attest { url: url(), source };
@@ -158,7 +158,7 @@ impl ControllerLink {
         Ok(())
     }
 
-    /// A call with machine and token; where the token is not known any more, hello and once more.
+    /// A call with machine and token; if the token is no longer known, says hello and repeats it.
     pub fn authorised<T>(
         &self,
         call: impl Fn(&str, &Secret) -> Result<T, ControllerError>,
@@ -202,7 +202,7 @@ impl ControllerLink {
     }
 }
 
-/// Events to the controller.
+/// Sends events to the controller.
 pub(super) struct Batches {
     link: Arc<ControllerLink>,
 }

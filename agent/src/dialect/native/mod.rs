@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use worker::{Worker, WorkerMessage};
 
-/// None where no controller is named, or an order is given that goes before it.
+/// `None` if no controller is configured, or if an order takes precedence.
 pub fn front(ground: &Ground<'_>) -> Option<Box<dyn Front>> {
     let config = ground.config;
     let url = config.controller.as_ref().filter(|_| config.order.is_none())?;
@@ -49,21 +49,21 @@ pub fn front(ground: &Ground<'_>) -> Option<Box<dyn Front>> {
 
 struct Controller {
     worker: Worker,
-    /// Since hello was answered.
+    /// Present once hello was answered.
     session: Option<Arc<Session>>,
     memory: Memory,
     root: PathBuf,
-    /// Those who call in show the token that hello gave.
+    /// Callers of the API need the token from hello.
     door: Option<Door>,
     /// `burin.finish=`.
     told: Option<Finish>,
-    /// A question for an order is out.
+    /// A request for an order is pending.
     asked: bool,
-    /// A job was given, and is not over.
+    /// A job was given and is not finished.
     in_hand: bool,
     /// Of that job.
     etag: Option<String>,
-    /// Receipts that are not acknowledged yet.
+    /// Receipts that have not been acknowledged yet.
     undelivered: u32,
 }
 
@@ -112,9 +112,9 @@ impl Front for Controller {
     }
 
     fn done(&mut self, _: &Job, receipt: &Receipt) {
-        // At once: this process may not live to say it.
+        // Stored at once, because this process may not live to send it.
         if let Err(error) = self.memory.keep_receipt(Some(receipt)) {
-            log::warn!("the receipt cannot be kept for an agent after this one: {error}");
+            log::warn!("the receipt cannot be kept for the next agent: {error}");
         }
         self.in_hand = false;
         self.undelivered += 1;
@@ -182,7 +182,7 @@ impl Controller {
 
     fn keep(&self, state: Option<&LastState>) {
         if let Err(error) = self.memory.remember(state) {
-            log::warn!("an agent after this one will not know of the work in hand: {error}");
+            log::warn!("the current work cannot be recorded for the next agent: {error}");
         }
     }
 }

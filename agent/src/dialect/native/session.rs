@@ -25,7 +25,7 @@ use ureq::http::StatusCode;
 /// How long a receipt waits for the events before it.
 const EVENTS_FIRST: Duration = Duration::from_secs(30);
 
-/// Told before every wait; may end the patience.
+/// Called before every wait; may stop the retries.
 pub type Notify = Arc<dyn Fn(&RetryNotice<'_>) -> ControlFlow<()> + Send + Sync>;
 
 /// A call failed and will be tried again.
@@ -33,13 +33,13 @@ pub type Notify = Arc<dyn Fn(&RetryNotice<'_>) -> ControlFlow<()> + Send + Sync>
 pub struct RetryNotice<'a> {
     /// `hello`, `order`, `grant` or `receipt`.
     pub call: &'static str,
-    /// Tries that failed in a row.
+    /// Number of consecutive failures.
     pub tries: u32,
     pub error: &'a ControllerError,
     pub next: Duration,
 }
 
-/// How a controller is spoken to.
+/// Settings for talking to a controller.
 #[derive(Clone)]
 pub struct SessionOptions {
     /// Base URL; the protocol's paths follow it.
@@ -47,11 +47,11 @@ pub struct SessionOptions {
     pub trust: Trust,
     /// One-time join token, `burin.token`.
     pub join_token: Option<Secret>,
-    /// The machine's key, which hello introduces.
+    /// The machine's key, which hello contains.
     pub key: Option<Arc<SecretKey>>,
-    /// The machine's TPM, for a controller that demands what it says.
+    /// The machine's TPM, for a controller that requires attestation.
     pub chip: Option<Chip>,
-    /// What an order has to be.
+    /// The requirements on orders.
     pub rules: Option<Rules>,
     pub timeouts: Timeouts,
     pub retry: Retry,
@@ -63,7 +63,7 @@ pub struct SessionOptions {
 }
 
 impl SessionOptions {
-    /// With the usual patience: endless, and a line in the log for every failure.
+    /// With the default behaviour: endless retries, and a log line for every failure.
     pub fn new(url: &str, trust: Trust, state: PathBuf) -> Self {
         let notify = |waiting: &RetryNotice<'_>| {
             let problem = waiting.error.problem();
@@ -85,18 +85,18 @@ impl fmt::Debug for SessionOptions {
     }
 }
 
-/// An order with what came beside it.
+/// An order with its metadata.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Offer {
     pub order: Order,
     pub etag: Option<String>,
-    /// For the grant and the receipt; the controller counts.
+    /// For the grant and the receipt; assigned by the controller.
     pub attempt: u32,
-    /// As received, for digests and for keeping.
+    /// As received, for digests and for storing.
     pub raw: Vec<u8>,
 }
 
-/// Bytes that are not an order. The event is already emitted, and the same bytes will not be asked for again.
+/// Bytes that are not a valid order. The event has been emitted, and the same bytes will not be requested again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RefusedOrder {
     pub etag: Option<String>,
@@ -105,7 +105,7 @@ pub struct RefusedOrder {
     pub problem: Problem,
 }
 
-/// Answer to asking for an order.
+/// The result of asking for an order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
     Order(Box<Offer>),
@@ -116,12 +116,12 @@ pub enum Next {
     Gone,
 }
 
-/// See the module.
+/// See the module documentation.
 pub struct Session {
     link: Arc<ControllerLink>,
     options: SessionOptions,
     memory: Memory,
-    /// ETag of the order that was refused or is done with.
+    /// ETag of the order that was refused or is finished.
     seen: Mutex<Option<String>>,
     _sender: Option<Sender>,
 }
@@ -133,9 +133,9 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Says hello until somebody answers, then starts to send the emitter's events.
+    /// Says hello until it is answered, then starts to send the emitter's events.
     ///
-    /// Fails only where trying again cannot help (URL), or where `notify` gave up.
+    /// Fails only if retrying cannot help (invalid URL), or if `notify` stopped it.
     pub fn connect(options: SessionOptions, hello: Hello, emitter: &Emitter) -> Result<Self, ControllerError> {
         let client = Client::new(&options.url, &options.trust, &options.timeouts)?;
         let (token, key, chip) = (options.join_token.clone(), options.key.clone(), options.chip.clone());
@@ -154,12 +154,12 @@ impl Session {
         self.link.machine()
     }
 
-    /// The bearer token of this boot, as the last hello was answered; callers of the agent's own API need it too.
+    /// The bearer token of this boot, from the last hello; callers of the agent's own API need it too.
     pub fn token(&self) -> Option<Secret> {
         self.link.token()
     }
 
-    /// The controller's latest word.
+    /// The controller's latest `control`.
     pub fn control(&self) -> ControlFlag {
         self.link.control().clone()
     }
@@ -173,12 +173,12 @@ impl Session {
         self.link.change_hello(change);
     }
 
-    /// Says hello again at once, to bring what [`Session::update_hello`] changed.
+    /// Says hello again at once, to send what [`Session::update_hello`] changed.
     pub fn hello_again(&self) -> Result<(), ControllerError> {
         patiently("hello", &self.options, None, || self.link.hello(None))
     }
 
-    /// Asks for an order; the controller may hold its answer for `wait` (at most 60 s are asked for).
+    /// Asks for an order; the controller may delay its answer for `wait` (at most 60 s are requested).
     pub fn next_order(&self, wait: Duration) -> Result<Next, ControllerError> {
         let wait = Duration::from_secs(wait.as_secs().min(60));
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -213,12 +213,12 @@ impl Session {
         }
     }
 
-    /// The order with this ETag is done with, or cannot be done: only another one is asked for.
+    /// The order with this ETag is finished or impossible: only another one is requested.
     pub fn done_with(&self, etag: Option<&str>) {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = etag.map(str::to_owned);
     }
 
-    /// Leave to destroy what the plan names. Waits for the controller's answer however long it takes; a refusal is
+    /// Permission to destroy what the plan names. Waits for the controller's answer however long it takes; a refusal is
     /// [`ControllerError::Refused`].
     pub fn grant(&self, order: &str, attempt: u32, plan_digest: &str) -> Result<(), ControllerError> {
         let (boot_id, instance) = self.link.instance();
@@ -252,14 +252,14 @@ impl Session {
         }
     }
 
-    /// Posts the receipt, after the events before it, and returns once the controller acknowledged it; after `deadline`
-    /// an error. Until acknowledged it is kept for a successor of this process, see [`Memory::receipt`].
+    /// Posts the receipt, after the events before it, and returns once the controller has acknowledged it; after
+    /// `deadline` an error. Until then it is stored for a successor of this process, see [`Memory::receipt`].
     pub fn post_receipt(&self, receipt: &Receipt, deadline: Duration) -> Result<(), ControllerError> {
         if let Err(error) = self.memory.keep_receipt(Some(receipt)) {
             log::warn!("the receipt cannot be kept in {}: {error}", self.options.state.display());
         }
         let end = Instant::now() + deadline;
-        // Events first, so that who sees the receipt can see how it came about. But not at any price.
+        // Events first, so that the receipt's history is available with it, but only within limits.
         if let Some(outlet) = self.link.emitter().outlet(CONTROLLER) {
             outlet.wait_empty((deadline / 4).min(EVENTS_FIRST));
         }
@@ -305,7 +305,7 @@ impl Session {
     }
 }
 
-/// Tries until it works, a final error comes, `notify` gives up, or `end` has passed.
+/// Tries until it works, a final error occurs, `notify` stops it, or `end` has passed.
 fn patiently<T>(
     name: &'static str,
     options: &SessionOptions,
@@ -320,7 +320,7 @@ fn patiently<T>(
             Err(error) => error,
         };
         let mut next = match error.is_other_version() {
-            // Somebody has to update one of the two sides, which takes its time.
+            // One of the two sides must be updated, which takes time.
             true => backoff.slowest(error.retry_after()),
             false => backoff.next(error.retry_after()),
         };

@@ -11,23 +11,23 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
-/// How long one question for an order waits at the controller.
+/// How long a request for an order waits at the controller.
 const ORDER_WAIT: Duration = Duration::from_secs(30);
-/// A receipt is posted again after so long, for ever: nothing else may be said before it.
+/// A receipt is posted again after this time, for ever: nothing else may be sent before it.
 const RECEIPT_ROUND: Duration = Duration::from_secs(3600);
 
 const RECEIPT_PAUSE: Duration = Duration::from_secs(30);
 
-/// What the thread has to tell.
+/// Messages from the thread.
 pub enum WorkerMessage {
     Hello(Arc<Session>),
     Order(Result<Next, ControllerError>),
     Acknowledged,
-    /// There will be no more news.
+    /// There will be no more messages.
     Failed(Failure),
 }
 
-/// What the thread is asked to do, one after the other.
+/// Tasks for the thread, done in sequence.
 enum Task {
     Ask,
     Post(Box<Receipt>),
@@ -49,7 +49,7 @@ impl Worker {
         &self.emitter
     }
 
-    /// Says hello until somebody answers, then does what it is asked.
+    /// Says hello until it is answered, then carries out tasks.
     pub fn start(&mut self) -> Result<(), ControllerError> {
         let Some((options, hello, bell)) = self.setup.take() else { return Ok(()) };
         let (tasks, todo) = channel();
@@ -78,19 +78,19 @@ impl Worker {
         self.give(Task::Ask);
     }
 
-    /// Brings a receipt, and is through with it once it is acknowledged.
+    /// Delivers a receipt; finished once it is acknowledged.
     pub fn post(&self, receipt: Receipt) {
         self.give(Task::Post(Box::new(receipt)));
     }
 
     fn give(&self, task: Task) {
         if let Some(tasks) = &self.tasks {
-            // A thread that is gone shows in its news.
+            // If the thread has ended, its messages show that.
             let _ = tasks.send(task);
         }
     }
 
-    /// Does not wait.
+    /// Does not block.
     pub fn news(&self) -> Option<WorkerMessage> {
         match self.news.as_ref()?.try_recv() {
             Ok(news) => Some(news),
@@ -118,12 +118,12 @@ fn serve(session: &Arc<Session>, stages: &mut Stages, todo: &Receiver<Task>, tel
     }
 }
 
-/// However long it takes. Who waits for the machine may look at it meanwhile: its own API answers.
+/// However long it takes. Meanwhile the machine can be watched through its own API.
 fn post(session: &Session, receipt: &Receipt) -> Result<(), ControllerError> {
     loop {
         match session.post_receipt(receipt, RECEIPT_ROUND) {
             Err(error @ ControllerError::Unacknowledged { .. }) => {
-                log::warn!("{error}; it is posted again");
+                log::warn!("{error}; it will be posted again");
                 std::thread::sleep(RECEIPT_PAUSE);
             }
             result => return result,

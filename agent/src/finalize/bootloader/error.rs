@@ -53,25 +53,25 @@ impl Coded for BootError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoLoader { what: "GRUB for BIOS", .. } => {
-                "put it into the tree (Debian: grub-pc-bin), or let `bootloader` be `none`"
+                "put it into the tree (Debian: grub-pc-bin), or set `bootloader` to `none`"
             }
             Self::BadGrub { .. } => {
-                "put the package of GRUB's modules for BIOS into the tree anew (Debian: grub-pc-bin)"
+                "reinstall the package with GRUB's modules for BIOS in the tree (Debian: grub-pc-bin)"
             }
             Self::CoreRoom { .. } => "make the partition of type `bios-boot` larger: 1MiB is enough",
-            Self::BootSectors { .. } => "the disk does not keep what is written to it; replace it",
+            Self::BootSectors { .. } => "replace the disk: it does not keep what is written to it",
             Self::NoLoader { .. } => {
-                "put it into the tree (Debian: grub-efi-amd64-signed, grub-efi-amd64-bin or systemd-boot-efi), or let \
-                 `bootloader` be `none`"
+                "put it into the tree (Debian: grub-efi-amd64-signed, grub-efi-amd64-bin or systemd-boot-efi), or set \
+                 `bootloader` to `none`"
             }
             Self::NoModule { .. } => {
-                "let /boot be a partition of its own, let `bootloader` be `systemd-boot`, or put a GRUB that was built with \
-                 this module into the tree"
+                "give /boot a partition of its own, set `bootloader` to `systemd-boot`, or put a GRUB built with this \
+                 module into the tree"
             }
-            Self::TwoLoaders => "let `bootloader` be `grub` or `systemd-boot`",
-            Self::NoRamdisk { .. } => "`root=UUID=` needs one: let the tree's own tools make it before it is packed",
+            Self::TwoLoaders => "set `bootloader` to `grub` or `systemd-boot`",
+            Self::NoRamdisk { .. } => "make one with the tree's own tools before packing it: `root=UUID=` needs it",
             Self::Io { source, .. } if source.raw_os_error() == Some(libc::ENOSPC) => {
-                "kernel and ramdisk do not fit on the EFI system partition: make it larger"
+                "make the EFI system partition larger: kernel and ramdisk do not fit"
             }
             _ => return None,
         };

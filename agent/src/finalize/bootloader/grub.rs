@@ -15,7 +15,7 @@ const LIMIT: u64 = 64 << 20;
 pub struct Found {
     /// In the tree.
     path: String,
-    /// Directory on the ESP where it looks for grub.cfg: `EFI/debian`.
+    /// Directory on the ESP in which it looks for grub.cfg: `EFI/debian`.
     prefix: String,
 }
 
@@ -30,13 +30,13 @@ fn target(arch: Arch) -> &'static str {
     }
 }
 
-/// Where Debian and Ubuntu keep it, the signed one first.
+/// The paths in Debian and Ubuntu, the signed one first.
 fn packaged(arch: Arch) -> Vec<String> {
     let (name, target) = (name(arch), target(arch));
     vec![format!("usr/lib/grub/{target}-signed/{name}.signed"), format!("usr/lib/grub/{target}/monolithic/{name}")]
 }
 
-/// For people: elsewhere its package puts it onto the ESP.
+/// For error messages; in other distributions the package installs it on the ESP.
 pub fn places(arch: Arch) -> Vec<String> {
     let mut places = packaged(arch);
     places.push(format!("EFI/VENDOR/{} on the ESP", name(arch)));
@@ -70,7 +70,7 @@ pub fn install(system: System<'_>, found: &Found) -> Result<Installation, BootEr
     let (own, default) = (name(system.arch), default_name(system.arch));
     let mut esp = vec![BootFile::text(&found.prefix, "grub.cfg", lead)];
     match shim(system)? {
-        // shim is what firmware trusts; it starts the GRUB beside it.
+        // Firmware trusts shim, which starts the GRUB beside it.
         Some((shim, manager)) => {
             let shim_name = format!("shim{}.efi", suffix(system.arch));
             for (directory, first) in [(found.prefix.as_str(), shim_name.as_str()), ("EFI/BOOT", default.as_str())] {
@@ -91,12 +91,12 @@ pub fn install(system: System<'_>, found: &Found) -> Result<Installation, BootEr
     Ok(Installation { bootloader: Bootloader::Grub, kernel: newest, esp, tree })
 }
 
-/// Where the tree's GRUB has its configuration.
+/// The directory of GRUB's configuration in the tree.
 pub fn directory(system: System<'_>) -> Result<&'static str, BootError> {
     Ok(if system.has("boot/grub2")? && !system.has("boot/grub")? { "boot/grub2" } else { "boot/grub" })
 }
 
-/// grub.cfg with an entry for each kernel, and what grub-mkconfig needs to know when it writes it anew.
+/// grub.cfg with an entry for each kernel, and the settings from which grub-mkconfig will regenerate it.
 pub fn configuration(system: System<'_>, kernels: &[Kernel]) -> Result<Vec<BootFile>, BootError> {
     let release = release::read(system);
     let mut text = String::from(
@@ -119,7 +119,7 @@ pub fn configuration(system: System<'_>, kernels: &[Kernel]) -> Result<Vec<BootF
     }
     let mut tree = vec![BootFile::text(directory(system)?, "grub.cfg", text)];
     if !system.cmdline.is_empty() && system.has("etc/default/grub")? {
-        // What Debian's grub-mkconfig reads beside etc/default/grub; a shell's quoting is GRUB's.
+        // Debian's grub-mkconfig reads this besides etc/default/grub; shell quoting is the same as GRUB's.
         let words = quoted(&format!(" {}", system.cmdline.join(" ")));
         let text = format!("GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX\"{words}\n");
         tree.push(BootFile::text("etc/default/grub.d", "burin.cfg", text));
@@ -127,14 +127,14 @@ pub fn configuration(system: System<'_>, kernels: &[Kernel]) -> Result<Vec<BootF
     Ok(tree)
 }
 
-/// The module by which GRUB reads arrays with superblocks of version 1.
+/// The module with which GRUB reads arrays with superblock version 1.
 const ARRAYS: &str = "mdraid1x";
 
-/// Whether a GRUB that was installed reads its configuration and the kernel where they lie. `array` names the array that
-/// holds a file of the tree, if one does.
+/// Checks that an installed GRUB can read its configuration and the kernel. `array` returns the array that contains a
+/// file of the tree, if any.
 pub fn reads(tree: &Root, made: &Installation, array: &dyn Fn(&str) -> Option<String>) -> Result<(), BootError> {
     if made.bootloader != Bootloader::Grub {
-        // Kernel and ramdisk are copied onto the ESP.
+        // Kernel and ramdisk are copied to the ESP.
         return Ok(());
     }
     let Some(what) = ["boot/grub/grub.cfg", "boot/vmlinuz"].into_iter().find_map(array) else { return Ok(()) };
@@ -148,13 +148,13 @@ pub fn reads(tree: &Root, made: &Installation, array: &dyn Fn(&str) -> Option<St
     Ok(())
 }
 
-/// A module that is built in has its name in the section `.modname`, as a string with its end.
+/// A built-in module has its name in the section `.modname`, as a NUL-terminated string.
 fn has_module(image: &[u8], name: &str) -> bool {
     let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
     image.windows(wanted.len()).any(|bytes| bytes == wanted)
 }
 
-/// shim and its key manager, where the tree has them.
+/// shim and its key manager, if the tree has them.
 fn shim(system: System<'_>) -> Result<Option<(String, Option<String>)>, BootError> {
     let suffix = suffix(system.arch);
     let vendors = system.esp.map(|esp| format!("{}/EFI", esp.trim_start_matches('/')));
@@ -172,8 +172,9 @@ fn shim(system: System<'_>) -> Result<Option<(String, Option<String>)>, BootErro
     Ok(None)
 }
 
-/// Where an image looks for its configuration: its modules are a list behind a header that begins with `mimg`
-/// (include/grub/kernel.h), and one of them is the prefix. Without a device in it, that is on the ESP it was started from.
+/// The directory in which an image looks for its configuration: its modules are a list after a header that starts with
+/// `mimg` (include/grub/kernel.h), and one of them is the prefix. A prefix without a device is on the ESP that it was
+/// started from.
 fn prefix(image: &[u8]) -> Option<String> {
     const MAGIC: &[u8] = b"mimg";
     const PREFIX: u32 = 3;
@@ -200,7 +201,7 @@ fn prefix(image: &[u8]) -> Option<String> {
     starts.filter(|(at, _)| at % 4 == 0).find_map(|(at, _)| list(at))
 }
 
-/// In single quotes, which GRUB's language has from the shell.
+/// In single quotes, which mean the same in GRUB as in the shell.
 pub fn quoted(text: &str) -> String {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./,:=+@%".contains(&byte)) {
         return text.to_owned();
@@ -212,7 +213,7 @@ pub fn quoted(text: &str) -> String {
 pub(super) mod tests {
     use super::*;
 
-    /// An image with nothing in it but a prefix.
+    /// An image with nothing but a prefix.
     pub fn image(prefix: &str) -> Vec<u8> {
         let mut text = prefix.as_bytes().to_vec();
         text.resize(text.len().next_multiple_of(4) + 4, 0);
@@ -230,7 +231,7 @@ pub(super) mod tests {
     #[test]
     fn an_image_says_where_its_configuration_is() {
         assert_eq!(prefix(&image("/EFI/debian")).as_deref(), Some("EFI/debian"));
-        // On another device, or not below EFI: nothing that we could put there.
+        // On another device, or not below EFI: no place for our file.
         for other in ["(hd0,gpt1)/EFI/debian", "/boot/grub", "/EFI/../x", ""] {
             assert_eq!(prefix(&image(other)), None, "{other}");
         }

@@ -1,6 +1,6 @@
-//! Makes the image of a root filesystem bootable. It was made to boot elsewhere, so its own files stay unchanged. Files
-//! that it keeps for the ESP are copied there; if there are none, the boot loader of its packages is installed as for a
-//! tree.
+//! Makes the image of a root filesystem bootable. It is already set up to boot elsewhere, so its own files stay
+//! unchanged. Files that it has for the ESP are copied there; if there are none, the boot loader from its packages is
+//! installed as for a tree.
 
 use super::{BootError, BootFile, Installation, System, default_name, kernels, prepare, suffix};
 use crate::finalize::root::Root;
@@ -8,13 +8,13 @@ use crate::protocol::order::Bootloader;
 
 /// Where distributions mount the ESP.
 const PLACES: [&str; 3] = ["/boot/efi", "/efi", "/boot"];
-/// An ESP has some dozens of files; an image with more has something else there.
+/// An ESP has a few dozen files; with more, the directory is something else.
 const MOST_FILES: usize = 2000;
 const DEEPEST: usize = 8;
-/// An fstab that is longer is none.
+/// A longer file is not an fstab.
 const FSTAB_LIMIT: u64 = 1 << 20;
 
-/// Where the image keeps files for the ESP.
+/// The directory of the image with files for the ESP.
 pub fn image_esp(tree: &Root) -> Result<Option<&'static str>, BootError> {
     for place in PLACES {
         let path = format!("{}/EFI", place.trim_start_matches('/'));
@@ -28,7 +28,7 @@ pub fn image_esp(tree: &Root) -> Result<Option<&'static str>, BootError> {
     Ok(None)
 }
 
-/// What to write where, so that firmware starts the image.
+/// The files to write, so that firmware boots the image.
 pub fn of_image(system: System<'_>) -> Result<Installation, BootError> {
     let own = match system.esp {
         Some(esp) => below(system, esp.trim_start_matches('/'))?,
@@ -42,7 +42,7 @@ pub fn of_image(system: System<'_>) -> Result<Installation, BootError> {
     }
     let (mut esp, mut tree, mut bootloader, mut kernel) = (Vec::new(), Vec::new(), Bootloader::Auto, None);
     if let Ok(made) = packaged {
-        // GRUB of the image's own ESP may be without the lines that lead to its configuration.
+        // GRUB from the image's own ESP may lack the lines that lead to its configuration.
         let taken = |file: &BootFile| own.iter().any(|other| other.path().eq_ignore_ascii_case(&file.path()));
         let leads = made.esp.iter().filter(|file| matches!(file.from, super::Source::Text(_)) && !taken(file));
         esp.extend(leads.cloned());
@@ -50,7 +50,7 @@ pub fn of_image(system: System<'_>) -> Result<Installation, BootError> {
         (bootloader, kernel) = (made.bootloader, Some(made.kernel));
     }
     let kernel = kernel.or_else(|| Some(kernels::find(system).ok()?.first()?.version.clone()));
-    // What firmware starts comes last.
+    // The files that firmware starts come last.
     let (loaders, others): (Vec<BootFile>, Vec<BootFile>) = own.into_iter().partition(|file| is_loader(system, file));
     esp.extend(others);
     esp.extend(loaders);
@@ -80,7 +80,8 @@ fn is_loader(system: System<'_>, file: &BootFile) -> bool {
         && known.iter().any(|name| name.eq_ignore_ascii_case(&file.name))
 }
 
-/// All that is in the directories of the ESP's place. Kernels in /boot are not for the ESP: of that only `EFI` and `loader` count.
+/// Everything in the directories meant for the ESP. Kernels in /boot are not for the ESP: there, only `EFI` and
+/// `loader` count.
 fn below(system: System<'_>, place: &str) -> Result<Vec<BootFile>, BootError> {
     let mut files = Vec::new();
     let mut todo: Vec<(String, usize)> = match place {
@@ -111,7 +112,8 @@ fn join(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}").trim_end_matches('/').to_owned() }
 }
 
-/// The image's fstab with a line for the ESP: what updates the boot loader looks there. None where nothing is to be added.
+/// The image's fstab with a line for the ESP, because boot loader updates look there. `None` if nothing needs to be
+/// added.
 pub fn fstab_with_esp(system: System<'_>, uuid: &str) -> Result<Option<String>, BootError> {
     let place = "/boot/efi";
     let path = "etc/fstab";
@@ -120,7 +122,7 @@ pub fn fstab_with_esp(system: System<'_>, uuid: &str) -> Result<Option<String>, 
     }
     let io = |source| BootError::Io { path: path.to_owned(), source };
     let bytes = system.tree.read(path, FSTAB_LIMIT).map_err(io)?;
-    // Whatever else is in there stays as it is.
+    // Everything else in it stays as it is.
     let Ok(mut text) = String::from_utf8(bytes) else { return Ok(None) };
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     if lines.filter_map(|line| line.split_whitespace().nth(1)).any(|at| PLACES.iter().take(2).any(|esp| *esp == at)) {

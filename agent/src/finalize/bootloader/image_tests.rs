@@ -7,7 +7,7 @@ use std::fs;
 const KERNEL: [(&str, &[u8]); 2] =
     [("boot/vmlinuz-6.1.0-10-amd64", b"MZnew"), ("boot/initrd.img-6.1.0-10-amd64", b"new")];
 
-/// Paths that go onto the ESP and into the image, with the image's own text of those that are text.
+/// Paths of files for the ESP and for the image, with the contents of text files in the image.
 fn made(files: &[(&str, &[u8])]) -> Result<(Vec<String>, Vec<String>), BootError> {
     with(files, |system| {
         let made = of_image(system)?;

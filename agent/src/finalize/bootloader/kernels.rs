@@ -1,4 +1,4 @@
-//! The kernels of a tree, where distributions put them.
+//! The kernels of a tree, in the locations that distributions use.
 
 use super::{BootError, System};
 use std::cmp::Ordering;
@@ -11,7 +11,8 @@ pub struct Kernel {
     pub ramdisk: String,
 }
 
-/// All of them, the newest first; rescue kernels come last. Each needs a ramdisk: without, nothing finds `root=UUID=`.
+/// All of them, the newest first; rescue kernels come last. Each needs a ramdisk, without which `root=UUID=` cannot be
+/// found.
 pub fn find(system: System<'_>) -> Result<Vec<Kernel>, BootError> {
     let mut found: Vec<(String, String)> = Vec::new();
     for name in system.list("boot")? {
@@ -51,7 +52,7 @@ fn is_rescue(version: &str) -> bool {
     version.contains("rescue")
 }
 
-/// Numbers as numbers, the rest as text: 6.1.0-9 comes before 6.1.0-10.
+/// Compares digits as numbers and the rest as text: 6.1.0-9 comes before 6.1.0-10.
 fn compare(a: &str, b: &str) -> Ordering {
     let (a, b) = (pieces(a), pieces(b));
     for (one, other) in a.iter().zip(&b) {
@@ -66,7 +67,7 @@ fn compare(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len())
 }
 
-/// Runs of digits, and what is between them.
+/// Runs of digits, and the parts between them.
 fn pieces(text: &str) -> Vec<String> {
     let mut pieces: Vec<String> = Vec::new();
     let mut digits = None;

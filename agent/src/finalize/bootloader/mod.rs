@@ -18,22 +18,22 @@ use crate::finalize::guid::Arch;
 use crate::finalize::root::Root;
 use crate::protocol::order::Bootloader;
 
-/// What is known of the new system.
+/// The new system.
 #[derive(Debug, Clone, Copy)]
 pub struct System<'a> {
     /// Its filesystems, mounted.
     pub tree: &'a Root,
-    /// Mount points and UUIDs, the root's among them.
+    /// Mount points and UUIDs, including the root's.
     pub filesystems: &'a [(String, String)],
-    /// Where an ESP is mounted, if one is.
+    /// Where an ESP is mounted, if any.
     pub esp: Option<&'a str>,
     pub root_uuid: &'a str,
-    /// Words beside `root=`.
+    /// Words besides `root=`.
     pub cmdline: &'a [String],
     pub arch: Arch,
 }
 
-/// A file to make.
+/// A file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootFile {
     /// Below the root of the ESP, or of the tree.
@@ -49,14 +49,14 @@ pub enum Source {
     Tree(String),
 }
 
-/// What makes the tree boot.
+/// The files that make the tree bootable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
     /// `Grub` or `SystemdBoot`.
     pub bootloader: Bootloader,
-    /// Version of the kernel that is booted.
+    /// Version of the kernel that it boots.
     pub kernel: String,
-    /// Onto each ESP, in this order: what firmware starts comes last.
+    /// For each ESP, in this order: the files that firmware starts come last.
     pub esp: Vec<BootFile>,
     pub tree: Vec<BootFile>,
 }
@@ -75,7 +75,7 @@ impl BootFile {
     }
 }
 
-/// What to write where. `wanted` is what the order says.
+/// The files to write. `wanted` comes from the order.
 pub fn prepare(system: System<'_>, wanted: Bootloader) -> Result<Installation, BootError> {
     let grub = || grub::find(system);
     let systemd = || systemd_boot::find(system);
@@ -103,14 +103,14 @@ pub fn prepare(system: System<'_>, wanted: Bootloader) -> Result<Installation, B
 }
 
 impl System<'_> {
-    /// `root=`, and what the order adds.
+    /// `root=`, and the order's additional words.
     fn options(&self) -> String {
         let root = format!("root=UUID={}", self.root_uuid);
         let words = [root.as_str(), "ro"].into_iter().chain(self.cmdline.iter().map(String::as_str));
         words.collect::<Vec<_>>().join(" ")
     }
 
-    /// The UUID of the filesystem that holds a file of the tree, and the file's path in it.
+    /// The UUID of the filesystem that contains a file of the tree, and the file's path in it.
     fn location(&self, path: &str) -> (&str, String) {
         let inside = |at: &str| {
             let rest = path.strip_prefix(at.trim_start_matches('/'))?;
@@ -125,7 +125,7 @@ impl System<'_> {
         self.tree.has(path).map_err(|source| BootError::Io { path: path.to_owned(), source })
     }
 
-    /// Names in a directory; none where there is no such directory.
+    /// Names in a directory; none if it does not exist.
     fn list(&self, path: &str) -> Result<Vec<String>, BootError> {
         match self.tree.list(path) {
             Ok(names) => Ok(names),
@@ -144,7 +144,7 @@ impl System<'_> {
     }
 }
 
-/// As UEFI calls the architecture in the names of programs.
+/// UEFI's abbreviation of the architecture in program names.
 fn suffix(arch: Arch) -> &'static str {
     match arch {
         Arch::X86_64 => "x64",
@@ -152,7 +152,7 @@ fn suffix(arch: Arch) -> &'static str {
     }
 }
 
-/// What firmware starts where no entry says otherwise.
+/// The program that firmware starts without an entry.
 fn default_name(arch: Arch) -> String {
     format!("BOOT{}.EFI", suffix(arch).to_uppercase())
 }

@@ -2,14 +2,14 @@
 
 use super::System;
 
-/// Larger files are no os-release.
+/// A larger file is not an os-release.
 const LIMIT: u64 = 64 << 10;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
-    /// Lower-case, for names of files: `debian`.
+    /// Lower case, for file names: `debian`.
     pub id: String,
-    /// For people: `Debian GNU/Linux 12 (bookworm)`.
+    /// For display: `Debian GNU/Linux 12 (bookworm)`.
     pub name: String,
 }
 

@@ -26,7 +26,7 @@ pub fn install(system: System<'_>, program: &str) -> Result<Installation, BootEr
     is_efi(system, &kernel.image)?;
     let release = release::read(system);
     let version = &kernel.version;
-    // kernel-install(8) makes the same names with the same token, so that the next kernel's entry comes before this one.
+    // kernel-install(8) uses the same names with the same token, so that the next kernel's entry sorts before this one.
     let directory = format!("{}/{version}", release.id);
     let entry = format!(
         "title {}\nversion {version}\nsort-key {}\nlinux /{directory}/linux\ninitrd /{directory}/initrd\noptions {}\n",
@@ -49,7 +49,7 @@ pub fn install(system: System<'_>, program: &str) -> Result<Installation, BootEr
     Ok(Installation { bootloader: Bootloader::SystemdBoot, kernel: kernel.version, esp, tree })
 }
 
-/// A kernel without an EFI stub would only be noticed at the next boot.
+/// Otherwise a kernel without an EFI stub would be noticed only at the next boot.
 fn is_efi(system: System<'_>, path: &str) -> Result<(), BootError> {
     let io = |source| BootError::Io { path: path.to_owned(), source };
     let mut magic = [0; 2];

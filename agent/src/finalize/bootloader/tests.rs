@@ -1,4 +1,4 @@
-//! Trees as distributions make them, and the files that make each bootable.
+//! Trees like those of distributions, and the files that make each bootable.
 
 use super::*;
 use crate::error::Coded;
@@ -69,7 +69,7 @@ fn systemd_boot_gets_the_newest_kernel_beside_it() {
         assert_eq!(copied(&made.esp, "debian/6.1.0-10-amd64/linux"), "boot/vmlinuz-6.1.0-10-amd64");
         assert_eq!(copied(&made.esp, "debian/6.1.0-10-amd64/initrd"), "boot/initrd.img-6.1.0-10-amd64");
         assert_eq!(copied(&made.esp, "EFI/systemd/systemd-bootx64.efi"), SYSTEMD.0);
-        // What firmware starts by itself comes when all else is there.
+        // The program that firmware starts by itself comes last.
         assert_eq!(made.esp.last().map(BootFile::path).as_deref(), Some("EFI/BOOT/BOOTX64.EFI"));
         let entry = text(&made.esp, "loader/entries/debian-6.1.0-10-amd64.conf");
         let wanted = "title Debian 12\nversion 6.1.0-10-amd64\nsort-key debian\nlinux /debian/6.1.0-10-amd64/linux\n\

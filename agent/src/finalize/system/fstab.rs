@@ -1,12 +1,12 @@
-//! The mounts that a system makes by itself: rows of fstab(5), and mount units (systemd.mount(5)).
+//! The mounts of a system: rows of fstab(5), and mount units (systemd.mount(5)).
 
 use crate::finalize::root::Root;
 
-/// Larger files than this are no fstab.
+/// A larger file is not an fstab.
 const LIMIT: u64 = 1 << 20;
-/// Where units of the administrator and of packages are.
+/// Directories with units of the administrator and of packages.
 const UNITS: [&str; 2] = ["etc/systemd/system", "usr/lib/systemd/system"];
-/// What has a unit started that lies there (systemd.unit(5), "Wants=").
+/// A unit is started if it is in one of these (systemd.unit(5), "Wants=").
 const WANTED: [&str; 3] = ["local-fs.target.wants", "local-fs.target.requires", "multi-user.target.wants"];
 
 /// One row.
@@ -14,22 +14,22 @@ const WANTED: [&str; 3] = ["local-fs.target.wants", "local-fs.target.requires", 
 pub struct Row {
     /// `UUID=...`, `/dev/disk/by-label/...`, `tmpfs`.
     pub what: String,
-    /// Without a slash at its end, but for the root itself.
+    /// Without a trailing slash, except for the root itself.
     pub at: String,
     pub kind: String,
     pub options: Vec<String>,
 }
 
-/// How a row names its partition.
+/// How a row refers to its partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name {
     FilesystemUuid(String),
     FilesystemLabel(String),
     PartitionGuid(String),
     PartitionName(String),
-    /// By what the kernel or device-mapper calls it: nobody knows what that will be.
+    /// By a kernel or device-mapper name, which cannot be predicted.
     Unstable(String),
-    /// No device: tmpfs, a network share, a directory.
+    /// Not a device: tmpfs, a network share, a directory.
     None,
 }
 
@@ -53,14 +53,14 @@ impl Row {
         }
     }
 
-    /// `subvol=` or `subvolid=` of btrfs, as it stands.
+    /// The btrfs option `subvol=` or `subvolid=`, as written.
     pub fn subvolume(&self) -> Option<&str> {
         let mut options = self.options.iter().map(String::as_str);
         options.rfind(|word| word.starts_with("subvol=") || word.starts_with("subvolid="))
     }
 }
 
-/// All rows that mount something somewhere, by the depth of their place.
+/// All rows with a mount point, ordered by its depth.
 pub fn rows(root: &Root) -> Vec<Row> {
     let text = |path: &str| {
         let bytes = root.read(path, LIMIT).unwrap_or_default();
@@ -97,7 +97,7 @@ pub fn parse(text: &str) -> Vec<Row> {
     text.lines().filter_map(row).collect()
 }
 
-/// The keys of a mount unit that say as much as a row.
+/// The keys of a mount unit that correspond to a row.
 fn unit(text: &str) -> Option<Row> {
     let value = |key: &str| {
         let mut lines = text.lines().filter_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
@@ -108,18 +108,18 @@ fn unit(text: &str) -> Option<Row> {
     Some(Row { what, at: place(&value("Where")?)?, kind: value("Type").unwrap_or_default(), options })
 }
 
-/// An absolute path without `..`, no slash at its end.
+/// An absolute path without `..` and without a trailing slash.
 fn place(at: &str) -> Option<String> {
     let parts: Vec<&str> = at.strip_prefix('/')?.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     (!parts.contains(&"..")).then(|| format!("/{}", parts.join("/")))
 }
 
-/// Blanks, tabs, line breaks and backslashes stand in octal.
+/// Blanks, tabs, newlines and backslashes are in octal.
 fn unescaped(text: &str) -> String {
     replaced(text, "\\", 3, 8)
 }
 
-/// What udev does not allow in names of links stands in hexadecimal.
+/// Characters that udev does not allow in link names are in hexadecimal.
 fn unescaped_udev(text: &str) -> String {
     replaced(text, "\\x", 2, 16)
 }

@@ -1,7 +1,7 @@
 //! Mounts the system of a written image as it will be when it runs: its root, and the filesystems below.
 //!
-//! What is written into it lies where the system looks. Where that is not known (a volume group, a device by the kernel's
-//! name, another disk), an empty read-only filesystem is in its place, so that nothing can be put there.
+//! Files are thus written where the system will find them. If a location is unknown (a volume group, a device by its
+//! kernel name, another disk), an empty read-only filesystem is mounted there, so that nothing can be written.
 
 pub mod fstab;
 pub mod ostree;
@@ -16,8 +16,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use uuid::{Uuid, uuid};
 
-/// Partition types of places (Discoverable Partitions Specification). A system may mount them without a row in its
-/// fstab, on conditions that are not the image's alone: /var only where its GUID belongs to the machine's id.
+/// Partition types with a location (Discoverable Partitions Specification). A system may mount them without an fstab
+/// row, under conditions that do not depend on the image alone: /var only if its GUID matches the machine id.
 const TYPED: [(Uuid, &str); 4] = [
     (uuid!("4d21b016-b534-45c2-a9fb-5c16e091fd2d"), "/var"),
     (uuid!("7ec6f557-3bc5-4aca-b293-16ef5df639d1"), "/var/tmp"),
@@ -25,7 +25,7 @@ const TYPED: [(Uuid, &str); 4] = [
     (uuid!("3b8f8425-20e0-4f3b-907f-1a25a76f98e8"), "/srv"),
 ];
 
-/// What every start empties.
+/// Emptied at every boot.
 const VOLATILE: [&str; 4] = ["/run", "/proc", "/sys", "/dev"];
 
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,7 @@ impl Coded for SystemError {
         match self {
             Self::Mount(error) => error.hint(),
             Self::NoPlace { .. } => Some(
-                "a seed can have a partition of its own: `\"format\": \"cidata\"`; files can be part of the seed"
+                "give the seed a partition of its own (`\"format\": \"cidata\"`), and put files into the seed"
                     .to_owned(),
             ),
             Self::Io { .. } => None,
@@ -59,7 +59,7 @@ impl Coded for SystemError {
     }
 }
 
-/// Where nothing can be put, and why.
+/// A location where nothing can be written, and why.
 #[derive(Debug)]
 struct Guard {
     at: String,
@@ -67,7 +67,7 @@ struct Guard {
     why: String,
 }
 
-/// Mounted, until [`System::close`].
+/// Mounted until [`System::close`].
 #[derive(Debug)]
 pub struct System {
     root: Root,
@@ -75,12 +75,12 @@ pub struct System {
     mounts: Vec<Mounted>,
     guards: Vec<Guard>,
     access: Access,
-    /// Of a deployment of ostree: whether its /etc is the one that will be started.
+    /// For an ostree deployment: whether its /etc is the one that will be booted.
     deployed: Option<bool>,
 }
 
 impl System {
-    /// Mounts what is below the places in `wanted`, or is above them; everything where that is empty.
+    /// Mounts everything below or above the directories in `wanted`; everything if that is empty.
     pub fn open(
         partitions: &[(Candidate, Option<Content>)],
         found: &RootFilesystem,
@@ -132,10 +132,10 @@ impl System {
         &self.root
     }
 
-    /// Everything written, on stable storage, and unmounted.
+    /// Flushes everything written to stable storage, and unmounts.
     pub fn close(self) -> Result<(), MountError> {
         let Self { root, mut mounts, .. } = self;
-        // It is held open, and would keep what it is on busy.
+        // It is held open, and would keep the mounts below busy.
         drop(root);
         let mut first = Ok(());
         while let Some(mounted) = mounts.pop() {
@@ -144,14 +144,14 @@ impl System {
         first
     }
 
-    /// The device node that has a path, or would have it.
+    /// The device node that contains a path, or would.
     pub fn holding(&self, path: &str) -> Option<&Path> {
         let (real, _) = self.root.nearest(Path::new(path)).ok()?;
         let above = self.mounts.iter().filter(|mounted| real.starts_with(mounted.path()));
         above.max_by_key(|mounted| mounted.path().as_os_str().len()).map(Mounted::device)
     }
 
-    /// An error where a path, links followed, is somewhere that nothing can be put.
+    /// An error if a path, with links followed, is in a location where nothing can be written.
     pub fn check(&self, path: &str) -> Result<(), SystemError> {
         let io = |source| SystemError::Io { path: self.root.path().join(path), source };
         let (real, _) = self.root.nearest(Path::new(path)).map_err(io)?;
@@ -161,7 +161,8 @@ impl System {
         if let Some(guard) = self.guards.iter().rfind(|guard| real.starts_with(&guard.path)) {
             return refuse(&guard.at, &guard.why);
         }
-        // Of what a deployment has, only these are its own: the rest is the repository's, and read-only for the system.
+        // Only these directories belong to a deployment: the rest belongs to the repository, and is read-only for the
+        // system.
         let top = self.root.real(Path::new("")).map_err(io)?;
         let inside = real.strip_prefix(&top).unwrap_or(&real);
         match self.deployed {
@@ -195,7 +196,7 @@ impl System {
             return self.guard(&row.at, format!("is mounted from {what}, whose filesystem cannot be written to here"));
         };
         let Some(path) = self.point(&row.at)? else { return Ok(()) };
-        // The mount table knows one mode for all of a filesystem: both are this one.
+        // The mount table has one mode for a whole filesystem, so both use this one.
         let options = row.subvolume().filter(|_| kind == filesystem::Kind::Btrfs).unwrap_or_default();
         match Mounted::mount_with(&partition.node, kind.name(), self.access, &path, options) {
             Ok(mounted) => {
@@ -226,7 +227,7 @@ impl System {
         Ok(())
     }
 
-    /// Where something is mounted; made where it is missing and that is possible.
+    /// The mount point; created if it is missing and that is possible.
     fn point(&self, at: &str) -> Result<Option<PathBuf>, SystemError> {
         let relative = Path::new(at.trim_start_matches('/'));
         match self.root.real(relative) {
@@ -249,7 +250,7 @@ impl System {
     }
 }
 
-/// The only partition of this name, and its filesystem where it can be mounted here.
+/// The only partition with this name, and its filesystem if it can be mounted here.
 fn named<'a>(
     partitions: &'a [(Candidate, Option<Content>)],
     name: &Name,

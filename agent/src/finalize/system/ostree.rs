@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 
 const DEPLOY: &str = "ostree/deploy";
 
-/// A deployment, its paths from the root of the filesystem.
+/// A deployment; its paths are relative to the root of the filesystem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
     /// The root of the system.
     pub root: PathBuf,
-    /// Its /var, which all deployments of that name share.
+    /// Its /var, which all deployments of the same name share.
     pub var: PathBuf,
-    /// There is one deployment only: what it has in /etc is what will be started.
+    /// There is only one deployment, so its /etc is the one that will be booted.
     pub single: bool,
 }
 
-/// All that are there. Of several of one name the last, which is the newest where nobody has started an older one.
+/// All deployments. Of several with the same name, the last one, which is the newest unless an older one was booted.
 pub fn deployments(sysroot: &Root) -> io::Result<Vec<Deployment>> {
     if !sysroot.has(DEPLOY)? {
         return Ok(Vec::new());

@@ -1,5 +1,5 @@
-//! A key of a LUKS volume in the TPM: sealed to PCRs as they are, and opened again through the policy session that the
-//! installed system will open it by. The forms are systemd's (src/shared/tpm2-util.c of version 252): its primary key, its
+//! A LUKS volume's key in the TPM: sealed to the current PCRs, and unsealed through the policy session that the
+//! installed system will use. The formats are systemd's (src/shared/tpm2-util.c of version 252): its primary key, its
 //! sealed object, its token.
 
 use crate::error::Coded;
@@ -35,13 +35,13 @@ impl Coded for SealingError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Tpm(error) => error.hint(),
-            Self::NoPcr { .. } => Some("switch the SHA-256 bank on in the firmware's setup".to_owned()),
+            Self::NoPcr { .. } => Some("enable the SHA-256 bank in the firmware's setup".to_owned()),
             Self::Differs { .. } => None,
         }
     }
 }
 
-/// A secret in the TPM's keeping: only this TPM, and only with these PCRs, gives it back.
+/// A secret kept by the TPM: only this TPM returns it, and only with these PCR values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
     pub pcrs: Vec<u8>,
@@ -65,12 +65,12 @@ impl Sealed {
     }
 }
 
-/// The passphrase that systemd makes of what it unseals.
+/// The passphrase that systemd derives from what it unseals.
 pub fn passphrase(secret: &[u8]) -> Zeroizing<String> {
     Zeroizing::new(STANDARD.encode(secret))
 }
 
-/// Seals a secret to the PCRs as they are, and has it given back through a policy session before anything is believed.
+/// Seals a secret to the current PCRs, and unseals it through a policy session before it is trusted.
 pub fn seal(transport: impl Transport, pcrs: &[u32], secret: &[u8]) -> Result<Sealed, SealingError> {
     let mut tpm = Tpm::new(transport);
     let numbers: Vec<u8> = pcrs.iter().map(|pcr| u8::try_from(*pcr).unwrap_or(u8::MAX)).collect();
@@ -88,12 +88,12 @@ pub fn seal(transport: impl Transport, pcrs: &[u32], secret: &[u8]) -> Result<Se
         let back = opened(&mut tpm, primary, &sealed)?;
         if back.as_slice() == secret { Ok(sealed) } else { Err(SealingError::Differs { pcrs: sealed.pcrs }) }
     });
-    // The kernel's resource manager forgets by itself what this does not.
+    // If this fails, the kernel's resource manager flushes it anyway.
     let _ = tpm.flush(primary);
     proven
 }
 
-/// What was sealed, where the PCRs are as they were.
+/// The sealed secret, if the PCRs are unchanged.
 pub fn unseal(transport: impl Transport, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, SealingError> {
     let mut tpm = Tpm::new(transport);
     let primary = tpm.create_primary(OWNER, &systemd_key())?.handle;

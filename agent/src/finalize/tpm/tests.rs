@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// A TPM in software, spoken with as with a real one.
+/// A software TPM, accessed like a real one.
 struct Software {
     child: Child,
     stream: UnixStream,
@@ -64,7 +64,7 @@ fn what_is_sealed_comes_back_with_the_same_pcrs_alone() {
     let sealed = seal(&mut tpm, &[7, 2, 7], &SECRET).unwrap();
     assert_eq!(sealed.pcrs, [2, 7]);
     for _ in 0..5 {
-        // Nothing is left loaded: a TPM has room for three.
+        // Nothing is left loaded: a TPM has only three slots.
         assert_eq!(unseal(&mut tpm, &sealed).unwrap().as_slice(), SECRET);
     }
     let mut damaged = sealed.clone();
@@ -90,12 +90,12 @@ fn the_token_is_systemds_and_holds_no_secret() {
     assert_eq!((&token["keyslots"], &token["tpm2-pcrs"]), (&json!(["2"]), &json!([7])));
     assert_eq!(token["tpm2-policy-hash"], "ab".repeat(32));
     let blob = STANDARD.decode(token["tpm2-blob"].as_str().unwrap()).unwrap();
-    // Both parts behind their lengths: TPM_ALG_KEYEDHASH, TPM_ALG_SHA256, attributes, the policy, no scheme, no name.
+    // Both parts with their lengths: TPM_ALG_KEYEDHASH, TPM_ALG_SHA256, attributes, the policy, no scheme, no name.
     assert_eq!(blob[..14], [0, 2, 0xa, 0xb, 0, 46, 0, 8, 0, 0x0b, 0, 0, 0, 0x12]);
     assert_eq!(passphrase(&SECRET).len(), 44);
 }
 
-/// SHA-256 over zeros, the command's code, the selection and the digest of PCR 7's zeros (TPM 2.0 Part 3, PolicyPCR).
+/// SHA-256 over zeros, the command code, the selection and the digest of a zero PCR 7 (TPM 2.0 Part 3, PolicyPCR).
 #[test]
 fn a_policy_is_known_before_it_is_met() {
     let known = "8b5682d81b29435d08d79278150611dc7e5923b2fefcce684a09577b40130a8b";
@@ -104,7 +104,7 @@ fn a_policy_is_known_before_it_is_met() {
     assert_ne!(policy(7), policy(8));
 }
 
-/// Answers whatever it is told to.
+/// Returns any given answer.
 struct Junk(Vec<u8>);
 
 impl Transport for Junk {

@@ -1,4 +1,4 @@
-//! The boot entry of the new system: made once, placed as the policy says, and verified.
+//! The boot entry of the new system: made once, ordered by the policy, and verified.
 
 use super::load_option::{ACTIVE, HardDrive, LoadOption, Node, Signature};
 use super::variables::{VariableError, Variables};
@@ -11,36 +11,36 @@ use uuid::Uuid;
 /// What to boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// What firmware menus show.
+    /// The title in firmware menus.
     pub label: String,
     /// The ESP, with LBAs in the disk's sectors.
     pub esp: HardDrive,
     /// With backslashes, from [`super::loader::find`].
     pub loader: String,
-    /// Partition GUIDs that were on the disk before it was imaged and are gone: entries that point to them are dead.
+    /// GUIDs of partitions that were on the disk before it was imaged and are gone: entries for them are dead.
     pub gone: Vec<Uuid>,
 }
 
-/// What happened to the boot entries, for the receipt. Numbers as in `Boot####`.
+/// Changes to the boot entries, for the receipt. Numbers as in `Boot####`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BootReceipt {
-    /// The entry of the new system; none where the policy is to make none.
+    /// The entry of the new system; `None` if the policy says to make none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loader: Option<String>,
-    /// Whether the entry was made now, or one like it was there.
+    /// Whether the entry was created now, or an equivalent one existed.
     pub created: bool,
-    /// Entries that pointed to what this disk held before.
+    /// Entries for the previous contents of this disk.
     pub removed: Vec<String>,
     pub order_before: Vec<String>,
     /// As read back after setting.
     pub order_after: Vec<String>,
 }
 
-/// A partition as a device path names it.
+/// A partition in device path notation.
 pub fn hard_drive(partition: &Partition) -> HardDrive {
     HardDrive {
         number: partition.number,
@@ -50,8 +50,9 @@ pub fn hard_drive(partition: &Partition) -> HardDrive {
     }
 }
 
-/// Makes the entry and sets BootOrder. The entry is complete before the order names it, and the order does without a dead
-/// entry before that is deleted: a cut anywhere leaves a machine that boots. Run again, it changes nothing.
+/// Makes the entry and sets BootOrder. The entry is complete before BootOrder names it, and a dead entry is removed
+/// from BootOrder before it is deleted: after an interruption at any point the machine still boots. A second run
+/// changes nothing.
 pub fn install(variables: &Variables, target: &Target, policy: BootOrder) -> Result<BootReceipt, VariableError> {
     let before = order(variables)?;
     if policy == BootOrder::Keep {
@@ -69,10 +70,10 @@ pub fn install(variables: &Variables, target: &Target, policy: BootOrder) -> Res
     let mut dead = Vec::new();
     for &number in &numbers {
         let Some(bytes) = variables.get(&name(number))? else { continue };
-        // What cannot be read is somebody else's and stays.
+        // An unreadable entry belongs to somebody else and stays.
         let Ok(option) = LoadOption::parse(&bytes) else { continue };
         if starts_same(&option, target) {
-            // One is enough; that of an earlier order has another label, and gets this one.
+            // One is enough; the entry of an earlier order has another label, and gets this one.
             match same {
                 None => same = Some((number, option == wanted)),
                 Some(_) => dead.push(number),
@@ -89,7 +90,7 @@ pub fn install(variables: &Variables, target: &Target, policy: BootOrder) -> Res
             (number, false)
         }
         None => {
-            // Numbers that only BootOrder knows are left alone too.
+            // Numbers that only BootOrder contains are left alone too.
             numbers.extend(&before);
             let free = (0..=u16::MAX).find(|number| !numbers.contains(number)).unwrap_or(u16::MAX);
             variables.set(&name(free), &wanted.encode())?;
@@ -116,13 +117,13 @@ pub fn install(variables: &Variables, target: &Target, policy: BootOrder) -> Res
     })
 }
 
-/// The same loader on the same partition: firmware cannot tell such entries apart, and neither can people.
+/// The same loader on the same partition: neither firmware nor people can distinguish such entries.
 fn starts_same(option: &LoadOption, target: &Target) -> bool {
     let [Node::HardDrive(drive), Node::File(file)] = option.path.as_slice() else { return false };
     drive.signature == target.esp.signature && file.eq_ignore_ascii_case(&target.loader)
 }
 
-/// Entries for what this disk held before; with the same label, also those for the same partition.
+/// Entries for the previous contents of this disk; with the same label, also those for the same partition.
 fn is_dead(option: &LoadOption, target: &Target) -> bool {
     let Some(HardDrive { signature: Signature::Guid(guid), .. }) = option.hard_drive() else { return false };
     let same_partition = target.esp.signature == Signature::Guid(guid);
@@ -131,8 +132,8 @@ fn is_dead(option: &LoadOption, target: &Target) -> bool {
 
 /// The new BootOrder. Pure.
 ///
-/// Network first keeps what booted this machine (BootCurrent) in front, also where it was not in the order: it did boot.
-/// Firmware that does not say what booted gets the entry right behind its present first one.
+/// Network first keeps what booted this machine (BootCurrent) in front, even if it was not in BootOrder. If firmware
+/// does not report what booted, the entry is placed right after the first one.
 pub fn arrange(before: &[u16], entry: u16, dead: &[u16], current: Option<u16>, policy: BootOrder) -> Vec<u16> {
     let mut order: Vec<u16> = Vec::with_capacity(before.len() + 2);
     let rest = before.iter().copied().filter(|number| *number != entry && !dead.contains(number));

@@ -1,4 +1,4 @@
-//! Boot entries in a directory that stands for efivarfs.
+//! Boot entries in a directory that replaces efivarfs.
 
 use super::*;
 use crate::error::Coded;
@@ -43,8 +43,8 @@ fn target() -> Target {
     }
 }
 
-/// 0: a dead entry of this disk; 1: PXE, which booted; 2: another disk; 3: this label on this ESP, another loader;
-/// 4: unreadable; 7: named by BootOrder only.
+/// 0: a dead entry of this disk; 1: PXE, which booted; 2: another disk; 3: this label on this ESP, another loader; 4:
+/// unreadable; 7: only in BootOrder.
 fn machine() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     put(directory.path(), "Boot0000", &option("Windows", esp("old"), "\\EFI\\ms.efi").encode());
@@ -185,7 +185,8 @@ fn the_loader_is_the_one_systems_own_else_the_default() {
     assert_eq!(find(Arch::Arm64).expect("arm"), "\\EFI\\debian\\grubaa64.efi");
 }
 
-/// What QEMU's OVMF makes for a network card: PciRoot, Pci, MAC, IPv4 nodes, then the end; the bytes come back as they were.
+/// An entry made by QEMU's OVMF for a network card: PciRoot, Pci, MAC, IPv4 nodes, then the end; it survives a round
+/// trip.
 #[test]
 fn entries_of_firmware_come_back_as_they_were() {
     let path = [
@@ -206,7 +207,7 @@ fn entries_of_firmware_come_back_as_they_were() {
     assert_eq!(shown, ["Path(2,1,d041030a00000000)", "Path(1,1,0002)", "\\a.b"]);
 }
 
-/// Laid out by hand from section 10.3.5.1.
+/// Written by hand from section 10.3.5.1.
 #[test]
 fn the_hard_drive_node_is_the_specifications() {
     let guid = Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
@@ -232,7 +233,7 @@ proptest! {
         }
     }
 
-    /// Nonsense with a plausible frame, so that the nodes are reached. What parses is written back to parse the same.
+    /// Invalid data in a plausible frame, so that the nodes are reached. What parses survives a round trip.
     #[test]
     fn framed_nonsense_survives_a_round_trip(
         nodes in proptest::collection::vec((0u8..6, 0u8..6, proptest::collection::vec(any::<u8>(), 0..48)), 0..5),
@@ -269,7 +270,7 @@ fn orders_of_one_image_share_one_entry() {
         let bytes = variables.get(again.entry.as_deref().expect("a name")).expect("reads").expect("there");
         assert_eq!(LoadOption::parse(&bytes).expect("an option").description, label);
     }
-    // What earlier versions left behind.
+    // Left behind by earlier versions.
     put(directory.path(), "Boot0009", &option("order-0", esp("new"), &target().loader).encode());
     let last = install(&variables, &target(), BootOrder::DiskFirst).expect("an entry");
     assert_eq!(last.removed, ["Boot0009"]);

@@ -1,6 +1,7 @@
-//! EFI_LOAD_OPTION (UEFI 2.10 section 3.1.3) and the device path nodes it needs (section 10.3), bytes to values and back.
+//! EFI_LOAD_OPTION (UEFI 2.10 section 3.1.3) and the device path nodes it needs (section 10.3), bytes to values and
+//! back.
 //!
-//! Depends on nothing but `uuid`: whoever reads boot entries can take this file. Never panics on any bytes.
+//! Depends on nothing but `uuid`, so other programs can reuse this file. Never panics on any input.
 
 use std::fmt;
 use uuid::Uuid;
@@ -19,7 +20,7 @@ const GUID_SIGNATURE: u8 = 2;
 const MBR_SIGNATURE: u8 = 1;
 const NODE_HEADER: usize = 4;
 
-/// Why bytes are no load option.
+/// Why bytes are not a load option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     #[error("the load option is truncated")]
@@ -30,13 +31,13 @@ pub enum Malformed {
     Node,
 }
 
-/// What `Boot####` holds.
+/// The contents of `Boot####`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadOption {
     pub attributes: u32,
     /// Unpaired surrogates are shown as U+FFFD.
     pub description: String,
-    /// The first device path; others that may follow in the list are in `more_paths`.
+    /// The first device path; further ones in the list are in `more_paths`.
     pub path: Vec<Node>,
     /// Bytes of the file path list after the first path.
     pub more_paths: Vec<u8>,
@@ -49,7 +50,7 @@ pub enum Node {
     HardDrive(HardDrive),
     /// With backslashes, from the root of the partition.
     File(String),
-    /// Any other, as its bytes.
+    /// Any other node, as raw bytes.
     Other {
         kind: u8,
         subkind: u8,
@@ -72,7 +73,7 @@ pub enum Signature {
     Guid(Uuid),
     /// MBR disk signature.
     Mbr(u32),
-    /// Format, signature type and bytes as they are.
+    /// Format, signature type and bytes, unchanged.
     Other(u8, u8, [u8; 16]),
 }
 
@@ -107,7 +108,7 @@ impl LoadOption {
         bytes
     }
 
-    /// The partition that the first path starts from, if it is one.
+    /// The partition that the first path starts from, if any.
     pub fn hard_drive(&self) -> Option<HardDrive> {
         self.path.iter().find_map(|node| match node {
             Node::HardDrive(drive) => Some(*drive),
@@ -115,7 +116,7 @@ impl LoadOption {
         })
     }
 
-    /// The file that the first path ends in, if any.
+    /// The file at the end of the first path, if any.
     pub fn file(&self) -> Option<&str> {
         self.path.iter().find_map(|node| match node {
             Node::File(path) => Some(path.as_str()),
@@ -128,13 +129,13 @@ impl LoadOption {
     }
 }
 
-/// The first device path in `bytes` and its length with its end node.
+/// The first device path in `bytes` and its length, including its end node.
 pub fn parse_path(bytes: &[u8]) -> Result<(Vec<Node>, usize), Malformed> {
     let mut nodes = Vec::new();
     let mut offset = 0;
     loop {
         let Some([kind, subkind, low, high]) = array(bytes, offset) else {
-            // Firmware writes entries without an end node: what was read counts.
+            // Some firmware writes entries without an end node: what was read counts.
             return if offset == bytes.len() { Ok((nodes, offset)) } else { Err(Malformed::Truncated) };
         };
         let length = usize::from(u16::from_le_bytes([low, high]));
@@ -186,7 +187,7 @@ impl HardDrive {
     fn parse(data: &[u8]) -> Option<Self> {
         let [format, signature_type] = array(data, 36)?;
         let signature: [u8; 16] = array(data, 20)?;
-        // A node longer than this version of the specification has is kept as its bytes.
+        // A node longer than in this version of the specification is kept as raw bytes.
         if data.len() != 38 {
             return None;
         }
@@ -242,7 +243,7 @@ impl fmt::Display for Node {
     }
 }
 
-/// A file path node that can be written back as it was: well-formed UTF-16 with one terminator, at its end.
+/// A file path node that can be written back unchanged: well-formed UTF-16 with one terminator, at its end.
 fn file_path(data: &[u8]) -> Option<String> {
     let (units, odd) = data.as_chunks::<2>();
     let (last, text) = units.split_last()?;

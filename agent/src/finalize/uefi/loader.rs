@@ -34,7 +34,7 @@ impl Coded for LoaderError {
     }
 }
 
-/// A boot loader, as its path on the ESP with backslashes.
+/// A boot loader, by its path on the ESP with backslashes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loader {
     pub path: String,
@@ -42,7 +42,7 @@ pub struct Loader {
     pub vendor: String,
 }
 
-/// File names in the order of preference: shim starts grub and satisfies Secure Boot.
+/// File names in order of preference: shim starts grub and satisfies Secure Boot.
 fn names(arch: Arch) -> [&'static str; 3] {
     match arch {
         Arch::X86_64 => ["shimx64.efi", "grubx64.efi", "systemd-bootx64.efi"],
@@ -57,14 +57,15 @@ fn default_name(arch: Arch) -> &'static str {
     }
 }
 
-/// Looks at an ESP mounted at `esp`: one system's own loader, else the default one (`\EFI\BOOT`). With several systems'
-/// loaders, the default one decides; without it that is an error. Names are compared as FAT does, without case.
+/// Searches an ESP mounted at `esp`: the only system's own loader, or else the default one (`\EFI\BOOT`). If there are
+/// loaders of several systems, the default one decides; without it that is an error. Names are case-insensitive, as on
+/// FAT.
 pub fn find(esp: &Path, arch: Arch) -> Result<Loader, LoaderError> {
     let root = Root::open(esp).map_err(|source| LoaderError::Io { path: esp.to_owned(), source })?;
     find_among(&|path| root.list(path), esp, arch)
 }
 
-/// The same on a device with the ESP, which is not mounted.
+/// The same on a device with an ESP that is not mounted.
 pub fn find_on(esp: &Path, arch: Arch) -> Result<Loader, LoaderError> {
     let failed = |source| LoaderError::Io { path: esp.to_owned(), source };
     let device = Device::open_read_only(esp).map_err(failed)?;
@@ -72,7 +73,7 @@ pub fn find_on(esp: &Path, arch: Arch) -> Result<Loader, LoaderError> {
     find_among(&|path| volume.list(&device, path), esp, arch)
 }
 
-/// `list` names what is in a directory.
+/// `list` returns the names in a directory.
 fn find_among(list: &dyn Fn(&str) -> io::Result<Vec<String>>, esp: &Path, arch: Arch) -> Result<Loader, LoaderError> {
     let failed = |source| LoaderError::Io { path: esp.to_owned(), source };
     let top = list("/").map_err(failed)?;
@@ -81,7 +82,7 @@ fn find_among(list: &dyn Fn(&str) -> io::Result<Vec<String>>, esp: &Path, arch: 
     let mut own = Vec::new();
     let mut default = None;
     for vendor in list(efi).map_err(failed)? {
-        // A plain file beside the directories.
+        // A regular file beside the directories.
         let Ok(files) = list(&format!("{efi}/{vendor}")) else { continue };
         let pick = |wanted: &str| files.iter().find(|file| file.eq_ignore_ascii_case(wanted));
         let loader = |file: &String| Loader { path: format!("\\{efi}\\{vendor}\\{file}"), vendor: vendor.clone() };

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 /// Non-volatile, for boot services and at run time.
 const ATTRIBUTES: u32 = 0x7;
-/// No boot variable comes near; keeps a broken one from filling memory.
+/// More than any boot variable needs; a broken one must not fill the memory.
 const LIMIT: u64 = 64 << 10;
 
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,8 @@ pub enum VariableError {
 }
 
 impl VariableError {
-    /// The firmware's refusal, not a fault: the disk is right, and boots where the firmware finds it by itself.
+    /// Whether the firmware refused, which is not a fault: the disk is fine, and boots where firmware finds it by
+    /// itself.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::ReadOnly { .. })
     }
@@ -50,7 +51,7 @@ impl Coded for VariableError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NotUefi { .. } => "boot the machine in UEFI mode, or use `\"boot_order\": \"keep\"`".to_owned(),
+            Self::NotUefi { .. } => "boot the machine in UEFI mode, or set `\"boot_order\": \"keep\"`".to_owned(),
             Self::Full { .. } => "delete unused boot entries in the firmware's setup; removable-media boot \
                                   (\\EFI\\BOOT) works without an entry"
                 .to_owned(),
@@ -62,7 +63,7 @@ impl Coded for VariableError {
     }
 }
 
-/// The boot variables below one efivarfs directory.
+/// The boot variables in an efivarfs directory.
 #[derive(Debug)]
 pub struct Variables {
     directory: PathBuf,
@@ -73,12 +74,12 @@ impl Variables {
     pub fn open(directory: &Path) -> Result<Self, VariableError> {
         let not_uefi = || VariableError::NotUefi { path: directory.to_owned() };
         let mut entries = fs::read_dir(directory).map_err(|_| not_uefi())?;
-        // Every UEFI machine has variables: an empty directory is a mount point nobody mounted on.
+        // Every UEFI machine has variables: an empty directory is an unused mount point.
         entries.next().ok_or_else(not_uefi)?.map_err(|_| not_uefi())?;
         Ok(Self { directory: directory.to_owned() })
     }
 
-    /// A variable's value; none where it does not exist.
+    /// A variable's value; `None` if it does not exist.
     pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>, VariableError> {
         let path = self.path(name);
         let failed = |source| VariableError::Read { path: path.clone(), source };
@@ -91,12 +92,12 @@ impl Variables {
         file.take(LIMIT).read_to_end(&mut bytes).map_err(failed)?;
         match bytes.split_at_checked(4) {
             Some((_, value)) => Ok(Some(value.to_vec())),
-            // A variable that was never given a value.
+            // A variable that was never set.
             None => Ok(None),
         }
     }
 
-    /// Sets a variable, unless it has the value already, and reads it back. Returns whether it was written.
+    /// Sets a variable, unless it already has the value, and reads it back. Returns whether it was written.
     pub fn set(&self, name: &str, value: &[u8]) -> Result<bool, VariableError> {
         if self.get(name)?.as_deref() == Some(value) {
             return Ok(false);
@@ -105,14 +106,14 @@ impl Variables {
         self.unlock(&path)?;
         let mut bytes = ATTRIBUTES.to_le_bytes().to_vec();
         bytes.extend_from_slice(value);
-        // One write is one SetVariable(). No O_TRUNC: nothing may be lost if it is refused.
+        // One write is one SetVariable(). No O_TRUNC, so that nothing is lost if it is refused.
         let write = || {
             let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
             let written = file.write(&bytes)?;
             if written != bytes.len() {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            // efivarfs has set the length; a plain directory has not.
+            // efivarfs sets the length by itself; a plain directory does not.
             if file.metadata()?.len() > bytes.len() as u64 {
                 file.set_len(bytes.len() as u64)?;
             }
@@ -160,8 +161,8 @@ impl Variables {
     }
 }
 
-/// `Boot0003-8be4df61-...` is 3; BootOrder, BootCurrent and other vendors' variables are none. Exactly four hexadecimal
-/// digits, upper case (section 3.3).
+/// `Boot0003-8be4df61-...` is 3; BootOrder, BootCurrent and other vendors' variables are `None`. Exactly four
+/// hexadecimal digits, upper case (section 3.3).
 fn boot_number(file_name: &str) -> Option<u16> {
     let (name, vendor) = file_name.split_once('-')?;
     let digits = name.strip_prefix("Boot")?;

@@ -1,4 +1,4 @@
-//! The time of day, good enough for TLS: a floor at build time, then SNTP, then whatever the caller learns elsewhere.
+//! Sets the clock well enough for TLS: not before the build time, then by SNTP, then by later sources.
 
 mod sntp;
 mod step;
@@ -12,19 +12,19 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// All servers are asked at once; each gets this many tries of this long.
+/// All servers are asked in parallel, this many times, with this timeout.
 const TRIES: u32 = 3;
 const PATIENCE: Duration = Duration::from_millis(1500);
 const PORT: u16 = 123;
 
-/// When this binary was built (or `SOURCE_DATE_EPOCH` of its build): no clock is right that shows less.
+/// When this binary was built (or its `SOURCE_DATE_EPOCH`): a clock that shows an earlier time is wrong.
 pub fn floor() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(env!("BURIN_BUILD_EPOCH").parse().unwrap_or(0))
 }
 
-/// Sets the clock by `burin.ntp` and the servers that the networks name (`NetworkState::ntp_servers`), all asked at once;
-/// the first sane answer counts. Takes at most five seconds; without servers, none. A clock that stands before this
-/// binary's build is moved there first. Never fails: the state says how far the clock can be trusted.
+/// Sets the clock from `burin.ntp` and the servers named by the networks (`NetworkState::ntp_servers`), asked in
+/// parallel; the first valid answer counts. Takes at most five seconds, or no time without servers. A clock before the
+/// build time of this binary is first set to that. Never fails: the result says how far the clock can be trusted.
 pub fn sync(config: &Config, networks: &[String]) -> ClockState {
     let mut state = ClockState::default();
     step::raise_to_floor(&SystemClock, floor(), &mut state);
@@ -39,7 +39,7 @@ pub fn sync(config: &Config, networks: &[String]) -> ClockState {
         }
     }
     drop(done);
-    // Resolving a name has time-outs of its own, longer than we want to wait.
+    // Name resolution has timeouts of its own, which are longer than this.
     let deadline = std::time::Instant::now() + PATIENCE * TRIES + Duration::from_millis(500);
     while let Ok((answer, name)) = answers.recv_timeout(deadline.saturating_duration_since(std::time::Instant::now())) {
         match answer {
@@ -55,8 +55,8 @@ pub fn sync(config: &Config, networks: &[String]) -> ClockState {
     state
 }
 
-/// Sets the clock from a time learned elsewhere, such as the `Date` of a controller's HTTP answer, exact to `within`.
-/// A clock closer than that is left alone; a time before this binary's build is refused.
+/// Sets the clock from another source, such as the `Date` of a controller's HTTP response, accurate to `within`. A
+/// clock closer than that is left alone; a time before this binary's build is refused.
 pub fn set_from(now: SystemTime, within: Duration, source: ClockSource) -> ClockState {
     let mut state = ClockState::default();
     step::to_time(&SystemClock, floor(), now, within, source, &mut state);

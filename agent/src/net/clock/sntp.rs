@@ -9,7 +9,7 @@ const LENGTH: usize = 48;
 /// Version 4, mode 3 (client).
 const CLIENT: u8 = 4 << 3 | 3;
 const STRANGER: &str = "it does not answer our request";
-/// Seconds from 1900, NTP's origin, to 1970.
+/// Seconds from 1900, NTP's epoch, to 1970.
 const TO_UNIX: u64 = 2_208_988_800;
 
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum SntpError {
     Refused(&'static str),
 }
 
-/// A request whose transmit time is a random number: the clock is not to be leaked, and only who saw the request can
+/// A request with a random transmit timestamp: it does not leak the clock, and only hosts that saw the request can
 /// answer it.
 fn request(nonce: [u8; 8]) -> [u8; LENGTH] {
     let mut packet = [0; LENGTH];
@@ -34,7 +34,7 @@ fn request(nonce: [u8; 8]) -> [u8; LENGTH] {
     packet
 }
 
-/// When the server got the request and when it answered.
+/// When the server received the request and when it answered.
 fn parse(packet: &[u8], nonce: [u8; 8], floor: SystemTime) -> Result<(SystemTime, SystemTime), &'static str> {
     let packet = packet.get(..LENGTH).ok_or("too short")?;
     let (&[first, stratum, ..], Some(origin)) = (packet, packet.get(24..32)) else { return Err("too short") };
@@ -56,8 +56,8 @@ fn parse(packet: &[u8], nonce: [u8; 8], floor: SystemTime) -> Result<(SystemTime
     Ok((time(32)?, time(40)?))
 }
 
-/// 64 bits: seconds since 1900 modulo 2^32, and a fraction. The era is the one that puts it after `floor`: 32 bits run
-/// out in 2036.
+/// 64 bits: seconds since 1900 modulo 2^32, and a fraction. The era is chosen so that the result is after `floor`,
+/// because 32 bits overflow in 2036.
 fn timestamp(packet: &[u8], at: usize, floor: SystemTime) -> Option<SystemTime> {
     let word = |at: usize| Some(u32::from_be_bytes(packet.get(at..at + 4)?.try_into().ok()?));
     let (seconds, fraction) = (u64::from(word(at)?), u64::from(word(at + 4)?));
@@ -65,7 +65,7 @@ fn timestamp(packet: &[u8], at: usize, floor: SystemTime) -> Option<SystemTime> 
         return None;
     }
     let floor = floor.duration_since(UNIX_EPOCH).ok()?.as_secs() + TO_UNIX;
-    // A day of grace: a clock just below the floor is slow, not in the next era.
+    // A day of tolerance: a clock just below the floor is slow, not in the next era.
     let lowest = floor.saturating_sub(86_400);
     let mut whole = lowest & !0xffff_ffff | seconds;
     if whole < lowest {
@@ -74,7 +74,7 @@ fn timestamp(packet: &[u8], at: usize, floor: SystemTime) -> Option<SystemTime> 
     UNIX_EPOCH.checked_add(Duration::new(whole.checked_sub(TO_UNIX)?, ((fraction * 1_000_000_000) >> 32) as u32))
 }
 
-/// Asks one server once.
+/// Queries one server once.
 pub fn query(
     server: SocketAddr,
     patience: Duration,
@@ -82,7 +82,7 @@ pub fn query(
     floor: SystemTime,
 ) -> Result<Offset, SntpError> {
     let socket = UdpSocket::bind(if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
-    // Connected: answers of others are not heard, and an ICMP refusal is.
+    // A connected socket receives only from this server, including ICMP errors.
     socket.connect(server)?;
     let mut nonce = [0; 8];
     getrandom::fill(&mut nonce).map_err(|error| SntpError::Io(io::Error::other(error)))?;
@@ -104,7 +104,7 @@ pub fn query(
         };
         let trip = began.elapsed();
         match parse(buffer.get(..length).unwrap_or_default(), nonce, floor) {
-            // A late answer to an earlier try, or a forgery: ours may still come.
+            // A late answer to an earlier try, or a forgery: the right one may still come.
             Err(STRANGER) => {}
             Err(why) => return Err(SntpError::Refused(why)),
             Ok((received, answered)) => {
@@ -114,7 +114,7 @@ pub fn query(
     }
 }
 
-/// The server's clock in the middle of its work against ours in the middle of the trip.
+/// The server's clock in the middle of its processing, minus ours in the middle of the round trip.
 fn offset(sent: SystemTime, trip: Duration, received: SystemTime, answered: SystemTime) -> Option<Offset> {
     let work = answered.duration_since(received).ok()?;
     Some(Offset::between(sent.checked_add(trip / 2)?, received.checked_add(work / 2)?))
@@ -189,7 +189,7 @@ mod tests {
             let mut buffer = [0; 100];
             let (length, from) = server.recv_from(&mut buffer).unwrap();
             assert_eq!((length, buffer[0]), (LENGTH, CLIENT));
-            // A forgery comes first.
+            // A forged answer comes first.
             server.send_to(&answer(&NONCE, 1_900_000_000), from).unwrap();
             server.send_to(&answer(&buffer[40..48], 1_800_000_000), from).unwrap();
         });

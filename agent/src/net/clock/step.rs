@@ -1,4 +1,4 @@
-//! Decides about and makes steps of the clock; the clock itself is a parameter.
+//! Decides about clock steps and makes them; the clock itself is a parameter.
 
 use crate::sys::clock::WallClock;
 use serde::{Deserialize, Serialize};
@@ -7,21 +7,21 @@ use std::time::{Duration, SystemTime};
 
 /// Clocks closer than this are left alone.
 const SMALL: Duration = Duration::from_millis(128);
-/// A certificate may live for decades, a server's clock that is further ahead than this is broken.
+/// Certificates may be valid for decades, but a server whose clock is further ahead than this is broken.
 const FAR: Duration = Duration::from_secs(30 * 365 * 86400);
 
-/// What the clock was last judged by.
+/// The source by which the clock was last checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClockSource {
-    /// The machine's own clock, plausible and unproven.
+    /// The machine's own clock: plausible, but not verified.
     #[default]
     Machine,
-    /// The build time of this binary: the machine's own clock stood before it.
+    /// The build time of this binary: the machine's own clock was before it.
     Floor,
     /// This time server.
     Sntp(String),
-    /// The `Date` of an HTTP answer from this host.
+    /// The `Date` of an HTTP response from this host.
     HttpDate(String),
 }
 
@@ -38,10 +38,10 @@ impl fmt::Display for ClockSource {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ClockState {
-    /// Somebody else's clock agrees with ours, or ours was set by it.
+    /// Another clock agrees with ours, or ours was set from it.
     pub trusted: bool,
     pub source: ClockSource,
-    /// By how many milliseconds the clock was moved; negative is backwards.
+    /// How many milliseconds the clock was moved; negative means backwards.
     pub stepped_ms: i64,
 }
 
@@ -85,7 +85,7 @@ pub fn raise_to_floor(clock: &impl WallClock, floor: SystemTime, state: &mut Clo
         && set(clock, Offset::Ahead(size), state)
     {
         state.source = ClockSource::Floor;
-        log::warn!("the clock stood before this program was built: moved {} forward", words(size));
+        log::warn!("the clock was before this program's build time: moved {} forward", words(size));
     }
 }
 
@@ -110,7 +110,7 @@ pub fn to_time(
     state: &mut ClockState,
 ) {
     if time < floor || floor.checked_add(FAR).is_some_and(|far| time > far) {
-        log::warn!("{source} shows a time that cannot be: not believed");
+        log::warn!("{source} shows an impossible time: ignored");
         return;
     }
     let offset = Offset::between(clock.now(), time);

@@ -1,4 +1,4 @@
-//! The socket loop around the state machine: one thread per interface, for the life of the agent.
+//! The socket loop that runs the state machine: one thread per interface, for the life of the agent.
 
 use super::machine::{Action, Machine};
 use super::message::{Lease, parse};
@@ -16,15 +16,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a waiting client looks whether its carrier came back.
+/// How often a waiting client checks whether its carrier came back.
 const GLANCE: Duration = Duration::from_millis(250);
-/// The same while the owner of an address may answer.
+/// The same, while another owner of the address may answer.
 const SHORT_GLANCE: Duration = Duration::from_millis(20);
 
-/// What became of the interface's lease.
+/// A change of the interface's lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Use it from now on; called again for each renewal.
+    /// Use it from now on; also reported for each renewal.
     Leased(Box<Lease>),
     Withdrawn,
 }
@@ -36,36 +36,36 @@ pub struct Client {
     pub name: String,
     pub mac: Mac,
     pub client_id: ClientId,
-    /// Set by whoever watches links.
+    /// Set by the thread that watches links.
     pub news: Arc<News>,
 }
 
-/// What happened to the link of a client.
+/// Events on a client's link.
 #[derive(Debug, Default)]
 pub struct News {
     /// Carrier came back.
     pub carrier: AtomicBool,
-    /// The same, for IPv6.
+    /// The same for IPv6.
     pub carrier6: AtomicBool,
-    /// The interface is no more: the client ends.
+    /// The interface is gone: the client ends.
     pub gone: Arc<AtomicBool>,
     /// A server has granted an address.
     pub leased: AtomicBool,
 }
 
-/// What a client listens by.
+/// What a client listens with.
 #[derive(Default)]
 struct Senses {
     ears: Option<Ears>,
-    /// While an address may turn out to be somebody's.
+    /// Open while the address may turn out to be in use.
     arp: Option<FrameSocket>,
 }
 
-/// Where replies are heard, and in which form.
+/// How replies are received.
 enum Ears {
-    /// No address yet.
+    /// No address yet: a packet socket.
     Packet(PacketSocket),
-    /// Addressed: the kernel's own UDP, so that a download at full speed passes no filter of ours.
+    /// With an address: the kernel's own UDP, so that a fast download does not have to pass our packet filter.
     Udp(UdpSocket),
 }
 
@@ -78,7 +78,7 @@ impl Client {
         let mut complained = false;
         while !self.news.gone.load(Ordering::Relaxed) {
             if let Err(error) = self.turn(origin, &mut machine, &mut senses, &mut changed) {
-                // The interface is down or gone for the moment.
+                // The interface is down or gone at the moment.
                 if !complained {
                     log::warn!("{}: DHCP: {error}", self.name);
                 }
@@ -101,7 +101,7 @@ impl Client {
         if self.news.carrier.swap(false, Ordering::Relaxed) {
             machine.carrier(origin.elapsed());
         }
-        // Before rivals are asked: what they said in the time that counts is heard before it is over.
+        // Taken before conflicts are read, so that everything that was sent in time is still counted.
         let now = origin.elapsed();
         if let Some(actions) = self.rivals(origin, machine, senses)? {
             return self.perform(actions, machine, senses, changed);
@@ -154,7 +154,7 @@ impl Client {
                     if let Ears::Udp(socket) = self.ears(machine.unconfigured(), &mut senses.ears)?
                         && let Err(error) = socket.send_to(&payload, SocketAddrV4::new(to, SERVER_PORT))
                     {
-                        // Unreachable for the moment: the next attempt is due anyway.
+                        // Unreachable at the moment: the next attempt is due anyway.
                         log::debug!("{}: DHCP to {to}: {error}", self.name);
                     }
                 }
@@ -163,7 +163,7 @@ impl Client {
         Ok(())
     }
 
-    /// What the machine does because somebody has its address. `None`: nobody was heard.
+    /// The state machine's reaction if another host uses its address. `None`: no conflict was seen.
     fn rivals(&self, origin: Instant, machine: &mut Machine, senses: &mut Senses) -> io::Result<Option<Vec<Action>>> {
         let Some(address) = machine.watched(origin.elapsed()) else {
             senses.arp = None;
@@ -171,7 +171,7 @@ impl Client {
         };
         let Some(arp) = &senses.arp else { return Ok(None) };
         let mut buffer = [0; 64];
-        // A busy network must not keep us here.
+        // Bounded, so that a busy network cannot keep us here.
         for _ in 0..100 {
             let Some(packet) = arp.receive(&mut buffer, Duration::ZERO)? else { break };
             if let Some(rival) = arp::rival(packet, self.mac, address) {
@@ -211,7 +211,7 @@ impl Ears {
                     Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                         Ok(None)
                     }
-                    // An ICMP answer to an earlier packet: the server is away, which the timers handle.
+                    // An ICMP error for an earlier packet: the server is unreachable, which the timers handle.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
                     Err(error) => Err(error),
                 }
@@ -220,7 +220,7 @@ impl Ears {
     }
 }
 
-/// UDP port 68 on this interface alone.
+/// UDP port 68 on this interface only.
 fn udp(name: &str) -> io::Result<UdpSocket> {
     let fd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;

@@ -1,6 +1,6 @@
-//! The client's state machine (RFC 2131, 4.4), pure: events and the time in, actions out.
+//! The client's state machine (RFC 2131, 4.4) without I/O: takes events and the time, returns actions.
 //!
-//! Times are durations since any fixed instant. Randomness is a seed.
+//! Times are durations since an arbitrary fixed instant. Randomness comes from a seed.
 
 use super::message::{Ask, Kind, Lease, Reply, build};
 use crate::config::{ClientId, Mac};
@@ -8,37 +8,38 @@ use dhcproto::v4::MessageType;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// RFC 2131 begins at four seconds; a machine is waiting here, and the first packet is often lost while a switch port
-/// opens.
+/// RFC 2131 starts at four seconds. Here a machine is waiting, and the first packet is often lost while a switch port
+/// comes up.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
-/// Requests for one offer before it is given up.
+/// Number of requests for an offer before it is abandoned.
 const REQUESTS: u32 = 4;
-/// From the first question whether somebody has the address to its use. Whoever has it answers within a few milliseconds;
-/// RFC 5227 takes seconds, and every machine would wait for them at every start. What is heard later counts as well.
+/// Time from the first ARP probe until the address is used. An owner answers within milliseconds; RFC 5227 takes
+/// seconds, for which every machine would wait at every boot. Later conflicts are detected too.
 const CHECK: Duration = Duration::from_millis(120);
-/// How long an owner may still turn up when the address is in use here.
+/// How long conflicts are still detected once the address is in use.
 const GUARD: Duration = Duration::from_secs(5);
-/// Before another address is asked for; the second time is RFC 2131's (3.1, 5), the first is a machine that waits.
+/// Pause before another address is requested. The second is RFC 2131's (3.1, 5); the first is short, because a machine
+/// is waiting.
 const AFTER_DECLINE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
-/// After a NAK: a server and its failover peer that disagree must not be asked without pause.
+/// Pause after a NAK: a server and its failover peer that disagree must not be asked without pause.
 const AFTER_NAK: Duration = Duration::from_secs(1);
-/// RFC 2131, 4.4.5: half of the time left, but not below a minute, between renewals.
+/// RFC 2131, 4.4.5: half of the remaining time, but at least a minute, between renewals.
 const RENEW_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// As an Ethernet broadcast, from no address.
+    /// As an Ethernet broadcast, without a source address.
     Broadcast(Vec<u8>),
-    /// From our address: to this server, or to everyone.
+    /// From our address, to this server or to everyone.
     Send(Vec<u8>, Ipv4Addr),
     /// Ask the network who has this address.
     Probe(Ipv4Addr),
-    /// Use this lease from now on; it replaces the one before.
+    /// Use this lease from now on; it replaces the previous one.
     Configure(Lease),
-    /// The lease is over.
+    /// The lease has ended.
     Withdraw,
-    /// Worth a line on the console.
+    /// A message for the console.
     Say(String),
 }
 
@@ -46,7 +47,7 @@ pub enum Action {
 enum Phase {
     Selecting,
     Requesting(Lease),
-    /// Granted, and nobody has answered for its address yet.
+    /// Granted; checking that nobody else uses the address.
     Checking(Lease),
     Bound(Lease),
     Renewing(Lease),
@@ -60,21 +61,21 @@ pub struct Machine {
     random: u64,
     phase: Phase,
     xid: u32,
-    /// Of the exchange under way, for the `secs` field.
+    /// Start of the current exchange, for the `secs` field.
     began: Duration,
-    /// Of the lease, or of the renewal that replaced it.
+    /// Start of the lease or of the renewal that replaced it.
     leased: Duration,
     attempt: u32,
     due: Duration,
-    /// When the address was first asked for on the network.
+    /// Time of the first ARP probe.
     probed: Duration,
-    /// Somebody has the address that was offered.
+    /// The host that already has the offered address.
     rival: Option<Mac>,
     declined: usize,
 }
 
 impl Machine {
-    /// A machine that is due at once.
+    /// A state machine that is due at once.
     pub fn new(mac: Mac, client_id: ClientId, seed: u64, now: Duration) -> Self {
         let mut machine = Self {
             mac,
@@ -94,17 +95,17 @@ impl Machine {
         machine
     }
 
-    /// When [`Machine::tick`] is to be called next.
+    /// When [`Machine::tick`] must be called next.
     pub fn due(&self) -> Duration {
         self.due
     }
 
-    /// True while packets have to be heard on an interface without an address.
+    /// Whether packets must be received on an interface without an address.
     pub fn unconfigured(&self) -> bool {
         matches!(self.phase, Phase::Selecting | Phase::Requesting(_) | Phase::Checking(_))
     }
 
-    /// The address whose owner has to be listened for.
+    /// The address that must be checked for conflicts.
     pub fn watched(&self, now: Duration) -> Option<Ipv4Addr> {
         match &self.phase {
             Phase::Requesting(lease) | Phase::Checking(lease) => Some(lease.address),
@@ -113,10 +114,10 @@ impl Machine {
         }
     }
 
-    /// Somebody else has the address that is watched.
+    /// Another host has the watched address.
     pub fn taken(&mut self, now: Duration, rival: Mac) -> Vec<Action> {
         match self.phase.clone() {
-            // Told once it is granted: only then is there something to decline.
+            // Reported once it is granted: only then can it be declined.
             Phase::Requesting(_) => {
                 self.rival = Some(rival);
                 Vec::new()
@@ -140,14 +141,14 @@ impl Machine {
         vec![Action::Say(say), Action::Broadcast(message)]
     }
 
-    /// Carrier came back: what waits for an answer asks again at once, a lease in use goes on.
+    /// Carrier came back: a pending request is repeated at once, a lease in use continues.
     pub fn carrier(&mut self, now: Duration) {
         if self.unconfigured() {
             self.restart(now, Duration::ZERO);
         }
     }
 
-    /// The time [`Machine::due`] has come.
+    /// Call this when [`Machine::due`] is reached.
     pub fn tick(&mut self, now: Duration) -> Vec<Action> {
         if now < self.due {
             return Vec::new();
@@ -173,7 +174,7 @@ impl Machine {
         }
     }
 
-    /// A reply that parsed and is for our MAC.
+    /// Handles a valid reply for our MAC.
     pub fn receive(&mut self, now: Duration, reply: &Reply) -> Vec<Action> {
         if reply.xid != self.xid {
             return Vec::new();
@@ -210,7 +211,7 @@ impl Machine {
         Action::Say(format!("server {} refused{why}", reply.server))
     }
 
-    /// Between the grant and its use: whoever has the address gets the time to say so.
+    /// Between the grant and its use, an owner of the address has time to answer.
     fn check(&mut self, now: Duration, lease: &Lease) -> Vec<Action> {
         if let Some(rival) = self.rival.take() {
             return self.decline(now, lease, rival);
@@ -229,7 +230,7 @@ impl Machine {
         vec![Action::Configure(lease.clone())]
     }
 
-    /// Back to the start, silent for `pause`.
+    /// Starts over after `pause`.
     fn restart(&mut self, now: Duration, pause: Duration) {
         self.phase = Phase::Selecting;
         self.attempt = 0;
@@ -237,7 +238,7 @@ impl Machine {
         self.begin(now);
     }
 
-    /// A new exchange with a number of its own.
+    /// Starts a new exchange with a transaction id of its own.
     fn begin(&mut self, now: Duration) {
         self.xid = self.next_random() as u32;
         self.began = now;
@@ -282,8 +283,8 @@ impl Machine {
         build(&Ask { kind, xid: self.xid, mac: self.mac, seconds, client_id, current, requested, server })
     }
 
-    /// Doubling pauses, each shortened or lengthened by up to an eighth, so that a rack that was switched on at once
-    /// does not ask at once for ever.
+    /// Exponential back-off, each pause shortened or lengthened by up to an eighth, so that the machines of a rack do
+    /// not stay in lockstep.
     fn pause(&mut self, now: Duration) {
         let pause = (FIRST_PAUSE * (1 << self.attempt.min(5))).min(LONGEST_PAUSE);
         let eighth = pause.as_millis() as u64 / 8;
@@ -292,14 +293,14 @@ impl Machine {
         self.attempt += 1;
     }
 
-    /// xorshift64: good enough for jitter and transaction numbers.
+    /// xorshift64: good enough for jitter and transaction ids.
     fn next_random(&mut self) -> u64 {
         let mut x = self.random;
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;
         self.random = x;
-        // The upper half mixes better, and small seeds start with small numbers.
+        // The upper half is mixed better, and small seeds start with small numbers.
         x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
     }
 }

@@ -1,6 +1,6 @@
-//! What we ask and what servers say.
+//! Encodes requests and parses replies.
 //!
-//! Options are taken one by one: a server's odd option 43 must not cost us the address that stands after it.
+//! Options are parsed independently: a malformed option must not make the reply's other options unusable.
 
 use crate::config::{ClientId, Mac, prefix_of};
 use dhcproto::v4::{DhcpOption, Message, MessageType, Opcode, OptionCode};
@@ -12,12 +12,12 @@ use std::time::Duration;
 /// Length of the fixed part, magic cookie included.
 const FIXED: usize = 240;
 const MAGIC: [u8; 4] = [99, 130, 83, 99];
-/// RFC 2131, 2: what every client must be able to receive is 576; Ethernet carries this.
+/// RFC 2131, 2: clients must accept at least 576; Ethernet carries this.
 const MAX_MESSAGE: u16 = 1472;
-/// Below this a lease would have us renew without pause.
+/// A shorter lease would be renewed without pause.
 const SHORTEST: u32 = 10;
 
-/// What Windows servers older than option 121 have in its place, in the same form ([MS-DHCPE] 2.2.8).
+/// Used by old Windows servers instead of option 121, in the same format ([MS-DHCPE] 2.2.8).
 const MICROSOFT_ROUTES: u8 = 249;
 
 /// A destination and the router to it, from option 121.
@@ -29,7 +29,7 @@ pub struct DhcpRoute {
     pub gateway: Option<Ipv4Addr>,
 }
 
-/// What a server granted.
+/// A lease granted by a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     pub address: Ipv4Addr,
@@ -38,16 +38,16 @@ pub struct Lease {
     /// Routers of option 3, or with option 121 exactly its routes (RFC 3442).
     pub routes: Vec<DhcpRoute>,
     pub dns: Vec<Ipv4Addr>,
-    /// Domains for short names: those of option 119, then those of option 15, where some servers put several.
+    /// Search domains: those of option 119, then those of option 15, where some servers put several.
     pub search: Vec<String>,
     pub ntp: Vec<Ipv4Addr>,
-    /// Option 7: where the site collects logs (RFC 2132 section 3.9).
+    /// Option 7: the site's log servers (RFC 2132 section 3.9).
     pub log_servers: Vec<Ipv4Addr>,
     pub mtu: Option<u16>,
     pub hostname: Option<String>,
-    /// `None`: for ever.
+    /// `None`: unlimited.
     pub seconds: Option<u32>,
-    /// When to ask the server again, and when to ask any server.
+    /// When to ask this server again (T1), and when to ask any server (T2).
     pub renew: Duration,
     pub rebind: Duration,
 }
@@ -65,15 +65,15 @@ pub enum Kind {
     Nak,
 }
 
-/// A reply to us.
+/// A reply to our request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     pub kind: Kind,
     pub xid: u32,
     pub server: Ipv4Addr,
-    /// Not in a NAK.
+    /// Missing in a NAK.
     pub lease: Option<Lease>,
-    /// The server's own words, mostly in a NAK.
+    /// The server's message, mostly in a NAK.
     pub text: Option<String>,
 }
 
@@ -93,11 +93,11 @@ pub enum Malformed {
     Address,
 }
 
-/// Reads the UDP payload of a reply to `mac`.
+/// Parses the UDP payload of a reply to `mac`.
 pub fn parse(payload: &[u8], mac: Mac) -> Result<Reply, Malformed> {
     let fixed = payload.get(..FIXED).ok_or(Malformed::Short)?;
     let field = |at: usize, length: usize| payload.get(at..at + length).unwrap_or_default();
-    // The library trusts the length of the hardware address, so that is looked at before it.
+    // The library trusts the length field of the hardware address, so check it first.
     if field(236, 4) != MAGIC || field(0, 3) != [2, 1, 6] {
         return Err(Malformed::NotAReply);
     }
@@ -117,7 +117,7 @@ pub fn parse(payload: &[u8], mac: Mac) -> Result<Reply, Malformed> {
     };
     let server = match options.get(OptionCode::ServerIdentifier) {
         Some(DhcpOption::ServerIdentifier(server)) => server,
-        // Small servers leave it out, and mean the one that a boot loader would go on with.
+        // Simple servers leave it out, and mean the server from which a boot loader would continue.
         _ if !message.siaddr().is_unspecified() => message.siaddr(),
         _ => return Err(Malformed::Server),
     };
@@ -174,7 +174,7 @@ fn lease(address: Ipv4Addr, server: Ipv4Addr, options: &Options) -> Result<Lease
     let (renew, rebind) = timers(duration, seconds(OptionCode::Renewal), seconds(OptionCode::Rebinding));
     Ok(Lease {
         address,
-        // Without a mask a lease is barely one; a /24 is what such small servers mean.
+        // A lease should have a mask; servers that leave it out usually mean a /24.
         prefix: prefix.unwrap_or(24),
         server,
         routes,
@@ -196,7 +196,7 @@ fn lease(address: Ipv4Addr, server: Ipv4Addr, options: &Options) -> Result<Lease
     })
 }
 
-/// T1 and T2 where they make sense, else a half and seven eighths of the lease (RFC 2131, 4.4.5).
+/// T1 and T2 if they are valid, else half and seven eighths of the lease (RFC 2131, 4.4.5).
 fn timers(lease: Option<u32>, renew: Option<u32>, rebind: Option<u32>) -> (Duration, Duration) {
     let Some(lease) = lease else { return (Duration::MAX, Duration::MAX) };
     let rebind = rebind.filter(|&rebind| rebind > 0 && rebind < lease).unwrap_or(lease - lease / 8);
@@ -220,7 +220,7 @@ fn search(options: &Options) -> Vec<String> {
     names
 }
 
-/// A name that may stand in resolv.conf: whatever a server sends must not write lines of its own there.
+/// A name that is safe in resolv.conf: a server must not be able to inject lines there.
 fn domain(text: &str) -> Option<String> {
     let name = text.trim_end_matches(['.', '\0']);
     let fair = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -231,7 +231,7 @@ fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
-/// Raw option values by code, pieces of one code joined (RFC 3396), those in the name fields included (option 52).
+/// Raw option values by code, with split options joined (RFC 3396) and options in the name fields included (option 52).
 struct Options(BTreeMap<u8, Vec<u8>>);
 
 impl Options {
@@ -266,7 +266,7 @@ impl Options {
         }
     }
 
-    /// The option, if it is there and well formed.
+    /// The option, if it exists and is valid.
     fn get(&self, code: OptionCode) -> Option<DhcpOption> {
         let number = u8::from(code);
         let value = self.0.get(&number)?;
@@ -285,7 +285,7 @@ impl Options {
     }
 }
 
-/// What a message of ours says beside its type.
+/// The contents of a request, besides its type.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {
     pub kind: MessageType,
@@ -293,20 +293,20 @@ pub struct Ask<'a> {
     pub mac: Mac,
     pub seconds: u16,
     pub client_id: &'a ClientId,
-    /// Our address, once we use it.
+    /// Our address, once it is in use.
     pub current: Option<Ipv4Addr>,
     pub requested: Option<Ipv4Addr>,
     pub server: Option<Ipv4Addr>,
 }
 
-/// The UDP payload of a message.
+/// Builds the UDP payload of a message.
 pub fn build(ask: &Ask<'_>) -> Vec<u8> {
     let zero = Ipv4Addr::UNSPECIFIED;
     let mut message = Message::new_with_id(ask.xid, ask.current.unwrap_or(zero), zero, zero, zero, &ask.mac.0);
     message.set_secs(ask.seconds);
     let options = message.opts_mut();
     options.insert(DhcpOption::MessageType(ask.kind));
-    // RFC 2132, 9.14: hardware type and address. It is what iPXE sends, so servers know us again.
+    // RFC 2132, 9.14: hardware type and address. iPXE sends the same, so servers recognise the machine.
     match ask.client_id {
         ClientId::Mac => drop(options.insert(DhcpOption::ClientIdentifier([&[1], ask.mac.0.as_slice()].concat()))),
         ClientId::None => {}
@@ -323,7 +323,7 @@ pub fn build(ask: &Ask<'_>) -> Vec<u8> {
         options.insert(DhcpOption::ClassIdentifier(b"burin".to_vec()));
         options.insert(DhcpOption::ParameterRequestList(vec![
             OptionCode::SubnetMask,
-            // Before the router, so that servers short of room send it first (RFC 3442).
+            // Before the router option, so that servers with little room send it first (RFC 3442).
             OptionCode::ClasslessStaticRoute,
             OptionCode::Router,
             OptionCode::DomainNameServer,
@@ -340,11 +340,11 @@ pub fn build(ask: &Ask<'_>) -> Vec<u8> {
         ]));
     }
     let mut bytes = Vec::with_capacity(400);
-    // Into a vector it cannot fail; the message is ours.
+    // Cannot fail: the message is ours and the vector grows.
     if message.encode(&mut Encoder::new(&mut bytes)).is_err() {
         bytes.clear();
     }
-    // Some relays drop what is shorter than a BOOTP message.
+    // Some relays drop packets shorter than a BOOTP message.
     bytes.resize(bytes.len().max(300), 0);
     bytes
 }

@@ -1,4 +1,4 @@
-//! One host asked of the servers of one network: all at once, each family by itself.
+//! Resolves one host with the servers of one network: all in parallel, each family separately.
 
 use super::Families;
 use super::query::{Answer, answer, candidates, question};
@@ -11,16 +11,16 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 const PORT: u16 = 53;
-/// Servers of one network that are asked.
+/// At most this many servers of a network are asked.
 const SERVERS: usize = 4;
-/// The question is repeated after each of these.
+/// The query is repeated after each of these delays.
 const PATIENCE: [Duration; 3] = [Duration::from_millis(800), Duration::from_millis(1600), Duration::from_millis(2400)];
 
 struct Server {
     address: SocketAddr,
     device: Option<String>,
     socket: UdpSocket,
-    /// By family, IPv4 first; `None` while there is no answer.
+    /// By family, IPv4 first; `None` until there is an answer.
     answers: [Option<Answer>; 2],
 }
 
@@ -72,7 +72,7 @@ fn one(name: &str, interface: &Interface, families: Families) -> io::Result<Vec<
     Err(io::Error::other(said.unwrap_or_else(|| format!("no name server of {} answers", interface.name))))
 }
 
-/// Over the network that names it, where that leads there.
+/// Through the network that names the server, if the server is reached that way.
 fn open(server: IpAddr, interface: &Interface) -> io::Result<Server> {
     let device = interface.leads_to(server).then(|| interface.name.clone());
     let address = SocketAddr::new(server, PORT);
@@ -94,14 +94,14 @@ fn ask(servers: &[Server], name: &str, id: u16, wanted: [bool; 2]) -> io::Result
             }
             let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is not a name"));
             let question = question(number(id, family), name, family == 0).ok_or_else(invalid)?;
-            // Unreachable for the moment: another server, or the next try.
+            // Unreachable at the moment: use another server, or the next try.
             let _ = server.socket.send(&question);
         }
     }
     Ok(())
 }
 
-/// One server has answered for every family, and with an address; or all have answered.
+/// One server has answered for every family, with an address; or all servers have answered.
 fn decided(servers: &[Server], wanted: [bool; 2]) -> bool {
     let complete =
         |server: &Server| server.answers.iter().zip(wanted).all(|(answer, wanted)| !wanted || answer.is_some());
@@ -119,7 +119,7 @@ fn hear(servers: &mut [Server], id: u16, limit: Duration) -> io::Result<()> {
     }
     for server in servers {
         let mut buffer = [0; 2048];
-        // A refusal counts as no answer: the server may be on its way up.
+        // A refusal does not count as an answer: the server may be starting up.
         while let Ok(length) = server.socket.recv(&mut buffer) {
             let bytes = buffer.get(..length).unwrap_or_default();
             for (family, slot) in server.answers.iter_mut().enumerate() {

@@ -1,5 +1,5 @@
-//! Names, asked of each network's own servers: the C library asks the first that answers, and a server of another network
-//! answers that there is no such name.
+//! Name resolution by each network's own servers. The C library would accept the first answer, and a server of another
+//! network answers that the name does not exist.
 
 mod lookup;
 mod query;
@@ -14,18 +14,18 @@ use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a better network's servers may take when another's have answered already.
+/// How long to wait for a better network's servers after another's have answered.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// The network of this process, once [`super::Network::start`] has made one.
+/// The network of this process, once [`super::Network::start`] has created it.
 static CURRENT: Mutex<Weak<Registry>> = Mutex::new(Weak::new());
 
 pub(super) fn set_current(registry: &Arc<Registry>) {
     *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(registry);
 }
 
-/// The addresses of a host, by the servers of the networks that this process has brought up; where it has brought up none,
-/// as the C library finds them. Takes up to ten seconds.
+/// The addresses of a host, by the servers of the networks that this process has brought up; if it has brought up none,
+/// by the C library. Takes up to ten seconds.
 pub fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     if let Ok(address) = bare.parse() {
@@ -42,7 +42,7 @@ pub fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
     through(bare, &interfaces)
 }
 
-/// As [`resolve`], with nothing but these interfaces.
+/// Like [`resolve`], with only these interfaces.
 pub(super) fn through(host: &str, interfaces: &[Interface]) -> io::Result<Vec<IpAddr>> {
     let (done, answers) = mpsc::channel();
     let families = Families::of(interfaces);
@@ -62,7 +62,7 @@ pub(super) fn through(host: &str, interfaces: &[Interface]) -> io::Result<Vec<Ip
     Ok(first)
 }
 
-/// Which addresses are of use, and which of them come first.
+/// Which address families are usable, and which comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Families {
     ipv4: bool,
@@ -79,12 +79,12 @@ impl Families {
     }
 }
 
-/// The answer of the best network that has one. Networks without an answer are not waited for when a better one has.
+/// The answer of the best network that has one. Networks behind it are not waited for.
 fn best(count: usize, answers: &mpsc::Receiver<(usize, io::Result<Vec<IpAddr>>)>) -> io::Result<Vec<IpAddr>> {
     let mut results: Vec<Option<io::Result<Vec<IpAddr>>>> = (0..count).map(|_| None).collect();
     let mut since: Option<Instant> = None;
     loop {
-        // All before it have said no.
+        // All better ones have answered without a result.
         let decided = results.iter().position(|result| !matches!(result, Some(Err(_))));
         match decided.map(|place| (place, results.get_mut(place).and_then(Option::take))) {
             None => break,
@@ -116,7 +116,7 @@ fn best(count: usize, answers: &mpsc::Receiver<(usize, io::Result<Vec<IpAddr>>)>
     found.ok_or_else(|| why.unwrap_or_else(|| io::Error::other("no name server answers")))
 }
 
-/// The first address of a name in a file as hosts(5).
+/// The first address of a name in a file in hosts(5) format.
 fn hosts(path: &Path, host: &str) -> Option<IpAddr> {
     let text = std::fs::read_to_string(path).unwrap_or_else(|_| "127.0.0.1 localhost\n".to_owned());
     text.lines().find_map(|line| {

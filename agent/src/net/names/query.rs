@@ -1,23 +1,23 @@
-//! Questions and answers of the domain name system, pure.
+//! DNS queries and responses. No I/O.
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 use std::net::IpAddr;
 
-/// What fits every path without fragments (DNS flag day 2020).
+/// Fits every path without fragmentation (DNS flag day 2020).
 const PAYLOAD: u16 = 1232;
 
-/// What a server says.
+/// A server's response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     Addresses(Vec<IpAddr>),
-    /// There is no such name, or none of this family, in the server's words.
+    /// The name, or this record type, does not exist; with a description.
     No(String),
-    /// To be asked again by TCP.
+    /// To be repeated over TCP.
     Truncated,
 }
 
-/// The names that a host may stand for, in the order in which the C library tries them.
+/// The full names to try for a host, in the same order as the C library.
 pub fn candidates(host: &str, search: &[String]) -> Vec<String> {
     if let Some(absolute) = host.strip_suffix('.') {
         return vec![absolute.to_owned()];
@@ -30,7 +30,7 @@ pub fn candidates(host: &str, search: &[String]) -> Vec<String> {
     }
 }
 
-/// `None` where it is no name.
+/// `None` if the name is invalid.
 pub fn question(id: u16, name: &str, ipv4: bool) -> Option<Vec<u8>> {
     let mut name = Name::from_ascii(name).ok()?;
     name.set_fqdn(true);
@@ -43,7 +43,7 @@ pub fn question(id: u16, name: &str, ipv4: bool) -> Option<Vec<u8>> {
     message.to_vec().ok()
 }
 
-/// `None` where it does not answer the question with this id.
+/// `None` if it does not answer the query with this id.
 pub fn answer(bytes: &[u8], id: u16) -> Option<Answer> {
     let message = Message::from_vec(bytes).ok()?;
     if message.metadata.id != id || message.metadata.message_type != MessageType::Response {

@@ -8,13 +8,13 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessa
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// An address as the kernel has it.
+/// An address in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
     pub address: IpAddr,
-    /// Not usable yet: the kernel still asks whether somebody has it.
+    /// Not usable yet: duplicate address detection is running.
     pub tentative: bool,
-    /// Somebody has it.
+    /// Another host has it.
     pub taken: bool,
 }
 
@@ -26,7 +26,7 @@ impl Netlink {
 
     pub fn remove_address(&mut self, link: &Link, address: IpNet) -> Result<(), NetError> {
         match self.change(RouteNetlinkMessage::DelAddress(message(link, address)), 0) {
-            // Gone already, or the whole link is.
+            // The address or the whole link is already gone.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENODEV)) => Ok(()),
             other => other.map_err(refused("remove an address from", &link.name)),
         }
@@ -60,7 +60,7 @@ fn held(message: &AddressMessage) -> Option<Held> {
     Some(Held { address: held?, tentative: flags.contains(AddressFlags::Tentative) && !taken, taken })
 }
 
-/// Routes to the address's own network are made by us, with a metric that says how good the network is.
+/// We add routes to the address's own network ourselves, with a metric that reflects the network's rank.
 fn message(link: &Link, address: IpNet) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = if address.addr().is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };

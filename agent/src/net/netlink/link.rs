@@ -1,4 +1,4 @@
-//! What the kernel says about an interface, and the few things that are changed on one.
+//! Reading and changing network interfaces.
 
 use super::{Netlink, refused};
 use crate::config::Mac;
@@ -16,7 +16,7 @@ pub struct Link {
     pub carrier: bool,
     pub mtu: u32,
     pub ethernet: bool,
-    /// Made by software: a VLAN, a bond, a bridge. A veth is not: it is the end of somebody's cable.
+    /// A software device: a VLAN, a bond, a bridge. A veth does not count, because it acts as a cable.
     pub software: bool,
     /// A member of a bond or bridge.
     pub enslaved: bool,
@@ -58,7 +58,7 @@ impl Link {
         link
     }
 
-    /// An Ethernet card, nobody's member: a thing to run DHCP on.
+    /// An Ethernet card that is not a member of another link: suitable for DHCP.
     pub fn is_nic(&self) -> bool {
         self.ethernet && !self.software && !self.enslaved && !self.loopback && self.mac.is_some()
     }
@@ -85,17 +85,17 @@ impl Netlink {
         self.set(link, LinkAttribute::Mtu(mtu)).map_err(refused("set the MTU of", &link.name))
     }
 
-    /// On an interface that is down.
+    /// The interface must be down.
     pub fn set_mac(&mut self, link: &Link, mac: Mac) -> Result<(), NetError> {
         self.set(link, LinkAttribute::Address(mac.0.to_vec())).map_err(refused("set the MAC of", &link.name))
     }
 
-    /// On an interface that is down.
+    /// The interface must be down.
     pub fn rename(&mut self, link: &Link, name: &str) -> Result<(), NetError> {
         self.set(link, LinkAttribute::IfName(name.to_owned())).map_err(refused("rename", &link.name))
     }
 
-    /// Makes `link`, which is down, a member of the bond `master`.
+    /// Makes `link`, which must be down, a member of the bond `master`.
     pub fn enslave(&mut self, link: &Link, master: u32) -> Result<(), NetError> {
         self.set(link, LinkAttribute::Controller(master)).map_err(refused("bond", &link.name))
     }

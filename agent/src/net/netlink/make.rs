@@ -1,4 +1,4 @@
-//! Links that are made.
+//! Creates links.
 
 use super::{Link, Netlink, refused};
 use crate::net::NetError;
@@ -13,8 +13,8 @@ impl Netlink {
         self.make(name, &[LinkAttribute::Link(parent.index), LinkAttribute::LinkInfo(info)])
     }
 
-    /// Without members; its options are set afterwards, through sysfs. The driver, which this request loads, makes a `bond0`
-    /// by itself: one that is there already is as good.
+    /// Creates a bond without members; its options are set later, through sysfs. The driver, which this request loads,
+    /// creates a `bond0` by itself: an existing one is accepted.
     pub fn make_bond(&mut self, name: &str) -> Result<(), NetError> {
         match self.make(name, &[LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bond)])]) {
             Err(NetError::Netlink { source, .. }) if source.kind() == ErrorKind::AlreadyExists => Ok(()),

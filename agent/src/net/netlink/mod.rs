@@ -18,7 +18,7 @@ use netlink_packet_route::link::LinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use std::io;
 
-/// The kernel's dumps come in pieces of at most 32 KiB.
+/// Kernel dumps come in pieces of at most 32 KiB.
 const RECEIVE: usize = 64 << 10;
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Netlink {
         self.request(message, flags | NLM_F_ACK).map(drop)
     }
 
-    /// Sends one request and gathers its replies up to the acknowledgement or the end of the dump.
+    /// Sends one request and collects its replies up to the acknowledgement or the end of the dump.
     fn request(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
@@ -74,7 +74,7 @@ impl Netlink {
                 Err(error) => return Err(error),
             }
             for message in split(&buffer) {
-                // A message of a newer kernel that the library cannot read must not hide the others.
+                // A message that the library cannot parse, from a newer kernel, must not hide the others.
                 let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) else {
                     log::debug!("rtnetlink: a message that cannot be read was skipped");
                     continue;
@@ -98,7 +98,7 @@ fn refused(operation: &'static str, link: &str) -> impl FnOnce(io::Error) -> Net
     move |source| NetError::Netlink { operation, link, source }
 }
 
-/// The messages of one datagram by their length field, each padded to four bytes.
+/// Splits a datagram into messages by their length field, each padded to four bytes.
 fn split(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let length = bytes.get(..4).and_then(|field| <[u8; 4]>::try_from(field).ok()).map(u32::from_ne_bytes)? as usize;

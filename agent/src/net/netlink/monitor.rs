@@ -1,4 +1,4 @@
-//! The kernel's announcements of changes.
+//! Kernel notifications about link changes.
 
 use super::{RECEIVE, refused};
 use crate::net::NetError;
@@ -27,7 +27,7 @@ impl Monitor {
         open().map(Self).map_err(refused("watch", "links"))
     }
 
-    /// Returns after `limit` at the latest. What changed is for the caller to list: messages can be lost.
+    /// Returns after `limit` at the latest. The caller must list the links, because notifications can be lost.
     pub fn wait(&self, limit: Duration) {
         let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
         if !matches!(poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout), Ok(1..) | Err(Errno::EINTR))
@@ -35,7 +35,7 @@ impl Monitor {
             return;
         }
         let mut buffer = Vec::with_capacity(RECEIVE);
-        // An overrun is reported once as an error; then the queue goes on.
+        // An overrun is reported once as an error; then the queue continues.
         for _ in 0..1000 {
             buffer.clear();
             match self.0.recv(&mut buffer, 0) {

@@ -10,14 +10,14 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use std::net::IpAddr;
 
-/// One route to be.
+/// A route to be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
     pub destination: IpNet,
     /// `None`: the destination is on the link itself.
     pub gateway: Option<IpAddr>,
     pub metric: u32,
-    /// The address that packets by it come from.
+    /// The source address of packets on this route.
     pub source: Option<IpAddr>,
 }
 
@@ -50,7 +50,7 @@ fn message(link: &Link, route: &Route) -> RouteMessage {
         destination_prefix_length: route.destination.prefix_len(),
         table: RouteHeader::RT_TABLE_MAIN,
         protocol: RouteProtocol::Dhcp,
-        // IPv6 knows no scopes of routes.
+        // IPv6 routes have no scope.
         scope: if route.gateway.is_some() || !version4 { RouteScope::Universe } else { RouteScope::Link },
         kind: RouteType::Unicast,
         ..RouteHeader::default()
@@ -59,7 +59,7 @@ fn message(link: &Link, route: &Route) -> RouteMessage {
         message.attributes.push(RouteAttribute::Destination(family(route.destination.addr())));
     }
     if let Some(gateway) = route.gateway {
-        // Clouds and routed racks hand out /32 addresses whose router is on no subnet of theirs.
+        // Clouds and routed racks hand out /32 addresses whose router is in no subnet of theirs.
         message.header.flags |= RouteFlags::Onlink;
         message.attributes.push(RouteAttribute::Gateway(family(gateway)));
     }

@@ -1,10 +1,10 @@
-//! A router's advertisement (RFC 4861, 4.2), with its options for names (RFC 8106) and routes (RFC 4191).
+//! Parses router advertisements (RFC 4861, 4.2), with the options for DNS (RFC 8106) and routes (RFC 4191).
 
 use ipnet::Ipv6Net;
 use std::net::Ipv6Addr;
 
 const ADVERTISEMENT: u8 = 134;
-/// What is taken of each kind: a hostile neighbour must not fill our memory.
+/// At most this many of each kind are stored: a hostile neighbour must not fill our memory.
 const MOST: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Prefix {
     pub net: Ipv6Net,
     /// Its addresses are reached without a router.
     pub on_link: bool,
-    /// Addresses may be made from it.
+    /// Addresses may be autoconfigured from it.
     pub autonomous: bool,
     /// Seconds.
     pub valid: u32,
@@ -20,28 +20,28 @@ pub struct Prefix {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Advertisement {
-    /// Seconds; 0: this is no default router.
+    /// Seconds; 0: not a default router.
     pub lifetime: u16,
-    /// Addresses come by DHCPv6.
+    /// Addresses are assigned by DHCPv6.
     pub managed: bool,
-    /// The rest comes by DHCPv6.
+    /// Other settings are available by DHCPv6.
     pub other: bool,
     pub prefixes: Vec<Prefix>,
-    /// Networks behind this router beside the default, with their lifetime in seconds.
+    /// Networks behind this router besides the default route, with their lifetime in seconds.
     pub routes: Vec<(Ipv6Net, u32)>,
     pub mtu: Option<u16>,
     pub dns: Vec<Ipv6Addr>,
     pub search: Vec<String>,
 }
 
-/// The solicitation that makes routers advertise at once. Its sender's link-layer address is left out: it may be sent
-/// from an address that is not proven yet.
+/// The solicitation that makes routers advertise at once. It omits the link-layer address, because it may be sent from
+/// an address that is not yet verified.
 pub fn solicitation() -> [u8; 8] {
     // The kernel fills in the checksum of ICMPv6 sockets.
     [133, 0, 0, 0, 0, 0, 0, 0]
 }
 
-/// Reads an ICMPv6 message; `None` where it is something else, or malformed (RFC 4861, 6.1.2).
+/// Parses an ICMPv6 message; `None` if it is something else or malformed (RFC 4861, 6.1.2).
 pub fn parse(message: &[u8]) -> Option<Advertisement> {
     let byte = |at: usize| message.get(at).copied();
     if byte(0)? != ADVERTISEMENT || byte(1)? != 0 {
@@ -77,11 +77,11 @@ fn take(found: &mut Advertisement, kind: u8, option: &[u8]) {
             let (on_link, autonomous) = (flags & 0x80 != 0, flags & 0x40 != 0);
             found.prefixes.push(Prefix { net: net.trunc(), on_link, autonomous, valid });
         }
-        // RFC 8200: no network has less than 1280.
+        // RFC 8200: no network has an MTU below 1280.
         5 => found.mtu = word(4).and_then(|mtu| u16::try_from(mtu).ok()).filter(|&mtu| mtu >= 1280),
         24 if found.routes.len() < MOST => {
             let (Some(&length), Some(lifetime)) = (option.get(2), word(4)) else { return };
-            // The prefix is as long as the option has room for.
+            // The prefix is as long as the option's size allows.
             let mut bytes = [0; 16];
             for (to, from) in bytes.iter_mut().zip(option.get(8..).unwrap_or_default()) {
                 *to = *from;
@@ -104,7 +104,7 @@ fn take(found: &mut Advertisement, kind: u8, option: &[u8]) {
     }
 }
 
-/// Names in DNS's form without compression, padded with zeros. Only what may stand in resolv.conf is taken.
+/// Names in DNS format without compression, padded with zeros. Only names that are safe in resolv.conf are accepted.
 pub fn names(mut bytes: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     let mut labels: Vec<&str> = Vec::new();

@@ -1,4 +1,4 @@
-//! The loop around routers and servers: one thread per interface, for the life of the agent.
+//! The loop that handles routers and DHCPv6 servers: one thread per interface, for the life of the agent.
 
 use super::advert::{self, solicitation};
 use super::duid::Duid;
@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const GLANCE: Duration = Duration::from_millis(250);
-/// While the kernel asks whether somebody has an address: it takes about a second.
+/// While duplicate address detection runs, which takes about a second.
 const SHORT_GLANCE: Duration = Duration::from_millis(50);
 const FIRST_SOLICITATION: Duration = Duration::from_secs(1);
 const LAST_SOLICITATION: Duration = Duration::from_secs(16);
@@ -36,13 +36,13 @@ pub struct Client6 {
     pub boot: bool,
     pub registry: Arc<Registry>,
     pub news: Arc<News>,
-    /// Servers of `ip=`.
+    /// Name servers from `ip=`.
     pub dns: Vec<IpAddr>,
     pub ntp: Vec<String>,
     pub hostname: Option<String>,
 }
 
-/// What is known so far.
+/// The state so far.
 struct Progress {
     origin: Instant,
     seed: u64,
@@ -51,9 +51,9 @@ struct Progress {
     pause: Duration,
     machine: Option<Machine6>,
     lease: Option<Lease6>,
-    /// What the registry was given last.
+    /// The last state given to the registry.
     applied: Option<Interface>,
-    /// Addresses that somebody else has.
+    /// Addresses that other hosts have.
     taken: Vec<IpAddr>,
 }
 
@@ -76,7 +76,7 @@ impl Client6 {
             match self.turn(&mut progress, &mut sockets) {
                 Ok(()) => complained = false,
                 Err(error) => {
-                    // The interface is down or gone for the moment, or has no address to speak from yet.
+                    // The interface is down or gone at the moment, or has no source address yet.
                     if !complained {
                         log::debug!("{}: IPv6: {error}", self.link.name);
                     }
@@ -135,7 +135,7 @@ impl Client6 {
         Ok(())
     }
 
-    /// DHCPv6, as routers or the kernel command line want it.
+    /// Runs DHCPv6 as routers or the kernel command line request it.
     fn consult(&self, progress: &mut Progress, sockets: &Sockets, now: Duration) {
         let advice = progress.routers.advice(self.mac, now);
         let need = match (self.method, advice.managed, advice.other) {
@@ -165,7 +165,7 @@ impl Client6 {
             match action {
                 Action6::Send(message) => {
                     if let Err(error) = sockets.ask(&message) {
-                        // No address to speak from yet, mostly: the next attempt is due anyway.
+                        // Usually there is no source address yet: the next attempt is due anyway.
                         log::debug!("{}: DHCPv6: {error}", self.link.name);
                     }
                 }
@@ -176,7 +176,7 @@ impl Client6 {
         }
     }
 
-    /// Brings the kernel to what is known. True while an address is being proven.
+    /// Updates the kernel to the current state. Returns true while duplicate address detection runs.
     fn settle(&self, progress: &mut Progress) -> Result<bool, NetError> {
         let advice = progress.routers.advice(self.mac, progress.origin.elapsed());
         let wanted = self.wanted(&advice, progress.lease.as_ref(), &progress.taken);
@@ -212,7 +212,7 @@ impl Client6 {
     }
 
     fn give_up(&self, progress: &mut Progress, netlink: &mut Netlink, net: IpNet) -> Result<(), NetError> {
-        log::warn!("{}: somebody has {} already", self.link.name, net.addr());
+        log::warn!("{}: another host already has {}", self.link.name, net.addr());
         netlink.remove_address(&self.link, net)?;
         let leased = progress.lease.as_ref().is_some_and(|lease| lease.addresses.iter().any(|&a| net.addr() == a));
         if leased && let Some(machine) = &mut progress.machine {
@@ -251,7 +251,7 @@ impl Client6 {
                 let leased = lease.map(|lease| lease.addresses.as_slice()).unwrap_or_default();
                 addresses.extend(leased.iter().map(|&address| IpNet::V6(address.into())));
                 let method = if addresses.is_empty() { Method::Auto } else { Method::Dhcp };
-                // Stateful by order of the kernel command line: no address beside the server's.
+                // The kernel command line demands stateful configuration: only the server's addresses.
                 if self.method == Ipv6Method::Auto {
                     addresses.extend(advice.addresses.iter().filter(|net| !taken.contains(&net.addr())));
                 }

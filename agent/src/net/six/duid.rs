@@ -1,4 +1,4 @@
-//! Who we are to a DHCPv6 server.
+//! The client's identifiers for DHCPv6 servers.
 
 use crate::config::Mac;
 use std::path::Path;
@@ -8,8 +8,8 @@ use std::path::Path;
 pub struct Duid(pub Vec<u8>);
 
 impl Duid {
-    /// By the machine's UUID (RFC 6355), as iPXE and UEFI say who they are: then firmware and we are one client. Without
-    /// one, by the MAC.
+    /// From the machine's UUID (RFC 6355), as iPXE and UEFI do, so that firmware and agent are one client. Without a
+    /// UUID, from the MAC.
     pub fn of_machine(root: &Path, mac: Mac) -> Self {
         let text = std::fs::read_to_string(root.join("sys/class/dmi/id/product_uuid")).unwrap_or_default();
         Self::new(&text, mac)
@@ -28,7 +28,7 @@ impl Duid {
     }
 }
 
-/// The identity association of an interface: the last four bytes of its MAC, as iPXE has it.
+/// The identity association of an interface: the last four bytes of its MAC, as in iPXE.
 pub fn association(mac: Mac) -> u32 {
     let [_, _, c, d, e, f] = mac.0;
     u32::from_be_bytes([c, d, e, f])

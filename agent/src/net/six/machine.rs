@@ -1,4 +1,4 @@
-//! The DHCPv6 client's state machine (RFC 8415, 18.2), pure: events and the time in, actions out.
+//! The DHCPv6 client's state machine (RFC 8415, 18.2) without I/O: takes events and the time, returns actions.
 
 use super::duid::Duid;
 use super::message::{Ask6, Lease6, Reply6, ReplyType, build};
@@ -8,23 +8,23 @@ use std::time::Duration;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
-/// Requests for one offer before it is given up.
+/// Number of requests for an offer before it is abandoned.
 const REQUESTS: u32 = 4;
 const RENEW_PAUSE: Duration = Duration::from_secs(60);
-/// After a refusal, or an address that somebody has.
+/// Pause after a refusal, or after an address conflict.
 const AFTER_REFUSAL: Duration = Duration::from_secs(10);
 
 /// What a server is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     Addresses,
-    /// Names and time servers.
+    /// Name and time servers.
     Rest,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action6 {
-    /// To all servers of the link.
+    /// To all servers on the link.
     Send(Vec<u8>),
     Configure(Lease6),
     Withdraw,
@@ -36,7 +36,7 @@ enum Phase {
     Soliciting,
     Requesting(Lease6),
     Informing,
-    /// Has what was asked for without a term.
+    /// Has settings without a lifetime.
     Done,
     Bound(Lease6),
     Renewing(Lease6),
@@ -54,7 +54,7 @@ pub struct Machine6 {
     leased: Duration,
     attempt: u32,
     due: Duration,
-    /// The last refusal that was told, so that it is told once.
+    /// The last reported refusal, so that each is reported once.
     refused: Option<String>,
 }
 
@@ -85,7 +85,7 @@ impl Machine6 {
         self.due
     }
 
-    /// Carrier came back: what waits for an answer asks again at once.
+    /// Carrier came back: a pending request is repeated at once.
     pub fn carrier(&mut self, now: Duration) {
         if matches!(self.phase, Phase::Soliciting | Phase::Requesting(_) | Phase::Informing) {
             self.restart(now, Duration::ZERO);
@@ -151,7 +151,7 @@ impl Machine6 {
         }
     }
 
-    /// Somebody else has an address of the lease.
+    /// Another host has an address of the lease.
     pub fn taken(&mut self, now: Duration) -> Vec<Action6> {
         let (Phase::Bound(lease) | Phase::Renewing(lease)) = self.phase.clone() else { return Vec::new() };
         self.begin(now);
@@ -200,7 +200,7 @@ impl Machine6 {
         self.due = now + pause;
     }
 
-    /// A new exchange with a number of its own.
+    /// Starts a new exchange with a transaction id of its own.
     fn begin(&mut self, now: Duration) {
         let [a, b, c, ..] = self.next_random().to_be_bytes();
         self.xid = [a, b, c];
@@ -214,7 +214,7 @@ impl Machine6 {
         let jitter = Duration::from_millis(self.next_random() % (2 * eighth + 1));
         self.due = now + pause + jitter - Duration::from_millis(eighth);
         self.attempt += 1;
-        // A rebinding is for every server.
+        // A rebind goes to every server.
         let server = lease.map(|lease| lease.server.as_slice()).filter(|_| kind != MessageType::Rebind);
         let addresses = lease.map(|lease| lease.addresses.as_slice()).unwrap_or_default();
         let elapsed = now.saturating_sub(self.began);
@@ -222,7 +222,7 @@ impl Machine6 {
         Action6::Send(build(&Ask6 { kind, xid, duid, mac, elapsed, server, addresses }))
     }
 
-    /// xorshift64, for jitter and transaction numbers.
+    /// xorshift64, for jitter and transaction ids.
     fn next_random(&mut self) -> u64 {
         let mut x = self.random;
         x ^= x << 13;

@@ -1,6 +1,6 @@
-//! What we ask a DHCPv6 server, and what it says.
+//! Encodes DHCPv6 requests and parses replies.
 //!
-//! Options are taken one by one: an odd one must not cost us the address beside it.
+//! Options are parsed independently: a malformed one must not make the others unusable.
 
 use super::advert::names;
 use super::duid::{Duid, association};
@@ -10,10 +10,10 @@ use dhcproto::{Encodable, Encoder};
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-/// Below this a lease would have us renew without pause.
+/// A shorter lease would be renewed without pause.
 const SHORTEST: u32 = 10;
 
-/// What a server granted: addresses and the rest, or the rest alone.
+/// What a server granted: addresses and settings, or settings only.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lease6 {
     pub addresses: Vec<Ipv6Addr>,
@@ -22,7 +22,7 @@ pub struct Lease6 {
     pub search: Vec<String>,
     /// Addresses or names.
     pub ntp: Vec<String>,
-    /// `None`: for ever.
+    /// `None`: unlimited.
     pub seconds: Option<u32>,
     pub renew: Duration,
     pub rebind: Duration,
@@ -39,24 +39,24 @@ pub struct Reply6 {
     pub kind: ReplyType,
     pub xid: [u8; 3],
     pub lease: Lease6,
-    /// The server's refusal, in its own words.
+    /// The server's refusal message.
     pub refusal: Option<String>,
 }
 
-/// A message of ours.
+/// The contents of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask6<'a> {
     pub kind: MessageType,
     pub xid: [u8; 3],
     pub duid: &'a Duid,
     pub mac: Mac,
-    /// Since the exchange began.
+    /// Time since the exchange began.
     pub elapsed: Duration,
     pub server: Option<&'a [u8]>,
     pub addresses: &'a [Ipv6Addr],
 }
 
-/// The UDP payload of a message.
+/// Builds the UDP payload of a message.
 pub fn build(ask: &Ask6<'_>) -> Vec<u8> {
     let mut message = Message::new_with_id(ask.kind, ask.xid);
     let options = message.opts_mut();
@@ -85,14 +85,14 @@ pub fn build(ask: &Ask6<'_>) -> Vec<u8> {
         }));
     }
     let mut bytes = Vec::with_capacity(200);
-    // Into a vector it cannot fail; the message is ours.
+    // Cannot fail: the message is ours and the vector grows.
     if message.encode(&mut Encoder::new(&mut bytes)).is_err() {
         bytes.clear();
     }
     bytes
 }
 
-/// Options as code and value; what runs over the end is left out.
+/// Options as code and value; truncated ones are left out.
 fn options(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let [a, b, c, d, rest @ ..] = bytes else { return None };
@@ -112,7 +112,7 @@ fn address(bytes: &[u8]) -> Option<Ipv6Addr> {
     Some(address).filter(|_| fair)
 }
 
-/// Reads a reply to the client `duid`; `None` where it is none, or for somebody else.
+/// Parses a reply to the client `duid`; `None` if it is invalid or for another client.
 pub fn parse(payload: &[u8], duid: &Duid, mac: Mac) -> Option<Reply6> {
     let kind = match payload.first()? {
         2 => ReplyType::Advertise,
@@ -150,7 +150,7 @@ fn granted(value: &[u8], reply: &mut Reply6) -> (u32, u32, u32) {
     for (code, value) in options(value.get(12..).unwrap_or_default()) {
         match code {
             5 => {
-                // A lifetime of zero takes an address back.
+                // A lifetime of zero withdraws an address.
                 if let (Some(address), Some(valid)) = (address(value), word(value, 20).filter(|&valid| valid > 0)) {
                     reply.lease.addresses.push(address);
                     shortest = shortest.min(valid);
@@ -179,7 +179,7 @@ fn ntp(code: u16, value: &[u8]) -> Option<String> {
     }
 }
 
-/// T1 and T2 where they make sense, else a half and four fifths of the lifetime (RFC 8415, 14.2).
+/// T1 and T2 if they are valid, else half and four fifths of the lifetime (RFC 8415, 14.2).
 fn timers(lease: Option<u32>, renew: u32, rebind: u32) -> (Duration, Duration) {
     let Some(lease) = lease else { return (Duration::MAX, Duration::MAX) };
     let rebind = if rebind > 0 && rebind < lease { rebind } else { lease - lease / 5 };

@@ -1,5 +1,5 @@
-//! IPv6: router advertisements (RFC 4861, 4862, 8106) and DHCPv6 (RFC 8415) as pure values and machines, and the thread
-//! that runs them on an interface.
+//! IPv6: router advertisements (RFC 4861, 4862, 8106) and DHCPv6 (RFC 8415) as values and state machines without I/O,
+//! and the thread that runs them on an interface.
 
 mod advert;
 mod client;

@@ -1,4 +1,4 @@
-//! What the routers of a link have said, and what follows from it, pure.
+//! What a link's routers have advertised, and the resulting configuration. No I/O.
 
 use super::advert::Advertisement;
 use crate::config::Mac;
@@ -7,29 +7,29 @@ use ipnet::{IpNet, Ipv6Net};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-/// A link has few routers; more are somebody's joke.
+/// A link has few routers; more are ignored.
 const MOST: usize = 8;
 
 #[derive(Debug, Default)]
 pub struct Routers(Vec<(Ipv6Addr, Duration, Advertisement)>);
 
-/// What a host makes of it.
+/// The configuration of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Advice {
-    /// To be made here.
+    /// Addresses to autoconfigure.
     pub addresses: Vec<IpNet>,
     pub routes: Vec<NetRoute>,
     pub dns: Vec<IpAddr>,
     pub search: Vec<String>,
     pub mtu: Option<u16>,
     pub router: Option<Ipv6Addr>,
-    /// DHCPv6 is to be asked for addresses, or for the rest.
+    /// DHCPv6 should be asked for addresses, or for settings only.
     pub managed: bool,
     pub other: bool,
 }
 
 impl Routers {
-    /// The latest word of a router replaces its earlier one.
+    /// A router's latest advertisement replaces its earlier one.
     pub fn heard(&mut self, from: Ipv6Addr, now: Duration, advertisement: Advertisement) {
         self.0.retain(|(router, ..)| *router != from);
         if self.0.len() < MOST {
@@ -41,7 +41,7 @@ impl Routers {
         self.0.is_empty()
     }
 
-    /// As of now: what has outlived its lifetime does not count.
+    /// The current configuration, without anything that has expired.
     pub fn advice(&self, mac: Mac, now: Duration) -> Advice {
         let mut advice = Advice::default();
         for (router, heard, said) in &self.0 {
@@ -74,7 +74,7 @@ impl Routers {
             advice.managed |= said.managed;
             advice.other |= said.other;
         }
-        // A network whose routers offer no way to make an address, and do not say who gives one, has DHCPv6 or nothing.
+        // If the routers offer no way to form an address and do not mention DHCPv6, it is the only possibility left.
         advice.managed |= !self.0.is_empty() && advice.addresses.is_empty();
         let unlike = crate::net::state::distinct::<NetRoute>;
         advice.routes = unlike(advice.routes.into_iter());
@@ -83,7 +83,7 @@ impl Routers {
     }
 }
 
-/// The modified EUI-64 address (RFC 4291, appendix A): firmware makes the same.
+/// The modified EUI-64 address (RFC 4291, appendix A), which firmware uses too.
 pub fn own(net: Ipv6Net, mac: Mac) -> Ipv6Addr {
     let [a, b, c, d, e, f] = mac.0;
     let id = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);

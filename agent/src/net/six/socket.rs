@@ -1,4 +1,4 @@
-//! The sockets of IPv6 on one interface.
+//! IPv6 sockets on one interface.
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
@@ -14,7 +14,8 @@ const CLIENT_PORT: u16 = 546;
 const SERVER_PORT: u16 = 547;
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
-/// Routers and neighbours set it, and no router passes a packet on without taking one away (RFC 4861, 6.1.2).
+/// Senders on the link set it, and routers decrement it, so this value proves that the packet is local (RFC 4861,
+/// 6.1.2).
 const HOP_LIMIT: i32 = 255;
 
 #[derive(Debug)]
@@ -24,9 +25,9 @@ pub struct Sockets {
     servers: UdpSocket,
 }
 
-/// What was heard.
+/// A received message.
 pub enum Heard<'a> {
-    /// An ICMPv6 message of a neighbour.
+    /// An ICMPv6 message from a neighbour.
     Neighbour(Ipv6Addr, &'a [u8]),
     Server(&'a [u8]),
 }
@@ -57,7 +58,7 @@ impl Sockets {
         self.servers.send_to(message, SocketAddrV6::new(ALL_SERVERS, SERVER_PORT, 0, self.index)).map(drop)
     }
 
-    /// The next message, or `None` when `limit` passes.
+    /// The next message, or `None` after `limit`.
     pub fn hear<'a>(&self, buffer: &'a mut [u8], limit: Duration) -> io::Result<Option<Heard<'a>>> {
         let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
         let mut fds = [self.routers.as_fd(), self.servers.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));

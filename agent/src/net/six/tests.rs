@@ -82,10 +82,10 @@ fn advice_follows_what_routers_say() {
     assert_eq!(advice.addresses, ["2001:db8:7:0:5054:ff:fe01:203/64".parse().unwrap()]);
     assert_eq!((advice.router, advice.managed, advice.other), (Some(router), false, false));
     assert!(advice.routes.iter().any(|route| route.destination.prefix_len() == 0));
-    // The router's lifetime is over; the prefix's is not.
+    // The router's lifetime is over, but not the prefix's.
     let later = routers.advice(MAC, seconds(1801));
     assert!(later.router.is_none() && later.addresses.len() == 1);
-    // It says that it is no router any more.
+    // It announces that it is no longer a router.
     routers.heard(
         router,
         seconds(10),
@@ -94,7 +94,7 @@ fn advice_follows_what_routers_say() {
     let advice = routers.advice(MAC, seconds(11));
     assert_eq!(advice.router, None);
     assert_eq!(advice.addresses, ["2001:db8:7:0:5054:ff:fe01:203/128".parse().unwrap()], "not on the link");
-    // A network where nobody may make addresses has a server that gives them.
+    // A network that forbids autoconfiguration must have a server that assigns addresses.
     let mut routers = Routers::default();
     assert!(!routers.advice(MAC, seconds(1)).managed, "no router, no server");
     routers.heard(router, seconds(0), said(0, &[&prefix("2001:db8:7::", 0x80, 86400)]));
@@ -125,7 +125,7 @@ fn reply(kind: u8, xid: [u8; 3], valid: u32) -> Vec<u8> {
     bytes.extend(option(23, &ip("2001:db8:7::53").octets()));
     bytes.extend(option(24, b"\x04prov\x07example\x00"));
     bytes.extend(option(56, &option(3, b"\x03ntp\x07example\x00")));
-    // A status of one byte makes a careless reader fall.
+    // A status of one byte crashes a careless parser.
     bytes.extend(option(13, &[0]));
     bytes
 }
@@ -139,7 +139,7 @@ fn heard(machine_message: &Message, kind: u8, valid: u32) -> Reply6 {
     parse(&reply(kind, machine_message.xid(), valid), &duid(), MAC).unwrap()
 }
 
-/// A client that has gone as far as a lease at time 0.
+/// A client with a lease since time 0.
 fn bound() -> Machine6 {
     let mut machine = Machine6::new(duid(), MAC, Need::Addresses, 42, seconds(0));
     let solicit = sent(&machine.tick(seconds(0))[0]);
@@ -230,7 +230,7 @@ proptest! {
         let _ = parse(&reply, &duid(), MAC);
     }
 
-    /// Whatever comes in, and whenever: the machine stays due in the future and never sends without pause.
+    /// Whatever arrives at whatever time: the next action is always in the future, and nothing is sent without pause.
     #[test]
     fn the_machine_never_storms(
         seed: u64,

@@ -1,4 +1,4 @@
-//! The signed kernel image of the scene, the keys that it is signed with, and a stick that it starts from.
+//! The signed kernel image of the scene, its signing keys, and a USB stick to boot it from.
 
 use super::{DeployError, MIB, Parts, Site, failed};
 use burin_initramfs::options::{ExtraFile, KernelSource};

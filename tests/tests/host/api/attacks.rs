@@ -1,4 +1,4 @@
-//! Those who call at the agent's API without a right to: what they try, and that those who have the token do not notice.
+//! Callers of the agent's API without permission: what they try, and that callers with the token do not notice.
 
 use super::calls::{Bed, TOKEN, bed};
 use crate::support::caller::{Caller, start};
@@ -16,7 +16,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A client of its own, whose connections nobody shares.
+/// A separate client, whose connections are not shared.
 fn client(bed: &Bed) -> ureq::Agent {
     let ca: Ca = bed.server.endpoint().fingerprint.parse().unwrap();
     let trust = Trust::controller(Some(&ca), &TrustFiles::below(bed.directory.path()), Clock::trusted()).unwrap();
@@ -53,7 +53,7 @@ fn brute_force_is_counted_told_and_slowed_for_the_guesser_alone() {
             })
         })
         .collect();
-    // The first wrong answer comes; most of the others are made to wait, and whoever has the token is not.
+    // The first wrong answer arrives; most of the others are delayed, and callers with the token are not.
     assert_eq!(answers.recv_timeout(PATIENCE), Ok(401));
     eventually("all guesses are counted", || bed.text("/metrics").contains("burin_api_wrong_tokens_total 12\n"));
     assert!(answers.try_iter().count() < 11, "nobody was slowed");
@@ -61,7 +61,7 @@ fn brute_force_is_counted_told_and_slowed_for_the_guesser_alone() {
     for guesser in guessers {
         guesser.join().unwrap();
     }
-    // No token at all is nobody's guess.
+    // A missing token does not count as a guess.
     assert_eq!(bed.raw("GET", "/v1/status", &[], b"").status(), 401);
     assert!(bed.text("/metrics").contains("burin_api_wrong_tokens_total 12\n"));
 }
@@ -70,19 +70,19 @@ fn brute_force_is_counted_told_and_slowed_for_the_guesser_alone() {
 fn silent_connections_do_not_shut_out_those_who_have_the_token() {
     let bed = Bed::ready();
     let (address, url) = (bed.server.address(), bed.server.endpoint().url.clone());
-    // Far more than there are seats; none of them says anything, and none goes away.
+    // Far more connections than there are slots; all of them stay silent and open.
     let silent: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
     for _ in 0..20 {
         assert_eq!(ask(&client(&bed), &url, TOKEN).unwrap(), 200, "at once, and each on a connection of its own");
     }
-    // Those who sat there longest had to go.
+    // The oldest of them must be closed.
     eventually("the oldest are closed", || {
         silent.iter().take(100).all(|mut stream| {
             stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
             !matches!(stream.read(&mut [0; 1]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
         })
     });
-    // A connection that has shown the token outlives a whole crowd that comes after it.
+    // A connection that has presented the token survives a crowd of later ones.
     let friend = client(&bed);
     assert_eq!(ask(&friend, &url, TOKEN).unwrap(), 200);
     let _crowd: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
@@ -108,14 +108,14 @@ fn an_empty_or_short_token_opens_nothing() {
     }
 }
 
-/// A rogue controller whose hello gives an empty token, so that anybody could drive the agent.
+/// A rogue controller whose hello reply has an empty token, so that anybody could drive the agent.
 #[test]
 fn a_controllers_empty_token_does_not_open_the_whole_agent() {
     let said: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
     let kept = said.clone();
     let answer = move |uri: Uri, body: String| {
         let path = uri.path().to_owned();
-        // All of the batch is taken.
+        // All of the batch is accepted.
         let batch: Vec<burin::protocol::Event> = serde_json::from_str(&body).unwrap_or_default();
         let acked = batch.last().map_or(0, |event| event.id.sequence);
         kept.lock().unwrap().push((path.clone(), body));
@@ -157,7 +157,7 @@ fn a_controllers_empty_token_does_not_open_the_whole_agent() {
     assert_eq!(caller.call("GET", "/healthz", "").0, 200);
 }
 
-/// The API is there where the controller finds it, and not in the other networks of the machine.
+/// The API listens where the controller finds it, and not on the machine's other networks.
 #[test]
 fn networks_without_the_controller_find_no_api() {
     let bench = Bench::new(|_| {});
@@ -176,7 +176,7 @@ fn networks_without_the_controller_find_no_api() {
     assert_eq!(caller.call("POST", "/v1/power", r#"{"action":"poweroff"}"#).0, 202);
     agent.join().unwrap();
 
-    // Where the command line says so, and nowhere else.
+    // It listens where the command line says, and nowhere else.
     let root = tempfile::tempdir().unwrap();
     let words = format!("burin.controller={} burin.api=127.0.0.3:0", bench.controller().url());
     let agent = start(root.path(), &words, LevelFilter::Info);

@@ -1,4 +1,4 @@
-//! The agent's own API over real TLS, with a stand-in for the engine.
+//! The agent's own API over real TLS, with a mock engine.
 
 use crate::support::*;
 use burin::api::{ApiOptions, ApiWork, Door, LogRing, Server};
@@ -57,7 +57,7 @@ pub(super) fn bed() -> Bed {
 }
 
 impl Bed {
-    /// With token and inventory, as after a hello.
+    /// With a token and an inventory, as after hello.
     pub fn ready() -> Self {
         let bed = bed();
         bed.door.set_token(Secret::new(TOKEN));
@@ -128,7 +128,7 @@ fn nothing_opens_without_the_token_of_this_boot() {
     ] {
         for path in paths {
             let status = bed.raw("GET", path, &[("Authorization", header)], b"").status();
-            // Spaces around a header's value do not belong to it (RFC 9110 section 5.5).
+            // Spaces around a header's value are not part of it (RFC 9110 section 5.5).
             let right = header.trim_end() == "Bearer t0ps3cret-0123456";
             assert_eq!(status != 401, right, "{header:?} {path}: {status}");
             if right {
@@ -168,7 +168,7 @@ fn from_order_to_receipt() {
         (status.phase, status.stage.as_deref(), status.order.as_deref()),
         (Phase::Applying, Some("write"), Some("o1"))
     );
-    // One order at a time.
+    // Only one order at a time.
     let (code, busy) = bed.call("PUT", "/v1/order", order("o2").as_bytes());
     assert!(code == 409 && busy["message"].as_str().unwrap().contains("o1"), "{busy}");
     assert_eq!(bed.code("POST", "/v1/apply", apply.as_bytes()), refused(409, "api.busy"));
@@ -189,7 +189,7 @@ fn from_order_to_receipt() {
     assert_eq!(bed.call("POST", "/v1/power", br#"{"action":"kexec"}"#).0, 202);
     assert_eq!(bed.door.next_work(PATIENCE), Some(ApiWork::Power(Power::Kexec)));
     assert_eq!(bed.call("POST", "/v1/power", br#"{"action":"reboot"}"#).0, 202);
-    // Neither work nor word of a caller is lost to an order that comes meanwhile.
+    // Neither a caller's work nor its requests are lost when an order arrives meanwhile.
     let other: burin::protocol::Order = serde_json::from_str(&order("o3")).unwrap();
     assert!(!bed.door.begin(&other, b"{}"));
     assert_eq!(bed.door.next_work(PATIENCE), Some(ApiWork::Power(Power::Reboot)));

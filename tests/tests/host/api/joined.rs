@@ -1,4 +1,4 @@
-//! A whole agent on this machine, but for PID 1 and the network: driven by callers, told to a controller.
+//! A whole agent on this machine, except for PID 1 and the network, driven by callers and reporting to a controller.
 //!
 //! The only disk that is ever written is a loop device of this test.
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 const JOIN: &str = "join-5ecret-of-one-boot";
 
-/// An order that no machine has a disk for.
+/// An order that fits no machine's disks.
 fn order(id: &str) -> String {
     let images = json!({"debian": {"urls": ["http://127.0.0.1:9/debian.raw"]}});
     let root = json!({"match": {"serial": "no disk has this serial number"}, "image": "debian"});
@@ -38,14 +38,14 @@ fn callers_and_controller_see_one_agent_and_no_secret_leaves_it() {
     let caller = Caller::new(root.path(), &endpoint, &token);
     eventually("the door opens", || caller.call("GET", "/v1/status", "").0 == 200);
 
-    // A caller's order is planned on the real inventory of this machine, and refused.
+    // A caller's order is planned with this machine's real inventory, and refused.
     assert_eq!(caller.call("PUT", "/v1/order", &order("called")).0, 200);
     let (status, problem) = caller.call("POST", "/v1/plan", "");
     assert_eq!((status, &problem["code"]), (422, &json!("plan.no_match")), "{problem}");
     let apply = json!({"plan_digest": "sha256:00"}).to_string();
     assert_eq!(caller.call("POST", "/v1/apply", &apply).1["code"], "api.no_plan");
 
-    // A controller's order shows at the door too.
+    // A controller's order is visible through the API too.
     bench.controller().put_order("default", order("ordered")).unwrap();
     let (_, receipt) = bench.controller().wait_receipt("ordered", PATIENCE).unwrap();
     assert_eq!(receipt.problem.as_ref().map(|problem| problem.code.as_str()), Some("plan.no_match"));
@@ -53,11 +53,11 @@ fn callers_and_controller_see_one_agent_and_no_secret_leaves_it() {
     let status = caller.call("GET", "/v1/status", "").1;
     assert_eq!((&status["phase"], &status["order"]), (&json!(Phase::Failed), &json!("ordered")), "{status}");
     assert!(view().grants.is_empty(), "no leave was asked for what cannot be planned");
-    // Events travel beside the receipt, not before it.
+    // Events may arrive after the receipt.
     let traced = |kind| matches!(kind, Kind::StageFailed(failed) if failed.stage == "plan" && failed.trace.is_some());
     eventually("why it was refused", || view().events().any(|event| event.kind().is_some_and(traced)));
 
-    // The log travels, and neither it nor anything else says a secret.
+    // The log is sent too, and neither it nor anything else contains a secret.
     eventually("log events", || view().events().any(|event| matches!(event.kind(), Some(Kind::Log(_)))));
     let mut said = serde_json::to_string(&view().events().collect::<Vec<_>>()).unwrap();
     said += &serde_json::to_string(&view().hello).unwrap();
@@ -76,7 +76,7 @@ fn callers_and_controller_see_one_agent_and_no_secret_leaves_it() {
     assert_eq!(agent.join().unwrap(), Exit::PowerOff);
 }
 
-/// A controller that takes the receipt but does not act upon it keeps neither callers nor, later, its own orders away.
+/// A controller that accepts the receipt but does not act upon it blocks neither callers nor, later, its own orders.
 #[test]
 fn a_receipt_that_nobody_acknowledges_keeps_nobody_waiting() {
     let bench = Bench::new(|options| options.hold_receipts = true);
@@ -93,7 +93,7 @@ fn a_receipt_that_nobody_acknowledges_keeps_nobody_waiting() {
     eventually("the receipt is posted", || view().receipts.iter().any(|receipt| receipt.order == "first"));
     bench.controller().put_order("default", order("second")).unwrap();
 
-    // Whoever calls in is served, from the first call to the wish that ends the machine.
+    // Callers are served, from the first call to the one that ends the machine.
     assert_eq!(caller.call("PUT", "/v1/order", &order("called")).0, 200);
     let (status, problem) = caller.call("POST", "/v1/plan", "");
     assert_eq!((status, &problem["code"]), (422, &json!("plan.no_match")), "{problem}");
@@ -101,7 +101,7 @@ fn a_receipt_that_nobody_acknowledges_keeps_nobody_waiting() {
     bench.controller().acknowledge();
     eventually("the next order", || view().receipts.iter().any(|receipt| receipt.order == "second"));
     assert_eq!(caller.call("GET", "/v1/receipt", "").1["order"], "second");
-    // The second one waits for its acknowledgement now, and nobody cares.
+    // The second one is waiting for its acknowledgement now, which must not matter.
     assert_eq!(caller.call("POST", "/v1/power", r#"{"action":"poweroff"}"#).0, 202);
     assert_eq!(agent.join().unwrap(), Exit::PowerOff);
 }
@@ -111,7 +111,7 @@ fn without_a_controller_a_token_is_enough_and_switched_off_is_off() {
     let root = tempfile::tempdir().unwrap();
     let agent = start(root.path(), &format!("burin.token={JOIN} burin.api=off"), LevelFilter::Info);
     assert_eq!(agent.join().unwrap(), Exit::Failed);
-    // A port that nobody else has: the endpoint cannot be asked for without knowing it.
+    // A free port: the endpoint cannot be queried without knowing it.
     let port = std::net::TcpListener::bind((LOCAL, 0)).unwrap().local_addr().unwrap().port();
     let agent = start(root.path(), &format!("burin.token={JOIN} burin.api={port}"), LevelFilter::Info);
     eventually("the port is open", || std::net::TcpStream::connect((LOCAL, port)).is_ok());
@@ -125,7 +125,7 @@ fn without_a_controller_a_token_is_enough_and_switched_off_is_off() {
     assert_eq!(agent.join().unwrap(), Exit::Reboot);
 }
 
-/// As a person would take it from the console: what the server shows.
+/// What a person would read off the console: the fingerprint that the server presents.
 fn fingerprint_at(port: u16) -> String {
     use sha2::{Digest, Sha256};
     use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Ironic's side: an API that notes what it is asked, files for images, and a conductor's calls.
+//! Ironic's side: an API that records requests, a file server for images, and a conductor's calls.
 
 use crate::support::eventually;
 use burin::http::{self, Ca, Clock, Timeouts, Trust, TrustFiles};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 pub const MAC: &str = "52:54:00:12:34:56";
 pub const NODE: &str = "71488fe2-6280-411b-ae7e-0a3ae6438dba";
-/// 43 characters, as Ironic makes them.
+/// 43 characters, like Ironic's.
 pub const TOKEN: &str = "abcdefghijklmnopqrstuvwxyz-0123456789_ABCDE";
 
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,7 @@ pub struct Asked {
 pub struct Conductor {
     url: String,
     files: tempfile::TempDir,
-    /// Lookup shows stars from the first time on: the token was given out before.
+    /// Lookup returns asterisks from the start: the token was already given out.
     given: Arc<AtomicBool>,
     asked: Arc<Mutex<Vec<Asked>>>,
     agent: Option<(ureq::Agent, String)>,
@@ -51,12 +51,12 @@ impl Conductor {
         &self.url
     }
 
-    /// As with virtual media, where the token was made beforehand.
+    /// As with virtual media, where the token was made in advance.
     pub fn token_is_given(&self) {
         self.given.store(true, Ordering::Relaxed);
     }
 
-    /// Whether anybody listens where the last heartbeat said.
+    /// Whether anything listens at the address of the last heartbeat.
     pub fn agent_listens(&self) -> bool {
         let (_, callback) = self.agent.as_ref().unwrap();
         TcpStream::connect(callback.trim_start_matches("https://")).is_ok()
@@ -74,7 +74,7 @@ impl Conductor {
         self.seen("/v1/heartbeat").len()
     }
 
-    /// Calls from then on go where the last heartbeat said, with the certificate that it brought.
+    /// Later calls go to the address of the last heartbeat, with the certificate that it contained.
     pub fn wait_heartbeats(&mut self, count: usize) {
         eventually("a heartbeat", || self.heartbeats() >= count);
         let beat = self.seen("/v1/heartbeat").pop().unwrap().body;
@@ -116,7 +116,7 @@ impl Conductor {
         list["commands"].as_array().unwrap().iter().rfind(|command| command["command_name"] == name).unwrap().clone()
     }
 
-    /// The last command, once it is over.
+    /// The last command, once it is finished.
     pub fn over(&self) -> Value {
         eventually("the command is over", || self.last()["command_status"] != "RUNNING");
         self.last()
@@ -157,7 +157,7 @@ fn answer(stream: TcpStream, directory: &Path, noted: &Mutex<Vec<Asked>>, given:
     }
 }
 
-/// As a real Ironic answered (39.0.0).
+/// As a real Ironic (39.0.0) answered.
 fn reply(path: &str, directory: &Path, noted: &Mutex<Vec<Asked>>, given: bool) -> (u16, Vec<u8>) {
     let json = |value: Value| (200, value.to_string().into_bytes());
     match path.split(['?', '/']).find(|part| !part.is_empty() && *part != "v1") {

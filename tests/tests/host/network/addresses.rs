@@ -1,4 +1,4 @@
-//! Addresses from servers and switches as they are.
+//! Addresses from realistic servers and switches.
 
 use super::lab::{BOOT_MAC, CONTROLLER, Lab, Place};
 use super::servers::{Dhcp, Heard, controller};
@@ -11,7 +11,7 @@ fn hello(lab: &Lab, callers: &Mutex<Vec<Heard>>) -> IpAddr {
     lab.until("hello", || callers.lock().unwrap().first().map(|heard| heard.from))
 }
 
-/// Replies from another port, several domains in option 15, boot options that mean nothing to us.
+/// Replies from another port, several domains in option 15, unknown boot options.
 #[test]
 fn odd_servers_are_understood() {
     let Some(mut lab) = Lab::new() else { return };
@@ -65,7 +65,7 @@ fn a_fixed_address_needs_no_server() {
     assert_eq!(hello(&lab, &callers), Ipv4Addr::new(10, 9, 2, 77));
 }
 
-/// What cannot be made is said: nobody waits for it in silence.
+/// A link that cannot be made is reported: the agent does not wait for it silently.
 #[test]
 fn a_vlan_that_the_kernel_refuses_is_said() {
     let Some(mut lab) = Lab::new() else { return };

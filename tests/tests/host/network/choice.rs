@@ -1,4 +1,4 @@
-//! Which network is used.
+//! The choice of the network.
 
 use super::lab::{BOOT_MAC, CONTROLLER, DATA_MAC, Lab, Place};
 use super::servers::{Dhcp, Heard, controller, dns};
@@ -78,12 +78,12 @@ fn a_lease_that_leads_nowhere_is_not_the_network() {
     let callers = controller(&lab, Place::Provisioning, CONTROLLER.parse().unwrap());
     lab.boot(&format!("burin.controller=http://{CONTROLLER}:8080 burin.api=8443"));
     assert_eq!(hello(&lab, &callers), Ipv4Addr::new(10, 9, 2, 50));
-    // Hello says where callers find the agent: on the network that it came by.
+    // Hello says where callers can reach the agent: on the network through which it was sent.
     let body = callers.lock().unwrap()[0].body.clone();
     assert!(body.contains("https://10.9.2.50:8443"), "{body}");
 }
 
-/// Both networks have a router, and the first one's leads nowhere; its name server knows no such name.
+/// Both networks have a router; the first one's leads nowhere, and its name server does not know the name.
 #[test]
 fn the_network_through_which_the_controller_answers_becomes_the_first() {
     let Some(mut lab) = Lab::new() else { return };
@@ -110,7 +110,7 @@ fn the_management_controllers_nic_is_left_alone() {
     lab.boot_up();
     let tables = lab.root.path().join("sys/firmware/dmi/tables");
     std::fs::create_dir_all(&tables).unwrap();
-    // SMBIOS type 42: a network interface by USB (version 2 of the description), with the NIC's MAC.
+    // SMBIOS type 42: a USB network interface (version 2 of the description), with the NIC's MAC.
     let mac = DATA_MAC.split('-').map(|byte| u8::from_str_radix(byte, 16).unwrap());
     let mut device = vec![4, 17, 0x6b, 0x1d, 0x04, 0x01, 0];
     device.extend(mac);

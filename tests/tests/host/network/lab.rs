@@ -1,4 +1,4 @@
-//! Network namespaces: a machine with two NICs, a data network behind one and the provisioning network behind the other.
+//! Network namespaces: a machine with two NICs, one connected to a data network and one to the provisioning network.
 
 use crate::support::program::{Child, agent, is_root, run};
 use nix::sched::{CloneFlags, setns};
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 pub const DATA_MAC: &str = "02-00-00-00-00-01";
 pub const BOOT_MAC: &str = "02-00-00-00-00-02";
-/// Where the controller is, behind the provisioning network's router.
+/// The controller's address, behind the provisioning network's router.
 pub const CONTROLLER: &str = "192.0.2.10";
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// The machine's NICs are `data0` and `boot0`; their other ends are `data0f` and `boot0f`, and down.
+/// The machine's NICs are `data0` and `boot0`; their other ends are `data0f` and `boot0f`, initially down.
 pub struct Lab {
     agent: Option<Child>,
     program: PathBuf,
@@ -33,7 +33,7 @@ pub enum Place {
 }
 
 impl Lab {
-    /// None, said aloud, where there is no agent or no right to make namespaces.
+    /// `None`, with a message, without an agent or the permission to make namespaces.
     pub fn new() -> Option<Self> {
         let program = agent()?;
         if !is_root() {
@@ -66,7 +66,7 @@ impl Lab {
         format!("{}{place:?}", self.id)
     }
 
-    /// `ip` in a namespace.
+    /// Runs `ip` in a namespace.
     pub fn ip(&self, place: Place, words: &str) -> String {
         run(Command::new("ip").args(["-n", &self.name(place)]).args(words.split(' ')))
     }
@@ -79,7 +79,7 @@ impl Lab {
         self.ip(Place::Provisioning, "link set boot0f up");
     }
 
-    /// A thread whose sockets are in the namespace.
+    /// Starts a thread whose sockets are in the namespace.
     pub fn inside(&self, place: Place, work: impl FnOnce() + Send + 'static) {
         let namespace = File::open(format!("/run/netns/{}", self.name(place))).unwrap();
         thread::spawn(move || {
@@ -88,14 +88,14 @@ impl Lab {
         });
     }
 
-    /// A program in the namespace, until it is dropped.
+    /// Runs a program in the namespace until it is dropped.
     pub fn program(&self, place: Place, program: &str, arguments: &[&str]) -> Child {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name(place), program]).args(arguments);
         Child::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))
     }
 
-    /// Starts the agent with these words on its kernel command line. It has no API unless they say so.
+    /// Starts the agent with these words on its kernel command line. It has no API unless they enable it.
     pub fn boot(&mut self, words: &str) {
         std::fs::write(self.root.path().join("proc/cmdline"), format!("burin.api=off {words}\n")).unwrap();
         let log = File::create(self.root.path().join("log")).unwrap();
@@ -105,7 +105,7 @@ impl Lab {
         self.agent = Some(Child::spawn(&mut command));
     }
 
-    /// What the agent has said.
+    /// The agent's output.
     pub fn said(&self) -> String {
         std::fs::read_to_string(self.root.path().join("log")).unwrap_or_default()
     }
@@ -114,7 +114,7 @@ impl Lab {
         std::fs::read_to_string(self.root.path().join("etc/resolv.conf")).unwrap_or_default()
     }
 
-    /// Waits until it is so.
+    /// Waits until `look` returns a value.
     pub fn until<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
         let began = Instant::now();
         loop {

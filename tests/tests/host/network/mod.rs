@@ -1,4 +1,4 @@
-//! Networks as racks have them, in namespaces of this host.
+//! Networks like those of real racks, in namespaces on this host.
 
 mod addresses;
 mod choice;

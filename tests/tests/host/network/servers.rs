@@ -1,4 +1,4 @@
-//! Servers that answer as real ones do, oddities included: DHCP, names, and an ear for hello.
+//! Servers that answer like real ones, oddities included: DHCP, DNS, and a listener for hello.
 
 use super::lab::{Lab, Place};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// One address for each question, the next after a DECLINE; replies are broadcast.
+/// Offers the same address until a DECLINE, then the next one; replies are broadcast.
 #[derive(Debug, Clone)]
 pub struct Dhcp {
     pub interface: &'static str,
@@ -18,10 +18,10 @@ pub struct Dhcp {
     pub router: Option<Ipv4Addr>,
     pub dns: Option<Ipv4Addr>,
     pub domain: &'static str,
-    /// The port that replies come from.
+    /// The source port of replies.
     pub port: u16,
     pub delay: Duration,
-    /// Further options as they are on the wire.
+    /// Additional raw options.
     pub extra: Vec<u8>,
 }
 
@@ -43,7 +43,7 @@ impl Dhcp {
         }
     }
 
-    /// The types of the messages that it heard.
+    /// Returns the types of the messages received.
     pub fn serve(self, lab: &Lab, place: Place) -> Arc<Mutex<Vec<u8>>> {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&heard);
@@ -118,7 +118,7 @@ fn message_type(request: &[u8]) -> Option<u8> {
     None
 }
 
-/// Knows one name, and that there are no others.
+/// Knows one name, and denies all others.
 pub fn dns(lab: &Lab, place: Place, server: Ipv4Addr, name: &'static str, address: Ipv4Addr) {
     lab.inside(place, move || {
         let socket = UdpSocket::bind((server, 53)).unwrap();
@@ -145,14 +145,14 @@ pub fn dns(lab: &Lab, place: Place, server: Ipv4Addr, name: &'static str, addres
     });
 }
 
-/// A hello as the controller hears it.
+/// A hello as received by the controller.
 #[derive(Debug, Clone)]
 pub struct Heard {
     pub from: IpAddr,
     pub body: String,
 }
 
-/// Hears hello and says that it is busy.
+/// Receives hello and answers that it is busy.
 pub fn controller(lab: &Lab, place: Place, address: IpAddr) -> Arc<Mutex<Vec<Heard>>> {
     let callers = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&callers);
@@ -161,7 +161,7 @@ pub fn controller(lab: &Lab, place: Place, address: IpAddr) -> Arc<Mutex<Vec<Hea
         for stream in listener.incoming() {
             let Ok(stream) = stream else { continue };
             let callers = Arc::clone(&callers);
-            // A connection without a request is no hello: the agent tries whether somebody is there.
+            // A connection without a request is not a hello, but the agent's check whether the address is reachable.
             thread::spawn(move || hear(stream).map(|heard| callers.lock().unwrap().push(heard)));
         }
     });

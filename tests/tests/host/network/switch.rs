@@ -1,5 +1,5 @@
-//! A switch port in user space that forwards nothing before its partner speaks LACP (IEEE 802.1AX): the kernels that tests
-//! run on need no bonding for it.
+//! A switch port in user space that forwards nothing before its partner speaks LACP (IEEE 802.1AX), so that the kernel
+//! on which tests run needs no bonding driver.
 
 use super::lab::{Lab, Place};
 use nix::sys::socket::{
@@ -15,8 +15,8 @@ use std::time::Duration;
 const OUTGOING: u8 = 4;
 const SLOW: [u8; 2] = [0x88, 0x09];
 
-/// Joins two interfaces of a namespace. Frames pass once an LACPDU came in at `port`. An active port speaks first; one
-/// that is passive waits to be spoken to. The answer says whether the port has opened.
+/// Connects two interfaces of a namespace. Frames pass once an LACPDU has arrived at `port`. An active port sends
+/// first; a passive one waits. Returns whether the port has opened.
 pub fn lacp(lab: &Lab, place: Place, port: &'static str, network: &'static str, active: bool) -> Arc<AtomicBool> {
     let open = Arc::new(AtomicBool::new(false));
     let kept = Arc::clone(&open);
@@ -25,7 +25,7 @@ pub fn lacp(lab: &Lab, place: Place, port: &'static str, network: &'static str, 
         if active {
             let port = Arc::clone(&port);
             thread::spawn(move || {
-                // Gone with its namespace.
+                // Ends together with its namespace.
                 while send(port.as_raw_fd(), &lacpdu(), MsgFlags::empty()).is_ok() {
                     thread::sleep(Duration::from_secs(1));
                 }
@@ -72,7 +72,7 @@ fn kind(sender: &LinkAddr) -> u8 {
     sender.pkttype()
 }
 
-/// A partner with a channel of its own, which nobody has answered yet.
+/// A partner with a LAG of its own that nobody has answered yet.
 fn lacpdu() -> Vec<u8> {
     let mut frame = vec![0x01, 0x80, 0xc2, 0, 0, 0x02, 0x02, 0, 0, 0, 9, 1];
     frame.extend(SLOW);

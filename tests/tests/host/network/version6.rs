@@ -1,4 +1,4 @@
-//! Networks with IPv6 alone: radvd and dnsmasq.
+//! IPv6-only networks: radvd and dnsmasq.
 
 use super::lab::{Lab, Place};
 use super::servers::controller;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 const ROUTER: &str = "2001:db8:7::1";
 
-/// The provisioning network with nothing but IPv6; the router is the controller's host.
+/// The provisioning network with IPv6 only; the router is the controller's host.
 fn lab() -> Option<Lab> {
     let missing = ["/usr/sbin/radvd", "/usr/sbin/dnsmasq"].iter().find(|path| !Path::new(path).exists());
     if let Some(missing) = missing {
@@ -27,7 +27,7 @@ fn radvd(lab: &Lab, options: &str) -> Child {
     let interface =
         format!("interface boot0f {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; {options} }};\n");
     std::fs::write(&path, interface).unwrap();
-    // It demands to forward; the namespace does nothing else.
+    // radvd requires forwarding; the namespace does nothing else.
     let forward = "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; exec radvd -n -p \"$0.pid\" -C \"$0\"";
     lab.program(Place::Provisioning, "sh", &["-c", forward, path.to_str().unwrap()])
 }
@@ -49,7 +49,7 @@ fn hello(lab: &Lab) -> Ipv6Addr {
     }
 }
 
-/// SLAAC, the name server and the domain from the router; the controller by a short name with an AAAA record.
+/// SLAAC, name server and domain from the router; the controller by a short name with an AAAA record.
 #[test]
 fn routers_say_everything() {
     let Some(mut lab) = lab() else { return };
@@ -67,7 +67,7 @@ fn a_literal_address_needs_no_names() {
     hello(&lab);
 }
 
-/// The flag O: addresses by SLAAC, the rest by DHCPv6.
+/// The O flag: addresses by SLAAC, other settings by DHCPv6.
 #[test]
 fn stateless_servers_give_names_and_time() {
     let Some(mut lab) = lab() else { return };
@@ -81,7 +81,7 @@ fn stateless_servers_give_names_and_time() {
     assert!(lab.said().contains("time server 2001:db8:7::1"), "{}", lab.said());
 }
 
-/// The flag M, and no prefix to make addresses of; the words are those of MAAS.
+/// The M flag, and no prefix for autoconfiguration; the command line words are MAAS's.
 #[test]
 fn stateful_servers_give_addresses() {
     let Some(mut lab) = lab() else { return };

@@ -1,4 +1,4 @@
-//! Machines that have to prove by a TPM (swtpm) what they have booted.
+//! Machines that must prove with a TPM (swtpm) what they have booted.
 
 use crate::support::*;
 use base64::Engine;
@@ -84,9 +84,9 @@ fn has(program: &str) -> bool {
     found
 }
 
-/// A controller that believes this maker, and wants these programs and no others.
+/// A controller that trusts this manufacturer, and accepts only these programs.
 fn demanding(makers: &Path, change: impl FnOnce(&mut Demand)) -> Bench {
-    // The maker's certificates are there once it has made a TPM.
+    // The manufacturer's certificates exist once it has made a TPM.
     let maker = Maker::new(makers).unwrap();
     let (root, between) = maker.certificates().unwrap();
     let expected = Expected { images: vec![vec![OURS, KERNEL]], ..Expected::default() };
@@ -103,7 +103,7 @@ fn agent(bench: &Bench, chip: Option<Chip>, key: &Arc<SecretKey>) -> Agent {
     agent
 }
 
-/// The code of the refusal, or none where there is a session.
+/// The code of the refusal, or `None` if there is a session.
 fn refused(agent: Agent) -> Option<String> {
     match Session::connect(agent.options.clone(), agent.hello.clone(), &agent.emitter) {
         Ok(_) => None,
@@ -123,7 +123,7 @@ fn is(code: &str) -> Option<String> {
     Some(code.to_owned())
 }
 
-/// What the machine answers to a challenge of this controller, outside of any session.
+/// The machine's answer to a challenge by this controller, outside of any session.
 fn attestation(bench: &Bench, machine: &Machine, key: &SecretKey) -> Attestation {
     let request = machine.chip().introduce().unwrap();
     let mut reply = ureq::post(format!("{}/v1/attestation", bench.controller().url())).send_json(&request).unwrap();
@@ -142,14 +142,14 @@ fn only_a_machine_that_has_booted_what_it_should_gets_a_token() {
     assert_eq!(refused(agent(&bench, Some(machine.chip()), &ours)), None);
     let known = bench.view().hello.unwrap().attestation.unwrap();
     assert!(known.sealing_key.is_some());
-    // Again, with another challenge: a token that is not known any more makes the agent say hello anew.
+    // Again, with another challenge: when its token is no longer known, the agent sends a new hello.
     assert_eq!(refused(agent(&bench, Some(machine.chip()), &ours)), None);
 
-    // The answer of before, once more.
+    // The earlier answer, replayed.
     let mut replayed = agent(&bench, None, &ours);
     replayed.hello.attestation = Some(known);
     assert_eq!(refused(replayed), is("tpm.none"), "a challenge is answered once");
-    // Somebody in between, who shows the machine's quote with a key of his own.
+    // A man in the middle who presents the machine's quote with his own key.
     let theirs = key();
     let mut between = agent(&bench, None, &theirs);
     between.hello.attestation = Some(attestation(&bench, &machine, &ours));
@@ -165,7 +165,7 @@ fn only_a_machine_that_has_booted_what_it_should_gets_a_token() {
     changed.hello.attestation = Some(quote);
     assert_eq!(refused(changed), is("attest.signature"));
 
-    // No log, a log that leaves out what was started, a log of another boot.
+    // No log, a log without what was started, a log of another boot.
     let log = std::fs::read(machine.log_path()).unwrap();
     std::fs::remove_file(machine.log_path()).unwrap();
     assert_eq!(refused(agent(&bench, Some(machine.chip()), &ours)), is("attest.no_log"));
@@ -183,7 +183,7 @@ fn only_a_machine_that_has_booted_what_it_should_gets_a_token() {
 
     let other = Machine::new(&maker, &[OURS, EVIL]);
     assert_eq!(refused(agent(&bench, Some(other.chip()), &ours)), is("attest.program"));
-    // The kernel alone, with somebody's own ramdisk; and another program, which the log says is none.
+    // Only the kernel, with another ramdisk; and another program that the log does not list as one.
     let kernel = Machine::new(&maker, &[KERNEL]);
     assert_eq!(refused(agent(&bench, Some(kernel.chip()), &ours)), is("attest.program"));
     let hidden = Machine::new(&maker, &[EVIL, OURS, KERNEL]);
@@ -192,7 +192,7 @@ fn only_a_machine_that_has_booted_what_it_should_gets_a_token() {
     log[at - 10..at - 6].copy_from_slice(&0x8000_0007u32.to_le_bytes());
     hidden.log(&log);
     assert_eq!(refused(agent(&bench, Some(hidden.chip()), &ours)), is("attest.program"));
-    // What was given to the image from outside.
+    // Input that the image received from outside.
     let outside = Machine::new(&maker, &[OURS, KERNEL]);
     outside.talk().pcr_extend(12, &EVIL).unwrap();
     assert_eq!(refused(agent(&bench, Some(outside.chip()), &ours)), is("attest.register"));
@@ -214,7 +214,7 @@ fn another_machine_is_not_this_one_and_another_maker_is_nobody() {
     let bench = demanding(makers.path(), |demand| demand.machines = [(MACHINE.to_owned(), endorsement)].into());
     assert_eq!(refused(agent(&bench, Some(second.chip()), &key)), is("attest.other_machine"));
     assert_eq!(refused(agent(&bench, Some(ours.chip()), &key)), None);
-    // Its own name, and another's beside it.
+    // Its own name, together with another machine's.
     let of_second = second.endorsement();
     let both = demanding(makers.path(), |demand| {
         demand.machines = [(MACHINE.to_owned(), endorsement), ("S-2".to_owned(), of_second)].into();
@@ -223,7 +223,7 @@ fn another_machine_is_not_this_one_and_another_maker_is_nobody() {
     posing.hello.identity.serial = Some("S-2".to_owned());
     assert_eq!(refused(posing), is("attest.other_machine"));
 
-    // A key that is known needs nobody to vouch for it; registers may be demanded as they are.
+    // A known key needs no certificate; registers may be required to have their current values.
     let (known, values) = (foreign.endorsement(), ours.talk().pcr_read(PcrSelection::of(&[7])).unwrap());
     let register = |value: [u8; 32]| {
         demanding(makers.path(), |demand| {
@@ -272,7 +272,7 @@ fn what_is_sealed_opens_on_this_machine_as_it_was_attested_and_nowhere_else() {
     assert_eq!(code(&machine, &order("web-17", &changed)), "sealed.other");
     assert_eq!(code(&machine, &order("web-17", b"short")), "sealed.malformed");
 
-    // Another ramdisk: its registers make another key, and the TPM does not let it use the old one either.
+    // Another ramdisk: its registers give another key, and the TPM does not allow it to use the old one.
     let before = machine.talk().pcr_read(PcrSelection::of(&SEALING)).unwrap();
     machine.talk().pcr_extend(11, &EVIL).unwrap();
     assert_eq!(code(&machine, &sealed), "sealed.other");
@@ -288,7 +288,7 @@ fn what_is_sealed_opens_on_this_machine_as_it_was_attested_and_nowhere_else() {
     assert!(tpm.ecdh(old.handle, point, Auth::Empty).is_err(), "not with the empty password either");
 }
 
-/// Our codec, and tpm2-tools beside it at the same TPM.
+/// Our implementation and tpm2-tools, on the same TPM.
 #[test]
 fn other_programs_say_the_same_of_a_tpm() {
     let makers = tempfile::tempdir().unwrap();
@@ -326,7 +326,7 @@ fn other_programs_say_the_same_of_a_tpm() {
     assert!(checked.status.success(), "{checked:?}");
     tpm.flush(key.handle).unwrap();
 
-    // Data below a storage key, given out while the registers are as they were: what disks are unlocked with.
+    // Data below a storage key, released only while the registers are unchanged: what unlocks disks.
     let parent = tpm.create_primary(OWNER, &storage_key()).unwrap();
     let policy = policy_pcr(&values.of(selection).unwrap());
     let created = tpm.create(parent.handle, &sealed_data(&policy), b"a key of a disk").unwrap();

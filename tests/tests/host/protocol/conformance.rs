@@ -1,4 +1,4 @@
-//! The conformance kit, from both sides: the reference controller and the agent pass it, and those with the usual
+//! The conformance kit from both sides: the reference controller and the agent pass it, and implementations with common
 //! mistakes do not.
 
 use crate::support::caller::{Caller, start};
@@ -54,7 +54,7 @@ fn nobody_there_is_wrong_and_not_a_crash() {
     assert_eq!(points.len(), 1);
 }
 
-/// A controller written in a hurry: it believes everybody, acknowledges the highest sequence, grants whatever is asked.
+/// A sloppy controller: it trusts everybody, acknowledges the highest sequence, and grants everything.
 async fn hurried(method: Method, path: axum::http::Uri, body: Bytes) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let reply = |value: Value| Json(value).into_response();
@@ -116,13 +116,13 @@ fn the_agents_own_api_gets_everything_right() {
     eventually("the door opens", || caller.call("GET", "/v1/status", "").0 == 200);
     let ca: Ca = endpoint.fingerprint.parse().unwrap();
     let trust = Trust::controller(Some(&ca), &TrustFiles::below(root.path()), Clock::trusted()).unwrap();
-    // Twice: what the first run leaves behind is no obstacle to the next.
+    // Twice: what the first run leaves behind must not affect the next.
     for run in 1..=2 {
         let points = check_agent(&endpoint.url, &token, &trust);
         assert!(points.iter().all(|point| point.verdict == RuleVerdict::Right), "run {run}: {points:#?}");
         assert!(points.len() >= 28, "{}", points.len());
     }
-    // With somebody's order at the agent, that is left alone.
+    // If the agent already has somebody's order, that is left alone.
     assert_eq!(caller.call("PUT", "/v1/order", &order("somebodys")).0, 200);
     let points = check_agent(&endpoint.url, &token, &trust);
     assert_eq!(named(&points, RuleVerdict::Wrong), Vec::<&str>::new());
@@ -133,7 +133,7 @@ fn the_agents_own_api_gets_everything_right() {
     assert_eq!(agent.join().unwrap(), Exit::PowerOff);
 }
 
-/// An agent's API written in a hurry: it believes everybody, takes whatever comes, and tells all it knows.
+/// A sloppy agent API: it trusts everybody, accepts everything, and reveals all it knows.
 async fn hurried_agent(method: Method, path: axum::http::Uri) -> Response {
     let status = json!({
         "version": "status/v1", "identity": {"macs": []}, "boot_id": "b", "agent_version": "0", "phase": "idle",

@@ -1,6 +1,6 @@
-//! Names that cannot be resolved, and then can: a name server of our own, in a network and with an /etc/resolv.conf that
-//! nobody else sees. A root directory of its own, and no mount namespace: that would copy the mounts of other tests, whose
-//! disks then stay busy.
+//! Names that first cannot be resolved, and then can: a name server of our own, in a network and with an
+//! /etc/resolv.conf that nobody else sees. It uses a root directory of its own, but no mount namespace: that would copy
+//! the mounts of other tests, whose disks would then stay busy.
 
 use crate::support::*;
 use burin::calls::ControllerError;
@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Where the test inside finds its root directory.
+/// Tells the test inside where its root directory is.
 const ROOT: &str = "BURIN_TEST_ROOT";
 
 #[test]
@@ -36,7 +36,7 @@ fn dns_fails_and_then_heals() {
     assert!(said.contains("1 passed"), "{said}");
 }
 
-/// What the name server does with a question.
+/// The name server's reaction to a query.
 const REFUSE: u8 = 0;
 const UNKNOWN: u8 = 1;
 const SILENT: u8 = 2;
@@ -60,7 +60,7 @@ fn inside_of_a_namespace() {
     agent.options.notify = Arc::new(move |waiting| {
         seen.lock().unwrap().push(waiting.error.code());
         assert!(matches!(waiting.error, ControllerError::Name { .. }), "{:?}", waiting.error);
-        // Each way to fail once, and then it works.
+        // Each kind of failure once, then success.
         turn.fetch_add(1, Ordering::SeqCst);
         std::ops::ControlFlow::Continue(())
     });
@@ -76,7 +76,7 @@ fn inside_of_a_namespace() {
     assert_eq!(bench.view().receipts.len(), 1);
 }
 
-/// RFC 1035 in a few lines: one question, and 127.0.0.1 for whoever asks for an A record.
+/// RFC 1035 in a few lines: one question, and 127.0.0.1 in reply to A queries.
 fn serve() -> (Arc<AtomicU8>, Arc<AtomicU32>) {
     let socket = UdpSocket::bind("127.0.0.1:53").unwrap();
     let (mood, asked) = (Arc::new(AtomicU8::new(REFUSE)), Arc::new(AtomicU32::new(0)));

@@ -1,4 +1,4 @@
-//! docs/ says what the code does. `BURIN_BLESS=1` writes the schemas anew.
+//! The documents in docs/ match the code. `BURIN_BLESS=1` regenerates the schemas.
 
 use burin::protocol as p;
 use schemars::{JsonSchema, schema_for};
@@ -76,7 +76,7 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
 }
 
-/// The codes that a source file says, with those that only its tests have left out.
+/// The codes in a source file, without those only in its tests.
 fn codes(path: &Path) -> Vec<String> {
     let source = std::fs::read_to_string(path).unwrap();
     let source = source.split("#[cfg(test)]").next().unwrap_or_default();
@@ -85,7 +85,7 @@ fn codes(path: &Path) -> Vec<String> {
     bodies.flat_map(|body| body.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// What the refusals of a file that have no error type say.
+/// The codes of a file's refusals that have no error type.
 fn refusals(path: &Path, room: &str, call: &str) -> Vec<String> {
     let source = std::fs::read_to_string(path).unwrap();
     let said = source.split(call).skip(1).filter_map(|refusal| refusal.split('"').nth(1));
@@ -115,7 +115,7 @@ fn the_table_of_codes_has_those_of_the_sources_and_no_others() {
     assert!(found.len() >= 100, "{}", found.len());
     let missing: Vec<_> = found.iter().filter(|code| !rows.contains(code.as_str())).collect();
     assert!(missing.is_empty(), "not in docs/errors.md: {missing:?}");
-    // What only the reference controller says is in a section of its own.
+    // Codes of the reference controller are in a separate section.
     let (agent, reference) = table.split_once("## Answers of the reference controller").unwrap();
     for path in sources(&repository().join("tests/src/controller")) {
         for code in refusals(&path, "", "refusal(") {

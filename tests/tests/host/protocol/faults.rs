@@ -1,4 +1,4 @@
-//! The fault matrix: whatever goes wrong on the way, both sides end in the same, right state.
+//! The fault matrix: whatever fails in between, both sides end in the same, correct state.
 
 use crate::support::wire::Wire;
 use crate::support::*;
@@ -109,7 +109,7 @@ fn stalls() {
     }
 }
 
-/// As [`story`], but asking for the order without a wait, which would lengthen the time limit.
+/// Like [`story`], but without long polling, which would lengthen the time limit.
 fn story_without_long_poll(agent: &Agent) {
     let session = agent.connect();
     let Next::Order(offer) = session.next_order(Duration::ZERO).unwrap() else { panic!() };
@@ -132,7 +132,7 @@ fn half_open_sockets() {
     let Next::Order(offer) = session.next_order(Duration::ZERO).unwrap() else { panic!() };
     agent.emitter.emit(finished("plan"));
     session.grant("o1", offer.attempt, "sha256:00").unwrap();
-    // Nobody hangs up: those connected before wait for an answer for ever, and so do those who connect now.
+    // Connections stay open: existing and new ones wait for an answer for ever.
     wire.die();
     agent.emitter.emit(progress(1));
     agent.emitter.emit(finished("write"));
@@ -188,7 +188,7 @@ fn controller_away_in_the_middle_keeps_every_result() {
     let agent = bench.agent("boot-1");
     let _session = agent.connect();
     bench.stop();
-    // Far more than the spool holds: progress goes, results stay.
+    // Far more than the spool holds: progress is dropped, results stay.
     for stage in 0..20 {
         (0..1000).for_each(|at| agent.emitter.emit(progress(at)));
         agent.emitter.emit(finished(&format!("stage-{stage}")));
@@ -260,7 +260,7 @@ fn a_killed_controller_knows_everything_it_acknowledged() {
     story(&agent, "o1");
     let before = bench.view();
     bench.stop();
-    // As if it had been killed in mid-write.
+    // As if it had been killed in the middle of a write.
     let path = bench.options.state.join("journal.jsonl");
     let mut journal = std::fs::read(&path).unwrap();
     journal.extend_from_slice(br#"{"grant":{"machine":"4c4c4544-0001","requ"#);
@@ -269,7 +269,7 @@ fn a_killed_controller_knows_everything_it_acknowledged() {
     let after = bench.view();
     assert_eq!(format!("{:?}", after.boots), format!("{:?}", before.boots));
     assert_eq!((after.grants, after.receipts), (before.grants, before.receipts));
-    // Tokens too: nobody has to say hello again.
+    // Tokens too: no new hello is needed.
     agent.emitter.emit(finished("late"));
     ended_well_until_late(&bench, &agent);
 }
@@ -304,7 +304,7 @@ fn an_event_that_the_controller_will_not_have_does_not_stop_the_others() {
     let _session = agent.connect();
     agent.emitter.emit(finished("first"));
     assert!(agent.emitter.flush(PATIENCE));
-    // Refused again and again until it stands alone, and then once more.
+    // Refused again and again until it is sent alone, and then once more.
     bench.controller().faults().set(Call::Events, Fault::Status(422), 1);
     agent.emitter.emit(finished("unwanted"));
     eventually("it was refused", || bench.controller().faults().left(Call::Events) == 0);
@@ -320,7 +320,7 @@ fn connection_refused() {
     bench.controller().put_order("default", order("o1")).unwrap();
     let url = bench.controller().url();
     bench.stop();
-    // The kernel's own word, not that of a server that hangs up.
+    // An error from the kernel, not from a server that closes the connection.
     let ControllerError::Unreachable { source, .. } = first_failure(&url, None) else { panic!() };
     let ureq::Error::Io(error) = *source else { panic!("{source:?}") };
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
@@ -352,11 +352,11 @@ fn each_way_to_fail_has_its_code() {
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = unused.local_addr().unwrap();
     let short = Timeouts { response: Duration::from_secs(1), ..Timeouts::CALLS };
-    // Half-open: the kernel accepts, nobody answers.
+    // Half-open: the kernel accepts, but nobody answers.
     assert_eq!(first_failure(&format!("http://{address}"), Some(short)).code(), "controller.timeout");
     drop(unused);
     assert_eq!(first_failure(&format!("http://{address}"), None).code(), "controller.unreachable");
-    // A password in the URL is not repeated.
+    // A password in the URL is not shown.
     let error = first_failure(&format!("http://me:secret@{address}/"), None);
     assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
 }

@@ -1,4 +1,4 @@
-//! The reference controller's image faults are what they say: the tests of the engine rely on them.
+//! The reference controller's image faults behave as described: the engine's tests rely on them.
 
 use crate::support::*;
 use burin_tests::controller::ImageFault;

@@ -21,7 +21,7 @@ impl Process {
         let mut lines = BufReader::new(child.stdout()).lines();
         let first = lines.next().unwrap().unwrap();
         let url = first.strip_prefix("listening on ").unwrap().to_owned();
-        // Somebody has to read on, or the controller would stop at a full pipe.
+        // Keep reading, or the controller would block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, url }
     }
@@ -31,7 +31,7 @@ impl Process {
     }
 }
 
-/// Every `curl` of docs/protocol.md, as it stands there, against a fresh controller.
+/// Every `curl` in docs/protocol.md, verbatim, against a fresh controller.
 #[test]
 fn the_documented_calls_work() {
     if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
@@ -97,7 +97,7 @@ fn sigkill_loses_nothing_that_was_acknowledged() {
             agents.iter().for_each(|(emitter, _)| emitter.emit(finished("write")));
         }
         if round == 0 {
-            // Some of it is acknowledged before the first kill, some of it is under way.
+            // Some of it is acknowledged before the first kill, some is in flight.
             assert!(agents[0].0.flush(PATIENCE));
         }
         process.take().unwrap().kill();

@@ -1,5 +1,5 @@
-//! Whatever happens in whatever order: faults, controllers that are restarted, agents that are killed, machines that are
-//! reset. The real client speaks to the real reference controller; only the disk is a list of what was done to it.
+//! Faults, restarted controllers, killed agents and machine resets, in any order. The real client talks to the real
+//! reference controller; only the disk is replaced by a list of writes.
 
 use crate::support::*;
 use burin::dialect::native::{Next, Session};
@@ -15,17 +15,17 @@ const MOST_ATTEMPTS: u32 = 3;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// The machine goes so many steps on its way.
+    /// The machine advances by this many steps.
     Go(u8),
     Fault(Call, Fault, u32),
-    /// Receipts stay unacknowledged from here on, or are acknowledged.
+    /// From now on receipts are left unacknowledged, or acknowledged.
     Hold(bool),
     RestartController,
-    /// The next agent is of the same boot.
+    /// The next agent belongs to the same boot.
     KillAgent,
-    /// The next agent is of another boot and finds nothing.
+    /// The next agent belongs to another boot and finds no state.
     ResetMachine,
-    /// What is written turns out to be wrong.
+    /// The written data turns out to be wrong.
     SpoilDisk,
 }
 
@@ -57,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// How far the machine is.
+/// How far the machine has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Starting,
@@ -67,7 +67,7 @@ enum Place {
     Written(u32),
     /// With or without success.
     Verified(u32, bool),
-    /// It would reboot now.
+    /// It would now reboot.
     Gone,
 }
 
@@ -81,9 +81,9 @@ struct Machine {
     place: Place,
     spoiled: bool,
     writes: Vec<Write>,
-    /// Attempts whose read-back was right, by boot.
+    /// Attempts with a correct read-back, by boot.
     verified: Vec<(u32, String)>,
-    /// Set when a receipt of success was acknowledged to the machine.
+    /// Set once the acknowledgement of a successful receipt has reached the machine.
     finished: bool,
 }
 
@@ -133,7 +133,7 @@ impl Machine {
         self.bench.start();
     }
 
-    /// One step of what an agent does, see `run/controlled.rs`. Where the controller is not to be had, it stays.
+    /// One step of an agent's work, see `run/controlled.rs`. If the controller is unavailable, it does not advance.
     fn go(&mut self) {
         if self.place == Place::Starting {
             self.agent = self.connect();
@@ -178,7 +178,7 @@ impl Machine {
         self.finished |= self.place == Place::Gone;
     }
 
-    /// Hello, and the receipt that an agent before this one could not get rid of.
+    /// Hello, and the receipt that a previous agent could not deliver.
     fn connect(&self) -> Option<(Agent, Session)> {
         let mut agent = self.bench.agent(&self.boot_id());
         agent.options.notify = Arc::new(|waiting| match waiting.tries {
@@ -221,7 +221,7 @@ impl Machine {
             let told = view.receipts.iter().any(|receipt| receipt.problem.is_none());
             prop_assert!(told, "the machine went away before its receipt was kept");
         }
-        // What was acknowledged is the machine's own story, without a hole.
+        // The acknowledged events are exactly the machine's, without a gap.
         for (boot, kept) in &view.boots {
             let whole = (1..=kept.acked).all(|sequence| kept.events.contains_key(&sequence));
             prop_assert!(whole, "{} has a hole below {}", boot, kept.acked);
@@ -239,7 +239,7 @@ proptest! {
             machine.take(step);
             machine.holds()?;
         }
-        // Left alone, it comes to an end: installed and acknowledged, or out of attempts.
+        // Undisturbed, it comes to an end: installed and acknowledged, or out of attempts.
         machine.take(Step::Hold(false));
         machine.bench.controller().faults().heal();
         (0..40).for_each(|_| machine.go());

@@ -1,4 +1,4 @@
-//! The protocol as it goes when nothing is wrong, and what each side refuses.
+//! The protocol without faults, and what each side refuses.
 
 use crate::support::*;
 use burin::calls::ControllerError;
@@ -44,11 +44,11 @@ fn from_hello_to_the_acknowledged_receipt() {
     session.grant("o1", 1, "sha256:00").unwrap();
     agent.emitter.emit(finished("write"));
     session.post_receipt(&receipt_for("o1", 1, "boot-1"), PATIENCE).unwrap();
-    // The events before the receipt are there when it is acknowledged.
+    // Events before the receipt have arrived when it is acknowledged.
     assert_eq!(bench.stages(), ["write"]);
     assert_eq!(bench.view().receipts, [receipt_for("o1", 1, "boot-1")]);
     assert_eq!(session.memory().receipt(), None);
-    // Done is done.
+    // The order is done and not offered again.
     assert_eq!(session.next_order(Duration::ZERO).unwrap(), Next::None);
     let seen: Vec<String> = seen.try_iter().map(|observation| format!("{observation:?}")).collect();
     let names: Vec<&str> = seen.iter().filter_map(|text| text.split([' ', '{']).next()).collect();
@@ -94,12 +94,12 @@ fn what_is_not_an_order_is_refused_once_and_reported() {
             "{last:?}"
         );
     }
-    // A right one afterwards is taken.
+    // A correct one is accepted afterwards.
     bench.controller().put_order("default", order("right")).unwrap();
     assert_eq!(offer(session.next_order(PATIENCE).unwrap()).order.id, "right");
 }
 
-/// Connects, and tells how long each failed try was followed by silence, and with which code.
+/// Connects, and returns the pause after each failed attempt, with its code.
 fn waits_of(mut agent: crate::support::Agent, most: usize) -> Vec<(&'static str, Duration)> {
     let waits = Arc::new(Mutex::new(Vec::new()));
     let told = waits.clone();
@@ -123,7 +123,7 @@ fn another_version_is_asked_again_at_the_longest_back_off() {
     assert_eq!(waits.len(), 2);
     assert!(waits.iter().all(|wait| wait.1 >= longest), "{waits:?}");
 
-    // The controller was updated meanwhile: the agent goes on by itself.
+    // The controller was updated meanwhile: the agent continues by itself.
     let body = br#"{"version":"hello/v7","moved":true}"#;
     bench.controller().faults().set(Call::Hello, Fault::Body(body.to_vec()), 2);
     let waits = waits_of(bench.agent("boot-1"), 9);
@@ -156,14 +156,14 @@ fn a_machine_in_a_reboot_loop_gets_one_grant() {
     let session = agent.connect();
     assert_eq!(offer(session.next_order(PATIENCE).unwrap()).attempt, 1);
     session.grant("o1", 1, "sha256:00").unwrap();
-    // The reply was lost: the same question gets the same answer.
+    // The reply was lost: the same request gets the same answer.
     session.grant("o1", 1, "sha256:00").unwrap();
-    // Another plan is another question.
+    // Another plan is another request.
     assert_eq!(code(session.grant("o1", 1, "sha256:11")), "grant.attempt");
-    // The same boot, another agent process: it does not inherit the grant.
+    // The same boot with another agent process, which does not inherit the grant.
     let second = bench.agent("boot-1");
     assert_eq!(code(second.connect().grant("o1", 1, "sha256:00")), "grant.attempt");
-    // The next boot is offered attempt 2, and refused it.
+    // The next boot is offered attempt 2, which is refused.
     let third = Agent::new(&bench.controller().url(), &bench.directory.path().join("run2"), "boot-2").connect();
     let next = offer(third.next_order(PATIENCE).unwrap());
     assert_eq!(next.attempt, 2);
@@ -320,7 +320,7 @@ fn without_a_controller_events_go_to_any_url_and_orders_come_from_anywhere() {
     assert_eq!(burin::dialect::file::fetch_order(&missing, &trust).unwrap_err().code(), "controller.status");
     assert_eq!(burin::dialect::file::fetch_order("/none.json", &trust).unwrap_err().code(), "controller.order_file");
 
-    // The reference controller is not such a sink, but answers the path with 2xx and 4xx as faults say.
+    // The reference controller is not such a sink, but its faults make it answer the path with 2xx and 4xx.
     let sink = super::sink::Sink::new();
     let limits = burin::report::SpoolLimits::default();
     let emitter = burin::report::Emitter::open(None, "b", "/", &[SINK], limits).unwrap();
@@ -354,7 +354,8 @@ fn observations_name_the_files_served() {
     assert_eq!((path.as_str(), status, range.as_deref()), ("/images/disk.raw", 206, Some("bytes=2-4")));
 }
 
-/// With the usual 128 places, of a thousand machines that are powered on together some are reset in mid-hello.
+/// With the usual backlog of 128, some of a thousand machines that are powered on together are reset in the middle of
+/// hello.
 #[test]
 fn a_thousand_machines_may_knock_at_once() {
     let bench = Bench::new(|_| {});
@@ -362,7 +363,7 @@ fn a_thousand_machines_may_knock_at_once() {
     let output = std::process::Command::new("ss").args(["-Hltn", &format!("sport = :{port}")]).output();
     let Ok(output) = output else { return burin_skip::skip!("no ss (iproute2)") };
     let line = String::from_utf8(output.stdout).unwrap();
-    // State, Recv-Q, Send-Q: of a listening socket, the last one is how many may wait.
+    // State, Recv-Q, Send-Q: for a listening socket, the last one is the backlog.
     let places: u32 = line.split_whitespace().nth(2).unwrap().parse().unwrap();
     let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
     assert!(places >= 1000.min(most), "{line}");

@@ -1,4 +1,4 @@
-//! Whom the agent believes: CA files, fingerprints, and clocks that are years off; and who believes the agent.
+//! Whom the agent trusts: CA files, fingerprints, and clocks that are years off; and who trusts the agent.
 
 use crate::support::*;
 use burin::api;
@@ -27,7 +27,7 @@ struct Pki {
 }
 
 impl Pki {
-    /// PEM of a certificate by this CA, and of its key.
+    /// PEM of a certificate issued by this CA, and of its key.
     fn leaf(&self, name: &str, from: i32, to: i32) -> (String, String) {
         let (certificate, key) = leaf(&self.issuer, name, from, to);
         (certificate.pem(), key.serialize_pem())
@@ -41,7 +41,7 @@ fn leaf(issuer: &Issuer<'static, KeyPair>, name: &str, from: i32, to: i32) -> (r
     (leaf.signed_by(&key, issuer).unwrap(), key)
 }
 
-/// A CA and a server certificate for 127.0.0.1, valid from the start of the one year to that of the other.
+/// A CA and a server certificate for 127.0.0.1, valid from the start of one year to the start of another.
 fn pki(from: i32, to: i32) -> Pki {
     let mut root = CertificateParams::new(vec![]).unwrap();
     root.distinguished_name.push(DnType::CommonName, "burin test CA");
@@ -139,7 +139,7 @@ fn an_expired_certificate_is_refused_where_the_clock_is_believed() {
     assert_eq!(served.connect(served.in_year(1970, Clock::trusted())).unwrap_err().code(), "controller.tls");
 }
 
-/// When the agent of these tests was built.
+/// When the agent in these tests was built.
 fn built() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600)
 }
@@ -152,10 +152,10 @@ fn a_clock_in_1970_or_2099_speaks_tls_and_learns_the_time() {
         let trust = served.in_year(year, clock.clone());
         assert!(served.connect(trust.clone()).is_ok(), "{year}");
         assert!(clock.is_trusted(), "the reply's Date told the time");
-        // From then on time counts again; this clock was never really set.
+        // From then on validity periods apply; the real clock was never set.
         assert_eq!(served.connect(trust).unwrap_err().code(), "controller.tls", "{year}");
     }
-    // A wrong clock is no reason to believe a stranger.
+    // A wrong clock is no reason to trust a stranger.
     let other = serve(2026, 2027);
     let error = served.connect(other.in_year(1970, Clock::untrusted(built(), |_| true))).unwrap_err();
     assert_eq!(error.code(), "controller.tls");
@@ -182,7 +182,7 @@ fn a_client_that_speaks_http_to_a_tls_server_gets_an_error() {
     assert!(Session::connect(agent.options, agent.hello, &agent.emitter).is_err());
 }
 
-/// The trust of a machine whose ramdisk has this certificate and key; that of the server is pinned.
+/// The trust of a machine whose ramdisk has this certificate and key; the server's certificate is pinned.
 fn showing(pki: &Pki, own: Option<(String, String)>) -> Trust {
     trust_with(Ca::Fingerprint(pki.fingerprint), own)
 }
@@ -220,7 +220,7 @@ fn a_controller_may_ask_for_the_machines_certificate() {
         assert_eq!(error.code(), "controller.client_certificate", "{name}: {error:?}");
         assert!(error.hint().unwrap().contains("client.pem"), "{name}");
     }
-    // Nobody asks: what the ramdisk has is not in the way.
+    // A server that does not ask for a certificate: the one in the ramdisk does no harm.
     let open = serve(2020, 2090);
     assert!(open.connect(showing(&open.pki, Some(machines.leaf("machine", 2020, 2090)))).is_ok());
 }

@@ -1,4 +1,4 @@
-//! What somebody tries who wants to be a machine, or a controller, that he is not.
+//! Attempts to impersonate a machine or a controller.
 
 use crate::support::caller::start;
 use crate::support::*;
@@ -23,7 +23,7 @@ fn key() -> Arc<SecretKey> {
     Arc::new(SecretKey::generate().unwrap().0)
 }
 
-/// The code of the controller's refusal, or none where there is a session.
+/// The code of the controller's refusal, or `None` if there is a session.
 fn refused(agent: Agent) -> Option<String> {
     let agent = agent.impatient();
     match Session::connect(agent.options.clone(), agent.hello.clone(), &agent.emitter) {
@@ -63,10 +63,10 @@ fn a_join_token_that_was_stolen_from_one_machine_is_worth_nothing_for_another() 
     for token in [None, Some(""), Some("default")] {
         assert_eq!(hello(None, token), no, "{token:?}");
     }
-    // A machine that nobody expects has no token.
+    // An unexpected machine has no token.
     let unknown = Identity { system_uuid: Some("4c4c4544-0003".into()), ..Identity::default() };
     assert_eq!(hello(Some(unknown), Some("of-the-first-machine")), no);
-    // Each is handed its own by iPXE.
+    // iPXE hands each machine its own.
     let site = |query: &str| {
         let reply = ureq::get(format!("{}/ipxe/site.img?{query}", bench.controller().url())).call();
         reply.ok().map(|mut reply| zstd::decode_all(reply.body_mut().read_to_vec().unwrap().as_slice()).unwrap())
@@ -83,19 +83,19 @@ fn an_identity_in_use_gets_no_second_token() {
     let session = with_key(&bench, "boot-1", &ours).connect();
     session.next_order(std::time::Duration::ZERO).unwrap();
     let in_use = Some("hello.in_use".to_owned());
-    // Whoever has heard the machine's names, and even its boot id.
+    // Somebody who overheard the machine's names, and even its boot id.
     assert_eq!(refused(bench.agent("boot-2")), in_use);
     assert_eq!(refused(bench.agent("boot-1")), in_use, "without a key");
     assert_eq!(refused(with_key(&bench, "boot-1", &theirs)), in_use);
     assert_eq!(refused(with_key(&bench, "boot-2", &theirs)), in_use);
-    // With the machine's public key, but not the key itself.
+    // With the machine's public key, but without the private key.
     let mut forged = with_key(&bench, "boot-1", &theirs);
     forged.hello.key = Some(ours.public().to_string());
     assert_eq!(refused(forged), Some("hello.signature".to_owned()));
-    // The token that is in use still holds; and the machine itself may ask again, after a crash say.
+    // The current token stays valid, and the machine itself may ask again, for example after a crash.
     session.next_order(std::time::Duration::ZERO).unwrap();
     assert_eq!(refused(with_key(&bench, "boot-1", &ours)), None);
-    // Done is done: then another boot may come at once.
+    // Once the work is done, another boot may come at once.
     let session = with_key(&bench, "boot-1", &ours).connect();
     let code = session.post_receipt(&receipt_for("o1", 1, "boot-1"), PATIENCE / 20).unwrap_err();
     assert_eq!(code.code(), "controller.unacknowledged", "a receipt without evidence is nobody's");
@@ -112,7 +112,7 @@ fn a_receipt_frees_the_machine_for_its_next_boot() {
     eventually("the next boot", || refused(bench.agent("boot-2")).is_none());
 }
 
-/// An order that this machine has no disk for: it passes every gate, and is then refused by the plan.
+/// An order that does not fit this machine's disks: it passes every gate, and is then refused by the plan.
 fn order_for(id: &str, valid: Value) -> Vec<u8> {
     let images = json!({"debian": {"urls": ["http://127.0.0.1:9/debian.raw"]}});
     let root = json!({"match": {"serial": "no disk has this serial number"}, "image": "debian"});
@@ -130,7 +130,7 @@ struct Locked {
 }
 
 impl Locked {
-    /// An agent whose ramdisk takes orders of its owner only.
+    /// An agent whose ramdisk accepts only its owner's orders.
     fn new(this_boot: bool) -> Self {
         Self::of(SecretKey::generate().unwrap().0, this_boot)
     }
@@ -163,7 +163,7 @@ impl Locked {
         Envelope::sign(PAYLOAD_TYPE, order, &[&self.owner]).to_bytes()
     }
 
-    /// Codes of orders that were refused before they were read.
+    /// Codes of orders that were refused before they were parsed.
     fn refused(&self) -> Vec<String> {
         let refused = |kind| match kind {
             Some(Kind::OrderRefused(refused)) => Some(refused.problem.code),
@@ -200,14 +200,14 @@ fn a_rogue_controller_orders_nothing() {
     let rogue = SecretKey::generate().unwrap().0;
     locked.give(Envelope::sign(PAYLOAD_TYPE, &order, &[&rogue]).to_bytes());
     eventually("another signature", || locked.refused() == ["order.unsigned", "sign.signature"]);
-    // The owner's signature under something else than what he signed.
+    // The owner's signature on something that he did not sign.
     let mut forged = Envelope::parse(&locked.sign(&order)).unwrap();
     forged.payload = Envelope::unsigned(PAYLOAD_TYPE, &order_for("forged", valid)).payload;
     locked.give(forged.to_bytes());
     eventually("another order", || locked.refused().len() == 3);
     assert_eq!(locked.refused()[2], "sign.signature");
 
-    // Of the owner, but not for this machine, not now, or for nobody in particular.
+    // Signed by the owner, but for another machine, another time, or no machine in particular.
     let machines = json!({"machines": ["52:54:00:00:00:77"], "not_after": LATER});
     locked.give(locked.sign(&order_for("elsewhere", machines)));
     assert_eq!(locked.outcome("elsewhere"), "plan.other_machine");
@@ -220,7 +220,7 @@ fn a_rogue_controller_orders_nothing() {
     assert_eq!(locked.outcome("early"), "order.too_early");
     assert!(locked.machine().grants.is_empty(), "nothing was begun");
 
-    // And the right one.
+    // And a correct one.
     locked.give(locked.sign(&order_for("right", json!({"when": {}, "not_after": LATER}))));
     assert_eq!(locked.outcome("right"), "plan.no_match");
     assert_eq!(locked.receipt("right").order_signers, [locked.owner.public().to_string()]);
@@ -239,14 +239,14 @@ fn an_order_of_one_boot_is_replayed_in_another_in_vain() {
     first.give(order("any", json!({"when": {}, "not_after": LATER})));
     assert_eq!(first.outcome("any"), "policy.any_boot");
     first.end();
-    // The same machine, the same owner, a boot later.
+    // The same machine and owner, one boot later.
     let second = boot();
     second.give(&recorded);
     assert_eq!(second.outcome("recorded"), "order.other_boot");
     second.end();
 }
 
-/// What others make of the evidence: securesystemslib and in-toto's own library.
+/// How others verify the evidence: securesystemslib and in-toto's own library.
 fn read_by_others(directory: &Path, envelope: &Value, key: &PublicKey) -> Option<bool> {
     let Some(tools) = std::env::var_os("BURIN_PYTHON_TOOLS") else {
         burin_skip::skip!("BURIN_PYTHON_TOOLS is not set; scripts/test sets it");
@@ -279,7 +279,7 @@ fn a_receipt_is_evidence_and_a_changed_one_is_not() {
     };
     assert_eq!(predicate.order_bytes, sha256(&order), "what the owner wrote, byte by byte");
     assert_eq!(statement.subject[0].name, "order:told");
-    // A success that is none.
+    // A false success.
     let mut better = receipt.clone();
     better.problem = None;
     assert_eq!(verify(&better, &[key]).unwrap_err().code(), "receipt.changed");

@@ -1,4 +1,4 @@
-//! A whole agent of this process, but for PID 1 and the network, and somebody who calls it.
+//! A whole agent in this process, except for PID 1 and the network, and a caller of its API.
 
 use burin::api::LogRing;
 use burin::exit::Exit;
@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 
 pub const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Of the agents of this process: it has one logger, and they all hear everything.
+/// The logs of all agents in this process: it has one logger, so each log gets everything.
 static LOGS: Mutex<Vec<LogRing>> = Mutex::new(Vec::new());
 
 struct Logs;
@@ -34,13 +34,13 @@ impl Write for Logs {
     }
 }
 
-/// The agent as `words` on its kernel command line make it. Its log has at least this level.
+/// Starts the agent with `words` on its kernel command line. Its log has at least this level.
 pub fn start(root: &Path, words: &str, level: LevelFilter) -> JoinHandle<Exit> {
     std::fs::create_dir_all(root.join("proc")).unwrap();
     std::fs::write(root.join("proc/cmdline"), words).unwrap();
     let agent = Agent::new(root).unwrap();
     let mut logs = LOGS.lock().unwrap();
-    // The first one's logger stays; what it is told is what the most curious agent wants.
+    // Only the first logger counts, so it has the most verbose level.
     let first = WriteLogger::init(LevelFilter::Trace, Config::default(), Logs).is_ok();
     log::set_max_level(if first { level } else { level.max(log::max_level()) });
     logs.push(agent.log.clone());

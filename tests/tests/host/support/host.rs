@@ -1,4 +1,4 @@
-//! A machine on this host: one loop device, and an agent process that may be killed.
+//! A machine on this host: one loop device, and an agent process that can be killed.
 
 use super::program::{Child, is_root};
 use burin_tests::vm::{Dirt, DiskFile};
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 const MIB: u64 = 1 << 20;
 
-/// Whether loop devices can be had here; if not, said aloud.
+/// Whether loop devices can be used here; if not, prints a message.
 pub fn has_loops() -> bool {
     let able = is_root() && Path::new("/dev/loop-control").exists();
     if !able {
@@ -25,12 +25,12 @@ pub struct Host {
 }
 
 impl Host {
-    /// `words` are those of the kernel command line.
+    /// `words` are on the kernel command line.
     pub fn new(words: &str) -> Self {
         Self::with_disk(words, 64 * MIB)
     }
 
-    /// With a disk of so many bytes.
+    /// With a disk of this size in bytes.
     pub fn with_disk(words: &str, size: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let disk = DiskFile::new(directory.path().join("disk.raw"));
@@ -72,7 +72,7 @@ impl Host {
         })
     }
 
-    /// As the reset button does it: the next agent is of another boot, and finds nothing of the last one.
+    /// Like the reset button: the next agent belongs to another boot, and finds no state of the last one.
     pub fn reset(&self, boot: u32) {
         let _ = std::fs::remove_dir_all(self.root().join("run"));
         let id = format!("00000000-0000-4000-8000-{boot:012}\n");

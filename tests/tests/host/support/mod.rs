@@ -29,11 +29,11 @@ impl Bench {
     pub fn new(change: impl FnOnce(&mut Served)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut options = Served::new(&directory.path().join("controller"));
-        // The machines of these tests are reset in no time.
+        // The machines in these tests are reset in no time.
         options.in_use = Duration::ZERO;
         change(&mut options);
         let controller = Controller::start(options.clone()).unwrap();
-        // A restart has to be found at the same place.
+        // After a restart it must be reachable at the same address.
         options.listen = controller.address();
         Self { directory, controller: Some(controller), options }
     }
@@ -54,7 +54,7 @@ impl Bench {
         self.controller().machine(MACHINE).unwrap_or_default()
     }
 
-    /// The stages whose end the controller holds, in order.
+    /// The finished stages that the controller has stored, in order.
     pub fn stages(&self) -> Vec<String> {
         let ended = |kind| match kind {
             Some(Kind::StageFinished(done)) => Some(done.stage),
@@ -68,7 +68,7 @@ impl Bench {
         self.directory.path().join("run")
     }
 
-    /// An agent process of boot `boot`; the state directory is that of its machine.
+    /// An agent process of boot `boot`; the state directory belongs to its machine.
     pub fn agent(&self, boot: &str) -> Agent {
         Agent::new(&self.controller().url(), &self.state(), boot)
     }
@@ -117,7 +117,7 @@ pub struct Agent {
     pub emitter: Emitter,
     pub options: SessionOptions,
     pub hello: Hello,
-    /// Failed tries, all calls together.
+    /// Failed attempts of all calls.
     pub failures: Arc<AtomicU32>,
 }
 
@@ -137,7 +137,7 @@ impl Agent {
         Self { emitter, options, hello, failures }
     }
 
-    /// Gives up at the first failure, whose error then comes out.
+    /// Gives up at the first failure and returns its error.
     pub fn impatient(mut self) -> Self {
         self.options.notify = Arc::new(|_| std::ops::ControlFlow::Break(()));
         self

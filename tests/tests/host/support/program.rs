@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The agent that `scripts/test` has built, or none, said aloud.
+/// The agent built by `scripts/test`, or `None` with a message.
 pub fn agent() -> Option<PathBuf> {
     let path = std::env::var_os("BURIN_AGENT").map(PathBuf::from);
     if path.is_none() {
@@ -16,10 +16,10 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// What it printed, without the line's end.
+/// Its output, without the trailing newline.
 ///
 /// # Panics
-/// When it fails.
+/// If it fails.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -35,17 +35,17 @@ impl Child {
         Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
-    /// Of a command whose standard output is piped; once.
+    /// The standard output of a piped command; can be taken once.
     pub fn stdout(&mut self) -> std::process::ChildStdout {
         self.0.stdout.take().expect("standard output was asked to be a pipe")
     }
 
-    /// The exit status of one that ends by itself.
+    /// The exit status of a process that ends by itself.
     pub fn wait(mut self) -> Option<i32> {
         self.0.wait().expect("it can be waited for").code()
     }
 
-    /// SIGKILL, and waits for the end.
+    /// Sends SIGKILL and waits for the end.
     pub fn kill(self) {}
 }
 

@@ -1,4 +1,5 @@
-//! A wire between agent and controller that can go dead without a word: sockets stay open, and nothing comes any more.
+//! A connection between agent and controller that can go dead silently: sockets stay open, but nothing arrives any
+//! more.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,9 +10,9 @@ use std::time::Duration;
 #[derive(Default)]
 struct State {
     dead: AtomicBool,
-    /// Rises when the wire dies: whoever was connected before never hears anything again.
+    /// Incremented when the wire dies: existing connections never receive anything again.
     deaths: AtomicU32,
-    /// Connections that met a dead wire.
+    /// Connections made to a dead wire.
     swallowed: AtomicU32,
 }
 
@@ -51,7 +52,7 @@ impl Wire {
         self.state.dead.store(true, Ordering::SeqCst);
     }
 
-    /// For connections from now on.
+    /// For new connections from now on.
     pub fn heal(&self) {
         self.state.dead.store(false, Ordering::SeqCst);
     }
@@ -67,7 +68,7 @@ fn forward(mut from: TcpStream, mut to: TcpStream, state: &State, born: u32) {
     let mut buffer = [0; 4096];
     loop {
         if doomed || state.deaths.load(Ordering::SeqCst) != born {
-            // Both ends stay open, for longer than any test lasts.
+            // Both ends stay open, for longer than any test.
             std::thread::sleep(Duration::from_secs(3600));
         }
         match from.read(&mut buffer) {

@@ -1,5 +1,6 @@
-//! Kinds of steps that need a machine of their own, and what can happen to them: the cells of the matrix
-//! (`agent/tests/machine/apply/matrix`) that no loop device can show. `scripts/test --matrix` runs them, and `scripts/test --storage` those of volumes.
+//! Kinds of steps that need a virtual machine, and their possible faults: the cells of the matrix
+//! (`agent/tests/machine/apply/matrix`) that loop devices cannot show. `scripts/test --matrix` runs them, and
+//! `scripts/test --storage` those of volumes.
 
 use super::{KERNEL, LONG, MAC, judge, old_disks, order, spec};
 use burin::protocol::{Control, Receipt};
@@ -21,7 +22,7 @@ const VOLUMES: [&str; 5] = ["create-luks", "create-group", "create-volume", "che
 #[repr(u8)]
 enum Fault {
     None,
-    /// Each request takes so long that a word of the controller arrives meanwhile.
+    /// Each request takes long enough for a word of the controller to arrive meanwhile.
     Cancelled,
     Killed,
     Hangs,
@@ -77,7 +78,7 @@ fn each_kind_of_volumes_and_each_fault() {
     }
 }
 
-/// LVM on LUKS on the mirror, and the root on that.
+/// LVM on LUKS on the mirror, with the root on top.
 fn order_of_volumes(id: &str, url: &str, tree: &Image) -> Value {
     let mut order = order(id, url, tree);
     let layout = &mut order["layouts"][0];
@@ -137,11 +138,11 @@ impl Bench<'_> {
         let code = receipt.problem.as_ref().map(|problem| problem.code.as_str());
         println!("{what}: {code:?}");
         match (fault, code) {
-            // The next agent begins anew, and ends right.
+            // The next agent starts over, and ends well.
             (Fault::Killed, None) => return self.is_whole(&what),
             (Fault::Cancelled, Some("cancelled")) | (Fault::Hangs, Some("disk.hung")) => {}
             (Fault::WriteError | Fault::ReadError | Fault::Gone, Some(code)) if code != "cancelled" => {}
-            // What is read is in memory by then.
+            // By then the data is in memory.
             (Fault::ReadError, None) => return self.is_whole(&what),
             _ => panic!("{what}: {receipt:?}"),
         }

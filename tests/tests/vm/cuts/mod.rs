@@ -1,8 +1,8 @@
-//! Power cuts at every moment of an order for a mirror (RAID 1): what the machine's disks are told is recorded by the
-//! servers behind them, and the judge of `agent/tests/machine` looks at every state that a cut can leave. The kinds of steps
-//! that need md, FAT or firmware are in this order; what other faults make of them is looked at in [`faults`].
+//! Power cuts at every moment of an order for a mirror (RAID 1). The servers behind the machine's disks record all
+//! requests, and the judge from `agent/tests/machine` examines every state that a cut can leave. This order has the
+//! kinds of steps that need md, FAT or firmware; [`faults`] tests other faults in them.
 //!
-//! `BURIN_CUTS=1000` looks at so many parts of each epoch, instead of 50.
+//! `BURIN_CUTS=1000` examines this many subsets of each epoch, instead of 50.
 
 mod faults;
 #[path = "../../../../agent/tests/machine/support/cuts.rs"]
@@ -66,7 +66,7 @@ fn a_mirror_cut_at_every_moment() {
     judge(&tape.take(), &old, &files);
 }
 
-/// With noise everywhere: what is left of it shows.
+/// Filled with noise, so that remains of it show.
 fn old_disks(dir: &Path) -> Vec<DiskFile> {
     let make = |(seed, name)| {
         let file = DiskFile::new(dir.join(name));
@@ -95,7 +95,7 @@ fn spec(dir: &Path, netboot: &Netboot, url: &str, sockets: &[PathBuf]) -> Machin
     disks.iter().zip(sockets).fold(spec, served)
 }
 
-/// Those that other tests of cuts do not meet.
+/// Kinds of steps that other tests of power cuts do not cover.
 fn has_the_kinds(receipt: &Receipt) {
     for kind in ["create-raid", "write-mdadm-conf", "install-boot", "boot-entry", "stop-arrays"] {
         assert!(receipt.changes.iter().any(|change| change.step == kind), "no {kind}: {:?}", receipt.changes);
@@ -114,7 +114,7 @@ fn judge(events: &[Event], old: &[Vec<u8>], files: &[DiskFile]) {
     assert!(counts.epochs > 20 && counts.whole > 0 && counts.prefixes > counts.whole, "{counts:?}");
 }
 
-/// The socket of a disk whose requests go to the tape.
+/// The socket of a disk whose requests are recorded.
 fn recorded(dir: &Path, number: usize, file: &DiskFile, tape: &Arc<Tape>) -> PathBuf {
     let (socket, tape) = (dir.join(format!("disk{number}.sock")), tape.clone());
     let tell = move |told: &Told| {

@@ -1,4 +1,4 @@
-//! What QEMU is told about the machine, and the same again as its inventory must have it.
+//! The hardware that QEMU is given, and the inventory expected from it.
 
 use burin_tests::vm::{BadSector, Disk, MachineSpec};
 use hwinventory::Inventory;
@@ -11,22 +11,22 @@ const MIB: u64 = 1 << 20;
 pub const UUID: &str = "b0b0b0b0-0000-4000-8000-000000000004";
 pub const SERIAL: &str = "STORAGE-1";
 pub const BOOT_MAC: &str = "52:54:00:b0:04:01";
-/// Its cable is not plugged in.
+/// Its cable is not connected.
 pub const DARK_MAC: &str = "52:54:00:b0:04:02";
 pub const E1000E_MAC: &str = "52:54:00:b0:04:03";
 pub const VMXNET3_MAC: &str = "52:54:00:b0:04:04";
 
-/// Of a disk, by its name in the test.
+/// The serial number of a disk, by its name in the test.
 pub fn serial(name: &str) -> String {
     format!("S-{}", name.to_uppercase())
 }
 
-/// No two are alike. In bytes.
+/// All sizes differ. In bytes.
 pub fn size(number: usize) -> u64 {
     (40 + number as u64) * MIB
 }
 
-/// What a disk says of itself beyond its serial number, or does wrong.
+/// A disk's properties besides its serial number, or its faults.
 pub fn dress(name: &str, disk: Disk) -> Disk {
     // In data, behind the largest hole of the images.
     const BAD: u64 = 11 * MIB;
@@ -44,7 +44,7 @@ pub fn dress(name: &str, disk: Disk) -> Disk {
     }
 }
 
-/// All but disks and NICs.
+/// Everything but disks and NICs.
 pub fn platform(spec: MachineSpec) -> MachineSpec {
     let bmc = "ipmi-bmc-sim,id=bmc,fwrev1=3,fwrev2=0x17,mfg_id=10876,product_id=0x0b2d";
     spec.extra(["-device", bmc, "-device", "isa-ipmi-kcs,bmc=bmc"])
@@ -169,7 +169,7 @@ fn nics(all: &[Nic]) {
     assert_eq!((intel.carrier, intel.speed, intel.duplex.as_deref()), (Some(true), Some(1_000_000_000), Some("full")));
     let vmware = by_mac(VMXNET3_MAC);
     assert_eq!((vmware.driver.as_deref(), vmware.carrier), (Some("vmxnet3"), Some(true)));
-    // QEMU's says so; the model could do ten times that.
+    // The value that QEMU reports; the real model could do ten times that.
     assert_eq!((vmware.speed, vmware.max_speed), (Some(1_000_000_000), Some(10_000_000_000)));
 }
 
@@ -202,11 +202,11 @@ fn platform_values(machine: &Inventory) {
     assert_eq!(tpm.version.as_deref(), Some("2.0"));
     let bank = tpm.banks.iter().find(|bank| bank.algorithm == "sha256").unwrap();
     assert_eq!(bank.pcrs.len(), 24);
-    // After a start registers 17 to 22 are all ones, by the TCG's PC Client profile.
+    // After a reset registers 17 to 22 are all ones, by the TCG's PC Client profile.
     assert_eq!(bank.pcrs[17], "f".repeat(64));
 
     let bmc = &machine.bmc.data;
-    // QEMU 7.2 says 0x20 whatever it is told.
+    // QEMU 7.2 reports 0x20 whatever it is told.
     assert_eq!((bmc.device_id, bmc.interface.as_deref()), (Some(0x20), Some("KCS")), "{bmc:?}");
     assert_eq!((bmc.manufacturer_id, bmc.product_id), (Some(10876), Some(0x0b2d)));
     assert_eq!((bmc.firmware.as_deref(), bmc.ipmi_version.as_deref()), (Some("3.17"), Some("2.0")));

@@ -1,4 +1,4 @@
-//! The memory of a machine, where a disk lies in it whose blocks are page-aligned, as those of scsi_debug are.
+//! The memory of a machine with a RAM disk whose blocks are page-aligned, like those of scsi_debug.
 
 use burin_tests::vm::OLD_MARK;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 pub const PAGE: usize = 4096;
 
-/// What QEMU has saved of it.
+/// A memory dump by QEMU.
 #[derive(Debug)]
 pub struct Memory {
     file: File,
@@ -28,8 +28,8 @@ impl Memory {
         Ok(page)
     }
 
-    /// Addresses of the pages that hold blocks of noise of this seed, by the block's offset. There is more than one
-    /// where a buffer holds the block as well.
+    /// Addresses of the pages that contain noise blocks with this seed, by block offset. A block has several addresses
+    /// if a buffer contains it as well.
     pub fn blocks(&self, seed: u64) -> io::Result<BTreeMap<u64, Vec<u64>>> {
         let mut found: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         let mut chunk = vec![0; 1024 * PAGE];

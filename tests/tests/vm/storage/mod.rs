@@ -1,6 +1,6 @@
-//! One machine with a disk of every kind. Its inventory says what QEMU was told. Images go to each disk, and the host
-//! compares every byte of every disk afterwards. Disks with bad sectors and disks that are taken out in mid-write fail
-//! their orders with a code, and nothing else.
+//! One machine with a disk of every kind. Its inventory matches what QEMU was told. Images are written to each disk,
+//! and the host then compares every byte of every disk. Disks with bad sectors, and disks that are removed while they
+//! are written, fail their orders with a code, and nothing else.
 
 mod inventory;
 mod memory;
@@ -16,24 +16,24 @@ use std::ops::Range;
 use std::path::Path;
 
 const MIB: usize = 1 << 20;
-/// Of all noise, those of images included, so that a block tells where it is from.
+/// All noise, including that of images, has distinct seeds, so that each block shows its origin.
 const SEEDS: u64 = 4000;
 const PACKED: u64 = SEEDS + 1;
 const RAW: u64 = SEEDS + 2;
 const FULL: u64 = SEEDS + 3;
-/// Bytes of the images: no multiple of a MiB, a sector or a block.
+/// Size of the images in bytes: not a multiple of a MiB, a sector or a block.
 const LENGTH: usize = 17 * MIB + 3 * 512 + 77;
 /// The disk in the machine's memory, in MiB.
 const DEBUG: usize = 24;
-/// Sectors of the partition on its first image.
+/// Sectors of the partition in its first image.
 const FULL_SECTORS: u32 = 41_000;
 const MEMORY: u32 = 1024;
 
-/// A disk whose contents are known.
+/// A disk with known contents.
 struct Known {
     file: DiskFile,
     dirt: Dirt,
-    /// Where partitions were, in bytes.
+    /// Positions of the old partitions, in bytes.
     old: Vec<Range<usize>>,
     sector: usize,
 }
@@ -54,7 +54,7 @@ struct Bench {
     inventory: Inventory,
 }
 
-/// What each disk of the machine is for; its index is its number in the machine.
+/// The purpose of each disk; the index is its number in the machine.
 const DISKS: [(&str, Bus, u32); 13] = [
     ("nvme", Bus::NvmeNamespace, 512),
     ("nvme-4k", Bus::NvmeNamespace, 4096),
@@ -98,7 +98,7 @@ impl Bench {
         let images = Images {
             packed: Patchwork::create(&folder, "packed.raw.zst", LENGTH, PACKED, 512).unwrap(),
             raw: Patchwork::create(&folder, "plain.raw", LENGTH, RAW, 512).unwrap(),
-            // Its partition ends behind the next image, which has to make its end harmless.
+            // Its partition ends behind the next image, whose write must erase the end.
             full: Patchwork::dense(&folder, "full.raw.zst", DEBUG * MIB, FULL, FULL_SECTORS).unwrap(),
         };
         let disks: Vec<Known> = (0..).zip(DISKS).map(|(number, disk)| Known::new(dir, number, disk)).collect();
@@ -111,7 +111,7 @@ impl Bench {
         let boot = Boot::Kernel {
             kernel: netboot.kernel(),
             initrd: netboot.initramfs(),
-            // Pages are zeroed when they are freed: what is found in memory is in use.
+            // Pages are zeroed when they are freed, so whatever is found in memory is in use.
             cmdline: format!(
                 "console=ttyS0,115200 init_on_free=1 burin.controller={} BOOTIF=01-{} {debug}",
                 controller.public_url(),
@@ -170,7 +170,7 @@ impl Bench {
                 .unwrap_or_else(|| panic!("{} was not ordered", image.url));
             assert_eq!(image.digest.content.as_ref(), Some(&wanted.image.content), "{}", image.device);
             assert_eq!(image.image_bytes, wanted.image.size);
-            // What makes a disk boot, a MiB at either end, is read back with the last write of the order.
+            // The bootable parts, a MiB at either end, are read back with the order's last write.
             assert!(image.verified_bytes >= wanted.image.size, "{} of {}", image.verified_bytes, image.device);
         }
         for (name, image) in [
@@ -185,7 +185,7 @@ impl Bench {
         self.bystanders_are_untouched();
     }
 
-    /// An EIO in mid-image, and one when that is read back.
+    /// An EIO in the middle of the image, and another when it is read back.
     fn names_bad_sectors(&self) {
         for (name, said) in [("bad-write", "write failed"), ("bad-read", "read back failed")] {
             let receipt = self.order(name, json!({ "system": imaged(by_serial(name), "packed") }));
@@ -198,7 +198,7 @@ impl Bench {
         self.bystanders_are_untouched();
     }
 
-    /// A disk that goes in the middle of its image.
+    /// A disk that disappears in the middle of its image.
     fn loses_a_disk(&self, name: &str) {
         let image = &self.images.packed.image;
         let position = self.machine.console().position();
@@ -214,15 +214,15 @@ impl Bench {
         self.controller.faults().heal();
         let problem = self.receipt(name).problem.unwrap();
         assert_eq!(problem.code, "disk.gone", "{problem:?}");
-        // On a machine that has little of a processor it goes before the first write.
+        // On a slow machine it disappears before the first write.
         let disk = self.disk(name);
         if disk.first_difference(&disk.before()).is_some() {
             disk.is_unbootable(name);
         }
     }
 
-    /// The agent is none the worse: one more order. Its disk is one that nobody but the machine sees, so that its pages
-    /// are looked for in the machine's memory, full of the first image, and looked at again afterwards.
+    /// The agent still works: one more order. Its disk exists only in the machine's memory, which is searched for the
+    /// pages with the first image, and examined again afterwards.
     fn overwrites_the_disk_in_memory(&mut self, dir: &Path) {
         let first = self.memory(&dir.join("memory"));
         let pages = first.blocks(FULL).unwrap();
@@ -254,14 +254,14 @@ impl Bench {
             let right = found.iter().any(|address| second.page(*address).unwrap() == block);
             assert!(right, "block {at} is not what it must be");
         }
-        // Buffers hold a few blocks as well; where there are two pages, one that is right proves less.
+        // Buffers contain a few blocks as well; if a block has two pages, a correct one proves less.
         assert!(single * 2 > expected.len() / PAGE, "only {single} blocks were in memory once");
     }
 
     fn memory(&self, file: &Path) -> Memory {
         self.machine.qmp().unwrap().save_memory(u64::from(MEMORY) << 20, file).unwrap();
         let memory = Memory::open(file).unwrap();
-        // It stays readable, and its room is free as soon as it is not read any more.
+        // It stays readable until it is closed, and its space is freed then.
         std::fs::remove_file(file).unwrap();
         memory
     }
@@ -278,7 +278,7 @@ impl Bench {
         &self.disks[number.unwrap_or_else(|| panic!("no disk {name}"))]
     }
 
-    /// `sets` by name; firmware is to boot from the set `system`.
+    /// `sets` by name; firmware must boot from the set `system`.
     fn order(&self, id: &str, sets: Value) -> Receipt {
         self.put(id, sets);
         self.receipt(id)
@@ -290,7 +290,7 @@ impl Bench {
             let url = format!("{}/images/{}", self.controller.public_url(), image.image.file);
             json!({ "urls": [url], "digest": { "wire": image.image.wire, "content": image.image.content } })
         };
-        // Its table is an MBR, which does not say it.
+        // It has an MBR, which does not show the sector size.
         let mut for_4k = image(&self.images.raw);
         for_4k["sector_size"] = json!(4096);
         let order = json!({
@@ -330,11 +330,11 @@ impl Known {
     fn new(dir: &Path, number: usize, (name, _, sector): (&str, Bus, u32)) -> Self {
         let file = DiskFile::new(dir.join(format!("{name}.raw")));
         let size = inventory::size(number);
-        // Noise wherever an image goes and a MiB here and there; on a disk that nobody writes, less of it.
+        // Noise wherever an image goes, and in some MiB elsewhere; less of it on disks that are not written.
         let dense = if BYSTANDERS.contains(&name) { 2 << 20 } else { size };
         let dirt = Dirt { size, dense, stride: 8 << 20, seed: SEEDS + 100 + number as u64 };
         if BYSTANDERS.contains(&name) {
-            // No partition table: the same bytes can be made again.
+            // No partition table, so that the same bytes can be generated again.
             std::fs::write(file.path(), dirt.contents()).unwrap();
         } else {
             dirt.create(&file).unwrap();
@@ -347,7 +347,8 @@ impl Known {
         self.dirt.contents()
     }
 
-    /// The image is on the disk, what could be mistaken for something else is gone, and all the rest is as it was.
+    /// The image is on the disk, remains that could be mistaken for something are gone, and everything else is
+    /// unchanged.
     fn holds(&self, image: &Patchwork, name: &str) {
         let expected = image.over(&self.before(), &self.old, self.sector);
         assert_eq!(self.first_difference(&expected), None, "{name} differs at this byte");

@@ -39,8 +39,8 @@ fn an_image_with_its_root_in_a_volume_group_grows() {
     run("/usr/sbin/e2fsck", &["-f", "-n", &root.path().display().to_string()]);
 }
 
-/// A GPT with one partition, a group of one physical volume on it, and a root of 128 MiB in that. LVM writes the group
-/// without the kernel's device-mapper; the filesystem is laid where the volume begins.
+/// A GPT with one partition, a group with one physical volume on it, and a root of 128 MiB in that. LVM writes the
+/// group without using device-mapper; the filesystem is copied to where the volume begins.
 fn grouped_image(dir: &Path, image: &Path) {
     std::fs::File::create(image).unwrap().set_len(260 * MIB).unwrap();
     let path = image.display().to_string();

@@ -1,5 +1,5 @@
-//! LVM and LUKS from end to end: a Debian on LVM on LUKS on a mirror boots with a passphrase that is typed, its keys come to
-//! their keeper alone, and nothing that the machine said or wrote in the open holds one of them.
+//! LVM and LUKS end to end. A Debian on LVM on LUKS on a mirror boots with a typed passphrase, its keys can be
+//! decrypted only by their keeper, and none of the machine's unencrypted output contains one.
 
 mod grown;
 mod shapes;
@@ -27,7 +27,7 @@ struct Bench {
     seen: Receiver<Observation>,
     boot: Boot,
     disks: Vec<(DiskFile, String)>,
-    /// All that the machine said to its controller.
+    /// Everything that the machine sent to its controller.
     said: String,
     tpm: bool,
 }
@@ -66,7 +66,7 @@ impl Bench {
         self.disks.iter().fold(spec, |spec, (file, serial)| spec.disk(Disk::new(Bus::VirtioBlk, file.path(), serial)))
     }
 
-    /// Carries an order out, and says what came of it.
+    /// Carries out an order and returns its receipt.
     fn runs(&mut self, order: &Value) -> Receipt {
         self.controller.put_order(MAC, order.to_string()).unwrap();
         let machine = self.machine().nic(Nic::new(NicModel::Virtio, MAC)).boot(self.boot.clone()).start().unwrap();
@@ -201,7 +201,7 @@ fn on_a_mirror(url: &str, tree: &Image, to: &str) -> Value {
     })
 }
 
-/// An identity of age in a file, and its recipient.
+/// An age identity in a file, and its recipient.
 fn keeper(dir: &Path) -> (PathBuf, String) {
     let path = dir.join("keeper.key");
     let made = Command::new("age-keygen").arg("-o").arg(&path).output().unwrap();
@@ -211,7 +211,7 @@ fn keeper(dir: &Path) -> (PathBuf, String) {
     (path, to.to_owned())
 }
 
-/// A key out of a receipt, as its keeper gets at it.
+/// A key from a receipt, decrypted as its keeper would.
 fn opened(identity: &Path, key: &Value) -> String {
     let mut age = Command::new("age")
         .args(["--decrypt", "--identity"])

@@ -1,4 +1,4 @@
-//! Volumes of every shape over three disks, and LUKS upon one of them.
+//! Volumes of every type over three disks, and LUKS on one of them.
 
 use super::{Bench, MIB, PASSPHRASE, detail};
 use burin_tests::deploy::built_for_storage;

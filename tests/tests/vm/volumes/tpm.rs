@@ -1,4 +1,4 @@
-//! A volume that the TPM opens while the machine starts as it did, and that another TPM does not open.
+//! A volume that the TPM opens as long as the machine boots unchanged, and that another TPM does not open.
 
 use super::{Bench, MIB, detail, keeper, opened, wait};
 use burin_tests::deploy::built_for_storage;

@@ -15,7 +15,7 @@ impl Bits {
         &self.bytes
     }
 
-    /// The lowest `count` bits of `value`.
+    /// Appends the lowest `count` bits of `value`.
     pub fn push(&mut self, value: u64, count: usize) {
         for shift in (0..count.div_ceil(8)).rev() {
             let part = count.saturating_sub(shift * 8).min(8);
@@ -23,12 +23,12 @@ impl Bits {
         }
     }
 
-    /// The lowest `count` bits of a byte, at most eight.
+    /// Appends the lowest `count` bits of a byte, at most eight.
     fn push_byte(&mut self, value: u8, count: usize) {
         if count == 0 {
             return;
         }
-        // To the top of the byte, without what is above.
+        // Shifted to the top of the byte, without the higher bits.
         let value = value << (8 - count);
         let used = self.len % 8;
         match self.bytes.last_mut().filter(|_| used > 0) {
@@ -43,7 +43,7 @@ impl Bits {
         self.len += count;
     }
 
-    /// `count` bits of `bytes`, from bit `from` on; fewer where there are no more.
+    /// Appends `count` bits of `bytes`, starting at bit `from`; fewer if there are no more.
     pub fn extend(&mut self, bytes: &[u8], from: usize, count: usize) {
         let (mut at, end) = (from, (from + count).min(bytes.len() * 8));
         while at < end {
@@ -58,7 +58,7 @@ impl Bits {
         self.extend(&other.bytes, 0, other.len);
     }
 
-    /// The first 32, as far as there are so many.
+    /// The first 32 bits, if there are that many.
     pub fn first_32(&self) -> Option<u32> {
         let first = self.bytes.get(..4).filter(|_| self.len >= 32)?;
         Some(first.iter().fold(0, |all, byte| all << 8 | u32::from(*byte)))

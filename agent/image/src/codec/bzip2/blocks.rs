@@ -36,7 +36,7 @@ impl DecodeUnit for Block {
         stream.push(u64::from(sum), 32);
         let mut decoder = ::bzip2::bufread::BzDecoder::new(stream.bytes());
         put.all(&mut decoder)?;
-        // A mark inside of it would have ended it early.
+        // A mark within the data would have ended the block early.
         match decoder.into_inner().is_empty() {
             true => Ok(sum),
             false => Err(io::ErrorKind::InvalidData.into()),
@@ -44,7 +44,7 @@ impl DecodeUnit for Block {
     }
 }
 
-/// What was found, in the order of the file.
+/// The results, in the order of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Block,
@@ -54,7 +54,7 @@ enum Next {
 struct Order {
     units: UnitDecoder<Block>,
     next: VecDeque<Next>,
-    /// Of the blocks of this stream that were handed on.
+    /// Checksum of the blocks of this stream that were passed on.
     sum: u32,
 }
 
@@ -77,7 +77,7 @@ fn corrupt(what: &'static str) -> DecodeError {
     DecodeError::Read(io::Error::new(io::ErrorKind::InvalidData, what))
 }
 
-/// Takes one stream. Its last blocks may still be under way.
+/// Reads one stream. Its last blocks may still be in flight.
 fn stream(order: &mut Order, input: &mut Input, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
     let mut header = [0; 4];
     input.read_exact(&mut header).map_err(DecodeError::Read)?;
@@ -104,7 +104,7 @@ fn stream(order: &mut Order, input: &mut Input, sink: &mut Chunker<'_>) -> Resul
 }
 
 impl Order {
-    /// What came before an error is handed on, or is in error itself.
+    /// Before an error is returned, passes on everything that came before it. If that fails, its error is returned.
     fn or_first<T>(&mut self, found: io::Result<T>, sink: &mut Chunker<'_>) -> Result<T, DecodeError> {
         match found {
             Ok(found) => Ok(found),
@@ -122,7 +122,7 @@ impl Order {
         Ok(())
     }
 
-    /// Hands on the oldest block, and holds what ends with it against its checksum.
+    /// Passes on the oldest block. At the end of a stream, compares its checksum.
     fn next(&mut self, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
         match self.next.pop_front() {
             None => return Ok(()),
@@ -149,7 +149,7 @@ impl Order {
         }
     }
 
-    /// A block that failed, with those behind it, as long as there are such.
+    /// Joins a failed block with the blocks after it, as long as there are any.
     fn joined(&mut self, failed: Failed<Block>, sink: &mut Chunker<'_>) -> Result<u32, DecodeError> {
         let (level, mut bits) = (failed.unit.level, failed.unit.bits.clone());
         let behind = self.units.take_back();
@@ -177,7 +177,7 @@ impl Order {
                     let rest = usize::try_from(skip).ok().and_then(|skip| piece.get(skip..)).unwrap_or_default();
                     hand_on(rest, sink).map_err(DecodeError::Sink)?;
                 }
-                // The others are decoded once more.
+                // The others are decoded again.
                 for block in behind {
                     let again = Block { level: block.level, bits: block.bits.clone() };
                     self.units.put(again).map_err(DecodeError::Sink)?;

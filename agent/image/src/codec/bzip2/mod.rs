@@ -13,7 +13,7 @@ use crate::flow::input::Input;
 
 pub struct Bzip2;
 
-/// The digits of pi open a block, those of its square root end an empty stream.
+/// A block starts with digits of pi, the end of a stream with digits of its square root.
 const BLOCK: [u8; 6] = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
 const EMPTY: [u8; 6] = [0x17, 0x72, 0x45, 0x38, 0x50, 0x90];
 
@@ -45,7 +45,7 @@ impl Codec for Bzip2 {
         }
     }
 
-    /// Four bytes for each byte of a block of at most 900 kB; side by side, blocks and what they decode to.
+    /// Four bytes for each byte of a block of at most 900 kB; in parallel also the blocks and their output.
     fn memory(&self, _head: &[u8], limits: DecodeLimits) -> u64 {
         match limits.workers {
             0 | 1 => 4 << 20,

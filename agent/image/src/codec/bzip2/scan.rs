@@ -4,32 +4,32 @@ use super::bits::Bits;
 use crate::flow::input::Input;
 use std::io::{self, BufRead, Read};
 
-/// Digits of pi before each block, and of its square root before the end of a stream.
+/// Digits of pi start a block, digits of its square root the end of a stream.
 pub const BLOCK: u64 = 0x3141_5926_5359;
 pub const END: u64 = 0x1772_4538_5090;
 const MARK: usize = 48;
 const MASK: u64 = (1 << MARK) - 1;
-/// No block is longer: twenty bits for each of its symbols, and tables.
+/// Limit for a block: twenty bits for each of its symbols, and tables.
 pub const LONGEST: usize = 5 << 19;
 
-/// What ends a block.
+/// The mark after a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
     Block,
-    /// With the checksum of the stream behind it.
+    /// The end of the stream, with its checksum.
     End(u32),
 }
 
-/// A stream being searched, from its first mark on.
+/// A search through a stream, from its first mark on.
 pub struct Scan {
-    /// The last bytes, the newest lowest.
+    /// The last bytes, the newest in the lowest bits.
     register: u64,
-    /// Bits in it that belong to what follows the last mark.
+    /// Number of its bits that come after the last mark.
     left: usize,
 }
 
 impl Scan {
-    /// Takes the first mark of a stream, which is at a byte's boundary. Some blocks follow it, unless the stream is empty.
+    /// Reads the first mark of a stream, which is at a byte boundary. Blocks follow it unless the stream is empty.
     pub fn begin(input: &mut Input) -> io::Result<(Self, Mark)> {
         let mut bytes = [0; MARK / 8];
         input.read_exact(&mut bytes)?;
@@ -42,12 +42,12 @@ impl Scan {
         }
     }
 
-    /// Takes the bits up to the next mark, behind those that `bits` has already, and the mark.
+    /// Reads up to the next mark: appends the bits to `bits`, and returns the mark.
     pub fn next(&mut self, input: &mut Input, bits: &mut Bits) -> io::Result<Mark> {
         bits.push(self.register & ((1 << self.left) - 1), self.left);
-        // Bytes since then, those of the mark among them.
+        // Bytes read since then, including those of the mark.
         let mut taken: Vec<u8> = Vec::new();
-        // Bits that are known not to be of a mark that was found before.
+        // Bits that cannot belong to a mark that was found before.
         let mut fresh = self.left;
         loop {
             let piece = input.fill_buf()?;
@@ -85,7 +85,7 @@ impl Scan {
         }
     }
 
-    /// What follows the mark of a stream's end; with it ends the last byte.
+    /// The checksum after the end mark; padding to a whole byte follows.
     fn checksum(&mut self, input: &mut Input) -> io::Result<u32> {
         let mut bytes = [0; 4];
         let more = bytes.get_mut(..(32 - self.left).div_ceil(8)).unwrap_or_default();

@@ -14,11 +14,11 @@ use flate2::bufread::{GzDecoder, MultiGzDecoder};
 use std::io::{self, BufRead, Read};
 use std::thread;
 
-/// Bytes that a unit has at least, if more members follow.
+/// The least size of a unit, if more members follow.
 const SHORTEST: usize = 256 * 1024;
-/// A member that is longer is decoded while it comes in.
+/// A longer member is decoded while it arrives.
 pub const LONGEST: usize = 2 << 20;
-/// Bytes that tell whether a member begins.
+/// Bytes needed to recognise the start of a member.
 const HEADER: usize = 10;
 
 struct Members(Vec<u8>);
@@ -62,9 +62,9 @@ pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) 
     })
 }
 
-/// All that is left, without the first `known` bytes of what it decodes to.
+/// Decodes the rest, without the first `known` bytes of its output.
 fn rest(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>, mut known: u64) -> Result<(), ImageError> {
-    // Nothing is left where the last unit ended with the file.
+    // Nothing is left if the last unit ended with the file.
     while !input.peek(1)?.is_empty() {
         known = one(input, decoder, sink, known)?;
         if !decoder.another(input, sink)? {
@@ -74,7 +74,7 @@ fn rest(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>, mut kn
     Ok(())
 }
 
-/// One member, without its first `known` bytes. Returns how many of those it did not have.
+/// Decodes one member, without the first `known` bytes of its output. Returns how many of those it did not have.
 fn one(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>, known: u64) -> Result<u64, ImageError> {
     let filled = {
         let mut member = GzDecoder::new(&mut *input);
@@ -86,12 +86,12 @@ fn one(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>, known: 
     filled.map_err(|fault| decoder.explain(input, fault))
 }
 
-/// What comes next.
+/// The next unit.
 enum Taken {
     Members(Members),
-    /// A member that no other follows soon enough. Nothing was taken.
+    /// A member with no other member soon enough after it. Nothing was read.
     Long,
-    /// The same, with the end of the file in sight.
+    /// The same, but the end of the file is near.
     Last,
 }
 
@@ -118,7 +118,7 @@ fn take(input: &mut Input) -> io::Result<Taken> {
     }
 }
 
-/// Where a member begins, as far as its header tells (RFC 1952, 2.3), not before `from`.
+/// The start of the next member at or after `from`, as far as its header shows (RFC 1952, 2.3).
 fn beginning(bytes: &[u8], from: usize) -> Option<usize> {
     let found = bytes.get(from..)?.windows(HEADER).position(|header| {
         matches!(header, [0x1f, 0x8b, 8, flags, _, _, _, _, extra, system]

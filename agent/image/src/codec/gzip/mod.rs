@@ -31,12 +31,12 @@ impl Codec for Gzip {
         }
     }
 
-    /// Tapes and some builders pad with them, and gzip itself takes no notice.
+    /// Tapes and some builders pad with zeros, which gzip itself ignores.
     fn padding(&self) -> Option<usize> {
         Some(1)
     }
 
-    /// A window of 32 KiB and tables; side by side, units of members and what they decode to.
+    /// A window of 32 KiB and tables; in parallel also units of members and their output.
     fn memory(&self, _head: &[u8], limits: DecodeLimits) -> u64 {
         match limits.workers {
             0 | 1 => 64 << 10,

@@ -6,19 +6,19 @@ use crate::flow::byte_queue::ByteQueue;
 use crate::flow::input::Input;
 use std::io::{self, BufRead, Read};
 
-/// RFC 8878, 3.1.1.2.4: no block is larger.
+/// RFC 8878, 3.1.1.2.4: the largest block.
 pub const LARGEST_BLOCK: usize = 128 << 10;
 
-/// A frame as far as it was collected.
+/// The part of a frame that was collected.
 #[derive(Debug)]
 pub enum Collected {
     /// All of it.
     Whole { packed: ByteQueue, window: usize },
-    /// It is too large, cut short or malformed: the streaming decoder shall see.
+    /// The frame is too large, truncated or malformed: the streaming decoder handles it.
     Begun(ByteQueue),
 }
 
-/// Bytes of the window that the frame at the beginning of `head` asks for, or behind one frame to be skipped.
+/// The window that the first frame in `head` needs, possibly after one skippable frame.
 pub fn window(head: &[u8]) -> Option<u64> {
     let head = match sniff::skippable(head) {
         Some(len) => head.get(usize::try_from(len).ok()?.checked_add(8)?..)?,
@@ -33,7 +33,7 @@ pub fn window(head: &[u8]) -> Option<u64> {
     Some(size + if len == 2 { 256 } else { 0 })
 }
 
-/// Takes one frame from `input`, unless it is too large. `window`: bytes that decoding it keeps of what it made.
+/// Collects one frame from `input`, unless it is too large. `window` is the memory of its decoder for earlier output.
 pub fn collect(input: &mut Input) -> io::Result<Collected> {
     input.keep();
     let window = scan(input);
@@ -44,7 +44,7 @@ pub fn collect(input: &mut Input) -> io::Result<Collected> {
     })
 }
 
-/// Goes over a frame; its window, where the frame is whole and small enough.
+/// Scans a frame. Returns its window if the frame is complete and small enough.
 fn scan(input: &mut Input) -> io::Result<Option<usize>> {
     let start = input.position();
     let mut head = [0; 5];
@@ -67,7 +67,7 @@ fn scan(input: &mut Input) -> io::Result<Option<usize>> {
     }
     let size = u64::from_le_bytes(size) + if content == 2 { 256 } else { 0 };
     let size = if content > 0 { size } else { u64::MAX };
-    // A window of a content that is smaller is as large as that.
+    // If the content is smaller, its size is the window.
     let window = if single { size } else { window_size(window[0]).min(size) };
     let window = usize::try_from(window).unwrap_or(usize::MAX);
     let mut bound = 0;
@@ -85,7 +85,7 @@ fn scan(input: &mut Input) -> io::Result<Option<usize>> {
             _ => return Ok(None),
         };
         bound += decoded;
-        // Empty blocks decode to nothing and still take room.
+        // Empty blocks have no output but still take space.
         let packed = (input.position() - start) as usize;
         if bound.max(packed) > LARGEST || stored > LARGEST_BLOCK || !pass(input, stored)? {
             return Ok(None);
@@ -103,7 +103,7 @@ fn window_size(descriptor: u8) -> u64 {
     base + base / 8 * u64::from(descriptor & 7)
 }
 
-/// Takes as many bytes as `to` has; false where fewer are left.
+/// Fills `to`; false if there are not enough bytes.
 fn take(input: &mut Input, to: &mut [u8]) -> io::Result<bool> {
     match input.read_exact(to) {
         Ok(()) => Ok(true),
@@ -112,7 +112,7 @@ fn take(input: &mut Input, to: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-/// Passes over `count` bytes; false where fewer are left.
+/// Skips `count` bytes; false if there are not enough.
 fn pass(input: &mut Input, mut count: usize) -> io::Result<bool> {
     while count > 0 {
         let available = input.fill_buf()?.len();
@@ -141,7 +141,7 @@ mod tests {
         }
     }
 
-    /// What comes of `bytes`, given in pieces of so many.
+    /// The result for `bytes` that arrive in pieces of this size.
     fn collected(bytes: &[u8], piece: usize) -> Collected {
         collect(&mut Input::new(Box::new(Cut(bytes.chunks(piece).map(<[u8]>::to_vec).collect())))).unwrap()
     }
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_frame_of_countless_empty_blocks_is_not_collected() {
-        // Single segment, one byte of content size; then raw blocks of no bytes.
+        // Single segment, one byte of content size; then empty raw blocks.
         let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x20, 0];
         frame.resize(3 * LARGEST, 0);
         match collected(&frame, 1 << 20) {

@@ -12,7 +12,7 @@ use crate::flow::chunker::{Chunker, DecodeError};
 use crate::flow::input::Input;
 use std::io::BufRead;
 
-/// Largest frame, compressed or decoded, that a worker takes: what pzstd makes by default.
+/// The largest frame, compressed or decoded, for a worker: pzstd's default.
 pub const LARGEST_FRAME: usize = 8 << 20;
 
 pub struct Zstd;
@@ -45,7 +45,7 @@ impl Codec for Zstd {
         true
     }
 
-    /// The window of the first frame; small ones side by side are within the buffers of every write.
+    /// The window of the first frame. Small frames in parallel are within the buffers of every write.
     fn memory(&self, head: &[u8], _limits: DecodeLimits) -> u64 {
         match frame::window(head) {
             Some(window) if window > LARGEST_FRAME as u64 => window,
@@ -54,7 +54,7 @@ impl Codec for Zstd {
     }
 }
 
-/// One frame, however large.
+/// Decodes one frame of any size.
 pub fn one_frame(input: impl BufRead, limits: DecodeLimits, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
     let decoder = ::zstd::stream::read::Decoder::with_buffer(input).map_err(DecodeError::Read)?;
     let mut decoder = decoder.single_frame();

@@ -59,43 +59,43 @@ pub fn decode(input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) 
     })
 }
 
-/// A frame whose turn has not come.
+/// A frame whose turn has not come yet.
 enum Waiting {
     Parts(Consumer<io::Result<FramePart>>),
     Zeros(usize),
 }
 
-/// Frames on their way through the workers, in the order of the image.
+/// Frames being decoded by the workers, in the order of the image.
 struct Order<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     shared: &'scope WorkerContext<'scope>,
     jobs: Producer<Job>,
     queue: Queue,
     waiting: VecDeque<Waiting>,
-    /// Frames so far.
+    /// Number of frames so far.
     taken: u64,
     spawned: usize,
     workers: usize,
     /// Bytes of compressed frames that wait or are being decoded.
     packed: Arc<AtomicUsize>,
-    /// The largest so far: a worker keeps its memory.
+    /// The largest window so far: workers keep their memory.
     window: usize,
     in_flight: usize,
 }
 
-/// Whether so many workers may have windows of that size. They share `in_flight` with the compressed frames, half and half.
+/// Whether this many workers may have windows of this size. Windows and compressed frames each get half of `in_flight`.
 fn windows_fit(workers: usize, window: usize, in_flight: usize) -> bool {
     workers.saturating_mul(window) <= in_flight / 2
 }
 
 /// Whether a frame of `more` bytes may join `packed` bytes of others.
 fn packed_fits(packed: usize, more: usize, windows: usize, in_flight: usize) -> bool {
-    // One alone always goes.
+    // A single frame always fits.
     packed == 0 || packed + more + windows <= in_flight
 }
 
 impl Order<'_, '_> {
-    /// Takes one frame.
+    /// Handles one frame.
     fn frame(&mut self, input: &mut Input, decoder: &Decoder<'_>, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
         let rest = match collect(input).map_err(DecodeError::Read)? {
             Collected::Whole { packed, window } => match self.dispatch(packed, window, sink)? {
@@ -108,14 +108,14 @@ impl Order<'_, '_> {
         one_frame(rest.chain(input), decoder.limits, sink)
     }
 
-    /// Gives a frame to the workers; back it comes where its window is too large for that.
+    /// Gives a frame to the workers. Returns it if its window is too large for that.
     fn dispatch(
         &mut self,
         packed: ByteQueue,
         window: usize,
         sink: &mut Chunker<'_>,
     ) -> Result<Option<ByteQueue>, DecodeError> {
-        // One more than there are workers: they shall not idle while the oldest frame is handed on to the device.
+        // One more than there are workers, so that they do not idle while the oldest frame is passed to the device.
         while self.waiting.len() > self.spawned {
             self.next(sink)?;
         }
@@ -150,7 +150,7 @@ impl Order<'_, '_> {
         Ok(None)
     }
 
-    /// Hands on the oldest frame.
+    /// Passes on the oldest frame.
     fn next(&mut self, sink: &mut Chunker<'_>) -> Result<(), DecodeError> {
         let Some(frame) = self.waiting.front() else { return Ok(()) };
         match frame {

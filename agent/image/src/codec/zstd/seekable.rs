@@ -10,7 +10,7 @@ use zstd::bulk::Decompressor;
 const MAGIC: u32 = 0x8f92_eab1;
 const SKIPPABLE: u32 = 0x184d_2a5e;
 const FOOTER: usize = 9;
-/// A table of more bytes belongs to an image of several terabytes.
+/// Larger tables would belong to images of several terabytes.
 const LARGEST_TABLE: u64 = 8 << 20;
 
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ pub struct Seekable {
     file: Box<dyn ReadAt>,
     frames: Vec<Frame>,
     len: u64,
-    /// The frame that was fetched last: the next stretch may begin in it.
+    /// The last fetched frame: the next range may start in it.
     last: Option<CompressedFrame>,
     name: String,
 }
@@ -40,7 +40,7 @@ pub struct CompressedFrame {
 }
 
 impl CompressedFrame {
-    /// Where it is in the image.
+    /// Its range in the image.
     pub fn range(&self) -> Range<u64> {
         self.frame.start..self.frame.start + self.frame.len as u64
     }
@@ -93,19 +93,19 @@ impl Seekable {
         Ok(Self { file, frames, len: start, last: None, name: name.to_owned() })
     }
 
-    /// Bytes of the image.
+    /// Length of the image in bytes.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// The largest frame, compressed or decoded.
+    /// Size of the largest frame, compressed or decoded.
     pub fn largest(&self) -> usize {
         self.frames.iter().map(|frame| frame.packed_len.max(frame.len)).max().unwrap_or(0)
     }
 
-    /// The frames that hold `range` of the image, in order, by one request.
+    /// Fetches the frames that contain `range` of the image, in order, with one request.
     pub fn fetch(&mut self, range: Range<u64>) -> Result<Vec<CompressedFrame>, ImageError> {
-        // Empty ones have the same beginning as what follows.
+        // Empty frames have the same start as the next one.
         let first = self.frames.partition_point(|frame| frame.start + frame.len as u64 <= range.start);
         let wanted = self.frames.get(first..).unwrap_or_default().iter().take_while(|frame| frame.start < range.end);
         let wanted: Vec<(usize, Frame)> = (first..).zip(wanted.copied()).collect();
@@ -113,7 +113,7 @@ impl Seekable {
         let missing = wanted.get(fetched.len()..).unwrap_or_default();
         if let (Some((_, from)), Some((_, to))) = (missing.first(), missing.last()) {
             let packed = to.packed + to.packed_len as u64 - from.packed;
-            // Only frames that are made to take memory are much larger than what they hold.
+            // Only maliciously made frames are much larger than their content.
             if packed > 2 * (range.end - range.start) + 2 * LARGEST_FRAME as u64 {
                 return Err(damaged(&self.name, "its frames take far more than they hold"));
             }
@@ -139,7 +139,7 @@ impl Seekable {
 pub struct FrameDecoder {
     name: String,
     decoder: Option<Decompressor<'static>>,
-    /// The last frame that was wanted in part, decoded.
+    /// The last partially used frame, decoded.
     whole: Vec<u8>,
     number: Option<usize>,
 }
@@ -151,7 +151,7 @@ impl Clone for FrameDecoder {
 }
 
 impl FrameDecoder {
-    /// Puts what `packed` has of the image at `offset` into `out`.
+    /// Fills the part of `out` that `packed` covers. `offset` is the position of `out` in the image.
     pub fn unpack(&mut self, packed: &CompressedFrame, out: &mut [u8], offset: u64) -> Result<(), ImageError> {
         let range = packed.range();
         let (from, to) = (range.start.max(offset), range.end.min(offset + out.len() as u64));
@@ -218,7 +218,7 @@ mod tests {
         file
     }
 
-    /// A stretch of the image, decoded into one that begins and ends elsewhere.
+    /// Decodes a range of the image that starts and ends within frames.
     fn read(file: &mut Seekable, decoder: &mut FrameDecoder, range: Range<u64>) -> Result<Vec<u8>, ImageError> {
         let mut out = vec![0; (range.end - range.start) as usize];
         let fetched = file.fetch(range.clone())?;

@@ -12,18 +12,18 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
-/// Parts of the largest frame and its end: nobody who decodes waits for whoever takes them.
+/// The parts of the largest frame and its end: a worker never waits for its parts to be taken.
 pub const PARTS: usize = crate::codec::zstd::LARGEST_FRAME / CHUNK + 1;
-/// Buffers that frames leave to others. Who hands on chunks needs one to copy into where a frame does not begin at a
-/// chunk's boundary, while everything else may be waiting for exactly that.
+/// Buffers that frames leave to others. The thread that passes on chunks needs one to copy into if a frame does not
+/// start at a chunk boundary, and everything else may be waiting for exactly that.
 const KEPT_IN_TURN: usize = 1;
-/// As long as it is not their turn they also leave one to the frame whose turn it is, one for the chunk that two frames
-/// share, and the one that holds the image's first chunk to the very end.
+/// Frames whose turn has not come also leave one for the current frame, one for the chunk that two frames share, and
+/// the one that holds the image's first chunk until the end.
 pub const KEPT: usize = KEPT_IN_TURN + 3;
 
 pub type Queue = Arc<Mutex<Consumer<Job>>>;
 
-/// A compressed frame, counted for as long as it is held.
+/// A compressed frame, counted as long as it is held.
 pub struct CountedFrame {
     packed: ByteQueue,
     counted: usize,
@@ -46,22 +46,22 @@ impl Drop for CountedFrame {
 
 /// A frame to be decoded.
 pub struct Job {
-    /// Which frame of the image, from 0.
+    /// The number of the frame in the image, from 0.
     pub number: u64,
     pub packed: CountedFrame,
     pub reply: Producer<io::Result<FramePart>>,
 }
 
 pub enum FramePart {
-    /// A whole one.
+    /// A whole chunk.
     Chunk(Chunk),
-    /// So many bytes, which are fewer.
+    /// The rest: this many bytes, less than a chunk.
     Rest(PoolBuf, usize),
-    /// That was all.
+    /// The end of the frame.
     End,
 }
 
-/// What the workers have in common.
+/// State shared by the workers.
 pub struct WorkerContext<'a> {
     pool: &'a Pool,
     stop: &'a Stop,
@@ -78,13 +78,13 @@ impl<'a> WorkerContext<'a> {
         Self { pool, stop, waited, window_log, turn: AtomicU64::new(0), zeros: ZeroFrame::default() }
     }
 
-    /// It is this frame's turn.
+    /// Starts the turn of this frame.
     pub fn turn(&self, number: u64) {
         self.turn.store(number, Ordering::Release);
         self.pool.ask_again();
     }
 
-    /// A buffer for a frame; none once nobody wants it any more.
+    /// A buffer for a frame; `None` once nobody needs it any more.
     fn buffer(&self, number: u64, reply: &Producer<io::Result<FramePart>>) -> Option<PoolBuf> {
         let due = || self.turn.load(Ordering::Acquire) >= number;
         let kept = || if due() { KEPT_IN_TURN } else { KEPT };
@@ -93,7 +93,7 @@ impl<'a> WorkerContext<'a> {
                 return None;
             }
             let take = || self.pool.take_beyond(&kept, TICK);
-            // Frames that wait for their turn hold nobody up.
+            // Frames that wait for their turn delay nobody.
             let taken = if due() { timed(self.waited, take) } else { take() };
             if taken.is_some() {
                 return taken;
@@ -102,16 +102,16 @@ impl<'a> WorkerContext<'a> {
     }
 }
 
-/// A frame that decodes to zeros, as it came: where the same bytes come again, nothing has to be decoded. Encoders make
-/// the same few bytes of each equally long stretch of zeros.
+/// A frame of zeros in compressed form: if the same bytes come again, they need no decoding. Encoders write the same
+/// few bytes for each equally long range of zeros.
 #[derive(Default)]
 pub struct ZeroFrame(Mutex<Option<(Vec<u8>, usize)>>);
 
 impl ZeroFrame {
-    /// A frame of zeros is a byte or some for each block of up to 128 KiB.
+    /// A frame of zeros has a few bytes for each block of up to 128 KiB.
     const LARGEST: usize = 4096;
 
-    /// How many zeros `packed` is.
+    /// The number of zeros that `packed` decodes to.
     pub fn len_of(&self, packed: &ByteQueue) -> Option<usize> {
         let packed = packed.small(Self::LARGEST)?;
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,7 +160,7 @@ fn decoder(window_log: u32) -> io::Result<Decoder<'static>> {
     Ok(decoder)
 }
 
-/// Decodes a frame. How many bytes it has if they are all zeros, otherwise 0; none where nobody wants it any more.
+/// Decodes a frame. Returns its length if it is all zeros, otherwise 0; `None` once nobody needs it any more.
 fn unpack(
     decoder: &mut Decoder<'_>,
     packed: &mut ByteQueue,
@@ -192,7 +192,7 @@ fn unpack(
         if reply.push(Ok(part)).is_err() {
             return Ok(None);
         }
-        // The checksum behind the last byte takes no buffer.
+        // The checksum after the last byte needs no buffer.
         ended = ended || step(decoder, packed, &mut [])?.ended;
     }
     match packed.len() {
@@ -227,7 +227,7 @@ mod tests {
         packed
     }
 
-    /// What a frame decodes to, with one single buffer, and what is found out about it.
+    /// Decodes a frame with a single buffer. Returns the content and the result.
     fn unpacked(frame: &[u8]) -> (Vec<u8>, io::Result<Option<usize>>) {
         let pool = Pool::new(1);
         let (reply, parts) = channel(PARTS);
@@ -257,7 +257,7 @@ mod tests {
             let frame = zstd::bulk::compress(&data, 1).unwrap();
             let (bytes, found) = unpacked(&frame);
             assert!(bytes == data, "{len}");
-            // The first byte is a zero.
+            // The first byte is zero.
             assert_eq!(found.unwrap(), Some(if len == 1 { 1 } else { 0 }));
         }
     }

@@ -8,17 +8,17 @@ use burin_disk::{CHUNK, Chunk, Pool, PoolBuf};
 use std::io;
 use zstd::stream::raw::{InBuffer, Operation, OutBuffer};
 
-/// An extent of the disk inside, as it is in the image.
+/// An extent of the guest's disk, as stored in the image.
 pub struct ClusterRun {
     pub parts: Vec<ClusterPart>,
-    /// What the parts need, one after the other.
+    /// The bytes that the parts need, one after the other.
     pub bytes: Vec<u8>,
     pub len: usize,
 }
 
 pub struct ClusterPart {
     pub cluster: u64,
-    /// Where in the cluster it begins.
+    /// The start within the cluster.
     pub within: usize,
     pub len: usize,
     pub how: How,
@@ -28,7 +28,7 @@ pub struct ClusterPart {
 pub enum How {
     Zero,
     Plain,
-    /// So many bytes that decompress to the whole cluster.
+    /// This many bytes decompress to the whole cluster.
     Compressed(usize),
 }
 
@@ -36,11 +36,11 @@ pub enum How {
 pub enum Piece {
     Zeros(usize),
     Chunk(Chunk),
-    /// Fewer bytes than a chunk has: the last.
+    /// Less than a chunk: the last one.
     Rest(PoolBuf, usize),
 }
 
-/// Makes the bytes of extents.
+/// Decodes extents.
 pub struct ClusterDecoder {
     name: String,
     cluster: usize,
@@ -83,7 +83,7 @@ impl ClusterDecoder {
         }
     }
 
-    /// Fills the beginning of `out`, which has room for all of `extent`.
+    /// Fills the start of `out`, which is large enough for all of `extent`.
     pub fn unpack(&mut self, extent: &ClusterRun, mut out: &mut [u8]) -> Result<(), ImageError> {
         let mut bytes = extent.bytes.as_slice();
         for part in &extent.parts {
@@ -102,7 +102,7 @@ impl ClusterDecoder {
                     let unpacked = if part.len == self.cluster {
                         self.decompress(from, to)
                     } else {
-                        // A cluster larger than a chunk, or the disk's last.
+                        // A cluster that is larger than a chunk, or the disk's last one.
                         let mut whole = vec![0; self.cluster];
                         let unpacked = self.decompress(from, &mut whole);
                         to.copy_from_slice(&whole[part.within..part.within + part.len]);
@@ -117,7 +117,7 @@ impl ClusterDecoder {
         Ok(())
     }
 
-    /// Fills all of `out`. Bytes may follow, as clusters are compressed into whole sectors.
+    /// Fills all of `out`. More bytes may follow, because compressed clusters occupy whole sectors.
     fn decompress(&mut self, packed: &[u8], out: &mut [u8]) -> io::Result<()> {
         let codec = match (&mut self.codec, self.zstd) {
             (Some(codec), _) => codec,

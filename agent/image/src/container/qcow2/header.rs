@@ -1,14 +1,14 @@
 //! Parses the header and the table entries of a qcow2 image.
 
 const MAGIC: u32 = 0x5146_49fb;
-/// More would not fit a disk: 8 EiB needs less with clusters of 2 MiB.
+/// Limit: 8 EiB needs less with clusters of 2 MiB.
 const LARGEST_L1: u64 = 32 << 20;
 pub const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 
 /// The parts of the header that matter for reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// Length in bytes of the disk inside.
+    /// Size of the guest's disk in bytes.
     pub size: u64,
     pub cluster_bits: u32,
     pub l1_entries: u64,
@@ -17,7 +17,7 @@ pub struct Header {
     version: u32,
 }
 
-/// Why a header will not do.
+/// Why a header is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeaderError {
     Damaged(String),
@@ -25,7 +25,7 @@ pub enum HeaderError {
 }
 
 impl Header {
-    /// From the first 105 bytes or more.
+    /// Parses the first 105 bytes or more.
     pub fn parse(head: &[u8]) -> Result<Self, HeaderError> {
         let damaged = |what: &str| HeaderError::Damaged(what.to_owned());
         let short = || damaged("the header is cut short");
@@ -48,7 +48,7 @@ impl Header {
             return refuse("that is encrypted");
         }
         let incompatible = if version >= 3 { u64_at(72)? } else { 0 };
-        // Bit 0, dirty, concerns reference counts only.
+        // Bit 0, dirty, concerns only reference counts.
         match incompatible & !1 {
             features if features & 2 != 0 => return Err(damaged("it is marked corrupt (try qemu-img check)")),
             features if features & 4 != 0 => return refuse("with an external data file"),
@@ -84,7 +84,7 @@ impl Header {
     }
 }
 
-/// Where a cluster's bytes are.
+/// The location of a cluster's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClusterData {
     Zero,
@@ -92,7 +92,7 @@ pub enum ClusterData {
     Compressed { offset: u64, len: u64 },
 }
 
-/// An L2 entry, taken apart; none where it is malformed.
+/// Decodes an L2 entry; `None` if it is malformed.
 pub fn place(entry: u64, header: &Header) -> Option<ClusterData> {
     if entry & (1 << 62) != 0 {
         let width = 62 - (header.cluster_bits - 8);

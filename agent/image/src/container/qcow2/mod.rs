@@ -15,13 +15,13 @@ use crate::flow::workers::Workers;
 use crate::source::random::ReadAt;
 use burin_disk::CHUNK;
 
-/// Fetches the disk inside.
+/// Reads the guest's disk.
 pub struct Qcow2 {
     file: Box<dyn ReadAt>,
     name: String,
     header: Header,
     l1: Vec<u8>,
-    /// The L2 table in use, and which it is.
+    /// The L2 table in use, and its index.
     l2: Vec<u8>,
     l2_index: Option<u64>,
 }
@@ -40,7 +40,7 @@ impl Qcow2 {
         Ok(Self { file, name: name.to_owned(), header, l1, l2: Vec::new(), l2_index: None })
     }
 
-    /// Length in bytes of the disk inside.
+    /// Size of the guest's disk in bytes.
     pub fn size(&self) -> u64 {
         self.header.size
     }
@@ -69,7 +69,7 @@ impl Qcow2 {
         entry.ok_or_else(|| damaged(&self.name, format!("the entry of cluster {cluster} is not aligned")))
     }
 
-    /// What it takes to make `len` bytes of the disk inside, which begin at `offset` and lie within it.
+    /// Fetches what is needed for `len` bytes of the guest's disk at `offset`, which are within it.
     pub fn fetch(&mut self, mut offset: u64, len: usize) -> Result<ClusterRun, ImageError> {
         let mut extent = ClusterRun { parts: Vec::new(), bytes: Vec::new(), len };
         let mut left = len;
@@ -83,7 +83,7 @@ impl Qcow2 {
                     How::Plain
                 }
                 ClusterData::Compressed { offset, len } => {
-                    // The last sector need not be there in full.
+                    // The last sector may be incomplete.
                     let len = usize::try_from(len.min(self.file.len().saturating_sub(offset))).unwrap_or(0);
                     self.append(&mut extent.bytes, offset, len)?;
                     How::Compressed(len)
@@ -106,11 +106,11 @@ impl Qcow2 {
         ClusterDecoder::new(&self.name, 1 << self.header.cluster_bits, self.header.zstd)
     }
 
-    /// Sends all of the disk inside to `sink`, decompressed by so many workers as `buffers` are enough for.
+    /// Sends the whole guest's disk to `sink`, decompressed by as many of `workers` as `buffers` allow.
     pub fn run(mut self, workers: usize, buffers: usize, sink: &mut Chunker<'_>) -> Result<(), ImageError> {
         let (size, decoder, pool, stop) = (self.header.size, self.decoder(), sink.pool(), sink.stop());
-        // Each may hold one that waits for its turn and one that it fills. The others: the image's first chunk, which is
-        // withheld to the end, and what is being written.
+        // Each worker may hold one buffer that waits for its turn, and one that it fills. The others: the image's first
+        // chunk, which is withheld until the end, and the one being written.
         let workers = workers.min(buffers.saturating_sub(2) / 2);
         std::thread::scope(|scope| {
             let fetch = move |(offset, len)| self.fetch(offset, len);

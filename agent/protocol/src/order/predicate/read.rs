@@ -1,4 +1,4 @@
-//! Reading predicates. Everything is visited in place, so that an error knows its path.
+//! Parses predicates. Everything is visited in place, so that errors know their path.
 
 use super::{Clause, Condition, Count, Operand, Operands, Predicate, Scalar, Test};
 use crate::order::value::attribute;
@@ -43,7 +43,7 @@ impl<'de> Deserialize<'de> for Predicate {
     }
 }
 
-/// Reads the test named `word`.
+/// Parses the test named `word`.
 fn test<'de, A: MapAccess<'de>>(word: &str, access: &mut A) -> Result<Test, A::Error> {
     Ok(match word {
         "eq" => Test::Eq(access.next_value()?),

@@ -1,4 +1,4 @@
-//! JSON Schemas of predicates, by hand: what is read is wider than any derived type.
+//! JSON Schemas of predicates, written by hand, because the parser accepts more than any derived type.
 
 use super::{Condition, Count, Operand, Operands, Predicate};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

@@ -1,4 +1,4 @@
-//! Writing predicates: what is written reads back as the same.
+//! Serialises predicates in a form that parses to the same predicate.
 
 use super::{Clause, Condition, Count, Operand, Operands, Predicate, Scalar, Test};
 use serde::ser::{SerializeMap, SerializeSeq};

@@ -37,7 +37,7 @@ impl Perform for AddPartition {
         };
         let guid = new.guid.to_string();
         let receipt = table::commit(disk, &TableChange { add: vec![new], ..TableChange::default() })?;
-        // An MBR has no GUIDs: there it is the one that was not there before.
+        // An MBR has no GUIDs: there it is the partition that did not exist before.
         let made = receipt.partitions.iter().find(|one| one.guid.as_deref() == Some(&guid));
         let made = made.or_else(|| receipt.changed.iter().find(|one| one.before.is_none()).map(|one| &one.after));
         if let Some(made) = made {
@@ -48,7 +48,7 @@ impl Perform for AddPartition {
     }
 }
 
-/// A partition of the image that takes the place of a new one.
+/// A partition of the image that is used instead of a new one.
 #[derive(Debug, Serialize)]
 struct Reused<'a> {
     device: String,

@@ -4,7 +4,7 @@ use super::{Identifier, Node, Plan, PlannedPartition, Size, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Into the free space at the end of a copied table.
+/// Adds a partition in the free space at the end of a copied table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AddPartition {
     pub disk: usize,

@@ -1,5 +1,5 @@
-//! Makes the firmware's boot entry. The loader is looked for together with the other steps; the entry is made once the
-//! disks boot.
+//! Makes the firmware's boot entry. The loader is looked up together with the other steps; the entry is made once the
+//! disks are bootable.
 
 use super::{ApplyError, BootEntry, Perform, Ramdisk, Work};
 use crate::apply::bound::{Access, BoundDisk};
@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// An EFI system partition in an MBR.
 const MBR_ESP: u8 = 0xef;
 
-/// A loader on one disk, on its way to firmware.
+/// A loader on one disk, for the firmware.
 #[derive(Debug, Clone)]
 pub struct Found {
     device: String,
@@ -35,7 +35,7 @@ impl Perform for BootEntry {
         if self.order == BootOrder::Keep || !work.paths.sys.join("firmware/efi").exists() {
             return Ok(());
         }
-        // The last one made is the first in the order: they are made from the last disk to the first.
+        // The last entry made comes first in the boot order, so they are made from the last disk to the first.
         for &index in self.disks.iter().rev() {
             work.add_found(look(self, work, index)?);
         }
@@ -54,7 +54,7 @@ fn look(step: &BootEntry, work: &Work, index: usize) -> Result<Found, ApplyError
     let guids = |partitions: &[crate::protocol::plan::ExistingPartition]| -> Vec<Uuid> {
         partitions.iter().filter_map(|old| old.guid.as_deref()?.parse().ok()).collect()
     };
-    // Another disk, perhaps one that is preserved, may have the same: a clone.
+    // Another disk, perhaps a preserved one, may have the same GUID: a clone.
     let elsewhere = work.inventory.disks.data.iter().filter(|other| other.path != planned.device);
     let elsewhere: Vec<Uuid> = elsewhere
         .flat_map(|other| &other.partitions)
@@ -66,7 +66,7 @@ fn look(step: &BootEntry, work: &Work, index: usize) -> Result<Found, ApplyError
     Ok(Found { device: planned.device.clone(), target, order: step.order })
 }
 
-/// The EFI system partition as firmware names it, and the GUIDs of all partitions.
+/// The EFI system partition in the firmware's notation, and the GUIDs of all partitions.
 fn esp(disk: &BoundDisk) -> Result<(HardDrive, Vec<Uuid>), ApplyError> {
     let no_esp = || ApplyError::NoEsp { device: disk.name().to_owned() };
     match table::read(disk)? {
@@ -78,7 +78,7 @@ fn esp(disk: &BoundDisk) -> Result<(HardDrive, Vec<Uuid>), ApplyError> {
             let esp = partitions.iter().filter(own).find(|one| Some(one.type_guid) == esp_type).ok_or_else(no_esp)?;
             Ok((entry::hard_drive(esp), partitions.iter().map(|one| one.guid).collect()))
         }
-        // UEFI 2.10, 5.2.1: such a disk is named by the signature in its first sector.
+        // UEFI 2.10, 5.2.1: such a disk is identified by the signature in its first sector.
         Label::Mbr(entries) => {
             let esp = entries.iter().find(|one| one.kind == MBR_ESP).ok_or_else(no_esp)?;
             let (first_lba, sectors) = (u64::from(esp.first_lba), u64::from(esp.sectors));
@@ -98,7 +98,7 @@ pub fn tell_firmware(work: &Work) -> Result<(), ApplyError> {
                 log::info!("boot order: {} (was {})", receipt.order_after.join(" "), receipt.order_before.join(" "));
                 work.note("boot-entry", &device, &receipt);
             }
-            // The system is whole and firmware finds \EFI\BOOT by itself: said aloud, and no reason to fail.
+            // The system is complete and firmware finds \EFI\BOOT by itself: reported, but not a failure.
             Err(error) if found_by_default(&target.loader) => {
                 log::warn!("no boot entry [{}]; firmware will look for \\EFI\\BOOT", error.code());
                 work.anomaly(&device, &error);

@@ -4,7 +4,7 @@ use super::{BootOrder, Identifier, Plan, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// UEFI boot entries, one a disk, in this order.
+/// Makes UEFI boot entries, one per disk, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BootEntry {
     pub disks: Vec<usize>,
@@ -13,7 +13,7 @@ pub struct BootEntry {
 }
 
 impl Wire for BootEntry {
-    /// Firmware variables are no disk.
+    /// Firmware variables are not a disk.
     fn disks(&self) -> Vec<usize> {
         Vec::new()
     }

@@ -1,6 +1,6 @@
-//! Whether the system of an image starts from a mirror: it has to find its root by what the array shows (UUID or label of the
-//! filesystem), because by a partition's GUID or name it would find a member; nothing it mounts may be on one disk alone; and
-//! its ramdisks have to have mdadm.
+//! Checks whether the system of an image can boot from a mirror. It must find its root by something that only the array
+//! shows (UUID or label of the filesystem), because a partition's GUID or name would lead to a member. Nothing that it
+//! mounts may be on one disk only, and its ramdisks must contain mdadm.
 
 use crate::apply::ApplyError;
 use crate::finalize::root::Root;
@@ -11,23 +11,23 @@ use burin_inspect::ramdisk::{self, Ramdisk};
 use serde::Serialize;
 use std::io;
 
-/// What of the system is looked at.
+/// The examined directories of the system.
 pub const PLACES: [&str; 2] = ["/etc", "/boot"];
-/// Nobody's configuration is longer.
+/// No configuration is longer.
 const LIMIT: u64 = 4 << 20;
-/// The kernel unpacks a ramdisk beside itself in memory: larger ones there are not.
+/// The kernel unpacks a ramdisk in memory besides itself, so larger ones do not exist.
 const LARGEST: u64 = 512 << 20;
 const GRUB: [&str; 2] = ["boot/grub/grub.cfg", "boot/grub2/grub.cfg"];
 const ENTRIES: &str = "boot/loader/entries";
 const NEXT: [&str; 2] = ["etc/kernel/cmdline", "etc/default/grub"];
 
-/// What was looked at, for the receipt.
+/// The findings, for the receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Found {
-    /// Files in which kernels are told their root.
+    /// Files with kernel command lines that name the root.
     pub command_lines: Vec<String>,
     pub ramdisks: Vec<String>,
-    /// Ramdisks that could not be read: nobody knows whether they have mdadm.
+    /// Ramdisks that could not be read: it is unknown whether they contain mdadm.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
 }
@@ -100,7 +100,7 @@ fn list(root: &Root, path: &str) -> Result<Vec<String>, ApplyError> {
     }
 }
 
-/// The first `root=` for a kernel that leads to a partition. In grub.cfg other lines set GRUB's own root.
+/// The first kernel `root=` that leads to a partition. In grub.cfg other lines set GRUB's own root.
 fn wrong_root(path: &str, text: &str) -> Option<String> {
     let is_grub = path.ends_with("grub.cfg");
     let tells = |line: &&str| {
@@ -114,18 +114,18 @@ fn wrong_root(path: &str, text: &str) -> Option<String> {
     wrong.next().map(|(word, _)| word.to_owned())
 }
 
-/// What only an array shows, and none of its members.
+/// Whether it identifies the array, and none of its members.
 fn shows_array(value: &str) -> bool {
     const BY: [&str; 6] = ["UUID=", "LABEL=", "/dev/disk/by-uuid/", "/dev/disk/by-label/", "/dev/md", "/dev/mapper/"];
     BY.iter().any(|by| value.starts_with(by))
 }
 
-/// By which a row of fstab(5) finds a partition of one disk, or a member.
+/// How a row of fstab(5) refers to a partition of one disk, or to a member.
 fn wrong_row(row: &Row) -> Option<&str> {
     let optional = row.options.iter().any(|option| option == "nofail");
     let wrong = match row.name() {
         Name::FilesystemUuid(_) | Name::FilesystemLabel(_) | Name::None => false,
-        // Each disk has one of that name; but of the root's, both are members.
+        // Each disk has a partition of that name; but for the root, both are members.
         Name::PartitionName(_) => row.at == "/",
         Name::PartitionGuid(_) => row.at == "/" || !optional,
         Name::Unstable(device) => !shows_array(&device) && (row.at == "/" || !optional),
@@ -133,11 +133,11 @@ fn wrong_row(row: &Row) -> Option<&str> {
     wrong.then_some(row.what.as_str())
 }
 
-/// Those that boot loaders start the system with, as distributions name them.
+/// The ramdisks with which boot loaders start the system, by the names that distributions use.
 fn ramdisks(root: &Root) -> Result<Vec<String>, ApplyError> {
     let usual = |name: &&String| {
         let made = name.starts_with("initrd.img-") || name.starts_with("initrd-") || name.starts_with("initramfs-");
-        // Of an update that is undone, of a crash, and for a machine that does not start: they are no way to the system.
+        // Ramdisks of an undone update, for crash dumps and for rescue are not used for a normal boot.
         let beside = [".old", ".bak", ".dpkg-", "kdump", "rescue", "fallback"].iter().any(|word| name.contains(word));
         made && !beside
     };

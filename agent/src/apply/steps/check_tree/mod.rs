@@ -1,4 +1,4 @@
-//! Checks that a system can start from the devices that it lies on, instead of finding out at its first boot.
+//! Checks that a system can boot from the devices below it, instead of finding out at its first boot.
 
 mod mirrored;
 
@@ -38,7 +38,7 @@ impl Perform for CheckTree {
     }
 }
 
-/// Files of which one has to be there, and the Debian package that has it.
+/// Alternative files, one of which must exist, and the Debian package that contains them.
 fn wanted(need: TreeNeed) -> (&'static [&'static str], &'static str) {
     match need {
         TreeNeed::Lvm => (&["usr/sbin/lvm", "sbin/lvm", "usr/bin/lvm"], "lvm2"),
@@ -49,20 +49,20 @@ fn wanted(need: TreeNeed) -> (&'static [&'static str], &'static str) {
         TreeNeed::MirroredRoot => (&["usr/sbin/mdadm", "sbin/mdadm", "usr/bin/mdadm"], "mdadm"),
         TreeNeed::LuksTpm => (&TPM, "libtss2-esys"),
         TreeNeed::LuksTpmRoot => (&["usr/lib/dracut/modules.d/91tpm2-tss"], "dracut"),
-        // What makes ramdisks, where that is known: it puts in what opens the root.
+        // The tool that makes ramdisks, if known: it includes what opens the root.
         TreeNeed::LuksRoot => {
             (&["usr/share/initramfs-tools/hooks/cryptroot", "usr/lib/dracut/modules.d/90crypt"], "cryptsetup-initramfs")
         }
     }
 }
 
-/// What systemd speaks with a TPM by.
+/// The libraries with which systemd accesses a TPM.
 const TPM: [&str; 3] = [
     "usr/lib/x86_64-linux-gnu/libtss2-esys.so.0",
     "usr/lib/aarch64-linux-gnu/libtss2-esys.so.0",
     "usr/lib64/libtss2-esys.so.0",
 ];
-/// How a tree makes ramdisks.
+/// The tools that make a tree's ramdisks.
 const MAKERS: [&str; 2] = ["usr/share/initramfs-tools", "usr/lib/dracut"];
 
 fn check(root: &Root, need: TreeNeed) -> Result<(), ApplyError> {
@@ -72,7 +72,7 @@ fn check(root: &Root, need: TreeNeed) -> Result<(), ApplyError> {
     };
     let any = |paths: &[&str]| paths.iter().try_fold(false, |found, path| Ok::<_, ApplyError>(found || has(path)?));
     let (files, package) = wanted(need);
-    // Of one that is made elsewhere, nobody here knows what is in it.
+    // The contents of a ramdisk made elsewhere are unknown.
     let is_known = !matches!(need, TreeNeed::LuksRoot | TreeNeed::LuksTpmRoot) || any(&MAKERS)?;
     if is_known && !any(files)? {
         return Err(ApplyError::TreeLacks { need, package });
@@ -85,7 +85,7 @@ fn check(root: &Root, need: TreeNeed) -> Result<(), ApplyError> {
     }
 }
 
-/// Without it the tree's kernel could not use the device, whatever its ramdisk has.
+/// Without it the tree's kernel cannot use the device, whatever its ramdisk contains.
 pub fn has_module(root: &Root, module: &'static str) -> Result<(), ApplyError> {
     let failed = |source| TreeError::Io { path: "lib/modules".to_owned(), action: "look into", source };
     match modules::lacking(root, module).map_err(failed)? {
@@ -125,7 +125,7 @@ mod tests {
         let error = check(&root, TreeNeed::Lvm).unwrap_err();
         assert!(matches!(error, ApplyError::TreeModule { module: "dm-mod", .. }), "{error}");
         std::fs::remove_dir_all(dir.path().join("lib")).unwrap();
-        // initramfs-tools know nothing of TPMs.
+        // initramfs-tools do not support TPMs.
         assert_eq!(missing(TreeNeed::LuksTpmRoot), Some("dracut"));
         assert_eq!(missing(TreeNeed::LuksTpm), Some("libtss2-esys"));
         put("usr/share/initramfs-tools/hooks/cryptroot");

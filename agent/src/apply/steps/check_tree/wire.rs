@@ -4,7 +4,7 @@ use super::{Identifier, Plan, SeedTarget, TreeNeed, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The system of a tree or an image has the programs that start what it lies on.
+/// Checks that the system of a tree or an image has the programs that activate the devices below it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckTree {
     pub needs: Vec<TreeNeed>,

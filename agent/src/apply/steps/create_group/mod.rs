@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A group as its physical volumes have it. Bytes.
+/// A group according to its physical volumes. Bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GroupReceipt {
     pub name: String,
@@ -25,7 +25,7 @@ pub struct GroupReceipt {
 pub struct PhysicalReceipt {
     pub device: String,
     pub uuid: String,
-    /// Where extents begin.
+    /// Offset of the first extent.
     pub start: u64,
     pub extents: u64,
 }
@@ -63,7 +63,7 @@ impl Perform for CreateGroup {
             root: work.paths.root.clone(),
             sys: work.paths.sys.clone(),
         });
-        // From here on it is closed whatever happens.
+        // From here on it is closed in any case.
         work.stack.push(made.clone());
         work.add_group(made);
         let physical = compare(self, &found).map_err(|what| ApplyError::Mapping { device: device.clone(), what })?;
@@ -79,14 +79,14 @@ impl Perform for CreateGroup {
     }
 }
 
-/// Links that lvm made for a run that was killed: it takes no name for a group that is there in /dev. Those of a group that
-/// is active stay.
+/// Removes links that lvm made in a run that was killed, because lvm refuses a group name that exists in /dev. Links of
+/// active groups are kept.
 fn forget_links(group: &str, paths: &Paths) {
     let (directory, block) = (paths.dev.join(group), paths.sys.join("class/block"));
     let start = mapped::lvm_name(group, "");
     let is_active = |name: &String| {
         let name = fs::read_to_string(block.join(name).join("dm/name")).unwrap_or_default();
-        // Of `a-`, `a-b` is the volume b, `a--b-c` another group's.
+        // For the prefix `a-`, `a-b` is volume b, but `a--b-c` belongs to another group.
         name.strip_prefix(&start).is_some_and(|rest| !rest.starts_with('-'))
     };
     if holders::names(&block).iter().any(is_active) {
@@ -99,12 +99,12 @@ fn forget_links(group: &str, paths: &Paths) {
             let _ = fs::remove_file(entry.path());
         }
     }
-    // Only where nothing else is in it.
+    // Only if it is empty.
     let _ = fs::remove_dir(&directory);
 }
 
 fn pvcreate(uuid: &str, node: &Path) -> Vec<String> {
-    // Forced: what was there was planned to go.
+    // Forced, because the old contents are meant to go.
     let mut all = ["pvcreate", "--yes", "--force", "--force", "--norestorefile", "--uuid"].map(str::to_owned).to_vec();
     all.extend([uuid.to_owned(), "--dataalignment".to_owned(), "1m".to_owned(), node.display().to_string()]);
     all
@@ -119,7 +119,7 @@ fn vgcreate(step: &CreateGroup, nodes: &[PathBuf]) -> Vec<String> {
     all
 }
 
-/// Holds a group's metadata against what was planned.
+/// Compares a group's metadata with the plan.
 fn compare(step: &CreateGroup, found: &lvm::Group) -> Result<Vec<PhysicalReceipt>, String> {
     let mut tags = step.tags.clone();
     tags.sort();

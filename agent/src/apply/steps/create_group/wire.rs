@@ -4,7 +4,7 @@ use super::{Identifier, Plan, PlannedPhysical, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A volume group over these physical volumes, in their order.
+/// Creates a volume group over these physical volumes, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateGroup {
     pub name: String,

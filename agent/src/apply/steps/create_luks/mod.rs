@@ -12,7 +12,7 @@ use crate::protocol::plan::{Device, PlannedKey};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// A volume as its headers have it. Bytes.
+/// A volume according to its headers. Bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LuksReceipt {
     pub device: String,
@@ -22,9 +22,9 @@ pub struct LuksReceipt {
     pub key_bits: u32,
     pub sector_size: u32,
     pub size: u64,
-    /// Each has opened the volume.
+    /// Each of them has opened the volume.
     pub slots: Vec<SlotReceipt>,
-    /// Keys that were made here, for their keepers.
+    /// Keys that were generated here, for their keepers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub escrow: Vec<Escrow>,
 }
@@ -33,12 +33,12 @@ pub struct LuksReceipt {
 pub struct SlotReceipt {
     pub slot: usize,
     pub pbkdf: String,
-    /// Bytes that trying a passphrase takes.
+    /// Memory for trying a passphrase, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<&'static str>,
-    /// Sealed to these PCRs of the TPM, as they were in this boot; it has given the key back by them.
+    /// Sealed to these PCRs of the TPM, with their values in this boot; the TPM has returned the key once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pcrs: Option<Vec<u8>>,
 }
@@ -87,7 +87,7 @@ impl Perform for CreateLuks {
             sys: work.paths.sys.clone(),
         };
         let disks = group::disks(work, std::slice::from_ref(&self.on))?;
-        // Pushed first: a run that is stopped while it opens may have opened it.
+        // Pushed first: a run that is interrupted while opening may have opened it.
         work.stack.push(Arc::new(OpenVolume { mapped: mapped.clone(), disks, root: work.paths.root.clone() }));
         run(&crypt::open(&self.name, node), bytes(first))?;
         work.add_mapped(Device::Luks { name: self.name.clone() }, mapped.clone());
@@ -115,7 +115,7 @@ fn bytes(key: &Key) -> &[u8] {
     key.secret.reveal().as_bytes()
 }
 
-/// Holds a header against what was planned.
+/// Compares a header with the plan.
 fn compare(step: &CreateLuks, header: &Header, keys: &[Key]) -> Result<Vec<SlotReceipt>, String> {
     if !header.uuid.eq_ignore_ascii_case(&step.uuid) {
         return Err(format!("it is the volume {}, it was made as {}", header.uuid, step.uuid));
@@ -134,7 +134,7 @@ fn compare(step: &CreateLuks, header: &Header, keys: &[Key]) -> Result<Vec<SlotR
             header.metadata.keyslots.get(&slot.to_string()).ok_or_else(|| format!("it has no key slot {slot}"))?;
         let Kdf { kind, memory, .. } = &found.kdf;
         let wanted = if key.is_random { "pbkdf2" } else { "argon2id" };
-        // The program takes less memory where the machine has less than twice of it.
+        // The program uses less memory if the machine has less than twice as much.
         let most = step.pbkdf.memory / 1024;
         let fits = key.is_random || memory.is_some_and(|memory| memory > 0 && memory <= most);
         if kind != wanted || !fits || found.key_size * 8 != step.key_bits {

@@ -4,24 +4,24 @@ use super::{Device, Identifier, Node, Plan, PlannedKey, PlannedPbkdf, Wire, word
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `/dev/mapper/NAME` over this device. Sizes in bytes.
+/// Creates a LUKS2 volume, `/dev/mapper/NAME`, over this device. Sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateLuks {
     pub name: String,
     pub on: Device,
     pub uuid: String,
-    /// As dm-crypt calls it.
+    /// dm-crypt's name.
     pub cipher: String,
-    /// Bits of the volume's key.
+    /// Size of the volume key in bits.
     pub key_bits: u32,
     pub sector_size: u32,
-    /// Where what is encrypted begins.
+    /// Offset of the encrypted data.
     pub offset: u64,
-    /// What it offers, at least.
+    /// Minimum usable size.
     pub size: u64,
-    /// Of keys that people think of.
+    /// Derivation of passphrases.
     pub pbkdf: PlannedPbkdf,
-    /// One key slot each, in this order.
+    /// One key slot for each, in this order.
     pub keys: Vec<PlannedKey>,
 }
 

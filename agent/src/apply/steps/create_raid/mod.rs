@@ -1,4 +1,4 @@
-//! MD arrays: made by mdadm, and believed only after every member's superblock says the same.
+//! Creates MD arrays with mdadm, and verifies every member's superblock.
 
 use super::{ApplyError, CreateRaid, Perform, Ramdisk, Work};
 use crate::apply::arrays::{Array, Member, MemberReceipt};
@@ -16,13 +16,14 @@ use std::fs::{self, File};
 use std::sync::Arc;
 
 const MDADM: Tool = Tool { name: "mdadm", package: "mdadm" };
-/// The home host that every machine takes for itself: the installed system's name may change, its arrays stay its own.
+/// The home host that every machine accepts as its own: the installed system's name may change without making its
+/// arrays foreign.
 const HOME: &str = "any";
-/// Where the superblock of metadata 1.2 lies. On a whole disk, what comes before is withheld until the order is done: there
-/// the disk says whose work it is.
+/// Offset of the superblock with metadata 1.2. On a whole disk, what precedes it is withheld until the order is done,
+/// because the disk's unfinished mark is there.
 const BEFORE_SUPERBLOCK: u64 = 4096;
 
-/// An array as its members' superblocks have it.
+/// An array according to its members' superblocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RaidReceipt {
     pub device: String,
@@ -30,18 +31,18 @@ pub struct RaidReceipt {
     pub uuid: String,
     pub level: &'static str,
     pub metadata: String,
-    /// Bytes; absent where the level has none.
+    /// Bytes; absent if the level has no chunks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunk: Option<u64>,
-    /// Bytes that it offers.
+    /// Usable size in bytes.
     pub size: u64,
     pub members: Vec<MemberReceipt>,
-    /// What is kept so that the members are equal again after a power cut: `bitmap`, `resync` (nothing is: all is compared),
-    /// `ppl`, or `none` of a level that keeps nothing twice.
+    /// How the members are resynced after a power cut: `bitmap`, `resync` (the whole array), `ppl`, or `none` without
+    /// redundancy.
     pub consistency: String,
-    /// `pending`: the members are not known to be equal yet. The installed system's kernel makes copies and parity fit in
-    /// the background, from where it is assembled; what is written to the array goes to all at once. `none`: the level
-    /// keeps nothing twice.
+    /// `pending`: the members are not known to be in sync yet. The installed system's kernel resyncs copies and parity
+    /// in the background once the array is assembled; what is written to the array goes to all members at once. `none`:
+    /// the level has no redundancy.
     pub resync: &'static str,
 }
 
@@ -49,9 +50,9 @@ impl Perform for CreateRaid {
     fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
         let on = |member: &Device| match member {
             Device::Partition { .. } => true,
-            // Elsewhere the superblock lies where the disk says whose work it is, or the array does.
+            // With other versions the superblock would overlap the disk's unfinished mark, or the array's data would.
             Device::Disk { .. } => self.metadata == "1.2",
-            // Elsewhere it would be written over what is there.
+            // Other versions would overwrite existing contents.
             Device::ImagePartition { .. } => self.metadata == "1.0" && self.level == RaidLevel::Raid1,
             Device::Raid { .. } | Device::Luks { .. } | Device::Volume { .. } => false,
         };
@@ -84,13 +85,13 @@ impl Perform for CreateRaid {
         all.extend(words.iter().map(OsStr::new));
         all.extend(open.iter().map(|proven| proven.node().as_os_str()));
         if !link.exists() {
-            // One that leads nowhere is of a run that was killed.
+            // A link that leads nowhere is left over from a run that was killed.
             let _ = fs::remove_file(&link);
         }
         let made = MDADM.run_with(&work.paths.root, &all, &link, &work.cancel);
         drop(open);
 
-        // Also where mdadm was called off, or failed: what runs by then is stopped whatever happens.
+        // Even if mdadm was cancelled or failed: whatever is running by then will be stopped in any case.
         let array = match (Array::started(self.clone(), geometry, &link, &work.paths, members), made) {
             (Ok(array), made) => {
                 let array = Arc::new(array);
@@ -125,7 +126,7 @@ impl Perform for CreateRaid {
     }
 }
 
-/// What an image brought ends before its array's books, on each member.
+/// The image's contents must end before the array's metadata, on each member.
 fn leaves_room(work: &Work, members: &[Member], open: &[Proven], geometry: Geometry) -> Result<(), ApplyError> {
     for (member, proven) in members.iter().zip(open) {
         let device = proven.device();
@@ -143,7 +144,7 @@ fn leaves_room(work: &Work, members: &[Member], open: &[Proven], geometry: Geome
     Ok(())
 }
 
-/// A member, open.
+/// A member, opened.
 fn member(work: &Work, device: &Device) -> Result<(Member, Proven), ApplyError> {
     let disk = work.disks.disk(device.disk().ok_or(ApplyError::NoDisk { index: usize::MAX })?)?.clone();
     let part = match device {
@@ -167,9 +168,9 @@ fn size(proven: &Proven) -> Result<u64, ApplyError> {
 fn arguments(wanted: &CreateRaid, geometry: Geometry) -> Vec<String> {
     const KIB: u64 = 1024;
     let mut words = vec![
-        // What was on the members was planned to go.
+        // The old contents of the members are meant to go.
         "--run".to_owned(),
-        // All members are active from the start. Otherwise the last one of RAID 5 would be a spare at first, and hold
+        // All members are active from the start. Otherwise the last one of RAID 5 would start as a spare, and hold
         // nothing of what is written.
         "--force".to_owned(),
         "--quiet".to_owned(),
@@ -185,8 +186,8 @@ fn arguments(wanted: &CreateRaid, geometry: Geometry) -> Vec<String> {
         words.push(format!("--spare-devices={}", wanted.spares));
     }
     words.extend(wanted.chunk.map(|bytes| format!("--chunk={}", bytes / KIB)));
-    // Where data begin and how much a member gives is the plan's, not that of this mdadm's version. Metadata 1.0 has no
-    // choice of the first, RAID 0 none of the second.
+    // Data offset and member size are the plan's, not the defaults of this mdadm version. With metadata 1.0 the offset,
+    // and with RAID 0 the size, cannot be chosen.
     if geometry.data_offset > 0 {
         words.push(format!("--data-offset={}", geometry.data_offset / KIB));
     }
@@ -194,7 +195,7 @@ fn arguments(wanted: &CreateRaid, geometry: Geometry) -> Vec<String> {
         words.push(format!("--size={}", geometry.component / KIB));
     }
     words.extend(match wanted.consistency {
-        // A disk that was away for a while gets what it missed, not everything.
+        // A disk that was absent for a while gets what it missed, not everything.
         Consistency::Bitmap => Some("--bitmap=internal".to_owned()),
         Consistency::Resync => Some("--bitmap=none".to_owned()),
         Consistency::Ppl => Some("--consistency-policy=ppl".to_owned()),

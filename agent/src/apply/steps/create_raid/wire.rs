@@ -1,10 +1,10 @@
-//! A new array, as the plan has it.
+//! The step in a plan: a new MD array.
 
 use super::{Consistency, Device, Identifier, Node, Plan, RaidLevel, Wire, raid, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `/dev/md/NAME` over these members, in their order.
+/// Creates `/dev/md/NAME` over these members, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateRaid {
     pub name: String,
@@ -12,10 +12,10 @@ pub struct CreateRaid {
     pub level: RaidLevel,
     pub metadata: String,
     pub members: Vec<Device>,
-    /// So many of the members, the last of them, are spares.
+    /// This many of the members, the last ones, are spares.
     #[serde(default, skip_serializing_if = "is_none")]
     pub spares: usize,
-    /// Bytes, of levels that have chunks.
+    /// Chunk size in bytes, if the level has chunks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk: Option<u64>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -31,24 +31,24 @@ fn is_default(consistency: &Consistency) -> bool {
 }
 
 impl CreateRaid {
-    /// It is made over what an image brought, which stays where it is.
+    /// Whether it is made over an image's contents, which stay in place.
     pub fn is_over_image(&self) -> bool {
         self.members.iter().any(|member| matches!(member, Device::ImagePartition { .. }))
     }
 
-    /// Those that hold data from the start.
+    /// The members that hold data from the start.
     pub fn active(&self) -> &[Device] {
         let active = self.members.len().saturating_sub(self.spares);
         self.members.get(..active).unwrap_or_default()
     }
 
-    /// What it will hold, and where on its members. None where a member's size is not known, or too small.
+    /// Its capacity and its geometry on the members. `None` if a member's size is unknown or too small.
     pub fn geometry(&self, plan: &Plan) -> Option<raid::Geometry> {
         let sizes: Option<Vec<u64>> = self.members.iter().map(|member| plan.size_of(member)).collect();
         self.geometry_over(&sizes?)
     }
 
-    /// The same over members of these sizes in bytes, spares among them: a spare has to be as large as the others.
+    /// The same for members of these sizes in bytes, including spares, which must be as large as the others.
     pub fn geometry_over(&self, sizes: &[u64]) -> Option<raid::Geometry> {
         let active = sizes.get(..self.active().len())?;
         let found = raid::geometry(self.level, &self.metadata, self.chunk, self.consistency, active)?;
@@ -103,7 +103,7 @@ impl Wire for CreateRaid {
             spares => format!(" and {spares} to spare"),
         };
         let (name, level, active) = (&self.name, words::word(&self.level), self.active().len());
-        // Partitions of an image nobody else tells of.
+        // No other step describes the partitions of an image.
         let mut nodes: Vec<Node> = self.members.iter().filter_map(image_partition).collect();
         nodes.push(Node {
             device: Some(Device::Raid { name: name.clone() }),

@@ -29,7 +29,7 @@ impl Perform for CreateTable {
     }
 }
 
-/// Bytes to LBAs. What is no whole number of sectors was planned for another disk.
+/// Bytes to LBAs. A value that is not a whole number of sectors was planned for another disk.
 fn exact(disk: &BoundDisk, planned: &[PlannedPartition]) -> Result<Vec<Partition>, ApplyError> {
     let sector = u64::from(disk.sector()).max(1);
     let device = || disk.name().display().to_string();

@@ -4,7 +4,7 @@ use super::{Identifier, Node, Plan, PlannedPartition, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A fresh GPT with a protective MBR.
+/// Writes a fresh GPT with a protective MBR.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateTable {
     pub disk: usize,

@@ -11,7 +11,7 @@ use crate::protocol::plan::{Device, VolumeShape};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// A volume as its group's metadata have it. Bytes.
+/// A volume according to its group's metadata. Bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VolumeReceipt {
     pub group: String,
@@ -21,9 +21,9 @@ pub struct VolumeReceipt {
     pub shape: VolumeShape,
     pub extents: u64,
     pub size: u64,
-    /// The group's physical volumes that it lies on, by their places.
+    /// The group's physical volumes that it lies on, by index.
     pub lies_on: Vec<usize>,
-    /// Of a mirror: its copies are made equal by the kernel in the background, here and in the installed system.
+    /// For a mirror: the kernel syncs its copies in the background, here and in the installed system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resync: Option<&'static str>,
 }
@@ -41,7 +41,7 @@ impl Perform for CreateVolume {
         let step = group::step(work, &self.group)?;
         let device = Device::Volume { group: self.group.clone(), name: self.name.clone() };
         let made = work.group(&self.group).ok_or_else(|| ApplyError::NoVolume { device: self.group.clone() })?;
-        // Each is proven once more before lvm writes to it.
+        // Each is verified once more before lvm writes to it.
         for physical in &step.physical {
             resolve::open(work, &physical.on, Access::Read)?;
         }
@@ -64,7 +64,7 @@ impl Perform for CreateVolume {
                 sys: work.paths.sys.clone(),
             };
             work.add_mapped(device, mapped.clone());
-            // Old contents of the disks show through.
+            // Old contents of the disks would be visible in the volume.
             let size = wipe::array(&mapped.open(Access::Read)?)?;
             if size != self.size {
                 return Err(mapped.wrong(format!("it has {size} bytes, {} were planned", self.size)));
@@ -85,7 +85,7 @@ impl Perform for CreateVolume {
     }
 }
 
-/// What the kernel needs beside device-mapper itself.
+/// The kernel module needed besides device-mapper itself.
 fn module(shape: &VolumeShape) -> Option<&'static str> {
     match shape {
         VolumeShape::Linear | VolumeShape::Striped { .. } => None,
@@ -121,7 +121,7 @@ fn lvcreate(step: &CreateVolume, group: &Group) -> Vec<String> {
         VolumeShape::ThinPool { chunk, metadata_extents } => {
             all.extend(words(&["--type", "thin-pool", "--poolmetadataspare", "y"]));
             all.extend(["--chunksize".to_owned(), format!("{}k", chunk / 1024)]);
-            // In extents it takes no number.
+            // It does not accept a number of extents.
             let metadata = step.size / step.extents.max(1) * metadata_extents;
             all.extend(["--poolmetadatasize".to_owned(), format!("{}k", metadata / 1024)]);
             all.extend(size);
@@ -136,7 +136,7 @@ fn lvcreate(step: &CreateVolume, group: &Group) -> Vec<String> {
     all
 }
 
-/// Holds the metadata against what was planned. Returns the places of the physical volumes below.
+/// Compares the metadata with the plan. Returns the indices of the physical volumes below.
 fn compare(step: &CreateVolume, group: &CreateGroup, found: &lvm::Group) -> Result<Vec<usize>, String> {
     let volume = found.volumes.get(&step.name).ok_or("its group does not have it")?;
     if volume.extents() != step.extents {

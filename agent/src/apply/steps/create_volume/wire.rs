@@ -4,15 +4,15 @@ use super::{Device, Identifier, Node, Plan, VolumeShape, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A logical volume of a group that an earlier step makes.
+/// Creates a logical volume in a group that an earlier step makes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateVolume {
     pub group: String,
     pub name: String,
     pub shape: VolumeShape,
-    /// What it offers.
+    /// Its size in extents.
     pub extents: u64,
-    /// The same in bytes.
+    /// Its size in bytes.
     pub size: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,

@@ -10,7 +10,7 @@ pub fn format_with(namespace: &[u8], sector: u32) -> Option<u8> {
     fitting.min_by_key(|(index, (_, _, performance))| (*performance, *index)).map(|(index, _)| index)
 }
 
-/// Sector size in bytes of the format that is in use, where it has no metadata.
+/// Sector size in bytes of the current format, if it has no metadata.
 pub fn sector_in_use(namespace: &[u8]) -> Option<u32> {
     let flbas = namespace.get(26).copied()?;
     // Bits 6:5 extend the index beyond 16 formats.
@@ -18,7 +18,7 @@ pub fn sector_in_use(namespace: &[u8]) -> Option<u32> {
     (metadata == 0).then_some(size)
 }
 
-/// Bytes of metadata and of a sector, and relative performance.
+/// Metadata and sector size in bytes, and relative performance.
 fn format(namespace: &[u8], index: u8) -> Option<(u16, u32, u8)> {
     let at = 128 + usize::from(index) * 4;
     let [low, high, shift, performance] = namespace.get(at..at + 4)?.try_into().ok()?;
@@ -26,7 +26,7 @@ fn format(namespace: &[u8], index: u8) -> Option<(u16, u32, u8)> {
     Some((u16::from_le_bytes([low, high]), size, performance & 3))
 }
 
-/// Whether a format of one namespace is one of all (FNA, bit 0).
+/// Whether formatting one namespace formats all of them (FNA, bit 0).
 pub fn formats_all(controller: &[u8]) -> bool {
     controller.get(524).is_none_or(|attributes| attributes & 1 != 0)
 }
@@ -36,7 +36,7 @@ pub fn manages_namespaces(controller: &[u8]) -> bool {
     controller.get(256).is_some_and(|byte| byte & 1 << 3 != 0)
 }
 
-/// How many namespaces a list of active ones names: it ends with a zero.
+/// The number of entries in a list of active namespaces, which ends with a zero.
 pub fn active(list: &[u8]) -> usize {
     list.chunks_exact(4).take_while(|number| number.iter().any(|byte| *byte != 0)).count()
 }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// As QEMU's namespaces answer: 512 and 4096 bytes, each without metadata and with 8, 16 and 64 bytes of it.
+    /// The response of QEMU's namespaces: 512 and 4096 bytes, each without metadata and with 8, 16 and 64 bytes of it.
     fn namespace() -> Vec<u8> {
         let mut data = vec![0u8; 4096];
         data[25] = 7;
@@ -66,7 +66,7 @@ mod tests {
             (format_with(&data, 512), format_with(&data, 4096), format_with(&data, 1024)),
             (Some(0), Some(4), None)
         );
-        // A second one with these sectors that is faster.
+        // A second, faster format with these sectors.
         data[25] = 8;
         data[128 + 4 * 4 + 3] = 2;
         data[128 + 8 * 4 + 2] = 12;

@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 /// A disk may write to each of its cells meanwhile, and answers nothing else.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// For the kernel to see what was done.
+/// Time for the kernel to notice the change.
 const SEEN: Duration = Duration::from_secs(10);
 
-/// What was formatted. Bytes.
+/// The result of formatting. Bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FormatReceipt {
     pub device: String,
     pub sector_size: u32,
     pub size: u64,
-    /// Sectors that it had.
+    /// The previous sector size.
     pub had: u32,
 }
 
@@ -37,7 +37,7 @@ impl Perform for FormatNamespace {
         let disk = work.disks.disk(self.disk)?;
         let had = disk.sector();
         let format = offered(disk, self.sector_size)?;
-        // Firmware finds nothing from here on, whenever the disk forgets the rest.
+        // From here on firmware finds nothing, whenever the disk loses the rest.
         disk.tell_kernel(&[])?;
         mark(disk, &work.order.id)?;
         nvme::format(disk.held()?, format, PATIENCE).map_err(|error| failed(disk, &error.to_string()))?;
@@ -48,7 +48,7 @@ impl Perform for FormatNamespace {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        // The kernel's word, and the device's own.
+        // Both the kernel and the device must report it.
         if identify::sector_in_use(&asked(disk, Identify::Namespace)?) != Some(self.sector_size) {
             return Err(failed(disk, "it says that its sectors are others still"));
         }
@@ -60,7 +60,7 @@ impl Perform for FormatNamespace {
     }
 }
 
-/// The format to ask for; refused before anything is lost where it is not offered, or would reach other namespaces.
+/// The format to request. Refused, before anything is lost, if it is not supported or would affect other namespaces.
 fn offered(disk: &BoundDisk, sector: u32) -> Result<u8, ApplyError> {
     let namespace = asked(disk, Identify::Namespace)?;
     let none = || failed(disk, &format!("it offers no sectors of {sector} bytes without metadata"));

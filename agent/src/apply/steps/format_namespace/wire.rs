@@ -4,13 +4,13 @@ use super::{Device, Identifier, Node, Plan, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Everything on the namespace is lost; from here on the disk has these sectors.
+/// Formats a namespace: everything on it is lost, and from here on it has this sector size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FormatNamespace {
     pub disk: usize,
     /// Bytes.
     pub sector_size: u32,
-    /// Bytes of the disk afterwards.
+    /// Size of the disk in bytes afterwards.
     pub size: u64,
 }
 

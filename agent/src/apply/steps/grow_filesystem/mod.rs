@@ -33,7 +33,7 @@ impl Perform for GrowFilesystem {
                         Err(why) => log::info!("{}: the volume group is left as it is: {why}", proven.name().display()),
                     }
                 }
-                // The partition has grown; what is in it is for the system, or for its own tools.
+                // The partition has grown; its contents are left to the installed system or its own tools.
                 let error = ApplyError::NotGrown { device: proven.name().to_owned(), found: found.clone() };
                 work.anomaly(&proven.device(), &error);
                 work.note("grow-filesystem", &proven.device(), &NotGrown { device: proven.device(), not_grown: found });
@@ -47,11 +47,11 @@ impl Perform for GrowFilesystem {
     }
 }
 
-/// What grows by itself or by tools of its own, as libblkid names it.
+/// Contents that grow by themselves or with their own tools, by libblkid's names.
 const OTHERS: [&str; 8] =
     ["LVM2_member", "crypto_LUKS", "linux_raid_member", "zfs_member", "ntfs", "exfat", "f2fs", "BitLocker"];
 
-/// The partition alone has grown.
+/// Only the partition has grown.
 #[derive(Debug, Serialize)]
 struct NotGrown {
     device: String,

@@ -32,7 +32,7 @@ pub struct Extents {
     pub after: u64,
 }
 
-/// Grows what is on a physical volume; or says why that is left to the system.
+/// Grows the contents of a physical volume, or says why that is left to the system.
 pub fn grow(work: &Work, disk: &Arc<BoundDisk>, proven: &Proven) -> Result<Result<VolumeGrowth, String>, ApplyError> {
     if LVM.find(&work.paths.root).is_err() {
         return Ok(Err("the ramdisk has no lvm".to_owned()));
@@ -58,7 +58,7 @@ pub fn grow(work: &Work, disk: &Arc<BoundDisk>, proven: &Proven) -> Result<Resul
         sys: work.paths.sys.clone(),
     });
     let live: Arc<dyn Live> = group.clone();
-    // Closed whatever happens from here on.
+    // Closed in any case from here on.
     work.stack.push(live.clone());
     let grown = in_group(work, disk, &group, &found)?;
     group.close()?;
@@ -124,7 +124,7 @@ fn in_group(
     }))
 }
 
-/// Whether lvm can be asked about it, and nothing else be meant.
+/// Whether lvm can be run on it without ambiguity.
 fn is_plain(found: &Physical) -> Result<(), String> {
     let parts = found.group.physical.len();
     if parts != 1 {
@@ -143,7 +143,7 @@ fn is_plain(found: &Physical) -> Result<(), String> {
     }
 }
 
-/// Whether nothing of that name or identity is active: a copy of the image on another disk may be in use.
+/// Whether nothing with that name or identity is active: a copy of the image on another disk may be in use.
 fn is_alone(sys: &Path, found: &Physical) -> Result<(), String> {
     let active = mapped::with_uuid(sys, &format!("LVM-{}", found.group.uuid));
     let named = found.group.volumes.keys().map(|volume| mapped::lvm_name(&found.group.name, volume));
@@ -153,13 +153,13 @@ fn is_alone(sys: &Path, found: &Physical) -> Result<(), String> {
     }
 }
 
-/// Names and identities of volumes that lie on the physical volume alone; parts of others are none.
+/// Names and identities of volumes that lie only on this physical volume; parts of others do not count.
 fn linear(found: &Physical) -> Vec<(String, String)> {
     let volumes = &found.group.volumes;
     let parts: BTreeSet<&str> = volumes.values().flat_map(|volume| &volume.segments).flat_map(below).collect();
     let is_linear = |segment: &lvm::Segment| matches!(&segment.kind, Kind::Striped { on, .. } if on.len() == 1 && on.iter().all(|one| found.group.physical.contains_key(one)));
     let own = volumes.iter().filter(|(name, volume)| {
-        // Those that LVM keeps to itself.
+        // Volumes internal to LVM.
         let hidden = name.contains("_pmspare") || name.contains("_rmeta");
         !hidden
             && !parts.contains(name.as_str())
@@ -169,7 +169,7 @@ fn linear(found: &Physical) -> Vec<(String, String)> {
     own.map(|(name, volume)| (name.clone(), volume.uuid.clone())).collect()
 }
 
-/// What a segment is made of, by name.
+/// The names of what a segment is made of.
 fn below(segment: &lvm::Segment) -> Vec<&str> {
     match &segment.kind {
         Kind::Striped { on, .. } => on.iter().map(String::as_str).collect(),
@@ -180,12 +180,12 @@ fn below(segment: &lvm::Segment) -> Vec<&str> {
     }
 }
 
-/// Extents of the physical volumes. The numbers are an image's.
+/// Extents of the physical volume. The numbers come from an image.
 fn all_extents(found: &Physical) -> u64 {
     found.group.physical.values().map(|part| part.extents).fold(0, u64::saturating_add)
 }
 
-/// Extents that no volume has.
+/// Unallocated extents.
 fn free(found: &Physical) -> u64 {
     let segments = found.group.volumes.values().flat_map(|volume| &volume.segments);
     let used = segments.map(|segment| match &segment.kind {
@@ -237,7 +237,7 @@ mod tests {
         is_plain(&physical(2, &[("root", "pv0", 60)])).unwrap_err();
         is_plain(&physical(1, &[])).unwrap_err();
         is_plain(&physical(1, &[("--yes", "pv0", 1)])).unwrap_err();
-        // A part of another, and one upon another.
+        // A part of another volume, and one on top of another.
         let nested = physical(1, &[("data", "pv0", 60), ("lvol0_pmspare", "pv0", 2), ("upper", "data", 60)]);
         assert!(linear(&nested).is_empty());
         assert_eq!(free(&nested), 38);

@@ -4,7 +4,7 @@ use super::{Identifier, PartitionPick, Plan, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// To the size of its partition.
+/// Grows a filesystem to the size of its partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrowFilesystem {
     pub disk: usize,

@@ -18,7 +18,7 @@ impl Perform for GrowPartition {
         let disk = work.disks.disk(self.disk)?;
         let grow = match self.partition {
             PartitionPick::Number(number) => Grow::Number(number),
-            // The last one of the image: what is kept may lie behind it.
+            // The last one of the image; a kept partition may lie behind it.
             PartitionPick::Named(PickName::Last) if !disk.keep().is_empty() => {
                 Grow::Number(growth::target(work, disk, self.partition)?)
             }
@@ -35,7 +35,7 @@ impl Perform for GrowPartition {
     }
 }
 
-/// Swap is swap by what is in it too, whatever its type says.
+/// Swap is recognised by its contents too, whatever its type says.
 fn is_no_swap(work: &Work, disk: &BoundDisk, pick: PartitionPick) -> Result<(), ApplyError> {
     let number = growth::target(work, disk, pick)?;
     let proven = table::open(work, disk, PartitionPick::Number(number), Access::Read)?;

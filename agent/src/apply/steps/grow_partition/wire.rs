@@ -4,7 +4,7 @@ use super::{Identifier, PartitionPick, Plan, Size, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Up to `leave` bytes before the end of the usable space.
+/// Grows a partition up to `leave` bytes before the end of the usable space.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrowPartition {
     pub disk: usize,

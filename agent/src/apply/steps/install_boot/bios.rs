@@ -20,10 +20,10 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BiosReceipt {
     pub device: String,
-    /// Where the core image is, in sectors of 512 bytes.
+    /// Start of the core image in sectors of 512 bytes.
     pub lba: u64,
     pub bytes: usize,
-    /// SHA-256 of the core image, as it was read back.
+    /// SHA-256 of the core image, as read back.
     pub sha256: String,
 }
 
@@ -54,7 +54,7 @@ pub fn install(step: &InstallBoot, work: &Work, mounts: &mut Tree) -> Result<Ins
     Ok(InstallReceipt { bootloader, kernel, esps: Vec::new(), files: Vec::new(), bios: receipts })
 }
 
-/// The filesystem that holds a directory of the tree.
+/// The filesystem that contains a directory of the tree.
 fn holding(mounts: &Tree, directory: &str) -> Option<Device> {
     let path = format!("/{directory}");
     let below =

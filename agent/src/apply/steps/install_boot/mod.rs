@@ -17,17 +17,17 @@ use crate::protocol::order::Bootloader;
 use crate::protocol::plan::{Device, Step, words};
 use serde::Serialize;
 
-/// What makes the new system boot.
+/// The installed boot loader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InstallReceipt {
     pub bootloader: Bootloader,
-    /// Version of the kernel that is booted.
+    /// Version of the kernel that it boots.
     pub kernel: String,
     /// Device nodes of the ESPs.
     pub esps: Vec<String>,
-    /// On each of them.
+    /// Files on each of them.
     pub files: Vec<String>,
-    /// Of a machine of BIOS.
+    /// On a machine that boots by BIOS.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bios: Vec<BiosReceipt>,
 }
@@ -88,7 +88,7 @@ fn install(step: &InstallBoot, work: &Work, mounts: &mut Tree) -> Result<Install
     for on in &step.esps {
         let proven = resolve::open(work, on, Access::Read)?;
         match mounts.place(on).map(|at| at.trim_start_matches('/').to_owned()) {
-            // It is read back with the rest of the tree, once that is unmounted.
+            // It is read back with the rest of the tree, after that has been unmounted.
             Some(at) => {
                 for file in &made.esp {
                     let digest = copy(&tree, file, &tree, &format!("{at}/"))?;
@@ -118,7 +118,7 @@ fn install(step: &InstallBoot, work: &Work, mounts: &mut Tree) -> Result<Install
     Ok(InstallReceipt { bootloader: made.bootloader, kernel: made.kernel, esps, files, bios: Vec::new() })
 }
 
-/// Of a filesystem that an earlier step of the plan made.
+/// UUID of a filesystem that an earlier step of the plan made.
 fn uuid(work: &Work, on: &Device) -> Option<String> {
     work.plan.steps.iter().find_map(|step| match step {
         Step::MakeFilesystem(made) if made.on == *on => Some(made.filesystem.uuid.clone()),
@@ -126,7 +126,7 @@ fn uuid(work: &Work, on: &Device) -> Option<String> {
     })
 }
 
-/// Of the root filesystem that an image brought.
+/// UUID of the root filesystem in an image.
 fn image_uuid(work: &Work, mounts: &Tree) -> Result<String, ApplyError> {
     let on = mounts.places().find(|(at, _)| *at == "/").map(|(_, on)| on);
     let on = on.ok_or(ApplyError::NoRoot { at: "/".to_owned() })?;

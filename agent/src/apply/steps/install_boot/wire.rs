@@ -4,17 +4,17 @@ use super::{Bootloader, Device, Identifier, Plan, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Onto every one of these ESPs.
+/// Installs the boot loader on every one of these ESPs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstallBoot {
     pub bootloader: Bootloader,
     pub esps: Vec<Device>,
-    /// Left out: the root is an image's, which has a UUID and a configuration of its own.
+    /// Absent: the root comes from an image, with a UUID and a configuration of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_uuid: Option<String>,
     pub cmdline: Vec<String>,
-    /// For machines that start by BIOS: the partitions that GRUB's core image goes to, one a disk. Its boot sector is the
-    /// first of the disk.
+    /// For machines that boot by BIOS: the partitions for GRUB's core image, one per disk. Its boot sector is the first
+    /// sector of the disk.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bios: Vec<Device>,
 }

@@ -4,7 +4,7 @@ use super::{Identifier, Kept, Plan, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Read what is kept on a disk, so that it can be compared at the end; from here on nothing is written there.
+/// Reads the kept partitions of a disk, to compare them at the end; from here on they are never written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeepPartitions {
     pub disk: usize,
@@ -26,7 +26,7 @@ impl Wire for KeepPartitions {
         format!("[{}] keep {}", self.disk, kept.join(", "))
     }
 
-    /// They are there already.
+    /// They already exist.
     fn identifiers(&self) -> Vec<Identifier> {
         Vec::new()
     }

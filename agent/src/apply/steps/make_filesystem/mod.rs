@@ -29,7 +29,7 @@ fn tool(kind: FsType) -> Tool {
     }
 }
 
-/// As libblkid and mount(2) call it.
+/// The name used by libblkid and mount(2).
 pub fn name(kind: FsType) -> &'static str {
     match kind {
         FsType::Ext4 => "ext4",
@@ -65,7 +65,7 @@ impl Perform for MakeFilesystem {
 }
 
 fn arguments(wanted: &PlannedFilesystem) -> Vec<String> {
-    // Forced: what was there was planned to go, and a killed run left half a filesystem.
+    // Forced: old contents are meant to go, and a killed run may have left half a filesystem.
     let (first, uuid, label): (&[&str], String, &str) = match wanted.kind {
         FsType::Ext4 => (&["-q", "-F", "-U"], wanted.uuid.clone(), "-L"),
         FsType::Xfs => (&["-q", "-f", "-m"], format!("uuid={}", wanted.uuid), "-L"),

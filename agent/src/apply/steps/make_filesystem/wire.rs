@@ -4,7 +4,7 @@ use super::{Device, Identifier, Node, Plan, PlannedFilesystem, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// By the program of its kind, and looked at afterwards.
+/// Makes a filesystem with the program for its type, and verifies it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MakeFilesystem {
     pub on: Device,

@@ -8,7 +8,7 @@ use crate::finalize::filesystem;
 
 impl Perform for Mount {
     fn able(&self, ramdisk: &Ramdisk<'_>) -> Result<(), ApplyError> {
-        // What an image is shows when it is there.
+        // The type of an image is known once it has been written.
         self.kind.map_or(Ok(()), |kind| ramdisk.module(name(kind)))
     }
 

@@ -4,19 +4,19 @@ use super::{Device, FsType, Identifier, Node, Plan, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Below the new root; parents come before children.
+/// Mounts a filesystem below the new root; parents come before children.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Mount {
     pub on: Device,
     pub at: String,
-    /// Left out: of an image, found when it is there.
+    /// Absent for an image, whose type is found when it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<FsType>,
     pub options: Vec<String>,
 }
 
 impl Wire for Mount {
-    /// The filesystem is made by another step, which names them.
+    /// The filesystem is made by another step, which names the disks.
     fn disks(&self) -> Vec<usize> {
         Vec::new()
     }

@@ -4,7 +4,7 @@ use super::{Identifier, Plan, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Prove that these disks are as they were, at the end.
+/// Verifies at the end that these disks are unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Preserve {
     pub disks: Vec<usize>,

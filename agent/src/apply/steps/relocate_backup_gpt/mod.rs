@@ -14,7 +14,7 @@ impl Perform for RelocateBackupGpt {
         let disk = work.disks.disk(self.disk)?;
         match table::commit(disk, &TableChange::default()) {
             Ok(receipt) => work.note("relocate-backup-gpt", &receipt.device, &receipt),
-            // An image of one filesystem has no table that could be fitted.
+            // An image of a single filesystem has no table to fit.
             Err(ApplyError::Table(TableError::Missing { .. })) => table::follow(disk, &[])?,
             Err(error) => return Err(error),
         }

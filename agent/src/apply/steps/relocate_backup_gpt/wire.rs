@@ -4,7 +4,7 @@ use super::{Identifier, Plan, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Move the backup GPT to the real end of the disk and correct the protective MBR. Nothing to do without a GPT.
+/// Moves the backup GPT to the actual end of the disk and corrects the protective MBR. Does nothing without a GPT.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RelocateBackupGpt {
     pub disk: usize,

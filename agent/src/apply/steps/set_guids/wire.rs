@@ -5,14 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Partitions by number. What is not named stays, unless `every` says otherwise.
+/// Sets GUIDs; partitions by number. Those not named keep theirs, unless `every` says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SetGuids {
     pub disk: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_guid: Option<String>,
     pub partitions: BTreeMap<u32, String>,
-    /// Every other partition of the table gets a GUID that is derived from the order, the disk and its number.
+    /// Every other partition of the table gets a GUID derived from the order, the disk and its number.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub every: bool,
 }

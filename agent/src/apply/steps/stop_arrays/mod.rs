@@ -22,8 +22,8 @@ impl Perform for StopArrays {
     }
 }
 
-/// Stops the arrays that lie on these disks, which are `/sys/dev/block/MAJOR:MINOR`, and have nothing standing on them. One
-/// of which the kernel says that it is none of those `wanted` stays.
+/// Stops the arrays on these disks (`/sys/dev/block/MAJOR:MINOR`) that have nothing on top. An array that is known not
+/// to be one of those `wanted` stays.
 fn stop(wanted: &[String], below: &[PathBuf], sys: &Path, dev: &Path) -> Result<Vec<StopReceipt>, ApplyError> {
     let mut receipts = Vec::new();
     for held in holders::above(below, sys) {

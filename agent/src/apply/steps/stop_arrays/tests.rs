@@ -20,7 +20,7 @@ fn arrays_on_a_disk_and_its_partitions_are_stopped_and_nothing_else_is() {
         fs::write(class.join(array).join("md/array_state"), "active").unwrap();
     }
     let stopped = stop(&[], &[disk], &sys, Path::new("/dev")).unwrap();
-    // One that something stands on is not asked.
+    // An array with something on top of it is not stopped.
     let mut devices: Vec<&str> = stopped.iter().map(|one| one.device.as_str()).collect();
     devices.sort_unstable();
     assert_eq!(devices, ["/dev/md127", "/dev/md_d1"]);

@@ -4,11 +4,11 @@ use super::{Identifier, Plan, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Arrays that the running kernel has assembled of members on these disks, and that nothing uses.
+/// Stops arrays that the running kernel has assembled from members on these disks, and that are not in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StopArrays {
     pub disks: Vec<usize>,
-    /// Their UUIDs, as far as they are known.
+    /// Their UUIDs, as far as known.
     pub arrays: Vec<String>,
 }
 

@@ -12,11 +12,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Somebody who looks at a volume (a probe, an inventory) may keep it for a moment; a cache writes back what it has.
+/// A probe or an inventory may hold the volume open for a moment; a cache must be written back.
 const PATIENCE: Duration = Duration::from_secs(15);
 const TICK: Duration = Duration::from_millis(100);
 
-/// Something that was taken apart.
+/// A device that was taken down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StopVolumeReceipt {
     pub device: String,
@@ -50,7 +50,7 @@ impl Perform for StopVolumes {
     }
 }
 
-/// Everything of device-mapper on these disks that the plan names. What it does not name stays, and with it what it lies on.
+/// All device-mapper devices on these disks that the plan names. Others stay, together with what is below them.
 fn mapped(
     kind: VolumeKind,
     wanted: &[MappedVolume],
@@ -79,7 +79,7 @@ fn mapped(
     Ok(receipts)
 }
 
-/// Swap whose device is one of the disks, a partition of them, or built on them.
+/// Swap on one of the disks, on a partition of them, or on a device above them.
 fn swaps(
     below: &[PathBuf],
     sys: &Path,
@@ -89,7 +89,7 @@ fn swaps(
     let here: BTreeSet<String> = holders::numbers(below, sys);
     let table = fs::read_to_string(table).unwrap_or_default();
     let mut receipts = Vec::new();
-    // proc(5): a line of headings, then the path first.
+    // proc(5): a header line, then lines that start with the path.
     for path in table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(Path::new) {
         let number = fs::metadata(path).map(|found| found.rdev());
         let number = number.map(|number| format!("{}:{}", libc::major(number), libc::minor(number)));
@@ -101,8 +101,8 @@ fn swaps(
     Ok(receipts)
 }
 
-/// The devices first, then the caches behind them (Documentation/admin-guide/bcache.rst, "Sysfs"). The kernel lets go of
-/// them when it has written back what they had.
+/// The devices first, then the caches behind them (Documentation/admin-guide/bcache.rst, "Sysfs"). The kernel releases
+/// them once their contents have been written back.
 fn caches(below: &[PathBuf], sys: &Path, dev: &Path) -> Result<Vec<StopVolumeReceipt>, ApplyError> {
     let mut receipts = Vec::new();
     for Held { name, sysfs } in holders::above(below, sys) {
@@ -127,7 +127,7 @@ fn caches(below: &[PathBuf], sys: &Path, dev: &Path) -> Result<Vec<StopVolumeRec
     Ok(receipts)
 }
 
-/// Asks for an end, and waits until `gone` is.
+/// Requests a stop, and waits until `gone` has disappeared.
 fn stop(file: &Path, gone: &Path, device: &Path) -> Result<(), ApplyError> {
     let failed = |source| ApplyError::StopVolume { volume: device.to_owned(), source };
     match fs::write(file, "1") {
@@ -137,7 +137,7 @@ fn stop(file: &Path, gone: &Path, device: &Path) -> Result<(), ApplyError> {
     patiently(|| if gone.exists() { Err(io::Error::from_raw_os_error(libc::EBUSY)) } else { Ok(()) }).map_err(failed)
 }
 
-/// Again while it is busy, for a while. What is gone is done.
+/// Retries for a while if it is busy. If it is gone, it is done.
 fn patiently(act: impl Fn() -> io::Result<()>) -> io::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {

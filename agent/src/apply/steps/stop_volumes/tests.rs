@@ -1,7 +1,7 @@
 use super::*;
 use std::cell::RefCell;
 
-/// sda1 holds a volume group's dm-0 and dm-1 of somebody else; sda2 is behind bcache0.
+/// sda1 is below dm-0, a logical volume, and dm-1, a LUKS volume; sda2 is below bcache0.
 fn machine(sys: &Path) -> Vec<PathBuf> {
     let (disk, class) = (sys.join("dev/block/8:0"), sys.join("class/block"));
     for holder in ["sda1/holders/dm-0", "sda1/holders/dm-1", "sda2/holders/bcache0"] {
@@ -36,7 +36,7 @@ fn what_the_plan_names_is_removed_by_its_number_and_nothing_else_is() {
         Ok(())
     };
     let run = |wanted: &[MappedVolume]| mapped(VolumeKind::Lvm, wanted, &disks, dir.path(), Path::new("/dev"), &remove);
-    // Another volume of this name is another volume.
+    // A volume with the same name but another UUID is not removed.
     assert!(run(&[map("vg-root", "LVM-other")]).unwrap().is_empty());
     assert!(removed.borrow().is_empty());
     let receipts = run(&[map("vg-root", "LVM-abc")]).unwrap();
@@ -63,7 +63,7 @@ fn what_is_gone_is_done_and_what_fails_is_told() {
 fn only_swap_on_these_disks_is_turned_off() {
     let dir = tempfile::tempdir().unwrap();
     let disks = machine(dir.path());
-    // A device that every machine has, as if it were a partition of the disk.
+    // A device that exists on every machine stands in for the disk's partition.
     let null = fs::metadata("/dev/null").unwrap().rdev();
     let number = format!("{}:{}", libc::major(null), libc::minor(null));
     fs::write(disks[0].join("sda2/dev"), number).unwrap();
@@ -85,7 +85,7 @@ fn caches_end_when_the_kernel_has_let_go_of_them() {
     let device = dir.path().join("class/block/bcache0/bcache");
     fs::create_dir_all(&device).unwrap();
     fs::write(device.join("stop"), "").unwrap();
-    // The kernel takes the directory away a moment after it was asked.
+    // The kernel removes the directory a moment after the request.
     let kernel = std::thread::spawn({
         let device = device.clone();
         move || {

@@ -4,36 +4,36 @@ use super::{Identifier, Plan, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Volumes of one kind that the running kernel has made of what is on these disks, and that nothing uses. What stands on
-/// them was taken apart by the steps before.
+/// Takes down volumes of one kind that the running kernel has made from the contents of these disks, and that are not
+/// in use. Earlier steps have taken down what was on top of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StopVolumes {
     pub disks: Vec<usize>,
     pub kind: VolumeKind,
-    /// Of kinds that device-mapper runs.
+    /// For kinds that device-mapper runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<MappedVolume>,
 }
 
-/// What a volume is.
+/// The kind of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VolumeKind {
-    /// Swap, on whatever it lies.
+    /// Swap on any device.
     Swap,
     /// A logical volume, with its hidden parts.
     Lvm,
     /// An opened LUKS or other encrypted volume.
     Crypt,
-    /// Several paths as one disk.
+    /// Several paths combined into one disk.
     Multipath,
-    /// Another map of device-mapper.
+    /// Another device-mapper map.
     Mapped,
-    /// A cache and what is behind it.
+    /// A cache and its backing device.
     Bcache,
 }
 
-/// A device of device-mapper.
+/// A device-mapper device.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct MappedVolume {
     #[serde(default, skip_serializing_if = "Option::is_none")]

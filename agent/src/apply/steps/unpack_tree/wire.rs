@@ -4,7 +4,7 @@ use super::{Identifier, Plan, Verify, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Onto the filesystems that are mounted by then.
+/// Unpacks an archive onto the filesystems mounted at that point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnpackTree {
     pub image: String,

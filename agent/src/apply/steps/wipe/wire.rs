@@ -4,7 +4,7 @@ use super::{Identifier, Plan, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Remove every signature: partition tables at both ends, filesystems, RAID, LVM and LUKS, inside old partitions too.
+/// Removes every signature: partition tables at both ends, filesystems, RAID, LVM and LUKS, inside old partitions too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Wipe {
     pub disk: usize,

@@ -5,7 +5,7 @@ use crate::protocol::plan::CrypttabEntry;
 use crate::tree::TreeError;
 
 const PATH: &str = "etc/crypttab";
-/// Nobody's is longer.
+/// No crypttab is longer.
 const LIMIT: u64 = 1 << 20;
 
 impl Perform for WriteCrypttab {
@@ -32,7 +32,7 @@ impl Perform for WriteCrypttab {
     }
 }
 
-/// Lines of the same name or UUID are replaced, everything else stays.
+/// Lines with the same name or UUID are replaced, everything else is kept.
 fn with_entries(old: &str, entries: &[CrypttabEntry]) -> String {
     let same = |line: &str| {
         let mut words = line.split_whitespace();

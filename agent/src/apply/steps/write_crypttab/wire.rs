@@ -4,7 +4,7 @@ use super::{CrypttabEntry, Identifier, Plan, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The tree's crypttab names its LUKS volumes.
+/// Writes the LUKS volumes into the tree's crypttab.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WriteCrypttab {
     pub entries: Vec<CrypttabEntry>,

@@ -11,7 +11,7 @@ use crate::protocol::plan::{PlannedFile, SeedTarget};
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// What was written where. Contents are not told.
+/// The files that were written, without their contents.
 #[derive(Debug, Serialize)]
 struct FilesReceipt {
     files: Vec<FileReceipt>,
@@ -43,7 +43,7 @@ impl Perform for WriteFiles {
 }
 
 fn new_file<'a>(file: &'a PlannedFile, bytes: &'a [u8]) -> NewFile<'a> {
-    // The plan's own words: they are octal.
+    // From the plan, so it is octal.
     let mode = u32::from_str_radix(&file.mode, 8).unwrap_or(0o600);
     NewFile { path: &file.path, bytes, mode, owner: file.owner.as_ref(), group: file.group.as_ref() }
 }
@@ -82,7 +82,7 @@ fn into_image(
     Ok((device, receipts))
 }
 
-/// Compared when the tree is: with everything that was written after its archive.
+/// Compared together with everything that is written to the tree after its archive.
 fn into_tree(work: &Work, new: &[NewFile<'_>]) -> Result<(String, Vec<FileReceipt>), ApplyError> {
     let mut tree = work.tree();
     let written = tree.root().and_then(|root| Ok(files::write(&root, new)?));

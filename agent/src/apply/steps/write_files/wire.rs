@@ -4,7 +4,7 @@ use super::{Identifier, Plan, PlannedFile, SeedTarget, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The contents come from the order; `digest` is `sha256:HEX` over all of them.
+/// Writes files whose contents come from the order; `digest` is `sha256:HEX` over all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WriteFiles {
     pub target: SeedTarget,

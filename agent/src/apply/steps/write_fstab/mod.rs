@@ -16,7 +16,7 @@ impl Perform for WriteFstab {
     }
 }
 
-/// fstab(5): blanks, tabs, line breaks and backslashes in octal.
+/// fstab(5): blanks, tabs, newlines and backslashes are written in octal.
 fn fstab(entries: &[FstabEntry]) -> String {
     let field = |text: &str| -> String {
         text.chars()

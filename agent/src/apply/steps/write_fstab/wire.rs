@@ -4,7 +4,7 @@ use super::{FstabEntry, Identifier, Plan, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// By UUID.
+/// Writes fstab, with devices by UUID.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WriteFstab {
     pub entries: Vec<FstabEntry>,

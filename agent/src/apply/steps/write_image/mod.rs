@@ -25,7 +25,7 @@ impl Perform for WriteImage {
         Ok(())
     }
 
-    /// With one download. Receipts are noted whatever becomes of the other disks.
+    /// With a single download. Receipts are recorded whatever happens to the other disks.
     fn perform(&self, work: &Work) -> Result<(), ApplyError> {
         let name = &self.image;
         let spec = work.order.images.get(name).ok_or_else(|| ApplyError::NoImage { name: name.clone() })?;
@@ -46,7 +46,7 @@ impl Perform for WriteImage {
                 withhold(&disk, withheld, &work.order.id)
             });
             if let Err(error) = ended {
-                // The engine had begun with it.
+                // The engine had already started on it.
                 if matches!(error, ApplyError::Image(ImageError::Stopped { .. })) {
                     disk.area().begin();
                 }
@@ -57,7 +57,7 @@ impl Perform for WriteImage {
     }
 }
 
-/// How it ended on each of them.
+/// The result for each disk.
 fn write(
     step: &WriteImage,
     work: &Work,
@@ -91,7 +91,7 @@ fn write(
     Ok(ended.into_iter().map(|ended| ended.map(told).map_err(ApplyError::from)).collect())
 }
 
-/// Every later step is tried on what the image's first MiB tells, before a disk is touched.
+/// Every later step is tried on the image's first MiB, before a disk is touched.
 fn inspect(step: &WriteImage, work: &Work) -> Result<Inspect, ApplyError> {
     let (order, plan, image) = (work.order.clone(), work.plan.clone(), step.image.clone());
     let mut optimal = BTreeMap::new();
@@ -112,7 +112,7 @@ fn inspect(step: &WriteImage, work: &Work) -> Result<Inspect, ApplyError> {
     }))
 }
 
-/// Keeps what the engine did not write, until the order is done.
+/// Keeps what the engine withheld, until the order is done.
 fn withhold(disk: &BoundDisk, withheld: Option<Withheld>, order: &str) -> Result<(), ApplyError> {
     let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
     let Some(Withheld { mut head, tail: reached }) = withheld else {
@@ -122,7 +122,7 @@ fn withhold(disk: &BoundDisk, withheld: Option<Withheld>, order: &str) -> Result
     let mut tail = vec![0; tail_length];
     if let Some((offset, bytes)) = reached {
         let begin = device.size() - tail_length as u64;
-        // What the image has before the tail, on a disk so small that both ends meet, is in the head.
+        // On a disk so small that both ends meet, the part of the image before the tail is in the head.
         let skip = usize::try_from(begin.saturating_sub(offset)).unwrap_or(usize::MAX);
         let at = usize::try_from(offset.saturating_sub(begin)).unwrap_or(usize::MAX);
         let bytes = bytes.get(skip..).unwrap_or_default();
@@ -134,7 +134,8 @@ fn withhold(disk: &BoundDisk, withheld: Option<Withheld>, order: &str) -> Result
     Ok(disk.area().withhold(&device, head, tail, order)?)
 }
 
-/// One disk's failure is the step's; of several, each is told, and the step's names all of them.
+/// A single disk's failure is the step's failure; with several disks, each failure is reported, and the step's error
+/// names all of them.
 fn several(work: &Work, failed: Vec<(Arc<BoundDisk>, ApplyError)>, of: usize) -> Result<(), ApplyError> {
     let named: Vec<String> =
         failed.iter().map(|(disk, error)| format!("{} [{}]", disk.name().display(), error.code())).collect();

@@ -4,7 +4,7 @@ use super::{Device, Identifier, Node, Plan, Verify, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One download, written to each of these disks, and what lies behind it made harmless.
+/// Downloads an image once, writes it to each of these disks, and erases leftovers behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WriteImage {
     pub image: String,

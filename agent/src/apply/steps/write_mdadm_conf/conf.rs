@@ -5,13 +5,13 @@ use crate::finalize::root::Root;
 use crate::protocol::plan::ArrayEntry;
 use crate::tree::TreeError;
 
-/// Debian's place, and everybody else's.
+/// Debian's location, and everybody else's.
 const PLACES: [(&str, &str); 2] = [("etc/mdadm", "mdadm.conf"), ("etc", "mdadm.conf")];
 const PROGRAMS: [&str; 3] = ["usr/sbin/mdadm", "sbin/mdadm", "usr/bin/mdadm"];
-/// Nobody's is longer.
+/// No mdadm.conf is longer.
 const LIMIT: u64 = 1 << 20;
 
-/// What is to be written, and where.
+/// The file to be written, and its location.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfFile {
     pub directory: &'static str,
@@ -19,8 +19,8 @@ pub struct ConfFile {
     pub text: String,
 }
 
-/// The file that the tree has with the lines added, or a new one. A tree without mdadm cannot start from an array, and that
-/// is found here and not at its first boot.
+/// The tree's file with the lines added, or a new one. A tree without mdadm cannot boot from an array, which is
+/// detected here and not at its first boot.
 pub fn prepare(root: &Root, arrays: &[ArrayEntry]) -> Result<ConfFile, ApplyError> {
     let failed = |path: &str, action| {
         let path = path.to_owned();
@@ -46,7 +46,7 @@ pub fn prepare(root: &Root, arrays: &[ArrayEntry]) -> Result<ConfFile, ApplyErro
     Ok(ConfFile { directory, name, text: with_arrays(&old, arrays) })
 }
 
-/// Lines of the same UUID are replaced, everything else stays.
+/// Lines with the same UUID are replaced, everything else is kept.
 fn with_arrays(old: &str, arrays: &[ArrayEntry]) -> String {
     let uuid = |array: &ArrayEntry| colons(&array.uuid);
     let same = |line: &str| {
@@ -62,7 +62,7 @@ fn with_arrays(old: &str, arrays: &[ArrayEntry]) -> String {
     text
 }
 
-/// As mdadm prints it: four groups of eight digits.
+/// In mdadm's format: four groups of eight digits.
 fn colons(uuid: &str) -> String {
     let digits: Vec<char> = uuid.chars().filter(char::is_ascii_hexdigit).collect();
     let groups: Vec<String> = digits.chunks(8).map(|group| group.iter().collect()).collect();

@@ -40,7 +40,7 @@ impl Perform for WriteMdadmConf {
     }
 }
 
-/// Where it lies.
+/// Its directory.
 const PLACE: [&str; 1] = ["/etc"];
 
 fn into_image(work: &Work, arrays: &[ArrayEntry], disk: usize, pick: PartitionPick) -> Result<(), ApplyError> {

@@ -1,10 +1,10 @@
-//! The arrays of a tree in its own configuration, as the plan has it.
+//! The step in a plan: the arrays in the tree's own configuration.
 
 use super::{ArrayEntry, Identifier, Plan, SeedTarget, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The mdadm.conf of a tree, or of an image's system, names its arrays.
+/// Writes the arrays into the mdadm.conf of a tree, or of an image's system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WriteMdadmConf {
     pub arrays: Vec<ArrayEntry>,

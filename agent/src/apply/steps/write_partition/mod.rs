@@ -12,7 +12,7 @@ use crate::protocol::plan::Device;
 use burin_table::head::Head;
 use serde::Serialize;
 
-/// What the image brought into a partition, as it was found there.
+/// The contents that an image brought into a partition, as found there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PartitionReceipt {
     pub device: String,
@@ -28,7 +28,7 @@ impl Perform for WritePartition {
         Ok(())
     }
 
-    /// With one download.
+    /// With a single download.
     fn perform(&self, work: &Work) -> Result<(), ApplyError> {
         let name = &self.image;
         let spec = work.order.images.get(name).ok_or_else(|| ApplyError::NoImage { name: name.clone() })?;
@@ -59,7 +59,7 @@ fn disk<'a>(work: &'a Work, on: &Device) -> Result<&'a BoundDisk, ApplyError> {
     Ok(work.disks.disk(on.disk().ok_or_else(unsupported)?)?)
 }
 
-/// One failure is the step's: a partition of a set is no disk that others could go on without.
+/// One failure fails the step: unlike with separate disks, a set's other partitions are of no use.
 fn write(step: &WritePartition, work: &Work, spec: &ImageSpec, targets: &[Target]) -> Result<(), ApplyError> {
     let tellers: Vec<Teller<'_>> = targets.iter().map(|target| Teller::new(target.path(), &work.emitter)).collect();
     let destinations: Vec<Destination<'_>> =

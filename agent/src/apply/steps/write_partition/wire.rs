@@ -4,7 +4,7 @@ use super::{Device, Identifier, Node, Plan, Verify, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One download, written into each of these partitions.
+/// Downloads a filesystem image once, and writes it to each of these partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WritePartition {
     pub image: String,

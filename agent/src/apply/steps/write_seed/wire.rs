@@ -4,8 +4,8 @@ use super::{Identifier, Plan, SeedFormat, SeedTarget, Wire, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The contents come from the order; `digest` is `sha256:HEX` over them and the whole order, so that nobody who knows only
-/// the seed can try guesses at its secrets.
+/// Writes the seed, whose contents come from the order; `digest` is `sha256:HEX` over them and the whole order, so that
+/// guesses at its secrets cannot be tested against the seed alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WriteSeed {
     pub format: SeedFormat,

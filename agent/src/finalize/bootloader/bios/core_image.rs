@@ -1,38 +1,38 @@
 //! Builds GRUB's core image for BIOS from the parts in its packages: bytes in, bytes out.
 //!
-//! It is what `grub-mkimage -O i386-pc` makes of the same parts (GRUB 2.06: util/mkimage.c, include/grub/kernel.h,
-//! include/grub/offsets.h): a sector that reads the rest by a list of blocks (diskboot.img), a decompressor with two
-//! lengths in it, and, compressed by LZMA, the kernel's sections as they lie in memory, with modules, a configuration and
-//! the prefix behind them. The last bytes differ from grub-mkimage's: liblzma chooses other matches than LZMA's SDK, and
-//! ends the stream with a marker.
+//! It is what `grub-mkimage -O i386-pc` makes from the same parts (GRUB 2.06: util/mkimage.c, include/grub/kernel.h,
+//! include/grub/offsets.h): a sector that reads the rest by a block list (diskboot.img), a decompressor with two
+//! lengths in it, and, compressed by LZMA, the kernel's sections as they lie in memory, followed by modules, a
+//! configuration and the prefix. The compressed bytes differ from grub-mkimage's: liblzma chooses other matches than
+//! LZMA's SDK, and ends the stream with a marker.
 
 use liblzma::stream::{Action, Filters, LzmaOptions, Status, Stream};
 
-/// Bytes of a sector, for GRUB on BIOS: disks with others are refused.
+/// Sector size for GRUB on BIOS: disks with other sizes are refused.
 pub const SECTOR: usize = 512;
-/// Where the kernel is linked to (GRUB_KERNEL_I386_PC_LINK_ADDR).
+/// The kernel's link address (GRUB_KERNEL_I386_PC_LINK_ADDR).
 const LINK: u32 = 0x9000;
-/// What GRUB refuses to load beyond.
+/// GRUB refuses to load beyond this.
 const MEMORY_END: usize = 0x78000;
-/// Where the decompressor's code begins (its load address is 0x8200).
+/// The decompressor lies between its load address, 0x8200, and the kernel.
 const LARGEST_DECOMPRESSOR: usize = LINK as usize - 0x8200;
 /// Offsets in the decompressor.
 const COMPRESSED_SIZE: usize = 0x08;
 const UNCOMPRESSED_SIZE: usize = 0x0c;
-/// `mimg`, then the offset of the first module from here, then the length of all.
+/// `mimg`, then the offset of the first module from here, then the total length.
 const MAGIC: u32 = 0x676d_696d;
-/// A list of blocks, from the end of diskboot.img to its front: LBA, sectors, segment that they are loaded to.
+/// The block list grows from the end of diskboot.img to its front: LBA, sectors, load segment.
 const BLOCK: usize = SECTOR - 12;
-/// The segment behind diskboot.img itself, which is loaded to 0x8000.
+/// The segment after diskboot.img itself, which is loaded to 0x8000.
 const SEGMENT: u16 = 0x820;
-/// Of boot.img: the LBA of the core image, the drive (0xff: the one that firmware says), and a jump that is there for
+/// In boot.img: the LBA of the core image, the drive (0xff: the one reported by firmware), and a jump that is only for
 /// floppies.
 const KERNEL_SECTOR: usize = 0x5c;
 const BOOT_DRIVE: usize = 0x64;
 const DRIVE_CHECK: usize = 0x66;
-/// From here on a boot sector has a disk signature and the partition table.
+/// From here on a boot sector has the disk signature and the partition table.
 const TABLE: usize = 0x1b8;
-/// Nothing is this large; keeps what an ELF header claims from making us allocate.
+/// More than any kernel needs; limits allocations caused by an ELF header.
 const LARGEST_KERNEL: usize = 8 << 20;
 
 /// What is wrong with a part.
@@ -44,22 +44,22 @@ pub enum Fault {
     TooLarge { have: usize, most: usize },
 }
 
-/// What a core image is made of.
+/// The parts of a core image.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
     pub diskboot: &'a [u8],
     pub decompressor: &'a [u8],
     /// An ELF program.
     pub kernel: &'a [u8],
-    /// ELF objects, each behind those that it needs.
+    /// ELF objects, each after those that it needs.
     pub modules: &'a [Vec<u8>],
     /// Run before anything else.
     pub config: &'a str,
-    /// Where further modules and grub.cfg are, without a device.
+    /// Directory of further modules and grub.cfg, without a device.
     pub prefix: &'a str,
 }
 
-/// The whole image, in whole sectors; where it will be is not in it yet.
+/// The whole image, in whole sectors, without its position yet.
 pub fn build(parts: Parts<'_>) -> Result<Vec<u8>, Fault> {
     if parts.diskboot.len() != SECTOR {
         return Err(Fault::Part("diskboot.img has not the size of a sector"));
@@ -83,7 +83,7 @@ pub fn build(parts: Parts<'_>) -> Result<Vec<u8>, Fault> {
     Ok(image)
 }
 
-/// The same for its place on a disk: `lba` is its first sector's.
+/// Adds its position on a disk: `lba` is that of its first sector.
 pub fn place(mut image: Vec<u8>, lba: u64) -> Vec<u8> {
     let sectors = u16::try_from((image.len() / SECTOR).saturating_sub(1)).unwrap_or(u16::MAX);
     put(&mut image, BLOCK, &(lba + 1).to_le_bytes());
@@ -92,7 +92,7 @@ pub fn place(mut image: Vec<u8>, lba: u64) -> Vec<u8> {
     image
 }
 
-/// boot.img for a core image at `lba`, with the table of the sector that it takes the place of.
+/// boot.img for a core image at `lba`, with the partition table of the sector that it replaces.
 pub fn boot_sector(boot: &[u8], old: &[u8], lba: u64) -> Result<Vec<u8>, Fault> {
     if boot.len() != SECTOR || boot.get(SECTOR - 2..) != Some(&[0x55, 0xaa]) {
         return Err(Fault::Part("boot.img is no boot sector"));
@@ -106,7 +106,7 @@ pub fn boot_sector(boot: &[u8], old: &[u8], lba: u64) -> Result<Vec<u8>, Fault> 
     Ok(sector)
 }
 
-/// What the decompressor finds: the kernel, then a header and a list of objects.
+/// The decompressed contents: the kernel, then a header and a list of objects.
 fn plain(parts: Parts<'_>) -> Result<Vec<u8>, Fault> {
     const ELF: u32 = 0;
     const CONFIG: u32 = 2;
@@ -128,7 +128,7 @@ fn plain(parts: Parts<'_>) -> Result<Vec<u8>, Fault> {
     Ok(plain)
 }
 
-/// The sections of an ELF program that have bytes, each at its address.
+/// The sections of an ELF program that have contents, each at its address.
 fn kernel(elf: &[u8]) -> Result<Vec<u8>, Fault> {
     const ALLOCATED: u32 = 2;
     const NOTHING: [u32; 2] = [0, 8];
@@ -163,7 +163,7 @@ fn kernel(elf: &[u8]) -> Result<Vec<u8>, Fault> {
     read().ok_or(bad)
 }
 
-/// LZMA without a header, as GRUB's decompressor wants it: its parameters are in its code.
+/// LZMA without a header, as GRUB's decompressor requires: the parameters are in its code.
 fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut options = LzmaOptions::new_preset(9).ok()?;
     options.dict_size(1 << 16).literal_context_bits(3).literal_position_bits(0).position_bits(2);

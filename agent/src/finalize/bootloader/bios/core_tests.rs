@@ -36,7 +36,7 @@ fn ours(wanted: &[&str]) -> Vec<u8> {
     .unwrap()
 }
 
-/// What the decompressor would put into memory, by the lengths that are in it.
+/// What the decompressor would put into memory, by the lengths stored in it.
 fn unpacked(core: &[u8]) -> Vec<u8> {
     let decompressor = part("lzma_decompress.img").len();
     let stage = &core[SECTOR..];
@@ -74,7 +74,7 @@ fn it_unpacks_to_the_bytes_of_grub_mkimage() {
         let Ok(true) = made.map(|status| status.success()) else { return burin_skip::skip!("no grub-common here") };
         let (theirs, ours) = (std::fs::read(&core).unwrap(), ours(&wanted));
         assert!(unpacked(&theirs) == unpacked(&ours), "{wanted:?}");
-        // The decompressor but for two lengths, and diskboot.img but for its list.
+        // The decompressor except for two lengths, and diskboot.img except for its list.
         let decompressor = SECTOR..SECTOR + part("lzma_decompress.img").len();
         let same = |at: usize| theirs[at] == ours[at];
         let lengths = SECTOR + COMPRESSED_SIZE..SECTOR + UNCOMPRESSED_SIZE + 4;

@@ -10,13 +10,13 @@ use crate::protocol::order::FsType;
 use core_image::Parts;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where Debian and Ubuntu (grub-pc-bin), Fedora and openSUSE (grub2-i386-pc) have GRUB's parts.
+/// Directories of GRUB's parts in Debian and Ubuntu (grub-pc-bin), Fedora and openSUSE (grub2-i386-pc).
 const PLACES: [&str; 3] = ["usr/lib/grub/i386-pc", "usr/share/grub2/i386-pc", "boot/grub/i386-pc"];
 /// Larger than any part or module.
 const LIMIT: u64 = 4 << 20;
-/// A module needs others that need others: no chain is as long.
+/// No dependency chain of modules is this long.
 const DEEPEST: usize = 32;
-/// More modules, or bytes of them, than a core image has room for.
+/// A core image has no room for more modules.
 const MOST_MODULES: usize = 256;
 const MOST_BYTES: usize = 8 << 20;
 
@@ -25,24 +25,24 @@ const MOST_BYTES: usize = 8 << 20;
 pub struct On {
     /// Of the filesystem with /boot/grub.
     pub filesystem: FsType,
-    /// What lies below it.
+    /// Whether it lies on an array.
     pub array: bool,
     pub volume: bool,
 }
 
-/// What makes the tree boot.
+/// The files that make the tree bootable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
-    /// Version of the kernel that is booted.
+    /// Version of the kernel that it boots.
     pub kernel: String,
     pub tree: Vec<BootFile>,
-    /// For each disk, once it is known where: [`place`].
+    /// To be positioned on each disk with [`place`].
     pub core: Vec<u8>,
     /// boot.img, for [`boot_sector`].
     pub boot: Vec<u8>,
 }
 
-/// Where modules and configuration of GRUB are in the tree.
+/// The tree's directory for GRUB's modules and configuration.
 pub fn directory(system: System<'_>) -> Result<&'static str, BootError> {
     grub::directory(system)
 }
@@ -103,7 +103,7 @@ pub fn prepare(system: System<'_>, on: On) -> Result<Installation, BootError> {
     Ok(Installation { kernel: newest, tree, core, boot })
 }
 
-/// The module that reads it.
+/// The module for a filesystem.
 fn filesystem(kind: FsType) -> &'static str {
     match kind {
         FsType::Ext4 => "ext2",
@@ -113,8 +113,8 @@ fn filesystem(kind: FsType) -> &'static str {
     }
 }
 
-/// The modules with those that they need, each behind these. The order is grub-mkimage's: of a line of moddep.lst
-/// (`NAME: NEEDED ...`) the last comes first.
+/// The modules with their dependencies, each after its own. Same order as grub-mkimage: of a line in moddep.lst (`NAME:
+/// NEEDED ...`) the last comes first.
 fn resolve(dependencies: &str, wanted: &[&str]) -> Vec<String> {
     fn add<'a>(
         lines: &BTreeMap<&'a str, &'a str>,
@@ -123,7 +123,7 @@ fn resolve(dependencies: &str, wanted: &[&str]) -> Vec<String> {
         seen: &mut BTreeSet<&'a str>,
         found: &mut Vec<String>,
     ) {
-        // Noted before what it needs is looked at: a tree may say anything, and each is looked at once.
+        // Recorded before its dependencies: a tree may contain anything, and each module is visited once.
         if depth > DEEPEST || seen.len() >= MOST_MODULES || !seen.insert(name) {
             return;
         }

@@ -1,8 +1,8 @@
-//! The client's state machine: what it sends when, and what no server can make it do.
+//! The client's state machine: what it sends when, and that no server can make it misbehave.
 
 use super::*;
 
-/// A machine that has gone as far as a lease of an hour at time 10.
+/// A state machine with a lease of an hour since time 10.
 fn bound() -> Machine {
     let mut machine = Machine::new(MAC, ClientId::Mac, 42, seconds(10));
     let discover = machine.tick(seconds(10));
@@ -148,7 +148,7 @@ fn replies_come_from_any_port_and_without_a_server_identifier() {
     PacketBuilder::ipv4([10, 0, 0, 1], [255; 4], 64).udp(10067, 68).write(&mut answer, b"payload").unwrap();
     assert_eq!(unwrap(&answer), Some(b"payload".as_slice()));
     let mut bytes = reply(2, 1, &[]);
-    // Option 54 becomes one that nobody knows.
+    // Option 54 becomes an unknown option.
     bytes[243] = 224;
     bytes[20..24].copy_from_slice(&[10, 0, 0, 7]);
     assert_eq!(parse(&bytes, MAC).unwrap().server, Ipv4Addr::new(10, 0, 0, 7));
@@ -235,7 +235,7 @@ proptest! {
         }
     }
 
-    /// Whatever comes in, and whenever: the machine stays due in the future and never sends without pause.
+    /// Whatever arrives at whatever time: the next action is always in the future, and nothing is sent without pause.
     #[test]
     fn the_machine_never_storms(
         seed: u64,

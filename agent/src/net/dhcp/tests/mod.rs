@@ -20,7 +20,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A reply as a server sends it: type, server and our address, and these raw options.
+/// A server's reply: type, server, our address, and these raw options.
 fn reply(kind: u8, xid: u32, options: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; 240];
     bytes[..3].copy_from_slice(&[2, 1, 6]);
@@ -38,7 +38,7 @@ fn lease_of(options: &[u8]) -> Lease {
     parse(&reply(5, 1, options), MAC).unwrap().lease.unwrap()
 }
 
-/// The message of an action that sends one.
+/// The message that an action sends.
 fn sent(action: &Action) -> Message {
     let (Action::Broadcast(payload) | Action::Send(payload, _)) = action else { panic!("{action:?}") };
     Message::decode(&mut Decoder::new(payload)).unwrap()
@@ -87,7 +87,7 @@ fn classless_routes_replace_the_router() {
     assert_eq!(lease.routes, expected);
 }
 
-/// Option 249 is Windows' older name for 121, and gives way to it.
+/// Option 249 is the old Windows number of option 121, which takes precedence.
 #[test]
 fn microsofts_routes_count_where_there_are_no_others() {
     let default = [249, 5, 0, 10, 0, 0, 9];
@@ -99,7 +99,7 @@ fn microsofts_routes_count_where_there_are_no_others() {
 
 #[test]
 fn a_bad_option_costs_only_itself() {
-    // A host name that is not UTF-8, a mask of three bytes, an empty router list, a vendor option of nonsense.
+    // A host name that is not UTF-8, a mask of three bytes, an empty router list, an invalid vendor option.
     let lease = lease_of(&[12, 2, 0xff, 0xfe, 1, 3, 255, 255, 0, 3, 0, 43, 3, 1, 200, 9, 6, 4, 10, 0, 0, 2]);
     assert_eq!((lease.hostname, lease.prefix, lease.routes.len()), (None, 24, 0));
     assert_eq!(lease.dns, [Ipv4Addr::new(10, 0, 0, 2)]);
