@@ -13,7 +13,7 @@ mod trace;
 mod truth;
 pub mod words;
 
-pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, Kept, PlannedDisk, Strength};
+pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, Kept, PlannedDisk, PlannedPath, Strength};
 pub use identifier::Identifier;
 pub use node::Node;
 pub use parts::{
@@ -40,8 +40,8 @@ pub struct Plan {
     pub order: String,
     /// `sha256:HEX` over the order's canonical JSON, so that a plan fits one order and no other.
     pub order_digest: String,
-    /// `sha256:HEX` over the canonical JSON of the plan without this field, `trace`, `warnings` and `device`
-    /// names: it changes when what would be done changes, not when the kernel counts disks differently.
+    /// `sha256:HEX` over the canonical JSON of the plan without this field, `trace`, `warnings`, `device`
+    /// names and `paths`: it changes when what would be done changes, not when the kernel counts disks differently.
     pub digest: String,
     /// The layout that was chosen.
     pub layout: String,

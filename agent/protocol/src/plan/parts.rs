@@ -174,6 +174,8 @@ pub enum TreeNeed {
     LuksTpmRoot,
     /// An image's root on a mirror of which each half looks as the whole does.
     MirroredRoot,
+    /// One on a disk that several paths lead to. A tree without it is told of, and starts by one path.
+    Multipath,
 }
 
 /// A file that is put into a system. Its contents are not told.

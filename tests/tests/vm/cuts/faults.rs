@@ -1,7 +1,7 @@
 //! Kinds of steps that need a machine of their own, and what can happen to them: the cells of the matrix
 //! (`agent/tests/machine/apply/matrix`) that no loop device can show. `scripts/test --matrix` runs them, and `scripts/test --storage` those of volumes.
 
-use super::{KERNEL, LONG, MAC, judge, old_disks, order, spec};
+use super::{KERNEL, LONG, MAC, VOLUMES, judge, old_disks, order, spec};
 use burin::protocol::{Control, Receipt};
 use burin_tests::controller::{Controller, Observation};
 use burin_tests::deploy::{Image, Netboot, built, built_for_storage, start_controller};
@@ -15,7 +15,6 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 const KINDS: [&str; 4] = ["create-raid", "write-mdadm-conf", "install-boot", "boot-entry"];
-const VOLUMES: [&str; 5] = ["create-luks", "create-group", "create-volume", "check-tree", "write-crypttab"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -78,7 +77,7 @@ fn each_kind_of_volumes_and_each_fault() {
 }
 
 /// LVM on LUKS on the mirror, and the root on that.
-fn order_of_volumes(id: &str, url: &str, tree: &Image) -> Value {
+pub fn order_of_volumes(id: &str, url: &str, tree: &Image) -> Value {
     let mut order = order(id, url, tree);
     let layout = &mut order["layouts"][0];
     let root = layout["raid"]["root"].as_object_mut().expect("a mirror");

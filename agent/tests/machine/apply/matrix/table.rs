@@ -56,9 +56,10 @@ pub enum Machine {
 }
 
 impl Machine {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::StopArrays,
         Self::StopVolumes,
+        Self::FormatNamespace,
         Self::CreateRaid,
         Self::WriteMdadmConf,
         Self::InstallBoot,
@@ -123,6 +124,7 @@ pub enum Proof {
     Needless(&'static str),
 }
 
+const EVERY_CUT_OF_VOLUMES: Proof = Proof::Test("cuts/mod.rs", "volumes_cut_at_every_moment");
 const EVERY_CUT: Proof = Proof::Test("cuts/mod.rs", "a_mirror_cut_at_every_moment");
 const EACH_FAULT: Proof = Proof::Test("cuts/faults.rs", "each_kind_of_machines_and_each_fault");
 const EACH_OF_VOLUMES: Proof = Proof::Test("cuts/faults.rs", "each_kind_of_volumes_and_each_fault");
@@ -139,6 +141,7 @@ pub fn elsewhere(kind: Machine, fault: Fault) -> Proof {
              steps that follow are met elsewhere",
         ),
         // What they write lies inside of partitions: the table that leads there comes last, as with the others.
+        (kind, Fault::PowerCut) if kind.is_of_volumes() => EVERY_CUT_OF_VOLUMES,
         (_, Fault::PowerCut) => EVERY_CUT,
         // All that these kinds open, they open as the others do.
         (_, Fault::Swapped) => EXCHANGED,
