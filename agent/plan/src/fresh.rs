@@ -9,9 +9,8 @@ use burin_protocol::plan::steps::{
     WriteFstab, WriteMdadmConf,
 };
 use burin_protocol::plan::{
-    Fate,
-    ArrayEntry, Device, FstabEntry, Kept, PlannedDisk, PlannedFilesystem, PlannedPartition, SeedTarget, Step, TreeNeed,
-    is_encrypted,
+    ArrayEntry, Device, Fate, FstabEntry, Kept, PlannedDisk, PlannedFilesystem, PlannedPartition, SeedTarget, Step,
+    TreeNeed, is_encrypted,
 };
 use burin_table::layout::Placed;
 use burin_table::{gpt, layout, types};

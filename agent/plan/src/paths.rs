@@ -83,8 +83,7 @@ mod tests {
 
     /// sda and sdb are one disk, as the inventory has it; sdc is another.
     fn two_paths(head: &str, more: &Value) -> Inventory {
-        let identity =
-            |strength: &str| json!([{ "kind": "naa", "value": "5000c500a1b2c3d4", "strength": strength }]);
+        let identity = |strength: &str| json!([{ "kind": "naa", "value": "5000c500a1b2c3d4", "strength": strength }]);
         let path = |name: &str| {
             let mut disk = json!({
                 "name": name, "multipath_member": true, "hctl": "1:0:0:0", "identities": identity("weak"),
@@ -103,7 +102,9 @@ mod tests {
             }
             disk
         };
-        machine(&json!({ "disks": [path("sda"), path("sdb"), { "name": "sdc", "serial": "S", "size": 1_000_204_886_016u64 }] }))
+        machine(
+            &json!({ "disks": [path("sda"), path("sdb"), { "name": "sdc", "serial": "S", "size": 1_000_204_886_016u64 }] }),
+        )
     }
 
     fn order(disks: &Value) -> burin_protocol::order::Order {
@@ -133,15 +134,14 @@ mod tests {
 
     #[test]
     fn whichever_path_stands_for_it_the_plan_is_the_same() {
-        let digest = |head: &str| {
-            plan(&two_paths(head, &json!({})), &order(&lun()), &BTreeMap::new()).unwrap().digest
-        };
+        let digest = |head: &str| plan(&two_paths(head, &json!({})), &order(&lun()), &BTreeMap::new()).unwrap().digest;
         assert_eq!(digest("sda"), digest("sdb"));
     }
 
     #[test]
     fn paths_are_never_counted_as_two_disks() {
-        let two = json!({ "os": { "count": 2, "match": { "serial": "LUN1" }, "image": "i", "on_existing": "destroy" } });
+        let two =
+            json!({ "os": { "count": 2, "match": { "serial": "LUN1" }, "image": "i", "on_existing": "destroy" } });
         let refusal = plan(&two_paths("sda", &json!({})), &order(&two), &BTreeMap::new()).unwrap_err();
         assert!(refusal.to_string().contains("exactly 2, 1 can be had"), "{refusal}");
     }

@@ -106,7 +106,10 @@ impl Sequence<'_> {
         for disk in disks {
             for (path, left) in disk.newly_failed() {
                 let device = disk.name().to_owned();
-                self.work.anomaly(&device.display().to_string(), &ApplyError::PathFailed { device: device.clone(), path, left });
+                self.work.anomaly(
+                    &device.display().to_string(),
+                    &ApplyError::PathFailed { device: device.clone(), path, left },
+                );
             }
         }
     }

@@ -99,7 +99,8 @@ fn with_paths(spec: MachineSpec, file: &Path) -> MachineSpec {
     PATHS.iter().fold(spec, |spec, (adapter, device)| {
         let file = format!("file.driver=file,file.locking=off,file.filename={}", file.display());
         let node = format!("driver=raw,node-name=lun-{adapter},discard=unmap,{file}");
-        let disk = format!("scsi-hd,bus={adapter}.0,drive=lun-{adapter},id={device},serial={SERIAL},wwn={WWN:#x},share-rw=on");
+        let disk =
+            format!("scsi-hd,bus={adapter}.0,drive=lun-{adapter},id={device},serial={SERIAL},wwn={WWN:#x},share-rw=on");
         spec.extra(["-device", &format!("virtio-scsi-pci,id={adapter}"), "-blockdev", &node, "-device", &disk])
     })
 }

@@ -13,7 +13,9 @@ mod trace;
 mod truth;
 pub mod words;
 
-pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, Kept, PlannedDisk, PlannedPath, Strength};
+pub use disk::{
+    Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, Kept, PlannedDisk, PlannedPath, Strength,
+};
 pub use identifier::Identifier;
 pub use node::Node;
 pub use parts::{

@@ -87,8 +87,14 @@ impl Multipath {
         ["dm-multipath", "dm-round-robin"].iter().for_each(|module| mapped::load(paths, module));
         for path in &all {
             // What the kernel found in the old table; a map has none.
-            KernelDisk::over(&path.name, path.file.try_clone().map_err(failed)?, rdev(path.number), &paths.sys, &paths.dev)
-                .sync(&[])?;
+            KernelDisk::over(
+                &path.name,
+                path.file.try_clone().map_err(failed)?,
+                rdev(path.number),
+                &paths.sys,
+                &paths.dev,
+            )
+            .sync(&[])?;
         }
         let control = paths.dev.join("mapper/control");
         let map = format!("burin-{}", name.file_name().unwrap_or_default().to_string_lossy());
@@ -145,8 +151,11 @@ impl Multipath {
             extents.iter().any(|one| (one.number, one.start, one.length) == (number, known.start, known.length))
         };
         let mut partitions = self.partitions();
-        let gone: Vec<u32> =
-            partitions.iter().filter(|(number, part)| !stays(**number, &part.known)).map(|(number, _)| *number).collect();
+        let gone: Vec<u32> = partitions
+            .iter()
+            .filter(|(number, part)| !stays(**number, &part.known))
+            .map(|(number, _)| *number)
+            .collect();
         for number in gone {
             if let Some(part) = partitions.get(&number) {
                 self.remove(part.known.device)?;
@@ -204,8 +213,10 @@ impl Multipath {
     /// For the receipt.
     pub fn opened(&self) -> Vec<OpenedPath> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let path =
-            |path: &OnePath| OpenedPath { device: path.name.display().to_string(), failed: failed.contains(&path.number) };
+        let path = |path: &OnePath| OpenedPath {
+            device: path.name.display().to_string(),
+            failed: failed.contains(&path.number),
+        };
         self.paths.iter().map(path).collect()
     }
 

@@ -152,14 +152,17 @@ pub fn elsewhere(kind: Machine, fault: Fault) -> Proof {
     }
 }
 
+/// Kinds that are met once more where what they write to is another thing.
+const AGAIN: [(Machine, Proof); 1] =
+    [(Machine::CreateRaid, Proof::Test("cuts/faults.rs", "an_array_of_whole_disks_and_each_fault"))];
+
 #[test]
 fn each_cell_of_the_virtual_machines_is_looked_at_by_a_test_that_is_there() {
-    for kind in Machine::ALL {
-        for fault in Fault::ALL {
-            let Proof::Test(file, function) = elsewhere(kind, fault) else { continue };
-            let path = format!("{}/../tests/tests/vm/{file}", env!("CARGO_MANIFEST_DIR"));
-            let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-            assert!(text.contains(&format!("fn {function}()")), "{kind:?} x {fault:?}: {path} has no {function}");
-        }
+    let cells = Machine::ALL.iter().flat_map(|kind| Fault::ALL.map(|fault| (*kind, elsewhere(*kind, fault))));
+    for (kind, proof) in cells.chain(AGAIN) {
+        let Proof::Test(file, function) = proof else { continue };
+        let path = format!("{}/../tests/tests/vm/{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert!(text.contains(&format!("fn {function}()")), "{kind:?}: {path} has no {function}");
     }
 }
