@@ -121,7 +121,7 @@ impl Bench {
         }
         let order = json!({
             "version": "order/v1", "id": id, "images": { "image": spec }, "layouts": [layout],
-            "policies": { "finish": "hold" },
+            "policies": { "finish": "hold", "boot_order": "keep" },
         });
         let mut qmp = self.machine.qmp().unwrap();
         PATHS.iter().for_each(|(_, device)| throttle(&mut qmp, device));
