@@ -12,7 +12,7 @@ mod records;
 mod serve;
 
 use crate::api::LogRing;
-use crate::apply::Paths;
+use crate::apply::{self, Paths};
 use crate::attest::Chip;
 use crate::boot;
 use crate::config::{self, ApiDoor, Config, OrderSource, SyslogTarget};
@@ -241,6 +241,7 @@ impl Agent {
         let Surroundings { clock, addresses, listen } = surroundings;
         // Mounts left by an agent that was killed would keep their disks from being chosen again.
         stages.run("clear-mounts", || mount::clear(&self.paths.mounts))?;
+        apply::forget_maps(&self.paths);
         let inventory = facts::inventory(stages, self)?;
         let identity = facts::identity(&inventory, &self.config);
         stages.emitter().set_source(&identity.source(&boot_id));

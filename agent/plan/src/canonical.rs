@@ -71,6 +71,8 @@ pub fn plan_digest(plan: &Plan) -> String {
     for disk in value.get_mut("disks").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(disk) = disk.as_object_mut() {
             disk.remove("device");
+            // One that has failed by now leaves the others.
+            disk.remove("paths");
         }
     }
     digest(&value)

@@ -6,7 +6,7 @@ use super::tree;
 use burin_protocol::Plan;
 use burin_protocol::error::Coded;
 use burin_protocol::plan::words::{decimal, word};
-use burin_protocol::plan::{Fate, LayoutVerdict, SetTrace, Strength, Trace, Truth, Verdict};
+use burin_protocol::plan::{Fate, LayoutVerdict, PlannedPath, SetTrace, Strength, Trace, Truth, Verdict};
 use hwinventory_types::harmless;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,6 +39,10 @@ pub fn explain(plan: &Plan) -> String {
             disk.size
         );
         let _ = writeln!(out, "      found again by {} {}{strength}", word(&disk.identity.kind), disk.identity.value);
+        if !disk.paths.is_empty() {
+            let words: Vec<String> = disk.paths.iter().map(PlannedPath::words).collect();
+            let _ = writeln!(out, "      by the paths {}", words.join(", "));
+        }
         let fate = match disk.fate {
             Fate::Overwritten => "will be LOST",
             Fate::Preserved => "stays",

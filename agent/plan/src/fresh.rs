@@ -9,8 +9,8 @@ use burin_protocol::plan::steps::{
     WriteFstab, WriteMdadmConf,
 };
 use burin_protocol::plan::{
-    ArrayEntry, Device, FstabEntry, Kept, PlannedDisk, PlannedFilesystem, PlannedPartition, SeedTarget, Step, TreeNeed,
-    is_encrypted,
+    ArrayEntry, Device, Fate, FstabEntry, Kept, PlannedDisk, PlannedFilesystem, PlannedPartition, SeedTarget, Step,
+    TreeNeed, is_encrypted,
 };
 use burin_table::layout::Placed;
 use burin_table::{gpt, layout, types};
@@ -225,7 +225,10 @@ fn grow_tree(context: Context<'_>, tree: &Tree, made: &[Made], steps: &mut Vec<S
     steps.push(Step::UnpackTree(UnpackTree { image: tree.image.clone(), verify: context.order.policies.verify }));
     let swaps = made.iter().filter(|made| made.filesystem.kind == FsType::Swap);
     let used = mounts.iter().copied().chain(swaps).map(|made| (&made.on, made.mount.as_deref() == Some("/")));
-    let needs = layers::needs(steps, used);
+    let mut needs = layers::needs(steps, used);
+    if context.disks.iter().any(|disk| disk.fate == Fate::Overwritten && !disk.paths.is_empty()) {
+        needs.push(TreeNeed::Multipath);
+    }
     if !needs.is_empty() {
         steps.push(Step::CheckTree(CheckTree { needs, target: SeedTarget::Tree }));
     }

@@ -1,6 +1,6 @@
 //! What a disk must satisfy before any predicate is evaluated. An order can waive only the gates in `Gate`.
 
-use super::stacks;
+use super::{paths, stacks};
 use burin_protocol::order::{Gate, Size};
 use burin_protocol::plan::{GateFinding, Identity};
 use hwinventory_types::{Disk, HealthState, Media, Status};
@@ -23,20 +23,22 @@ pub fn findings(disk: &Disk, identity: Option<&Identity>, allow: &[Gate], idle: 
     gate("read-only", disk.read_only, &|| "the kernel has it read-only".to_owned());
     gate("removable", disk.removable && !waived(Gate::Removable), &|| "removable medium".to_owned());
     gate("virtual-media", disk.virtual_media, &|| "a medium that a BMC or hypervisor emulates".to_owned());
-    gate("multipath-path", disk.multipath_member, &|| "one path of a multipath device".to_owned());
+    let several = paths::stands_for_several(disk);
+    gate("multipath-path", disk.multipath_member && !several, &|| "one path of a multipath device".to_owned());
     gate("boot-medium", disk.boot_medium, &|| "the running system came from it".to_owned());
     gate("remote", disk.remote && !waived(Gate::Remote), &|| format!("reached by {}", word(&disk.transport)));
 
     let held: Vec<&str> = (disk.holders.iter())
         .chain(disk.partitions.iter().flat_map(|partition| &partition.holders))
         .map(String::as_str)
-        .filter(|holder| !idle.contains(*holder))
+        // The paths are taken together before anything is stopped.
+        .filter(|holder| several || !idle.contains(*holder))
         .collect();
     gate("in-use", !held.is_empty(), &|| format!("held by {} devices", held.len()));
     match &disk.mounts {
         Some(mounts) => {
-            // Swap will be turned off.
-            let mounts = || mounts.iter().filter(|mount| !stacks::is_swap(mount));
+            // Swap is turned off.
+            let mounts = || mounts.iter().filter(|mount| several || !stacks::is_swap(mount));
             gate("in-use", mounts().next().is_some(), &|| {
                 let points: Vec<&str> = mounts().map(|mount| mount.mountpoint.as_str()).collect();
                 format!("mounted at {}", points.join(", "))

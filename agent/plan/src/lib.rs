@@ -66,6 +66,7 @@ mod netplan;
 mod network_data;
 mod nics;
 mod partition_images;
+mod paths;
 mod quantity;
 mod raids;
 mod refusal;
@@ -86,6 +87,7 @@ pub use files::{FileContents, PlacedFile};
 pub use head::{HeadError, check_head, check_partition_head, copied_guid};
 pub use identity::identities;
 pub use keep::entry as kept_entry;
+pub use paths::merged as one_disk_each;
 pub use refusal::{Reason, Refusal};
 pub use seed::{SeedFile, SeedFiles, labels as seed_labels};
 pub use simulate::{Outcome, Overlap, Row, overlaps, simulate};
@@ -104,7 +106,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// without that prefix.
 pub fn plan(inventory: &Inventory, order: &Order, command_line: &BTreeMap<String, String>) -> Result<Plan, Refusal> {
     let mut trace = Trace::default();
-    match planned(inventory, order, command_line, &mut trace) {
+    match planned(&paths::merged(inventory), order, command_line, &mut trace) {
         Ok(mut plan) => {
             plan.trace = trace;
             plan.digest = canonical::plan_digest(&plan);
@@ -122,6 +124,7 @@ pub fn seed(
     command_line: &BTreeMap<String, String>,
 ) -> Result<Option<SeedFiles>, Refusal> {
     let mut trace = Trace::default();
+    let inventory = &*paths::merged(inventory);
     let attributes = Attributes::gather(inventory, order, command_line);
     let machine = Machine::new(inventory);
     let all = seed_files(order, &machine, &attributes, &mut trace).and_then(|seed| {
@@ -215,6 +218,8 @@ fn planned(
     };
     plan.warnings = warnings(&plan);
     plan.warnings.extend(stacks.warnings);
+    let several: Vec<Warning> = paths::warnings(&plan).collect();
+    plan.warnings.extend(several);
     collide(inventory, order, &mut plan, &stacks.stopped)?;
     // Warnings about possible data loss come first.
     plan.warnings.extend(meant::unproven(order, &plan));
@@ -248,7 +253,8 @@ fn planned_disks(
             planned.push(PlannedDisk {
                 set: name.clone(),
                 identity,
-                by_path: facts.disk.by_path.clone(),
+                // Any path leads to a disk with several.
+                by_path: facts.disk.by_path.clone().filter(|_| !paths::stands_for_several(facts.disk)),
                 device: facts.disk.path.clone(),
                 model: facts.disk.model.clone(),
                 serial: facts.disk.serial.clone(),
@@ -259,6 +265,7 @@ fn planned_disks(
                 fate: if set.is_preserved() { Fate::Preserved } else { Fate::Overwritten },
                 existing,
                 keep,
+                paths: paths::planned(facts),
             });
             optimal.push(facts.disk.optimal_io_size);
         }

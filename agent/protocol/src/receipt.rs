@@ -55,6 +55,18 @@ pub struct OpenedDisk {
     /// Bytes.
     pub size: u64,
     pub logical_block_size: u32,
+    /// Where several paths lead to it: all of them, in the order in which they were used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<OpenedPath>,
+}
+
+/// One of several paths to a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenedPath {
+    /// The kernel's name for it, in this boot.
+    pub device: String,
+    /// It did not work any more when the order ended: others were used in its place.
+    pub failed: bool,
 }
 
 /// One step other than an image.

@@ -18,6 +18,7 @@ pub fn apply(context: &Context<'_>, stages: &mut Stages, done: &mut Applied) -> 
     let work = Arc::new(Work::new(context, stages.emitter().clone()));
     let sequence = Sequence { work: &work, safe_point: context.safe_point };
     let result = sequence.run(stages);
+    sequence.tell_of_paths(&work.overwritten());
     if result.is_err() {
         // That error takes precedence.
         let (changes, _) = work.stack.close(work.patience);
@@ -96,7 +97,22 @@ impl Sequence<'_> {
                 Some(step) => steps::perform(step, &work),
                 None => Ok(()),
             })
-        })
+        })?;
+        self.tell_of_paths(&disks);
+        Ok(())
+    }
+
+    /// What failed has been written by another path; somebody should know nevertheless.
+    fn tell_of_paths(&self, disks: &[Arc<BoundDisk>]) {
+        for disk in disks {
+            for (path, left) in disk.newly_failed() {
+                let device = disk.name().to_owned();
+                self.work.anomaly(
+                    &device.display().to_string(),
+                    &ApplyError::PathFailed { device: device.clone(), path, left },
+                );
+            }
+        }
     }
 
     /// Everything is closed, read back and flushed from caches; arrays are marked clean. A second call has nothing left

@@ -36,6 +36,12 @@ pub enum ApplyError {
     OtherDisk { device: PathBuf, what: String, planned: String, found: String },
     #[error("{device}: the disk is gone", device = device.display())]
     Gone { device: PathBuf },
+    #[error("{device}: the path {path} has failed; {left} of its paths are left", device = device.display(), path = path.display())]
+    PathFailed { device: PathBuf, path: PathBuf, left: usize },
+    #[error("{device}: its paths cannot be used as one disk", device = device.display())]
+    Paths { device: PathBuf, source: io::Error },
+    #[error("the tree has no multipath-tools: it will use its disk by one path, whichever it finds")]
+    NoMultipath,
     #[error("{device}: nothing was answered for {seconds} s while at the step {step}", device = device.display())]
     Hung { device: PathBuf, step: &'static str, seconds: u64 },
     #[error("{device}: is left alone: it gave no answer, or work on it could not be called back", device = device.display())]
@@ -226,6 +232,9 @@ impl Coded for ApplyError {
             Self::Changed { .. } => "apply.changed",
             Self::OtherDisk { .. } => "apply.other_disk",
             Self::Gone { .. } => "disk.gone",
+            Self::PathFailed { .. } => "disk.path_failed",
+            Self::Paths { .. } => "apply.paths",
+            Self::NoMultipath => "apply.no_multipath",
             Self::Hung { .. } | Self::KeptOff { .. } => "disk.hung",
             Self::Stalled { .. } => "apply.stalled",
             Self::Thread { .. } => "apply.thread",
@@ -289,6 +298,13 @@ impl Coded for ApplyError {
                     .to_owned(),
             ),
             Self::Gone { .. } => Some("look at the kernel log: the disk was removed, or its link failed".to_owned()),
+            Self::PathFailed { .. } => {
+                Some("check the cable, the port and the switch behind that path: the order goes on over the others".to_owned())
+            }
+            Self::Paths { .. } => Some("look at the kernel log: something may be using one of the paths".to_owned()),
+            Self::NoMultipath => Some(
+                "add the packages multipath-tools and multipath-tools-boot to the tree, or accept a single path".to_owned(),
+            ),
             Self::Hung { .. } | Self::KeptOff { .. } => Some(
                 "look at the kernel log and power-cycle the machine: the disk or its controller hangs"
                     .to_owned(),

@@ -34,7 +34,7 @@ mod whole;
 mod wipe;
 mod work;
 
-pub use bound::Bound;
+pub use bound::{Bound, forget_maps};
 pub use engine::apply;
 pub use error::ApplyError;
 pub use watch::Patience;
@@ -42,7 +42,7 @@ pub use watch::Patience;
 use crate::image::Cancel;
 use crate::plan::SeedFiles;
 use crate::protocol::order::Order;
-use crate::protocol::plan::{Plan, Step};
+use crate::protocol::plan::{Fate, Plan, Step};
 use crate::protocol::receipt::Change;
 use crate::protocol::{Control, ImageReceipt};
 use hwinventory::Inventory;
@@ -122,6 +122,9 @@ pub fn pin(plan: &Plan, agreed: &str) -> Result<(), ApplyError> {
 pub fn check(plan: &Plan, paths: &Paths) -> Result<(), ApplyError> {
     let ramdisk = steps::Ramdisk { root: &paths.root };
     plan.steps.iter().try_for_each(|step| steps::able(step, &ramdisk))?;
+    if plan.disks.iter().any(|disk| disk.fate == Fate::Overwritten && disk.paths.len() > 1) {
+        ["dm-multipath", "dm-round-robin"].into_iter().try_for_each(|module| ramdisk.module(module))?;
+    }
     for index in plan.steps.iter().flat_map(|step| [step.disks(), step.reads()]).flatten() {
         if plan.disks.get(index).is_none() {
             return Err(ApplyError::NoDisk { index });

@@ -44,8 +44,7 @@ const ESP: &str = "vfat";
 pub fn load(disks: &Bound, paths: &Paths) -> Result<LoadedKernel, KexecError> {
     let written: Vec<_> = disks.all().iter().filter(|disk| disk.was_written()).collect();
     for disk in &written {
-        let known = disk.kernel().and_then(|kernel| Ok(kernel.partitions()?))?;
-        for number in known.into_keys() {
+        for number in disk.partitions()? {
             let partition = disk.open(Part::Number(number), Access::Read)?;
             let (node, name) = (partition.node().to_owned(), partition.name().to_owned());
             let question = StartFrom { node: node.clone(), name, mounts: paths.mounts.clone() };

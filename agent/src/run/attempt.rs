@@ -164,9 +164,9 @@ impl Attempt<'_> {
             let disks = Bound::new(&fresh.plan, &inventory, &self.agent.paths).map_err(ProbeError::Changed)?;
             Ok::<_, ProbeError>((inventory, fresh, disks))
         })?;
-        done.disks = disks.all().iter().map(|disk| disk.opened().clone()).collect();
-        self.apply(stages, inventory, fresh, disks.clone(), &mut done.applied)?;
-        Ok(disks)
+        let applied = self.apply(stages, inventory, fresh, disks.clone(), &mut done.applied);
+        done.disks = disks.all().iter().map(|disk| disk.opened()).collect();
+        applied.map(|()| disks)
     }
 
     /// A refusal is reported with everything that was considered; its event contains the same.
@@ -198,7 +198,7 @@ impl Attempt<'_> {
         let context = Context {
             order: Arc::new(self.order.clone()),
             plan: Arc::new(planned.plan),
-            inventory: Arc::new(inventory),
+            inventory: Arc::new(plan::one_disk_each(&inventory).into_owned()),
             seed: planned.seed.map(Arc::new),
             download: self.download.clone(),
             cancel: cancel.clone(),

@@ -1,7 +1,7 @@
 //! What only shows when sections are seen together: mounts, holders' mounts, shared identities, the boot medium.
 
 use super::disk::mark_duplicates;
-use super::{Options, membership, mounts};
+use super::{Options, membership, mounts, multipaths};
 use crate::model::Inventory;
 use crate::parse::cmdline;
 use std::collections::BTreeSet;
@@ -15,6 +15,7 @@ pub fn all(options: &Options, inventory: &mut Inventory) {
     membership::all(inventory);
     mark_duplicates(&mut inventory.disks.data);
     membership::settle(&mut inventory.disks.data);
+    multipaths::heads(&mut inventory.disks.data);
     boot_medium(inventory);
     controllers(inventory);
 }

@@ -1,6 +1,7 @@
 //! Which disks are members of an array or paths of a multipath device: known only when disks and volumes are seen
 //! together.
 
+use super::multipaths;
 use crate::model::{Disk, DiskPath, Inventory, MdMember, MdMembership, Multipath};
 use std::collections::BTreeMap;
 
@@ -91,14 +92,7 @@ fn membership(
 fn multipath(inventory: &mut Inventory) {
     let mut paths: BTreeMap<String, DiskPath> = BTreeMap::new();
     for disk in &inventory.disks.data {
-        let path = DiskPath {
-            name: disk.name.clone(),
-            through: disk.hctl.clone(),
-            address: disk.pci_address.clone(),
-            state: disk.state.clone(),
-            access_state: disk.multipath.as_ref().and_then(|m| m.access_state.clone()),
-        };
-        paths.insert(disk.name.clone(), path);
+        paths.insert(disk.name.clone(), multipaths::path(disk));
     }
     let mut maps: BTreeMap<String, Multipath> = BTreeMap::new();
     for volume in &mut inventory.volumes.data {

@@ -163,11 +163,12 @@ fn bmc(inventory: &Inventory, skip: bool, machine: &mut Map<String, Value>) {
     machine.extend(bmc.mac.as_ref().filter(|_| asked && reached).map(|mac| ("bmc_mac".to_owned(), json!(mac))));
 }
 
-/// What IPA lists: disks that have a size, arrays and multipath devices instead of the paths to them.
+/// What IPA lists: disks that have a size, arrays and multipath devices instead of the paths to them, or one path of those
+/// that nothing has assembled.
 fn disks(inventory: &Inventory) -> impl Iterator<Item = &Disk> {
     let is_map = |d: &&Disk| d.dm_uuid.as_deref().is_some_and(|u| u.starts_with("mpath-"));
     let is_array = |d: &&Disk| d.name.starts_with("md");
-    let whole = |d: &&Disk| d.media == Media::Disk && !d.multipath_member;
+    let whole = |d: &&Disk| d.media == Media::Disk && (!d.multipath_member || !d.paths.is_empty());
     let volumes = inventory.volumes.data.iter().filter(move |d| is_map(d) || is_array(d));
     inventory.disks.data.iter().filter(whole).chain(volumes).filter(|d| d.size > 0)
 }

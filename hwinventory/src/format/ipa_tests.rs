@@ -129,11 +129,13 @@ fn the_root_disk_is_the_smallest_of_four_gib() {
     machine.disks.data = vec![disk("sdb", 8), disk("sda", 8), disk("sdc", 3), disk("sdd", 0)];
     machine.disks.data.push(Disk { media: Media::Cdrom, ..disk("sr0", 5) });
     machine.disks.data.push(Disk { multipath_member: true, ..disk("sde", 6) });
+    let paths = vec![crate::model::DiskPath::default(); 2];
+    machine.disks.data.push(Disk { multipath_member: true, paths, ..disk("sdf", 9) });
     let body = ipa(&machine, &IpaOptions::default());
     assert_eq!(body["root_disk"]["name"], "/dev/sda");
     let names: Vec<&str> =
         body["inventory"]["disks"].as_array().into_iter().flatten().filter_map(|d| d["name"].as_str()).collect();
-    assert_eq!(names, ["/dev/sdb", "/dev/sda", "/dev/sdc"]);
+    assert_eq!(names, ["/dev/sdb", "/dev/sda", "/dev/sdc", "/dev/sdf"], "one for all paths");
     let chosen = IpaOptions { root_disk: Some("sdb".into()), ..IpaOptions::default() };
     assert_eq!(ipa(&machine, &chosen)["root_disk"]["name"], "/dev/sdb");
 }

@@ -3,7 +3,7 @@
 use crate::builder::{self, codes, cpus, dimm, smbios, socket, system};
 use crate::support::{self, Machine};
 use hwinventory::Inventory;
-use hwinventory::model::Severity;
+use hwinventory::model::{Severity, Strength};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,6 +64,13 @@ fn paths_of_a_multipath_disk() {
         }
         let inventory = collect(machine);
         assert!(inventory.disks.data.iter().all(|d| d.multipath_member), "{assembled}");
+        let standing: Vec<_> = inventory.disks.data.iter().filter(|d| !d.paths.is_empty()).collect();
+        assert_eq!(standing.len(), usize::from(!assembled));
+        for disk in standing {
+            assert_eq!((disk.name.as_str(), disk.paths.len(), disk.path_state.as_deref()), ("sd0", 2, Some("optimal")));
+            assert_eq!(disk.identity.value, "6005076300000000000000000000cafe");
+            assert_eq!(disk.identity.strength, Strength::Strong);
+        }
         assert!(codes(&inventory).is_empty(), "{assembled}: {:?}", inventory.findings);
     }
 }

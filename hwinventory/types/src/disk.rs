@@ -120,7 +120,8 @@ record! {
         read_only: bool,
         /// The firmware or the kernel command line says that the running system came from it.
         boot_medium: bool,
-        /// A path of a multipath device: write to the map, not to this.
+        /// One of several paths to a disk: write to the map over them, not to this. Where nothing has assembled them, the
+        /// best path stands for the disk and has `paths`.
         multipath_member: bool,
 
         vendor: Option<String>,
@@ -199,7 +200,7 @@ record! {
         md: Option<MdMembership>,
         /// Of a path (`multipath_member`).
         multipath: Option<Multipath>,
-        /// Of a multipath device.
+        /// Of a multipath device, or of the path that stands for its disk: all of them, the best first.
         paths: Vec<DiskPath>,
         /// Of a disk with `paths`: `optimal`, `degraded` (some of them do not work), `failed` (none works), `single`.
         path_state: Option<String>,

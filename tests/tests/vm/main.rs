@@ -11,6 +11,7 @@ mod layouts;
 mod main_job;
 mod medium;
 mod mirror;
+mod multipath;
 mod racks;
 mod raid;
 mod redeploy;

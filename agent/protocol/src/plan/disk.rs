@@ -34,6 +34,33 @@ pub struct PlannedDisk {
     /// Partitions that are kept nevertheless, in the order of their numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<Kept>,
+    /// The paths to it, where there are several: the best first, which is `device`. Informative, as that is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<PlannedPath>,
+}
+
+/// One of several paths to a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedPath {
+    /// The kernel's name when the plan was made.
+    pub device: String,
+    /// SCSI `host:channel:target:lun`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
+    /// The target's word on it (ALUA, e.g. `active/optimized`), or else the kernel's (`running`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+}
+
+impl PlannedPath {
+    /// For people.
+    pub fn words(&self) -> String {
+        let more: Vec<&str> = [&self.through, &self.state].into_iter().flatten().map(String::as_str).collect();
+        match more.is_empty() {
+            true => self.device.clone(),
+            false => format!("{} ({})", self.device, more.join(", ")),
+        }
+    }
 }
 
 /// A partition that stays where it is, as it is.

@@ -13,7 +13,9 @@ mod trace;
 mod truth;
 pub mod words;
 
-pub use disk::{Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, Kept, PlannedDisk, Strength};
+pub use disk::{
+    Content, Existing, ExistingPartition, Fate, Identity, IdentityKind, Kept, PlannedDisk, PlannedPath, Strength,
+};
 pub use identifier::Identifier;
 pub use node::Node;
 pub use parts::{
@@ -40,8 +42,8 @@ pub struct Plan {
     pub order: String,
     /// `sha256:HEX` over the order's canonical JSON, so that a plan fits only this order.
     pub order_digest: String,
-    /// `sha256:HEX` over the canonical JSON of the plan without this field, `trace`, `warnings` and `device` names: it
-    /// changes if the work changes, but not if the kernel numbers disks differently.
+    /// `sha256:HEX` over the canonical JSON of the plan without this field, `trace`, `warnings`, `device` names and `paths`:
+    /// it changes if the work changes, but not if the kernel numbers disks differently.
     pub digest: String,
     /// The layout that was chosen.
     pub layout: String,

@@ -174,6 +174,8 @@ pub enum TreeNeed {
     LuksTpmRoot,
     /// An image's root is on a mirror of which each half looks like the whole.
     MirroredRoot,
+    /// One on a disk that several paths lead to. A tree without it is told of, and starts by one path.
+    Multipath,
 }
 
 /// A file that is written into a system, without its contents.

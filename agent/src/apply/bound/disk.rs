@@ -3,8 +3,9 @@
 use super::super::boot_area::BootArea;
 use super::super::{ApplyError, Paths};
 use super::hung::{self, Until};
+use super::multipath::Multipath;
 use super::requests::Requests;
-use super::{node, proof};
+use super::{node, planned, proof};
 use crate::disk;
 use crate::finalize::adjust::Extent;
 use crate::finalize::kernel::{KernelDisk, KernelError, Known};
@@ -37,6 +38,8 @@ pub struct BoundDisk {
     dev: PathBuf,
     /// Locked (flock), so that a live system's udevd neither probes nor rescans it.
     file: Handle,
+    /// Where several paths lead to it: everything else here is about the map over them. Goes after `file`, which has it open.
+    multipath: Option<Multipath>,
     number: u64,
     sequence: Option<u64>,
     opened: OpenedDisk,
@@ -108,12 +111,27 @@ impl BoundDisk {
             sequence,
             size,
             logical_block_size: sector,
+            paths: Vec::new(),
         };
-        let kernel_name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let pair = (libc::major(number), libc::minor(number));
-        let node = node::make(nodes, &kernel_name, pair)?;
-        let disk = Self {
+        planned::is(&opened, planned, seen, &sysfs)?;
+        let mut multipath = match planned.paths.len() > 1 && planned.fate == Fate::Overwritten {
+            true => Multipath::assemble(planned, &opened, &file, paths)?,
+            false => None,
+        };
+        let (file, node, number, sequence) = match &mut multipath {
+            Some(map) => {
+                let (file, node) = map.open(nodes, &opened)?;
+                (file, node, map.number(), map.sequence())
+            }
+            None => {
+                let kernel_name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let node = node::make(nodes, &kernel_name, (libc::major(number), libc::minor(number)))?;
+                (file, node, number, sequence)
+            }
+        };
+        Ok(Self {
             file: lock(file, &name),
+            multipath,
             area: BootArea::keeping(
                 size,
                 sector,
@@ -131,52 +149,22 @@ impl BoundDisk {
             sequence,
             opened,
             fate: planned.fate,
-        };
-        disk.is_planned(planned, seen, &sysfs)?;
-        Ok(disk)
-    }
-
-    /// Compares the opened disk with the one for which the plan was made.
-    fn is_planned(&self, planned: &PlannedDisk, seen: Option<&Disk>, sysfs: &Path) -> Result<(), ApplyError> {
-        let differs = |what: &str, planned: &dyn ToString, found: &dyn ToString| {
-            Err(self.other(what, planned.to_string(), found.to_string()))
-        };
-        let found = &self.opened;
-        if found.size == 0 {
-            return Err(ApplyError::Gone { device: self.name.clone() });
-        }
-        if found.size != planned.size {
-            return differs("size", &planned.size, &found.size);
-        }
-        if found.logical_block_size != planned.logical_block_size {
-            return differs("sector size", &planned.logical_block_size, &found.logical_block_size);
-        }
-        // sysfs describes the device number that we hold open, so it cannot be another disk by now.
-        if let (Some(opened), Some(listed)) =
-            (self.sequence, text(sysfs, "diskseq").and_then(|text| text.parse::<u64>().ok()))
-            && opened != listed
-        {
-            return differs("disk sequence", &listed, &opened);
-        }
-        let Some(seen) = seen else { return Ok(()) };
-        if let (Some(opened), Some(looked_at)) = (self.sequence, seen.diskseq)
-            && opened != looked_at
-        {
-            return differs("disk sequence", &looked_at, &opened);
-        }
-        if seen.serial != planned.serial {
-            let words = |serial: &Option<String>| serial.clone().unwrap_or_else(|| "none".to_owned());
-            return differs("serial number", &words(&planned.serial), &words(&seen.serial));
-        }
-        Ok(())
+        })
     }
 
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    pub fn opened(&self) -> &OpenedDisk {
-        &self.opened
+    /// For the receipt.
+    pub fn opened(&self) -> OpenedDisk {
+        let paths = self.multipath.as_ref().map(Multipath::opened).unwrap_or_default();
+        OpenedDisk { paths, ..self.opened.clone() }
+    }
+
+    /// Paths that have failed since this was asked last, and how many are left.
+    pub fn newly_failed(&self) -> Vec<(PathBuf, usize)> {
+        self.multipath.as_ref().map(Multipath::newly_failed).unwrap_or_default()
     }
 
     pub fn size(&self) -> u64 {
@@ -253,7 +241,14 @@ impl BoundDisk {
 
     /// Sets the kernel's partitions to those of the table, and records where they are.
     pub fn tell_kernel(&self, extents: &[Extent]) -> Result<(), ApplyError> {
-        self.kernel()?.sync(extents)?;
+        match &self.multipath {
+            Some(map) => {
+                self.usable()?;
+                map.keep(extents)?;
+                map.note(extents);
+            }
+            None => drop(self.kernel()?.sync(extents)?),
+        }
         let placed = extents.iter().map(|extent| (extent.number, (extent.start, extent.length))).collect();
         *self.placed.lock().unwrap_or_else(PoisonError::into_inner) = placed;
         Ok(())
@@ -281,10 +276,26 @@ impl BoundDisk {
         }
     }
 
+    /// Numbers of the partitions that can be opened.
+    pub fn partitions(&self) -> Result<Vec<u32>, ApplyError> {
+        match &self.multipath {
+            Some(_) => Ok(self.placed.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()),
+            None => Ok(self.kernel()?.partitions()?.into_keys().collect()),
+        }
+    }
+
     pub(super) fn partition(&self, number: u32) -> Result<Known, ApplyError> {
         let missing = || KernelError::NoPartition { device: self.name.clone(), number };
+        if let Some(map) = &self.multipath {
+            return map.partition(number, self.placed(number).ok_or_else(missing)?, &self.nodes);
+        }
         let mut all = self.kernel()?.partitions()?;
         Ok(all.remove(&number).ok_or_else(missing)?)
+    }
+
+    /// Nothing but the whole of it is open from here on.
+    pub(super) fn close_partitions(&self) -> Result<(), ApplyError> {
+        self.multipath.as_ref().map_or(Ok(()), |map| map.keep(&[]))
     }
 
     pub(super) fn placed(&self, number: u32) -> Option<(u64, u64)> {
@@ -312,8 +323,13 @@ impl BoundDisk {
         self.sequence
     }
 
+    /// Of what has this number: of the disk, also for its partitions, unless they are maps.
+    pub(super) fn sequence_of(&self, number: u64) -> Option<u64> {
+        self.multipath.as_ref().and_then(|map| map.sequence_of(number)).unwrap_or(self.sequence)
+    }
+
     pub(super) fn other(&self, what: &str, planned: String, found: String) -> ApplyError {
-        ApplyError::OtherDisk { device: self.name.clone(), what: what.to_owned(), planned, found }
+        planned::other(&self.name, what, planned, found)
     }
 
     /// `/sys/dev/block/MAJOR:MINOR`.

@@ -7,12 +7,15 @@
 
 mod disk;
 mod hung;
+mod multipath;
 mod node;
+mod planned;
 mod proof;
 mod requests;
 
 pub use disk::{BoundDisk, OpenedDisk};
 pub use hung::Until;
+pub use multipath::forget_maps;
 pub use node::make as make_node;
 pub use proof::{Access, Proven};
 

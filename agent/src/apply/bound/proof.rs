@@ -130,6 +130,7 @@ impl BoundDisk {
     /// The whole disk for writing, held exclusively.
     pub fn target(&self) -> Result<Target, ApplyError> {
         self.usable()?;
+        self.close_partitions()?;
         let opened = Target::open_device_as(self.node(), self.name());
         let target = opened.map_err(|error| self.gone_or_failed(error))?;
         self.prove(&target.file(), self.number(), self.name())?;
@@ -179,9 +180,10 @@ impl BoundDisk {
             return Err(self.other("device number", words(number), words(opened)));
         }
         let sequence = blockdev::disk_sequence(file).ok();
-        if sequence != self.sequence() {
+        let bound = self.sequence_of(number);
+        if sequence != bound {
             let words = |sequence: Option<u64>| sequence.map_or("none".to_owned(), |number| number.to_string());
-            return Err(self.other("disk sequence", words(self.sequence()), words(sequence)));
+            return Err(self.other("disk sequence", words(bound), words(sequence)));
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::model::{Disk, Status};
 use std::time::Duration;
 
 pub use attributes::settle;
-pub use identity::{emmc_area, mark_duplicates};
+pub use identity::{best, emmc_area, mark_duplicates};
 
 const BLOCK: &str = "/sys/block";
 

@@ -1,6 +1,6 @@
 //! Power cuts at every moment of an order for a mirror (RAID 1). The servers behind the machine's disks record all
 //! requests, and the judge from `agent/tests/machine` examines every state that a cut can leave. This order has the
-//! kinds of steps that need md, FAT or firmware; [`faults`] tests other faults in them.
+//! kinds of steps that need md, FAT or firmware, and one like it has those of LVM and LUKS; [`faults`] tests other faults.
 //!
 //! `BURIN_CUTS=1000` examines this many subsets of each epoch, instead of 50.
 
@@ -12,9 +12,8 @@ mod judge;
 #[expect(dead_code, reason = "the orders of agent/tests/machine need more of it")]
 mod tape;
 
-use burin::protocol::Receipt;
 use burin_tests::controller::Observation;
-use burin_tests::deploy::{Image, Netboot, built, start_controller};
+use burin_tests::deploy::{Image, Netboot, built, built_for_storage, start_controller};
 use burin_tests::vm::nbd::{self, Told, Verdict};
 use burin_tests::vm::{Boot, Bus, Dirt, Disk, DiskFile, Firmware, MachineSpec, Nic, NicModel, Slot};
 use serde_json::{Value, json};
@@ -30,13 +29,28 @@ const SIZE: u64 = 128 * MIB;
 const KERNEL: usize = 1 << 20;
 const LONG: Duration = Duration::from_secs(600);
 const SUBSETS: usize = 50;
+/// Steps that other tests of cuts do not meet.
+const KINDS: [&str; 5] = ["create-raid", "write-mdadm-conf", "install-boot", "boot-entry", "stop-arrays"];
+const VOLUMES: [&str; 5] = ["create-luks", "create-group", "create-volume", "check-tree", "write-crypttab"];
 
 #[test]
 fn a_mirror_cut_at_every_moment() {
-    let netboot = match built() {
-        Ok((netboot, _)) => netboot,
-        Err(reason) => return burin_skip::skip!("{reason}"),
-    };
+    match built() {
+        Ok((netboot, _)) => cut_at_every_moment("mirror", &netboot, order, &KINDS),
+        Err(reason) => burin_skip::skip!("{reason}"),
+    }
+}
+
+#[test]
+#[ignore = "on demand: scripts/test --storage"]
+fn volumes_cut_at_every_moment() {
+    match built_for_storage() {
+        Ok((netboot, _)) => cut_at_every_moment("volumes", &netboot, faults::order_of_volumes, &VOLUMES),
+        Err(reason) => burin_skip::skip!("{reason}"),
+    }
+}
+
+fn cut_at_every_moment(what: &str, netboot: &Netboot, order: fn(&str, &str, &Image) -> Value, kinds: &[&str]) {
     let _slot = Slot::wait().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
@@ -48,11 +62,11 @@ fn a_mirror_cut_at_every_moment() {
     let tape = Arc::new(Tape::default());
     let sockets: Vec<PathBuf> = (0..).zip(&files).map(|(number, file)| recorded(dir, number, file, &tape)).collect();
 
-    let controller = start_controller(dir, &netboot, &images).unwrap();
+    let controller = start_controller(dir, netboot, &images).unwrap();
     let url = controller.public_url();
     controller.put_order(MAC, order(ORDER, &url, &tree).to_string()).unwrap();
     let seen = controller.subscribe();
-    let machine = spec(dir, &netboot, &url, &sockets).start().unwrap();
+    let machine = spec(dir, netboot, &url, &sockets).start().unwrap();
     let receipt = loop {
         match seen.recv_timeout(LONG) {
             Ok(Observation::Receipt { receipt, .. }) => break receipt,
@@ -62,8 +76,10 @@ fn a_mirror_cut_at_every_moment() {
     };
     machine.cut_power();
     assert_eq!(receipt.problem, None, "{receipt:?}");
-    has_the_kinds(&receipt);
-    judge(&tape.take(), &old, &files);
+    for kind in kinds {
+        assert!(receipt.changes.iter().any(|change| change.step == *kind), "no {kind}: {:?}", receipt.changes);
+    }
+    judge(what, &tape.take(), &old, &files);
 }
 
 /// Filled with noise, so that remains of it show.
@@ -95,14 +111,7 @@ fn spec(dir: &Path, netboot: &Netboot, url: &str, sockets: &[PathBuf]) -> Machin
     disks.iter().zip(sockets).fold(spec, served)
 }
 
-/// Kinds of steps that other tests of power cuts do not cover.
-fn has_the_kinds(receipt: &Receipt) {
-    for kind in ["create-raid", "write-mdadm-conf", "install-boot", "boot-entry", "stop-arrays"] {
-        assert!(receipt.changes.iter().any(|change| change.step == kind), "no {kind}: {:?}", receipt.changes);
-    }
-}
-
-fn judge(events: &[Event], old: &[Vec<u8>], files: &[DiskFile]) {
+fn judge(what: &str, events: &[Event], old: &[Vec<u8>], files: &[DiskFile]) {
     let began = std::time::Instant::now();
     let end = files.iter().map(|file| std::fs::read(file.path()).unwrap());
     let mut disks: Vec<judge::Disk> =
@@ -110,7 +119,7 @@ fn judge(events: &[Event], old: &[Vec<u8>], files: &[DiskFile]) {
     let subsets = std::env::var("BURIN_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(SUBSETS);
     let judged = judge::judge(&mut disks, events, ORDER, subsets);
     let counts = judged.unwrap_or_else(|wrong| panic!("wrong after a power cut:\n{}", wrong.join("\n")));
-    println!("mirror: {} requests, {counts:?}, 0 wrong, in {:?}", events.len(), began.elapsed());
+    println!("{what}: {} requests, {counts:?}, 0 wrong, in {:?}", events.len(), began.elapsed());
     assert!(counts.epochs > 20 && counts.whole > 0 && counts.prefixes > counts.whole, "{counts:?}");
 }
 

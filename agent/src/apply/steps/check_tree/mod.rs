@@ -31,7 +31,16 @@ impl Perform for CheckTree {
             return Ok(());
         }
         let tree = work.tree();
-        let checked = tree.root().and_then(|root| self.needs.iter().try_for_each(|need| check(&root, *need)));
+        let checked = tree.root().and_then(|root| {
+            self.needs.iter().try_for_each(|need| match check(&root, *need) {
+                Err(error @ ApplyError::NoMultipath) => {
+                    work.anomaly("tree", &error);
+                    work.note("check-tree", "tree", &serde_json::json!({ "lacks": ["multipath-tools"] }));
+                    Ok(())
+                }
+                checked => checked,
+            })
+        });
         checked.map_err(|error| error.on(&tree))?;
         work.note("check-tree", "tree", &self.needs);
         Ok(())
@@ -46,6 +55,9 @@ fn wanted(need: TreeNeed) -> (&'static [&'static str], &'static str) {
             (&["usr/sbin/thin_check", "sbin/thin_check", "usr/bin/thin_check"], "thin-provisioning-tools")
         }
         TreeNeed::Luks => (&["usr/sbin/cryptsetup", "sbin/cryptsetup", "usr/bin/cryptsetup"], "cryptsetup"),
+        TreeNeed::Multipath => {
+            (&["usr/sbin/multipathd", "sbin/multipathd", "usr/bin/multipathd"], "multipath-tools")
+        }
         TreeNeed::MirroredRoot => (&["usr/sbin/mdadm", "sbin/mdadm", "usr/bin/mdadm"], "mdadm"),
         TreeNeed::LuksTpm => (&TPM, "libtss2-esys"),
         TreeNeed::LuksTpmRoot => (&["usr/lib/dracut/modules.d/91tpm2-tss"], "dracut"),
@@ -74,10 +86,14 @@ fn check(root: &Root, need: TreeNeed) -> Result<(), ApplyError> {
     let (files, package) = wanted(need);
     // The contents of a ramdisk made elsewhere are unknown.
     let is_known = !matches!(need, TreeNeed::LuksRoot | TreeNeed::LuksTpmRoot) || any(&MAKERS)?;
+    if need == TreeNeed::Multipath && !any(files)? {
+        return Err(ApplyError::NoMultipath);
+    }
     if is_known && !any(files)? {
         return Err(ApplyError::TreeLacks { need, package });
     }
     match need {
+        TreeNeed::Multipath => Ok(()),
         TreeNeed::Lvm => has_module(root, "dm-mod"),
         TreeNeed::MirroredRoot => has_module(root, "raid1"),
         TreeNeed::ThinVolumes => has_module(root, "dm-thin-pool"),
@@ -113,6 +129,9 @@ mod tests {
                 error => panic!("{error}"),
             })
         };
+        assert!(matches!(check(&root, TreeNeed::Multipath), Err(ApplyError::NoMultipath)));
+        put("usr/sbin/multipathd");
+        assert!(check(&root, TreeNeed::Multipath).is_ok());
         assert_eq!(missing(TreeNeed::Lvm), Some("lvm2"));
         put("sbin/lvm");
         assert_eq!(missing(TreeNeed::Lvm), None);
