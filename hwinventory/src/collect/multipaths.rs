@@ -1,4 +1,4 @@
-//! The state of a disk that several paths lead to, as one.
+//! Derives one state for a disk with several paths: optimal, degraded, failed or single.
 
 use crate::model::{Disk, DiskPath, Inventory};
 

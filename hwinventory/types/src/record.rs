@@ -1,3 +1,5 @@
+//! Macros for the types: structs whose unread fields are left out, and enumerations of words.
+
 /// Whether a field is left out of the document because nothing was read for it.
 pub(crate) trait Unset {
     fn is_unset(&self) -> bool {

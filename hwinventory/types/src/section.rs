@@ -1,3 +1,5 @@
+//! A section of the inventory, with the status of how it was read.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
