@@ -110,9 +110,11 @@ mod tests {
     #[test]
     fn what_hangs_keeps_nothing_else_waiting() {
         static CREW: Crew = Crew::new();
-        (0..4 * FEW).for_each(|_| drop(hang(&CREW)));
+        for _ in 0..4 * FEW {
+            hang(&CREW);
+        }
         let (sender, receiver) = channel();
-        CREW.start(Box::new(move || drop(sender.send(7)))).expect("threads can be had");
+        CREW.start(Box::new(move || sender.send(7).unwrap_or_default())).expect("threads can be had");
         let answer = (0..10_000).find_map(|_| {
             CREW.help();
             receiver.recv_timeout(STEP).ok()
@@ -126,7 +128,7 @@ mod tests {
         let (sender, receiver) = channel();
         for _ in 0..100 {
             let sender = sender.clone();
-            let work = move || drop(sender.send(std::thread::current().id()));
+            let work = move || sender.send(std::thread::current().id()).unwrap_or_default();
             CREW.start(Box::new(work)).expect("threads can be had");
             assert!(CREW.state().running.len() <= FEW);
         }
@@ -138,7 +140,7 @@ mod tests {
         static CREW: Crew = Crew::new();
         let hung: Vec<Number> = (0..FEW).map(|_| hang(&CREW)).collect();
         let (sender, receiver) = channel();
-        let unwanted = CREW.start(Box::new(move || drop(sender.send(7)))).expect("threads can be had");
+        let unwanted = CREW.start(Box::new(move || sender.send(7).unwrap_or_default())).expect("threads can be had");
         CREW.forget(unwanted);
         hung.into_iter().for_each(|number| CREW.forget(number));
         CREW.help();
