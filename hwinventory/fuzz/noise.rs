@@ -1,4 +1,4 @@
-//! Mutations for the plain driver and the bounded run: the same ones every time.
+//! Deterministic mutations of the corpora, for the plain fuzz driver and the bounded test run.
 
 /// Xorshift.
 #[derive(Debug)]

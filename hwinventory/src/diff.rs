@@ -3,11 +3,10 @@
 use crate::findings::subject;
 use crate::model::{Dimm, Disk, Inventory, Nic};
 use crate::page::harmless;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// Expected, not there.
@@ -21,7 +20,7 @@ pub enum Change {
 }
 
 /// One difference.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
     /// Stable dotted code, e.g. `memory.dimm.missing`.
     pub code: String,

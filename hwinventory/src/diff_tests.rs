@@ -1,3 +1,5 @@
+//! Tests of the comparison of two inventories.
+
 use super::*;
 use crate::model::{EndorsementKey, Identity, IdentityKind, LldpNeighbour, Strength, Tpm};
 

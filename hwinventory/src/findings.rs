@@ -37,6 +37,11 @@ fn against(mut finding: Finding, expected: impl ToString, actual: impl ToString)
     finding
 }
 
+/// Whether this is a hypervisor's guest, by its names or by what its processors say.
+fn is_guest(inventory: &Inventory) -> bool {
+    inventory.system.data.hypervisor.is_some() || inventory.cpu.data.hypervisor.is_some()
+}
+
 /// How a disk is called in findings: by what survives a reboot.
 pub fn subject(disk: &Disk) -> String {
     if disk.identity.strength == Strength::Strong {

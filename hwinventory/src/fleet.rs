@@ -7,7 +7,6 @@ pub use render::render;
 
 use crate::model::Inventory;
 use facts::facts;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,7 +34,7 @@ impl Member {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fleet {
     /// By model, the largest first.
     pub groups: Vec<Group>,
@@ -44,7 +43,7 @@ pub struct Fleet {
 }
 
 /// Machines of one model.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     pub model: String,
     pub machines: u64,
@@ -58,7 +57,7 @@ pub struct Group {
 }
 
 /// A machine that differs.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Odd {
     pub machine: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,7 +65,7 @@ pub struct Odd {
     pub differences: Vec<Difference>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     pub fact: String,
     /// What most have; absent when most do not have it at all.
@@ -78,20 +77,20 @@ pub struct Difference {
     pub this: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Split {
     pub fact: String,
     pub values: Vec<Share>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     pub machines: Vec<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Unreadable {
     pub file: String,
     pub error: String,

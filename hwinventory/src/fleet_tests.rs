@@ -1,3 +1,5 @@
+//! Tests of the comparison of many inventories.
+
 use super::*;
 use crate::model::{Dimm, Disk, Finding, Severity};
 

@@ -1,5 +1,4 @@
-//! One entry per parser that reads what devices, firmware or the network say. For fuzzers and bounded trials: they must
-//! return for every input.
+//! Entry points for fuzzing, one for each parser of outside data. Each must return for every input.
 
 use crate::parse::{
     ata, cmdline, cpuinfo, cpulist, der, ethtool, ibft, ids, ipmi, ipmifru, ipmisdr, ipmisel, lldp, modalias, mounts,

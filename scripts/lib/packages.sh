@@ -7,7 +7,7 @@ packages_for() {
         netboot) echo ca-certificates systemd-boot-efi zstd xz-utils ;;
         image) echo mmdebstrap debian-archive-keyring mtools dosfstools fdisk gdisk grub-common grub-pc-bin grub-efi-amd64-bin e2fsprogs zstd ;;
         vm) echo qemu-system-x86 ovmf ipxe-qemu seabios swtpm swtpm-tools gdisk fdisk xorriso mtools grub-common grub-pc-bin grub-efi-amd64-bin ;;
-        test) echo zstd xz-utils pigz lz4 bzip2 qemu-utils cpio kmod dmidecode jq dnsmasq-base radvd lldpd iproute2 mdadm gdisk fdisk e2fsprogs xfsprogs btrfs-progs casync dosfstools mtools util-linux openssl curl minisign acl libarchive-tools python3 python3-venv xorriso hwloc-nox swtpm swtpm-tools tpm2-tools libtss2-tcti-swtpm0 sbsigntool tinyproxy-bin docker-registry skopeo umoci buildah age cryptsetup-bin lvm2 ;;
+        test) echo zstd xz-utils pigz lz4 bzip2 qemu-utils cpio kmod dmidecode jq dnsmasq-base radvd lldpd iproute2 mdadm gdisk fdisk e2fsprogs xfsprogs btrfs-progs casync dosfstools mtools util-linux openssl curl minisign acl libarchive-tools python3 python3-venv xorriso hwloc-nox pciutils udev swtpm swtpm-tools tpm2-tools libtss2-tcti-swtpm0 sbsigntool tinyproxy-bin docker-registry skopeo umoci buildah age cryptsetup-bin lvm2 ;;
         # The libraries are those that coreos-installer is built with.
         bench) echo zstd pigz xz-utils curl qemu-utils libnbd-bin bmap-tools casync fio nginx-light mmdebstrap debian-archive-keyring gdisk e2fsprogs util-linux udev python3-venv libzstd-dev libssl-dev liblzma-dev pkg-config ;;
         *) die "no package list for '$1'; there are: bench build netboot image vm test" ;;

@@ -1,4 +1,4 @@
-//! Where a hand finds a disk: the bay of an enclosure, of a SAS backplane, or the slot of the PCIe function.
+//! Finds the bay or slot that a disk sits in: of an enclosure, a SAS backplane, or a PCIe slot.
 
 use super::place;
 use crate::model::{Bay, Disk, Inventory};

@@ -1,14 +1,16 @@
-use super::threads;
-use crate::model::{Cache, CacheKind, Cpu, CpuModel, Vulnerability};
+//! Processors: how many there are of what, and what they can do.
+
+use super::{caches, threads};
+use crate::model::{Cpu, CpuModel, Vulnerability};
 use crate::parse::cpuinfo::{self, Processor};
 use crate::parse::cpulist;
 use crate::source::Reader;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 const BASE: &str = "/sys/devices/system/cpu";
 
 pub fn collect(reader: &Reader) -> Option<Cpu> {
-    let text = reader.bytes("/proc/cpuinfo").map(|b| String::from_utf8_lossy(&b).into_owned());
+    let text = reader.bytes("/proc/cpuinfo").map(text_of);
     let mut processors = cpuinfo::parse(text.as_deref().unwrap_or_default());
     let names = reader.list(BASE);
     let packages = super::dmi::with_table(reader, crate::parse::smbios::sockets).unwrap_or_default();
@@ -28,6 +30,7 @@ pub fn collect(reader: &Reader) -> Option<Cpu> {
         processors.retain(|p| online.contains(&p.number));
     }
     let topology = Topology::read(reader, present.intersection(&online));
+    let found = caches::read(reader, present.intersection(&online));
     let mut cpu = Cpu {
         architecture: architecture(reader, &processors),
         sockets: topology.sockets(),
@@ -41,10 +44,10 @@ pub fn collect(reader: &Reader) -> Option<Cpu> {
         possible: list("possible"),
         models: models(reader, &processors),
         packages,
-        caches: caches(reader, present.intersection(&online)),
+        caches: caches::kinds(&found),
         topology: threads::of(reader, present.intersection(&online)),
-        cache_instances: threads::caches(reader, present.intersection(&online)),
-        flags: processors.first().map(|p| p.flags.clone()).unwrap_or_default(),
+        cache_instances: caches::instances(&found),
+        flags: processors.first().map(|p| p.flags.to_vec()).unwrap_or_default(),
         vulnerabilities: vulnerabilities(reader),
         frequency_boost: reader.flag(&format!("{BASE}/cpufreq/boost")),
         ..Cpu::default()
@@ -55,6 +58,11 @@ pub fn collect(reader: &Reader) -> Option<Cpu> {
         [("vmx", "VT-x"), ("svm", "AMD-V")].iter().find(|(flag, _)| has(flag)).map(|(_, name)| (*name).to_owned());
     cpu.hypervisor = has("hypervisor").then(|| "present".to_owned());
     Some(cpu)
+}
+
+/// Hundreds of kilobytes on large machines: not copied where that can be helped.
+fn text_of(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// The kernel's own list has all CPUs that the board could hold, those that nobody put in too.
@@ -204,61 +212,6 @@ fn core_types(reader: &Reader) -> Vec<(&'static str, BTreeSet<u32>)> {
 
 fn core_type(kinds: &[(&'static str, BTreeSet<u32>)], number: u32) -> Option<String> {
     kinds.iter().find(|(_, cpus)| cpus.contains(&number)).map(|(kind, _)| (*kind).to_owned())
-}
-
-type CacheKey = (u64, CacheKind, u64, Option<u64>, Option<u64>, Option<u64>);
-
-fn caches<'a>(reader: &Reader, cpus: impl Iterator<Item = &'a u32>) -> Vec<Cache> {
-    let mut instances: BTreeMap<CacheKey, BTreeSet<String>> = BTreeMap::new();
-    for cpu in cpus {
-        let directory = format!("{BASE}/cpu{cpu}/cache");
-        let indexes = reader.source().list(&directory).unwrap_or_default();
-        for index in indexes.iter().filter(|n| n.starts_with("index")) {
-            let text = |name: &str| reader.quiet_text(&format!("{directory}/{index}/{name}"));
-            let number = |name: &str| text(name).and_then(|t| t.parse::<u64>().ok());
-            let (Some(level), Some(size)) = (number("level"), text("size").and_then(|t| size(&t))) else { continue };
-            let kind = match text("type").as_deref() {
-                Some("Data") => CacheKind::Data,
-                Some("Instruction") => CacheKind::Instruction,
-                _ => CacheKind::Unified,
-            };
-            let key = (
-                level,
-                kind,
-                size,
-                number("ways_of_associativity").filter(|&w| w > 0),
-                number("coherency_line_size"),
-                number("number_of_sets"),
-            );
-            let shared = text("shared_cpu_list").or_else(|| text("shared_cpu_map")).unwrap_or_else(|| cpu.to_string());
-            instances.entry(key).or_default().insert(shared);
-        }
-    }
-    instances
-        .into_iter()
-        .map(|((level, kind, size, ways, line_size, sets), shared)| Cache {
-            level,
-            kind,
-            size,
-            instances: shared.len() as u64,
-            total_size: size.saturating_mul(shared.len() as u64),
-            ways,
-            line_size,
-            sets,
-        })
-        .collect()
-}
-
-/// `32K`, `1024K`, `2M`.
-pub(super) fn size(text: &str) -> Option<u64> {
-    let (digits, unit) = match text.strip_suffix(['K', 'k']) {
-        Some(digits) => (digits, 10),
-        None => match text.strip_suffix('M') {
-            Some(digits) => (digits, 20),
-            None => (text, 0),
-        },
-    };
-    digits.parse::<u64>().ok()?.checked_shl(unit)
 }
 
 fn vulnerabilities(reader: &Reader) -> Vec<Vulnerability> {

@@ -1,3 +1,5 @@
+//! Reads the SMBIOS table.
+
 use crate::parse::smbios::Table;
 use crate::source::Reader;
 

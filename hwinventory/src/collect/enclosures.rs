@@ -1,4 +1,4 @@
-//! Enclosures and backplanes: what the kernel's driver shows of them, and what they say themselves.
+//! Collects enclosures and backplanes, from the kernel's `ses` driver or by asking them (SES pages).
 
 use super::Options;
 use super::isolate::{self, SectionTask};

@@ -1,4 +1,4 @@
-//! iSCSI and NVMe over Fabrics: who this machine is, how firmware booted from them, what is connected.
+//! Collects iSCSI and NVMe over Fabrics: this machine's names, what firmware booted from, open sessions.
 
 use crate::model::{
     Ibft, IbftNic, IbftTarget, IscsiSession, NameAndSource, NvmeController, NvmeSubsystem, StorageFabrics,

@@ -1,4 +1,4 @@
-//! What firmware tells of itself in tables of its own: updatable parts (ESRT), its console (SPCR), the TPM's event log.
+//! Reads firmware tables beside SMBIOS: updatable firmware (ESRT), serial console (SPCR), the TPM's event log.
 
 use crate::model::{EsrtEntry, SerialConsole};
 use crate::parse::names::natural;

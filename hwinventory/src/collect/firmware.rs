@@ -1,3 +1,5 @@
+//! Collects how the machine was booted: UEFI or BIOS, boot entries, Secure Boot, kernel command line.
+
 use super::firmtables;
 use crate::model::{BootMode, Firmware};
 use crate::parse::{bytes, cmdline, uefi};

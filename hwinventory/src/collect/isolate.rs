@@ -1,40 +1,45 @@
-//! Work that may hang or panic runs in a thread of its own and is waited for only so long.
+//! Work that may hang or panic is done in other threads and waited for only so long.
+//!
+//! What it hands over travels as `dyn Any`: two dozen sections and six kinds of devices share one channel, one queue and
+//! one way of starting threads, instead of having the compiler write each of them for each type.
 
+use super::crew::{CREW, Number, STEP, Work};
 use crate::model::{Problem, Section, Status};
 use crate::source::{Reader, Source};
+use std::any::Any;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// Collectors keep little on the stack; dozens of them run at once.
-const STACK: usize = 512 << 10;
+pub(super) type Value = Box<dyn Any + Send>;
 
-pub(super) enum Message<T> {
+pub(super) enum Message {
     /// What is known so far.
-    Progress(T),
+    Progress(Value),
     Done,
     Panicked(String),
     Failed(String),
 }
 
 /// Lets a collector hand over what it has before it asks something that may never answer.
-pub(crate) struct Progress<T> {
+pub(super) struct Progress {
     /// Which of the works that share the channel this is.
     number: usize,
-    sender: Sender<(usize, Message<T>)>,
+    sender: Sender<(usize, Message)>,
 }
 
-impl<T> Progress<T> {
-    pub(super) fn of(number: usize, sender: &Sender<(usize, Message<T>)>) -> Progress<T> {
+impl Progress {
+    pub fn of(number: usize, sender: &Sender<(usize, Message)>) -> Progress {
         Progress { number, sender: sender.clone() }
     }
 
-    pub fn send(&self, value: T) {
-        self.message(Message::Progress(value));
+    pub fn send(&self, value: impl Any + Send) {
+        self.message(Message::Progress(Box::new(value)));
     }
 
-    fn message(&self, message: Message<T>) {
+    fn message(&self, message: Message) {
         // The receiver is gone when the deadline has passed: then nobody wants it.
         let _ = self.sender.send((self.number, message));
     }
@@ -49,56 +54,60 @@ pub(crate) struct Outcome<T> {
 }
 
 /// A running piece of work.
-pub(crate) struct Task<T> {
+struct Task {
     what: String,
-    receiver: Receiver<(usize, Message<T>)>,
+    receiver: Receiver<(usize, Message)>,
     deadline: Instant,
     started: Instant,
+    /// `None` where there was no thread for it.
+    number: Option<Number>,
 }
 
-/// Starts `work` in a thread. The thread is left behind if it never returns.
-pub(crate) fn start<T: Send + 'static>(
-    what: &str,
-    limit: Duration,
-    work: impl FnOnce(&Progress<T>) + Send + 'static,
-) -> Task<T> {
+/// Starts `work` in another thread, which is left behind if it never returns.
+fn start(what: &str, limit: Duration, work: Box<dyn FnOnce(&Progress) + Send>) -> Task {
     let (sender, receiver) = channel();
     let started = Instant::now();
-    if let Err(error) = spawn(Progress::of(0, &sender), work) {
-        Progress::of(0, &sender).message(Message::Failed(format!("no thread: {error}")));
-    }
-    Task { what: what.to_owned(), receiver, deadline: started + limit, started }
+    let number = match CREW.start(contained(Progress::of(0, &sender), work)) {
+        Ok(number) => Some(number),
+        Err(error) => {
+            Progress::of(0, &sender).message(Message::Failed(format!("no thread: {error}")));
+            None
+        }
+    };
+    Task { what: what.to_owned(), receiver, deadline: started + limit, started, number }
 }
 
-/// A thread that says how it ended, whatever becomes of `work`.
-pub(super) fn spawn<T: Send + 'static>(
-    progress: Progress<T>,
-    work: impl FnOnce(&Progress<T>) + Send + 'static,
-) -> std::io::Result<()> {
-    let thread = std::thread::Builder::new().name("inventory".into()).stack_size(STACK);
-    let spawned = thread.spawn(move || {
+/// `work`, which says how it ended, whatever becomes of it.
+pub(super) fn contained(progress: Progress, work: Box<dyn FnOnce(&Progress) + Send>) -> Work {
+    Box::new(move || {
         let last = match catch_unwind(AssertUnwindSafe(|| work(&progress))) {
             Ok(()) => Message::Done,
             Err(payload) => Message::Panicked(panic_text(payload.as_ref())),
         };
         progress.message(last);
-    });
-    spawned.map(drop)
+    })
 }
 
-impl<T> Task<T> {
-    pub fn wait(self) -> Outcome<T> {
+impl Task {
+    fn wait<T: 'static>(self) -> Outcome<T> {
+        let outcome = self.untyped();
+        Outcome { value: typed(outcome.value), failure: outcome.failure }
+    }
+
+    fn untyped(self) -> Outcome<Value> {
         let mut value = None;
         loop {
             let left = self.deadline.saturating_duration_since(Instant::now());
-            match self.receiver.recv_timeout(left) {
+            match self.receiver.recv_timeout(left.min(STEP)) {
                 Ok((_, Message::Progress(newer))) => value = Some(newer),
                 Ok((_, Message::Done)) => return Outcome { value, failure: None },
                 Ok((_, Message::Panicked(text))) => {
                     return self.failed(value, Status::Error, format!("collector stopped unexpectedly: {text}"));
                 }
                 Ok((_, Message::Failed(text))) => return self.failed(value, Status::Error, text),
+                Err(RecvTimeoutError::Timeout) if left > STEP => CREW.help(),
                 Err(RecvTimeoutError::Timeout) => {
+                    self.number.into_iter().for_each(|number| CREW.forget(number));
                     let text = format!("no answer within {} ms", (self.deadline - self.started).as_millis());
                     return self.failed(value, Status::Timeout, text);
                 }
@@ -109,12 +118,17 @@ impl<T> Task<T> {
         }
     }
 
-    fn failed(&self, value: Option<T>, status: Status, message: String) -> Outcome<T> {
+    fn failed(&self, value: Option<Value>, status: Status, message: String) -> Outcome<Value> {
         Outcome { value, failure: Some(Problem { what: self.what.clone(), status, message }) }
     }
 }
 
-fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+/// Work hands over values of one type, the one that its starter waits for.
+pub(super) fn typed<T: 'static>(value: Option<Value>) -> Option<T> {
+    value.and_then(|value| value.downcast().ok()).map(|value| *value)
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&str>() {
         (*text).to_owned()
     } else if let Some(text) = payload.downcast_ref::<String>() {
@@ -142,13 +156,16 @@ impl<T> Outcome<(T, Vec<Problem>)> {
 }
 
 /// A section that is being collected.
-pub(crate) struct SectionTask<T: Default> {
+pub(crate) struct SectionTask<T> {
     source_name: &'static str,
-    started: Instant,
-    task: Task<(Option<T>, Vec<Problem>, u64)>,
+    task: Task,
+    kind: PhantomData<fn() -> T>,
 }
 
-/// Collects a whole section in a thread of its own. `work` returns `None` when the machine has no such thing.
+/// What a section hands over: its data, what could not be read, milliseconds.
+type Collected<T> = (Option<T>, Vec<Problem>, u64);
+
+/// Collects a whole section in another thread. `work` returns `None` when the machine has no such thing.
 pub(crate) fn section<T: Default + Send + 'static>(
     name: &str,
     source_name: &'static str,
@@ -156,14 +173,7 @@ pub(crate) fn section<T: Default + Send + 'static>(
     limit: Duration,
     work: impl FnOnce(&Reader) -> Option<T> + Send + 'static,
 ) -> SectionTask<T> {
-    let source = source.clone();
-    let started = Instant::now();
-    let task = start(name, limit, move |progress| {
-        let reader = Reader::new(source);
-        let data = work(&reader);
-        progress.send((data, reader.problems(), started.elapsed().as_millis() as u64));
-    });
-    SectionTask { source_name, started, task }
+    section_in_steps(name, source_name, source, limit, move |reader, _| work(reader))
 }
 
 /// Like [`section`], for devices that may never answer: `work` hands over what it has before each question.
@@ -175,21 +185,25 @@ pub(crate) fn section_in_steps<T: Default + Send + 'static>(
     work: impl FnOnce(&Reader, &dyn Fn(T)) -> Option<T> + Send + 'static,
 ) -> SectionTask<T> {
     let source = source.clone();
-    let started = Instant::now();
-    let task = start(name, limit, move |progress| {
+    let work = Box::new(move |progress: &Progress| {
+        let started = Instant::now();
         let reader = Reader::new(source);
-        let send = |data| progress.send((data, reader.problems(), started.elapsed().as_millis() as u64));
+        let send = |data| {
+            let collected: Collected<T> = (data, reader.problems(), started.elapsed().as_millis() as u64);
+            progress.send(collected);
+        };
         let data = work(&reader, &|data: T| send(Some(data)));
         send(data);
     });
-    SectionTask { source_name, started, task }
+    SectionTask { source_name, task: start(name, limit, work), kind: PhantomData }
 }
 
-impl<T: Default> SectionTask<T> {
+impl<T: Default + 'static> SectionTask<T> {
     pub fn wait(self) -> Section<T> {
-        let outcome = self.task.wait();
+        let started = self.task.started;
+        let outcome: Outcome<Collected<T>> = self.task.wait();
         let (data, mut problems, milliseconds) =
-            outcome.value.unwrap_or_else(|| (None, Vec::new(), self.started.elapsed().as_millis() as u64));
+            outcome.value.unwrap_or_else(|| (None, Vec::new(), started.elapsed().as_millis() as u64));
         let status = match (&outcome.failure, &data) {
             (Some(failure), _) => failure.status,
             (None, Some(_)) if problems.is_empty() => Status::Ok,
@@ -207,14 +221,14 @@ mod tests {
 
     #[test]
     fn keeps_what_was_handed_over_before_the_deadline() {
-        let outcome = start("sda", Duration::from_millis(300), |progress| {
-            progress.send(1);
-            progress.send(2);
+        let work = |progress: &Progress| {
+            progress.send(1u8);
+            progress.send(2u8);
             std::thread::sleep(Duration::from_secs(30));
-            progress.send(3);
-        })
-        .wait();
-        assert_eq!(outcome.value, Some(2));
+            progress.send(3u8);
+        };
+        let outcome = start("sda", Duration::from_millis(300), Box::new(work)).wait();
+        assert_eq!(outcome.value, Some(2u8));
         assert_eq!(outcome.failure.map(|f| f.status), Some(Status::Timeout));
     }
 
@@ -232,13 +246,13 @@ mod tests {
 
     #[test]
     fn contains_a_panic() {
-        let outcome = start("sda", Duration::from_secs(30), |progress| {
-            progress.send(1);
+        let work = |progress: &Progress| {
+            progress.send(1u8);
             let empty: [u8; 0] = [];
             assert!(!empty.is_empty(), "bad table");
-        })
-        .wait();
-        assert_eq!(outcome.value, Some(1));
+        };
+        let outcome = start("sda", Duration::from_secs(30), Box::new(work)).wait();
+        assert_eq!(outcome.value, Some(1u8));
         let failure = outcome.failure.expect("a panic is a failure");
         assert_eq!(failure.status, Status::Error);
         assert!(failure.message.contains("bad table"), "{}", failure.message);

@@ -1,4 +1,4 @@
-//! What one section knows of a device that stands in another.
+//! Adds to devices of one section what another section knows about them: NUMA nodes, bays, path states, names.
 
 use super::{Options, bays, multipaths, threads, unclaimed};
 use crate::model::Inventory;

@@ -1,4 +1,4 @@
-//! What only shows when sections are seen together: mounts, holders' mounts, shared identities, the boot medium.
+//! Fills in what needs several sections: mounts, shared identities, the boot medium, the disks of each controller.
 
 use super::disk::mark_duplicates;
 use super::{Options, membership, mounts, multipaths};

@@ -1,5 +1,4 @@
-//! Which disks are members of an array or paths of a multipath device: known only when disks and volumes are seen
-//! together.
+//! Finds out which disks are members of an array or paths of a multipath device. This needs both disks and volumes.
 
 use super::multipaths;
 use crate::model::{Disk, DiskPath, Inventory, MdMember, MdMembership, Multipath};

@@ -1,3 +1,5 @@
+//! Collects the memory: sizes, modules by slot, and the error counters of the memory controllers.
+
 use super::dmi;
 use crate::model::{EccCounter, Memory};
 use crate::parse::smbios;

@@ -1,12 +1,14 @@
-//! Collectors: each section in a thread of its own, each device in one of its own inside that.
+//! Collectors: sections beside one another in a few threads, and each device in a thread of its own.
 
 mod bays;
 mod bmc;
 mod bmcrecords;
 mod by_path;
+mod caches;
 mod clock;
 mod controllers;
 mod cpu;
+mod crew;
 mod disk;
 mod dmi;
 mod enclosures;

@@ -1,5 +1,5 @@
-//! Disks that several paths lead to: which path stands for the disk where nothing has assembled them, and the state of all as
-//! one.
+//! Disks with several paths: which path stands for the disk if nothing has assembled them, and one state for all of them
+//! (optimal, degraded, failed or single).
 
 use super::disk::best;
 use crate::model::{Disk, DiskPath, Identity, IdentityKind, Inventory, Strength};

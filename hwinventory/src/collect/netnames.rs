@@ -1,4 +1,4 @@
-//! What systemd's udev would call an interface: its naming scheme v252, with the link policy of Debian 12
+//! Predicts the name that systemd's udev gives an interface: naming scheme v252, with the link policy of Debian 12
 //! (systemd.net-naming-scheme(7), `99-default.link`).
 
 use super::place;

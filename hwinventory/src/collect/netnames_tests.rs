@@ -1,3 +1,5 @@
+//! Tests of the predictable interface names.
+
 use super::*;
 use crate::source::{Query, Source};
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+//! Collects the NUMA nodes: their CPUs, memory and distances.
+
 use crate::model::{Numa, NumaNode};
 use crate::parse::cpulist;
 use crate::source::Reader;

@@ -1,3 +1,5 @@
+//! Collects the PCI functions, with their names and links.
+
 use super::{ids, pcierrors, place};
 use crate::model::{PciDevice, PciLink};
 use crate::parse::ids::Names;

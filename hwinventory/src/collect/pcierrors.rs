@@ -1,4 +1,4 @@
-//! What the kernel counted by Advanced Error Reporting (`aer_dev_*`), and what firmware calls devices of the board.
+//! Reads PCIe error counters (Advanced Error Reporting, `aer_dev_*`), and the index and label of onboard devices.
 
 use crate::model::{PciDevice, PciErrors};
 use crate::source::Reader;

@@ -1,6 +1,7 @@
 //! Many devices, each read in a thread of its own, but only so many at a time.
 
-use super::isolate::{Message, Outcome, Progress, spawn};
+use super::crew::thread;
+use super::isolate::{Message, Outcome, Progress, Value, contained, typed};
 use crate::model::{Problem, Status};
 use crate::source::{Reader, Source};
 use std::collections::VecDeque;
@@ -10,6 +11,10 @@ use std::time::{Duration, Instant};
 
 /// How many devices are read at once. As many again may have been given up and still hang.
 const AT_ONCE: usize = 128;
+/// How many at first: where all answer from the kernel's memory, more threads only cost.
+const AT_FIRST: usize = 4;
+/// How long until there are twice as many, and twice as many again.
+const STEP: Duration = Duration::from_millis(5);
 
 /// A section that reads many devices waits this much longer than they may take, to tell what was read of them.
 pub(crate) const SPARE: Duration = Duration::from_secs(5);
@@ -43,17 +48,36 @@ where
     J: Send + 'static,
     T: Clone + Send + 'static,
 {
-    let (sender, receiver) = channel();
     let names: Vec<String> = jobs.iter().map(|(name, _)| name.clone()).collect();
+    let (source, work) = (source.clone(), Arc::new(work));
+    let jobs = jobs.into_iter().map(|(_, job)| {
+        let (source, work) = (source.clone(), work.clone());
+        let job: Job = Box::new(move |progress| {
+            let reader = Reader::new(source);
+            work(&reader, job, &|value: &T| {
+                let read: Read<T> = (value.clone(), reader.problems());
+                progress.send(read);
+            });
+        });
+        job
+    });
+    let outcomes = untyped(names, &mut jobs.enumerate(), limits);
+    outcomes.into_iter().map(|outcome| Outcome { value: typed(outcome.value), failure: outcome.failure }).collect()
+}
+
+type Job = Box<dyn FnOnce(&Progress) + Send>;
+
+fn untyped(names: Vec<String>, jobs: &mut dyn Iterator<Item = (usize, Job)>, limits: &Limits) -> Vec<Outcome<Value>> {
+    let (sender, receiver) = channel();
+    let started = Instant::now();
     let mut pool = Pool {
         slots: names.iter().map(|_| Slot { value: None, failure: None, state: State::Waiting }).collect(),
-        waiting: jobs.into_iter().map(|(_, job)| job).enumerate().collect(),
+        waiting: jobs,
         running: VecDeque::new(),
         left_behind: 0,
         limits,
-        end: Instant::now() + limits.all,
-        source: source.clone(),
-        work: Arc::new(work),
+        started,
+        end: started + limits.all,
         sender,
     };
     pool.run(&receiver);
@@ -69,38 +93,35 @@ enum State {
     Hung,
 }
 
-struct Slot<T> {
-    value: Option<Read<T>>,
+struct Slot {
+    value: Option<Value>,
     failure: Option<(Status, String)>,
     state: State,
 }
 
-struct Pool<'a, J, T, W> {
-    slots: Vec<Slot<T>>,
-    waiting: VecDeque<(usize, J)>,
+struct Pool<'a> {
+    slots: Vec<Slot>,
+    waiting: &'a mut dyn Iterator<Item = (usize, Job)>,
     /// In the order in which they started, which is the order of their deadlines.
     running: VecDeque<(usize, Instant)>,
     left_behind: usize,
     limits: &'a Limits,
+    started: Instant,
     end: Instant,
-    source: Arc<dyn Source>,
-    work: Arc<W>,
-    sender: Sender<(usize, Message<Read<T>>)>,
+    sender: Sender<(usize, Message)>,
 }
 
-impl<J, T, W> Pool<'_, J, T, W>
-where
-    J: Send + 'static,
-    T: Clone + Send + 'static,
-    W: Fn(&Reader, J, &dyn Fn(&T)) + Send + Sync + 'static,
-{
-    fn run(&mut self, receiver: &Receiver<(usize, Message<Read<T>>)>) {
+impl Pool<'_> {
+    fn run(&mut self, receiver: &Receiver<(usize, Message)>) {
         loop {
             self.start();
             self.forget_ended();
             let Some(&(_, deadline)) = self.running.front() else { return };
-            let left = deadline.min(self.end).saturating_duration_since(Instant::now());
-            match receiver.recv_timeout(left) {
+            let now = Instant::now();
+            let left = deadline.min(self.end).saturating_duration_since(now);
+            // While more are allowed with every step, the next step must not be missed.
+            let step = if self.allowed(now) < self.limits.at_once { STEP } else { left };
+            match receiver.recv_timeout(left.min(step)) {
                 Ok((at, message)) => self.take(at, message),
                 Err(RecvTimeoutError::Timeout) => self.give_up(),
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -108,19 +129,20 @@ where
         }
     }
 
+    /// How many may be read at once by now.
+    fn allowed(&self, now: Instant) -> usize {
+        let steps = now.saturating_duration_since(self.started).as_millis() / STEP.as_millis();
+        let allowed = AT_FIRST.checked_shl(u32::try_from(steps.min(16)).unwrap_or(16)).unwrap_or(usize::MAX);
+        allowed.min(self.limits.at_once)
+    }
+
     /// Starts what there is room for. Those that hang count too, up to as many again.
     fn start(&mut self) {
-        while self.running.len() < self.limits.at_once
-            && self.left_behind < self.limits.at_once
-            && Instant::now() < self.end
-        {
-            let Some((at, job)) = self.waiting.pop_front() else { return };
-            let (source, work) = (self.source.clone(), self.work.clone());
-            let progress = Progress::of(at, &self.sender);
-            let spawned = spawn(progress, move |progress| {
-                let reader = Reader::new(source);
-                work(&reader, job, &|value: &T| progress.send((value.clone(), reader.problems())));
-            });
+        let now = Instant::now();
+        let allowed = self.allowed(now);
+        while self.running.len() < allowed && self.left_behind < self.limits.at_once && now < self.end {
+            let Some((at, job)) = self.waiting.next() else { return };
+            let spawned = thread(contained(Progress::of(at, &self.sender), job));
             let Some(slot) = self.slots.get_mut(at) else { return };
             match spawned {
                 Ok(()) => {
@@ -140,7 +162,7 @@ where
         self.running.retain(|(at, _)| slots.get(*at).is_some_and(|slot| slot.state == State::Running));
     }
 
-    fn take(&mut self, at: usize, message: Message<Read<T>>) {
+    fn take(&mut self, at: usize, message: Message) {
         let Some(slot) = self.slots.get_mut(at) else { return };
         let failure = match message {
             Message::Progress(value) => {
@@ -174,7 +196,7 @@ where
         }
     }
 
-    fn outcomes(self, names: Vec<String>) -> Vec<Outcome<Read<T>>> {
+    fn outcomes(self, names: Vec<String>) -> Vec<Outcome<Value>> {
         let unasked = || (Status::Timeout, "not asked: too many devices before it did not answer".to_owned());
         let named = names.into_iter().zip(self.slots);
         named

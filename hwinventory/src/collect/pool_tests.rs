@@ -1,3 +1,5 @@
+//! Tests of the pool that reads many devices.
+
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,3 +1,5 @@
+//! Collects the machine's identity: maker, model, serial numbers, boards, firmware version, hypervisor.
+
 use super::dmi;
 use crate::model::{Baseboard, Bios, Chassis, System};
 use crate::parse::names::{real, real_uuid};
@@ -82,6 +84,11 @@ fn hypervisor(reader: &Reader, system: &System) -> Option<String> {
         ("DigitalOcean", "digitalocean"),
         ("BHYVE", "bhyve"),
         ("Parallels", "parallels"),
+        ("Nutanix", "kvm"),
+        ("OpenStack", "kvm"),
+        ("KubeVirt", "kvm"),
+        ("oVirt", "kvm"),
+        ("RHEV", "kvm"),
     ];
     // Machines that were given another maker's name often still have the hypervisor's chassis.
     let chassis = system.chassis.first().and_then(|c| c.manufacturer.clone());

@@ -1,10 +1,10 @@
-//! Which logical CPU is of which core, die and package, which caches it shares, and how fast it runs.
+//! Which core, die and package each logical CPU belongs to, and how fast it runs.
 
-use crate::model::{CacheInstance, CacheKind, Cpu, CpuThread, Inventory};
+use crate::model::{Cpu, CpuThread, Inventory};
 use crate::parse::cpuinfo::Processor;
 use crate::parse::cpulist;
 use crate::source::Reader;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const BASE: &str = "/sys/devices/system/cpu";
 
@@ -23,47 +23,6 @@ pub fn of<'a>(reader: &Reader, cpus: impl Iterator<Item = &'a u32>) -> Vec<CpuTh
     })
     .collect()
 }
-
-/// A cache is read once, at the first of the CPUs that share it.
-pub fn caches<'a>(reader: &Reader, cpus: impl Iterator<Item = &'a u32>) -> Vec<CacheInstance> {
-    let mut seen: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
-    let mut found = Vec::new();
-    for cpu in cpus {
-        let directory = format!("{BASE}/cpu{cpu}/cache");
-        for index in 0..MOST_CACHES {
-            let index = format!("index{index}");
-            let known = seen.entry(index.clone()).or_default();
-            if known.contains(cpu) {
-                continue;
-            }
-            let text = |name: &str| reader.quiet_text(&format!("{directory}/{index}/{name}"));
-            let Some(level) = text("level").and_then(|t| t.parse().ok()) else { break };
-            let shared = match (text("shared_cpu_list"), text("shared_cpu_map")) {
-                (Some(list), _) => cpulist::parse(&list),
-                (None, Some(mask)) => cpulist::parse_mask(&mask),
-                (None, None) => BTreeSet::from([*cpu]),
-            };
-            let kind = match text("type").as_deref() {
-                Some("Data") => CacheKind::Data,
-                Some("Instruction") => CacheKind::Instruction,
-                _ => CacheKind::Unified,
-            };
-            found.push(CacheInstance {
-                level,
-                kind,
-                size: text("size").and_then(|t| super::cpu::size(&t)),
-                id: text("id").and_then(|t| t.parse().ok()),
-                cpus: cpulist::format(&shared),
-            });
-            known.extend(shared);
-        }
-    }
-    found.sort_by_key(|cache| (cache.level, cache.kind));
-    found
-}
-
-/// Two of the first level, one of each further: no processor has more than five.
-const MOST_CACHES: u32 = 8;
 
 /// Rates that need no cpufreq driver: of the first CPU of each kind, of its name, of the sockets' firmware tables.
 pub fn frequencies(processors: &[Processor], cpu: &mut Cpu) {

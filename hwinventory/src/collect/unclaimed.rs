@@ -4,7 +4,8 @@ use crate::model::{Inventory, UnclaimedDevice};
 use crate::parse::modalias;
 use crate::source::Reader;
 
-/// Buses whose devices say what they are by a modalias. Those of CXL and NVDIMMs hold places for what is not set up yet; the devices behind them are on PCI and ACPI.
+/// Buses whose devices say what they are by a modalias. Those of CXL and NVDIMMs hold places for what is not set up yet; the
+/// devices behind them are on PCI and ACPI.
 const BUSES: &[&str] = &["pci", "usb", "virtio", "vmbus", "xen", "acpi", "platform", "mmc"];
 
 pub fn collect(reader: &Reader) -> Option<Vec<UnclaimedDevice>> {
@@ -13,6 +14,7 @@ pub fn collect(reader: &Reader) -> Option<Vec<UnclaimedDevice>> {
         return None;
     }
     let aliases = aliases(reader);
+    let aliases = String::from_utf8_lossy(&aliases);
     let loaded = reader.quiet_text("/proc/modules").unwrap_or_default();
     let loaded: Vec<&str> = loaded.lines().filter_map(|l| l.split(' ').next()).collect();
     let with_modules = found.into_iter().map(|mut device| {
@@ -61,11 +63,12 @@ fn needs_none(class: &str) -> bool {
         || class.starts_with("ff")
 }
 
-fn aliases(reader: &Reader) -> String {
-    let Some(release) = reader.quiet_text("/proc/sys/kernel/osrelease") else { return String::new() };
+/// A megabyte or two.
+fn aliases(reader: &Reader) -> Vec<u8> {
+    let Some(release) = reader.quiet_text("/proc/sys/kernel/osrelease") else { return Vec::new() };
     let places = ["/lib/modules", "/usr/lib/modules"];
     let found = places.iter().find_map(|place| reader.source().read(&format!("{place}/{release}/modules.alias")).ok());
-    found.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    found.unwrap_or_default()
 }
 
 /// The kernel writes underscores where files may have dashes.

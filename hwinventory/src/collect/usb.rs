@@ -1,3 +1,5 @@
+//! Collects the USB devices.
+
 use super::ids;
 use crate::model::UsbDevice;
 use crate::parse::ids::Names;

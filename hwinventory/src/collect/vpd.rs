@@ -1,4 +1,4 @@
-//! Vital Product Data, read in threads of their own: some cards take seconds for it.
+//! Reads the Vital Product Data of PCI cards, each in a thread of its own: some cards take seconds.
 
 use super::Options;
 use super::isolate::{self, SectionTask};

@@ -1,4 +1,4 @@
-//! Disks, arrays and their controllers.
+//! Findings about disks, arrays and their controllers.
 
 use super::{against, finding, giga, subject};
 use crate::model::{Disk, Finding, HealthState, Inventory, Media, Severity, Status, StorageController, Strength};

@@ -1,4 +1,4 @@
-//! PCI Express links that are narrower or slower than both of their ends can.
+//! Findings about PCI Express links that are narrower or slower than both of their ends can.
 
 use super::{against, finding, giga};
 use crate::model::{Finding, Inventory, PciDevice, PciLink, Severity};

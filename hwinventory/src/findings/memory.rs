@@ -1,4 +1,4 @@
-//! Memory modules that are missing, slow, mixed or sick.
+//! Findings about memory modules that are missing, slow, mixed or faulty.
 
 use super::{against, finding};
 use crate::model::{Dimm, Finding, Inventory, Severity};
@@ -91,7 +91,7 @@ struct Missing<'a> {
 /// second slot of each channel free; but where other banks of the same shape hold more, a module is missing or not seen.
 fn missing(inventory: &Inventory, found: &mut Vec<Finding>) {
     // A hypervisor lists what a guest could be given. Slots of a socket without a processor are of no use.
-    let guest = inventory.system.data.hypervisor.is_some();
+    let guest = super::is_guest(inventory);
     let packages = &inventory.cpu.data.packages;
     let socket_empty = packages.iter().any(|p| !p.populated);
     let (mut less, mut free) = (Missing::default(), Missing::default());

@@ -1,4 +1,5 @@
-//! PCI errors, paths to disks, enclosures, sensors, the BMC, optics, clocks, NVDIMMs, firmware updates, missing drivers.
+//! Findings about PCI errors, paths to disks, enclosures, sensors, the BMC, optics, clocks, NVDIMMs, firmware updates and
+//! missing drivers.
 
 use super::{against, finding, subject};
 use crate::model::{Finding, Inventory, PciDevice, SensorKind, Severity};

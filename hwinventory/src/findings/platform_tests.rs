@@ -1,3 +1,5 @@
+//! Tests of the findings about the platform.
+
 use super::*;
 use crate::model::{
     BmcSensor, Disk, Enclosure, EnclosureElement, EnclosureSlot, EsrtEntry, Nic, Nvdimm, PciErrors, Rtc, Sensor,

@@ -1,4 +1,4 @@
-//! Two sources that tell the same thing differently: which one the inventory follows, and why.
+//! Findings about sources that contradict each other: which one the inventory trusts, and why.
 
 use super::{against, finding, giga};
 use crate::model::{CpuSocket, Finding, Inventory, Memory, Severity};
@@ -47,7 +47,7 @@ fn processors(inventory: &Inventory, found: &mut Vec<Finding>) {
     let cpu = &inventory.cpu.data;
     let present: Vec<_> = cpu.packages.iter().filter(|p| p.populated).collect();
     let is_disabled = |p: &&&CpuSocket| p.status.as_deref().is_some_and(|s| s.starts_with("Disabled"));
-    let guest = inventory.system.data.hypervisor.is_some();
+    let guest = super::is_guest(inventory);
     let disabled: Vec<&str> =
         present.iter().filter(is_disabled).map(|p| p.designation.as_deref().unwrap_or("cpu")).collect();
     // A hypervisor lists the sockets that a guest could be given as populated and disabled.

@@ -1,3 +1,5 @@
+//! Tests of the findings.
+
 use super::{findings as all_findings, *};
 use crate::model::{
     Conflict, CpuSocket, Dimm, Health, HealthState, Identity, IdentityKind, MdMember, MdMembership, Nic, PciDevice,

@@ -1,5 +1,5 @@
-//! What makes machines of one model the same: parts, firmware, links and speeds, by place. No serial numbers, addresses,
-//! counters, temperatures or times.
+//! Reduces an inventory to facts that equal machines share: parts, firmware versions, links and speeds, by place. Serial
+//! numbers, addresses, counters, temperatures and times are left out.
 
 use crate::findings::giga;
 use crate::model::{Dimm, Disk, HealthState, Inventory, Nic, PciDevice};

@@ -1,3 +1,5 @@
+//! Tests of the format of ironic-python-agent's inspection.
+
 use super::{IpaOptions, ipa, ipa_inventory};
 use crate::model::{
     Address, BmcAddress, BootMode, Cpu, CpuModel, CpuThread, Disk, Inventory, LldpNeighbour, LldpTlv, Media, Nic,

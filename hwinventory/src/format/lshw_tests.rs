@@ -1,3 +1,5 @@
+//! Tests of lshw's format.
+
 use super::lshw;
 use crate::model::{Bios, CpuSocket, Dimm, Disk, Inventory, Nic, PciDevice};
 use serde_json::Value;

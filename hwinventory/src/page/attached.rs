@@ -1,4 +1,4 @@
-//! What is around the machine's core: fabrics, enclosures, sensors, the BMC's log, memory devices, missing drivers.
+//! Fabrics, enclosures, sensors, the BMC's log, memory devices and devices without a driver, on the page.
 
 use super::{Page, decimal, words};
 use crate::model::{Inventory, SensorKind};

@@ -1,4 +1,4 @@
-//! Disks and interfaces, a line each.
+//! Disks, volumes and interfaces on the page, one line each.
 
 use super::{Cell, Page, bits, decimal, painted, plain, words};
 use crate::model::{Disk, DiskClass, HealthState, Inventory, Media, Nic, Status, Strength};

@@ -1,4 +1,4 @@
-//! What the machine is as a whole, its processors and its memory.
+//! The machine, its processors and its memory, on the page.
 
 use super::{Cell, Page, bits, bytes, painted, plain, words};
 use crate::model::{BootMode, CacheKind, CpuModel, Dimm, Inventory};

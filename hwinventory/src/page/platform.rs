@@ -1,4 +1,4 @@
-//! What is left of the machine, what is wrong with it, and what could not be read.
+//! The rest of the page: firmware, TPM, BMC and buses, then the findings and what could not be read.
 
 use super::{Cell, Page, painted, plain, words};
 use crate::model::{Inventory, Problem, Severity, Status};

@@ -1,6 +1,7 @@
 //! `/proc/cpuinfo`, of x86 and arm64 as far as it goes, of other architectures what they have in common with these.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// The fields of one logical CPU that tell what it is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -12,7 +13,8 @@ pub struct Processor {
     pub model: Option<u64>,
     pub stepping: Option<String>,
     pub microcode: Option<String>,
-    pub flags: Vec<String>,
+    /// Sorted. Hundreds of CPUs have the same.
+    pub flags: Rc<Vec<String>>,
     /// At the time of reading.
     pub hertz: Option<u64>,
 }
@@ -57,39 +59,47 @@ pub fn parse(text: &str) -> Vec<Processor> {
     if processors.is_empty() {
         return without_blocks(&common);
     }
+    let mut lists = BTreeMap::new();
     processors
         .into_iter()
         .enumerate()
-        .map(|(index, fields)| processor(index as u32, |key| fields.get(key).or_else(|| common.get(key)).copied()))
+        .map(|(index, fields)| {
+            let get = |key: &str| fields.get(key).or_else(|| common.get(key)).copied();
+            processor(index as u32, get, &mut lists)
+        })
         .collect()
 }
 
 /// s390 has one line for each CPU, sparc none: `processor 0: version = FF,  identification = 0133E8,  machine = 2964`.
 fn without_blocks(common: &BTreeMap<&str, &str>) -> Vec<Processor> {
+    let mut lists = BTreeMap::new();
     let mut found: Vec<Processor> = common
         .iter()
         .filter_map(|(key, value)| {
             let number = key.strip_prefix("processor ")?.trim().parse().ok()?;
             let machine = value.split(',').find_map(|part| part.trim().strip_prefix("machine = "));
-            let all = processor(number, |key| common.get(key).copied());
+            let all = processor(number, |key| common.get(key).copied(), &mut lists);
             Some(Processor { number, model: machine.and_then(|m| m.parse().ok()), ..all })
         })
         .collect();
     found.sort_by_key(|p| p.number);
     if found.is_empty() && (common.contains_key("cpu") || common.contains_key("cpu model")) {
-        found.push(processor(0, |key| common.get(key).copied()));
+        found.push(processor(0, |key| common.get(key).copied(), &mut lists));
     }
     found
 }
 
-fn processor<'a>(index: u32, get: impl Fn(&str) -> Option<&'a str>) -> Processor {
+/// `lists` holds the flags of the CPUs before, by their text.
+fn processor<'a>(
+    index: u32,
+    get: impl Fn(&str) -> Option<&'a str>,
+    lists: &mut BTreeMap<&'a str, Rc<Vec<String>>>,
+) -> Processor {
     let first = |keys: &[&str]| keys.iter().find_map(|key| get(key)).filter(|v| !v.is_empty());
     let text = |keys: &[&str]| first(keys).map(str::to_owned);
     // x86; arm and loongarch; s390 and ia64; riscv.
     let flags = first(&["flags", "Features", "features", "isa"]).unwrap_or_default();
-    let mut flags: Vec<String> = flags.split([' ', '\t', ',']).filter(|f| !f.is_empty()).map(str::to_owned).collect();
-    flags.sort();
-    flags.dedup();
+    let flags = lists.entry(flags).or_insert_with(|| Rc::new(words(flags))).clone();
     let number = get("processor").and_then(|v| v.parse().ok()).unwrap_or(index);
     // x86 and loongarch; POWER (`3800.000000MHz`); s390.
     let hertz = first(&["cpu MHz", "CPU MHz", "clock", "cpu MHz dynamic"]).map(|v| v.trim_end_matches("MHz"));
@@ -128,6 +138,13 @@ fn processor<'a>(index: u32, get: impl Fn(&str) -> Option<&'a str>) -> Processor
     }
 }
 
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = text.split([' ', '\t', ',']).filter(|w| !w.is_empty()).map(str::to_owned).collect();
+    words.sort();
+    words.dedup();
+    words
+}
+
 fn number_of(text: &str) -> Option<u64> {
     match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),
@@ -147,7 +164,7 @@ mod tests {
         );
         assert_eq!(cpus.len(), 2);
         assert_eq!((cpus[0].family, cpus[0].model), (Some(6), Some(85)));
-        assert_eq!(cpus[0].flags, ["fpu", "vmx"]);
+        assert_eq!(*cpus[0].flags, ["fpu", "vmx"]);
         assert_eq!(cpus[1].number, 1);
     }
 
@@ -183,7 +200,7 @@ mod tests {
         );
         assert_eq!(cpus.iter().map(|c| c.number).collect::<Vec<_>>(), [0, 1]);
         assert_eq!((cpus[1].vendor.as_deref(), cpus[1].model), (Some("IBM/S390"), Some(2964)));
-        assert_eq!(cpus[0].flags, ["esan3", "stfle", "zarch"]);
+        assert_eq!(*cpus[0].flags, ["esan3", "stfle", "zarch"]);
     }
 
     #[test]

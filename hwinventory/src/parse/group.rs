@@ -1,5 +1,5 @@
-//! What a member of a volume group, pool, array or filesystem over several devices belongs to, from its superblock: only
-//! the parts that libblkid leaves out. Whoever erases one of them wants to know of the others.
+//! Reads from a superblock which volume group, pool, array or multi-device filesystem a device is a member of, where
+//! libblkid does not tell. Whoever erases one member should know about the others.
 
 use super::bytes::{ascii, hex, le32, le64, slice, u8_at};
 use crate::model::Group;

@@ -1,26 +1,35 @@
 //! The text format of `pci.ids` and `usb.ids`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
 /// What is looked up, and what was found. Numbers as the file writes them: lower-case hexadecimal.
 #[derive(Debug, Default)]
 pub struct Names {
-    vendors: BTreeMap<String, Option<String>>,
-    devices: BTreeMap<(String, String), Option<String>>,
-    /// Vendor, device, and `subvendor subdevice`.
-    subsystems: BTreeMap<(String, String, String), Option<String>>,
+    vendors: BTreeMap<String, Vendor>,
     /// Base class, and base class with subclass.
     classes: BTreeMap<String, Option<String>>,
 }
 
+#[derive(Debug, Default)]
+struct Vendor {
+    name: Option<String>,
+    devices: BTreeMap<String, Device>,
+}
+
+#[derive(Debug, Default)]
+struct Device {
+    name: Option<String>,
+    /// By `subvendor subdevice`.
+    subsystems: BTreeMap<String, Option<String>>,
+}
+
 impl Names {
     pub fn want(&mut self, vendor: &str, device: &str, subsystem: Option<(&str, &str)>, class: &str) {
-        self.vendors.entry(vendor.to_owned()).or_default();
-        self.devices.entry((vendor.to_owned(), device.to_owned())).or_default();
+        let vendor = self.vendors.entry(vendor.to_owned()).or_default();
+        let device = vendor.devices.entry(device.to_owned()).or_default();
         if let Some((subvendor, subdevice)) = subsystem {
-            let key = (vendor.to_owned(), device.to_owned(), format!("{subvendor} {subdevice}"));
-            self.subsystems.entry(key).or_default();
+            device.subsystems.entry(format!("{subvendor} {subdevice}")).or_default();
         }
         for end in [2, 4] {
             if let Some(class) = class.get(..end) {
@@ -29,61 +38,74 @@ impl Names {
         }
     }
 
-    /// Reads the file once, keeping only what is wanted.
+    /// Nothing is looked up.
+    pub fn is_empty(&self) -> bool {
+        self.vendors.is_empty() && self.classes.is_empty()
+    }
+
+    /// Reads the file once, keeping only what is wanted. Most of its forty thousand lines belong to vendors of whom the
+    /// machine has nothing: of those the first byte is all that is looked at.
     pub fn fill(&mut self, mut file: impl BufRead) -> io::Result<()> {
-        let (mut vendor, mut device, mut class) = (None::<String>, None::<String>, None::<String>);
-        let wanted: BTreeSet<String> = self.vendors.keys().cloned().collect();
+        let mut above = Above::Unwanted;
+        let mut device = None::<String>;
         let mut line = Vec::new();
         loop {
             line.clear();
             if file.read_until(b'\n', &mut line)? == 0 {
                 return Ok(());
             }
+            if matches!((line.first(), &above), (Some(b'#'), _) | (Some(b'\t'), Above::Unwanted)) {
+                continue;
+            }
             let text = String::from_utf8_lossy(&line);
             let text = text.trim_end();
             let depth = text.bytes().take_while(|&b| b == b'\t').count();
             let entry = text.get(depth..).unwrap_or_default();
             let Some((id, name)) = entry.split_once("  ") else { continue };
-            match depth {
-                0 => {
-                    (vendor, device, class) = (None, None, None);
-                    if let Some(id) = id.strip_prefix("C ") {
-                        class = Some(id.to_owned());
-                        set(&mut self.classes, &id.to_owned(), name);
-                    } else if id.len() == 4 && wanted.contains(id) {
-                        vendor = Some(id.to_owned());
-                        set(&mut self.vendors, &id.to_owned(), name);
-                    }
+            match (depth, &above) {
+                (0, _) => (above, device) = (self.top(id, name), None),
+                (1, Above::Vendor(vendor)) => {
+                    let wanted = self.vendors.get_mut(vendor).and_then(|v| v.devices.get_mut(id));
+                    device = wanted.is_some().then(|| id.to_owned());
+                    wanted.into_iter().for_each(|d| d.name = Some(name.trim().to_owned()));
                 }
-                1 => {
-                    if let Some(vendor) = &vendor {
-                        device = Some(id.to_owned());
-                        set(&mut self.devices, &(vendor.clone(), id.to_owned()), name);
-                    } else if let Some(class) = &class {
-                        set(&mut self.classes, &format!("{class}{id}"), name);
-                    }
+                (2, Above::Vendor(vendor)) => {
+                    let Some(device) = &device else { continue };
+                    let above = self.vendors.get_mut(vendor).and_then(|v| v.devices.get_mut(device));
+                    set(above.and_then(|d| d.subsystems.get_mut(id)), name);
                 }
-                2 => {
-                    if let (Some(vendor), Some(device)) = (&vendor, &device) {
-                        set(&mut self.subsystems, &(vendor.clone(), device.clone(), id.to_owned()), name);
-                    }
-                }
+                (1, Above::Class(class)) => set(self.classes.get_mut(&format!("{class}{id}")), name),
                 _ => {}
             }
         }
     }
 
+    /// A line without indentation: a vendor, or a class.
+    fn top(&mut self, id: &str, name: &str) -> Above {
+        if let Some(class) = id.strip_prefix("C ") {
+            set(self.classes.get_mut(class), name);
+            return Above::Class(class.to_owned());
+        }
+        match self.vendors.get_mut(id) {
+            Some(vendor) => {
+                vendor.name = Some(name.trim().to_owned());
+                Above::Vendor(id.to_owned())
+            }
+            None => Above::Unwanted,
+        }
+    }
+
     pub fn vendor(&self, vendor: &str) -> Option<String> {
-        self.vendors.get(vendor).cloned().flatten()
+        self.vendors.get(vendor)?.name.clone()
     }
 
     pub fn device(&self, vendor: &str, device: &str) -> Option<String> {
-        self.devices.get(&(vendor.to_owned(), device.to_owned())).cloned().flatten()
+        self.vendors.get(vendor)?.devices.get(device)?.name.clone()
     }
 
     pub fn subsystem(&self, vendor: &str, device: &str, subvendor: &str, subdevice: &str) -> Option<String> {
-        let key = (vendor.to_owned(), device.to_owned(), format!("{subvendor} {subdevice}"));
-        self.subsystems.get(&key).cloned().flatten()
+        let device = self.vendors.get(vendor)?.devices.get(device)?;
+        device.subsystems.get(&format!("{subvendor} {subdevice}")).cloned().flatten()
     }
 
     /// Of the subclass, or else of the base class.
@@ -93,8 +115,16 @@ impl Names {
     }
 }
 
-fn set<K: Ord>(map: &mut BTreeMap<K, Option<String>>, key: &K, name: &str) {
-    if let Some(value) = map.get_mut(key) {
+/// What indented lines belong to.
+enum Above {
+    /// A wanted one.
+    Vendor(String),
+    Class(String),
+    Unwanted,
+}
+
+fn set(wanted: Option<&mut Option<String>>, name: &str) {
+    if let Some(value) = wanted {
         *value = Some(name.trim().to_owned());
     }
 }

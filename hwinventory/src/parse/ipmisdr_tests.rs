@@ -1,3 +1,5 @@
+//! Tests of the sensor data records.
+
 use super::*;
 use proptest::prelude::*;
 

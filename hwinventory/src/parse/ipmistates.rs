@@ -1,4 +1,4 @@
-//! What a sensor says of itself: the states that each type of sensor has (IPMI 2.0, table 42-3).
+//! The discrete states of each sensor type (IPMI 2.0, table 42-3).
 
 /// States of a sensor type's own (event type 6Fh).
 const SPECIFIC: &[(u8, &[&str])] = &[

@@ -1,4 +1,4 @@
-//! Judgement of the names that firmware and devices carry, and their natural order.
+//! Tells real names and serial numbers from placeholders, and sorts names in natural order (`sd2` before `sd10`).
 
 use std::cmp::Ordering;
 
@@ -55,6 +55,9 @@ const PLACEHOLDERS: &[&str] = &[
     "oem_serial",
     "notspecified",
     "serialnumber",
+    "systemserialnumber",
+    // The same in a field of sixteen characters.
+    "systemserialnumb",
     "system sku",
     "board serial number",
     "board asset tag",
@@ -187,9 +190,10 @@ fn is_counted(text: &str) -> bool {
     digits.len() >= 6 && digits.iter().all(u8::is_ascii_digit) && (steps(1) || steps(9))
 }
 
-/// `$(SERIAL)`, `%SERIAL%`: what a maker's script should have filled in.
+/// `$(SERIAL)`, `%SERIAL%`, `$SERIAL$`: what a maker's script should have filled in.
 fn is_template(text: &str) -> bool {
-    text.starts_with("$(") || text.starts_with("${") || (text.len() > 2 && text.starts_with('%') && text.ends_with('%'))
+    let between = |mark: char| text.len() > 2 && text.starts_with(mark) && text.ends_with(mark);
+    text.starts_with("$(") || text.starts_with("${") || between('%') || between('$')
 }
 
 /// QEMU numbers its drives: `QM00001` is on every machine, and USB gadgets have their own defaults. Lower case.

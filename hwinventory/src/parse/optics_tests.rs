@@ -1,3 +1,5 @@
+//! Tests of the module EEPROMs.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What libblkid found on one device, in the form in which a snapshot keeps it.
+//! The results of libblkid for one device, as they are stored in a snapshot.
 
 use crate::model::Signature;
 use crate::model::kept::Remembered;

@@ -1,4 +1,4 @@
-//! Where a disk is looked at to see whether it is empty, and what counts as empty.
+//! Decides which blocks of a disk are sampled to see whether it is empty, and which of them count as blank.
 
 use crate::model::Samples;
 use std::io;

@@ -1,3 +1,5 @@
+//! Tests of the enclosure pages.
+
 use super::*;
 use proptest::prelude::*;
 

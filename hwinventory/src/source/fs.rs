@@ -1,63 +1,44 @@
+//! Reads `/proc` and `/sys`: of this machine, or of another one, copied into a directory.
+
 use super::{FILE_LIMIT, Query, Source};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The running machine, or a plain directory that holds a copy of another machine's `/proc` and `/sys`.
 #[derive(Debug)]
 pub struct FsSource {
     /// `None` is the running machine.
-    root: Option<(PathBuf, OwnedFd)>,
+    tree: Option<Tree>,
 }
 
 impl FsSource {
     /// The running machine.
     pub fn live() -> FsSource {
-        FsSource { root: None }
+        FsSource { tree: None }
     }
 
     /// A directory that looks like the root of a machine. Links in it never lead out of it, and no device is asked.
     pub fn directory(root: &Path) -> io::Result<FsSource> {
-        let fd = File::open(root)?;
-        Ok(FsSource { root: Some((root.to_owned(), fd.into())) })
-    }
-
-    fn open(&self, path: &str, flags: OFlag) -> io::Result<File> {
-        let flags = flags | OFlag::O_CLOEXEC;
-        let fd = match &self.root {
-            None => nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())?,
-            Some((_, root)) => {
-                let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-                openat2(root, path.trim_start_matches('/'), how)?
-            }
-        };
-        Ok(File::from(fd))
-    }
-}
-
-impl FsSource {
-    /// Opens a file of a copied tree, and nothing else, and says how long it is: opening a device node would ask a device of this machine, and a FIFO
-    /// would wait for somebody. What it is is found out before it is opened.
-    fn regular(&self, path: &str) -> io::Result<(File, u64)> {
-        let found = self.open(path, OFlag::O_PATH)?;
-        let about = nix::sys::stat::fstat(&found)?;
-        if about.st_mode & libc::S_IFMT != libc::S_IFREG {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        let own = format!("/proc/self/fd/{}", found.as_raw_fd());
-        let file = nix::fcntl::open(own.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
-        Ok((File::from(file), u64::try_from(about.st_size).unwrap_or(0)))
+        let root = File::open(root)?.into();
+        Ok(FsSource { tree: Some(Tree { root, recent: Mutex::default() }) })
     }
 }
 
 impl Source for FsSource {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        let (mut file, size) = match &self.root {
+        let (mut file, size) = match &self.tree {
             // sysfs does not say how long its files are.
-            None => (self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?, 0),
-            Some(_) => self.regular(path)?,
+            None => (File::from(nix::fcntl::open(path, FILE, Mode::empty())?), 0),
+            Some(tree) => tree.open(path)?,
         };
         let mut bytes = Vec::new();
         if size > 0 {
@@ -75,11 +56,16 @@ impl Source for FsSource {
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
-        let directory = self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut directory = Dir::from_fd(match &self.tree {
+            None => nix::fcntl::open(path, flags, Mode::empty())?,
+            Some(tree) => tree.beneath(path, flags)?,
+        })?;
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
+        for entry in directory.iter() {
+            match entry?.file_name().to_str() {
+                Ok("." | "..") | Err(_) => {}
+                Ok(name) => names.push(name.to_owned()),
             }
         }
         names.sort();
@@ -87,17 +73,103 @@ impl Source for FsSource {
     }
 
     fn link(&self, path: &str) -> io::Result<String> {
-        let target = match &self.root {
+        let target = match &self.tree {
             None => std::fs::read_link(path)?.into_os_string(),
-            Some(_) => readlinkat(self.open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?, "")?,
+            Some(tree) => tree.link(path)?,
         };
         target.into_string().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
     }
 
     fn query(&self, query: &Query) -> io::Result<Vec<u8>> {
-        match self.root {
+        match self.tree {
             None => crate::sys::answer(query),
             Some(_) => Err(io::ErrorKind::NotFound.into()),
         }
     }
+}
+
+/// How many directories of a copy are held open.
+const RECENT: usize = 32;
+
+type Opened = Result<Arc<OwnedFd>, Errno>;
+
+/// A copied tree. A device has dozens of files in one directory: those that were looked into last are held open, so that
+/// the way there is walked once, and so is what is not there.
+#[derive(Debug)]
+struct Tree {
+    root: OwnedFd,
+    recent: Mutex<VecDeque<(String, Opened)>>,
+}
+
+impl Tree {
+    /// Opens a file, and nothing else, and says how long it is. What it is is found out first: opening a device node would
+    /// ask a device of this machine, and a FIFO would wait for somebody.
+    fn open(&self, path: &str) -> io::Result<(File, u64)> {
+        if let Some((directory, name)) = self.place(path)? {
+            let about = fstatat(&*directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            if kind(&about) != libc::S_IFLNK {
+                let size = size_of_file(&about)?;
+                return Ok((File::from(openat(&*directory, name, FILE | OFlag::O_NOFOLLOW, Mode::empty())?), size));
+            }
+        }
+        // Where a link leads is for the kernel to find out, within the tree.
+        let found = self.beneath(path, OFlag::O_PATH | OFlag::O_CLOEXEC)?;
+        let size = size_of_file(&fstat(&found)?)?;
+        let own = format!("/proc/self/fd/{}", found.as_raw_fd());
+        Ok((File::from(nix::fcntl::open(own.as_str(), FILE, Mode::empty())?), size))
+    }
+
+    fn link(&self, path: &str) -> io::Result<OsString> {
+        match self.place(path)? {
+            Some((directory, name)) => Ok(readlinkat(&*directory, name)?),
+            None => Ok(readlinkat(self.beneath(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)?, "")?),
+        }
+    }
+
+    /// Opens what lies at `path` with the tree as its root, for links and for `..`, too.
+    fn beneath(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
+        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        let path = path.trim_start_matches('/');
+        openat2(&self.root, if path.is_empty() { "." } else { path }, how)
+    }
+
+    /// The directory that `path` is in, and what it is called there. `None` for what has no name of its own.
+    fn place<'a>(&self, path: &'a str) -> nix::Result<Option<(Arc<OwnedFd>, &'a str)>> {
+        match path.rsplit_once('/') {
+            Some((directory, name)) if !matches!(name, "" | "." | "..") => {
+                self.directory(directory).map(|opened| Some((opened, name)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn directory(&self, path: &str) -> Opened {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = recent.iter().position(|(known, _)| known == path) {
+            let found = recent.remove(at).ok_or(Errno::ENOENT)?;
+            let opened = found.1.clone();
+            recent.push_front(found);
+            return opened;
+        }
+        drop(recent);
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let opened = self.beneath(path, flags).map(Arc::new);
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.truncate(RECENT - 1);
+        recent.push_front((path.to_owned(), opened.clone()));
+        opened
+    }
+}
+
+const FILE: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
+
+fn kind(about: &FileStat) -> libc::mode_t {
+    about.st_mode & libc::S_IFMT
+}
+
+fn size_of_file(about: &FileStat) -> io::Result<u64> {
+    if kind(about) != libc::S_IFREG {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(u64::try_from(about.st_size).unwrap_or(0))
 }

@@ -1,3 +1,5 @@
+//! The questions to kernel and devices that are not files: ioctls, netlink dumps, frames from the network.
+
 use crate::parse::bytes::hex;
 
 /// A question to the kernel or a device that is not a file. The answer is bytes in the device's own format, so that a

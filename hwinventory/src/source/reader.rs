@@ -1,3 +1,5 @@
+//! How collectors read: a source, with parsing helpers, and a list of what could not be read.
+
 use super::{Query, Source};
 use crate::model::{Problem, Status};
 use std::cell::RefCell;

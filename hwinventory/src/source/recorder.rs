@@ -1,3 +1,5 @@
+//! A source that records every answer of another source, for a snapshot.
+
 use super::recording::{Answer, FORMAT, Manifest, Recording};
 use super::{Query, Source};
 use crate::parse::ibft;

@@ -1,3 +1,5 @@
+//! Tests of the redaction.
+
 use super::forms::hexadecimal;
 use super::forms::swapped;
 use super::*;

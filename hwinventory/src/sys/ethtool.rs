@@ -1,3 +1,5 @@
+//! The ethtool ioctls.
+
 use super::buffer;
 use crate::parse::ethtool::{LldpFlag, PRIVATE_FLAGS, lldp_flag, private_flag_count};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};

@@ -1,3 +1,5 @@
+//! Sends requests to the BMC through the kernel's IPMI device.
+
 use super::open_device;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;

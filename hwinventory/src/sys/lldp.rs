@@ -1,3 +1,5 @@
+//! Listens for LLDP frames on a raw socket.
+
 use super::ethtool;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

@@ -1,3 +1,5 @@
+//! Dumps links and addresses over rtnetlink.
+
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use std::io;
 

@@ -1,3 +1,5 @@
+//! Sends NVMe admin commands that only read.
+
 use super::{buffer, open_device};
 use std::io;
 use std::os::fd::AsRawFd;

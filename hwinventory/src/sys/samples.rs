@@ -1,3 +1,5 @@
+//! Reads samples of a disk to find out whether it is empty.
+
 use super::open_device;
 use crate::parse::samples;
 use std::fs::File;

@@ -1,3 +1,5 @@
+//! Sends SCSI and ATA commands that only read, through SG_IO.
+
 use super::{buffer, open_device};
 use std::io;
 use std::os::fd::AsRawFd;

@@ -1,3 +1,5 @@
+//! Looks for filesystems, RAID members and partition tables with libblkid.
+
 use super::open_device;
 use crate::model::Signature;
 use crate::model::kept::{self, KeptPartition, Remembered};

@@ -1,3 +1,5 @@
+//! Sends TPM 2.0 commands that change nothing.
+
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use std::fs::File;

@@ -95,9 +95,17 @@ fn a_server_with_one_processor() {
 /// Virtual machines of this project, captured as they ran.
 #[test]
 fn captured_virtual_machines() {
-    for name in ["q35-bios.tar.zst", "q35-uefi.tar.zst", "sas-bios.tar.zst", "sas-uefi.tar.zst"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machines").join(name);
+    for name in ["q35-bios", "q35-uefi", "sas-bios", "sas-uefi", "ibft", "rack"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machines").join(format!("{name}.tar.zst"));
         no_warning(name, &support::collect(hwinventory::source::open(&path).expect("a snapshot")));
+    }
+}
+
+#[test]
+fn captured_machines() {
+    for archive in ["ghw", "hwloc", "lsblk", "lscpu"].iter().flat_map(|kind| support::archives(kind)) {
+        let Some(root) = support::unpack(&archive) else { continue };
+        no_warning(&archive.display().to_string(), &support::collect_directory(&root));
     }
 }
 

@@ -22,6 +22,7 @@ mod places;
 mod processors;
 mod rack;
 mod redaction;
+mod replays;
 mod schema;
 mod smbios;
 mod snapshot;

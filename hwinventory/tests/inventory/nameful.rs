@@ -1,4 +1,4 @@
-//! Machines whose names are hard to find, and whose numbers are easily taken for names.
+//! Made-up machines for the redaction tests: identifiers in unusual places, and numbers that look like identifiers.
 
 use crate::builder;
 use crate::support::Machine;

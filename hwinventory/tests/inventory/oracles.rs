@@ -1,17 +1,18 @@
 //! Captured machines, compared value by value with lsblk and lscpu.
 
 use crate::support::{self, archives};
+use hwinventory::Inventory;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-fn json(program: &str, arguments: &[&str], root: &Path) -> Option<Value> {
+pub fn json(program: &str, arguments: &[&str], root: &Path) -> Option<Value> {
     let output = Command::new(program).args(arguments).arg("--sysroot").arg(root).env("LC_ALL", "C").output().ok()?;
     serde_json::from_slice(&output.stdout).ok()
 }
 
 /// Everything below `blockdevices`, parents before children.
-pub fn flatten<'a>(devices: &'a Value, found: &mut Vec<&'a Value>) {
+fn flatten<'a>(devices: &'a Value, found: &mut Vec<&'a Value>) {
     for device in devices.as_array().into_iter().flatten() {
         found.push(device);
         flatten(&device["children"], found);
@@ -27,59 +28,72 @@ fn disks_are_as_lsblk_sees_them() {
         let Some(root) = support::unpack(&archive) else { continue };
         let oracle = json("lsblk", &["-J", "-b", "-O"], &root).expect("lsblk speaks JSON");
         let inventory = support::collect_directory(&root);
-        let mut devices = Vec::new();
-        flatten(&oracle["blockdevices"], &mut devices);
-        let mut compared = 0;
-        for theirs in devices {
-            let name = theirs["kname"].as_str().unwrap_or_default();
-            let context = format!("{} {name}", archive.display());
-            let mountpoints: Vec<&str> =
-                theirs["mountpoints"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            let all = || inventory.disks.data.iter().chain(&inventory.volumes.data);
-            if theirs["type"] == "part" {
-                let (disk, part) = all()
-                    .find_map(|d| d.partitions.iter().find(|p| p.name == name).map(|p| (d, p)))
-                    .unwrap_or_else(|| panic!("{context} is missing"));
-                assert_eq!(Some(part.size), theirs["size"].as_u64(), "{context} size");
-                assert_eq!(part.device_number.as_deref(), theirs["maj:min"].as_str(), "{context}");
-                let ours: Vec<&str> =
-                    disk.mounts.iter().flatten().filter(|m| m.device == name).map(|m| m.mountpoint.as_str()).collect();
-                for mountpoint in mountpoints {
-                    assert!(ours.contains(&mountpoint), "{context}: {mountpoint} not in {ours:?}");
-                }
-            } else {
-                let ours = all().find(|d| d.name == name).unwrap_or_else(|| panic!("{context} is missing"));
-                let number = |key: &str| theirs[key].as_u64();
-                assert_eq!(Some(ours.size), number("size"), "{context} size");
-                assert_eq!(ours.logical_block_size, number("log-sec"), "{context} log-sec");
-                assert_eq!(ours.physical_block_size, number("phy-sec"), "{context} phy-sec");
-                assert_eq!(ours.minimum_io_size, number("min-io"), "{context} min-io");
-                assert_eq!(ours.optimal_io_size, number("opt-io"), "{context} opt-io");
-                assert_eq!(ours.discard_granularity, number("disc-gran"), "{context} disc-gran");
-                assert_eq!(ours.discard_max_bytes, number("disc-max"), "{context} disc-max");
-                assert_eq!(ours.alignment_offset, number("alignment"), "{context} alignment");
-                assert_eq!(ours.rotational, theirs["rota"].as_bool(), "{context} rota");
-                assert_eq!(Some(ours.removable), theirs["rm"].as_bool(), "{context} rm");
-                assert_eq!(Some(ours.read_only), theirs["ro"].as_bool(), "{context} ro");
-                assert_eq!(ours.zoned.as_deref(), theirs["zoned"].as_str(), "{context} zoned");
-                assert_eq!(ours.scheduler.as_deref(), theirs["sched"].as_str(), "{context} sched");
-                if let Some(model) = theirs["model"].as_str() {
-                    assert_eq!(ours.model.as_deref(), Some(model.trim()), "{context} model");
-                }
-                // lsblk takes serial and WWN from udev's database, which a dump does not have.
-                for (key, value) in [("serial", &ours.serial), ("rev", &ours.firmware), ("hctl", &ours.hctl)] {
-                    if let Some(expected) = theirs[key].as_str() {
-                        assert_eq!(value.as_deref(), Some(expected.trim()), "{context} {key}");
-                    }
-                }
-                if let Some("sata" | "nvme" | "usb" | "sas") = theirs["tran"].as_str() {
-                    let ours = serde_json::to_value(ours.transport).expect("a word");
-                    assert_eq!(Some(&ours), theirs.get("tran"), "{context} tran");
-                }
-                compared += 1;
+        let compared = compare_blocks(&archive.display().to_string(), &oracle, &inventory);
+        assert!(compared > 0, "{}: nothing was compared", archive.display());
+    }
+}
+
+/// Every block device that lsblk lists, value by value; how many disks and volumes were compared.
+pub fn compare_blocks(context: &str, oracle: &Value, inventory: &Inventory) -> usize {
+    let mut devices = Vec::new();
+    flatten(&oracle["blockdevices"], &mut devices);
+    let mut compared = 0;
+    for theirs in devices {
+        let name = theirs["kname"].as_str().unwrap_or_default();
+        let context = format!("{context} {name}");
+        if theirs["type"] == "part" {
+            compare_partition(&context, theirs, inventory);
+            continue;
+        }
+        let mut all = inventory.disks.data.iter().chain(&inventory.volumes.data);
+        let ours = all.find(|d| d.name == name).unwrap_or_else(|| panic!("{context} is missing"));
+        let number = |key: &str| theirs[key].as_u64();
+        assert_eq!(Some(ours.size), number("size"), "{context} size");
+        assert_eq!(ours.device_number.as_deref(), theirs["maj:min"].as_str(), "{context} maj:min");
+        for (key, value) in [
+            ("log-sec", ours.logical_block_size),
+            ("phy-sec", ours.physical_block_size),
+            ("min-io", ours.minimum_io_size),
+            ("opt-io", ours.optimal_io_size),
+            ("disc-gran", ours.discard_granularity),
+            ("disc-max", ours.discard_max_bytes),
+            ("alignment", ours.alignment_offset),
+        ] {
+            assert_eq!(value, number(key), "{context} {key}");
+        }
+        assert_eq!(ours.rotational, theirs["rota"].as_bool(), "{context} rota");
+        assert_eq!(Some(ours.removable), theirs["rm"].as_bool(), "{context} rm");
+        assert_eq!(Some(ours.read_only), theirs["ro"].as_bool(), "{context} ro");
+        assert_eq!(ours.zoned.as_deref(), theirs["zoned"].as_str(), "{context} zoned");
+        assert_eq!(ours.scheduler.as_deref(), theirs["sched"].as_str(), "{context} sched");
+        // lsblk takes serial and WWN from udev's database, which a dump does not have.
+        for (key, value) in
+            [("model", &ours.model), ("serial", &ours.serial), ("rev", &ours.firmware), ("hctl", &ours.hctl)]
+        {
+            if let Some(expected) = theirs[key].as_str() {
+                assert_eq!(value.as_deref(), Some(expected.trim()), "{context} {key}");
             }
         }
-        assert!(compared > 0, "{}: nothing was compared", archive.display());
+        if let Some("sata" | "nvme" | "usb" | "sas") = theirs["tran"].as_str() {
+            let ours = serde_json::to_value(ours.transport).expect("a word");
+            assert_eq!(Some(&ours), theirs.get("tran"), "{context} tran");
+        }
+        compared += 1;
+    }
+    compared
+}
+
+fn compare_partition(context: &str, theirs: &Value, inventory: &Inventory) {
+    let name = theirs["kname"].as_str().unwrap_or_default();
+    let (disk, part) = (inventory.disks.data.iter().chain(&inventory.volumes.data))
+        .find_map(|d| d.partitions.iter().find(|p| p.name == name).map(|p| (d, p)))
+        .unwrap_or_else(|| panic!("{context} is missing"));
+    assert_eq!(Some(part.size), theirs["size"].as_u64(), "{context} size");
+    assert_eq!(part.device_number.as_deref(), theirs["maj:min"].as_str(), "{context}");
+    let ours: Vec<&str> =
+        disk.mounts.iter().flatten().filter(|m| m.device == name).map(|m| m.mountpoint.as_str()).collect();
+    for mountpoint in theirs["mountpoints"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        assert!(ours.contains(&mountpoint), "{context}: {mountpoint} not in {ours:?}");
     }
 }
 

@@ -202,6 +202,8 @@ fn names_of_arrays_and_maps() {
     ] {
         builder::disk(&mut machine, base, name, &[("dm/name", label), ("dm/uuid", &format!("mpath-{wwid}"))]);
     }
+    let partition = "part2-mpath-36005076300000000000000000000cafe";
+    builder::disk(&mut machine, base, "dm-4", &[("dm/name", "mpatha2"), ("dm/uuid", partition)]);
     let inventory = support::collect(Arc::new(machine));
     let names: BTreeMap<&str, Vec<&str>> = inventory
         .volumes
@@ -216,6 +218,8 @@ fn names_of_arrays_and_maps() {
     assert_eq!(of("dm-1"), ["scsi-20025385b21404321", "wwn-0x0025385b21404321"]);
     assert_eq!(of("dm-2"), ["scsi-SMADEUP_X_SERIAL_1"]);
     assert!(of("dm-3").is_empty());
+    let wwid = "6005076300000000000000000000cafe";
+    assert_eq!(of("dm-4"), [format!("scsi-3{wwid}-part2"), format!("wwn-0x{wwid}-part2")]);
     let none = inventory.volumes.data.iter().find(|v| v.name == "md127").expect("listed");
     assert!(none.md.as_ref().is_some_and(|md| md.uuid.is_none()) && none.identities.is_empty(), "{none:?}");
 }

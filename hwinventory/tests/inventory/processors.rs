@@ -55,6 +55,14 @@ fn sockets_of_a_guest_are_no_processors_that_somebody_disabled() {
     smbios(&mut machine, (2, 7), &table);
     cpus(&mut machine, 1, 128, &[]);
     assert!(codes(&collect(machine)).is_empty());
+
+    // A guest that was given the names of another machine: its processor says it.
+    let mut machine = Machine::default();
+    let table = [system(&["Made Up", "Cloud"], [7; 16]), socket(0x41, 1, "CPU 0"), socket(0x43, 1, "CPU 1")];
+    smbios(&mut machine, (3, 1), &table);
+    cpus(&mut machine, 1, 1, &[]);
+    machine.file("/proc/cpuinfo", "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu hypervisor lm\n");
+    assert!(codes(&collect(machine)).is_empty());
 }
 
 /// On a real machine it is worth a word, one for all of them.

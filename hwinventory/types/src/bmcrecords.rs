@@ -1,3 +1,5 @@
+//! The BMC's event log, FRU inventories and sensors.
+
 use super::sensors::SensorKind;
 
 record! {

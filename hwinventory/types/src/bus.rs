@@ -1,3 +1,5 @@
+//! PCI and USB devices.
+
 record! {
     PciDevice {
         /// `domain:bus:device.function`

@@ -1,3 +1,5 @@
+//! Hardware clocks.
+
 record! {
     Clock {
         /// `tsc`, `kvm-clock`, `hpet`, ...

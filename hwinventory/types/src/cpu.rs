@@ -1,3 +1,5 @@
+//! Processors, caches and NUMA nodes.
+
 record! {
     /// Processors as the kernel runs them, and as SMBIOS type 4 describes their sockets.
     Cpu {

@@ -1,3 +1,5 @@
+//! Disks, volumes and storage controllers.
+
 use super::contents::{Mount, Partition, Samples, Signature};
 use super::enclosure::Bay;
 use super::health::Health;

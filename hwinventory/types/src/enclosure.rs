@@ -1,3 +1,5 @@
+//! Disk enclosures and bays.
+
 record! {
     /// A box with drives in it, or a backplane (SCSI Enclosure Services, SES-3).
     Enclosure {

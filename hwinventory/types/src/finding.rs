@@ -1,3 +1,5 @@
+//! Findings: what is wrong or odd about a machine.
+
 words! {
     Severity {
         #[default]

@@ -1,3 +1,5 @@
+//! Firmware and boot configuration.
+
 words! {
     /// What started the kernel.
     BootMode {

@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use std::borrow::Cow;
 
 /// One line: control characters, line breaks among them, and those that turn the direction of text around, as `\u{1b}`.
@@ -20,28 +19,50 @@ pub fn line(text: &str) -> Cow<'_, str> {
 /// A copy with each text in it made [`line`], keys of maps too: for what is put together to a page afterwards, where a line
 /// break of the page's own looks like one of a disk's.
 pub fn copy<T: Serialize + DeserializeOwned>(value: &T) -> serde_json::Result<T> {
-    let mut copied = serde_json::to_value(value)?;
-    clean(&mut copied);
-    serde_json::from_value(copied)
+    // By way of the document's text: reading types from it is code that every program has which reads a document, and there
+    // is a megabyte of it for an inventory.
+    serde_json::from_slice(lines(&serde_json::to_string(value)?).as_bytes())
 }
 
-fn clean(value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            if let Cow::Owned(harmless) = line(text) {
-                *text = harmless;
-            }
+/// A JSON document, as serde_json writes it, with each text in it made [`line`].
+fn lines(document: &str) -> String {
+    let mut harmless = String::with_capacity(document.len());
+    let mut characters = document.chars();
+    while let Some(character) = characters.next() {
+        let meant = match character {
+            '\\' => match characters.next() {
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some('u') => {
+                    let digits: String = characters.by_ref().take(4).collect();
+                    let meant = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
+                    let Some(meant) = meant.filter(|meant| is_harmful(*meant)) else {
+                        harmless.extend(["\\u", digits.as_str()]);
+                        continue;
+                    };
+                    meant
+                }
+                // A quotation mark, or a backslash.
+                other => {
+                    harmless.push('\\');
+                    harmless.extend(other);
+                    continue;
+                }
+            },
+            // JSON escapes control characters below U+0020, and serde_json breaks no lines of its own.
+            other => other,
+        };
+        if is_harmful(meant) {
+            harmless.push('\\');
+            harmless.extend(meant.escape_default());
+        } else {
+            harmless.push(meant);
         }
-        Value::Array(items) => items.iter_mut().for_each(clean),
-        Value::Object(fields) => {
-            let cleaned = std::mem::take(fields).into_iter().map(|(name, mut field)| {
-                clean(&mut field);
-                (line(&name).into_owned(), field)
-            });
-            *fields = cleaned.collect();
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+    harmless
 }
 
 /// JSON that says the same. JSON escapes what is below U+0020 by itself, and leaves the other control characters as they are.
@@ -65,6 +86,8 @@ fn is_harmful(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
     use std::collections::BTreeMap;
 
     #[test]
@@ -85,6 +108,15 @@ mod tests {
         let value = BTreeMap::from([("a\u{1b}".to_owned(), vec![Some("b\n".to_owned()), None])]);
         let copied = copy(&value).unwrap();
         assert_eq!(copied, BTreeMap::from([(r"a\u{1b}".to_owned(), vec![Some(r"b\n".to_owned()), None])]));
+    }
+
+    proptest! {
+        #[test]
+        fn a_copy_is_the_same_text_by_text(text in "[\\\\\"nu{}0-9a-f\u{0}-\u{20}\u{7f}-\u{a0}\u{200e}\u{202e}é\u{1f4bf}]{0,20}") {
+            let value = BTreeMap::from([(text.clone(), Value::from(text.clone()))]);
+            let wanted = line(&text).into_owned();
+            prop_assert_eq!(copy(&value).unwrap(), BTreeMap::from([(wanted.clone(), Value::from(wanted))]));
+        }
     }
 
     #[test]

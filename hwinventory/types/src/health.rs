@@ -1,3 +1,5 @@
+//! The health of a disk.
+
 words! {
     /// From best to worst.
     HealthState {

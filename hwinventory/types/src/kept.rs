@@ -1,5 +1,5 @@
-//! What a half written disk remembers of the partitions that outlive the writing: while its tables are gone, or are not
-//! there yet, this record is all that says where they are.
+//! The record, on a half-written disk, of the partitions that are to be kept. While the disk has no partition table, this
+//! record alone says where they are.
 //!
 //! There are two places for it, the last two pieces of [`SLOT`] bytes of the disk's first MiB, so that a new record never
 //! takes the place of the one that still counts. ASCII `BURIN-KEPT`, a line feed, the CRC-32 of the text in eight

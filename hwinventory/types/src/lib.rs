@@ -7,6 +7,7 @@
 //! - **Nothing fails as a whole.** Each section carries its own [`Status`], and a device that hangs costs its own fields.
 //! - Names that the kernel gives (`sda`) change between boots. What tells a disk from all others is in
 //!   [`Disk::identities`], each with its strength.
+//! - With the feature `schema`, all types have JSON Schemas (`schemars::JsonSchema`); `docs/inventory.schema.json` is made so.
 //!
 //! ```
 //! let text = r#"{ "schema_version": "inventory/v1", "disks": { "status": "ok", "data": [
@@ -72,14 +73,14 @@ pub use sensors::{PowerLimit, PowerZone, Sensor, SensorChip, SensorKind, Sensors
 pub use system::{Baseboard, Bios, Chassis, OnboardDevice, PowerSupply, System, SystemSlot};
 pub use unclaimed::UnclaimedDevice;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of this document's shape.
 pub const SCHEMA_VERSION: &str = "inventory/v1";
 
 /// What a machine is. Never fails as a whole: each section carries its own status.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Inventory {
     /// Always `inventory/v1`.

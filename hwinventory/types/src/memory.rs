@@ -1,3 +1,5 @@
+//! Memory and its modules.
+
 record! {
     Memory {
         /// Installed, as the sum of what modules have as main memory (SMBIOS) or of the kernel's memory blocks.

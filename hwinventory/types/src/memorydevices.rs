@@ -1,3 +1,5 @@
+//! NVDIMMs, CXL memory and DAX devices.
+
 record! {
     /// Memory that is not on the memory bus alone: NVDIMMs, CXL, and what the kernel makes of them.
     MemoryDevices {

@@ -1,3 +1,5 @@
+//! Network interfaces.
+
 use super::optics::Transceiver;
 use super::section::{Problem, Status};
 

@@ -1,3 +1,5 @@
+//! Pluggable network modules.
+
 record! {
     /// What is plugged into an interface's cage (SFF-8472, SFF-8636, CMIS).
     Transceiver {

@@ -1,3 +1,5 @@
+//! TPMs, the BMC, watchdogs and the kernel.
+
 record! {
     Tpm {
         name: String,

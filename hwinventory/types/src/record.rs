@@ -1,3 +1,5 @@
+//! Macros for the types: structs whose unread fields are left out, and enumerations of words.
+
 /// Whether a field is left out of the document because nothing was read for it.
 pub(crate) trait Unset {
     fn is_unset(&self) -> bool {
@@ -24,7 +26,8 @@ impl<K, V> Unset for std::collections::BTreeMap<K, V> {}
 macro_rules! record {
     ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(default)]
         pub struct $name {
             $(
@@ -44,8 +47,9 @@ macro_rules! words {
         $(#[$meta])*
         #[derive(
             Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
-            serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+            serde::Serialize, serde::Deserialize,
         )]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "kebab-case")]
         pub enum $name {
             $($(#[$variant_meta])* $variant,)*

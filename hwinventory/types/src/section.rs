@@ -1,4 +1,5 @@
-use schemars::JsonSchema;
+//! A section of the inventory, with the status of how it was read.
+
 use serde::{Deserialize, Serialize};
 
 words! {
@@ -31,7 +32,8 @@ record! {
 }
 
 /// One part of the inventory, with how it was come by.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Section<T: Default> {
     pub status: Status,

@@ -1,3 +1,5 @@
+//! Sensors and power zones of the kernel.
+
 words! {
     SensorKind {
         Temperature,

@@ -1,3 +1,5 @@
+//! The machine's identity, from SMBIOS or a device tree.
+
 record! {
     /// Who made the machine and what it is called (SMBIOS types 0, 1, 2, 3, 9, 11, 39, 41). Placeholders that firmware
     /// ships unfilled ("To Be Filled By O.E.M.", "Default string") are left out.

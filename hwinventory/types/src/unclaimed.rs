@@ -1,3 +1,5 @@
+//! Devices without a driver.
+
 record! {
     /// A device that no driver of this kernel has taken.
     UnclaimedDevice {

@@ -1,5 +1,5 @@
-//! The mark in the first sector of a disk that is only half written, so that the next inventory knows it, and whose
-//! work it is.
+//! The mark in the first sector of a half-written disk. The next inventory recognises it, and reads from it which order
+//! was being carried out.
 //!
 //! ASCII `BURIN-UNFINISHED`, a line feed, the order's id in UTF-8, a line feed, and zeros to the end of the sector. There
 //! is no boot signature in it: firmware starts nothing from such a disk.

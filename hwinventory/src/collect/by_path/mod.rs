@@ -1,5 +1,5 @@
-//! The name udev's `path_id` gives below `/dev/disk/by-path` (ID_PATH): one walk from the device up to the root, in which
-//! each bus says its part.
+//! Computes the name that udev's `path_id` gives a device below `/dev/disk/by-path` (ID_PATH). It walks from the device
+//! up to the root of the device tree; each bus on the way adds its part.
 
 mod bus;
 mod scsi;

@@ -1,3 +1,5 @@
+//! Reads one block device: what sysfs says about it first, then what has to be asked of the device itself.
+
 use super::{Kind, Settings, byid, classify, identity, md, partitions, scsi};
 use crate::collect::{bays, by_path, place};
 use crate::model::{Disk, DiskPath, Multipath, NvmeNamespace};

@@ -48,7 +48,7 @@ pub fn by_id(disk: &Disk) -> Vec<String> {
     }
     names.extend(disk.dm_name.as_deref().map(|n| format!("dm-name-{n}")));
     names.extend(disk.dm_uuid.as_deref().map(|n| format!("dm-uuid-{n}")));
-    names.extend(disk.dm_uuid.as_deref().and_then(|n| n.strip_prefix("mpath-")).map(multipath).unwrap_or_default());
+    names.extend(disk.dm_uuid.as_deref().map(multipath).unwrap_or_default());
     let array = disk.md.as_ref().filter(|m| m.array.as_deref() == Some(disk.name.as_str()));
     names.extend(array.and_then(|m| m.uuid.as_deref()).map(|u| format!("md-uuid-{}", md_uuid(u))));
     names.extend(array.and_then(|m| m.name.as_deref()).map(|n| format!("md-name-{n}")));
@@ -58,13 +58,21 @@ pub fn by_id(disk: &Disk) -> Vec<String> {
 }
 
 /// A map has the names of the disk that its paths lead to (kpartx_id): its WWID is the kind of designator, and the
-/// designator.
-fn multipath(wwid: &str) -> Vec<String> {
+/// designator. Maps over the partitions of such a map have those of the disk's partitions: `part1-mpath-3...`.
+fn multipath(dm_uuid: &str) -> Vec<String> {
+    let (part, wwid) = match dm_uuid.strip_prefix("mpath-") {
+        Some(wwid) => (None, wwid),
+        None => match dm_uuid.strip_prefix("part").and_then(|rest| rest.split_once("-mpath-")) {
+            Some((number, wwid)) if number.bytes().all(|b| b.is_ascii_digit()) => (Some(number), wwid),
+            _ => return Vec::new(),
+        },
+    };
+    let part = part.map(|number| format!("-part{number}")).unwrap_or_default();
     let Some((kind, id)) = wwid.split_at_checked(1) else { return Vec::new() };
     let is_hex = !id.is_empty() && id.bytes().all(|b| b.is_ascii_hexdigit());
     match kind {
-        "2" | "3" if is_hex => vec![format!("scsi-{wwid}"), format!("wwn-0x{id}")],
-        "0" | "1" | "8" | "S" if !id.is_empty() => vec![format!("scsi-{}", words(wwid))],
+        "2" | "3" if is_hex => vec![format!("scsi-{wwid}{part}"), format!("wwn-0x{id}{part}")],
+        "0" | "1" | "8" | "S" if !id.is_empty() => vec![format!("scsi-{}{part}", words(wwid))],
         _ => Vec::new(),
     }
 }

@@ -110,6 +110,10 @@ pub fn is_virtual_media(disk: &Disk) -> bool {
         "remote disk",
         "rmedia",
         "usb virtual",
+        // Cisco's CIMC.
+        "vhdd",
+        "vfdd",
+        "vkvm",
     ];
     disk.transport == Transport::Usb && NAMES.iter().any(|n| name.contains(n))
 }

@@ -1,4 +1,4 @@
-//! Names by which a disk can be found again, and how far they can be trusted.
+//! Derives the identities of a disk (NGUID, NAA, serial number and so on) and how far each can be trusted.
 
 use crate::model::{Disk, Identity, IdentityKind, Strength};
 use crate::parse::names::{is_hypervisor_default, is_placeholder, is_placeholder_uuid};

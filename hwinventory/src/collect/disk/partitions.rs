@@ -1,3 +1,5 @@
+//! Reads the partitions of a disk, as the kernel knows them.
+
 use crate::model::{Disk, Partition};
 use crate::source::Reader;
 

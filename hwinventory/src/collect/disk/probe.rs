@@ -1,4 +1,4 @@
-//! Questions to the device itself. Each may hang, so what is known is published between them.
+//! Asks the device itself. Each question may hang, so what is known so far is published before each.
 
 use super::{Settings, attributes, classify, scsi as scsi_pages, smart};
 use crate::model::{Conflict, Disk, DiskClass, Media, Samples, Transport};

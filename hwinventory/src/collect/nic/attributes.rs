@@ -1,3 +1,5 @@
+//! Reads one network interface from sysfs.
+
 use crate::collect::{by_path, netnames, place};
 use crate::model::{Nic, SrIov};
 use crate::source::Reader;

@@ -1,4 +1,4 @@
-//! What is plugged into the cage, asked through the driver: by the ioctl, and page by page where that is not enough.
+//! Reads the EEPROM of a pluggable module: by ioctl, and page by page over netlink for CMIS modules.
 
 use crate::model::Transceiver;
 use crate::parse::{optics, opticscmis};

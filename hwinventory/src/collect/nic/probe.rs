@@ -1,4 +1,4 @@
-//! What ethtool, netlink and LLDP know beyond sysfs.
+//! Adds to an interface what ethtool, netlink and LLDP know beyond sysfs.
 
 use crate::model::{Address, Nic};
 use crate::parse::{ethtool, lldp, netlink};

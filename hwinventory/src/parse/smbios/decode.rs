@@ -1,3 +1,5 @@
+//! Decodes the structures about the machine as a whole: firmware, system, boards, chassis, slots, power supplies.
+
 use super::table::{Structure, Table};
 use super::words;
 use crate::model::{Baseboard, Bios, Chassis, PowerSupply, System, SystemSlot};

@@ -1,3 +1,5 @@
+//! Decodes onboard devices, and the interfaces to a management controller.
+
 use super::table::{Structure, Table};
 use super::words;
 use crate::model::{HostInterface, OnboardDevice, RedfishService};

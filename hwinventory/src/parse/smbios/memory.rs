@@ -1,3 +1,5 @@
+//! Decodes memory arrays and memory modules.
+
 use super::table::{Structure, Table};
 use super::words;
 use crate::model::{Dimm, MemoryArray};

@@ -1,3 +1,5 @@
+//! Decodes processor sockets.
+
 use super::processor_words as words;
 use super::table::{Structure, Table};
 use crate::model::CpuSocket;

@@ -1,3 +1,5 @@
+//! Splits an SMBIOS table into structures, with bounds-checked access to their fields and strings.
+
 use crate::parse::bytes::{ascii, le16, le32, le64, slice, u8_at};
 use crate::parse::names::real;
 

@@ -1,3 +1,5 @@
+//! Tests of the SMBIOS decoder.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Names that are made of several parts, taken apart: what says of which kind they are stays, the rest is secret.
+//! Splits composite names such as `naa.5000...` or `LVM-...`: the prefix with their kind is kept, the rest is redacted.
 
 /// The secret parts of a name. Most names are one as a whole.
 pub fn atoms(name: &str) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! The forms in which one value is written, and the other value that takes its place in each.
+//! Lists the forms in which a value may be written (hexadecimal, byte-swapped, in groups), with its replacement in each.
 
 use crate::parse::bytes::hex;
 use crate::parse::ipmifru;

@@ -1,4 +1,4 @@
-//! FRU inventories are read in parts: what is looked for may lie across two of them, so they are put together first.
+//! Redacts FRU inventories. They are read in parts, and a value may cross two of them, so they are joined first.
 
 use super::super::recording::Answer;
 use crate::parse::ipmifru;

@@ -1,5 +1,5 @@
-//! Which values are names of the machine: fields of the inventory, files by what they are called, and what only lists and
-//! frames hold.
+//! Gathers the values that identify a machine: from fields of the inventory, from files with telling names (`serial`),
+//! and from directory listings and network frames.
 
 use super::atoms::{atoms, uuids};
 use super::{names, told};
@@ -82,7 +82,9 @@ pub fn is_name(path: &str) -> bool {
 /// Secret parts of names, as they are written.
 pub fn all(recording: &Recording, inventory: &Inventory) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    if let Ok(document) = serde_json::to_value(inventory) {
+    // Not by `to_value`: text is what every program that has inventories can write already.
+    let document = serde_json::to_vec(inventory).and_then(|text| serde_json::from_slice(&text));
+    if let Ok(document) = document {
         fields(&document, &mut names);
     }
     files(recording, &mut names);

@@ -1,4 +1,4 @@
-//! Which values of the inventory name one machine, beside those that every inventory has.
+//! Picks out of the inventory the values that identify one machine.
 
 use serde_json::Value;
 use std::collections::BTreeSet;

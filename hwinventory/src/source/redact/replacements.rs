@@ -1,4 +1,4 @@
-//! Old bytes to new ones.
+//! Replaces byte strings in files and answers.
 
 use super::forms::{Pair, binary_forms, family, hexadecimal, replaced_text, rewritten, text_forms};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

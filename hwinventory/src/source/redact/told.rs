@@ -1,4 +1,4 @@
-//! Names that stand in running text: kernel command line, mount table, `/proc/cpuinfo`, what adapters call themselves.
+//! Finds identifying values inside longer text: kernel command line, mount table, `/proc/cpuinfo`, names of adapters.
 
 use super::atoms::uuids;
 use std::collections::BTreeSet;

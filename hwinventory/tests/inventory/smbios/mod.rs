@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-fn dmidecode(dump: &Path) -> String {
+pub fn dmidecode(dump: &Path) -> String {
     let output = Command::new("dmidecode").arg("--from-dump").arg(dump).output().expect("dmidecode runs");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
