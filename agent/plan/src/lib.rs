@@ -42,6 +42,7 @@ mod canonical;
 mod check;
 mod collisions;
 mod disks;
+mod erase;
 mod eval;
 mod existing;
 mod explain;
@@ -243,6 +244,7 @@ fn planned_disks(
             if let Some(want) = set.sector_size {
                 formattable(name, facts, want)?;
             }
+            erase::possible(name, facts, set.erase)?;
             // Protected disks may be any: whether they can be found again is no concern.
             let Some(identity) = facts.identity.clone() else { continue };
             planned.push(PlannedDisk {

@@ -84,6 +84,8 @@ pub enum ApplyError {
     NoPlace { device: String, name: String },
     #[error("{device}: cannot be erased at byte {offset}", device = device.display())]
     Erase { device: PathBuf, offset: u64, source: io::Error },
+    #[error("{device}: was erased, but still has something at byte {offset}", device = device.display())]
+    NotErased { device: PathBuf, offset: u64 },
     #[error("{device}: was erased, but still has the signature of {found}", device = device.display())]
     Signature { device: PathBuf, found: String },
     #[error("{device}: had to be preserved, but has changed ({what})", device = device.display())]
@@ -250,6 +252,7 @@ impl Coded for ApplyError {
             Self::NoRoot { .. } => "apply.no_root",
             Self::NoPlace { .. } => "apply.no_place",
             Self::Erase { .. } => "apply.erase",
+            Self::NotErased { .. } => "apply.not_erased",
             Self::Signature { .. } => "apply.signature",
             Self::NotPreserved { .. } => "apply.not_preserved",
             Self::NotKept { .. } => "apply.not_kept",
@@ -320,6 +323,7 @@ impl Coded for ApplyError {
                 "burin writes nothing there: the disk loses data, or something else writes to it; look at it before trusting it"
                     .to_owned(),
             ),
+            Self::NotErased { .. } => Some("the disk does not do what it is told: replace it, and destroy it".to_owned()),
             Self::KeepMany { .. } => Some("keep fewer than a hundred".to_owned()),
             Self::Collision { .. } => Some(
                 "take the other disk out, give the copy new GUIDs (`guids`), or let `policies.collisions` be `warn`"

@@ -80,18 +80,34 @@ pub fn identify(device: impl AsFd, what: Identify) -> io::Result<Vec<u8>> {
     Ok(data)
 }
 
-/// Format NVM of this one namespace to the LBA format with that index, without metadata, protection or secure erase.
+/// What a format erases beside the addresses that lead to the data (its SES field).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecureErase {
+    /// Nothing that is promised.
+    No,
+    /// All user data.
+    UserData,
+    /// The key that the data are encrypted with.
+    Key,
+}
+
+/// Format NVM of this one namespace to the LBA format with that index, without metadata and protection.
 /// Everything on it is lost. The kernel has looked at the namespace again when this returns.
-pub fn format(device: impl AsFd, lba_format: u8, timeout: Duration) -> io::Result<()> {
+pub fn format(device: impl AsFd, lba_format: u8, erase: SecureErase, timeout: Duration) -> io::Result<()> {
     if lba_format > 63 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     // Bits 3:0 and, of formats beyond the 16th, 13:12.
     let index = u32::from(lba_format & 0xf) | u32::from(lba_format >> 4) << 12;
+    let erase = match erase {
+        SecureErase::No => 0,
+        SecureErase::UserData => 1,
+        SecureErase::Key => 2,
+    };
     let mut command = Command {
         opcode: FORMAT_NVM,
         namespace: namespace(device.as_fd())?,
-        cdw10: index,
+        cdw10: index | erase << 9,
         timeout_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
         ..Command::default()
     };
@@ -117,7 +133,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(namespace(&file).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
         assert_eq!(identify(&file, Identify::Controller).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
-        assert_eq!(format(&file, 0, Duration::ZERO).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
-        assert_eq!(format(&file, 64, Duration::ZERO).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(format(&file, 0, SecureErase::No, Duration::ZERO).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+        assert_eq!(format(&file, 64, SecureErase::Key, Duration::ZERO).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

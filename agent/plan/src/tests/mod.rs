@@ -1,6 +1,7 @@
 //! The planner on made-up machines: which disks it takes, what orders inject, what plans hold.
 
 mod disks;
+mod erase;
 mod keep;
 mod plans;
 mod sectors;
