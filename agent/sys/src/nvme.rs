@@ -134,6 +134,9 @@ mod tests {
         assert_eq!(namespace(&file).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
         assert_eq!(identify(&file, Identify::Controller).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
         assert_eq!(format(&file, 0, SecureErase::No, Duration::ZERO).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
-        assert_eq!(format(&file, 64, SecureErase::Key, Duration::ZERO).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(
+            format(&file, 64, SecureErase::Key, Duration::ZERO).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
     }
 }

@@ -32,7 +32,8 @@ fn named(cell: &str) -> Vec<(String, String)> {
 fn has_test(text: &str, name: &str) -> bool {
     let needle = format!("fn {name}(");
     text.match_indices(&needle).any(|(at, _)| {
-        let above = text.get(..at).unwrap_or_default().lines().rev().skip(1).take(3);
+        let line = text.get(..at).and_then(|before| before.rfind('\n')).unwrap_or_default();
+        let above = text.get(..line).unwrap_or_default().lines().rev().take(3);
         above.map(str::trim).take_while(|line| !line.is_empty()).any(|line| line == "#[test]")
     })
 }

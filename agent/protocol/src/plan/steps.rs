@@ -13,7 +13,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::image::Verify;
-use super::super::order::{BootOrder, Bootloader, Consistency, Erase, FsType, PartitionPick, RaidLevel, SeedFormat, Size};
+use super::super::order::{
+    BootOrder, Bootloader, Consistency, Erase, FsType, PartitionPick, RaidLevel, SeedFormat, Size,
+};
 
 #[path = "../../../src/apply/steps/add_partition/wire.rs"]
 mod add_partition;

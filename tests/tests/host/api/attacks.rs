@@ -136,7 +136,9 @@ fn requests_that_can_be_read_in_two_ways_are_refused() {
         let lines = answer.lines().filter_map(|line| line.strip_prefix("HTTP/1.1 "));
         lines.map(|line| line.chars().take(3).collect()).collect()
     };
-    let hidden = format!("POST /v1/cancel HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 0\r\n\r\n");
+    let hidden = format!(
+        "POST /v1/cancel HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 0\r\n\r\n"
+    );
     assert_eq!(statuses(&ask("GET /v1/status", "Connection: close\r\n", "")), ["200"], "the same, with nothing odd");
     let length = hidden.len();
     for (what, headers, body) in [

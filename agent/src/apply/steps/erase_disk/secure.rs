@@ -44,7 +44,7 @@ fn samples(disk: &BoundDisk) -> Result<Vec<(u64, Vec<u8>)>, ApplyError> {
     let mut found = Vec::new();
     for at in places(target.size()) {
         let failed = |source| ApplyError::Erase { device: target.path().to_owned(), offset: at, source };
-        target.file().read_exact_at(&mut buffer, at).map_err(failed)?;
+        target.file().read_exact_at(&mut buffer[..], at).map_err(failed)?;
         found.push((at, buffer.to_vec()));
     }
     Ok(found)

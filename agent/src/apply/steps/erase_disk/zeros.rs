@@ -19,7 +19,7 @@ const PIECE: u64 = 64 << 20;
 pub fn erase(disk: &BoundDisk, work: &Work, verify: Verify) -> Result<EraseReceipt, ApplyError> {
     let target = disk.target()?;
     let ranges = ranges(target.kept(), u64::from(target.sector()), target.direct_size());
-    let total = ranges.iter().map(|range| range.end - range.start).sum();
+    let total: u64 = ranges.iter().map(|range| range.end - range.start).sum();
     let read_back = verify == Verify::Readback;
     let device = target.path().display().to_string();
     let all = if read_back { total * 2 } else { total };
