@@ -7,7 +7,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 use burin::http::{self, Ca, Clock, Timeouts, Trust, TrustFiles};
 use burin::protocol::hello::ApiEndpoint;
-use burin::protocol::{Kind, Secret};
+use burin::protocol::{Control, Kind, Secret};
 use log::LevelFilter;
 use serde_json::json;
 use std::io::{Read, Write};
@@ -166,7 +166,7 @@ fn requests_that_can_be_read_in_two_ways_are_refused() {
         let answer = ask("POST /v1/plan", &headers, &format!("0\r\n\r\n{hidden}"));
         assert_eq!(statuses(&answer).len(), 1, "{answer}");
     }
-    assert_eq!(bed.status().phase, Phase::Idle, "nothing was called off");
+    assert_eq!(bed.status().control, Control::Continue, "nothing was called off");
 }
 
 /// A rogue controller whose hello gives an empty token, so that anybody could drive the agent.
