@@ -33,7 +33,7 @@ fn has_test(text: &str, name: &str) -> bool {
     let needle = format!("fn {name}(");
     text.match_indices(&needle).any(|(at, _)| {
         let line = text.get(..at).and_then(|before| before.rfind('\n')).unwrap_or_default();
-        let above = text.get(..line).unwrap_or_default().lines().rev().take(3);
+        let above = text.get(..line).unwrap_or_default().split('\n').rev().take(3);
         above.map(str::trim).take_while(|line| !line.is_empty()).any(|line| line == "#[test]")
     })
 }
