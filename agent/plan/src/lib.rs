@@ -42,6 +42,7 @@ mod canonical;
 mod check;
 mod collisions;
 mod disks;
+mod erase;
 mod eval;
 mod existing;
 mod explain;
@@ -248,6 +249,7 @@ fn planned_disks(
             if let Some(want) = set.sector_size {
                 formattable(name, facts, want)?;
             }
+            erase::possible(name, facts, set.erase)?;
             // Protected disks need not be found again.
             let Some(identity) = facts.identity.clone() else { continue };
             planned.push(PlannedDisk {

@@ -50,6 +50,8 @@ pub enum Reason {
     SectorSize { set: String, disk: String, image: String, want: u32, have: u32 },
     #[error("disk set `{set}`: {disk} cannot have sectors of {want} bytes: it offers {offers}")]
     NoFormat { set: String, disk: String, want: u32, offers: String },
+    #[error("disk set `{set}`: {disk} has no secure erase: it is no NVMe namespace, or one that cannot be formatted")]
+    NoErase { set: String, disk: String },
     #[error("{what} is not supported yet")]
     Unsupported { what: String },
     #[error("the attribute `{name}` that {at} refers to is not set")]
@@ -77,6 +79,7 @@ impl Refusal {
             | Reason::NoRoom { .. }
             | Reason::SectorSize { .. }
             | Reason::NoFormat { .. }
+            | Reason::NoErase { .. }
             | Reason::Unsupported { .. }
             | Reason::NoAttribute { .. }
             | Reason::BadValue { .. } => false,
@@ -104,6 +107,7 @@ impl Coded for Refusal {
             Reason::Array { .. } => "plan.array",
             Reason::SectorSize { .. } => "plan.sector_size",
             Reason::NoFormat { .. } => "plan.no_format",
+            Reason::NoErase { .. } => "plan.no_erase",
             Reason::Unsupported { .. } => "plan.unsupported",
             Reason::NoAttribute { .. } => "plan.no_attribute",
             Reason::BadValue { .. } => "plan.bad_value",
@@ -144,6 +148,9 @@ impl Coded for Refusal {
                 "make an image for such disks, or choose others by `logical_block_size` in `match`"
             }
             Reason::NoFormat { .. } => "leave `sector_size` out, or choose NVMe disks by `nvme.lba_formats` in `match`",
+            Reason::NoErase { .. } => {
+                "choose NVMe disks by `erase.nvme_format` in `match`, or let the set say \"erase\": \"zeros\""
+            }
             Reason::Unsupported { .. } => return None,
             Reason::NoAttribute { .. } => {
                 "set it in the order's `attributes`, or as burin.attr.NAME=VALUE on the kernel command line"

@@ -1,5 +1,6 @@
 //! The steps for the chosen disks, in order.
 
+use super::erase;
 use super::files::{self, PlacedFile};
 use super::fresh;
 use super::layers;
@@ -97,6 +98,7 @@ pub fn steps(context: Context<'_>) -> Result<Vec<Step>, Reason> {
     let kept = context.disks.iter().enumerate().filter(|(_, disk)| !disk.keep.is_empty());
     steps.extend(kept.map(|(disk, _)| Step::KeepPartitions(KeepPartitions { disk })));
     steps.extend(formats(context)?);
+    steps.extend(erase::steps(context)?);
     images(context, &mut steps)?;
     fresh::steps(context, &mut steps)?;
     files::steps(context, context.placed, &mut steps);

@@ -1,7 +1,7 @@
 //! `policy/v1`: the ramdisk's requirements on orders and their origin. It is stored in the ramdisk,
 //! `/etc/burin/policy.json`, and nothing that comes over the network can weaken it.
 
-use crate::order::time;
+use crate::order::{Erase, time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,6 +25,10 @@ pub struct Policy {
     /// Images must be verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<ImagePolicy>,
+    /// The disk sets of every order that write to their disks must `erase` at least this thoroughly. What a set keeps or
+    /// preserves stays all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least_erase: Option<Erase>,
     /// How the machine must be booted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootPolicy>,
@@ -133,6 +137,7 @@ mod tests {
     #[test]
     fn what_is_misspelt_is_not_silently_ignored() {
         let right = json!({"version": VERSION, "require_https": true, "no_api": true, "boot": "secure-boot",
+            "least_erase": "zeros",
             "orders": {"keys": ["k"], "this_boot": true, "least_not_before": "2026-01-01T00:00:00Z"},
             "images": {"require": "signature", "keys": [], "least_versions": {"debian": "13.1"}}});
         assert!(Policy::parse(right.to_string().as_bytes()).is_ok());
@@ -144,6 +149,7 @@ mod tests {
             ("/orders/this_bot", json!(true)),
             ("/images/require", json!("hope")),
             ("/images/least_versions", json!(["debian 13"])),
+            ("/least_erase", json!("shred")),
             ("/boot", json!("secureboot")),
         ] {
             let mut wrong = right.clone();

@@ -7,11 +7,13 @@ use super::routes::router;
 use super::seats::{Guest, Seats};
 use crate::protocol::hello::ApiEndpoint;
 use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -131,10 +133,20 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, app: axum::Router, guest: Gu
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = tokio::time::timeout(HEADER_PATIENCE, tls.accept(stream)).await else { return };
     let app = TowerToHyperService::new(app);
-    // Handlers need to know the peer.
     let app = service_fn(move |mut request: hyper::Request<Incoming>| {
+        // Whoever answers has to know who asks.
         request.extensions_mut().insert(guest.clone());
-        app.call(request)
+        // What stands between may have read another length, and take the rest for somebody else's request (RFC 9112, 6.3):
+        // nothing more is taken from this connection.
+        let last = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let answer = app.call(request);
+        async move {
+            let mut answer = answer.await?;
+            if last {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -90,6 +90,8 @@ pub enum ApplyError {
     NoPlace { device: String, name: String },
     #[error("{device}: cannot be erased at byte {offset}", device = device.display())]
     Erase { device: PathBuf, offset: u64, source: io::Error },
+    #[error("{device}: was erased, but still has something at byte {offset}", device = device.display())]
+    NotErased { device: PathBuf, offset: u64 },
     #[error("{device}: was erased, but still has the signature of {found}", device = device.display())]
     Signature { device: PathBuf, found: String },
     #[error("{device}: had to be preserved, but has changed ({what})", device = device.display())]
@@ -259,6 +261,7 @@ impl Coded for ApplyError {
             Self::NoRoot { .. } => "apply.no_root",
             Self::NoPlace { .. } => "apply.no_place",
             Self::Erase { .. } => "apply.erase",
+            Self::NotErased { .. } => "apply.not_erased",
             Self::Signature { .. } => "apply.signature",
             Self::NotPreserved { .. } => "apply.not_preserved",
             Self::NotKept { .. } => "apply.not_kept",
@@ -336,6 +339,9 @@ impl Coded for ApplyError {
                 "examine the disk before trusting it: it loses data, or something other than burin writes to it"
                     .to_owned(),
             ),
+            Self::NotErased { .. } => {
+                Some("replace the disk and destroy it: it does not do what it was told".to_owned())
+            }
             Self::KeepMany { .. } => Some("keep fewer than a hundred partitions".to_owned()),
             Self::Collision { .. } => Some(
                 "remove the other disk, give the copy new GUIDs (`guids`), or set `policies.collisions` to `warn`"

@@ -21,6 +21,7 @@ mod keys;
 mod live;
 pub mod look;
 mod mapped;
+mod namespace;
 mod preserve;
 mod resolve;
 mod seed_volume;

@@ -1,5 +1,5 @@
 use crate::error::Coded;
-use crate::protocol::order::OrderError;
+use crate::protocol::order::{Erase, OrderError};
 use crate::protocol::policy::PolicyError;
 use burin_sign::{EnvelopeError, KeyError};
 use std::path::PathBuf;
@@ -64,6 +64,8 @@ pub enum RefusedByPolicy {
     Https { what: String, url: String },
     #[error("the image `{image}` {why}")]
     Image { image: String, why: &'static str },
+    #[error("layout `{layout}`, disk set `{set}`: its `erase` is `{}`, and this ramdisk requires `{}`", found.word(), least.word())]
+    Erase { layout: String, set: String, found: Erase, least: Erase },
     #[error("this ramdisk requires {wanted}, but found {found}")]
     Boot { wanted: &'static str, found: String },
 }
@@ -85,6 +87,7 @@ impl Coded for RefusedByPolicy {
             Self::NoTime => "policy.no_time",
             Self::Https { .. } => "policy.https",
             Self::Image { .. } => "policy.image",
+            Self::Erase { .. } => "policy.erase",
             Self::Boot { .. } => "policy.boot",
         }
     }
@@ -105,6 +108,9 @@ impl Coded for RefusedByPolicy {
             Self::TooEarly { .. } => return None,
             Self::NoTime => "provide a time server by DHCP or burin.ntp, or a controller by https",
             Self::NotTheSame => return None,
+            Self::Erase { least, .. } => {
+                return Some(format!("let the set say \"erase\": \"{}\", or more", least.word()));
+            }
             Self::Https { .. } | Self::Image { .. } | Self::Boot { .. } => {
                 "meet the ramdisk's policy, or change its /etc/burin/policy.json"
             }

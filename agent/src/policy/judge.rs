@@ -47,6 +47,7 @@ pub fn judge(
         }
         bound(rules, order)?;
         fetched(rules, order)?;
+        erased(rules, order)?;
         booted(rules, here.inventory)?;
     }
     this_boot(order, here.key)?;
@@ -130,6 +131,19 @@ fn fetched(rules: &Rules, order: &Order) -> Result<(), RefusedByPolicy> {
         plain(format!("the image `{name}`"), urls(image))?;
         if let Some(why) = rules.policy.images.as_ref().and_then(|policy| unproven(policy, image)) {
             return Err(RefusedByPolicy::Image { image: name.clone(), why });
+        }
+    }
+    Ok(())
+}
+
+/// Every layout of the order counts, as it does not say which one will apply.
+fn erased(rules: &Rules, order: &Order) -> Result<(), RefusedByPolicy> {
+    let Some(least) = rules.policy.least_erase else { return Ok(()) };
+    for layout in &order.layouts {
+        let less = layout.disks.iter().find(|(_, set)| !set.is_preserved() && set.erase < least);
+        if let Some((name, set)) = less {
+            let (layout, set, found) = (layout.name.clone(), name.clone(), set.erase);
+            return Err(RefusedByPolicy::Erase { layout, set, found, least });
         }
     }
     Ok(())

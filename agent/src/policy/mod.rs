@@ -69,6 +69,7 @@ impl Rules {
                 ImageProof::Signature => "signed images",
                 ImageProof::Digest => "signed or pinned images",
             }),
+            policy.least_erase.map(|_| "disks erased as it says"),
             policy.boot.map(|_| "a trusted boot"),
             policy.no_api.then_some("no API from outside"),
         ];

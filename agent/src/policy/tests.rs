@@ -100,6 +100,35 @@ fn only_signed_orders_are_read_where_the_ramdisk_wants_them() {
     assert_eq!(judge(&receipt), Err("sign.payload_type"), "another document of the same key");
 }
 
+/// What two readers could take for two things.
+#[test]
+fn an_envelope_that_says_two_things_is_refused() {
+    let ours = key();
+    let rules = wants(&[&ours]);
+    let with = |rules: Option<&Rules>, raw: &str| Here::default().judge(rules, raw.as_bytes()).map(drop);
+    let right = String::from_utf8(signed(&order(|_| {}), &ours)).unwrap();
+    let rest = right.strip_prefix('{').unwrap();
+    let other = Envelope::unsigned(PAYLOAD_TYPE, &order(|order| order["id"] = json!("other")));
+    assert_eq!(with(Some(&rules), &right), Ok(()));
+    for (raw, signed, plain) in [
+        (format!("{{\"payload\":\"{}\",{rest}", other.payload), "sign.not_an_envelope", "sign.not_an_envelope"),
+        (format!("{{\"signatures\":[],{rest}"), "sign.not_an_envelope", "sign.not_an_envelope"),
+        (format!("{{\"payloadType\":\"text/plain\",{rest}"), "order.unsigned", "order.unknown_key"),
+        (format!("{right}{right}"), "order.unsigned", "order.not_json"),
+        (format!("\u{feff}{right}"), "order.unsigned", "order.not_json"),
+        ("[".repeat(100_000), "order.unsigned", "order.not_json"),
+    ] {
+        assert_eq!(with(Some(&rules), &raw), Err(signed), "{raw:.80}");
+        assert_eq!(with(None, &raw), Err(plain), "{raw:.80}");
+    }
+    // Signed, and still not one thing: a key twice, and an envelope in an envelope.
+    let text = String::from_utf8(order(|_| {})).unwrap();
+    let twice = text.replacen('{', "{\"id\":\"other\",", 1);
+    for (payload, code) in [(twice.as_bytes(), "order.invalid"), (right.as_bytes(), "order.unknown_key")] {
+        assert_eq!(with(Some(&rules), &String::from_utf8(signed(payload, &ours)).unwrap()), Err(code));
+    }
+}
+
 #[test]
 fn what_a_front_made_of_an_order_is_what_was_signed() {
     let key = key();
@@ -258,6 +287,48 @@ fn images_have_to_be_proven_as_the_ramdisk_says() {
         let raw = order(|order| order["files"] = json!([{ "path": "/etc/motd", "url": url, "digest": digest }]));
         assert_eq!(Here::default().judge(Some(&rules(https.clone())), &raw).map(drop), expected, "{url}");
     }
+}
+
+#[test]
+fn disks_have_to_be_erased_as_thoroughly_as_the_ramdisk_says() {
+    let disks = json!({ "root": { "wipe": true }, "kept": { "on_existing": "preserve" },
+        "guarded": { "protect": true, "match": { "serial": "S" } } });
+    let judged = |least: &str, erase: Option<&str>| {
+        let raw = order(|order| {
+            order["layouts"] = json!([{ "name": "only", "disks": disks }]);
+            if let Some(erase) = erase {
+                order["layouts"][0]["disks"]["root"]["erase"] = json!(erase);
+            }
+        });
+        Here::default().judge(Some(&rules(json!({ "least_erase": least }))), &raw).map(drop)
+    };
+    for (least, erase, right) in [
+        ("signatures", None, true),
+        ("zeros", None, false),
+        ("zeros", Some("signatures"), false),
+        ("zeros", Some("zeros"), true),
+        ("zeros", Some("secure-erase"), true),
+        ("secure-erase", Some("zeros"), false),
+        ("secure-erase", Some("secure-erase"), true),
+    ] {
+        assert_eq!(judged(least, erase), if right { Ok(()) } else { Err("policy.erase") }, "{least} {erase:?}");
+    }
+}
+
+#[test]
+fn a_layout_that_erases_less_is_refused_whether_it_applies_or_not() {
+    let set = |erase: &str| json!({ "root": { "wipe": true, "erase": erase } });
+    let raw = order(|order| {
+        order["layouts"] = json!([
+            { "name": "first", "disks": set("zeros"), "priority": 1 }, { "name": "second", "disks": set("signatures") }
+        ]);
+    });
+    let rules = rules(json!({ "least_erase": "zeros" }));
+    let Here { inventory, clock, now, .. } = Here::default();
+    let here = Circumstances { inventory: &inventory, key: None, clock: &clock, now, done: false };
+    let refused = judge(Some(&rules), &parse_bytes(&raw).unwrap(), &raw, here).unwrap_err();
+    assert!(refused.to_string().contains("layout `second`, disk set `root`: its `erase` is `signatures`"), "{refused}");
+    assert_eq!(refused.hint().as_deref(), Some("let the set say \"erase\": \"zeros\", or more"));
 }
 
 #[test]

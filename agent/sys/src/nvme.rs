@@ -80,18 +80,34 @@ pub fn identify(device: impl AsFd, what: Identify) -> io::Result<Vec<u8>> {
     Ok(data)
 }
 
-/// Formats only this namespace, to the LBA format with this index, without metadata, protection or secure erase. All
-/// data on it is lost. On return the kernel has identified the namespace again.
-pub fn format(device: impl AsFd, lba_format: u8, timeout: Duration) -> io::Result<()> {
+/// The secure erase setting of a format (its SES field).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecureErase {
+    /// No guaranteed erasure.
+    No,
+    /// All user data.
+    UserData,
+    /// The key that encrypts the data.
+    Key,
+}
+
+/// Formats only this namespace, to the LBA format with this index, without metadata or protection. All data on it is
+/// lost. On return the kernel has identified the namespace again.
+pub fn format(device: impl AsFd, lba_format: u8, erase: SecureErase, timeout: Duration) -> io::Result<()> {
     if lba_format > 63 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     // Bits 3:0; formats beyond the 16th also use bits 13:12.
     let index = u32::from(lba_format & 0xf) | u32::from(lba_format >> 4) << 12;
+    let erase = match erase {
+        SecureErase::No => 0,
+        SecureErase::UserData => 1,
+        SecureErase::Key => 2,
+    };
     let mut command = Command {
         opcode: FORMAT_NVM,
         namespace: namespace(device.as_fd())?,
-        cdw10: index,
+        cdw10: index | erase << 9,
         timeout_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
         ..Command::default()
     };
@@ -117,7 +133,10 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(namespace(&file).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
         assert_eq!(identify(&file, Identify::Controller).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
-        assert_eq!(format(&file, 0, Duration::ZERO).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
-        assert_eq!(format(&file, 64, Duration::ZERO).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(format(&file, 0, SecureErase::No, Duration::ZERO).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+        assert_eq!(
+            format(&file, 64, SecureErase::Key, Duration::ZERO).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
     }
 }

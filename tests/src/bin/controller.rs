@@ -44,7 +44,8 @@ struct Arguments {
     /// File with a token that every hello has to show
     #[arg(long)]
     join_token: Option<PathBuf>,
-    /// Directory of tokens of single machines: UUID.token, SERIAL.token or MAC.token
+    /// Directory of tokens of single machines: UUID.token, SERIAL.token or MAC.token; put it under each name that orders are
+    /// found by
     #[arg(long)]
     join_tokens: Option<PathBuf>,
     /// What machines have to prove by their TPM before they get a token: JSON, docs/security.md

@@ -1,10 +1,11 @@
 //! `scripts/demo` after its set-up: netboots a machine, images it, boots the result, and shows the progress.
 
-use burin_tests::demo::{Story, Timeline};
-use burin_tests::deploy::{DeployError, Image, Link, Locked, Netboot, Parts, Proof, Scene};
+use burin_tests::demo::{Story, Timeline, show_event, show_receipt};
+use burin_tests::deploy::{DeployError, Image, Link, Locked, Netboot, Parts, Proof, Scene, Word};
 use burin_tests::vm::{Firmware, Slot, missing_tools};
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, ValueEnum};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -22,8 +23,8 @@ struct Arguments {
     /// Demand everything: signed kernel, attested machine, signed order, sealed secret
     #[arg(long, requires = "agent", requires = "modules")]
     locked: bool,
-    /// Break one link of it, and show that nothing is written
-    #[arg(long, requires = "locked", value_parser = PossibleValuesParser::new(Link::ALL.map(|(name, _)| name)))]
+    /// Break one link of it, or `all`, one after the other, and show that nothing is written
+    #[arg(long, requires = "locked", value_parser = PossibleValuesParser::new(links().chain([EVERY])))]
     broken: Option<String>,
     /// The burin program
     #[arg(long)]
@@ -34,6 +35,13 @@ struct Arguments {
     /// Keep disks and console log here; otherwise they are removed after success
     #[arg(long)]
     keep: Option<PathBuf>,
+}
+
+/// For `--broken`: each link, on a machine of its own.
+const EVERY: &str = "all";
+
+fn links() -> impl Iterator<Item = &'static str> {
+    Link::ALL.into_iter().map(|(name, _)| name)
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -129,25 +137,54 @@ fn show(work: &Path, firmware: Firmware, arguments: &Arguments) -> Result<(), De
 }
 
 fn show_locked(work: &Path, arguments: &Arguments) -> Result<(), DeployError> {
-    let mut timeline = Timeline::start();
-    let broken =
-        Link::ALL.into_iter().find(|(name, _)| arguments.broken.as_deref() == Some(name)).map(|(_, link)| link);
     let parts = Parts {
         agent: arguments.agent.clone().unwrap_or_default(),
         modules: arguments.modules.clone().unwrap_or_default(),
         netboot: Netboot::open(&arguments.netboot)?,
         image: Image::open(&arguments.image)?,
     };
+    let Some(wanted) = arguments.broken.as_deref() else { return show_chain(work, &parts, None) };
+    let broken: Vec<_> = Link::ALL.into_iter().filter(|(name, _)| wanted == EVERY || wanted == *name).collect();
+    for (name, link) in &broken {
+        println!("-- broken: {name}");
+        let place = work.join(name);
+        std::fs::create_dir_all(&place).map_err(|error| DeployError::NotProven(error.to_string()))?;
+        show_chain(&place, &parts, Some(*link))?;
+        if arguments.keep.is_none() {
+            let _ = std::fs::remove_dir_all(&place);
+        }
+    }
+    if broken.len() > 1 {
+        println!("PROVEN: {} links, each broken on a machine of its own, and nothing was written.", broken.len());
+    }
+    Ok(())
+}
+
+/// The whole chain, with one link broken or none.
+fn show_chain(work: &Path, parts: &Parts, broken: Option<Link>) -> Result<(), DeployError> {
+    let timeline = RefCell::new(Timeline::start());
+    let note = |text: &str| timeline.borrow().note(text);
     let result = (|| {
-        timeline.begin("set the stage");
-        let locked = Locked::build(work, &parts, broken, &|text| timeline.note(text))?;
-        timeline.end("");
+        timeline.borrow_mut().begin("set the stage");
+        let locked = Locked::build(work, parts, broken, &note)?;
+        timeline.borrow_mut().end("");
         let _slot = Slot::wait()?;
-        timeline.begin("power on");
-        let seen = locked.run(&|text| timeline.note(text))?;
-        timeline.end("");
-        locked.prove(&seen)
+        timeline.borrow_mut().begin("power on");
+        let seen = locked.run(&|word| match word {
+            Word::Note(text) => note(text),
+            Word::Attested => {
+                timeline.borrow_mut().end("attested: it has booted this kernel and this ramdisk, and gets its token");
+            }
+            Word::Event(event) => show_event(&mut timeline.borrow_mut(), event, true),
+            Word::Receipt(receipt) => show_receipt(&timeline.borrow(), receipt),
+        })?;
+        timeline.borrow_mut().end("");
+        timeline.borrow_mut().begin("look at the disk");
+        let proven = locked.prove(&seen);
+        timeline.borrow_mut().end("");
+        proven
     })();
+    let timeline = timeline.into_inner();
     match result {
         Ok(proven) => {
             proven.iter().for_each(|line| timeline.note(line));

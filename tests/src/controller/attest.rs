@@ -1,6 +1,7 @@
 //! Attestation: machines must prove by their TPM what they have booted before they get a token.
 
 use super::calls::{ProblemReply, bearer, parse, refusal, speaks};
+use super::orders::key;
 use super::server::Shared;
 use axum::Json;
 use axum::body::Bytes;
@@ -188,21 +189,22 @@ pub(super) fn check(shared: &Shared, hello: &Hello) -> Result<(), ProblemReply> 
         let names = &hello.identity;
         let names = names.system_uuid.iter().chain(&names.serial).chain(&names.macs).chain(&names.boot_mac);
         let digest = open.endorsement.digest();
-        // Orders are found by any of them: none may be another's.
-        let listed: Vec<bool> =
-            names.filter_map(|name| demand.machines.get(name)).map(|known| *known == digest).collect();
+        // Orders are found by any of them, in whatever spelling: none may be another's.
+        let names: Vec<String> = names.map(|name| key(name)).collect();
+        let listed = demand.machines.iter().filter(|(name, _)| names.contains(&key(name)));
+        let listed: Vec<bool> = listed.map(|(_, known)| *known == digest).collect();
         if listed.is_empty() || listed.contains(&false) {
             let message = "this TPM is not that machine's";
             return Err(refusal(StatusCode::FORBIDDEN, "attest.other_machine", message));
         }
     }
     // The machine's key is what everything later is believed by.
-    let key = hello.key.as_deref().ok_or_else(|| malformed("a hello without a key"))?;
+    let machine_key = hello.key.as_deref().ok_or_else(|| malformed("a hello without a key"))?;
     let answer = Answer::read(attestation)?;
     let evidence = Evidence {
         secret: &open.secret,
         attestation_key: &open.key,
-        key,
+        key: machine_key,
         quote: &answer.quote,
         registers: &answer.registers,
         log: answer.log.as_deref(),

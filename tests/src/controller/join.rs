@@ -10,17 +10,26 @@ use burin::protocol::hello::{PAYLOAD_TYPE, SIGNATURE_HEADER};
 use burin::protocol::{Hello, Identity, Receipt, Secret};
 use burin_sign::{PublicKey, pae, verify};
 use sha2::{Digest, Sha256};
+use std::path::Path;
 use std::sync::PoisonError;
 use std::time::Instant;
 
-/// The join token of this machine: its own, else the common one.
+/// The join token of this machine: its own, else the common one. None for names of several machines: an order is found by
+/// any of them, so that who has the token of one could ask for what is another's.
 pub(super) fn token_of(options: &Options, identity: &Identity) -> Option<Secret> {
-    let own = options.join_tokens.as_ref().and_then(|directory| {
-        let names = keys(None, identity).into_iter().filter(|name| name != "default");
-        let mut files = names.filter_map(|name| std::fs::read_to_string(directory.join(format!("{name}.token"))).ok());
-        files.next().map(|token| Secret::new(token.trim()))
-    });
-    own.or_else(|| options.join_token.clone()).filter(|token| !token.reveal().is_empty())
+    let own: Vec<String> = options.join_tokens.iter().flat_map(|directory| tokens(directory, identity)).collect();
+    let token = match own.split_first() {
+        None => options.join_token.clone(),
+        Some((first, others)) => others.iter().all(|other| other == first).then(|| Secret::new(first.clone())),
+    };
+    token.filter(|token| !token.reveal().is_empty())
+}
+
+/// Those that lie under any of its names.
+fn tokens(directory: &Path, identity: &Identity) -> Vec<String> {
+    let names = keys(None, identity).into_iter().filter(|name| name != "default");
+    let files = names.filter_map(|name| std::fs::read_to_string(directory.join(format!("{name}.token"))).ok());
+    files.map(|token| token.trim().to_owned()).collect()
 }
 
 /// As digests, so that the comparison's time tells nothing.

@@ -3,5 +3,5 @@
 mod story;
 mod timeline;
 
-pub use story::Story;
+pub use story::{Story, show_event, show_receipt};
 pub use timeline::Timeline;

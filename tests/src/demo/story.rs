@@ -96,54 +96,65 @@ impl Story {
     }
 
     fn event(&mut self, event: &Event) {
-        match event.kind() {
-            Some(Kind::StageStarted(stage)) if self.chapter == Chapter::Work => self.timeline.begin(&stage.stage),
-            Some(Kind::StageFinished(stage)) => {
-                // By the agent's own watch: events travel in batches, and those before hello all come at once.
-                if self.chapter == Chapter::Work {
-                    self.timeline.abandon();
-                }
-                if stage.duration_ms >= WORTH_A_ROW_MS {
-                    self.timeline.row(&stage.stage, Duration::from_millis(stage.duration_ms), "");
-                }
-            }
-            Some(Kind::StageFailed(stage)) => self.timeline.end(&format!("failed: {}", stage.problem.message)),
-            Some(Kind::Progress(progress)) => {
-                let on_disk = progress.written_bytes + progress.zeroed_bytes;
-                let detail = format!(
-                    "{} MiB on disk, {} MiB read back, {} MiB/s",
-                    on_disk / MIB,
-                    progress.verified_bytes / MIB,
-                    progress.bytes_per_second / MIB
-                );
-                self.timeline.progress(progress.read_bytes, progress.total_bytes.unwrap_or(0), &detail);
-            }
-            Some(Kind::Plan(plan)) => self.plan(&plan),
-            Some(Kind::Anomaly(anomaly)) => self.timeline.note(&format!("anomaly: {}", anomaly.problem.message)),
-            _ => {}
-        }
-    }
-
-    fn plan(&self, plan: &Plan) {
-        for set in &plan.trace.sets {
-            for candidate in &set.candidates {
-                let mark = if candidate.verdict == Verdict::Chosen { "chosen " } else { "left   " };
-                self.timeline.note(&format!("{mark} {} {}: {}", candidate.device, candidate.label, candidate.reason));
-            }
-        }
+        show_event(&mut self.timeline, event, self.chapter == Chapter::Work);
     }
 
     fn receipt(&self, receipt: &Receipt) {
-        for image in &receipt.images {
-            self.timeline.note(&format!(
-                "{}: {} MiB received, {} MiB written, {} MiB zeroed, {} MiB read back; held up by {}",
-                image.device,
-                image.wire_bytes / MIB,
-                image.written_bytes / MIB,
-                image.zeroed_bytes / MIB,
-                image.verified_bytes / MIB,
-                image.bottleneck
-            ));
+        show_receipt(&self.timeline, receipt);
+    }
+}
+
+/// What an event says: a stage, how far it is, a plan. `at_work`: whether stages that begin are rows.
+pub fn show_event(timeline: &mut Timeline, event: &Event, at_work: bool) {
+    match event.kind() {
+        Some(Kind::StageStarted(stage)) if at_work => timeline.begin(&stage.stage),
+        Some(Kind::StageFinished(stage)) => {
+            // By the agent's own watch: events travel in batches, and those before hello all come at once.
+            if at_work {
+                timeline.abandon();
+            }
+            if stage.duration_ms >= WORTH_A_ROW_MS {
+                timeline.row(&stage.stage, Duration::from_millis(stage.duration_ms), "");
+            }
         }
+        Some(Kind::StageFailed(stage)) => timeline.end(&format!("failed: {}", stage.problem.message)),
+        Some(Kind::Progress(progress)) => {
+            let on_disk = progress.written_bytes + progress.zeroed_bytes;
+            let detail = format!(
+                "{} MiB on disk, {} MiB read back, {} MiB/s",
+                on_disk / MIB,
+                progress.verified_bytes / MIB,
+                progress.bytes_per_second / MIB
+            );
+            // What is erased comes from nowhere.
+            let done = if progress.read_bytes > 0 { progress.read_bytes } else { progress.zeroed_bytes };
+            timeline.progress(done, progress.total_bytes.unwrap_or(0), &detail);
+        }
+        Some(Kind::Plan(plan)) => show_plan(timeline, &plan),
+        Some(Kind::Anomaly(anomaly)) => timeline.note(&format!("anomaly: {}", anomaly.problem.message)),
+        _ => {}
+    }
+}
+
+fn show_plan(timeline: &Timeline, plan: &Plan) {
+    for set in &plan.trace.sets {
+        for candidate in &set.candidates {
+            let mark = if candidate.verdict == Verdict::Chosen { "chosen " } else { "left   " };
+            timeline.note(&format!("{mark} {} {}: {}", candidate.device, candidate.label, candidate.reason));
+        }
+    }
+}
+
+pub fn show_receipt(timeline: &Timeline, receipt: &Receipt) {
+    for image in &receipt.images {
+        timeline.note(&format!(
+            "{}: {} MiB received, {} MiB written, {} MiB zeroed, {} MiB read back; held up by {}",
+            image.device,
+            image.wire_bytes / MIB,
+            image.written_bytes / MIB,
+            image.zeroed_bytes / MIB,
+            image.verified_bytes / MIB,
+            image.bottleneck
+        ));
     }
 }

@@ -14,7 +14,7 @@ mod tree;
 mod watch;
 
 pub use artefacts::{Image, Netboot, built, built_for_mirrors, built_for_storage};
-pub use locked::{Link, Locked, Parts, Seen};
+pub use locked::{Link, Locked, Parts, Seen, Word};
 pub use order::OrderBuilder;
 pub use patchwork::{Patchwork, extents};
 pub use pki::Pki;

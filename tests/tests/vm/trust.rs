@@ -1,7 +1,7 @@
 //! The whole chain, from a signed kernel to a signed receipt, with each link broken in turn. On demand: scripts/test
 //! --trust.
 
-use burin_tests::deploy::{Link, Locked, Parts, built};
+use burin_tests::deploy::{Link, Locked, Parts, Word, built};
 use burin_tests::vm::Slot;
 use std::path::PathBuf;
 
@@ -18,7 +18,13 @@ fn scene(broken: Option<Link>) {
     let dir = tempfile::tempdir().unwrap();
     let tell = |text: &str| println!("{text}");
     let locked = Locked::build(dir.path(), &Parts { agent, modules, netboot, image }, broken, &tell).unwrap();
-    let seen = locked.run(&tell).unwrap();
+    let hear = |word: Word<'_>| match word {
+        Word::Note(text) => println!("{text}"),
+        Word::Attested => println!("attested"),
+        Word::Event(event) => println!("{}", event.kind),
+        Word::Receipt(receipt) => println!("{:?}", receipt.problem),
+    };
+    let seen = locked.run(&hear).unwrap();
     println!("{}", seen.console);
     let proven = locked.prove(&seen).unwrap();
     assert!(!proven.is_empty());
@@ -59,4 +65,10 @@ fn an_order_by_somebody_else_of_another_boot_or_too_late_writes_nothing() {
 #[ignore = "on demand: scripts/test --trust"]
 fn a_secret_of_another_machine_or_an_unproven_image_writes_nothing() {
     [Link::Sealed, Link::Image].into_iter().for_each(|link| scene(Some(link)));
+}
+
+#[test]
+#[ignore = "on demand: scripts/test --trust"]
+fn an_order_that_erases_less_than_the_ramdisk_wants_writes_nothing() {
+    scene(Some(Link::Erase));
 }

@@ -54,6 +54,8 @@ fn contents(order: &Order, layout: &Layout, name: &str, at: &str, mistakes: &mut
     mistakes.ensure(known, &place, "expected 512 or 4096");
     let changes = set.sector_size.is_none() || !set.is_preserved();
     mistakes.ensure(changes, &place, "nothing about these disks may change");
+    let spared = set.erase.is_least() || !set.is_preserved();
+    mistakes.ensure(spared, &format!("{at}/erase"), "nothing about these disks may change");
     if set.is_preserved() {
         mistakes.ensure(!writes, at, "nothing may be put on disks that are protected or preserved");
     } else if !writes && !layout.is_built_upon(name) {

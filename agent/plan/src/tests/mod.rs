@@ -1,6 +1,7 @@
 //! The planner on synthetic machines: which disks it chooses, what orders inject, what plans contain.
 
 mod disks;
+mod erase;
 mod keep;
 mod plans;
 mod sectors;

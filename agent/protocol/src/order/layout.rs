@@ -1,5 +1,7 @@
 //! Layouts: which disks, by rule, and what is put on them.
 
+use super::erase::Erase;
+use super::keep::KeepPick;
 use super::predicate::Predicate;
 use super::size::Size;
 use super::volumes::{Crypt, DeviceRef, Filesystem, Raid, VolumeGroup};
@@ -81,6 +83,9 @@ pub struct DiskSet {
     #[serde(default)]
     pub on_existing: OnExisting,
 
+    /// How thoroughly the old contents of the disks are removed before anything is put there.
+    #[serde(default, skip_serializing_if = "Erase::is_least")]
+    pub erase: Erase,
     /// Logical sector size of the disks in bytes, 512 or 4096. An NVMe namespace with another size is formatted if it
     /// supports this one; any other disk must already have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,44 +120,6 @@ pub struct DiskSet {
     /// number, same bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<KeepPick>,
-}
-
-/// Which partitions of a disk are kept: all in its GPT that match everything given here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct KeepPick {
-    /// The GPT name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Like a partition's `type`: a name, or a GUID.
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub guid: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub number: Option<u32>,
-    /// A disk without such a partition is accepted; nothing is kept on it then.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub optional: bool,
-    /// What is read, before the first step and after the last, to prove that nothing has changed.
-    #[serde(default, skip_serializing_if = "KeepProof::is_all")]
-    pub proof: KeepProof,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum KeepProof {
-    /// Every byte.
-    #[default]
-    All,
-    /// 16 MiB at each end and 1024 pieces of 64 KiB between them, for partitions that would take hours.
-    Samples,
-}
-
-impl KeepProof {
-    pub fn is_all(&self) -> bool {
-        *self == Self::All
-    }
 }
 
 /// One sort key.

@@ -3,7 +3,9 @@
 //! The types here are the document as written. `parse::parse` reads one, with errors that carry the JSON pointer;
 //! `crate::plan` checks what the types cannot express and turns it into a plan.
 
+mod erase;
 mod file;
+mod keep;
 mod layout;
 mod maps;
 mod network;
@@ -16,10 +18,12 @@ mod validity;
 mod value;
 mod volumes;
 
+pub use erase::Erase;
 pub use file::{Account, OrderFile};
+pub use keep::{KeepPick, KeepProof};
 pub use layout::{
-    Boot, Bootloader, DiskSet, Gate, Grow, GrowDetailed, Guids, KeepPick, KeepProof, Key, Layout, OnExisting,
-    Partition, PartitionPick, PickName, Tie, Tree,
+    Boot, Bootloader, DiskSet, Gate, Grow, GrowDetailed, Guids, Key, Layout, OnExisting, Partition, PartitionPick,
+    PickName, Tie, Tree,
 };
 pub use network::{Bond, Dns, Interface, Role, Route, Vlan};
 pub use parse::nearest;

@@ -13,7 +13,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::image::Verify;
-use super::super::order::{BootOrder, Bootloader, Consistency, FsType, PartitionPick, RaidLevel, SeedFormat, Size};
+use super::super::order::{
+    BootOrder, Bootloader, Consistency, Erase, FsType, PartitionPick, RaidLevel, SeedFormat, Size,
+};
 
 #[path = "../../../src/apply/steps/add_partition/wire.rs"]
 mod add_partition;
@@ -31,6 +33,8 @@ mod create_raid;
 mod create_table;
 #[path = "../../../src/apply/steps/create_volume/wire.rs"]
 mod create_volume;
+#[path = "../../../src/apply/steps/erase_disk/wire.rs"]
+mod erase_disk;
 #[path = "../../../src/apply/steps/format_namespace/wire.rs"]
 mod format_namespace;
 #[path = "../../../src/apply/steps/grow_filesystem/wire.rs"]
@@ -86,6 +90,7 @@ macro_rules! for_each_step {
             keep_partitions KeepPartitions "keep-partitions",
             stop_volumes StopVolumes "stop-volumes",
             format_namespace FormatNamespace "format-namespace",
+            erase_disk EraseDisk "erase-disk",
             write_image WriteImage "write-image",
             relocate_backup_gpt RelocateBackupGpt "relocate-backup-gpt",
             set_guids SetGuids "set-guids",

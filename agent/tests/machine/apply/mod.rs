@@ -1,5 +1,6 @@
 mod crash;
 mod disks;
+mod erase;
 mod esp;
 mod faults;
 mod files;

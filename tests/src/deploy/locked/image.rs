@@ -50,7 +50,7 @@ pub fn build(
     let policy = json!({
         "version": "policy/v1", "require_https": true, "no_api": true, "boot": "lockdown",
         "orders": { "keys": [site.owner.to_string()], "this_boot": true },
-        "images": { "require": "digest" },
+        "images": { "require": "digest" }, "least_erase": "secure-erase",
     });
     let policy = put("policy.json", &policy.to_string())?;
     let ca = put("ca.pem", &site.ca)?;

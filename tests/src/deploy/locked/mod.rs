@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use burin::protocol::attestation::SEALED;
 use burin::protocol::order::PAYLOAD_TYPE;
-use burin::protocol::{Hello, Kind, Problem, Receipt, Secret};
+use burin::protocol::{Event, Hello, Kind, Problem, Receipt, Secret};
 use burin_initramfs::UKI;
 use burin_sign::{Envelope, PublicKey, SecretKey, verify};
 use burin_tpm::{ENDORSEMENT, Expected, OWNER, Public, endorsement_key, seal, storage_key};
@@ -52,10 +52,12 @@ pub enum Link {
     Sealed,
     /// Nothing says what it has to be.
     Image,
+    /// The order erases less than the ramdisk wants.
+    Erase,
 }
 
 impl Link {
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub const ALL: [(&'static str, Self); 9] = [
         ("kernel", Self::Kernel),
         ("ramdisk", Self::Ramdisk),
         ("machine", Self::Machine),
@@ -64,6 +66,7 @@ impl Link {
         ("time", Self::Time),
         ("secret", Self::Sealed),
         ("image", Self::Image),
+        ("erase", Self::Erase),
     ];
 
     /// What the machine, or whoever reads its console, is told.
@@ -77,6 +80,7 @@ impl Link {
             Self::Time => Sign::Code("order.too_late"),
             Self::Sealed => Sign::Code("sealed.other"),
             Self::Image => Sign::Code("policy.image"),
+            Self::Erase => Sign::Code("policy.erase"),
         }
     }
 }
@@ -110,6 +114,17 @@ pub struct Locked {
     spec: MachineSpec,
     /// For whom a secret is sealed that this machine must not open.
     other: Public,
+}
+
+/// What whoever watches is told while the machine runs.
+#[derive(Debug)]
+pub enum Word<'a> {
+    Note(&'a str),
+    /// The machine has proven what it has booted, and has its token.
+    Attested,
+    /// Of the agent.
+    Event(&'a Event),
+    Receipt(&'a Receipt),
 }
 
 /// What was seen.
@@ -203,7 +218,7 @@ impl Locked {
     }
 
     /// Power on, up to the receipt, or to the sign of what is broken.
-    pub fn run(&self, tell: &dyn Fn(&str)) -> Result<Seen, DeployError> {
+    pub fn run(&self, tell: &dyn Fn(Word<'_>)) -> Result<Seen, DeployError> {
         let seen = self.controller.subscribe();
         let machine = self.spec.start()?;
         let result = self.follow(&seen, &machine, tell);
@@ -221,7 +236,7 @@ impl Locked {
         &self,
         seen: &Receiver<Observation>,
         machine: &Machine,
-        tell: &dyn Fn(&str),
+        tell: &dyn Fn(Word<'_>),
     ) -> Result<(Option<Receipt>, Option<String>), DeployError> {
         let (mut last, mut sign): (_, Option<(String, Instant)>) = (Instant::now(), None);
         loop {
@@ -233,7 +248,7 @@ impl Locked {
             if let (None, Some(Sign::Console(text))) = (&sign, self.broken.map(Link::sign))
                 && let Some(line) = machine.console().text().lines().find(|line| line.contains(text))
             {
-                tell(&format!("refused: {}", line.trim()));
+                tell(Word::Note(&format!("refused: {}", line.trim())));
                 sign = Some((line.trim().to_owned(), Instant::now()));
             }
             let news = match seen.recv_timeout(Duration::from_secs(1)) {
@@ -244,23 +259,25 @@ impl Locked {
             last = Instant::now();
             let problem = match news {
                 Observation::Hello { hello, .. } => {
-                    tell("attested: it has booted this kernel and this ramdisk, and gets its token");
+                    tell(Word::Attested);
                     self.controller.put_order(UUID, self.order(&hello)?).map_err(DeployError::Order)?;
-                    tell("an order, sealed for this machine and signed for this boot");
+                    tell(Word::Note("an order, with a secret sealed for this machine, signed for this boot"));
                     None
                 }
-                Observation::Event { event, .. } => match event.kind() {
-                    Some(Kind::StageStarted(stage)) => {
-                        tell(&stage.stage);
-                        None
+                Observation::Event { event, .. } => {
+                    tell(Word::Event(&event));
+                    match event.kind() {
+                        Some(Kind::OrderRefused(refused)) => Some(refused.problem),
+                        _ => None,
                     }
-                    Some(Kind::OrderRefused(refused)) => Some(refused.problem),
-                    _ => None,
-                },
-                Observation::Receipt { receipt, .. } => match &receipt.problem {
-                    None => return Ok((Some(*receipt), sign.map(|(text, _)| text))),
-                    Some(problem) => Some(problem.clone()),
-                },
+                }
+                Observation::Receipt { receipt, .. } => {
+                    tell(Word::Receipt(&receipt));
+                    match &receipt.problem {
+                        None => return Ok((Some(*receipt), sign.map(|(text, _)| text))),
+                        Some(problem) => Some(problem.clone()),
+                    }
+                }
                 _ => None,
             };
             if let Some(Problem { code, message, .. }) = problem {
@@ -268,7 +285,7 @@ impl Locked {
                 if !wanted {
                     return Err(failed(format!("{message} [{code}]")));
                 }
-                tell(&format!("refused: {message} [{code}]"));
+                tell(Word::Note(&format!("refused: {message} [{code}]")));
                 sign.get_or_insert((code, Instant::now()));
             }
         }
@@ -289,7 +306,9 @@ impl Locked {
             _ => hello.key.clone().unwrap_or_default(),
         };
         let images = format!("{}/images", self.controller.public_url());
+        let erase = if self.broken == Some(Link::Erase) { "zeros" } else { "secure-erase" };
         let mut order = OrderBuilder::new(id, "locked", &images, &self.image)
+            .set("/layouts/0/disks/system/erase", json!(erase))
             .set("/valid", json!({ "machines": [UUID], "key": boot, "not_after": rfc3339(hours) }))
             .set("/seed/user_data", json!(format!("{SEALED}{}", STANDARD.encode(sealed))))
             .set("/policies/finish", json!("kexec"));
@@ -322,6 +341,8 @@ impl Locked {
         {
             return Err(failed(format!("Secure Boot or lockdown is off (lockdown: {lockdown:?})")));
         }
+        let erased = receipt.changes.iter().find(|change| change.step == "erase-disk");
+        let erased = erased.ok_or_else(|| failed("the receipt does not say that the disk was erased"))?;
         if receipt.order_signers != [self.owner.public().to_string()] {
             return Err(failed("the receipt does not say who has signed the order"));
         }
@@ -338,6 +359,7 @@ impl Locked {
         Ok(vec![
             format!("Secure Boot is on, the kernel is locked down ({lockdown}), and drivers were loaded all the same"),
             format!("the receipt is signed with the attested machine's key, for {} subjects", statement.subject.len()),
+            format!("the disk was erased first, as the ramdisk wants it ({})", erased.detail["method"]),
             "the sealed secret is in the seed, and nowhere on the console".to_owned(),
             format!("a kernel that the firmware has no key for was not started past it [{kexec}]"),
         ])

@@ -7,20 +7,37 @@ use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 use burin::http::{self, Ca, Clock, Timeouts, Trust, TrustFiles};
 use burin::protocol::hello::ApiEndpoint;
-use burin::protocol::{Kind, Secret};
+use burin::protocol::{Control, Kind, Secret};
 use log::LevelFilter;
 use serde_json::json;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+fn trust(bed: &Bed) -> Trust {
+    let ca: Ca = bed.server.endpoint().fingerprint.parse().unwrap();
+    Trust::controller(Some(&ca), &TrustFiles::below(bed.directory.path()), Clock::trusted()).unwrap()
+}
+
 /// A separate client, whose connections are not shared.
 fn client(bed: &Bed) -> ureq::Agent {
-    let ca: Ca = bed.server.endpoint().fingerprint.parse().unwrap();
-    let trust = Trust::controller(Some(&ca), &TrustFiles::below(bed.directory.path()), Clock::trusted()).unwrap();
-    http::agent(&trust, &Timeouts::CALLS)
+    http::agent(&trust(bed), &Timeouts::CALLS)
+}
+
+/// All that is answered to these bytes on one connection, until it is closed.
+fn wire(bed: &Bed, bytes: &str) -> String {
+    let stream = TcpStream::connect(bed.server.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let name = rustls::pki_types::ServerName::from(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let connection = rustls::ClientConnection::new(trust(bed).config().clone(), name).unwrap();
+    let mut tls = rustls::StreamOwned::new(connection, stream);
+    tls.write_all(bytes.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    // Some are closed without a word.
+    let _ = tls.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 fn ask(client: &ureq::Agent, url: &str, token: &str) -> Result<u16, ureq::Error> {
@@ -106,6 +123,50 @@ fn an_empty_or_short_token_opens_nothing() {
         bed.door.set_token(Secret::new(TOKEN));
         assert_eq!(bed.raw("GET", "/v1/status", &[("Authorization", &format!("Bearer {TOKEN}"))], b"").status(), 200);
     }
+}
+
+/// What a proxy in between could take for one request, and the agent for two, or the other way round.
+#[test]
+fn requests_that_can_be_read_in_two_ways_are_refused() {
+    let bed = Bed::ready();
+    let ask = |line: &str, headers: &str, body: &str| {
+        wire(&bed, &format!("{line} HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer {TOKEN}\r\n{headers}\r\n{body}"))
+    };
+    let statuses = |answer: &str| -> Vec<String> {
+        let lines = answer.lines().filter_map(|line| line.strip_prefix("HTTP/1.1 "));
+        lines.map(|line| line.chars().take(3).collect()).collect()
+    };
+    let hidden = format!(
+        "POST /v1/cancel HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 0\r\n\r\n"
+    );
+    assert_eq!(statuses(&ask("GET /v1/status", "Connection: close\r\n", "")), ["200"], "the same, with nothing odd");
+    let length = hidden.len();
+    for (what, headers, body) in [
+        ("two lengths", format!("Content-Length: 0\r\nContent-Length: {length}\r\n"), hidden.clone()),
+        ("a list of lengths", format!("Content-Length: 0, {length}\r\n"), hidden.clone()),
+        ("a length with a sign", "Content-Length: +0\r\n".to_owned(), hidden.clone()),
+        ("an encoding that is none", "Transfer-Encoding: xchunked\r\n".to_owned(), hidden.clone()),
+        ("chunks, but not last", "Transfer-Encoding: chunked, identity\r\n".to_owned(), hidden.clone()),
+        ("a blank before the colon", format!("Content-Length : {length}\r\n"), hidden.clone()),
+        ("a folded line", format!("X: y\r\n Content-Length: {length}\r\n"), hidden.clone()),
+        ("a bare CR", format!("X: y\rContent-Length: {length}\r\n"), hidden.clone()),
+        ("a chunk of no length", "Transfer-Encoding: chunked\r\n".to_owned(), format!("zz\r\n\r\n{hidden}")),
+        ("too many headers", (0..80).map(|number| format!("X-{number}: y\r\n")).collect(), hidden.clone()),
+        ("a header without end", format!("X: {}", "y".repeat(1 << 20)), String::new()),
+    ] {
+        let answer = ask("POST /v1/plan", &headers, &body);
+        let found = statuses(&answer);
+        assert!(found.len() <= 1 && found.iter().all(|status| status.starts_with('4')), "{what}: {answer}");
+    }
+    // Both lengths: chunks count (RFC 9112, 6.3), and what follows them is nobody's request.
+    for headers in [
+        format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", length + 5),
+        format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", length + 5),
+    ] {
+        let answer = ask("POST /v1/plan", &headers, &format!("0\r\n\r\n{hidden}"));
+        assert_eq!(statuses(&answer).len(), 1, "{answer}");
+    }
+    assert_eq!(bed.status().control, Control::Continue, "nothing was called off");
 }
 
 /// A rogue controller whose hello reply has an empty token, so that anybody could drive the agent.

@@ -63,6 +63,14 @@ fn a_join_token_that_was_stolen_from_one_machine_is_worth_nothing_for_another() 
     for token in [None, Some(""), Some("default")] {
         assert_eq!(hello(None, token), no, "{token:?}");
     }
+    // Names of both: an order is found by any of them, and one of them is not the token's.
+    let both = |token: &str| {
+        let mut agent = bench.agent("boot-1");
+        agent.options.join_token = Some(Secret::new(token));
+        agent.hello.identity.serial = Some("s2".to_owned());
+        refused(agent)
+    };
+    assert_eq!((both("of-the-first-machine"), both("of-the-second-machine")), (no.clone(), no.clone()));
     // An unexpected machine has no token.
     let unknown = Identity { system_uuid: Some("4c4c4544-0003".into()), ..Identity::default() };
     assert_eq!(hello(Some(unknown), Some("of-the-first-machine")), no);

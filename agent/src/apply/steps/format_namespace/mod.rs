@@ -1,18 +1,14 @@
 //! Formats an NVMe namespace to another sector size. Afterwards the disk is bound again, with the properties that the
 //! plan predicted.
 
-mod identify;
-
 use super::{ApplyError, FormatNamespace, Patience, Perform, Ramdisk, Work};
-use crate::apply::bound::{Access, BoundDisk, Part};
-use crate::sys::nvme::{self, Identify};
+use crate::apply::namespace::{failed, mark, offered, reshaped, sector};
+use crate::sys::nvme::{self, SecureErase};
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A disk may write to each of its cells meanwhile, and answers nothing else.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Time for the kernel to notice the change.
-const SEEN: Duration = Duration::from_secs(10);
 
 /// The result of formatting. Bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,16 +36,11 @@ impl Perform for FormatNamespace {
         // From here on firmware finds nothing, whenever the disk loses the rest.
         disk.tell_kernel(&[])?;
         mark(disk, &work.order.id)?;
-        nvme::format(disk.held()?, format, PATIENCE).map_err(|error| failed(disk, &error.to_string()))?;
-        let deadline = Instant::now() + SEEN;
-        while let Err(error) = disk.reshape(self.size, self.sector_size) {
-            if Instant::now() >= deadline || !matches!(error, ApplyError::Formatted { .. }) {
-                return Err(error);
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        nvme::format(disk.held()?, format, SecureErase::No, PATIENCE)
+            .map_err(|error| failed(disk, &error.to_string()))?;
+        reshaped(disk, self.size, self.sector_size)?;
         // Both the kernel and the device must report it.
-        if identify::sector_in_use(&asked(disk, Identify::Namespace)?) != Some(self.sector_size) {
+        if sector(disk)? != Some(self.sector_size) {
             return Err(failed(disk, "it says that its sectors are others still"));
         }
         mark(disk, &work.order.id)?;
@@ -58,35 +49,4 @@ impl Perform for FormatNamespace {
         work.note("format-namespace", &receipt.device, &receipt);
         Ok(())
     }
-}
-
-/// The format to request. Refused, before anything is lost, if it is not supported or would affect other namespaces.
-fn offered(disk: &BoundDisk, sector: u32) -> Result<u8, ApplyError> {
-    let namespace = asked(disk, Identify::Namespace)?;
-    let none = || failed(disk, &format!("it offers no sectors of {sector} bytes without metadata"));
-    let format = identify::format_with(&namespace, sector).ok_or_else(none)?;
-    let controller = asked(disk, Identify::Controller)?;
-    if identify::formats_all(&controller) {
-        // Some may be attached to another controller, or to none.
-        let managed = identify::manages_namespaces(&controller);
-        let list = if managed { Identify::AllocatedNamespaces } else { Identify::ActiveNamespaces };
-        let count = identify::active(&asked(disk, list)?);
-        if count > 1 {
-            return Err(failed(disk, &format!("its controller would format all of its {count} namespaces")));
-        }
-    }
-    Ok(format)
-}
-
-fn asked(disk: &BoundDisk, what: Identify) -> Result<Vec<u8>, ApplyError> {
-    nvme::identify(disk.held()?, what).map_err(|error| failed(disk, &error.to_string()))
-}
-
-fn mark(disk: &BoundDisk, order: &str) -> Result<(), ApplyError> {
-    let device = disk.open(Part::Whole, Access::Write)?.into_device()?;
-    Ok(disk.area().mark(&device, order)?)
-}
-
-fn failed(disk: &BoundDisk, what: &str) -> ApplyError {
-    ApplyError::Format { device: disk.name().to_owned(), what: what.to_owned() }
 }

@@ -53,6 +53,7 @@ impl Scene {
         let mut first = image_order(&serve_ranges(bytes.clone()), &bytes);
         first["layouts"][0]["disks"]["kept"] = json!({ "match": { "serial": "S2" }, "on_existing": "preserve" });
         first["layouts"][0]["disks"]["system"]["keep"] = json!([{ "name": "data" }]);
+        first["layouts"][0]["disks"]["system"]["erase"] = json!("zeros");
         first["layouts"][0]["disks"]["system"]["add"][0]["name"] = json!("more");
         first["files"] = json!([{ "path": "/etc/motd", "contents": "survived", "mode": "0600" }]);
         let mut second = tree_order_on(&serve_ranges(archive.clone()), &archive, "ext4", "16MiB");

@@ -85,6 +85,7 @@ pub fn place(step: &Step) -> Place {
     match step {
         Step::Preserve(_)
         | Step::KeepPartitions(_)
+        | Step::EraseDisk(_)
         | Step::WriteImage(_)
         | Step::RelocateBackupGpt(_)
         | Step::SetGuids(_)
