@@ -55,9 +55,7 @@ fn wanted(need: TreeNeed) -> (&'static [&'static str], &'static str) {
             (&["usr/sbin/thin_check", "sbin/thin_check", "usr/bin/thin_check"], "thin-provisioning-tools")
         }
         TreeNeed::Luks => (&["usr/sbin/cryptsetup", "sbin/cryptsetup", "usr/bin/cryptsetup"], "cryptsetup"),
-        TreeNeed::Multipath => {
-            (&["usr/sbin/multipathd", "sbin/multipathd", "usr/bin/multipathd"], "multipath-tools")
-        }
+        TreeNeed::Multipath => (&["usr/sbin/multipathd", "sbin/multipathd", "usr/bin/multipathd"], "multipath-tools"),
         TreeNeed::MirroredRoot => (&["usr/sbin/mdadm", "sbin/mdadm", "usr/bin/mdadm"], "mdadm"),
         TreeNeed::LuksTpm => (&TPM, "libtss2-esys"),
         TreeNeed::LuksTpmRoot => (&["usr/lib/dracut/modules.d/91tpm2-tss"], "dracut"),
