@@ -29,9 +29,12 @@ struct Attributes {
     sets: Option<u64>,
 }
 
+/// By index and by the CPUs that share it, as the kernel writes them.
+type Known = BTreeMap<(String, String), (Rc<BTreeSet<u32>>, Rc<Attributes>)>;
+
 /// Every cache of every CPU. What CPUs share is read at the first of them only, beyond who shares it.
 pub fn read<'a>(reader: &Reader, cpus: impl Iterator<Item = &'a u32>) -> Vec<Seen> {
-    let mut known: BTreeMap<(String, String), (Rc<BTreeSet<u32>>, Rc<Attributes>)> = BTreeMap::new();
+    let mut known = Known::new();
     let mut found = Vec::new();
     for &cpu in cpus {
         let directory = format!("{BASE}/cpu{cpu}/cache");

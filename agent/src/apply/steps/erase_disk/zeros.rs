@@ -52,7 +52,7 @@ pub fn erase(disk: &BoundDisk, work: &Work, verify: Verify) -> Result<EraseRecei
 fn overwrite(target: &Target, piece: &Range<u64>) -> io::Result<()> {
     let flags = FallocateFlags::FALLOC_FL_ZERO_RANGE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
     let number = |bytes: u64| i64::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
-    Ok(fallocate(&target.file(), flags, number(piece.start)?, number(piece.end - piece.start)?)?)
+    Ok(fallocate(target.file(), flags, number(piece.start)?, number(piece.end - piece.start)?)?)
 }
 
 fn may_go_on(work: &Work) -> Result<(), ApplyError> {
