@@ -178,7 +178,9 @@ fn header(recording: &Recording, address: &str) -> String {
     let mut text = format!("{address} device\n");
     for (row, bytes) in bytes.chunks(16).enumerate() {
         let _ = write!(text, "{:02x}:", row * 16);
-        bytes.iter().for_each(|byte| drop(write!(text, " {byte:02x}")));
+        for byte in bytes {
+            let _ = write!(text, " {byte:02x}");
+        }
         text.push('\n');
     }
     text.push('\n');
