@@ -128,8 +128,17 @@ impl Drop for Swtpm {
 pub struct SocketTransport(UnixStream);
 
 impl SocketTransport {
+    /// The socket is there a moment before the TPM listens on it.
     pub fn to(socket: &Path) -> io::Result<Self> {
-        UnixStream::connect(socket).map(Self)
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            match UnixStream::connect(socket) {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                connected => return connected.map(Self),
+            }
+        }
     }
 }
 
