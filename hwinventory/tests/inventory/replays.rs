@@ -54,11 +54,16 @@ fn unpacked(recording: &Recording) -> tempfile::TempDir {
         std::fs::write(at(&path), bytes).expect("writable");
     }
     for (path, target) in &recording.links {
-        std::os::unix::fs::symlink(target, at(path)).expect("writable");
+        // Some snapshots have the index.
+        if at(path).symlink_metadata().is_err() {
+            std::os::unix::fs::symlink(target, at(path)).expect("writable");
+        }
         if let Some(name) = path.strip_prefix("/sys/block/") {
             let device = std::fs::read_to_string(at(path).join("dev")).expect("its number");
-            let target = format!("../../block/{name}");
-            std::os::unix::fs::symlink(target, at(&format!("/sys/dev/block/{}", device.trim()))).expect("writable");
+            let (index, target) = (at(&format!("/sys/dev/block/{}", device.trim())), format!("../../block/{name}"));
+            if index.symlink_metadata().is_err() {
+                std::os::unix::fs::symlink(target, index).expect("writable");
+            }
         }
     }
     root
