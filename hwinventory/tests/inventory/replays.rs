@@ -58,8 +58,9 @@ fn unpacked(recording: &Recording) -> tempfile::TempDir {
         if at(path).symlink_metadata().is_err() {
             std::os::unix::fs::symlink(target, at(path)).expect("writable");
         }
-        if let Some(name) = path.strip_prefix("/sys/block/") {
-            let device = std::fs::read_to_string(at(path).join("dev")).expect("its number");
+        // Paths of an NVMe namespace with several have no number.
+        let number = std::fs::read_to_string(at(path).join("dev"));
+        if let (Some(name), Ok(device)) = (path.strip_prefix("/sys/block/"), number) {
             let (index, target) = (at(&format!("/sys/dev/block/{}", device.trim())), format!("../../block/{name}"));
             if index.symlink_metadata().is_err() {
                 std::os::unix::fs::symlink(target, index).expect("writable");
