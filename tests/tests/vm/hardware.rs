@@ -1,6 +1,5 @@
 //! One image on all hardware: burin writes the same image file to a disk behind each kind of controller, and each of these
-//! disks, alone in a machine, boots to its login prompt under BIOS and under UEFI. docs/portability.md shows the table that
-//! this prints.
+//! disks, alone in a machine, boots to its login prompt under BIOS and under UEFI. It prints a table of what booted.
 
 use burin::protocol::Receipt;
 use burin_tests::deploy::{Image, SmallDebian, built, start_controller};
