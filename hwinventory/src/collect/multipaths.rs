@@ -2,7 +2,7 @@
 //! (optimal, degraded, failed or single).
 
 use super::disk::best;
-use crate::model::{Disk, DiskPath, Identity, IdentityKind, Inventory, Strength};
+use crate::model::{Disk, DiskPath, Identity, IdentityKind, Inventory, Strength, Transport};
 use std::collections::BTreeMap;
 
 /// Paths to one disk without a map over them: the best of them stands for the disk, has the list of all and the name that
@@ -30,6 +30,10 @@ pub fn heads(disks: &mut [Disk]) {
 
 /// The name of the disk behind a path that no map is over.
 fn shared(disk: &Disk) -> Option<&str> {
+    // Docks give several disks one name; buses with a single path have no second one.
+    if matches!(disk.transport, Transport::Usb | Transport::Sata) {
+        return None;
+    }
     if !disk.multipath_member || disk.multipath.as_ref().is_some_and(|one| one.map.is_some()) {
         return None;
     }

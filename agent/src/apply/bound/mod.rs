@@ -5,6 +5,7 @@
 //! partition of one, uses such a node: this program, mount(2), and the programs that make filesystems and arrays.
 //! [`BoundDisk::open`] provides it after verifying what it opened.
 
+mod contents;
 mod disk;
 mod hung;
 mod multipath;

@@ -6,7 +6,7 @@
 
 use super::super::{ApplyError, Paths, mapped};
 use super::disk::text;
-use super::hung;
+use super::{contents, hung};
 use crate::finalize::adjust::Extent;
 use crate::finalize::kernel::{KernelDisk, Known};
 use crate::protocol::plan::PlannedDisk;
@@ -75,7 +75,9 @@ impl Multipath {
         let mut all = vec![OnePath { name: name.clone(), file: file.try_clone().map_err(failed)?, number }];
         for path in planned.paths.iter().filter(|path| path.device != planned.device) {
             let device = paths.dev.join(&path.device);
-            match open(&device, head, &paths.sys) {
+            match open(&device, head, &paths.sys)
+                .and_then(|found| holds_the_same(&found, &name, head.size).map(|()| found))
+            {
                 Ok(found) => all.push(found),
                 Err(why) => log::warn!("{}: is not used as a path to {}: {why}", device.display(), name.display()),
             }
@@ -279,6 +281,17 @@ fn open(device: &Path, head: &OpenedDisk, sys: &Path) -> io::Result<OnePath> {
         return Err(io::Error::other(format!("it leads to another disk: {found:?}")));
     }
     Ok(OnePath { name: device.to_owned(), file, number: pair(number) })
+}
+
+/// Read without the page cache, which each path has for itself.
+fn holds_the_same(path: &OnePath, head: &Path, size: u64) -> io::Result<()> {
+    let flags = libc::O_CLOEXEC | libc::O_DIRECT;
+    let direct = |device: &Path| OpenOptions::new().read(true).custom_flags(flags).open(device);
+    let (one, other) = (direct(head)?, direct(&path.name)?);
+    if other.metadata()?.rdev() != rdev(path.number) {
+        return Err(io::Error::other("it was exchanged"));
+    }
+    contents::same(&one, &other, size)
 }
 
 fn sysfs(sys: &Path, number: u64) -> PathBuf {
